@@ -1,0 +1,42 @@
+"""What the calculation needs to know of a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """Counts and lengths of a dataset's training part.
+
+    lengths: tokens of each row (or of a seeded sample of the rows), ascending; never empty.
+    exact: False while the lengths are guessed from characters (about four a token) instead of tokenised.
+    """
+
+    examples: int
+    lengths: tuple[int, ...]
+    exact: bool = True
+    trained_share: float = 1.0
+    """Share of the tokens that bear loss."""
+    eval_examples: int = 0
+
+    def quantile(self, share: float) -> int:
+        """Tokens that `share` (0..1) of the rows do not exceed."""
+        position = min(len(self.lengths) - 1, max(0, round(share * (len(self.lengths) - 1))))
+        return self.lengths[position]
+
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest row."""
+        return self.lengths[-1]
+
+    @cached_property
+    def mean(self) -> float:
+        """Mean tokens a row."""
+        return sum(self.lengths) / len(self.lengths)
+
+
+def uniform(examples: int, tokens: int) -> DataFacts:
+    """Facts for planning without data: every row has `tokens` tokens."""
+    return DataFacts(examples=examples, lengths=(tokens,), exact=True)

@@ -1,0 +1,181 @@
+"""A plan as TOML text and back, and `key=value` settings: with errors that name key, value and what is allowed."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from functools import cache
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from loratui.core.errors import PlanError
+from loratui.core.plan import Plan
+
+
+@cache
+def fields() -> dict[str, FieldInfo]:
+    """Every dotted key of a plan with its pydantic field (title, description, bounds)."""
+    found: dict[str, FieldInfo] = {}
+    for section, info in Plan.model_fields.items():
+        nested = getattr(info.annotation, "model_fields", None)
+        for name, field in (nested or {}).items():
+            found[f"{section}.{name}"] = field
+    return found
+
+
+def allowed(key: str) -> str:
+    """What a key takes, in words: its choices, or its type and bounds."""
+    field = fields()[key]
+    choices = list(_choices(field.annotation))
+    if choices:
+        words = ", ".join(choices)
+        return f"{words} or a list of names" if list in {get_origin(kind) for kind in get_args(field.annotation)} else words
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    kind = field.annotation if isinstance(field.annotation, type) else get_origin(field.annotation)
+    words = {list: "a list", dict: "name = \"column\" pairs"}.get(kind) if kind in (list, dict) else names.get(kind)  # type: ignore[arg-type]
+    bounds = [
+        f"{sign} {getattr(rule, attribute)}"
+        for rule in field.metadata
+        for attribute, sign in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
+        if hasattr(rule, attribute)
+    ]
+    return " ".join([words or "a value", " and ".join(bounds)]).strip()
+
+
+def _choices(annotation: Any) -> Iterator[str]:
+    for argument in get_args(annotation):
+        if isinstance(argument, str):
+            yield argument
+        elif get_args(argument) and get_origin(argument) is not list:
+            yield from _choices(argument)
+
+
+def check_key(key: str, *, where: str = "") -> None:
+    """Raise PlanError when no plan has this dotted key, naming the nearest one."""
+    if key in fields():
+        return
+    near = get_close_matches(key, fields(), n=1, cutoff=0.5)
+    if not near:
+        near = [name for name in fields() if name.endswith("." + key.rpartition(".")[2])][:1]
+    hint = f"Did you mean {near[0]}?" if near else f"Keys are: {', '.join(fields())}."
+    raise PlanError(f"there is no key {key}.", where=where, hint=hint)
+
+
+def check_value(key: str, value: Any, *, where: str = "") -> Any:
+    """The value as the plan holds it; PlanError naming key, value and what is allowed.
+
+    A whole number is taken for a float, text for a number where it reads as one.
+    """
+    check_key(key, where=where)
+    field = fields()[key]
+    try:
+        return _adapter(key).validate_python(value)
+    except ValidationError:
+        shown = json.dumps(value, ensure_ascii=False, default=str)
+        raise PlanError(
+            f"{key} = {shown} is not allowed.", where=where, hint=f"{field.title} takes {allowed(key)}."
+        ) from None
+
+
+@cache
+def _adapter(key: str) -> TypeAdapter[Any]:
+    section, _, name = key.partition(".")
+    model = Plan.model_fields[section].annotation
+    field = fields()[key]
+    assert model is not None
+    return TypeAdapter(Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation)
+
+
+def parse_setting(text: str, *, where: str = "--set") -> tuple[str, Any]:
+    """`lora.r=32` as ("lora.r", 32). Lists are comma-separated; numbers, true and false are read as such."""
+    key, equals, words = text.partition("=")
+    key, words = key.strip(), words.strip()
+    if not equals:
+        raise PlanError(f"{text!r} has no '='.", where=where, hint="Write KEY=VALUE, e.g. lora.r=32.")
+    check_key(key, where=where)
+    return key, check_value(key, _read(key, words), where=where)
+
+
+def _read(key: str, words: str) -> Any:
+    annotation = fields()[key].annotation
+    kinds = {get_origin(kind) or kind for kind in (annotation, *get_args(annotation))}
+    if words[:1] in "[{" and words:
+        try:
+            return json.loads(words)
+        except ValueError:
+            return words
+    if dict in kinds:
+        pairs = (pair.partition(":") for pair in words.split(",") if pair.strip())
+        return {name.strip(): column.strip() for name, _, column in pairs}
+    if list in kinds and words not in _choices(annotation):
+        return [part.strip() for part in words.split(",") if part.strip()]
+    if bool in kinds:
+        return {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}.get(words.lower(), words)
+    return words
+
+
+def plan_from_document(document: Mapping[str, Any], *, where: str = "") -> Plan:
+    """A plan from parsed TOML or JSON; PlanError for the first unknown key or value that is not allowed."""
+    version = document.get("version", 1)
+    if version != 1:
+        raise PlanError(f"version = {version!r} is not allowed.", where=where, hint="This loratui reads plans of version 1.")
+    checked: dict[str, dict[str, Any]] = {}
+    for section, values in document.items():
+        if section == "version":
+            continue
+        if section not in Plan.model_fields:
+            near = get_close_matches(section, Plan.model_fields, n=1)
+            hint = f"Did you mean [{near[0]}]?" if near else f"Sections are: {', '.join(s for s in Plan.model_fields if s != 'version')}."
+            raise PlanError(f"there is no section [{section}].", where=where, hint=hint)
+        if not isinstance(values, Mapping):
+            raise PlanError(f"{section} is not a section.", where=where, hint=f"Write [{section}] and its keys below.")
+        checked[section] = {
+            name: check_value(f"{section}.{name}", value, where=where) for name, value in values.items()
+        }
+    try:
+        return Plan.model_validate(checked)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise PlanError(first["msg"].removeprefix("Value error, ") + ".", where=where) from None
+
+
+def plan_from_toml(text: str, *, where: str = "plan.toml") -> Plan:
+    """A plan from TOML text; PlanError with the line where the text is no TOML."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"this is not TOML: {error}.", where=where, hint="Mend the line, or write a new plan with `loratui plan -o`.") from None
+    return plan_from_document(document, where=where)
+
+
+def with_values(plan: Plan, values: Mapping[str, Any], *, where: str = "") -> Plan:
+    """The plan with some dotted keys changed; PlanError when they do not agree with each other."""
+    document = plan.model_dump()
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        document[section][name] = check_value(key, value, where=where)
+    return plan_from_document(document, where=where)
+
+
+def plan_to_toml(plan: Plan) -> str:
+    """The whole plan as TOML, each key with its help as a comment."""
+    lines = [f"version = {plan.version}"]
+    for section, values in plan.model_dump(exclude={"version"}).items():
+        lines += ["", f"[{section}]"]
+        for name, value in values.items():
+            text = f"{name} = {toml_value(value)}"
+            lines.append(f"{text:<40} # {fields()[f'{section}.{name}'].description}")
+    return "\n".join(lines) + "\n"
+
+
+def toml_value(value: Any) -> str:
+    """A value of a plan as TOML writes it (JSON's strings and numbers are TOML's too)."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k)} = {toml_value(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

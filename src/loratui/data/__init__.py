@@ -1,0 +1,1 @@
+"""Finding, reading, recognising and checking datasets; no tokenizer, no torch."""

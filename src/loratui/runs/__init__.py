@@ -1,0 +1,1 @@
+"""Run directories: creating, starting, following, stopping and resuming runs. Imports no torch."""

@@ -1,0 +1,1 @@
+"""The Textual app. Imports neither torch nor transformers."""
