@@ -1,0 +1,136 @@
+"""The command line: `loratui` opens the wizard, every screen has its headless twin.
+
+Nothing heavy is imported before a command needs it: a command's module is imported when it is called, and the list of
+commands below is all that `--help` reads.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from loratui import __version__
+from loratui.core.errors import LoratuiError
+
+COMMANDS = {
+    "machine": "GPUs (NVML) and host.",
+    "doctor": "Check the installation: one line each, with the mend.",
+    "plan": "Propose every hyperparameter, with its reason and its memory.",
+    "inspect": "Show what a dataset will teach a model, and what is wrong with it.",
+    "train": "Run a plan; it survives this terminal.",
+    "runs": "The runs of this machine.",
+    "attach": "Follow a run.",
+    "stop": "Let a run finish its step, save and stop.",
+    "resume": "Go on with a run from its last checkpoint.",
+    "chat": "Ask a model and its adapter.",
+    "generate": "Answer a file of prompts.",
+    "merge": "Merge an adapter into its base, and prove it.",
+    "export": "Write a plan as another tool's file.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"loratui.commands.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in COMMANDS:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, COMMANDS, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else "`loratui --help` lists the commands."
+            raise click.UsageError(f"There is no command {name!r}. {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--demo", is_flag=True, help="Fill every screen with the built-in model and dataset.")
+@click.version_option(__version__, prog_name="loratui")
+@click.pass_context
+def loratui(ctx: click.Context, demo: bool) -> None:
+    """Fine-tune language models in the terminal: full, LoRA and QLoRA.
+
+    Without a command it opens the wizard: machine, model, dataset, recipe, review, training, playground.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.exit(open_interface(demo=demo))
+
+
+def open_interface(**options: Any) -> int:
+    """Open the wizard (or one of its screens) and return its exit status."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise LoratuiError(
+            "the wizard needs a terminal to draw on.", hint="Use a command instead: `loratui --help` lists them."
+        )
+    os.environ.setdefault("TEXTUAL_FPS", "15" if over_ssh() else "30")
+    from loratui.tui.app import LoratuiApp
+
+    app = LoratuiApp(**options)
+    app.run()
+    return app.return_code or 0
+
+
+def over_ssh() -> bool:
+    """Whether this terminal is at the far end of an SSH connection."""
+    return bool(os.environ.get("SSH_CONNECTION") or os.environ.get("SSH_TTY"))
+
+
+def main() -> None:
+    """The console script: every ending is an exit status, and no fault of a person's shows a traceback."""
+    try:
+        status = loratui.main(standalone_mode=False)
+    except LoratuiError as error:
+        click.echo(f"loratui: {error.sentence}", err=True)
+        status = error.exit_status
+    except click.exceptions.Abort:
+        status = 130
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except Exception as error:  # noqa: BLE001  the last wall: a defect of ours is one sentence and a file, too
+        status = report_defect(error)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def report_defect(error: Exception) -> int:
+    """Write the traceback of a defect to a file and name it in one sentence."""
+    import traceback
+
+    from loratui.runs.home import state_home
+
+    if os.environ.get("LORATUI_TRACEBACK"):
+        traceback.print_exception(error)
+        return 1
+    log = state_home() / "crash.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file:
+            traceback.print_exception(error, file=file)
+        place = f"The traceback is in {log}."
+    except OSError as fault:
+        place = f"Its traceback could not be written ({fault}); set LORATUI_TRACEBACK=1 to see it."
+    click.echo(f"loratui: a defect of loratui: {type(error).__name__}: {error}. {place}", err=True)
+    return 1
