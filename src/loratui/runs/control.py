@@ -1,0 +1,69 @@
+"""What may be done to a run from outside: signals to its worker, and a new worker for one that ended early."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from loratui.core.errors import RunError
+from loratui.runs.directory import Run
+from loratui.runs.start import start_worker
+from loratui.runs.status import Status
+
+
+def stop_run(run: Run) -> None:
+    """Ask the worker to finish the step, save and stop. Returns at once; the status says when it has.
+
+    Raises RunError when no worker of this machine holds the run.
+    """
+    _signal(run, signal.SIGTERM)
+
+
+def save_now(run: Run) -> None:
+    """Ask the worker for a checkpoint after the step in hand."""
+    _signal(run, signal.SIGUSR1)
+
+
+def kill_run(run: Run) -> None:
+    """End the worker at once, saving nothing: for one that no longer answers to stop_run."""
+    _signal(run, signal.SIGKILL)
+
+
+def resume_run(run: Run) -> int:
+    """Start a worker that continues from the last whole checkpoint (from the beginning where there is none); its process id.
+
+    Raises RunError when the run is still going or is finished.
+    """
+    status = run.status()
+    if not status.over:
+        raise RunError(f"run {run.name} is still going ({status.state}).", hint=f"Watch it with `loratui attach {run.name}`.")
+    if status.state == "finished":
+        raise RunError(f"run {run.name} is finished.", hint="To train further, start a new run with lora.adapter set to its adapter.")
+    return start_worker(run)
+
+
+def wait_ended(run: Run, timeout: float) -> Status:
+    """Wait until the run is over, or until `timeout` seconds have passed; the newest status."""
+    until = time.monotonic() + timeout
+    while True:
+        status = run.status()
+        if status.over or time.monotonic() >= until:
+            return status
+        time.sleep(0.1)
+
+
+def _signal(run: Run, number: signal.Signals) -> None:
+    status = run.status()
+    if status.over:
+        raise RunError(f"run {run.name} is not running: it is {status.state}.")
+    if not status.pid:
+        raise RunError(f"run {run.name} has no worker yet.", hint="Try again in a moment.")
+    if status.host and status.host != os.uname().nodename:
+        raise RunError(f"run {run.name} runs on {status.host}.", hint="Log in there to send it a signal.")
+    try:
+        os.kill(status.pid, number)
+    except ProcessLookupError:
+        raise RunError(f"the worker of run {run.name} is gone.") from None
+    except PermissionError:
+        raise RunError(f"the worker of run {run.name} belongs to another user.") from None

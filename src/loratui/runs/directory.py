@@ -1,0 +1,134 @@
+"""One run: a directory, and its files by name."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loratui.core.errors import RunError
+from loratui.core.plan import Plan
+from loratui.core.plan_text import plan_from_toml
+from loratui.runs.status import State, Status, judged, read_status
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's directory. Reading never changes it."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def plan_path(self) -> Path:
+        return self.path / "plan.toml"
+
+    @property
+    def machine_path(self) -> Path:
+        return self.path / "machine.json"
+
+    @property
+    def status_path(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def events_path(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "worker.log"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def adapter_path(self) -> Path:
+        """The result in PEFT's own layout; a fully trained model lies in `model_path` instead."""
+        return self.path / "adapter"
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def fingerprint_path(self) -> Path:
+        """What the run was trained on and with: compared before it is resumed."""
+        return self.path / "fingerprint.json"
+
+    @property
+    def lock_path(self) -> Path:
+        """Locked by the worker for as long as it lives, whatever kills it."""
+        return self.path / "run.lock"
+
+    def plan(self) -> Plan:
+        """The plan; RunError when the directory holds none, PlanError when it is broken."""
+        try:
+            text = self.plan_path.read_text(encoding="utf-8")
+        except OSError:
+            raise RunError(f"{self.path} is no run: it has no plan.toml.") from None
+        return plan_from_toml(text, where=str(self.plan_path))
+
+    def machine(self) -> dict[str, Any]:
+        """`machine.json`; empty before the worker wrote it."""
+        return _read_json(self.machine_path)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """`fingerprint.json`; empty before the worker wrote it."""
+        return _read_json(self.fingerprint_path)
+
+    def status(self) -> Status:
+        """The status with its true state (`lost` decided now)."""
+        return judged(read_status(self.status_path))
+
+    def in_use(self) -> bool:
+        """Whether a worker holds the run's lock at this moment (of this machine, or of one that shares its locks)."""
+        try:
+            with self.lock_path.open("r") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    def checkpoints(self) -> list[Path]:
+        """Whole checkpoints, oldest first. The trainer writes `trainer_state.json` last: without it a folder is none."""
+        found: list[tuple[int, Path]] = []
+        if self.checkpoints_path.is_dir():
+            for folder in self.checkpoints_path.glob("checkpoint-*"):
+                number = folder.name.removeprefix("checkpoint-")
+                if number.isdigit() and is_whole_checkpoint(folder):
+                    found.append((int(number), folder))
+        return [folder for _, folder in sorted(found)]
+
+    def last_checkpoint(self) -> Path | None:
+        """The newest whole checkpoint."""
+        return next(iter(reversed(self.checkpoints())), None)
+
+
+def is_whole_checkpoint(folder: Path) -> bool:
+    """Whether a checkpoint was written to its end: its last file is there and is complete JSON."""
+    if (folder / "checkpoint-is-incomplete.txt").exists():
+        return False
+    state = _read_json(folder / "trainer_state.json")
+    return isinstance(state.get("global_step"), int)
+
+
+def true_state(run: Run) -> State:
+    """The run's state as it is now, whatever was last written."""
+    return run.status().state
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,234 @@
+"""The lines of a run's `events.jsonl`: typed, versioned, and open to fields and types that came later.
+
+Both sides share this module: the worker encodes, whoever watches decodes. `encode` and `decode` are pure. An unknown
+field is kept, an unknown type becomes a plain `Event`, so an older program can show a newer run.
+Sizes are bytes, times are Unix seconds, durations are seconds, steps are optimizer steps counted from 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
+
+EVENT_VERSION = 1
+
+
+class Event(BaseModel):
+    """One thing that happened, and when."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, ser_json_inf_nan="strings", validate_default=False)
+    kind: ClassVar[str] = ""
+
+    type: str
+    time: float
+    v: int = EVENT_VERSION
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.kind:
+            KINDS[cls.kind] = cls
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Everything but type, time and version."""
+        return self.model_dump(exclude={"type", "time", "v"})
+
+
+KINDS: dict[str, type[Event]] = {}
+
+
+class Started(Event):
+    """A worker took the run over; a resumed run has several."""
+
+    kind = "started"
+    pid: int = 0
+    host: str = ""
+    step: int = 0
+    """Steps already done, from the checkpoint that is continued."""
+    total_steps: int = 0
+    resumed_from: str = ""
+    """Name of the checkpoint's folder; empty for a fresh start."""
+    examples: int = 0
+    eval_examples: int = 0
+    parameters_total: int = 0
+    parameters_trainable: int = 0
+    device: str = ""
+
+
+class Phase(Event):
+    """What the worker does now: load_model, load_data, tokenise, train, evaluate, save, rehearse, export."""
+
+    kind = "phase"
+    phase: str = ""
+    message: str = ""
+    done: int | None = None
+    of: int | None = None
+
+
+class Data(Event):
+    """What became of the dataset's rows."""
+
+    kind = "data"
+    rows: int = 0
+    examples: int = 0
+    eval_examples: int = 0
+    unusable: int = 0
+    cut: int = 0
+    """Rows shortened to the maximum length."""
+    without_answer: int = 0
+    """Rows left out because no trained token remained."""
+    tokens: int = 0
+    trained_tokens: int = 0
+    longest_tokens: int = 0
+
+
+class Step(Event):
+    """One optimizer step."""
+
+    kind = "step"
+    step: int = 0
+    epoch: float = 0.0
+    loss: float | None = None
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    token_accuracy: float | None = None
+    tokens: int = 0
+    """Tokens trained on since the run's first step, padding not counted."""
+    tokens_per_second: float | None = None
+    seconds: float | None = None
+    """How long this step took."""
+    memory_allocated: int | None = None
+    memory_reserved: int | None = None
+    memory_peak: int | None = None
+    """On the CPU: the process's resident memory, and its peak; reserved is None."""
+    eta: float | None = None
+    """Seconds until the last step at the present speed."""
+
+
+class Eval(Event):
+    """One evaluation on the held-out rows."""
+
+    kind = "eval"
+    step: int = 0
+    loss: float | None = None
+    perplexity: float | None = None
+    token_accuracy: float | None = None
+    exact_match: float | None = None
+    """Share of the generated answers that equal the written ones."""
+    rouge_l: float | None = None
+    generated: int = 0
+    """Rows whose answers were generated for the two figures above."""
+    rows: int = 0
+    seconds: float | None = None
+    best: bool = False
+
+
+class Sample(Event):
+    """A prompt's answer at one moment of the training."""
+
+    kind = "sample"
+    step: int = 0
+    prompt: str = ""
+    answer: str = ""
+    expected: str = ""
+    """The written answer, where the prompt is a held-out row."""
+    pinned: bool = True
+
+
+class Checkpoint(Event):
+    """A checkpoint is whole on the disk."""
+
+    kind = "checkpoint"
+    step: int = 0
+    path: str = ""
+    """Relative to the run's directory."""
+    size_bytes: int = 0
+    seconds: float | None = None
+    best: bool = False
+
+
+class Finding(Event):
+    """Something that a person should know, and what may be done about it."""
+
+    kind = "finding"
+    finding: str = ""
+    """A stable word, e.g. `loss-nan`."""
+    severity: str = "warning"
+    message: str = ""
+    step: int = 0
+    fix: dict[str, Any] = {}
+    """Plan keys and the values that would mend it."""
+
+
+class Oom(Event):
+    """The device ran out of memory."""
+
+    kind = "oom"
+    where: str = ""
+    """load, step, evaluation, generation or save."""
+    cause: str = ""
+    """size, fragmentation or neighbour."""
+    message: str = ""
+    step: int = 0
+    requested_bytes: int | None = None
+    allocated_bytes: int | None = None
+    reserved_bytes: int | None = None
+    free_bytes: int | None = None
+    fixes: list[dict[str, Any]] = []
+
+
+class Failed(Event):
+    """The run ended by an error; the traceback is in worker.log."""
+
+    kind = "failed"
+    message: str = ""
+    code: str = ""
+    where: str = ""
+    step: int = 0
+
+
+class Stopped(Event):
+    """The run ended early and can be resumed."""
+
+    kind = "stopped"
+    step: int = 0
+    reason: str = ""
+    checkpoint: str = ""
+
+
+class Finished(Event):
+    """The run did what its plan says."""
+
+    kind = "finished"
+    step: int = 0
+    seconds: float = 0.0
+    loss: float | None = None
+    eval_loss: float | None = None
+    tokens: int = 0
+    result: str = ""
+    """Folder of the result, relative to the run's directory."""
+    best_step: int = 0
+
+
+def make(kind: str, time: float, **fields: Any) -> Event:
+    """An event of this kind; fields that its class does not know are kept."""
+    return KINDS.get(kind, Event)(type=kind, time=time, **fields)
+
+
+def encode(event: Event) -> str:
+    """One line, without its end. Numbers that are not finite become the words NaN and Infinity."""
+    return event.model_dump_json(exclude_none=True)
+
+
+def decode(line: str | bytes) -> Event | None:
+    """The event of one line; None for a line that is no event (a torn write)."""
+    try:
+        document = from_json(line)
+        if not isinstance(document, dict):
+            return None
+        kind = document.get("type")
+        return KINDS.get(kind, Event).model_validate(document) if isinstance(kind, str) else None
+    except (ValueError, ValidationError):
+        return None

@@ -1,0 +1,142 @@
+"""A run as printed lines: for `loratui train` and `attach` where there is no screen to draw on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from loratui.runs.directory import Run
+from loratui.runs.events import (
+    Checkpoint,
+    Data,
+    Eval,
+    Event,
+    Failed,
+    Finding,
+    Finished,
+    Oom,
+    Phase,
+    Sample,
+    Started,
+    Step,
+    Stopped,
+)
+from loratui.runs.tail import EventTail
+
+GIB = 1 << 30
+
+
+def follow_events(run: Run, *, from_start: bool = True, poll_seconds: float = 0.2, timeout: float | None = None) -> Iterator[Event]:
+    """Events as they happen, until the run is over (or `timeout` seconds have passed)."""
+    tail = EventTail(run.events_path)
+    if not from_start:
+        tail.new_events()
+    until = None if timeout is None else time.monotonic() + timeout
+    while True:
+        over = run.status().over  # asked before reading, so that nothing written before the end is missed
+        yield from tail.new_events()
+        if over or (until is not None and time.monotonic() >= until):
+            return
+        time.sleep(poll_seconds)
+
+
+def follow_lines(run: Run, *, from_start: bool = True, step_seconds: float = 1.0, poll_seconds: float = 0.2) -> Iterator[str]:
+    """Lines to print, until the run is over. Steps come at most once in `step_seconds`, all else at once."""
+    last_step_line = 0.0
+    held: Step | None = None
+    total = 0
+    ended = False
+    for event in follow_events(run, from_start=from_start, poll_seconds=poll_seconds):
+        if isinstance(event, Started):
+            total = event.total_steps or total
+        ended = isinstance(event, Finished | Stopped | Failed)
+        if isinstance(event, Step):
+            if event.time - last_step_line < step_seconds:
+                held = event
+                continue
+            last_step_line, held = event.time, None
+        elif held is not None:
+            yield step_line(held, total)
+            held = None
+        line = step_line(event, total) if isinstance(event, Step) else event_line(event)
+        if line:
+            yield printable(line)
+    if held is not None:
+        yield step_line(held, total)
+    status = run.status()
+    if not ended and status.message:
+        yield printable(f"{status.state}: {status.message}")
+
+
+def step_line(step: Step, total: int = 0) -> str:
+    """One training step on one line."""
+    of = f"/{total}" if total else ""
+    parts = [f"step {step.step}{of}", f"loss {_number(step.loss, '.4f')}", f"rate {_number(step.learning_rate, '.2e')}"]
+    if step.tokens_per_second:
+        parts.append(f"{step.tokens_per_second:,.0f} tokens/s")
+    if step.memory_peak:
+        parts.append(f"{step.memory_peak / GIB:.2f} GiB")
+    if step.eta is not None:
+        parts.append(f"{duration(step.eta)} left")
+    return "  ".join(parts)
+
+
+def event_line(event: Event) -> str:
+    """An event on one line for people; empty for one that says nothing to them."""
+    match event:
+        case Started():
+            start = f"continued from {event.resumed_from} at step {event.step}" if event.resumed_from else "started"
+            return f"{start}: {event.total_steps} steps, {event.examples} rows, {event.parameters_trainable:,} trained parameters, on {event.device}"
+        case Phase():
+            return event.message
+        case Data():
+            parts = [f"{event.examples} rows to train on, {event.eval_examples} held out, {event.tokens:,} tokens ({event.trained_tokens:,} learnt from)"]
+            parts += [f"{count} {words}" for count, words in (
+                (event.cut, "cut to the maximum length"), (event.without_answer, "left out: nothing to learn remained"), (event.unusable, "unusable"),
+            ) if count]
+            return "; ".join(parts)
+        case Eval():
+            parts = [f"evaluation at step {event.step}: loss {_number(event.loss, '.4f')}"]
+            parts += [f"{name} {value:.3f}" for name, value in (
+                ("token accuracy", event.token_accuracy), ("exact match", event.exact_match), ("ROUGE-L", event.rouge_l),
+            ) if value is not None]
+            return "  ".join(parts) + ("  (best so far)" if event.best else "")
+        case Sample():
+            return f"  {_short(event.prompt)} → {_short(event.answer)}"
+        case Checkpoint():
+            return f"saved {event.path}"
+        case Finding():
+            return f"{event.severity}: {event.message}"
+        case Oom():
+            return f"out of memory ({event.where}): {event.message}"
+        case Failed():
+            return f"failed: {event.message}"
+        case Stopped():
+            return f"stopped at step {event.step}" + (f": {event.reason}" if event.reason else "")
+        case Finished():
+            return f"finished: {event.step} steps in {duration(event.seconds)}; the result is in {event.result}"
+    return ""
+
+
+def printable(text: str) -> str:
+    """Text from a model, a dataset or an error as one harmless line: no control character reaches the terminal."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 42 s, 3 min 05 s, 2 h 10 min."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _short(text: str, limit: int = 100) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

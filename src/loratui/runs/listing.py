@@ -1,0 +1,81 @@
+"""All runs of this machine, newest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from loratui.core.errors import LoratuiError, RunError
+from loratui.core.plan import Plan
+from loratui.runs.directory import Run
+from loratui.runs.home import runs_home
+from loratui.runs.status import State, Status
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of the list."""
+
+    run: Run
+    status: Status
+    plan: Plan | None
+    """None where plan.toml is broken; `problem` says how."""
+    created: float
+    """Unix seconds at which the run's directory was made."""
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def state(self) -> State:
+        return self.status.state
+
+    def as_json(self) -> dict[str, object]:
+        """The object that `loratui runs --json` prints for this run."""
+        return {
+            "name": self.name, "path": str(self.run.path), "state": self.state, "step": self.status.step,
+            "total": self.status.total, "loss": self.status.loss, "eta_seconds": self.status.eta_seconds,
+            "message": self.status.message or self.problem, "created": self.created, "pid": self.status.pid,
+            "model": self.plan.model.id if self.plan else None, "dataset": self.plan.dataset.path if self.plan else None,
+            "method": self.plan.method.kind if self.plan else None,
+        }
+
+
+def list_runs() -> list[RunSummary]:
+    """Every run below `runs_home()`, the newest first; a broken one is listed with its problem."""
+    home = runs_home()
+    if not home.is_dir():
+        return []
+    found = [summary(Run(path)) for path in home.iterdir() if (path / "plan.toml").is_file()]
+    return sorted(found, key=lambda one: (-one.created, one.name))
+
+
+def summary(run: Run) -> RunSummary:
+    """One run as it is now."""
+    try:
+        plan, problem = run.plan(), ""
+    except LoratuiError as error:
+        plan, problem = None, error.sentence
+    created = run.plan_path.stat().st_mtime if run.plan_path.exists() else 0.0
+    return RunSummary(run, run.status(), plan, created, problem)
+
+
+def find_run(name_or_path: str) -> Run:
+    """The run of this name, or in this directory; `last` is the newest one. RunError naming the nearest when there is none."""
+    path = Path(name_or_path).expanduser()
+    if path.name == name_or_path and (runs_home() / name_or_path / "plan.toml").is_file():
+        return Run(runs_home() / name_or_path)
+    if (path / "plan.toml").is_file():
+        return Run(path.absolute())
+    names = [one.name for one in list_runs()]
+    if name_or_path == "last" and names:
+        return Run(runs_home() / names[0])
+    starts = [name for name in names if name.startswith(name_or_path)]
+    if len(starts) == 1 and name_or_path:
+        return Run(runs_home() / starts[0])
+    near = get_close_matches(name_or_path, names, n=1)
+    hint = f"Did you mean {near[0]}?" if near else f"There are {len(names)} runs; `loratui runs` lists them." if names else "There are no runs yet."
+    raise RunError(f"there is no run {name_or_path}.", hint=hint)

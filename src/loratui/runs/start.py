@@ -1,0 +1,169 @@
+"""Making a run and starting its worker."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from loratui.core.errors import RunError
+from loratui.core.plan import Plan
+from loratui.core.plan_text import plan_to_toml
+from loratui.runs.directory import Run
+from loratui.runs.files import write_whole
+from loratui.runs.home import runs_home
+from loratui.runs.status import Status, write_status
+
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""Workers that this process started: kept so that a dead one can be told from a living one."""
+
+
+def run_name(plan: Plan, now: float | None = None) -> str:
+    """A readable name: model, method, date and time, e.g. `demo-lora-20261120-2231`."""
+    model = plan.model.id.rstrip("/").split("/")[-1]
+    model = re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-._").lower()[:40] or "model"
+    return f"{model}-{plan.method.kind}-{time.strftime('%Y%m%d-%H%M', time.localtime(now))}"
+
+
+def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> Run:
+    """Make a run's directory with its complete plan. `output` names the directory itself; else it lies in `runs_home()`.
+
+    Raises RunError when the directory is in use, cannot be made, or the disk is full.
+    """
+    path = Path(output).expanduser().absolute() if output else _fresh_path(name or run_name(plan), chosen=bool(name))
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        hint = "Choose another directory"
+        raise RunError(
+            f"{path} is in use: it already holds files.", hint=f"{hint}, or continue that run with `loratui resume`." if (path / "plan.toml").exists() else f"{hint}."
+        )
+    run = Run(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_whole(run.plan_path, plan_to_toml(plan), durable=True)
+        run.events_path.touch()
+        run.log_path.touch()
+        write_status(run.status_path, Status(state="starting", created=time.time()))
+    except OSError as error:
+        raise RunError(f"the run's directory cannot be written: {error.strerror or error}.", where=str(path), hint="Free some space or choose another directory.") from None
+    return run
+
+
+def _fresh_path(name: str, *, chosen: bool) -> Path:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise RunError(f"{name!r} is no name for a run.", hint="Use letters, digits, dots, dashes and underscores.")
+    path = runs_home() / name
+    number = 2
+    while not chosen and path.exists():
+        path = runs_home() / f"{name}-{number}"
+        number += 1
+    return path
+
+
+def worker_command(run: Run, *, rehearse: bool = False) -> list[str]:
+    """The command that executes a run; any launcher may run it."""
+    command = ["-m", "loratui.worker", "train", str(run.path)] + (["--rehearse"] if rehearse else [])
+    devices = run.plan().hardware.devices
+    if len(devices) > 1 and not rehearse:
+        return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={len(devices)}", *command]
+    return [sys.executable, *command]
+
+
+def worker_environment(plan: Plan, environment: dict[str, str] | None = None) -> dict[str, str]:
+    """The worker's environment: it sees the plan's GPUs and no others (a trainer with two in sight refuses to start)."""
+    result = dict(os.environ if environment is None else environment)
+    result["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    visible = result.get("CUDA_VISIBLE_DEVICES")
+    if plan.hardware.devices:
+        result["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, plan.hardware.devices))
+    elif visible is None:
+        result["CUDA_VISIBLE_DEVICES"] = _freest_gpu()
+    else:
+        result["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
+    result["PYTHONUNBUFFERED"] = "1"
+    result.setdefault("TOKENIZERS_PARALLELISM", "false")
+    result.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    return result
+
+
+def _freest_gpu() -> str:
+    """Number of the GPU with the most free memory; "0" when nothing can be found out (without a GPU it names none)."""
+    try:
+        from loratui.machine.detect import detect_machine
+
+        gpus = [gpu for gpu in detect_machine().gpus if gpu.visible]
+    except ImportError:
+        return "0"
+    return str(max(gpus, key=lambda gpu: gpu.memory_free_bytes).index) if gpus else "0"
+
+
+def start_worker(run: Run, *, rehearse: bool = False) -> int:
+    """Start the run's worker in a session of its own; its process id.
+
+    It inherits nothing but its log: closing the terminal, killing the interface or losing the connection changes
+    nothing for it. Raises RunError when the run already has a worker or the process cannot be made.
+    """
+    plan = run.plan()
+    if run.in_use():
+        raise RunError(f"run {run.name} already has a worker (process {run.status().pid}).", hint=f"Watch it with `loratui attach {run.name}`.")
+    try:
+        previous = run.status()
+        write_status(run.status_path, Status(state="starting", created=time.time(), step=previous.step, total=previous.total))
+        with run.log_path.open("ab") as log:
+            process = subprocess.Popen(
+                worker_command(run, rehearse=rehearse), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True, close_fds=True, cwd="/", env=worker_environment(plan),
+            )
+    except OSError as error:
+        raise RunError(f"the worker cannot be started: {error.strerror or error}.", where=str(run.path)) from None
+    _children[process.pid] = process
+    return process.pid
+
+
+def exit_status_of(pid: int) -> int | None:
+    """Exit status of a worker that this process started; None while it lives, or when it is not ours to know."""
+    process = _children.get(pid)
+    return process.poll() if process is not None else None
+
+
+def wait_started(run: Run, timeout: float = 60.0, *, pid: int = 0) -> Status:
+    """Wait until the worker has taken the run over; RunError in one sentence when it dies before.
+
+    `pid`: what start_worker gave. Returns the newest status also when time runs out while the worker still lives.
+    """
+    until = time.monotonic() + timeout
+    while True:
+        status = run.status()
+        if status.pid and (status.state not in ("starting", "failed", "lost") or status.over):
+            if status.state == "failed":
+                raise RunError(f"the worker failed: {status.message}", where=run.name)
+            return status
+        code = exit_status_of(pid) if pid else None
+        if code is not None or status.state in ("failed", "lost"):
+            raise RunError(_death(run, code, run.status()), where=run.name, hint=f"Its log: {run.log_path}")
+        if time.monotonic() >= until:
+            return status
+        time.sleep(0.05)
+
+
+def _death(run: Run, code: int | None, status: Status) -> str:
+    if status.state == "failed" and status.message:
+        return f"the worker failed: {status.message}"
+    how = "" if code is None else f" (exit status {code})" if code >= 0 else f" (killed by signal {-code})"
+    last = last_log_line(run)
+    return f"the worker died at start{how}" + (f"; its last line was: {last}" if last else ".")
+
+
+def last_log_line(run: Run) -> str:
+    """The last line that the worker printed, shortened to 300 characters; empty when it printed none."""
+    try:
+        with run.log_path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 4096))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else ""

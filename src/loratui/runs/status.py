@@ -1,0 +1,96 @@
+"""A run's state: what its worker last wrote, and what is true."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from loratui.runs.files import write_whole
+from loratui.runs.processes import ProcessMark, is_alive
+
+State = Literal["starting", "rehearsing", "running", "evaluating", "saving", "stopping", "finished", "stopped", "failed", "lost"]
+ENDED: frozenset[str] = frozenset({"finished", "stopped", "failed", "lost"})
+HEARTBEAT_SECONDS = 1.0
+START_GRACE_SECONDS = 30.0
+"""How long a run may stay `starting` before its worker has written its process id."""
+SILENCE_SECONDS = 60.0
+"""How old the heartbeat of a worker on another machine may be before the run counts as lost."""
+
+
+class Status(BaseModel):
+    """`status.json`: replaced whole at every change and about once a second."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    version: int = 1
+    state: State = "starting"
+    pid: int = 0
+    process_started: float = 0.0
+    """When the worker's process began, in Unix seconds: with `process_ticks` and `boot` it tells our process from a later one of the same id."""
+    process_ticks: int = 0
+    boot: str = ""
+    host: str = ""
+    heartbeat: float = 0.0
+    """Unix seconds of the last sign of life."""
+    step: int = 0
+    total: int = 0
+    """Optimizer steps that the run will have; 0 until it is known."""
+    epoch: float = 0.0
+    phase: str = ""
+    """What is being done now, e.g. `load_model`; the word of the last `phase` event."""
+    message: str = ""
+    """One sentence for people: why it failed or stopped, else empty."""
+    loss: float | None = None
+    eta_seconds: float | None = None
+    created: float = 0.0
+    started: float = 0.0
+    """Unix seconds at which this worker took the run over."""
+    ended: float = 0.0
+
+    @property
+    def mark(self) -> ProcessMark:
+        """The worker's process."""
+        return ProcessMark(self.pid, self.process_started, self.process_ticks, self.host, self.boot)
+
+    @property
+    def over(self) -> bool:
+        """Whether the worker said that it is done, in one way or another."""
+        return self.state in ENDED
+
+
+def write_status(path: Path, status: Status) -> None:
+    """Replace `status.json` whole. Raises OSError."""
+    write_whole(path, status.model_dump_json(indent=1) + "\n")
+
+
+def read_status(path: Path) -> Status | None:
+    """The last written status; None where there is none or it cannot be understood."""
+    try:
+        return Status.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def judged(status: Status | None, *, now: float | None = None) -> Status:
+    """The status with its true state: `lost` when the worker is gone and did not say how it ended."""
+    if status is None:
+        return Status(state="lost", message="This run has no readable status.")
+    if status.over:
+        return status
+    now = time.time() if now is None else now
+    if not status.pid:
+        if now - status.created <= START_GRACE_SECONDS:
+            return status
+        return status.model_copy(update={"state": "lost", "message": "No worker ever took this run."})
+    alive = is_alive(status.mark)
+    if alive is None:
+        alive = now - status.heartbeat <= SILENCE_SECONDS
+    if alive:
+        return status
+    return status.model_copy(update={
+        "state": "lost",
+        "message": status.message or f"The worker process {status.pid} is gone and left no word; its log may say why.",
+    })
