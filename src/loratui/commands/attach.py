@@ -1,0 +1,45 @@
+"""`loratui attach`: follow a run, on the monitor's screen or as lines."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from loratui.runs.directory import Run
+
+
+@click.command()
+@click.argument("run", default="last", metavar="[RUN]")
+@click.option("--plain", is_flag=True, help="Print lines instead of drawing a screen (always so where there is no terminal).")
+@click.pass_context
+def command(ctx: click.Context, run: str, plain: bool) -> None:
+    """Follow RUN (a name, the start of one, or a directory; the newest by default). Leaving it changes nothing for the run."""
+    from loratui.runs.listing import find_run
+
+    found = find_run(run)
+    if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        ctx.exit(follow(found))
+    from loratui.cli import open_interface
+
+    ctx.exit(open_interface(screen="training", run=str(found.path)))
+
+
+def follow(run: Run) -> int:
+    """Print a run's progress until it is over; 0 when it finished or was stopped, 1 when it failed, 130 when left."""
+    from loratui.runs.follow import follow_lines
+
+    try:
+        for line in follow_lines(run):
+            click.echo(line)
+    except KeyboardInterrupt:
+        click.echo(f"\nThe run goes on. Watch: loratui attach {run.name} · stop: loratui stop {run.name}")
+        return 130
+    status = run.status()
+    if status.state in ("failed", "lost"):
+        reason = status.message or "the worker is gone and said nothing."
+        click.echo(f"loratui: run {run.name} {status.state}: {reason} Its log: {run.log_path}", err=True)
+        return 1
+    return 0

@@ -1,0 +1,52 @@
+"""`loratui inspect`: what a dataset will teach a model, and what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from loratui.commands.text import echo_json, printable, table
+
+
+@click.command()
+@click.option("-d", "--dataset", required=True, metavar="DATASET", help="File, folder, hub id, or `demo`.")
+@click.option("-m", "--model", required=True, metavar="MODEL", help="Hub id, local folder, or `demo`.")
+@click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change how it is read, e.g. dataset.columns=prompt:q,completion:a.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """Show what DATASET will teach MODEL: format, lengths, what bears loss, stop tokens, what is cut, problems by line."""
+    from loratui.core.plan import Plan
+    from loratui.core.plan_text import parse_setting, with_values
+    from loratui.worker.inspect_client import inspect_dataset
+
+    values: dict[str, Any] = {"model.id": model, "dataset.path": dataset}
+    values |= dict(parse_setting(text) for text in settings)
+    result = inspect_dataset(with_values(Plan(), values))
+    if as_json:
+        echo_json(result)
+    else:
+        click.echo(describe(result))
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The findings as text."""
+    tokens, cut, stop = result["tokens"], result["truncation"], result["stop_token"]
+    share = result["trained_tokens"] / tokens["total"] if tokens["total"] else 0.0
+    lines = [
+        f"format      {printable(result['format'])}",
+        f"rows        {result['examples']:,} read · {result['usable']:,} usable",
+        "tokens      " + " · ".join(f"{name} {tokens[name]:,}" for name in ("min", "median", "p90", "p95", "p99", "max", "total")),
+        f"trained     {result['trained_tokens']:,} tokens ({share:.0%})",
+        f"cut         {cut['cut']:,} rows are longer than {cut['max_length']:,} tokens; {cut['without_answer']:,} lose their whole answer",
+        f"stop token  {printable(str(stop['token']))}: trained in {stop['trained']:,} rows, missing in {stop['missing']:,}",
+    ]
+    problems = result["problems"]
+    if problems:
+        lines += ["", f"{len(problems):,} problems" + (", the first 20:" if len(problems) > 20 else ":")]
+        rows = []
+        for one in problems[:20]:
+            place = f"line {one['line']}" if one["line"] is not None else f"row {one['index']}" if one["index"] is not None else "file"
+            rows.append([place, one["kind"], one["message"]])
+        lines.append(table(rows, indent="  "))
+    return "\n".join(lines)

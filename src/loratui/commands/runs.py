@@ -1,0 +1,40 @@
+"""`loratui runs`: the runs of this machine."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from loratui.commands.text import echo_json, table
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(as_json: bool) -> None:
+    """List the runs of this machine, the newest first."""
+    from loratui.runs.home import runs_home
+    from loratui.runs.listing import list_runs
+
+    found = list_runs()
+    if as_json:
+        echo_json({"home": str(runs_home()), "runs": [one.as_json() for one in found]})
+        return
+    if not found:
+        click.echo(f"There are no runs in {runs_home()} yet. Start one with `loratui`, or with `loratui train plan.toml`.")
+        return
+    rows = [["run", "state", "step", "loss", "age", ""]]
+    for one in found:
+        status = one.status
+        loss = "" if status.loss is None else f"{status.loss:.4f}"
+        step = f"{status.step:,}/{status.total:,}" if status.total else ""
+        rows.append([one.name, one.state, step, loss, age(time.time() - one.created), status.message or one.problem])
+    click.echo(table(rows, right=frozenset({2, 3, 4})))
+
+
+def age(seconds: float) -> str:
+    """How long ago, in one unit."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"

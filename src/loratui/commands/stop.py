@@ -1,0 +1,23 @@
+"""`loratui stop`: let a run finish its step, save and stop."""
+
+from __future__ import annotations
+
+import click
+
+from loratui.core.errors import RunError
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option("--wait", default=120.0, show_default=True, metavar="SECONDS", help="How long to wait for the end.")
+def command(run: str, wait: float) -> None:
+    """Ask RUN to finish its step, save a checkpoint and stop."""
+    from loratui.runs.control import stop_run, wait_ended
+    from loratui.runs.listing import find_run
+
+    found = find_run(run)
+    stop_run(found)
+    status = wait_ended(found, wait)
+    if not status.over:
+        raise RunError(f"run {found.name} was asked to stop and is still {status.state} after {wait:g} s.", hint=f"See {found.log_path}.")
+    click.echo(f"run {found.name} is {status.state} at step {status.step} of {status.total}. Go on with: loratui resume {found.name}")

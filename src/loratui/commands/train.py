@@ -1,0 +1,40 @@
+"""`loratui train`: runs a plan in a process of its own, and shows its progress."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from loratui.core.errors import InputError
+
+
+@click.command()
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="Directory of the run; by default a new one below loratui's home.")
+@click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the plan; may be repeated.")
+@click.option("--detach", is_flag=True, help="Return once the run has started.")
+@click.option("--rehearse", is_flag=True, help="First try the longest batch, one evaluation batch, a save and a reload.")
+@click.pass_context
+def command(ctx: click.Context, plan: Path, output: Path | None, settings: tuple[str, ...], detach: bool, rehearse: bool) -> None:
+    """Run PLAN (a plan.toml). The run is a process of its own: ctrl+c leaves it, and nothing ends it but `loratui stop`."""
+    from loratui.core.plan_text import parse_setting, plan_from_toml, with_values
+    from loratui.runs.start import create_run, start_worker, wait_started
+
+    try:
+        document = plan_from_toml(plan.read_text(encoding="utf-8"), where=str(plan))
+    except UnicodeDecodeError:
+        raise InputError("this is not UTF-8 text.", where=str(plan), hint="Write a plan with `loratui plan -o plan.toml`.") from None
+    except OSError as error:
+        raise InputError(f"the plan cannot be read: {error.strerror or error}.", where=str(plan), hint="Write one with `loratui plan -m MODEL -d DATASET -o plan.toml`.") from None
+    document = with_values(document, dict(parse_setting(text) for text in settings), where="--set")
+    run = create_run(document, output=output)
+    pid = start_worker(run, rehearse=rehearse)
+    click.echo(f"run {run.name} in {run.path}")
+    if detach:
+        wait_started(run, pid=pid)
+        click.echo(f"It goes on without this terminal. Watch: loratui attach {run.name} · stop: loratui stop {run.name}")
+        return
+    from loratui.commands.attach import follow
+
+    ctx.exit(follow(run))
