@@ -1,0 +1,290 @@
+"""The Textual app: the frame around the screens, the ends of the program, and the slow look-ups."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import signal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+from textual import work
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from loratui.tui.draft import STEPS
+from loratui.tui.state import WizardState
+from loratui.tui.text import NoControls, harmless
+from loratui.tui.themes import VARIABLES, load_themes
+
+SCREEN_CLASSES = {
+    "machine": "loratui.tui.screens.machine:MachineScreen",
+    "model": "loratui.tui.screens.model:ModelScreen",
+    "dataset": "loratui.tui.screens.dataset:DatasetScreen",
+    "recipe": "loratui.tui.screens.recipe:RecipeScreen",
+    "review": "loratui.tui.screens.review:ReviewScreen",
+    "training": "loratui.tui.screens.training:TrainingScreen",
+    "playground": "loratui.tui.screens.playground:PlaygroundScreen",
+    "runs": "loratui.tui.screens.runs:RunsScreen",
+}
+"""Every screen by name; a module is imported when its screen is first opened."""
+
+SAVE_AFTER_SECONDS = 0.5
+HANGUP_STATUS = 128 + signal.SIGHUP
+TERM_STATUS = 128 + signal.SIGTERM
+
+
+def make_screen(name: str) -> Screen[Any]:
+    """A new screen of this name."""
+    module, _, attribute = SCREEN_CLASSES[name].partition(":")
+    screen = getattr(importlib.import_module(module), attribute)()
+    assert isinstance(screen, Screen)
+    return screen
+
+
+class LoratuiApp(App[None]):
+    """The wizard.
+
+    demo: fill every screen with the built-in model and dataset.
+    screen: the first screen; by default the one that was open last.
+    run: folder of a run to show on the training screen, or whose adapter the playground takes.
+    adapter: folder of an adapter for the playground.
+    state: for tests; by default a state whose draft lies in the user's state folder.
+    """
+
+    TITLE = "loratui"
+    CSS_PATH = "app.tcss"
+    SCREENS: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {name: partial(make_screen, name) for name in SCREEN_CLASSES}
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-very-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]
+    COMMAND_PALETTE_BINDING = "ctrl+o"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1,question_mark", "help", "Help", key_display="F1", id="app.help", tooltip="What this screen is for, and all its keys"),
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit.always"),
+        Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave; the draft is kept and runs go on"),
+        Binding("ctrl+t", "next_theme", "Theme", show=False, id="app.theme", tooltip="Next theme"),
+        Binding("ctrl+r", "runs", "Runs", show=False, id="app.runs", tooltip="All runs of this machine"),
+    ]
+
+    def __init__(
+        self, demo: bool = False, screen: str = "", run: str = "", adapter: str = "", state: WizardState | None = None
+    ) -> None:
+        super().__init__()
+        self.animation_level = "none"
+        self._no_controls = NoControls()
+        self.run_path = run
+        self.adapter_path = adapter
+        if state is None:
+            from loratui.runs.home import state_home
+
+            state = WizardState(state_home() / "draft.json", demo=demo)
+        self.state = state
+        self._first_notice = state.restore()
+        self.first_screen = screen or (state.draft.step if state.draft.step in STEPS else STEPS[0])
+        self._theme_problems: list[str] = []
+        self._saving: Any = None
+        self._load_themes()
+
+    # Looks
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return [*super().get_line_filters(), self._no_controls]
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """What stands for loratui's own variables in a theme that does not know them."""
+        generated = self.current_theme.to_color_system().generate()
+        return {key: generated.get(value[1:], generated["foreground"]) for key, value in VARIABLES.items()}
+
+    def get_loading_widget(self) -> Widget:
+        """Nothing that moves: a still word."""
+        return Static("…", classes="loading-still")
+
+    def _load_themes(self) -> None:
+        from loratui.resources import themes_path
+        from loratui.tui.places import user_themes_path
+
+        themes, self._theme_problems = load_themes(themes_path(), user_themes_path())
+        for theme in themes:
+            self.register_theme(theme)
+        known = [theme.name for theme in themes]
+        self.theme_names = known or ["textual-dark"]
+        if self.no_color:
+            self.theme = "ansi-dark"
+        elif self.state.draft.theme in self.available_themes:
+            self.theme = self.state.draft.theme
+        else:
+            self.theme = "loratui-dark" if "loratui-dark" in known else self.theme_names[0]
+
+    def action_next_theme(self) -> None:
+        """Take the next theme, and remember it."""
+        names = [*self.theme_names, "ansi-dark"]
+        place = names.index(self.theme) if self.theme in names else -1
+        self.theme = names[(place + 1) % len(names)]
+        self.state.draft.theme = self.theme
+        self.state.unsaved = True
+        self._save_soon()
+        self.notify(f"Theme: {self.theme}", markup=False, timeout=2)
+
+    # Beginning and end
+
+    def get_default_screen(self) -> Screen[Any]:
+        return self.get_screen(self.first_screen)
+
+    async def on_mount(self) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not on the main thread, as under tests
+            loop.add_signal_handler(signal.SIGHUP, self._terminal_gone)
+            loop.add_signal_handler(signal.SIGTERM, self._asked_to_end)
+        self.state.listen(self._state_changed)
+        if self.first_screen in STEPS:
+            self.state.set_step(self.first_screen)
+        for sentence in [*self._theme_problems, self._first_notice]:
+            if sentence:
+                self.notify(harmless(sentence), markup=False, severity="warning", timeout=8)
+        self.call_after_refresh(self.look_up_all)
+
+    def _terminal_gone(self) -> None:
+        """SIGHUP: write the draft and be gone at once; painting to a dead terminal could block."""
+        self.state.save()
+        os._exit(HANGUP_STATUS)
+
+    def _asked_to_end(self) -> None:
+        """SIGTERM: write the draft and give the screen back."""
+        self.state.save()
+        self.exit(return_code=TERM_STATUS)
+
+    async def action_quit(self) -> None:
+        """End, unless the screen in front wants to ask first. The draft is kept."""
+        for screen in reversed(self.screen_stack):
+            may_quit = getattr(screen, "may_quit", None)
+            if may_quit is not None and not may_quit():
+                return
+        self.state.save()
+        self.exit()
+
+    # Moving about
+
+    def open_step(self, step: str) -> None:
+        """Bring a step (or `runs`) to the front; it is made when it is first visited and kept from then on."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self.switch_screen(step)
+        if step in STEPS:
+            self.state.set_step(step)
+
+    def action_open_step(self, step: str) -> None:
+        """For links in the step bar."""
+        self.open_step(step)
+
+    def action_runs(self) -> None:
+        """Show all runs."""
+        self.open_step("runs")
+
+    def action_help(self) -> None:
+        """What the screen in front is for, and all its keys."""
+        from loratui.tui.screens.help import HelpScreen
+
+        if isinstance(self.screen, HelpScreen):
+            self.pop_screen()
+        else:
+            self.push_screen(HelpScreen(self.screen))
+
+    # The draft's file
+
+    def _state_changed(self, change: str) -> None:
+        self._save_soon()
+
+    def _save_soon(self) -> None:
+        if self._saving is None:
+            self._saving = self.set_timer(SAVE_AFTER_SECONDS, self._save)
+
+    def _save(self) -> None:
+        self._saving = None
+        if self.state.unsaved and not self.state.save():
+            self.notify(harmless(self.state.save_problem), markup=False, severity="warning", timeout=10)
+
+    # Look-ups: in threads, their results taken up on the app's own thread
+
+    @work(thread=True, group="look-up", exit_on_error=False)
+    def look_up_all(self) -> None:
+        """After the first frame: the machine, the presets, and what the draft names."""
+        from loratui.tui import loading
+
+        draft = self.state.draft
+        model, dataset, given = draft.model, draft.dataset, dict(draft.mine)
+        if self.state.machine is None:
+            self._take(self.state.set_machine, loading.load_machine())
+        self._take(self._take_presets, *loading.load_presets())
+        if model and self.state.model is None:
+            self._look_up_model(model)
+        if dataset and self.state.dataset is None:
+            self._look_up_dataset(dataset, given)
+
+    def _take(self, method: Callable[..., object], *values: object) -> None:
+        if not get_current_worker().is_cancelled:
+            self.call_from_thread(method, *values)
+
+    def _take_presets(self, presets: dict[str, Any], problems: tuple[str, ...]) -> None:
+        self.state.presets, self.state.preset_problems = presets, problems
+        self.state.refresh()
+        for sentence in problems:
+            self.notify(harmless(sentence), markup=False, severity="warning", timeout=10)
+
+    def choose_model(self, identifier: str) -> None:
+        """Choose a model: at once in the draft, then looked up in a thread."""
+        self.state.choose_model(identifier)
+        self._model_worker(identifier)
+
+    @work(thread=True, exclusive=True, group="model", exit_on_error=False)
+    def _model_worker(self, identifier: str) -> None:
+        self._look_up_model(identifier)
+
+    def _look_up_model(self, identifier: str) -> None:
+        from loratui.core.errors import LoratuiError
+        from loratui.tui import loading
+
+        try:
+            found, problem = loading.load_model(identifier), ""
+        except LoratuiError as error:
+            found, problem = None, error.sentence
+        self._take(self._take_model, identifier, found, problem)
+
+    def _take_model(self, identifier: str, found: Any, problem: str) -> None:
+        if self.state.draft.model == identifier:
+            self.state.set_model(found, problem)
+
+    def choose_dataset(self, path: str) -> None:
+        """Choose a dataset: at once in the draft, then read in a thread."""
+        self.state.choose_dataset(path)
+        self.read_dataset()
+
+    def read_dataset(self) -> None:
+        """Read the draft's dataset again, as its format and columns now say."""
+        self._dataset_worker(self.state.draft.dataset, dict(self.state.draft.mine))
+
+    @work(thread=True, exclusive=True, group="dataset", exit_on_error=False)
+    def _dataset_worker(self, path: str, given: dict[str, Any]) -> None:
+        self._look_up_dataset(path, given)
+
+    def _look_up_dataset(self, path: str, given: dict[str, Any]) -> None:
+        from loratui.core.errors import LoratuiError
+        from loratui.tui import loading
+
+        try:
+            found, problem = loading.load_dataset(path, given), ""
+        except LoratuiError as error:
+            found, problem = None, error.sentence
+        self._take(self._take_dataset, path, found, problem)
+
+    def _take_dataset(self, path: str, found: Any, problem: str) -> None:
+        if self.state.draft.dataset == path:
+            self.state.set_dataset(found, problem)
+

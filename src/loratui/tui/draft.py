@@ -1,0 +1,78 @@
+"""The draft: what a person has chosen so far, kept as a file so that no ending of the program loses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+STEPS = ("machine", "model", "dataset", "recipe", "review", "training", "playground")
+
+
+@dataclass
+class Draft:
+    """The choices of a person in the wizard. Everything else follows from them and is computed again."""
+
+    step: str = "machine"
+    """The screen that was open."""
+    visited: list[str] = field(default_factory=list)
+    """Steps that were open once, in the order of the first visit."""
+    devices: list[int] = field(default_factory=list)
+    """Numbers of the chosen GPUs; empty: the free one, or the CPU where there is none."""
+    cpu: bool = False
+    """Train on the CPU although there may be a GPU."""
+    gpu: str = ""
+    """Name of a GPU of the catalogue to plan for; empty: this machine."""
+    model: str = ""
+    """Model id as `loratui plan -m` takes it; empty: none chosen."""
+    dataset: str = ""
+    """Path as `loratui plan -d` takes it; empty: none chosen."""
+    preset: str = "auto"
+    mine: dict[str, Any] = field(default_factory=dict)
+    """Plan keys that were set by hand, with their values."""
+    run: str = ""
+    """Folder of the run that was started last from this draft."""
+    theme: str = ""
+
+
+def draft_from_json(text: str) -> Draft:
+    """A draft from its file. Unknown keys and values of a wrong type are left out.
+
+    Raises ValueError where the text is no JSON object.
+    """
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("the draft is no JSON object")
+    pattern = Draft()
+    known = {
+        item.name: document[item.name]
+        for item in fields(Draft)
+        if item.name in document and type(document[item.name]) is type(getattr(pattern, item.name))
+    }
+    draft = Draft(**known)
+    draft.devices = [number for number in draft.devices if isinstance(number, int)]
+    draft.visited = [step for step in draft.visited if step in STEPS]
+    if draft.step not in STEPS:
+        draft.step = "machine"
+    return draft
+
+
+def draft_to_json(draft: Draft) -> str:
+    """The draft as its file holds it."""
+    return json.dumps(asdict(draft), indent=1, ensure_ascii=False) + "\n"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file whole: a reader sees the old text or the new, never half of it. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

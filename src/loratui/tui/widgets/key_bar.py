@@ -1,0 +1,58 @@
+"""The keys that work here, in one line: one widget instead of one for each key, and never a key cut in the middle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.binding import Binding
+from textual.content import Content
+from textual.widgets import Static
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+LAST = ("help", "app.help", "quit", "app.quit")
+"""Actions that stand at the right end and are never dropped."""
+
+
+class KeyBar(Static):
+    """`^n Next  ^p Back  …  F1 Help  q Quit`; keys that do not fit are left out (F1 lists them all)."""
+
+    def __init__(self) -> None:
+        super().__init__(id="key-bar")
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
+
+    def _bindings_changed(self, screen: Screen[object]) -> None:
+        if screen is self.screen:
+            self.refresh()
+
+    def shown(self) -> list[tuple[Binding, bool]]:
+        """The bindings to show, each action once, with whether it can be used now."""
+        seen: dict[str, tuple[Binding, bool]] = {}
+        for active in self.screen.active_bindings.values():
+            if active.binding.show and active.binding.description and active.binding.action not in seen:
+                seen[active.binding.action] = (active.binding, active.enabled)
+        return sorted(seen.values(), key=lambda item: LAST.index(item[0].action) + 1 if item[0].action in LAST else 0)
+
+    def render(self) -> Content:
+        pieces = []
+        for binding, enabled in self.shown():
+            key = self.app.get_key_display(binding)
+            text = Content.assemble(
+                (key, "bold $footer-key-foreground" if enabled else "$text-disabled"),
+                (f" {binding.description}", "$text-muted" if enabled else "$text-disabled"),
+            )
+            pieces.append((binding, text))
+        room = self.content_size.width
+        while len(pieces) > 2 and sum(len(text.plain) + 2 for _, text in pieces) - 2 > room:
+            droppable = [index for index, (binding, _) in enumerate(pieces) if binding.action not in LAST]
+            if not droppable:
+                break
+            del pieces[droppable[-1]]
+        left = [text for binding, text in pieces if binding.action not in LAST]
+        right = [text for binding, text in pieces if binding.action in LAST]
+        gap = Content("  ")
+        start, end = gap.join(left), gap.join(right)
+        return Content.assemble(start, " " * max(2, room - len(start.plain) - len(end.plain)), end)
