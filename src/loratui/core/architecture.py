@@ -13,8 +13,9 @@ class Linear:
     """All linear layers of a model that share a name and a shape, e.g. the q_proj of every block.
 
     in_features, out_features: widths of one layer. count: how many of them the model has.
-    stored: "linear" (nn.Linear), "conv1d" (GPT-2's transposed linear), "expert" (a slice of a 3-D parameter of experts,
-    which neither "all-linear" nor bitsandbytes touches).
+    stored: "linear" (nn.Linear), "conv1d" (GPT-2's transposed linear), "expert" (a slice of a 3-D parameter of experts),
+    "parameter" (a bare parameter of a module of its own, such as a router). Only the first two take an adapter under
+    "all-linear", and bitsandbytes quantises only the first.
     """
 
     name: str
@@ -25,7 +26,7 @@ class Linear:
     count: int
     bias: bool = False
     kind: LinearKind = "attention"
-    stored: Literal["linear", "conv1d", "expert"] = "linear"
+    stored: Literal["linear", "conv1d", "expert", "parameter"] = "linear"
 
     @property
     def parameters(self) -> int:
