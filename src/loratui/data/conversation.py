@@ -1,0 +1,78 @@
+"""What one row teaches: messages, plain text or ready tokens, and which of them bear loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. `trained` is True for an answer that bears loss.
+
+    extra: further fields that chat templates read, e.g. tool_calls, name, reasoning_content.
+    """
+
+    role: Role
+    content: str
+    trained: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The message as chat templates expect it."""
+        return {"role": self.role, "content": self.content, **self.extra}
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One row, ready to be rendered: messages, or `text`, or `tokens` (with `labels`, -100 where no loss is borne).
+
+    tools, template_values: handed to the chat template as they are.
+    """
+
+    messages: tuple[Message, ...] = ()
+    text: str = ""
+    tokens: tuple[int, ...] = ()
+    labels: tuple[int, ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = ()
+    template_values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def characters(self) -> int:
+        """Characters of the content, without what a template adds."""
+        return len(self.text) + sum(len(message.content) for message in self.messages)
+
+    @property
+    def trained_characters(self) -> int:
+        """Characters of the parts that bear loss when only answers do."""
+        return len(self.text) + sum(len(message.content) for message in self.messages if message.trained)
+
+    @property
+    def prompt(self) -> tuple[Message, ...]:
+        """The messages before the last answer: what the model is asked."""
+        answers = [number for number, message in enumerate(self.messages) if message.role == "assistant"]
+        return self.messages[: answers[-1]] if answers else self.messages
+
+    @property
+    def answer(self) -> str:
+        """The last answer; the text where there are no messages."""
+        return next((message.content for message in reversed(self.messages) if message.role == "assistant"), self.text)
+
+    @property
+    def identity(self) -> bytes:
+        """Equal for rows that teach the same: 16 bytes."""
+        from hashlib import blake2b
+
+        digest = blake2b(digest_size=16)
+        for message in self.messages:
+            digest.update(f"\x1e{message.role}\x1f".encode())
+            digest.update(message.content.strip().encode("utf-8", "surrogatepass"))
+            if message.extra:
+                digest.update(repr(sorted(message.extra.items(), key=lambda item: item[0])).encode("utf-8", "surrogatepass"))
+        digest.update(self.text.strip().encode("utf-8", "surrogatepass"))
+        if self.tokens:
+            digest.update(repr(self.tokens).encode())
+        return digest.digest()

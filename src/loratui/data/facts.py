@@ -1,0 +1,128 @@
+"""What planning needs of a dataset within a fraction of a second: counts, and lengths guessed from characters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from loratui.core.dataset import DataFacts
+from loratui.core.plan import DatasetSection
+from loratui.data.convert import to_conversation
+from loratui.data.conversation import Conversation
+from loratui.data.find import DataFile, FoundDataset, find_evaluation
+from loratui.data.opening import compression, open_bytes
+from loratui.data.read import read_rows, require_rows, sample_rows
+from loratui.data.recognise import SAMPLE_ROWS, recognise
+from loratui.data.row import Row, RowError
+
+SAMPLE_LIMIT_ROWS = 5_000
+COUNT_LIMIT_BYTES = 2**30
+BYTES_PER_TOKEN = 4
+"""UTF-8 bytes: about four characters of English, about 1.3 of Chinese or Japanese."""
+TEMPLATE_TOKENS = 5
+"""Tokens that a chat template adds a message."""
+
+_cache: dict[tuple[str, str], DataFacts] = {}
+
+
+def quick_facts(found: FoundDataset, section: DatasetSection | None = None) -> DataFacts:
+    """Facts of the training part, from at most 5,000 rows and their characters (`exact=False`); remembered per file state.
+
+    DatasetError where the rows cannot be read or have no known shape.
+    """
+    section = section or DatasetSection(path=found.path)
+    key = (found.fingerprint, section.model_dump_json())
+    if key not in _cache:
+        _cache[key] = _facts(found, section)
+    return _cache[key]
+
+
+def _facts(found: FoundDataset, section: DatasetSection) -> DataFacts:
+    head = sample_rows(found, SAMPLE_ROWS)
+    require_rows(found, head)
+    recognition = recognise(head, section.format, section.columns, where=found.path)
+    total = count_rows(found, head)
+    left_out = set(section.exclude)
+    conversations: list[Conversation] = []
+    sampled = 0
+    for row in _sample(found, total):
+        sampled += 1
+        if row.index in left_out:
+            continue
+        try:
+            conversations.append(to_conversation(row, recognition))
+        except RowError:
+            continue
+    usable = round((total - len(left_out)) * len(conversations) / max(1, sampled - len(left_out))) if len(left_out) < sampled else len(conversations)
+    lengths = sorted(guessed_tokens(conversation) for conversation in conversations) or [1]
+    characters = sum(conversation.characters for conversation in conversations)
+    trained = sum(conversation.trained_characters for conversation in conversations)
+    held = held_out(found, section, usable)
+    inside = held if not (section.eval_path or found.eval_files) else 0
+    return DataFacts(
+        examples=max(1, usable - inside), lengths=tuple(lengths), exact=False,
+        trained_share=trained / characters if characters and trained else 1.0, eval_examples=held,
+    )
+
+
+def held_out(found: FoundDataset, section: DatasetSection, usable: int) -> int:
+    """Rows that will be evaluated on: from the evaluation file, the dataset's own part, or a share of its rows."""
+    if section.eval_path:
+        other = find_evaluation(section.eval_path)
+        return count_rows(other, sample_rows(other, SAMPLE_ROWS))
+    if found.eval_files:
+        own = FoundDataset(found.path, found.name, found.kind, found.eval_files)
+        return count_rows(own, sample_rows(own, SAMPLE_ROWS))
+    return max(1, round(usable * section.eval_fraction)) if section.eval_fraction > 0 and usable > 1 else 0
+
+
+def guessed_tokens(conversation: Conversation) -> int:
+    """Tokens of a row, guessed from its UTF-8 bytes and its messages; exact for token rows."""
+    if conversation.tokens:
+        return len(conversation.tokens)
+    texts = [conversation.text, *(message.content for message in conversation.messages)]
+    size_bytes = sum(len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts)
+    return max(1, math.ceil(size_bytes / BYTES_PER_TOKEN) + TEMPLATE_TOKENS * len(conversation.messages))
+
+
+def count_rows(found: FoundDataset, head: list[Row]) -> int:
+    """Rows of the training files: counted where that is cheap, else guessed from the size of the first rows."""
+    if len(head) < SAMPLE_ROWS:
+        return len(head)
+    return sum(_count(file, found) for file in found.files)
+
+
+def _count(file: DataFile, found: FoundDataset) -> int:
+    if file.kind == "parquet":
+        import pyarrow.parquet as parquet
+
+        return int(parquet.read_metadata(file.path).num_rows)
+    if file.kind in ("jsonl", "txt") and file.size_bytes < COUNT_LIMIT_BYTES and not compression(file.path):
+        with open_bytes(file.path) as stream:
+            count = 0
+            while piece := stream.read(2**20):
+                count += piece.count(b"\n")
+                last = piece[-1:]
+            return count + (last != b"\n")
+    alone = FoundDataset(found.path, found.name, found.kind, (file,))
+    if file.size_bytes < 16 * 2**20 and not compression(file.path):
+        return sum(1 for _ in read_rows(alone))
+    head = sample_rows(alone, SAMPLE_LIMIT_ROWS)
+    if len(head) < SAMPLE_LIMIT_ROWS:
+        return len(head)
+    row_bytes = sum(len(str(row.value).encode("utf-8", "replace")) for row in head if row.value) / len(head)
+    unpacked = file.size_bytes * (4 if compression(file.path) else 1)
+    return max(len(head), round(unpacked / max(1.0, row_bytes)))
+
+
+def _sample(found: FoundDataset, total: int) -> Iterator[Row]:
+    """Every n-th row where rows are cheap to pass over, the first rows where they are not."""
+    step = max(1, total // SAMPLE_LIMIT_ROWS) if found.size_bytes < 64 * 2**20 else 1
+    taken = 0
+    for row in read_rows(found):
+        if row.index % step:
+            continue
+        yield row
+        taken += 1
+        if taken >= SAMPLE_LIMIT_ROWS:
+            return

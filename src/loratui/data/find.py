@@ -1,0 +1,182 @@
+"""Find a dataset: the demo, a file, a folder of files, or a dataset of the hub in the local cache."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from loratui.core.errors import DatasetError
+from loratui.data.opening import data_kind, open_bytes
+from loratui.resources import demo_dataset_path, demo_heldout_path
+
+DatasetKind = Literal["demo", "file", "folder", "hub"]
+READABLE = "JSON, JSONL, CSV, TSV, Parquet, Arrow and text files are read, also as .gz, .bz2, .xz, .zst or .zip."
+IGNORED = frozenset({
+    "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "package.json", "config.json",
+    "requirements.txt", "license.txt", "readme.txt", "index.json",
+})
+EVALUATION_WORDS = frozenset({"test", "valid", "validation", "eval", "evaluation", "dev", "val", "heldout"})
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One file with rows. kind: json, jsonl, csv, tsv, parquet, arrow or txt."""
+
+    path: Path
+    kind: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class FoundDataset:
+    """Where a dataset's rows lie.
+
+    path: as the person named it. name: short, for screens. files: rows to train on, in order. eval_files: rows that the
+    dataset itself sets apart. note: what was decided on the way, e.g. which files of a folder were taken.
+    """
+
+    path: str
+    name: str
+    kind: DatasetKind
+    files: tuple[DataFile, ...]
+    eval_files: tuple[DataFile, ...] = ()
+    note: str = ""
+
+    @cached_property
+    def size_bytes(self) -> int:
+        """Bytes of the training files on disk."""
+        return sum(file.size_bytes for file in self.files)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes when a file does: paths, sizes and times of change."""
+        from hashlib import sha256
+
+        parts = [f"{f.path}\0{f.size_bytes}\0{f.path.stat().st_mtime_ns}" for f in (*self.files, *self.eval_files)]
+        return sha256("\n".join(parts).encode()).hexdigest()
+
+
+def find_dataset(path: str, *, split: str = "train", configuration: str = "") -> FoundDataset:
+    """The dataset that `path` names: `demo`, a file, a folder or a hub id. DatasetError in one sentence."""
+    if not path.strip():
+        raise DatasetError("no dataset was named.", hint="Give a file, a folder, a hub id, or demo.")
+    if path == "demo" and not Path("demo").exists():
+        return _demo()
+    place = Path(path).expanduser()
+    try:
+        if place.is_dir():
+            return _folder(path, place)
+        if place.exists():
+            return FoundDataset(path, place.name, "file", (_file(place),))
+    except OSError as error:
+        raise DatasetError(f"it cannot be looked at: {error.strerror or error}.", where=path) from error
+    except ValueError as error:
+        raise DatasetError(f"this cannot be a path: {error}.", where=repr(path)) from error
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", path) and not data_kind(place) and not place.parent.is_dir():
+        from loratui.data.hub import find_cached
+
+        return find_cached(path, split=split, configuration=configuration)
+    raise _missing(path, place)
+
+
+def find_evaluation(path: str) -> FoundDataset:
+    """The evaluation file or folder that a plan names."""
+    return find_dataset(path, split="test")
+
+
+def _demo() -> FoundDataset:
+    rows, heldout = demo_dataset_path(), demo_heldout_path()
+    if not rows.is_file():
+        raise DatasetError("the demo's rows are missing.", where=str(rows), hint="Install loratui again.")
+    evaluation = (_file(heldout),) if heldout.is_file() else ()
+    return FoundDataset("demo", "demo", "demo", (_file(rows),), evaluation)
+
+
+def _missing(path: str, place: Path) -> DatasetError:
+    folder = place.parent
+    if not folder.is_dir():
+        return DatasetError("no such file or folder.", where=path, hint=f"There is no folder {folder} either.")
+    names = sorted(item.name for item in folder.iterdir() if item.is_dir() or data_kind(item) not in ("", "unknown"))
+    near = get_close_matches(place.name, names, n=3, cutoff=0.5)
+    shown = folder if str(folder) != "." else "this folder"
+    if near:
+        return DatasetError("no such file or folder.", where=path, hint=f"Did you mean {' or '.join(near)}?")
+    hint = f"In {shown} there are: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}." if names else f"There is no data in {shown}."
+    return DatasetError("no such file or folder.", where=path, hint=hint)
+
+
+def _file(path: Path) -> DataFile:
+    if not path.is_file():
+        raise DatasetError("this is neither a file nor a folder.", where=str(path), hint="Give a file with rows.")
+    kind = data_kind(path)
+    if kind in ("", "unknown"):
+        kind = _kind_by_content(path)
+    size_bytes = path.stat().st_size
+    if size_bytes == 0:
+        raise DatasetError("the file is empty.", where=str(path), hint="Give a file that holds rows.")
+    return DataFile(path, kind, size_bytes)
+
+
+def _kind_by_content(path: Path) -> str:
+    with open_bytes(path) as stream:
+        try:
+            start = stream.read(4096)
+        except (OSError, EOFError) as error:
+            raise DatasetError(f"the file cannot be read: {error}.", where=str(path)) from error
+    if start.startswith(b"PAR1"):
+        return "parquet"
+    if start.startswith(b"ARROW1"):
+        return "arrow"
+    if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
+        return "jsonl"
+    raise DatasetError(f"{path.suffix or 'this file'} is no kind of data file that loratui reads.", where=str(path), hint=READABLE)
+
+
+def is_data_file(path: Path) -> bool:
+    """Whether a name in a listing looks like a data file: for the file browser, without opening it."""
+    return not path.name.startswith((".", "_")) and path.name.lower() not in IGNORED and data_kind(path) not in ("", "unknown")
+
+
+def _folder(path: str, place: Path) -> FoundDataset:
+    files = sorted(item for item in _below(place) if is_data_file(item) and item.stat().st_size > 0)
+    if not files:
+        if (place / "config.json").is_file():
+            raise DatasetError("this folder is a model, not a dataset.", where=path, hint="Give it as the model, and a file with rows as the dataset.")
+        raise DatasetError("there is no data file in this folder.", where=path, hint=READABLE)
+    kinds = [data_kind(item) for item in files]
+    kind = max(sorted(set(kinds)), key=lambda name: sum(f.stat().st_size for f, k in zip(files, kinds, strict=True) if k == name))
+    taken = [item for item, name in zip(files, kinds, strict=True) if name == kind]
+    left = [item.name for item, name in zip(files, kinds, strict=True) if name != kind]
+    evaluation = [item for item in taken if is_evaluation(item, place)]
+    training = [item for item in taken if item not in evaluation] or taken
+    evaluation = [item for item in evaluation if item not in training]
+    notes = [f"{len(training)} {kind} file{'s' if len(training) > 1 else ''}: {', '.join(item.name for item in training[:4])}{' …' if len(training) > 4 else ''}"]
+    if evaluation:
+        notes.append(f"held out by name: {', '.join(item.name for item in evaluation[:4])}")
+    if left:
+        notes.append(f"not read: {', '.join(left[:4])}{' …' if len(left) > 4 else ''}")
+    return FoundDataset(
+        path, place.resolve().name, "folder", tuple(map(_file, training)), tuple(map(_file, evaluation)), "; ".join(notes)
+    )
+
+
+def _below(place: Path) -> list[Path]:
+    """Files in a folder and, where it has none itself, in the folders below it (two deep)."""
+    for pattern in ("*", "*/*", "*/*/*"):
+        files = [item for item in place.glob(pattern) if item.is_file() and not any(part.startswith(".") for part in item.relative_to(place).parts)]
+        if any(is_data_file(item) for item in files):
+            return files
+    return []
+
+
+def is_evaluation(path: Path, root: Path) -> bool:
+    """Whether a file's name or folder says that it holds evaluation rows."""
+    parts = path.relative_to(root).parts if path.is_relative_to(root) else (path.name,)
+    words = {word for part in parts for word in re.split(r"[^a-z]+", part.lower().split(".")[0])}
+    return bool(words & EVALUATION_WORDS) and "train" not in words
+
+

@@ -1,0 +1,154 @@
+"""A dataset of the hub, from the local cache: which files its card names for a configuration and a split."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loratui.core.errors import DatasetError
+from loratui.data.opening import data_kind
+
+if TYPE_CHECKING:
+    from loratui.data.find import FoundDataset
+
+
+def hub_cache() -> Path:
+    """Folder where the hub's own tools keep what they fetched (HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME honoured)."""
+    if cache := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
+        return Path(cache).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
+    return Path(home).expanduser() / "hub"
+
+
+def datasets_cache() -> Path:
+    """Folder where the datasets library keeps prepared tables."""
+    if cache := os.environ.get("HF_DATASETS_CACHE"):
+        return Path(cache).expanduser()
+    return hub_cache().parent / "datasets"
+
+
+def snapshot(repo: Path, revision: str = "main") -> Path | None:
+    """The newest snapshot folder of a repository in the hub's cache, or the one of a revision."""
+    snapshots = repo / "snapshots"
+    try:
+        commit = (repo / "refs" / revision).read_text().strip()
+    except OSError:
+        commit = revision
+    if (snapshots / commit).is_dir():
+        return snapshots / commit
+    if not snapshots.is_dir() or revision != "main":
+        return None
+    return max((item for item in snapshots.iterdir() if item.is_dir()), key=lambda item: item.stat().st_mtime, default=None)
+
+
+def find_cached(id: str, *, split: str = "train", configuration: str = "") -> FoundDataset:
+    """A hub dataset that is in the local cache; DatasetError where it is not, or lacks the split."""
+    folder = snapshot(hub_cache() / f"datasets--{id.replace('/', '--')}")
+    if folder is not None and (found := _from_snapshot(id, folder, split, configuration)):
+        return found
+    if found := _from_tables(id, split, configuration):
+        return found
+    raise DatasetError(
+        "there is no such file, and no dataset of this name in the hub's local cache.", where=id,
+        hint=f"Fetch it first: hf download {id} --repo-type dataset",
+    )
+
+
+def _from_snapshot(id: str, folder: Path, split: str, configuration: str) -> FoundDataset | None:
+    from loratui.data.find import FoundDataset
+
+    files = sorted(item for item in folder.rglob("*") if item.is_file() and data_kind(item) not in ("", "unknown"))
+    if not files:
+        return None
+    splits = card_splits(folder, files, configuration) or _by_name(folder, files)
+    if split not in splits:
+        if len(splits) == 1:
+            split = next(iter(splits))
+        else:
+            raise DatasetError(f"there is no split {split!r}: it has {', '.join(splits)}.", where=id, hint="Set dataset.split.")
+    evaluation = next((splits[name] for name in ("validation", "test", "dev", "eval") if name in splits and name != split), [])
+    note = f"hub cache, split {split}" + (f", configuration {configuration}" if configuration else "")
+    return FoundDataset(id, id.split("/")[-1], "hub", _files(splits[split]), _files(evaluation), note)
+
+
+def _files(paths: Iterable[Path]) -> Any:
+    from loratui.data.find import DataFile
+
+    return tuple(DataFile(path, data_kind(path), path.stat().st_size) for path in paths)
+
+
+def card_splits(folder: Path, files: list[Path], configuration: str) -> dict[str, list[Path]]:
+    """Split → files as the dataset's card (README.md) declares them; empty where it declares none."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return {}
+    match = re.match(r"\A\ufeff?---\s*\n(.*?)\n---", card.read_text("utf-8", "replace"), re.S)
+    if not match:
+        return {}
+    import yaml
+
+    try:
+        head = yaml.safe_load(match.group(1))
+    except yaml.YAMLError:
+        return {}
+    configurations = head.get("configs") if isinstance(head, dict) else None
+    if not isinstance(configurations, list) or not configurations:
+        return {}
+    names = [str(item.get("config_name", "default")) for item in configurations if isinstance(item, dict)]
+    wanted = configuration or next(
+        (str(item.get("config_name")) for item in configurations if isinstance(item, dict) and item.get("default")),
+        "default" if "default" in names else names[0],
+    )
+    chosen = next((item for item in configurations if isinstance(item, dict) and str(item.get("config_name", "default")) == wanted), None)
+    if chosen is None:
+        raise DatasetError(f"there is no configuration {wanted!r}: it has {', '.join(names)}.", where=folder.parents[1].name, hint="Set dataset.configuration.")
+    return _declared(folder, files, chosen.get("data_files"))
+
+
+def _declared(folder: Path, files: list[Path], declared: Any) -> dict[str, list[Path]]:
+    if isinstance(declared, str):
+        declared = [{"split": "train", "path": declared}]
+    splits: dict[str, list[Path]] = {}
+    for item in declared if isinstance(declared, list) else []:
+        if isinstance(item, str):
+            item = {"split": "train", "path": item}
+        if not isinstance(item, dict):
+            continue
+        patterns = item.get("path", [])
+        wanted = [file for pattern in ([patterns] if isinstance(patterns, str) else patterns) for file in sorted(folder.glob(str(pattern)))]
+        splits.setdefault(str(item.get("split", "train")), []).extend(file for file in wanted if file in files)
+    return {name: found for name, found in splits.items() if found}
+
+
+def _by_name(folder: Path, files: list[Path]) -> dict[str, list[Path]]:
+    words = {
+        "train": {"train", "training"}, "validation": {"validation", "valid", "val", "dev"}, "test": {"test", "testing", "eval", "evaluation"},
+    }
+    splits: dict[str, list[Path]] = {}
+    for file in files:
+        parts = set(re.split(r"[^a-z]+", str(file.relative_to(folder)).lower()))
+        split = next((name for name, known in words.items() if parts & known), "train")
+        splits.setdefault(split, []).append(file)
+    return splits
+
+
+def _from_tables(id: str, split: str, configuration: str) -> FoundDataset | None:
+    """Tables that the datasets library prepared: `org___name/configuration/version/hash/name-split.arrow`."""
+    from loratui.data.find import FoundDataset
+
+    root = datasets_cache() / id.replace("/", "___")
+    tables = sorted(root.glob(f"{configuration or '*'}/*/*/*.arrow")) if root.is_dir() else []
+    splits: dict[str, list[Path]] = {}
+    for table in tables:
+        name = re.sub(r"-\d{5}-of-\d{5}$", "", table.stem).rpartition("-")[2]
+        splits.setdefault(name, []).append(table)
+    if not splits:
+        return None
+    if split not in splits:
+        raise DatasetError(f"there is no split {split!r}: it has {', '.join(splits)}.", where=id, hint="Set dataset.split.")
+    chosen = [table for table in splits[split] if table.parent == splits[split][-1].parent]
+    evaluation = [table for name in ("validation", "test") if name in splits and name != split for table in splits[name] if table.parent == chosen[0].parent]
+    return FoundDataset(id, id.split("/")[-1], "hub", _files(chosen), _files(evaluation), f"prepared tables of the datasets library, split {split}")

@@ -1,0 +1,68 @@
+"""Every row of a found dataset, in order, with its place; what cannot be read becomes a problem, not an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from loratui.core.errors import DatasetError
+from loratui.data.find import DataFile, FoundDataset
+from loratui.data.read_json import Found, read_json
+from loratui.data.read_table import read_arrow, read_csv, read_parquet, read_text
+from loratui.data.row import Problem, Row
+
+
+def read_rows(found: FoundDataset, *, evaluation: bool = False) -> Iterator[Row]:
+    """Rows of a dataset's training files (or of its evaluation files).
+
+    A row that cannot be read has a `problem` and keeps its number. DatasetError where a file breaks off or what follows
+    cannot be told apart: a document of JSON with a syntax error, a damaged archive.
+    """
+    index = 0
+    for file in found.eval_files if evaluation else found.files:
+        for line, value, problem in _read_file(file):
+            yield _row(index, line, value, problem, file)
+            index += 1
+
+
+def sample_rows(found: FoundDataset, count: int) -> list[Row]:
+    """The first `count` rows."""
+    return list(islice(read_rows(found), count))
+
+
+def _read_file(file: DataFile) -> Iterator[Found]:
+    readers = {
+        "json": read_json, "jsonl": read_json, "csv": read_csv, "parquet": read_parquet, "arrow": read_arrow, "txt": read_text,
+    }
+    return read_csv(file.path, "\t") if file.kind == "tsv" else readers[file.kind](file.path)
+
+
+def _row(index: int, line: int | None, value: Any, problem: Problem | None, file: DataFile) -> Row:
+    name = str(file.path)
+    if problem is None:
+        if isinstance(value, dict):
+            return Row(index, line, value, None, name)
+        if isinstance(value, str):
+            return Row(index, line, {"text": value}, None, name)
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            return Row(index, line, {"messages": value}, None, name)
+        problem = Problem("type", f"the row is {_kind(value)}, and an object with named fields was expected.", blocking=True)
+    placed = Problem(problem.kind, problem.message, line, index, name, problem.blocking)
+    return Row(index, line, None, placed, name)
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", type(None): "null"}
+    return names.get(type(value), type(value).__name__)
+
+
+def require_rows(found: FoundDataset, rows: list[Row]) -> None:
+    """DatasetError where no row of a sample could be read."""
+    if not rows:
+        raise DatasetError("there are no rows in it.", where=found.path, hint="Give a file that holds rows.")
+    if all(row.value is None for row in rows):
+        first = rows[0].problem
+        assert first is not None
+        place = f"{first.file}, line {first.line}" if first.line else first.file
+        raise DatasetError(f"no row can be read; the first fault: {first.message}", where=place)

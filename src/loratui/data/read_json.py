@@ -1,0 +1,265 @@
+"""Read rows from JSON Lines and from JSON documents, a piece at a time, with the line each row begins on."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from loratui.core.errors import DatasetError
+from loratui.data.opening import DECOMPRESSION_ERRORS, open_bytes
+from loratui.data.row import Problem
+
+LINE_LIMIT_BYTES = 256 * 2**20
+CHUNK_CHARACTERS = 2**20
+Found = tuple[int | None, Any, Problem | None]
+"""Line, value, what is wrong."""
+
+_decoder = json.JSONDecoder()
+
+
+def read_json(path: Path) -> Iterator[Found]:
+    """Rows of a `.json` or `.jsonl` file; what the file holds decides, not its name."""
+    with open_bytes(path) as stream:
+        buffered = io.BufferedReader(stream) if isinstance(stream, io.RawIOBase) else stream
+        encoding, first, unread = _first_line(buffered, path)
+        if not first.strip():
+            return
+        source = io.BufferedReader(_Rewound(unread, buffered), 2**20)
+        if _is_lines(first, path):
+            yield from _read_lines(source, encoding, path)
+        else:
+            yield from _read_document(source, encoding, path)
+
+
+class _Rewound(io.RawIOBase):
+    """A stream with the bytes that were read to look at them put back in front."""
+
+    def __init__(self, start: bytes, rest: IO[bytes]) -> None:
+        self._start = start
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._start[: len(buffer)] if self._start else self._rest.read(len(buffer))
+        self._start = self._start[len(data):] if self._start else b""
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _first_line(stream: IO[bytes], path: Path) -> tuple[str, str, bytes]:
+    """Encoding, the first line that is not blank, and every byte read to find it."""
+    try:
+        start = stream.read(4)
+        encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        if encoding == "utf-16":
+            start += stream.read(2**16)
+            return encoding, next((line for line in start.decode("utf-16", "ignore").splitlines() if line.strip()), ""), start
+        line = start + stream.readline(LINE_LIMIT_BYTES) if b"\n" not in start else start
+        while not line.removeprefix(b"\xef\xbb\xbf").strip():
+            more = stream.readline(LINE_LIMIT_BYTES)
+            if not more:
+                break
+            line += more
+    except DECOMPRESSION_ERRORS as error:
+        raise unpacking_error(path, error) from error
+    return encoding, line.decode("utf-8-sig", "surrogateescape").strip(), line
+
+
+def _is_lines(first: str, path: Path) -> bool:
+    """Whether the file is one JSON value a line, by its first line and then by its name."""
+    try:
+        value, end = _decoder.raw_decode(first)
+    except (ValueError, RecursionError):
+        opens_document = first[-1:] in ("{", "[", ",") or first[:1] == "["
+        return not opens_document and ".json" not in path.suffixes
+    whole = not first[end:].strip()
+    if isinstance(value, list):
+        return whole and ".json" not in path.suffixes and not all(isinstance(item, dict) and "role" not in item and "from" not in item for item in value)
+    return whole
+
+
+def _read_lines(stream: IO[bytes], encoding: str, path: Path) -> Iterator[Found]:
+    for number, raw in enumerate(_lines(stream, encoding, path), 1):
+        if isinstance(raw, Problem):
+            yield number, None, raw
+            continue
+        line = raw.strip()
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if not line:
+            continue
+        try:
+            yield number, json.loads(line.decode("utf-8")), None
+        except UnicodeDecodeError as error:
+            message = f"byte {error.start + 1} of the line is not valid UTF-8; save the file as UTF-8."
+            yield number, None, Problem("utf-8", message, number, blocking=True)
+        except json.JSONDecodeError as error:
+            yield number, None, Problem("json", f"not valid JSON: {error.msg[0].lower()}{error.msg[1:]}, column {error.colno}.", number, blocking=True)
+        except RecursionError:
+            yield number, None, Problem("json", "the values are nested too deeply to be read.", number, blocking=True)
+        except ValueError as error:
+            yield number, None, Problem("json", f"a value cannot be read: {error}.", number, blocking=True)
+
+
+def _lines(source: IO[bytes], encoding: str, path: Path) -> Iterator[bytes | Problem]:
+    if encoding == "utf-16":
+        text = io.TextIOWrapper(source, "utf-16", errors="replace")
+        yield from (line.encode() for line in text)
+        return
+    try:
+        while raw := source.readline(LINE_LIMIT_BYTES):
+            if len(raw) < LINE_LIMIT_BYTES or raw.endswith(b"\n"):
+                yield raw
+                continue
+            while (rest := source.readline(LINE_LIMIT_BYTES)) and not rest.endswith(b"\n"):
+                pass
+            yield Problem("json", f"the line is longer than {LINE_LIMIT_BYTES // 2**20} MiB.", blocking=True)
+    except DECOMPRESSION_ERRORS as error:
+        raise unpacking_error(path, error) from error
+
+
+def unpacking_error(path: Path, error: BaseException) -> DatasetError:
+    """The sentence for a compressed file that breaks off or is damaged."""
+    return DatasetError(f"the file cannot be read to its end: {error}.", where=str(path), hint="Download or pack it again.")
+
+
+class _Window:
+    """A piece of a document's text, read on as needed, that knows the line of its position."""
+
+    def __init__(self, stream: IO[bytes], encoding: str, path: Path) -> None:
+        self._text = io.TextIOWrapper(stream, encoding, errors="surrogateescape" if encoding != "utf-16" else "replace", newline="")
+        self._path = path
+        self._chunk = CHUNK_CHARACTERS
+        self._exhausted = False
+        self.text = ""
+        self.position = 0
+        self.line = 1
+
+    def more(self) -> bool:
+        """Read on, twice as much as the last time without progress; False at the end of the file."""
+        if self._exhausted:
+            return False
+        try:
+            piece = self._text.read(self._chunk)
+        except DECOMPRESSION_ERRORS as error:
+            raise unpacking_error(self._path, error) from error
+        self._chunk *= 2
+        self._exhausted = not piece
+        self.text += piece
+        return bool(piece)
+
+    def advance(self, position: int) -> None:
+        self.line += self.text.count("\n", self.position, position)
+        self.position = position
+        if position > CHUNK_CHARACTERS:
+            self.text, self.position, self._chunk = self.text[position:], 0, CHUNK_CHARACTERS
+
+    def peek(self) -> str:
+        """The next character that is no space; "" at the end."""
+        while True:
+            position = self.position
+            while position < len(self.text) and self.text[position] in " \t\r\n":
+                position += 1
+            self.advance(position)
+            if self.position < len(self.text):
+                return self.text[self.position]
+            if not self.more():
+                return ""
+
+    def value(self) -> Any:
+        """The JSON value at the position, which moves behind it; DatasetError with line and column where there is none."""
+        while True:
+            try:
+                value, end = _decoder.raw_decode(self.text, self.position)
+            except json.JSONDecodeError as error:
+                cut_off = error.msg.startswith("Unterminated") or error.pos > len(self.text) - 64
+                if cut_off and self.more():
+                    continue
+                raise self.error(error) from error
+            except (RecursionError, ValueError) as error:
+                raise DatasetError(f"a value cannot be read: {error}.", where=self.place(self.line)) from error
+            if end == len(self.text) and self.more():
+                continue
+            self.advance(end)
+            return value
+
+    def place(self, line: int) -> str:
+        return f"{self._path}, line {line}"
+
+    def error(self, error: json.JSONDecodeError) -> DatasetError:
+        line = self.line + self.text.count("\n", self.position, error.pos)
+        if error.pos >= len(self.text.rstrip()) or error.msg.startswith("Unterminated"):
+            return DatasetError(
+                f"the file ends in the middle of the row that begins on line {self.line}.", where=self.place(line),
+                hint="It looks cut off: download or write it again.",
+            )
+        column = error.pos - self.text.rfind("\n", 0, error.pos)
+        return DatasetError(f"not valid JSON: {error.msg[0].lower()}{error.msg[1:]}, column {column}.", where=self.place(line), hint="Mend that line.")
+
+
+def _read_document(stream: IO[bytes], encoding: str, path: Path) -> Iterator[Found]:
+    window = _Window(stream, encoding, path)
+    if window.peek() == "[":
+        yield from _read_array(window)
+        return
+    line = window.line
+    first = window.value()
+    if not window.peek():
+        rows = rows_of_document(first)
+        yield from ((line if len(rows) == 1 else None, value, None) for value in rows)
+        return
+    yield line, first, None
+    while window.peek():
+        line = window.line
+        yield line, window.value(), None
+
+
+def _read_array(window: _Window) -> Iterator[Found]:
+    window.advance(window.position + 1)
+    if window.peek() == "]":
+        return
+    while True:
+        if not window.peek():
+            raise DatasetError("the list of rows is never closed: a ']' is missing.", where=window.place(window.line), hint="It looks cut off: download or write it again.")
+        line = window.line
+        yield line, window.value(), None
+        sign = window.peek()
+        if sign == "]":
+            window.advance(window.position + 1)
+            if window.peek():
+                raise DatasetError("there is more text after the list of rows.", where=window.place(window.line), hint="Keep one list in the file.")
+            return
+        if sign != ",":
+            fault = f"a comma or ']' is missing before {sign!r}." if sign else "the list of rows is never closed: a ']' is missing."
+            raise DatasetError(fault, where=window.place(window.line), hint="Mend that line.")
+        window.advance(window.position + 1)
+        if window.peek() == "]":
+            raise DatasetError("there is a comma after the last row.", where=window.place(window.line), hint="Remove it.")
+
+
+ROW_KEYS = frozenset({"messages", "conversations", "conversation", "input_ids", "chosen"})
+
+
+def rows_of_document(document: Any) -> list[Any]:
+    """The rows in a document that is one object: a list of objects below a key, columns, or the object itself."""
+    if not isinstance(document, dict):
+        return [document]
+    if ROW_KEYS & document.keys():
+        return [document]
+    lists = {key: value for key, value in document.items() if isinstance(value, list)}
+    of_rows = {key: value for key, value in lists.items() if value and all(isinstance(row, dict) for row in value)}
+    if of_rows:
+        return max(of_rows.values(), key=lambda rows: len(rows))
+    if lists and len(lists) == len(document) and len({len(value) for value in lists.values()}) == 1:
+        return [dict(zip(document, values, strict=True)) for values in zip(*lists.values(), strict=True)]
+    columns = [value for value in document.values() if isinstance(value, dict)]
+    if columns and len(columns) == len(document) and all(column.keys() == columns[0].keys() for column in columns):
+        if all(key.isdigit() for key in columns[0]):
+            return [{name: column[key] for name, column in document.items()} for key in columns[0]]
+        return columns if len(columns) > 1 else [document]
+    return [document]

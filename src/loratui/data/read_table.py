@@ -1,0 +1,124 @@
+"""Read rows from CSV, TSV, Parquet, Arrow and plain text files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from loratui.core.errors import DatasetError
+from loratui.data.opening import DECOMPRESSION_ERRORS, open_bytes
+from loratui.data.read_json import Found, unpacking_error
+from loratui.data.row import Problem
+
+BATCH_ROWS = 1024
+csv.field_size_limit(2**28)
+
+
+def _text(path: Path) -> io.TextIOWrapper:
+    stream = open_bytes(path)
+    start = stream.read(2)
+    stream.close()
+    encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    return io.TextIOWrapper(open_bytes(path), encoding, errors="replace" if encoding == "utf-16" else "surrogateescape", newline="")
+
+
+def read_csv(path: Path, delimiter: str = "") -> Iterator[Found]:
+    """Rows of a table with a header line; `delimiter` "" finds it out from the header."""
+    with _text(path) as text:
+        try:
+            yield from _read_csv(text, path, delimiter)
+        except DECOMPRESSION_ERRORS as error:
+            raise unpacking_error(path, error) from error
+
+
+def _read_csv(text: io.TextIOWrapper, path: Path, delimiter: str) -> Iterator[Found]:
+    head = ""
+    while not head.strip():
+        head = text.readline()
+        if not head:
+            return
+    text.seek(0)
+    delimiter = delimiter or max(",;\t|", key=lambda sign: _outside_quotes(head, sign))
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    header: list[str] = []
+    line = 1
+    while True:
+        begin = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                yield begin, None, Problem("csv", f"a quote opened on line {begin} is never closed, so the rest of the file cannot be read.", begin, blocking=True)
+                return
+            yield begin, None, Problem("csv", f"the line is no table row: {error}.", begin, blocking=True)
+            continue
+        if not any(cell.strip() for cell in cells):
+            continue
+        if not header:
+            header = [cell.strip() for cell in cells]
+            twice = next((name for name in header if name and header.count(name) > 1), "")
+            if twice:
+                raise DatasetError(f"two columns are called {twice!r}.", where=f"{path}, line {begin}", hint="Rename one of them.")
+            continue
+        line = begin
+        if len(cells) != len(header):
+            message = f"the row has {len(cells)} cells, and the header has {len(header)} columns."
+            yield line, None, Problem("csv", message, line, blocking=True)
+            continue
+        yield line, {name: cell for name, cell in zip(header, cells, strict=True) if name or cell}, None
+
+
+def _outside_quotes(line: str, sign: str) -> int:
+    return sum(part.count(sign) for part in line.split('"')[::2])
+
+
+def read_parquet(path: Path) -> Iterator[Found]:
+    """Rows of a Parquet file; they have no lines."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+                yield from ((None, value, None) for value in batch.to_pylist())
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _no_table(path, "Parquet", error) from error
+
+
+def read_arrow(path: Path) -> Iterator[Found]:
+    """Rows of an Arrow file, as the datasets library saves them."""
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as source:
+            try:
+                reader: Any = pa.ipc.open_stream(source)
+                batches: Iterator[Any] = iter(reader)
+            except pa.ArrowInvalid:
+                whole = pa.ipc.open_file(source)
+                batches = (whole.get_batch(number) for number in range(whole.num_record_batches))
+            for batch in batches:
+                yield from ((None, value, None) for value in batch.to_pylist())
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _no_table(path, "Arrow", error) from error
+
+
+def _no_table(path: Path, name: str, error: Exception) -> DatasetError:
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    return DatasetError(f"this is no whole {name} file: {reason}.", where=str(path), hint="Download or write it again.")
+
+
+def read_text(path: Path) -> Iterator[Found]:
+    """Lines of a plain text file, each a row with one column, `text`."""
+    with _text(path) as text:
+        try:
+            for number, line in enumerate(text, 1):
+                if line.strip():
+                    yield number, {"text": line.rstrip("\r\n")}, None
+        except DECOMPRESSION_ERRORS as error:
+            raise unpacking_error(path, error) from error
