@@ -24,7 +24,11 @@ class GpuProcess(Document):
 
 
 class Gpu(Document):
-    """One CUDA device, or one MIG slice of it. None means that the driver does not say."""
+    """One CUDA device, or one MIG slice of it. None means that the driver does not say.
+
+    `index` is the number that `hardware.devices` of a plan takes: the driver's own (as nvidia-smi counts) unless the
+    machine has MIG slices, where each slice has a number of its own. A training process is given the `uuid`.
+    """
 
     index: int
     uuid: str
@@ -44,6 +48,40 @@ class Gpu(Document):
     visible: bool = True
     """False where CUDA_VISIBLE_DEVICES or the scheduler hides it from a training process."""
     notes: tuple[str, ...] = ()
+    pci_bus_id: str = ""
+    parent: str = ""
+    """UUID of the card that a MIG slice is cut from."""
+    mig_profile: str = ""
+    """A MIG slice's size, e.g. `1g.10gb`."""
+    virtualization: str = ""
+    """`vgpu` or `passthrough` in a virtual machine; empty on bare metal."""
+    memory_utilization_percent: int | None = None
+    """Share of the time in which memory was read or written."""
+    fan_percent: int | None = None
+    pcie_generation: int | None = None
+    pcie_lanes: int | None = None
+    memory_bandwidth_bytes_per_second: float | None = None
+    """Peak of the card's own memory, from its bus width and clock, or from the catalogue."""
+    uncorrected_memory_errors: int | None = None
+    """ECC errors since the driver was loaded that could not be corrected."""
+    lost: bool = False
+    """The driver no longer reaches the card; its figures are the last known ones."""
+
+    @property
+    def memory_used_bytes(self) -> int:
+        """Bytes that are not free, whoever holds them."""
+        return max(0, self.memory_total_bytes - self.memory_free_bytes)
+
+
+class GpuLink(Document):
+    """How two cards reach each other. `first` and `second` are indices of Gpu."""
+
+    first: int
+    second: int
+    kind: Literal["nvlink", "pcie", "system"]
+    """`pcie` stays below one host bridge; `system` crosses processors or host bridges."""
+    lanes: int = 0
+    """Active NVLinks between the two; 0 where they meet in a switch or have none."""
 
 
 class Host(Document):
@@ -59,6 +97,13 @@ class Host(Document):
     disk_total_bytes: int
     disk_free_bytes: int
     container: bool = False
+    cpu_clock_mhz: int | None = None
+    """Highest clock of a processor."""
+    cpu_features: tuple[str, ...] = ()
+    """Instruction sets that decide the speed of training on it: avx2, avx512f, amx_bf16, neon ..."""
+    memory_limited_by: str = ""
+    """What holds the memory below the computer's own, e.g. `container (cgroup)`."""
+    cpu_limited_by: str = ""
 
 
 class Machine(Document):
@@ -70,6 +115,15 @@ class Machine(Document):
     cuda_version: str | None = None
     problems: tuple[str, ...] = ()
     """Sentences of what is wrong with the GPUs and what to do; empty when all is well."""
+    notes: tuple[str, ...] = ()
+    """Sentences that are worth knowing and no fault."""
+    links: tuple[GpuLink, ...] = ()
+    visible_devices: str | None = None
+    """CUDA_VISIBLE_DEVICES as set; None where it is not."""
+    scheduler: str = ""
+    """Batch scheduler that gave this process its share, or that this login node belongs to, e.g. `slurm`."""
+    sampled_at: float | None = None
+    """Seconds since 1970 at which the figures were read."""
 
 
 class Device(Document):

@@ -1,0 +1,54 @@
+"""The whole machine in one document."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from loratui.core.hardware import Machine
+from loratui.machine.host import read_host
+from loratui.machine.nvml import NvmlReader
+from loratui.machine.visible import scheduler_of
+
+SUBMITTERS = {"sbatch": "slurm", "qsub": "pbs", "bsub": "lsf", "oarsub": "oar"}
+"""Command that hands a job to a batch scheduler."""
+
+
+def detect_machine(runs_path: Path | str | None = None, *, timeout_seconds: float | None = None) -> Machine:
+    """Host and GPUs now. Never raises: what is wrong with the GPUs is in `.problems`.
+
+    runs_path: where runs will go, for the disk's figures. timeout_seconds: longest wait for the GPUs' driver.
+    """
+    reader = NvmlReader()
+    try:
+        return snapshot(reader, Path(runs_path) if runs_path else None, timeout_seconds=timeout_seconds)
+    finally:
+        reader.close()
+
+
+def snapshot(
+    reader: NvmlReader, runs_path: Path | None = None, *, timeout_seconds: float | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Machine:
+    """Host and GPUs now, through a reader that is already open."""
+    environment = os.environ if environment is None else environment
+    sample = reader.sample(timeout_seconds)
+    scheduler = scheduler_of(environment)
+    notes = list(sample.notes)
+    if not sample.gpus and not scheduler:
+        submitter = next((command for command in SUBMITTERS if shutil.which(command)), "")
+        if submitter:
+            scheduler = SUBMITTERS[submitter]
+            notes.append(
+                f"This looks like a login node of {scheduler}: its GPUs are given to jobs. "
+                f"Plan here with --gpu NAME, then start `loratui train PLAN` in a job ({submitter})."
+            )
+    return Machine(
+        host=read_host(runs_path), gpus=sample.gpus, links=sample.links,
+        driver_version=sample.driver_version, cuda_version=sample.cuda_version,
+        problems=sample.problems, notes=tuple(notes),
+        visible_devices=environment.get("CUDA_VISIBLE_DEVICES"), scheduler=scheduler, sampled_at=time.time(),
+    )

@@ -1,0 +1,142 @@
+"""What a training would run on: the GPUs that were chosen, a simulated one, or the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from loratui.core.errors import MachineError
+from loratui.core.hardware import Device, Gpu, Host, Machine
+from loratui.machine.catalogue import find_gpu, match_reported
+
+GIB = 2**30
+
+
+class DeviceError(MachineError):
+    """A GPU was chosen that cannot be trained on."""
+
+    code = "device"
+    exit_status = 2
+
+
+def device_for(
+    machine: Machine, devices: Sequence[int] = (), gpu: str = "", gpu_memory_bytes: int | None = None
+) -> Device:
+    """What one training process runs on.
+
+    devices: numbers of GPUs of this machine; none: the first free one, else the CPU. gpu: a name of the catalogue to plan
+    for instead. gpu_memory_bytes: plan for so much free memory. DeviceError, or UnknownGpu, in one sentence.
+    """
+    if gpu:
+        return find_gpu(gpu).device(max(1, len(devices)), memory_bytes=gpu_memory_bytes)
+    if gpu_memory_bytes is not None:
+        return _sized(machine, gpu_memory_bytes, max(1, len(devices)))
+    if devices:
+        return _together([_checked(machine, number) for number in devices])
+    chosen = choose_gpu(machine)
+    return cpu_device(machine.host) if chosen is None else _together([chosen])
+
+
+def choose_gpu(machine: Machine) -> Gpu | None:
+    """The first GPU that nobody uses, else the visible one with the most free memory; None where there is none."""
+    usable = [gpu for gpu in machine.gpus if gpu.visible and not gpu.lost]
+    idle = [gpu for gpu in usable if is_idle(gpu)]
+    if idle:
+        # Among idle cards the largest kind; the first of its kind.
+        return max(idle, key=lambda gpu: (gpu.memory_total_bytes, -gpu.index))
+    return max(usable, key=lambda gpu: gpu.memory_free_bytes, default=None)
+
+
+def is_idle(gpu: Gpu) -> bool:
+    """Whether nobody holds memory of the GPU, beyond what the driver and a desktop take (5 % or 1 GiB)."""
+    if gpu.kind == "unified":
+        return not gpu.processes
+    return gpu.memory_used_bytes <= max(GIB, gpu.memory_total_bytes // 20)
+
+
+def visible_devices(machine: Machine, devices: Sequence[int]) -> str:
+    """CUDA_VISIBLE_DEVICES for a training process on these GPUs: their UUIDs, which mean the same under every
+    CUDA_DEVICE_ORDER. No devices: the one that `choose_gpu` picks; empty (no GPU) where there is none."""
+    if devices:
+        return ",".join(_checked(machine, number).uuid for number in devices)
+    chosen = choose_gpu(machine)
+    return chosen.uuid if chosen else ""
+
+
+def _checked(machine: Machine, number: int) -> Gpu:
+    found = next((gpu for gpu in machine.gpus if gpu.index == number), None)
+    if found is None:
+        if not machine.gpus:
+            why = machine.problems[0] if machine.problems else "Leave hardware.devices empty to train on the CPU."
+            raise DeviceError(f"there is no GPU {number}: this machine has none.", where="hardware.devices", hint=why)
+        names = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in machine.gpus)
+        raise DeviceError(f"there is no GPU {number}.", where="hardware.devices", hint=f"This machine has {names}.")
+    if found.lost:
+        raise DeviceError(f"GPU {number} ({found.name}) is lost.", where="hardware.devices", hint="Choose another, or reset it.")
+    if not found.visible:
+        raise DeviceError(
+            f"GPU {number} ({found.name}) is hidden from training by CUDA_VISIBLE_DEVICES or the batch scheduler.",
+            where="hardware.devices", hint="Choose another GPU, or change CUDA_VISIBLE_DEVICES.",
+        )
+    return found
+
+
+def _together(gpus: Sequence[Gpu]) -> Device:
+    """Cards that train together, one process each: the weakest decides."""
+    if len({gpu.index for gpu in gpus}) < len(gpus):
+        raise DeviceError("a GPU is named twice.", where="hardware.devices", hint="Name each GPU once.")
+    if len(gpus) > 1 and any(gpu.kind == "mig" for gpu in gpus):
+        raise DeviceError(
+            "one training cannot span MIG slices: CUDA shows a process one slice only.",
+            where="hardware.devices", hint="Choose a single slice.",
+        )
+    weakest = min(gpus, key=lambda gpu: gpu.memory_free_bytes)
+    known = [match_reported(gpu.name) for gpu in gpus]
+    bandwidths = [
+        gpu.memory_bandwidth_bytes_per_second or (entry.bandwidth_gb_per_second * 1e9 if entry else None)
+        for gpu, entry in zip(gpus, known, strict=True)
+    ]
+    capabilities = [gpu.compute_capability for gpu in gpus if gpu.compute_capability]
+    return Device(
+        name=" + ".join(dict.fromkeys(gpu.name for gpu in gpus)), kind="gpu", count=len(gpus),
+        memory_total_bytes=weakest.memory_total_bytes, memory_free_bytes=weakest.memory_free_bytes,
+        compute_capability=min(capabilities) if len(capabilities) == len(gpus) else None,
+        memory_bandwidth_bytes_per_second=_least(bandwidths),
+        peak_flops=_least([entry.peak_flops() if entry else None for entry in known]),
+    )
+
+
+def _least(values: Sequence[float | None]) -> float | None:
+    """The smallest; None where one is unknown."""
+    known = [value for value in values if value is not None]
+    return min(known) if len(known) == len(values) else None
+
+
+def _sized(machine: Machine, memory_bytes: int, count: int) -> Device:
+    """A nameless GPU with so much free memory; it takes after this machine's own GPU, else it is Ampere (bf16)."""
+    own = choose_gpu(machine)
+    capability = own.compute_capability if own and own.compute_capability else (8, 0)
+    return Device(
+        name=f"GPU with {memory_bytes / GIB:.1f} GiB", kind="gpu", simulated=True, count=count,
+        memory_total_bytes=memory_bytes, memory_free_bytes=memory_bytes, compute_capability=capability,
+    )
+
+
+def cpu_device(host: Host) -> Device:
+    """The host's processors, with its memory. The peak is counted from cores, clock and vector width."""
+    return Device(
+        name=host.cpu_name, kind="cpu", memory_total_bytes=host.memory_total_bytes,
+        memory_free_bytes=host.memory_available_bytes, peak_flops=cpu_peak_flops(host),
+    )
+
+
+def cpu_peak_flops(host: Host) -> float | None:
+    """Float32 operations a second at best: logical processors x clock x operations a cycle of half a core.
+
+    Two vector units of 16 (AVX-512), 8 (AVX2) or 4 (NEON) numbers, a multiplication and an addition each: 64, 32 or 16 a
+    cycle and core. Logical processors are counted as half cores, because two of them share the units.
+    """
+    if host.cpu_clock_mhz is None:
+        return None
+    features = host.cpu_features
+    per_cycle = 64 if "avx512f" in features else 32 if "avx2" in features else 16 if "asimd" in features else 8
+    return host.cpu_count * host.cpu_clock_mhz * 1e6 * per_cycle / 2

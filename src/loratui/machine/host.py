@@ -1,0 +1,132 @@
+"""The computer around the GPUs: processors, memory and disk, within a container's own limits."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import shutil
+from functools import cache
+from pathlib import Path
+
+from loratui.core.hardware import Host
+from loratui.machine.limits import CgroupLimits, read_limits
+
+FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "bf16", "sve")
+"""Instruction sets (/proc/cpuinfo flags) that decide how fast a processor trains."""
+
+
+def read_host(runs_path: Path | None = None) -> Host:
+    """The host now. `runs_path`: where runs will go (it need not exist yet); default: loratui's own folder."""
+    limits = read_limits()
+    total, available = memory_bytes(limits)
+    count, limited_by = processors(limits)
+    folder = _existing(runs_path or _default_runs_path())
+    disk_total, disk_free = _disk(folder)
+    name, features = _processor()
+    return Host(
+        hostname=platform.node() or "localhost", cpu_name=name, cpu_count=count, cpu_limited_by=limited_by,
+        memory_total_bytes=total, memory_available_bytes=available,
+        memory_limited_by="container (cgroup)" if limits.memory_bytes is not None and total == limits.memory_bytes else "",
+        disk_path=str(folder), disk_total_bytes=disk_total, disk_free_bytes=disk_free,
+        container=in_container(), cpu_clock_mhz=_clock_mhz(), cpu_features=features,
+    )
+
+
+def memory_bytes(limits: CgroupLimits | None = None) -> tuple[int, int]:
+    """Total and available bytes of memory for this process: the computer's, or the container's where that is less."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    total, available = int(memory.total), int(memory.available)
+    limits = limits or read_limits()
+    if limits.memory_bytes is not None and limits.memory_bytes < total:
+        total = limits.memory_bytes
+        available = max(0, min(available, total - (limits.memory_used_bytes or 0)))
+    return total, available
+
+
+def processors(limits: CgroupLimits) -> tuple[int, str]:
+    """Processors that this process may use, and what holds them below the computer's."""
+    installed = os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else installed
+    if limits.processors is not None and limits.processors < allowed:
+        return max(1, math.ceil(limits.processors)), f"container (cgroup: {limits.processors:g} of {installed})"
+    if allowed < installed:
+        return allowed, f"affinity ({allowed} of {installed})"
+    return allowed, ""
+
+
+def in_container(root: Path = Path("/")) -> bool:
+    """Whether this process runs in a container (Docker, Podman, Kubernetes, LXC, Singularity)."""
+    marks = (root / ".dockerenv", root / "run/.containerenv", root / ".singularity.d")
+    if any(mark.exists() for mark in marks) or _told_by_environment():
+        return True
+    try:
+        text = (root / "proc/1/cgroup").read_text(errors="replace")
+    except OSError:
+        return False
+    return any(word in text for word in ("docker", "kubepods", "lxc", "containerd", "libpod"))
+
+
+def _told_by_environment() -> bool:
+    """systemd-nspawn, Podman and LXC set `container`, in lower case; Kubernetes its own."""
+    return any(os.environ.get(name) for name in ("container", "KUBERNETES_SERVICE_HOST"))
+
+
+def _default_runs_path() -> Path:
+    chosen = os.environ.get("LORATUI_HOME", "")
+    if chosen:
+        return Path(chosen).expanduser().absolute() / "runs"
+    from platformdirs import user_data_path
+
+    return user_data_path("loratui", appauthor=False) / "runs"
+
+
+def _existing(path: Path) -> Path:
+    """The path, or its nearest parent that exists."""
+    path = path.expanduser().absolute()
+    for folder in (path, *path.parents):
+        try:
+            if folder.exists():
+                return folder
+        except OSError:  # a parent that may not be read
+            continue
+    return Path("/")
+
+
+def _disk(folder: Path) -> tuple[int, int]:
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return 0, 0
+    return usage.total, usage.free
+
+
+@cache
+def _processor() -> tuple[str, tuple[str, ...]]:
+    """Name and notable instruction sets of the processor."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(errors="replace").partition("\n\n")[0]
+    except OSError:
+        text = ""
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
+    words = set((fields.get("flags") or fields.get("Features") or "").split())
+    name = fields.get("model name") or platform.processor() or platform.machine() or "unknown processor"
+    return " ".join(name.split()), tuple(feature for feature in FEATURES if feature in words)
+
+
+@cache
+def _clock_mhz() -> int | None:
+    """Highest clock of the first processor."""
+    try:
+        return int(Path("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq").read_text()) // 1000
+    except (OSError, ValueError):
+        pass
+    try:
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("cpu MHz"):
+                return round(float(line.partition(":")[2]))
+    except (OSError, ValueError):
+        return None
+    return None
