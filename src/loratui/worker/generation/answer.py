@@ -1,0 +1,178 @@
+"""One question, answered on one or more sides, streamed token by token."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers.generation.streamers import BaseStreamer
+
+from loratui.core.errors import InputError
+from loratui.core.generation import GenerationSettings
+from loratui.worker.generation.flags import StopFlags
+from loratui.worker.generation.load import LoadedModels, explain
+from loratui.worker.generation.pieces import PieceDecoder
+from loratui.worker.generation.prompt import render
+from loratui.worker.generation.settings import generation_config
+from loratui.worker.generation.turns import Turns
+from loratui.worker.protocol import Ask, Done, Event, Failed, Piece, Rendered, StopReason
+
+FLUSH_SECONDS = 0.05
+"""Text is sent at most so often: the screen paints a few times a second anyway."""
+
+Emit = Callable[[Event], None]
+
+
+def answer(models: LoadedModels, ask: Ask, emit: Emit, flags: StopFlags) -> None:
+    """Answer on all sides; ends when each has been told Done or Failed."""
+    settings = ask.generation
+    try:
+        unknown = [side for side in ask.sides if side not in models.sides]
+        if unknown:
+            raise InputError(f"there is no side named {unknown[0]}.", hint=f"Sides are: {', '.join(models.sides)}.")
+        text, ids = render(models.tokenizer, ask.messages, ask.prompt)
+        room = _room(models, len(ids), settings)
+    except Exception as error:  # noqa: BLE001 - whatever a template or a tokenizer raises is told, and the worker lives on
+        message, hint = explain(error)
+        for side in ask.sides:
+            emit(Failed(message, hint, ask.id, side))
+        return
+    emit(Rendered(ask.id, text, len(ids)))
+    turns = Turns(ask.sides, lambda side: None if side not in models.sides else models.use(side))
+    threads = [
+        threading.Thread(
+            target=turns.run, args=(side, _one(models, ask, side, ids, room, settings, emit, flags, turns)), daemon=True
+        )
+        for side in ask.sides
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _room(models: LoadedModels, prompt_tokens: int, settings: GenerationSettings) -> int:
+    """Tokens an answer may have: what was asked for, or what the model's context still holds."""
+    if not models.context_tokens:
+        return settings.max_tokens
+    room = models.context_tokens - prompt_tokens
+    if room < 1:
+        raise InputError(
+            f"the prompt has {prompt_tokens:,} tokens; this model's context holds {models.context_tokens:,}.",
+            hint="Shorten it, or start the conversation again.",
+        )
+    return min(room, settings.max_tokens)
+
+
+def _one(
+    models: LoadedModels, ask: Ask, side: str, ids: list[int], room: int, settings: GenerationSettings,
+    emit: Emit, flags: StopFlags, turns: Turns,
+) -> Callable[[], None]:
+    """The work of one side's thread."""
+
+    def work() -> None:
+        stream = _Stream(models, ask, side, emit, turns)
+        try:
+            model = models.use(side)
+            if not settings.greedy:
+                torch.manual_seed(settings.seed)
+            inputs = torch.tensor([ids], device=models.device)
+            model.generate(
+                inputs=inputs,
+                attention_mask=torch.ones_like(inputs),
+                generation_config=generation_config(
+                    settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=room
+                ),
+                stopping_criteria=StoppingCriteriaList([_Stopped(flags, ask.id, side)]),
+                streamer=stream,
+            )
+        except Exception as error:  # noqa: BLE001 - one side's failure is told, the other side answers on
+            stream.flush()
+            message, hint = explain(error)
+            emit(Failed(message, hint, ask.id, side))
+            return
+        emit(stream.done(_reason(models, stream, ask, settings, room, flags)))
+
+    return work
+
+
+def _reason(
+    models: LoadedModels, stream: _Stream, ask: Ask, settings: GenerationSettings, room: int, flags: StopFlags
+) -> StopReason:
+    if stream.last_token in models.stop_ids:
+        return "stop token"
+    if stream.tokens >= room:
+        return "length" if room == settings.max_tokens else "context full"
+    return "stopped" if flags.is_stopped(ask.id, stream.side) else "length"
+
+
+class _Stopped(StoppingCriteria):
+    """Ends an answer at the token after a person asked for it."""
+
+    def __init__(self, flags: StopFlags, ask: int, side: str) -> None:
+        self._flags, self._ask, self._side = flags, ask, side
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> torch.BoolTensor:
+        stopped = self._flags.is_stopped(self._ask, self._side)
+        return torch.full((input_ids.shape[0],), stopped, dtype=torch.bool, device=input_ids.device)  # type: ignore[return-value]
+
+
+class _Stream(BaseStreamer):
+    """Takes the tokens of one answer from `generate`, sends their text, and hands the model over between them."""
+
+    def __init__(self, models: LoadedModels, ask: Ask, side: str, emit: Emit, turns: Turns) -> None:
+        self.side = side
+        self.tokens = 0
+        self.last_token: int | None = None
+        self._ask = ask
+        self._emit = emit
+        self._turns = turns
+        self._text: list[str] = []
+        self._flushed = 0.0
+        self._first_seconds = 0.0
+        self._seconds = 0.0
+        self._prompt_seen = False
+        tokenizer = models.tokenizer
+        self._pieces = PieceDecoder(
+            lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        )
+
+    def put(self, value: Any) -> None:
+        """First the prompt, which is passed over; then each new token."""
+        if not self._prompt_seen:
+            self._prompt_seen = True
+            return
+        ids = value.tolist()
+        self.tokens += len(ids)
+        self.last_token = ids[-1]
+        self._seconds = self._turns.held_seconds(self.side)
+        if self.tokens == len(ids):
+            self._first_seconds = self._seconds
+        self._text.append(self._pieces.push(ids))
+        now = time.perf_counter()
+        if now - self._flushed >= FLUSH_SECONDS:
+            self._flushed = now
+            self.flush()
+        self._turns.token(self.side)
+
+    def end(self) -> None:
+        """The answer is whole."""
+        self._text.append(self._pieces.end())
+        self.flush()
+
+    def flush(self) -> None:
+        """Send the text gathered so far."""
+        text = "".join(self._text)
+        self._text.clear()
+        if text:
+            self._emit(Piece(self._ask.id, self.side, text))
+
+    def done(self, reason: StopReason) -> Done:
+        """What there is to tell of this answer."""
+        steady_seconds = self._seconds - self._first_seconds
+        speed = (self.tokens - 1) / steady_seconds if self.tokens > 1 and steady_seconds > 0 else 0.0
+        return Done(self._ask.id, self.side, reason, self.tokens, self._first_seconds, speed)

@@ -1,0 +1,206 @@
+"""A base model held once, with adapters that are switched on and off."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
+from loratui.worker.generation.settings import stop_token_ids
+from loratui.worker.protocol import BASE, Load
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+_CPU_FLOAT32_LIMIT_BYTES = 4 * 2**30
+"""Larger models stay in bfloat16 on a CPU: float32 is faster there but takes twice the memory."""
+
+
+class LoadedModels:
+    """The models of a playground: one base, adapters on it, and whole models beside it."""
+
+    def __init__(self, request: Load, tell: Callable[[str], None] = lambda what: None) -> None:
+        started = time.perf_counter()
+        self.device = _device(request.device)
+        self._request = request
+        base = Path(request.base)
+        self.dtype = _dtype(request.dtype, self.device, base)
+        tell(f"reading the weights of {base.name} onto {self.device}")
+        self.base = self._whole_model(base)
+        self._peft: Any = None
+        self._wholes: dict[str, Any] = {}
+        self.sides: list[str] = []
+        self._active = BASE
+        self.tokenizer = _tokenizer(request)
+        self.stop_ids = stop_token_ids(self.base, self.tokenizer)
+        for model in (self.base, *self._wholes.values()):
+            model.generation_config = GenerationConfig()
+        pad = self.tokenizer.pad_token_id
+        self.pad_id: int = pad if pad is not None else (self.stop_ids or [0])[0]
+        self.context_tokens = int(getattr(self.base.config.get_text_config(), "max_position_embeddings", 0) or 0)
+        for name, path in request.sides.items():
+            if path:
+                tell(f"reading {name}")
+                self.add(name, Path(path))
+            else:
+                self.sides.append(name)
+        self.seconds = time.perf_counter() - started
+
+    def add(self, name: str, path: Path) -> None:
+        """One more side: an adapter's folder, or a whole model's (the result of full fine-tuning)."""
+        if name in self.sides:
+            raise InputError(f"there is already a side named {name}.")
+        if (path / "adapter_config.json").is_file():
+            self._add_adapter(name, path)
+        elif (path / "config.json").is_file():
+            self._wholes[name] = self._whole_model(path)
+            self._wholes[name].generation_config = GenerationConfig()
+        else:
+            raise ModelError(
+                "this folder holds neither an adapter nor a model.", where=str(path),
+                hint="An adapter has adapter_config.json, a model has config.json.",
+            )
+        self.sides.append(name)
+
+    def use(self, side: str) -> Any:
+        """The transformers model that answers for a side, with the right adapter switched on."""
+        if side in self._wholes:
+            return self._wholes[side]
+        if side not in self.sides:
+            raise InputError(f"there is no side named {side}.", hint=f"Sides are: {', '.join(self.sides)}.")
+        if self._peft is not None and side != self._active:
+            if side == BASE:
+                self._peft.base_model.disable_adapter_layers()
+            else:
+                self._peft.base_model.enable_adapter_layers()
+                self._peft.set_adapter(side, inference_mode=True)
+            self._active = side
+        return self.base
+
+    def memory_bytes(self) -> int:
+        """Allocated by torch on a GPU; resident memory of this process on a CPU."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.memory_allocated(self.device))
+        import psutil
+
+        return int(psutil.Process().memory_info().rss)
+
+    def _whole_model(self, path: Path) -> Any:
+        if not (path / "config.json").is_file():
+            raise ModelError("this folder holds no model: config.json is missing.", where=str(path))
+        if not any(path.glob("*.safetensors")):
+            raise ModelError(
+                "there are no weights here (*.safetensors).", where=str(path),
+                hint="Only safetensors are read; nothing is unpickled.",
+            )
+        quantization = _quantization(self._request.quantization, self.dtype)
+        model = AutoModelForCausalLM.from_pretrained(
+            path, dtype=self.dtype, use_safetensors=True, trust_remote_code=self._request.trust_remote_code,
+            device_map={"": str(self.device)} if quantization or self.device.type == "cuda" else None,
+            **({"quantization_config": quantization} if quantization else {}),
+        )
+        return model.eval()
+
+    def _add_adapter(self, name: str, path: Path) -> None:
+        from peft import PeftModel
+
+        if not (path / "adapter_model.safetensors").is_file():
+            raise ModelError(
+                "the adapter's weights (adapter_model.safetensors) are missing.", where=str(path),
+                hint="Only safetensors are read; nothing is unpickled.",
+            )
+        try:
+            if self._peft is None:
+                self._peft = PeftModel.from_pretrained(self.base, str(path), adapter_name=name, is_trainable=False)
+                self._peft.eval()
+            else:
+                self._peft.load_adapter(str(path), adapter_name=name, is_trainable=False)
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            self._forget_adapter(name)
+            raise ModelError(_why_no_adapter(error), where=str(path)) from error
+        self._active = ""  # PEFT chooses what is active after loading: the next use() sets it
+        if self._peft.base_model.model is not self.base:
+            raise WorkerError("PEFT replaced the base model while loading an adapter.")
+
+    def _forget_adapter(self, name: str) -> None:
+        """Leave no half-loaded adapter behind on the base that other sides use."""
+        if self._peft is not None and name in self._peft.peft_config:
+            self._peft.delete_adapter(name)
+            self._active = ""
+
+
+def explain(error: BaseException) -> tuple[str, str]:
+    """Message and hint for a person, of anything that can go wrong while loading or generating."""
+    if isinstance(error, LoratuiError):
+        message = f"{error.where}: {error.message}" if error.where else error.message
+        return message, error.hint
+    if isinstance(error, torch.OutOfMemoryError):
+        return "the GPU's memory is full.", "Ask for fewer tokens, close other sides, or wait until a training has ended."
+    if isinstance(error, MemoryError):
+        return "this machine's memory is full.", "Use a smaller model."
+    first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return f"{type(error).__name__}: {first[:300]}", "The worker's log has the details."
+
+
+def _why_no_adapter(error: Exception) -> str:
+    text = str(error)
+    if "size mismatch" in text:
+        shape = next((line.strip() for line in text.splitlines() if "size mismatch" in line), "")
+        return f"this adapter was made for a model of another shape ({shape[:160]})."
+    if "Target modules" in text or "target modules" in text:
+        return "this adapter was made for another architecture: its target modules are not in the base model."
+    return f"this adapter cannot be loaded: {text.splitlines()[0][:200] if text else type(error).__name__}."
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise WorkerError("PyTorch finds no GPU here.", hint="`loratui doctor` says why; device = cpu works without.")
+    return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _dtype(wanted: str, device: torch.device, base: Path) -> torch.dtype:
+    if wanted:
+        if wanted not in DTYPES:
+            raise InputError(f"there is no dtype {wanted}.", hint=f"Choose from {', '.join(DTYPES)}.")
+        return DTYPES[wanted]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+    weights_bytes = sum(file.stat().st_size for file in base.glob("*.safetensors"))
+    return torch.float32 if weights_bytes <= _CPU_FLOAT32_LIMIT_BYTES else torch.bfloat16
+
+
+def _quantization(kind: str, compute_dtype: torch.dtype) -> Any:
+    if kind == "none":
+        return None
+    from transformers import BitsAndBytesConfig
+
+    if kind == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type=kind, bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute_dtype,
+    )
+
+
+def _tokenizer(request: Load) -> Any:
+    """The tokenizer saved with an adapter, whose template and stop token it was trained with; else the base's."""
+    folders = [Path(path) for path in request.sides.values() if path]
+    saved = [folder for folder in folders if (folder / "tokenizer_config.json").is_file()]
+    tokenizer = AutoTokenizer.from_pretrained(
+        (saved or [Path(request.base)])[0], trust_remote_code=request.trust_remote_code, padding_side="left",
+    )
+    if request.chat_template:
+        tokenizer.chat_template = request.chat_template
+    return tokenizer
+
+
+def base_of(adapter: Path) -> str:
+    """The base model that an adapter names; empty where it names none."""
+    with contextlib.suppress(OSError, ValueError):
+        document = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        return str(document.get("base_model_name_or_path") or "")
+    return ""

@@ -1,0 +1,25 @@
+"""A question as token ids, exactly as training showed questions to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from loratui.core.errors import InputError
+from loratui.worker.tokenise import Tokeniser, Turns
+
+
+def render(tokenizer: Any, messages: Sequence[Mapping[str, Any]], prompt: str = "") -> tuple[str, list[int]]:
+    """Text and ids of a question.
+
+    Messages go through the chat template, opened for the assistant's answer; the template writes the special tokens.
+    Without a template, and for a plain prompt, the tokenizer puts before the text what it puts before every text.
+    """
+    templated = bool(messages) and bool(tokenizer.chat_template)
+    text = Tokeniser(tokenizer).prompt_text(Turns(messages=tuple(messages))) if messages else prompt
+    ids = list(tokenizer(text, add_special_tokens=not templated)["input_ids"])
+    if not templated and ids and ids[-1] == tokenizer.eos_token_id:
+        ids = ids[:-1]  # some tokenizers close every text; an open question must not be closed
+    if not ids:
+        raise InputError("the prompt is empty.", hint="Write something to answer.")
+    return text, ids
