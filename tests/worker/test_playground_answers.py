@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_models import make_adapter, make_model
+
 from loratui.core.errors import ModelError
 from loratui.core.generation import GenerationSettings
 from loratui.worker.protocol import Ask, Done, Event, Failed, Load, Piece, Rendered
-from tiny_models import make_adapter, make_model
 
 pytestmark = pytest.mark.worker
 

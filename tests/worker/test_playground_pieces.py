@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from loratui.core.errors import WorkerError
 from loratui.worker import protocol
 from loratui.worker.generation.pieces import PieceDecoder

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tiny_models import make_adapter, make_model
+
 from loratui.core.errors import WorkerError
 from loratui.core.generation import GenerationSettings
 from loratui.worker.client import PlaygroundClient
 from loratui.worker.protocol import Done, Event, Failed, Load, Piece
-from tiny_models import make_adapter, make_model
 
 pytestmark = pytest.mark.worker
 

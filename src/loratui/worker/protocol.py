@@ -35,8 +35,6 @@ class Load:
     device: str = ""
     quantization: str = "none"
     chat_template: str = ""
-    plain: bool = False
-    """Prompts were trained without a chat template: give them to the model as they are."""
     trust_remote_code: bool = False
 
 

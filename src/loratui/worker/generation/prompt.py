@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loratui.core.errors import InputError
-from loratui.worker.tokenise import Tokeniser, Turns
+from loratui.data.conversation import Conversation, Message
+from loratui.worker.tokenise import Tokeniser
+
+
+def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
+    """Messages as role and content, the way data rows arrive at the template; fields beside these are kept."""
+    return Conversation(tuple(
+        Message(one["role"], str(one.get("content") or ""), extra={key: value for key, value in one.items() if key not in ("role", "content")})
+        for one in messages
+    ))
 
 
 def render(tokenizer: Any, messages: Sequence[Mapping[str, Any]], prompt: str = "") -> tuple[str, list[int]]:
@@ -16,7 +25,7 @@ def render(tokenizer: Any, messages: Sequence[Mapping[str, Any]], prompt: str = 
     Without a template, and for a plain prompt, the tokenizer puts before the text what it puts before every text.
     """
     templated = bool(messages) and bool(tokenizer.chat_template)
-    text = Tokeniser(tokenizer).prompt_text(Turns(messages=tuple(messages))) if messages else prompt
+    text = Tokeniser(tokenizer).prompt_text(conversation(messages)) if messages else prompt
     ids = list(tokenizer(text, add_special_tokens=not templated)["input_ids"])
     if not templated and ids and ids[-1] == tokenizer.eos_token_id:
         ids = ids[:-1]  # some tokenizers close every text; an open question must not be closed
