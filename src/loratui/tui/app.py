@@ -7,9 +7,10 @@ import contextlib
 import importlib
 import os
 import signal
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
 from textual.app import App
@@ -18,12 +19,15 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
-from textual.worker import get_current_worker
+from textual.worker import Worker, WorkerState, get_current_worker
 
 from loratui.tui.draft import STEPS
 from loratui.tui.state import WizardState
 from loratui.tui.text import NoControls, harmless
 from loratui.tui.themes import VARIABLES, load_themes
+
+if TYPE_CHECKING:
+    from loratui.machine.sampler import MachineSampler
 
 SCREEN_CLASSES = {
     "machine": "loratui.tui.screens.machine:MachineScreen",
@@ -63,8 +67,8 @@ class LoratuiApp(App[None]):
     TITLE = "loratui"
     CSS_PATH = "app.tcss"
     SCREENS: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {name: partial(make_screen, name) for name in SCREEN_CLASSES}
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-very-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-very-wide")]  # noqa: RUF012  Textual declares them so
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012  Textual declares them so
     COMMAND_PALETTE_BINDING = "ctrl+o"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1,question_mark", "help", "Help", key_display="F1", id="app.help", tooltip="What this screen is for, and all its keys"),
@@ -87,6 +91,8 @@ class LoratuiApp(App[None]):
 
             state = WizardState(state_home() / "draft.json", demo=demo)
         self.state = state
+        self.sampler: MachineSampler | None = None
+        """Samples the machine in a thread; there once the first look was taken. A screen that needs it polls `newest`."""
         self._first_notice = state.restore()
         self.first_screen = screen or (state.draft.step if state.draft.step in STEPS else STEPS[0])
         self._theme_problems: list[str] = []
@@ -197,10 +203,31 @@ class LoratuiApp(App[None]):
         else:
             self.push_screen(HelpScreen(self.screen))
 
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """A look-up that failed is said on the screen; its traceback goes to the log of defects."""
+        if event.state is WorkerState.ERROR and isinstance(event.worker.error, Exception):
+            self.tell_defect(event.worker.error)
+
+    def tell_defect(self, error: Exception) -> None:
+        """Say that something of ours failed, and keep the traceback in a file."""
+        from loratui.runs.home import state_home
+
+        log = state_home() / "crash.log"
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("a", encoding="utf-8") as file:
+                traceback.print_exception(error, file=file)
+            place = f"Its traceback is in {log}."
+        except OSError as fault:
+            place = f"Its traceback could not be written: {fault}."
+        words = harmless(f"{type(error).__name__}: {error}. {place}", 300)
+        self.notify(f"A defect of loratui: {words}", markup=False, severity="error", timeout=15)
+
     # The draft's file
 
     def _state_changed(self, change: str) -> None:
-        self._save_soon()
+        if self.state.unsaved:
+            self._save_soon()
 
     def _save_soon(self) -> None:
         if self._saving is None:
@@ -221,7 +248,9 @@ class LoratuiApp(App[None]):
         draft = self.state.draft
         model, dataset, given = draft.model, draft.dataset, dict(draft.mine)
         if self.state.machine is None:
-            self._take(self.state.set_machine, loading.load_machine())
+            self.sampler = loading.start_sampler()
+            if self.sampler.newest is not None:
+                self._take(self.state.set_machine, self.sampler.newest)
         self._take(self._take_presets, *loading.load_presets())
         if model and self.state.model is None:
             self._look_up_model(model)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 STEPS = ("machine", "model", "dataset", "recipe", "review", "training", "playground")
@@ -63,16 +60,3 @@ def draft_from_json(text: str) -> Draft:
 def draft_to_json(draft: Draft) -> str:
     """The draft as its file holds it."""
     return json.dumps(asdict(draft), indent=1, ensure_ascii=False) + "\n"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file whole: a reader sees the old text or the new, never half of it. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -11,8 +11,13 @@ if TYPE_CHECKING:
     from loratui.core.presets import Preset
     from loratui.data.find import FoundDataset
     from loratui.data.recognise import Recognition
+    from loratui.machine.sampler import MachineSampler
     from loratui.models.find import FoundModel
     from loratui.tui.draft import Draft
+
+
+FIRST_SAMPLE_SECONDS = 15.0
+"""Longest wait for the first look at the machine."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +33,35 @@ class DatasetView:
 
 def choose_device(machine: Machine, draft: Draft) -> Device:
     """The device that the draft's choice means on this machine. Raises MachineError."""
-    from loratui.machine.device import device_for
+    from loratui.machine.device import cpu_device, device_for
 
-    return device_for(machine, devices=list(draft.devices), gpu=draft.gpu, cpu=draft.cpu)
+    if draft.cpu:
+        return cpu_device(machine.host)
+    return device_for(machine, draft.devices, draft.gpu)
 
 
-def load_machine() -> Machine:
-    """Host and GPUs now."""
-    from loratui.machine.detect import detect_machine
+def automatic_device(machine: Machine) -> str:
+    """What is taken where nothing was chosen: `gpu:NUMBER`, or `cpu`."""
+    from loratui.machine.device import choose_gpu
 
-    return detect_machine()
+    gpu = choose_gpu(machine)
+    return "cpu" if gpu is None else f"gpu:{gpu.index}"
+
+
+def start_sampler() -> MachineSampler:
+    """A sampler of this machine, already running; waits for its first sample, so call it in a thread."""
+    from loratui.machine.sampler import MachineSampler
+    from loratui.runs.home import runs_home
+
+    sampler = MachineSampler(runs_path=runs_home())
+    sampler.start()
+    sampler.wait_for_sample(FIRST_SAMPLE_SECONDS)
+    return sampler
 
 
 def load_model(identifier: str) -> FoundModel:
     """The model of this id. Raises ModelError."""
+    from loratui.machine.sampler import MachineSampler
     from loratui.models.find import find_model
 
     return find_model(identifier)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loratui.tui.draft import STEPS, Draft, draft_from_json, draft_to_json, write_atomically
+from loratui.runs.files import write_whole
+from loratui.tui.draft import STEPS, Draft, draft_from_json, draft_to_json
 
 if TYPE_CHECKING:
     from loratui.core.architecture import ModelSpec
@@ -91,7 +92,8 @@ class WizardState:
         if self.path is None:
             return True
         try:
-            write_atomically(self.path, draft_to_json(self.draft))
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path, draft_to_json(self.draft))
         except OSError as error:
             self.save_problem = f"The draft could not be saved in {self.path}: {error.strerror or error}."
             return False
@@ -106,7 +108,6 @@ class WizardState:
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     def _tell(self, *changes: str) -> None:
-        self.unsaved = True
         for change in changes:
             for listener in list(self._listeners):
                 listener(change)
@@ -118,6 +119,7 @@ class WizardState:
         self.draft.step = step
         if step not in self.draft.visited:
             self.draft.visited.append(step)
+        self.unsaved = True
         self._tell("step")
 
     def set_machine(self, machine: Machine) -> None:
@@ -240,6 +242,7 @@ class WizardState:
         del self._past[:-100]
 
     def _changed(self, *changes: str) -> None:
+        self.unsaved = True
         self.recompute()
         self._tell(*changes, *(["plan"] if "plan" not in changes else []))
 
@@ -256,6 +259,14 @@ class WizardState:
             return choose_device(self.machine, self.draft)
         except LoratuiError:
             return None
+
+    def automatic_device(self) -> str:
+        """What is taken where nothing was chosen: `gpu:NUMBER`, or `cpu`; empty until the machine was looked at."""
+        if self.machine is None:
+            return ""
+        from loratui.tui.loading import automatic_device
+
+        return automatic_device(self.machine)
 
     def data_facts(self) -> DataFacts:
         """Counts and lengths of the dataset, or stand-ins until one is chosen."""

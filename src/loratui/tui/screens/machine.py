@@ -2,18 +2,173 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.widgets import Static
 
 from loratui.tui.screens.step import StepScreen
+from loratui.tui.text import gib, home_short, one_line
+from loratui.tui.widgets.device_card import CardFacts, DeviceCard, cpu_facts, gpu_facts, other_facts
+
+if TYPE_CHECKING:
+    from loratui.core.hardware import Machine
+
+SAMPLE_SECONDS = 1.0
 
 
 class MachineScreen(StepScreen):
-    """GPUs and host."""
+    """A card for each GPU, for the CPU, and for a GPU that is not here; live about once a second."""
 
     STEP = "machine"
     HEADING = "Machine"
-    EXPLANATION = "Where the training will run."
+    EXPLANATION = "What the training will run on."
+    HELP_TEXT = (
+        "Each card is something that can train. The bar shows the memory that is in use now, by whomever; what is free "
+        "is the budget of your plan. enter takes one card alone, space puts several GPUs together (each holds the whole "
+        "model and takes its share of the rows).\n\n"
+        "Another GPU lets you plan here for a card that this machine does not have: every figure is then computed for it, "
+        "and the plan can be taken there as a file."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "card(1)", "Next card", show=False, tooltip="Next card"),
+        Binding("up,k", "card(-1)", "Previous card", show=False, tooltip="Previous card"),
+        Binding("g", "other", "Another GPU", tooltip="Plan for a GPU that this machine does not have"),
+    ]
 
     def body(self) -> ComposeResult:
-        yield Static("Looking at the GPUs …", id="machine")
+        with VerticalScroll(id="cards", can_focus=False):
+            yield Static(Content("Looking for GPUs …"), id="looking", classes="muted")
+        yield Static(id="host", classes="muted")
+
+    def on_mount(self) -> None:
+        self._planned_bytes = 0
+        self._cards_known = 0
+        self.set_interval(SAMPLE_SECONDS, self._take_sample)
+
+    def _take_sample(self) -> None:
+        sampler = self.app.sampler
+        if sampler is not None and self.is_current and sampler.newest is not None and sampler.newest is not self.app.state.machine:
+            self.app.state.set_machine(sampler.newest)
+
+    def on_screen_suspend(self) -> None:
+        if self.app.sampler is not None:
+            self.app.sampler.pause()
+
+    def on_screen_resume(self) -> None:
+        if self.app.sampler is not None:
+            self.app.sampler.resume()
+
+    def state_changed(self, change: str) -> None:
+        machine = self.app.state.machine
+        if machine is None or change not in ("machine", "plan", "shown"):
+            return
+        facts = self._facts(machine)
+        cards = {card.key: card for card in self.query(DeviceCard)}
+        if list(cards) != [fact.key for fact in facts]:
+            self._rebuild(facts)
+        else:
+            for fact in facts:
+                cards[fact.key].show(fact, *self._marks(fact.key))
+        self._show_host(machine)
+        if change == "machine" and machine.problems:
+            self.say(machine.problems[0], "warning")
+
+    def _facts(self, machine: Machine) -> list[CardFacts]:
+        draft = self.app.state.draft
+        device = self.app.state.device() if draft.gpu else None
+        return [
+            *(gpu_facts(gpu) for gpu in machine.gpus),
+            cpu_facts(machine.host, only=not machine.gpus),
+            other_facts(draft.gpu, device.memory_total_bytes if device else 0),
+        ]
+
+    def _marks(self, key: str) -> tuple[bool, bool]:
+        """Whether a card is chosen, and whether it was chosen for the person."""
+        state = self.app.state
+        draft = state.draft
+        if draft.gpu:
+            return key == "other", False
+        if draft.cpu:
+            return key == "cpu", False
+        if draft.devices:
+            return key.startswith("gpu:") and int(key[4:]) in draft.devices, False
+        return (True, True) if key == state.automatic_device() else (False, False)
+
+    def _rebuild(self, facts: list[CardFacts]) -> None:
+        holder = self.query_one("#cards")
+        focused = self.focused.key if isinstance(self.focused, DeviceCard) else ""
+        holder.remove_children()
+        cards = [DeviceCard(fact, *self._marks(fact.key)) for fact in facts]
+        for card in cards:
+            card.set_class(card.chosen, "-chosen")
+        holder.mount(*cards)
+        wanted = next((card for card in cards if card.key == focused), None) or next((card for card in cards if card.chosen), cards[0])
+        self.call_after_refresh(wanted.focus)
+
+    def _show_host(self, machine: Machine) -> None:
+        host = machine.host
+        parts = [one_line(host.hostname, 40)]
+        if machine.driver_version:
+            parts.append(f"driver {one_line(machine.driver_version, 20)}")
+        if machine.cuda_version:
+            parts.append(f"CUDA {one_line(machine.cuda_version, 20)}")
+        if machine.scheduler:
+            parts.append(f"job of {one_line(machine.scheduler, 20)}")
+        parts.append(f"{gib(round(host.disk_free_bytes / 2**30) * 2**30)} GiB of disk free for runs in {home_short(host.disk_path)}")
+        text = " · ".join(parts)
+        for note in machine.notes[:1]:
+            text += "\n" + one_line(note, 160)
+        widget = self.query_one("#host", Static)
+        if getattr(self, "_host_text", None) != text:
+            self._host_text = text
+            widget.update(Content(text))
+
+    def action_card(self, by: int) -> None:
+        """Move the focus from card to card."""
+        cards = list(self.query(DeviceCard))
+        if not cards:
+            return
+        place = cards.index(self.focused) if self.focused in cards else -by
+        cards[(place + by) % len(cards)].focus()
+
+    @on(DeviceCard.Chosen)
+    def _card_chosen(self, event: DeviceCard.Chosen) -> None:
+        key, state = event.card.key, self.app.state
+        if key == "other":
+            self.action_other()
+        elif key == "cpu":
+            if not event.toggled and state.draft.cpu:
+                self.action_next()
+            else:
+                state.choose_cpu()
+                self.say("The CPU is chosen. ^n goes on.", "done")
+        else:
+            self._choose_gpu(int(key[4:]), toggled=event.toggled)
+
+    def _choose_gpu(self, number: int, *, toggled: bool) -> None:
+        state = self.app.state
+        if not toggled:
+            if state.draft.devices == [number]:
+                self.action_next()
+                return
+            state.choose_devices([number])
+        else:
+            now = set(state.draft.devices) or ({number} if self._marks(f"gpu:{number}")[0] else set())
+            state.choose_devices(sorted(now ^ {number}))
+        chosen = state.draft.devices
+        self.say(f"Training on GPU {', '.join(map(str, chosen))}. ^n goes on." if chosen else "The free GPU is taken. ^n goes on.", "done")
+
+    @work
+    async def action_other(self) -> None:
+        """Choose a GPU of the catalogue to plan for."""
+        from loratui.tui.screens.gpu_catalogue import GpuCatalogueScreen
+
+        name = await self.app.push_screen_wait(GpuCatalogueScreen())
+        if name:
+            self.app.state.plan_for_gpu(name)
+            self.say(f"Planning for {name}.", "done")

@@ -1,0 +1,175 @@
+"""A list with a filter above it: type to narrow, down to go into the list, enter to choose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, OptionList
+from textual.widgets.option_list import Option
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of the list. words: what the filter looks in. group: heading above the first of its kind."""
+
+    key: str
+    words: str
+    group: str = ""
+    disabled: bool = False
+
+
+class FilterList(Vertical):
+    """`items` drawn by `draw(item, width)`; posts Chosen on enter and Highlighted as one moves."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="Narrow the list by typing"),
+    ]
+
+    class Chosen(Message):
+        """Enter on a line."""
+
+        def __init__(self, list_: FilterList, key: str) -> None:
+            super().__init__()
+            self.list = list_
+            self.key = key
+
+        @property
+        def control(self) -> FilterList:
+            return self.list
+
+    class Highlighted(Chosen):
+        """The cursor came to a line."""
+
+    def __init__(
+        self, draw: Callable[[Item, int], Content], *, placeholder: str, id: str, empty: str = "Nothing matches."
+    ) -> None:
+        super().__init__(id=id, classes="filter-list")
+        self.draw = draw
+        self.placeholder = placeholder
+        self.empty = empty
+        self.items: list[Item] = []
+        self._width = 0
+
+    def compose(self) -> ComposeResult:
+        field = Input(placeholder=self.placeholder, classes="filter", select_on_focus=False)
+        field.cursor_blink = False
+        yield field
+        yield OptionList(markup=False, classes="filter-options")
+
+    @property
+    def options(self) -> OptionList:
+        """The list itself."""
+        return self.query_one(OptionList)
+
+    @property
+    def filter_field(self) -> Input:
+        """The field above it."""
+        return self.query_one(Input)
+
+    @property
+    def highlighted_key(self) -> str:
+        """Key of the line under the cursor; empty where there is none."""
+        place = self.options.highlighted
+        return (self.options.get_option_at_index(place).id or "") if place is not None else ""
+
+    def set_items(self, items: Sequence[Item], *, highlight: str = "") -> None:
+        """Show these items; the cursor goes to `highlight`, or stays on its line."""
+        keep = highlight or self.highlighted_key
+        self.items = list(items)
+        self._fill(keep)
+
+    def redraw(self) -> None:
+        """Draw the same items again."""
+        self._fill(self.highlighted_key)
+
+    def _fill(self, keep: str) -> None:
+        options, words = self.options, self.filter_field.value.lower().split()
+        width = self._room()
+        shown: list[Option] = []
+        group = ""
+        for item in self.items:
+            if not all(word in item.words.lower() for word in words):
+                continue
+            if item.group != group:
+                group = item.group
+                if group:
+                    shown.append(Option(Content(group.upper()).stylize("$text-muted"), disabled=True))
+            shown.append(Option(self.draw(item, width), id=item.key, disabled=item.disabled))
+        options.clear_options()
+        if not shown:
+            shown = [Option(Content(self.empty).stylize("$text-muted"), disabled=True)]
+        options.add_options(shown)
+        keys = [option.id for option in shown]
+        place = keys.index(keep) if keep in keys else next((n for n, option in enumerate(shown) if not option.disabled), None)
+        options.highlighted = place
+
+    def _room(self) -> int:
+        options = self.options
+        return max(30, (options.scrollable_content_region.width or self.size.width - 6) - 1)
+
+    def on_resize(self) -> None:
+        if self.size.width != self._width:
+            self._width = self.size.width
+            self.call_after_refresh(self.redraw)
+
+    def focus_list(self) -> None:
+        """Put the focus into the list."""
+        self.options.focus()
+
+    def action_filter(self) -> None:
+        """Put the focus into the filter."""
+        self.filter_field.focus()
+
+    @on(Input.Changed)
+    def _filter_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._fill(self.highlighted_key)
+
+    @on(Input.Submitted)
+    def _filter_entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        if key := self.highlighted_key:
+            self.post_message(self.Chosen(self, key))
+
+    def key_down(self) -> None:
+        if self.filter_field.has_focus:
+            self.options.focus()
+
+    def key_escape(self) -> None:
+        if self.filter_field.has_focus:
+            self.filter_field.value = ""
+            self.options.focus()
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        if event.option.id:
+            self.post_message(self.Chosen(self, event.option.id))
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        event.stop()
+        if event.option.id:
+            self.post_message(self.Highlighted(self, event.option.id))
+
+
+def columns(width: int, left: Content | str, *right: tuple[Content | str, int]) -> Content:
+    """One line: `left` cut to what is left over, then columns of fixed widths, right-aligned."""
+    left = Content(left) if isinstance(left, str) else left
+    room = max(4, width - sum(size + 2 for _, size in right))
+    if len(left) > room:
+        left = Content.assemble(left[: room - 1], "…")
+    line = Content.assemble(left, " " * (room - len(left)))
+    for cell, size in right:
+        cell = Content(cell) if isinstance(cell, str) else cell
+        cell = cell[:size] if len(cell) > size else cell
+        line = Content.assemble(line, "  ", " " * (size - len(cell)), cell)
+    return line
