@@ -1,0 +1,149 @@
+"""One decoder block on the tape, from the model's own linear layers and its family's traits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from loratui.core.architecture import Linear, ModelSpec
+from loratui.core.memory.ops import (
+    Layers,
+    activation,
+    add,
+    cast,
+    fused_attention,
+    layer_norm,
+    linear,
+    multiply,
+    repeat_heads,
+    rms_norm,
+    rotate,
+)
+from loratui.core.memory.tape import Value
+from loratui.core.memory.traits import Traits
+
+_ATTENTION_OUT = ("o_proj", "out_proj", "dense", "c_proj")
+_DOWN = ("down_proj", "fc2", "c_proj", "dense_4h_to_h", "fc_out")
+_FUSED_QKV = ("qkv_proj", "query_key_value", "c_attn", "Wqkv")
+_FUSED_GATE = ("gate_up_proj",)
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The block's linear layers by what they do; None where the family fuses or lacks them."""
+
+    query: Linear | None
+    key: Linear | None
+    value: Linear | None
+    qkv: Linear | None
+    output: Linear
+    gate: Linear | None
+    up: Linear | None
+    gate_up: Linear | None
+    down: Linear | None
+
+
+def roles(spec: ModelSpec) -> Roles:
+    """Sort the model's linear layers by name and kind; layers that differ from block to block take the first."""
+    attention = {layer.name: layer for layer in reversed(spec.linears) if layer.kind == "attention"}
+    mlp = {layer.name: layer for layer in reversed(spec.linears) if layer.kind == "mlp"}
+
+    def first(table: dict[str, Linear], names: tuple[str, ...]) -> Linear | None:
+        return next((table[name] for name in names if name in table), None)
+
+    output = first(attention, _ATTENTION_OUT) or next(iter(spec.linears))
+    return Roles(
+        query=first(attention, ("q_proj",)),
+        key=first(attention, ("k_proj",)),
+        value=first(attention, ("v_proj",)),
+        qkv=first(attention, _FUSED_QKV),
+        output=output,
+        gate=first(mlp, ("gate_proj",)),
+        up=first(mlp, ("up_proj", "fc1", "c_fc", "dense_h_to_4h", "fc_in")),
+        gate_up=first(mlp, _FUSED_GATE),
+        down=first(mlp, _DOWN),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """How attention runs: whether a mask is there, and what it costs a layer.
+
+    mask_bytes: the additive mask that a layer's kernel keeps; 0 without one. eager: scores are kept too.
+    """
+
+    masked: bool
+    mask_bytes: int
+    scores_bytes: int = 0
+
+
+def block(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Traits, attention: Attention) -> Value:
+    """One block; returns the residual stream after it."""
+    if style.order == "parallel":
+        normed = _norm(run, x, style)
+        return add(run, add(run, _attention(run, normed, spec, part, style, attention), _mlp(run, normed, spec, part, style)), x)
+    if style.order == "parallel-two":
+        first = _attention(run, _norm(run, x, style), spec, part, style, attention)
+        return add(run, add(run, _mlp(run, _norm(run, x, style), spec, part, style), first), x)
+    before, after = style.order != "post", style.order in ("post", "sandwich")
+    y = _attention(run, _norm(run, x, style) if before else x, spec, part, style, attention)
+    x = add(run, x, _scaled(run, _norm(run, y, style) if after else y, style))
+    y = _mlp(run, _norm(run, x, style) if before else x, spec, part, style)
+    return add(run, x, _scaled(run, _norm(run, y, style) if after else y, style))
+
+
+def _norm(run: Layers, x: Value, style: Traits) -> Value:
+    if style.norm == "layer":
+        return layer_norm(run, x)
+    return rms_norm(run, x, gemma=style.norm == "gemma")
+
+
+def _scaled(run: Layers, x: Value, style: Traits) -> Value:
+    if not style.residual_scale:
+        return x
+    return run.tape.record((x,), run.tensor(x.width, x.element, tracked=x.tracked))
+
+
+def _attention(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Traits, attention: Attention) -> Value:
+    q_width, kv_width = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
+    if part.qkv is not None:
+        fused = linear(run, x, part.qkv)
+        q, k, v = (run.tape.view(fused, width) for width in (q_width, kv_width, kv_width))
+    else:
+        assert part.query is not None and part.key is not None and part.value is not None
+        q, k, v = linear(run, x, part.query), linear(run, x, part.key), linear(run, x, part.value)
+    if style.qk_norm != "none":
+        gemma = style.norm == "gemma"
+        per_head = style.qk_norm == "head"
+        q = rms_norm(run, q, groups=spec.heads if per_head else 1, gemma=gemma)
+        k = rms_norm(run, k, groups=spec.kv_heads if per_head else 1, gemma=gemma)
+    if style.rotary:
+        q, k = rotate(run, q), rotate(run, k)
+    if attention.masked:
+        times = spec.heads // max(1, spec.kv_heads)
+        k, v = repeat_heads(run, k, times), repeat_heads(run, v, times)
+    out = fused_attention(run, q, k, v, heads=spec.heads, mask_bytes=attention.mask_bytes)
+    return linear(run, out, part.output)
+
+
+def _mlp(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Traits) -> Value:
+    if part.down is None:
+        return x
+    if part.gate_up is not None:
+        fused = linear(run, x, part.gate_up)
+        gate, up = run.tape.view(fused, fused.width // 2), run.tape.view(fused, fused.width // 2)
+        product = multiply(run, activation(run, gate), up)
+    elif style.gated and part.gate is not None and part.up is not None:
+        gated = activation(run, linear(run, x, part.gate))
+        product = multiply(run, gated, linear(run, x, part.up))
+    else:
+        assert part.up is not None
+        product = activation(run, linear(run, x, part.up))
+    return linear(run, product, part.down)
+
+
+def final_norm(run: Layers, x: Value, style: Traits) -> Value:
+    """The norm after the last block."""
+    return _norm(run, x, style)
+
+
+__all__ = ["Attention", "Roles", "block", "cast", "final_norm", "roles"]

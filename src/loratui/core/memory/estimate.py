@@ -1,0 +1,123 @@
+"""The predicted peak of one training process, part by part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from loratui.core.architecture import ModelSpec
+from loratui.core.dataset import DataFacts
+from loratui.core.hardware import Device
+from loratui.core.memory.formats import Formats, formats
+from loratui.core.memory.load import load_extra
+from loratui.core.memory.overhead import overhead_bytes
+from loratui.core.memory.states import adapter_bytes, gradients_bytes, optimizer_bytes, weights_bytes
+from loratui.core.memory.step import Batch, Moment, evaluation, moments
+from loratui.core.plan import Plan
+
+PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The peak and what it is made of, in bytes. The parts add up to `total_bytes`.
+
+    Gradients and optimizer states are whole even where the peak comes before they are: `activations` is what the peak
+    holds beyond them.
+    """
+
+    parts: dict[str, int]
+    peak_phase: str
+    """"forward and backward", "optimizer step", "evaluation" or "load"."""
+    peak_where: str
+    """One sentence of where in the phase the peak is."""
+    band: float | None
+    """Share of the total by which the truth may differ, from what was measured; None where nothing was."""
+    batch: Batch
+    """The batch that decides."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Peak of the whole process on its device."""
+        return sum(self.parts.values())
+
+    @property
+    def tensors_bytes(self) -> int:
+        """The peak without context, workspaces and fragmentation: what torch calls allocated."""
+        return self.total_bytes - self.parts["overhead"]
+
+
+def largest_training_batch(plan: Plan, data: DataFacts) -> Batch:
+    """The batch that decides the peak: the longest row with its neighbours padded to it, or full packed rows."""
+    training = plan.training
+    longest = min(data.longest, training.max_length)
+    share = 1.0 if training.loss_on == "all" else data.trained_share
+    if training.packing:
+        length = training.max_length * training.batch_size
+        return Batch(1, length, True, max(1, round(length * share)))
+    ragged = training.batch_size > 1 and data.lengths[0] < longest
+    if training.padding_free:
+        return Batch(1, longest * training.batch_size, training.batch_size > 1, max(1, round(longest * training.batch_size * share)))
+    tokens = longest * training.batch_size
+    return Batch(training.batch_size, longest, ragged, max(1, round(tokens * share)))
+
+
+def largest_evaluation_batch(plan: Plan, data: DataFacts) -> Batch | None:
+    """The evaluation's own largest batch; None where the plan never evaluates."""
+    if plan.evaluation.every_steps == 0:
+        return None
+    rows, longest = plan.evaluation.batch_size, min(data.longest, plan.training.max_length)
+    if plan.training.packing:
+        return Batch(1, plan.training.max_length * rows, True, plan.training.max_length * rows)
+    return Batch(rows, longest, rows > 1 and data.lengths[0] < longest, rows * longest)
+
+
+def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> Estimate:
+    """The peak of the device's memory (of the host's for a CPU) while this plan trains.
+
+    spec: the model's shape. data: row lengths. device: what it trains on; decides context and workspaces.
+    Raises PlanError where `lora.targets` names layers that the model lacks.
+    """
+    form = formats(plan)
+    weights, adapter, gradients, optimizer = _states(spec, plan, form)
+    batch = largest_training_batch(plan, data)
+    eval_batch = largest_evaluation_batch(plan, data)
+    highest = max(_moments(spec, plan, form, batch, gradients), key=lambda moment: moment.total)
+    if eval_batch is not None:
+        evaluated = evaluation(spec, plan, form, eval_batch)
+        if evaluated.total > highest.total:
+            highest = evaluated
+    loading = load_extra(spec, form) - optimizer - highest.total
+    if loading > 0:
+        highest = Moment("load", "while the weights are loaded", loading + highest.total + optimizer, 0, 0)
+    logits = min(highest.logits, max(0, highest.total - gradients))
+    activations = max(0, highest.total - gradients - logits)
+    if highest.phase == "load":
+        activations = max(0, highest.total - gradients - optimizer)
+    parts = {
+        "weights": weights,
+        "adapter": adapter,
+        "gradients": gradients,
+        "optimizer": optimizer,
+        "activations": activations,
+        "logits": logits,
+        "overhead": overhead_bytes(device, activations + logits, optimizer if "paged" in plan.training.optimizer else 0),
+    }
+    where = f"The peak is {highest.where}."
+    return Estimate(parts, highest.phase, where, None, batch)
+
+
+def _states(spec: ModelSpec, plan: Plan, form: Formats) -> tuple[int, int, int, int]:
+    """Weights, adapter, gradients and optimizer states in bytes."""
+    return (
+        weights_bytes(spec, form),
+        adapter_bytes(spec, plan, form),
+        gradients_bytes(spec, plan, form),
+        optimizer_bytes(spec, plan, form),
+    )
+
+
+def _moments(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gradients: int) -> list[Moment]:
+    return moments(spec, plan, form, batch, gradients)
+
+
+__all__ = ["PARTS", "Estimate", "estimate", "largest_evaluation_batch", "largest_training_batch"]

@@ -1,0 +1,63 @@
+"""Which number format each tensor of a training has, in bytes per element: read off the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from loratui.core.plan import Plan
+
+ELEMENT_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """Bytes per element, and what changes them on the way.
+
+    weight: the base model's unquantised weights (`model.dtype`). adapter: LoRA's A and B. compute: products.
+    autocast: whether the trainer wraps the forward pass in it (any precision but fp32).
+    casts_weights: under autocast, weights whose format is not the compute format are copied for every product.
+    """
+
+    weight: int
+    adapter: int
+    compute: int
+    autocast: bool
+    casts_weights: bool
+    casts_adapter: bool
+    full: bool
+    quantization: str
+    double_quantization: bool
+    dropout: bool
+    dora: bool
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the base's linear layers are quantised."""
+        return self.quantization != "none"
+
+
+def formats(plan: Plan) -> Formats:
+    """The number formats of a plan.
+
+    PEFT 0.21 keeps adapters in float32 on a 16-bit base (`autocast_adapter_dtype`); TRL 1.16 casts them to bfloat16
+    when the base is quantised, the DoRA magnitude excepted.
+    """
+    weight = ELEMENT_BYTES[plan.model.dtype]
+    autocast = plan.training.precision != "fp32"
+    quantised = plan.method.quantization != "none"
+    adapter = 2 if quantised else 4
+    compute = ELEMENT_BYTES[plan.training.precision] if autocast else weight
+    adapter_format = "bf16" if quantised else "fp32"
+    return Formats(
+        weight=weight,
+        adapter=adapter,
+        compute=compute,
+        autocast=autocast,
+        casts_weights=autocast and plan.model.dtype != plan.training.precision,
+        casts_adapter=autocast and adapter_format != plan.training.precision,
+        full=plan.method.kind == "full",
+        quantization=plan.method.quantization,
+        double_quantization=plan.method.double_quantization,
+        dropout=plan.lora.dropout > 0 and plan.method.kind != "full",
+        dora=plan.lora.variant == "dora" and plan.method.kind != "full",
+    )

@@ -1,0 +1,197 @@
+"""What the building blocks of a decoder keep for their backward pass, each read from the code that runs it.
+
+Sizes are in bytes. Sources: transformers 5.23 `modeling_llama.py` and its relatives, PEFT 0.21 `tuners/lora/layer.py`
+and `bnb.py`, bitsandbytes 0.50 `autograd/_functions.py`, torch 2.13 `derivatives.yaml` and its list of operations that
+autocast on CUDA runs in float32 (layer_norm, softmax, pow, rsqrt among them).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from loratui.core.architecture import Linear
+from loratui.core.memory.formats import Formats
+from loratui.core.memory.tape import Tape, Value
+
+
+@dataclass(slots=True)
+class Layers:
+    """What every operation of one forward pass shares."""
+
+    tape: Tape
+    form: Formats
+    tokens: int
+    """Tokens of the batch, padding included."""
+    adapted: frozenset[Linear]
+    """Layers with an adapter."""
+    rank: int
+
+    def tensor(self, width: int, element: int, *, tracked: bool = True) -> Value:
+        """A new activation of `width` elements per token."""
+        return self.tape.value(self.tokens * width * element, width, element, tracked=tracked)
+
+
+def cast(run: Layers, x: Value, element: int) -> Value:
+    """`x.to(dtype)`: a copy unless it is in that format already; keeps nothing."""
+    if x.element == element:
+        return x
+    return run.tape.record((x,), run.tensor(x.width, element, tracked=x.tracked))
+
+
+def add(run: Layers, x: Value, y: Value) -> Value:
+    """`x + y`: keeps nothing; the wider format wins, and a narrower operand's gradient is cast back."""
+    element = max(x.element, y.element)
+    output = run.tensor(x.width, element, tracked=x.tracked or y.tracked)
+    return run.tape.record((x, y), output, passes_gradient=True)
+
+
+def multiply(run: Layers, x: Value, y: Value) -> Value:
+    """`x * y` of two activations: each is kept for the other's gradient."""
+    output = run.tensor(x.width, max(x.element, y.element), tracked=x.tracked or y.tracked)
+    saved = ((x.storage,) if y.tracked else ()) + ((y.storage,) if x.tracked else ())
+    return run.tape.record((x, y), output, saved)
+
+
+def rms_norm(run: Layers, x: Value, *, groups: int = 1, gemma: bool = False, trained: bool = True) -> Value:
+    """Llama's RMSNorm, in float32 inside: keeps a float32 copy, the reciprocal roots, and with trained weights the result.
+
+    groups: norms side by side over the width (one per head for query and key norms). gemma: multiplies in float32 and
+    casts last.
+    """
+    form, tape = run.form, run.tape
+    trains = form.full and trained
+    wide = cast(run, x, 4)
+    roots = tape.constant(run.tokens * groups * 4)
+    normed = run.tensor(x.width, 4, tracked=wide.tracked)
+    # pow's own gradient needs two temporaries beside the one it returns; mean's gradient is spread out before that
+    tape.record((wide,), normed, (wide.storage, roots), forward_extra=normed.size, backward_extra=2 * normed.size)
+    if gemma:
+        scaled = run.tensor(x.width, 4, tracked=normed.tracked or trains)
+        tape.record(
+            (normed,), scaled, (normed.storage,) if trains else (), backward_extra=normed.size if trains else 0,
+            weight_gradient=x.width // groups * 4 if trains else 0,
+        )
+        return cast(run, scaled, x.element)
+    narrow = cast(run, normed, x.element)
+    element = max(x.element, form.weight)
+    output = run.tensor(x.width, element, tracked=narrow.tracked or trains)
+    return tape.record(
+        (narrow,), output, (narrow.storage,) if trains else (), backward_extra=output.size if trains else 0,
+        weight_gradient=x.width // groups * form.weight if trains else 0,
+    )
+
+
+def layer_norm(run: Layers, x: Value) -> Value:
+    """torch's LayerNorm: float32 under autocast on CUDA; keeps its (widened) input, mean and reciprocal deviation."""
+    form = run.form
+    wide = cast(run, x, 4) if form.autocast else x
+    stats = run.tape.constant(run.tokens * 8)
+    output = run.tensor(x.width, wide.element, tracked=x.tracked or form.full)
+    return run.tape.record(
+        (wide,), output, (wide.storage, stats), weight_gradient=2 * x.width * form.weight if form.full else 0
+    )
+
+
+def linear(run: Layers, x: Value, layer: Linear) -> Value:
+    """A linear layer, with its adapter where it has one."""
+    adapted = layer in run.adapted
+    base = _base_linear(run, x, layer)
+    if not adapted:
+        return base
+    return _adapter(run, x, base, layer)
+
+
+def _base_linear(run: Layers, x: Value, layer: Linear) -> Value:
+    """The layer itself: a frozen one keeps no input, a trained one does; a weight in another format is copied and kept."""
+    form, tape = run.form, run.tape
+    elements = layer.in_features * layer.out_features
+    quantised = form.quantised and layer.stored in ("linear", "conv1d")
+    read = cast(run, x, form.compute) if form.autocast else x
+    element = form.compute if form.autocast else max(form.weight, x.element) if not quantised else x.element
+    output = run.tensor(layer.out_features, element, tracked=read.tracked or form.full)
+    saved: list[int] = []
+    gradient = extra = forward_extra = 0
+    if form.full:
+        saved.append(read.storage)
+        gradient = (elements + (layer.out_features if layer.bias else 0)) * form.weight
+    if quantised:
+        if form.quantization == "int8":
+            if read.tracked:
+                saved.append(read.storage)
+            extra = elements * form.compute
+            forward_extra = run.tokens * layer.in_features + run.tokens * layer.out_features * 4
+        else:
+            extra = elements * form.compute
+            forward_extra = elements * form.compute
+    elif form.casts_weights and read.tracked:
+        saved.append(tape.constant(elements * form.compute))
+        if form.full:
+            extra += elements * form.compute
+    return tape.record((read,), output, saved, forward_extra=forward_extra, backward_extra=extra, weight_gradient=gradient)
+
+
+def _adapter(run: Layers, x: Value, base: Value, layer: Linear) -> Value:
+    """`base + B(A(dropout(x))) * scaling`, each in the format that PEFT and autocast give it.
+
+    PEFT casts the input to the adapter's format, autocast casts it back for the product: with float32 adapters each
+    layer keeps a 16-bit copy of its own, even where several share one input.
+    """
+    form, tape = run.form, run.tape
+    if form.quantised:
+        output = run.tensor(base.width, base.element, tracked=True)
+        if form.quantization != "int8":
+            base = tape.record((base,), run.tensor(base.width, base.element, tracked=base.tracked), passes_gradient=False)
+        read = x if form.autocast else cast(run, x, form.adapter)
+    else:
+        output = run.tensor(base.width, base.element, tracked=True)
+        read = cast(run, x, form.adapter)
+    if form.dropout:
+        mask = tape.constant(run.tokens * x.width)
+        dropped = run.tensor(x.width, read.element, tracked=read.tracked)
+        read = tape.record((read,), dropped, (mask,))
+    element = form.compute if form.autocast else form.adapter
+    read = cast(run, read, element)
+    copies = element != form.adapter
+    inner = run.tensor(run.rank, element)
+    a_elements, b_elements = run.rank * layer.in_features, run.rank * layer.out_features
+    saved = [read.storage]
+    if copies and read.tracked:
+        saved.append(tape.constant(a_elements * element))
+    tape.record((read,), inner, saved, backward_extra=a_elements * element if copies else 0, weight_gradient=a_elements * form.adapter)
+    outer = run.tensor(layer.out_features, element)
+    saved = [inner.storage]
+    if copies:
+        saved.append(tape.constant(b_elements * element))
+    tape.record((inner,), outer, saved, backward_extra=b_elements * element if copies else 0, weight_gradient=b_elements * form.adapter)
+    scaled = tape.record((outer,), run.tensor(layer.out_features, element))
+    if base.element == element:
+        return tape.record((base, scaled), output, passes_gradient=True)
+    return cast(run, add(run, base, scaled), output.element)
+
+
+def rotate(run: Layers, x: Value) -> Value:
+    """Rotary position embedding: keeps only the shared sines and cosines."""
+    output = run.tensor(x.width, x.element, tracked=x.tracked)
+    return run.tape.record((x,), output, forward_extra=2 * x.size, backward_extra=2 * x.size)
+
+
+def repeat_heads(run: Layers, x: Value, times: int) -> Value:
+    """`repeat_kv`: a copy of keys or values for every query head of their group."""
+    if times == 1:
+        return x
+    return run.tape.record((x,), run.tensor(x.width * times, x.element, tracked=x.tracked))
+
+
+def fused_attention(run: Layers, q: Value, k: Value, v: Value, *, heads: int, mask: int = -1, mask_bytes: int = 0) -> Value:
+    """A fused kernel: keeps q, k, v, its output, the log-sum-exp of each row in float32, and a mask where there is one."""
+    tracked = q.tracked or k.tracked or v.tracked
+    output = run.tensor(q.width, q.element, tracked=tracked)
+    saved = [q.storage, k.storage, v.storage, output.storage, run.tape.constant(run.tokens * heads * 4)]
+    if mask_bytes:
+        saved.append(run.tape.constant(mask_bytes))
+    return run.tape.record((q, k, v), output, saved)
+
+
+def activation(run: Layers, x: Value) -> Value:
+    """SiLU, GELU, ReLU as one kernel: keeps its input."""
+    return run.tape.record((x,), run.tensor(x.width, x.element, tracked=x.tracked), (x.storage,))

@@ -1,0 +1,232 @@
+"""A miniature autograd that counts bytes instead of computing: what a forward pass keeps, and the peak of its backward.
+
+An operation is recorded with what it reads, what it makes and what it saves for its backward. Two walks give what the
+real engine does: forward, a tensor lives until its last reader is done unless something saved it; backward (in reverse
+order of recording), the gradient of an output lives until its operation is done, the gradients of the inputs appear
+beside it, and what the operation saved is freed after it.
+
+Follows torch 2.13 `csrc/autograd/engine.cpp`: gradients that meet at one tensor are added in place, so that the second
+one is only alive for a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+class Value:
+    """A tensor: its storage, and the bytes of a gradient that has its shape and dtype.
+
+    Views share the storage of what they look at and have a gradient of their own. `tracked`: autograd follows it.
+    """
+
+    __slots__ = ("element", "key", "size", "storage", "tracked", "width")
+
+    def __init__(self, key: int, storage: int, size: int, width: int, element: int, tracked: bool) -> None:
+        self.key = key
+        self.storage = storage
+        self.size = size
+        """Bytes of the tensor (of its gradient too)."""
+        self.width = width
+        """Elements per token."""
+        self.element = element
+        """Bytes per element."""
+        self.tracked = tracked
+
+
+@dataclass(slots=True)
+class Operation:
+    """One recorded operation; sizes in bytes."""
+
+    inputs: tuple[Value, ...]
+    output: Value
+    saved: tuple[int, ...]
+    forward_extra: int
+    backward_extra: int
+    weight_gradient: int
+    """Gradient of the operation's own weights, in the dtype in which autograd hands it over."""
+    passes_gradient: bool
+    """The gradient of the output is that of the inputs of the same size (addition): nothing is allocated for them."""
+
+
+@dataclass(slots=True)
+class Walk:
+    """What the two walks found, in bytes."""
+
+    kept: int
+    """Saved for the backward pass when the forward pass is done; the tape's own input not counted."""
+    forward_peak: int
+    """Highest level inside the forward pass; the input not counted."""
+    backward_peak: int
+    """Highest level inside the backward pass, all that is kept counted in, weight gradients of this tape not."""
+    backward_peak_late: int
+    """The same with the weight gradients of this tape counted as they appear (they stay)."""
+    weight_gradients: int
+    """Gradients of the weights of this tape."""
+
+
+@dataclass(slots=True)
+class Tape:
+    """Operations in the order in which they ran."""
+
+    sizes: list[int] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+    values: int = 0
+
+    def value(self, size: int, width: int = 0, element: int = 2, *, tracked: bool = False) -> Value:
+        """A new tensor with a storage of its own."""
+        self.sizes.append(size)
+        self.values += 1
+        return Value(self.values, len(self.sizes) - 1, size, width, element, tracked)
+
+    def view(self, x: Value, width: int) -> Value:
+        """Part of a tensor (or another shape of it); its gradient is written into zeros of the whole tensor's size."""
+        self.values += 1
+        part = Value(self.values, x.storage, x.size * width // max(1, x.width), width, x.element, x.tracked)
+        return self.record((x,), part, passes_gradient=part.size == x.size)
+
+    def constant(self, size: int) -> int:
+        """A storage that is no result: a copy of a weight, a mask. Returns its number, to be saved by an operation."""
+        self.sizes.append(size)
+        return len(self.sizes) - 1
+
+    def record(
+        self,
+        inputs: tuple[Value, ...],
+        output: Value,
+        saved: Iterable[int] = (),
+        *,
+        forward_extra: int = 0,
+        backward_extra: int = 0,
+        weight_gradient: int = 0,
+        passes_gradient: bool = False,
+    ) -> Value:
+        """Remember one operation; returns its output."""
+        kept = tuple(saved) if output.tracked else ()
+        self.operations.append(
+            Operation(inputs, output, kept, forward_extra, backward_extra, weight_gradient, passes_gradient)
+        )
+        return output
+
+    def walk(self, source: Value, *, source_kept: bool = False) -> Walk:
+        """Both walks, from `source` (the tape's input, counted by whoever made it) to the last output.
+
+        source_kept: the caller keeps the input's storage anyway (a checkpoint), so that saving it here costs nothing.
+        """
+        kept, forward_peak = self._walk_forward(source)
+        backward, late, weight_gradients = self._walk_backward(source, kept)
+        return Walk(kept, forward_peak, backward, late, weight_gradients)
+
+    def _walk_forward(self, source: Value) -> tuple[int, int]:
+        sizes, operations = self.sizes, self.operations
+        last_reader: dict[int, int] = {}
+        saved: set[int] = set()
+        for index, operation in enumerate(operations):
+            for value in operation.inputs:
+                last_reader[value.storage] = index
+            saved.update(operation.saved)
+        saved.discard(source.storage)
+        live = peak = 0
+        alive: set[int] = {source.storage}
+        last = len(operations) - 1
+        for index, operation in enumerate(operations):
+            for storage in (operation.output.storage, *operation.saved):
+                if storage not in alive:
+                    alive.add(storage)
+                    live += sizes[storage]
+            level = live + operation.forward_extra
+            if level > peak:
+                peak = level
+            for value in operation.inputs:
+                storage = value.storage
+                if (
+                    last_reader[storage] == index
+                    and storage not in saved
+                    and storage in alive
+                    and storage != source.storage
+                    and (index != last or storage != operation.output.storage)
+                ):
+                    alive.discard(storage)
+                    live -= sizes[storage]
+        kept = 0
+        for storage in saved:
+            kept += sizes[storage]
+        return kept, peak
+
+    def _walk_backward(self, source: Value, kept: int) -> tuple[int, int, int]:
+        sizes = self.sizes
+        savers: dict[int, int] = {}
+        for operation in self.operations:
+            for storage in operation.saved:
+                savers[storage] = savers.get(storage, 0) + 1
+        savers.pop(source.storage, None)
+        gradients: dict[int, int] = {}
+        """Bytes of the gradient waiting at each tensor, by key."""
+        owners: dict[int, int] = {}
+        """How many tensors wait for the same gradient buffer."""
+        shared: dict[int, int] = {}
+        """Which buffer a tensor's gradient lies in."""
+        live = kept
+        final = self.operations[-1].output
+        gradients[final.key] = final.size
+        shared[final.key] = final.key
+        owners[final.key] = 1
+        live += final.size
+        peak = late = live
+        weight_gradients = 0
+        for operation in reversed(self.operations):
+            output = operation.output
+            if not output.tracked or output.key not in gradients:
+                continue
+            out_size = gradients.pop(output.key)
+            buffer = shared.pop(output.key)
+            momentary = operation.backward_extra + operation.weight_gradient
+            weight_gradients += operation.weight_gradient
+            tracked = [value for value in operation.inputs if value.tracked]
+            if operation.passes_gradient:
+                owners[buffer] -= 1
+                for value in tracked:
+                    if value.key in gradients:
+                        if value.size != out_size:
+                            momentary += value.size
+                        continue
+                    gradients[value.key] = value.size
+                    if value.size == out_size:
+                        shared[value.key] = buffer
+                        owners[buffer] += 1
+                    else:
+                        shared[value.key] = -1 - len(owners)
+                        owners[-1 - len(owners)] = 1
+                        live += value.size
+                level = live + momentary
+                if owners[buffer] == 0:
+                    live -= out_size
+            else:
+                for value in tracked:
+                    if value.key in gradients:
+                        momentary += value.size
+                    else:
+                        gradients[value.key] = value.size
+                        shared[value.key] = -1 - len(owners)
+                        owners[-1 - len(owners)] = 1
+                        live += value.size
+                level = live + momentary
+                owners[buffer] -= 1
+                if owners[buffer] == 0:
+                    live -= out_size
+            if level > peak:
+                peak = level
+            if level + weight_gradients - operation.weight_gradient > late:
+                late = level + weight_gradients - operation.weight_gradient
+            for storage in operation.saved:
+                left = savers.get(storage)
+                if left is not None:
+                    savers[storage] = left - 1
+                    if left == 1:
+                        live -= sizes[storage]
+        return peak, late, weight_gradients
+
+    def walk_forward_only(self, source: Value) -> int:
+        """Highest level of a forward pass that keeps nothing; the input not counted."""
+        return self._walk_forward(source)[1]
