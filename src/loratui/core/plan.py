@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from loratui.core.hardware import Document
 
-PLAN_VERSION = 1
+PLAN_VERSION: Literal[1] = 1
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 MethodKind = Literal["full", "lora", "qlora"]

@@ -34,16 +34,17 @@ def allowed(key: str) -> str:
     if choices:
         words = ", ".join(choices)
         return f"{words} or a list of names" if list in {get_origin(kind) for kind in get_args(field.annotation)} else words
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     kind = field.annotation if isinstance(field.annotation, type) else get_origin(field.annotation)
-    words = {list: "a list", dict: "name = \"column\" pairs"}.get(kind) if kind in (list, dict) else names.get(kind)  # type: ignore[arg-type]
+    nested: dict[Any, str] = {list: "a list", dict: "name = \"column\" pairs"}
+    kind_words = nested[kind] if kind in nested else names.get(kind, "a value")
     bounds = [
         f"{sign} {getattr(rule, attribute)}"
         for rule in field.metadata
         for attribute, sign in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
         if hasattr(rule, attribute)
     ]
-    return " ".join([words or "a value", " and ".join(bounds)]).strip()
+    return " ".join([kind_words, " and ".join(bounds)]).strip()
 
 
 def _choices(annotation: Any) -> Iterator[str]:
@@ -83,11 +84,9 @@ def check_value(key: str, value: Any, *, where: str = "") -> Any:
 
 @cache
 def _adapter(key: str) -> TypeAdapter[Any]:
-    section, _, name = key.partition(".")
-    model = Plan.model_fields[section].annotation
     field = fields()[key]
-    assert model is not None
-    return TypeAdapter(Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation)
+    annotation: Any = field.annotation
+    return TypeAdapter(Annotated[annotation, *field.metadata] if field.metadata else annotation)
 
 
 def parse_setting(text: str, *, where: str = "--set") -> tuple[str, Any]:

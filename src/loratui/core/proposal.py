@@ -1,0 +1,193 @@
+"""Everything together: a situation and the person's own values in; a whole plan with its reasons out.
+
+The chain of consequences: the questions of `recommend` are asked in order, and each answer rests on what was decided
+before it, by the person ("mine"), by the preset, or by the calculation ("proposed"). What is mine is never overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pydantic import ValidationError
+
+from loratui.core.architecture import ModelSpec
+from loratui.core.cautions import warnings_for
+from loratui.core.dataset import DataFacts, uniform
+from loratui.core.errors import PlanError
+from loratui.core.hardware import Device
+from loratui.core.lora_targets import trainable_parameters, translate_targets
+from loratui.core.memory import Alternative, Budget, Estimate, alternatives, budget
+from loratui.core.plan import Plan
+from loratui.core.plan_text import check_value, fields
+from loratui.core.presets import AUTO, Preset
+from loratui.core.recommend import QUESTIONS, Context
+from loratui.core.recommend.steps import steps_of
+from loratui.core.recommendation import Origin, Recommendation
+from loratui.core.schedule import Schedule, make_schedule
+
+ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA = 1_000, 1_024
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the calculation starts from. data None: 1,000 rows of `training.max_length` tokens each."""
+
+    spec: ModelSpec
+    data: DataFacts | None
+    device: Device
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A complete plan, where each value comes from, and what it means.
+
+    origins: for every key of the plan. recommendations: for every key that the calculation has a view on; its value
+    stands there also where a preset or the person chose another.
+    """
+
+    plan: Plan
+    origins: Mapping[str, Origin]
+    recommendations: Mapping[str, Recommendation]
+    parameters_total: int
+    parameters_trainable: int
+    memory: Estimate
+    budget: Budget
+    schedule: Schedule
+    warnings: tuple[str, ...]
+    device: Device
+    data: DataFacts
+    spec: ModelSpec
+
+    @cached_property
+    def alternatives(self) -> tuple[Alternative, ...]:
+        """The gentlest changes that need less memory; worked out when first asked for."""
+        return tuple(alternatives(self.spec, self.plan, self.data, self.device))
+
+    @property
+    def headroom_bytes(self) -> int:
+        """What the budget leaves over; negative where the plan does not fit."""
+        return self.budget.bytes - self.memory.total_bytes
+
+    @property
+    def fits(self) -> bool:
+        """Whether the predicted peak stays within the budget."""
+        return self.headroom_bytes >= 0
+
+
+def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any] | None = None) -> Proposal:
+    """The best plan for a situation.
+
+    preset: values that stand above the calculation. mine: dotted keys set by hand, which stand above both. Raises
+    PlanError where a value is not allowed, or where the person's values contradict each other.
+    """
+    chosen = {key: check_value(key, value) for key, value in (mine or {}).items()}
+    from_preset = _preset_values(preset, chosen, situation.spec)
+    pinned = {**from_preset, **chosen}
+    data = situation.data or uniform(ROWS_WITHOUT_DATA, int(pinned.get("training.max_length", TOKENS_WITHOUT_DATA)))
+    context = Context(
+        situation.spec, data, situation.device, pinned, preset.calculation,
+        values={"model.id": pinned.get("model.id", situation.spec.id or "demo")},
+    )
+    origins: dict[str, Origin] = {
+        key: "mine" if key in chosen else "preset" if key in from_preset else "proposed" for key in fields()
+    }
+    reasons: dict[str, Recommendation] = {}
+    for question in QUESTIONS:
+        for recommendation in question(context):
+            key = recommendation.key
+            reasons[key] = recommendation
+            if key in pinned:
+                context.values[key] = pinned[key]
+            elif key == "training.warmup_steps" and preset.warmup_ratio is not None:
+                context.values[key], origins[key] = steps_of(context.schedule().total_steps, preset.warmup_ratio), "preset"
+            elif preset.calculation == "rules-of-thumb" and recommendation.rule_of_thumb is not None:
+                context.values[key] = recommendation.rule_of_thumb
+            else:
+                context.values[key] = recommendation.value
+    plan = _validated({**pinned, **context.values})
+    needed, room = context.final_estimate(plan), budget(situation.device)
+    schedule = make_schedule(plan, data, situation.device.count)
+    return Proposal(
+        plan=plan,
+        origins=origins,
+        recommendations=reasons,
+        parameters_total=situation.spec.total_parameters,
+        parameters_trainable=trainable_parameters(situation.spec, plan),
+        memory=needed,
+        budget=room,
+        schedule=schedule,
+        warnings=tuple(warnings_for(situation.spec, plan, data, situation.device, schedule, needed.total_bytes, room.bytes, situation.data is None)),
+        device=situation.device,
+        data=data,
+        spec=situation.spec,
+    )
+
+
+def _preset_values(preset: Preset, mine: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:
+    """The preset's values in this model's own names, without those that a value of mine contradicts."""
+    values = dict(preset.values)
+    if "lora.targets" in values:
+        values["lora.targets"] = translate_targets(spec, values["lora.targets"])
+    if mine.get("method.kind", "qlora") != "qlora":
+        for key in ("method.quantization", "method.double_quantization"):
+            values.pop(key, None)
+    if mine.get("method.quantization") == "none" and values.get("method.kind") == "qlora":
+        values.pop("method.kind")
+    if mine.get("method.kind") == "qlora" and values.get("method.quantization") == "none":
+        values.pop("method.quantization")
+    if mine.get("method.quantization", "none") != "none":
+        values.pop("method.kind", None)
+    return {key: value for key, value in values.items() if key not in mine}
+
+
+def _validated(values: Mapping[str, Any]) -> Plan:
+    document: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        document.setdefault(section, {})[name] = value
+    try:
+        return Plan.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise PlanError(first["msg"].removeprefix("Value error, ") + ".", where=".".join(map(str, first["loc"]))) from None
+
+
+def proposal_json(proposal: Proposal) -> dict[str, Any]:
+    """The object that `loratui plan --json` prints; sizes in bytes."""
+    schedule, memory = proposal.schedule, proposal.memory
+    return {
+        "plan": proposal.plan.model_dump(),
+        "parameters": {"total": proposal.parameters_total, "trainable": proposal.parameters_trainable},
+        "memory": {
+            "total": memory.total_bytes,
+            "budget": proposal.budget.bytes,
+            "headroom": proposal.headroom_bytes,
+            "fits": proposal.fits,
+            "device_total": proposal.device.memory_total_bytes,
+            "device_free": proposal.device.memory_free_bytes,
+            "parts": dict(memory.parts),
+        },
+        "schedule": {
+            "examples": schedule.examples,
+            "effective_batch_size": schedule.effective_batch_size,
+            "steps_per_epoch": schedule.steps_per_epoch,
+            "total_steps": schedule.total_steps,
+            "warmup_steps": schedule.warmup_steps,
+        },
+        "recommendations": {key: _reason_json(reason) for key, reason in proposal.recommendations.items()},
+        "origins": dict(proposal.origins),
+        "alternatives": [
+            {"change": dict(other.change), "memory_total": other.memory_total_bytes, "cost": other.cost} for other in proposal.alternatives
+        ],
+        "warnings": list(proposal.warnings),
+    }
+
+
+def _reason_json(reason: Recommendation) -> dict[str, Any]:
+    return {
+        "value": reason.value, "why": reason.why, "formula": reason.formula, "source": reason.source,
+        "rule_of_thumb": reason.rule_of_thumb, "up": reason.up, "down": reason.down, "disagreement": reason.disagreement,
+    }

@@ -1,0 +1,270 @@
+"""What fits: method, weights' format, batch, accumulation, checkpointing and optimizer, decided together.
+
+The ladder goes from the best to the leanest. On each rung the largest batch is sought, first without checkpointing;
+without it a batch must still be large enough to keep the device busy, or recomputing is the better price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loratui.core import rules_of_thumb
+from loratui.core.memory import Estimate
+from loratui.core.recommend.context import Context, evaluates
+from loratui.core.recommend.precision import best_precision
+from loratui.core.recommendation import Recommendation
+
+BUSY_TOKENS = 2048
+"""Tokens of a forward pass from which a GPU is busy enough that a larger batch gains little."""
+MIN_STEPS = 100
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One point that was tried. changes: the plan keys that make it. needed: its memory."""
+
+    changes: Mapping[str, Any]
+    needed: Estimate
+    fits: bool
+
+    @property
+    def total_bytes(self) -> int:
+        """The point's predicted peak."""
+        return self.needed.total_bytes
+
+
+def effective_batch(context: Context) -> tuple[int, str]:
+    """Rows per optimizer step that learning wants, and why."""
+    if context.calculation == "rules-of-thumb":
+        return rules_of_thumb.EFFECTIVE_BATCH_SIZE, "folk rule: 8"
+    examples, passes = context.data.examples, float(context.get("training.epochs"))
+    if examples > 50_000:
+        return 32, f"{examples:,} rows: 32 above 50,000"
+    size = 16
+    while size > 4 and examples * passes / size < MIN_STEPS:
+        size //= 2
+    return size, f"{examples:,} rows × {passes:g} epochs / {size} = {examples * passes / size:,.0f} steps: 16, halved down to 4 while there are fewer than {MIN_STEPS}"
+
+
+def _rungs(context: Context) -> Iterator[dict[str, Any]]:
+    """Methods to try, the best first, as far as nothing is pinned against them."""
+    pinned = context.pinned
+    kind, quantisation = pinned.get("method.kind"), pinned.get("method.quantization")
+    cpu = context.device.kind == "cpu"
+    half = best_precision(context.device)
+    if kind == "full":
+        plain = {"method.kind": "full", "method.quantization": "none", "training.optimizer": "adamw_torch_fused"}
+        yield {**plain, "model.dtype": "fp32"}
+        if half == "bf16":
+            yield {**plain, "model.dtype": "bf16"}
+            yield {**plain, "model.dtype": "bf16", "training.optimizer": "paged_adamw_8bit"}
+        elif half == "fp16":
+            yield {**plain, "model.dtype": "fp32", "training.optimizer": "paged_adamw_8bit"}
+        return
+    base = {"model.dtype": half, "training.optimizer": "adamw_torch_fused"}
+    if kind != "qlora" and quantisation in (None, "none"):
+        yield {**base, "method.kind": "lora", "method.quantization": "none", "method.double_quantization": False}
+    if kind != "lora" and quantisation != "none" and (not cpu or kind == "qlora" or quantisation is not None):
+        four_bit = {**base, "method.kind": "qlora", "method.quantization": "nf4", "method.double_quantization": True}
+        yield four_bit
+        if not cpu:
+            yield {**four_bit, "training.optimizer": "paged_adamw_8bit"}
+
+
+def accumulation_for(wanted: int, batch: int, devices: int) -> int:
+    """Forward passes per step that come nearest to the wanted effective batch."""
+    return max(1, round(wanted / (batch * devices)))
+
+
+def _try(context: Context, rung: Mapping[str, Any], batch: int, checkpointing: bool, wanted: int) -> Fit:
+    changes = {
+        **rung,
+        "training.batch_size": batch,
+        "training.accumulation": accumulation_for(wanted, batch, context.device.count),
+        "training.checkpointing": checkpointing,
+        "evaluation.batch_size": batch,
+        "evaluation.every_steps": 1 if evaluates(context) else 0,
+    }
+    changes = {key: context.pinned.get(key, value) for key, value in changes.items()}
+    needed = context.estimate(changes)
+    return Fit(changes, needed, needed.total_bytes <= context.budget().bytes)
+
+
+def _batches(context: Context, wanted: int) -> list[int]:
+    """Batch sizes to try, the largest first: the pinned one, or powers of two up to the effective batch."""
+    pinned = context.pinned.get("training.batch_size")
+    if pinned is not None:
+        return [int(pinned)]
+    if context.calculation == "rules-of-thumb":
+        return [_thumb(context).batch_size]
+    passes = context.pinned.get("training.accumulation")
+    most = max(1, wanted // context.device.count // int(passes or 1))
+    return [2**power for power in range(most.bit_length() - 1, -1, -1)]
+
+
+def _largest(context: Context, rung: Mapping[str, Any], batches: Sequence[int], checkpointing: bool, wanted: int) -> Fit:
+    """The largest batch that fits, by halving the list of sizes; the smallest batch where none does."""
+    best = _try(context, rung, batches[0], checkpointing, wanted)
+    if best.fits or len(batches) == 1:
+        return best
+    best = _try(context, rung, batches[-1], checkpointing, wanted)
+    low, high = 1, len(batches) - 1
+    while best.fits and low < high:
+        middle = (low + high) // 2
+        tried = _try(context, rung, batches[middle], checkpointing, wanted)
+        if tried.fits:
+            best, high = tried, middle
+        else:
+            low = middle + 1
+    return best
+
+
+def search(context: Context, wanted: int) -> Fit:
+    """The first rung that fits, at its best batch; the leanest point tried where nothing fits."""
+    length = min(int(context.get("training.max_length")), context.data.longest)
+    batches = _batches(context, wanted)
+    pinned = context.pinned.get("training.checkpointing")
+    tried: list[Fit] = []
+    for rung in _rungs(context):
+        without = with_it = None
+        if pinned is not True:
+            without = _largest(context, rung, batches, False, wanted)
+            batch = int(without.changes["training.batch_size"])
+            if without.fits and (pinned is False or batch == batches[0] or batch * length >= BUSY_TOKENS):
+                return without
+            tried.append(without)
+        if pinned is not False:
+            with_it = _largest(context, rung, batches, True, wanted)
+            if with_it.fits:
+                return with_it
+            tried.append(with_it)
+        if without is not None and without.fits:
+            return without
+    return min(tried, key=lambda point: point.total_bytes)
+
+
+def _gib(size_bytes: float) -> str:
+    return f"{size_bytes / GIB:,.2f} GiB"
+
+
+def fit(context: Context) -> Iterator[Recommendation]:
+    """Everything that the memory decides."""
+    wanted, wanted_why = effective_batch(context)
+    found = search(context, wanted)
+    context.weighed = (found.changes, found.needed)
+    room = context.budget().bytes
+    verdict = f"{_gib(found.total_bytes)} {'of' if found.fits else 'against'} {_gib(room)} to be had"
+    yield from _method(context, found, verdict)
+    yield from _weights(context, found, verdict)
+    yield from _batch(context, found, verdict, wanted, wanted_why)
+    yield from _savers(context, found, verdict)
+
+
+def _method(context: Context, found: Fit, verdict: str) -> Iterator[Recommendation]:
+    kind = found.changes["method.kind"]
+    why = {
+        "lora": "LoRA fits, learns as well as full fine-tuning at this scale of data, and forgets less.",
+        "qlora": "The base in 4 bits: unquantised it would leave no room.",
+        "full": "All weights are trained, as chosen.",
+    }[kind]
+    if kind == "lora" and context.device.kind == "cpu":
+        why = "LoRA: on a CPU quantisation saves memory but makes each step much slower."
+    if kind == "qlora" and not found.fits:
+        why = "The leanest method; even so it does not fit."
+    yield Recommendation(
+        "method.kind", kind, why, f"lora if it fits, else qlora: {verdict}",
+        "Biderman et al. 2024 (2405.09673); QLoRA, arXiv 2305.14314; the theory page's comparison.",
+        rule_of_thumb="lora",
+        up="full: for new knowledge (code, mathematics, a language); 8 to 16 bytes a parameter, a file as large as the model.",
+        down="qlora: a quarter of the weights' memory, some 20-40 % slower.",
+        disagreement="LoRA falls short of full fine-tuning when the goal is much new knowledge; for instructions and style it does not.",
+    )
+    quantisation = found.changes.get("method.quantization", context.get("method.quantization"))
+    yield Recommendation(
+        "method.quantization", quantisation,
+        "NF4: its 16 levels follow the normal distribution of weights." if quantisation != "none" else "The base fits unquantised: faster, and exact.",
+        verdict, "QLoRA, arXiv 2305.14314. The library's own defaults (fp4, float32 compute, no double quantisation) are set aside.",
+        rule_of_thumb="none", up="int8: twice the memory of NF4, closer to the original.", down="fp4: the same memory, worse levels; a fallback.",
+    )
+    double = quantisation in ("nf4", "fp4")
+    yield Recommendation(
+        "method.double_quantization", double,
+        "Quantises the blocks' scales too: 4.13 instead of 4.5 bits a weight." if double else "Only for 4-bit weights.",
+        "0.5 + 1/64 + 4/(64·256) = 0.5159 bytes a weight instead of 0.5 + 4/64 = 0.5625" if double else "",
+        "bitsandbytes 0.50 functional.py, blocks of 64 and 256.",
+        up="True: 0.37 bits a weight less.", down="False: a touch faster to unpack.",
+    )
+
+
+def _weights(context: Context, found: Fit, verdict: str) -> Iterator[Recommendation]:
+    dtype, kind = found.changes["model.dtype"], found.changes["method.kind"]
+    if kind == "full":
+        why = (
+            "float32 weights: small updates are not rounded away." if dtype == "fp32"
+            else "bfloat16 weights: float32 ones do not fit. Updates below 0.4 % of a weight can vanish."
+        )
+    else:
+        why = "The frozen base needs no more than the precision it is computed in."
+    yield Recommendation(
+        "model.dtype", dtype, why, verdict, "trl 1.16 loads float32 unless told otherwise; PEFT keeps the adapter in float32 by itself.",
+        up="fp32: twice the weights' memory.", down="",
+    )
+
+
+def _batch(context: Context, found: Fit, verdict: str, wanted: int, wanted_why: str) -> Iterator[Recommendation]:
+    batch, devices = int(found.changes["training.batch_size"]), context.device.count
+    thumb = _thumb(context)
+    yield Recommendation(
+        "training.batch_size", batch,
+        f"The largest power of two up to {wanted} that fits." if found.fits else "One row at a time; even so it does not fit.",
+        verdict, "The estimate of this plan's peak memory.",
+        rule_of_thumb=thumb.batch_size,
+        up="Faster while the GPU is not busy; needs memory in proportion.",
+        down="Less memory; accumulation keeps the effective batch, so the result stays the same.",
+        disagreement="The folk rule caps it at 4 for stability. Batch × accumulation gives the same mean of the loss in transformers 5, so only speed and memory decide.",
+    )
+    passes = accumulation_for(wanted, batch, devices)
+    yield Recommendation(
+        "training.accumulation", passes, f"Reaches {batch * passes * devices} rows a step.",
+        f"{wanted} / ({batch} rows × {devices} device{'s' if devices > 1 else ''}) = {passes}; {wanted_why}",
+        "Thinking Machines: LoRA bears large batches less than full fine-tuning, keep below 32 for small data; Marek et al. 2025 (2507.07101): small batches are stable.",
+        rule_of_thumb=thumb.accumulation,
+        up="Smoother gradients, fewer updates.", down="More updates, noisier ones; good for small data.",
+        disagreement="The guides ask for 8, 16-32, or 32-64 rows a step by the size of the data; the evidence asks for at least 100 steps and small batches.",
+    )
+    yield Recommendation(
+        "evaluation.batch_size", batch, "As large as the training batch: an evaluation keeps no activations, so it fits.",
+        f"= {batch}", "", up="Faster evaluations.", down="Less memory, if an evaluation runs out of it.",
+    )
+
+
+def _thumb(context: Context) -> rules_of_thumb.RuleOfThumb:
+    spec = context.spec
+    return rules_of_thumb.calculate(
+        parameters=spec.total_parameters, width=spec.hidden_size, layers=spec.layers, tokens=int(context.get("training.max_length")),
+        examples=context.data.examples, gpu_gb=context.device.memory_total_bytes / GIB, bf16=context.device.bf16,
+    )
+
+
+def _savers(context: Context, found: Fit, verdict: str) -> Iterator[Recommendation]:
+    on = bool(found.changes["training.checkpointing"])
+    yield Recommendation(
+        "training.checkpointing", on,
+        "Needed: without it the activations leave too little room." if on else "Not needed: everything fits without recomputing.",
+        f"{verdict}; off while a batch of at least {BUSY_TOKENS:,} tokens, or the whole effective batch, fits without it",
+        "Chen et al. 2016 (1604.06174). trl 1.16 turns it on by itself, at a cost of about a third of the speed.",
+        up="True: activations shrink to one layer's and the layers' inputs; about a third slower.", down="False: fastest.",
+        disagreement="One guide lists checkpointing among the ways to train faster; it does the opposite, except where it allows a much larger batch.",
+    )
+    optimizer = found.changes["training.optimizer"]
+    yield Recommendation(
+        "training.optimizer", optimizer,
+        "Fused AdamW: the fastest, no temporary copies." if optimizer == "adamw_torch_fused"
+        else "8-bit states that the driver can move to the host when memory runs short.",
+        verdict, "bitsandbytes 0.50 optimizer.py: 2.03 instead of 8 bytes a parameter, small tensors stay in float32.",
+        rule_of_thumb=rules_of_thumb.OPTIMIZER,
+        up="adamw_torch: the same steps, with a temporary copy.", down="adamw_8bit, paged_adamw_8bit: a quarter of the states' memory, for full fine-tuning above all.",
+    )

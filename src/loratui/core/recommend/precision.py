@@ -1,0 +1,64 @@
+"""Number formats and the attention kernel: what this device does well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from loratui.core import rules_of_thumb
+from loratui.core.hardware import Device
+from loratui.core.plan import Precision
+from loratui.core.recommend.context import Context
+from loratui.core.recommendation import Recommendation
+
+_SOURCE = "Compute capability of the card; Micikevicius et al. 2017, Mixed Precision Training; trl 1.16 raises for bf16 on cards without it."
+
+
+def best_precision(device: Device) -> Precision:
+    """fp32 on a CPU, bf16 from compute capability 8.0, fp16 on older cards."""
+    if device.kind == "cpu":
+        return "fp32"
+    return "bf16" if device.bf16 else "fp16"
+
+
+def _reason(device: Device, precision: Precision) -> tuple[str, str]:
+    capability = ".".join(map(str, device.compute_capability)) if device.compute_capability else "unknown"
+    if precision == "fp32":
+        return "A CPU gains nothing from 16-bit formats: it emulates them.", "device is a CPU → fp32"
+    if precision == "bf16":
+        return f"{device.name} computes in bfloat16: float32's range in half the memory, no loss scaling.", f"compute capability {capability} ≥ 8.0 → bf16"
+    return (
+        f"{device.name} has no bfloat16; float16 with loss scaling is its fast format.",
+        f"compute capability {capability} < 8.0 → fp16",
+    )
+
+
+def precision(context: Context) -> Iterator[Recommendation]:
+    """`training.precision`, `method.compute_dtype` and `model.attention`."""
+    best = best_precision(context.device)
+    why, formula = _reason(context.device, best)
+    yield Recommendation(
+        "training.precision", best, why, formula, _SOURCE,
+        rule_of_thumb=rules_of_thumb.precision(context.device.bf16) if context.device.kind == "gpu" else None,
+        up="fp32: exact and safe, but twice the activations' memory and half the speed or less.",
+        down="fp16: overflows above 65,504 and loses gradients below 6e-5; it needs loss scaling and clipping.",
+    )
+    chosen = context.get("training.precision")
+    yield Recommendation(
+        "method.compute_dtype", chosen, "Products with quantised weights run in the precision of the rest of the pass.",
+        f"= training.precision = {chosen}", "QLoRA, arXiv 2305.14314; bitsandbytes' own default is float32, which is slow.",
+        up="fp32: slower, no gain measured.", down="fp16 where bf16 is to be had: risks overflow.",
+    )
+    if context.spec.family == "gemma2":
+        yield Recommendation(
+            "model.attention", "eager",
+            "Gemma 2 caps its attention scores, which the fused kernels leave out: training would see another model.",
+            "attn_logit_softcapping → eager", "Gemma 2's model card and modeling_gemma2.py, transformers 5.23.",
+            up="sdpa: faster and leaner, but without the cap.", down="",
+        )
+    else:
+        yield Recommendation(
+            "model.attention", "sdpa", "Fused attention that ships with torch: no extra package, no scores in memory.",
+            "", "torch.nn.functional.scaled_dot_product_attention.",
+            up="flash_attention_2 or 3: some percent faster on long rows, if its package is installed.",
+            down="eager: keeps the scores, so memory grows with the square of the length.",
+        )
