@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from loratui.core.dataset import DataFacts
 from loratui.core.plan import DatasetSection
-from loratui.data.convert import to_conversation
 from loratui.data.conversation import Conversation
+from loratui.data.convert import to_conversation
 from loratui.data.find import DataFile, FoundDataset, find_evaluation
 from loratui.data.opening import compression, open_bytes
 from loratui.data.read import read_rows, require_rows, sample_rows

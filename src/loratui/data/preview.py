@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from loratui.core.plan import DatasetSection
-from loratui.data.convert import to_conversation
 from loratui.data.conversation import Conversation
+from loratui.data.convert import to_conversation
 from loratui.data.find import FoundDataset
 from loratui.data.read import require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise

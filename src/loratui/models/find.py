@@ -1,0 +1,118 @@
+"""Find a model: the demo, a local folder, the hub's local cache, the catalogue, or the hub itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from loratui.core.architecture import ModelSpec
+from loratui.core.errors import ModelError
+from loratui.core.families import read_config
+from loratui.models.folder import Contents, read_folder
+from loratui.resources import demo_model_path
+
+ModelKind = Literal["demo", "folder", "cache", "catalogue", "hub"]
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model that can be planned for, and trained where its weights are here or can be fetched.
+
+    path: the folder that holds it; None where it is not on this machine. weights: whole on this machine. size_bytes: of
+    the weight files on this machine; 0 without. gated: None where it is not known. note: what a person should know.
+    """
+
+    id: str
+    kind: ModelKind
+    path: Path | None
+    config: dict[str, Any]
+    spec: ModelSpec
+    weights: bool
+    size_bytes: int = 0
+    has_chat_template: bool = False
+    licence: str = ""
+    gated: bool | None = None
+    note: str = ""
+
+
+def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundModel:
+    """The model of this id: `demo`, a folder, or a hub id (local cache, then catalogue, then the hub).
+
+    A folder that holds only config.json is enough for planning. `online` False: never ask the hub. ModelError in one
+    sentence where there is none, or where the hub says why not.
+    """
+    if not id.strip():
+        raise ModelError("no model was named.", hint="Give a hub id, a local folder, or demo.")
+    place = Path(id).expanduser()
+    if id == "demo" and not place.exists():
+        return _demo()
+    if place.exists():
+        return _local(id, place)
+    if not looks_like_hub_id(id):
+        raise _missing_folder(id, place)
+    from loratui.models.cache import find_cached
+    from loratui.models.catalogue import find_entry
+
+    found = find_cached(id, revision)
+    if found is not None:
+        return found
+    entry = find_entry(id) if not revision else None
+    if entry is not None:
+        return entry
+    if not online:
+        raise ModelError("this model is neither on this machine nor in the catalogue.", where=id, hint=f"Fetch it: hf download {id}")
+    from loratui.models.hub import fetch_model
+
+    return fetch_model(id, revision)
+
+
+def list_models() -> list[FoundModel]:
+    """The demo, the hub's local cache and the catalogue, without the network; what cannot be read is passed over."""
+    from loratui.models.cache import list_cached
+    from loratui.models.catalogue import entries
+
+    found: list[FoundModel] = []
+    if (demo_model_path() / "config.json").is_file():
+        found.append(_demo())
+    cached = list_cached()
+    names = {model.id for model in cached}
+    return [*found, *cached, *(model for model in entries() if model.id not in names)]
+
+
+def looks_like_hub_id(id: str) -> bool:
+    """Whether a text has the form of a hub id: `name` or `owner/name`."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", id) is not None
+
+
+def found_in_folder(id: str, kind: ModelKind, contents: Contents, note: str = "") -> FoundModel:
+    """A model from what a folder holds."""
+    notes = [text for text in (note, contents.note) if text]
+    return FoundModel(
+        id, kind, contents.path, contents.config, read_config(contents.config, id), contents.weights, contents.size_bytes,
+        contents.has_chat_template, contents.licence, None, "; ".join(notes),
+    )
+
+
+def _demo() -> FoundModel:
+    folder = demo_model_path()
+    if not (folder / "config.json").is_file():
+        raise ModelError("the demo model is not in this installation.", where=str(folder), hint="Install loratui again.")
+    return found_in_folder("demo", "demo", read_folder(folder), "ships with loratui, made to learn one task in a minute")
+
+
+def _local(id: str, place: Path) -> FoundModel:
+    if place.is_file():
+        raise ModelError("this is a file; a model is a folder with config.json.", where=id, hint=f"Give {place.parent}.")
+    return found_in_folder(id, "folder", read_folder(place))
+
+
+def _missing_folder(id: str, place: Path) -> ModelError:
+    from difflib import get_close_matches
+
+    if not place.parent.is_dir():
+        return ModelError("no such folder.", where=id, hint=f"There is no folder {place.parent} either.")
+    names = [item.name for item in place.parent.iterdir() if item.is_dir()]
+    near = get_close_matches(place.name, names, n=3, cutoff=0.5)
+    return ModelError("no such folder.", where=id, hint=f"Did you mean {' or '.join(near)}?" if near else "Give a hub id, a local folder, or demo.")
