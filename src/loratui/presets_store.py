@@ -1,0 +1,87 @@
+"""Presets on disk: those that ship with loratui, and the person's own beside their settings.
+
+A file that does not validate is reported in a sentence and left out; the others still load. A person's own preset
+with the name of a shipped one stands in for it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import platformdirs
+
+from loratui.core.errors import LoratuiError, PlanError
+from loratui.core.presets import AUTO, Preset, preset_from_toml, preset_to_toml
+from loratui.resources import presets_path
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+def user_presets_path() -> Path:
+    """The folder of the person's own presets; it may not exist yet."""
+    return platformdirs.user_config_path("loratui") / "presets"
+
+
+def preset_folders() -> list[Path]:
+    """The folders that are searched, shipped presets first."""
+    return [presets_path(), user_presets_path()]
+
+
+def load_presets(folders: Iterable[Path] | None = None) -> tuple[list[Preset], list[str]]:
+    """All presets, `auto` first, and a sentence for each file that cannot be used.
+
+    folders: where to look, later ones standing in for earlier ones by name; a folder that does not exist is skipped.
+    """
+    found: dict[str, Preset] = {AUTO.name: AUTO}
+    problems: list[str] = []
+    for folder in preset_folders() if folders is None else folders:
+        for path in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
+            try:
+                preset = preset_from_toml(path.read_text(encoding="utf-8"), str(path))
+            except LoratuiError as error:
+                problems.append(error.sentence)
+            except (OSError, UnicodeDecodeError) as error:
+                problems.append(f"{path}: this preset cannot be read: {error}.")
+            else:
+                found[preset.name] = preset
+    return list(found.values()), problems
+
+
+def find_preset(name: str, folders: Iterable[Path] | None = None) -> Preset:
+    """The preset of this name, or of this file (`my.toml`); PlanError naming those that exist, or why the file is wrong."""
+    if name.endswith(".toml"):
+        try:
+            return preset_from_toml(Path(name).expanduser().read_text(encoding="utf-8"), name)
+        except (OSError, UnicodeDecodeError) as error:
+            raise PlanError(f"this preset cannot be read: {error}.", where=name) from None
+    presets, problems = load_presets(folders)
+    for preset in presets:
+        if preset.name == name:
+            return preset
+    for problem in problems:
+        if f"{name}.toml" in problem:
+            raise PlanError(problem, where="--preset")
+    raise PlanError(f"there is no preset {name}.", where="--preset", hint=f"Presets are: {', '.join(preset.name for preset in presets)}.")
+
+
+def save_preset(preset: Preset, folder: Path | None = None) -> Path:
+    """Writes a person's own preset and returns its file. PlanError where the name cannot be a file's, or is `auto`."""
+    if not _NAME.fullmatch(preset.name) or preset.name == AUTO.name:
+        raise PlanError(
+            f"{preset.name!r} cannot be a preset's name.", where="name",
+            hint="Use small letters, digits, dots and dashes, and not auto.",
+        )
+    text = preset_to_toml(preset)
+    preset_from_toml(text, preset.name)
+    target = (folder or user_presets_path()) / f"{preset.name}.toml"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(target)
+    except OSError as error:
+        raise PlanError(f"the preset cannot be written: {error}.", where=str(target)) from None
+    return target
