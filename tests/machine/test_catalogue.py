@@ -1,0 +1,81 @@
+"""The GPU catalogue: every row makes sense, and names are found as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from loratui.core.capabilities import capabilities
+from loratui.machine.catalogue import CatalogueGpu, UnknownGpu, all_gpus, find_gpu, match_reported
+
+GIB = 2**30
+
+
+def test_at_least_forty_cards() -> None:
+    assert len(all_gpus()) >= 40
+    assert len({gpu.name for gpu in all_gpus()}) == len(all_gpus())
+
+
+@pytest.mark.parametrize("gpu", all_gpus(), ids=lambda gpu: gpu.name)
+def test_every_row_is_plausible(gpu: CatalogueGpu) -> None:
+    nominal = gpu.marketed_gb * GIB
+    assert 0.88 * nominal < gpu.memory_usable_bytes < gpu.memory_total_bytes <= nominal * 1.01
+    assert 100 < gpu.bandwidth_gb_per_second < 10_000
+    assert gpu.fp32_tflops > 1 and gpu.source
+    can = capabilities(gpu.compute_capability)
+    assert (gpu.bf16_tflops is not None) == (can.bf16 == "yes")
+    assert (gpu.fp8_tflops is not None) == (can.fp8 == "yes")
+    if gpu.fp8_tflops and gpu.bf16_tflops:
+        assert gpu.fp8_tflops == pytest.approx(2 * gpu.bf16_tflops, rel=0.02)
+    if gpu.bf16_tflops:
+        assert gpu.bf16_tflops == gpu.fp16_tflops
+    assert find_gpu(gpu.name) == gpu
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("A10G", "A10G"), ("a10g", "A10G"), ("RTX 4090", "RTX 4090"), ("rtx4090", "RTX 4090"), ("rtx-4090", "RTX 4090"),
+        ("NVIDIA GeForce RTX 3090", "RTX 3090"), ("NVIDIA H100 80GB HBM3", "H100 80GB"), ("h100", "H100 80GB"),
+        ("Tesla T4", "T4"), ("NVIDIA A100-SXM4-80GB", "A100 80GB"), ("a100 40gb", "A100 40GB"), ("b200", "B200"),
+        ("24GB", "24 GB GPU"), ("80 GiB", "80 GB GPU"),
+    ],
+)
+def test_names_as_people_write_them(written: str, name: str) -> None:
+    assert find_gpu(written).name == name
+
+
+def test_unknown_name_offers_near_ones() -> None:
+    with pytest.raises(UnknownGpu) as caught:
+        find_gpu("RTX 4091")
+    assert "RTX 4090" in caught.value.sentence and caught.value.exit_status == 2
+
+
+def test_size_takes_the_least_of_its_class() -> None:
+    nameless = find_gpu("24GB")
+    assert not nameless.exact
+    same = [gpu for gpu in all_gpus() if gpu.marketed_gb == 24 and gpu.bf16_tflops]
+    assert nameless.memory_usable_bytes == min(gpu.memory_usable_bytes for gpu in same)
+    assert nameless.compute_capability == (8, 0)
+
+
+def test_size_that_no_card_has() -> None:
+    with pytest.raises(UnknownGpu, match="no GPU of the catalogue has 13 GB"):
+        find_gpu("13GB")
+
+
+def test_device_is_simulated_and_idle() -> None:
+    device = find_gpu("A10G").device(count=2)
+    assert device.simulated and device.count == 2 and device.bf16
+    assert device.memory_free_bytes == 22589 * 2**20
+    assert device.memory_total_bytes == 23028 * 2**20
+    assert device.peak_flops == 70e12
+
+
+def test_card_without_bf16_has_its_fp16_peak() -> None:
+    assert find_gpu("T4").peak_flops() == 65e12
+    assert find_gpu("T4").peak_flops("bf16") == 8.1e12
+    assert find_gpu("P40").peak_flops() == 11.8e12
+
+
+def test_driver_name_that_is_not_known() -> None:
+    assert match_reported("NVIDIA Quantum 9000") is None
