@@ -114,8 +114,8 @@ class Run:
 
 
 def is_whole_checkpoint(folder: Path) -> bool:
-    """Whether a checkpoint was written to its end: its last file is there and is complete JSON."""
-    if (folder / "checkpoint-is-incomplete.txt").exists():
+    """Whether a checkpoint was written to its end, and not half deleted since: its last file is complete JSON."""
+    if (folder / "checkpoint-is-incomplete.txt").exists() or not (folder / "scheduler.pt").is_file():
         return False
     state = _read_json(folder / "trainer_state.json")
     return isinstance(state.get("global_step"), int)

@@ -12,25 +12,15 @@ text between the marks is looked for instead.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from loratui.core.errors import ModelError
+from loratui.data.conversation import Conversation, Message
 
 IGNORED = -100
 """Label of a token that bears no loss."""
 BATCH_ROWS = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Turns:
-    """What is to be tokenised: messages with the numbers of those that are answers, or plain text."""
-
-    messages: tuple[Mapping[str, Any], ...] = ()
-    answers: frozenset[int] = frozenset()
-    text: str = ""
-    tools: Any = None
-    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,42 +72,59 @@ class Tokeniser:
         if not getattr(tokenizer, "is_fast", False):
             raise ModelError("this tokenizer cannot tell where its tokens lie in the text (it is no fast one).", hint="Choose a model with a tokenizer.json.")
 
-    def render(self, turns: Turns) -> Rendered:
-        """The text that the model reads, and where its answers lie."""
-        if not turns.messages:
-            text = self._with_ends(turns.text)
+    def render(self, row: Conversation) -> Rendered:
+        """The text that the model reads, and where its answers lie. ModelError where the template refuses the row."""
+        if not row.messages:
+            text = self._with_ends(row.text)
             return Rendered(text, ((0, len(text)),))
         if not self.has_template:
-            return self._render_plain(turns)
-        whole = self._apply(turns, turns.messages)
+            return self._render_plain(row.messages)
+        whole = self._apply(row, row.messages)
         if self.loss_on == "all":
             return Rendered(whole, ((0, len(whole)),))
-        spans = self._spans_by_prefix(turns, whole)
+        spans = self._spans_by_prefix(row, whole)
         if spans is None:
-            spans = self._spans_by_marks(turns, whole)
+            spans = self._spans_by_marks(row, whole)
         return Rendered(whole, tuple(spans))
 
-    def prompt_text(self, turns: Turns) -> str:
+    def prompt_text(self, row: Conversation) -> str:
         """The text up to where the model is to answer, as the playground sends it."""
-        if not turns.messages:
-            return turns.text
+        if not row.messages:
+            return row.text
         if not self.has_template:
-            return self._render_plain(Turns(messages=turns.messages), prompt=True).text
-        return self._apply(turns, turns.messages, prompt=True)
+            return self._render_plain(row.messages, prompt=True).text
+        return self._apply(row, row.messages, prompt=True)
 
-    def many(self, rows: Iterable[Turns]) -> Iterator[Tokenised]:
-        """Tokenise rows in order, many at a time."""
-        batch: list[Rendered] = []
-        for turns in rows:
-            batch.append(self.render(turns))
+    def many(self, rows: Iterable[Conversation]) -> Iterator[Tokenised | ModelError]:
+        """Tokenise rows in order, many at a time; a row that the template refuses becomes its error."""
+        batch: list[Rendered | Tokenised | ModelError] = []
+        for row in rows:
+            try:
+                batch.append(self._ready(row) if row.tokens else self.render(row))
+            except ModelError as error:
+                batch.append(error)
             if len(batch) >= BATCH_ROWS:
-                yield from self._encode(batch)
+                yield from self._in_order(batch)
                 batch = []
-        yield from self._encode(batch)
+        yield from self._in_order(batch)
 
-    def one(self, turns: Turns) -> Tokenised:
-        """Tokenise one row."""
-        return next(self._encode([self.render(turns)]))
+    def one(self, row: Conversation) -> Tokenised:
+        """Tokenise one row. ModelError where the template refuses it."""
+        return self._ready(row) if row.tokens else next(self._encode([self.render(row)]))
+
+    def _in_order(self, batch: Sequence[Rendered | Tokenised | ModelError]) -> Iterator[Tokenised | ModelError]:
+        encoded = self._encode([row for row in batch if isinstance(row, Rendered)])
+        for row in batch:
+            yield next(encoded) if isinstance(row, Rendered) else row
+
+    def _ready(self, row: Conversation) -> Tokenised:
+        """A row that came as tokens."""
+        ids = list(row.tokens)
+        labels = list(row.labels or row.tokens)
+        last = max((number for number, label in enumerate(labels) if label != IGNORED), default=-1)
+        limit = self.max_length or len(ids)
+        ended = last >= 0 and ids[last] in self.stop_ids
+        return Tokenised(ids[:limit], labels[:limit], len(ids), sum(label != IGNORED for label in labels[1:]), 1, int(ended))
 
     def _encode(self, rows: Sequence[Rendered]) -> Iterator[Tokenised]:
         if not rows:
@@ -144,25 +151,28 @@ class Tokeniser:
         limit = self.max_length or len(ids)
         return Tokenised(ids[:limit], labels[:limit], len(ids), trained, len(row.answers), ended)
 
-    def _apply(self, turns: Turns, messages: Sequence[Mapping[str, Any]], *, prompt: bool = False) -> str:
+    def _apply(self, row: Conversation, messages: Sequence[Message], *, prompt: bool = False, marked: Mapping[int, str] | None = None) -> str:
         from jinja2 import TemplateError
 
-        extra = {"tools": turns.tools} if turns.tools else {}
+        turns = [message.as_dict() for message in messages]
+        for number, mark in (marked or {}).items():
+            turns[number]["content"] = mark
+        extra: dict[str, Any] = {"tools": list(row.tools)} if row.tools else {}
         try:
             text: str = self.tokenizer.apply_chat_template(
-                list(messages), tokenize=False, add_generation_prompt=prompt, **extra, **turns.template_kwargs
+                turns, tokenize=False, add_generation_prompt=prompt, **extra, **row.template_values
             )
-        except TemplateError as error:
-            raise ModelError(f"the chat template refuses this conversation: {error}.", hint="Check the order of the roles.") from error
+        except (TemplateError, TypeError, KeyError, ValueError) as error:
+            raise ModelError(f"the chat template refuses this conversation: {str(error).rstrip('.')}.", hint="Check the order of the roles.") from error
         return text
 
-    def _spans_by_prefix(self, turns: Turns, whole: str) -> list[tuple[int, int]] | None:
+    def _spans_by_prefix(self, row: Conversation, whole: str) -> list[tuple[int, int]] | None:
         spans = []
-        for number in sorted(turns.answers):
-            before = self._apply(turns, turns.messages[:number], prompt=True)
+        for number in _answers(row.messages):
+            before = self._apply(row, row.messages[:number], prompt=True)
             if not whole.startswith(before):
                 return None
-            through = whole if number + 1 == len(turns.messages) else self._apply(turns, turns.messages[: number + 1])
+            through = whole if number + 1 == len(row.messages) else self._apply(row, row.messages[: number + 1])
             if not whole.startswith(through):
                 return None
             spans.append((len(before), self._end_of_answer(through, len(before))))
@@ -177,12 +187,9 @@ class Tokeniser:
         ids = self.tokenizer(text[-64:], add_special_tokens=False, return_attention_mask=False)["input_ids"]
         return bool(ids) and ids[-1] in self.special_ids
 
-    def _spans_by_marks(self, turns: Turns, whole: str) -> list[tuple[int, int]]:
-        numbers = sorted(turns.answers)
-        marked = [dict(message) for message in turns.messages]
-        for number in numbers:
-            marked[number]["content"] = f"⟪answer{number}⟫"
-        pieces, rest = [], self._apply(turns, marked)
+    def _spans_by_marks(self, row: Conversation, whole: str) -> list[tuple[int, int]]:
+        numbers = _answers(row.messages)
+        pieces, rest = [], self._apply(row, row.messages, marked={number: f"⟪answer{number}⟫" for number in numbers})
         for number in numbers:
             before, mark, rest = rest.partition(f"⟪answer{number}⟫")
             if not mark:
@@ -192,7 +199,7 @@ class Tokeniser:
         spans, position = [], 0
         for index, number in enumerate(numbers):
             start = whole.find(pieces[index], position) + len(pieces[index])
-            content = str(turns.messages[number].get("content") or "").strip()
+            content = row.messages[number].content.strip()
             found = whole.find(content, start) if content else start
             after = pieces[index + 1]
             if start < len(pieces[index]) or found < 0:
@@ -213,27 +220,28 @@ class Tokeniser:
                 break
         return 0
 
-    def _render_plain(self, turns: Turns, *, prompt: bool = False) -> Rendered:
+    def _render_plain(self, messages: Sequence[Message], *, prompt: bool = False) -> Rendered:
         """Without a chat template: a prompt and its completion one after the other, and the end token."""
-        if len(turns.messages) > 2 or (turns.messages and turns.messages[0].get("role") not in ("user", "prompt", "assistant")):
+        if len(messages) > 2 or any(message.role not in ("user", "assistant") for message in messages):
             raise ModelError("this model has no chat template, and the data are conversations.", hint="Choose one with model.chat_template, e.g. chatml.")
         text, spans = "", []
-        for number, message in enumerate(turns.messages):
-            content = str(message.get("content") or "")
-            if text and not text[-1].isspace() and not content[:1].isspace():
+        for message in messages:
+            if text and not text[-1].isspace() and not message.content[:1].isspace():
                 text += "\n"
             start = len(text)
-            text += content
-            if number in turns.answers:
+            text += message.content
+            if message.trained:
                 spans.append((start, len(text)))
         if prompt:
             return Rendered(text if not text or text[-1].isspace() else text + "\n", ())
-        ended = self._with_ends(text)
-        shift = ended.find(text)
+        whole = self._with_ends(text)
+        if self.loss_on == "all":
+            return Rendered(whole, ((0, len(whole)),))
+        shift = whole.find(text)
         spans = [(start + shift, end + shift) for start, end in spans]
-        if spans:
-            spans[-1] = (spans[-1][0], len(ended))
-        return Rendered(ended, tuple(spans) if self.loss_on == "answers" else ((0, len(ended)),))
+        if messages[-1].trained:
+            spans[-1] = (spans[-1][0], len(whole))
+        return Rendered(whole, tuple(spans))
 
     def _with_ends(self, text: str) -> str:
         """The text with the token that begins a text, where the tokenizer itself would put one, and the end token."""
@@ -246,6 +254,10 @@ class Tokeniser:
     def _adds_bos(self) -> bool:
         ids = self.tokenizer("a", add_special_tokens=True, return_attention_mask=False)["input_ids"]
         return bool(ids) and ids[0] == self.tokenizer.bos_token_id
+
+
+def _answers(messages: Sequence[Message]) -> list[int]:
+    return [number for number, message in enumerate(messages) if message.trained]
 
 
 def _added_special_ids(tokenizer: Any) -> set[int]:

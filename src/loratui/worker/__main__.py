@@ -1,0 +1,23 @@
+"""`python -m loratui.worker NAME …`: one worker process. Each name is a module here with `main(arguments) -> exit status`."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+NAMES = ("train", "inspect", "generate", "playground", "trace", "merge", "doctor")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the worker that the first argument names; its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] not in NAMES:
+        given = arguments[0] if arguments else "nothing"
+        print(f"There is no worker {given}. Workers are: {', '.join(NAMES)}.", file=sys.stderr)  # noqa: T201
+        return 2
+    module = import_module(f"loratui.worker.{arguments[0]}")
+    return int(module.main(arguments[1:]) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,14 @@
+"""The parts of a training, in the order in which they come to work.
+
+    journal      events, status and heartbeat of the run
+    signals      what SIGTERM, SIGINT, SIGHUP and SIGUSR1 ask for
+    load_model   the base model, its tokenizer and its adapter
+    dataset      rows as token ids and labels
+    config       the plan as the libraries' own settings
+    fingerprint  what the run was trained on and with, and what differs when it is resumed
+    trainer      TRL's trainer with the plan's settings
+    callbacks    the trainer's life as events
+    evaluate     answers generated during the training, and their figures
+    failure      an exception as one sentence; running out of memory
+    rehearse     the trial before the run
+"""

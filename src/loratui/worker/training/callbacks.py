@@ -1,0 +1,186 @@
+"""The trainer's life as events of the run, and the run's wishes as the trainer's next moves."""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from loratui.core.plan import Plan
+from loratui.worker.training.journal import Journal
+from loratui.worker.training.signals import Requests
+
+SPEED_STEPS = 20
+"""Steps over which the time left is judged."""
+
+
+class RunCallback(TrainerCallback):
+    """Writes `step`, `eval` and `checkpoint` events; stops, saves and keeps the best as asked."""
+
+    def __init__(self, journal: Journal, requests: Requests, plan: Plan, *, tokens_before: int = 0) -> None:
+        self.journal, self.requests, self.plan = journal, requests, plan
+        self.tokens_before = tokens_before
+        """Tokens of the steps that were done before this worker took over: TRL counts from 0 again."""
+        self.tokens = tokens_before
+        self.on_started: Callable[[TrainerState], None] = lambda state: None
+        self.after_evaluation: Callable[[TrainerState], dict[str, Any]] = lambda state: {}
+        """Answers prompts; returns further figures of the evaluation."""
+        self.best_loss: float | None = None
+        self.best_step = 0
+        self.without_better = 0
+        self.stop_reason = ""
+        self.finding: dict[str, Any] | None = None
+        """Why the run must not go on, as a `finding` event's fields."""
+        self.last_loss: float | None = None
+        self.last_eval_loss: float | None = None
+        self.saved_step = 0
+        self._step_began = 0.0
+        self._step_seconds = 0.0
+        self._mean_seconds: float | None = None
+        self._evaluation_began = 0.0
+        self._process = psutil.Process()
+        self._cuda = torch.cuda.is_available()
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.requests.training = True
+        self._step_began = time.perf_counter()
+        self._restore_best(state)
+        self.on_started(state)
+        self.journal.state("running", phase="train", total=state.max_steps, step=state.global_step)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        now = time.perf_counter()
+        self._step_seconds, self._step_began = now - self._step_began, now
+        share = 1 / min(SPEED_STEPS, max(1, state.global_step))
+        mean = self._mean_seconds
+        self._mean_seconds = self._step_seconds if mean is None else mean + share * (self._step_seconds - mean)
+        if self.requests.save:
+            self.requests.save = False
+            control.should_save = True
+        if self.requests.stop:
+            self.stop_reason = self.requests.reason
+            control.should_save = control.should_training_stop = True
+            self.journal.state("stopping")
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if not logs or "loss" not in logs:
+            return
+        if state.log_history and "loss" in state.log_history[-1]:
+            state.log_history.pop()  # events.jsonl has it; every checkpoint would carry all of them again
+        loss = float(logs["loss"])
+        seconds = self._step_seconds
+        tokens = self.tokens_before + int(logs.get("num_tokens", 0))
+        left = (state.max_steps - state.global_step) * (self._mean_seconds or seconds)
+        fields = {
+            "step": state.global_step, "epoch": round(state.epoch or 0.0, 4), "loss": loss,
+            "learning_rate": logs.get("learning_rate"), "grad_norm": logs.get("grad_norm"),
+            "token_accuracy": logs.get("mean_token_accuracy"), "tokens": tokens,
+            "tokens_per_second": round((tokens - self.tokens) / seconds, 1) if seconds > 0 else None,
+            "seconds": round(seconds, 4), "eta": round(left, 1), **self._memory(),
+        }
+        self.tokens, self.last_loss = tokens, loss
+        self.journal.emit("step", **fields)
+        self.journal.update(step=state.global_step, epoch=fields["epoch"], loss=loss, eta_seconds=fields["eta"])
+        gradient = logs.get("grad_norm")
+        if not math.isfinite(loss):
+            self._break(control, state, "loss-nan", f"The loss of step {state.global_step} is not a number: the training diverged.")
+        elif isinstance(gradient, float) and not math.isfinite(gradient) and self.plan.training.precision != "fp16":
+            self._break(control, state, "gradient-nan", f"The gradient of step {state.global_step} is not finite: the training diverged.")
+
+    def on_prediction_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if not self._evaluation_began:
+            self._evaluation_began = time.perf_counter()
+            self.journal.state("evaluating", phase="evaluate")
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float] | None = None, **kwargs: Any) -> None:
+        metrics = metrics or {}
+        loss = metrics.get("eval_loss")
+        more = self.after_evaluation(state)
+        best = loss is not None and math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss)
+        if best:
+            self.best_loss, self.best_step, self.without_better = loss, state.global_step, 0
+            control.should_save = True
+        else:
+            self.without_better += 1
+        self.last_eval_loss = loss
+        self.journal.emit(
+            "eval", step=state.global_step, loss=loss, best=best,
+            perplexity=math.exp(loss) if loss is not None and loss < 700 else None,
+            token_accuracy=metrics.get("eval_mean_token_accuracy"), rows=len(kwargs["eval_dataloader"].dataset) if kwargs.get("eval_dataloader") else 0,
+            seconds=round(time.perf_counter() - self._evaluation_began, 3) if self._evaluation_began else None, **more,
+        )
+        self._evaluation_began = 0.0
+        patience = self.plan.evaluation.patience
+        if patience and self.without_better >= patience and state.global_step < state.max_steps:
+            self.stop_reason = f"no better evaluation for {patience} times; the best was at step {self.best_step}"
+            control.should_training_stop = True
+        self._after_pause()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        folder = Path(args.output_dir or "") / f"checkpoint-{state.global_step}"
+        size = sync_folder(folder)
+        self.saved_step = state.global_step
+        self.journal.emit(
+            "checkpoint", step=state.global_step, path=f"checkpoints/{folder.name}", size_bytes=size,
+            seconds=round(time.perf_counter() - self._step_began, 3), best=state.global_step == self.best_step and self.best_step > 0,
+        )
+        self._after_pause()
+
+    def _after_pause(self) -> None:
+        """Evaluating and saving do not count as a step's time."""
+        self._step_began = time.perf_counter()
+        self.journal.state("stopping" if self.requests.stop else "running", phase="train")
+
+    def _break(self, control: TrainerControl, state: TrainerState, word: str, message: str) -> None:
+        """Stop without saving: the last checkpoint is from before it went wrong."""
+        control.should_training_stop = True
+        control.should_save = control.should_evaluate = False
+        rate = self.plan.training.learning_rate
+        self.stop_reason = message
+        self.finding = {
+            "finding": word, "severity": "error", "message": message, "step": state.global_step,
+            "fix": {"training.learning_rate": float(f"{rate / 3:.1g}")},
+        }
+
+    def _restore_best(self, state: TrainerState) -> None:
+        """After a resume: the best evaluation so far, and how many came after it."""
+        losses = [(int(entry["step"]), float(entry["eval_loss"])) for entry in state.log_history if "eval_loss" in entry]
+        self.best_loss, self.best_step, self.without_better = None, 0, 0
+        for step, loss in losses:
+            if math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss):
+                self.best_loss, self.best_step, self.without_better = loss, step, 0
+            else:
+                self.without_better += 1
+
+    def _memory(self) -> dict[str, int | None]:
+        if self._cuda:
+            return {
+                "memory_allocated": torch.cuda.memory_allocated(), "memory_reserved": torch.cuda.memory_reserved(),
+                "memory_peak": torch.cuda.max_memory_reserved(),
+            }
+        return {
+            "memory_allocated": self._process.memory_info().rss,
+            "memory_peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        }
+
+
+def sync_folder(folder: Path) -> int:
+    """Wait until the disk holds every file of a folder; their size in bytes."""
+    size = 0
+    for path in folder.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+                size += os.fstat(descriptor).st_size
+            finally:
+                os.close(descriptor)
+    return size

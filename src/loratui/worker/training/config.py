@@ -1,0 +1,183 @@
+"""The plan as the libraries' own settings, with nothing that matters left to their defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig
+from transformers import BitsAndBytesConfig
+from trl.trainer.sft_config import SFTConfig
+
+from loratui.core.errors import PlanError
+from loratui.core.plan import Plan
+from loratui.core.schedule import scheduler_arguments
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+NEVER = 2**31 - 1
+"""A step number that no run reaches."""
+
+
+@dataclass(frozen=True)
+class DeviceTraits:
+    """What of the device decides settings."""
+
+    kind: str
+    bf16: bool = True
+    tf32: bool = False
+    name: str = "CPU"
+
+
+def find_device() -> DeviceTraits:
+    """The device that this process trains on."""
+    if not torch.cuda.is_available():
+        return DeviceTraits("cpu")
+    number = torch.cuda.current_device()
+    capability = torch.cuda.get_device_capability(number)
+    modern = capability >= (8, 0)
+    return DeviceTraits("cuda", bf16=modern, tf32=modern, name=torch.cuda.get_device_name(number))
+
+
+def check(plan: Plan, device: DeviceTraits) -> None:
+    """Refuse what cannot work, in one sentence (PlanError)."""
+    training = plan.training
+    if training.precision == "bf16" and not device.bf16:
+        raise PlanError(f"training.precision = bf16 does not run well on {device.name}.", hint="Set training.precision, model.dtype and method.compute_dtype to fp16.")
+    if training.precision == "fp16" and device.kind == "cpu":
+        raise PlanError("training.precision = fp16 needs a GPU.", hint="Set it to fp32 or bf16.")
+    if training.precision == "fp16" and plan.method.kind == "full" and plan.model.dtype == "fp16":
+        raise PlanError("weights held in fp16 cannot be trained whole: the small changes would be lost.", hint="Set model.dtype to fp32.")
+    if training.packing and plan.model.attention == "eager":
+        raise PlanError("training.packing needs another attention kernel than eager.", hint="Set model.attention to sdpa.")
+    if device.kind == "cpu" and plan.model.attention.startswith("flash"):
+        raise PlanError(f"model.attention = {plan.model.attention} needs a GPU.", hint="Set it to sdpa.")
+
+
+def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: bool) -> SFTConfig:
+    """Every setting of the trainer. `evaluates`: whether there are rows to evaluate on."""
+    training, saving, evaluation = plan.training, plan.saving, plan.evaluation
+    schedule, schedule_arguments = scheduler_arguments(plan)
+    evaluates = evaluates and evaluation.every_steps > 0
+    return SFTConfig(
+        output_dir=str(output),
+        # the batch and how often
+        per_device_train_batch_size=training.batch_size,
+        gradient_accumulation_steps=training.accumulation,
+        num_train_epochs=training.epochs,
+        max_steps=training.max_steps or -1,
+        average_tokens_across_devices=True,
+        auto_find_batch_size=False,
+        # the optimizer
+        optim=training.optimizer,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=schedule,
+        lr_scheduler_kwargs=schedule_arguments,
+        warmup_steps=training.warmup_steps,
+        weight_decay=training.weight_decay,
+        adam_beta1=training.beta1,
+        adam_beta2=training.beta2,
+        adam_epsilon=training.epsilon,
+        max_grad_norm=training.max_grad_norm,
+        label_smoothing_factor=0.0,
+        # numbers and memory
+        bf16=training.precision == "bf16",
+        fp16=training.precision == "fp16",
+        tf32=True if device.tf32 else None,
+        use_cpu=device.kind == "cpu",
+        gradient_checkpointing=training.checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if training.checkpointing else None,
+        activation_offloading=False,
+        torch_compile=False,
+        use_liger_kernel=False,
+        use_cache=False,
+        # the rows: they come tokenised, labelled and cut
+        max_length=training.max_length if training.packing else None,
+        packing=training.packing,
+        packing_strategy="bfd",
+        padding_free=training.padding_free or training.packing,
+        eval_packing=False,
+        completion_only_loss=False,
+        assistant_only_loss=False,
+        loss_type="nll",
+        shuffle_dataset=False,
+        dataset_num_proc=None,
+        dataset_kwargs=None if training.packing else {"skip_prepare_dataset": True},
+        pad_to_multiple_of=None,
+        remove_unused_columns=True,
+        train_sampling_strategy="random",
+        dataloader_num_workers=0,
+        dataloader_drop_last=False,
+        dataloader_pin_memory=device.kind == "cuda",
+        dataloader_persistent_workers=False,
+        # evaluation
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=evaluation.every_steps if evaluates else None,
+        per_device_eval_batch_size=evaluation.batch_size,
+        eval_accumulation_steps=None,
+        eval_on_start=False,
+        prediction_loss_only=True,
+        metric_for_best_model="loss",
+        greater_is_better=False,
+        load_best_model_at_end=False,
+        # checkpoints
+        save_strategy="steps",
+        save_steps=saving.every_steps or NEVER,
+        save_total_limit=saving.keep,
+        save_only_model=False,
+        ignore_data_skip=False,
+        restore_callback_states_from_checkpoint=False,
+        push_to_hub=False,
+        # what is said
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_first_step=False,
+        logging_nan_inf_filter=False,
+        include_num_input_tokens_seen="no",
+        log_level="warning",
+        disable_tqdm=True,
+        report_to="none",
+        # chance
+        seed=training.seed,
+        data_seed=training.seed,
+        full_determinism=False,
+        # several processes
+        ddp_find_unused_parameters=False,
+    )
+
+
+def lora_config(plan: Plan) -> LoraConfig | None:
+    """The adapter's settings; None for full fine-tuning."""
+    if plan.method.kind == "full":
+        return None
+    lora = plan.lora
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.r,
+        lora_alpha=int(lora.alpha) if float(lora.alpha).is_integer() else lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
+        use_rslora=lora.variant == "rslora",
+        use_dora=lora.variant == "dora",
+        bias="none",
+        init_lora_weights=True,
+        modules_to_save=None,
+        inference_mode=False,
+    )
+
+
+def quantization_config(plan: Plan) -> BitsAndBytesConfig | None:
+    """How the frozen base is held; None where it is not quantised."""
+    match plan.method.quantization:
+        case "none":
+            return None
+        case "int8":
+            return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=6.0, llm_int8_has_fp16_weight=False)
+        case kind:
+            return BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type=kind,
+                bnb_4bit_use_double_quant=plan.method.double_quantization,
+                bnb_4bit_compute_dtype=DTYPES[plan.method.compute_dtype],
+                bnb_4bit_quant_storage=torch.uint8,
+            )

@@ -1,0 +1,175 @@
+"""The plan's rows as token ids and labels, split into those that train and those held out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import islice
+from typing import Any
+
+from loratui.core.errors import DatasetError, ModelError
+from loratui.core.plan import Plan
+from loratui.data.conversation import Conversation
+from loratui.data.convert import to_conversation
+from loratui.data.find import FoundDataset, find_dataset, find_evaluation
+from loratui.data.read import read_rows, require_rows
+from loratui.data.recognise import recognise
+from loratui.data.row import RowError
+from loratui.data.split import split_indices
+from loratui.worker.tokenise import IGNORED, Tokenised, Tokeniser
+
+log = logging.getLogger("loratui")
+RECOGNISED_ROWS = 200
+LOGGED_ROWS = 20
+"""How many unusable rows are named one by one in the worker's log."""
+
+
+@dataclass
+class Rows:
+    """Rows of one part, and what became of those that were read."""
+
+    ids: list[list[int]] = field(default_factory=list)
+    labels: list[list[int]] = field(default_factory=list)
+    read: int = 0
+    unusable: int = 0
+    cut: int = 0
+    without_answer: int = 0
+    answers: int = 0
+    answers_unended: int = 0
+    """Answers that do not end in a token at which generation stops."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def tokens(self) -> int:
+        return sum(map(len, self.ids))
+
+    @property
+    def trained_tokens(self) -> int:
+        return sum(sum(label != IGNORED for label in labels[1:]) for labels in self.labels)
+
+    @property
+    def longest(self) -> int:
+        return max(map(len, self.ids), default=0)
+
+    def take(self, row: Tokenised) -> None:
+        """Count a row and keep it, unless nothing of it would be learnt."""
+        self.cut += row.cut
+        self.answers += row.answers
+        self.answers_unended += row.answers - row.answers_ended
+        if row.trained_tokens == 0:
+            self.without_answer += 1
+            return
+        self.ids.append(row.input_ids)
+        self.labels.append(row.labels)
+
+    def fingerprint(self) -> str:
+        """Equal for the same tokens and labels in the same order."""
+        digest = blake2b(digest_size=16)
+        for ids, labels in zip(self.ids, self.labels, strict=True):
+            digest.update(repr((ids, labels)).encode())
+        return digest.hexdigest()
+
+    def as_dataset(self) -> Any:
+        """The rows as the trainer takes them."""
+        from datasets import Dataset
+
+        return Dataset.from_dict({"input_ids": self.ids, "labels": self.labels})
+
+
+@dataclass
+class Prepared:
+    """Both parts, ready for the trainer."""
+
+    train: Rows
+    held_out: Rows
+
+
+def prepare(plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int], None] = lambda rows: None) -> Prepared:
+    """Read, recognise, split and tokenise the plan's dataset.
+
+    `progress` is told how many rows are done. Raises DatasetError when there is no row to train on, ModelError when the
+    chat template refuses them all.
+    """
+    dataset = plan.dataset
+    found = find_dataset(dataset.path, split=dataset.split, configuration=dataset.configuration)
+    rows = _Reader(plan, found, tokeniser, progress)
+    identities = rows.identities(exclude=set(dataset.exclude))
+    if dataset.eval_path or found.eval_files:
+        evaluation = find_evaluation(dataset.eval_path) if dataset.eval_path else found
+        reader = _Reader(plan, evaluation, tokeniser, progress, evaluation=not dataset.eval_path)
+        held = reader.tokenise(set(reader.identities()))[0]
+        train = rows.tokenise(set(identities))[0]
+    else:
+        numbers = list(identities)
+        split = split_indices(list(identities.values()), fraction=dataset.eval_fraction, seed=plan.training.seed)
+        train, held = rows.tokenise({numbers[at] for at in split.train}, {numbers[at] for at in split.evaluation})
+    train.read, train.unusable = rows.read, train.unusable + rows.unusable
+    if not len(train):
+        raise rows.why_empty(train)
+    return Prepared(train, held)
+
+
+class _Reader:
+    def __init__(self, plan: Plan, found: FoundDataset, tokeniser: Tokeniser, progress: Callable[[int], None], *, evaluation: bool = False) -> None:
+        self.found, self.tokeniser, self.progress, self.evaluation = found, tokeniser, progress, evaluation
+        sample = list(islice(read_rows(found, evaluation=evaluation), RECOGNISED_ROWS))
+        require_rows(found, sample)
+        self.recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
+        self.first_error = ""
+        self.read = 0
+        self.unusable = 0
+
+    def identities(self, exclude: AbstractSet[int] = frozenset()) -> dict[int, bytes]:
+        """Number and identity of each row that can be trained on; the others are counted and named in the log."""
+        found: dict[int, bytes] = {}
+        for row in read_rows(self.found, evaluation=self.evaluation):
+            if row.index in exclude:
+                continue
+            self.read += 1
+            try:
+                found[row.index] = to_conversation(row, self.recognition).identity
+            except RowError as error:
+                self.unusable += 1
+                self._note(self.unusable, row.line or row.index + 1, error.message)
+        return found
+
+    def tokenise(self, *parts: set[int]) -> tuple[Rows, ...]:
+        """One `Rows` for each set of row numbers, in the dataset's order."""
+        results = tuple(Rows() for _ in parts)
+        targets: list[Rows] = []
+        for done, row in enumerate(self.tokeniser.many(self._conversations(parts, results, targets)), 1):
+            target = targets[done - 1]
+            if isinstance(row, ModelError):
+                target.unusable += 1
+                self._note(target.unusable, 0, row.message)
+            else:
+                target.take(row)
+            if done % 1000 == 0:
+                self.progress(done)
+        return results
+
+    def _conversations(self, parts: tuple[set[int], ...], results: tuple[Rows, ...], targets: list[Rows]) -> Iterator[Conversation]:
+        for row in read_rows(self.found, evaluation=self.evaluation):
+            for part, result in zip(parts, results, strict=True):
+                if row.index in part:
+                    targets.append(result)
+                    yield to_conversation(row, self.recognition)
+
+    def _note(self, number: int, line: int, message: str) -> None:
+        place = f"{self.found.path}, line {line}" if line else self.found.path
+        self.first_error = self.first_error or f"{place}: {message}"
+        if number <= LOGGED_ROWS:
+            log.warning("left out: %s: %s", place, message)
+
+    def why_empty(self, rows: Rows) -> DatasetError:
+        if rows.without_answer:
+            return DatasetError(
+                f"of {rows.read} rows none has a token left to learn from within {self.tokeniser.max_length} tokens.",
+                where=self.found.path, hint="Raise training.max_length.",
+            )
+        return DatasetError("there is no row to train on.", where=self.found.path, hint=f"The first fault: {self.first_error}" if self.first_error else "")

@@ -1,0 +1,150 @@
+"""A run's events, status and heartbeat, written by its worker alone."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import socket
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import IO, Any
+
+from loratui.core.errors import RunError
+from loratui.runs.directory import Run
+from loratui.runs.events import encode, make
+from loratui.runs.processes import own_mark
+from loratui.runs.status import HEARTBEAT_SECONDS, State, Status, read_status, write_status
+
+log = logging.getLogger("loratui")
+LOCK_SECONDS = 2.0
+"""How long another holder of the lock is waited for: readers touch it for an instant."""
+
+
+class Journal:
+    """Holds the run's lock from beginning to end. On ranks other than 0 (`writes` false) it says nothing."""
+
+    def __init__(self, run: Run, *, writes: bool = True) -> None:
+        """Raises RunError when another worker holds the run."""
+        self.run = run
+        self.writes = writes
+        self._lock: IO[str] | None = None
+        self._unwritten: deque[str] = deque(maxlen=100_000)
+        self._guard = threading.Lock()
+        self._done = threading.Event()
+        self._heart: threading.Thread | None = None
+        self.write_error: OSError | None = None
+        """Why the last line could not be written; None once all could."""
+        if not writes:
+            self._status = Status()
+            return
+        self._lock = _take_lock(run.lock_path)
+        before = read_status(run.status_path)
+        mark = own_mark()
+        self._status = Status(
+            state="starting", pid=mark.pid, process_started=mark.started, process_ticks=mark.ticks, boot=mark.boot,
+            host=socket.gethostname(), created=before.created if before else time.time(), started=time.time(),
+            step=before.step if before else 0, total=before.total if before else 0,
+        )
+        self._events = os.open(run.events_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._mend_last_line()
+        self.beat()
+        self._heart = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
+        self._heart.start()
+
+    @property
+    def status(self) -> Status:
+        return self._status
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Append one event. Lines that cannot be written now (a full disk) are written before the next one."""
+        if not self.writes:
+            return
+        self._unwritten.append(encode(make(kind, round(time.time(), 3), **fields)) + "\n")
+        self._write_lines()
+
+    def update(self, **changes: Any) -> None:
+        """Change the status in memory: the next heartbeat writes it."""
+        with self._guard:
+            self._status = self._status.model_copy(update=changes)
+
+    def state(self, state: State, **changes: Any) -> None:
+        """Change the state, and write it at once."""
+        self.update(state=state, **changes)
+        self.beat()
+
+    def phase(self, phase: str, message: str, *, state: State | None = None, **fields: Any) -> None:
+        """Say what is done now."""
+        self.emit("phase", phase=phase, message=message, **fields)
+        self.update(phase=phase, **({"state": state} if state else {}))
+        self.beat()
+
+    def beat(self) -> None:
+        """Write the status with the present time."""
+        if not self.writes:
+            return
+        with self._guard:
+            self._status = self._status.model_copy(update={"heartbeat": round(time.time(), 3)})
+            try:
+                write_status(self.run.status_path, self._status)
+            except OSError as error:
+                self.write_error = error
+
+    def close(self, state: State, message: str = "") -> None:
+        """Write the last state and give the run back."""
+        self._done.set()
+        if self._heart is not None:
+            self._heart.join(timeout=5)
+        if self.writes:
+            self.state(state, message=message, ended=round(time.time(), 3), eta_seconds=None)
+            self._write_lines()
+            os.close(self._events)
+            self.writes = False
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _write_lines(self) -> None:
+        while self._unwritten:
+            data = self._unwritten[0].encode()
+            try:
+                written = os.write(self._events, data)
+            except OSError as error:
+                if self.write_error is None:
+                    log.error("events cannot be written: %s", error)
+                self.write_error = error
+                return
+            if written < len(data):  # the disk filled up in the middle of a line: the rest goes first next time
+                self._unwritten[0] = data[written:].decode("utf-8", "replace")
+                continue
+            self._unwritten.popleft()
+        self.write_error = None
+
+    def _mend_last_line(self) -> None:
+        """A worker that was killed may have left half a line: end it, so that ours begins a new one."""
+        with self.run.events_path.open("rb") as file:
+            size = file.seek(0, 2)
+            if size:
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    os.write(self._events, b"\n")
+
+    def _beat_on(self) -> None:
+        while not self._done.wait(HEARTBEAT_SECONDS):
+            self.beat()
+
+
+def _take_lock(path: Path) -> IO[str]:
+    file = path.open("a")
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                file.close()
+                raise RunError(f"run {path.parent.name} already has a worker.", hint="Stop that one first.") from None
+            time.sleep(0.05)

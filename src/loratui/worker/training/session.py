@@ -1,0 +1,183 @@
+"""One training from loading to the result, as the plan says."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from loratui.core.plan import Plan
+from loratui.runs.directory import Run
+from loratui.runs.events import Step
+from loratui.runs.status import State
+from loratui.runs.tail import EventTail
+from loratui.worker.tokenise import Tokeniser
+from loratui.worker.training import fingerprint as prints
+from loratui.worker.training.callbacks import RunCallback, sync_folder
+from loratui.worker.training.config import check, find_device, lora_config, sft_config
+from loratui.worker.training.dataset import Prepared, prepare
+from loratui.worker.training.failure import is_disk_full
+from loratui.worker.training.journal import Journal
+from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
+from loratui.worker.training.signals import Requests
+from loratui.worker.training.trainer import Trainer, make_trainer
+
+log = logging.getLogger("loratui")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the run ended."""
+
+    state: State
+    message: str = ""
+
+
+class Session:
+    """What one worker does with a run."""
+
+    def __init__(self, run: Run, plan: Plan, journal: Journal, requests: Requests) -> None:
+        self.run, self.plan, self.journal, self.requests = run, plan, journal, requests
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        transformers.logging.set_verbosity_warning()
+        if torch.cuda.is_available():
+            torch.cuda.set_device(self.local_rank)
+        self.device = find_device()
+
+    def execute(self) -> Outcome:
+        """Train to the end, or until asked to stop."""
+        check(self.plan, self.device)
+        if self.rank == 0:
+            prints.write_machine(self.run, self.device)
+        trainer, prepared = self.build()
+        checkpoint = self._checkpoint_to_resume(trainer, prepared)
+        callback = self._callback(trainer, prepared, checkpoint)
+        began = time.monotonic()
+        self.requests.training = True
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except Exception as error:
+            if is_disk_full(error):
+                self._drop_broken_checkpoint()
+            raise
+        return self._conclude(trainer, callback, time.monotonic() - began)
+
+    def build(self, *, output: Path | None = None) -> tuple[Trainer, Prepared]:
+        """Model, data and trainer, ready to train; the same for a run and for its rehearsal."""
+        plan, journal = self.plan, self.journal
+        journal.phase("load_model", f"Loading {plan.model.id}")
+        tokenizer = load_tokenizer(plan)
+        model = load_base(plan, device=self.device.kind, local_rank=self.local_rank)
+        journal.phase("tokenise", f"Reading and tokenising {plan.dataset.path}")
+        tokeniser = Tokeniser(tokenizer, loss_on=plan.training.loss_on, max_length=plan.training.max_length, stop_ids=stop_ids(model))
+        prepared = prepare(plan, tokeniser, progress=lambda rows: journal.emit("phase", phase="tokenise", message=f"{rows:,} rows tokenised", done=rows))
+        self._tell_data(prepared)
+        peft_config = lora_config(plan)
+        if peft_config is not None and plan.lora.adapter:
+            model, peft_config = load_adapter(plan, model), None
+        held_out = prepared.held_out.as_dataset() if len(prepared.held_out) and plan.evaluation.every_steps else None
+        config = sft_config(plan, output or self.run.checkpoints_path, self.device, evaluates=held_out is not None)
+        journal.phase("prepare", "Preparing the trainer")
+        trainer = make_trainer(model, tokenizer, config, prepared.train.as_dataset(), held_out, peft_config, [])
+        return trainer, prepared
+
+    def _tell_data(self, prepared: Prepared) -> None:
+        train, held = prepared.train, prepared.held_out
+        self.journal.emit(
+            "data", rows=train.read, examples=len(train), eval_examples=len(held), unusable=train.unusable + held.unusable, cut=train.cut,
+            without_answer=train.without_answer, tokens=train.tokens, trained_tokens=train.trained_tokens, longest_tokens=train.longest,
+        )
+        if train.answers_unended and not train.cut:
+            self.journal.emit(
+                "finding", finding="stop-token", severity="warning",
+                message=f"{train.answers_unended} of {train.answers} answers do not end in a token that ends generation: the model may not learn to stop.",
+            )
+
+    def _checkpoint_to_resume(self, trainer: Trainer, prepared: Prepared) -> Path | None:
+        model: Any = trainer.model
+        now = prints.fingerprint(self.plan, prepared, model.config.to_dict())
+        before = self.run.fingerprint()
+        checkpoint = self.run.last_checkpoint()
+        if self.rank == 0:
+            for folder in prints.remove_broken_checkpoints(self.run):
+                log.warning("removed %s: it was not whole", folder.name)
+            if checkpoint is not None:
+                changed = prints.differences(before, now)
+                if changed:
+                    self.journal.emit("finding", finding="resume-differs", severity="warning", message="This run will not be what it would have been uninterrupted: " + "; ".join(changed) + ".")
+            prints.write_fingerprint(self.run, now)
+        return checkpoint
+
+    def _callback(self, trainer: Trainer, prepared: Prepared, checkpoint: Path | None) -> RunCallback:
+        step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+        callback = RunCallback(self.journal, self.requests, self.plan, tokens_before=self._tokens_at(step))
+        total, trained = count_parameters(trainer.model)
+
+        def started(state: Any) -> None:
+            self.journal.emit(
+                "started", pid=os.getpid(), host=self.journal.status.host, step=state.global_step, total_steps=state.max_steps,
+                resumed_from=checkpoint.name if checkpoint else "", examples=len(prepared.train), eval_examples=len(prepared.held_out),
+                parameters_total=total, parameters_trainable=trained, device=self.device.name,
+            )
+
+        callback.on_started = started
+        trainer.add_callback(callback)
+        return callback
+
+    def _tokens_at(self, step: int) -> int:
+        """Tokens trained on up to a step, as this run's own events say."""
+        if not step or self.rank:
+            return 0
+        steps = [event for event in EventTail(self.run.events_path).new_events() if isinstance(event, Step) and event.step == step]
+        return steps[-1].tokens if steps else 0
+
+    def _conclude(self, trainer: Trainer, callback: RunCallback, seconds: float) -> Outcome:
+        journal, step = self.journal, trainer.state.global_step
+        if callback.finding is not None:
+            last = self.run.last_checkpoint()
+            journal.emit("finding", **callback.finding)
+            journal.emit("stopped", step=step, reason=callback.stop_reason, checkpoint=f"checkpoints/{last.name}" if last else "")
+            return Outcome("stopped", callback.stop_reason)
+        if self.requests.stop and step < trainer.state.max_steps:
+            journal.emit("stopped", step=step, reason=callback.stop_reason, checkpoint=f"checkpoints/checkpoint-{callback.saved_step}")
+            return Outcome("stopped", callback.stop_reason)
+        journal.phase("export", "Writing the result", state="saving")
+        best = callback.best_step if self.plan.evaluation.patience else 0
+        result = self._write_result(trainer, best)
+        journal.emit(
+            "finished", step=step, seconds=round(seconds, 3), loss=callback.last_loss, eval_loss=callback.last_eval_loss,
+            tokens=callback.tokens, result=result, best_step=callback.best_step,
+        )
+        journal.update(eta_seconds=0.0)
+        return Outcome("finished", callback.stop_reason)
+
+    def _write_result(self, trainer: Trainer, best_step: int) -> str:
+        """The adapter (or the whole model) and its tokenizer: the last step's, or the best one's where patience chose it."""
+        target = self.run.model_path if self.plan.method.kind == "full" else self.run.adapter_path
+        best = self.run.checkpoints_path / f"checkpoint-{best_step}"
+        if best_step and best_step != trainer.state.global_step and best.is_dir():
+            trainer._load_from_checkpoint(str(best))
+        if self.rank == 0:
+            fresh = target.with_name(f".{target.name}.new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            trainer.accelerator.unwrap_model(trainer.model).save_pretrained(fresh)
+            tokenizer: Any = trainer.processing_class
+            tokenizer.save_pretrained(fresh)
+            sync_folder(fresh)
+            shutil.rmtree(target, ignore_errors=True)
+            fresh.rename(target)
+        return target.name
+
+    def _drop_broken_checkpoint(self) -> None:
+        """A half-written checkpoint counts for nothing and holds the space that the next one needs."""
+        if self.rank == 0:
+            for folder in prints.remove_broken_checkpoints(self.run):
+                log.warning("removed %s: the disk was full before it was whole", folder.name)

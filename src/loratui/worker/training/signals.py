@@ -1,0 +1,37 @@
+"""What is asked of a training from outside: to stop after this step, or to save now."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+
+class StopRequestedError(Exception):
+    """The run was asked to stop before its first step, when there is nothing to save."""
+
+
+class Requests:
+    """Signals as wishes that the training looks at after each step."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.save = False
+        self.reason = ""
+        self.training = False
+        """Set once steps are being made: until then a stop takes effect at once."""
+
+    def install(self) -> None:
+        """Take the signals over. SIGHUP is ignored: losing a terminal changes nothing."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        signal.signal(signal.SIGUSR1, self._on_save)
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        self.stop = True
+        self.reason = f"asked to stop ({signal.Signals(number).name})"
+        if not self.training:
+            raise StopRequestedError(self.reason)
+
+    def _on_save(self, number: int, frame: FrameType | None) -> None:
+        self.save = True
