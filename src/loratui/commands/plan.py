@@ -31,12 +31,15 @@ def command(
     proposal = make_proposal(model, dataset, preset, settings, gpu, gpu_memory)
     if output is not None:
         write_plan(proposal, output)
-    if as_json:
-        from loratui.core.proposal import proposal_json
+    from loratui.core.proposal import proposal_json
 
-        echo_json(proposal_json(proposal))
+    facts = proposal_json(proposal)
+    if dataset is None and not any(text.startswith("dataset.path=") for text in settings):
+        facts["warnings"].append("No dataset was given: the figures stand for 1,000 rows of the maximum length, and dataset.path names the demo.")
+    if as_json:
+        echo_json(facts)
     else:
-        click.echo(describe(proposal))
+        click.echo(describe(proposal, facts))
         if output is not None:
             click.echo(f"\nThe plan is in {printable(str(output))}. Train with: loratui train {printable(str(output))}")
 
@@ -50,15 +53,15 @@ def make_proposal(
     from loratui.core.plan_text import parse_setting
     from loratui.core.proposal import Situation, propose
     from loratui.machine.detect import detect_machine
-    from loratui.machine.device import device_for, parse_memory_size
+    from loratui.machine.device import device_for
+    from loratui.machine.sizes import parse_memory_size
     from loratui.models.find import find_model
 
     mine: dict[str, Any] = dict(parse_setting(text) for text in settings)
     found = find_model(model)
     mine["model.id"] = model
-    simulated = bool(gpu or gpu_memory)
     device = device_for(
-        None if simulated else detect_machine(), devices=mine.get("hardware.devices", []), gpu=gpu or "",
+        detect_machine(), devices=mine.get("hardware.devices", []), gpu=gpu or "",
         gpu_memory_bytes=parse_memory_size(gpu_memory) if gpu_memory else None,
     )
     if gpu:
@@ -110,11 +113,8 @@ def write_plan(proposal: Proposal, output: Path) -> None:
         raise InputError(f"the plan cannot be written: {error.strerror or error}.", where=str(output)) from None
 
 
-def describe(proposal: Proposal) -> str:
-    """The proposal as text: the recipe with its reasons, then parameters, memory, schedule and warnings."""
-    from loratui.core.proposal import proposal_json
-
-    facts = proposal_json(proposal)
+def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
+    """The proposal and its facts as text: the recipe with its reasons, parameters, memory, schedule and warnings."""
     memory, schedule, parameters = facts["memory"], facts["schedule"], facts["parameters"]
     plan = proposal.plan
     lines = [f"{plan.model.id} · {plan.method.kind} · {plan.dataset.path}", ""]
@@ -138,7 +138,8 @@ def describe(proposal: Proposal) -> str:
             [[", ".join(f"{k}={_value(v)}" for k, v in one["change"].items()), gib(one["memory_total"]), one["cost"]] for one in facts["alternatives"]],
             indent="  ", right=frozenset({1}),
         ))
-    lines += [f"\nnote: {warning}" for warning in facts["warnings"]]
+    if facts["warnings"]:
+        lines += ["", *(f"note: {warning}" for warning in facts["warnings"])]
     return "\n".join(lines)
 
 

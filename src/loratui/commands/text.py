@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 GIB = 1 << 30
+MIB = 1 << 20
 
 
 def echo_json(value: Any) -> None:
@@ -17,7 +18,9 @@ def echo_json(value: Any) -> None:
 
 
 def gib(size_bytes: int) -> str:
-    """Bytes as GiB, with two decimals where one would read as nothing."""
+    """Bytes as GiB, or as MiB where that many GiB would read as nothing."""
+    if abs(size_bytes) < GIB // 10:
+        return f"{size_bytes / MIB:.1f} MiB"
     return f"{size_bytes / GIB:.1f} GiB" if abs(size_bytes) >= 10 * GIB else f"{size_bytes / GIB:.2f} GiB"
 
 
