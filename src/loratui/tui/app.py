@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -40,6 +41,9 @@ SCREEN_CLASSES = {
     "runs": "loratui.tui.screens.runs:RunsScreen",
 }
 """Every screen by name; a module is imported when its screen is first opened."""
+
+BASE_SCREENS = 2
+"""Textual's own empty screen, and the step in front of it; above are panels."""
 
 SAVE_AFTER_SECONDS = 0.5
 HANGUP_STATUS = 128 + signal.SIGHUP
@@ -141,15 +145,13 @@ class LoratuiApp(App[None]):
 
     # Beginning and end
 
-    def get_default_screen(self) -> Screen[Any]:
-        return self.get_screen(self.first_screen)
-
     async def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not on the main thread, as under tests
             loop.add_signal_handler(signal.SIGHUP, self._terminal_gone)
             loop.add_signal_handler(signal.SIGTERM, self._asked_to_end)
         self.state.listen(self._state_changed)
+        self.push_screen(self.first_screen)
         if self.first_screen in STEPS:
             self.state.set_step(self.first_screen)
         for sentence in [*self._theme_problems, self._first_notice]:
@@ -180,7 +182,7 @@ class LoratuiApp(App[None]):
 
     def open_step(self, step: str) -> None:
         """Bring a step (or `runs`) to the front; it is made when it is first visited and kept from then on."""
-        while len(self.screen_stack) > 1:
+        while len(self.screen_stack) > BASE_SCREENS:
             self.pop_screen()
         self.switch_screen(step)
         if step in STEPS:
@@ -210,6 +212,9 @@ class LoratuiApp(App[None]):
 
     def tell_defect(self, error: Exception) -> None:
         """Say that something of ours failed, and keep the traceback in a file."""
+        self.notify(self._keep_traceback(error), markup=False, severity="error", timeout=15)
+
+    def _keep_traceback(self, error: Exception) -> str:
         from loratui.runs.home import state_home
 
         log = state_home() / "crash.log"
@@ -220,8 +225,14 @@ class LoratuiApp(App[None]):
             place = f"Its traceback is in {log}."
         except OSError as fault:
             place = f"Its traceback could not be written: {fault}."
-        words = harmless(f"{type(error).__name__}: {error}. {place}", 300)
-        self.notify(f"A defect of loratui: {words}", markup=False, severity="error", timeout=15)
+        return harmless(f"A defect of loratui: {type(error).__name__}: {error}. {place}", 300)
+
+    def _fatal_error(self) -> None:
+        """What Textual calls for an exception that nobody caught: one sentence on the terminal, the traceback to a file."""
+        self.state.save()
+        error = sys.exc_info()[1]
+        self._exit_renderables.append(self._keep_traceback(error) if isinstance(error, Exception) else "loratui was ended.")
+        self._close_messages_no_wait()
 
     # The draft's file
 

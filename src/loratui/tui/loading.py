@@ -61,7 +61,6 @@ def start_sampler() -> MachineSampler:
 
 def load_model(identifier: str) -> FoundModel:
     """The model of this id. Raises ModelError."""
-    from loratui.machine.sampler import MachineSampler
     from loratui.models.find import find_model
 
     return find_model(identifier)

@@ -34,6 +34,8 @@ VARIABLES = {
     "memory-logits": "$error",
     "memory-overhead": "$foreground-muted",
     "memory-free": "$foreground-disabled",
+    "memory-reserve": "$foreground-disabled",
+    "memory-others": "$foreground-muted",
 }
 """loratui's own variables and what stands for them in a theme that does not know them."""
 

@@ -75,8 +75,6 @@ class MachineScreen(StepScreen):
             for fact in facts:
                 cards[fact.key].show(fact, *self._marks(fact.key))
         self._show_host(machine)
-        if change == "machine" and machine.problems:
-            self.say(machine.problems[0], "warning")
 
     def _facts(self, machine: Machine) -> list[CardFacts]:
         draft = self.app.state.draft
@@ -121,8 +119,8 @@ class MachineScreen(StepScreen):
             parts.append(f"job of {one_line(machine.scheduler, 20)}")
         parts.append(f"{gib(round(host.disk_free_bytes / 2**30) * 2**30)} GiB of disk free for runs in {home_short(host.disk_path)}")
         text = " · ".join(parts)
-        for note in machine.notes[:1]:
-            text += "\n" + one_line(note, 160)
+        notes = [*(f"▲ {one_line(problem, 300)}" for problem in machine.problems), *(one_line(note, 300) for note in machine.notes)]
+        text = "\n".join([*notes, text])
         widget = self.query_one("#host", Static)
         if getattr(self, "_host_text", None) != text:
             self._host_text = text

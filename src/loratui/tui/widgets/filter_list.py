@@ -45,8 +45,21 @@ class FilterList(Vertical):
         def control(self) -> FilterList:
             return self.list
 
-    class Highlighted(Chosen):
+    class Highlighted(Message):
         """The cursor came to a line."""
+
+        def __init__(self, list_: FilterList, key: str) -> None:
+            super().__init__()
+            self.list = list_
+            self.key = key
+
+    class Typed(Message):
+        """Enter in the filter on a text that is no line of the list, or a path."""
+
+        def __init__(self, list_: FilterList, text: str) -> None:
+            super().__init__()
+            self.list = list_
+            self.text = text
 
     def __init__(
         self, draw: Callable[[Item, int], Content], *, placeholder: str, id: str, empty: str = "Nothing matches."
@@ -92,7 +105,7 @@ class FilterList(Vertical):
 
     def _fill(self, keep: str) -> None:
         options, words = self.options, self.filter_field.value.lower().split()
-        width = self._room()
+        width = self.room()
         shown: list[Option] = []
         group = ""
         for item in self.items:
@@ -111,7 +124,8 @@ class FilterList(Vertical):
         place = keys.index(keep) if keep in keys else next((n for n, option in enumerate(shown) if not option.disabled), None)
         options.highlighted = place
 
-    def _room(self) -> int:
+    def room(self) -> int:
+        """Columns of one line."""
         options = self.options
         return max(30, (options.scrollable_content_region.width or self.size.width - 6) - 1)
 
@@ -136,7 +150,11 @@ class FilterList(Vertical):
     @on(Input.Submitted)
     def _filter_entered(self, event: Input.Submitted) -> None:
         event.stop()
-        if key := self.highlighted_key:
+        typed = event.value.strip()
+        key = self.highlighted_key
+        if typed and (not key or typed[0] in "/~."):
+            self.post_message(self.Typed(self, typed))
+        elif key:
             self.post_message(self.Chosen(self, key))
 
     def key_down(self) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FILLS = {
     "weights": "█", "adapter": "▓", "gradients": "▒", "optimizer": "░",
     "activations": "▚", "logits": "▞", "overhead": "▤",
+    "free": "·", "reserve": "╱", "others": "×",
 }
 """The fill of each part: told apart without colour, too."""
 
@@ -34,9 +35,9 @@ class MemoryView:
     total: int
     budget: int
     """What this process may take."""
-    capacity: int
-    """What the device has in all."""
-    taken: int = 0
+    reserve: int
+    """What is kept free."""
+    taken: int
     """What others hold now."""
 
     @property
@@ -53,9 +54,9 @@ def memory_view(proposal: Proposal) -> MemoryView:
         device=device.name,
         parts=parts,
         total=proposal.memory.total_bytes,
-        budget=proposal.memory.total_bytes + proposal.headroom_bytes,
-        capacity=device.memory_total_bytes,
-        taken=device.memory_total_bytes - device.memory_free_bytes,
+        budget=proposal.budget.bytes,
+        reserve=proposal.budget.reserve_bytes,
+        taken=proposal.budget.total_bytes - proposal.budget.free_bytes,
     )
 
 
@@ -69,22 +70,22 @@ def verdict(view: MemoryView) -> tuple[str, str]:
 
 
 def cells(view: MemoryView, width: int) -> list[tuple[str, int]]:
-    """How many of `width` cells each part takes, in order; `free` and `reserve` fill the rest.
+    """How many of `width` cells each part takes, in order: the plan's parts, `free`, `reserve`, `others`.
 
-    Boundaries are rounded as sums, so that the parts never add up to more than they are together; where the plan is
-    too big, the whole width is the plan.
+    Boundaries are rounded as sums, so that nothing adds up to more than the width. Where the plan is too big, the scale
+    grows until all of it is seen.
     """
-    whole = max(view.total, view.budget, 1)
+    free = max(0, view.headroom)
+    spans = [*view.parts, ("free", free), ("reserve", view.reserve), ("others", view.taken)]
+    whole = max(1, sum(value for _, value in spans))
     drawn: list[tuple[str, int]] = []
     position, sum_bytes = 0, 0
-    for name, value in view.parts:
+    for name, value in spans:
         sum_bytes += value
         end = round(sum_bytes / whole * width)
         if end > position:
             drawn.append((name, end - position))
             position = end
-    if position < width:
-        drawn.append(("free", width - position))
     return drawn
 
 
@@ -118,9 +119,7 @@ class HeadroomBar(Static):
         words, color = verdict(view)
         numbers = f"{gib(view.total)} of {gib(view.budget)} GiB"
         room = max(10, width - len(numbers) - len(words) - 4)
-        bar = Content.assemble(*(
-            ("·" * n if name == "free" else FILLS.get(name, "█") * n, f"$memory-{name}") for name, n in cells(view, room)
-        ))
+        bar = Content.assemble(*((FILLS.get(name, "█") * n, f"$memory-{name}") for name, n in cells(view, room)))
         first = Content.assemble(bar, "  ", (numbers, "$foreground"), "  ", (words, f"bold {color}"))
         return Content.assemble(first, "\n", self._legend(view, width))
 
@@ -142,9 +141,9 @@ class HeadroomBar(Static):
             ))
         if len(told) + sum(len(piece) + 2 for piece in pieces) > width:
             told = signed_size(change) if change else ""
-        while len(told) + 2 + sum(len(piece) + 2 for piece in pieces) > width and len(pieces) > 1:
-            smallest = min(range(len(pieces)), key=lambda index: view.parts[index][1] if index < len(view.parts) else 0)
-            view = MemoryView(view.device, tuple(p for i, p in enumerate(view.parts) if i != smallest), view.total, view.budget, view.capacity, view.taken)
-            del pieces[smallest]
+        sizes = [value for _, value in view.parts]
+        while len(pieces) > 1 and len(told) + 2 + sum(len(piece) + 2 for piece in pieces) > width:
+            smallest = sizes.index(min(sizes))
+            del pieces[smallest], sizes[smallest]
         legend = Content("  ").join(pieces)
         return Content.assemble(legend, " " * max(2, width - len(legend) - len(told)), (told, "bold $accent"))
