@@ -24,7 +24,7 @@ StopReason = Literal["stop token", "length", "context full", "stopped"]
 class Load:
     """Load a base model once, and the adapters that answer on it.
 
-    base: folder of the model. sides: name → folder of an adapter or of a whole model; "" is the base itself.
+    base: folder of the model, or its id on the hub. sides: name → folder of an adapter or of a whole model; "" is the base itself.
     dtype: bf16, fp16, fp32, or "" for what suits the device. device: "cuda", "cpu", or "" for the first that is there.
     """
 
@@ -34,7 +34,9 @@ class Load:
     dtype: str = ""
     device: str = ""
     quantization: str = "none"
+    revision: str = ""
     chat_template: str = ""
+    """A .jinja file or a known template's name; empty: the one saved with the adapter, or the model's own."""
     trust_remote_code: bool = False
 
 

@@ -13,10 +13,11 @@ from transformers.generation.streamers import BaseStreamer
 
 from loratui.core.errors import InputError
 from loratui.core.generation import GenerationSettings
+from loratui.worker.generation.batch import room
 from loratui.worker.generation.flags import StopFlags
 from loratui.worker.generation.load import LoadedModels, explain
 from loratui.worker.generation.pieces import PieceDecoder
-from loratui.worker.generation.prompt import render
+from loratui.worker.generation.prompt import conversation, render
 from loratui.worker.generation.settings import generation_config
 from loratui.worker.generation.turns import Turns
 from loratui.worker.protocol import Ask, Done, Event, Failed, Piece, Rendered, StopReason
@@ -34,8 +35,8 @@ def answer(models: LoadedModels, ask: Ask, emit: Emit, flags: StopFlags) -> None
         unknown = [side for side in ask.sides if side not in models.sides]
         if unknown:
             raise InputError(f"there is no side named {unknown[0]}.", hint=f"Sides are: {', '.join(models.sides)}.")
-        text, ids = render(models.tokenizer, ask.messages, ask.prompt)
-        room = _room(models, len(ids), settings)
+        text, ids = render(models.tokenizer, conversation(ask.messages, ask.prompt))
+        tokens = room(models, ids, settings)
     except Exception as error:  # noqa: BLE001 - whatever a template or a tokenizer raises is told, and the worker lives on
         message, hint = explain(error)
         for side in ask.sides:
@@ -45,7 +46,7 @@ def answer(models: LoadedModels, ask: Ask, emit: Emit, flags: StopFlags) -> None
     turns = Turns(ask.sides, lambda side: None if side not in models.sides else models.use(side))
     threads = [
         threading.Thread(
-            target=turns.run, args=(side, _one(models, ask, side, ids, room, settings, emit, flags, turns)), daemon=True
+            target=turns.run, args=(side, _one(models, ask, side, ids, tokens, settings, emit, flags, turns)), daemon=True
         )
         for side in ask.sides
     ]
@@ -55,21 +56,8 @@ def answer(models: LoadedModels, ask: Ask, emit: Emit, flags: StopFlags) -> None
         thread.join()
 
 
-def _room(models: LoadedModels, prompt_tokens: int, settings: GenerationSettings) -> int:
-    """Tokens an answer may have: what was asked for, or what the model's context still holds."""
-    if not models.context_tokens:
-        return settings.max_tokens
-    room = models.context_tokens - prompt_tokens
-    if room < 1:
-        raise InputError(
-            f"the prompt has {prompt_tokens:,} tokens; this model's context holds {models.context_tokens:,}.",
-            hint="Shorten it, or start the conversation again.",
-        )
-    return min(room, settings.max_tokens)
-
-
 def _one(
-    models: LoadedModels, ask: Ask, side: str, ids: list[int], room: int, settings: GenerationSettings,
+    models: LoadedModels, ask: Ask, side: str, ids: list[int], limit: int, settings: GenerationSettings,
     emit: Emit, flags: StopFlags, turns: Turns,
 ) -> Callable[[], None]:
     """The work of one side's thread."""
@@ -85,7 +73,7 @@ def _one(
                 inputs=inputs,
                 attention_mask=torch.ones_like(inputs),
                 generation_config=generation_config(
-                    settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=room
+                    settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit
                 ),
                 stopping_criteria=StoppingCriteriaList([_Stopped(flags, ask.id, side)]),
                 streamer=stream,
@@ -95,18 +83,18 @@ def _one(
             message, hint = explain(error)
             emit(Failed(message, hint, ask.id, side))
             return
-        emit(stream.done(_reason(models, stream, ask, settings, room, flags)))
+        emit(stream.done(_reason(models, stream, ask, settings, limit, flags)))
 
     return work
 
 
 def _reason(
-    models: LoadedModels, stream: _Stream, ask: Ask, settings: GenerationSettings, room: int, flags: StopFlags
+    models: LoadedModels, stream: _Stream, ask: Ask, settings: GenerationSettings, limit: int, flags: StopFlags
 ) -> StopReason:
     if stream.last_token in models.stop_ids:
         return "stop token"
-    if stream.tokens >= room:
-        return "length" if room == settings.max_tokens else "context full"
+    if stream.tokens >= limit:
+        return "length" if limit == settings.max_tokens else "context full"
     return "stopped" if flags.is_stopped(ask.id, stream.side) else "length"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,10 +26,9 @@ class LoadedModels:
         started = time.perf_counter()
         self.device = _device(request.device)
         self._request = request
-        base = Path(request.base)
-        self.dtype = _dtype(request.dtype, self.device, base)
-        tell(f"reading the weights of {base.name} onto {self.device}")
-        self.base = self._whole_model(base)
+        self.dtype = _dtype(request.dtype, self.device, Path(request.base))
+        tell(f"reading the weights of {Path(request.base).name} onto {self.device}")
+        self.base = self._whole_model(request.base, request.revision)
         self._peft: Any = None
         self._wholes: dict[str, Any] = {}
         self.sides: list[str] = []
@@ -58,7 +55,7 @@ class LoadedModels:
         if (path / "adapter_config.json").is_file():
             self._add_adapter(name, path)
         elif (path / "config.json").is_file():
-            self._wholes[name] = self._whole_model(path)
+            self._wholes[name] = self._whole_model(str(path))
             self._wholes[name].generation_config = GenerationConfig()
         else:
             raise ModelError(
@@ -90,20 +87,29 @@ class LoadedModels:
 
         return int(psutil.Process().memory_info().rss)
 
-    def _whole_model(self, path: Path) -> Any:
-        if not (path / "config.json").is_file():
-            raise ModelError("this folder holds no model: config.json is missing.", where=str(path))
-        if not any(path.glob("*.safetensors")):
+    def _whole_model(self, source: str, revision: str = "") -> Any:
+        folder = Path(source)
+        if folder.is_dir() and not (folder / "config.json").is_file():
+            raise ModelError("this folder holds no model: config.json is missing.", where=source)
+        if folder.is_dir() and not any(folder.glob("*.safetensors")):
             raise ModelError(
-                "there are no weights here (*.safetensors).", where=str(path),
+                "there are no weights here (*.safetensors).", where=source,
                 hint="Only safetensors are read; nothing is unpickled.",
             )
+        if folder.is_absolute() and not folder.is_dir():
+            raise ModelError("this folder holds no model: it is not there.", where=source)
+        options: dict[str, Any] = {"revision": revision} if revision else {}
         quantization = _quantization(self._request.quantization, self.dtype)
-        model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=self.dtype, use_safetensors=True, trust_remote_code=self._request.trust_remote_code,
-            device_map={"": str(self.device)} if quantization or self.device.type == "cuda" else None,
-            **({"quantization_config": quantization} if quantization else {}),
-        )
+        if quantization is not None:
+            options["quantization_config"] = quantization
+        if quantization is not None or self.device.type == "cuda":
+            options["device_map"] = {"": str(self.device)}
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                source, dtype=self.dtype, use_safetensors=True, trust_remote_code=self._request.trust_remote_code, **options,
+            )
+        except (OSError, ValueError, ImportError, KeyError) as error:
+            raise ModelError(f"the model cannot be loaded: {first_line(error)}", where=source) from error
         return model.eval()
 
     def _add_adapter(self, name: str, path: Path) -> None:
@@ -143,8 +149,13 @@ def explain(error: BaseException) -> tuple[str, str]:
         return "the GPU's memory is full.", "Ask for fewer tokens, close other sides, or wait until a training has ended."
     if isinstance(error, MemoryError):
         return "this machine's memory is full.", "Use a smaller model."
-    first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return f"{type(error).__name__}: {first[:300]}", "The worker's log has the details."
+    return f"{type(error).__name__}: {first_line(error)}", "The worker's log has the details."
+
+
+def first_line(error: BaseException, limit: int = 300) -> str:
+    """The first line of an exception's text that says something."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def _why_no_adapter(error: Exception) -> str:
@@ -189,18 +200,17 @@ def _quantization(kind: str, compute_dtype: torch.dtype) -> Any:
 def _tokenizer(request: Load) -> Any:
     """The tokenizer saved with an adapter, whose template and stop token it was trained with; else the base's."""
     folders = [Path(path) for path in request.sides.values() if path]
-    saved = [folder for folder in folders if (folder / "tokenizer_config.json").is_file()]
-    tokenizer = AutoTokenizer.from_pretrained(
-        (saved or [Path(request.base)])[0], trust_remote_code=request.trust_remote_code, padding_side="left",
-    )
-    if request.chat_template:
-        tokenizer.chat_template = request.chat_template
+    saved = [str(folder) for folder in folders if (folder / "tokenizer_config.json").is_file()]
+    options = {"revision": request.revision} if request.revision and not saved else {}
+    source = (saved or [request.base])[0]
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, trust_remote_code=request.trust_remote_code, padding_side="left", **options
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the tokenizer cannot be read: {first_line(error)}", where=source) from error
+    if request.chat_template and not saved:
+        from loratui.worker.training.load_model import template_text
+
+        tokenizer.chat_template = template_text(request.chat_template)
     return tokenizer
-
-
-def base_of(adapter: Path) -> str:
-    """The base model that an adapter names; empty where it names none."""
-    with contextlib.suppress(OSError, ValueError):
-        document = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        return str(document.get("base_model_name_or_path") or "")
-    return ""

@@ -10,25 +10,32 @@ from loratui.data.conversation import Conversation, Message
 from loratui.worker.tokenise import Tokeniser
 
 
-def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
-    """Messages as role and content, the way data rows arrive at the template; fields beside these are kept."""
+def conversation(messages: Sequence[Mapping[str, Any]], prompt: str = "") -> Conversation:
+    """Messages as role and content, the way data rows arrive at the template (fields beside these are kept); else plain text."""
+    if not messages:
+        return Conversation(text=prompt)
     return Conversation(tuple(
         Message(one["role"], str(one.get("content") or ""), extra={key: value for key, value in one.items() if key not in ("role", "content")})
         for one in messages
     ))
 
 
-def render(tokenizer: Any, messages: Sequence[Mapping[str, Any]], prompt: str = "") -> tuple[str, list[int]]:
-    """Text and ids of a question.
+def render(tokenizer: Any, question: Conversation) -> tuple[str, list[int]]:
+    """Text and ids of a question. InputError where it is empty, ModelError where the template refuses it.
 
     Messages go through the chat template, opened for the assistant's answer; the template writes the special tokens.
     Without a template, and for a plain prompt, the tokenizer puts before the text what it puts before every text.
     """
-    templated = bool(messages) and bool(tokenizer.chat_template)
-    text = Tokeniser(tokenizer).prompt_text(conversation(messages)) if messages else prompt
+    templated = bool(question.messages) and bool(tokenizer.chat_template)
+    text = Tokeniser(tokenizer).prompt_text(question) if question.messages else question.text
     ids = list(tokenizer(text, add_special_tokens=not templated)["input_ids"])
     if not templated and ids and ids[-1] == tokenizer.eos_token_id:
         ids = ids[:-1]  # some tokenizers close every text; an open question must not be closed
     if not ids:
         raise InputError("the prompt is empty.", hint="Write something to answer.")
     return text, ids
+
+
+def prompt_ids(tokenizer: Any, question: Conversation) -> list[int]:
+    """The ids of a question."""
+    return render(tokenizer, question)[1]

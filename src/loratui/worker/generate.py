@@ -1,0 +1,180 @@
+"""Batch inference: every row of a file answered by an adapter, as it goes, resumable.
+
+    python -m loratui.worker generate --adapter A --input in.json --output out.json [--temperature 0.7 …]
+
+Answers go to the output, everything for people to standard error. Exit status: 0 every row answered; 1 some rows could
+not be (they are named) or the model failed; 2 wrong usage; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from loratui.core.errors import InputError, LoratuiError
+from loratui.core.generation import PRESETS, GenerationSettings, range_of, set_value
+from loratui.worker.protocol import ADAPTER, BASE
+from loratui.worker.questions import Question, read_questions
+from loratui.worker.results import Results
+from loratui.worker.target import Target, find_target, with_device
+
+BATCH_ROWS = 8
+NAMED_PROBLEMS = 20
+"""Bad rows that are named one by one; the rest is counted."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options, from the schema of the generation settings."""
+    options = argparse.ArgumentParser("loratui generate", description="Answer every row of a file with an adapter.")
+    options.add_argument("--adapter", required=True, help="A run, an adapter's folder, or a model.")
+    options.add_argument("--input", required=True, help="JSON, JSONL, CSV or Parquet with the rows to answer.")
+    options.add_argument("--output", required=True, help="File for the answers: .json, .jsonl or .csv.")
+    options.add_argument("--base", default="", help="Base model, instead of the one that the adapter names.")
+    options.add_argument("--base-only", action="store_true", help="Answer with the base, without the adapter.")
+    options.add_argument("--device", default="", help="cuda or cpu; by default the first that is there.")
+    options.add_argument("--batch-size", type=int, default=BATCH_ROWS, help="Rows answered at once.")
+    options.add_argument("--again", action="store_true", help="Answer every row anew, also those of an interrupted start.")
+    options.add_argument("--preset", choices=list(PRESETS), default="precise", help="Settings to begin from.")
+    for name, field in GenerationSettings.model_fields.items():
+        options.add_argument(f"--{name.replace('_', '-')}", dest=name, help=f"{field.description} ({range_of(name)})")
+    return options
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run; the exit status."""
+    given = parser().parse_args(list(argv))
+    try:
+        if given.batch_size < 1:
+            raise InputError("--batch-size takes a whole number of at least 1.")
+        settings = PRESETS[given.preset]
+        for name in GenerationSettings.model_fields:
+            if getattr(given, name) is not None:
+                settings = set_value(settings, name, getattr(given, name))
+        target = find_target(given.adapter, base=given.base)
+        if given.device:
+            target = with_device(target, given.device)
+        questions = read_questions(given.input, target.plan)
+        return run(
+            target, questions, Path(given.output).expanduser(), settings, side=BASE if given.base_only else ADAPTER,
+            batch_rows=given.batch_size, again=given.again, source=Path(given.input),
+        )
+    except LoratuiError as error:
+        _say(error.sentence)
+        return error.exit_status
+    except KeyboardInterrupt:
+        _say("Interrupted. Give the same command again: it goes on where it stopped.")
+        return 130
+
+
+def run(
+    target: Target, questions: Sequence[Question], output: Path, settings: GenerationSettings, *,
+    side: str = ADAPTER, batch_rows: int = BATCH_ROWS, again: bool = False, source: Path | None = None,
+) -> int:
+    """Answer the questions into `output`; the exit status. Raises LoratuiError."""
+    side = side if side in target.load.sides else BASE
+    results = Results(output, questions, _identity(target, side, settings, source, again))
+    bad = [one for one in questions if one.problem]
+    _tell_bad(bad)
+    if results.resumed:
+        _say(f"Going on: {results.resumed} of {len(questions)} rows were answered before.")
+    failed = _answer(target, side, results, settings, batch_rows) if results.left else []
+    _tell_bad(failed)
+    results.finish()
+    left_out = len(bad) + len(failed)
+    words = f" {left_out} could not be answered." if left_out else ""
+    _say(f"{len(results.answers)} of {len(questions)} rows answered, in {output}.{words}")
+    return 1 if left_out else 0
+
+
+def _answer(target: Target, side: str, results: Results, settings: GenerationSettings, batch_rows: int) -> list[Question]:
+    """Load the model, answer what is left; the questions that could not be asked, each with its problem."""
+    _say("Starting PyTorch …")
+    from dataclasses import replace
+
+    from transformers.utils import logging
+
+    from loratui.worker.generation.batch import generate_batch, room
+    from loratui.worker.generation.load import LoadedModels
+    from loratui.worker.generation.prompt import prompt_ids
+
+    logging.disable_progress_bar()
+    load = replace(target.load, sides={name: path for name, path in target.load.sides.items() if name in (BASE, side)})
+    models = LoadedModels(load, lambda what: _say(what[0].upper() + what[1:] + " …"))
+    ready: list[tuple[Question, list[int]]] = []
+    failed: list[Question] = []
+    for one in results.left:
+        assert one.conversation is not None
+        try:
+            ids = prompt_ids(models.tokenizer, one.conversation)
+            room(models, ids, settings)
+            ready.append((one, ids))
+        except LoratuiError as error:
+            failed.append(replace(one, problem=error.sentence))
+    ready.sort(key=lambda item: -len(item[1]))  # like lengths together: little padding; the longest first: an OOM comes early
+    progress = _Progress(len(ready))
+    for start in range(0, len(ready), batch_rows):
+        batch = ready[start : start + batch_rows]
+        answers = generate_batch(models, side, [ids for _, ids in batch], settings)
+        results.add({question.index: answer.text for (question, _), answer in zip(batch, answers, strict=True)})
+        progress.add(len(batch), sum(answer.tokens for answer in answers), sum(answer.reason != "stop token" for answer in answers))
+    progress.end()
+    return failed
+
+
+class _Progress:
+    """Rows done, speed and time left: on one line of a terminal, or every few seconds elsewhere."""
+
+    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._total, self._clock, self._began, self._told = total, clock, clock(), 0.0
+        self._rows = self._tokens = self._cut = 0
+        self._terminal = sys.stderr.isatty()
+
+    def add(self, rows: int, tokens: int, cut: int) -> None:
+        self._rows += rows
+        self._tokens += tokens
+        self._cut += cut
+        now = self._clock()
+        if self._rows < self._total and now - self._told < (0.5 if self._terminal else 5.0):
+            return
+        self._told = now
+        seconds = max(now - self._began, 1e-6)
+        left = (self._total - self._rows) * seconds / self._rows
+        line = f"{self._rows}/{self._total} rows  {self._rows / seconds:.1f} rows/s  {self._tokens / seconds:,.0f} tokens/s  {left:.0f} s left"
+        sys.stderr.write(f"\r\x1b[K{line}" if self._terminal else line + "\n")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        if self._terminal and self._told:
+            sys.stderr.write("\n")
+        if self._cut:
+            _say(f"{self._cut} of {self._rows} answers were cut before their stop token: raise --max-tokens if they are too short.")
+
+
+def _identity(target: Target, side: str, settings: GenerationSettings, source: Path | None, again: bool) -> dict[str, Any]:
+    """What the answers depend on: a start with another identity begins anew."""
+    stamp: Any = time.time() if again else None
+    if source is not None and stamp is None and source.is_file():
+        stamp = [source.stat().st_size, source.stat().st_mtime_ns]
+    result = target.load.sides.get(side) or target.load.base
+    weights = sorted(Path(result).glob("*.safetensors")) if Path(result).is_dir() else []
+    return {
+        "base": target.load.base, "side": side, "result": result, "weights": [file.stat().st_mtime_ns for file in weights],
+        "settings": settings.model_dump(), "input": str(source or ""), "stamp": stamp,
+    }
+
+
+def _tell_bad(bad: Sequence[Question]) -> None:
+    for one in bad[:NAMED_PROBLEMS]:
+        _say(f"{one.place} is left out: {one.problem}")
+    if len(bad) > NAMED_PROBLEMS:
+        _say(f"{len(bad) - NAMED_PROBLEMS} more rows are left out.")
+
+
+def _say(sentence: str) -> None:
+    printable = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in sentence)
+    sys.stderr.write(printable + "\n")
+    sys.stderr.flush()
