@@ -20,8 +20,13 @@ _ATTENTION = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "out
 
 
 def adaptable(spec: ModelSpec) -> tuple[Linear, ...]:
-    """Every layer that can take an adapter: linear layers of attention and MLP, not the head, experts or routers."""
-    return tuple(linear for linear in spec.linears if linear.stored in _ADAPTABLE)
+    """Every layer that can take an adapter: linear layers of attention and MLP, not the head, experts or routers.
+
+    A mixture's few dense MLPs are left out too: PEFT 0.21 takes their names for the experts'.
+    """
+    return tuple(
+        linear for linear in spec.linears if linear.stored in _ADAPTABLE and not (spec.experts and linear.kind == "mlp")
+    )
 
 
 def target_names(spec: ModelSpec) -> tuple[str, ...]:
@@ -125,3 +130,18 @@ def adapter_parameters(spec: ModelSpec, plan: Plan) -> int:
 def trainable_parameters(spec: ModelSpec, plan: Plan) -> int:
     """Parameters that the optimizer moves: all of them, or the adapter's."""
     return spec.total_parameters if plan.method.kind == "full" else adapter_parameters(spec, plan)
+
+
+def peft_targets(spec: ModelSpec, targets: str | Sequence[str]) -> str | list[str]:
+    """`target_modules` for PEFT's LoraConfig that reach exactly the layers of `resolve_targets`.
+
+    PEFT 0.21's own "all-linear" also adapts the experts and routers of mixtures whose layout changed in transformers 5
+    (at rank × experts), and every tower of a model that sees images; so those get names, or a pattern over the paths.
+    """
+    layers = resolve_targets(spec, targets)
+    if any(".language_model." in linear.path for linear in layers):
+        paths = "|".join(linear.path.replace(".", r"\.").replace("{}", r"\d+") for linear in layers)
+        return rf"(?:{paths})"
+    if targets == ALL_LINEAR and all(linear.stored in _ADAPTABLE for linear in spec.linears):
+        return ALL_LINEAR
+    return list(target_names(spec)) if targets == ALL_LINEAR else [targets] if isinstance(targets, str) else list(targets)

@@ -57,7 +57,6 @@ OLMO = LLAMA | {"vocab_size": 50304}
 DECODERS: dict[str, Decoder] = {
     "llama": Decoder(LLAMA, attention_bias="all", mlp_bias=True),
     "mistral": Decoder(MISTRAL),
-    "ministral": Decoder(MISTRAL),
     "qwen2": Decoder(QWEN2, attention_bias="qkv", bias_asks_config=False),
     "qwen3": Decoder(QWEN2 | {"head_dim": 128}, attention_bias="all", qk_norm="head"),
     "gemma": Decoder(

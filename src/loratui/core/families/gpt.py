@@ -16,8 +16,13 @@ GPT_NEOX: dict[str, Any] = {
 }
 
 
+_ALIASES = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "max_position_embeddings": "n_positions"}
+
+
 def read_gpt2(config: Config, *, id: str, architecture: str) -> ModelSpec:
     """GPT-2: Conv1D layers (a linear layer with its weight transposed) and learned positions."""
+    aliases = {own: config.values[alias] for alias, own in _ALIASES.items() if alias in config.values and own not in config.values}
+    config = Config({**config.values, **aliases}, config.defaults, config.where)
     hidden, layers, heads = config.integer("n_embd"), config.integer("n_layer"), config.integer("n_head")
     width = config.integer("n_inner", default=4 * hidden)
     vocab, positions = config.integer("vocab_size"), config.integer("n_positions")

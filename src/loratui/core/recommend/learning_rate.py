@@ -36,7 +36,7 @@ def exponent(spec: ModelSpec) -> float:
     """How steeply the LoRA rate falls with width, by family."""
     if spec.family.startswith("qwen"):
         return QWEN_EXPONENT
-    return LLAMA_EXPONENT if spec.family in ("llama", "mistral", "ministral", "smollm3", "granite", "mixtral") else OTHER_EXPONENT
+    return LLAMA_EXPONENT if spec.family in ("llama", "mistral", "smollm3", "granite", "mixtral") else OTHER_EXPONENT
 
 
 def lora_rate(spec: ModelSpec) -> float:
