@@ -1,0 +1,74 @@
+"""Curves of a training: smoothed, and cut down to what a chart can show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+def smooth(values: Iterable[float], span: float = 20.0, *, before: Smoother | None = None) -> list[float]:
+    """Exponential moving average of the values; `before` continues an earlier one."""
+    smoother = before or Smoother(span)
+    return [smoother.add(value) for value in values]
+
+
+class Smoother:
+    """An exponential moving average that is not pulled towards 0 at its beginning.
+
+    `span` is about how many values it looks back (decay 1 - 2 / (span + 1)); values that are not finite are passed over
+    and give the average so far (NaN before the first finite one). The correction is Adam's (Kingma & Ba 2015).
+    """
+
+    def __init__(self, span: float = 20.0) -> None:
+        self._keep = 1.0 - 2.0 / (max(span, 1.0) + 1.0)
+        self._sum = 0.0
+        self._weight = 0.0
+
+    def add(self, value: float) -> float:
+        """Take one value; the average after it."""
+        if math.isfinite(value):
+            self._sum = self._keep * self._sum + (1.0 - self._keep) * value
+            self._weight = self._keep * self._weight + (1.0 - self._keep)
+        return self._sum / self._weight if self._weight else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """What one column of a chart stands for: the least, greatest and last of its values."""
+
+    low: float
+    high: float
+    last: float
+
+
+def buckets(xs: Sequence[float], ys: Sequence[float], columns: int, start: float, end: float) -> list[Bucket | None]:
+    """The points cut into `columns` of equal width between `start` and `end`; None where a column has no finite point."""
+    found: list[Bucket | None] = [None] * columns
+    width = (end - start) or 1.0
+    for x, y in zip(xs, ys, strict=True):
+        if not math.isfinite(y) or x < start or x > end:
+            continue
+        column = min(columns - 1, int((x - start) / width * columns))
+        now = found[column]
+        found[column] = Bucket(y, y, y) if now is None else Bucket(min(now.low, y), max(now.high, y), y)
+    return found
+
+
+def nice_bounds(low: float, high: float, *, from_zero: bool = False) -> tuple[float, float]:
+    """Round limits around values, so that an axis seldom moves while a curve grows."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return 0.0, 1.0
+    if from_zero:
+        low = min(0.0, low)
+    if high <= low:
+        spread = abs(high) * 0.1 or 1.0
+        low, high = (low if from_zero else low - spread), high + spread
+    step = nice_step((high - low) / 4)
+    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+
+
+def nice_step(rough: float) -> float:
+    """The least of 1, 2, 2.5, 5 times a power of ten that is not below `rough` (> 0)."""
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(factor * power for factor in (1.0, 2.0, 2.5, 5.0, 10.0) if factor * power >= rough * (1 - 1e-9))

@@ -1,0 +1,60 @@
+"""Curves: smoothing does not bend a constant, buckets lose no extreme, axes hold their values."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loratui.core.series import Bucket, Smoother, buckets, nice_bounds, nice_step, smooth
+
+finite = st.floats(-1e6, 1e6)
+
+
+@given(finite, st.integers(1, 50), st.floats(1, 100))
+def test_a_constant_stays_itself(value: float, count: int, span: float) -> None:
+    assert all(math.isclose(got, value, rel_tol=1e-9, abs_tol=1e-9) for got in smooth([value] * count, span))
+
+
+@given(st.lists(finite, min_size=1, max_size=40))
+def test_the_average_lies_between_the_values(values: list[float]) -> None:
+    got = smooth(values, 5)[-1]
+    assert min(values) - 1e-6 <= got <= max(values) + 1e-6
+
+
+def test_values_that_are_not_finite_are_passed_over() -> None:
+    assert smooth([1.0, math.nan, math.inf], 5) == [1.0, 1.0, 1.0]
+    assert math.isnan(Smoother(5).add(math.nan))
+
+
+def test_a_small_span_follows_at_once() -> None:
+    assert smooth([1.0, 5.0], 1) == [1.0, 5.0]
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), finite), min_size=1, max_size=200), st.integers(1, 60))
+def test_no_extreme_is_lost(points: list[tuple[int, float]], columns: int) -> None:
+    points.sort(key=lambda point: point[0])
+    found = [one for one in buckets([x for x, _ in points], [y for _, y in points], columns, 0, 1000) if one]
+    assert min(one.low for one in found) == min(y for _, y in points)
+    assert max(one.high for one in found) == max(y for _, y in points)
+    assert found[-1].last == points[-1][1]
+
+
+def test_columns_without_points_are_empty() -> None:
+    assert buckets([0, 10], [1.0, 2.0], 5, 0, 10) == [Bucket(1, 1, 1), None, None, None, Bucket(2, 2, 2)]
+
+
+@given(finite, finite)
+def test_bounds_hold_the_values(one: float, other: float) -> None:
+    low, high = nice_bounds(min(one, other), max(one, other))
+    slack = 1e-6 * max(1.0, abs(one), abs(other))
+    assert low <= min(one, other) + slack
+    assert high >= max(one, other) - slack
+    assert low < high
+
+
+def test_nice_numbers() -> None:
+    assert nice_bounds(0.31, 2.83) == (0.0, 3.0)
+    assert [nice_step(value) for value in (0.03, 0.2, 1.1, 2.2, 3.0, 7.0)] == [0.05, 0.2, 2.0, 2.5, 5.0, 10.0]
+    assert nice_bounds(math.nan, 1.0) == (0.0, 1.0)
