@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig
 from transformers import BitsAndBytesConfig
 from trl.trainer.sft_config import SFTConfig
 
-from loratui.core.errors import PlanError
+from loratui.core.errors import ModelError, PlanError
+from loratui.core.families import read_config
+from loratui.core.lora_targets import peft_targets
 from loratui.core.plan import Plan
 from loratui.core.schedule import scheduler_arguments
 
@@ -146,8 +150,18 @@ def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: boo
     )
 
 
-def lora_config(plan: Plan) -> LoraConfig | None:
-    """The adapter's settings; None for full fine-tuning."""
+def target_modules(plan: Plan, model_config: Mapping[str, Any]) -> str | list[str]:
+    """The layers that the plan counts, as PEFT names them: its own "all-linear" would reach into experts and image towers."""
+    targets = plan.lora.targets
+    try:
+        spec = read_config(model_config, plan.model.id)
+    except ModelError:
+        return targets
+    return peft_targets(spec, targets) if spec.known else targets
+
+
+def lora_config(plan: Plan, model_config: Mapping[str, Any]) -> LoraConfig | None:
+    """The adapter's settings; None for full fine-tuning. model_config: the loaded model's, as a dict."""
     if plan.method.kind == "full":
         return None
     lora = plan.lora
@@ -156,7 +170,7 @@ def lora_config(plan: Plan) -> LoraConfig | None:
         r=lora.r,
         lora_alpha=int(lora.alpha) if float(lora.alpha).is_integer() else lora.alpha,  # type: ignore[arg-type]
         lora_dropout=lora.dropout,
-        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
+        target_modules=target_modules(plan, model_config),
         use_rslora=lora.variant == "rslora",
         use_dora=lora.variant == "dora",
         bias="none",

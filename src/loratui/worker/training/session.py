@@ -80,7 +80,7 @@ class Session:
         tokeniser = Tokeniser(tokenizer, loss_on=plan.training.loss_on, max_length=plan.training.max_length, stop_ids=stop_ids(model))
         prepared = prepare(plan, tokeniser, progress=lambda rows: journal.emit("phase", phase="tokenise", message=f"{rows:,} rows tokenised", done=rows))
         self._tell_data(prepared)
-        peft_config = lora_config(plan)
+        peft_config = lora_config(plan, model.config.to_dict())
         if peft_config is not None and plan.lora.adapter:
             model, peft_config = load_adapter(plan, model), None
         held_out = prepared.held_out.as_dataset() if len(prepared.held_out) and plan.evaluation.every_steps else None
