@@ -1,0 +1,67 @@
+"""The real model with its real adapter and the trainer's loss, from a config and a plan, on fake tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from loratui.core.plan import Plan
+from loratui.worker.tracing.quantised import quantise
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def load_config(config: dict[str, Any]) -> Any:
+    """A transformers config from a parsed config.json."""
+    from transformers import CONFIG_MAPPING
+
+    values = dict(config)
+    kind = CONFIG_MAPPING[values.pop("model_type")]
+    return kind.from_dict(values)
+
+
+def build_model(config: dict[str, Any], plan: Plan) -> Any:
+    """Model, adapter, checkpointing and fused head, as the training worker and SFTTrainer make them. Call under fakes."""
+    from transformers import AutoModelForCausalLM
+    from trl.trainer.utils import add_fused_lm_head
+
+    model = AutoModelForCausalLM.from_config(
+        load_config(config), dtype=DTYPES[plan.model.dtype], attn_implementation=plan.model.attention
+    )
+    model.tie_weights()
+    model.config.use_cache = False
+    if plan.method.quantization != "none":
+        quantise(model, plan)
+    if plan.method.kind != "full":
+        model = add_adapter(model, plan)
+    if plan.training.checkpointing:
+        model.gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={"use_reentrant": False, "preserve_rng_state": False}
+        )
+        if plan.method.kind != "full":
+            model.enable_input_require_grads()
+    base = model.get_base_model() if plan.method.kind != "full" else model
+    add_fused_lm_head(base, outputs=("log_probs", "entropy", "is_top1"))
+    return model
+
+
+def add_adapter(model: Any, plan: Plan) -> Any:
+    """PEFT's adapter as SFTTrainer makes it: float32 on a 16-bit base, bfloat16 on a quantised one."""
+    from peft import LoraConfig, get_peft_model
+
+    lora = plan.lora
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    model = get_peft_model(
+        model,
+        LoraConfig(
+            r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets,  # type: ignore[arg-type]
+            use_rslora=lora.variant == "rslora", use_dora=lora.variant == "dora", task_type="CAUSAL_LM",
+        ),
+    )
+    if plan.method.quantization != "none":
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and "lora_magnitude_vector" not in name:
+                parameter.data = parameter.data.to(torch.bfloat16)
+    return model

@@ -1,0 +1,179 @@
+"""One training step on fake tensors, and the peak of each of its phases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from loratui.core.plan import Plan
+from loratui.worker.tracing.build import DTYPES, build_model
+from loratui.worker.tracing.cuda import CudaSemantics, attention_kernels, data_dependent, triton_loss
+from loratui.worker.tracing.fakes import fake_modules
+from loratui.worker.tracing.quantised import kernels, quantised_storages
+from loratui.worker.tracing.storages import StorageWatch
+
+
+@dataclass(slots=True)
+class Traced:
+    """What a traced step needs, in bytes."""
+
+    weights_bytes: int = 0
+    adapter_bytes: int = 0
+    gradients_bytes: int = 0
+    optimizer_bytes: int = 0
+    forward_bytes: int = 0
+    kept_bytes: int = 0
+    """Live between forward and backward."""
+    backward_bytes: int = 0
+    step_bytes: int = 0
+    evaluation_bytes: int = 0
+    at_peak: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The highest of forward, backward and optimizer step."""
+        return max(self.forward_bytes, self.backward_bytes, self.step_bytes)
+
+
+def trace_step(
+    config: dict[str, Any], plan: Plan, *, rows: int, tokens: int, padded: bool = False, trained_share: float = 1.0,
+    accumulates: bool = False, detail: bool = False, evaluate: bool = False,
+) -> Traced:
+    """Run one step of the plan's training on `rows` × `tokens` fake tokens and report its peaks.
+
+    config: a parsed config.json. padded: rows of unlike length, so that attention gets a mask. trained_share: share of
+    the tokens that bear loss. accumulates: gradients of an earlier micro-batch are there. detail: remember what lives
+    at the peak, by operation (slower).
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    scored = max(1, min(rows * (tokens - 1), round(rows * tokens * trained_share)))
+    watch = StorageWatch({**data_dependent(scored), **attention_kernels(), **(kernels() if plan.method.quantization != "none" else {})})
+    watch.detail = detail
+    traced = Traced()
+    with ExitStack() as stack:
+        stack.enter_context(_masks(padded))
+        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        stack.enter_context(fake_modules())
+        stack.enter_context(triton_loss())
+        stack.enter_context(_eight_bit())
+        model = build_model(config, plan)
+        model.train()
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+        stack.enter_context(CudaSemantics())
+        stack.enter_context(watch)
+        full = plan.method.kind == "full"
+        watch.watch(frozen, "weights")
+        watch.watch(quantised_storages(model), "weights")
+        watch.watch(model.buffers(), "weights")
+        if full:
+            watch.watch(trained, "weights")
+        traced.weights_bytes = watch.live_bytes
+        if not full:
+            watch.watch(trained, "adapter")
+        traced.adapter_bytes = watch.live_bytes - traced.weights_bytes
+        before = watch.live_bytes
+        optimizer = _optimizer(trained, plan)
+        for parameter in trained:
+            parameter.grad = torch.empty_like(parameter)
+        traced.gradients_bytes = watch.live_bytes - before
+        before = watch.live_bytes
+        optimizer.step()
+        traced.optimizer_bytes = watch.live_bytes - before
+        if not accumulates:
+            optimizer.zero_grad(set_to_none=True)
+        inputs = _inputs(rows, tokens, padded)
+        watch.start_phase("forward")
+        loss = _loss(model, inputs, plan)
+        traced.forward_bytes, traced.kept_bytes = watch.peak_bytes, watch.live_bytes
+        best, at_peak = watch.peak_bytes, watch.at_peak
+        watch.start_phase("backward")
+        loss.backward()
+        del loss
+        traced.backward_bytes = watch.peak_bytes
+        if watch.peak_bytes > best:
+            at_peak = watch.at_peak
+        watch.start_phase("optimizer step")
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        traced.step_bytes = watch.peak_bytes
+        traced.at_peak = dict(at_peak)
+        optimizer.zero_grad(set_to_none=True)
+        if evaluate:
+            model.eval()
+            watch.start_phase("evaluation")
+            with torch.no_grad():
+                _loss(model, inputs, plan)
+            traced.evaluation_bytes = watch.peak_bytes
+    return traced
+
+
+def _inputs(rows: int, tokens: int, padded: bool) -> dict[str, torch.Tensor]:
+    numbers = torch.zeros(rows, tokens, dtype=torch.int64)
+    inputs = {"input_ids": numbers, "labels": torch.zeros_like(numbers)}
+    inputs["attention_mask"] = torch.ones_like(numbers)
+    return inputs
+
+
+def _loss(model: Any, inputs: dict[str, torch.Tensor], plan: Plan) -> torch.Tensor:
+    """SFTTrainer's `compute_loss` with its fused head."""
+    with _precision(plan):
+        outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+    return -outputs.log_probs.sum() / outputs.label_mask.sum().clamp(min=1)
+
+
+@contextmanager
+def _precision(plan: Plan) -> Iterator[None]:
+    """Autocast as accelerate wraps the model's forward in it."""
+    if plan.training.precision == "fp32":
+        yield
+        return
+    with torch.autocast("cpu", dtype=DTYPES[plan.training.precision]):
+        yield
+
+
+def _optimizer(trained: list[Any], plan: Plan) -> torch.optim.Optimizer:
+    """torch's AdamW; bitsandbytes' optimizers keep what `core.memory.states` counts and need no step's temporaries."""
+    return torch.optim.AdamW(trained, fused=plan.training.optimizer != "adamw_torch", foreach=True if plan.training.optimizer == "adamw_torch" else None)
+
+
+@contextmanager
+def _masks(padded: bool) -> Iterator[None]:
+    """transformers reads the mask's values to leave it out where nothing is padded; fake tensors have none to read."""
+    from transformers import masking_utils
+
+    kept = masking_utils._ignore_causal_mask_sdpa
+
+    def ignore(padding_mask: Any, q_length: int, kv_length: int, q_offset: Any, kv_offset: Any, local_attention_size: int | None = None) -> bool:
+        if local_attention_size is not None and kv_length >= local_attention_size:
+            return False
+        return not padded
+
+    masking_utils._ignore_causal_mask_sdpa = ignore
+    try:
+        yield
+    finally:
+        masking_utils._ignore_causal_mask_sdpa = kept
+
+
+@contextmanager
+def _eight_bit() -> Iterator[None]:
+    """bitsandbytes takes another path for 8 bit on a CPU while training; take the GPU's."""
+    import bitsandbytes as bnb
+    from bitsandbytes.autograd import _functions
+
+    kept = bnb.matmul
+
+    def matmul(A: Any, B: Any, out: Any = None, state: Any = None, threshold: float = 0.0, bias: Any = None) -> Any:
+        return _functions.MatMul8bitLt.apply(A, B, out, bias, state)
+
+    bnb.matmul = matmul
+    try:
+        yield
+    finally:
+        bnb.matmul = kept
