@@ -1,0 +1,89 @@
+"""`python -m loratui.worker inspect`: what a dataset will teach a model, as JSON lines.
+
+The first line on stdin is a request: {"plan": {…}, "rows": [numbers]}. Written are, one object a line: `recognised` (how
+the rows are read, before the tokenizer is loaded), `progress`, `partial` (the result so far), `rows`, `result`; or one
+`error`. While stdin stays open, further lines ask for rows: {"rows": [numbers]}. It ends when stdin is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from typing import IO, Any
+
+from loratui.core.errors import InputError, LoratuiError
+from loratui.core.plan_text import plan_from_document
+
+
+def main(arguments: list[str]) -> int:
+    """Answer requests until stdin closes; 0, or the exit status of the error that was written."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    with own_output() as output:
+
+        def emit(message: dict[str, Any]) -> None:
+            output.write(json.dumps(message, ensure_ascii=True, allow_nan=False) + "\n")
+            output.flush()
+
+        try:
+            _serve(sys.stdin, emit)
+        except BrokenPipeError:
+            return 0
+        except LoratuiError as error:
+            emit({"type": "error", "code": error.code, "message": error.sentence, "exit_status": error.exit_status})
+            return error.exit_status
+        except Exception as error:
+            logging.exception("inspection failed")
+            emit({"type": "error", "code": "worker", "message": f"The inspection failed: {type(error).__name__}: {str(error)[:300]}", "exit_status": 1})
+            return 1
+    return 0
+
+
+@contextlib.contextmanager
+def own_output() -> Iterator[IO[str]]:
+    """Stdout for messages alone: whatever a library prints goes to stderr."""
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    with os.fdopen(kept, "w", encoding="utf-8") as output:
+        try:
+            yield output
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                output.flush()
+
+
+def _serve(requests: IO[str], emit: Any) -> None:
+    request = _request(requests.readline())
+    plan = plan_from_document(request.get("plan") or {}, where="plan")
+    from loratui.worker.inspecting.inspection import Inspection
+
+    inspection = Inspection(plan, emit)
+    emit(inspection.early())
+    from loratui.worker.inspecting.model import load_text_model
+    from loratui.worker.inspecting.rendering import render_rows
+
+    model = load_text_model(plan)
+
+    def send_rows(numbers: Any) -> None:
+        rows = render_rows(plan, inspection.found, inspection.recognition, model, [int(number) for number in numbers])
+        emit({"type": "rows", "rows": rows})
+
+    if request.get("rows"):
+        send_rows(request["rows"])
+    emit({"type": "result", "result": inspection.run(model)})
+    for line in requests:
+        if line.strip():
+            send_rows(_request(line).get("rows", []))
+
+
+def _request(line: str) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"the request is no JSON: {error}.", where="stdin") from error
+    if not isinstance(request, dict):
+        raise InputError("the request is no object.", where="stdin")
+    return request

@@ -1,0 +1,251 @@
+"""One pass over a dataset for one model: what is trained, what is cut, what is wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from loratui.core.errors import DatasetError, ModelError
+from loratui.core.plan import Plan
+from loratui.data.check import check
+from loratui.data.conversation import Conversation
+from loratui.data.convert import to_conversation
+from loratui.data.facts import count_rows
+from loratui.data.find import FoundDataset, find_dataset, find_evaluation
+from loratui.data.read import read_rows, require_rows, sample_rows
+from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
+from loratui.data.row import Row, RowError
+from loratui.data.split import split_indices
+from loratui.worker.inspecting.findings import Findings
+from loratui.worker.inspecting.lengths import Lengths
+from loratui.worker.inspecting.model import TextModel
+from loratui.worker.tokenise import IGNORED, Tokenised
+
+Emit = Callable[[dict[str, Any]], None]
+PROGRESS_SECONDS = 0.25
+PARTIAL_SECONDS = 2.0
+FIRST_ROWS = 200
+MISSING_LISTED = 1000
+FAR_LONGER = 10
+"""A row of more than ten times the median is far longer than the rest."""
+
+
+@dataclass
+class Inspection:
+    """The state of a pass; `result()` at any time is what is known so far."""
+
+    plan: Plan
+    emit: Emit
+    findings: Findings = field(default_factory=Findings)
+    lengths: Lengths = field(default_factory=Lengths)
+    read: int = 0
+    excluded: int = 0
+    ended: list[bool] = field(default_factory=list)
+    """For each tokenised row: whether every answer ends in a token that generation stops at."""
+    last_label: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    lines: list[int | None] = field(default_factory=list)
+    identities: list[bytes] = field(default_factory=list)
+    copies: int = 0
+    overlap: int = 0
+    evaluation_rows: int = 0
+
+    def __post_init__(self) -> None:
+        section = self.plan.dataset
+        self.started = time.monotonic()
+        self._told = 0.0
+        self._partial = 0.0
+        self.found: FoundDataset = find_dataset(section.path, split=section.split, configuration=section.configuration)
+        head = sample_rows(self.found, SAMPLE_ROWS)
+        require_rows(self.found, head)
+        self.recognition: Recognition = recognise(head, section.format, section.columns, where=self.found.path)
+        self.total = count_rows(self.found, head)
+        self.head = head
+        self.model: TextModel | None = None
+        self.seen: dict[bytes, tuple[int, int | None]] = {}
+
+    def run(self, model: TextModel) -> dict[str, Any]:
+        """Tokenise and check every row; the result. DatasetError where a file breaks off, ModelError without a usable tokenizer."""
+        self.model = model
+        tokeniser = model.tokeniser(self.plan, 0)
+        pending: list[Row] = []
+        specials = special_texts(model.tokenizer)
+        for position, tokenised in enumerate(tokeniser.many(self._conversations(pending, specials))):
+            self._take(pending[position], tokenised)
+            pending[position] = None  # type: ignore[call-overload]  # rows are let go as they are done
+            self._report()
+        self._evaluation()
+        self._long_rows()
+        return self.result()
+
+    def _conversations(self, pending: list[Row], specials: tuple[str, ...]) -> Iterator[Conversation]:
+        left_out = set(self.plan.dataset.exclude)
+        for row in read_rows(self.found):
+            self.read += 1
+            if row.index in left_out:
+                self.excluded += 1
+                continue
+            if row.problem is not None:
+                self.findings.add(row.problem)
+                continue
+            try:
+                conversation = to_conversation(row, self.recognition)
+            except RowError as error:
+                self.findings.of_row(row, error.kind, error.message, blocking=True)
+                continue
+            for kind, message in check(conversation):
+                self.findings.of_row(row, kind, message)
+            self._check_specials(row, conversation, specials)
+            self._check_copy(row, conversation)
+            pending.append(row)
+            yield conversation
+
+    def _check_specials(self, row: Row, conversation: Conversation, specials: tuple[str, ...]) -> None:
+        for text in (conversation.text, *(message.content for message in conversation.messages)):
+            if "<" in text or "[" in text:
+                found = next((special for special in specials if special in text), "")
+                if found:
+                    self.findings.of_row(row, "special-token", f"the row holds the text {found!r}, which the model reads as a control token.")
+                    return
+
+    def _check_copy(self, row: Row, conversation: Conversation) -> None:
+        identity = conversation.identity
+        self.identities.append(identity)
+        first = self.seen.setdefault(identity, (row.index, row.line))
+        if first[0] != row.index:
+            self.copies += 1
+            place = f"line {first[1]}" if first[1] is not None else f"row {first[0]}"
+            self.findings.of_row(row, "duplicate", f"the row says the same as {place}.")
+
+    def _take(self, row: Row, tokenised: Tokenised | ModelError) -> None:
+        if isinstance(tokenised, ModelError):
+            self.findings.of_row(row, "template", tokenised.sentence, blocking=True)
+            return
+        spans = label_spans(tokenised.labels)
+        self.lengths.add(tokenised.full_tokens, spans)
+        self.rows.append(row.index)
+        self.lines.append(row.line)
+        self.ended.append(tokenised.answers_ended == tokenised.answers and tokenised.answers > 0)
+        self.last_label.append(spans[-1][1] if spans else 0)
+        if not tokenised.answer_tokens:
+            self.findings.of_row(row, "no-answer", "no token of the row bears loss.", blocking=True)
+        elif not self.ended[-1]:
+            self.findings.of_row(row, "stop-token", "the answer does not end in a token at which generation stops, so the model would not learn to end.")
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now - self._told >= PROGRESS_SECONDS:
+            self._told = now
+            self.emit({"type": "progress", "phase": "tokenising", "done": self.read, "total": max(self.total, self.read), "seconds": round(now - self.started, 2)})
+        if len(self.rows) == FIRST_ROWS or (now - self._partial >= PARTIAL_SECONDS and len(self.rows) > FIRST_ROWS):
+            self._partial = time.monotonic()
+            self.emit({"type": "partial", "result": self.result()})
+
+    def _evaluation(self) -> None:
+        """Rows held out, and those of them that are also trained on."""
+        section = self.plan.dataset
+        if not (section.eval_path or self.found.eval_files):
+            split = split_indices(self.identities, fraction=section.eval_fraction, seed=self.plan.training.seed)
+            self.evaluation_rows = len(split.evaluation)
+            return
+        other = find_evaluation(section.eval_path) if section.eval_path else self.found
+        own = not section.eval_path
+        head = [row for row, _ in zip(read_rows(other, evaluation=own), range(SAMPLE_ROWS), strict=False)]
+        require_rows(other, head)
+        recognition = recognise(head, section.format, section.columns, where=other.path)
+        for row in read_rows(other, evaluation=own):
+            try:
+                identity = to_conversation(row, recognition).identity
+            except RowError as error:
+                self.findings.of_row(row, f"evaluation-{error.kind}", f"evaluation row: {error.message}")
+                continue
+            self.evaluation_rows += 1
+            if first := self.seen.get(identity):
+                self.overlap += 1
+                place = f"line {first[1]}" if first[1] is not None else f"row {first[0]}"
+                self.findings.of_row(row, "overlap", f"the evaluation row is also trained on ({place} of the training rows).")
+
+    def _long_rows(self) -> None:
+        tokens = self.lengths.tokens
+        if len(tokens) < 20:
+            return
+        limit = FAR_LONGER * float(np.median(tokens))
+        for number in np.flatnonzero(tokens > limit):
+            row = Row(self.rows[number], self.lines[number], None)
+            self.findings.of_row(row, "long", f"the row has {int(tokens[number]):,} tokens, more than {FAR_LONGER} times the median.")
+
+    def result(self) -> dict[str, Any]:
+        """What is known so far, in the shape of `inspect --json` and with more keys."""
+        assert self.model is not None
+        training, section = self.plan.training, self.plan.dataset
+        max_length = training.max_length
+        context = self.model.found.spec.max_positions
+        ledger = self.lengths.ledger(max_length)
+        kept = self.lengths.trained(max_length)
+        whole = int(self.lengths.trained().sum())
+        trained = int(kept.sum())
+        ended = np.asarray(self.ended, dtype=bool)
+        reached = ended & (np.asarray(self.last_label, dtype=np.int64) <= max_length)
+        alive = kept > 0
+        missing = alive & ~reached
+        summary = self.lengths.summary()
+        proposal = self.lengths.proposal(context)
+        usable = int(alive.sum())
+        inside = self.evaluation_rows if not (section.eval_path or self.found.eval_files) else 0
+        return {
+            "format": self.recognition.format, "columns": dict(self.recognition.columns), "why": self.recognition.why, "guess": self.recognition.guess,
+            "others": [{"format": other.format, "columns": dict(other.columns), "why": other.why} for other in self.recognition.others],
+            "unused": list(self.recognition.unused),
+            "dataset": {
+                "path": section.path, "name": self.found.name, "kind": self.found.kind, "files": [str(file.path) for file in self.found.files],
+                "size_bytes": self.found.size_bytes, "note": self.found.note,
+            },
+            "model": self.plan.model.id, "template": {"from": self.model.template, "why": self.model.why}, "loss_on": training.loss_on,
+            "examples": self.read, "usable": usable, "left_out": self.excluded, "unusable": sorted(self.findings.rows)[:MISSING_LISTED],
+            "problems": self.findings.as_list(), "problem_counts": dict(self.findings.counts.most_common()),
+            "tokens": summary, "trained_tokens": trained, "trained_tokens_uncut": whole,
+            "truncation": {**{key: ledger[key] for key in ("max_length", "cut", "without_answer", "answer_tokens_lost")}, "context": context},
+            "stop_token": {
+                "trained": int((alive & reached).sum()), "missing": int(missing.sum()), "token": " ".join(self.model.stop_tokens),
+                "missing_cut": int((missing & ended).sum()), "missing_uncut": int((alive & ~ended).sum()),
+                "rows": [self.rows[number] for number in np.flatnonzero(missing)[:MISSING_LISTED]],
+            },
+            "ledger": self.lengths.ledgers(max_length, proposal["value"]), "proposed_max_length": proposal, "histogram": self.lengths.histogram(),
+            "packing": self.lengths.packing(max_length, training.batch_size, training.seed),
+            "duplicates": {"exact": self.copies}, "overlap": {"exact": self.overlap},
+            "split": {"train": max(0, usable - inside), "evaluation": self.evaluation_rows, "seed": training.seed},
+            "lengths": self.lengths.sample(5000, training.seed), "seconds": round(time.monotonic() - self.started, 2),
+        }
+
+    def early(self) -> dict[str, Any]:
+        """How the rows are read: known before the tokenizer is."""
+        recognition = self.recognition
+        return {
+            "type": "recognised", "format": recognition.format, "columns": dict(recognition.columns), "why": recognition.why,
+            "guess": recognition.guess, "others": [{"format": o.format, "columns": dict(o.columns), "why": o.why} for o in recognition.others],
+            "unused": list(recognition.unused), "examples": self.total, "files": [str(file.path) for file in self.found.files], "note": self.found.note,
+        }
+
+
+def label_spans(labels: list[int]) -> list[tuple[int, int]]:
+    """Half-open stretches of tokens that bear loss."""
+    mask = np.asarray(labels, dtype=np.int64) != IGNORED
+    if not mask.any():
+        return []
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
+    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def special_texts(tokenizer: Any) -> tuple[str, ...]:
+    """Texts that the tokenizer turns into control tokens wherever they stand."""
+    return tuple(sorted({str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special and len(token.content) > 2}))
+
+
+def require_usable(result: dict[str, Any], where: str) -> None:
+    """DatasetError where no row can be trained on."""
+    if not result["usable"] and not result["examples"]:
+        raise DatasetError("there are no rows in it.", where=where)

@@ -1,0 +1,82 @@
+"""The tokenizer that a plan's rows go through, without the model's weights; and what generation would stop at."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loratui.core.errors import ModelError
+from loratui.core.plan import Plan
+from loratui.models.find import FoundModel, find_model
+from loratui.worker.tokenise import Tokeniser
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """A model as far as text is concerned. template: where its chat template comes from; why: in words."""
+
+    found: FoundModel
+    tokenizer: Any
+    stop_ids: frozenset[int]
+    template: str
+    why: str
+
+    def tokeniser(self, plan: Plan, max_length: int) -> Tokeniser:
+        """What turns conversations into tokens and labels; the same class that training uses."""
+        return Tokeniser(self.tokenizer, loss_on=plan.training.loss_on, max_length=max_length, stop_ids=self.stop_ids)
+
+    @property
+    def stop_tokens(self) -> list[str]:
+        """The texts of the tokens that end generation."""
+        return [str(self.tokenizer.convert_ids_to_tokens(number)) for number in sorted(self._all_stops())]
+
+    def _all_stops(self) -> set[int]:
+        eos = self.tokenizer.eos_token_id
+        return {*self.stop_ids, *([eos] if eos is not None else [])}
+
+
+def load_text_model(plan: Plan) -> TextModel:
+    """The plan's tokenizer; ModelError in one sentence where there is none or the hub refuses it."""
+    found = find_model(plan.model.id, revision=plan.model.revision)
+    if found.path is None:
+        from loratui.models.hub import fetch_model
+
+        found = fetch_model(found.id, plan.model.revision)
+    from transformers.utils import logging
+
+    from loratui.worker.training.load_model import load_tokenizer
+
+    logging.set_verbosity_error()
+    tokenizer = load_tokenizer(plan)
+    if plan.model.chat_template:
+        template, why = "plan", f"the plan sets it: {plan.model.chat_template}"
+    elif getattr(tokenizer, "chat_template", None):
+        template, why = "model", "the model brings it"
+    else:
+        template, why = "none", "the model has no chat template (it is a base model): prompt and answer follow each other, closed by its end token"
+    return TextModel(found, tokenizer, frozenset(_stop_ids(found, plan)), template, why)
+
+
+def _stop_ids(found: FoundModel, plan: Plan) -> set[int]:
+    """What the model's generation settings stop at; as transformers, its config's end token where it has no settings."""
+    path = found.path / "generation_config.json" if found.path is not None else _fetched(found.id, plan)
+    values: Any = found.config
+    if path is not None and path.is_file():
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelError(f"this is no valid JSON: {error}.", where=str(path), hint="Fetch the file again.") from error
+    ids = values.get("eos_token_id")
+    return set() if ids is None else {ids} if isinstance(ids, int) else {int(number) for number in ids}
+
+
+def _fetched(id: str, plan: Plan) -> Path | None:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(id, "generation_config.json", revision=plan.model.revision or None))
+    except EntryNotFoundError:
+        return None

@@ -1,0 +1,68 @@
+"""Rows as the trainer receives them: each token with its text, whether it bears loss, and whether it is a control token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from loratui.core.errors import ModelError
+from loratui.core.plan import Plan
+from loratui.data.convert import to_conversation
+from loratui.data.find import FoundDataset
+from loratui.data.read import read_rows
+from loratui.data.recognise import Recognition
+from loratui.data.row import Row, RowError
+from loratui.worker.inspecting.model import TextModel
+from loratui.worker.tokenise import IGNORED, Tokeniser
+
+
+def render_rows(plan: Plan, found: FoundDataset, recognition: Recognition, model: TextModel, indices: Iterable[int]) -> list[dict[str, Any]]:
+    """The rows of these numbers, as tokens; a row that cannot be trained on says why."""
+    wanted = set(indices)
+    tokeniser = model.tokeniser(plan, 0)
+    rendered = []
+    for row in read_rows(found):
+        if row.index in wanted:
+            rendered.append(render_row(row, recognition, model, tokeniser, plan.training.max_length))
+            wanted.discard(row.index)
+            if not wanted:
+                break
+    return rendered
+
+
+def render_row(row: Row, recognition: Recognition, model: TextModel, tokeniser: Tokeniser, max_length: int) -> dict[str, Any]:
+    """One row: `tokens` is a list of [id, text, trained, special, cut] where the flags are 0 or 1.
+
+    Tokens that only together make a character (bytes of a Chinese one, say) carry its text on the last of them.
+    """
+    place = {"index": row.index, "line": row.line, "file": row.file}
+    try:
+        tokenised = tokeniser.one(to_conversation(row, recognition))
+    except RowError as error:
+        return {**place, "tokens": [], "problem": error.message}
+    except ModelError as error:
+        return {**place, "tokens": [], "problem": error.sentence}
+    texts = token_texts(model.tokenizer, tokenised.input_ids)
+    specials = tokeniser.special_ids
+    tokens = [
+        [number, text, int(label != IGNORED), int(number in specials), int(max_length > 0 and position >= max_length)]
+        for position, (number, text, label) in enumerate(zip(tokenised.input_ids, texts, tokenised.labels, strict=True))
+    ]
+    return {**place, "tokens": tokens, "answers": tokenised.answers, "answers_ended": tokenised.answers_ended, "problem": ""}
+
+
+def token_texts(tokenizer: Any, ids: list[int]) -> list[str]:
+    """The text that each token adds; joined they are the decoded row."""
+    texts: list[str] = []
+    begun: list[int] = []
+    for number in ids:
+        begun.append(number)
+        text = tokenizer.decode(begun, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        if text.endswith("\ufffd") and len(begun) < 5:
+            texts.append("")
+            continue
+        texts.append(text)
+        begun = []
+    if begun:
+        texts[-1] = tokenizer.decode(begun, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return texts
