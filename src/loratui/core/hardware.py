@@ -113,6 +113,8 @@ class Machine(Document):
     gpus: tuple[Gpu, ...] = ()
     driver_version: str | None = None
     cuda_version: str | None = None
+    driver: Literal["works", "absent", "broken"] = "absent"
+    """`broken`: there, or needed by a card that is there, but it does not answer; `problems` says why."""
     problems: tuple[str, ...] = ()
     """Sentences of what is wrong with the GPUs and what to do; empty when all is well."""
     notes: tuple[str, ...] = ()

@@ -48,7 +48,7 @@ def snapshot(
             )
     return Machine(
         host=read_host(runs_path), gpus=sample.gpus, links=sample.links,
-        driver_version=sample.driver_version, cuda_version=sample.cuda_version,
+        driver=sample.driver, driver_version=sample.driver_version, cuda_version=sample.cuda_version,
         problems=sample.problems, notes=tuple(notes),
         visible_devices=environment.get("CUDA_VISIBLE_DEVICES"), scheduler=scheduler, sampled_at=time.time(),
     )

@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from loratui.core.errors import MachineError
 from loratui.core.hardware import Gpu, GpuLink
 from loratui.machine.links import read_links
-from loratui.machine.nvml_calls import CardLost, Nvml
+from loratui.machine.nvml_calls import CardLost, DriverAbsent, Nvml
 from loratui.machine.nvml_gpu import Card, read_card, read_slices, sample_card
 from loratui.machine.processes import ProcessNames
 from loratui.machine.visible import visible_gpus
@@ -26,6 +27,9 @@ OPEN_SECONDS = 10.0
 SAMPLE_SECONDS = 3.0
 REOPEN_SECONDS = 10.0
 """How long to leave a driver alone that could not be opened."""
+
+
+DriverState = Literal["works", "absent", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class NvmlSample:
     cuda_version: str | None = None
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    driver: DriverState = "absent"
 
 
 class _Request:
@@ -106,7 +111,7 @@ class NvmlReader:
             f"NVIDIA's driver has not answered for {seconds:.0f} s. A GPU may hang: look for `Xid` in `dmesg`, "
             "see whether `nvidia-smi` answers; a reboot mends it. Everything that needs no GPU goes on."
         )
-        return replace(self._last or NvmlSample(), problems=(sentence,))
+        return replace(self._last or NvmlSample(), problems=(sentence,), driver="broken")
 
 
 class _Driver:
@@ -115,7 +120,7 @@ class _Driver:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._nvml: Nvml | None = None
-        self._fault = ""
+        self._fault: MachineError | None = None
         self._tried_at = 0.0
         self._cards: list[Card] = []
         self._absent: list[str] = []
@@ -129,10 +134,12 @@ class _Driver:
         try:
             self._open()
             return self._sample()
-        except MachineError as error:
+        except DriverAbsent as error:
             return NvmlSample(problems=(error.sentence,))
+        except MachineError as error:
+            return NvmlSample(problems=(error.sentence,), driver="broken")
         except Exception as error:  # noqa: BLE001  a fault in a binding must not end the thread in silence
-            return NvmlSample(problems=(f"NVIDIA's driver could not be read: {type(error).__name__}: {error}.",))
+            return NvmlSample(problems=(f"NVIDIA's driver could not be read: {type(error).__name__}: {error}.",), driver="broken")
 
     def close(self) -> None:
         if self._nvml is not None:
@@ -143,14 +150,14 @@ class _Driver:
         if self._nvml is not None:
             return
         if self._fault and time.monotonic() - self._tried_at < REOPEN_SECONDS:
-            raise MachineError(self._fault)
+            raise self._fault
         self._tried_at = time.monotonic()
         try:
             nvml = Nvml()
         except MachineError as error:
-            self._fault = error.sentence
+            self._fault = error
             raise
-        self._fault = ""
+        self._fault = None
         self._read_once(nvml)
         self._nvml = nvml
 
@@ -207,7 +214,7 @@ class _Driver:
         )
         return NvmlSample(
             gpus=gpus, links=self._links, driver_version=self._driver_version, cuda_version=self._cuda_version,
-            problems=(*problems, *visibility.problems), notes=visibility.notes,
+            problems=(*problems, *visibility.problems), notes=visibility.notes, driver="works",
         )
 
 

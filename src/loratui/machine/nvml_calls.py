@@ -14,6 +14,12 @@ T = TypeVar("T")
 NO_GPU_HINT = "Small models can be trained on the CPU, or plan for another machine with --gpu."
 
 
+class DriverAbsent(MachineError):
+    """There is neither a driver nor a card that would need one."""
+
+    code = "no-driver"
+
+
 class CardLost(Exception):
     """The driver no longer reaches this card."""
 
@@ -39,7 +45,8 @@ class Nvml:
         try:
             self.api.nvmlInit()
         except self.api.NVMLError as error:
-            raise MachineError(*_why_not_open(self.api, error)) from None
+            fault = DriverAbsent if _is_absent(self.api, error) else MachineError
+            raise fault(*_why_not_open(self.api, error)) from None
 
     def ask(self, name: str, *arguments: Any, convert: Callable[[Any], T] | None = None) -> Any:
         """The answer of an NVML function, or None where it cannot be had. Raises CardLost when the card has gone."""
@@ -68,6 +75,10 @@ class Nvml:
         """Shut NVML down; a driver that refuses changes nothing for us."""
         with contextlib.suppress(self.api.NVMLError):
             self.api.nvmlShutdown()
+
+
+def _is_absent(api: Any, error: Any) -> bool:
+    return bool(error.value == api.NVML_ERROR_LIBRARY_NOT_FOUND and not cards_on_bus("0x10de"))
 
 
 def _why_not_open(api: Any, error: Any) -> tuple[str]:
