@@ -46,6 +46,7 @@ class RunCallback(TrainerCallback):
         self._step_seconds = 0.0
         self._mean_seconds: float | None = None
         self._evaluation_began = 0.0
+        self._save_began = 0.0
         self._process = psutil.Process()
         self._cuda = torch.cuda.is_available()
 
@@ -89,16 +90,17 @@ class RunCallback(TrainerCallback):
         self.tokens, self.last_loss = tokens, loss
         self.journal.emit("step", **fields)
         self.journal.update(step=state.global_step, epoch=fields["epoch"], loss=loss, eta_seconds=fields["eta"])
+        if control.should_evaluate:
+            self._evaluation_began = time.perf_counter()
+            self.journal.state("evaluating", phase="evaluate")
+        elif control.should_save:
+            self._save_began = time.perf_counter()
+            self.journal.state("saving", phase="save")
         gradient = logs.get("grad_norm")
         if not math.isfinite(loss):
             self._break(control, state, "loss-nan", f"The loss of step {state.global_step} is not a number: the training diverged.")
         elif isinstance(gradient, float) and not math.isfinite(gradient) and self.plan.training.precision != "fp16":
             self._break(control, state, "gradient-nan", f"The gradient of step {state.global_step} is not finite: the training diverged.")
-
-    def on_prediction_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if not self._evaluation_began:
-            self._evaluation_began = time.perf_counter()
-            self.journal.state("evaluating", phase="evaluate")
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float] | None = None, **kwargs: Any) -> None:
         metrics = metrics or {}
@@ -110,19 +112,22 @@ class RunCallback(TrainerCallback):
             control.should_save = True
         else:
             self.without_better += 1
+        if control.should_save:
+            self._save_began = time.perf_counter()
+            self.journal.state("saving", phase="save")
         self.last_eval_loss = loss
         self.journal.emit(
             "eval", step=state.global_step, loss=loss, best=best,
             perplexity=math.exp(loss) if loss is not None and loss < 700 else None,
             token_accuracy=metrics.get("eval_mean_token_accuracy"), rows=len(kwargs["eval_dataloader"].dataset) if kwargs.get("eval_dataloader") else 0,
-            seconds=round(time.perf_counter() - self._evaluation_began, 3) if self._evaluation_began else None, **more,
+            seconds=round(time.perf_counter() - self._evaluation_began, 3), **more,
         )
-        self._evaluation_began = 0.0
         patience = self.plan.evaluation.patience
         if patience and self.without_better >= patience and state.global_step < state.max_steps:
             self.stop_reason = f"no better evaluation for {patience} times; the best was at step {self.best_step}"
             control.should_training_stop = True
-        self._after_pause()
+        if not control.should_save:
+            self._after_pause()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         folder = Path(args.output_dir or "") / f"checkpoint-{state.global_step}"
@@ -130,7 +135,7 @@ class RunCallback(TrainerCallback):
         self.saved_step = state.global_step
         self.journal.emit(
             "checkpoint", step=state.global_step, path=f"checkpoints/{folder.name}", size_bytes=size,
-            seconds=round(time.perf_counter() - self._step_began, 3), best=state.global_step == self.best_step and self.best_step > 0,
+            seconds=round(time.perf_counter() - self._save_began, 3), best=state.global_step == self.best_step and self.best_step > 0,
         )
         self._after_pause()
 

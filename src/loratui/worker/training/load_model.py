@@ -86,7 +86,16 @@ def load_base(plan: Plan, *, device: str, local_rank: int = 0) -> Any:
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise ModelError(f"the model cannot be loaded: {first_line(error)}", where=plan.model.id) from error
     model.config.use_cache = False
+    if quantization is not None and device == "cpu":
+        _keep_packing(model)
     return model
+
+
+def _keep_packing(model: Any) -> None:
+    """bitsandbytes 0.50 packs 4-bit weights anew at the first evaluation on a CPU with AVX-512: training cannot go on with those."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def load_adapter(plan: Plan, model: Any) -> Any:
