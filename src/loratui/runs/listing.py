@@ -71,8 +71,10 @@ def find_run(name_or_path: str) -> Run:
     if (path / "plan.toml").is_file():
         return Run(path.absolute())
     names = [one.name for one in list_runs()]
-    if name_or_path == "last" and names:
-        return Run(runs_home() / names[0])
+    if name_or_path == "last":
+        if names:
+            return Run(runs_home() / names[0])
+        raise RunError("there are no runs yet.", hint="Start one with `loratui`, or with `loratui train plan.toml`.")
     starts = [name for name in names if name.startswith(name_or_path)]
     if len(starts) == 1 and name_or_path:
         return Run(runs_home() / starts[0])

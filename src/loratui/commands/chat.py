@@ -1,0 +1,118 @@
+"""`loratui chat`: ask a model and its adapter, on the playground's screen or in lines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from loratui.core.errors import InputError, LoratuiError
+
+if TYPE_CHECKING:
+    from loratui.core.generation import GenerationSettings
+    from loratui.worker.client import PlaygroundClient
+
+
+@click.command()
+@click.argument("target", default="last", metavar="[ADAPTER_OR_RUN]")
+@click.option("-q", "--prompt", "prompts", multiple=True, metavar="TEXT", help="Ask this and end; may be repeated. Without it and without a terminal: one prompt a line of standard input.")
+@click.option("--side", type=click.Choice(["both", "base", "adapter"]), default="both", show_default=True, help="Who answers.")
+@click.option("-s", "--set", "settings", multiple=True, metavar="NAME=VALUE", help="temperature, top_p, top_k, min_p, repetition_penalty, max_tokens, seed.")
+@click.option("--plain", is_flag=True, help="Lines instead of a screen (always so where there is no terminal).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a prompt.")
+@click.pass_context
+def command(
+    ctx: click.Context, target: str, prompts: tuple[str, ...], side: str, settings: tuple[str, ...], plain: bool, as_json: bool
+) -> None:
+    """Ask ADAPTER_OR_RUN (a run, an adapter's folder, or a model; the newest run by default)."""
+    if not (prompts or plain or as_json) and sys.stdin.isatty() and sys.stdout.isatty():
+        from loratui.cli import open_interface
+        from loratui.worker.target import find_target
+
+        find_target(target)  # a wrong name is one sentence here, not a screen that cannot answer
+        ctx.exit(open_interface(screen="playground", adapter=target))
+    ctx.exit(asyncio.run(chat_lines(target, prompts or _lines(), side, _settings(settings), as_json=as_json)))
+
+
+def _lines() -> Iterable[str]:
+    """Prompts from standard input, one a line; a terminal is asked with a prompt sign."""
+    while True:
+        if sys.stdin.isatty():
+            click.echo("> ", nl=False, err=True)
+        line = sys.stdin.readline()
+        if not line:
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def _settings(pairs: tuple[str, ...]) -> GenerationSettings:
+    from loratui.core.generation import PRESETS, set_value
+
+    chosen = PRESETS["precise"]
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"{pair!r} has no '='.", where="--set", hint="Write NAME=VALUE, e.g. temperature=0.7.")
+        chosen = set_value(chosen, name.strip(), value.strip())
+    return chosen
+
+
+async def chat_lines(target: str, prompts: Iterable[str], side: str, settings: GenerationSettings, *, as_json: bool) -> int:
+    """Load once, answer each prompt on standard output; 0, or 1 where an answer failed."""
+    from loratui.runs.home import state_home
+    from loratui.worker.client import PlaygroundClient
+    from loratui.worker.target import find_target
+
+    found = find_target(target)
+    sides = [name for name in found.sides if side in ("both", name)]
+    if not sides:
+        raise InputError(f"{found.title} has no {side}.", hint=f"It has: {', '.join(found.sides)}.")
+    if found.note:
+        click.echo(found.note, err=True)
+    log = state_home() / "playground.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    client = PlaygroundClient(log)
+    failed = False
+    try:
+        await client.start(found.load, lambda what: click.echo(what, err=True))
+        for prompt in prompts:
+            answers = await _ask(client, prompt, sides, settings)
+            failed |= any("error" in one for one in answers.values())
+            _show(prompt, answers, as_json=as_json)
+    finally:
+        await client.close()
+    return int(failed)
+
+
+async def _ask(client: PlaygroundClient, prompt: str, sides: list[str], settings: GenerationSettings) -> dict[str, dict[str, Any]]:
+    from loratui.worker.protocol import Done, Failed, Piece
+
+    answers: dict[str, dict[str, Any]] = {name: {"text": ""} for name in sides}
+    async for event in client.ask(sides, settings, messages=[{"role": "user", "content": prompt}]):
+        match event:
+            case Piece():
+                answers[event.side]["text"] += event.text
+            case Done():
+                answers[event.side] |= {
+                    "reason": event.reason, "tokens": event.tokens, "tokens_per_second": round(event.tokens_per_second, 1),
+                }
+            case Failed():
+                if not client.alive:
+                    raise LoratuiError(event.message, hint=event.hint)
+                for name in [event.side] if event.side else sides:
+                    answers[name]["error"] = event.sentence
+    return answers
+
+
+def _show(prompt: str, answers: dict[str, dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"prompt": prompt, "answers": answers}, ensure_ascii=False))
+        return
+    for name, answer in answers.items():
+        text = answer.get("error") or answer["text"].strip()
+        click.echo(f"{name}: {''.join(letter if letter.isprintable() or letter == chr(10) else '�' for letter in text)}")
