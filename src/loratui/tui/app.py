@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,10 +23,11 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState, get_current_worker
 
+from loratui.tui.check import PREVIEW_ROWS, Check, progress_words
 from loratui.tui.draft import STEPS
 from loratui.tui.state import WizardState
-from loratui.tui.text import NoControls, harmless
-from loratui.tui.themes import VARIABLES, load_themes
+from loratui.tui.text import NoControls, harmless, one_line
+from loratui.tui.themes import VARIABLES, load_themes, user_themes_path
 
 if TYPE_CHECKING:
     from loratui.machine.sampler import MachineSampler
@@ -119,7 +121,6 @@ class LoratuiApp(App[None]):
 
     def _load_themes(self) -> None:
         from loratui.resources import themes_path
-        from loratui.tui.places import user_themes_path
 
         themes, self._theme_problems = load_themes(themes_path(), user_themes_path())
         for theme in themes:
@@ -204,6 +205,41 @@ class LoratuiApp(App[None]):
             self.pop_screen()
         else:
             self.push_screen(HelpScreen(self.screen))
+
+    def check_dataset(self) -> None:
+        """Start the check of the dataset with the model's tokenizer, unless it was done or is under way."""
+        key = self.state.check_key()
+        if key and key != self.state.check.key:
+            self._check_worker(key)
+
+    def stop_check(self) -> None:
+        """Stop the check that is under way."""
+        if self.state.check.progress:
+            self.workers.cancel_group(self, "check")
+            self.state.take_check(replace(self.state.check, progress="", stopped=True))
+
+    @work(exclusive=True, group="check", exit_on_error=False)
+    async def _check_worker(self, key: str) -> None:
+        from loratui.core.errors import LoratuiError
+        from loratui.worker.inspect_client import InspectClient
+
+        assert self.state.proposal is not None
+        check = Check(key, progress="starting …")
+        self.state.take_check(check)
+        client = InspectClient()
+        try:
+            async for message in client.inspect(self.state.proposal.plan, range(PREVIEW_ROWS)):
+                if words := progress_words(message):
+                    check = replace(check, progress=words)
+                elif message["type"] == "rows":
+                    check = replace(check, rows={row["index"]: row for row in message["rows"]})
+                elif message["type"] == "result":
+                    check = replace(check, progress="", result=message["result"])
+                self.state.take_check(check)
+        except LoratuiError as error:
+            self.state.take_check(replace(check, progress="", problem=one_line(error.sentence, 300)))
+        finally:
+            await client.close()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """A look-up that failed is said on the screen; its traceback goes to the log of defects."""

@@ -9,8 +9,7 @@ if TYPE_CHECKING:
     from loratui.core.dataset import DataFacts
     from loratui.core.hardware import Device, Machine
     from loratui.core.presets import Preset
-    from loratui.data.find import FoundDataset
-    from loratui.data.recognise import Recognition
+    from loratui.data.preview import Preview
     from loratui.machine.sampler import MachineSampler
     from loratui.models.find import FoundModel
     from loratui.tui.draft import Draft
@@ -22,13 +21,10 @@ FIRST_SAMPLE_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class DatasetView:
-    """A dataset as the wizard holds it: where it is, how it is read, and its counts."""
+    """A dataset as the wizard holds it: its first rows with how they are read, and its counts."""
 
-    found: FoundDataset
-    recognition: Recognition
+    preview: Preview
     facts: DataFacts
-    rows: tuple[Any, ...]
-    """The first rows, as read."""
 
 
 def choose_device(machine: Machine, draft: Draft) -> Device:
@@ -67,36 +63,34 @@ def load_model(identifier: str) -> FoundModel:
 
 
 def load_dataset(path: str, given: dict[str, Any]) -> DatasetView:
-    """The dataset at this path, its first rows recognised and counted. Raises DatasetError."""
-    from itertools import islice
-
+    """The dataset at this path, its first rows understood and its rows counted. Raises DatasetError."""
+    from loratui.core.plan import DatasetSection
     from loratui.data.facts import quick_facts
     from loratui.data.find import find_dataset
-    from loratui.data.read import read_rows
-    from loratui.data.recognise import recognise
+    from loratui.data.preview import preview
 
+    chosen = {key.removeprefix("dataset."): value for key, value in given.items() if key.startswith("dataset.")}
+    section = DatasetSection(**{**chosen, "path": path})
     found = find_dataset(path)
-    rows = tuple(islice(read_rows(found), 200))
-    recognition = recognise(rows, given.get("dataset.format", "auto"), given.get("dataset.columns", {}))
-    return DatasetView(found, recognition, quick_facts(found), rows)
+    return DatasetView(preview(found, section), quick_facts(found, section))
 
 
 def load_presets() -> tuple[dict[str, Preset], tuple[str, ...]]:
-    """Every preset by name (a user's own after those that ship), and a sentence for each file that was passed over."""
-    from loratui.core.errors import LoratuiError
-    from loratui.core.presets import preset_from_toml
-    from loratui.resources import presets_path
-    from loratui.tui.places import user_presets_path
+    """Every preset by name, and a sentence for each file that was passed over."""
+    from loratui import presets_store
 
-    presets: dict[str, Preset] = {}
-    problems: list[str] = []
-    for folder in (presets_path(), user_presets_path()):
-        for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
-            try:
-                preset = preset_from_toml(path.read_text(encoding="utf-8"), path.name)
-            except (LoratuiError, OSError, UnicodeDecodeError) as error:
-                sentence = error.sentence if isinstance(error, LoratuiError) else f"{path.name}: {error}"
-                problems.append(f"A preset was passed over: {sentence}")
-                continue
-            presets[preset.name] = preset
-    return presets, tuple(problems)
+    presets, problems = presets_store.load_presets()
+    return {preset.name: preset for preset in presets}, tuple(f"A preset was passed over: {problem}" for problem in problems)
+
+
+def exact_facts(result: dict[str, Any]) -> DataFacts | None:
+    """Counts and lengths as the check's tokenizer found them; None where no row can be trained on."""
+    from loratui.core.dataset import DataFacts
+
+    lengths, total = result["lengths"], result["tokens"]["total"]
+    if not lengths or not result["usable"]:
+        return None
+    return DataFacts(
+        examples=max(1, result["split"]["train"]), lengths=tuple(sorted(lengths)), exact=True,
+        trained_share=result["trained_tokens_uncut"] / total if total else 1.0, eval_examples=result["split"]["evaluation"],
+    )

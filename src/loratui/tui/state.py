@@ -8,11 +8,12 @@ proposal, so that the first frame does not wait for them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loratui.runs.files import write_whole
+from loratui.tui.check import Check
 from loratui.tui.draft import STEPS, Draft, draft_from_json, draft_to_json
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from loratui.tui.loading import DatasetView
 
 Listener = Callable[[str], None]
-"""Called with what changed: `machine`, `model`, `dataset`, `plan` or `step`."""
+"""Called with what changed: `machine`, `model`, `dataset`, `check`, `plan` or `step`."""
 
 ROWS_WITHOUT_DATA = 1000
 TOKENS_WITHOUT_DATA = 1024
@@ -53,6 +54,8 @@ class WizardState:
         self.model_problem = ""
         self.dataset: DatasetView | None = None
         self.dataset_problem = ""
+        self.check = Check()
+        """The check of the dataset with the model's own tokenizer."""
         self.presets: dict[str, Preset] = {}
         self.preset_problems: tuple[str, ...] = ()
         self.proposal: Proposal | None = None
@@ -177,6 +180,26 @@ class WizardState:
             self.dataset, self.dataset_problem = None, ""
             self._forget("dataset.")
             self._changed("dataset")
+
+    def check_key(self) -> str:
+        """What a check of the dataset would rest on; empty where it cannot be done yet."""
+        if self.dataset is None or self.model is None or self.model.path is None or self.proposal is None:
+            return ""
+        given = sorted((key, repr(value)) for key, value in self.draft.mine.items() if key.startswith(("dataset.", "model.")))
+        return repr((self.model.id, self.dataset.preview.found.fingerprint, given))
+
+    def take_check(self, check: Check) -> None:
+        """Take up how far the check is; its exact lengths replace the guessed ones."""
+        self.check = check
+        if check.result is not None and self.dataset is not None:
+            from loratui.tui.loading import exact_facts
+
+            facts = exact_facts(check.result)
+            if facts is not None and facts != self.dataset.facts:
+                self.dataset = replace(self.dataset, facts=facts)
+                self.recompute()
+                self._tell("plan")
+        self._tell("check")
 
     def _forget(self, *prefixes: str) -> None:
         self.draft.mine = {key: value for key, value in self.draft.mine.items() if not key.startswith(prefixes)}

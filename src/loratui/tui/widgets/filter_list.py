@@ -136,11 +136,11 @@ class FilterList(Vertical):
 
     def focus_list(self) -> None:
         """Put the focus into the list."""
-        self.options.focus()
+        self.screen.set_focus(self.options)
 
     def action_filter(self) -> None:
         """Put the focus into the filter."""
-        self.filter_field.focus()
+        self.screen.set_focus(self.filter_field)
 
     @on(Input.Changed)
     def _filter_changed(self, event: Input.Changed) -> None:
@@ -159,12 +159,12 @@ class FilterList(Vertical):
 
     def key_down(self) -> None:
         if self.filter_field.has_focus:
-            self.options.focus()
+            self.screen.set_focus(self.options)
 
     def key_escape(self) -> None:
         if self.filter_field.has_focus:
             self.filter_field.value = ""
-            self.options.focus()
+            self.screen.set_focus(self.options)
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:

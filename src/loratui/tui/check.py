@@ -1,0 +1,68 @@
+"""The check of a dataset with the model's own tokenizer, as the wizard holds it while a worker does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+PREVIEW_ROWS = 20
+"""Rows that are asked for as tokens."""
+
+
+@dataclass
+class Check:
+    """One check: what it was started for, how far it is, and what it found."""
+
+    key: str = ""
+    """What it checks: it is done again where this changes."""
+    progress: str = ""
+    """What it does now; empty once it has ended."""
+    result: dict[str, Any] | None = None
+    problem: str = ""
+    """Why there is no result."""
+    stopped: bool = False
+    rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Rows as the trainer receives them, by number."""
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """Where it stands, in words, and the theme colour for them."""
+        if self.progress:
+            return f"{self.progress} (esc stops it)", "$text-muted"
+        if self.problem:
+            return f"▲ {self.problem}", "$warning"
+        if self.stopped:
+            return "stopped: counts and lengths are guesses", "$text-muted"
+        if self.result is None:
+            return "begins once the model is on this machine; until then lengths are guesses", "$text-muted"
+        return found_words(self.result)
+
+
+def found_words(result: dict[str, Any]) -> tuple[str, str]:
+    """The findings in one line, the worst first, and the theme colour for them."""
+    stop, cut, problems = result["stop_token"], result["truncation"], len(result["problems"])
+    words, color = [], "$success"
+    if not result["usable"]:
+        return "✗ no row can be trained on: e lists why", "$error"
+    if stop["missing"]:
+        words.append(f"▲ {stop['missing']:,} rows never teach it to stop ({stop['token']})")
+        color = "$warning"
+    else:
+        words.append(f"✓ every answer ends in the stop token {stop['token']}")
+    if cut["cut"]:
+        words.append(f"{cut['cut']:,} rows longer than {cut['max_length']:,} tokens are cut")
+    if problems:
+        words.append(f"{problems:,} problem{'s' if problems != 1 else ''}: e lists them")
+        color = "$warning"
+    elif not stop["missing"]:
+        words.append("no problem found")
+    return " · ".join(words), color
+
+
+def progress_words(message: dict[str, Any]) -> str:
+    """What a worker's message says of its progress; empty where it says nothing."""
+    if message["type"] == "recognised":
+        return "loading the tokenizer …"
+    if message["type"] == "progress":
+        return f"{message.get('phase', 'reading')}: row {message['done']:,} of {message['total']:,}"
+    return ""

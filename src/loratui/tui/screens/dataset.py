@@ -1,0 +1,210 @@
+"""The third step: what the model will learn from, how it is read, and the rows as they will be trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from loratui.tui.screens.step import StepScreen
+from loratui.tui.text import home_short, one_line, size
+from loratui.tui.widgets.row_view import row_content, token_content
+
+if TYPE_CHECKING:
+    from loratui.tui.loading import DatasetView
+
+EMPTY = (
+    "No dataset yet.\n\n"
+    "  o   opens a file or folder: JSON, JSONL, CSV, TSV, Parquet, Arrow or text, also compressed\n"
+    "  d   takes the demo: 2,000 sentences and the record that each becomes\n"
+    "      or type a path, or the id of a dataset of the hub, above\n\n"
+    "Understood are prompt and completion (question and answer, input and output, …),\n"
+    "instruction/input/output, messages, and plain text."
+)
+
+
+class DatasetScreen(StepScreen):
+    """A path, what was recognised and why, the counts, and one row at a time."""
+
+    STEP = "dataset"
+    HEADING = "Dataset"
+    EXPLANATION = "What it will learn from."
+    HELP_TEXT = (
+        "▌ marks what bears loss: the model learns to write these words. Everything else is only read.\n\n"
+        "How the columns are read is guessed from their names and contents; c changes it. Counts and lengths are first "
+        "guessed from characters (about four a token); the check then counts with the model's own tokenizer, proves that "
+        "the stop token is learnt, and lists problems with their lines."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("o", "browse", "Open", tooltip="Choose a file or folder in a browser"),
+        Binding("d", "demo", "Demo", tooltip="Take the built-in dataset"),
+        Binding("c", "columns", "Columns", tooltip="Change how the columns are read"),
+        Binding("e", "problems", "Problems", tooltip="List what is wrong with the rows, by line"),
+        Binding("t", "tokens", "Tokens", tooltip="Show the row as the trainer receives it: every token, special ones too"),
+        Binding("left", "row(-1)", "Row before", show=False, tooltip="The row before"),
+        Binding("right", "row(1)", "Next row", key_display="→", tooltip="The next row"),
+        Binding("escape", "cancel", "Stop the check", show=False, tooltip="Stop checking"),
+    ]
+
+    def body(self) -> ComposeResult:
+        field = Input(placeholder="a file, a folder, or the id of a hub dataset", id="path", select_on_focus=False)
+        field.border_title = Content("dataset")
+        yield field
+        yield Static(id="dataset-facts")
+        with VerticalScroll(id="row", classes="box"):
+            yield Static(id="row-text")
+
+    def on_mount(self) -> None:
+        self.place = 0
+        self.as_tokens = False
+        self.query_one("#path", Input).cursor_blink = False
+
+    def state_changed(self, change: str) -> None:
+        if change not in ("shown", "dataset"):
+            if change in ("plan", "check"):
+                self._show_facts()
+            if change == "check" and self.as_tokens:
+                self._show_row()
+            return
+        state = self.app.state
+        field = self.query_one("#path", Input)
+        if not field.has_focus or change == "dataset":
+            with self.prevent(Input.Changed):
+                field.value = one_line(state.draft.dataset, 400)
+        if change == "dataset" and state.dataset is not None and self.place >= len(state.dataset.preview.rows):
+            self.place = 0
+        self._show_facts()
+        self._show_row()
+        if state.dataset_problem:
+            self.say(state.dataset_problem, "error")
+        elif change == "dataset":
+            self.say("")
+        if change == "shown":
+            self.set_focus(self.query_one("#row") if state.draft.dataset else field)
+        self.refresh_bindings()
+        self.app.check_dataset()
+
+    def _show_facts(self) -> None:
+        state = self.app.state
+        widget = self.query_one("#dataset-facts", Static)
+        if state.dataset is None:
+            widget.update(Content("Reading …" if state.draft.dataset and not state.dataset_problem else "").stylize("$text-muted"))
+            return
+        widget.update(Content("\n").join(self._fact_lines(state.dataset)))
+
+    def _fact_lines(self, view: DatasetView) -> list[Content]:
+        recognition, facts, found = view.preview.recognition, view.facts, view.preview.found
+        guess = Content.assemble(("  ▲ a guess: c changes it", "$warning")) if recognition.guess else Content("")
+        label = lambda word: (f"{word:<8} ", "$text-muted")  # noqa: E731
+        mapping = " · ".join(f"{part} ← {one_line(column, 40)}" for part, column in recognition.columns.items())
+        unused = f" · not used: {one_line(', '.join(recognition.unused), 60)}" if recognition.unused else ""
+        about = "" if facts.exact else "about "
+        counts = [
+            f"{facts.examples:,} rows to learn from", f"{facts.eval_examples:,} held out" if facts.eval_examples else "none held out",
+            f"{about}{facts.mean:,.0f} tokens a row, longest {facts.longest:,}", f"{facts.trained_share:.0%} of them learnt",
+        ]
+        lines = [
+            Content.assemble(label("format"), (recognition.format, "bold"), (f": {one_line(recognition.why, 120)}", "$text-muted"), guess),
+            Content.assemble(label("columns"), (mapping, "$foreground"), (unused, "$text-muted")),
+            Content.assemble(label("rows"), (" · ".join(counts), "$foreground")),
+            Content.assemble(label("check"), self.app.state.check.words),
+        ]
+        if found.note:
+            lines.append(Content.assemble(label("files"), (f"{one_line(found.note, 200)} ({size(found.size_bytes)})", "$text-muted")))
+        return lines
+
+    def _show_row(self) -> None:
+        view, box, text = self.app.state.dataset, self.query_one("#row"), self.query_one("#row-text", Static)
+        if view is None:
+            box.border_title = box.border_subtitle = ""
+            text.update(Content(EMPTY).stylize("$text-muted") if not self.app.state.draft.dataset else Content(""))
+            return
+        rows = view.preview.rows
+        row = rows[self.place % len(rows)]
+        line = f", line {row.line:,}" if row.line is not None else ""
+        box.border_title = Content(f"row {row.index + 1:,}{line}")
+        box.border_subtitle = Content("▌ is learnt · ← → other rows")
+        width = box.content_size.width or self.size.width - 8
+        rendered = self.app.state.check.rows.get(row.index) if self.as_tokens else None
+        if self.as_tokens and rendered is None:
+            box.border_title = Content(f"row {row.index + 1:,}{line}: its tokens come with the check")
+        text.update(row_content(row, width) if rendered is None else token_content(rendered))
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_row)
+
+    def action_row(self, by: int) -> None:
+        """Show another row."""
+        view = self.app.state.dataset
+        if view is not None and view.preview.rows:
+            self.place = (self.place + by) % len(view.preview.rows)
+            self.query_one("#row").scroll_home(animate=False)
+            self._show_row()
+
+    def action_tokens(self) -> None:
+        """Show the row as conversation, or as the trainer receives it."""
+        self.as_tokens = not self.as_tokens
+        self._show_row()
+
+    @on(Input.Submitted, "#path")
+    def _typed(self, event: Input.Submitted) -> None:
+        path = event.value.strip()
+        state = self.app.state
+        if not path:
+            self.say("Type a path first; o opens a browser.", "error")
+        elif path == state.draft.dataset and state.dataset is not None:
+            self.action_next()
+        else:
+            self.place = 0
+            self.app.choose_dataset(path)
+            self.set_focus(self.query_one("#row"))
+
+    def action_demo(self) -> None:
+        """Take the built-in dataset."""
+        self.place = 0
+        self.app.choose_dataset("demo")
+
+    @work
+    async def action_browse(self) -> None:
+        """Choose a file or folder."""
+        from loratui.data.opening import data_kind
+        from loratui.tui.screens.browser import BrowserScreen
+
+        now = self.app.state.draft.dataset
+        start = Path(now).expanduser().parent if now and now != "demo" and Path(now).expanduser().exists() else Path.cwd()
+        path = await self.app.push_screen_wait(
+            BrowserScreen("Open a dataset", start, lambda path: bool(data_kind(path)), folders="use this folder: all its data files")
+        )
+        if path:
+            self.place = 0
+            self.app.choose_dataset(home_short(path) if "~" not in path else path)
+
+    @work
+    async def action_columns(self) -> None:
+        """Change how the columns are read."""
+        view = self.app.state.dataset
+        if view is None:
+            self.say("Choose a dataset first.", "error")
+            return
+        from loratui.tui.screens.columns import ColumnsScreen
+
+        values = await self.app.push_screen_wait(ColumnsScreen(view.preview.recognition))
+        if values is not None:
+            self.app.state.set_values(values)
+            self.app.read_dataset()
+
+    def action_problems(self) -> None:
+        """List what is wrong with the rows."""
+        from loratui.tui.screens.problems import ProblemsScreen
+
+        self.app.push_screen(ProblemsScreen(self.app.state.dataset, self.app.state.check.result))
+
+    def action_cancel(self) -> None:
+        """Stop checking."""
+        self.app.stop_check()
