@@ -1,0 +1,211 @@
+"""Whole runs of the training worker in processes of their own: tiny random models, real TRL and PEFT, on the CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_model import write_rows, write_tiny_model
+
+from loratui.core.errors import RunError
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
+from loratui.runs.control import resume_run, save_now, stop_run, wait_ended
+from loratui.runs.directory import Run
+from loratui.runs.events import Checkpoint, Event, Step
+from loratui.runs.start import create_run, start_worker, wait_started
+from loratui.runs.tail import EventTail
+
+pytestmark = pytest.mark.worker
+TIMEOUT = 120.0
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("training")
+    write_tiny_model(folder / "model")
+    write_rows(folder / "rows.jsonl", 60)
+    return folder
+
+
+def plan_for(files: Path, **changes: Any) -> Plan:
+    values = {
+        "model.id": str(files / "model"), "model.dtype": "fp32", "dataset.path": str(files / "rows.jsonl"), "dataset.eval_fraction": 0.2,
+        "training.precision": "fp32", "training.batch_size": 2, "training.accumulation": 2, "training.max_length": 64,
+        "training.epochs": 2.0, "training.learning_rate": 5e-3, "training.warmup_steps": 3, "lora.dropout": 0.1,
+        "saving.every_steps": 5, "evaluation.every_steps": 10, "evaluation.batch_size": 4,
+    }
+    return with_values(Plan(), values | {key.replace("__", "."): value for key, value in changes.items()})
+
+
+def events_of(run: Run) -> list[Event]:
+    tail = EventTail(run.events_path)
+    events = tail.new_events()
+    return events
+
+
+def losses(run: Run) -> dict[int, float | None]:
+    """Loss of each step; where a step was made twice, as it was made last."""
+    return {event.step: event.loss for event in events_of(run) if isinstance(event, Step)}
+
+
+def adapter_of(run: Run) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(run.adapter_path / "adapter_model.safetensors")
+
+
+def same_adapter(one: Run, two: Run) -> bool:
+    import torch
+
+    first, second = adapter_of(one), adapter_of(two)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def wait_until(condition: Callable[[], bool], run: Run) -> None:
+    until = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < until and not run.status().over, (run.status(), run.log_path.read_text()[-3000:])
+        time.sleep(0.002)
+
+
+def finish(run: Run) -> None:
+    status = wait_ended(run, TIMEOUT)
+    assert status.state == "finished", (status, run.log_path.read_text()[-3000:])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(files: Path) -> Run:
+    run = create_run(plan_for(files), output=files / "uninterrupted")
+    wait_started(run, TIMEOUT, pid=start_worker(run))
+    finish(run)
+    return run
+
+
+def test_a_run_tells_its_whole_story(uninterrupted: Run) -> None:
+    run = uninterrupted
+    events = events_of(run)
+    kinds = [event.type for event in events]
+    assert kinds.index("data") < kinds.index("started") < kinds.index("step") and kinds[-1] == "finished"
+    started = next(event.fields for event in events if event.type == "started")
+    assert started["total_steps"] == 24 and started["examples"] == 48 and started["eval_examples"] == 12
+    steps = [event for event in events if isinstance(event, Step)]
+    assert [step.step for step in steps] == list(range(1, 25))
+    for step in steps:
+        assert step.loss is not None and step.grad_norm is not None and step.learning_rate is not None
+        assert step.tokens_per_second and step.memory_allocated and step.memory_peak and step.eta is not None
+    assert steps[0].learning_rate == 0.0 and steps[3].learning_rate == pytest.approx(5e-3)
+    assert steps[-1].tokens == 2 * next(event.fields["tokens"] for event in events if event.type == "data")
+    assert (steps[-1].loss or 0) < (steps[0].loss or 0), "it learns"
+    assert [event.fields["step"] for event in events if event.type == "eval"] == [10, 20, 24]
+    saved = [event for event in events if isinstance(event, Checkpoint)]
+    assert {5, 10, 15, 20, 24} <= {event.step for event in saved} and all(event.size_bytes > 0 for event in saved)
+    status = run.status()
+    assert (status.state, status.step, status.total) == ("finished", 24, 24)
+    assert len(run.checkpoints()) <= 3, "only as many checkpoints are kept as the plan says, and the best"
+    assert run.machine()["versions"]["trl"]
+
+
+def test_the_result_is_in_pefts_own_layout(uninterrupted: Run, files: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    config = json.loads((uninterrupted.adapter_path / "adapter_config.json").read_text())
+    assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 16, 32)
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(files / "model"), str(uninterrupted.adapter_path))
+    assert any("lora_A" in name for name, _ in model.named_parameters())
+    assert AutoTokenizer.from_pretrained(uninterrupted.adapter_path).chat_template
+    assert not list(uninterrupted.adapter_path.glob("*.bin")), "nothing pickled in the result"
+
+
+def test_stopped_and_resumed_equals_uninterrupted(uninterrupted: Run, files: Path) -> None:
+    run = create_run(uninterrupted.plan(), output=files / "stopped")
+    wait_started(run, TIMEOUT, pid=start_worker(run))
+    wait_until(lambda: len(losses(run)) >= 7, run)
+    stop_run(run)
+    status = wait_ended(run, TIMEOUT)
+    assert status.state == "stopped", status
+    done = max(losses(run))
+    assert done < 24, "the worker was quicker than the signal"
+    last = run.last_checkpoint()
+    assert last is not None and last.name == f"checkpoint-{done}", "the last step was saved"
+    wait_started(run, TIMEOUT, pid=resume_run(run))
+    finish(run)
+    starts = [event.fields for event in events_of(run) if event.type == "started"]
+    assert [start["step"] for start in starts] == [0, done] and starts[1]["resumed_from"] == last.name
+    assert losses(run) == losses(uninterrupted)
+    assert same_adapter(run, uninterrupted)
+    steps = [event for event in events_of(run) if isinstance(event, Step)]
+    assert steps[-1].tokens == [event for event in events_of(uninterrupted) if isinstance(event, Step)][-1].tokens
+
+
+def test_killed_and_resumed_equals_uninterrupted(uninterrupted: Run, files: Path) -> None:
+    run = create_run(uninterrupted.plan(), output=files / "killed")
+    pid = start_worker(run)
+    wait_started(run, TIMEOUT, pid=pid)
+    wait_until(lambda: len(losses(run)) >= 12, run)
+    os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + 5
+    while run.status().state != "lost":
+        assert time.monotonic() < until, run.status()
+        time.sleep(0.01)
+    whole = run.last_checkpoint()
+    assert whole is not None
+    half = run.checkpoints_path / "checkpoint-23"  # as a kill in the middle of saving leaves it
+    half.mkdir()
+    (half / "adapter_model.safetensors").write_bytes(b"\x00" * 100)
+    with run.events_path.open("a") as file:
+        file.write('{"type":"step","ti')
+    run.status_path.write_text("{")
+    wait_started(run, TIMEOUT, pid=resume_run(run))
+    finish(run)
+    assert [event.fields["resumed_from"] for event in events_of(run) if event.type == "started"] == ["", whole.name]
+    assert losses(run) == losses(uninterrupted)
+    assert same_adapter(run, uninterrupted)
+
+
+def test_save_now_second_worker_and_hang_up(uninterrupted: Run, files: Path) -> None:
+    run = create_run(plan_for(files, training__epochs=40.0, saving__every_steps=0, evaluation__every_steps=0), output=files / "signals")
+    pid = start_worker(run)
+    wait_started(run, TIMEOUT, pid=pid)
+    wait_until(lambda: len(losses(run)) >= 3, run)
+    os.kill(pid, signal.SIGHUP)
+    save_now(run)
+    wait_until(lambda: run.last_checkpoint() is not None, run)
+    with pytest.raises(RunError, match="already has a worker"):
+        start_worker(run)
+    from loratui.worker.train import main
+
+    before = run.status_path.read_bytes()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)}
+    assert main([str(run.path)]) == 1, "the lock refuses it also when it is started by hand"
+    assert {number: signal.getsignal(number) for number in handlers} == handlers
+    assert json.loads(before)["pid"] == pid == run.status().pid
+    os.kill(pid, signal.SIGINT)
+    assert wait_ended(run, TIMEOUT).state == "stopped"
+    saved = [event for event in events_of(run) if isinstance(event, Checkpoint)]
+    assert len(saved) == 2 and saved[-1].step == max(losses(run))
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"model__id": "/nowhere/model"}, "no such folder"),
+    ({"dataset__path": "/nowhere/rows.jsonl"}, "no such file"),
+    ({"lora__targets": ["no_such_layer"]}, "no_such_layer"),
+])
+def test_what_cannot_work_is_said_in_one_sentence(files: Path, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    run = create_run(plan_for(files, **changes), output=tmp_path / "run")
+    pid = start_worker(run)
+    with pytest.raises(RunError, match=words) as caught:
+        wait_started(run, TIMEOUT, pid=pid)
+        wait_ended(run, TIMEOUT)
+        raise RunError(run.status().message)
+    assert "Traceback" not in str(caught.value) and "\n" not in str(caught.value)
+    assert run.status().state == "failed"
+    assert events_of(run)[-1].type == "failed"
+    assert "Traceback" in run.log_path.read_text()
