@@ -75,7 +75,8 @@ static nvmlReturn_t start(void) {
     if (!strcmp(machine, "mismatch")) return LIB_RM_VERSION_MISMATCH;
     if (!strcmp(machine, "no-permission")) return NO_PERMISSION;
     if (!strcmp(machine, "unknown-error")) return 999;
-    if (!strcmp(machine, "t4") || !strcmp(machine, "hang-later")) add(&t4);
+    broken = 0;
+    if (!strcmp(machine, "t4") || !strcmp(machine, "restarted") || !strcmp(machine, "no-memory-figures") || !strcmp(machine, "hang-later")) add(&t4);
     else if (!strcmp(machine, "2x3090")) { add(&rtx[0]); add(&rtx[1]); }
     else if (!strcmp(machine, "a100-mig") || !strcmp(machine, "a100-mig-empty")) {
         a100.slice[1] = &slice_a; a100.slice[3] = &slice_b;    /* places need not be filled in order */
@@ -105,6 +106,8 @@ static nvmlReturn_t reach(struct device *device, int counts) {
     if (!started || broken) return UNINITIALIZED;
     if (!device) return INVALID_ARGUMENT;
     device->asked += counts;
+    if (!strcmp(machine, "restarted") && counts && device->asked == 2) { broken = 1; return UNINITIALIZED; }
+    if (!strcmp(machine, "no-memory-figures") && counts) return 999;
     if (device->lost_after && device->asked > device->lost_after) return GPU_IS_LOST;
     if (!strcmp(machine, "hang-later") && device->asked > 1) for (;;) sleep(60);
     return SUCCESS;

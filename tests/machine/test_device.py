@@ -120,3 +120,10 @@ def test_sizes(text: str, size: int) -> None:
 def test_sizes_that_are_none(text: str) -> None:
     with pytest.raises(MachineError):
         parse_memory_size(text)
+
+
+def test_slice_has_its_share_of_the_cards_speed() -> None:
+    name = "NVIDIA A100-SXM4-80GB MIG 3g.40gb"
+    device = device_for(box(gpu(0, 40, 40, name=name, kind="mig", mig_profile="3g.40gb")))
+    assert device.peak_flops == pytest.approx(312e12 * 3 / 7)
+    assert device.memory_bandwidth_bytes_per_second == pytest.approx(2039e9 / 2)

@@ -144,6 +144,28 @@ def test_card_lost_in_the_middle(run_python: Any) -> None:
     assert "GPU 1 (NVIDIA L4) is lost" in result.stdout and "reset" in result.stdout
 
 
+RESTARTED = """
+from loratui.machine.nvml import NvmlReader
+reader = NvmlReader()
+first, second, third = reader.sample(), reader.sample(), reader.sample()
+assert first.driver == third.driver == "works" and len(third.gpus) == 1, third
+assert second.driver == "broken" and not second.gpus
+print(*second.problems)
+"""
+
+
+def test_driver_that_is_restarted_is_opened_again(run_python: Any) -> None:
+    result = run_python("restarted", "-c", RESTARTED)
+    assert result.returncode == 0, result.stderr
+    assert "restarted" in result.stdout
+
+
+def test_memory_that_cannot_be_read_is_not_taken_for_the_hosts(detect: Any) -> None:
+    gpu = detect("no-memory-figures").gpus[0]
+    assert gpu.kind == "gpu" and gpu.memory_free_bytes == 0
+    assert any("does not say how much memory" in note for note in gpu.notes)
+
+
 HANG = """
 import time
 from loratui.machine.nvml import NvmlReader

@@ -90,19 +90,32 @@ def _together(gpus: Sequence[Gpu]) -> Device:
             where="hardware.devices", hint="Choose a single slice.",
         )
     weakest = min(gpus, key=lambda gpu: gpu.memory_free_bytes)
-    known = [match_reported(gpu.name) for gpu in gpus]
-    bandwidths = [
-        gpu.memory_bandwidth_bytes_per_second or (entry.bandwidth_gb_per_second * 1e9 if entry else None)
-        for gpu, entry in zip(gpus, known, strict=True)
-    ]
     capabilities = [gpu.compute_capability for gpu in gpus if gpu.compute_capability]
     return Device(
         name=" + ".join(dict.fromkeys(gpu.name for gpu in gpus)), kind="gpu", count=len(gpus),
         memory_total_bytes=weakest.memory_total_bytes, memory_free_bytes=weakest.memory_free_bytes,
         compute_capability=min(capabilities) if len(capabilities) == len(gpus) else None,
-        memory_bandwidth_bytes_per_second=_least(bandwidths),
-        peak_flops=_least([entry.peak_flops() if entry else None for entry in known]),
+        memory_bandwidth_bytes_per_second=_least([speeds(gpu)[1] for gpu in gpus]),
+        peak_flops=_least([speeds(gpu)[0] for gpu in gpus]),
     )
+
+
+def speeds(gpu: Gpu) -> tuple[float | None, float | None]:
+    """Peak operations a second in the format to train in, and bytes a second of memory; None where unknown.
+
+    A MIG slice `3g.40gb` has 3 of its card's 7 compute slices (of 4 on an A30) and memory in proportion to its size.
+    """
+    if gpu.kind != "mig":
+        entry = match_reported(gpu.name)
+        bandwidth = gpu.memory_bandwidth_bytes_per_second or (entry.bandwidth_gb_per_second * 1e9 if entry else None)
+        return entry.peak_flops() if entry else None, bandwidth
+    card = match_reported(gpu.name.partition(" MIG ")[0])
+    slices = gpu.mig_profile.partition("g.")[0].rpartition("c.")[2]
+    if card is None or not slices.isdigit():
+        return None, None
+    share = int(slices) / (4 if card.name == "A30" else 7)
+    memory_share = min(1.0, gpu.memory_total_bytes / card.memory_total_bytes)
+    return card.peak_flops() * share, card.bandwidth_gb_per_second * 1e9 * memory_share
 
 
 def _least(values: Sequence[float | None]) -> float | None:

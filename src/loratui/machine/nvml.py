@@ -17,7 +17,7 @@ from typing import Literal
 from loratui.core.errors import MachineError
 from loratui.core.hardware import Gpu, GpuLink
 from loratui.machine.links import read_links
-from loratui.machine.nvml_calls import CardLost, DriverAbsent, Nvml
+from loratui.machine.nvml_calls import CardLost, DriverAbsent, DriverGone, Nvml
 from loratui.machine.nvml_gpu import Card, read_card, read_slices, sample_card
 from loratui.machine.processes import ProcessNames
 from loratui.machine.visible import visible_gpus
@@ -134,6 +134,12 @@ class _Driver:
         try:
             self._open()
             return self._sample()
+        except DriverGone:
+            self.close()  # the next sample opens it anew
+            return NvmlSample(
+                driver="broken",
+                problems=("NVIDIA's driver was unloaded or restarted in the middle; its GPUs are asked for again.",),
+            )
         except DriverAbsent as error:
             return NvmlSample(problems=(error.sentence,))
         except MachineError as error:
@@ -166,7 +172,7 @@ class _Driver:
         self._driver_version = nvml.ask("nvmlSystemGetDriverVersion")
         version = nvml.ask_any(("nvmlSystemGetCudaDriverVersion_v2", "nvmlSystemGetCudaDriverVersion"))
         self._cuda_version = f"{version // 1000}.{version % 1000 // 10}" if version else None
-        self._cards, self._absent = [], []
+        self._cards, self._absent, self._links = [], [], None
         for number in range(nvml.ask("nvmlDeviceGetCount") or 0):
             try:
                 handle = nvml.api.nvmlDeviceGetHandleByIndex(number)

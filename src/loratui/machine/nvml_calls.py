@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from loratui.core.errors import MachineError
-
-T = TypeVar("T")
 
 NO_GPU_HINT = "Small models can be trained on the CPU, or plan for another machine with --gpu."
 
@@ -36,29 +33,42 @@ def load_pynvml() -> Any:
     return pynvml
 
 
+class DriverGone(Exception):
+    """The driver was unloaded or restarted since NVML was opened."""
+
+
 class Nvml:
     """An open NVML. Queries that a card or driver does not know answer None."""
 
     def __init__(self) -> None:
         """Raise MachineError, in words, when NVML cannot be opened."""
         self.api: Any = load_pynvml()
+        self.last_error = 0
+        """Code of the last query; 0 where it was answered."""
         try:
             self.api.nvmlInit()
         except self.api.NVMLError as error:
             fault = DriverAbsent if _is_absent(self.api, error) else MachineError
             raise fault(*_why_not_open(self.api, error)) from None
 
-    def ask(self, name: str, *arguments: Any, convert: Callable[[Any], T] | None = None) -> Any:
-        """The answer of an NVML function, or None where it cannot be had. Raises CardLost when the card has gone."""
+    def ask(self, name: str, *arguments: Any) -> Any:
+        """The answer of an NVML function, or None where it cannot be had.
+
+        Raises CardLost when the card has gone, DriverGone when the driver has.
+        """
+        self.last_error = 0
         function = getattr(self.api, name, None)
         if function is None:  # nvidia-ml-py older than the function
+            self.last_error = self.api.NVML_ERROR_FUNCTION_NOT_FOUND
             return None
         try:
-            answer = function(*arguments)
-            return answer if convert is None else convert(answer)
+            return function(*arguments)
         except self.api.NVMLError as error:
+            self.last_error = error.value
             if error.value in (self.api.NVML_ERROR_GPU_IS_LOST, getattr(self.api, "NVML_ERROR_RESET_REQUIRED", 16)):
                 raise CardLost from None
+            if error.value in (self.api.NVML_ERROR_UNINITIALIZED, self.api.NVML_ERROR_DRIVER_NOT_LOADED):
+                raise DriverGone from None
             return None
         except (UnicodeDecodeError, ValueError):  # names that some drivers leave uninitialised
             return None

@@ -168,6 +168,9 @@ def _memory(nvml: Nvml, card: Card, host_memory: tuple[int, int]) -> tuple[int, 
         attributes = nvml.ask_any(("nvmlDeviceGetAttributes_v2", "nvmlDeviceGetAttributes"), card.handle)
         size = attributes.memorySizeMB * MIB if attributes else 0
         return size, size, "mig", ["The driver does not say how much of this slice is free; all of it is assumed to be."]
+    if nvml.last_error and nvml.last_error != nvml.api.NVML_ERROR_NOT_SUPPORTED:
+        known = card.memory_total_bytes
+        return known, 0, "gpu", ["The driver does not say how much memory is free, so none is counted on; see `nvidia-smi -q`."]
     total, available = host_memory
     return total, available, "unified", ["This GPU shares the host's memory; what is free is the host's available memory."]
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from loratui.core.capabilities import Capabilities, capabilities
 from loratui.core.hardware import Gpu, Machine
-from loratui.machine.catalogue import match_reported
-from loratui.machine.device import choose_gpu, cpu_peak_flops, is_idle
+from loratui.machine.device import choose_gpu, cpu_peak_flops, is_idle, speeds
 from loratui.machine.sizes import gib
 
 BAR_CELLS = 24
@@ -18,10 +17,9 @@ def machine_json(machine: Machine) -> dict[str, Any]:
     document = machine.model_dump(mode="json")
     chosen = choose_gpu(machine)
     for gpu, row in zip(machine.gpus, document["gpus"], strict=True):
-        entry = match_reported(gpu.name)
         row["memory_used_bytes"] = gpu.memory_used_bytes
         row["capabilities"] = _capabilities(gpu)
-        row["peak_flops"] = entry.peak_flops() if entry else None
+        row["peak_flops"] = speeds(gpu)[0]
         row["idle"] = is_idle(gpu)
     document["training_device"] = chosen.index if chosen else "cpu"
     document["host"]["cpu_peak_flops"] = cpu_peak_flops(machine.host)

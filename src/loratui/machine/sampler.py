@@ -93,5 +93,9 @@ class MachineSampler:
                 samples.append((gpu.utilization_percent, gpu.memory_used_bytes))
             self._sampled.set()
             if self._on_sample is not None:
-                self._on_sample(machine)
+                try:
+                    self._on_sample(machine)
+                except RuntimeError:  # the interface has ended meanwhile (Textual: "App is not running")
+                    self.stop()
+                    return
             self._stop.wait(max(0.05, self._interval - (time.monotonic() - began)))
