@@ -21,8 +21,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 def user_presets_path() -> Path:
-    """The folder of the person's own presets; it may not exist yet."""
-    return platformdirs.user_config_path("loratui") / "presets"
+    """The folder of the person's own presets, below `$LORATUI_CONFIG` where it is set; it may not exist yet."""
+    settings = os.environ.get("LORATUI_CONFIG")
+    return (Path(settings) if settings else platformdirs.user_config_path("loratui")) / "presets"
 
 
 def preset_folders() -> list[Path]:

@@ -9,7 +9,7 @@ from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.plan import Plan
 from loratui.core.recommend.fit import MIN_STEPS
-from loratui.core.recommend.learning_rate import FULL_RANGE
+from loratui.core.recommend.learning_rate import FULL_RANGE, SMALL_WIDTH
 from loratui.core.schedule import Schedule
 
 GIB = 2**30
@@ -29,7 +29,7 @@ def warnings_for(
     if not spec.known:
         yield f"The family {spec.family} is not known: parameters and memory are guessed as if it were built like Llama, until the real class has been traced."
     yield from _numbers(plan, device)
-    yield from _rates(plan)
+    yield from _rates(spec, plan)
     yield from _experts(spec, plan)
     yield from _rows(spec, plan, data, schedule, without_data)
     if device.kind == "cpu" and spec.total_parameters > CPU_PARAMETERS:
@@ -45,11 +45,11 @@ def _numbers(plan: Plan, device: Device) -> Iterator[str]:
         yield f"Full fine-tuning with {plan.model.dtype} weights: updates below 0.4 % of a weight are rounded away."
 
 
-def _rates(plan: Plan) -> Iterator[str]:
+def _rates(spec: ModelSpec, plan: Plan) -> Iterator[str]:
     rate = plan.training.learning_rate
     if plan.method.kind == "full" and rate > FULL_RANGE[1]:
         yield f"A learning rate of {rate:g} is far above every published full fine-tuning (at most 3e-4)."
-    elif plan.method.kind != "full" and rate >= HOT_LORA_RATE:
+    elif plan.method.kind != "full" and rate >= HOT_LORA_RATE * max(1.0, SMALL_WIDTH / spec.hidden_size):
         yield f"A learning rate of {rate:g}: from 3e-3 on, most runs of the published sweep diverged."
     if plan.lora.variant == "rslora" and plan.method.kind != "full" and plan.lora.alpha >= 2 * plan.lora.r and plan.lora.r >= 64:
         yield f"rsLoRA with alpha {plan.lora.alpha:g} at rank {plan.lora.r} scales updates by {plan.lora.alpha / plan.lora.r ** 0.5:.0f}: lower alpha or the learning rate."

@@ -87,6 +87,7 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
     from_preset = _preset_values(preset, chosen, situation.spec)
     pinned = {**from_preset, **chosen}
     data = situation.data or uniform(ROWS_WITHOUT_DATA, int(pinned.get("training.max_length", TOKENS_WITHOUT_DATA)))
+    without_data = situation.data is None or len(data.lengths) < min(2, data.examples)
     context = Context(
         situation.spec, data, situation.device, pinned, preset.calculation,
         values={"model.id": pinned.get("model.id", situation.spec.id or "demo")},
@@ -119,7 +120,7 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
         memory=needed,
         budget=room,
         schedule=schedule,
-        warnings=tuple(warnings_for(situation.spec, plan, data, situation.device, schedule, needed.total_bytes, room.bytes, situation.data is None)),
+        warnings=tuple(warnings_for(situation.spec, plan, data, situation.device, schedule, needed.total_bytes, room.bytes, without_data)),
         device=situation.device,
         data=data,
         spec=situation.spec,

@@ -80,6 +80,8 @@ def packed_sequences(data: DataFacts, max_length: int) -> int:
     """
     step = max(1, len(data.lengths) // _PACKING_SAMPLE)
     sample = data.lengths[::-1][::step]
+    copies = max(1, min(data.examples, _PACKING_SAMPLE) // len(sample))
+    sample = tuple(length for length in sample for _ in range(copies))
     free: list[int] = []
     for length in sample:
         wanted = min(length, max_length)

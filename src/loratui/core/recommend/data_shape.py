@@ -11,6 +11,8 @@ from loratui.core.recommendation import Recommendation
 
 LENGTH_STEP = 64
 COVERED_SHARE = 0.95
+GUESS_MARGIN = 1.5
+"""Room for lengths that are only guessed from characters: too long costs nothing, too short cuts answers."""
 PACKING_ROWS = 10_000
 
 
@@ -24,7 +26,9 @@ def max_length(context: Context) -> Iterator[Recommendation]:
     data, limit = context.data, max(8, context.spec.max_positions)
     covered, longest = data.quantile(COVERED_SHARE), data.longest
     whole = longest <= 1.5 * covered
-    value = min(rounded_length(longest if whole else covered), limit)
+    margin = 1.0 if data.exact else GUESS_MARGIN
+    value = min(rounded_length(math.ceil((longest if whole else covered) * margin)), limit)
+    guessed = "" if data.exact else f"× {GUESS_MARGIN} as they are guessed; "
     cut = sum(length > value for length in data.lengths) / len(data.lengths)
     why = (
         f"No row is cut: the longest has {longest:,} tokens." if cut == 0
@@ -32,7 +36,7 @@ def max_length(context: Context) -> Iterator[Recommendation]:
     )
     yield Recommendation(
         "training.max_length", value, why,
-        f"95 % of the rows have at most {covered:,} tokens, the longest {longest:,}; rounded up to a multiple of {LENGTH_STEP}, at most the model's {limit:,}",
+        f"95 % of the rows have at most {covered:,} tokens, the longest {longest:,}; {guessed}rounded up to a multiple of {LENGTH_STEP}, at most the model's {limit:,}",
         "Lengths of the data itself; the guides' rule of covering 90-95 % of the rows. trl 1.16 would cut at 1,024 silently.",
         up="Fewer rows lose their end; memory and time grow with the longest batch.",
         down="Saves memory, but cut rows lose their answer or their stop token.",

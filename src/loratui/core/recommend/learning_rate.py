@@ -20,7 +20,8 @@ LORA_CONSTANT, LORA_WIDTH, MEASURED_BATCH = 6e-4, 2000, 128
 LLAMA_EXPONENT, QWEN_EXPONENT, OTHER_EXPONENT = 0.781, 0.0775, 0.43
 SMALL_WIDTH = 1024
 GPT_OSS_SHARE = 0.4
-LORA_RANGE = (5e-5, 2e-3)
+LORA_RANGE, NARROW_LORA_RANGE = (5e-5, 2e-3), (5e-5, 3e-3)
+"""For widths from 1,024, and below."""
 FULL_RANGE = (1e-6, 5e-4)
 BATCH_RANGE = (0.5, 1.5)
 FULL_BATCH_RANGE = (0.7, 1.5)
@@ -75,6 +76,13 @@ def scale_factor(r: int, alpha: float, variant: str) -> float:
     return min(high, max(low, math.sqrt(REFERENCE_ALPHA / r / scale)))
 
 
+def allowed_range(spec: ModelSpec, *, full: bool) -> tuple[float, float]:
+    """Lowest and highest rate that is ever recommended."""
+    if full:
+        return FULL_RANGE
+    return LORA_RANGE if spec.hidden_size >= SMALL_WIDTH else NARROW_LORA_RANGE
+
+
 def rounded(value: float, digits: int = 2) -> float:
     """To two significant digits: nobody knows more of a learning rate."""
     return float(f"{value:.{digits - 1}e}")
@@ -86,13 +94,14 @@ def learning_rate(context: Context) -> Iterator[Recommendation]:
     effective = batch.batch_size * batch.accumulation * context.device.count
     short = SHORT_RUN_FACTOR if steps < SHORT_RUN_STEPS else 1.0
     spec = context.spec
+    low, high = allowed_range(spec, full=context.full)
     if context.full:
-        base, scale, (low, high) = full_rate(spec.total_parameters), 1.0, FULL_RANGE
+        base, scale = full_rate(spec.total_parameters), 1.0
         origin = f"{base:.2g} for {spec.total_parameters / 1e9:.3g} B parameters"
         source = "Published full fine-tunings: Tulu 3 (8B 5e-6, 70B 2e-6), OLMo 2 7B 1e-5, Zephyr 7B and SmolLM3 3B 2e-5, SmolLM2 1.7B 3e-4, all near batch 128."
         disagreement = "Between 5e-6 and 2e-5 for the same 7-8B; the guides say 1e-5 to 5e-5. SmolLM2's 3e-4 stands far above all others."
     else:
-        base, (low, high) = lora_rate(spec), LORA_RANGE
+        base = lora_rate(spec)
         scale = scale_factor(context.get("lora.r"), context.get("lora.alpha"), context.get("lora.variant"))
         origin = f"{base:.2g} for width {spec.hidden_size} ({spec.family}, p = {exponent(spec):g})"
         source = "tinker-cookbook hyperparam_utils.py and sft_sweep.md: optimum 3e-4 for most, 1e-3 for small Llamas, 1e-4 for gpt-oss-20b; 3e-3 diverges."
