@@ -86,6 +86,7 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
     chosen = {key: check_value(key, value) for key, value in (mine or {}).items()}
     from_preset = _preset_values(preset, chosen, situation.spec)
     pinned = {**from_preset, **chosen}
+    _validated({key: value for key, value in pinned.items() if key.startswith("method.") and {"method.kind", "method.quantization"} <= set(pinned)})
     data = situation.data or uniform(ROWS_WITHOUT_DATA, int(pinned.get("training.max_length", TOKENS_WITHOUT_DATA)))
     without_data = situation.data is None or len(data.lengths) < min(2, data.examples)
     context = Context(
