@@ -113,7 +113,9 @@ def answers(prompts: Sequence[str], adapter: Path | None = None) -> list[str]:
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(demo_model_path(), padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(demo_model_path(), dtype=torch.float32)
     if adapter is not None:
