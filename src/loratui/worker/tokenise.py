@@ -12,7 +12,10 @@ text between the marks is looked for instead.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from loratui.core.errors import ModelError
@@ -45,6 +48,8 @@ class Tokenised:
     answer_tokens: int
     answers: int
     answers_ended: int
+    spans: tuple[tuple[int, int], ...] = ()
+    """Where the answers lie in the uncut row: token positions, end excluded. Empty for rows that came as tokens."""
 
     @property
     def cut(self) -> bool:
@@ -82,7 +87,9 @@ class Tokeniser:
         whole = self._apply(row, row.messages)
         if self.loss_on == "all":
             return Rendered(whole, ((0, len(whole)),))
-        spans = self._spans_by_prefix(row, whole)
+        spans = self._spans_by_opening(row, whole) if self._opening else None
+        if spans is None:
+            spans = self._spans_by_prefix(row, whole)
         if spans is None:
             spans = self._spans_by_marks(row, whole)
         return Rendered(whole, tuple(spans))
@@ -96,26 +103,38 @@ class Tokeniser:
         return self._apply(row, row.messages, prompt=True)
 
     def many(self, rows: Iterable[Conversation]) -> Iterator[Tokenised | ModelError]:
-        """Tokenise rows in order, many at a time; a row that the template refuses becomes its error."""
-        batch: list[Rendered | Tokenised | ModelError] = []
-        for row in rows:
-            try:
-                batch.append(self._ready(row) if row.tokens else self.render(row))
-            except ModelError as error:
-                batch.append(error)
-            if len(batch) >= BATCH_ROWS:
-                yield from self._in_order(batch)
-                batch = []
-        yield from self._in_order(batch)
+        """Tokenise rows in order, many at a time; a row that the template refuses becomes its error.
+
+        A batch is encoded on another core while the next one is rendered.
+        """
+        waiting: tuple[list[Rendered | Tokenised | ModelError], Future[list[Any]]] | None = None
+        source = iter(rows)
+        with ThreadPoolExecutor(1) as pool:
+            while batch := [self._prepared(row) for row in islice(source, BATCH_ROWS)]:
+                future = pool.submit(self._encode, [row.text for row in batch if isinstance(row, Rendered)])
+                if waiting is not None:
+                    yield from self._in_order(*waiting)
+                waiting = batch, future
+            if waiting is not None:
+                yield from self._in_order(*waiting)
+
+    def _prepared(self, row: Conversation) -> Rendered | Tokenised | ModelError:
+        try:
+            return self._ready(row) if row.tokens else self.render(row)
+        except ModelError as error:
+            return error
 
     def one(self, row: Conversation) -> Tokenised:
         """Tokenise one row. ModelError where the template refuses it."""
-        return self._ready(row) if row.tokens else next(self._encode([self.render(row)]))
+        if row.tokens:
+            return self._ready(row)
+        rendered = self.render(row)
+        return self._label(rendered, self._encode([rendered.text])[0])
 
-    def _in_order(self, batch: Sequence[Rendered | Tokenised | ModelError]) -> Iterator[Tokenised | ModelError]:
-        encoded = self._encode([row for row in batch if isinstance(row, Rendered)])
+    def _in_order(self, batch: Sequence[Rendered | Tokenised | ModelError], future: Future[list[Any]]) -> Iterator[Tokenised | ModelError]:
+        encoded = iter(future.result())
         for row in batch:
-            yield next(encoded) if isinstance(row, Rendered) else row
+            yield self._label(row, next(encoded)) if isinstance(row, Rendered) else row
 
     def _ready(self, row: Conversation) -> Tokenised:
         """A row that came as tokens."""
@@ -126,30 +145,27 @@ class Tokeniser:
         ended = last >= 0 and ids[last] in self.stop_ids
         return Tokenised(ids[:limit], labels[:limit], len(ids), sum(label != IGNORED for label in labels[1:]), 1, int(ended))
 
-    def _encode(self, rows: Sequence[Rendered]) -> Iterator[Tokenised]:
-        if not rows:
-            return
-        encoded = self.tokenizer([row.text for row in rows], add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False)
-        for row, ids, offsets in zip(rows, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            yield self._label(row, ids, offsets)
+    def _encode(self, texts: list[str]) -> list[Any]:
+        """Encodings of the tokenizer's own core: the ids are those of calling the tokenizer, and positions stay outside Python."""
+        core = self.tokenizer.backend_tokenizer
+        core.no_truncation()
+        core.no_padding()
+        encodings: list[Any] = core.encode_batch(texts, add_special_tokens=False)
+        return encodings
 
-    def _label(self, row: Rendered, ids: list[int], offsets: Sequence[tuple[int, int]]) -> Tokenised:
+    def _label(self, row: Rendered, encoding: Any) -> Tokenised:
+        ids: list[int] = encoding.ids
         labels = [IGNORED] * len(ids)
-        ended = 0
-        position = 0
+        ended = trained = 0
+        spans = []
         for start, end in row.answers:
-            while position < len(ids) and offsets[position][1] <= start:
-                position += 1
-            last = None
-            while position < len(ids) and offsets[position][0] < end:
-                if offsets[position][1] > offsets[position][0] or position > 0:
-                    labels[position] = ids[position]
-                    last = position
-                position += 1
-            ended += last is not None and ids[last] in self.stop_ids
-        trained = sum(label != IGNORED for label in labels[1:])
+            first, last = _tokens_between(encoding, start, end, len(ids), len(row.text))
+            labels[first:last] = ids[first:last]
+            spans.append((first, last))
+            trained += last - max(first, 1) if last > max(first, 1) else 0
+            ended += last > first and ids[last - 1] in self.stop_ids
         limit = self.max_length or len(ids)
-        return Tokenised(ids[:limit], labels[:limit], len(ids), trained, len(row.answers), ended)
+        return Tokenised(ids[:limit], labels[:limit], len(ids), trained, len(row.answers), ended, tuple(spans))
 
     def _apply(self, row: Conversation, messages: Sequence[Message], *, prompt: bool = False, marked: Mapping[int, str] | None = None) -> str:
         from jinja2 import TemplateError
@@ -165,6 +181,52 @@ class Tokeniser:
         except (TemplateError, TypeError, KeyError, ValueError) as error:
             raise ModelError(f"the chat template refuses this conversation: {str(error).rstrip('.')}.", hint="Check the order of the roles.") from error
         return text
+
+    @cached_property
+    def _opening(self) -> str:
+        """What the template writes to open an answer, where answers can be found by it; "" where they cannot."""
+        ask, answer = Message("user", "Aq1"), Message("assistant", "Bq2", True)
+        probes = [Conversation((ask, answer)), Conversation((ask, answer, ask, answer)), Conversation((Message("system", "Sq3"), ask, answer))]
+        opening = ""
+        try:
+            closed, opened = (self._apply(probes[0], (ask,), prompt=prompt) for prompt in (False, True))
+            opening = opened.removeprefix(closed) if opened.startswith(closed) else ""
+        except ModelError:
+            return ""
+        for probe in probes if opening.strip() else ():
+            try:
+                whole = self._apply(probe, probe.messages)
+                if self._find_openings(probe, whole, opening) != self._spans_by_prefix(probe, whole):
+                    return ""
+            except ModelError:
+                continue
+        return opening if opening.strip() else ""
+
+    def _spans_by_opening(self, row: Conversation, whole: str) -> list[tuple[int, int]] | None:
+        if row.template_values or any(message.extra or self._opening in message.content for message in row.messages):
+            return None
+        return self._find_openings(row, whole, self._opening)
+
+    def _find_openings(self, row: Conversation, whole: str, opening: str) -> list[tuple[int, int]] | None:
+        """Each answer between the opening before it and the control token after it; None unless all is as plain as that."""
+        spans, position = [], 0
+        for message in row.messages:
+            if message.role != "assistant":
+                continue
+            start = whole.find(opening, position) + len(opening)
+            content = message.content if whole.startswith(message.content, start) else message.content.strip()
+            if start < len(opening) or not content or not whole.startswith(content, start):
+                return None
+            close = start + len(content)
+            while whole[close:close + 1].isspace():
+                close += 1
+            ending = next((text for text in self._special_texts if whole.startswith(text, close)), "")
+            if not ending:
+                return None
+            position = close + len(ending)
+            if message.trained:
+                spans.append((start, position))
+        return spans if whole.find(opening, position) < 0 else None
 
     def _spans_by_prefix(self, row: Conversation, whole: str) -> list[tuple[int, int]] | None:
         spans = []
@@ -183,9 +245,13 @@ class Tokeniser:
         end = len(text.rstrip())
         return end if end > start and self._ends_special(text[start:end]) else len(text)
 
+    @cached_property
+    def _special_texts(self) -> tuple[str, ...]:
+        """Texts of the control tokens, longest first."""
+        return tuple(sorted({str(self.tokenizer.convert_ids_to_tokens(number)) for number in self.special_ids}, key=len, reverse=True))
+
     def _ends_special(self, text: str) -> bool:
-        ids = self.tokenizer(text[-64:], add_special_tokens=False, return_attention_mask=False)["input_ids"]
-        return bool(ids) and ids[-1] in self.special_ids
+        return text.endswith(self._special_texts)
 
     def _spans_by_marks(self, row: Conversation, whole: str) -> list[tuple[int, int]]:
         numbers = _answers(row.messages)
@@ -212,8 +278,8 @@ class Tokeniser:
 
     def _stop_within(self, after: str) -> int:
         """Length of the text that ends a turn, at the start of what a template writes after an answer."""
-        encoded = self.tokenizer(after, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False)
-        for token, (_, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        encoded = self._encode([after])[0]
+        for token, (_, end) in zip(encoded.ids, encoded.offsets, strict=True):
             if token in self.special_ids:
                 return int(end)
             if after[:end].strip():
@@ -246,14 +312,34 @@ class Tokeniser:
     def _with_ends(self, text: str) -> str:
         """The text with the token that begins a text, where the tokenizer itself would put one, and the end token."""
         bos = self.tokenizer.bos_token or ""
-        if bos and not text.startswith(bos) and self._adds_bos():
+        if bos and not text.startswith(bos) and self._adds_bos:
             text = bos + text
         eos = self.tokenizer.eos_token or ""
         return text if not eos or text.endswith(eos) else text + eos
 
+    @cached_property
     def _adds_bos(self) -> bool:
         ids = self.tokenizer("a", add_special_tokens=True, return_attention_mask=False)["input_ids"]
         return bool(ids) and ids[0] == self.tokenizer.bos_token_id
+
+
+def _tokens_between(encoding: Any, start: int, end: int, count: int, characters: int) -> tuple[int, int]:
+    """The tokens that share a character with a stretch of text, end excluded. Characters without a token (trimmed spaces) are passed over."""
+    first = _token_at(encoding, start, characters)
+    last = _token_at(encoding, end, characters)
+    if first is None:
+        return count, count
+    if last is None:
+        return first, count
+    return first, last + (encoding.token_to_chars(last)[0] < end)
+
+
+def _token_at(encoding: Any, position: int, characters: int) -> int | None:
+    for at in range(position, characters):
+        token: int | None = encoding.char_to_token(at)
+        if token is not None:
+            return token
+    return None
 
 
 def _answers(messages: Sequence[Message]) -> list[int]:

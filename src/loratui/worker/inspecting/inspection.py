@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,7 +125,7 @@ class Inspection:
         if isinstance(tokenised, ModelError):
             self.findings.of_row(row, "template", tokenised.sentence, blocking=True)
             return
-        spans = label_spans(tokenised.labels)
+        spans = tokenised.spans or label_spans(tokenised.labels)
         self.lengths.add(tokenised.full_tokens, spans)
         self.rows.append(row.index)
         self.lines.append(row.line)
@@ -231,7 +231,7 @@ class Inspection:
         }
 
 
-def label_spans(labels: list[int]) -> list[tuple[int, int]]:
+def label_spans(labels: list[int]) -> Sequence[tuple[int, int]]:
     """Half-open stretches of tokens that bear loss."""
     mask = np.asarray(labels, dtype=np.int64) != IGNORED
     if not mask.any():
