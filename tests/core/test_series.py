@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loratui.core.series import Bucket, Smoother, buckets, nice_bounds, nice_step, smooth
+from loratui.core.series import Bucket, Smoother, Thinned, buckets, nice_bounds, nice_step, smooth
 
 finite = st.floats(-1e6, 1e6)
 
@@ -58,3 +58,33 @@ def test_nice_numbers() -> None:
     assert nice_bounds(0.31, 2.83) == (0.0, 3.0)
     assert [nice_step(value) for value in (0.03, 0.2, 1.1, 2.2, 3.0, 7.0)] == [0.05, 0.2, 2.0, 2.5, 5.0, 10.0]
     assert nice_bounds(math.nan, 1.0) == (0.0, 1.0)
+
+
+@given(st.lists(finite, min_size=1, max_size=300), st.integers(4, 20))
+def test_a_thinned_curve_keeps_extremes_and_its_end(values: list[float], limit: int) -> None:
+    curve = Thinned(limit)
+    for x, y in enumerate(values):
+        curve.add(x, y)
+    assert len(curve) <= limit
+    assert min(point.low for point in curve.points) == min(values)
+    assert max(point.high for point in curve.points) == max(values)
+    assert curve.last == values[-1]
+    assert curve.xs[-1] == len(values) - 1
+    assert curve.xs == sorted(set(curve.xs))
+
+
+def test_a_resumed_run_does_its_last_steps_again() -> None:
+    curve = Thinned()
+    for x in range(10):
+        curve.add(x, x)
+    curve.drop_after(6)
+    curve.add(7, 70.0)
+    assert curve.xs[-2:] == [6, 7]
+    assert curve.last == 70.0
+
+
+def test_a_million_points_are_quick() -> None:
+    curve = Thinned()
+    for x in range(1_000_000):
+        curve.add(x, 1.0)
+    assert len(curve) <= 2048

@@ -72,3 +72,63 @@ def nice_step(rough: float) -> float:
     """The least of 1, 2, 2.5, 5 times a power of ten that is not below `rough` (> 0)."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(factor * power for factor in (1.0, 2.0, 2.5, 5.0, 10.0) if factor * power >= rough * (1 - 1e-9))
+
+
+class Thinned:
+    """A curve of any length in little memory: neighbours are merged when there are too many points.
+
+    Each point keeps the least, greatest and last value of the steps it stands for, so no peak is lost. Adding costs the
+    same for the first point as for the millionth.
+    """
+
+    def __init__(self, limit: int = 2048) -> None:
+        self._limit = max(4, limit)
+        self._stride = 1
+        self._in_last = 0
+        self.xs: list[float] = []
+        """The last x of each point, ascending."""
+        self.points: list[Bucket] = []
+
+    def __len__(self) -> int:
+        return len(self.xs)
+
+    @property
+    def last(self) -> float:
+        """The newest value; NaN where there is none."""
+        return self.points[-1].last if self.points else math.nan
+
+    def add(self, x: float, y: float) -> None:
+        """Take a value that lies after all others. Values that are not finite are passed over."""
+        if not math.isfinite(y):
+            return
+        if self.points and self._in_last < self._stride:
+            now = self.points[-1]
+            self.xs[-1], self.points[-1] = x, Bucket(min(now.low, y), max(now.high, y), y)
+            self._in_last += 1
+            return
+        self.xs.append(x)
+        self.points.append(Bucket(y, y, y))
+        self._in_last = 1
+        if len(self.xs) > self._limit:
+            self._halve()
+
+    def drop_after(self, x: float) -> None:
+        """Forget what lies after x: a resumed run does those steps again."""
+        while self.xs and self.xs[-1] > x:
+            self.xs.pop()
+            self.points.pop()
+        self._in_last = self._stride
+
+    def _halve(self) -> None:
+        merged = [
+            Bucket(min(one.low, two.low), max(one.high, two.high), two.last)
+            for one, two in zip(self.points[0::2], self.points[1::2], strict=False)
+        ]
+        xs = self.xs[1::2]
+        if len(self.points) % 2:
+            merged.append(self.points[-1])
+            xs.append(self.xs[-1])
+        else:
+            self._in_last += self._stride
+        self.points, self.xs = merged, xs
+        self._stride *= 2

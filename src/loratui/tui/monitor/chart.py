@@ -46,6 +46,9 @@ class Picture:
     log: bool = False
     from_zero: bool = False
     format: Callable[[float], str] = field(default=lambda value: f"{value:.3g}")
+    """The newest value, as it is written at the line's end."""
+    axis_format: Callable[[float], str] | None = None
+    """The y axis's labels; None: as `format`."""
     cursor: float | None = None
     """x at which a vertical line is drawn."""
 
@@ -55,7 +58,7 @@ class Chart(Widget):
 
     DEFAULT_CSS = """
     Chart { height: 1fr; width: 1fr; color: $text-muted; }
-    Chart > .chart--raw { color: $border-blurred; }
+    Chart > .chart--raw { color: $text-muted 45%; }
     Chart > .chart--smooth { color: $accent; }
     Chart > .chart--second { color: $warning; }
     Chart > .chart--mark { color: $success; }
@@ -153,7 +156,8 @@ def _labels(picture: Picture, low: float, high: float, rows: int) -> dict[int, s
     places = {0: high, rows - 1: low}
     if rows >= 5:
         places[(rows - 1) // 2] = high - (high - low) * ((rows - 1) // 2) / (rows - 1)
-    return {row: picture.format(10**value if picture.log else value) for row, value in places.items()}
+    written = picture.axis_format or picture.format
+    return {row: written(10**value if picture.log else value) for row, value in places.items()}
 
 
 def _x_axis(picture: Picture, gutter: int, columns: int) -> list[Cell]:

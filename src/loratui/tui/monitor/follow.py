@@ -1,0 +1,69 @@
+"""Following a run by its files alone: nothing here talks to the worker, so any number of screens may look on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loratui.core.errors import LoratuiError
+from loratui.core.plan import Plan
+from loratui.runs.directory import Run
+from loratui.runs.status import Status
+from loratui.runs.tail import EventTail
+from loratui.tui.monitor.record import RunRecord
+
+CHUNK_BYTES = 2 << 20
+"""Read at once; a long history is taken in by several polls."""
+
+
+@dataclass
+class Followed:
+    """A run and what is known of it. `poll` is slow work for a thread."""
+
+    run: Run
+    record: RunRecord = field(default_factory=RunRecord)
+    status: Status = field(default_factory=Status)
+    plan: Plan | None = None
+    problem: str = ""
+    """Why the run's plan cannot be read."""
+    whole: bool = False
+    """Whether the history was read to its present end."""
+    machine_name: str = ""
+
+    def __post_init__(self) -> None:
+        self._tail = EventTail(self.run.events_path)
+        self._seen: tuple[int, int] = (-1, -1)
+
+    def poll(self) -> bool:
+        """Read what is new; whether anything is."""
+        if self.plan is None and not self.problem:
+            try:
+                self.plan = self.run.plan()
+            except LoratuiError as error:
+                self.problem = error.sentence
+        before = self.status
+        self.status = self.run.status()
+        count = 0
+        if self._mark() != self._seen or not self.whole:
+            self._seen = self._mark()
+            start = self._tail.offset
+            count = self.record.take(self._tail.new_events(limit_bytes=CHUNK_BYTES))
+            self.whole = self._tail.offset - start < CHUNK_BYTES // 2
+        return count > 0 or _told(before) != _told(self.status)
+
+    def _mark(self) -> tuple[int, int]:
+        try:
+            found = self.run.events_path.stat()
+        except OSError:
+            return (0, 0)
+        return found.st_size, found.st_mtime_ns
+
+
+def _told(status: Status) -> tuple[object, ...]:
+    """What of a status is shown; the heartbeat is not."""
+    return status.state, status.step, status.total, status.message, status.phase, status.pid
+
+
+def follow(path: str) -> Followed:
+    """The run in this directory."""
+    return Followed(Run(Path(path)))

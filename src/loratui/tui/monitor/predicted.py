@@ -1,0 +1,29 @@
+"""The memory that the calculation predicts for a run, to stand beside what was measured."""
+
+from __future__ import annotations
+
+from loratui.core.plan import Plan
+from loratui.tui.monitor.record import RunRecord
+
+
+def predicted_bytes(plan: Plan, record: RunRecord) -> int | None:
+    """The predicted peak in bytes with the run's real row lengths; None where model or machine cannot be found any more.
+
+    Slow (NVML, files): for a thread.
+    """
+    from loratui.core.dataset import uniform
+    from loratui.core.errors import LoratuiError
+    from loratui.core.memory import estimate
+    from loratui.machine.detect import detect_machine
+    from loratui.machine.device import device_for
+    from loratui.models.find import find_model
+
+    if record.data is None or not record.data.longest_tokens:
+        return None
+    try:
+        found = find_model(plan.model.id, revision=plan.model.revision, online=False)
+        device = device_for(detect_machine(), plan.hardware.devices)
+        rows = uniform(max(1, record.data.examples), record.data.longest_tokens)
+        return estimate(found.spec, plan, rows, device).total_bytes
+    except (LoratuiError, OSError):
+        return None

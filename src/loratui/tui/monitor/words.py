@@ -1,0 +1,114 @@
+"""A run's state in words, with a glyph and a colour: never by colour alone."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from loratui.runs.events import Eval, Finished, Step
+from loratui.runs.status import Status
+from loratui.tui.monitor.record import RunRecord
+from loratui.tui.text import count, duration, gib, number_text, one_line, size
+
+LOOKS: dict[str, tuple[str, str, str]] = {
+    "starting": ("◌", "starting", "$accent"),
+    "rehearsing": ("◌", "rehearsing", "$accent"),
+    "running": ("●", "running", "$accent"),
+    "evaluating": ("●", "evaluating", "$accent"),
+    "saving": ("●", "saving", "$accent"),
+    "stopping": ("●", "stopping", "$warning"),
+    "finished": ("✓", "finished", "$success"),
+    "stopped": ("■", "stopped", "$warning"),
+    "failed": ("✗", "failed", "$error"),
+    "lost": ("✗", "lost", "$error"),
+}
+
+
+def state_words(state: str) -> Content:
+    """`● running`."""
+    glyph, word, color = LOOKS.get(state, ("?", state, "$foreground"))
+    return Content.assemble((f"{glyph} {word}", f"bold {color}"))
+
+
+def headline(record: RunRecord, status: Status, epochs: float) -> Content:
+    """State, place and time left, in one line."""
+    parts: list[Content] = [state_words(status.state)]
+    step = record.step.step if record.step else status.step
+    total = record.total_steps or status.total
+    if total:
+        parts.append(Content.assemble(("step ", "$text-muted"), (f"{step:,}", "bold $foreground"), (f" of {total:,}", "$text-muted")))
+    if record.step is not None:
+        of = f" of {epochs:g}" if epochs else ""
+        parts.append(Content.assemble(("epoch ", "$text-muted"), (f"{record.step.epoch:.2f}", "$foreground"), (of, "$text-muted")))
+    if not status.over and record.step is not None and record.step.eta is not None:
+        parts.append(Content.assemble((duration(record.step.eta), "bold $foreground"), (" left", "$text-muted")))
+    if not status.over and record.step is None and record.phase is not None:
+        parts.append(Content(one_line(record.phase.message or record.phase.phase.replace("_", " "), 80)).stylize("$text-muted"))
+    return Content("   ").join(parts)
+
+
+def progress_bar(record: RunRecord, status: Status, width: int) -> Content:
+    """A bar over the whole width with its percentage, in eighths of a cell."""
+    total = record.total_steps or status.total
+    step = record.step.step if record.step else status.step
+    share = min(1.0, step / total) if total else 0.0
+    text = f" {share:4.0%}"
+    cells = max(0, width - len(text))
+    eighths = round(share * cells * 8)
+    full, rest = divmod(eighths, 8)
+    partial = " ▏▎▍▌▋▊▉"[rest] if rest else ""
+    glyph, _, color = LOOKS.get(status.state, ("", "", "$accent"))
+    del glyph
+    return Content.assemble(
+        ("█" * full + partial, color), ("·" * (cells - full - len(partial)), "$border-blurred"), (text, "$foreground")
+    )
+
+
+def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str, str]]:
+    """The newest figures: name, value, and a note; names and values in their order on the screen."""
+    rows: list[tuple[str, str, str]] = []
+    step = record.step or Step(type="step", time=0.0)
+    rows.append(("loss", f"{record.loss_smooth.last:.4f}" if record.loss_smooth.points else "–", "smoothed"))
+    best = record.best_eval
+    rows.append(("held out", _eval_words(record.evals[-1]) if record.evals else "–", f"best at {best.step}" if best else ""))
+    if record.evals and record.evals[-1].exact_match is not None:
+        rows.append(("exact match", f"{record.evals[-1].exact_match:.0%}", f"step {record.evals[-1].step}"))
+    accuracy = step.token_accuracy
+    rows.append(("accuracy", f"{accuracy:.1%}" if accuracy is not None else "–", "of tokens"))
+    rows.append(("learning rate", number_text(float(f"{step.learning_rate:.3g}")) if step.learning_rate is not None else "–", ""))
+    rows.append(("gradient norm", f"{step.grad_norm:.3g}" if step.grad_norm is not None else "–", ""))
+    rows.append(("speed", f"{step.tokens_per_second:,.0f}" if step.tokens_per_second else "–", "tokens/s"))
+    rows.append(("tokens", count(step.tokens) if step.tokens else "–", ""))
+    rows.append(("peak memory", size(record.memory_peak) if record.memory_peak else "–", ""))
+    rows.append(("predicted", size(predicted_bytes) if predicted_bytes else "–", _compared(record.memory_peak, predicted_bytes)))
+    if record.first_time and record.last_time > record.first_time:
+        rows.append(("elapsed", duration(record.last_time - record.first_time), ""))
+    if record.checkpoints:
+        rows.append(("checkpoint", f"step {record.checkpoints[-1].step}", ""))
+    return rows
+
+
+def _eval_words(event: Eval) -> str:
+    return f"{event.loss:.4f}" if event.loss is not None else "–"
+
+
+def _compared(measured: int, predicted: int | None) -> str:
+    if not measured or not predicted:
+        return ""
+    return f"{measured / predicted:.0%} used"
+
+
+def finished_words(event: Finished, record: RunRecord) -> str:
+    """How a finished run went, in one sentence."""
+    parts = [f"{event.step:,} steps in {duration(event.seconds)}"]
+    loss = event.eval_loss if event.eval_loss is not None else event.loss
+    if loss is not None:
+        parts.append(f"{'held-out ' if event.eval_loss is not None else ''}loss {loss:.4f}")
+    matched = next((one.exact_match for one in reversed(record.evals) if one.exact_match is not None), None)
+    if matched is not None:
+        parts.append(f"exact match {matched:.0%}")
+    return ", ".join(parts)
+
+
+def memory_words(measured: int, predicted: int | None) -> str:
+    """`0.43 of 0.52 GiB predicted`."""
+    return f"{gib(measured)} of {gib(predicted)} GiB predicted" if predicted else f"{gib(measured)} GiB"

@@ -1,0 +1,333 @@
+"""A run, live: how far it is, what the loss does, what was found, and what one may do about it."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from loratui.core.errors import LoratuiError
+from loratui.runs.events import Failed, Finished, Stopped
+from loratui.tui.monitor.chart import Chart
+from loratui.tui.monitor.follow import Followed, follow
+from loratui.tui.monitor.pictures import loss_picture, small_picture
+from loratui.tui.monitor.words import facts, finished_words, headline, progress_bar
+from loratui.tui.screens.step import StepScreen
+from loratui.tui.text import home_short, one_line
+
+POLL_SECONDS = 1.0
+
+
+class TrainingScreen(StepScreen):
+    """Follows a run by its files; painted at most once a second, and only when something is new."""
+
+    STEP = "training"
+    HEADING = "Training"
+    EXPLANATION = "The run goes on by itself, whatever happens to this screen."
+    MEMORY = False
+    HELP_TEXT = (
+        "The run lives in a process of its own: closing this program, the terminal or the connection changes nothing "
+        "for it. Come back with loratui, or look on with loratui attach.\n\n"
+        "The chart shows each step's loss faint and its smoothed course strong; diamonds are evaluations on held-out "
+        "rows, marks on the axis are checkpoints. Healthy: both fall, and the diamonds stay near the line. Diamonds that "
+        "rise while the line falls mean that the rows are being learnt by heart."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "stop", "Stop", tooltip="Finish the step, save a checkpoint, and stop"),
+        Binding("c", "save", "Save now", tooltip="Save a checkpoint after this step"),
+        Binding("u", "resume", "Resume", tooltip="Go on from the last checkpoint"),
+        Binding("a", "ask", "Ask it", tooltip="Ask the adapter something in the playground"),
+        Binding("l", "log", "Log", tooltip="What the worker printed"),
+        Binding("g", "log_axis", "Log axis", show=False, tooltip="Logarithmic loss axis, and back"),
+        Binding("r", "app.runs", "Runs", tooltip="All runs of this machine"),
+    ]
+    DEFAULT_CSS = """
+    TrainingScreen #empty { height: 1fr; content-align: center middle; color: $text-muted; }
+    TrainingScreen #run { height: 1fr; }
+    TrainingScreen #headline, TrainingScreen #progress { height: 1; }
+    TrainingScreen #main { height: 1fr; }
+    TrainingScreen #loss { padding: 0 1 0 0; }
+    TrainingScreen #facts { width: 34; height: 1fr; }
+    TrainingScreen #small { height: 7; display: none; }
+    TrainingScreen #news { height: auto; max-height: 4; }
+    TrainingScreen.-tall #small { display: block; layout: horizontal; }
+    TrainingScreen.-tall #progress { margin: 0 0 1 0; }
+    TrainingScreen.-very-wide #facts { width: 40; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.followed: Followed | None = None
+        self.predicted: int | None = None
+        self._predicting = False
+        self._log_axis = False
+        self._asked = ""
+        """What was asked of the worker and has not happened yet: stop or save."""
+        self._known_checkpoints = 0
+        self._reading = False
+        self._painted: dict[str, Content] = {}
+
+    def body(self) -> ComposeResult:
+        yield Static(id="empty")
+        with Vertical(id="run"):
+            yield Static(id="headline")
+            yield Static(id="progress")
+            with Horizontal(id="main"):
+                yield Chart("loss", id="loss", classes="box")
+                yield Static(id="facts", classes="box")
+            with Horizontal(id="small"):
+                yield Chart("learning rate", id="rate", classes="box")
+                yield Chart("gradient norm", id="gradient", classes="box")
+                yield Chart("tokens/s", id="speed", classes="box")
+            yield Static(id="news")
+
+    def on_mount(self) -> None:
+        self.query_one("#run").display = False
+        self.set_interval(POLL_SECONDS, self._tick)
+
+    # Which run
+
+    def state_changed(self, change: str) -> None:
+        if change == "shown":
+            self._choose()
+
+    def _choose(self) -> None:
+        path = self.app.run_path or self.app.state.draft.run
+        if path and (self.followed is None or str(self.followed.run.path) != path):
+            self.open_run(path)
+        elif self.followed is None:
+            self._show_empty()
+        else:
+            self._tick()
+
+    def open_run(self, path: str) -> None:
+        """Show another run, whole."""
+        self.followed = follow(path)
+        self.predicted, self._predicting, self._asked, self._known_checkpoints = None, False, "", 0
+        self._painted.clear()
+        self._reading = False
+        self._tick()
+
+    def _show_empty(self) -> None:
+        self.query_one("#run").display = False
+        empty = self.query_one("#empty", Static)
+        empty.display = True
+        self._put("empty", Content.assemble(
+            ("No run yet.\n\n", "$foreground"), ("5", "bold $footer-key-foreground"), " reviews the plan and starts one   ",
+            ("r", "bold $footer-key-foreground"), " shows earlier runs",
+        ))
+        self.refresh_bindings()
+
+    # Reading: in a thread, so that a slow disk never holds the keyboard up
+
+    def _tick(self) -> None:
+        if self.followed is not None and self.is_current and not self._reading:
+            self._reading = True
+            self._read(self.followed)
+
+    @work(group="follow", exit_on_error=False)
+    async def _read(self, followed: Followed) -> None:
+        try:
+            news = await asyncio.to_thread(followed.poll)
+            while not followed.whole and followed is self.followed:
+                news = await asyncio.to_thread(followed.poll) or news
+        finally:
+            self._reading = False
+        if followed is self.followed and (news or not self._painted):
+            self._paint(followed)
+        if not self._predicting and followed.plan is not None and followed.record.data is not None:
+            self._predicting = True
+            self._predict(followed)
+
+    @work(group="predict", exit_on_error=False)
+    async def _predict(self, followed: Followed) -> None:
+        from loratui.tui.monitor.predicted import predicted_bytes
+
+        assert followed.plan is not None
+        found = await asyncio.to_thread(predicted_bytes, followed.plan, followed.record)
+        if followed is self.followed:
+            self.predicted = found
+            self._paint(followed)
+
+    # Painting
+
+    def on_resize(self) -> None:
+        if self.followed is not None and self._painted:
+            self._painted.clear()
+            self.call_after_refresh(self._paint, self.followed)
+
+    def _paint(self, followed: Followed) -> None:
+        record, status = followed.record, followed.status
+        self.query_one("#empty").display = False
+        run = self.query_one("#run")
+        if not run.display:
+            run.display = True
+            self.call_after_refresh(self._paint, followed)
+        epochs = followed.plan.training.epochs if followed.plan else 0.0
+        if followed.plan and followed.plan.training.max_steps:
+            epochs = 0.0
+        self._put("headline", headline(record, status, epochs))
+        self._put("progress", progress_bar(record, status, max(20, self.query_one("#progress").size.width)))
+        self._put("facts", self._facts(followed))
+        chart = self.query_one("#loss", Chart)
+        title = f"{one_line(followed.run.name, 40)} · loss{' (log)' if self._log_axis else ''}"
+        if chart.border_title != title:
+            chart.border_title = Content(title).markup
+        chart.show(loss_picture(record, log=self._log_axis))
+        if self.query_one("#small").display:
+            self.query_one("#rate", Chart).show(small_picture(record, record.learning_rate))
+            self.query_one("#gradient", Chart).show(small_picture(record, record.grad_norm))
+            self.query_one("#speed", Chart).show(small_picture(record, record.speed))
+        self._put("news", self._news(followed))
+        self._confirm(followed)
+        self.refresh_bindings()
+
+    def _put(self, name: str, content: Content) -> None:
+        """Update a text only when it is another: what does not change is not written again."""
+        if self._painted.get(name) != content:
+            self._painted[name] = content
+            self.query_one(f"#{name}", Static).update(content)
+
+    def _facts(self, followed: Followed) -> Content:
+        widget = self.query_one("#facts")
+        width = max(20, widget.content_size.width or 30)
+        lines = []
+        for name, value, note in facts(followed.record, self.predicted):
+            used = 14 + len(value)
+            shown = note if used + 1 + len(note) <= width else ""
+            lines.append(Content.assemble((f"{name:<14}", "$text-muted"), (value, "$foreground"), (f" {shown}", "$text-muted")))
+        height = widget.content_size.height or len(lines)
+        return Content("\n").join(lines[:height])
+
+    def _news(self, followed: Followed) -> Content:
+        record, status = followed.record, followed.status
+        lines: list[Content] = []
+        ended = record.ended if status.over else None
+        if followed.problem:
+            lines.append(Content(f"✗ {one_line(followed.problem, 300)}").stylize("$error"))
+        if isinstance(ended, Finished):
+            lines.append(Content.assemble(
+                ("✓ ", "$success"), (f"Finished: {finished_words(ended, record)}.  ", "$foreground"),
+                ("a", "bold $footer-key-foreground"), " asks it something",
+            ))
+        elif isinstance(ended, Stopped):
+            saved = f", saved as {one_line(ended.checkpoint, 40)}" if ended.checkpoint else ""
+            lines.append(Content.assemble(
+                ("■ ", "$warning"), f"Stopped at step {ended.step}{saved}.  ", ("u", "bold $footer-key-foreground"), " goes on from there",
+            ))
+        elif status.state in ("failed", "lost"):
+            said = ended.message if isinstance(ended, Failed) else status.message
+            lines.append(Content(f"✗ {one_line(said or 'The worker is gone and left no word.', 400)}").stylize("$error"))
+            hint = f"  u resumes from step {record.checkpoints[-1].step}" if record.checkpoints else "  u starts it again"
+            lines.append(Content(f"  l shows the log ({one_line(home_short(followed.run.log_path), 90)}){hint}").stylize("$text-muted"))
+        for finding in list(record.findings)[-2:]:
+            glyph, color = ("✗", "$error") if finding.severity == "error" else ("▲", "$warning") if finding.severity == "warning" else ("·", "$text-muted")
+            lines.append(Content(f"{glyph} {one_line(finding.message, 300)}").stylize(color))
+        if record.samples and len(lines) < 2:
+            sample = record.samples[-1]
+            lines.append(Content.assemble(
+                (f"step {sample.step}  ", "$text-muted"), (one_line(sample.prompt, 60), "$text-muted"), " → ", (one_line(sample.answer, 200), "$foreground"),
+            ))
+        return Content("\n").join(line.truncate(max(20, self.size.width - 4), ellipsis=True) if len(line) > 2 * self.size.width else line for line in lines)
+
+    def _confirm(self, followed: Followed) -> None:
+        """What was asked is told as done only once it has really happened."""
+        count = len(followed.record.checkpoints)
+        if self._asked == "save" and count > self._known_checkpoints:
+            self.say(f"Saved: checkpoint of step {followed.record.checkpoints[-1].step}.", "done")
+            self._asked = ""
+        if self._asked == "stop" and followed.status.over:
+            self.say("")
+            self._asked = ""
+        self._known_checkpoints = count
+
+    # What one may do
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        followed = self.followed
+        over = followed is None or followed.status.over
+        match action:
+            case "stop" | "save":
+                return not over
+            case "resume":
+                return followed is not None and followed.status.state in ("stopped", "failed", "lost")
+            case "ask":
+                return followed is not None and (followed.status.state == "finished" or bool(followed.record.checkpoints))
+            case "log" | "log_axis":
+                return followed is not None
+            case _:
+                return super().check_action(action, parameters)
+
+    @work(group="ask", exit_on_error=False)
+    async def action_stop(self) -> None:
+        """Ask first, then ask the worker."""
+        followed = self.followed
+        if followed is None:
+            return
+        from loratui.tui.screens.confirm import ConfirmScreen
+
+        sentence = "The worker finishes the step in hand, saves a checkpoint and stops. The run can be resumed from there at any time."
+        if await self.app.push_screen_wait(ConfirmScreen(f"Stop {followed.run.name}?", sentence, "stop and save", "let it run")):
+            from loratui.runs.control import stop_run
+
+            self._control("stop", partial(stop_run, followed.run), "Stopping after this step …")
+
+    def action_save(self) -> None:
+        """Ask for a checkpoint now."""
+        if self.followed is not None:
+            from loratui.runs.control import save_now
+
+            self._control("save", partial(save_now, self.followed.run), "A checkpoint will be saved after this step …")
+
+    def action_resume(self) -> None:
+        """Start a worker that goes on from the last checkpoint."""
+        if self.followed is not None:
+            from loratui.runs.control import resume_run
+
+            self._control("", partial(resume_run, self.followed.run), "Starting a worker that goes on …")
+
+    def _control(self, asked: str, action: partial[Any], sentence: str) -> None:
+        try:
+            action()
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
+            return
+        self._asked = asked
+        self.say(sentence)
+        self._tick()
+
+    def action_log(self) -> None:
+        """What the worker printed."""
+        if self.followed is not None:
+            from loratui.tui.screens.log import LogScreen
+
+            self.app.push_screen(LogScreen(self.followed.run.log_path))
+
+    def action_log_axis(self) -> None:
+        """Logarithmic loss axis, and back."""
+        self._log_axis = not self._log_axis
+        if self.followed is not None:
+            self._paint(self.followed)
+
+    def action_ask(self) -> None:
+        """Go to the playground with this run."""
+        if self.followed is not None:
+            self.app.run_path = str(self.followed.run.path)
+            self.app.adapter_path = ""
+            self.app.open_step("playground")
+
+    def may_quit(self) -> bool:
+        """Quitting loses nothing; where a run goes on, the terminal is told how to come back to it."""
+        followed = self.followed
+        if followed is None or followed.status.over:
+            return True
+        self.app.state.save()
+        self.app.exit(message=f"{followed.run.name} goes on. Watch it with: loratui attach {followed.run.name}")
+        return False
