@@ -213,13 +213,17 @@ class WizardState:
             self.draft.preset = name
             self._changed("plan")
 
-    def set_value(self, key: str, value: Any) -> None:
-        """Set a plan key by hand. Raises PlanError where the value is not allowed; nothing has changed then."""
+    def set_value(self, key: str, value: Any, *, remember: bool = True) -> None:
+        """Set a plan key by hand. Raises PlanError where the value is not allowed; nothing has changed then.
+
+        remember: make it a change of its own for `undo`; False between `begin_edit` and the edit's end.
+        """
         from loratui.core.plan_text import check_value
 
         checked = check_value(key, value)
         if self.draft.mine.get(key, _NOTHING) != checked:
-            self._remember()
+            if remember:
+                self._remember()
             self.draft.mine = {**self.draft.mine, key: checked}
             self._changed("plan")
 
@@ -246,6 +250,18 @@ class WizardState:
         self._remember()
         self.draft.mine = {key: value for key, value in self.draft.mine.items() if key.startswith(("dataset.", "model."))}
         self._changed("plan")
+
+    def begin_edit(self) -> None:
+        """A value is about to be typed: all its keystrokes are one change."""
+        self._remember()
+
+    def cancel_edit(self) -> None:
+        """The typed value is not kept: back to what was there when the edit began."""
+        self.undo()
+
+    def recipe_values(self) -> dict[str, Any]:
+        """What was set by hand on the recipe screen: what a preset of one's own keeps."""
+        return {key: value for key, value in self.draft.mine.items() if not key.startswith(("dataset.path", "dataset.columns", "dataset.format", "model."))}
 
     def undo(self) -> bool:
         """Take the last change of the recipe back; False where there is none."""

@@ -74,7 +74,7 @@ class DatasetScreen(StepScreen):
             return
         state = self.app.state
         field = self.query_one("#path", Input)
-        if not field.has_focus or change == "dataset":
+        if change in ("shown", "dataset"):
             with self.prevent(Input.Changed):
                 field.value = one_line(state.draft.dataset, 400)
         if change == "dataset" and state.dataset is not None and self.place >= len(state.dataset.preview.rows):
@@ -106,8 +106,8 @@ class DatasetScreen(StepScreen):
         unused = f" · not used: {one_line(', '.join(recognition.unused), 60)}" if recognition.unused else ""
         about = "" if facts.exact else "about "
         counts = [
-            f"{facts.examples:,} rows to learn from", f"{facts.eval_examples:,} held out" if facts.eval_examples else "none held out",
-            f"{about}{facts.mean:,.0f} tokens a row, longest {facts.longest:,}", f"{facts.trained_share:.0%} of them learnt",
+            f"{facts.examples:,}", f"{facts.eval_examples:,} held out" if facts.eval_examples else "none held out",
+            f"{about}{facts.mean:,.0f} tokens each, longest {facts.longest:,}", f"{facts.trained_share:.0%} of them learnt",
         ]
         lines = [
             Content.assemble(label("format"), (recognition.format, "bold"), (f": {one_line(recognition.why, 120)}", "$text-muted"), guess),

@@ -137,7 +137,7 @@ class HeadroomBar(Static):
         pieces = []
         for name, value in view.parts:
             pieces.append(Content.assemble(
-                (FILLS.get(name, "█"), f"$memory-{name}"), (f" {name} ", "$text-muted"), (gib(value), "$foreground")
+                (FILLS.get(name, "█"), f"$memory-{name}"), (f" {name} ", "$text-muted"), (size(value), "$foreground")
             ))
         if len(told) + sum(len(piece) + 2 for piece in pieces) > width:
             told = signed_size(change) if change else ""

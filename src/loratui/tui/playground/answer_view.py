@@ -1,0 +1,133 @@
+"""An answer that grows: only the rows that changed are painted, and the end is followed until one scrolls up."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from textual.content import Content
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from loratui.tui.playground.wrap import GrowingText
+from loratui.tui.text import harmless
+from loratui.worker.protocol import Done, Failed
+
+LONGEST_PIECE = 100_000
+
+
+class AnswerView(ScrollView):
+    """One side's answer. Its title is the side, its subtitle how the answer ended."""
+
+    DEFAULT_CSS = """
+    AnswerView {
+        border: round $border-blurred; border-title-color: $foreground; border-title-style: bold; border-subtitle-color: $text-muted;
+        background: $background; padding: 0 1; width: 1fr; height: 1fr; min-height: 4; scrollbar-size-vertical: 1;
+    }
+    AnswerView:focus { border: round $accent; border-title-color: $accent; }
+    AnswerView.-failed { border-subtitle-color: $error; }
+    AnswerView.-cut { border-subtitle-color: $warning; }
+    AnswerView.-matches { border-subtitle-color: $success; }
+    """
+
+    def __init__(self, side: str) -> None:
+        super().__init__(id=f"answer-{side}")
+        self.side = side
+        self.border_title = Content(harmless(side)).markup
+        self._text = GrowingText()
+        self._waiting = ""
+        self._follow = True
+        self.note = ""
+        """What stands in the pane while it holds no answer."""
+
+    @property
+    def text(self) -> str:
+        """The answer so far, harmless."""
+        self.flush()
+        return self._text.text
+
+    def begin(self) -> None:
+        """Empty for a new answer."""
+        self._waiting, self.note, self._follow = "", "", True
+        self._text.clear()
+        self.subtitle("…")
+        self.virtual_size = Size(self._text.width, 1)
+        self.scroll_to(y=0, animate=False)
+        self.refresh()
+
+    def say(self, note: str) -> None:
+        """A line of our own in an empty pane."""
+        if self.note != note:
+            self.note = note
+            self.refresh()
+
+    def feed(self, piece: str) -> None:
+        """More text; it is painted at the next flush."""
+        self._waiting += piece
+
+    def flush(self) -> None:
+        """Paint what was fed."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, ""
+        changed = self._text.append(harmless(waiting, LONGEST_PIECE))
+        rows = len(self._text.rows)
+        at_end = self._follow and self.max_scroll_y - self.scroll_offset.y <= 1
+        if rows != self.virtual_size.height:
+            self.virtual_size = Size(self._text.width, rows)
+        self.refresh_lines(changed, max(1, rows - changed))
+        if at_end and rows > self.size.height:
+            self.scroll_end(animate=False, immediate=True, force=True)
+
+    def end(self, event: Done | Failed, expected: str = "") -> None:
+        """How the answer ended."""
+        self.flush()
+        self.set_class(isinstance(event, Failed), "-failed")
+        self.set_class(isinstance(event, Done) and event.reason in ("length", "context full"), "-cut")
+        self.remove_class("-matches")
+        if isinstance(event, Failed):
+            self.subtitle("✗ failed")
+            self.say(event.sentence)
+            return
+        words = [f"{event.tokens} tokens"]
+        if event.tokens_per_second:
+            words.append(f"{event.tokens_per_second:,.0f} tokens/s")
+        words.append({"stop token": "stop token", "length": "▲ cut: max tokens", "context full": "▲ cut: context full", "stopped": "■ stopped"}[event.reason])
+        if expected:
+            matches = self._text.text.strip() == harmless(expected, LONGEST_PIECE).strip()
+            self.set_class(matches, "-matches")
+            words.append("✓ as expected" if matches else "✗ not as expected")
+        self.subtitle(" · ".join(words))
+
+    def subtitle(self, words: str) -> None:
+        """The words at the lower edge."""
+        self.border_subtitle = Content(words).markup
+
+    def on_resize(self) -> None:
+        width = self.scrollable_content_region.width
+        if width and width != self._text.width:
+            self._text.resize(width)
+            self.virtual_size = Size(width, len(self._text.rows))
+            self.refresh()
+
+    def on_mouse_scroll_up(self) -> None:
+        self._follow = False
+
+    def watch_scroll_y(self, old: float, new: float) -> None:
+        super().watch_scroll_y(old, new)
+        if new < old:
+            self._follow = False
+        elif self.max_scroll_y - new <= 1:
+            self._follow = True
+
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        row = y + self.scroll_offset.y
+        style = self.rich_style
+        if self.note and self._text.rows == [""]:
+            from loratui.tui.playground.wrap import wrap
+
+            rows = [part for line in harmless(self.note).split("\n") for part in wrap(line, max(1, width))]
+            text = rows[y] if y < len(rows) else ""
+        else:
+            text = self._text.rows[row] if row < len(self._text.rows) else ""
+        return Strip([Segment(text, style)]).adjust_cell_length(width, style)

@@ -1,0 +1,269 @@
+"""The fourth step: every hyperparameter with its value, where it comes from, why, and what it does to the memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from loratui.tui.screens.step import StepScreen
+from loratui.tui.state import Problem
+from loratui.tui.text import number_text, one_line, value_text
+from loratui.tui.widgets.field_list import FieldList, FieldRow
+from loratui.tui.widgets.rate_curve import rate_curve
+
+if TYPE_CHECKING:
+    from loratui.core.proposal import Proposal
+
+
+class RecipeScreen(StepScreen):
+    """Preset, fields, the reason of the field under the cursor, and the course of the learning rate."""
+
+    STEP = "recipe"
+    HEADING = "Recipe"
+    EXPLANATION = "How it will learn: proposed, and yours to change."
+    HELP_TEXT = (
+        "Every value is proposed from your model, data and device; F1 on a field shows the formula with its numbers, the "
+        "source, and what the sources disagree about. ← → go a step down or up, a digit or enter begins typing, and the "
+        "memory bar answers each keystroke. What you set is yours: it stays when something else changes, until r gives it "
+        "back to the proposal. u takes the last change back.\n\n"
+        "m shows all fields, p chooses a preset (a starting point; what you set by hand stands above it), "
+        "s saves the recipe as a preset of your own."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "more", "All fields", tooltip="Show all fields, or the everyday ones"),
+        Binding("p", "preset", "Preset", tooltip="Choose a preset"),
+        Binding("r,delete", "reset", "Reset", key_display="r", tooltip="Take the proposed value again"),
+        Binding("u,ctrl+z", "undo", "Undo", key_display="u", tooltip="Take the last change back"),
+        Binding("R", "reset_all", "Reset all", show=False, key_display="R", tooltip="Take all proposed values again"),
+        Binding("s", "save_preset", "Save as preset", tooltip="Save this recipe as a preset of your own"),
+        Binding("f1,question_mark", "explain", "Why", key_display="F1", id="recipe.why", tooltip="The derivation of the field under the cursor, then the keys"),
+    ]
+
+    def body(self) -> ComposeResult:
+        yield Static(id="preset-line")
+        with VerticalScroll(id="fields-box", can_focus=False):
+            yield FieldList(id="fields")
+        yield Static(id="why")
+        yield Static(id="course")
+
+    def on_mount(self) -> None:
+        self.everything = False
+        self.set_focus(self.query_one(FieldList))
+
+    @property
+    def fields(self) -> FieldList:
+        """The list of fields."""
+        return self.query_one(FieldList)
+
+    def problems(self) -> list[Problem]:
+        if self.fields.editing and self.fields.error:
+            return [Problem(self.fields.error, "#fields")]
+        return super().problems()
+
+    # Painting
+
+    def state_changed(self, change: str) -> None:
+        if change not in ("plan", "shown"):
+            return
+        state = self.app.state
+        self._show_preset()
+        if state.proposal is not None:
+            self._show_fields(state.proposal)
+            self._show_course(state.proposal)
+        self._show_why()
+        if state.plan_problem:
+            self.say(state.plan_problem, "error")
+        elif state.proposal is None:
+            self.say("Choose a model first: F3 goes there.")
+
+    def _show_preset(self) -> None:
+        state = self.app.state
+        preset = state.presets.get(state.draft.preset)
+        name = preset.title if preset else state.draft.preset
+        mine = sum(1 for key in state.draft.mine if not key.startswith("dataset."))
+        yours = f" · {mine} set by you" if mine else ""
+        self.query_one("#preset-line", Static).update(Content.assemble(
+            ("preset  ", "$text-muted"), (one_line(name, 40), "bold"), (yours, "$accent"),
+            ("   " + one_line(preset.description if preset else "", 200), "$text-muted"),
+        ))
+
+    def _show_fields(self, proposal: Proposal) -> None:
+        from loratui.core.plan_text import fields
+        from loratui.tui.fields import UNITS, kind_of, shown_keys
+
+        known = fields()
+        rows: list[FieldRow] = []
+        for group, keys in shown_keys(proposal.plan.method.kind, self.everything):
+            if self.everything:
+                rows.append(FieldRow("", group))
+            for key in keys:
+                reason = proposal.recommendations.get(key)
+                rows.append(FieldRow(
+                    key, str(known[key].title), proposal.plan.get(key), UNITS.get(key, ""), proposal.origins.get(key, ""),
+                    reason.why if reason else str(known[key].description), kind_of(key),
+                ))
+        self.fields.set_rows(rows)
+
+    def _show_why(self) -> None:
+        proposal, key = self.app.state.proposal, self.fields.key
+        widget = self.query_one("#why", Static)
+        if proposal is None or not key:
+            widget.update(Content(""))
+            return
+        from loratui.core.plan_text import fields
+
+        field, reason = fields()[key], proposal.recommendations.get(key)
+        first = one_line(str(field.description), 300)
+        lines = [Content.assemble((f"{field.title}  ", "bold"), (first, "$foreground"))]
+        if reason is not None:
+            proposed = "" if proposal.plan.get(key) == reason.value else f"proposed: {one_line(value_text(reason.value), 40)}. "
+            rule = f" Rule of thumb: {one_line(value_text(reason.rule_of_thumb), 40)}." if reason.rule_of_thumb is not None else ""
+            lines.append(Content(f"{proposed}{one_line(reason.why, 300)}{rule}").stylize("$text-muted"))
+        lines.append(Content("F1 shows how it follows, from which source.").stylize("$text-muted"))
+        widget.update(Content("\n").join(lines[: 3 if self.size.height >= 30 else 2]))
+
+    def _show_course(self, proposal: Proposal) -> None:
+        from loratui.core.schedule import curve
+
+        widget = self.query_one("#course", Static)
+        schedule, training = proposal.schedule, proposal.plan.training
+        tall = self.size.height >= 30
+        width = min(60, max(16, (widget.content_size.width or 70) - 50))
+        lines = rate_curve(curve(proposal.plan, schedule, 120), width, 4 if tall else 1)
+        words = [
+            f"{schedule.total_steps:,} steps of {schedule.effective_batch_size:,} rows",
+            f"{training.scheduler}, peak {number_text(training.learning_rate)}",
+            f"warm-up {schedule.warmup_steps:,} of {schedule.total_steps:,} steps",
+            f"{schedule.steps_per_epoch:,} steps an epoch",
+        ]
+        if not tall:
+            widget.update(Content.assemble((f"{words[0]}  ", "$foreground"), (lines[0], "$accent"), (f"  {words[1]}", "$text-muted")))
+            return
+        widget.update(Content("\n").join(
+            Content.assemble((line, "$accent"), "   ", (word, "$foreground" if number == 0 else "$text-muted"))
+            for number, (line, word) in enumerate(zip(lines, words, strict=True))
+        ))
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.state_changed, "plan")
+
+    # What the list says
+
+    @on(FieldList.Moved)
+    def _moved(self, event: FieldList.Moved) -> None:
+        self._show_why()
+
+    @on(FieldList.Nudged)
+    def _nudged(self, event: FieldList.Nudged) -> None:
+        from loratui.tui.fields import choices_of, kind_of
+        from loratui.tui.nudge import nudged
+
+        state, key = self.app.state, event.key
+        if state.proposal is None:
+            return
+        value, kind = state.proposal.plan.get(key), kind_of(key)
+        if kind in ("choice", "flag"):
+            choices = choices_of(key)
+            place = choices.index(value) if value in choices else 0
+            self._set(key, choices[(place + event.direction) % len(choices)])
+        elif kind == "number":
+            self._set(key, nudged(key, value, event.direction))
+        else:
+            self.say("enter begins typing.")
+
+    def _set(self, key: str, value: Any) -> None:
+        from loratui.core.errors import LoratuiError
+
+        try:
+            self.app.state.set_value(key, value)
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
+        else:
+            if not self.app.state.plan_problem:
+                self.say("")
+
+    @on(FieldList.Typed)
+    def _typed(self, event: FieldList.Typed) -> None:
+        from loratui.core.errors import LoratuiError
+        from loratui.core.plan_text import allowed, parse_setting
+
+        state = self.app.state
+        if event.first:
+            state.begin_edit()
+        try:
+            key, value = parse_setting(f"{event.key}={event.text}", where="")
+            state.set_value(key, value, remember=False)
+        except LoratuiError:
+            self.fields.say_error(f"takes {allowed(event.key)}")
+        else:
+            self.fields.say_error(one_line(state.plan_problem, 200))
+
+    @on(FieldList.Finished)
+    def _finished(self, event: FieldList.Finished) -> None:
+        if event.kept and not self.fields.error:
+            return
+        error = self.fields.error
+        self.app.state.cancel_edit()
+        self.fields.say_error("")
+        if event.kept:
+            self.say(f"The value stays as it was: it {error}.", "error")
+
+    # Actions
+
+    def action_more(self) -> None:
+        """Show all fields, or the everyday ones."""
+        self.everything = not self.everything
+        self.state_changed("plan")
+        self.call_after_refresh(self.fields.scroll_visible_line, self.fields.place)
+
+    def action_reset(self) -> None:
+        """Take the proposed value of the field under the cursor."""
+        if self.app.state.reset_value(self.fields.key):
+            self.say("Proposed again.", "done")
+        else:
+            self.say("This value is not yours: it is proposed already, or comes from the preset.")
+
+    def action_reset_all(self) -> None:
+        """Take all proposed values."""
+        self.app.state.reset_all()
+        self.say("All fields are proposed again; u takes that back.", "done")
+
+    def action_undo(self) -> None:
+        """Take the last change back."""
+        self.say("Taken back." if self.app.state.undo() else "There is nothing to take back.")
+
+    def action_explain(self) -> None:
+        """The derivation of the field under the cursor."""
+        from loratui.tui.screens.derivation import DerivationScreen
+
+        proposal = self.app.state.proposal
+        if proposal is None or not self.fields.key:
+            self.app.action_help()
+        else:
+            self.app.push_screen(DerivationScreen(self, self.fields.key, proposal))
+
+    @work
+    async def action_preset(self) -> None:
+        """Choose a preset."""
+        from loratui.tui.screens.presets import PresetScreen
+
+        name = await self.app.push_screen_wait(PresetScreen())
+        if name:
+            self.app.state.set_preset(name)
+            self.say("Preset taken; what you had set by hand stays.", "done")
+
+    @work
+    async def action_save_preset(self) -> None:
+        """Save this recipe as a preset of one's own."""
+        from loratui.tui.screens.presets import SavePresetScreen
+
+        name = await self.app.push_screen_wait(SavePresetScreen())
+        if name:
+            self.say(f"Saved as preset {name}.", "done")
+
