@@ -122,7 +122,9 @@ def _attention(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Trait
         times = spec.heads // max(1, spec.kv_heads)
         k, v = repeat_heads(run, k, times), repeat_heads(run, v, times)
     out = fused_attention(run, q, k, v, heads=spec.heads, mask_bytes=attention.mask_bytes)
-    return linear(run, out, part.output)
+    projected = linear(run, out, part.output)
+    run.tape.hold(x, q, k, v)
+    return projected
 
 
 def _mlp(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Traits) -> Value:
@@ -138,7 +140,9 @@ def _mlp(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Traits) -> 
     else:
         assert part.up is not None
         product = activation(run, linear(run, x, part.up))
-    return linear(run, product, part.down)
+    output = linear(run, product, part.down)
+    run.tape.hold(x)
+    return output
 
 
 def final_norm(run: Layers, x: Value, style: Traits) -> Value:

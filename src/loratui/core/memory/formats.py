@@ -27,6 +27,8 @@ class Formats:
     full: bool
     quantization: str
     double_quantization: bool
+    quantised_compute: int
+    """Format in which bitsandbytes multiplies with unpacked 4-bit weights (`method.compute_dtype`)."""
     dropout: bool
     dora: bool
 
@@ -58,6 +60,7 @@ def formats(plan: Plan) -> Formats:
         full=plan.method.kind == "full",
         quantization=plan.method.quantization,
         double_quantization=plan.method.double_quantization,
+        quantised_compute=ELEMENT_BYTES[plan.method.compute_dtype],
         dropout=plan.lora.dropout > 0 and plan.method.kind != "full",
         dora=plan.lora.variant == "dora" and plan.method.kind != "full",
     )

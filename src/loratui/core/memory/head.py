@@ -8,56 +8,54 @@ each tile anew and sums the gradients in float32.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from loratui.core.architecture import ModelSpec
-from loratui.core.memory.formats import Formats
-from loratui.core.memory.ops import Layers, layer_norm, rms_norm
-from loratui.core.memory.tape import Tape
-from loratui.core.memory.traits import Traits
-
-if TYPE_CHECKING:
-    from loratui.core.memory.step import Batch
+from loratui.core.memory.ops import Layers
+from loratui.core.memory.tape import Value
 
 TILE_TOKENS = 4096
 TILE_VOCABULARY = 32768
+STATISTICS = 7
+"""float32 numbers per scored token while the tiles are folded: running maximum, sums, target's logit and so on."""
+RESULTS = 5
+"""float32 numbers per scored token that the loss leaves behind: log-probability, entropy, their scattered copies."""
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """Bytes of the loss beyond the last block's output."""
+class Loss:
+    """Bytes that the loss itself needs for a moment, in each direction, beyond hidden states and their gradient."""
 
     forward: int
     backward: int
-    norm_backward: int
     weight_gradient: int
 
 
-def head(spec: ModelSpec, form: Formats, batch: Batch, style: Traits) -> Head:
-    """What the final norm, the output head and the loss need."""
-    run = Layers(Tape(), form, batch.tokens, frozenset(), 0)
-    x = run.tensor(spec.hidden_size, form.weight, tracked=True)
-    normed = layer_norm(run, x) if style.norm == "layer" else rms_norm(run, x, gemma=style.norm == "gemma")
-    walk = run.tape.walk(x)
-    element = form.compute
-    scored = batch.trained_tokens
-    tile_tokens, tile_width = min(scored, TILE_TOKENS), TILE_VOCABULARY
-    tile = tile_tokens * tile_width * element
-    hidden = scored * spec.hidden_size * normed.element
-    statistics = scored * 4 * 7
-    pieces = 0
-    if normed.element != element:
-        pieces += tile_tokens * spec.hidden_size * element
+def loss(run: Layers, x: Value, spec: ModelSpec, *, scored: int, rows: int) -> Loss:
+    """Put the selection of scored tokens, the head and the loss on the tape. x: the final norm's output."""
+    form, tape = run.form, run.tape
+    hidden = spec.hidden_size
+    cut = max(1, run.tokens - rows)
+    shifted = tape.part(x, cut * hidden * x.element)
+    tape.record((x,), shifted)
+    indices = tape.constant(cut + cut * 8)
+    selected = tape.value(scored * hidden * x.element, hidden, x.element, tracked=x.tracked)
+    tape.record((shifted,), selected, (indices,))
+    element = form.compute if form.autocast else x.element
+    tile_tokens = min(scored, TILE_TOKENS)
+    tile = tile_tokens * TILE_VOCABULARY * element
+    if x.element != element:
+        tile += tile_tokens * hidden * element
     if form.weight != element:
-        pieces += min(tile_width, spec.vocab_size) * spec.hidden_size * element
-    kept = walk.kept + hidden + scored * 20 + batch.tokens * 24
-    forward = max(walk.forward_peak, kept + normed.size + tile + statistics + pieces)
-    summed = scored * spec.hidden_size * 4
-    weight_sum = weight_gradient = 0
-    if form.full:
-        weight_sum = spec.vocab_size * spec.hidden_size * 4
-        weight_gradient = spec.vocab_size * spec.hidden_size * form.weight
-    returned = hidden + (weight_gradient if form.weight != 4 else 0)
-    backward = kept + summed + weight_sum + max(tile + pieces, returned if normed.element != 4 else 0)
-    after = walk.backward_peak + 2 * normed.size
-    return Head(forward, backward, after, weight_gradient)
+        tile += min(TILE_VOCABULARY, spec.vocab_size) * hidden * element
+    summed = scored * hidden * 4 if x.element != 4 else 0
+    weight_sum = spec.vocab_size * hidden * 4 if form.full and form.weight != 4 else 0
+    weight_gradient = spec.vocab_size * hidden * form.weight if form.full else 0
+    forward = tile + scored * 4 * STATISTICS
+    backward = tile + summed + weight_sum + scored * 4 * 2
+    result = tape.value(scored * 4 * RESULTS, 0, 4, tracked=True)
+    kept = tape.constant(scored * (4 + 4 + 8))
+    tape.record(
+        (selected,), result, (selected.storage, kept), forward_extra=forward, backward_extra=backward,
+        weight_gradient=weight_gradient,
+    )
+    return Loss(forward, backward, weight_gradient)

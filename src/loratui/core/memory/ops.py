@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from loratui.core.architecture import Linear
 from loratui.core.memory.formats import Formats
+from loratui.core.memory.states import is_quantised
 from loratui.core.memory.tape import Tape, Value
 
 
@@ -95,39 +96,54 @@ def layer_norm(run: Layers, x: Value) -> Value:
 def linear(run: Layers, x: Value, layer: Linear) -> Value:
     """A linear layer, with its adapter where it has one."""
     adapted = layer in run.adapted
-    base = _base_linear(run, x, layer)
-    if not adapted:
-        return base
-    return _adapter(run, x, base, layer)
+    output = _base_linear(run, x, layer)
+    if adapted:
+        output = _adapter(run, x, output, layer)
+    run.tape.hold(x)
+    return output
 
 
 def _base_linear(run: Layers, x: Value, layer: Linear) -> Value:
     """The layer itself: a frozen one keeps no input, a trained one does; a weight in another format is copied and kept."""
     form, tape = run.form, run.tape
     elements = layer.in_features * layer.out_features
-    quantised = form.quantised and layer.stored in ("linear", "conv1d")
+    quantised = is_quantised(layer, form)
+    if quantised:
+        return _quantised_linear(run, x, layer)
     read = cast(run, x, form.compute) if form.autocast else x
-    element = form.compute if form.autocast else max(form.weight, x.element) if not quantised else x.element
+    element = form.compute if form.autocast else max(form.weight, x.element)
     output = run.tensor(layer.out_features, element, tracked=read.tracked or form.full)
     saved: list[int] = []
-    gradient = extra = forward_extra = 0
+    gradient = extra = 0
     if form.full:
         saved.append(read.storage)
         gradient = (elements + (layer.out_features if layer.bias else 0)) * form.weight
-    if quantised:
-        if form.quantization == "int8":
-            if read.tracked:
-                saved.append(read.storage)
-            extra = elements * form.compute
-            forward_extra = run.tokens * layer.in_features + run.tokens * layer.out_features * 4
-        else:
-            extra = elements * form.compute
-            forward_extra = elements * form.compute
-    elif form.casts_weights and read.tracked:
+    if form.casts_weights and read.tracked:
         saved.append(tape.constant(elements * form.compute))
         if form.full:
             extra += elements * form.compute
-    return tape.record((read,), output, saved, forward_extra=forward_extra, backward_extra=extra, weight_gradient=gradient)
+    return tape.record((read,), output, saved, backward_extra=extra, weight_gradient=gradient)
+
+
+def _quantised_linear(run: Layers, x: Value, layer: Linear) -> Value:
+    """bitsandbytes' layers. 4 bit: keeps nothing, unpacks the weight for each product. 8 bit: keeps its input, on its own
+    account (checkpointing cannot free it), and needs int8 and int32 copies for a moment.
+    """
+    form, tape = run.form, run.tape
+    elements = layer.in_features * layer.out_features
+    if form.quantization == "int8":
+        output = run.tensor(layer.out_features, x.element, tracked=x.tracked)
+        wide = run.tokens * layer.out_features
+        extra = run.tokens * layer.in_features + wide * 4 + wide * 2
+        tape.record((x,), output, (x.storage,), forward_extra=extra, backward_extra=elements * x.element)
+        if x.tracked:
+            tape.pinned.add(x.storage)
+        return output
+    read = cast(run, x, form.quantised_compute)
+    unpacked = elements * read.element
+    output = run.tensor(layer.out_features, read.element, tracked=read.tracked)
+    tape.record((read,), output, forward_extra=unpacked, backward_extra=unpacked)
+    return cast(run, output, x.element)
 
 
 def _adapter(run: Layers, x: Value, base: Value, layer: Linear) -> Value:
@@ -150,6 +166,7 @@ def _adapter(run: Layers, x: Value, base: Value, layer: Linear) -> Value:
         dropped = run.tensor(x.width, read.element, tracked=read.tracked)
         read = tape.record((read,), dropped, (mask,))
     element = form.compute if form.autocast else form.adapter
+    held = read
     read = cast(run, read, element)
     copies = element != form.adapter
     inner = run.tensor(run.rank, element)
@@ -165,8 +182,11 @@ def _adapter(run: Layers, x: Value, base: Value, layer: Linear) -> Value:
     tape.record((inner,), outer, saved, backward_extra=b_elements * element if copies else 0, weight_gradient=b_elements * form.adapter)
     scaled = tape.record((outer,), run.tensor(layer.out_features, element))
     if base.element == element:
-        return tape.record((base, scaled), output, passes_gradient=True)
-    return cast(run, add(run, base, scaled), output.element)
+        tape.record((base, scaled), output, passes_gradient=True)
+    else:
+        output = cast(run, add(run, base, scaled), output.element)
+    tape.hold(held)
+    return output
 
 
 def rotate(run: Layers, x: Value) -> Value:
@@ -183,13 +203,19 @@ def repeat_heads(run: Layers, x: Value, times: int) -> Value:
 
 
 def fused_attention(run: Layers, q: Value, k: Value, v: Value, *, heads: int, mask: int = -1, mask_bytes: int = 0) -> Value:
-    """A fused kernel: keeps q, k, v, its output, the log-sum-exp of each row in float32, and a mask where there is one."""
+    """A fused kernel: keeps q, k, v, its output, the log-sum-exp of each row in float32, and a mask where there is one.
+
+    Its backward sums dQ in float32 and, where heads share keys, makes dK and dV for every query head first.
+    """
+    if run.form.autocast:
+        q, k, v = cast(run, q, run.form.compute), cast(run, k, run.form.compute), cast(run, v, run.form.compute)
     tracked = q.tracked or k.tracked or v.tracked
     output = run.tensor(q.width, q.element, tracked=tracked)
     saved = [q.storage, k.storage, v.storage, output.storage, run.tape.constant(run.tokens * heads * 4)]
     if mask_bytes:
         saved.append(run.tape.constant(mask_bytes))
-    return run.tape.record((q, k, v), output, saved)
+    room = run.tokens * q.width * 4 + run.tokens * heads * 4
+    return run.tape.record((q, k, v), output, saved, backward_extra=room)
 
 
 def activation(run: Layers, x: Value) -> Value:

@@ -58,12 +58,18 @@ class Walk:
     """Saved for the backward pass when the forward pass is done; the tape's own input not counted."""
     forward_peak: int
     """Highest level inside the forward pass; the input not counted."""
+    recompute_peak: int
+    """The same up to the last tensor that is saved, where checkpointing's second forward pass stops."""
+    waiting: int
+    """Gradients that are there when the backward pass first asks for a saved tensor: when checkpointing runs it again."""
     backward_peak: int
     """Highest level inside the backward pass, all that is kept counted in, weight gradients of this tape not."""
     backward_peak_late: int
     """The same with the weight gradients of this tape counted as they appear (they stay)."""
     weight_gradients: int
     """Gradients of the weights of this tape."""
+    source_kept: int
+    """Bytes of the tape's input if an operation saved it, else 0; not counted in `kept`."""
 
 
 @dataclass(slots=True)
@@ -73,6 +79,16 @@ class Tape:
     sizes: list[int] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     values: int = 0
+    pinned: set[int] = field(default_factory=set)
+    """Storages that an operation holds by itself, where checkpointing cannot free them."""
+    held: dict[int, int] = field(default_factory=dict)
+    """Last operation through which a caller's variables hold a storage, beyond its last reader."""
+
+    def hold(self, *values: Value) -> None:
+        """These were variables or arguments of the code that just ended: they lived until its last operation."""
+        last = len(self.operations) - 1
+        for value in values:
+            self.held[value.storage] = last
 
     def value(self, size: int, width: int = 0, element: int = 2, *, tracked: bool = False) -> Value:
         """A new tensor with a storage of its own."""
@@ -90,6 +106,11 @@ class Tape:
         """A storage that is no result: a copy of a weight, a mask. Returns its number, to be saved by an operation."""
         self.sizes.append(size)
         return len(self.sizes) - 1
+
+    def part(self, x: Value, size: int) -> Value:
+        """A view of `size` bytes of a tensor; record it with the operation that takes it."""
+        self.values += 1
+        return Value(self.values, x.storage, size, x.width, x.element, x.tracked)
 
     def record(
         self,
@@ -109,28 +130,35 @@ class Tape:
         )
         return output
 
-    def walk(self, source: Value, *, source_kept: bool = False) -> Walk:
-        """Both walks, from `source` (the tape's input, counted by whoever made it) to the last output.
+    def walk(self, source: Value) -> Walk:
+        """Both walks, from `source` (the tape's input, counted by whoever made it) to the last output."""
+        kept, forward_peak, recompute_peak = self._walk_forward(source)
+        waiting, backward, late, weight_gradients = self._walk_backward(source, kept)
+        saved = any(source.storage in operation.saved for operation in self.operations)
+        return Walk(kept, forward_peak, recompute_peak, waiting, backward, late, weight_gradients, source.size if saved else 0)
 
-        source_kept: the caller keeps the input's storage anyway (a checkpoint), so that saving it here costs nothing.
-        """
-        kept, forward_peak = self._walk_forward(source)
-        backward, late, weight_gradients = self._walk_backward(source, kept)
-        return Walk(kept, forward_peak, backward, late, weight_gradients)
-
-    def _walk_forward(self, source: Value) -> tuple[int, int]:
+    def _walk_forward(self, source: Value) -> tuple[int, int, int]:
         sizes, operations = self.sizes, self.operations
-        last_reader: dict[int, int] = {}
+        last_reader = dict(self.held)
         saved: set[int] = set()
+        last_saver = -1
         for index, operation in enumerate(operations):
             for value in operation.inputs:
-                last_reader[value.storage] = index
-            saved.update(operation.saved)
+                if last_reader.get(value.storage, -1) < index:
+                    last_reader[value.storage] = index
+            if operation.saved:
+                saved.update(operation.saved)
+                last_saver = index
         saved.discard(source.storage)
-        live = peak = 0
+        live = peak = recompute = 0
         alive: set[int] = {source.storage}
-        last = len(operations) - 1
+        ending: dict[int, list[int]] = {}
+        for storage, index in last_reader.items():
+            if storage not in saved and storage != source.storage:
+                ending.setdefault(index, []).append(storage)
         for index, operation in enumerate(operations):
+            if index == last_saver:
+                recompute = max(peak, live)
             for storage in (operation.output.storage, *operation.saved):
                 if storage not in alive:
                     alive.add(storage)
@@ -138,23 +166,16 @@ class Tape:
             level = live + operation.forward_extra
             if level > peak:
                 peak = level
-            for value in operation.inputs:
-                storage = value.storage
-                if (
-                    last_reader[storage] == index
-                    and storage not in saved
-                    and storage in alive
-                    and storage != source.storage
-                    and (index != last or storage != operation.output.storage)
-                ):
+            for storage in ending.get(index, ()):
+                if storage in alive:
                     alive.discard(storage)
                     live -= sizes[storage]
         kept = 0
         for storage in saved:
             kept += sizes[storage]
-        return kept, peak
+        return kept, peak, recompute
 
-    def _walk_backward(self, source: Value, kept: int) -> tuple[int, int, int]:
+    def _walk_backward(self, source: Value, kept: int) -> tuple[int, int, int, int]:
         sizes = self.sizes
         savers: dict[int, int] = {}
         for operation in self.operations:
@@ -175,10 +196,13 @@ class Tape:
         live += final.size
         peak = late = live
         weight_gradients = 0
+        waiting = -1
         for operation in reversed(self.operations):
             output = operation.output
             if not output.tracked or output.key not in gradients:
                 continue
+            if waiting < 0 and operation.saved:
+                waiting = live - kept
             out_size = gradients.pop(output.key)
             buffer = shared.pop(output.key)
             momentary = operation.backward_extra + operation.weight_gradient
@@ -225,7 +249,7 @@ class Tape:
                     savers[storage] = left - 1
                     if left == 1:
                         live -= sizes[storage]
-        return peak, late, weight_gradients
+        return max(waiting, 0), peak, late, weight_gradients
 
     def walk_forward_only(self, source: Value) -> int:
         """Highest level of a forward pass that keeps nothing; the input not counted."""

@@ -13,6 +13,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 def quantise(model: Any, plan: Plan) -> None:
     """Replace the layers that transformers replaces, as `from_pretrained` with a BitsAndBytesConfig does."""
+    from torch._subclasses.fake_tensor import unset_fake_temporarily
     from transformers import BitsAndBytesConfig
     from transformers.integrations.bitsandbytes import replace_with_bnb_linear
     from transformers.quantizers.base import get_keys_to_not_convert
@@ -25,7 +26,8 @@ def quantise(model: Any, plan: Plan) -> None:
         bnb_4bit_compute_dtype=DTYPES[plan.method.compute_dtype],
     )
     biases = {name: parameter for name, parameter in model.named_parameters() if name.endswith(".bias")}
-    replace_with_bnb_linear(model, modules_to_not_convert=get_keys_to_not_convert(model), quantization_config=config)
+    with unset_fake_temporarily():  # the new layers are made on the meta device, which is cheap without fakes too
+        replace_with_bnb_linear(model, modules_to_not_convert=get_keys_to_not_convert(model), quantization_config=config)
     fill(model, biases, eight, plan)
     model.is_loaded_in_8bit = eight
     model.is_loaded_in_4bit = not eight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -172,8 +173,12 @@ def _eight_bit() -> Iterator[None]:
     def matmul(A: Any, B: Any, out: Any = None, state: Any = None, threshold: float = 0.0, bias: Any = None) -> Any:
         return _functions.MatMul8bitLt.apply(A, B, out, bias, state)
 
+    logger = logging.getLogger("bitsandbytes.autograd._functions")
+    level = logger.level
     bnb.matmul = matmul
+    logger.setLevel(logging.ERROR)  # it warns of every cast to float16
     try:
         yield
     finally:
         bnb.matmul = kept
+        logger.setLevel(level)
