@@ -75,28 +75,27 @@ def worker_environment(plan: Plan, environment: dict[str, str] | None = None) ->
     """The worker's environment: it sees the plan's GPUs and no others (a trainer with two in sight refuses to start)."""
     result = dict(os.environ if environment is None else environment)
     result["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-    visible = result.get("CUDA_VISIBLE_DEVICES")
-    if plan.hardware.devices:
-        result["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, plan.hardware.devices))
-    elif visible is None:
-        result["CUDA_VISIBLE_DEVICES"] = _freest_gpu()
-    else:
-        result["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
+    result["CUDA_VISIBLE_DEVICES"] = _visible_devices(plan, result.get("CUDA_VISIBLE_DEVICES"))
     result["PYTHONUNBUFFERED"] = "1"
     result.setdefault("TOKENIZERS_PARALLELISM", "false")
     result.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     return result
 
 
-def _freest_gpu() -> str:
-    """Number of the GPU with the most free memory; "0" when nothing can be found out (without a GPU it names none)."""
-    try:
-        from loratui.machine.detect import detect_machine
+def _visible_devices(plan: Plan, visible: str | None) -> str:
+    """What the worker's CUDA_VISIBLE_DEVICES must be: UUIDs where NVML tells them (a MIG slice has no number in CUDA).
 
-        gpus = [gpu for gpu in detect_machine().gpus if gpu.visible]
-    except ImportError:
-        return "0"
-    return str(max(gpus, key=lambda gpu: gpu.memory_free_bytes).index) if gpus else "0"
+    Raises DeviceError where the plan names a GPU that is not there, hidden or lost.
+    """
+    from loratui.machine.detect import detect_machine
+    from loratui.machine.device import visible_devices
+
+    machine = detect_machine()
+    if machine.gpus:
+        return visible_devices(machine, plan.hardware.devices)
+    if plan.hardware.devices:
+        return ",".join(map(str, plan.hardware.devices))
+    return "0" if visible is None else visible.split(",")[0]
 
 
 def start_worker(run: Run, *, rehearse: bool = False) -> int:
@@ -108,13 +107,14 @@ def start_worker(run: Run, *, rehearse: bool = False) -> int:
     plan = run.plan()
     if run.in_use():
         raise RunError(f"run {run.name} already has a worker (process {run.status().pid}).", hint=f"Watch it with `loratui attach {run.name}`.")
+    environment = worker_environment(plan)
     try:
         previous = run.status()
         write_status(run.status_path, Status(state="starting", created=time.time(), step=previous.step, total=previous.total))
         with run.log_path.open("ab") as log:
             process = subprocess.Popen(
                 worker_command(run, rehearse=rehearse), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, close_fds=True, cwd="/", env=worker_environment(plan),
+                start_new_session=True, close_fds=True, cwd="/", env=environment,
             )
     except OSError as error:
         raise RunError(f"the worker cannot be started: {error.strerror or error}.", where=str(run.path)) from None
