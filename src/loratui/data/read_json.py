@@ -27,8 +27,12 @@ def read_json(path: Path) -> Iterator[Found]:
         encoding, first, unread = _first_line(buffered, path)
         if not first.strip():
             return
+        if ".json" in path.suffixes and encoding != "utf-16":
+            unread, alone = _read_on(buffered, unread, path)
+        else:
+            alone = False
         source = io.BufferedReader(_Rewound(unread, buffered), 2**20)
-        if _is_lines(first, path):
+        if _is_lines(first, path) and not alone:
             yield from _read_lines(source, encoding, path)
         else:
             yield from _read_document(source, encoding, path)
@@ -68,6 +72,18 @@ def _first_line(stream: IO[bytes], path: Path) -> tuple[str, str, bytes]:
     except DECOMPRESSION_ERRORS as error:
         raise unpacking_error(path, error) from error
     return encoding, line.decode("utf-8-sig", "surrogateescape").strip(), line
+
+
+def _read_on(stream: IO[bytes], unread: bytes, path: Path) -> tuple[bytes, bool]:
+    """The bytes read so far up to the next line that is not blank, and whether there is none."""
+    try:
+        while line := stream.readline(LINE_LIMIT_BYTES):
+            unread += line
+            if line.strip():
+                return unread, False
+    except DECOMPRESSION_ERRORS as error:
+        raise unpacking_error(path, error) from error
+    return unread, True
 
 
 def _is_lines(first: str, path: Path) -> bool:

@@ -1,0 +1,77 @@
+"""Holding rows out, and the quick counts that planning uses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loratui.core.plan import DatasetSection
+from loratui.data.facts import quick_facts
+from loratui.data.find import find_dataset
+from loratui.data.preview import preview
+from loratui.data.split import split_indices
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.floats(0, 0.5), st.integers(0, 5))
+def test_a_split_loses_nothing_and_keeps_duplicates_together(identities, fraction, seed):
+    split = split_indices(identities, fraction=fraction, seed=seed)
+    assert sorted(split.train + split.evaluation) == list(range(len(identities)))
+    assert not {identities[at] for at in split.train} & {identities[at] for at in split.evaluation}
+    assert split == split_indices(identities, fraction=fraction, seed=seed)
+    assert split.train
+    if fraction == 0:
+        assert not split.evaluation
+
+
+def test_a_split_is_as_large_as_asked_and_depends_on_the_seed():
+    splits = [split_indices(range(1000), fraction=0.05, seed=seed) for seed in (1, 2)]
+    assert [len(split.evaluation) for split in splits] == [50, 50]
+    assert splits[0] != splits[1]
+    assert len(split_indices(range(1000), count=7).evaluation) == 7
+    assert split_indices([1], fraction=0.5).evaluation == ()
+
+
+def write(path: Path, count: int) -> Path:
+    path.write_text("".join(json.dumps({"prompt": "a" * 40, "completion": "b" * 40}) + "\n" for _ in range(count)))
+    return path
+
+
+def test_facts_are_guessed_from_characters(tmp_path: Path):
+    facts = quick_facts(find_dataset(str(write(tmp_path / "a.jsonl", 1000))))
+    assert (facts.examples, facts.eval_examples, facts.exact) == (950, 50, False)
+    assert set(facts.lengths) == {80 // 4 + 10} and facts.trained_share == 0.5
+
+
+def test_facts_follow_the_file(tmp_path: Path):
+    path = tmp_path / "a.jsonl"
+    assert quick_facts(find_dataset(str(write(path, 100)))).examples == 95
+    assert quick_facts(find_dataset(str(write(path, 300)))).examples == 285
+
+
+def test_facts_count_what_cannot_be_used_and_an_evaluation_file(tmp_path: Path):
+    path = write(tmp_path / "a.jsonl", 30)
+    with path.open("a") as file:
+        file.write("broken\n" * 10)
+    other = write(tmp_path / "b.jsonl", 7)
+    section = DatasetSection(path=str(path), eval_path=str(other), exclude=[0, 1])
+    facts = quick_facts(find_dataset(str(path)), section)
+    assert (facts.examples, facts.eval_examples) == (28, 7)
+
+
+def test_many_rows_are_counted_but_not_all_read(tmp_path: Path):
+    facts = quick_facts(find_dataset(str(write(tmp_path / "a.jsonl", 30_000))))
+    assert facts.examples + facts.eval_examples == 30_000
+    assert len(facts.lengths) <= 5_000
+
+
+def test_a_preview_shows_rows_and_what_is_wrong_with_them(tmp_path: Path):
+    path = write(tmp_path / "a.jsonl", 3)
+    with path.open("a") as file:
+        file.write('{"prompt": "x", "completion": ""}\n')
+    shown = preview(find_dataset(str(path)))
+    assert [row.problem is None for row in shown.rows] == [True, True, True, False]
+    assert shown.rows[0].conversation.answer == "b" * 40
+    assert shown.rows[3].line == 4 and shown.rows[3].problem.kind == "empty-answer"
