@@ -189,6 +189,12 @@ class LoratuiApp(App[None]):
         if step in STEPS:
             self.state.set_step(step)
 
+    def show_run(self, path: str) -> None:
+        """Show a run on the training screen, and remember it in the draft."""
+        self.run_path = path
+        self.state.set_run(path)
+        self.open_step("training")
+
     def action_open_step(self, step: str) -> None:
         """For links in the step bar."""
         self.open_step(step)

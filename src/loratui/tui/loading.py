@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from loratui.core.dataset import DataFacts
     from loratui.core.hardware import Device, Machine
+    from loratui.core.plan import Plan
     from loratui.core.presets import Preset
     from loratui.data.preview import Preview
     from loratui.machine.sampler import MachineSampler
@@ -94,3 +98,30 @@ def exact_facts(result: dict[str, Any]) -> DataFacts | None:
         examples=max(1, result["split"]["train"]), lengths=tuple(sorted(lengths)), exact=True,
         trained_share=result["trained_tokens_uncut"] / total if total else 1.0, eval_examples=result["split"]["evaluation"],
     )
+
+
+def start_run(plan: Plan, *, cpu: bool = False) -> str:
+    """Make a run of this plan and start its worker; the run's folder. Raises RunError.
+
+    cpu: hide the GPUs from the worker.
+    """
+    from loratui.runs.start import create_run, start_worker
+
+    run = create_run(plan)
+    with no_gpus() if cpu else contextlib.nullcontext():
+        start_worker(run)
+    return str(run.path)
+
+
+@contextlib.contextmanager
+def no_gpus() -> Iterator[None]:
+    """What is started within sees no GPU."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from loratui.tui.loading import DatasetView
 
 Listener = Callable[[str], None]
-"""Called with what changed: `machine`, `model`, `dataset`, `check`, `plan` or `step`."""
+"""Called with what changed: `machine`, `model`, `dataset`, `check`, `plan`, `run` or `step`."""
 
 ROWS_WITHOUT_DATA = 1000
 TOKENS_WITHOUT_DATA = 1024
@@ -125,6 +125,12 @@ class WizardState:
         self.unsaved = True
         self._tell("step")
 
+    def set_run(self, path: str) -> None:
+        """Remember the folder of the run that was started."""
+        self.draft.run = path
+        self.unsaved = True
+        self._tell("run")
+
     def set_machine(self, machine: Machine) -> None:
         """Take a new look at the machine. The proposal follows only where what it rests on has changed."""
         before, self.machine = self.device(), machine
@@ -158,7 +164,7 @@ class WizardState:
     def set_model(self, model: FoundModel | None, problem: str = "") -> None:
         """Take up the model that was found for the draft's choice, or why there is none."""
         self.model, self.model_problem = model, problem
-        self._changed("model")
+        self._found("model")
 
     def choose_model(self, identifier: str) -> None:
         """Choose a model by id; `set_model` brings what was found."""
@@ -171,7 +177,7 @@ class WizardState:
     def set_dataset(self, dataset: DatasetView | None, problem: str = "") -> None:
         """Take up the dataset that was found for the draft's choice, or why there is none."""
         self.dataset, self.dataset_problem = dataset, problem
-        self._changed("dataset")
+        self._found("dataset")
 
     def choose_dataset(self, path: str) -> None:
         """Choose a dataset by path; `set_dataset` brings what was found."""
@@ -281,7 +287,16 @@ class WizardState:
         del self._past[:-100]
 
     def _changed(self, *changes: str) -> None:
+        """A person changed something."""
         self.unsaved = True
+        before = self.proposal
+        self.recompute()
+        if before is not None and self.proposal is not None:
+            self.change_bytes = self.proposal.memory.total_bytes - before.memory.total_bytes
+        self._tell(*changes, *(["plan"] if "plan" not in changes else []))
+
+    def _found(self, *changes: str) -> None:
+        """Something was found out."""
         self.recompute()
         self._tell(*changes, *(["plan"] if "plan" not in changes else []))
 
@@ -337,7 +352,7 @@ class WizardState:
         from loratui.core.presets import AUTO
         from loratui.core.proposal import Situation, propose
 
-        before = self.proposal
+        self.change_bytes = 0
         try:
             self.proposal = propose(
                 Situation(spec, self.data_facts(), device), self.presets.get(self.draft.preset, AUTO), self.given()
@@ -346,11 +361,10 @@ class WizardState:
             self.plan_problem = error.sentence
             return
         self.plan_problem = ""
-        self.change_bytes = self.proposal.memory.total_bytes - before.memory.total_bytes if before else 0
 
     def refresh(self) -> None:
         """Compute the proposal again, after presets or measurements came in."""
-        self._changed("plan")
+        self._found("plan")
 
     # What is missing
 

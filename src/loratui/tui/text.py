@@ -51,6 +51,24 @@ def plain(text: object) -> Content:
     return Content(harmless(text))
 
 
+def wrap(line: str, width: int) -> list[str]:
+    """One line cut at blanks into lines of at most `width` columns; a longer word is cut where it must be."""
+    from rich.cells import cell_len, chop_cells
+
+    if cell_len(line) <= width:
+        return [line]
+    lines, current = [], ""
+    for word in line.split(" "):
+        if cell_len(current) + 1 + cell_len(word) <= width:
+            current = f"{current} {word}" if current else word
+            continue
+        if current:
+            lines.append(current)
+        *whole, current = chop_cells(word, width) or [""]
+        lines += whole
+    return [*lines, current]
+
+
 def home_short(path: object) -> str:
     """A path with the user's home folder written as `~`."""
     from pathlib import Path

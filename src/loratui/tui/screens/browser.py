@@ -34,7 +34,8 @@ class Entry:
 
 def list_folder(folder: Path, wanted: Callable[[Path], bool]) -> list[Entry]:
     """Folders first, then files, hidden ones left out. Raises OSError."""
-    folders, files = [], []
+    folders: list[Entry] = []
+    files: list[Entry] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(".") or len(folders) + len(files) >= MOST_ENTRIES:
@@ -47,8 +48,13 @@ def list_folder(folder: Path, wanted: Callable[[Path], bool]) -> list[Entry]:
                     files.append(Entry(path, entry.stat().st_size, wanted(path)))
             except OSError:
                 files.append(Entry(path, 0, False))
-    by_name = lambda entry: entry.path.name.lower()  # noqa: E731
-    return [*sorted(folders, key=by_name), *sorted(files, key=lambda entry: (not entry.usable, by_name(entry)))]
+    folders.sort(key=_by_name)
+    files.sort(key=lambda entry: (not entry.usable, _by_name(entry)))
+    return [*folders, *files]
+
+
+def _by_name(entry: Entry) -> str:
+    return entry.path.name.lower()
 
 
 class BrowserScreen(ModalScreen[str]):

@@ -101,7 +101,6 @@ class DatasetScreen(StepScreen):
     def _fact_lines(self, view: DatasetView) -> list[Content]:
         recognition, facts, found = view.preview.recognition, view.facts, view.preview.found
         guess = Content.assemble(("  ▲ a guess: c changes it", "$warning")) if recognition.guess else Content("")
-        label = lambda word: (f"{word:<8} ", "$text-muted")  # noqa: E731
         mapping = " · ".join(f"{part} ← {one_line(column, 40)}" for part, column in recognition.columns.items())
         unused = f" · not used: {one_line(', '.join(recognition.unused), 60)}" if recognition.unused else ""
         about = "" if facts.exact else "about "
@@ -110,13 +109,13 @@ class DatasetScreen(StepScreen):
             f"{about}{facts.mean:,.0f} tokens each, longest {facts.longest:,}", f"{facts.trained_share:.0%} of them learnt",
         ]
         lines = [
-            Content.assemble(label("format"), (recognition.format, "bold"), (f": {one_line(recognition.why, 120)}", "$text-muted"), guess),
-            Content.assemble(label("columns"), (mapping, "$foreground"), (unused, "$text-muted")),
-            Content.assemble(label("rows"), (" · ".join(counts), "$foreground")),
-            Content.assemble(label("check"), self.app.state.check.words),
+            Content.assemble(_label("format"), (recognition.format, "bold"), (f": {one_line(recognition.why, 120)}", "$text-muted"), guess),
+            Content.assemble(_label("columns"), (mapping, "$foreground"), (unused, "$text-muted")),
+            Content.assemble(_label("rows"), (" · ".join(counts), "$foreground")),
+            Content.assemble(_label("check"), self.app.state.check.words),
         ]
         if found.note:
-            lines.append(Content.assemble(label("files"), (f"{one_line(found.note, 200)} ({size(found.size_bytes)})", "$text-muted")))
+            lines.append(Content.assemble(_label("files"), (f"{one_line(found.note, 200)} ({size(found.size_bytes)})", "$text-muted")))
         return lines
 
     def _show_row(self) -> None:
@@ -208,3 +207,7 @@ class DatasetScreen(StepScreen):
     def action_cancel(self) -> None:
         """Stop checking."""
         self.app.stop_check()
+
+
+def _label(word: str) -> tuple[str, str]:
+    return f"{word:<8} ", "$text-muted"

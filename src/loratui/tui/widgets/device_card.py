@@ -117,7 +117,7 @@ class DeviceCard(Static, can_focus=True):
 
     BINDINGS = [  # noqa: RUF012  Textual declares them so
         Binding("enter", "choose", "Choose", key_display="enter", tooltip="Train on this one alone"),
-        Binding("space", "toggle", "Add or remove", key_display="space", tooltip="Train on several GPUs: add this one, or take it out"),
+        Binding("space", "add", "Add or remove", key_display="space", tooltip="Train on several GPUs: add this one, or take it out"),
     ]
 
     class Chosen(Message):
@@ -179,7 +179,7 @@ class DeviceCard(Static, can_focus=True):
         """Train on this one alone."""
         self.post_message(self.Chosen(self, toggled=False))
 
-    def action_toggle(self) -> None:
+    def action_add(self) -> None:
         """Add this one, or take it out."""
         self.post_message(self.Chosen(self, toggled=True))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
-from loratui.tui.text import harmless, one_line
+from loratui.tui.text import harmless, one_line, wrap
 
 if TYPE_CHECKING:
     from loratui.data.preview import PreviewRow
@@ -54,27 +54,10 @@ def _part(role: str, text: str, trained: bool, width: int) -> Content:
     words = harmless(text[:LONGEST_PART]) + (" …" if len(text) > LONGEST_PART else "")
     lines = []
     for line in words.split("\n"):
-        lines += _wrapped(line, max(20, width - 12))
+        lines += wrap(line, max(20, width - 12))
     style = "$foreground" if trained else "$text-muted"
     label = f"{role:<9} "
     return Content("\n").join(
         Content.assemble((label if number == 0 else " " * len(label), "bold $accent" if trained else "$text-muted"), bar, (line, style))
         for number, line in enumerate(lines)
     )
-
-
-def _wrapped(line: str, width: int) -> list[str]:
-    from rich.cells import cell_len, chop_cells
-
-    if cell_len(line) <= width:
-        return [line]
-    lines, current = [], ""
-    for word in line.split(" "):
-        if cell_len(current) + 1 + cell_len(word) <= width:
-            current = f"{current} {word}" if current else word
-            continue
-        if current:
-            lines.append(current)
-        *whole, current = chop_cells(word, width) or [""]
-        lines += whole
-    return [*lines, current]

@@ -1,0 +1,37 @@
+"""The command that does what the wizard would do: its headless twin, to be copied or kept."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from loratui.tui.draft import Draft
+
+
+def setting_text(key: str, value: Any) -> str:
+    """One `--set` as the command line takes it."""
+    if isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, Mapping):
+        text = ",".join(f"{name}:{column}" for name, column in value.items())
+    elif isinstance(value, (list, tuple)):
+        text = ",".join(str(item) for item in value)
+    else:
+        text = str(value)
+    return f"--set {shlex.quote(f'{key}={text}')}"
+
+
+def command_text(draft: Draft, file: str = "plan.toml") -> str:
+    """`loratui plan … -o plan.toml && loratui train plan.toml`."""
+    parts = ["loratui plan", f"-m {shlex.quote(draft.model or 'demo')}", f"-d {shlex.quote(draft.dataset or 'demo')}"]
+    if draft.preset != "auto":
+        parts.append(f"--preset {shlex.quote(draft.preset)}")
+    if draft.gpu:
+        parts.append(f"--gpu {shlex.quote(draft.gpu)}")
+    settings = dict(draft.mine)
+    if draft.devices and not draft.gpu:
+        settings = {"hardware.devices": draft.devices, **settings}
+    parts += [setting_text(key, value) for key, value in settings.items()]
+    hidden = "CUDA_VISIBLE_DEVICES= " if draft.cpu else ""
+    return f"{hidden}{' '.join(parts)} -o {shlex.quote(file)} && {hidden}loratui train {shlex.quote(file)}"

@@ -1,0 +1,315 @@
+"""The fifth step: the whole plan, what it takes, what will be written where, and the start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from loratui.tui.command_text import command_text
+from loratui.tui.screens.step import StepScreen
+from loratui.tui.state import Problem
+from loratui.tui.text import count, home_short, number_text, one_line, size, value_text, wrap
+
+if TYPE_CHECKING:
+    from loratui.core.proposal import Proposal
+    from loratui.tui.state import WizardState
+
+LABEL = 10
+
+
+class StartButton(Static, can_focus=True):
+    """The one thing to press on this screen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "press", "Start", key_display="enter", tooltip="Start training")]
+
+    class Pressed(Message):
+        """Enter, or a click."""
+
+    def action_press(self) -> None:
+        """Start training."""
+        self.post_message(self.Pressed())
+
+    def on_click(self, event: events.Click) -> None:
+        self.action_press()
+
+
+class ReviewScreen(StepScreen):
+    """Everything that was decided, with the key that leads back to it."""
+
+    STEP = "review"
+    HEADING = "Review"
+    EXPLANATION = "Everything that was decided, and what it takes."
+    HELP_TEXT = (
+        "The training runs in a process of its own: it goes on when this window closes, the connection drops or the wizard "
+        "is ended. Everything it needs and makes lies in the run's folder.\n\n"
+        "The command does the same without the wizard. y copies it, w writes the plan as a file, a takes the gentlest "
+        "change that makes a plan fit."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f9", "start", "Start training", key_display="F9", tooltip="Start training"),
+        Binding("w", "write", "Write the plan", tooltip="Write the plan as plan.toml in this folder"),
+        Binding("y", "copy", "Copy command", tooltip="Copy the command (where the terminal allows it)"),
+        Binding("a", "adapt", "Make it fit", tooltip="Take the gentlest change that makes the plan fit"),
+        Binding("down,j", "scroll(1)", "Down", show=False, tooltip="Scroll down"),
+        Binding("up,k", "scroll(-1)", "Up", show=False, tooltip="Scroll up"),
+    ]
+
+    def body(self) -> ComposeResult:
+        with VerticalScroll(id="review"):
+            yield Static(id="review-text")
+        yield StartButton(id="start")
+
+    def on_mount(self) -> None:
+        self._starting = False
+        self.set_focus(self.query_one(StartButton))
+
+    def problems(self) -> list[Problem]:
+        """Going on to the training screen needs a run: Start makes one."""
+        if self.app.state.draft.run:
+            return []
+        return [*self.hindrances(), Problem("No training was started yet: enter or F9 starts it.", "#start")]
+
+    def hindrances(self) -> list[Problem]:
+        """What stands between this plan and a start."""
+        state = self.app.state
+        found = state.ready()
+        if state.draft.gpu:
+            found.append(Problem(
+                f"This plan is for {state.draft.gpu}, which is not here: write it with w and train it there, or choose a device "
+                "of this machine (F2)."
+            ))
+        if not found and state.proposal is None:
+            found.append(Problem("There is no plan yet: model and machine are still being looked up."))
+        return found
+
+    def state_changed(self, change: str) -> None:
+        if change == "shown":
+            self.set_focus(self.query_one(StartButton))
+        if change == "step":
+            return
+        self._show()
+        self.refresh_bindings()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show)
+
+    def _show(self) -> None:
+        state = self.app.state
+        text = self.query_one("#review-text", Static)
+        width = (text.content_size.width or self.size.width - 6) - 1
+        text.update(Content("\n").join(row.content(width) for row in review_rows(state, self.hindrances())))
+        self.query_one(StartButton).update(self._start_words())
+
+    def _start_words(self) -> Content:
+        if self._starting:
+            return Content("starting …").stylize("$text-muted")
+        if self.hindrances():
+            return Content.assemble(("▸ Start training ", "$text-disabled"), ("  not yet: see above", "$text-muted"))
+        proposal = self.app.state.proposal
+        steps = f"  {proposal.schedule.total_steps:,} steps" if proposal else ""
+        return Content.assemble(("▸ Start training", "bold"), (steps, ""))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "adapt":
+            return bool(self._remedies())
+        return super().check_action(action, parameters)
+
+    def _remedies(self) -> list[object]:
+        proposal = self.app.state.proposal
+        if proposal is None or proposal.fits:
+            return []
+        return [other for other in proposal.alternatives if other.fits]
+
+    # Actions
+
+    def action_scroll(self, by: int) -> None:
+        """Scroll the review."""
+        self.query_one("#review").scroll_relative(y=by * 3, animate=False)
+
+    def action_adapt(self) -> None:
+        """Take the gentlest change that makes the plan fit."""
+        from loratui.core.errors import LoratuiError
+
+        proposal = self.app.state.proposal
+        fitting = [other for other in proposal.alternatives if other.fits] if proposal is not None else []
+        if not fitting:
+            return
+        try:
+            self.app.state.set_values(dict(fitting[0].change))
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
+        else:
+            words = ", ".join(f"{key} = {value_text(value)}" for key, value in fitting[0].change.items())
+            self.say(f"Changed: {words}. {fitting[0].cost}", "done")
+
+    def action_copy(self) -> None:
+        """Copy the command."""
+        self.app.copy_to_clipboard(command_text(self.app.state.draft))
+        self.say("Copied, if your terminal allows it (OSC 52); w writes the plan as a file.", "done")
+
+    def action_write(self) -> None:
+        """Write the plan as plan.toml in the current folder, or plan-2.toml and so on."""
+        proposal = self.app.state.proposal
+        if proposal is None:
+            self.say("There is no plan yet.", "error")
+            return
+        from loratui.core.plan_text import plan_to_toml
+        from loratui.runs.files import write_whole
+
+        number, path = 1, Path.cwd() / "plan.toml"
+        while path.exists():
+            number += 1
+            path = Path.cwd() / f"plan-{number}.toml"
+        try:
+            write_whole(path, plan_to_toml(proposal.plan))
+        except OSError as error:
+            self.say(f"{path} could not be written: {error.strerror or error}.", "error")
+        else:
+            self.say(f"Written: {home_short(path)}. Train it with: loratui train {home_short(path)}", "done")
+
+    @on(StartButton.Pressed)
+    def _pressed(self) -> None:
+        self.action_start()
+
+    def action_start(self) -> None:
+        """Make the run and start its worker, then show it."""
+        blocking = self.hindrances()
+        if self._starting:
+            return
+        if blocking:
+            self.say(blocking[0].sentence, "error")
+            return
+        proposal = self.app.state.proposal
+        assert proposal is not None
+        self._starting = True
+        self._show()
+        self._start_run(proposal, self.app.state.draft.cpu)
+
+    @work(thread=True, exclusive=True, group="start", exit_on_error=False)
+    def _start_run(self, proposal: Proposal, cpu: bool) -> None:
+        from loratui.core.errors import LoratuiError
+        from loratui.tui.loading import start_run
+
+        try:
+            path, problem = start_run(proposal.plan, cpu=cpu), ""
+        except LoratuiError as error:
+            path, problem = "", error.sentence
+        self.app.call_from_thread(self._started, path, problem)
+
+    def _started(self, path: str, problem: str) -> None:
+        self._starting = False
+        self._show()
+        if problem:
+            self.say(problem, "error")
+            return
+        self.app.show_run(path)
+
+
+def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
+    """The review, line by line."""
+    lines = [Row("", one_line(problem.sentence, 300), glyph="✗", color="$error") for problem in hindrances]
+    proposal = state.proposal
+    if proposal is None:
+        return lines
+    plan, schedule, device = proposal.plan, proposal.schedule, proposal.device
+    for warning in proposal.warnings:
+        lines.append(Row("", one_line(warning, 400), glyph="▲", color="$warning"))
+    if not proposal.fits:
+        for other in [other for other in proposal.alternatives if other.fits][:1]:
+            change = ", ".join(f"{key} = {value_text(value)}" for key, value in other.change.items())
+            lines.append(Row("", f"makes it fit: {change}. {one_line(other.cost, 200)}", glyph="a", color="$accent"))
+    if lines:
+        lines.append(Row("", ""))
+    model, data = state.model, proposal.data
+    share = proposal.parameters_trainable / proposal.parameters_total if proposal.parameters_total else 0.0
+    where = "" if model is None or model.weights else " · its weights will be fetched from the hub first"
+    name = f"{device.count} × {device.name}" if device.count > 1 else device.name
+    learnt = f"{count(proposal.parameters_trainable)} of {count(proposal.parameters_total)} parameters are trained ({share:.2%})"
+    exact = "" if data.exact else "about "
+    training = plan.training
+    lines += [
+        Row("model", f"{one_line(home_short(plan.model.id), 60)}{where}", "F3"),
+        Row("", learnt),
+        Row("dataset", f"{one_line(home_short(plan.dataset.path), 60)} · {schedule.examples:,} rows · {exact}{data.mean:,.0f} tokens each", "F4"),
+        Row("machine", f"{one_line(name, 60)}{' (planned)' if device.simulated else ''}", "F2"),
+        Row("method", _method_words(proposal), "F5"),
+        Row("learning", f"rate {number_text(training.learning_rate)}, {training.scheduler}, warm-up {schedule.warmup_steps:,} steps · {training.optimizer}"),
+        Row("steps", f"{schedule.total_steps:,} of {schedule.effective_batch_size:,} rows "
+                      f"({training.batch_size} × {training.accumulation}{f' × {device.count} devices' if device.count > 1 else ''}) · "
+                      f"{schedule.steps_per_epoch:,} an epoch, {number_text(training.epochs)} epochs"),
+        Row("checks", _interval_words(proposal)),
+        Row("memory", f"{size(proposal.memory.total_bytes)} at its peak. {one_line(proposal.memory.peak_where, 160)}"),
+    ]
+    parts = [f"{part} {size(value)}" for part, value in proposal.memory.parts.items() if value]
+    lines.append(Row("", " · ".join(parts), color="$text-muted"))
+    lines += [
+        Row("written", f"{home_short(_run_folder(state))}"),
+        Row("", f"plan.toml, events.jsonl, worker.log, checkpoints/ (newest {plan.saving.keep}), "
+                 f"{'model/' if plan.method.kind == 'full' else 'adapter/'} ({_result_words(proposal)})"),
+        Row("command", one_line(command_text(state.draft), 900)),
+    ]
+    return lines
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the review. glyph: instead of a label, with its colour. edit: the key that leads to where it is decided."""
+
+    label: str
+    text: str
+    edit: str = ""
+    color: str = "$foreground"
+    glyph: str = ""
+
+    def content(self, width: int) -> Content:
+        """The line, its further lines indented below the text."""
+        indent = 2 if self.glyph else LABEL
+        lines = wrap(self.text, max(20, width - indent - (5 if self.edit else 0))) or [""]
+        head = (f"{self.glyph} ", f"bold {self.color}") if self.glyph else (f"{self.label:<{LABEL}}", "$text-muted")
+        shown = "$foreground" if self.glyph else self.color
+        first = Content.assemble(head, (lines[0], shown))
+        if self.edit:
+            first = Content.assemble(first, " " * max(1, width - len(first) - len(self.edit)), (self.edit, "$footer-key-foreground"))
+        return Content("\n").join([first, *(Content.assemble(" " * indent, (line, shown)) for line in lines[1:])])
+
+
+def _method_words(proposal: Proposal) -> str:
+    plan = proposal.plan
+    if plan.method.kind == "full":
+        return f"full fine-tuning, {plan.training.precision}"
+    base = f" on a base in {plan.method.quantization}" if plan.method.kind == "qlora" else ""
+    kind = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}[plan.lora.variant]
+    targets = value_text(plan.lora.targets).replace("all-linear", "all linear layers")
+    return f"{kind}{base}, rank {plan.lora.r}, alpha {number_text(plan.lora.alpha)}, on {one_line(targets, 80)}, {plan.training.precision}"
+
+
+def _interval_words(proposal: Proposal) -> str:
+    plan, held = proposal.plan, proposal.data.eval_examples
+    every = plan.evaluation.every_steps
+    evaluation = f"evaluated every {every:,} steps on {held:,} rows" if every and held else "never evaluated"
+    save = f"saved every {plan.saving.every_steps:,} steps" if plan.saving.every_steps else "saved at the end"
+    return f"{evaluation} · {save}"
+
+
+def _result_words(proposal: Proposal) -> str:
+    """What the result weighs on disk: adapters are kept in 4 bytes a number, whole models in their own format."""
+    if proposal.plan.method.kind == "full":
+        return f"about {size(proposal.memory.parts.get('weights', 0))}"
+    return f"about {size(proposal.parameters_trainable * 4)}"
+
+
+def _run_folder(state: WizardState) -> Path:
+    from loratui.runs.home import runs_home
+    from loratui.runs.start import run_name
+
+    assert state.proposal is not None
+    return runs_home() / run_name(state.proposal.plan)
