@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -33,6 +34,9 @@ class Rows:
 
     ids: list[list[int]] = field(default_factory=list)
     labels: list[list[int]] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+    """What was asked in each row, for people; kept for the held-out rows only."""
+    keep_questions: bool = False
     read: int = 0
     unusable: int = 0
     cut: int = 0
@@ -56,7 +60,7 @@ class Rows:
     def longest(self) -> int:
         return max(map(len, self.ids), default=0)
 
-    def take(self, row: Tokenised) -> None:
+    def take(self, row: Tokenised, question: str = "") -> None:
         """Count a row and keep it, unless nothing of it would be learnt."""
         self.cut += row.cut
         self.answers += row.answers
@@ -66,6 +70,8 @@ class Rows:
             return
         self.ids.append(row.input_ids)
         self.labels.append(row.labels)
+        if self.keep_questions:
+            self.questions.append(question)
 
     def fingerprint(self) -> str:
         """Equal for the same tokens and labels in the same order."""
@@ -87,6 +93,8 @@ class Prepared:
 
     train: Rows
     held_out: Rows
+    plain: bool = False
+    """The rows are plain text: prompts go to the model as they are."""
 
 
 def prepare(plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int], None] = lambda rows: None) -> Prepared:
@@ -101,7 +109,7 @@ def prepare(plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int], None]
     identities = rows.identities(exclude=set(dataset.exclude))
     if dataset.eval_path or found.eval_files:
         evaluation = find_evaluation(dataset.eval_path) if dataset.eval_path else found
-        reader = _Reader(plan, evaluation, tokeniser, progress, evaluation=not dataset.eval_path)
+        reader = _Reader(plan, evaluation, tokeniser, progress, evaluation=not dataset.eval_path, held_out=True)
         held = reader.tokenise(set(reader.identities()))[0]
         train = rows.tokenise(set(identities))[0]
     else:
@@ -111,12 +119,12 @@ def prepare(plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int], None]
     train.read, train.unusable = rows.read, train.unusable + rows.unusable
     if not len(train):
         raise rows.why_empty(train)
-    return Prepared(train, held)
+    return Prepared(train, held, plain=rows.recognition.format in ("text", "tokens"))
 
 
 class _Reader:
-    def __init__(self, plan: Plan, found: FoundDataset, tokeniser: Tokeniser, progress: Callable[[int], None], *, evaluation: bool = False) -> None:
-        self.found, self.tokeniser, self.progress, self.evaluation = found, tokeniser, progress, evaluation
+    def __init__(self, plan: Plan, found: FoundDataset, tokeniser: Tokeniser, progress: Callable[[int], None], *, evaluation: bool = False, held_out: bool = False) -> None:
+        self.found, self.tokeniser, self.progress, self.evaluation, self.held_out = found, tokeniser, progress, evaluation, held_out
         sample = list(islice(read_rows(found, evaluation=evaluation), RECOGNISED_ROWS))
         require_rows(found, sample)
         self.recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
@@ -139,26 +147,28 @@ class _Reader:
         return found
 
     def tokenise(self, *parts: set[int]) -> tuple[Rows, ...]:
-        """One `Rows` for each set of row numbers, in the dataset's order."""
-        results = tuple(Rows() for _ in parts)
-        targets: list[Rows] = []
-        for done, row in enumerate(self.tokeniser.many(self._conversations(parts, results, targets)), 1):
-            target = targets[done - 1]
+        """One `Rows` for each set of row numbers, in the dataset's order; the second set is held out."""
+        results = tuple(Rows(keep_questions=self.held_out or number > 0) for number, _ in enumerate(parts))
+        waiting: deque[tuple[Rows, str]] = deque()
+        for done, row in enumerate(self.tokeniser.many(self._conversations(parts, results, waiting)), 1):
+            target, question = waiting.popleft()
             if isinstance(row, ModelError):
                 target.unusable += 1
                 self._note(target.unusable, 0, row.message)
             else:
-                target.take(row)
+                target.take(row, question)
             if done % 1000 == 0:
                 self.progress(done)
         return results
 
-    def _conversations(self, parts: tuple[set[int], ...], results: tuple[Rows, ...], targets: list[Rows]) -> Iterator[Conversation]:
+    def _conversations(self, parts: tuple[set[int], ...], results: tuple[Rows, ...], waiting: deque[tuple[Rows, str]]) -> Iterator[Conversation]:
         for row in read_rows(self.found, evaluation=self.evaluation):
             for part, result in zip(parts, results, strict=True):
                 if row.index in part:
-                    targets.append(result)
-                    yield to_conversation(row, self.recognition)
+                    conversation = to_conversation(row, self.recognition)
+                    asked = conversation.prompt[-1].content if result.keep_questions and conversation.prompt else ""
+                    waiting.append((result, asked))
+                    yield conversation
 
     def _note(self, number: int, line: int, message: str) -> None:
         place = f"{self.found.path}, line {line}" if line else self.found.path

@@ -23,6 +23,7 @@ from loratui.worker.training import fingerprint as prints
 from loratui.worker.training.callbacks import RunCallback, sync_folder
 from loratui.worker.training.config import check, find_device, lora_config, sft_config
 from loratui.worker.training.dataset import Prepared, prepare
+from loratui.worker.training.evaluate import Answering
 from loratui.worker.training.failure import is_disk_full
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
@@ -77,7 +78,7 @@ class Session:
         tokenizer = load_tokenizer(plan)
         model = load_base(plan, device=self.device.kind, local_rank=self.local_rank)
         journal.phase("tokenise", f"Reading and tokenising {plan.dataset.path}")
-        tokeniser = Tokeniser(tokenizer, loss_on=plan.training.loss_on, max_length=plan.training.max_length, stop_ids=stop_ids(model))
+        self.tokeniser = tokeniser = Tokeniser(tokenizer, loss_on=plan.training.loss_on, max_length=plan.training.max_length, stop_ids=stop_ids(model))
         prepared = prepare(plan, tokeniser, progress=lambda rows: journal.emit("phase", phase="tokenise", message=f"{rows:,} rows tokenised", done=rows))
         self._tell_data(prepared)
         peft_config = lora_config(plan, model.config.to_dict())
@@ -129,6 +130,9 @@ class Session:
             )
 
         callback.on_started = started
+        if trainer.eval_dataset is not None and self.rank == 0 and not trainer.is_fsdp_enabled:
+            answering = Answering.of(self.plan, self.journal, self.tokeniser, trainer, prepared)
+            callback.after_evaluation = lambda state: answering.ask(state.global_step)
         trainer.add_callback(callback)
         return callback
 

@@ -1,0 +1,124 @@
+"""Answers generated during the training: to pinned prompts, and to a few held-out rows whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+from loratui.core.plan import Plan
+from loratui.data.conversation import Conversation, Message
+from loratui.worker.tokenise import IGNORED, Tokeniser
+from loratui.worker.training.dataset import Prepared, Rows
+from loratui.worker.training.journal import Journal
+
+COMPARED_ROWS = 8
+SHOWN_ROWS = 2
+LONGEST_ANSWER_TOKENS = 192
+LONGEST_SECONDS = 120.0
+"""After so long a batch of answers is broken off: an evaluation must not eat the run's time."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt as token ids, and the written answer where there is one."""
+
+    ids: list[int]
+    prompt: str
+    expected: str = ""
+
+
+@dataclass
+class Answering:
+    """Asks the model at each evaluation; what it says becomes `sample` events and figures of the `eval` event."""
+
+    plan: Plan
+    journal: Journal
+    tokeniser: Tokeniser
+    model: Any
+    accelerator: Any
+    pinned: list[Question] = field(default_factory=list)
+    compared: list[Question] = field(default_factory=list)
+    longest_answer_tokens: int = 32
+
+    @classmethod
+    def of(cls, plan: Plan, journal: Journal, tokeniser: Tokeniser, trainer: Any, prepared: Prepared) -> Answering:
+        """Choose the rows and render the prompts."""
+        compared = questions_of(prepared.held_out, tokeniser, COMPARED_ROWS)
+        longest = max((len(tokeniser.tokenizer(question.expected)["input_ids"]) for question in compared), default=64)
+        answering = cls(
+            plan, journal, tokeniser, trainer.accelerator.unwrap_model(trainer.model), trainer.accelerator, compared=compared,
+            longest_answer_tokens=min(LONGEST_ANSWER_TOKENS, max(16, longest + longest // 4 + 4)),
+        )
+        for prompt in plan.evaluation.prompts:
+            row = Conversation(text=prompt) if prepared.plain else Conversation((Message("user", prompt),))
+            text = tokeniser.prompt_text(row)
+            answering.pinned.append(Question(tokeniser.tokenizer(text, add_special_tokens=prepared.plain)["input_ids"], prompt))
+        return answering
+
+    def ask(self, step: int) -> dict[str, Any]:
+        """Answer everything; the figures that go into the `eval` event."""
+        for question, answer in zip(self.pinned, self._answers(self.pinned, LONGEST_ANSWER_TOKENS), strict=True):
+            self.journal.emit("sample", step=step, prompt=question.prompt, answer=answer)
+        if not self.compared:
+            return {}
+        answers = self._answers(self.compared, self.longest_answer_tokens)
+        for question, answer in list(zip(self.compared, answers, strict=True))[:SHOWN_ROWS]:
+            self.journal.emit("sample", step=step, prompt=question.prompt, answer=answer, expected=question.expected, pinned=False)
+        expected = [question.expected for question in self.compared]
+        return {"exact_match": exact_match(answers, expected), "rouge_l": rouge_l(answers, expected), "generated": len(answers)}
+
+    @torch.no_grad()
+    def _answers(self, questions: Sequence[Question], longest_tokens: int) -> list[str]:
+        """Greedy answers, `evaluation.batch_size` at a time and at most eight."""
+        tokenizer = self.tokeniser.tokenizer
+        self.model.eval()
+        settings = GenerationConfig(
+            max_new_tokens=longest_tokens, do_sample=False, num_beams=1, use_cache=True, eos_token_id=sorted(self.tokeniser.stop_ids),
+            pad_token_id=tokenizer.pad_token_id, max_time=LONGEST_SECONDS,
+        )
+        size = max(1, min(8, self.plan.evaluation.batch_size))
+        found: list[str] = []
+        for start in range(0, len(questions), size):
+            batch = [question.ids for question in questions[start : start + size]]
+            width = max(map(len, batch))
+            ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(row)) + row for row in batch], device=self.model.device)
+            mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in batch], device=self.model.device)
+            with self.accelerator.autocast():
+                output = self.model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
+            found += tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
+        return found
+
+
+def questions_of(rows: Rows, tokeniser: Tokeniser, count: int) -> list[Question]:
+    """Held-out rows, evenly spread, whose last answer is whole: what comes before it, and the answer."""
+    found = []
+    usable = []
+    for ids, labels, question in zip(rows.ids, rows.labels, rows.questions, strict=True):
+        last = max(at for at, label in enumerate(labels) if label != IGNORED)
+        first = last
+        while first > 0 and labels[first - 1] != IGNORED:
+            first -= 1
+        if first > 0 and ids[last] in tokeniser.stop_ids:  # plain text has no question, and a cut answer no end
+            usable.append((ids[:first], ids[first : last + 1], question))
+    step = max(1, len(usable) // count)
+    for asked, answer, question in usable[::step][:count]:
+        found.append(Question(asked, question, tokeniser.tokenizer.decode(answer, skip_special_tokens=True)))
+    return found
+
+
+def exact_match(answers: Sequence[str], expected: Sequence[str]) -> float:
+    """Share of answers that equal the written ones, white space at the ends aside."""
+    return sum(answer.strip() == wanted.strip() for answer, wanted in zip(answers, expected, strict=True)) / len(expected)
+
+
+def rouge_l(answers: Sequence[str], expected: Sequence[str]) -> float:
+    """Mean ROUGE-L F-measure (0..1) of Google's rouge_score, without stemming."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeL"], use_stemmer=False)
+    scores = [scorer.score(wanted, answer)["rougeL"].fmeasure for answer, wanted in zip(answers, expected, strict=True)]
+    return float(sum(scores) / len(scores))
