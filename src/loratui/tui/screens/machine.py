@@ -43,11 +43,10 @@ class MachineScreen(StepScreen):
     def body(self) -> ComposeResult:
         with VerticalScroll(id="cards", can_focus=False):
             yield Static(Content("Looking for GPUs …"), id="looking", classes="muted")
-        yield Static(id="host", classes="muted")
+        yield Static(id="host")
 
     def on_mount(self) -> None:
-        self._planned_bytes = 0
-        self._cards_known = 0
+        self._host = Content("")
         self.set_interval(SAMPLE_SECONDS, self._take_sample)
 
     def _take_sample(self) -> None:
@@ -119,12 +118,13 @@ class MachineScreen(StepScreen):
             parts.append(f"job of {one_line(machine.scheduler, 20)}")
         parts.append(f"{gib(round(host.disk_free_bytes / 2**30) * 2**30)} GiB of disk free for runs in {home_short(host.disk_path)}")
         text = " · ".join(parts)
-        notes = [*(f"▲ {one_line(problem, 300)}" for problem in machine.problems), *(one_line(note, 300) for note in machine.notes)]
-        text = "\n".join([*notes, text])
+        pieces = [Content.assemble(("▲ ", "bold $warning"), (one_line(problem, 400), "$foreground")) for problem in machine.problems]
+        pieces += [Content(one_line(note, 400)) for note in machine.notes]
+        content = Content("\n").join([*pieces, Content(text).stylize("$text-muted")])
         widget = self.query_one("#host", Static)
-        if getattr(self, "_host_text", None) != text:
-            self._host_text = text
-            widget.update(Content(text))
+        if self._host != content:
+            self._host = content
+            widget.update(content)
 
     def action_card(self, by: int) -> None:
         """Move the focus from card to card."""

@@ -43,10 +43,9 @@ class ModelScreen(StepScreen):
     ]
 
     def body(self) -> ComposeResult:
-        yield Static(id="model-columns", classes="list-head")
         yield FilterList(
             self._draw, placeholder="type to filter; or a folder's path, or a hub id, and enter", id="models",
-            empty="Nothing matches. enter takes what you typed as a folder's path or a hub id.",
+            empty="Nothing matches. enter takes what you typed as a folder's path or a hub id.", head=self._head,
         )
         yield Static(id="model-details")
 
@@ -109,12 +108,10 @@ class ModelScreen(StepScreen):
 
     def _badge(self, key: str, method: str) -> Content:
         glyph, color = GLYPHS.get(self.fits.get(key, {}).get(method, ""), ("…", "$text-muted"))
-        return Content.assemble((glyph, f"bold {color}"), "  ")
+        return Content.assemble((glyph, f"bold {color}"), "  " if method != "full" else " ")
 
-    def _show_head(self) -> None:
-        chooser = self.query_one(FilterList)
-        head = columns(chooser.room(), "  model", ("params", 8), ("on disk", 9), *((name, 5) for name in METHODS.values()))
-        self.query_one("#model-columns", Static).update(Content.assemble("  ", head).stylize("$text-muted"))
+    def _head(self, width: int) -> Content:
+        return columns(width, "  model", ("params", 8), ("on disk", 9), *((name, 5) for name in METHODS.values()))
 
     def _show_details(self, key: str) -> None:
         model = self.found.get(key)
@@ -133,8 +130,6 @@ class ModelScreen(StepScreen):
 
     def state_changed(self, change: str) -> None:
         state = self.app.state
-        if change == "shown":
-            self.call_after_refresh(self._show_head)
         if change in ("shown", "machine"):
             self._compute_fits()
         if change in ("shown", "model"):
@@ -147,9 +142,6 @@ class ModelScreen(StepScreen):
                 self.say(state.model_problem, "error")
             elif state.model is not None and change == "model":
                 self.say(f"{one_line(state.model.id, 60)} is chosen. enter or ^n goes on.", "done")
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._show_head)
 
     @on(FilterList.Highlighted)
     def _moved(self, event: FilterList.Highlighted) -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
 
 
+METHODS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
+
+
 class RecipeScreen(StepScreen):
     """Preset, fields, the reason of the field under the cursor, and the course of the learning rate."""
 
@@ -107,6 +110,7 @@ class RecipeScreen(StepScreen):
                 rows.append(FieldRow(
                     key, str(known[key].title), proposal.plan.get(key), UNITS.get(key, ""), proposal.origins.get(key, ""),
                     reason.why if reason else str(known[key].description), kind_of(key),
+                    METHODS.get(str(proposal.plan.get(key)), "") if key == "method.kind" else "",
                 ))
         self.fields.set_rows(rows)
 
@@ -125,8 +129,11 @@ class RecipeScreen(StepScreen):
             proposed = "" if proposal.plan.get(key) == reason.value else f"proposed: {one_line(value_text(reason.value), 40)}. "
             rule = f" Rule of thumb: {one_line(value_text(reason.rule_of_thumb), 40)}." if reason.rule_of_thumb is not None else ""
             lines.append(Content(f"{proposed}{one_line(reason.why, 300)}{rule}").stylize("$text-muted"))
-        lines.append(Content("F1 shows how it follows, from which source.").stylize("$text-muted"))
-        widget.update(Content("\n").join(lines[: 3 if self.size.height >= 30 else 2]))
+            for word, text in (("formula", reason.formula), ("up", reason.up), ("down", reason.down)):
+                if text:
+                    lines.append(Content.assemble((f"{word:<8} ", "$text-disabled"), (one_line(text, 300), "$text-muted")))
+            lines.append(Content("F1 tells the source, and what the sources disagree about.").stylize("$text-disabled"))
+        widget.update(Content("\n").join(lines))
 
     def _show_course(self, proposal: Proposal) -> None:
         from loratui.core.schedule import curve

@@ -117,7 +117,7 @@ class DeviceCard(Static, can_focus=True):
 
     BINDINGS = [  # noqa: RUF012  Textual declares them so
         Binding("enter", "choose", "Choose", key_display="enter", tooltip="Train on this one alone"),
-        Binding("space", "add", "Add or remove", key_display="space", tooltip="Train on several GPUs: add this one, or take it out"),
+        Binding("space", "add", "With others", key_display="space", tooltip="Train on several GPUs: add this one, or take it out"),
     ]
 
     class Chosen(Message):
@@ -178,6 +178,9 @@ class DeviceCard(Static, can_focus=True):
     def action_choose(self) -> None:
         """Train on this one alone."""
         self.post_message(self.Chosen(self, toggled=False))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.key.startswith("gpu:") if action == "add" else True
 
     def action_add(self) -> None:
         """Add this one, or take it out."""

@@ -33,6 +33,8 @@ class FieldRow:
     origin: str = ""
     why: str = ""
     kind: str = "text"
+    shown: str = ""
+    """What is shown for the value, where that is not its text."""
 
 
 class FieldList(Widget, can_focus=True):
@@ -140,7 +142,7 @@ class FieldList(Widget, can_focus=True):
             value = Content.assemble((shown, "bold $foreground"), (" ", "reverse"), " " * (VALUE - 1 - len(shown)))
             value = value.stylize("on $surface")
         else:
-            text = one_line(value_text(row.value), VALUE - 1 - (len(row.unit) + 1 if row.unit else 0))
+            text = one_line(row.shown or value_text(row.value), VALUE - 1 - (len(row.unit) + 1 if row.unit else 0))
             value = Content.assemble((text, "bold $foreground" if row.origin == "mine" else "$foreground"),
                                      (f" {row.unit}" if row.unit else "", "$text-muted"))
             value = Content.assemble(value, " " * (VALUE - len(value)))

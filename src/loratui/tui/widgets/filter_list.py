@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Input, OptionList
+from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 
@@ -62,12 +62,14 @@ class FilterList(Vertical):
             self.text = text
 
     def __init__(
-        self, draw: Callable[[Item, int], Content], *, placeholder: str, id: str, empty: str = "Nothing matches."
+        self, draw: Callable[[Item, int], Content], *, placeholder: str, id: str, empty: str = "Nothing matches.",
+        head: Callable[[int], Content] | None = None,
     ) -> None:
         super().__init__(id=id, classes="filter-list")
         self.draw = draw
         self.placeholder = placeholder
         self.empty = empty
+        self.head = head
         self.items: list[Item] = []
         self._width = 0
 
@@ -75,6 +77,8 @@ class FilterList(Vertical):
         field = Input(placeholder=self.placeholder, classes="filter", select_on_focus=False)
         field.cursor_blink = False
         yield field
+        if self.head is not None:
+            yield Static(classes="list-head")
         yield OptionList(markup=False, classes="filter-options")
 
     @property
@@ -120,6 +124,8 @@ class FilterList(Vertical):
         if not shown:
             shown = [Option(Content(self.empty).stylize("$text-muted"), disabled=True)]
         options.add_options(shown)
+        if self.head is not None:
+            self.query_one(".list-head", Static).update(self.head(width).stylize("$text-muted"))
         keys = [option.id for option in shown]
         place = keys.index(keep) if keep in keys else next((n for n, option in enumerate(shown) if not option.disabled), None)
         options.highlighted = place

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
@@ -24,20 +25,29 @@ class StepBar(Static):
     def __init__(self, step: str) -> None:
         super().__init__(id="step-bar")
         self.step = step
+        self._spans: list[tuple[int, int, str]] = []
+
+    def on_click(self, event: events.Click) -> None:
+        """Go to the step that was clicked."""
+        column = event.x - self.styles.padding.left
+        for start, end, step in self._spans:
+            if start <= column < end:
+                self.app.open_step(step)
 
     def render(self) -> Content:
         state = self.app.state
         width = self.size.width
         wide = width >= NARROW
-        parts: list[tuple[str, str] | Content] = []
+        parts: list[tuple[str, str]] = []
+        self._spans = []
+        column = 0
         for number, step in enumerate(STEPS, start=1):
             here, done = step == self.step, state.done(step)
             glyph = "●" if here else "✓" if done else "○"
             style = "bold $accent" if here else "$foreground" if done else "$text-muted"
-            name = step.capitalize()
-            action = f"@click=app.open_step('{step}')"
-            label = f"{glyph} {number} {name}" if wide else f"{glyph} {name}"
-            parts.append(Content.from_markup(f"[{action}]{label}[/]").stylize(style))
-            if number < len(STEPS):
-                parts.append((" › " if wide else " ", "$text-disabled"))
+            label = f"{glyph} {number} {step.capitalize()}" if wide else f"{glyph} {step.capitalize()}"
+            gap = (" › " if wide else "  ") if number < len(STEPS) else ""
+            parts += [(label, style), (gap, "$text-disabled")]
+            self._spans.append((column, column + len(label), step))
+            column += len(label) + len(gap)
         return Content.assemble(*parts)

@@ -1,0 +1,310 @@
+"""Ask base and adapter the same, and see both answers grow side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import ClassVar
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.widgets import Static
+
+from loratui.core.errors import LoratuiError
+from loratui.core.generation import GenerationSettings
+from loratui.tui.playground.answer_view import AnswerView
+from loratui.tui.playground.prompt_area import PromptArea
+from loratui.tui.playground.settings import SettingsScreen, summary
+from loratui.tui.screens.step import StepScreen
+from loratui.tui.text import harmless, one_line, size
+from loratui.worker.client import PlaygroundClient
+from loratui.worker.protocol import ADAPTER, BASE, Done, Failed, Piece
+from loratui.worker.questions import Question, held_out_questions
+from loratui.worker.target import Target
+
+PAINT_SECONDS = 0.16
+IDLE_CLOSE_SECONDS = 180.0
+"""A playground that one has left gives its memory back after so long: a training may need it."""
+
+
+class PlaygroundScreen(StepScreen):
+    """The model is loaded once, in a worker of its own; each question goes to all sides."""
+
+    STEP = "playground"
+    HEADING = "Playground"
+    EXPLANATION = "The same prompt for the base and for what was trained on it."
+    MEMORY = False
+    HELP_TEXT = (
+        "Both sides get the same prompt through the same chat template, and stop at the same tokens; the adapter is "
+        "switched on and off on one loaded base. An answer's lower edge tells how it ended: at its stop token (good), cut "
+        "at the limit, or stopped by you.\n\n"
+        "^l takes the next held-out row as the prompt, with the answer that was written for it: rows the training never saw."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "stop", "Stop", tooltip="Stop the answers; leave the prompt", priority=True),
+        Binding("ctrl+l", "row", "Held-out row", key_display="^l", tooltip="Take the next held-out row as the prompt", priority=True),
+        Binding("ctrl+s", "settings", "Settings", key_display="^s", tooltip="Temperature, top-p, top-k, length and more", priority=True),
+        Binding("i", "write", "Write", show=False, tooltip="Back to the prompt"),
+    ]
+    DEFAULT_CSS = """
+    PlaygroundScreen #target { height: 1; }
+    PlaygroundScreen #question { height: auto; max-height: 3; margin: 0 0 0 0; }
+    PlaygroundScreen #answers { height: 1fr; layout: vertical; }
+    PlaygroundScreen.-wide #answers { layout: horizontal; }
+    PlaygroundScreen #expected { height: auto; max-height: 3; display: none; }
+    PlaygroundScreen.-tall #question { margin: 1 0 0 0; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = GenerationSettings()
+        self.target: Target | None = None
+        self.client: PlaygroundClient | None = None
+        self._wanted: tuple[str, str, str, str] | None = None
+        self._asking = False
+        self._question: Question | None = None
+        self._rows: list[Question] | None = None
+        self._row = -1
+        self._idle: object = None
+
+    def body(self) -> ComposeResult:
+        yield Static(id="target")
+        yield Static(id="question")
+        with Container(id="answers"):
+            yield AnswerView(BASE)
+            yield AnswerView(ADAPTER)
+        yield Static(id="expected")
+        prompt = PromptArea()
+        prompt.border_title = "prompt"
+        yield prompt
+
+    def on_mount(self) -> None:
+        self.set_interval(PAINT_SECONDS, self._paint)
+        self._show_settings()
+        self.query_one("#prompt").focus()
+
+    @on(events.Unmount)
+    async def _unmounted(self) -> None:
+        await self._close()
+
+    # What is asked
+
+    def state_changed(self, change: str) -> None:
+        if change == "shown":
+            self._idle = None
+            self.query_one("#prompt").focus()
+            draft = self.app.state.draft
+            wanted = (self.app.adapter_path, self.app.run_path, draft.run, draft.model)
+            if wanted != self._wanted or self.client is None or not self.client.alive:
+                self._wanted = wanted
+                self._open(*wanted)
+
+    def on_screen_suspend(self) -> None:
+        self._idle = mark = object()
+
+        def close_if_still_away() -> None:
+            if self._idle is mark:
+                self._close_later()
+
+        self.set_timer(IDLE_CLOSE_SECONDS, close_if_still_away)
+
+    @work(group="close", exit_on_error=False)
+    async def _close_later(self) -> None:
+        await self._close()
+        self._wanted = None
+
+    async def _close(self) -> None:
+        client, self.client = self.client, None
+        if client is not None:
+            await client.close()
+
+    @work(exclusive=True, group="open", exit_on_error=False)
+    async def _open(self, adapter: str, run: str, draft_run: str, draft_model: str) -> None:
+        from loratui.tui.playground.choose import choose_target
+
+        self._say_target(Content("Looking for something to ask …").stylize("$text-muted"))
+        try:
+            target = await asyncio.to_thread(choose_target, adapter, run, draft_run, draft_model)
+        except LoratuiError as error:
+            self.target = None
+            self._say_target(Content(f"✗ {one_line(error.sentence, 300)}").stylize("$error"))
+            self.query_one(f"#answer-{BASE}", AnswerView).say("There is nothing to ask yet. Train something first (step 6), or choose a model (step 2).")
+            return
+        self.target, self._rows, self._row, self._question = target, None, -1, None
+        await self._show_sides(target.sides)
+        await self._load(target)
+
+    async def _show_sides(self, sides: list[str]) -> None:
+        """One pane for each side, in order."""
+        holder = self.query_one("#answers")
+        if [view.side for view in holder.query(AnswerView)] != sides:
+            await holder.remove_children()
+            await holder.mount(*(AnswerView(side) for side in sides))
+
+    async def _load(self, target: Target) -> bool:
+        """Have the models loaded; False where that failed, which is told."""
+        if self.client is None:
+            from loratui.runs.home import state_home
+
+            log = state_home() / "playground.log"
+            with contextlib.suppress(OSError):
+                log.parent.mkdir(parents=True, exist_ok=True)
+            self.client = PlaygroundClient(log if log.parent.is_dir() else None)
+        client = self.client
+        try:
+            ready = await client.start(target.load, self._progress)
+        except LoratuiError as error:
+            self._say_target(Content(f"✗ {one_line(error.sentence, 400)}").stylize("$error"))
+            return False
+        held = f" · {size(ready.memory_bytes)} held" if ready.memory_bytes else ""
+        note = f"  ▲ {target.note}" if target.note else ""
+        template = "" if ready.chat_template else " · no chat template"
+        self._say_target(Content.assemble(
+            ("● ", "$success"), (one_line(target.title, 60), "bold $foreground"), (f"  {ready.device} {ready.dtype}{held}{template}", "$text-muted"), (one_line(note), "$warning"),
+        ))
+        return True
+
+    def _progress(self, what: str) -> None:
+        title = self.target.title if self.target else ""
+        self._say_target(Content.assemble(("◌ ", "$accent"), (one_line(title, 60), "bold $foreground"), (f"  {one_line(what, 120)} …", "$text-muted")))
+
+    def _say_target(self, content: Content) -> None:
+        self.query_one("#target", Static).update(content)
+
+    # Asking
+
+    @on(PromptArea.Sent)
+    def _sent(self, event: PromptArea.Sent) -> None:
+        if self._asking:
+            self.say("The answers are still growing; esc stops them.", "warning")
+            return
+        self._ask(event.text)
+
+    @work(exclusive=True, group="ask", exit_on_error=False)
+    async def _ask(self, text: str) -> None:
+        self._asking = True
+        self.say("")
+        prompt = self.query_one(PromptArea)
+        question = self._question if self._question is not None and _prompt_of(self._question) == text else None
+        failed = True
+        try:
+            prompt.put("")
+            self._show_question(text, question)
+            if self.target is None:
+                self.say("There is nothing to ask yet.", "error")
+                return
+            if (self.client is None or self.client.ready is None) and not await self._load(self.target):
+                return
+            failed = not await self._stream(text, question)
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
+        finally:
+            self._asking = False
+            self.refresh_bindings()
+            if failed and not prompt.text:
+                prompt.put(text)
+
+    async def _stream(self, text: str, question: Question | None) -> bool:
+        """Ask all sides; whether at least one answered."""
+        assert self.client is not None
+        views = {view.side: view for view in self.query(AnswerView)}
+        for view in views.values():
+            view.begin()
+        self.refresh_bindings()
+        answered = False
+        messages = [{"role": "user", "content": text}]
+        prompt = ""
+        if question is not None and question.conversation is not None:
+            messages = [one.as_dict() for one in question.conversation.messages]
+            prompt = question.conversation.text
+        async for event in self.client.ask(list(views), self.settings, messages=messages, prompt=prompt):
+            if isinstance(event, Piece) and event.side in views:
+                views[event.side].feed(event.text)
+            elif isinstance(event, (Done, Failed)):
+                answered = answered or isinstance(event, Done)
+                for side in [event.side] if event.side else list(views):
+                    views[side].end(event, question.expected if question else "")
+        return answered
+
+    def _paint(self) -> None:
+        if self._asking:
+            for view in self.query(AnswerView):
+                view.flush()
+
+    def _show_question(self, text: str, question: Question | None) -> None:
+        self.query_one("#question", Static).update(
+            Content.assemble(("❯ ", "bold $accent"), (_clipped(text, 3 * max(20, self.size.width - 6)), "$foreground"))
+        )
+        expected = self.query_one("#expected", Static)
+        expected.display = question is not None and bool(question.expected)
+        if question is not None:
+            expected.update(Content.assemble(("expected  ", "$text-muted"), (_clipped(question.expected, 3 * max(20, self.size.width - 14)), "$success")))
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "row":
+            return self.target is not None and self.target.plan is not None
+        return super().check_action(action, parameters)
+
+    async def action_stop(self) -> None:
+        """Stop the answers; without any, leave the prompt for the answers, so that single keys work."""
+        if self._asking and self.client is not None and self.client.alive:
+            with contextlib.suppress(LoratuiError):
+                await self.client.stop()
+        elif self.query_one("#prompt").has_focus:
+            self.query(AnswerView).first().focus()
+
+    def action_write(self) -> None:
+        """Back to the prompt."""
+        self.query_one("#prompt").focus()
+
+    @work(exclusive=True, group="row", exit_on_error=False)
+    async def action_row(self) -> None:
+        """The next held-out row as the prompt, with its written answer."""
+        plan = self.target.plan if self.target else None
+        if plan is None:
+            return
+        if self._rows is None:
+            self.say("Reading the held-out rows …")
+            try:
+                self._rows = await asyncio.to_thread(held_out_questions, plan)
+            except LoratuiError as error:
+                self.say(error.sentence, "error")
+                return
+            self.say("")
+        if not self._rows:
+            self.say("The plan held no rows out.", "warning")
+            return
+        self._row = (self._row + 1) % len(self._rows)
+        self._question = self._rows[self._row]
+        prompt = self.query_one(PromptArea)
+        prompt.put(_prompt_of(self._question))
+        prompt.focus()
+        self.say(f"Held-out row {self._row + 1} of {len(self._rows)}. enter asks it.")
+
+    @work(group="settings", exit_on_error=False)
+    async def action_settings(self) -> None:
+        """Change how answers are generated."""
+        settings = await self.app.push_screen_wait(SettingsScreen(self.settings))
+        if settings is not None:
+            self.settings = settings
+            self._show_settings()
+
+    def _show_settings(self) -> None:
+        self.query_one("#prompt").border_subtitle = summary(self.settings)
+
+
+def _prompt_of(question: Question) -> str:
+    """The last thing that a row says before its answer."""
+    if question.conversation is None:
+        return ""
+    messages = question.conversation.messages
+    return harmless(messages[-1].content if messages else question.conversation.text, 100_000)
+
+
+def _clipped(text: str, longest: int) -> str:
+    return one_line(text, longest)
