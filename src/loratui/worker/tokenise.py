@@ -262,19 +262,31 @@ class Tokeniser:
                 raise ModelError(f"the chat template leaves message {number + 1} out, an answer that is to be learnt.", hint="Choose another chat template.")
             pieces.append(before)
         pieces.append(rest)
-        spans, position = [], 0
+        prompt = self._generation_prompt(row)
+        spans: list[tuple[int, int]] = []
+        position = 0
         for index, number in enumerate(numbers):
-            start = whole.find(pieces[index], position) + len(pieces[index])
+            before, after = pieces[index], pieces[index + 1]
+            at = whole.find(before, position)
+            begin = at + len(before)
             content = row.messages[number].content.strip()
-            found = whole.find(content, start) if content else start
-            after = pieces[index + 1]
-            if start < len(pieces[index]) or found < 0:
+            searched = begin + len(content) if content and whole.startswith(content, begin) else begin
+            end = len(whole) - len(after) if index + 1 == len(numbers) and whole.endswith(after) else whole.find(after, searched)
+            if at < 0 or end < begin:
                 raise ModelError(f"it cannot be told where message {number + 1} lies in what the chat template writes.", hint="Choose another chat template.")
-            end = whole.find(after, found + len(content)) if after else len(whole)
-            stop = self._stop_within(after)
-            spans.append((start, (end if end >= 0 else len(whole)) + stop))
-            position = end if end >= 0 else len(whole)
+            header = before.rfind(prompt)
+            start = at + header + len(prompt) if prompt and header >= 0 else begin
+            spans.append((start, end + self._stop_within(after)))
+            position = end
         return spans
+
+    def _generation_prompt(self, row: Conversation) -> str:
+        """What the template adds where the model is to answer."""
+        first = row.messages[: next(number for number, message in enumerate(row.messages) if message.role == "assistant")]
+        if not first:
+            return ""
+        without, with_prompt = self._apply(row, first), self._apply(row, first, prompt=True)
+        return with_prompt.removeprefix(without) if with_prompt.startswith(without) else ""
 
     def _stop_within(self, after: str) -> int:
         """Length of the text that ends a turn, at the start of what a template writes after an answer."""
