@@ -1,0 +1,84 @@
+"""What the evaluations show beside the training loss: overfitting and memorising."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from loratui.core.diagnosis import fixes
+from loratui.core.diagnosis.curves import Curves, Finding, Fix, mean, median
+from loratui.core.plan import Plan
+
+RISE_SHARE = 0.01
+MEMORISED_LOSS = 0.1
+MEMORISED_GAP = 3.0
+STAIR_SHARE = 0.15
+STAIR_STEPS = 8
+
+
+def overfitting(curves: Curves, plan: Plan) -> Iterator[Finding]:
+    """The evaluation loss has turned up for at least two evaluations while the training loss fell on."""
+    points = curves.evaluations
+    if len(points) < 3:
+        return
+    best = min(range(len(points)), key=lambda index: points[index][1])
+    later = [loss for _, loss in points[best + 1 :]]
+    step, lowest = points[best]
+    if len(later) < 2 or min(later) <= lowest * (1 + RISE_SHARE / 2) or later[-1] <= lowest * (1 + RISE_SHARE):
+        return
+    at_best, now = _training_loss_at(curves, step), curves.smoothed[-1] if curves.smoothed else math.nan
+    if math.isfinite(at_best) and math.isfinite(now) and now > at_best * 1.02:
+        return
+    yield Finding(
+        "overfitting", "warning",
+        f"The evaluation loss was lowest at step {step} ({lowest:.3g}) and is {later[-1]:.3g} now, while the training loss falls: the model learns the rows by heart.",
+        step,
+        fixes.kept([
+            fixes.stop_at(step), fixes.patience(plan), fixes.fewer_epochs(plan), fixes.dropout(plan), fixes.decay(plan),
+            fixes.rank(plan, 0.5), fixes.rate(plan, 0.5), Fix("More rows, or more varied ones."),
+        ]),
+    )
+
+
+def _training_loss_at(curves: Curves, step: int) -> float:
+    reached = [value for at, value in zip(curves.steps, curves.smoothed, strict=True) if at <= step]
+    return reached[-1] if reached else math.nan
+
+
+def memorising(curves: Curves, plan: Plan) -> Iterator[Finding]:
+    """A training loss near 0 far below the evaluation's, or a loss that falls in stairs, one an epoch."""
+    now = curves.smoothed[-1] if curves.smoothed else math.nan
+    points = curves.evaluations
+    if math.isfinite(now) and now < MEMORISED_LOSS and points and points[-1][1] > max(MEMORISED_GAP * now, MEMORISED_LOSS):
+        since = next((at for at, value in zip(curves.steps, curves.smoothed, strict=True) if value < MEMORISED_LOSS), curves.steps[-1])
+        yield _memorised(f"The training loss is {now:.2g} and the evaluation loss {points[-1][1]:.3g}: the rows are known by heart.", since, plan)
+        return
+    stair = _stairs(curves)
+    if stair is not None:
+        yield _memorised(f"The loss drops at the turn of each epoch (at step {stair}): rows seen before are recognised.", stair, plan)
+
+
+def _memorised(message: str, since: int, plan: Plan) -> Finding:
+    return Finding(
+        "memorising", "warning", message, since,
+        fixes.kept([fixes.fewer_epochs(plan), fixes.dropout(plan), fixes.rank(plan, 0.5), fixes.decay(plan), Fix("More rows, or more varied ones.")]),
+    )
+
+
+def _stairs(curves: Curves) -> int | None:
+    """The first turn of an epoch from which every turn so far shows a drop larger than what happens around it."""
+    length = curves.steps_per_epoch
+    if length < 3 * STAIR_STEPS or len(curves.losses) < length + STAIR_STEPS:
+        return None
+    turns = range(length, len(curves.losses) - STAIR_STEPS + 1, length)
+    for turn in turns:
+        before = [loss for loss in curves.losses[turn - STAIR_STEPS : turn] if math.isfinite(loss)]
+        after = [loss for loss in curves.losses[turn : turn + STAIR_STEPS] if math.isfinite(loss)]
+        earlier = [loss for loss in curves.losses[turn - 2 * STAIR_STEPS : turn - STAIR_STEPS] if math.isfinite(loss)]
+        if min(len(before), len(after), len(earlier)) < STAIR_STEPS - 1:
+            return None
+        drop, trend = median(before) - median(after), max(0.0, median(earlier) - median(before))
+        spread = mean([abs(loss - median(before)) for loss in before])
+        if drop < STAIR_SHARE * median(before) or drop < 3 * trend or drop < spread:
+            return None
+    return curves.steps[length]

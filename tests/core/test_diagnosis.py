@@ -1,0 +1,163 @@
+"""Findings on curves of real runs (recorded from the demo model, see each file's note) and on drawn ones."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loratui.core.diagnosis import Curves, Finding, diagnose
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
+
+RECORDED = Path(__file__).parent / "curves"
+EXPECTED: dict[str, list[str]] = {
+    "healthy": [],
+    "broken_rows": ["spikes"],
+    "diverging": ["diverging"],
+    "diverging_late": ["diverging"],
+    "flat": ["not-falling", "always-clipped"],
+    "memorising_full": ["overfitting", "memorising"],
+    "not_a_number": ["not-finite"],
+    "overfitting": ["overfitting"],
+    "too_short": ["underfitting"],
+}
+
+
+def recorded(name: str, share: float = 1.0) -> tuple[Curves, Plan]:
+    run: dict[str, Any] = json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))
+    count = int(len(run["steps"]) * share)
+    evaluations = sum(step <= count for step in run["eval_steps"])
+    numbers = {key: [float(value) for value in run[key]] for key in ("losses", "grad_norms", "learning_rates", "eval_losses")}
+    curves = Curves(
+        run["steps"][:count], numbers["losses"][:count], numbers["grad_norms"][:count], numbers["learning_rates"][:count],
+        run["eval_steps"][:evaluations], numbers["eval_losses"][:evaluations], run["total_steps"], run["steps_per_epoch"], share == 1.0,
+    )
+    return curves, plan(learning_rate=min(1.0, run["learning_rate"]), warmup_steps=run["warmup_steps"], epochs=run["epochs"])
+
+
+def plan(**training: Any) -> Plan:
+    return with_values(Plan(), {f"training.{key}": value for key, value in training.items()})
+
+
+def drawn(losses: list[float], **more: Any) -> Curves:
+    return Curves(list(range(1, len(losses) + 1)), losses, **more)
+
+
+def falling(count: int, start: float = 2.5, end: float = 1.0, noise: float = 0.05, seed: int = 0) -> list[float]:
+    dice = random.Random(seed)
+    return [end + (start - end) * math.exp(-6 * index / count) + dice.gauss(0, noise) for index in range(count)]
+
+
+def kinds(findings: list[Finding]) -> list[str]:
+    return [finding.kind for finding in findings]
+
+
+def test_every_recorded_run_is_expected() -> None:
+    assert {path.stem for path in RECORDED.glob("*.json")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_recorded_runs(name: str) -> None:
+    assert kinds(diagnose(*recorded(name))) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.25, 0.5, 0.75, 0.9])
+def test_a_healthy_run_is_left_in_peace_at_any_moment(share: float) -> None:
+    assert diagnose(*recorded("healthy", share)) == []
+
+
+@pytest.mark.parametrize(("name", "share"), [("diverging", 0.3), ("diverging_late", 0.4), ("flat", 0.5), ("overfitting", 0.5), ("not_a_number", 0.1)])
+def test_trouble_is_seen_before_the_end(name: str, share: float) -> None:
+    assert EXPECTED[name][0] in kinds(diagnose(*recorded(name, share)))
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_fix_is_a_plan_that_is_allowed_and_differs(name: str) -> None:
+    curves, now = recorded(name)
+    for finding in diagnose(curves, now):
+        assert finding.fixes and finding.message.endswith(".")
+        assert finding.since_step in curves.steps
+        for fix in finding.fixes:
+            assert fix.advice.endswith(".")
+            if fix.changes:
+                changed = with_values(now, fix.changes)
+                assert all(changed.get(key) != now.get(key) for key in fix.changes)
+
+
+def test_overfitting_since_the_best_evaluation() -> None:
+    finding = diagnose(*recorded("overfitting"))[0]
+    assert finding.since_step == 48 and finding.fixes[0].changes == {"training.max_steps": 48}
+
+
+def test_spikes_are_named_by_step() -> None:
+    finding = diagnose(*recorded("broken_rows"))[0]
+    assert "61, 91, 131" in finding.message
+
+
+def test_a_far_too_high_rate_goes_back_to_published_ones() -> None:
+    assert diagnose(*recorded("diverging"))[0].fixes[0].changes == {"training.learning_rate": 1e-3}
+
+
+def test_nothing_yet() -> None:
+    assert diagnose(drawn([]), Plan()) == [] and diagnose(drawn([2.5]), Plan()) == []
+
+
+def test_float16_may_skip_steps_with_infinite_gradients() -> None:
+    losses = falling(60)
+    norms = [math.inf, *[1.0] * 59]
+    assert diagnose(drawn(losses, grad_norms=norms), plan(precision="fp16")) == []
+    assert kinds(diagnose(drawn(losses, grad_norms=norms), plan(precision="bf16"))) == ["not-finite"]
+
+
+def test_float16_and_nan_says_leave_float16() -> None:
+    advice = [fix.changes for fix in diagnose(drawn([*falling(30), math.nan]), plan(precision="fp16"))[0].fixes]
+    assert {"training.precision": "bf16", "method.compute_dtype": "bf16"} in advice
+
+
+def test_no_gradient() -> None:
+    found = diagnose(drawn([2.0] * 10, grad_norms=[0.0] * 10), Plan())
+    assert kinds(found) == ["no-gradient"] and found[0].severity == "error"
+
+
+def test_stairs_at_the_turn_of_the_epoch_are_memorising() -> None:
+    dice = random.Random(3)
+    losses = [[2.0, 1.3, 0.7][step // 50] + dice.gauss(0, 0.03) for step in range(150)]
+    curves = drawn(losses, steps_per_epoch=50, total_steps=150)
+    found = diagnose(curves, Plan())
+    assert kinds(found) == ["memorising"] and found[0].since_step == 51
+
+
+def test_a_loss_that_just_falls_over_the_turn_of_an_epoch_is_none() -> None:
+    assert "memorising" not in kinds(diagnose(drawn(falling(150), steps_per_epoch=50, total_steps=150), Plan()))
+
+
+def test_plateau_while_the_rate_is_high() -> None:
+    losses = falling(60, 3.0, 1.5, 0.01) + [1.5 + random.Random(step).gauss(0, 0.02) for step in range(200)]
+    curves = drawn(losses, learning_rates=[2e-4] * 260, total_steps=400)
+    assert kinds(diagnose(curves, Plan())) == ["plateau"]
+    settled = drawn(losses, learning_rates=[2e-4] * 100 + [1e-5] * 160, total_steps=400)
+    assert diagnose(settled, Plan()) == []
+
+
+def test_erratic() -> None:
+    dice = random.Random(1)
+    losses = [abs(value + dice.choice([-1, 1]) * 0.5) for value in falling(120, 2.0, 1.0)]
+    assert "erratic" in kinds(diagnose(drawn(losses, total_steps=120), Plan()))
+
+
+def test_a_missing_evaluation_loss_is_passed_over() -> None:
+    curves = drawn(falling(100), eval_steps=[25, 50, 75, 100], eval_losses=[1.5, math.nan, 1.2, 1.1], total_steps=100)
+    assert diagnose(curves, Plan()) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_around_a_falling_loss_is_no_trouble(seed: int) -> None:
+    losses = falling(300, 2.2, 1.2, 0.15, seed)
+    evaluations = [1.25 + math.exp(-6 * step / 300) for step in range(30, 301, 30)]
+    curves = drawn(losses, total_steps=300, eval_steps=list(range(30, 301, 30)), eval_losses=evaluations, steps_per_epoch=100)
+    assert [finding for finding in diagnose(curves, Plan()) if finding.severity != "note"] == []
