@@ -9,7 +9,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from loratui.tui.playground.wrap import GrowingText
-from loratui.tui.text import harmless
+from loratui.tui.text import harmless, one_line
 from loratui.worker.protocol import Done, Failed
 
 LONGEST_PIECE = 100_000
@@ -29,14 +29,14 @@ class AnswerView(ScrollView):
     AnswerView.-matches { border-subtitle-color: $success; }
     """
 
-    def __init__(self, side: str) -> None:
+    def __init__(self, side: str, title: str = "", note: str = "") -> None:
         super().__init__(id=f"answer-{side}")
         self.side = side
-        self.border_title = Content(harmless(side)).markup
+        self.border_title = Content.assemble(harmless(side), (f"  {one_line(title, 60)}" if title else "", "not bold $text-muted")).markup
         self._text = GrowingText()
         self._waiting = ""
         self._follow = True
-        self.note = ""
+        self.note = note
         """What stands in the pane while it holds no answer."""
 
     @property
@@ -88,14 +88,15 @@ class AnswerView(ScrollView):
             self.subtitle("✗ failed")
             self.say(event.sentence)
             return
-        words = [f"{event.tokens} tokens"]
+        words = []
         if event.tokens_per_second:
             words.append(f"{event.tokens_per_second:,.0f} tokens/s")
+        words.append(f"{event.tokens} tokens")
         words.append({"stop token": "stop token", "length": "▲ cut: max tokens", "context full": "▲ cut: context full", "stopped": "■ stopped"}[event.reason])
         if expected:
             matches = self._text.text.strip() == harmless(expected, LONGEST_PIECE).strip()
             self.set_class(matches, "-matches")
-            words.append("✓ as expected" if matches else "✗ not as expected")
+            words.insert(0, "✓ as expected" if matches else "✗ differs")
         self.subtitle(" · ".join(words))
 
     def subtitle(self, words: str) -> None:

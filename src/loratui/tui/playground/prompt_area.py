@@ -33,7 +33,8 @@ class PromptArea(TextArea):
             self.text = text
 
     def __init__(self) -> None:
-        super().__init__(id="prompt", soft_wrap=True, compact=False, show_line_numbers=False, highlight_cursor_line=False)
+        super().__init__(id="prompt", soft_wrap=True, compact=False, show_line_numbers=False, highlight_cursor_line=False,
+                         placeholder="Ask all sides the same. ^l takes a row that the training never saw.")
         self.cursor_blink = False
         self._earlier: list[str] = []
         self._place = 0

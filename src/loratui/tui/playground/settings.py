@@ -48,8 +48,7 @@ class SettingsScreen(ModalScreen[GenerationSettings | None]):
     SettingsScreen .setting > .range { width: 1fr; padding: 0 0 0 2; color: $text-muted; }
     SettingsScreen .setting:focus-within > .name { color: $accent; text-style: bold; }
     SettingsScreen #preset { height: 1; margin: 0 0 1 0; }
-    SettingsScreen #advice { height: 3; margin: 1 0 0 0; }
-    SettingsScreen #keys { height: 1; margin: 0 0 0 0; color: $text-muted; }
+    SettingsScreen #advice { height: 3; margin: 1 0; }
     """
 
     def __init__(self, settings: GenerationSettings) -> None:
@@ -59,6 +58,7 @@ class SettingsScreen(ModalScreen[GenerationSettings | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
             panel.border_title = "generation settings"
+            panel.border_subtitle = "↑↓ field · pgup pgdn value · ^t preset · enter takes · esc leaves"
             yield Static(id="preset")
             for name, field in GenerationSettings.model_fields.items():
                 with Horizontal(classes="setting"):
@@ -66,7 +66,6 @@ class SettingsScreen(ModalScreen[GenerationSettings | None]):
                     yield Input(_written(self._settings, name), id=f"set-{name}", classes="plain", compact=True, select_on_focus=True)
                     yield Static(Content(_range_words(name)), classes="range")
             yield Static(id="advice")
-            yield Static(Content("↑↓ field   pgup pgdn value   ^t preset   enter takes them   esc leaves them"), id="keys")
 
     def on_mount(self) -> None:
         for field in self.query(Input):

@@ -28,6 +28,11 @@ from loratui.worker.target import Target
 PAINT_SECONDS = 0.16
 IDLE_CLOSE_SECONDS = 180.0
 """A playground that one has left gives its memory back after so long: a training may need it."""
+NOTES = {
+    BASE: "Here the base model will answer, as it was before the training.",
+    ADAPTER: "Here the adapter will answer, on the same base.",
+}
+"""What stands in a pane before the first question."""
 
 
 class PlaygroundScreen(StepScreen):
@@ -44,10 +49,12 @@ class PlaygroundScreen(StepScreen):
         "^l takes the next held-out row as the prompt, with the answer that was written for it: rows the training never saw."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "stop", "Stop", tooltip="Stop the answers; leave the prompt", priority=True),
+        Binding("escape", "stop", "Stop", tooltip="Stop the answers that are growing", priority=True),
+        Binding("escape", "leave", "Leave prompt", show=False, tooltip="Leave the prompt, so that single keys work", priority=True),
         Binding("ctrl+l", "row", "Held-out row", key_display="^l", tooltip="Take the next held-out row as the prompt", priority=True),
         Binding("ctrl+s", "settings", "Settings", key_display="^s", tooltip="Temperature, top-p, top-k, length and more", priority=True),
         Binding("i", "write", "Write", show=False, tooltip="Back to the prompt"),
+        Binding("ctrl+q", "app.quit", "Quit", key_display="^q", priority=True, tooltip="Leave; runs go on"),
     ]
     DEFAULT_CSS = """
     PlaygroundScreen #target { height: 1; }
@@ -74,8 +81,8 @@ class PlaygroundScreen(StepScreen):
         yield Static(id="target")
         yield Static(id="question")
         with Container(id="answers"):
-            yield AnswerView(BASE)
-            yield AnswerView(ADAPTER)
+            yield AnswerView(BASE, note=NOTES[BASE])
+            yield AnswerView(ADAPTER, note=NOTES[ADAPTER])
         yield Static(id="expected")
         prompt = PromptArea()
         prompt.border_title = "prompt"
@@ -134,15 +141,16 @@ class PlaygroundScreen(StepScreen):
             self.query_one(f"#answer-{BASE}", AnswerView).say("There is nothing to ask yet. Train something first (step 6), or choose a model (step 2).")
             return
         self.target, self._rows, self._row, self._question = target, None, -1, None
-        await self._show_sides(target.sides)
+        await self._show_sides(target)
         await self._load(target)
+        self.refresh_bindings()
 
-    async def _show_sides(self, sides: list[str]) -> None:
+    async def _show_sides(self, target: Target) -> None:
         """One pane for each side, in order."""
         holder = self.query_one("#answers")
-        if [view.side for view in holder.query(AnswerView)] != sides:
-            await holder.remove_children()
-            await holder.mount(*(AnswerView(side) for side in sides))
+        titles = {BASE: target.plan.model.id if target.plan else target.title, ADAPTER: target.result.name if target.result and target.result.name != ADAPTER else ""}
+        await holder.remove_children()
+        await holder.mount(*(AnswerView(side, titles.get(side, ""), NOTES.get(side, "")) for side in target.sides))
 
     async def _load(self, target: Target) -> bool:
         """Have the models loaded; False where that failed, which is told."""
@@ -186,6 +194,7 @@ class PlaygroundScreen(StepScreen):
     @work(exclusive=True, group="ask", exit_on_error=False)
     async def _ask(self, text: str) -> None:
         self._asking = True
+        self.refresh_bindings()
         self.say("")
         prompt = self.query_one(PromptArea)
         question = self._question if self._question is not None and _prompt_of(self._question) == text else None
@@ -248,15 +257,21 @@ class PlaygroundScreen(StepScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "row":
             return self.target is not None and self.target.plan is not None
+        if action == "stop":
+            return self._asking
+        if action == "leave":
+            return not self._asking and self.query_one("#prompt").has_focus
         return super().check_action(action, parameters)
 
     async def action_stop(self) -> None:
-        """Stop the answers; without any, leave the prompt for the answers, so that single keys work."""
-        if self._asking and self.client is not None and self.client.alive:
+        """Stop the answers."""
+        if self.client is not None and self.client.alive:
             with contextlib.suppress(LoratuiError):
                 await self.client.stop()
-        elif self.query_one("#prompt").has_focus:
-            self.query(AnswerView).first().focus()
+
+    def action_leave(self) -> None:
+        """Leave the prompt for the answers, so that single keys work."""
+        self.query(AnswerView).first().focus()
 
     def action_write(self) -> None:
         """Back to the prompt."""
