@@ -301,7 +301,7 @@ class Tokeniser:
     def _render_plain(self, messages: Sequence[Message], *, prompt: bool = False) -> Rendered:
         """Without a chat template: a prompt and its completion one after the other, and the end token."""
         if len(messages) > 2 or any(message.role not in ("user", "assistant") for message in messages):
-            raise ModelError("this model has no chat template, and the data are conversations.", hint="Choose one with model.chat_template, e.g. chatml.")
+            raise ModelError("this model has no chat template, and the data are conversations.", hint="Choose one: --set model.chat_template=plain (or chatml, alpaca, a .jinja file).")
         text, spans = "", []
         for message in messages:
             if text and not text[-1].isspace() and not message.content[:1].isspace():

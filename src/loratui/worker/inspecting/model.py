@@ -46,10 +46,10 @@ def load_text_model(plan: Plan) -> TextModel:
         found = fetch_model(found.id, plan.model.revision)
     from transformers.utils import logging
 
-    from loratui.worker.training.load_model import load_tokenizer
+    from loratui.worker.load_tokenizer import load_tokenizer
 
     logging.set_verbosity_error()
-    tokenizer = load_tokenizer(plan)
+    tokenizer = load_tokenizer(plan, weights=False)
     if plan.model.chat_template:
         template, why = "plan", f"the plan sets it: {plan.model.chat_template}"
     elif getattr(tokenizer, "chat_template", None):

@@ -7,65 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from loratui.core.errors import ModelError, PlanError
 from loratui.core.plan import Plan
-from loratui.resources import demo_model_path
+from loratui.worker.load_tokenizer import first_line, load_tokenizer, model_source, template_text
 from loratui.worker.training.config import DTYPES, quantization_config
 
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-KNOWN_TEMPLATES = {"chatml": CHATML}
-
-
-def model_source(plan: Plan) -> tuple[str, dict[str, Any]]:
-    """Where the model is read from, and how: a folder, or an id of the hub with its revision."""
-    name = plan.model.id
-    if name == "demo":
-        folder = demo_model_path()
-        if not (folder / "config.json").is_file():
-            raise ModelError("the demo model is not in this installation.", where=str(folder), hint="Build it with scripts/ or install again.")
-        return str(folder), {}
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ModelError("this folder holds no model: config.json is missing.", where=str(folder))
-        if not any(folder.glob("*.safetensors")):
-            raise ModelError("this folder holds no weights to train (*.safetensors).", where=str(folder), hint="Only safetensors are read; nothing is unpickled.")
-        return str(folder), {}
-    if name.startswith(("/", ".", "~")):
-        raise ModelError("there is no such folder.", where=name)
-    return name, {"revision": plan.model.revision} if plan.model.revision else {}
-
-
-def load_tokenizer(plan: Plan) -> Any:
-    """The tokenizer with the plan's chat template, and a padding token."""
-    source, extra = model_source(plan)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=plan.model.trust_remote_code, **extra)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the tokenizer cannot be read: {first_line(error)}", where=plan.model.id) from error
-    if plan.model.chat_template:
-        tokenizer.chat_template = template_text(plan.model.chat_template)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    tokenizer.padding_side = "right"
-    return tokenizer
-
-
-def template_text(name: str) -> str:
-    """A chat template by its file or its name."""
-    if name in KNOWN_TEMPLATES:
-        return KNOWN_TEMPLATES[name]
-    try:
-        return Path(name).expanduser().read_text(encoding="utf-8")
-    except OSError:
-        raise PlanError(
-            f"model.chat_template = {name!r} is neither a file nor a known template.", hint=f"Known are: {', '.join(KNOWN_TEMPLATES)}."
-        ) from None
+__all__ = ["count_parameters", "first_line", "load_adapter", "load_base", "load_tokenizer", "model_source", "stop_ids", "template_text"]
 
 
 def load_base(plan: Plan, *, device: str, local_rank: int = 0) -> Any:
@@ -140,9 +89,3 @@ def count_parameters(model: Any) -> tuple[int, int]:
         total += count
         trained += count if parameter.requires_grad else 0
     return total, trained
-
-
-def first_line(error: BaseException, limit: int = 300) -> str:
-    """The first sentence-like line of an exception's text."""
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line if len(line) <= limit else line[:limit] + "…"
