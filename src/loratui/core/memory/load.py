@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.memory.formats import Formats
+from loratui.core.memory.states import is_quantised
 
 
 def load_extra(spec: ModelSpec, form: Formats) -> int:
-    """Largest tensor that is on its way: a layer about to be quantised lies there in 16 bits (and its parts in float32)."""
-    largest = max(
-        [linear.in_features * linear.out_features * (max(1, spec.experts) if linear.stored == "expert" else 1) for linear in spec.linears]
-        + [spec.embedding_parameters]
-    )
+    """Bytes beyond the weights: transformers reads each tensor straight to its place, but one that bitsandbytes is about
+    to quantise lies on the device in 16 bits first.
+    """
     if not form.quantised:
-        return largest * form.weight
-    quantised = max((linear.in_features * linear.out_features for linear in spec.linears if linear.stored != "expert"), default=0)
-    return max(largest * form.weight, quantised * 2 * form.weight)
+        return 0
+    return max((layer.in_features * layer.out_features for layer in spec.linears if is_quantised(layer, form)), default=0) * 2

@@ -21,13 +21,22 @@ def load_config(config: dict[str, Any]) -> Any:
     return kind.from_dict(values)
 
 
+def attention_of(config: Any, asked: str) -> str:
+    """The attention that the class can run: "eager" where it has no fused one (Gemma 2, gpt-oss)."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    return "eager" if asked == "sdpa" and not getattr(kind, "_supports_sdpa", False) else asked
+
+
 def build_model(config: dict[str, Any], plan: Plan) -> Any:
     """Model, adapter, checkpointing and fused head, as the training worker and SFTTrainer make them. Call under fakes."""
     from transformers import AutoModelForCausalLM
     from trl.trainer.utils import add_fused_lm_head
 
+    loaded = load_config(config)
     model = AutoModelForCausalLM.from_config(
-        load_config(config), dtype=DTYPES[plan.model.dtype], attn_implementation=plan.model.attention
+        loaded, dtype=DTYPES[plan.model.dtype], attn_implementation=attention_of(loaded, plan.model.attention)
     )
     model.tie_weights()
     model.config.use_cache = False

@@ -112,7 +112,13 @@ def attention_kernels() -> dict[Any, Any]:
         del room, delta
         return gradients
 
+    def grouped(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        first, second = args[0], args[1]
+        groups = [] if first.dim() == 2 and second.dim() == 3 else [kwargs.get("offs", args[2] if len(args) > 2 else None).shape[0]]
+        return first.new_empty(*groups, first.shape[-2], second.shape[-1])
+
     return {
+        aten._grouped_mm.default: grouped,
         aten._scaled_dot_product_flash_attention_for_cpu.default: forward,
         aten._scaled_dot_product_flash_attention_for_cpu_backward.default: backward,
     }

@@ -71,13 +71,13 @@ def trace_step(
         full = plan.method.kind == "full"
         watch.watch(frozen, "weights")
         watch.watch(quantised_storages(model), "weights")
-        watch.watch(model.buffers(), "weights")
         if full:
             watch.watch(trained, "weights")
         traced.weights_bytes = watch.live_bytes
         if not full:
             watch.watch(trained, "adapter")
         traced.adapter_bytes = watch.live_bytes - traced.weights_bytes
+        watch.watch(model.buffers(), "buffers")
         before = watch.live_bytes
         optimizer = _optimizer(trained, plan)
         for parameter in trained:
@@ -94,7 +94,7 @@ def trace_step(
         traced.forward_bytes, traced.kept_bytes = watch.peak_bytes, watch.live_bytes
         best, at_peak = watch.peak_bytes, watch.at_peak
         watch.start_phase("backward")
-        loss.backward()
+        _backward(loss)
         del loss
         traced.backward_bytes = watch.peak_bytes
         if watch.peak_bytes > best:
@@ -136,6 +136,12 @@ def _precision(plan: Plan) -> Iterator[None]:
         return
     with torch.autocast("cpu", dtype=DTYPES[plan.training.precision]):
         yield
+
+
+def _backward(loss: torch.Tensor) -> None:
+    """`loss.backward()` without leaving CudaSemantics, which torch functions do: checkpoints are run again inside."""
+    engine = torch.autograd.Variable._execution_engine
+    engine.run_backward((loss,), (torch.ones_like(loss),), False, False, (), allow_unreachable=True, accumulate_grad=True)
 
 
 def _optimizer(trained: list[Any], plan: Plan) -> torch.optim.Optimizer:
