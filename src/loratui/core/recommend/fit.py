@@ -12,6 +12,7 @@ from typing import Any
 
 from loratui.core import rules_of_thumb
 from loratui.core.memory import Estimate
+from loratui.core.memory.budget import TIGHT_SHARE
 from loratui.core.recommend.context import Context, evaluates
 from loratui.core.recommend.precision import best_precision
 from loratui.core.recommendation import Recommendation
@@ -28,12 +29,22 @@ class Fit:
 
     changes: Mapping[str, Any]
     needed: Estimate
-    fits: bool
+    room_bytes: int
 
     @property
     def total_bytes(self) -> int:
         """The point's predicted peak."""
         return self.needed.total_bytes
+
+    @property
+    def fits(self) -> bool:
+        """Whether the device has room for it."""
+        return self.total_bytes <= self.room_bytes
+
+    @property
+    def comfortable(self) -> bool:
+        """Whether it fits with room for the estimate's own error."""
+        return self.total_bytes <= self.room_bytes * (1 - TIGHT_SHARE)
 
 
 def effective_batch(context: Context) -> tuple[int, str]:
@@ -89,8 +100,7 @@ def _try(context: Context, rung: Mapping[str, Any], batch: int, checkpointing: b
         "evaluation.every_steps": 1 if evaluates(context) else 0,
     }
     changes = {key: context.pinned.get(key, value) for key, value in changes.items()}
-    needed = context.estimate(changes)
-    return Fit(changes, needed, needed.total_bytes <= context.budget().bytes)
+    return Fit(changes, context.estimate(changes), context.budget().bytes)
 
 
 def _batches(context: Context, wanted: int) -> list[int]:
@@ -106,44 +116,55 @@ def _batches(context: Context, wanted: int) -> list[int]:
 
 
 def _largest(context: Context, rung: Mapping[str, Any], batches: Sequence[int], checkpointing: bool, wanted: int) -> Fit:
-    """The largest batch that fits, by halving the list of sizes; the smallest batch where none does."""
+    """The largest batch that fits comfortably, by halving the list of sizes; the smallest batch where none does."""
     best = _try(context, rung, batches[0], checkpointing, wanted)
-    if best.fits or len(batches) == 1:
+    if best.comfortable or len(batches) == 1:
         return best
     best = _try(context, rung, batches[-1], checkpointing, wanted)
     low, high = 1, len(batches) - 1
-    while best.fits and low < high:
+    while best.comfortable and low < high:
         middle = (low + high) // 2
         tried = _try(context, rung, batches[middle], checkpointing, wanted)
-        if tried.fits:
+        if tried.comfortable:
             best, high = tried, middle
         else:
             low = middle + 1
     return best
 
 
+def _hopeless(context: Context, rung: Mapping[str, Any]) -> bool:
+    """Whether the unquantised weights alone are too large, so that nothing need be weighed."""
+    if rung["method.quantization"] != "none":
+        return False
+    width = 4 if context.pinned.get("model.dtype", rung["model.dtype"]) == "fp32" else 2
+    return width * context.spec.total_parameters > context.budget().bytes
+
+
 def search(context: Context, wanted: int) -> Fit:
-    """The first rung that fits, at its best batch; the leanest point tried where nothing fits."""
+    """The first rung that fits comfortably, at its best batch; else the first that fits at all; else the leanest."""
     length = min(int(context.get("training.max_length")), context.data.longest)
     batches = _batches(context, wanted)
     pinned = context.pinned.get("training.checkpointing")
     tried: list[Fit] = []
-    for rung in _rungs(context):
-        without = with_it = None
+    rungs = list(_rungs(context))
+    for rung in rungs:
+        if rung is not rungs[-1] and _hopeless(context, rung):
+            continue
+        without = None
         if pinned is not True:
             without = _largest(context, rung, batches, False, wanted)
             batch = int(without.changes["training.batch_size"])
-            if without.fits and (pinned is False or batch == batches[0] or batch * length >= BUSY_TOKENS):
+            if without.comfortable and (pinned is False or batch == batches[0] or batch * length >= BUSY_TOKENS):
                 return without
             tried.append(without)
         if pinned is not False:
             with_it = _largest(context, rung, batches, True, wanted)
-            if with_it.fits:
+            if with_it.comfortable:
                 return with_it
             tried.append(with_it)
-        if without is not None and without.fits:
+        if without is not None and without.comfortable:
             return without
-    return min(tried, key=lambda point: point.total_bytes)
+    return next((point for point in tried if point.fits), None) or min(tried, key=lambda point: point.total_bytes)
 
 
 def _gib(size_bytes: float) -> str:
@@ -219,7 +240,7 @@ def _batch(context: Context, found: Fit, verdict: str, wanted: int, wanted_why: 
     thumb = _thumb(context)
     yield Recommendation(
         "training.batch_size", batch,
-        f"The largest power of two up to {wanted} that fits." if found.fits else "One row at a time; even so it does not fit.",
+        f"The largest power of two up to {wanted} that fits." if found.comfortable else "The smallest; it fits with nothing to spare." if found.fits else "One row at a time; even so it does not fit.",
         verdict, "The estimate of this plan's peak memory.",
         rule_of_thumb=thumb.batch_size,
         up="Faster while the GPU is not busy; needs memory in proportion.",
