@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
-from conftest import Loratui
 
 from loratui.cli import COMMANDS
+
+Loratui = Callable[..., "subprocess.CompletedProcess[str]"]
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
