@@ -1,0 +1,58 @@
+"""The guides' tables: whole, reachable from a field, and each row where its number belongs."""
+
+from __future__ import annotations
+
+import pytest
+
+from loratui.core.knowledge import TABLES, Table, tables_for
+from loratui.core.plan_text import fields
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.title)
+def test_a_table_is_rectangular_sourced_and_reachable(table: Table) -> None:
+    assert table.rows and table.title and table.source
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    assert table.keys and all(key in fields() or key == "generation" for key in table.keys)
+    assert all(table in tables_for(key) for key in table.keys)
+    assert bool(table.measure) == bool(table.limits)
+    if table.measure:
+        assert len(table.limits) == len(table.rows) - 1 and list(table.limits) == sorted(table.limits)
+
+
+def test_all_five_guides_are_there() -> None:
+    sources = " ".join(table.source for table in TABLES)
+    for word in ("calculations", "quick start", "Configuration guide", "Qwen", "Theory page"):
+        assert word in sources
+
+
+@pytest.mark.parametrize(
+    ("key", "source", "examples", "row"),
+    [
+        ("lora.dropout", "quick start", 99, "below 100"), ("lora.dropout", "quick start", 100, "100-1,000"),
+        ("lora.dropout", "Qwen", 5_000, "above 1,000"), ("training.epochs", "Configuration", 50_001, "above 50,000"),
+        ("training.epochs", "quick start", 600, "500-5,000"), ("training.accumulation", "quick start", 10, "below 500"),
+    ],
+)
+def test_the_row_of_a_dataset(key: str, source: str, examples: int, row: str) -> None:
+    table = next(table for table in tables_for(key) if source in table.source and table.measure == "examples")
+    number = table.row_of(examples)
+    assert number is not None and table.rows[number][0] == row
+
+
+def test_rows_that_are_no_ranges_have_no_number() -> None:
+    assert tables_for("training.scheduler")[0].row_of(3) is None
+
+
+def test_the_guides_that_contradict_each_other_say_so() -> None:
+    assert all("contradict" in table.evidence or "Biderman" in table.evidence or table.source.startswith("Hyperparameter") for table in tables_for("lora.dropout") if table.measure)
+
+
+def test_fields_of_the_everyday_have_tables() -> None:
+    for key in (
+        "method.kind", "lora.r", "lora.alpha", "lora.dropout", "lora.targets", "training.learning_rate", "training.batch_size",
+        "training.accumulation", "training.epochs", "training.max_length", "training.warmup_steps", "training.scheduler",
+        "training.weight_decay", "training.beta1", "training.beta2", "training.epsilon", "training.max_grad_norm",
+        "training.precision", "training.checkpointing", "method.quantization", "evaluation.patience",
+    ):
+        assert tables_for(key), key
+    assert tables_for("training.seed") == ()
