@@ -29,6 +29,10 @@ EMPTY = (
 )
 
 
+MOST_ROWS = 12
+"""Rows that are shown together where there is room."""
+
+
 class DatasetScreen(StepScreen):
     """A path, what was recognised and why, the counts, and one row at a time."""
 
@@ -127,13 +131,24 @@ class DatasetScreen(StepScreen):
         rows = view.preview.rows
         row = rows[self.place % len(rows)]
         line = f", line {row.line:,}" if row.line is not None else ""
-        box.border_title = Content(f"row {row.index + 1:,}{line}")
         box.border_subtitle = Content("▌ is learnt · ← → other rows")
-        width = box.content_size.width or self.size.width - 8
+        width, height = box.content_size.width or self.size.width - 8, box.content_size.height
         rendered = self.app.state.check.rows.get(row.index) if self.as_tokens else None
-        if self.as_tokens and rendered is None:
-            box.border_title = Content(f"row {row.index + 1:,}{line}: its tokens come with the check")
-        text.update(row_content(row, width) if rendered is None else token_content(rendered))
+        if self.as_tokens:
+            wait = ": its tokens come with the check" if rendered is None else ", as the trainer receives it"
+            box.border_title = Content(f"row {row.index + 1:,}{line}{wait}")
+            text.update(row_content(row, width) if rendered is None else token_content(rendered))
+            return
+        shown, lines = [], 0
+        for following in rows[self.place: self.place + MOST_ROWS]:
+            content = row_content(following, width)
+            lines += content.plain.count("\n") + 2
+            if shown and lines - 1 > height:
+                break
+            shown.append(content)
+        last = rows[self.place + len(shown) - 1].index + 1
+        box.border_title = Content(f"row {row.index + 1:,}{line}" if len(shown) == 1 else f"rows {row.index + 1:,} to {last:,}")
+        text.update(Content("\n\n").join(shown))
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_row)

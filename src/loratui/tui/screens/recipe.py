@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from loratui.tui.screens.step import StepScreen
 from loratui.tui.state import Problem
-from loratui.tui.text import number_text, one_line, value_text
+from loratui.tui.text import number_text, one_line, value_text, wrap
 from loratui.tui.widgets.field_list import FieldList, FieldRow
 from loratui.tui.widgets.rate_curve import rate_curve
 
@@ -57,6 +57,7 @@ class RecipeScreen(StepScreen):
 
     def on_mount(self) -> None:
         self.everything = False
+        self._waiting = False
         self.set_focus(self.query_one(FieldList))
 
     @property
@@ -83,7 +84,11 @@ class RecipeScreen(StepScreen):
         if state.plan_problem:
             self.say(state.plan_problem, "error")
         elif state.proposal is None:
-            self.say("Choose a model first: F3 goes there.")
+            self.say("Looking up model and machine …" if state.draft.model else "Choose a model first: F3 goes there.")
+            self._waiting = True
+        elif self._waiting:
+            self._waiting = False
+            self.say("")
 
     def _show_preset(self) -> None:
         state = self.app.state
@@ -94,7 +99,7 @@ class RecipeScreen(StepScreen):
         self.query_one("#preset-line", Static).update(Content.assemble(
             ("preset  ", "$text-muted"), (one_line(name, 40), "bold"), (yours, "$accent"),
             ("   " + one_line(preset.description if preset else "", 200), "$text-muted"),
-        ))
+        ), layout=False)
 
     def _show_fields(self, proposal: Proposal) -> None:
         from loratui.core.plan_text import fields
@@ -118,7 +123,7 @@ class RecipeScreen(StepScreen):
         proposal, key = self.app.state.proposal, self.fields.key
         widget = self.query_one("#why", Static)
         if proposal is None or not key:
-            widget.update(Content(""))
+            widget.update(Content(""), layout=False)
             return
         from loratui.core.plan_text import fields
 
@@ -131,9 +136,11 @@ class RecipeScreen(StepScreen):
             lines.append(Content(f"{proposed}{one_line(reason.why, 300)}{rule}").stylize("$text-muted"))
             for word, text in (("formula", reason.formula), ("up", reason.up), ("down", reason.down)):
                 if text:
-                    lines.append(Content.assemble((f"{word:<8} ", "$text-disabled"), (one_line(text, 300), "$text-muted")))
-            lines.append(Content("F1 tells the source, and what the sources disagree about.").stylize("$text-disabled"))
-        widget.update(Content("\n").join(lines))
+                    first, *more = wrap(one_line(text, 400), max(20, (widget.content_size.width or 76) - 9))
+                    lines.append(Content.assemble((f"{word:<8} ", "$foreground-disabled"), (first, "$text-muted")))
+                    lines += [Content(" " * 9 + line).stylize("$text-muted") for line in more]
+            lines.append(Content("F1 tells the source, and what the sources disagree about.").stylize("$text-muted"))
+        widget.update(Content("\n").join(lines), layout=False)
 
     def _show_course(self, proposal: Proposal) -> None:
         from loratui.core.schedule import curve
@@ -150,12 +157,12 @@ class RecipeScreen(StepScreen):
             f"{schedule.steps_per_epoch:,} steps an epoch",
         ]
         if not tall:
-            widget.update(Content.assemble((f"{words[0]}  ", "$foreground"), (lines[0], "$accent"), (f"  {words[1]}", "$text-muted")))
+            widget.update(Content.assemble((f"{words[0]}  ", "$foreground"), (lines[0], "$accent"), (f"  {words[1]}", "$text-muted")), layout=False)
             return
         widget.update(Content("\n").join(
             Content.assemble((line, "$accent"), "   ", (word, "$foreground" if number == 0 else "$text-muted"))
             for number, (line, word) in enumerate(zip(lines, words, strict=True))
-        ))
+        ), layout=False)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.state_changed, "plan")

@@ -107,13 +107,15 @@ class ReviewScreen(StepScreen):
         text = self.query_one("#review-text", Static)
         width = (text.content_size.width or self.size.width - 6) - 1
         text.update(Content("\n").join(row.content(width) for row in review_rows(state, self.hindrances())))
-        self.query_one(StartButton).update(self._start_words())
+        button = self.query_one(StartButton)
+        button.set_class(bool(self.hindrances()), "-blocked")
+        button.update(self._start_words())
 
     def _start_words(self) -> Content:
         if self._starting:
             return Content("starting …").stylize("$text-muted")
         if self.hindrances():
-            return Content.assemble(("▸ Start training ", "$text-disabled"), ("  not yet: see above", "$text-muted"))
+            return Content.assemble(("▸ Start training", "$text-muted"), ("  not yet: see above", "$text-muted"))
         proposal = self.app.state.proposal
         steps = f"  {proposal.schedule.total_steps:,} steps" if proposal else ""
         return Content.assemble(("▸ Start training", "bold"), (steps, ""))

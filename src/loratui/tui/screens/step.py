@@ -55,6 +55,7 @@ class StepScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__(name=self.STEP, classes="step")
         self._stop: Callable[[], object] = lambda: None
+        self._said = Content("")
 
     def compose(self) -> ComposeResult:
         yield StepBar(self.STEP)
@@ -92,12 +93,12 @@ class StepScreen(Screen[None]):
     def _hear(self, change: str) -> None:
         if self.is_current and self.is_mounted:
             if change != "machine":
-                self.query_one(StepBar).refresh()
+                self.query_one(StepBar).renew()
             self.state_changed(change)
 
     def on_screen_resume(self) -> None:
         self.say("")
-        self.query_one(StepBar).refresh()
+        self.query_one(StepBar).renew()
         for bar in self.query(HeadroomBar):
             bar.refresh()
         self.state_changed("shown")
@@ -107,7 +108,10 @@ class StepScreen(Screen[None]):
         notice = self.query_one("#notice", Static)
         glyph = {"error": "✗ ", "warning": "▲ ", "done": "✓ "}.get(severity, "")
         color = {"error": "$error", "warning": "$warning", "done": "$success"}.get(severity, "$text-muted")
-        notice.update(Content(glyph + one_line(sentence, 400)).stylize(color) if sentence else Content(""))
+        content = Content(glyph + one_line(sentence, 400)).stylize(color) if sentence else Content("")
+        if content != self._said:
+            self._said = content
+            notice.update(content)
 
     def action_next(self) -> None:
         """Go on, or say what is missing and go there."""

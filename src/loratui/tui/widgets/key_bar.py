@@ -11,7 +11,7 @@ from textual.widgets import Static
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-LAST = ("help", "app.help", "quit", "app.quit")
+LAST = ("explain", "help", "app.help", "quit", "app.quit")
 """Actions that stand at the right end and are never dropped."""
 
 
@@ -41,8 +41,8 @@ class KeyBar(Static):
         for binding, enabled in self.shown():
             key = self.app.get_key_display(binding)
             text = Content.assemble(
-                (key, "bold $footer-key-foreground" if enabled else "$text-disabled"),
-                (f" {binding.description}", "$text-muted" if enabled else "$text-disabled"),
+                (key, "bold $footer-key-foreground" if enabled else "$foreground-disabled"),
+                (f" {binding.description}", "$text-muted" if enabled else "$foreground-disabled"),
             )
             pieces.append((binding, text))
         room = self.content_size.width

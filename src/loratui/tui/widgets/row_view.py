@@ -50,7 +50,7 @@ def token_content(row: dict[str, Any]) -> Content:
 
 
 def _part(role: str, text: str, trained: bool, width: int) -> Content:
-    bar = ("▌ ", "bold $accent") if trained else ("│ ", "$text-disabled")
+    bar = ("▌ ", "bold $accent") if trained else ("│ ", "$foreground-disabled")
     words = harmless(text[:LONGEST_PART]) + (" …" if len(text) > LONGEST_PART else "")
     lines = []
     for line in words.split("\n"):

@@ -26,6 +26,14 @@ class StepBar(Static):
         super().__init__(id="step-bar")
         self.step = step
         self._spans: list[tuple[int, int, str]] = []
+        self._marks: tuple[bool, ...] = ()
+
+    def renew(self) -> None:
+        """Paint again where a mark has changed."""
+        marks = tuple(self.app.state.done(step) for step in STEPS)
+        if marks != self._marks:
+            self._marks = marks
+            self.refresh()
 
     def on_click(self, event: events.Click) -> None:
         """Go to the step that was clicked."""
@@ -47,7 +55,7 @@ class StepBar(Static):
             style = "bold $accent" if here else "$foreground" if done else "$text-muted"
             label = f"{glyph} {number} {step.capitalize()}" if wide else f"{glyph} {step.capitalize()}"
             gap = (" › " if wide else "  ") if number < len(STEPS) else ""
-            parts += [(label, style), (gap, "$text-disabled")]
+            parts += [(label, style), (gap, "$foreground-disabled")]
             self._spans.append((column, column + len(label), step))
             column += len(label) + len(gap)
         return Content.assemble(*parts)
