@@ -84,6 +84,18 @@ class Data(Event):
     longest_tokens: int = 0
 
 
+class Rehearsal(Event):
+    """The rehearsal passed; what it measured."""
+
+    kind = "rehearsal"
+    seconds_per_step: float | None = None
+    memory_peak: int = 0
+    memory_peaks: dict[str, int] = {}
+    """Peak bytes by phase: load_model, train, evaluate, save, reload. On the CPU each is the process's peak until then."""
+    longest_tokens: int = 0
+    checkpoint_bytes: int = 0
+
+
 class Step(Event):
     """One optimizer step."""
 

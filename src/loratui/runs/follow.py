@@ -16,6 +16,7 @@ from loratui.runs.events import (
     Finished,
     Oom,
     Phase,
+    Rehearsal,
     Sample,
     Started,
     Step,
@@ -95,6 +96,8 @@ def event_line(event: Event) -> str:
                 (event.cut, "cut to the maximum length"), (event.without_answer, "left out: nothing to learn remained"), (event.unusable, "unusable"),
             ) if count]
             return "; ".join(parts)
+        case Rehearsal():
+            return f"rehearsal passed: peak {event.memory_peak / GIB:.2f} GiB, {_number(event.seconds_per_step, '.2f')} s a step, longest row {event.longest_tokens} tokens"
         case Eval():
             parts = [f"evaluation at step {event.step}: loss {_number(event.loss, '.4f')}"]
             parts += [f"{name} {value:.3f}" for name, value in (

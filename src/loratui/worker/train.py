@@ -25,7 +25,8 @@ def main(arguments: list[str]) -> int:
     """Train; 0 finished or stopped as asked, 1 failed, 2 wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m loratui.worker train")
     parser.add_argument("run", type=Path, help="directory of the run")
-    parser.add_argument("--rehearse", action="store_true", help="only try the longest batch, an evaluation, a save and a reload")
+    parser.add_argument("--rehearse", action="store_true", help="first try the longest batch, an evaluation, a save and a reload")
+    parser.add_argument("--rehearsal-into", type=Path, help="only rehearse, and leave what was measured in this file")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     run = Run(options.run.absolute())
@@ -33,6 +34,10 @@ def main(arguments: list[str]) -> int:
     requests = Requests()
     try:
         plan = run.plan()
+        if options.rehearsal_into:
+            from loratui.worker.training.rehearse import perform
+
+            return perform(run, plan, options.rehearsal_into)
         journal = Journal(run, writes=rank == 0)
     except (LoratuiError, OSError) as error:
         log.error("%s", error)
@@ -41,10 +46,9 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     try:
         if options.rehearse:
-            from loratui.worker.training.rehearse import rehearse
+            from loratui.worker.training.rehearse import before
 
-            rehearse(run, plan, journal, requests)
-            return 0
+            before(run, journal)
         from loratui.worker.training.session import Session
 
         outcome = Session(run, plan, journal, requests).execute()
@@ -80,7 +84,8 @@ def _failed(journal: Journal, error: BaseException) -> int:
         journal.close("stopped", message)
         return 1
     if failure.code == "oom":
-        journal.emit("oom", where=failure.where, message=failure.message, step=step, **memory_facts(error))
+        facts = getattr(error, "facts", None) or memory_facts(error)
+        journal.emit("oom", **{"where": failure.where, "message": failure.message, "step": step} | {key: value for key, value in facts.items() if key not in ("passed", "code")})
     journal.emit("failed", message=failure.message, code=failure.code, where=failure.where, step=step)
     journal.close("failed", failure.message)
     return 1

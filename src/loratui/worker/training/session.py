@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,10 @@ class Session:
             raise
         return self._conclude(trainer, callback, time.monotonic() - began)
 
-    def build(self, *, output: Path | None = None) -> tuple[Trainer, Prepared]:
-        """Model, data and trainer, ready to train; the same for a run and for its rehearsal."""
+    def build(
+        self, *, output: Path | None = None, select: Callable[[Prepared, Plan], Prepared] | None = None
+    ) -> tuple[Trainer, Prepared]:
+        """Model, data and trainer, ready to train; the same for a run and for its rehearsal, which selects rows."""
         plan, journal = self.plan, self.journal
         journal.phase("load_model", f"Loading {plan.model.id}")
         tokenizer = load_tokenizer(plan)
@@ -81,6 +84,8 @@ class Session:
         self.tokeniser = tokeniser = Tokeniser(tokenizer, loss_on=plan.training.loss_on, max_length=plan.training.max_length, stop_ids=stop_ids(model))
         prepared = prepare(plan, tokeniser, progress=lambda rows: journal.emit("phase", phase="tokenise", message=f"{rows:,} rows tokenised", done=rows))
         self._tell_data(prepared)
+        if select is not None:
+            prepared = select(prepared, plan)
         peft_config = lora_config(plan, model.config.to_dict())
         if peft_config is not None and plan.lora.adapter:
             model, peft_config = load_adapter(plan, model), None

@@ -1,0 +1,206 @@
+"""The rehearsal: two real steps on the longest batch, one evaluation batch, one save and reload, before the run.
+
+It happens in a process of its own, so that whatever it needs or breaks is gone when the run begins. The worker that
+holds the run starts it (`before`), it does its work (`perform`) and leaves what it measured in a file.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from loratui.core.errors import LoratuiError, WorkerError
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
+from loratui.runs.directory import Run
+from loratui.runs.files import write_whole
+from loratui.worker.training.journal import Journal
+from loratui.worker.training.signals import Requests
+
+STEPS = 2
+
+
+class RehearsalFailedError(WorkerError):
+    """The rehearsal showed that the run would fail. `facts` are what it left."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        super().__init__(facts.get("message", "the rehearsal failed."), where="rehearsal")
+        self.facts = facts
+        self.code = facts.get("code", "worker")
+
+
+def before(run: Run, journal: Journal) -> None:
+    """Rehearse in a process of its own and tell what came of it. Raises RehearsalFailedError."""
+    journal.phase("rehearse", "Rehearsing: two steps on the longest batch, an evaluation, a save and a reload", state="rehearsing")
+    result = run.path / "rehearsal.json"
+    result.unlink(missing_ok=True)
+    child = subprocess.Popen([sys.executable, "-m", "loratui.worker", "train", str(run.path), "--rehearsal-into", str(result)], stdin=subprocess.DEVNULL)
+    try:
+        code = child.wait()
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+    finally:
+        shutil.rmtree(scratch_path(run), ignore_errors=True)
+    try:
+        facts = json.loads(result.read_bytes())
+    except (OSError, ValueError):
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        hint = " The machine's memory was probably full." if code == -9 else ""
+        raise RehearsalFailedError({"message": f"its process {how} and left no word.{hint}", "code": "oom" if code == -9 else "worker"}) from None
+    if not facts.get("passed"):
+        raise RehearsalFailedError(facts)
+    journal.emit("rehearsal", **facts)
+    needed = facts["checkpoint_bytes"] * (run.plan().saving.keep + 1)
+    free = shutil.disk_usage(run.path).free
+    if needed > free:
+        journal.emit(
+            "finding", finding="disk-space", severity="warning",
+            message=f"The checkpoints will need {needed / 2**30:.1f} GiB and the disk has {free / 2**30:.1f} GiB free.", fix={"saving.keep": 1},
+        )
+
+
+def scratch_path(run: Run) -> Path:
+    """Where the rehearsal saves its checkpoint."""
+    return run.path / ".rehearsal"
+
+
+def perform(run: Run, plan: Plan, result: Path) -> int:
+    """Rehearse in this process and write what was measured; 0 when it passed."""
+    import traceback
+
+    from loratui.worker.training.failure import explain, memory_facts
+
+    measure = _Measure()
+    try:
+        facts = {"passed": True, **_try_out(run, plan, measure)}
+    except Exception as error:  # noqa: BLE001 (whatever it is, the worker that waits has to be told)
+        traceback.print_exc()
+        failure = explain(error, measure.phase)
+        facts = {"passed": False, "code": failure.code, "message": failure.message, "where": failure.where}
+        if failure.code == "oom":
+            facts |= memory_facts(error)
+        if isinstance(error, LoratuiError):
+            facts["message"] = error.sentence
+    write_whole(result, json.dumps(facts) + "\n")
+    return 0 if facts["passed"] else 1
+
+
+def rehearsed_plan(plan: Plan) -> Plan:
+    """The plan cut down to two steps, everything that decides memory kept."""
+    evaluates = plan.evaluation.every_steps > 0
+    return with_values(plan, {
+        "training.max_steps": STEPS, "training.warmup_steps": 0, "training.accumulation": min(2, plan.training.accumulation),
+        "evaluation.every_steps": STEPS if evaluates else 0, "evaluation.patience": 0, "evaluation.prompts": [],
+        "saving.every_steps": STEPS, "saving.keep": 1,
+    })
+
+
+def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
+    from loratui.worker.training.config import check
+    from loratui.worker.training.session import Session
+
+    short = rehearsed_plan(plan)
+    session = Session(run, short, Journal(run, writes=False), Requests())
+    check(short, session.device)
+    measure.begin("load_model")
+    trainer, prepared = session.build(output=scratch_path(run), select=longest_rows)
+    trainer.add_callback(measure.callback())
+    measure.begin("train")
+    trainer.train()
+    checkpoint = scratch_path(run) / f"checkpoint-{STEPS}"
+    measure.begin("reload")
+    trainer._load_from_checkpoint(str(checkpoint))
+    trainer._load_optimizer_and_scheduler(str(checkpoint))
+    measure.end()
+    return {
+        "seconds_per_step": measure.seconds_per_step, "memory_peak": max(measure.peaks.values()), "memory_peaks": measure.peaks,
+        "longest_tokens": prepared.train.longest, "checkpoint_bytes": sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()),
+    }
+
+
+def longest_rows(prepared: Any, plan: Plan) -> Any:
+    """The rows of the longest batches: enough for two steps, and one batch to evaluate."""
+    from loratui.worker.training.dataset import Prepared, Rows
+
+    def longest(rows: Rows, count: int, tokens: int = 0) -> Rows:
+        order = sorted(range(len(rows)), key=lambda at: -len(rows.ids[at]))
+        kept = Rows(read=rows.read, keep_questions=rows.keep_questions)
+        while order and (len(kept) < count or kept.tokens < tokens):  # the same rows again where there are too few
+            for at in order:
+                if len(kept) >= count and kept.tokens >= tokens:
+                    break
+                kept.ids.append(rows.ids[at])
+                kept.labels.append(rows.labels[at])
+                kept.questions += rows.questions[at : at + 1]
+        return kept
+
+    training = plan.training
+    wanted = STEPS * training.batch_size * training.accumulation
+    train = longest(prepared.train, wanted, wanted * training.max_length if training.packing else 0)
+    return Prepared(train, longest(prepared.held_out, plan.evaluation.batch_size), prepared.plain)
+
+
+class _Measure:
+    """Peak memory by phase, and the time of a step."""
+
+    def __init__(self) -> None:
+        self.phase = "load_model"
+        self.peaks: dict[str, int] = {}
+        self.step_seconds: list[float] = []
+        self._began = time.perf_counter()
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """The quickest of the steps: the first one also warms up."""
+        return round(min(self.step_seconds), 4) if self.step_seconds else None
+
+    def begin(self, phase: str) -> None:
+        """Close the phase before and begin the next."""
+        self.end()
+        self.phase = phase
+        self._began = time.perf_counter()
+
+    def end(self) -> None:
+        """Note the peak of the phase now ending."""
+        import resource
+
+        import torch
+
+        if torch.cuda.is_available():
+            peak = torch.cuda.max_memory_reserved()
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self.peaks[self.phase] = max(peak, self.peaks.get(self.phase, 0))
+
+    def callback(self) -> Any:
+        """Tells the trainer's phases apart."""
+        from transformers import TrainerCallback
+
+        measure = self
+
+        class Watch(TrainerCallback):
+            def on_step_begin(self, *arguments: Any, **options: Any) -> None:
+                measure.begin("train")
+
+            def on_step_end(self, *arguments: Any, **options: Any) -> None:
+                measure.step_seconds.append(time.perf_counter() - measure._began)
+
+            def on_log(self, args: Any, state: Any, control: Any, **options: Any) -> None:
+                if control.should_evaluate or control.should_save:
+                    measure.begin("evaluate" if control.should_evaluate else "save")
+
+            def on_evaluate(self, *arguments: Any, **options: Any) -> None:
+                measure.begin("save")
+
+            def on_save(self, *arguments: Any, **options: Any) -> None:
+                measure.end()
+
+        return Watch()

@@ -1,0 +1,224 @@
+"""The training itself, in this process: methods, invariants, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_model import write_rows, write_tiny_model
+
+from loratui.core.errors import LoratuiError
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
+from loratui.runs.directory import Run
+from loratui.runs.events import Event
+from loratui.runs.start import create_run
+from loratui.runs.tail import EventTail
+from loratui.worker.training.journal import Journal
+from loratui.worker.training.signals import Requests
+
+pytestmark = pytest.mark.worker
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("session")
+    write_tiny_model(folder / "model", hidden=64)
+    write_rows(folder / "rows.jsonl", 40)
+    return folder
+
+
+def train(files: Path, path: Path, **changes: Any) -> tuple[Run, Any, list[Event]]:
+    """A run in this process: the directory, how it ended, and its events."""
+    from loratui.worker.training.session import Session
+
+    values = {
+        "model.id": str(files / "model"), "model.dtype": "fp32", "dataset.path": str(files / "rows.jsonl"), "dataset.eval_fraction": 0.2,
+        "training.precision": "fp32", "training.batch_size": 4, "training.accumulation": 1, "training.max_length": 64,
+        "training.max_steps": 4, "training.learning_rate": 5e-3, "method.compute_dtype": "fp32",
+    }
+    plan = with_values(Plan(), values | {key.replace("__", "."): value for key, value in changes.items()})
+    run = create_run(plan, output=path) if not path.exists() else Run(path)
+    journal = Journal(run)
+    state, outcome = "failed", None
+    try:
+        outcome = Session(run, plan, journal, Requests()).execute()
+        state = outcome.state
+    finally:
+        journal.close(state)  # type: ignore[arg-type]
+    return run, outcome, EventTail(run.events_path).new_events()
+
+
+def losses(events: list[Event]) -> list[float]:
+    return [event.fields["loss"] for event in events if event.type == "step"]
+
+
+def test_one_times_four_equals_four_times_one(files: Path, tmp_path: Path) -> None:
+    _, _, whole = train(files, tmp_path / "whole", training__batch_size=4, training__accumulation=1)
+    _, _, parts = train(files, tmp_path / "parts", training__batch_size=1, training__accumulation=4)
+    assert losses(whole) == pytest.approx(losses(parts), rel=1e-4)
+    assert [event.fields["tokens"] for event in whole if event.type == "step"] == [event.fields["tokens"] for event in parts if event.type == "step"]
+
+
+def test_padding_free_and_checkpointing_change_no_loss(files: Path, tmp_path: Path) -> None:
+    _, _, plain = train(files, tmp_path / "plain")
+    _, _, free = train(files, tmp_path / "free", training__padding_free=True)
+    _, _, recomputed = train(files, tmp_path / "recomputed", training__checkpointing=True)
+    assert losses(plain) == pytest.approx(losses(free), rel=1e-4)
+    assert losses(plain) == pytest.approx(losses(recomputed), rel=1e-5)
+
+
+def test_packing_learns_from_every_token_once(files: Path, tmp_path: Path) -> None:
+    _, _, events = train(files, tmp_path / "run", training__packing=True, training__max_steps=0, training__epochs=1.0, training__batch_size=1)
+    data = next(event.fields for event in events if event.type == "data")
+    steps = [event.fields for event in events if event.type == "step"]
+    assert steps[-1]["tokens"] == data["tokens"] and len(steps) < data["examples"]
+
+
+@pytest.mark.parametrize(("changes", "trained"), [
+    ({"lora__variant": "dora"}, "lora_magnitude_vector"),
+    ({"lora__variant": "rslora", "lora__targets": ["q_proj"]}, "lora_A"),
+    ({"method__kind": "qlora", "method__quantization": "nf4", "method__double_quantization": True}, "lora_A"),
+    ({"method__kind": "qlora", "method__quantization": "int8"}, "lora_A"),
+])
+def test_every_kind_of_adapter_trains(files: Path, tmp_path: Path, changes: dict[str, Any], trained: str) -> None:
+    from safetensors import safe_open
+
+    run, outcome, events = train(files, tmp_path / "run", evaluation__every_steps=2, training__max_steps=3, **changes)
+    assert outcome.state == "finished" and len(losses(events)) == 3
+    with safe_open(run.adapter_path / "adapter_model.safetensors", "pt") as tensors:
+        names = list(tensors.keys())
+    assert any(trained in name for name in names)
+    if "lora__targets" in changes:
+        assert all("q_proj" in name for name in names)
+
+
+def test_full_fine_tuning_writes_a_model(files: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    run, _, events = train(files, tmp_path / "run", method__kind="full")
+    assert events[-1].fields["result"] == "model"
+    AutoModelForCausalLM.from_pretrained(run.model_path)
+    started = next(event.fields for event in events if event.type == "started")
+    assert started["parameters_trainable"] == started["parameters_total"]
+
+
+def test_an_adapter_is_trained_further(files: Path, tmp_path: Path) -> None:
+    first, _, one = train(files, tmp_path / "first", training__max_steps=8)
+    _, _, two = train(files, tmp_path / "second", training__max_steps=8, lora__adapter=str(first.adapter_path))
+    assert losses(two)[0] < losses(one)[0] * 0.98, "it goes on from what was learnt"
+    with pytest.raises(LoratuiError, match=r"lora\.r = 8, but the adapter in lora\.adapter has 16"):
+        train(files, tmp_path / "third", lora__adapter=str(first.adapter_path), lora__r=8)
+
+
+def test_patience_ends_the_run_with_the_best_adapter(files: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    run, outcome, events = train(
+        files, tmp_path / "run", training__learning_rate=0.5, training__max_grad_norm=0.0, training__max_steps=40, training__scheduler="constant",
+        evaluation__every_steps=2, evaluation__patience=2, saving__keep=1,
+    )
+    evaluations = [event.fields for event in events if event.type == "eval"]
+    best = min(evaluations, key=lambda one: one["loss"])
+    assert outcome.state == "finished" and "no better evaluation" in outcome.message
+    assert evaluations[-1]["step"] < 40 and evaluations.index(best) == len(evaluations) - 3
+    assert events[-1].fields["best_step"] == best["step"]
+    kept, result = (load_file(folder / "adapter_model.safetensors") for folder in (run.checkpoints_path / f"checkpoint-{best['step']}", run.adapter_path))
+    assert all(torch.equal(kept[name], result[name]) for name in result)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(files: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "model"
+    write_tiny_model(broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, broken / "model.safetensors", {"format": "pt"})
+    run, outcome, events = train(files, tmp_path / "run", model__id=str(broken), saving__every_steps=1)
+    assert outcome.state == "stopped" and "diverged" in outcome.message
+    finding = next(event.fields for event in events if event.type == "finding")
+    assert finding["finding"] == "loss-nan" and finding["fix"]["training.learning_rate"] < 5e-3
+    assert not run.checkpoints() and not run.adapter_path.exists(), "nothing broken is kept"
+
+
+def test_a_full_disk_leaves_the_last_whole_checkpoint(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from transformers import Trainer
+
+    from loratui.worker.training.failure import explain
+
+    options = {"training__max_steps": 6, "saving__every_steps": 2}
+    _, _, whole = train(files, tmp_path / "whole", **options)
+    save = Trainer._save_optimizer_and_scheduler
+
+    def full(self: Any, folder: str) -> None:
+        if self.state.global_step == 4:
+            torch.save({}, Path(folder) / "optimizer.pt")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, folder)
+
+    monkeypatch.setattr(Trainer, "_save_optimizer_and_scheduler", full)
+    with pytest.raises(OSError, match="No space") as caught:
+        train(files, tmp_path / "run", **options)
+    assert explain(caught.value, "save").code == "disk-full"
+    run = Run(tmp_path / "run")
+    assert [folder.name for folder in run.checkpoints_path.glob("checkpoint-*")] == ["checkpoint-2"], "the half-written one gave its space back"
+    monkeypatch.undo()
+    _, outcome, events = train(files, run.path, **options)
+    assert outcome.state == "finished"
+    resumed = {event.fields["step"]: event.fields["loss"] for event in events if event.type == "step"}
+    assert list(resumed.values()) == losses(whole)
+
+
+def test_out_of_memory_is_recognised_and_placed() -> None:
+    import torch
+
+    from loratui.worker.training.failure import explain, memory_facts
+
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has …")
+    assert (explain(error, "train").code, explain(error, "train").where) == ("oom", "step")
+    assert explain(error, "evaluate").where == "evaluation" and explain(error, "save").where == "save" and explain(error, "load_model").where == "load"
+    assert memory_facts(error)["requested_bytes"] == int(2.5 * 2**30)
+    assert explain(RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "train").code == "oom"
+    assert explain(RuntimeError("shapes do not match"), "train").code == "error"
+
+
+def test_what_differs_on_resume_is_said(files: Path, tmp_path: Path) -> None:
+    train(files, tmp_path / "run", saving__every_steps=2)
+    _, _, events = train(files, tmp_path / "run", saving__every_steps=2, training__max_steps=6, training__learning_rate=1e-3)
+    finding = next(event.fields for event in events if event.type == "finding" and event.fields["finding"] == "resume-differs")
+    assert "training.learning_rate was 0.005 and is 0.001" in finding["message"] and "saving" not in finding["message"]
+
+
+def test_answers_at_each_evaluation(files: Path, tmp_path: Path) -> None:
+    _, _, events = train(
+        files, tmp_path / "run", evaluation__every_steps=2, evaluation__prompts=["1 and 2 is", "hello"], evaluation__batch_size=2,
+    )
+    pinned = [event.fields for event in events if event.type == "sample" and event.fields["pinned"]]
+    assert [(sample["step"], sample["prompt"]) for sample in pinned] == [(2, "1 and 2 is"), (2, "hello"), (4, "1 and 2 is"), (4, "hello")]
+    evaluations = [event.fields for event in events if event.type == "eval"]
+    for one in evaluations:
+        assert 0 <= one["exact_match"] <= 1 and 0 <= one["rouge_l"] <= 1 and one["generated"] == 8 and one["token_accuracy"] is not None
+    compared = [event.fields for event in events if event.type == "sample" and not event.fields["pinned"]]
+    assert all(sample["expected"].isdigit() and " is" in sample["prompt"] for sample in compared) and compared
+
+
+def test_figures_of_answers() -> None:
+    from loratui.worker.training.evaluate import exact_match, rouge_l
+
+    assert exact_match(["a b ", "c"], ["a b", "d"]) == 0.5
+    # Lin 2004, "ROUGE", section 3.1: the longest common subsequence of these is "police the gunman": P = R = 3/4
+    assert rouge_l(["police kill the gunman"], ["police killed the gunman"]) == pytest.approx(0.75)
+
+
+def test_rows_that_cannot_be_used_are_counted(files: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    good = (files / "rows.jsonl").read_text()
+    rows.write_text('{"prompt": "x"}\n{"prompt": "' + "long " * 80 + '", "completion": "never seen"}\n' + good)
+    _, _, events = train(files, tmp_path / "run", dataset__path=str(rows), training__max_steps=1, dataset__eval_fraction=0.0, dataset__exclude=[2, 3])
+    data = next(event.fields for event in events if event.type == "data")
+    assert (data["rows"], data["unusable"], data["without_answer"], data["cut"], data["examples"]) == (40, 1, 1, 1, 38)
