@@ -27,6 +27,7 @@ from loratui.core.recommend import QUESTIONS, Context
 from loratui.core.recommend.steps import steps_of
 from loratui.core.recommendation import Origin, Recommendation
 from loratui.core.schedule import Schedule, make_schedule
+from loratui.core.time import Prediction, predict
 
 ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA = 1_000, 1_024
 
@@ -65,6 +66,11 @@ class Proposal:
     def alternatives(self) -> tuple[Alternative, ...]:
         """The gentlest changes that need less memory; worked out when first asked for."""
         return tuple(alternatives(self.spec, self.plan, self.data, self.device))
+
+    @cached_property
+    def time(self) -> Prediction | None:
+        """How long it takes; None where the device's speed is not known."""
+        return predict(self.spec, self.plan, self.data, self.device, self.schedule)
 
     @property
     def headroom_bytes(self) -> int:
@@ -181,6 +187,7 @@ def proposal_json(proposal: Proposal) -> dict[str, Any]:
         },
         "recommendations": {key: _reason_json(reason) for key, reason in proposal.recommendations.items()},
         "origins": dict(proposal.origins),
+        "time": _time_json(proposal.time),
         "alternatives": [
             {"change": dict(other.change), "memory_total": other.memory_total_bytes, "cost": other.cost} for other in proposal.alternatives
         ],
@@ -192,4 +199,16 @@ def _reason_json(reason: Recommendation) -> dict[str, Any]:
     return {
         "value": reason.value, "why": reason.why, "formula": reason.formula, "source": reason.source,
         "rule_of_thumb": reason.rule_of_thumb, "up": reason.up, "down": reason.down, "disagreement": reason.disagreement,
+    }
+
+
+def _time_json(prediction: Prediction | None) -> dict[str, Any] | None:
+    if prediction is None:
+        return None
+    return {
+        "seconds_per_step": [prediction.low_seconds_per_step, prediction.high_seconds_per_step],
+        "seconds": [prediction.low_seconds, prediction.high_seconds],
+        "flops_per_step": prediction.flops_per_step,
+        "tokens_per_step": prediction.tokens_per_step,
+        "measured": prediction.measured,
     }

@@ -1,0 +1,87 @@
+"""Operations and seconds of a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loratui.core.dataset import DataFacts, uniform
+from loratui.core.families import read_config
+from loratui.core.hardware import Device
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
+from loratui.core.schedule import make_schedule
+from loratui.core.time import (
+    active_parameters,
+    eta_seconds,
+    expected_longest,
+    flops_per_token,
+    learned_utilisation,
+    predict,
+    tokens_per_pass,
+)
+
+LLAMA = read_config({
+    "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "vocab_size": 128256,
+})
+MIXTURE = read_config({"model_type": "qwen3_moe", "num_hidden_layers": 48, "head_dim": 128})
+A100 = Device(name="A100", memory_total_bytes=80 * 2**30, memory_free_bytes=80 * 2**30, compute_capability=(8, 0), peak_flops=312e12)
+
+
+def plan(**values: Any) -> Plan:
+    return with_values(Plan(), {key.replace("__", "."): value for key, value in values.items()})
+
+
+def test_full_fine_tuning_takes_six_operations_a_weight_and_token() -> None:
+    flops = flops_per_token(LLAMA, plan(method__kind="full"), 512)
+    weights = LLAMA.total_parameters - LLAMA.embedding_parameters
+    assert flops == pytest.approx(6 * weights, rel=0.02)
+
+
+def test_lora_takes_two_thirds_and_checkpointing_half_as_much_again() -> None:
+    full, lora = flops_per_token(LLAMA, plan(method__kind="full"), 512), flops_per_token(LLAMA, plan(), 512)
+    assert lora / full == pytest.approx(2 / 3, rel=0.03)
+    assert flops_per_token(LLAMA, plan(training__checkpointing=True), 512) / lora == pytest.approx(1.5, rel=0.05)
+
+
+def test_experts_count_as_far_as_they_are_asked() -> None:
+    assert active_parameters(MIXTURE) / 1e9 == pytest.approx(2.7, abs=0.15)  # published: 3.3 B active with embedding and head
+
+
+def test_padding_is_counted() -> None:
+    data = DataFacts(100, (10, 20, 30, 40))
+    assert expected_longest(data.lengths, 1, 100) == 25
+    assert expected_longest(data.lengths, 1000, 100) == pytest.approx(40)
+    assert expected_longest(data.lengths, 1000, 25) == pytest.approx(25)
+    assert tokens_per_pass(plan(training__batch_size=2), data) == pytest.approx(2 * (10 * 1 + 20 * 3 + 30 * 5 + 40 * 7) / 16)
+    assert tokens_per_pass(plan(training__batch_size=2, training__packing=True, training__max_length=64), data) == 128
+    assert tokens_per_pass(plan(training__batch_size=2, training__padding_free=True), data) == 50
+
+
+def test_a_range_until_something_was_measured() -> None:
+    data, settings = uniform(1000, 512), plan(training__batch_size=4, training__accumulation=4)
+    schedule = make_schedule(settings, data)
+    guess = predict(LLAMA, settings, data, A100, schedule)
+    assert guess is not None and not guess.measured
+    assert guess.low_seconds_per_step < guess.high_seconds_per_step
+    assert guess.low_seconds == guess.low_seconds_per_step * schedule.total_steps
+    # 8B LoRA on an A100: published figures lie near 3,000-5,000 tokens a second.
+    assert guess.tokens_per_step / guess.high_seconds_per_step < 4_000 < guess.tokens_per_step / guess.low_seconds_per_step
+    share = learned_utilisation(guess, A100, 2.0)
+    assert share is not None
+    known = predict(LLAMA, settings, data, A100, schedule, share)
+    assert known is not None and known.measured
+    assert known.low_seconds_per_step < 2.0 < known.high_seconds_per_step
+
+
+def test_an_unknown_peak_gives_no_prediction() -> None:
+    nameless = A100.model_copy(update={"peak_flops": None})
+    data = uniform(10, 10)
+    assert predict(LLAMA, plan(), data, nameless, make_schedule(plan(), data)) is None
+
+
+def test_eta_is_not_moved_by_one_slow_step() -> None:
+    assert eta_seconds([1.0] * 20 + [60.0], 100) == 100.0
+    assert eta_seconds([], 100) is None
