@@ -193,10 +193,30 @@ def test_save_now_second_worker_and_hang_up(uninterrupted: Run, files: Path) -> 
     assert len(saved) == 2 and saved[-1].step == max(losses(run))
 
 
+def test_a_rehearsal_comes_first(files: Path) -> None:
+    run = create_run(plan_for(files, training__max_steps=3), output=files / "rehearsed")
+    pid = start_worker(run, rehearse=True)
+    assert wait_started(run, TIMEOUT, pid=pid).state in ("rehearsing", "running")
+    finish(run)
+    kinds = [event.type for event in events_of(run)]
+    assert kinds.index("rehearsal") < kinds.index("started") and kinds.count("step") == 3
+    measured = next(event.fields for event in events_of(run) if event.type == "rehearsal")
+    assert set(measured["memory_peaks"]) >= {"load_model", "train", "evaluate", "save", "reload"}
+    assert measured["checkpoint_bytes"] > 10_000 and measured["seconds_per_step"] > 0 and measured["longest_tokens"] <= 64
+    assert not (run.path / ".rehearsal").exists()
+
+
+def test_a_rehearsal_that_fails_spares_the_run(files: Path, tmp_path: Path) -> None:
+    run = create_run(plan_for(files, lora__targets=["no_such_layer"]), output=tmp_path / "run")
+    start_worker(run, rehearse=True)
+    status = wait_ended(run, TIMEOUT)
+    assert status.state == "failed" and "rehearsal: " in status.message and "no_such_layer" in status.message
+    assert "started" not in [event.type for event in events_of(run)]
+
+
 @pytest.mark.parametrize(("changes", "words"), [
     ({"model__id": "/nowhere/model"}, "no such folder"),
     ({"dataset__path": "/nowhere/rows.jsonl"}, "no such file"),
-    ({"lora__targets": ["no_such_layer"]}, "no_such_layer"),
 ])
 def test_what_cannot_work_is_said_in_one_sentence(files: Path, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     run = create_run(plan_for(files, **changes), output=tmp_path / "run")
