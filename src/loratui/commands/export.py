@@ -1,0 +1,76 @@
+"""`loratui export`: a plan as another tool's file, with its rows beside it and a list of what did not carry over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from loratui.commands.text import echo_json
+
+NAMES = ("axolotl", "llama-factory", "trl", "unsloth", "transformers")
+
+
+@click.command("export")
+@click.argument("plan_path", metavar="PLAN", type=click.Path(path_type=Path))
+@click.option("--to", "tool", required=True, metavar="TOOL", help=f"One of: {', '.join(NAMES)}.")
+@click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path), help="File to write.")
+@click.option("--rows/--no-rows", "with_rows", default=True, help="Write the rows beside it, as the tool reads them (default: yes).")
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bool, as_json: bool) -> None:
+    """Write a plan as another tool's file.
+
+    The rows go into a folder beside it (NAME-data), converted and split exactly as this program would train on them.
+    What the tool has no setting for is listed, and stands in the file as a comment.
+    """
+    from loratui.core.errors import InputError
+    from loratui.core.plan_text import plan_from_toml, with_values
+    from loratui.export import Rows, export_plan
+    from loratui.export.rows import write_rows
+    from loratui.resources import demo_model_path
+
+    plan_file = plan_path / "plan.toml" if plan_path.is_dir() else plan_path
+    try:
+        text = plan_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the plan cannot be read: {getattr(error, 'strerror', None) or error}.", where=str(plan_file)) from None
+    plan = plan_from_toml(text, where=str(plan_file))
+    folder = target.with_name(f"{target.stem}-data")
+    export_plan(plan, tool, Rows(str(folder)))  # refuses an unknown tool before anything is written
+    if not force:
+        for path in (target, folder) if with_rows else (target,):
+            if path.exists():
+                raise InputError("it is there already.", where=str(path), hint="Choose another name with -o, or add --force.")
+    if plan.model.id == "demo":
+        plan = with_values(plan, {"model.id": str(demo_model_path())})
+    unusable = 0
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        rows = Rows(str(folder.absolute()))
+        if with_rows:
+            rows, unusable = write_rows(plan, folder.absolute(), tool=tool)
+        export = export_plan(plan, tool, rows, output=str(target.with_name(f"{target.stem}-output").absolute()))
+        target.write_text(_named(export.text, target, tool), encoding="utf-8")
+        for name, content in export.files.items() if with_rows else ():
+            (folder / name).write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"it cannot be written: {error.strerror or error}.", where=str(error.filename or target)) from None
+    run = _named(export.run, target, tool)
+    if as_json:
+        echo_json({"file": str(target), "rows": rows.folder if with_rows else None, "unusable": unusable, "run": run, "left_out": list(export.left_out)})
+        return
+    click.echo(f"{target} is written" + (f", its rows in {folder}." if with_rows else "."))
+    if unusable:
+        click.echo(f"{unusable} rows could not be used and are left out; `loratui inspect` names them.")
+    click.echo(f"Start it with: {run}")
+    if export.left_out:
+        click.echo("\nWhat did not carry over:")
+        for sentence in export.left_out:
+            click.echo(f"  - {sentence}")
+
+
+def _named(text: str, target: Path, tool: str) -> str:
+    """The text with the file's real name where it names itself."""
+    usual = {"transformers": "train_transformers.py", "unsloth": "train_unsloth.py"}.get(tool, f"{tool}.yaml")
+    return text.replace(usual, target.name)

@@ -1,0 +1,129 @@
+"""What an export is, and the bookkeeping that keeps it honest: no key of the plan is dropped in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from loratui.core.plan import Plan
+from loratui.core.plan_text import fields
+
+RowKind = Literal["messages", "prompt-completion", "text", "tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The plan's rows as files that every tool reads: JSON lines, split as the plan splits them.
+
+    kind: what a line holds: {"messages": […]}, {"prompt": […], "completion": […]} (messages too; TRL's form), {"text": …}
+    or {"input_ids": […], "labels": […]}. In messages an answer with "train": false bears no loss.
+    """
+
+    folder: str
+    """Folder with train.jsonl and, where rows are held out, test.jsonl."""
+    kind: RowKind = "messages"
+    held_out: bool = True
+    all_answers_train: bool = True
+    """False where some answers of a conversation bear no loss."""
+
+    @property
+    def train(self) -> str:
+        """File of the rows to train on."""
+        return f"{self.folder}/train.jsonl"
+
+    @property
+    def test(self) -> str:
+        """File of the rows held out."""
+        return f"{self.folder}/test.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A plan as another tool's file.
+
+    left_out: one sentence for each setting that did not carry over. files: further files by name, to lie in the rows'
+    folder. run: the command that starts it.
+    """
+
+    tool: str
+    text: str
+    left_out: tuple[str, ...]
+    run: str
+    suffix: str
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+class Carrier:
+    """Hands out a plan's values and remembers which were asked for."""
+
+    def __init__(self, plan: Plan, tool: str) -> None:
+        self.plan = plan
+        self._tool = tool
+        self._carried: set[str] = set()
+        self._left: list[str] = []
+
+    def __getitem__(self, key: str) -> Any:
+        """The value at a key, which is carried over by that."""
+        self._carried.add(key)
+        return self.plan.get(key)
+
+    def without_meaning(self, *keys: str) -> None:
+        """These say nothing under this plan, or belong to the rows that are exported as they are."""
+        self._carried.update(keys)
+
+    def leave(self, key: str, why: str) -> None:
+        """This key is not carried over as it stands."""
+        self._carried.add(key)
+        self._left.append(f"{key} = {self.plan.get(key)}: {why}")
+
+    def say(self, sentence: str) -> None:
+        """Something that differs without a key of its own."""
+        self._left.append(sentence)
+
+    def left_out(self) -> tuple[str, ...]:
+        """What was left, and every key that nobody asked for and that is not at its default."""
+        forgotten = [
+            f"{key} = {self.plan.get(key)}: {self._tool} is not told of it."
+            for key, info in fields().items()
+            if key not in self._carried and self.plan.get(key) != info.get_default(call_default_factory=True)
+        ]
+        return (*self._left, *forgotten)
+
+
+def common(carrier: Carrier) -> None:
+    """What no tool takes, and what has no meaning under this plan."""
+    plan = carrier.plan
+    carrier.without_meaning(
+        "dataset.path", "dataset.format", "dataset.columns", "dataset.configuration", "dataset.split",
+        "dataset.eval_fraction", "dataset.eval_path", "dataset.exclude", "hardware.gpu", "method.kind",
+    )
+    if plan.method.kind == "full":
+        carrier.without_meaning(*(key for key in fields() if key.startswith("lora.")))
+    if plan.method.quantization not in ("nf4", "fp4"):
+        carrier.without_meaning("method.double_quantization", "method.compute_dtype")
+    if plan.training.scheduler != "cosine":
+        carrier.without_meaning("training.min_lr_ratio")
+    if not plan.evaluation.every_steps:
+        carrier.without_meaning("evaluation.every_steps", "evaluation.batch_size", "evaluation.patience", "evaluation.prompts")
+    elif plan.evaluation.prompts:
+        carrier.leave("evaluation.prompts", "prompts are answered during training by loratui only.")
+    if plan.hardware.devices:
+        numbers = ",".join(map(str, plan.hardware.devices))
+        carrier.leave("hardware.devices", f"choose the GPUs when you start it: CUDA_VISIBLE_DEVICES={numbers}.")
+
+
+def header(tool: str, run: str, left_out: tuple[str, ...]) -> str:
+    """The comment above an exported file."""
+    lines = [f"A plan of loratui for {tool}. Start it with: {run}"]
+    if left_out:
+        lines += ["", "What did not carry over:"] + [f"- {sentence}" for sentence in left_out]
+    return "\n".join(f"# {line}".rstrip() for line in lines) + "\n"
+
+
+def yaml_text(document: Mapping[str, Any]) -> str:
+    """YAML in the order given."""
+    import yaml
+
+    text: str = yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
+    return text

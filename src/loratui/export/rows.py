@@ -1,0 +1,106 @@
+"""The plan's rows as JSON lines that every tool reads, split exactly as the plan's own training splits them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from loratui.core.errors import DatasetError
+from loratui.core.plan import Plan
+from loratui.data.conversation import Conversation
+from loratui.data.convert import to_conversation
+from loratui.data.find import FoundDataset, find_dataset, find_evaluation
+from loratui.data.read import read_rows, require_rows
+from loratui.data.recognise import recognise
+from loratui.data.row import RowError
+from loratui.data.split import split_indices
+from loratui.export.document import RowKind, Rows
+
+RECOGNISED_ROWS = 200
+
+
+def write_rows(plan: Plan, folder: Path, *, tool: str) -> tuple[Rows, int]:
+    """Write train.jsonl, and test.jsonl where rows are held out; the Rows, and how many rows could not be used.
+
+    Raises DatasetError where the dataset cannot be read or nothing of it can be used.
+    """
+    dataset = plan.dataset
+    found = find_dataset(dataset.path, split=dataset.split, configuration=dataset.configuration)
+    train, unusable = _conversations(plan, found, evaluation=False, exclude=frozenset(dataset.exclude))
+    held: list[Conversation] = []
+    if dataset.eval_path or found.eval_files:
+        other = find_evaluation(dataset.eval_path) if dataset.eval_path else found
+        held, _ = _conversations(plan, other, evaluation=not dataset.eval_path, exclude=frozenset())
+    else:
+        split = split_indices([row.identity for row in train], fraction=dataset.eval_fraction, seed=plan.training.seed)
+        train, held = [train[at] for at in split.train], [train[at] for at in split.evaluation]
+    if not train:
+        raise DatasetError("there is no row to export.", where=found.path)
+    kind = kind_of([*train, *held], tool)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = Rows(str(folder), kind, held_out=bool(held), all_answers_train=all(_all_train(row) for row in train))
+    for path, part in ((rows.train, train), (rows.test, held)):
+        if part:
+            with Path(path).open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(as_line(row, kind), ensure_ascii=False) + "\n" for row in part)
+    return rows, unusable
+
+
+def _conversations(
+    plan: Plan, found: FoundDataset, *, evaluation: bool, exclude: frozenset[int]
+) -> tuple[list[Conversation], int]:
+    sample = list(islice(read_rows(found, evaluation=evaluation), RECOGNISED_ROWS))
+    require_rows(found, sample)
+    recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
+    rows, unusable = [], 0
+    for row in read_rows(found, evaluation=evaluation):
+        if row.index in exclude:
+            continue
+        try:
+            rows.append(to_conversation(row, recognition))
+        except RowError:
+            unusable += 1
+    return rows, unusable
+
+
+def kind_of(rows: list[Conversation], tool: str) -> RowKind:
+    """What the lines hold: the form that carries all of these rows, and that the tool understands best."""
+    if all(row.tokens for row in rows):
+        return "tokens"
+    if not any(row.messages for row in rows):
+        return "text"
+    if tool == "trl" and all(_one_answer_last(row) for row in rows):
+        return "prompt-completion"
+    return "messages"
+
+
+def as_line(row: Conversation, kind: RowKind) -> dict[str, Any]:
+    """A row as the object of one line."""
+    if kind == "tokens":
+        return {"input_ids": list(row.tokens), "labels": list(row.labels or row.tokens)}
+    if kind == "text":
+        return {"text": row.text}
+    extra: dict[str, Any] = {"tools": list(row.tools)} if row.tools else {}
+    if row.template_values:
+        extra["chat_template_kwargs"] = dict(row.template_values)
+    if kind == "prompt-completion":
+        turns = [message.as_dict() for message in row.messages]
+        return {"prompt": turns[:-1], "completion": turns[-1:], **extra}
+    return {"messages": list(_turns(row)), **extra}
+
+
+def _turns(row: Conversation) -> Iterator[dict[str, Any]]:
+    for message in row.messages:
+        untrained = message.role == "assistant" and not message.trained
+        yield message.as_dict() | ({"train": False} if untrained else {})
+
+
+def _one_answer_last(row: Conversation) -> bool:
+    return bool(row.messages) and [message.trained for message in row.messages] == [False] * (len(row.messages) - 1) + [True]
+
+
+def _all_train(row: Conversation) -> bool:
+    return all(message.trained for message in row.messages if message.role == "assistant")

@@ -1,0 +1,42 @@
+"""The tools that a plan can be exported to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from loratui.core.errors import InputError
+from loratui.core.plan import Plan
+from loratui.export.axolotl import to_axolotl
+from loratui.export.document import Export, Rows
+from loratui.export.llama_factory import to_llama_factory
+from loratui.export.scripts import to_transformers, to_unsloth
+from loratui.export.trl import to_trl
+
+TOOLS: dict[str, Callable[[Plan, Rows, str], Export]] = {
+    "axolotl": to_axolotl,
+    "llama-factory": to_llama_factory,
+    "trl": to_trl,
+    "unsloth": to_unsloth,
+    "transformers": to_transformers,
+}
+
+
+class ExportError(InputError):
+    """A plan cannot be given to a tool."""
+
+    code = "export"
+
+
+def export_plan(plan: Plan, tool: str, rows: Rows | None = None, *, output: str = "output") -> Export:
+    """The plan as a file of `tool`.
+
+    rows: where the plan's rows lie as JSON lines (`loratui export` writes them); output: folder for the tool's results.
+    Raises ExportError for a tool that is not known.
+    """
+    if tool not in TOOLS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(tool, TOOLS, n=1)
+        hint = f"Did you mean {near[0]}?" if near else ""
+        raise ExportError(f"there is no tool {tool!r}.", where="--to", hint=f"{hint} Tools are: {', '.join(TOOLS)}.".strip())
+    return TOOLS[tool](plan, rows or Rows("data"), output)
