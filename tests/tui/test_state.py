@@ -1,0 +1,197 @@
+"""The draft and the proposal, without a screen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from wizard import dataset_file, machine, model_folder
+
+from loratui.core.errors import PlanError
+from loratui.tui import loading
+from loratui.tui.command_text import command_text
+from loratui.tui.draft import Draft, draft_from_json, draft_to_json
+from loratui.tui.nudge import nudged
+from loratui.tui.state import WizardState
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> WizardState:
+    """A state with everything found."""
+    state = WizardState(tmp_path / "draft.json")
+    state.set_machine(machine())
+    state.choose_model(str(model_folder(tmp_path / "llama-1b")))
+    state.set_model(loading.load_model(state.draft.model))
+    state.choose_dataset(str(dataset_file(tmp_path / "questions.jsonl")))
+    state.set_dataset(loading.load_dataset(state.draft.dataset, {}))
+    return state
+
+
+def test_everything_found_makes_a_proposal(state: WizardState) -> None:
+    assert state.proposal is not None
+    assert state.proposal.plan.model.id == state.draft.model
+    assert not [problem for step in ("machine", "model", "dataset", "recipe", "review") for problem in state.problems(step) if problem.blocking]
+    assert state.ready() == []
+
+
+def test_a_value_of_mine_stays_and_its_price_is_told(state: WizardState) -> None:
+    assert state.proposal is not None
+    before = state.proposal.memory.total_bytes
+    state.set_value("lora.r", 256)
+    assert state.proposal.plan.lora.r == 256
+    assert state.proposal.origins["lora.r"] == "mine"
+    assert state.change_bytes == state.proposal.memory.total_bytes - before > 0
+    state.choose_devices([1])
+    assert state.proposal.plan.lora.r == 256
+    assert state.proposal.device.name == "Tesla T4"
+    assert state.reset_value("lora.r")
+    assert state.proposal.origins["lora.r"] == "proposed"
+    assert not state.reset_value("lora.r")
+
+
+def test_undo_takes_changes_back_one_by_one(state: WizardState) -> None:
+    state.set_value("lora.r", 64)
+    state.set_value("training.epochs", 5)
+    assert state.undo() and state.draft.mine == {"lora.r": 64}
+    assert state.undo() and state.draft.mine == {}
+    assert not state.undo()
+
+
+def test_an_edit_is_one_change(state: WizardState) -> None:
+    state.begin_edit()
+    for typed in (1, 12, 128):
+        state.set_value("lora.r", typed, remember=False)
+    assert state.undo()
+    assert "lora.r" not in state.draft.mine
+
+
+def test_a_wrong_value_changes_nothing(state: WizardState) -> None:
+    before = state.proposal
+    with pytest.raises(PlanError):
+        state.set_value("lora.r", 0)
+    assert state.proposal is before
+    assert not state.can_undo
+
+
+def test_values_that_contradict_keep_the_last_plan_and_say_so(state: WizardState) -> None:
+    before = state.proposal
+    state.set_values({"method.kind": "qlora", "method.quantization": "none"})
+    assert state.proposal is before
+    assert "quantization" in state.plan_problem
+    assert state.problems("recipe")[0].blocking
+    state.undo()
+    assert not state.plan_problem
+
+
+def test_another_model_forgets_what_belonged_to_the_first(state: WizardState) -> None:
+    state.set_values({"lora.targets": ["q_proj"], "lora.r": 8})
+    state.choose_model("demo")
+    assert state.draft.mine == {"lora.r": 8}
+
+
+def test_a_new_look_tells_the_machine_and_computes_only_where_memory_moved(state: WizardState) -> None:
+    told: list[str] = []
+    state.listen(told.append)
+    before = state.proposal
+    state.set_machine(machine())
+    assert told == ["machine"]
+    assert state.proposal is before
+    fuller = machine().model_copy(update={"gpus": (machine().gpus[0].model_copy(update={"memory_free_bytes": 5 * 2**30}), machine().gpus[1])})
+    state.choose_devices([0])
+    state.set_machine(fuller)
+    assert state.proposal is not before
+    assert state.proposal is not None and state.proposal.budget.bytes < 5 * 2**30
+
+
+def test_a_listener_that_stopped_hears_nothing(state: WizardState) -> None:
+    told: list[str] = []
+    stop = state.listen(told.append)
+    stop()
+    stop()
+    state.set_value("lora.r", 8)
+    assert told == []
+
+
+def test_the_draft_is_written_and_taken_up(state: WizardState) -> None:
+    state.set_value("training.learning_rate", 1e-4)
+    state.set_step("recipe")
+    assert state.unsaved
+    assert state.save()
+    assert not state.unsaved
+    other = WizardState(state.path)
+    assert other.restore() == ""
+    assert other.draft == state.draft
+    assert other.draft.mine == {"training.learning_rate": 1e-4}
+
+
+def test_a_torn_draft_is_named_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "draft.json"
+    path.write_text('{"model": "de')
+    state = WizardState(path)
+    assert str(path) in state.restore()
+    assert state.draft == Draft()
+    assert state.save() and json.loads(path.read_text())["model"] == ""
+
+
+def test_a_draft_of_another_version_gives_what_it_can() -> None:
+    draft = draft_from_json(json.dumps({"model": "demo", "mine": ["x"], "devices": [0, "1"], "step": "nowhere", "visited": ["model", "?"], "future": 1}))
+    assert (draft.model, draft.mine, draft.devices, draft.step, draft.visited) == ("demo", {}, [0], "machine", ["model"])
+    assert draft_from_json(draft_to_json(draft)) == draft
+
+
+def test_a_disk_that_refuses_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    state = WizardState(tmp_path / "file" / "draft.json")
+    state.set_step("model")
+    assert not state.save()
+    assert "could not be saved" in state.save_problem
+
+
+def test_the_demo_keeps_its_own_draft_only(tmp_path: Path) -> None:
+    state = WizardState(tmp_path / "draft.json")
+    state.draft.model, state.draft.dataset = "org/other", "x.jsonl"
+    state.save()
+    demo = WizardState(tmp_path / "draft.json", demo=True)
+    demo.restore()
+    assert (demo.draft.model, demo.draft.dataset, demo.draft.preset) == ("demo", "demo", "demo")
+
+
+def test_steps_say_what_is_missing() -> None:
+    state = WizardState()
+    assert "model" in state.problems("model")[0].sentence
+    assert "dataset" in state.problems("dataset")[0].sentence
+    assert not state.problems("machine")
+    assert not state.done("machine")
+    state.set_step("machine")
+    assert state.done("machine")
+
+
+def test_the_command_is_what_the_wizard_would_do() -> None:
+    draft = Draft(model="org/m", dataset="my data.jsonl", preset="quality", gpu="RTX 3090", mine={"lora.targets": ["q_proj", "v_proj"], "training.packing": True})
+    assert command_text(draft) == (
+        "loratui plan -m org/m -d 'my data.jsonl' --preset quality --gpu 'RTX 3090' --set lora.targets=q_proj,v_proj "
+        "--set training.packing=true -o plan.toml && loratui train plan.toml"
+    )
+
+
+def test_the_command_makes_the_same_plan(state: WizardState, tmp_path: Path) -> None:
+    import shlex
+
+    from loratui.core.plan_text import parse_setting
+
+    values = {"lora.targets": ["q_proj", "v_proj"], "dataset.columns": {"prompt": "question", "completion": "answer"}, "training.packing": False, "training.learning_rate": 1.5e-4}
+    state.set_values(values)
+    words = shlex.split(command_text(state.draft))
+    given = dict(parse_setting(word) for before, word in zip(words, words[1:], strict=False) if before == "--set")
+    assert given == values
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "up", "down"),
+    [("lora.r", 16, 32, 8), ("training.learning_rate", 2e-4, 3e-4, 1.5e-4), ("training.learning_rate", 2.9e-4, 3e-4, 2e-4), ("training.learning_rate", 1e-4, 1.5e-4, 7e-5),
+     ("training.epochs", 1.0, 2.0, 0.5), ("lora.dropout", 0.0, 0.01, 0.0), ("training.warmup_steps", 0, 1, 0), ("training.batch_size", 1, 2, 1)],
+)
+def test_a_step_is_what_a_person_would_take(key: str, value: float, up: float, down: float) -> None:
+    assert nudged(key, value, 1) == pytest.approx(up)
+    assert nudged(key, value, -1) == pytest.approx(down)
