@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
@@ -12,6 +14,10 @@ from loratui.runs.status import Status
 from loratui.runs.tail import EventTail
 from loratui.tui.monitor.record import RunRecord
 
+if TYPE_CHECKING:
+    from loratui.core.diagnosis import Finding
+
+DIAGNOSE_SECONDS = 5.0
 CHUNK_BYTES = 2 << 20
 """Read at once; a long history is taken in by several polls."""
 
@@ -28,11 +34,14 @@ class Followed:
     """Why the run's plan cannot be read."""
     whole: bool = False
     """Whether the history was read to its present end."""
-    machine_name: str = ""
+    findings: list[Finding] = field(default_factory=list)
+    """What the curves show, the gravest first, with what would mend it."""
 
     def __post_init__(self) -> None:
         self._tail = EventTail(self.run.events_path)
         self._seen: tuple[int, int] = (-1, -1)
+        self._diagnosed_step = -1
+        self._diagnosed_at = 0.0
 
     def poll(self) -> bool:
         """Read what is new; whether anything is."""
@@ -49,7 +58,19 @@ class Followed:
             start = self._tail.offset
             count = self.record.take(self._tail.new_events(limit_bytes=CHUNK_BYTES))
             self.whole = self._tail.offset - start < CHUNK_BYTES // 2
+        if self.whole:
+            self._diagnose()
         return count > 0 or _told(before) != _told(self.status)
+
+    def _diagnose(self) -> None:
+        step = self.record.step.step if self.record.step else 0
+        due = time.monotonic() - self._diagnosed_at >= DIAGNOSE_SECONDS or self.status.over
+        if self.plan is None or step == self._diagnosed_step or not due:
+            return
+        from loratui.core.diagnosis import diagnose
+
+        self._diagnosed_step, self._diagnosed_at = step, time.monotonic()
+        self.findings = diagnose(self.record.as_curves(finished=self.status.over), self.plan)
 
     def _mark(self) -> tuple[int, int]:
         try:

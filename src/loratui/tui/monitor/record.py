@@ -5,6 +5,7 @@ It takes events in their order and never grows with the length of a run: curves 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ from loratui.runs.events import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from loratui.core.diagnosis import Curves
 
 CURVE_POINTS = 600
 """More than any chart has dot columns."""
@@ -75,6 +78,29 @@ class RunRecord:
         """The evaluation with the least loss."""
         known = [one for one in self.evals if one.loss is not None]
         return min(known, key=lambda one: one.loss or 0.0) if known else None
+
+    def as_curves(self, *, finished: bool) -> Curves:
+        """The curves for a diagnosis; those of a long run thinned."""
+        from loratui.core.diagnosis import Curves
+
+        steps = [int(x) for x in self.loss.xs]
+        losses = [point.last for point in self.loss.points]
+        if self.step is not None and self.step.loss is not None and not math.isfinite(self.step.loss):
+            steps.append(self.step.step)
+            losses.append(self.step.loss)
+
+        def beside(curve: Thinned) -> list[float]:
+            known = dict(zip(curve.xs, (point.last for point in curve.points), strict=True))
+            return [known.get(step, math.nan) for step in steps]
+
+        epoch = self.step.epoch if self.step else 0.0
+        done = self.step.step if self.step else 0
+        judged = [one for one in self.evals if one.loss is not None]
+        return Curves(
+            steps, losses, beside(self.grad_norm), beside(self.learning_rate),
+            [one.step for one in judged], [one.loss for one in judged if one.loss is not None],
+            total_steps=self.total_steps, steps_per_epoch=round(done / epoch) if epoch else 0, finished=finished,
+        )
 
     def take(self, events: Iterable[Event]) -> int:
         """Take events in; how many they were."""

@@ -6,6 +6,7 @@ from textual.content import Content
 
 from loratui.runs.events import Eval, Finished, Step
 from loratui.runs.status import Status
+from loratui.tui.monitor.follow import Followed
 from loratui.tui.monitor.record import RunRecord
 from loratui.tui.text import count, duration, gib, number_text, one_line, size
 
@@ -95,6 +96,22 @@ def _compared(measured: int, predicted: int | None) -> str:
     if not measured or not predicted:
         return ""
     return f"{measured / predicted:.0%} used"
+
+
+def finding_lines(followed: Followed, most: int = 2) -> list[Content]:
+    """What is going on and what would mend it, the gravest first: the worker's own findings, then what the curves show."""
+    lines: list[Content] = []
+    for told in reversed(followed.record.findings):
+        lines.append(_finding(told.severity, told.message, ""))
+    for seen in followed.findings:
+        if seen.severity != "note" or not lines:
+            lines.append(_finding(seen.severity, seen.message, seen.fixes[0].advice if seen.fixes else ""))
+    return lines[:most]
+
+
+def _finding(severity: str, message: str, advice: str) -> Content:
+    glyph, color = {"error": ("✗", "$error"), "warning": ("▲", "$warning")}.get(severity, ("·", "$text-muted"))
+    return Content.assemble((f"{glyph} {one_line(message, 300)}", color), (f"  → {one_line(advice, 200)}" if advice else "", "$foreground"))
 
 
 def finished_words(event: Finished, record: RunRecord) -> str:

@@ -18,7 +18,7 @@ from loratui.runs.events import Failed, Finished, Stopped
 from loratui.tui.monitor.chart import Chart
 from loratui.tui.monitor.follow import Followed, follow
 from loratui.tui.monitor.pictures import loss_picture, small_picture
-from loratui.tui.monitor.words import facts, finished_words, headline, progress_bar
+from loratui.tui.monitor.words import facts, finding_lines, finished_words, headline, progress_bar
 from loratui.tui.screens.step import StepScreen
 from loratui.tui.text import home_short, one_line
 
@@ -227,9 +227,7 @@ class TrainingScreen(StepScreen):
             lines.append(Content(f"✗ {one_line(said or 'The worker is gone and left no word.', 400)}").stylize("$error"))
             hint = f"  u resumes from step {record.checkpoints[-1].step}" if record.checkpoints else "  u starts it again"
             lines.append(Content(f"  l shows the log ({one_line(home_short(followed.run.log_path), 90)}){hint}").stylize("$text-muted"))
-        for finding in list(record.findings)[-2:]:
-            glyph, color = ("✗", "$error") if finding.severity == "error" else ("▲", "$warning") if finding.severity == "warning" else ("·", "$text-muted")
-            lines.append(Content(f"{glyph} {one_line(finding.message, 300)}").stylize(color))
+        lines += finding_lines(followed)
         if record.samples and len(lines) < 2:
             sample = record.samples[-1]
             lines.append(Content.assemble(

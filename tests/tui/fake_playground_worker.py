@@ -1,0 +1,73 @@
+"""Speaks the playground's protocol without any model: for tests of the screen."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+
+from loratui.worker.protocol import (
+    Ask,
+    Done,
+    Failed,
+    Load,
+    Loading,
+    Piece,
+    Ready,
+    Rendered,
+    Stop,
+    decode_request,
+    encode,
+)
+
+ENDLESS = "endless"
+HOSTILE = "\x1b]52;c;aGFja2Vk\x07\x1b[2Jboo [bold]not bold[/bold] \x9b31m\u202eabc\n"
+
+
+def main() -> None:
+    stopped: set[int] = set()
+    loaded: Load | None = None
+
+    def tell(event: object) -> None:
+        sys.stdout.buffer.write(encode(event))  # type: ignore[arg-type]
+        sys.stdout.buffer.flush()
+
+    def answer(ask: Ask) -> None:
+        text = str(ask.messages[-1]["content"]) if ask.messages else ask.prompt
+        tell(Rendered(ask.id, text, 5))
+        for side in ask.sides:
+            if text == "fail" and side == "adapter":
+                tell(Failed("the GPU's memory is full.", "Ask for fewer tokens.", ask.id, side))
+                continue
+            pieces = ["word "] * 10_000 if text == ENDLESS else [HOSTILE] if text == "hostile" else [f"{side} answers ", text]
+            count = 0
+            for piece in pieces:
+                if ask.id in stopped:
+                    break
+                tell(Piece(ask.id, side, piece))
+                count += 1
+                if text == ENDLESS:
+                    time.sleep(0.01)
+            tell(Done(ask.id, side, "stopped" if ask.id in stopped else "stop token", count, 0.01, 123.0))
+
+    for line in sys.stdin.buffer:
+        request = decode_request(line)
+        if isinstance(request, Load):
+            tell(Loading("reading the weights"))
+            if "broken" in request.base:
+                tell(Failed("this folder holds no model.", "Choose another."))
+                continue
+            loaded = request
+            tell(Ready(list(request.sides), "cpu", "float32", True, 256, 0.1, 1 << 20))
+        elif isinstance(request, Stop):
+            stopped.add(request.id)
+        elif isinstance(request, Ask):
+            assert loaded is not None
+            if request.messages and request.messages[-1]["content"] == "die":
+                os.kill(os.getpid(), 9)
+            threading.Thread(target=answer, args=(request,), daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

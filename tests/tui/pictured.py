@@ -1,0 +1,25 @@
+"""What stands on a screen under test, as text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from textual.app import App
+from textual.pilot import Pilot
+
+
+def shown(app: App[Any]) -> str:
+    """The screen's cells as lines of text."""
+    return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())
+
+
+async def until(pilot: Pilot[Any], wanted: str | Callable[[], bool], seconds: float = 20.0) -> str:
+    """Wait until words stand on the screen, or a condition holds; what is shown then."""
+    for _ in range(int(seconds / 0.05)):
+        await pilot.pause()
+        if wanted in shown(pilot.app) if isinstance(wanted, str) else wanted():
+            return shown(pilot.app)
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{wanted!r} never came:\n{shown(pilot.app)}")

@@ -1,0 +1,182 @@
+"""The playground by its keys, with a worker that speaks the protocol and needs no model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pictured import shown, until
+from recorded_run import record_run
+from textual.widgets import Input
+
+from loratui.core.generation import GenerationSettings
+from loratui.runs.directory import Run
+from loratui.tui.app import LoratuiApp
+from loratui.tui.playground.answer_view import AnswerView
+from loratui.tui.playground.prompt_area import PromptArea
+from loratui.tui.playground.settings import SettingsScreen
+from loratui.worker import client as client_module
+
+SIZES = [(80, 24), (120, 36)]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    command = [sys.executable, str(Path(__file__).with_name("fake_playground_worker.py"))]
+    original = client_module.PlaygroundClient.__init__
+
+    def begin(self: Any, log_path: Path | None = None, command_given: Any = ()) -> None:
+        original(self, log_path, command)
+
+    monkeypatch.setattr(client_module.PlaygroundClient, "__init__", begin)
+    return tmp_path
+
+
+@pytest.fixture
+def run(home: Path, tmp_path: Path) -> Run:
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps({"prompt": f"p{n}", "completion": f"adapter answers p{n}"}) + "\n" for n in range(20)))
+    run = record_run(home, state="finished", steps=375, values={"dataset.path": str(data), "dataset.eval_fraction": 0.1})
+    run.adapter_path.mkdir()
+    (run.adapter_path / "adapter_config.json").write_text("{}")
+    return run
+
+
+def answers(app: LoratuiApp) -> dict[str, str]:
+    return {view.side: view.text for view in app.screen.query(AnswerView)}
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_both_sides_answer(run: Run, size: tuple[int, int]) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"hello", "enter")
+        text = await until(pilot, "adapter answers hello")
+        assert "base answers hello" in text
+        await until(pilot, "stop token")
+        assert "123 tokens/s" in shown(app)
+        assert app.screen.query_one(PromptArea).text == ""
+        base, adapter = app.screen.query(AnswerView)
+        side_by_side = base.region.y == adapter.region.y
+        assert side_by_side == (size[0] >= 100)
+        await pilot.press("up")
+        assert app.screen.query_one(PromptArea).text == "hello"
+
+
+async def test_a_held_out_row_is_asked_and_compared(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+l")
+        await until(pilot, "Held-out row 1 of 2")
+        await pilot.press("enter")
+        text = await until(pilot, "✓ as expected")
+        assert "✗ differs" in text
+        assert "expected  adapter answers p" in text
+
+
+async def test_esc_stops_an_endless_answer(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"endless", "enter")
+        await until(pilot, "word word word")
+        await pilot.press("escape")
+        await until(pilot, "■ stopped", seconds=2)
+        await pilot.press(*"again", "enter")
+        await until(pilot, "adapter answers again")
+
+
+async def test_hostile_text_is_shown_harmlessly(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"hostile", "enter")
+        text = await until(pilot, "[bold]not bold[/bold]")
+        assert "␛]52;c;" in text
+        assert not any(ord(letter) < 32 and letter != "\n" for letter in text)
+        assert "\u202e" not in text
+        assert "\x9b" not in text
+
+
+async def test_one_side_fails_the_other_answers(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"fail", "enter")
+        await until(pilot, "✗ failed")
+        assert "the GPU's memory is full. Ask for fewer tokens." in " ".join(shown(app).split())
+        assert answers(app)["base"] == "base answers fail"
+
+
+async def test_a_killed_worker_is_told_and_the_prompt_comes_back(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"die", "enter")
+        await until(pilot, "SIGKILL")
+        prompt = app.screen.query_one(PromptArea)
+        await until(pilot, lambda: prompt.text == "die")
+        prompt.put("")
+        await pilot.press(*"alive", "enter")
+        await until(pilot, "adapter answers alive")
+
+
+async def test_a_model_that_cannot_be_loaded_is_a_sentence(home: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text("{}")
+    app = LoratuiApp(screen="playground", adapter=str(broken))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "this folder holds no model. Choose another.")
+        await pilot.press(*"hello", "enter")
+        await until(pilot, lambda: app.screen.query_one(PromptArea).text == "hello")
+
+
+async def test_nothing_to_ask_says_what_to_do(home: Path) -> None:
+    app = LoratuiApp(screen="playground")
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await until(pilot, "There is nothing to ask yet")
+        assert "Train something first" in text
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_settings_by_keys(run: Run, size: tuple[int, int]) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+s")
+        await until(pilot, "generation settings")
+        assert isinstance(app.screen, SettingsScreen)
+        assert "esc leaves" in shown(app)
+        await pilot.press("pageup", "pageup")
+        assert app.screen.query_one("#set-temperature", Input).value == "0.2"
+        await pilot.press("down", "down", "9", "9", "9", "9")
+        await until(pilot, "Top-k takes a whole number, 0 to 1000; not '9999'.")
+        await pilot.press("enter")
+        assert isinstance(app.screen, SettingsScreen), "a wrong value is not taken"
+        await pilot.press("backspace", "backspace", "enter")
+        playground: Any = app.screen
+        await until(pilot, "temperature 0.2 · top-k 99 · at most 256 tokens")
+        assert playground.settings == GenerationSettings(temperature=0.2, top_k=99)
+        await pilot.press("ctrl+s")
+        await until(pilot, "generation settings")
+        await pilot.press("ctrl+t", "escape")
+        assert playground.settings == GenerationSettings(temperature=0.2, top_k=99)
+
+
+async def test_several_lines_and_quitting_end_the_worker(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        screen: Any = app.screen
+        await pilot.press(*"one", "ctrl+j", *"two", "enter")
+        await until(pilot, "adapter answers one")
+        assert answers(app)["adapter"] == "adapter answers one\ntwo"
+        worker = screen.client
+    assert not worker.alive

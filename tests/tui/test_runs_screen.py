@@ -1,0 +1,106 @@
+"""The list of runs by its keys."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from pictured import shown, until
+from recorded_run import record_run
+
+from loratui.runs import control
+from loratui.tui.app import LoratuiApp
+from loratui.tui.monitor.glimpse import loss_glimpse, sparkline
+
+SIZES = [(80, 24), (120, 36)]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    return tmp_path
+
+
+def four_runs(home: Path) -> None:
+    now = time.time()
+    for state, age in (("running", 200), ("finished", 8_000), ("failed", 90_000), ("lost", 400_000)):
+        record_run(home, f"run-{state}", state=state, created=now - age, message="The disk is full." if state == "failed" else "")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_every_run_with_state_progress_loss_and_age(home: Path, size: tuple[int, int]) -> None:
+    four_runs(home)
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=size) as pilot:
+        text = await until(pilot, "run-running")
+        lines = [line for line in text.splitlines() if "run-" in line]
+        assert ["running" in lines[0], "finished" in lines[1], "failed" in lines[2], "lost" in lines[3]] == [True] * 4
+        assert "38%" in lines[0]
+        assert "3 min ago" in lines[0]
+        assert "2 h ago" in lines[1]
+        assert "4 d ago" in lines[3]
+        assert ("▁" in lines[0]) == (size[0] >= 100)
+        await pilot.press("down", "down")
+        await until(pilot, "The disk is full.")
+
+
+async def test_enter_opens_a_run_and_back(home: Path) -> None:
+    four_runs(home)
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "run-running")
+        await pilot.press("down", "enter")
+        text = await until(pilot, "✓ finished")
+        assert "run-finished" in text
+        await pilot.press("r")
+        await until(pilot, "Everything that was trained here")
+        await pilot.press("up", "enter")
+        await until(pilot, "● running")
+        assert "run-running" in shown(app)
+
+
+async def test_keys_fit_the_run_under_the_cursor(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    four_runs(home)
+    asked: list[str] = []
+    monkeypatch.setattr(control, "stop_run", lambda run: asked.append(f"stop {run.name}"))
+    monkeypatch.setattr(control, "resume_run", lambda run: asked.append(f"resume {run.name}"))
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "s Stop")
+        await pilot.press("u")
+        assert asked == []
+        await pilot.press("s")
+        await until(pilot, "stop and save")
+        await pilot.press("enter")
+        await until(pilot, "stops after this step")
+        await pilot.press("down", "down", "down")
+        await until(pilot, "u Resume")
+        assert "s Stop" not in shown(app)
+        await pilot.press("u")
+        await until(pilot, "a worker is starting")
+    assert asked == ["stop run-running", "resume run-lost"]
+
+
+async def test_without_runs_it_says_what_to_do(home: Path) -> None:
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "No runs yet on this machine.")
+
+
+def test_a_glimpse_of_a_long_run_reads_little(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    line = '{{"type":"step","time":1.0,"step":{0},"loss":{1:.4f}}}\n'
+    with path.open("w") as file:
+        for step in range(200_000):
+            file.write(line.format(step, 3.0 - step / 100_000))
+    began = time.perf_counter()
+    losses = loss_glimpse(path, 16)
+    assert time.perf_counter() - began < 0.1
+    assert len(losses) == 16
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] > 2.9
+    assert losses[-1] < 1.01
+    assert (sparkline(losses)[0], sparkline(losses)[-1]) == ("█", "▁")
+    assert sparkline([]) == ""
+    assert loss_glimpse(tmp_path / "absent") == []

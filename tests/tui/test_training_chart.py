@@ -1,0 +1,89 @@
+"""The chart draws what it is given, and repaints only the cells that changed."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from textual.app import App, ComposeResult
+from textual.geometry import Region
+
+from loratui.core.series import Bucket
+from loratui.tui.monitor.chart import Chart, Line, Picture, draw
+from loratui.tui.monitor.pictures import loss_picture
+from loratui.tui.monitor.record import RunRecord
+
+
+def points(values: list[float]) -> list[Bucket]:
+    return [Bucket(value, value, value) for value in values]
+
+
+def falling(count: int, end: float = 100.0) -> Picture:
+    xs = [float(x) for x in range(1, count + 1)]
+    return Picture(lines=(Line(xs, points([3 * math.exp(-x / 20) for x in xs])),), x_end=end, from_zero=True)
+
+
+def as_text(grid: list[list[tuple[str, str]]]) -> list[str]:
+    return ["".join(letter for letter, _ in row) for row in grid]
+
+
+def test_a_falling_curve_falls() -> None:
+    rows = as_text(draw(falling(100), 60, 12))
+    places = [next((row for row, text in enumerate(rows[:-1]) if "\u2800" < text[column] <= "\u28ff"), None) for column in range(8, 58)]
+    drawn = [place for place in places if place is not None]
+    assert drawn[0] <= 3
+    assert drawn[-1] >= 9
+    assert drawn == sorted(drawn)
+    assert rows[0].startswith("3")
+    assert rows[-1].rstrip().endswith("100")
+
+
+def test_marks_ticks_and_the_last_value() -> None:
+    xs = [1.0, 50.0]
+    rows = as_text(draw(Picture(lines=(Line(xs, points([2.0, 1.0])),), x_end=100, marks=((25.0, 1.5),), ticks=(50.0,), format=lambda value: f"{value:.2f}"), 60, 12))
+    assert any("◆" in row for row in rows)
+    assert "┴" in rows[-1]
+    assert any("1.00" in row[20:] for row in rows[:-1])
+
+
+def test_nothing_and_nonsense_are_drawn_as_nothing() -> None:
+    assert len(draw(Picture(), 40, 8)) == 8
+    assert len(draw(Picture(), 3, 2)) == 2
+    same = Picture(lines=(Line([1.0], points([0.0])),), x_end=1)
+    assert all(len(row) == 40 for row in draw(same, 40, 8))
+    assert all(len(row) == 40 for row in draw(Picture(lines=(Line([1.0, 2.0], points([0.0, -5.0])),), log=True), 40, 8))
+
+
+class Alone(App[None]):
+    def compose(self) -> ComposeResult:
+        yield Chart("loss")
+
+
+async def test_a_new_point_repaints_a_few_cells(monkeypatch: Any) -> None:
+    app = Alone()
+    async with app.run_test(size=(80, 24)) as pilot:
+        chart = app.query_one(Chart)
+        chart.show(falling(60))
+        await pilot.pause()
+        asked: list[Region] = []
+        monkeypatch.setattr(chart, "refresh", lambda *regions, **_: asked.extend(regions))
+        chart.show(falling(61))
+        assert 0 < sum(region.area for region in asked) < 30
+        asked.clear()
+        chart.show(falling(61))
+        assert asked == []
+
+
+def test_a_million_steps_draw_in_a_frame() -> None:
+    from loratui.runs.events import make
+
+    record = RunRecord()
+    record.take([make("started", 0.0, total_steps=1_000_000)])
+    step: Any = make("step", 1.0, step=1, loss=1.0)
+    for number in range(0, 1_000_000, 10):
+        record._take_step(step.model_copy(update={"step": number, "loss": 1.0 + (number % 70) / 100}))
+    draw(loss_picture(record), 120, 30)
+    began = time.perf_counter()
+    draw(loss_picture(record), 120, 30)
+    assert time.perf_counter() - began < 0.12, "30 ms on a quiet machine"

@@ -1,0 +1,163 @@
+"""The training monitor by its keys, on recorded runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pictured import shown, until
+from recorded_run import BEGAN, record_run
+
+from loratui.core.errors import RunError
+from loratui.runs import control
+from loratui.runs.directory import Run
+from loratui.runs.events import encode, make
+from loratui.runs.status import read_status, write_status
+from loratui.tui.app import LoratuiApp
+
+SIZES = [(80, 24), (120, 36)]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    return tmp_path
+
+
+def add(run: Run, *events: Any) -> None:
+    with run.events_path.open("a") as file:
+        file.write("".join(encode(event) + "\n" for event in events))
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_an_existing_run_is_shown_whole(home: Path, size: tuple[int, int]) -> None:
+    run = record_run(home)
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=size) as pilot:
+        text = await until(pilot, "● running")
+        assert "step 142 of 375" in text
+        assert "47 s left" in text
+        text = await until(pilot, "0.3983")
+        assert "38%" in text
+        assert "◆" in text
+        assert "3,176 tokens/s" in text
+        assert '{"item": "pizza", "count": 2}' in text
+        assert ("gradient norm" in text) and (size[1] < 30 or "tokens/s ─" in text)
+
+
+async def test_new_events_appear_and_nothing_is_painted_without_them(home: Path) -> None:
+    run = record_run(home)
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "step 142 of 375")
+        add(run, make("step", BEGAN + 40, step=143, epoch=1.15, loss=0.3, eta=46.0), make("finding", BEGAN + 41, severity="warning", message="The loss stands still."))
+        await until(pilot, "step 143 of 375")
+        assert "▲ The loss stands still." in shown(app)
+        write_status(run.status_path, read_status(run.status_path).model_copy(update={"state": "finished", "step": 143}))  # type: ignore[union-attr]
+        add(run, make("finished", BEGAN + 50, step=143, seconds=50.0, eval_loss=0.05, result="adapter"))
+        text = await until(pilot, "✓ finished")
+        assert "143 steps in 50 s, held-out loss 0.0500" in text
+
+
+@pytest.mark.parametrize(("state", "words"), [
+    ("failed", ["✗ failed", "✗ The disk is full.", "l shows the log", "u resumes from step 125"]),
+    ("lost", ["✗ lost", "gone and left no word", "l shows the log"]),
+    ("stopped", ["■ stopped", "Stopped at step 142, saved as checkpoint-142", "u goes on from there"]),
+    ("finished", ["✓ finished", "142 steps in 84 s", "a asks it something"]),
+    ("starting", ["◌ starting"]),
+])
+async def test_every_state_is_told_in_words(home: Path, state: str, words: list[str]) -> None:
+    run = record_run(home, state=state, message="The disk is full." if state == "failed" else "")
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, words[0])
+        text = await until(pilot, lambda: all(word in " ".join(shown(app).split()) for word in words))
+        assert text
+
+
+async def test_without_a_run_it_says_what_to_do(home: Path) -> None:
+    app = LoratuiApp(screen="training")
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await until(pilot, "No run yet.")
+        assert "reviews the plan and starts one" in text
+
+
+async def test_stopping_asks_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = record_run(home)
+    stopped: list[str] = []
+    monkeypatch.setattr(control, "stop_run", lambda run: stopped.append(run.name))
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "● running")
+        await pilot.press("s")
+        await until(pilot, "stop and save")
+        await pilot.press("escape")
+        await until(pilot, "● running")
+        assert stopped == []
+        await pilot.press("s")
+        await until(pilot, "stop and save")
+        await pilot.press("enter")
+        await until(pilot, "Stopping after this step")
+        assert stopped == [run.name]
+
+
+async def test_saving_is_confirmed_by_what_happened(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = record_run(home)
+    monkeypatch.setattr(control, "save_now", lambda run: None)
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "● running")
+        await pilot.press("c")
+        await until(pilot, "A checkpoint will be saved")
+        add(run, make("checkpoint", BEGAN + 44, step=144, path="checkpoints/checkpoint-144"))
+        await until(pilot, "✓ Saved: checkpoint of step 144.")
+
+    def refuse(run: Run) -> None:
+        raise RunError("the worker is gone.")
+
+    monkeypatch.setattr(control, "save_now", refuse)
+    async with LoratuiApp(screen="training", run=str(run.path)).run_test(size=(80, 24)) as pilot:
+        await until(pilot, "● running")
+        await pilot.press("c")
+        await until(pilot, "✗ the worker is gone.")
+
+
+async def test_the_log_is_shown_harmlessly_and_searched(home: Path) -> None:
+    run = record_run(home)
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "● running")
+        await pilot.press("l")
+        text = await until(pilot, "Training began.")
+        assert "␛[31mred" in text
+        assert "Loading weights: 100%" in text
+        await pilot.press("slash", *"RED")
+        await until(pilot, lambda: "Training began." not in shown(app))
+        assert "red" in shown(app)
+        await pilot.press("escape")
+        await until(pilot, "Training began.")
+        await pilot.press("escape")
+        await until(pilot, "● running")
+
+
+async def test_an_overfitting_run_is_diagnosed_with_advice(home: Path) -> None:
+    more = []
+    for number, step in enumerate(range(150, 376, 25)):
+        more += [make("step", BEGAN + step, step=step, epoch=step / 125, loss=0.05, eta=1.0), make("eval", BEGAN + step, step=step, loss=0.5 + 0.2 * number)]
+    run = record_run(home, more=more)
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "● running")
+        await until(pilot, lambda: bool(getattr(app.screen, "followed", None) and app.screen.followed.findings))  # type: ignore[attr-defined]
+        await until(pilot, "→")
+
+
+async def test_quitting_says_how_to_come_back(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = record_run(home)
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "● running")
+        await pilot.press("q")
+        await pilot.pause()
+    assert f"loratui attach {run.name}" in " ".join(capsys.readouterr().err.split())
