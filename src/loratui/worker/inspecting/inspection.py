@@ -14,8 +14,9 @@ from loratui.core.plan import Plan
 from loratui.data.check import check
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
-from loratui.data.facts import count_rows
+from loratui.data.facts import count_rows, guessed_tokens
 from loratui.data.find import FoundDataset, find_dataset, find_evaluation
+from loratui.data.near import NearDuplicates
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
 from loratui.data.row import Row, RowError
@@ -51,6 +52,7 @@ class Inspection:
     lines: list[int | None] = field(default_factory=list)
     identities: list[bytes] = field(default_factory=list)
     copies: int = 0
+    near_copies: int = 0
     overlap: int = 0
     evaluation_rows: int = 0
 
@@ -67,6 +69,8 @@ class Inspection:
         self.head = head
         self.model: TextModel | None = None
         self.seen: dict[bytes, tuple[int, int | None]] = {}
+        self._near = NearDuplicates()
+        self._near_rows: list[tuple[int, int | None]] = []
 
     def run(self, model: TextModel) -> dict[str, Any]:
         """Tokenise and check every row; the result. DatasetError where a file breaks off, ModelError without a usable tokenizer."""
@@ -118,8 +122,13 @@ class Inspection:
         first = self.seen.setdefault(identity, (row.index, row.line))
         if first[0] != row.index:
             self.copies += 1
-            place = f"line {first[1]}" if first[1] is not None else f"row {first[0]}"
-            self.findings.of_row(row, "duplicate", f"the row says the same as {place}.")
+            self.findings.of_row(row, "duplicate", f"the row says the same as {_place(*first)}.")
+            return
+        near = self._near.add("\n".join([conversation.text, *(message.content for message in conversation.messages)]))
+        self._near_rows.append((row.index, row.line))
+        if near is not None:
+            self.near_copies += 1
+            self.findings.of_row(row, "near-duplicate", f"the row says almost the same as {_place(*self._near_rows[near[0]])} ({near[1]:.0%} alike).")
 
     def _take(self, row: Row, tokenised: Tokenised | ModelError) -> None:
         if isinstance(tokenised, ModelError):
@@ -166,8 +175,7 @@ class Inspection:
             self.evaluation_rows += 1
             if first := self.seen.get(identity):
                 self.overlap += 1
-                place = f"line {first[1]}" if first[1] is not None else f"row {first[0]}"
-                self.findings.of_row(row, "overlap", f"the evaluation row is also trained on ({place} of the training rows).")
+                self.findings.of_row(row, "overlap", f"the evaluation row is also trained on ({_place(*first)} of the training rows).")
 
     def _long_rows(self) -> None:
         tokens = self.lengths.tokens
@@ -216,19 +224,38 @@ class Inspection:
             },
             "ledger": self.lengths.ledgers(max_length, proposal["value"]), "proposed_max_length": proposal, "histogram": self.lengths.histogram(),
             "packing": self.lengths.packing(max_length, training.batch_size, training.seed),
-            "duplicates": {"exact": self.copies}, "overlap": {"exact": self.overlap},
+            "duplicates": {"exact": self.copies, "near": self.near_copies}, "overlap": {"exact": self.overlap},
             "split": {"train": max(0, usable - inside), "evaluation": self.evaluation_rows, "seed": training.seed},
             "lengths": self.lengths.sample(5000, training.seed), "seconds": round(time.monotonic() - self.started, 2),
         }
 
     def early(self) -> dict[str, Any]:
-        """How the rows are read: known before the tokenizer is."""
+        """How the rows are read, and what is wrong with the first of them: known before the tokenizer is."""
         recognition = self.recognition
+        findings, guessed = Findings(), []
+        for row in self.head:
+            if row.problem is not None:
+                findings.add(row.problem)
+                continue
+            try:
+                conversation = to_conversation(row, recognition)
+            except RowError as error:
+                findings.of_row(row, error.kind, error.message, blocking=True)
+                continue
+            guessed.append(guessed_tokens(conversation))
+            for kind, message in check(conversation):
+                findings.of_row(row, kind, message)
+        guessed.sort()
         return {
-            "type": "recognised", "format": recognition.format, "columns": dict(recognition.columns), "why": recognition.why,
+            "type": "recognised", "problems": findings.as_list(), "rows_looked_at": len(self.head),
+            "guessed_tokens": {"median": guessed[len(guessed) // 2], "max": guessed[-1]} if guessed else {"median": 0, "max": 0}, "format": recognition.format, "columns": dict(recognition.columns), "why": recognition.why,
             "guess": recognition.guess, "others": [{"format": o.format, "columns": dict(o.columns), "why": o.why} for o in recognition.others],
             "unused": list(recognition.unused), "examples": self.total, "files": [str(file.path) for file in self.found.files], "note": self.found.note,
         }
+
+
+def _place(index: int, line: int | None) -> str:
+    return f"line {line}" if line is not None else f"row {index}"
 
 
 def label_spans(labels: list[int]) -> Sequence[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,10 +21,10 @@ class Lengths:
     """
 
     def __init__(self) -> None:
-        self._tokens: list[int] = []
-        self._span_row: list[int] = []
-        self._span_start: list[int] = []
-        self._span_end: list[int] = []
+        self._tokens = array("q")
+        self._span_row = array("q")
+        self._span_start = array("q")
+        self._span_end = array("q")
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -40,7 +41,7 @@ class Lengths:
     @property
     def tokens(self) -> np.ndarray[Any, Any]:
         """Tokens of each row, uncut."""
-        return np.asarray(self._tokens, dtype=np.int64)
+        return _values(self._tokens)
 
     def summary(self) -> dict[str, int]:
         """min, median, p90, p95, p99, max and total, in tokens."""
@@ -53,11 +54,11 @@ class Lengths:
     def trained(self, max_length: int = 0) -> np.ndarray[Any, Any]:
         """Tokens of each row that bear loss, within the first `max_length` tokens (0: uncut); a row's first token is never predicted."""
         counts = np.zeros(len(self._tokens), dtype=np.int64)
-        start = np.maximum(np.asarray(self._span_start, dtype=np.int64), 1)
-        end = np.asarray(self._span_end, dtype=np.int64)
+        start = np.maximum(_values(self._span_start), 1)
+        end = _values(self._span_end)
         if max_length:
             end = np.minimum(end, max_length)
-        np.add.at(counts, np.asarray(self._span_row, dtype=np.int64), np.maximum(end - start, 0))
+        np.add.at(counts, _values(self._span_row), np.maximum(end - start, 0))
         return counts
 
     def ledger(self, max_length: int) -> dict[str, int]:
@@ -122,6 +123,11 @@ class Lengths:
         if len(tokens) > count:
             tokens = np.random.default_rng(seed).choice(tokens, count, replace=False)
         return sorted(int(value) for value in tokens)
+
+
+def _values(column: array[int]) -> np.ndarray[Any, Any]:
+    """A copy of a column, so that the column can grow on."""
+    return np.array(column, dtype=np.int64)
 
 
 def best_fit(lengths: Sequence[int], capacity: int) -> int:
