@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loratui.core.architecture import Linear, ModelSpec
+from loratui.core.memory.experts import experts
 from loratui.core.memory.ops import (
     Layers,
     activation,
     add,
-    cast,
+    bare_norm,
+    eager_attention,
     fused_attention,
+    gelu_new,
     layer_norm,
     linear,
     multiply,
@@ -68,12 +71,14 @@ def roles(spec: ModelSpec) -> Roles:
 class Attention:
     """How attention runs: whether a mask is there, and what it costs a layer.
 
-    mask_bytes: the additive mask that a layer's kernel keeps; 0 without one. eager: scores are kept too.
+    mask_bytes: the additive mask that a layer's kernel keeps; 0 without one. length: tokens that a token may look at.
+    eager: no fused kernel, so that the scores of the whole length are held.
     """
 
     masked: bool
     mask_bytes: int
-    scores_bytes: int = 0
+    length: int = 0
+    eager: bool = False
 
 
 def block(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Traits, attention: Attention) -> Value:
@@ -94,6 +99,8 @@ def block(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Traits, at
 def _norm(run: Layers, x: Value, style: Traits) -> Value:
     if style.norm == "layer":
         return layer_norm(run, x)
+    if style.norm == "bare":
+        return bare_norm(run, x)
     return rms_norm(run, x, gemma=style.norm == "gemma")
 
 
@@ -118,16 +125,23 @@ def _attention(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Trait
         k = rms_norm(run, k, groups=spec.kv_heads if per_head else 1, gemma=gemma)
     if style.rotary:
         q, k = rotate(run, q), rotate(run, k)
-    if attention.masked:
+    if attention.masked or attention.eager:
         times = spec.heads // max(1, spec.kv_heads)
         k, v = repeat_heads(run, k, times), repeat_heads(run, v, times)
-    out = fused_attention(run, q, k, v, heads=spec.heads, mask_bytes=attention.mask_bytes)
+    if attention.eager:
+        out = eager_attention(run, q, k, v, heads=spec.heads, length=attention.length, softcap=style.softcap, sinks=style.sinks)
+    else:
+        out = fused_attention(run, q, k, v, heads=spec.heads, mask_bytes=attention.mask_bytes)
     projected = linear(run, out, part.output)
     run.tape.hold(x, q, k, v)
     return projected
 
 
 def _mlp(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Traits) -> Value:
+    if spec.experts:
+        output = experts(run, x, spec, clamped=style.experts == "gpt_oss")
+        run.tape.hold(x)
+        return output
     if part.down is None:
         return x
     if part.gate_up is not None:
@@ -139,7 +153,8 @@ def _mlp(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Traits) -> 
         product = multiply(run, gated, linear(run, x, part.up))
     else:
         assert part.up is not None
-        product = activation(run, linear(run, x, part.up))
+        wide = linear(run, x, part.up)
+        product = gelu_new(run, wide) if style.activation == "gelu_new" else activation(run, wide)
     output = linear(run, product, part.down)
     run.tape.hold(x)
     return output
@@ -150,4 +165,4 @@ def final_norm(run: Layers, x: Value, style: Traits) -> Value:
     return _norm(run, x, style)
 
 
-__all__ = ["Attention", "Roles", "block", "cast", "final_norm", "roles"]
+__all__ = ["Attention", "Roles", "block", "final_norm", "roles"]

@@ -221,3 +221,62 @@ def fused_attention(run: Layers, q: Value, k: Value, v: Value, *, heads: int, ma
 def activation(run: Layers, x: Value) -> Value:
     """SiLU, GELU, ReLU as one kernel: keeps its input."""
     return run.tape.record((x,), run.tensor(x.width, x.element, tracked=x.tracked), (x.storage,))
+
+
+def gelu_new(run: Layers, x: Value) -> Value:
+    """GPT-2's GELU, written out: `0.5 x (1 + tanh(c (x + 0.044715 x³)))`; the power runs in float32 under autocast."""
+    tape = run.tape
+    wide = cast(run, x, 4) if run.form.autocast else x
+    power = tape.record((wide,), run.tensor(x.width, wide.element, tracked=x.tracked), (wide.storage,), backward_extra=2 * wide.size)
+    inner = scale(run, add(run, x, scale(run, power)))
+    bent = run.tensor(x.width, inner.element, tracked=x.tracked)
+    tape.record((inner,), bent, (bent.storage,))
+    return multiply(run, scale(run, x), scale(run, bent))
+
+
+def scale(run: Layers, x: Value) -> Value:
+    """`x * number` or `x + number`: keeps nothing."""
+    return run.tape.record((x,), run.tensor(x.width, x.element, tracked=x.tracked))
+
+
+def bare_norm(run: Layers, x: Value) -> Value:
+    """OLMo's LayerNorm without weights: float32 inside, cast back to the input's format."""
+    wide = cast(run, x, 4)
+    output = run.tensor(x.width, 4, tracked=x.tracked)
+    run.tape.record((wide,), output, (wide.storage, run.tape.constant(run.tokens * 8)))
+    return cast(run, output, x.element)
+
+
+def eager_attention(
+    run: Layers, q: Value, k: Value, v: Value, *, heads: int, length: int, softcap: bool, sinks: bool
+) -> Value:
+    """Attention written out: scores of every head over the whole length, in the compute format and in float32.
+
+    Read from `eager_attention_forward` of transformers' Llama, Gemma 2 (`softcap`) and gpt-oss (`sinks`: one more score,
+    softmax in the compute format).
+    """
+    tape, form = run.tape, run.form
+    if form.autocast:
+        q, k, v = cast(run, q, form.compute), cast(run, k, form.compute), cast(run, v, form.compute)
+    tracked = q.tracked or k.tracked
+    scores = run.tensor(heads * length, q.element, tracked=tracked)
+    tape.record((q, k), scores, ((q.storage,) if k.tracked else ()) + ((k.storage,) if q.tracked else ()))
+    scores = scale(run, scores)
+    if softcap:
+        scores = scale(run, scores)
+        bent = run.tensor(scores.width, scores.element, tracked=tracked)
+        scores = scale(run, tape.record((scores,), bent, (bent.storage,)))
+    masked = tape.record((scores,), run.tensor(scores.width, scores.element, tracked=tracked), passes_gradient=True)
+    if sinks:
+        joined = scale(run, masked)
+        soft = scale(run, joined)
+        shares = run.tensor(scores.width + heads, soft.element, tracked=tracked)
+        shares = tape.record((soft,), shares, (shares.storage,))
+    else:
+        wide = cast(run, masked, 4)
+        soft = run.tensor(scores.width, 4, tracked=tracked)
+        shares = cast(run, tape.record((wide,), soft, (soft.storage,)), q.element)
+    output = run.tensor(q.width, q.element, tracked=tracked or v.tracked)
+    tape.record((shares, v), output, ((shares.storage,) if v.tracked else ()) + ((v.storage,) if tracked else ()))
+    tape.hold(scores, masked)
+    return tape.record((output,), run.tensor(output.width, output.element, tracked=output.tracked))

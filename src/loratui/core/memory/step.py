@@ -62,7 +62,6 @@ class _Pass:
     batch: Batch
     style: Traits
     part: Roles
-    attention: Attention
     adapted: frozenset[Linear]
 
     def start(self, *, tracked: bool = True) -> tuple[Layers, Value]:
@@ -70,9 +69,33 @@ class _Pass:
         run = Layers(Tape(), self.form, self.batch.tokens, self.adapted, self.plan.lora.r)
         return run, run.tensor(self.spec.hidden_size, self.form.weight, tracked=tracked)
 
-    def block(self, run: Layers, x: Value) -> Value:
-        """One block on the tape."""
-        return block(run, x, self.spec, self.part, self.style, self.attention)
+    def block(self, run: Layers, x: Value, index: int) -> Value:
+        """The block of this number on the tape."""
+        return block(run, x, self.spec, self.part, self.style, self.attention(index))
+
+    def masked(self, index: int) -> bool:
+        """Whether this block's attention needs a mask: padding or packing, or a sliding window shorter than the rows."""
+        if self.plan.model.attention.startswith("flash"):
+            return False
+        window = self.spec.sliding_window
+        slides = bool(window) and self.batch.tokens_per_row >= window and (self.style.full_every == 1 or (index + 1) % self.style.full_every != 0)
+        return self.batch.masked or slides
+
+    def attention(self, index: int) -> Attention:
+        """What attention costs this block: with a mask, torch's kernel keeps an additive copy of it for each block."""
+        batch = self.batch
+        masked = self.masked(index)
+        eager = self.plan.model.attention == "eager" or (self.style.eager and self.plan.model.attention == "sdpa")
+        size = batch.rows * batch.tokens_per_row**2 * self.form.compute if masked and not eager else 0
+        return Attention(masked, size, batch.tokens_per_row, eager)
+
+    @property
+    def kinds(self) -> dict[bool, list[int]]:
+        """Blocks with and without a mask, by number."""
+        found: dict[bool, list[int]] = {}
+        for index in range(self.spec.layers):
+            found.setdefault(self.masked(index), []).append(index)
+        return found
 
     def tail(self, run: Layers, x: Value) -> int:
         """Final norm, head and loss on the tape; bytes that the loss needs for itself."""
@@ -84,7 +107,7 @@ class _Pass:
 
 def _pass(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch) -> _Pass:
     adapted = frozenset() if form.full else frozenset(resolve_targets(spec, plan.lora.targets))
-    return _Pass(spec, plan, form, batch, traits(spec.family), roles(spec), _attention(plan, form, batch), adapted)
+    return _Pass(spec, plan, form, batch, traits(spec.family), roles(spec), adapted)
 
 
 def moments(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gradients: int) -> list[Moment]:
@@ -99,22 +122,25 @@ def _plain(run: _Pass, gradients: int) -> list[Moment]:
     """Without checkpointing every block keeps what its backward needs."""
     spec, form = run.spec, run.form
     accumulates = run.plan.training.accumulation > 1
+    count = spec.layers
     layers, x = run.start()
-    y = run.block(layers, x)
+    y = run.block(layers, x, count - 1)
     middle = layers.tape.walk(x)
     tail_loss = run.tail(layers, y)
     tail = layers.tape.walk(x)
-    if form.full:
-        first, first_kept = middle, middle.kept + middle.source_kept
-    else:
-        start, begun = run.start(tracked=False)
-        run.block(start, begun)
-        first = start.tape.walk(begun)
-        first_kept = first.kept + first.source_kept
-    count = spec.layers
+    between = 0
+    for numbers in run.kinds.values():
+        inner = [number for number in numbers if 0 < number < count - 1]
+        if inner:
+            some, start = run.start()
+            run.block(some, start, inner[0])
+            walked = some.tape.walk(start)
+            between += len(inner) * (walked.kept + walked.source_kept)
+    some, start = run.start(tracked=form.full)
+    run.block(some, start, 0)
+    first = some.tape.walk(start)
     shared = _shared(run)
-    one = middle.kept + middle.source_kept
-    before_last = first_kept + (count - 2) * one if count > 1 else 0
+    before_last = (first.kept + first.source_kept if count > 1 else 0) + between
     held = gradients if accumulates else 0
     backward = tail.backward_peak if accumulates else tail.backward_peak_late
     last = max(tail.forward_peak, backward)
@@ -141,32 +167,34 @@ def _checkpointed(run: _Pass, gradients: int) -> list[Moment]:
     """With checkpointing a block keeps its input alone, and is run again when its backward needs it."""
     spec = run.spec
     accumulates = run.plan.training.accumulation > 1
-    layers, x = run.start()
-    run.block(layers, x)
-    again = layers.tape.walk(x)
-    pinned = sum(layers.tape.sizes[storage] for storage in layers.tape.pinned if storage != x.storage)
     end, stream = run.start()
     tail_loss = run.tail(end, stream)
     tail = end.tape.walk(stream)
     count = spec.layers
     shared = _shared(run)
-    kept = count * (x.size + pinned)
     held = gradients if accumulates else 0
     copies = _cached_copies(run, gradients)
-    backward = again.backward_peak if accumulates else again.backward_peak_late
+    found: list[Moment] = []
+    kept = 0
+    for numbers in run.kinds.values():
+        layers, x = run.start()
+        run.block(layers, x, numbers[0])
+        again = layers.tape.walk(x)
+        pinned = sum(layers.tape.sizes[storage] for storage in layers.tape.pinned if storage != x.storage)
+        kept += len(numbers) * (x.size + pinned)
+        inside = max(again.recompute_peak + again.waiting, again.backward_peak if accumulates else again.backward_peak_late)
+        for number in (numbers[-1], numbers[0]):
+            before = number * (x.size + pinned) + x.size
+            later = tail.weight_gradients + again.weight_gradients * (count - 1 - number)
+            name = "last" if number == count - 1 else "first" if number == 0 else f"{number + 1}th"
+            found.append(Moment(
+                PASS, f"in the backward pass of the {name} of {count} blocks, run again for it", shared + before + inside, 0,
+                held if accumulates else later,
+            ))
     tail_backward = tail.backward_peak if accumulates else tail.backward_peak_late
-    recompute = max(again.recompute_peak + again.waiting, backward)
-    found = [
+    found += [
         Moment(PASS, "in the loss, over the output head", shared + kept + stream.size + copies + tail.forward_peak - tail_loss, tail_loss, held),
         Moment(PASS, "in the backward pass of the output head", shared + kept + stream.size + tail_backward - tail_loss, tail_loss, held),
-        Moment(
-            PASS, f"in the backward pass of the last of {count} blocks, run again for it", shared + kept + recompute - pinned, 0,
-            held if accumulates else tail.weight_gradients,
-        ),
-        Moment(
-            PASS, f"in the backward pass of the first of {count} blocks, run again for it", shared + x.size + recompute, 0,
-            held if accumulates else tail.weight_gradients + again.weight_gradients * (count - 1),
-        ),
     ]
     return found + _embedding(run, gradients, shared)
 
@@ -191,7 +219,7 @@ def evaluation(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch) -> Mome
     """An evaluation batch: nothing is kept, one block's temporaries and the loss's tile count."""
     run = _pass(spec, plan, replace(form, dropout=False), batch)
     layers, x = run.start(tracked=False)
-    y = run.block(layers, x)
+    y = run.block(layers, x, 0)
     inside = _temporary(layers, x)
     end, stream = run.start(tracked=False)
     tail_loss = run.tail(end, stream)
@@ -208,19 +236,18 @@ def _temporary(run: Layers, x: Value) -> int:
     return run.tape.walk_forward_only(x)
 
 
-def _attention(plan: Plan, form: Formats, batch: Batch) -> Attention:
-    """What this batch's attention costs a block: with a mask, torch's kernel keeps an additive copy of it per block."""
-    if not batch.masked or plan.model.attention.startswith("flash"):
-        return Attention(masked=False, mask_bytes=0)
-    return Attention(masked=True, mask_bytes=batch.rows * batch.tokens_per_row**2 * form.compute)
-
-
 def _shared(run: _Pass) -> int:
     """Held through the whole pass: token numbers, labels, mask; sines and cosines; the boolean attention mask."""
     batch = run.batch
     numbers = batch.tokens * 8 * 3
     rotary = 2 * batch.tokens_per_row * run.spec.head_dim * run.form.weight if run.style.rotary else 0
-    mask = batch.rows * batch.tokens_per_row**2 if run.attention.masked else 0
+    cells = batch.rows * batch.tokens_per_row**2
+    kinds = run.kinds
+    mask = 0
+    if run.attention(0).eager:
+        mask = cells * run.form.weight * (2 if run.spec.sliding_window and run.style.full_every > 1 else 1)
+    elif True in kinds:
+        mask = cells * (2 if batch.masked and run.spec.sliding_window and run.style.full_every > 1 else 1)
     return numbers + rotary + mask
 
 

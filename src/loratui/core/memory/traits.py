@@ -13,17 +13,30 @@ from typing import Literal
 class Traits:
     """One family's block.
 
-    norm: Llama's RMSNorm, Gemma's (multiplies in float32), or torch's LayerNorm. order: "pre" (a norm before attention
+    norm: Llama's RMSNorm, Gemma's (multiplies in float32), torch's LayerNorm, or one without weights that casts back
+    (OLMo). order: "pre" (a norm before attention
     and before the MLP), "post" (after each: OLMo 2), "sandwich" (both: Gemma 2 and 3), "parallel" (attention and MLP
     read the same normed input: Phi, Cohere), "parallel-two" (a norm of its own each: GPT-NeoX).
     qk_norm: none, over each head, or over the whole width. rotary: share of a head that is rotated (0: none).
     """
 
-    norm: Literal["rms", "gemma", "layer"] = "rms"
+    norm: Literal["rms", "gemma", "layer", "bare"] = "rms"
     order: Literal["pre", "post", "sandwich", "parallel", "parallel-two"] = "pre"
     qk_norm: Literal["none", "head", "width"] = "none"
     rotary: bool = True
     gated: bool = True
+    activation: Literal["fused", "gelu_new"] = "fused"
+    """Whether the activation is one kernel, or GPT-2's tanh formula written out."""
+    eager: bool = False
+    """Whether the class has no fused attention, so that scores are held (Gemma 2, gpt-oss)."""
+    softcap: bool = False
+    """Whether attention scores pass a tanh."""
+    sinks: bool = False
+    """Whether each head has a score of its own that takes attention away (gpt-oss)."""
+    full_every: int = 1
+    """With a sliding window: every how many blocks one looks at everything; 1: none does."""
+    experts: Literal["llama", "gpt_oss"] = "llama"
+    """How experts gate: as Llama's MLP, or clamped with a sigmoid."""
     residual_scale: bool = False
     """Whether branches are multiplied by a constant before they are added (Granite)."""
 
@@ -37,23 +50,23 @@ TRAITS: dict[str, Traits] = {
     "qwen2_moe": Traits(),
     "qwen3_moe": Traits(qk_norm="head"),
     "mixtral": Traits(),
-    "gpt_oss": Traits(),
+    "gpt_oss": Traits(eager=True, sinks=True, full_every=2, experts="gpt_oss"),
     "phi3": Traits(),
     "smollm3": Traits(),
     "granite": Traits(residual_scale=True),
     "glm4": Traits(order="sandwich"),
     "glm": Traits(),
     "gemma": Traits(norm="gemma"),
-    "gemma2": Traits(norm="gemma", order="sandwich"),
-    "gemma3_text": Traits(norm="gemma", order="sandwich", qk_norm="head"),
-    "gemma3": Traits(norm="gemma", order="sandwich", qk_norm="head"),
-    "olmo": Traits(norm="layer"),
+    "gemma2": Traits(norm="gemma", order="sandwich", eager=True, softcap=True, full_every=2),
+    "gemma3_text": Traits(norm="gemma", order="sandwich", qk_norm="head", full_every=6),
+    "gemma3": Traits(norm="gemma", order="sandwich", qk_norm="head", full_every=6),
+    "olmo": Traits(norm="bare"),
     "olmo2": Traits(order="post", qk_norm="width"),
     "starcoder2": Traits(norm="layer", gated=False),
     "stablelm": Traits(norm="layer"),
-    "phi": Traits(norm="layer", order="parallel", gated=False),
+    "phi": Traits(norm="layer", order="parallel", gated=False, activation="gelu_new"),
     "cohere": Traits(norm="layer", order="parallel"),
-    "gpt2": Traits(norm="layer", rotary=False, gated=False),
+    "gpt2": Traits(norm="layer", rotary=False, gated=False, activation="gelu_new"),
     "gpt_neox": Traits(norm="layer", order="parallel-two", gated=False),
 }
 

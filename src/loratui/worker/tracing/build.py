@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from loratui.core.families import read_config
+from loratui.core.lora_targets import peft_targets
 from loratui.core.plan import Plan
 from loratui.worker.tracing.quantised import quantise
 
@@ -43,7 +45,7 @@ def build_model(config: dict[str, Any], plan: Plan) -> Any:
     if plan.method.quantization != "none":
         quantise(model, plan)
     if plan.method.kind != "full":
-        model = add_adapter(model, plan)
+        model = add_adapter(model, plan, config)
     if plan.training.checkpointing:
         model.gradient_checkpointing_enable(
             gradient_checkpointing_kwargs={"use_reentrant": False, "preserve_rng_state": False}
@@ -55,7 +57,7 @@ def build_model(config: dict[str, Any], plan: Plan) -> Any:
     return model
 
 
-def add_adapter(model: Any, plan: Plan) -> Any:
+def add_adapter(model: Any, plan: Plan, config: dict[str, Any]) -> Any:
     """PEFT's adapter as SFTTrainer makes it: float32 on a 16-bit base, bfloat16 on a quantised one."""
     from peft import LoraConfig, get_peft_model
 
@@ -65,7 +67,7 @@ def add_adapter(model: Any, plan: Plan) -> Any:
     model = get_peft_model(
         model,
         LoraConfig(
-            r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets,  # type: ignore[arg-type]
+            r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=peft_targets(read_config(config), lora.targets),
             use_rslora=lora.variant == "rslora", use_dora=lora.variant == "dora", task_type="CAUSAL_LM",
         ),
     )
