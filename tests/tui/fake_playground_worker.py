@@ -56,10 +56,10 @@ def main() -> None:
         if isinstance(request, Load):
             tell(Loading("reading the weights"))
             if "broken" in request.base:
-                tell(Failed("this folder holds no model.", "Choose another."))
+                tell(Failed("this folder holds no model.", "Choose another.", number=request.number))
                 continue
             loaded = request
-            tell(Ready(list(request.sides), "cpu", "float32", True, 256, 0.1, 1 << 20))
+            tell(Ready(list(request.sides), "cpu", "float32", True, 256, 0.1, 1 << 20, request.number))
         elif isinstance(request, Stop):
             stopped.add(request.id)
         elif isinstance(request, Ask):

@@ -180,3 +180,11 @@ async def test_several_lines_and_quitting_end_the_worker(run: Run) -> None:
         assert answers(app)["adapter"] == "adapter answers one\ntwo"
         worker = screen.client
     assert not worker.alive
+
+
+async def test_a_prompt_sent_while_loading_is_answered_then(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press(*"early", "enter")
+        await until(pilot, "adapter answers early")
+        await until(pilot, f"● {run.name}")

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,16 +169,18 @@ class PlaygroundClient:
         return f"The playground's worker {how}.{place}"
 
     async def _request_ready(self, request: Load | Add, on_progress: Callable[[str], None]) -> Ready:
+        request = replace(request, number=next(self._numbers))
         await self._send(request)
         while True:
-            match await self._general.get():
-                case Loading(what):
-                    on_progress(what)
-                case Ready() as ready:
-                    self.ready = ready
-                    return ready
-                case Failed(message, hint):
-                    raise WorkerError(message, hint=hint)
+            event = await self._general.get()
+            if isinstance(event, Loading):
+                on_progress(event.what)
+            elif isinstance(event, Ready) and event.number == request.number:
+                self.ready = event
+                return event
+            elif isinstance(event, Failed) and event.number in (0, request.number):
+                raise WorkerError(event.message, hint=event.hint)
+            # anything else answers an earlier request that nobody waits for any more
 
     async def _send(self, request: Request) -> None:
         process = self._process

@@ -89,13 +89,13 @@ class _Server:
                     case Load():
                         models = None  # give the memory back before taking more
                         models = LoadedModels(request, lambda what: self.emit(Loading(what)))
-                        self.emit(_ready(models))
+                        self.emit(_ready(models, request.number))
                     case _ if models is None:
-                        self.emit(Failed("no model is loaded.", id=request.id if isinstance(request, Ask) else None))
+                        self.emit(_failed(request, "no model is loaded."))
                     case Add():
                         self.emit(Loading(f"reading {request.name}"))
                         models.add(request.name, Path(request.path))
-                        self.emit(_ready(models))
+                        self.emit(_ready(models, request.number))
                     case Ask():
                         answer(models, request, self.emit, self._flags)
                     case Stop():
@@ -103,10 +103,16 @@ class _Server:
             except Exception as error:  # noqa: BLE001 - told as a sentence; the traceback is for the log
                 traceback.print_exc()
                 message, hint = explain(error)
-                self.emit(Failed(message, hint, request.id if isinstance(request, Ask) else None))
+                self.emit(_failed(request, message, hint))
 
 
-def _ready(models: object) -> Ready:
+def _failed(request: Request, message: str, hint: str = "") -> Failed:
+    if isinstance(request, Load | Add):
+        return Failed(message, hint, number=request.number)
+    return Failed(message, hint, request.id)
+
+
+def _ready(models: object, number: int) -> Ready:
     from loratui.worker.generation.load import LoadedModels
 
     assert isinstance(models, LoadedModels)
@@ -118,4 +124,5 @@ def _ready(models: object) -> Ready:
         context_tokens=models.context_tokens,
         seconds=models.seconds,
         memory_bytes=models.memory_bytes(),
+        number=number,
     )

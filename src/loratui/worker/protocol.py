@@ -38,6 +38,8 @@ class Load:
     chat_template: str = ""
     """A .jinja file or a known template's name; empty: the one saved with the adapter, or the model's own."""
     trust_remote_code: bool = False
+    number: int = 0
+    """Comes back in the answer to this request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Add:
     do: ClassVar[str] = "add"
     name: str
     path: str
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class Ready:
     seconds: float
     memory_bytes: int
     """Held on the device: allocated by torch on a GPU, resident in RAM on a CPU."""
+    number: int = 0
+    """Of the Load or Add that this answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,8 @@ class Failed:
     hint: str = ""
     id: int | None = None
     side: str = ""
+    number: int = 0
+    """Of the Load or Add that failed; 0 where it is about all of them: the worker has ended."""
 
     @property
     def sentence(self) -> str:

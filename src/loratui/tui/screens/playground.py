@@ -76,6 +76,8 @@ class PlaygroundScreen(StepScreen):
         self._rows: list[Question] | None = None
         self._row = -1
         self._idle: object = None
+        self._settled = asyncio.Event()
+        """Set once it is known what is asked, and it is loaded or cannot be."""
 
     def body(self) -> ComposeResult:
         yield Static(id="target")
@@ -107,6 +109,7 @@ class PlaygroundScreen(StepScreen):
             wanted = (self.app.adapter_path, self.app.run_path, draft.run, draft.model)
             if wanted != self._wanted or self.client is None or not self.client.alive:
                 self._wanted = wanted
+                self._settled.clear()
                 self._open(*wanted)
 
     def on_screen_suspend(self) -> None:
@@ -130,11 +133,20 @@ class PlaygroundScreen(StepScreen):
 
     @work(exclusive=True, group="open", exit_on_error=False)
     async def _open(self, adapter: str, run: str, draft_run: str, draft_model: str) -> None:
+        wanted = (adapter, run, draft_run, draft_model)
+        try:
+            await self._find_and_load(*wanted)
+        finally:
+            if wanted == self._wanted:
+                self._settled.set()
+                self.refresh_bindings()
+
+    async def _find_and_load(self, *wanted: str) -> None:
         from loratui.tui.playground.choose import choose_target
 
         self._say_target(Content("Looking for something to ask …").stylize("$text-muted"))
         try:
-            target = await asyncio.to_thread(choose_target, adapter, run, draft_run, draft_model)
+            target = await asyncio.to_thread(choose_target, *wanted)
         except LoratuiError as error:
             self.target = None
             self._say_target(Content(f"✗ {one_line(error.sentence, 300)}").stylize("$error"))
@@ -143,7 +155,6 @@ class PlaygroundScreen(StepScreen):
         self.target, self._rows, self._row, self._question = target, None, -1, None
         await self._show_sides(target)
         await self._load(target)
-        self.refresh_bindings()
 
     async def _show_sides(self, target: Target) -> None:
         """One pane for each side, in order."""
@@ -202,6 +213,10 @@ class PlaygroundScreen(StepScreen):
         try:
             prompt.put("")
             self._show_question(text, question)
+            if not self._settled.is_set():
+                self.say("It is being loaded, and answers then.")
+                await self._settled.wait()
+                self.say("")
             if self.target is None:
                 self.say("There is nothing to ask yet.", "error")
                 return
