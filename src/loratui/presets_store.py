@@ -14,6 +14,7 @@ from pathlib import Path
 import platformdirs
 
 from loratui.core.errors import LoratuiError, PlanError
+from loratui.core.imports import Imported, import_configuration
 from loratui.core.presets import AUTO, Preset, preset_from_toml, preset_to_toml
 from loratui.resources import presets_path
 
@@ -51,8 +52,28 @@ def load_presets(folders: Iterable[Path] | None = None) -> tuple[list[Preset], l
     return list(found.values()), problems
 
 
+def read_configuration(path: Path) -> Imported:
+    """Another tool's YAML (Axolotl, LLaMA-Factory, TRL) as plan values; PlanError where it cannot be read as one."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"this configuration cannot be read: {error}.", where=str(path)) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}, line {mark.line + 1}" if mark else str(path)
+        raise PlanError("this is not YAML.", where=place, hint="Mend the line and try again.") from None
+    return import_configuration(document, str(path))
+
+
 def find_preset(name: str, folders: Iterable[Path] | None = None) -> Preset:
-    """The preset of this name, or of this file (`my.toml`); PlanError naming those that exist, or why the file is wrong."""
+    """The preset of this name, or of this file (`my.toml`, or another tool's `config.yaml`).
+
+    Raises PlanError naming those that exist, or why the file is wrong.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return read_configuration(Path(name)).preset(Path(name).stem)
     if name.endswith(".toml"):
         try:
             return preset_from_toml(Path(name).expanduser().read_text(encoding="utf-8"), name)

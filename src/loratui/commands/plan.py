@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("-m", "--model", required=True, metavar="MODEL", help="Hub id, local folder, or `demo`.")
 @click.option("-d", "--dataset", metavar="DATASET", help="File, folder, hub id, or `demo`. Without it: 1,000 rows of training.max_length tokens.")
-@click.option("-p", "--preset", default="auto", show_default=True, metavar="NAME", help="A preset to start from.")
+@click.option("-p", "--preset", default="auto", show_default=True, metavar="NAME", help="A preset to start from, its file, or another tool's YAML (Axolotl, LLaMA-Factory, TRL).")
 @click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of the plan, e.g. lora.r=32; may be repeated.")
 @click.option("--gpu", metavar="NAME", help='Plan for a GPU of the catalogue ("A10G", "RTX 4090") or a size ("24GB").')
 @click.option("--gpu-memory", metavar="SIZE", help='Plan for a GPU with so much memory, e.g. "24GB" or "16GiB".')
@@ -60,8 +60,9 @@ def make_proposal(
     mine: dict[str, Any] = dict(parse_setting(text) for text in settings)
     found = find_model(model)
     mine["model.id"] = model
+    machine = detect_machine()
     device = device_for(
-        detect_machine(), devices=mine.get("hardware.devices", []), gpu=gpu or "",
+        machine, devices=mine.get("hardware.devices", []), gpu=gpu or "",
         gpu_memory_bytes=parse_memory_size(gpu_memory) if gpu_memory else None,
     )
     if gpu:
@@ -69,7 +70,8 @@ def make_proposal(
     if dataset is not None:
         mine["dataset.path"] = dataset
     chosen = find_preset(preset)
-    situation = Situation(found.spec, facts_of(dataset, mine, chosen.values), device)
+    disk_free = None if device.simulated else machine.host.disk_free_bytes
+    situation = Situation(found.spec, facts_of(dataset, mine, chosen.values), device, disk_free)
     return propose(situation, chosen, mine)
 
 
@@ -86,11 +88,19 @@ def facts_of(dataset: str | None, mine: dict[str, Any], preset: dict[str, Any]) 
 
 
 def find_preset(name: str) -> Any:
-    """The preset of this name; PlanError naming the nearest where there is none."""
+    """The preset of this name or file; PlanError naming the nearest where there is none."""
     from difflib import get_close_matches
 
-    from loratui.presets_store import load_presets
+    from loratui.presets_store import find_preset as preset_of_file
+    from loratui.presets_store import load_presets, read_configuration
 
+    if name.endswith(".toml"):
+        return preset_of_file(name)
+    if name.endswith((".yaml", ".yml")):
+        imported = read_configuration(Path(name))
+        for sentence in imported.left_out:
+            click.echo(f"loratui: not carried over: {printable(sentence)}", err=True)
+        return imported.preset(Path(name).stem)
     presets, problems = load_presets()
     for preset in presets:
         if preset.name == name:
