@@ -104,3 +104,12 @@ def test_a_glimpse_of_a_long_run_reads_little(tmp_path: Path) -> None:
     assert (sparkline(losses)[0], sparkline(losses)[-1]) == ("█", "▁")
     assert sparkline([]) == ""
     assert loss_glimpse(tmp_path / "absent") == []
+
+
+async def test_a_run_that_goes_on_is_told_of_at_the_start(home: Path) -> None:
+    four_runs(home)
+    app = LoratuiApp(screen="machine")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "run-running is running · ^r shows it")
+        await pilot.press("ctrl+r")
+        await until(pilot, "Everything that was trained here")

@@ -309,6 +309,12 @@ class LoratuiApp(App[None]):
             self._look_up_model(model)
         if dataset and self.state.dataset is None:
             self._look_up_dataset(dataset, given)
+        self._take(self._offer_run, loading.running_run(besides=self.run_path))
+
+    def _offer_run(self, name: str) -> None:
+        """A run that goes on is told of at the start, wherever the wizard was left."""
+        if name and self.screen.name not in ("training", "runs"):
+            self.notify(f"{harmless(name)} is running · ^r shows it", markup=False, timeout=10)
 
     def _take(self, method: Callable[..., object], *values: object) -> None:
         if not get_current_worker().is_cancelled:

@@ -125,3 +125,15 @@ def no_gpus() -> Iterator[None]:
             del os.environ["CUDA_VISIBLE_DEVICES"]
         else:
             os.environ["CUDA_VISIBLE_DEVICES"] = before
+
+
+def running_run(besides: str = "") -> str:
+    """Name of the newest run that a worker is at work on; empty where there is none. Broken runs are passed over."""
+    from loratui.core.errors import LoratuiError
+    from loratui.runs.listing import list_runs
+
+    try:
+        going = [one for one in list_runs() if not one.status.over and str(one.run.path) != besides]
+    except (LoratuiError, OSError):
+        return ""
+    return going[0].name if going else ""
