@@ -9,7 +9,7 @@ import pytest
 from loratui.core.families import read_config
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.core.storage import disk_need
+from loratui.core.storage import disk_need, disk_warning
 from loratui.resources import demo_model_path
 
 CONFIG = demo_model_path() / "config.json"
@@ -38,3 +38,26 @@ def test_full_fine_tuning_keeps_weights_and_two_states() -> None:
     # 7.6 B parameters in bf16, and AdamW's two states in the parameters' own format: 6 bytes each.
     assert need.checkpoint_bytes == pytest.approx(6 * spec.total_parameters, rel=0.01)
     assert need.result_bytes == pytest.approx(2 * spec.total_parameters, rel=0.01)
+
+
+def test_disk_that_is_too_small_is_said_with_a_mend() -> None:
+    from loratui.models.find import find_model
+
+    spec = find_model("Qwen/Qwen2.5-7B").spec
+    plan = with_values(Plan(), {"method.kind": "full", "saving.every_steps": 100, "saving.keep": 2})
+    need = disk_need(spec, plan)
+    assert disk_warning(spec, plan, int(need.total_bytes * 1.2)) == ""
+    warning = disk_warning(spec, plan, need.total_bytes)
+    assert "3 checkpoints" in warning and "saving.keep" in warning and "LORATUI_HOME" in warning
+
+
+def test_proposal_warns_of_the_disk() -> None:
+    from loratui.core.proposal import Situation, propose
+    from loratui.machine.catalogue import find_gpu
+    from loratui.models.find import find_model
+
+    spec, device = find_model("Qwen/Qwen2.5-0.5B").spec, find_gpu("A100").device()
+    enough = propose(Situation(spec, None, device, 10**12))
+    short = propose(Situation(spec, None, device, 10**6))
+    assert not any("of disk" in warning for warning in enough.warnings)
+    assert any("of disk" in warning for warning in short.warnings)

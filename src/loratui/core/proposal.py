@@ -27,6 +27,7 @@ from loratui.core.recommend import QUESTIONS, Context
 from loratui.core.recommend.steps import steps_of
 from loratui.core.recommendation import Origin, Recommendation
 from loratui.core.schedule import Schedule, make_schedule
+from loratui.core.storage import disk_warning
 from loratui.core.time import Prediction, predict
 
 ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA = 1_000, 1_024
@@ -39,6 +40,8 @@ class Situation:
     spec: ModelSpec
     data: DataFacts | None
     device: Device
+    disk_free_bytes: int | None = None
+    """Free on the disk where runs go; None where that is not this machine's, or not known."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
     plan = _validated({**pinned, **context.values})
     needed, room = context.final_estimate(plan), budget(situation.device)
     schedule = make_schedule(plan, data, situation.device.count)
+    disk = disk_warning(situation.spec, plan, situation.disk_free_bytes) if situation.disk_free_bytes is not None else ""
     return Proposal(
         plan=plan,
         origins=origins,
@@ -127,7 +131,10 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
         memory=needed,
         budget=room,
         schedule=schedule,
-        warnings=tuple(warnings_for(situation.spec, plan, data, situation.device, schedule, needed.total_bytes, room.bytes, without_data)),
+        warnings=(
+            *warnings_for(situation.spec, plan, data, situation.device, schedule, needed.total_bytes, room.bytes, without_data),
+            *([disk] if disk else []),
+        ),
         device=situation.device,
         data=data,
         spec=situation.spec,

@@ -45,3 +45,18 @@ def disk_need(spec: ModelSpec, plan: Plan) -> DiskNeed:
         checkpoints=plan.saving.keep + 1 if plan.saving.every_steps else 1,
         result_bytes=weights + tokenizer,
     )
+
+
+def disk_warning(spec: ModelSpec, plan: Plan, free_bytes: int) -> str:
+    """Why the run does not fit on the disk, and what would; empty where it fits. A tenth of the need is kept spare."""
+    need = disk_need(spec, plan)
+    if need.total_bytes * 1.1 <= free_bytes:
+        return ""
+    gib = 2**30
+    each = f"{need.checkpoints} checkpoints of {need.checkpoint_bytes / gib:.1f} GiB" if need.checkpoints > 1 else (
+        f"a checkpoint of {need.checkpoint_bytes / gib:.1f} GiB")
+    fewer = "Keep fewer (saving.keep), save" if plan.saving.every_steps and plan.saving.keep > 1 else "Save"
+    return (
+        f"The run needs up to {need.total_bytes / gib:.1f} GiB of disk ({each} and the result), and {free_bytes / gib:.1f} GiB are free. "
+        f"{fewer} only at the end (saving.every_steps = 0), or set LORATUI_HOME to a larger disk."
+    )

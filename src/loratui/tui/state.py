@@ -355,12 +355,16 @@ class WizardState:
         self.change_bytes = 0
         try:
             self.proposal = propose(
-                Situation(spec, self.data_facts(), device), self.presets.get(self.draft.preset, AUTO), self.given()
+                Situation(spec, self.data_facts(), device, self._disk_free_bytes(device)), self.presets.get(self.draft.preset, AUTO), self.given()
             )
         except LoratuiError as error:
             self.plan_problem = error.sentence
             return
         self.plan_problem = ""
+
+    def _disk_free_bytes(self, device: Device) -> int | None:
+        """Free where runs go; None when planning for another machine."""
+        return None if self.machine is None or device.simulated else self.machine.host.disk_free_bytes
 
     def refresh(self) -> None:
         """Compute the proposal again, after presets or measurements came in."""
