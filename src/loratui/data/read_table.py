@@ -18,9 +18,11 @@ csv.field_size_limit(2**28)
 
 
 def _text(path: Path) -> io.TextIOWrapper:
-    stream = open_bytes(path)
-    start = stream.read(2)
-    stream.close()
+    try:
+        with open_bytes(path) as stream:
+            start = stream.read(2)
+    except DECOMPRESSION_ERRORS as error:
+        raise unpacking_error(path, error) from error
     encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     return io.TextIOWrapper(open_bytes(path), encoding, errors="replace" if encoding == "utf-16" else "surrogateescape", newline="")
 

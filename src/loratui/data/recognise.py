@@ -208,7 +208,7 @@ def _mapped(
         if part not in known:
             raise DatasetError(f"{part} is no part of a row.", where="dataset.columns", hint=f"Parts are {', '.join(sorted(known))}.")
         if column not in found and not any(reaches(value, column) for value in values[:SAMPLE_ROWS]):
-            raise DatasetError(f"there is no column {column!r}: the columns are {', '.join(list(found)[:12])}.", where=where, hint="Change dataset.columns.")
+            raise DatasetError(f"there is no column {shown_name(column)!r}: the columns are {', '.join(map(shown_name, list(found)[:12]))}.", where=where, hint="Change dataset.columns.")
     if format == "auto":
         format = _format_of_parts(columns)
     if format not in PARTS:
@@ -221,7 +221,7 @@ def _mapped(
     missing = [part for part in NEEDED[format] if part not in filled]
     if missing:
         raise DatasetError(
-            f"read as {format}, the rows lack {' and '.join(missing)}: the columns are {', '.join(list(found)[:12])}.",
+            f"read as {format}, the rows lack {' and '.join(missing)}: the columns are {', '.join(map(shown_name, list(found)[:12]))}.",
             where=where, hint=f"Say which column it is: --set dataset.columns={','.join(f'{part}:NAME' for part in missing)}",
         )
     ordered = {part: filled[part] for part in PARTS[format] if part in filled}
@@ -249,7 +249,14 @@ def reaches(value: Mapping[str, Any], name: str) -> bool:
 
 
 def _shown(column: Column) -> str:
-    return f"{column.name} ({column.kind})"
+    return f"{shown_name(column.name)} ({column.kind})"
+
+
+def shown_name(name: str) -> str:
+    """A column's name within a sentence: as it is where it is short and printable, else quoted and cut."""
+    if name.isprintable() and len(name) <= 40:
+        return name or "''"
+    return ascii(name[:40]) + ("…" if len(name) > 40 else "")
 
 
 def _understood() -> str:
