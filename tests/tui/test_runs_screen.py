@@ -109,7 +109,7 @@ def test_a_glimpse_of_a_long_run_reads_little(tmp_path: Path) -> None:
 async def test_a_run_that_goes_on_is_told_of_at_the_start(home: Path) -> None:
     four_runs(home)
     app = LoratuiApp(screen="machine")
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, "run-running is running · ^r shows it")
         await pilot.press("ctrl+r")
         await until(pilot, "Everything that was trained here")
