@@ -16,9 +16,10 @@ from loratui.core.errors import PlanError, RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_from_toml, plan_to_toml, with_values
 from loratui.runs import start
-from loratui.runs.control import resume_run, save_now, stop_run, wait_ended
+from loratui.runs.control import change_and_resume, extend_run, resume_run, save_now, stop_run, wait_ended
 from loratui.runs.directory import Run, is_whole_checkpoint
 from loratui.runs.events import encode, make
+from loratui.runs.fingerprint import files_print, plan_values, versions, what_would_differ
 from loratui.runs.follow import follow_lines, printable, step_line
 from loratui.runs.home import home, runs_home, state_home
 from loratui.runs.listing import find_run, list_runs
@@ -213,6 +214,50 @@ def test_a_finished_run_is_not_resumed(tmp_path: Path) -> None:
     write_status(run.status_path, Status(state="finished"))
     with pytest.raises(RunError, match="finished"):
         resume_run(run)
+
+
+def test_a_fix_is_applied_and_the_old_plan_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run = create_run(Plan(), output=tmp_path / "run")
+    stand_in(monkeypatch, "pass")
+    with pytest.raises(RunError, match="still going"):
+        change_and_resume(run, {"training.batch_size": 1})
+    assert run.plan() == Plan()
+    write_status(run.status_path, Status(state="failed"))
+    with pytest.raises(PlanError, match=r"training\.batch_size"):
+        change_and_resume(run, {"training.batch_size": 0})
+    change_and_resume(run, {"training.batch_size": 2, "training.accumulation": 4})
+    assert (run.plan().training.batch_size, run.plan().training.accumulation) == (2, 4)
+    assert plan_from_toml((run.path / "plan.1.toml").read_text()) == Plan()
+
+
+def test_extending_needs_a_checkpoint_and_counts_epochs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run = create_run(Plan(), output=tmp_path / "run")
+    stand_in(monkeypatch, "pass")
+    write_status(run.status_path, Status(state="finished"))
+    with pytest.raises(RunError, match="no checkpoint"):
+        extend_run(run, 1)
+    folder = run.checkpoints_path / "checkpoint-3"
+    folder.mkdir(parents=True)
+    (folder / "scheduler.pt").write_bytes(b"x")
+    (folder / "trainer_state.json").write_text('{"global_step": 3}')
+    extend_run(run, 1.5)
+    assert run.plan().training.epochs == Plan().training.epochs + 1.5
+
+
+def test_what_would_differ_on_resume(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "a"}\n')
+    run = create_run(with_values(Plan(), {"dataset.path": str(rows)}), output=tmp_path / "run")
+    assert what_would_differ(run) == []
+    now = {"plan": plan_values(run.plan()), "data": {"files": files_print(run.plan())}, "versions": versions()}
+    run.fingerprint_path.write_text(json.dumps(now))
+    assert what_would_differ(run) == []
+    run.fingerprint_path.write_text(json.dumps(now | {"versions": {**versions(), "torch": "1.0"}}))
+    assert [words.split(" was ")[0] for words in what_would_differ(run)] == ["torch"]
+    run.fingerprint_path.write_text(json.dumps(now))
+    rows.write_text('{"text": "a"}\n{"text": "b"}\n')
+    run.plan_path.write_text(plan_to_toml(with_values(run.plan(), {"lora.r": 4, "saving.keep": 9})))
+    assert what_would_differ(run) == ["lora.r was 16 and is 4", "the dataset's files changed"]
 
 
 def test_following_prints_and_ends(tmp_path: Path) -> None:

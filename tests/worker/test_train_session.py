@@ -187,6 +187,45 @@ def test_out_of_memory_is_recognised_and_placed() -> None:
     assert explain(RuntimeError("shapes do not match"), "train").code == "error"
 
 
+def test_a_fix_for_full_memory_keeps_the_losses(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from transformers import Trainer
+
+    from loratui.worker.training.memory_full import MemoryFullError
+
+    options = {"training__max_steps": 6, "saving__every_steps": 2}
+    _, _, whole = train(files, tmp_path / "whole", **options)
+    step = Trainer.training_step
+
+    def full(self: Any, *arguments: Any, **values: Any) -> Any:
+        if self.state.global_step == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 64.00 MiB.")
+        return step(self, *arguments, **values)
+
+    monkeypatch.setattr(Trainer, "training_step", full)
+    with pytest.raises(MemoryFullError, match="while training") as caught:
+        train(files, tmp_path / "run", **options)
+    monkeypatch.undo()
+    facts = caught.value.facts
+    assert (facts["where"], facts["cause"], facts["requested_bytes"]) == ("step", "size", 64 << 20)
+    fix = facts["fixes"][0]
+    assert fix["change"] == {"training.batch_size": 1, "training.accumulation": 4} and fix["memory_total"] > 0
+    _, outcome, events = train(files, tmp_path / "run", **options, training__batch_size=1, training__accumulation=4)
+    assert outcome.state == "finished"
+    resumed = {event.fields["step"]: event.fields["loss"] for event in events if event.type == "step"}
+    assert list(resumed.values()) == pytest.approx(losses(whole), rel=1e-4)
+
+
+def test_why_the_memory_was_full() -> None:
+    from loratui.worker.training.memory_full import cause_of
+
+    gib = 1 << 30
+    card = {"total_bytes": 80 * gib, "requested_bytes": 2 * gib}
+    assert cause_of(card | {"reserved_bytes": 78 * gib, "allocated_bytes": 77 * gib, "free_bytes": gib}) == "size"
+    assert cause_of(card | {"reserved_bytes": 78 * gib, "allocated_bytes": 70 * gib, "free_bytes": gib}) == "fragmentation"
+    assert cause_of(card | {"reserved_bytes": 30 * gib, "allocated_bytes": 29 * gib, "free_bytes": gib}) == "neighbour"
+
+
 def test_what_differs_on_resume_is_said(files: Path, tmp_path: Path) -> None:
     train(files, tmp_path / "run", saving__every_steps=2)
     _, _, events = train(files, tmp_path / "run", saving__every_steps=2, training__max_steps=6, training__learning_rate=1e-3)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from loratui.core.errors import RunError
+from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.runs.directory import Run
+from loratui.runs.files import write_whole
 from loratui.runs.start import start_worker
 from loratui.runs.status import Status
 
@@ -35,12 +39,57 @@ def resume_run(run: Run) -> int:
 
     Raises RunError when the run is still going or is finished.
     """
+    _require_over(run)
+    return start_worker(run)
+
+
+def _require_over(run: Run) -> None:
     status = run.status()
     if not status.over:
         raise RunError(f"run {run.name} is still going ({status.state}).", hint=f"Watch it with `loratui attach {run.name}`.")
     if status.state == "finished":
         raise RunError(f"run {run.name} is finished.", hint="To train further, start a new run with lora.adapter set to its adapter.")
+
+
+def change_and_resume(run: Run, changes: Mapping[str, Any]) -> int:
+    """Apply a fix (dotted plan keys and values) and continue from the last whole checkpoint; the new worker's process id.
+
+    The plan as it was stays beside the new one as `plan.1.toml`, `plan.2.toml`, … PlanError when a value is not allowed,
+    RunError when the run is still going or is finished.
+    """
+    plan = with_values(run.plan(), changes)
+    _require_over(run)
+    keep_plan(run)
+    write_whole(run.plan_path, plan_to_toml(plan), durable=True)
     return start_worker(run)
+
+
+def extend_run(run: Run, epochs: float) -> int:
+    """Train a finished or stopped run for more epochs from its last checkpoint; the worker's process id.
+
+    The schedule is stretched: the learning rate goes up again to where the longer schedule is at that step.
+    """
+    plan = run.plan()
+    if run.last_checkpoint() is None:
+        raise RunError(f"run {run.name} has no checkpoint to go on from.")
+    status = run.status()
+    if not status.over:
+        raise RunError(f"run {run.name} is still going ({status.state}).")
+    changes: dict[str, Any] = {"training.epochs": plan.training.epochs + epochs}
+    if plan.training.max_steps:
+        raise RunError(f"run {run.name} counts steps, not epochs (training.max_steps = {plan.training.max_steps}).", hint="Raise training.max_steps instead.")
+    plan = with_values(plan, changes)
+    keep_plan(run)
+    write_whole(run.plan_path, plan_to_toml(plan), durable=True)
+    return start_worker(run)
+
+
+def keep_plan(run: Run) -> None:
+    """Copy plan.toml to the next free `plan.N.toml`."""
+    number = 1
+    while (run.path / f"plan.{number}.toml").exists():
+        number += 1
+    write_whole(run.path / f"plan.{number}.toml", run.plan_path.read_text(encoding="utf-8"), durable=True)
 
 
 def wait_ended(run: Run, timeout: float) -> Status:

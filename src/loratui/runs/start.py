@@ -11,7 +11,7 @@ from pathlib import Path
 
 from loratui.core.errors import RunError
 from loratui.core.plan import Plan
-from loratui.core.plan_text import plan_to_toml
+from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.runs.directory import Run
 from loratui.runs.files import write_whole
 from loratui.runs.home import runs_home
@@ -28,6 +28,23 @@ def run_name(plan: Plan, now: float | None = None) -> str:
     return f"{model}-{plan.method.kind}-{time.strftime('%Y%m%d-%H%M', time.localtime(now))}"
 
 
+PATH_KEYS = ("model.id", "model.chat_template", "dataset.path", "dataset.eval_path", "lora.adapter")
+"""Keys that may name a file or folder."""
+
+
+def with_absolute_paths(plan: Plan) -> Plan:
+    """The plan with every file and folder that it names relative to here made absolute; names that are no path stay.
+
+    A run is executed from elsewhere, and resumed from anywhere.
+    """
+    found = {}
+    for key in PATH_KEYS:
+        path = Path(str(plan.get(key))).expanduser()
+        if plan.get(key) not in ("", "demo") and not path.is_absolute() and path.exists():
+            found[key] = str(path.absolute())
+    return with_values(plan, found) if found else plan
+
+
 def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> Run:
     """Make a run's directory with its complete plan. `output` names the directory itself; else it lies in `runs_home()`.
 
@@ -42,7 +59,7 @@ def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> 
     run = Run(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        write_whole(run.plan_path, plan_to_toml(plan), durable=True)
+        write_whole(run.plan_path, plan_to_toml(with_absolute_paths(plan)), durable=True)
         run.events_path.touch()
         run.log_path.touch()
         write_status(run.status_path, Status(state="starting", created=time.time()))

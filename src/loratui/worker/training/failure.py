@@ -73,7 +73,7 @@ def memory_facts(error: BaseException) -> dict[str, Any]:
     if asked:
         facts["requested_bytes"] = int(float(asked[1]) * {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[asked[2]])
     if torch.cuda.is_available():
-        free, _ = torch.cuda.mem_get_info()
+        free, total = torch.cuda.mem_get_info()
         allocated, reserved = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
-        facts |= {"allocated_bytes": allocated, "reserved_bytes": reserved, "free_bytes": free}
+        facts |= {"allocated_bytes": allocated, "reserved_bytes": reserved, "free_bytes": free, "total_bytes": total}
     return facts

@@ -85,7 +85,7 @@ def perform(run: Run, plan: Plan, result: Path) -> int:
         failure = explain(error, measure.phase)
         facts = {"passed": False, "code": failure.code, "message": failure.message, "where": failure.where}
         if failure.code == "oom":
-            facts |= memory_facts(error)
+            facts |= getattr(error, "facts", None) or memory_facts(error)
         if isinstance(error, LoratuiError):
             facts["message"] = error.sentence
     write_whole(result, json.dumps(facts) + "\n")
@@ -104,6 +104,8 @@ def rehearsed_plan(plan: Plan) -> Plan:
 
 def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     from loratui.worker.training.config import check
+    from loratui.worker.training.failure import is_out_of_memory
+    from loratui.worker.training.memory_full import out_of_memory
     from loratui.worker.training.session import Session
 
     short = rehearsed_plan(plan)
@@ -113,7 +115,12 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     trainer, prepared = session.build(output=scratch_path(run), select=longest_rows)
     trainer.add_callback(measure.callback())
     measure.begin("train")
-    trainer.train()
+    try:
+        trainer.train()
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(error, plan, prepared, trainer.model, measure.phase) from error
+        raise
     checkpoint = scratch_path(run) / f"checkpoint-{STEPS}"
     measure.begin("reload")
     trainer._load_from_checkpoint(str(checkpoint))

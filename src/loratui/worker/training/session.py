@@ -17,6 +17,7 @@ import transformers
 from loratui.core.plan import Plan
 from loratui.runs.directory import Run
 from loratui.runs.events import Step
+from loratui.runs.fingerprint import differences
 from loratui.runs.status import State
 from loratui.runs.tail import EventTail
 from loratui.worker.tokenise import Tokeniser
@@ -25,9 +26,10 @@ from loratui.worker.training.callbacks import RunCallback, sync_folder
 from loratui.worker.training.config import check, find_device, lora_config, sft_config
 from loratui.worker.training.dataset import Prepared, prepare
 from loratui.worker.training.evaluate import Answering
-from loratui.worker.training.failure import is_disk_full
+from loratui.worker.training.failure import is_disk_full, is_out_of_memory
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
+from loratui.worker.training.memory_full import out_of_memory
 from loratui.worker.training.signals import Requests
 from loratui.worker.training.trainer import Trainer, make_trainer
 
@@ -69,6 +71,8 @@ class Session:
         except Exception as error:
             if is_disk_full(error):
                 self._drop_broken_checkpoint()
+            if is_out_of_memory(error):
+                raise out_of_memory(error, self.plan, prepared, trainer.model, self.journal.status.phase) from error
             raise
         return self._conclude(trainer, callback, time.monotonic() - began)
 
@@ -116,7 +120,7 @@ class Session:
             for folder in prints.remove_broken_checkpoints(self.run):
                 log.warning("removed %s: it was not whole", folder.name)
             if checkpoint is not None:
-                changed = prints.differences(before, now)
+                changed = differences(before, now)
                 if changed:
                     self.journal.emit("finding", finding="resume-differs", severity="warning", message="This run will not be what it would have been uninterrupted: " + "; ".join(changed) + ".")
             prints.write_fingerprint(self.run, now)

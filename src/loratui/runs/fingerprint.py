@@ -1,0 +1,69 @@
+"""What a run was trained on and with, and what would differ if it were resumed now."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from loratui import __version__
+from loratui.core.errors import LoratuiError
+from loratui.core.plan import Plan
+from loratui.runs.directory import Run
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "tokenizers", "safetensors")
+HARMLESS = ("evaluation.prompts", "saving.every_steps", "saving.keep", "hardware.gpu")
+"""Plan keys that may change without changing what is learnt."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of what trains, as installed; nothing is imported."""
+    found = {"loratui": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def plan_values(plan: Plan) -> dict[str, Any]:
+    """Every dotted key of a plan with its value, as JSON has it."""
+    sections = plan.model_dump(mode="json", exclude={"version"})
+    return {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
+
+
+def files_print(plan: Plan) -> str:
+    """Changes when a file of the plan's dataset does: names, sizes and times. Empty where it cannot be found now."""
+    from loratui.data.find import find_dataset
+
+    try:
+        return find_dataset(plan.dataset.path, split=plan.dataset.split, configuration=plan.dataset.configuration).fingerprint
+    except LoratuiError:
+        return ""
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two fingerprints, a few words each. Parts that either does not have are not compared."""
+    found: list[str] = []
+    old, new = before.get("plan", {}), now.get("plan", {})
+    found += [
+        f"{key} was {old[key]!r} and is {new[key]!r}" for key in sorted(old.keys() & new.keys()) if old[key] != new[key] and key not in HARMLESS
+    ]
+    old, new = before.get("data", {}), now.get("data", {})
+    for part, words in (("train", "the training rows changed"), ("held_out", "the held-out rows changed")):
+        if part in old and part in new and old[part] != new[part]:
+            found.append(words)
+    if "train" not in new and old.get("files") and new.get("files") and old["files"] != new["files"]:
+        found.append("the dataset's files changed")
+    if before.get("model") and now.get("model") and before["model"] != now["model"]:
+        found.append("the base model changed")
+    old, new = before.get("versions", {}), now.get("versions", {})
+    found += [f"{name} was {old[name]} and is {new[name]}" for name in sorted(old.keys() & new.keys()) if old[name] != new[name]]
+    return found
+
+
+def what_would_differ(run: Run) -> list[str]:
+    """What would make this run, resumed now, differ from an uninterrupted one; empty when nothing is seen to."""
+    plan = run.plan()
+    return differences(run.fingerprint(), {"plan": plan_values(plan), "data": {"files": files_print(plan)}, "versions": versions()})

@@ -1,0 +1,80 @@
+"""The device's memory was full: where, why, and what would help, ranked by what it is predicted to save."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from loratui.core.dataset import DataFacts
+from loratui.core.errors import LoratuiError, WorkerError
+from loratui.core.families import read_config
+from loratui.core.hardware import Device
+from loratui.core.memory.alternatives import alternatives
+from loratui.core.plan import Plan
+from loratui.worker.training.dataset import Prepared
+from loratui.worker.training.failure import explain, memory_facts
+
+CONTEXT_BYTES = 700 << 20
+"""What a CUDA context and its libraries hold beside PyTorch's own pool."""
+
+
+class MemoryFullError(WorkerError):
+    """Out of memory. `facts` are the fields of the `oom` event."""
+
+    code = "oom"
+
+    def __init__(self, message: str, facts: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.facts = facts
+
+
+def out_of_memory(error: BaseException, plan: Plan, prepared: Prepared, model: Any, phase: str) -> MemoryFullError:
+    """What to tell of an out-of-memory error, and the changes that would help."""
+    failure = explain(error, phase)
+    facts = memory_facts(error) | {"where": failure.where}
+    facts["cause"] = cause_of(facts)
+    fixes = fixes_for(plan, prepared, model.config.to_dict())
+    words = {"fragmentation": " The memory was there, but in pieces.", "neighbour": " Another process holds a good part of the GPU's memory."}
+    message = failure.message + words.get(facts["cause"], "")
+    if fixes:
+        message += f" What would help: {', '.join(f'{key} = {value}' for key, value in fixes[0]['change'].items())}."
+    return MemoryFullError(message, facts | {"message": message, "fixes": fixes})
+
+
+def cause_of(facts: dict[str, Any]) -> str:
+    """size, fragmentation (enough is reserved but not in one piece) or neighbour (others hold what was wanted)."""
+    wanted = facts.get("requested_bytes", 0)
+    reserved, allocated, free = (facts.get(name) for name in ("reserved_bytes", "allocated_bytes", "free_bytes"))
+    if reserved is None or allocated is None or free is None:
+        return "size"
+    if wanted and reserved - allocated > wanted:
+        return "fragmentation"
+    total = facts.get("total_bytes", 0)
+    return "neighbour" if total and total - free - reserved - CONTEXT_BYTES > max(wanted, 1 << 30) else "size"
+
+
+def fixes_for(plan: Plan, prepared: Prepared, model_config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Changes that need less memory, the gentlest first; the effective batch stays. Empty for a model that the calculation does not know."""
+    lengths = tuple(sorted(map(len, prepared.train.ids)))
+    facts = DataFacts(len(lengths), lengths, eval_examples=len(prepared.held_out))
+    try:
+        found = alternatives(read_config(model_config, plan.model.id), plan, facts, device())
+    except LoratuiError:
+        return []
+    return [{"change": one.change, "memory_total": one.memory_total_bytes, "cost": one.cost, "fits": one.fits} for one in found]
+
+
+def device() -> Device:
+    """The device as the calculation wants it."""
+    import psutil
+
+    if not torch.cuda.is_available():
+        memory = psutil.virtual_memory()
+        return Device(name="CPU", kind="cpu", memory_total_bytes=memory.total, memory_free_bytes=memory.available)
+    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+    free, total = torch.cuda.mem_get_info()
+    return Device(
+        name=properties.name, memory_total_bytes=total, memory_free_bytes=free + torch.cuda.memory_reserved(),
+        compute_capability=(properties.major, properties.minor),
+    )
