@@ -147,3 +147,12 @@ def test_machine_prints_one_object(loratui: Loratui) -> None:
 def test_plan_reads_real_data(loratui: Loratui) -> None:
     facts = json.loads(loratui("plan", "-m", "demo", "-d", str(SHARED / "gsm8k_train.jsonl"), "--json").stdout)
     assert facts["schedule"]["examples"] > 7000
+
+
+@pytest.mark.worker
+def test_relative_paths_of_a_plan_are_those_of_here(loratui: Loratui, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n' * 4)
+    assert loratui("plan", "-m", "demo", "-d", "rows.jsonl", "-o", "plan.toml").returncode == 0
+    result = loratui("train", "plan.toml", "--detach", "--output", "out", "--set", "training.max_steps=1")
+    assert result.returncode == 0, result.stderr
+    assert tomllib.loads((tmp_path / "out" / "plan.toml").read_text())["dataset"]["path"] == str(tmp_path / "rows.jsonl")
