@@ -154,6 +154,24 @@ def test_a_template_without_a_stop_token_is_caught(model: Path, tmp_path: Path):
     assert (result["stop_token"]["trained"], result["stop_token"]["missing"], result["stop_token"]["missing_uncut"]) == (0, 10, 10)
     assert result["stop_token"]["rows"] == list(range(10))
     assert {problem["kind"] for problem in result["problems"]} >= {"stop-token"}
+    mended = with_values(plan, result["stop_token"]["fix"])
+    assert mended != plan
+    result = inspected(mended, load_text_model(mended))
+    assert (result["stop_token"]["trained"], result["stop_token"]["missing"], result["stop_token"]["fix"]) == (10, 0, {})
+
+
+@pytest.mark.parametrize("name", ["plain", "alpaca", "qwen3"])
+def test_templates_by_name_end_every_answer(model: Path, tmp_path: Path, name: str):
+    from loratui.worker.inspecting.model import load_text_model
+
+    path = tmp_path / "rows.jsonl"
+    turns = [{"role": role, "content": f"{role} {n}"} for n in range(2) for role in ("user", "assistant")]
+    path.write_text(json.dumps({"messages": [{"role": "system", "content": "s"}, *turns]}) + "\n")
+    plan = plan_for(model, path, **{"model.chat_template": name})
+    result = inspected(plan, load_text_model(plan))
+    assert (result["usable"], result["stop_token"]["trained"]) == (1, 1)
+    with pytest.raises(PlanError, match="Known are: chatml, plain, alpaca"):
+        load_text_model(plan_for(model, path, **{"model.chat_template": "nonsense"}))
 
 
 def test_duplicates_long_rows_control_tokens_and_overlap(model: Path, text_model, tmp_path: Path):

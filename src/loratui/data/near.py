@@ -52,7 +52,7 @@ def sketch(text: str) -> array[int]:
         parts = {plain[at:at + 5] for at in range(max(1, len(plain) - 4))}
     else:
         parts = {f"{a} {b} {c}" for a, b, c in zip(words, words[1:], words[2:], strict=False)}
-    return array("L", sorted({crc32(part.encode("utf-8", "replace")) * SPREAD & 0xFFFFFFFF for part in parts})[:SKETCH])
+    return array("I", sorted({crc32(part.encode("utf-8", "replace")) * SPREAD & 0xFFFFFFFF for part in parts})[:SKETCH])
 
 
 def likeness(one: array[int], other: array[int]) -> float:

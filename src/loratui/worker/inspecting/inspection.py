@@ -69,6 +69,7 @@ class Inspection:
         self.head = head
         self.model: TextModel | None = None
         self.seen: dict[bytes, tuple[int, int | None]] = {}
+        self._fix: dict[str, str] | None = None
         self._near = NearDuplicates()
         self._near_rows: list[tuple[int, int | None]] = []
 
@@ -221,6 +222,7 @@ class Inspection:
                 "trained": int((alive & reached).sum()), "missing": int(missing.sum()), "token": " ".join(self.model.stop_tokens),
                 "missing_cut": int((missing & ended).sum()), "missing_uncut": int((alive & ~ended).sum()),
                 "rows": [self.rows[number] for number in np.flatnonzero(missing)[:MISSING_LISTED]],
+                "fix": self._stop_fix() if (alive & ~ended).any() else {},
             },
             "ledger": self.lengths.ledgers(max_length, proposal["value"]), "proposed_max_length": proposal, "histogram": self.lengths.histogram(),
             "packing": self.lengths.packing(max_length, training.batch_size, training.seed),
@@ -228,6 +230,12 @@ class Inspection:
             "split": {"train": max(0, usable - inside), "evaluation": self.evaluation_rows, "seed": training.seed},
             "lengths": self.lengths.sample(5000, training.seed), "seconds": round(time.monotonic() - self.started, 2),
         }
+
+    def _stop_fix(self) -> dict[str, str]:
+        if self._fix is None:
+            assert self.model is not None
+            self._fix = self.model.stop_fix(self.plan) if self.recognition.format not in ("text", "tokens") else {}
+        return self._fix
 
     def early(self) -> dict[str, Any]:
         """How the rows are read, and what is wrong with the first of them: known before the tokenizer is."""

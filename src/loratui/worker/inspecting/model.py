@@ -9,7 +9,9 @@ from typing import Any
 
 from loratui.core.errors import ModelError
 from loratui.core.plan import Plan
+from loratui.data.conversation import Conversation, Message
 from loratui.models.find import FoundModel, find_model
+from loratui.worker.load_tokenizer import KNOWN_TEMPLATES, load_tokenizer
 from loratui.worker.tokenise import Tokeniser
 
 
@@ -32,6 +34,22 @@ class TextModel:
         """The texts of the tokens that end generation."""
         return [str(self.tokenizer.convert_ids_to_tokens(number)) for number in sorted(self._all_stops())]
 
+    def stop_fix(self, plan: Plan) -> dict[str, str]:
+        """A chat template whose answers end in a token that generation stops at, as {key: value}; empty where none helps."""
+        from copy import deepcopy
+
+        ask = Conversation((Message("user", "1?"), Message("assistant", "2", True)))
+        for name, text in KNOWN_TEMPLATES.items():
+            other = deepcopy(self.tokenizer)
+            other.chat_template = text
+            try:
+                row = Tokeniser(other, stop_ids=self.stop_ids).one(ask)
+            except ModelError:
+                continue
+            if row.answers_ended == row.answers and plan.model.chat_template != name:
+                return {"model.chat_template": name}
+        return {}
+
     def _all_stops(self) -> set[int]:
         eos = self.tokenizer.eos_token_id
         return {*self.stop_ids, *([eos] if eos is not None else [])}
@@ -46,8 +64,6 @@ def load_text_model(plan: Plan) -> TextModel:
         found = fetch_model(found.id, plan.model.revision)
     from transformers.utils import logging
 
-    from loratui.worker.load_tokenizer import load_tokenizer
-
     logging.set_verbosity_error()
     tokenizer = load_tokenizer(plan, weights=False)
     if plan.model.chat_template:
@@ -55,7 +71,8 @@ def load_text_model(plan: Plan) -> TextModel:
     elif getattr(tokenizer, "chat_template", None):
         template, why = "model", "the model brings it"
     else:
-        template, why = "none", "the model has no chat template (it is a base model): prompt and answer follow each other, closed by its end token"
+        template = "none"
+        why = "the model has no chat template (it is a base model): prompt and answer follow each other, closed by its end token; conversations need one, e.g. plain"
     return TextModel(found, tokenizer, frozenset(_stop_ids(found, plan)), template, why)
 
 
