@@ -62,12 +62,13 @@ def add_adapter(model: Any, plan: Plan, config: dict[str, Any]) -> Any:
     from peft import LoraConfig, get_peft_model
 
     lora = plan.lora
+    spec = read_config(config)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     model = get_peft_model(
         model,
         LoraConfig(
-            r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=peft_targets(read_config(config), lora.targets),
+            r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=peft_targets(spec, lora.targets) if spec.known else lora.targets,  # type: ignore[arg-type]
             use_rslora=lora.variant == "rslora", use_dora=lora.variant == "dora", task_type="CAUSAL_LM",
         ),
     )

@@ -1,0 +1,111 @@
+"""`python -m loratui.worker trace CONFIG.json`: what one training step of this architecture needs, traced on fake tensors.
+
+For architectures that the formulas do not know, and to check them for those that they do. Needs no weights and no GPU;
+takes seconds. The answer is remembered by the hash of config, plan, batch and library versions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import logging
+import sys
+import warnings
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from loratui.core.errors import LoratuiError, ModelError
+from loratui.core.plan import Plan
+from loratui.core.plan_text import parse_setting, plan_from_toml, with_values
+from loratui.runs.home import state_home
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes")
+DECIDING = ("model", "method", "lora", "training")
+"""Sections of a plan that change a step's memory."""
+
+
+def main(argv: list[str]) -> int:
+    """Print the traced step as one JSON object; exit status 0, or 1 or 2 with one sentence on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m loratui.worker trace", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("config", type=Path, help="a config.json, or a folder that holds one")
+    parser.add_argument("--plan", type=Path, help="a plan.toml; its model is not read")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the plan")
+    parser.add_argument("--rows", type=int, help="rows of the batch (the plan's batch size)")
+    parser.add_argument("--tokens", type=int, help="tokens of each row (the plan's maximum length)")
+    parser.add_argument("--padded", action="store_true", help="the rows are of unlike length")
+    parser.add_argument("--anew", action="store_true", help="trace again even where the answer is remembered")
+    asked = parser.parse_args(argv)
+    try:
+        config = read(asked.config)
+        plan = plan_from_toml(asked.plan.read_text(encoding="utf-8"), where=str(asked.plan)) if asked.plan else Plan()
+        plan = with_values(plan, dict(parse_setting(text) for text in asked.set))
+        found = trace(
+            config, plan, rows=asked.rows or plan.training.batch_size, tokens=asked.tokens or plan.training.max_length,
+            padded=asked.padded, anew=asked.anew,
+        )
+    except LoratuiError as error:
+        print(error.sentence, file=sys.stderr)  # noqa: T201
+        return error.exit_status
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}.", file=sys.stderr)  # noqa: T201
+        return 1
+    print(json.dumps(found))  # noqa: T201
+    return 0
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A config.json as a dictionary; ModelError where it is none."""
+    file = path / "config.json" if path.is_dir() else path
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        raise ModelError("there is no config.json to read.", where=str(file)) from None
+    except ValueError as error:
+        raise ModelError(f"this is not JSON: {error}.", where=str(file)) from None
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise ModelError("this is no model's config: it names no model_type.", where=str(file))
+    return config
+
+
+def trace(config: dict[str, Any], plan: Plan, *, rows: int, tokens: int, padded: bool = False, anew: bool = False) -> dict[str, Any]:
+    """The traced step's bytes, part by part and phase by phase; ModelError where the class cannot be built or run."""
+    memory = state_home() / "traces" / f"{fingerprint(config, plan, rows, tokens, padded)}.json"
+    if not anew:
+        with contextlib.suppress(OSError, ValueError):
+            return {**json.loads(memory.read_text(encoding="utf-8")), "remembered": True}
+    found = {**run(config, plan, rows, tokens, padded), "rows": rows, "tokens": tokens, "model_type": config["model_type"]}
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    written = memory.with_suffix(".new")
+    written.write_text(json.dumps(found), encoding="utf-8")
+    written.replace(memory)
+    return {**found, "remembered": False}
+
+
+def run(config: dict[str, Any], plan: Plan, rows: int, tokens: int, padded: bool) -> dict[str, Any]:
+    """Trace now."""
+    from loratui.worker.tracing.step import trace_step
+
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    try:
+        traced = trace_step(
+            config, plan, rows=rows, tokens=tokens, padded=padded, accumulates=plan.training.accumulation > 1, evaluate=True
+        )
+    except (KeyError, ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError) as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ModelError(
+            f"{config['model_type']} cannot be traced: {first[:200]}", where="trace",
+            hint="The estimate stays a guess; rehearse the run instead.",
+        ) from error
+    return {"peak_bytes": traced.peak_bytes, **{name: size for name, size in asdict(traced).items() if name != "at_peak"}}
+
+
+def fingerprint(config: dict[str, Any], plan: Plan, rows: int, tokens: int, padded: bool) -> str:
+    """A hash of everything that decides the answer, the libraries' versions included."""
+    sections = plan.model_dump(mode="json")
+    deciding = [config, {name: sections[name] for name in DECIDING}, rows, tokens, padded, [version(name) for name in LIBRARIES]]
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:24]
