@@ -69,7 +69,7 @@ def _rows(spec: ModelSpec, plan: Plan, data: DataFacts, schedule: Schedule, with
     if length > spec.max_positions:
         yield f"Maximum length {length:,} is more than the {spec.max_positions:,} positions that the model was made for."
     if not without_data:
-        cut = sum(tokens > length for tokens in data.lengths) / len(data.lengths)
+        cut = data.longer_than(length)
         if cut:
             yield f"{cut:.1%} of the rows are longer than {length:,} tokens and will be cut."
         if not data.exact:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +21,18 @@ class DataFacts:
     trained_share: float = 1.0
     """Share of the tokens that bear loss."""
     eval_examples: int = 0
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Kept, since facts are keys of caches and lengths are many."""
+        return hash((self.examples, self.lengths, self.exact, self.trained_share, self.eval_examples))
+
+    def longer_than(self, tokens: int) -> float:
+        """Share (0..1) of the rows with more tokens than this."""
+        return 1.0 - bisect_right(self.lengths, tokens) / len(self.lengths)
 
     def quantile(self, share: float) -> int:
         """Tokens that `share` (0..1) of the rows do not exceed."""

@@ -24,6 +24,7 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import check_value, fields
 from loratui.core.presets import AUTO, Preset
 from loratui.core.recommend import QUESTIONS, Context
+from loratui.core.recommend.context import remembered_estimate
 from loratui.core.recommend.steps import steps_of
 from loratui.core.recommendation import Origin, Recommendation
 from loratui.core.schedule import Schedule, make_schedule
@@ -119,7 +120,7 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
             else:
                 context.values[key] = recommendation.value
     plan = _validated({**pinned, **context.values})
-    needed, room = context.final_estimate(plan), budget(situation.device)
+    needed, room = remembered_estimate(situation.spec, plan, data, situation.device), budget(situation.device)
     schedule = make_schedule(plan, data, situation.device.count)
     disk = disk_warning(situation.spec, plan, situation.disk_free_bytes) if situation.disk_free_bytes is not None else ""
     return Proposal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from loratui.core.architecture import ModelSpec
@@ -28,6 +29,50 @@ def changed(plan: Plan, values: Mapping[str, Any]) -> Plan:
     )
 
 
+WEIGHTLESS: dict[str, set[str]] = {
+    "training": {
+        "epochs", "max_steps", "learning_rate", "scheduler", "min_lr_ratio", "warmup_steps", "weight_decay", "beta1", "beta2", "epsilon",
+        "max_grad_norm", "seed",
+    },
+    "evaluation": {"patience", "prompts"},
+    "lora": {"alpha", "adapter"},
+}
+"""Keys that move no byte of memory; every other key of a plan is taken to."""
+_SECTIONS = ("dataset", "saving", "hardware")
+
+
+def remembered_estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> Estimate:
+    """The estimate of a plan, computed once for all plans that differ only in keys that move no memory."""
+    light = plan.model_copy(update={
+        **{section: getattr(_DEFAULT_PLAN, section) for section in _SECTIONS},
+        **{
+            section: getattr(plan, section).model_copy(update={name: getattr(getattr(_DEFAULT_PLAN, section), name) for name in names})
+            for section, names in WEIGHTLESS.items()
+        },
+    })
+    return _estimate_of(spec, _Key(light), data, device)
+
+
+class _Key:
+    """A plan that can be looked up: lists in it make the plan itself no key."""
+
+    __slots__ = ("plan", "text")
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.text = plan, plan.model_dump_json()
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.text == other.text
+
+
+@lru_cache(maxsize=256)
+def _estimate_of(spec: ModelSpec, key: _Key, data: DataFacts, device: Device) -> Estimate:
+    return estimate(spec, key.plan, data, device)
+
+
 @dataclass
 class Context:
     """One calculation under way.
@@ -41,8 +86,6 @@ class Context:
     pinned: Mapping[str, Any]
     calculation: Calculation = "evidence"
     values: dict[str, Any] = field(default_factory=dict)
-    weighed: tuple[Mapping[str, Any], Estimate] | None = None
-    """The last point that was weighed for memory, to be used again where the plan ends there."""
 
     def get(self, key: str) -> Any:
         """The value decided for a key, or the one that is pinned, or the plan's default."""
@@ -56,7 +99,7 @@ class Context:
 
     def estimate(self, changes: Mapping[str, Any] | None = None) -> Estimate:
         """The memory that the plan so far needs, with `changes` on top."""
-        return estimate(self.spec, self.plan(changes), self.data, self.device)
+        return remembered_estimate(self.spec, self.plan(changes), self.data, self.device)
 
     def budget(self) -> Budget:
         """What the device can give."""
@@ -65,14 +108,6 @@ class Context:
     def schedule(self) -> Schedule:
         """The run's length with everything decided so far."""
         return make_schedule(self.plan(), self.data, self.device.count)
-
-    def final_estimate(self, plan: Plan) -> Estimate:
-        """The memory of the finished plan; not computed twice where the search ended at it."""
-        if self.weighed is not None and all(
-            plan.get(key) == value for key, value in self.weighed[0].items() if key != "evaluation.every_steps"
-        ) and bool(plan.evaluation.every_steps) == bool(self.weighed[0].get("evaluation.every_steps")):
-            return self.weighed[1]
-        return estimate(self.spec, plan, self.data, self.device)
 
     @property
     def full(self) -> bool:

@@ -29,7 +29,7 @@ def max_length(context: Context) -> Iterator[Recommendation]:
     margin = 1.0 if data.exact else GUESS_MARGIN
     value = min(rounded_length(math.ceil((longest if whole else covered) * margin)), limit)
     guessed = "" if data.exact else f"× {GUESS_MARGIN} as they are guessed; "
-    cut = sum(length > value for length in data.lengths) / len(data.lengths)
+    cut = data.longer_than(value)
     why = (
         f"No row is cut: the longest has {longest:,} tokens." if cut == 0
         else f"Covers {1 - cut:.0%} of the rows; the longest has {longest:,} tokens and would cost {longest / max(1, value):.1f} times the activations."

@@ -16,6 +16,7 @@ from loratui.core.memory.budget import TIGHT_SHARE
 from loratui.core.recommend.context import Context, evaluates
 from loratui.core.recommend.precision import best_precision
 from loratui.core.recommendation import Recommendation
+from loratui.core.schedule import packed_sequences
 
 BUSY_TOKENS = 2048
 """Tokens of a forward pass from which a GPU is busy enough that a larger batch gains little."""
@@ -51,13 +52,15 @@ def effective_batch(context: Context) -> tuple[int, str]:
     """Rows per optimizer step that learning wants, and why."""
     if context.calculation == "rules-of-thumb":
         return rules_of_thumb.EFFECTIVE_BATCH_SIZE, "folk rule: 8"
-    examples, passes = context.data.examples, float(context.get("training.epochs"))
+    packing, passes = bool(context.get("training.packing")), float(context.get("training.epochs"))
+    examples = packed_sequences(context.data, int(context.get("training.max_length"))) if packing else context.data.examples
+    word = "sequences" if packing else "rows"
     if examples > 50_000:
-        return 32, f"{examples:,} rows: 32 above 50,000"
+        return 32, f"{examples:,} {word}: 32 above 50,000"
     size = 16
     while size > 4 and examples * passes / size < MIN_STEPS:
         size //= 2
-    return size, f"{examples:,} rows × {passes:g} epochs / {size} = {examples * passes / size:,.0f} steps: 16, halved down to 4 while there are fewer than {MIN_STEPS}"
+    return size, f"{examples:,} {word} × {passes:g} epochs / {size} = {examples * passes / size:,.0f} steps: 16, halved down to 4 while there are fewer than {MIN_STEPS}"
 
 
 def _rungs(context: Context) -> Iterator[dict[str, Any]]:
@@ -116,19 +119,23 @@ def _batches(context: Context, wanted: int) -> list[int]:
 
 
 def _largest(context: Context, rung: Mapping[str, Any], batches: Sequence[int], checkpointing: bool, wanted: int) -> Fit:
-    """The largest batch that fits comfortably, by halving the list of sizes; the smallest batch where none does."""
+    """The largest batch that fits comfortably, the smallest where none does.
+
+    Memory grows nearly in proportion to the batch, so what the largest and the smallest need tells which to try.
+    """
     best = _try(context, rung, batches[0], checkpointing, wanted)
     if best.comfortable or len(batches) == 1:
         return best
-    best = _try(context, rung, batches[-1], checkpointing, wanted)
-    low, high = 1, len(batches) - 1
-    while best.comfortable and low < high:
-        middle = (low + high) // 2
-        tried = _try(context, rung, batches[middle], checkpointing, wanted)
-        if tried.comfortable:
-            best, high = tried, middle
-        else:
-            low = middle + 1
+    largest, best = best, _try(context, rung, batches[-1], checkpointing, wanted)
+    if not best.comfortable:
+        return best
+    room = best.room_bytes * (1 - TIGHT_SHARE) - best.total_bytes
+    per_row = (largest.total_bytes - best.total_bytes) / (batches[0] - batches[-1])
+    for batch in batches[1:-1]:
+        if (batch - batches[-1]) * per_row <= room:
+            tried = _try(context, rung, batch, checkpointing, wanted)
+            if tried.comfortable:
+                return tried
     return best
 
 
@@ -175,7 +182,6 @@ def fit(context: Context) -> Iterator[Recommendation]:
     """Everything that the memory decides."""
     wanted, wanted_why = effective_batch(context)
     found = search(context, wanted)
-    context.weighed = (found.changes, found.needed)
     room = context.budget().bytes
     verdict = f"{_gib(found.total_bytes)} {'of' if found.fits else 'against'} {_gib(room)} to be had"
     yield from _method(context, found, verdict)

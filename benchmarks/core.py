@@ -1,0 +1,75 @@
+"""How fast the calculation core answers: `python benchmarks/core.py`.
+
+Prints the processor time of one whole proposal (what a keystroke in the wizard costs; the aim is below 5 ms) for several
+situations, each time with another value so that nothing is remembered, and of `loratui plan --json` from start to end (the aim is below 0.4 s).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import count
+
+from loratui.core.dataset import DataFacts
+from loratui.core.families import read_config
+from loratui.core.hardware import Device
+from loratui.core.proposal import Situation, proposal_json, propose
+
+GIB = 2**30
+QWEN3_0_6B = {
+    "model_type": "qwen3", "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16,
+    "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "tie_word_embeddings": True, "max_position_embeddings": 40960,
+}
+LLAMA_8B = {
+    "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 131072,
+}
+LLAMA_70B = LLAMA_8B | {"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64}
+
+
+def gpu(name: str, size_gib: int, capability: tuple[int, int]) -> Device:
+    """A free card of this size."""
+    return Device(name=name, memory_total_bytes=size_gib * GIB, memory_free_bytes=size_gib * GIB, compute_capability=capability, peak_flops=1e14)
+
+
+def milliseconds(work: Callable[[], object], rounds: int = 30, clock: Callable[[], float] = time.process_time) -> tuple[float, float]:
+    """Median and worst of `rounds` calls, after one to warm up."""
+    work()
+    taken = []
+    for _ in range(rounds):
+        begun = clock()
+        work()
+        taken.append((clock() - begun) * 1e3)
+    taken.sort()
+    return taken[len(taken) // 2], taken[-1]
+
+
+def main() -> None:
+    """Print the figures."""
+    rows = DataFacts(7_473, tuple(sorted(60 + (index * 7919) % 460 for index in range(7_473))))
+    for name, config, device in (
+        ("Qwen3-0.6B on a T4", QWEN3_0_6B, gpu("T4", 16, (7, 5))),
+        ("Llama-3.1-8B on an A10", LLAMA_8B, gpu("A10", 24, (8, 6))),
+        ("Llama-3.1-70B on an H100", LLAMA_70B, gpu("H100", 80, (9, 0))),
+        ("Llama-3.1-70B on a T4 (does not fit)", LLAMA_70B, gpu("T4", 16, (7, 5))),
+    ):
+        situation = Situation(read_config(config, name), rows, device)
+        ranks, rates = count(1), count(1)
+        for wish, mine in (
+            ("another rate", lambda rates=rates: {"training.learning_rate": next(rates) * 1e-6}),
+            ("another rank", lambda ranks=ranks: {"lora.r": next(ranks)}),
+            ("another length", lambda ranks=ranks: {"method.kind": "full", "training.max_length": 64 + next(ranks)}),
+        ):
+            median, worst = milliseconds(lambda situation=situation, mine=mine: propose(situation, mine=mine()))
+            print(f"propose      {name:<38} {wish:<15} {median:7.2f} ms   worst {worst:7.2f} ms")
+        median, worst = milliseconds(lambda situation=situation: proposal_json(propose(situation)))
+        print(f"with JSON    {name:<38} {'alternatives':<15} {median:7.2f} ms   worst {worst:7.2f} ms")
+    command = [sys.executable, "-c", "from loratui.cli import main; raise SystemExit(main())", "plan", "-m", "Qwen/Qwen3-0.6B", "--gpu", "T4", "--json"]
+    median, worst = milliseconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL), rounds=7, clock=time.perf_counter)
+    print(f"loratui plan --json, from start to end: {median:.0f} ms   worst {worst:.0f} ms")
+
+
+if __name__ == "__main__":
+    main()
