@@ -76,14 +76,15 @@ static nvmlReturn_t start(void) {
     if (!strcmp(machine, "no-permission")) return NO_PERMISSION;
     if (!strcmp(machine, "unknown-error")) return 999;
     broken = 0;
-    if (!strcmp(machine, "t4") || !strcmp(machine, "restarted") || !strcmp(machine, "no-memory-figures") || !strcmp(machine, "hang-later")) add(&t4);
+    if (!strcmp(machine, "restless")) add(&rtx[0]);
+    else if (!strcmp(machine, "t4") || !strcmp(machine, "restarted") || !strcmp(machine, "no-memory-figures") || !strcmp(machine, "hang-later")) add(&t4);
     else if (!strcmp(machine, "2x3090")) { add(&rtx[0]); add(&rtx[1]); }
     else if (!strcmp(machine, "a100-mig") || !strcmp(machine, "a100-mig-empty")) {
         a100.slice[1] = &slice_a; a100.slice[3] = &slice_b;    /* places need not be filled in order */
         slice_a.whole = slice_b.whole = &a100;
         if (!strcmp(machine, "a100-mig-empty")) a100.slices = 0;
         add(&a100);
-    } else if (!strcmp(machine, "8xh100")) {
+    } else if (!strcmp(machine, "8xh100") || !strcmp(machine, "8xh100-restless")) {
         for (int i = 0; i < 8; i++) {
             h100[i] = (struct device){ "NVIDIA H100 80GB HBM3", h100_uuid[i], h100_bus[i], 9, 0, 81559, 551, 551, 0, 28,
                 70000, 700000, 345, 1980, 2619, 5120, 1, .links_to_switch = 18 };
@@ -106,6 +107,11 @@ static nvmlReturn_t reach(struct device *device, int counts) {
     if (!started || broken) return UNINITIALIZED;
     if (!device) return INVALID_ARGUMENT;
     device->asked += counts;
+    if (strstr(machine, "restless") && counts) {              /* a training beside us: its figures move at every sample */
+        device->busy = 60 + device->asked * 17 % 40; device->temperature = 70 + device->asked % 9;
+        device->power_mw = 250000 + device->asked * 7919 % 90000; device->clock = 1500 + device->asked * 31 % 400;
+        device->used_mib = 15000 + device->asked / 5 * 2;
+    }
     if (!strcmp(machine, "restarted") && counts && device->asked == 2) { broken = 1; return UNINITIALIZED; }
     if (!strcmp(machine, "no-memory-figures") && counts) return 999;
     if (device->lost_after && device->asked > device->lost_after) return GPU_IS_LOST;

@@ -78,12 +78,22 @@ def test_listener_gets_every_sample_and_its_end_ends_the_sampling() -> None:
     assert [machine.problems for machine in heard] == [("sample 1",), ("sample 2",), ("sample 3",)]
 
 
+def test_many_gpus_are_sampled_less_often(run_python: Any) -> None:
+    code = (
+        "import time; from loratui.machine.sampler import MachineSampler\n"
+        "sampler = MachineSampler(interval_seconds=0.05); sampler.start(); first = sampler.wait_for_sample(10)\n"
+        "time.sleep(0.5); assert sampler.newest is first, 'eight GPUs wait 2.4 s'; sampler.stop()"
+    )
+    result = run_python("8xh100", "-c", code)
+    assert result.returncode == 0, result.stderr
+
+
 HISTORY = """
 from loratui.machine.sampler import MachineSampler
 sampler = MachineSampler(interval_seconds=0.05)
 sampler.start()
 machine = sampler.wait_for_sample(10)
-import time; time.sleep(0.4)
+import time; time.sleep(1.0)
 sampler.stop()
 history = sampler.history(0)
 assert len(history) >= 2 and set(history) == {(97, 18317 * 2**20)}, history

@@ -89,7 +89,7 @@ def read_slices(nvml: Nvml, card: Card) -> list[Card]:
 def sample_card(nvml: Nvml, card: Card, index: int, names: ProcessNames, host_memory: tuple[int, int]) -> Gpu:
     """A card or slice now. `host_memory`: total and available bytes, for cards that share the host's memory.
 
-    A card that is lost keeps its name and total, with nothing free and a note.
+    A card that is lost keeps its name and total, with nothing free.
     """
     try:
         gpu = _sample(nvml, card, index, names, host_memory)
@@ -102,7 +102,6 @@ def sample_card(nvml: Nvml, card: Card, index: int, names: ProcessNames, host_me
             index=index, uuid=card.uuid, name=card.name, memory_total_bytes=card.memory_total_bytes, memory_free_bytes=0,
             compute_capability=card.compute_capability, kind="mig" if card.parent else "gpu", visible=False, lost=True,
             pci_bus_id=card.pci_bus_id, parent=card.parent.uuid if card.parent else "", mig_profile=card.mig_profile,
-            notes=("The driver has lost this GPU.",),
         )
 
 
