@@ -13,6 +13,8 @@ from loratui.data.opening import DECOMPRESSION_ERRORS, open_bytes
 from loratui.data.row import Problem
 
 LINE_LIMIT_BYTES = 256 * 2**20
+HEAD_LIMIT_BYTES = 2**20
+"""So much of a first line is looked at to tell what the file holds."""
 CHUNK_CHARACTERS = 2**20
 Found = tuple[int | None, Any, Problem | None]
 """Line, value, what is wrong."""
@@ -43,14 +45,15 @@ class _Rewound(io.RawIOBase):
 
     def __init__(self, start: bytes, rest: IO[bytes]) -> None:
         self._start = start
+        self._position = 0
         self._rest = rest
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._start[: len(buffer)] if self._start else self._rest.read(len(buffer))
-        self._start = self._start[len(data):] if self._start else b""
+        data = self._start[self._position:self._position + len(buffer)] or self._rest.read(len(buffer))
+        self._position = min(len(self._start), self._position + len(data))
         buffer[: len(data)] = data
         return len(data)
 
@@ -63,9 +66,9 @@ def _first_line(stream: IO[bytes], path: Path) -> tuple[str, str, bytes]:
         if encoding == "utf-16":
             start += stream.read(2**16)
             return encoding, next((line for line in start.decode("utf-16", "ignore").splitlines() if line.strip()), ""), start
-        line = start + stream.readline(LINE_LIMIT_BYTES) if b"\n" not in start else start
+        line = start + stream.readline(HEAD_LIMIT_BYTES) if b"\n" not in start else start
         while not line.removeprefix(b"\xef\xbb\xbf").strip():
-            more = stream.readline(LINE_LIMIT_BYTES)
+            more = stream.readline(HEAD_LIMIT_BYTES)
             if not more:
                 break
             line += more
@@ -77,7 +80,7 @@ def _first_line(stream: IO[bytes], path: Path) -> tuple[str, str, bytes]:
 def _read_on(stream: IO[bytes], unread: bytes, path: Path) -> tuple[bytes, bool]:
     """The bytes read so far up to the next line that is not blank, and whether there is none."""
     try:
-        while line := stream.readline(LINE_LIMIT_BYTES):
+        while line := stream.readline(HEAD_LIMIT_BYTES):
             unread += line
             if line.strip():
                 return unread, False
@@ -88,6 +91,8 @@ def _read_on(stream: IO[bytes], unread: bytes, path: Path) -> tuple[bytes, bool]
 
 def _is_lines(first: str, path: Path) -> bool:
     """Whether the file is one JSON value a line, by its first line and then by its name."""
+    if len(first) >= HEAD_LIMIT_BYTES // 4 and first[:1] == "[":
+        return False
     try:
         value, end = _decoder.raw_decode(first)
     except (ValueError, RecursionError):

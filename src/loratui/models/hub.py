@@ -17,8 +17,8 @@ from typing import Any
 
 from loratui.core.errors import ModelError
 from loratui.core.families import read_config
-from loratui.data.hub import hub_cache
 from loratui.models.find import FoundModel
+from loratui.models.hub_cache import hub_cache
 
 TIMEOUT_SECONDS = 8.0
 ANSWER_LIMIT_BYTES = 16 * 2**20
