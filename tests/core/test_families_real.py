@@ -126,3 +126,10 @@ def test_text_part_of_gemma_3_with_images_is_read_and_adapted_alone() -> None:
     config = LoraConfig(r=4, target_modules=peft_targets(spec, "all-linear"), task_type="CAUSAL_LM")
     adapted = get_peft_model(model, config)
     assert count_adapter(resolve_targets(spec, "all-linear"), 4) == sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+
+
+def test_families_that_refuse_sdpa_are_known() -> None:
+    from loratui.core.recommend.precision import WITHOUT_SDPA
+
+    refusing = {family for family in FAMILIES if not type(build(family, SMALL if family != "gpt2" else {}))._supports_sdpa}
+    assert refusing == set(WITHOUT_SDPA)

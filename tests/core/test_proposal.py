@@ -187,7 +187,10 @@ def test_mixture_says_what_it_leaves_out() -> None:
 
 
 def test_gemma_2_keeps_its_capped_scores() -> None:
-    assert made(GEMMA, A10).plan.model.attention == "eager"
+    large = DataFacts(200_000, tuple(range(10, 1000)))
+    plan = made(GEMMA, A10, large).plan
+    assert plan.model.attention == "eager" and not plan.training.packing
+    assert any("sdpa fails" in warning for warning in made(GEMMA, A10, model__attention="sdpa").warnings)
 
 
 def test_too_big_is_a_warning_with_alternatives() -> None:

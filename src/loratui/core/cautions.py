@@ -10,6 +10,7 @@ from loratui.core.hardware import Device
 from loratui.core.plan import Plan
 from loratui.core.recommend.fit import MIN_STEPS
 from loratui.core.recommend.learning_rate import FULL_RANGE, SMALL_WIDTH
+from loratui.core.recommend.precision import WITHOUT_SDPA
 from loratui.core.schedule import Schedule
 
 GIB = 2**30
@@ -28,6 +29,10 @@ def warnings_for(
         )
     if not spec.known:
         yield f"The family {spec.family} is not known: parameters and memory are guessed as if it were built like Llama, until the real class has been traced."
+    if plan.model.attention == "sdpa" and spec.family in WITHOUT_SDPA:
+        yield f"{WITHOUT_SDPA[spec.family]} Loading it with model.attention = sdpa fails; use eager."
+    if plan.training.packing and plan.model.attention == "eager":
+        yield "Packing needs another attention kernel than eager, which cannot keep packed rows apart: the run would be refused."
     yield from _numbers(plan, device)
     yield from _rates(spec, plan)
     yield from _experts(spec, plan)

@@ -48,12 +48,13 @@ def packing(context: Context) -> Iterator[Recommendation]:
     """`training.packing`: only for large data with short rows."""
     data, length = context.data, context.get("training.max_length")
     wasteful = data.mean < length / 3
-    value = context.device.kind == "gpu" and data.examples >= PACKING_ROWS and wasteful
+    kept_apart = context.get("model.attention") != "eager"
+    value = context.device.kind == "gpu" and data.examples >= PACKING_ROWS and wasteful and kept_apart
     yield Recommendation(
         "training.packing", value,
         "Many short rows: joined into full sequences they waste no padding." if value
         else "One row per sequence: packing pays only for many short rows, and makes fewer, larger steps.",
-        f"{data.examples:,} rows of {data.mean:,.0f} tokens on average, sequences of {length:,}: packing from {PACKING_ROWS:,} rows with a mean below a third of the length",
+        f"{data.examples:,} rows of {data.mean:,.0f} tokens on average, sequences of {length:,}: packing from {PACKING_ROWS:,} rows with a mean below a third of the length, and not with eager attention",
         "trl 1.16 `packing_strategy=\"bfd\"`: rows never see each other, but what is longer than a sequence is dropped.",
         up="True: faster epochs; each step holds several rows, so the effective batch grows.",
         down="False: padding is computed for nothing, but a step means a fixed number of rows.",

@@ -10,6 +10,11 @@ from loratui.core.plan import Precision
 from loratui.core.recommend.context import Context
 from loratui.core.recommendation import Recommendation
 
+WITHOUT_SDPA = {
+    "gemma2": "Gemma 2 caps its attention scores, which torch's fused kernel cannot do.",
+    "gpt_oss": "gpt-oss adds a sink to its attention scores, which torch's fused kernel cannot do.",
+}
+"""Families whose classes refuse sdpa, and why."""
 _SOURCE = "Compute capability of the card; Micikevicius et al. 2017, Mixed Precision Training; trl 1.16 raises for bf16 on cards without it."
 
 
@@ -48,12 +53,13 @@ def precision(context: Context) -> Iterator[Recommendation]:
         f"= training.precision = {chosen}", "QLoRA, arXiv 2305.14314; bitsandbytes' own default is float32, which is slow.",
         up="fp32: slower, no gain measured.", down="fp16 where bf16 is to be had: risks overflow.",
     )
-    if context.spec.family == "gemma2":
+    reason = WITHOUT_SDPA.get(context.spec.family)
+    if reason is not None:
         yield Recommendation(
-            "model.attention", "eager",
-            "Gemma 2 caps its attention scores, which the fused kernels leave out: training would see another model.",
-            "attn_logit_softcapping → eager", "Gemma 2's model card and modeling_gemma2.py, transformers 5.23.",
-            up="sdpa: faster and leaner, but without the cap.", down="",
+            "model.attention", "eager", reason, f"{context.spec.family} → eager",
+            "transformers 5.23: this class sets _supports_sdpa = False and refuses sdpa.",
+            up="flex_attention or flash_attention_2, where installed: leaner and faster.",
+            down="", disagreement="",
         )
     else:
         yield Recommendation(
