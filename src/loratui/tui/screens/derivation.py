@@ -60,7 +60,7 @@ def derivation(key: str, proposal: Proposal) -> list[Content]:
     ]
     if reason is None:
         paragraphs.append(Content("The calculation has no view on this one: it is a matter of taste or of your data.").stylize("$text-muted"))
-        return paragraphs
+        return [*paragraphs, *guides(key, proposal)]
     pairs = [
         _pair("proposed", harmless(value_text(reason.value)), "bold"),
         _pair("because", harmless(reason.why), ""),
@@ -72,7 +72,30 @@ def derivation(key: str, proposal: Proposal) -> list[Content]:
     ):
         if text:
             pairs.append(_pair(word, harmless(text), ""))
-    return [*paragraphs, *pairs]
+    return [*paragraphs, *pairs, *guides(key, proposal)]
+
+
+def guides(key: str, proposal: Proposal) -> list[Content]:
+    """What the widespread guides say about this field, each with what the evidence says; the row of this situation is marked."""
+    from loratui.core.knowledge import tables_for
+
+    here = {
+        "examples": proposal.data.examples, "parameters": proposal.parameters_total, "rank": proposal.plan.lora.r,
+        "memory_bytes": proposal.device.memory_total_bytes,
+    }
+    paragraphs: list[Content] = []
+    for table in tables_for(key):
+        marked = table.row_of(here[table.measure]) if table.measure else None
+        lines = [Content.assemble((f"the guides: {table.title}\n", "$text-muted"), ("   " + " · ".join(table.columns), "italic"))]
+        for number, row in enumerate(table.rows):
+            chosen = number == marked
+            cells = " · ".join(cell for cell in row if cell)
+            lines.append(Content(f"{'▸' if chosen else ' '}  {cells}").stylize("bold" if chosen else ""))
+        lines.append(Content(f"   {table.source}").stylize("$text-muted"))
+        if table.evidence:
+            lines.append(Content(f"   evidence: {table.evidence}"))
+        paragraphs.append(Content("\n").join(lines))
+    return paragraphs
 
 
 def _pair(word: str, text: str, style: str) -> Content:
