@@ -125,12 +125,14 @@ def write_plan(proposal: Proposal, output: Path) -> None:
 
 def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     """The proposal and its facts as text: the recipe with its reasons, parameters, memory, schedule and warnings."""
+    from loratui.runs.follow import duration
+
     memory, schedule, parameters = facts["memory"], facts["schedule"], facts["parameters"]
     plan = proposal.plan
     lines = [f"{plan.model.id} · {plan.method.kind} · {plan.dataset.path}", ""]
     rows = [
-        [key, _value(plan.get(key)), proposal.origins[key], recommendation.why]
-        for key, recommendation in proposal.recommendations.items()
+        [key, _value(plan.get(key)), proposal.origins[key], proposal.why(key)]
+        for key in proposal.recommendations
     ]
     lines.append(table(rows))
     share = parameters["trainable"] / parameters["total"] if parameters["total"] else 0.0
@@ -139,6 +141,9 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
         f"schedule    {schedule['examples']:,} rows · {schedule['effective_batch_size']} a step · "
         f"{schedule['steps_per_epoch']:,} steps an epoch · {schedule['total_steps']:,} steps · warm-up {schedule['warmup_steps']}"
     )
+    if facts["time"]:
+        low, high = facts["time"]["seconds"]
+        lines.append(f"time        {duration(low)} to {duration(high)} on {proposal.device.name}, evaluation apart")
     verdict = f"fits, {gib(memory['headroom'])} left" if memory["fits"] else f"does not fit: {gib(-memory['headroom'])} too much"
     lines.append(f"memory      {gib(memory['total'])} of {gib(memory['budget'])} · {verdict}")
     lines.append(table([[name, gib(size)] for name, size in memory["parts"].items()], indent="  ", right=frozenset({1})))

@@ -17,7 +17,7 @@ from textual.widgets import Static
 from loratui.tui.command_text import command_text
 from loratui.tui.screens.step import StepScreen
 from loratui.tui.state import Problem
-from loratui.tui.text import count, home_short, number_text, one_line, size, value_text, wrap
+from loratui.tui.text import count, duration, home_short, number_text, one_line, size, value_text, wrap
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
@@ -248,6 +248,7 @@ def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
         Row("steps", f"{schedule.total_steps:,} of {schedule.effective_batch_size:,} rows "
                       f"({training.batch_size} × {training.accumulation}{f' × {device.count} devices' if device.count > 1 else ''}) · "
                       f"{schedule.steps_per_epoch:,} an epoch, {number_text(training.epochs)} epochs"),
+        Row("time", _time_words(proposal)),
         Row("checks", _interval_words(proposal)),
         Row("memory", f"{size(proposal.memory.total_bytes)} at its peak. {one_line(proposal.memory.peak_where, 160)}"),
     ]
@@ -292,6 +293,14 @@ def _method_words(proposal: Proposal) -> str:
     kind = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}[plan.lora.variant]
     targets = value_text(plan.lora.targets).replace("all-linear", "all linear layers")
     return f"{kind}{base}, rank {plan.lora.r}, alpha {number_text(plan.lora.alpha)}, on {one_line(targets, 80)}, {plan.training.precision}"
+
+
+def _time_words(proposal: Proposal) -> str:
+    """How long the steps take: a span, until a run here has been measured."""
+    if proposal.time is None:
+        return "not known for this device"
+    low, high = duration(proposal.time.low_seconds), duration(proposal.time.high_seconds)
+    return f"about {low}" if low == high else f"{low} to {high}, evaluations apart"
 
 
 def _interval_words(proposal: Proposal) -> str:
