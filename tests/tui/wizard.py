@@ -66,7 +66,10 @@ def wizard(folder: Path, *, screen: str = "", gpus: int = 2, demo: bool = False,
 async def settled(pilot: Pilot[None]) -> None:
     """Wait until every look-up has ended and its result was painted."""
     for _ in range(3):
-        await pilot.app.workers.wait_for_complete([worker for worker in pilot.app.workers if worker.group != "check"])
+        # A worker named after an action waits for the panel that it opened.
+        looking = [worker for worker in pilot.app.workers if worker.group != "check" and not worker.name.startswith("action_")]
+        if looking:
+            await pilot.app.workers.wait_for_complete(looking)
         await pilot.pause()
 
 

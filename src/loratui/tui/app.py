@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.filter import LineFilter
+from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
@@ -90,6 +90,7 @@ class LoratuiApp(App[None]):
         super().__init__()
         self.animation_level = "none"
         self._no_controls = NoControls()
+        self._no_color = NoColor()
         self.run_path = run
         self.adapter_path = adapter
         if state is None:
@@ -108,7 +109,9 @@ class LoratuiApp(App[None]):
     # Looks
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        return [*super().get_line_filters(), self._no_controls]
+        # Textual chooses its filter for NO_COLOR before our theme is taken, and would leave greys.
+        painted = [self._no_color] if self.no_color else super().get_line_filters()
+        return [*painted, self._no_controls]
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """What stands for loratui's own variables in a theme that does not know them."""

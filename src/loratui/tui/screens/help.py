@@ -11,6 +11,9 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
+STEP_KEYS = "f2 … f8"
+"""Alt with 1 to 7 does the same."""
+
 
 class HelpScreen(ModalScreen[None]):
     """A panel over the screen that it explains."""
@@ -43,13 +46,21 @@ class HelpScreen(ModalScreen[None]):
 
 
 def keys_of(screen: Screen[Any]) -> list[tuple[str, str]]:
-    """Every key that works on a screen now, with what it does: each action once, with all its keys."""
-    actions: dict[str, tuple[list[str], str]] = {}
+    """Every key that works on a screen now, with what it does: its own first, then those of every screen."""
+    actions: dict[str, tuple[list[str], str, int]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
         words = binding.tooltip or binding.description
         if not words or binding.system:
             continue
-        keys, _ = actions.setdefault(binding.action, ([], words))
+        action, rank = binding.action, 0
+        if action.startswith("open_step("):
+            action, words, rank = "open_step", "Go to a step", 2
+        elif action in ("next", "back"):
+            rank = 1
+        elif active.node is screen.app or action.startswith(("app.", "screen.")):
+            rank = 3
+        keys, _, _ = actions.setdefault(action, ([], words, rank))
         keys.append(screen.app.get_key_display(Binding(binding.key, binding.action)))
-    return [(" ".join(dict.fromkeys(keys)), words) for keys, words in actions.values()]
+    rows = sorted(actions.values(), key=lambda row: row[2])
+    return [(STEP_KEYS if words == "Go to a step" else " ".join(dict.fromkeys(keys)), words) for keys, words, _ in rows]

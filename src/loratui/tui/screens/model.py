@@ -26,6 +26,10 @@ GLYPHS = {"fits": ("✓", "$success"), "tight": ("▲", "$warning"), "too big": 
 METHODS = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
 
 
+WIDE = 90
+"""Columns from which the size on disk stands in the list; below, it is told of the model under the cursor only."""
+
+
 class ModelScreen(StepScreen):
     """A list of models with parameters, size on disk, and whether full, LoRA and QLoRA training fit."""
 
@@ -102,7 +106,7 @@ class ModelScreen(StepScreen):
         name = Content.assemble(("● " if chosen else "○ ", "bold" if chosen else ""), (one_line(home_short(model.id), 100), "bold" if chosen else ""))
         disk = size(model.size_bytes) if model.weights and model.size_bytes else "–"
         return columns(
-            width, name, (count(model.spec.total_parameters), 8), (disk, 9),
+            width, name, (count(model.spec.total_parameters), 8), *([(disk, 9)] if width >= WIDE else []),
             *((self._badge(item.key, method), 5) for method in METHODS),
         )
 
@@ -111,7 +115,8 @@ class ModelScreen(StepScreen):
         return Content.assemble((glyph, f"bold {color}"), "  " if method != "full" else " ")
 
     def _head(self, width: int) -> Content:
-        return columns(width, "  model", ("params", 8), ("on disk", 9), *((name, 5) for name in METHODS.values()))
+        disk = [("on disk", 9)] if width >= WIDE else []
+        return columns(width, "  model", ("params", 8), *disk, *((name, 5) for name in METHODS.values()))
 
     def _show_details(self, key: str) -> None:
         model = self.found.get(key)
@@ -125,7 +130,8 @@ class ModelScreen(StepScreen):
             shape += f" · {spec.experts} experts, {spec.experts_per_token} at a time"
         words = [f"{METHODS[method]} {verdict}" for method, verdict in self.fits.get(key, {}).items() if method in METHODS]
         template = "has a chat template" if model.has_chat_template else "no chat template"
-        second = " · ".join([*words, template, *([one_line(model.note, 160)] if model.note else [])])
+        disk = [f"{size(model.size_bytes)} on disk"] if model.weights and model.size_bytes else []
+        second = " · ".join([*words, *disk, template, *([one_line(model.note, 160)] if model.note else [])])
         widget.update(Content.assemble((shape, "$foreground"), "\n", (second, "$text-muted")))
 
     def state_changed(self, change: str) -> None:

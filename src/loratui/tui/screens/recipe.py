@@ -111,10 +111,9 @@ class RecipeScreen(StepScreen):
             if self.everything:
                 rows.append(FieldRow("", group))
             for key in keys:
-                reason = proposal.recommendations.get(key)
                 rows.append(FieldRow(
                     key, str(known[key].title), proposal.plan.get(key), UNITS.get(key, ""), proposal.origins.get(key, ""),
-                    reason.why if reason else str(known[key].description), kind_of(key),
+                    proposal.why(key) or str(known[key].description), kind_of(key),
                     METHODS.get(str(proposal.plan.get(key)), "") if key == "method.kind" else "",
                 ))
         self.fields.set_rows(rows)

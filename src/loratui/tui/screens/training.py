@@ -21,6 +21,7 @@ from loratui.tui.monitor.pictures import loss_picture, small_picture
 from loratui.tui.monitor.words import facts, finding_lines, finished_words, headline, progress_bar
 from loratui.tui.screens.step import StepScreen
 from loratui.tui.text import home_short, one_line
+from loratui.tui.widgets.still_text import StillText
 
 POLL_SECONDS = 1.0
 
@@ -72,16 +73,17 @@ class TrainingScreen(StepScreen):
         """What was asked of the worker and has not happened yet: stop or save."""
         self._known_checkpoints = 0
         self._reading = False
-        self._painted: dict[str, Content] = {}
+        self._painted: dict[str, str] = {}
+        self._keys: tuple[bool | None, ...] = ()
 
     def body(self) -> ComposeResult:
         yield Static(id="empty")
         with Vertical(id="run"):
-            yield Static(id="headline")
-            yield Static(id="progress")
+            yield StillText(id="headline")
+            yield StillText(id="progress")
             with Horizontal(id="main"):
                 yield Chart("loss", id="loss", classes="box")
-                yield Static(id="facts", classes="box")
+                yield StillText(id="facts", classes="box")
             with Horizontal(id="small"):
                 yield Chart("learning rate", id="rate", classes="box")
                 yield Chart("gradient norm", id="gradient", classes="box")
@@ -187,13 +189,20 @@ class TrainingScreen(StepScreen):
             self.query_one("#speed", Chart).show(small_picture(record, record.speed))
         self._put("news", self._news(followed))
         self._confirm(followed)
-        self.refresh_bindings()
+        keys = tuple(self.check_action(action, ()) for action in ("stop", "save", "resume", "ask"))
+        if keys != self._keys:
+            self._keys = keys
+            self.refresh_bindings()
 
     def _put(self, name: str, content: Content) -> None:
         """Update a text only when it is another: what does not change is not written again."""
-        if self._painted.get(name) != content:
-            self._painted[name] = content
-            self.query_one(f"#{name}", Static).update(content)
+        if self._painted.get(name) != content.markup:
+            self._painted[name] = content.markup
+            widget = self.query_one(f"#{name}")
+            if isinstance(widget, StillText):
+                widget.show(content)
+            elif isinstance(widget, Static):
+                widget.update(content)
 
     def _facts(self, followed: Followed) -> Content:
         widget = self.query_one("#facts")

@@ -22,6 +22,12 @@ LABEL, VALUE, ORIGIN = 20, 22, 9
 ORIGIN_COLORS = {"mine": "bold $accent", "preset": "$foreground", "proposed": "$text-muted"}
 
 
+MOVES: dict[str, tuple[str, int]] = {
+    "up": ("cursor", -1), "k": ("cursor", -1), "down": ("cursor", 1), "j": ("cursor", 1), "left": ("nudge", -1), "right": ("nudge", 1),
+    "space": ("nudge", 1), "pageup": ("jump", -1), "home": ("jump", -1), "pagedown": ("jump", 1), "end": ("jump", 1), "enter": ("edit", 0),
+}
+
+
 @dataclass(frozen=True)
 class FieldRow:
     """One field, or a group's heading (no key)."""
@@ -138,8 +144,9 @@ class FieldList(Widget, can_focus=True):
         mark = ("▌ ", "bold $accent") if here else "  "
         label = (f"{row.label:<{LABEL}}"[:LABEL], "bold $foreground" if here else "$foreground")
         if here and self.text is not None:
-            shown = self.text[-(VALUE - 2):]
-            value = Content.assemble((shown, "bold $foreground"), (" ", "reverse"), " " * (VALUE - 1 - len(shown)))
+            taken = VALUE if not self.error else max(8, min(VALUE, len(self.text) + 2))
+            shown = self.text[-(taken - 2):]
+            value = Content.assemble((shown, "bold $foreground"), (" ", "reverse"), " " * (taken - 1 - len(shown)))
             value = value.stylize("on $surface")
         else:
             text = one_line(row.shown or value_text(row.value), VALUE - 1 - (len(row.unit) + 1 if row.unit else 0))
@@ -148,7 +155,7 @@ class FieldList(Widget, can_focus=True):
             value = Content.assemble(value, " " * (VALUE - len(value)))
         room = width - 2 - LABEL - VALUE - ORIGIN - 4
         if here and self.error:
-            tail = Content(f"✗ {self.error}"[: room + ORIGIN + 2]).stylize("bold $error")
+            tail = Content(one_line(f"✗ {self.error}", max(10, width - 4 - LABEL - len(value)))).stylize("bold $error")
             line = Content.assemble(mark, label, value, "  ", tail)
         else:
             why = one_line(row.why, max(1, room)) if room >= 16 else ""
@@ -226,6 +233,17 @@ class FieldList(Widget, can_focus=True):
         self._refresh_line(self.place)
 
     def on_key(self, event: events.Key) -> None:
+        # Bindings run only once the key has bubbled up to the app; keys that come in one burst, as over a slow line,
+        # would then overtake each other. What moves or edits is therefore answered here, in order.
+        if event.key in MOVES and not (self.editing and event.key in ("left", "right", "k", "j", "space", "home", "end")):
+            action, step = MOVES[event.key]
+            event.stop()
+            event.prevent_default()
+            if action == "edit":
+                self.action_edit()
+            else:
+                getattr(self, f"action_{action}")(step)
+            return
         if self.text is None:
             row = self.rows[self.place] if self.rows else None
             starts = event.character is not None and (event.character.isdigit() or event.character in ".-")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -162,6 +162,17 @@ class FilterList(Vertical):
             self.post_message(self.Typed(self, typed))
         elif key:
             self.post_message(self.Chosen(self, key))
+
+    def on_key(self, event: events.Key) -> None:
+        # Letters that came in one burst with the `/` were sent to the list before the filter had the focus.
+        if event.key == "slash" and self.screen.focused is self.options:
+            self.action_filter()
+        elif self.screen.focused is self.filter_field and event.character is not None and event.is_printable:
+            self.filter_field.insert_text_at_cursor(event.character)
+        else:
+            return
+        event.stop()
+        event.prevent_default()
 
     def key_down(self) -> None:
         if self.filter_field.has_focus:
