@@ -161,3 +161,20 @@ def test_noise_around_a_falling_loss_is_no_trouble(seed: int) -> None:
     evaluations = [1.25 + math.exp(-6 * step / 300) for step in range(30, 301, 30)]
     curves = drawn(losses, total_steps=300, eval_steps=list(range(30, 301, 30)), eval_losses=evaluations, steps_per_epoch=100)
     assert [finding for finding in diagnose(curves, Plan()) if finding.severity != "note"] == []
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("stride", [2, 3])
+def test_a_thinned_curve_tells_the_same_of_what_lasts(name: str, stride: int) -> None:
+    curves, now = recorded(name)
+    thin = Curves(
+        curves.steps[::stride], curves.losses[::stride], curves.grad_norms[::stride], curves.learning_rates[::stride],
+        curves.eval_steps, curves.eval_losses, curves.total_steps, curves.steps_per_epoch, curves.finished,
+    )
+    lasting = [kind for kind in EXPECTED[name] if kind not in ("spikes", "always-clipped")]
+    assert [kind for kind in kinds(diagnose(thin, now)) if kind not in ("spikes", "always-clipped")] == lasting
+
+
+def test_a_resumed_run_has_had_its_warm_up() -> None:
+    curves = Curves(list(range(500, 560)), [2.0] * 60, total_steps=600)
+    assert "not-falling" in kinds(diagnose(curves, plan(warmup_steps=100)))

@@ -15,7 +15,7 @@ Severity = Literal["note", "warning", "error"]
 
 @dataclass(frozen=True)
 class Curves:
-    """A run so far. All per-step lists are as long as `steps`; NaN stands for a value that is missing.
+    """A run so far; of a long one, some of its steps. All per-step lists are as long as `steps`; NaN stands for a value that is missing.
 
     steps: optimizer steps, ascending, from 1. losses: training loss of each. grad_norms: before clipping. eval_steps,
     eval_losses: the evaluations. total_steps: planned. steps_per_epoch: 0 where unknown. finished: nothing more comes.

@@ -66,9 +66,10 @@ def _memorised(message: str, since: int, plan: Plan) -> Finding:
 
 
 def _stairs(curves: Curves) -> int | None:
-    """The first turn of an epoch from which every turn so far shows a drop larger than what happens around it."""
+    """The first turn of an epoch, where the curve has every step, from which every turn so far shows a drop larger than what happens around it."""
     length = curves.steps_per_epoch
-    if length < 3 * STAIR_STEPS or len(curves.losses) < length + STAIR_STEPS:
+    every_step = len(curves.steps) == curves.steps[-1] - curves.steps[0] + 1 and curves.steps[0] == 1
+    if not every_step or length < 3 * STAIR_STEPS or len(curves.losses) < length + STAIR_STEPS:
         return None
     turns = range(length, len(curves.losses) - STAIR_STEPS + 1, length)
     for turn in turns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -96,7 +97,7 @@ def spikes(curves: Curves, plan: Plan) -> Iterator[Finding]:
 
 def not_falling(curves: Curves, plan: Plan) -> Iterator[Finding]:
     """After the warm-up and a fair number of steps the loss is where it began."""
-    begun = plan.training.warmup_steps
+    begun = bisect_right(curves.steps, plan.training.warmup_steps)
     losses = [loss for loss in curves.losses[begun:] if math.isfinite(loss)]
     if len(losses) < max(LEAST_STEPS + 10, curves.total_steps // 10):
         return
@@ -145,7 +146,7 @@ def plateau(curves: Curves, plan: Plan) -> Iterator[Finding]:
 
 def underfitting(curves: Curves, plan: Plan) -> Iterator[Finding]:
     """The run is over and the loss was still falling."""
-    if not curves.finished or len(curves.steps) < 40:
+    if not curves.finished or curves.steps[-1] < 40:
         return
     points = curves.evaluations
     if len(points) >= 4:
