@@ -79,3 +79,32 @@ def test_card_without_bf16_has_its_fp16_peak() -> None:
 
 def test_driver_name_that_is_not_known() -> None:
     assert match_reported("NVIDIA Quantum 9000") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "tflops"), [("H100 80GB", 1979 / 2), ("H100 PCIe", 1513 / 2), ("A100 80GB", 312), ("V100 16GB", 125), ("T4", 65)]
+)
+def test_dense_peaks_as_lightning_has_them(name: str, tflops: float) -> None:
+    """`_CUDA_FLOPS` of lightning/fabric/utilities/throughput.py, from NVIDIA's datasheets (halved: without sparsity)."""
+    assert find_gpu(name).peak_flops() / 1e12 == pytest.approx(tflops, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("name", "gib"),
+    [
+        ("L4", 22.03), ("A10G", 22.06), ("A30", 23.53), ("A100 40GB", 39.38), ("A100 80GB", 79.14), ("RTX A4000", 15.61), ("RTX 4090", 23.64),
+        ("RTX 5090", 31.36), ("RTX 5080", 15.46), ("B200", 178.35),
+    ],
+)
+def test_usable_memory_as_out_of_memory_messages_tell_it(name: str, gib: float) -> None:
+    """"GPU 0 has a total capacity of … GiB" in public reports; drivers differ by 0.1 GiB, an older one had 39.59 on A100."""
+    assert find_gpu(name).memory_usable_bytes / GIB == pytest.approx(gib, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "mib"),
+    [("H100 80GB", 81559), ("A100 80GB", 81920), ("A100 40GB", 40960), ("A10", 23028), ("L40S", 46068), ("L4", 23034), ("T4", 15360)],
+)
+def test_totals_as_nvidia_smi_prints_them(name: str, mib: int) -> None:
+    """A cloud's own list of its cards (modal-labs/modal-client, pull request 2797)."""
+    assert find_gpu(name).memory_mib == mib
