@@ -61,6 +61,7 @@ class Inspection:
         self.started = time.monotonic()
         self._told = 0.0
         self._partial = 0.0
+        """When the next partial result is due; 0 before the first."""
         self.found: FoundDataset = find_dataset(section.path, split=section.split, configuration=section.configuration)
         head = sample_rows(self.found, SAMPLE_ROWS)
         require_rows(self.found, head)
@@ -151,9 +152,10 @@ class Inspection:
         if now - self._told >= PROGRESS_SECONDS:
             self._told = now
             self.emit({"type": "progress", "phase": "tokenising", "done": self.read, "total": max(self.total, self.read), "seconds": round(now - self.started, 2)})
-        if len(self.rows) == FIRST_ROWS or (now - self._partial >= PARTIAL_SECONDS and len(self.rows) > FIRST_ROWS):
-            self._partial = time.monotonic()
+        if (self._partial == 0.0 and len(self.rows) >= FIRST_ROWS) or (self._partial and now >= self._partial):
             self.emit({"type": "partial", "result": self.result()})
+            ended = time.monotonic()
+            self._partial = ended + max(PARTIAL_SECONDS, 20 * (ended - now))
 
     def _evaluation(self) -> None:
         """Rows held out, and those of them that are also trained on."""
