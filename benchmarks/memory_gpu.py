@@ -45,8 +45,11 @@ def grid(count: int, seed: int, device: Device) -> list[dict[str, Any]]:
     while len(found) < count:
         config = random_config(names[len(found) % len(names)], dice)
         layers = "n_layer" if "n_layer" in config else "num_hidden_layers"
-        config[layers] = dice.randint(4, 24)
+        config[layers] = dice.randint(4, 24) if device.kind == "gpu" else 1
         values, data, share = random_values(config, dice)
+        if device.kind == "cpu":
+            values |= {"training.batch_size": 1, "training.max_length": 32}
+            data = DataFacts(1000, (32,), True, share)
         values["training.optimizer"] = "adamw_torch_fused"
         values["model.dtype"] = values["training.precision"] = "bf16" if device.bf16 or device.kind == "cpu" else "fp16"
         if values["method.kind"] == "full" and values["model.dtype"] == "fp16":

@@ -199,7 +199,7 @@ def main() -> int:
     for case in cases(asked.cases, asked.family or sorted(FAMILIES), asked.seed):
         try:
             found.append(measure(case))
-        except Exception as error:  # a case that cannot be traced is counted and shown, never hidden
+        except Exception as error:  # noqa: BLE001 - a case that cannot be traced is counted and shown, never hidden
             failed.append({**case, "problem": f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"})
         if sys.stderr.isatty():
             print(f"\r{len(found) + len(failed)}/{asked.cases}", end="", file=sys.stderr, flush=True)

@@ -9,7 +9,13 @@ import pytest
 from loratui.core.architecture import Linear
 from loratui.core.families import read_config
 from loratui.core.memory.formats import formats
-from loratui.core.memory.states import CODE_8BIT_BYTES, gradients_bytes, optimizer_bytes, quantised_layer_bytes, weights_bytes
+from loratui.core.memory.states import (
+    CODE_8BIT_BYTES,
+    gradients_bytes,
+    optimizer_bytes,
+    quantised_layer_bytes,
+    weights_bytes,
+)
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 

@@ -268,15 +268,17 @@ def eager_attention(
         scores = scale(run, tape.record((scores,), bent, (bent.storage,)))
     masked = tape.record((scores,), run.tensor(scores.width, scores.element, tracked=tracked), passes_gradient=True)
     if sinks:
-        joined = scale(run, masked)
+        joined = tape.record((masked,), run.tensor(scores.width, scores.element, tracked=tracked), passes_gradient=True)
         soft = scale(run, joined)
         shares = run.tensor(scores.width + heads, soft.element, tracked=tracked)
         shares = tape.record((soft,), shares, (shares.storage,))
+        tape.hold(masked)
     else:
         wide = cast(run, masked, 4)
         soft = run.tensor(scores.width, 4, tracked=tracked)
         shares = cast(run, tape.record((wide,), soft, (soft.storage,)), q.element)
     output = run.tensor(q.width, q.element, tracked=tracked or v.tracked)
-    tape.record((shares, v), output, ((shares.storage,) if v.tracked else ()) + ((v.storage,) if tracked else ()))
-    tape.hold(scores, masked)
+    # without its last column a share's gradient is written into zeros of the whole
+    extra = shares.size if sinks and tracked else 0
+    tape.record((shares, v), output, ((shares.storage,) if v.tracked else ()) + ((v.storage,) if tracked else ()), backward_extra=extra)
     return tape.record((output,), run.tensor(output.width, output.element, tracked=output.tracked))

@@ -114,7 +114,8 @@ def attention_kernels() -> dict[Any, Any]:
 
     def grouped(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         first, second = args[0], args[1]
-        groups = [] if first.dim() == 2 and second.dim() == 3 else [kwargs.get("offs", args[2] if len(args) > 2 else None).shape[0]]
+        ends: Any = kwargs["offs"] if "offs" in kwargs else args[2]
+        groups = [] if first.dim() == 2 and second.dim() == 3 else [ends.shape[0]]
         return first.new_empty(*groups, first.shape[-2], second.shape[-1])
 
     return {
@@ -136,12 +137,15 @@ def _addmm_float32(acc: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
 
 
 @contextmanager
-def triton_loss() -> Iterator[None]:
-    """While active, TRL's fused head takes the path it takes on CUDA."""
+def cuda_paths() -> Iterator[None]:
+    """While active, TRL's fused head and PEFT's quantised layers take the path that they take on CUDA."""
     from trl.kernels import chunked_logprob
     from trl.trainer import utils
 
+    enabled = torch.is_autocast_enabled
     patches: list[tuple[Any, str, Any]] = [
+        # without an argument it asks for CUDA, as PEFT's quantised layers do
+        (torch, "is_autocast_enabled", lambda device="cpu": enabled(device)),
         (chunked_logprob, "_use_triton", lambda device: True),
         (utils, "_use_triton", lambda device: True),
         (chunked_logprob, "_forward_kernel", _Kernel()),

@@ -33,7 +33,7 @@ def fake_modules() -> Iterator[None]:
     from transformers import initialization
 
     kept: Any = nn.Module._apply
-    nn.Module._apply = _apply  # type: ignore[method-assign, assignment]
+    nn.Module._apply = _apply  # type: ignore[method-assign]
     try:
         with initialization.no_init_weights():
             yield

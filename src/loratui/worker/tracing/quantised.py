@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -36,9 +37,9 @@ def quantise(model: Any, plan: Plan) -> None:
 
 def fill(model: Any, biases: dict[str, Any], eight: bool, plan: Plan) -> None:
     """Give the new layers fake storages: packed weights, scales and code tables."""
-    import bitsandbytes as bnb
-
+    bnb: Any = import_module("bitsandbytes")
     nested = torch.empty(256)
+    module: Any
     for name, module in model.named_modules():
         if not isinstance(module, bnb.nn.Linear4bit | bnb.nn.Linear8bitLt):
             continue
@@ -48,7 +49,7 @@ def fill(model: Any, biases: dict[str, Any], eight: bool, plan: Plan) -> None:
         if eight:
             weight = torch.empty(out_features, in_features, dtype=torch.int8)
             module.weight = torch.nn.Parameter(weight, requires_grad=False)
-            module.weight.CB, module.weight.SCB = None, None  # type: ignore[attr-defined]
+            module.weight.CB, module.weight.SCB = None, None
             module.state.CB, module.state.SCB = weight, torch.empty(out_features)
             continue
         elements = out_features * in_features
@@ -87,6 +88,7 @@ def quantised_storages(model: Any) -> list[Any]:
 
 def kernels() -> dict[Any, Any]:
     """Stand-ins that allocate what the CUDA kernels of bitsandbytes 0.50 allocate (`backends/cuda/ops.py`)."""
+    import_module("bitsandbytes")  # registers its operations
     ops = torch.ops.bitsandbytes
 
     def gemm_4bit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -6,13 +6,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import torch
 
 from loratui.core.plan import Plan
 from loratui.worker.tracing.build import DTYPES, build_model
-from loratui.worker.tracing.cuda import CudaSemantics, attention_kernels, data_dependent, triton_loss
+from loratui.worker.tracing.cuda import CudaSemantics, attention_kernels, cuda_paths, data_dependent
 from loratui.worker.tracing.fakes import fake_modules
 from loratui.worker.tracing.quantised import kernels, quantised_storages
 from loratui.worker.tracing.storages import StorageWatch
@@ -60,7 +61,7 @@ def trace_step(
         stack.enter_context(_masks(padded))
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(fake_modules())
-        stack.enter_context(triton_loss())
+        stack.enter_context(cuda_paths())
         stack.enter_context(_eight_bit())
         model = build_model(config, plan)
         model.train()
@@ -125,7 +126,9 @@ def _loss(model: Any, inputs: dict[str, torch.Tensor], plan: Plan) -> torch.Tens
     """SFTTrainer's `compute_loss` with its fused head."""
     with _precision(plan):
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-    return -outputs.log_probs.sum() / outputs.label_mask.sum().clamp(min=1)
+    log_probs: torch.Tensor = outputs.log_probs
+    loss: torch.Tensor = -log_probs.sum() / outputs.label_mask.sum().clamp(min=1)
+    return loss
 
 
 @contextmanager
@@ -171,9 +174,9 @@ def _masks(padded: bool) -> Iterator[None]:
 @contextmanager
 def _eight_bit() -> Iterator[None]:
     """bitsandbytes takes another path for 8 bit on a CPU while training; take the GPU's."""
-    import bitsandbytes as bnb
     from bitsandbytes.autograd import _functions
 
+    bnb: Any = import_module("bitsandbytes")
     kept = bnb.matmul
 
     def matmul(A: Any, B: Any, out: Any = None, state: Any = None, threshold: float = 0.0, bias: Any = None) -> Any:

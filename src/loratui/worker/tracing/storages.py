@@ -23,7 +23,7 @@ class StorageWatch(TorchDispatchMode):
     """
 
     def __init__(self, replacements: dict[Any, Replacement] | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live_bytes = 0
         self.peak_bytes = 0
         self.at_peak: Counter[str] = Counter()
