@@ -6,6 +6,7 @@ before it, by the person ("mine"), by the preset, or by the calculation ("propos
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,6 +76,20 @@ class Proposal:
     def time(self) -> Prediction | None:
         """How long it takes; None where the device's speed is not known."""
         return predict(self.spec, self.plan, self.data, self.device, self.schedule)
+
+    def why(self, key: str) -> str:
+        """The reason of a key's value on one line; where it is not the calculation's own value, what that would be and why.
+
+        Empty for a key that the calculation has no view on.
+        """
+        reason = self.recommendations.get(key)
+        if reason is None:
+            return ""
+        if self.plan.get(key) == reason.value:
+            return reason.why
+        value = reason.value
+        shown = f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
+        return f"Proposed is {shown}: {reason.why}"
 
     @property
     def headroom_bytes(self) -> int:

@@ -1,0 +1,21 @@
+"""A field whose value is not the calculation's says what the calculation would propose."""
+
+from __future__ import annotations
+
+from loratui.core.dataset import uniform
+from loratui.core.hardware import Device
+from loratui.core.proposal import Situation, propose
+from loratui.models.find import find_model
+
+GPU = Device(name="GPU", memory_total_bytes=24 << 30, memory_free_bytes=24 << 30, compute_capability=(8, 6))
+
+
+def test_why_tells_the_proposed_value_beside_mine() -> None:
+    situation = Situation(find_model("demo").spec, uniform(1000, 64), GPU)
+    proposed = propose(situation)
+    rank, epochs = proposed.plan.lora.r, proposed.plan.training.epochs
+    assert proposed.why("lora.r") == proposed.recommendations["lora.r"].why
+    mine = propose(situation, mine={"lora.r": 2 * rank, "training.epochs": epochs + 1})
+    assert mine.why("lora.r").startswith(f"Proposed is {rank}: ")
+    assert mine.why("training.epochs").startswith(f"Proposed is {epochs:g}: ")
+    assert mine.why("dataset.path") == ""
