@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loratui.commands.text import echo_json, gib, printable, table
-from loratui.core.errors import InputError, PlanError
+from loratui.core.errors import InputError
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
@@ -56,6 +56,7 @@ def make_proposal(
     from loratui.machine.device import device_for
     from loratui.machine.sizes import parse_memory_size
     from loratui.models.find import find_model
+    from loratui.presets_store import find_preset
 
     mine: dict[str, Any] = dict(parse_setting(text) for text in settings)
     found = find_model(model)
@@ -84,33 +85,10 @@ def facts_of(dataset: str | None, mine: dict[str, Any], preset: dict[str, Any]) 
     from loratui.data.facts import quick_facts
     from loratui.data.find import find_dataset
 
-    return quick_facts(find_dataset(dataset))
+    from loratui.core.plan import DatasetSection
 
-
-def find_preset(name: str) -> Any:
-    """The preset of this name or file; PlanError naming the nearest where there is none."""
-    from difflib import get_close_matches
-
-    from loratui.presets_store import find_preset as preset_of_file
-    from loratui.presets_store import load_presets, read_configuration
-
-    if name.endswith(".toml"):
-        return preset_of_file(name)
-    if name.endswith((".yaml", ".yml")):
-        imported = read_configuration(Path(name))
-        for sentence in imported.left_out:
-            click.echo(f"loratui: not carried over: {printable(sentence)}", err=True)
-        return imported.preset(Path(name).stem)
-    presets, problems = load_presets()
-    for preset in presets:
-        if preset.name == name:
-            return preset
-    for problem in problems:
-        click.echo(f"loratui: {problem}", err=True)
-    names = [preset.name for preset in presets]
-    near = get_close_matches(name, names, n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"Presets are: {', '.join(names)}."
-    raise PlanError(f"there is no preset {name}.", where="--preset", hint=hint)
+    section = DatasetSection(**{key.removeprefix("dataset."): value for key, value in mine.items() if key.startswith("dataset.")})
+    return quick_facts(find_dataset(dataset, split=section.split, configuration=section.configuration), section)
 
 
 def write_plan(proposal: Proposal, output: Path) -> None:
