@@ -130,6 +130,19 @@ def test_rules_of_thumb_preset_gives_the_folk_values() -> None:
     assert (training.learning_rate, training.weight_decay, training.scheduler, training.precision) == (2e-4, 0.01, "cosine", "fp16")
 
 
+def test_the_folk_values_stand_beside_as_the_folk_calculation_alone_gives_them() -> None:
+    reasons = made(QWEN3_0_6B, T4, training__max_length=512).recommendations
+    folk = {
+        "training.batch_size": 4, "training.accumulation": 2, "training.epochs": 3, "training.warmup_steps": 38, "training.learning_rate": 2e-4,
+        "lora.r": 16, "lora.alpha": 32, "lora.dropout": 0.05, "training.weight_decay": 0.01, "training.beta1": 0.9, "training.beta2": 0.999,
+        "training.epsilon": 1e-8, "training.max_grad_norm": 1.0, "training.scheduler": "cosine", "training.min_lr_ratio": 0.1,
+        "training.precision": "fp16",
+    }
+    assert {key: reasons[key].rule_of_thumb for key in folk} == folk
+    fixed = made(QWEN3_0_6B, T4, training__batch_size=8, training__accumulation=4, training__epochs=1.0).recommendations
+    assert fixed["training.learning_rate"].rule_of_thumb == 4e-4 and fixed["training.warmup_steps"].rule_of_thumb == 4
+
+
 def test_a_presets_warmup_ratio_becomes_steps() -> None:
     proposal = made(QWEN3_0_6B, T4, uniform(400, 128), find_preset("small-data", [presets_path()]))
     assert proposal.schedule.total_steps == 75 and proposal.plan.training.warmup_steps == 8
@@ -219,5 +232,6 @@ def test_the_printed_object_keeps_its_contract() -> None:
     for reason in printed["recommendations"].values():
         assert {"value", "why", "formula", "source", "rule_of_thumb"} <= set(reason)
     Plan.model_validate(printed["plan"])
+    assert round(printed["rule_of_thumb"]["model_gb"], 2) == 1.16 and printed["rule_of_thumb"]["adapter_parameters"] == 2 * 16 * 1024 * 28 * 7
     for other in printed["alternatives"]:
         assert {"change", "memory_total", "cost"} <= set(other)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,7 @@ from loratui.core.recommend import QUESTIONS, Context
 from loratui.core.recommend.context import remembered_estimate
 from loratui.core.recommend.steps import steps_of
 from loratui.core.recommendation import Origin, Recommendation
+from loratui.core.rules_of_thumb import RuleOfThumb
 from loratui.core.schedule import Schedule, make_schedule
 from loratui.core.storage import disk_warning
 from loratui.core.time import Prediction, predict
@@ -60,6 +61,8 @@ class Proposal:
     parameters_total: int
     parameters_trainable: int
     memory: Estimate
+    rule_of_thumb: RuleOfThumb
+    """The folk calculation for the same model, rows and device, to stand beside the estimate."""
     budget: Budget
     schedule: Schedule
     warnings: tuple[str, ...]
@@ -145,6 +148,7 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
         parameters_total=situation.spec.total_parameters,
         parameters_trainable=trainable_parameters(situation.spec, plan),
         memory=needed,
+        rule_of_thumb=context.thumb(),
         budget=room,
         schedule=schedule,
         warnings=(
@@ -209,6 +213,7 @@ def proposal_json(proposal: Proposal) -> dict[str, Any]:
             "warmup_steps": schedule.warmup_steps,
         },
         "recommendations": {key: _reason_json(reason) for key, reason in proposal.recommendations.items()},
+        "rule_of_thumb": asdict(proposal.rule_of_thumb),
         "origins": dict(proposal.origins),
         "time": _time_json(proposal.time),
         "alternatives": [

@@ -103,18 +103,22 @@ class RuleOfThumb:
 
 
 def calculate(
-    *, parameters: int, width: int, layers: int, tokens: int, examples: int, gpu_gb: float, bf16: bool, modules: int = 7
+    *, parameters: int, width: int, layers: int, tokens: int, examples: int, gpu_gb: float, bf16: bool, modules: int = 7,
+    batch: int | None = None, passes: int | None = None, epochs: float = EPOCHS, steps: int = 0,
 ) -> RuleOfThumb:
-    """The whole folk calculation. parameters: of the model. width: d_model. tokens: per row. gpu_gb: of the card."""
+    """The whole folk calculation. parameters: of the model. width: d_model. tokens: per row. gpu_gb: of the card.
+
+    batch, passes (accumulation), epochs and steps stand for what a person has fixed; the rules follow them.
+    """
     model_gb = model_memory_gb(parameters / 1e6)
     adapter = adapter_parameters(RANK, width, layers, modules)
     optimizer_gb = optimizer_memory_gb(adapter / 1e6)
     per_row = activation_bytes(tokens, layers)
     available = available_memory_gb(gpu_gb, model_gb, optimizer_gb)
-    batch = batch_size(available, per_row)
-    passes = accumulation(batch)
+    batch = batch or batch_size(available, per_row)
+    passes = passes or accumulation(batch)
     per_epoch = math.ceil(examples / (batch * passes))
-    total = per_epoch * EPOCHS
+    total = steps or math.ceil(per_epoch * epochs)
     return RuleOfThumb(
         model_gb=model_gb,
         adapter_parameters=adapter,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from loratui.core import rules_of_thumb
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
@@ -108,6 +109,16 @@ class Context:
     def schedule(self) -> Schedule:
         """The run's length with everything decided so far."""
         return make_schedule(self.plan(), self.data, self.device.count)
+
+    def thumb(self) -> rules_of_thumb.RuleOfThumb:
+        """The folk calculation alone, with what is pinned: it does not follow this calculation's own choices."""
+        pinned, spec = self.pinned, self.spec
+        return rules_of_thumb.calculate(
+            parameters=spec.total_parameters, width=spec.hidden_size, layers=spec.layers, tokens=int(self.get("training.max_length")),
+            examples=self.data.examples, gpu_gb=self.device.memory_total_bytes / 2**30, bf16=self.device.bf16,
+            batch=pinned.get("training.batch_size"), passes=pinned.get("training.accumulation"),
+            epochs=float(pinned.get("training.epochs", rules_of_thumb.EPOCHS)), steps=int(pinned.get("training.max_steps", 0)),
+        )
 
     @property
     def full(self) -> bool:

@@ -112,7 +112,7 @@ def _batches(context: Context, wanted: int) -> list[int]:
     if pinned is not None:
         return [int(pinned)]
     if context.calculation == "rules-of-thumb":
-        return [_thumb(context).batch_size]
+        return [context.thumb().batch_size]
     passes = context.pinned.get("training.accumulation")
     most = max(1, wanted // context.device.count // int(passes or 1))
     return [2**power for power in range(most.bit_length() - 1, -1, -1)]
@@ -243,7 +243,7 @@ def _weights(context: Context, found: Fit, verdict: str) -> Iterator[Recommendat
 
 def _batch(context: Context, found: Fit, verdict: str, wanted: int, wanted_why: str) -> Iterator[Recommendation]:
     batch, devices = int(found.changes["training.batch_size"]), context.device.count
-    thumb = _thumb(context)
+    thumb = context.thumb()
     yield Recommendation(
         "training.batch_size", batch,
         f"The largest power of two up to {wanted} that fits." if found.comfortable else "The smallest; it fits with nothing to spare." if found.fits else "One row at a time; even so it does not fit.",
@@ -265,14 +265,6 @@ def _batch(context: Context, found: Fit, verdict: str, wanted: int, wanted_why: 
     yield Recommendation(
         "evaluation.batch_size", batch, "As large as the training batch: an evaluation keeps no activations, so it fits.",
         f"= {batch}", "", up="Faster evaluations.", down="Less memory, if an evaluation runs out of it.",
-    )
-
-
-def _thumb(context: Context) -> rules_of_thumb.RuleOfThumb:
-    spec = context.spec
-    return rules_of_thumb.calculate(
-        parameters=spec.total_parameters, width=spec.hidden_size, layers=spec.layers, tokens=int(context.get("training.max_length")),
-        examples=context.data.examples, gpu_gb=context.device.memory_total_bytes / GIB, bf16=context.device.bf16,
     )
 
 

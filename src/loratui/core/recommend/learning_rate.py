@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
-from loratui.core import rules_of_thumb
 from loratui.core.architecture import ModelSpec
 from loratui.core.recommend.context import Context
 from loratui.core.recommendation import Recommendation
@@ -118,7 +117,7 @@ def learning_rate(context: Context) -> Iterator[Recommendation]:
         "training.learning_rate", value,
         f"By {'size' if context.full else 'width and family'} of the model, for {effective} rows a step over {steps:,} steps.",
         " ".join(parts) + f" = {raw:.2g}, kept within {low:g} … {high:g}", source,
-        rule_of_thumb=FULL_THUMB if context.full else rounded(rules_of_thumb.learning_rate(effective), 3),
+        rule_of_thumb=FULL_THUMB if context.full else rounded(context.thumb().learning_rate, 3),
         up="Learns faster; too high, the loss jumps or diverges.", down="Steadier; too low, the loss hardly falls.",
         disagreement=disagreement,
     )

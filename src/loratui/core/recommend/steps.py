@@ -44,7 +44,7 @@ def warmup(context: Context) -> Iterator[Recommendation]:
         "A short rise: Adam's averages need some steps before they can be trusted." if value else "The run is too short to spend a step on it.",
         f"3 % of {total:,} steps, from 1 to {MOST_WARMUP_STEPS}; none below {LEAST_RUN_STEPS} steps",
         "QLoRA, Tulu 2 and 3, OLMo 2, SmolLM3: 3 %; torchtune 100 steps.",
-        rule_of_thumb=rules_of_thumb.warmup_steps(total),
+        rule_of_thumb=context.thumb().warmup_steps,
         up="Calmer start; those steps learn less. The first step of a warm-up has rate 0.", down="0: full rate at once; LoRA starts from no change, so it often bears that.",
         disagreement="3 %, 5 % and 10 % by the guides; 10 % of a 60-step run wastes 6 steps.",
     )
