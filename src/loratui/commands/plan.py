@@ -82,10 +82,9 @@ def facts_of(dataset: str | None, mine: dict[str, Any], preset: dict[str, Any]) 
 
     if dataset is None:
         return uniform(1000, int(mine.get("training.max_length", preset.get("training.max_length", 1024))))
+    from loratui.core.plan import DatasetSection
     from loratui.data.facts import quick_facts
     from loratui.data.find import find_dataset
-
-    from loratui.core.plan import DatasetSection
 
     section = DatasetSection(**{key.removeprefix("dataset."): value for key, value in mine.items() if key.startswith("dataset.")})
     return quick_facts(find_dataset(dataset, split=section.split, configuration=section.configuration), section)
