@@ -136,7 +136,7 @@ class RecipeScreen(StepScreen):
             for word, text in (("formula", reason.formula), ("up", reason.up), ("down", reason.down)):
                 if text:
                     first, *more = wrap(one_line(text, 400), max(20, (widget.content_size.width or 76) - 9))
-                    lines.append(Content.assemble((f"{word:<8} ", "$foreground-disabled"), (first, "$text-muted")))
+                    lines.append(Content.assemble((f"{word:<8} ", "bold $text-muted"), (first, "$text-muted")))
                     lines += [Content(" " * 9 + line).stylize("$text-muted") for line in more]
             lines.append(Content("F1 tells the source, and what the sources disagree about.").stylize("$text-muted"))
         widget.update(Content("\n").join(lines), layout=False)

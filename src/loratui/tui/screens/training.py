@@ -57,7 +57,8 @@ class TrainingScreen(StepScreen):
     TrainingScreen #loss { padding: 0 1 0 0; }
     TrainingScreen #facts { width: 34; height: 1fr; }
     TrainingScreen #small { height: 7; display: none; }
-    TrainingScreen #news { height: auto; max-height: 4; }
+    TrainingScreen #news { height: 3; }
+    TrainingScreen.-tall #news { height: 4; }
     TrainingScreen.-tall #small { display: block; layout: horizontal; }
     TrainingScreen.-tall #progress { margin: 0 0 1 0; }
     TrainingScreen.-very-wide #facts { width: 40; }
@@ -202,7 +203,7 @@ class TrainingScreen(StepScreen):
             if isinstance(widget, StillText):
                 widget.show(content)
             elif isinstance(widget, Static):
-                widget.update(content)
+                widget.update(content, layout=False)
 
     def _facts(self, followed: Followed) -> Content:
         widget = self.query_one("#facts")

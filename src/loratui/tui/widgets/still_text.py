@@ -47,24 +47,26 @@ class StillText(Widget):
 def changed_cells(old: Content, new: Content) -> tuple[int, int]:
     """First changed cell of a line and the one after the last; equal where nothing changed."""
     one, other = old.plain, new.plain
-    if one == other:
-        return (0, 0) if old.spans == new.spans else (0, new.cell_length)
+    if one == other and old.spans == new.spans:
+        return 0, 0
     if old.cell_length != len(one) or new.cell_length != len(other):
         return 0, max(old.cell_length, new.cell_length)  # wide letters: cells are not letters
-    first = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    if len(one) != len(other) or _styles_from(old, first) != _styles_from(new, first):
-        return min(first, _style_change(old, new)), max(len(one), len(other))
-    last = next(place for place in range(len(one) - 1, -1, -1) if one[place] != other[place])
-    return first, last + 1
+    ours, theirs = _letters(old), _letters(new)
+    length = max(len(ours), len(theirs))
+    ours += [_BLANK] * (length - len(ours))
+    theirs += [_BLANK] * (length - len(theirs))
+    changed = [place for place in range(length) if ours[place] != theirs[place]]
+    return (changed[0], changed[-1] + 1) if changed else (0, 0)
 
 
-def _styles_from(line: Content, place: int) -> list[tuple[int, int, object]]:
-    return [(span.start, span.end, span.style) for span in line.spans if span.end > place]
+_BLANK: tuple[str, tuple[str, ...]] = (" ", ())
 
 
-def _style_change(old: Content, new: Content) -> int:
-    """The first cell at which the styles part, as far as the spans tell."""
-    for one, other in zip(old.spans, new.spans, strict=False):
-        if one != other:
-            return min(one.start, other.start)
-    return min((span.start for span in [*old.spans[len(new.spans) :], *new.spans[len(old.spans) :]]), default=len(new.plain))
+def _letters(line: Content) -> list[tuple[str, tuple[str, ...]]]:
+    """Each letter with the styles that lie on it."""
+    styles: list[tuple[str, ...]] = [()] * len(line.plain)
+    for span in line.spans:
+        name = str(span.style)
+        for place in range(max(0, span.start), min(span.end, len(styles))):
+            styles[place] = (*styles[place], name)
+    return list(zip(line.plain, styles, strict=True))

@@ -1,0 +1,63 @@
+"""The check of a dataset by the model's own tokenizer, in its worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from wizard import screen_text, wizard
+
+from loratui.tui.check import Check, found_words, progress_words
+
+RESULT = {
+    "usable": 10, "problems": [], "stop_token": {"trained": 10, "missing": 0, "token": "<|im_end|>"},
+    "truncation": {"max_length": 64, "cut": 0, "without_answer": 0},
+}
+
+
+def test_the_worst_comes_first() -> None:
+    assert found_words(RESULT) == ("✓ every answer ends in the stop token <|im_end|> · no problem found", "$success")
+    missing = {**RESULT, "stop_token": {"trained": 7, "missing": 3, "token": "</s>"}}
+    assert found_words(missing)[0].startswith("▲ 3 rows never teach it to stop (</s>)")
+    assert found_words({**RESULT, "usable": 0})[0].startswith("✗ no row can be trained on")
+    words, color = found_words({**RESULT, "problems": [{}], "truncation": {"max_length": 64, "cut": 2, "without_answer": 0}})
+    assert "2 rows longer than 64 tokens are cut" in words and "1 problem: e lists them" in words and color == "$warning"
+
+
+def test_progress_is_told() -> None:
+    assert progress_words({"type": "progress", "phase": "tokenising", "done": 1200, "total": 5000}) == "tokenising: row 1,200 of 5,000"
+    assert progress_words({"type": "rows", "rows": []}) == ""
+    assert "guesses" in Check(stopped=True).words[0]
+
+
+@pytest.mark.worker
+async def test_the_demo_is_checked_and_its_lengths_become_exact(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="dataset", demo=True)
+    async with app.run_test(size=(120, 36)) as pilot:
+        for _ in range(600):
+            await pilot.pause(0.1)
+            if app.state.check.result is not None or app.state.check.problem:
+                break
+        assert app.state.check.problem == ""
+        assert app.state.dataset is not None and app.state.dataset.facts.exact
+        assert app.state.proposal is not None and app.state.proposal.data.exact
+        await pilot.press("t")
+        await pilot.pause()
+        text = screen_text(app)
+        assert "every answer ends in the stop token" in text
+        assert "<|im_start|>" in text
+
+
+@pytest.mark.worker
+async def test_the_check_can_be_stopped(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="dataset", demo=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for _ in range(200):
+            await pilot.pause(0.05)
+            if app.state.check.progress:
+                break
+        assert "esc stops it" in screen_text(app)
+        await pilot.press("escape")
+        await pilot.pause(0.2)
+        assert "stopped" in screen_text(app)
+        assert app.state.check.result is None
