@@ -63,6 +63,8 @@ class RunCallback(TrainerCallback):
         share = 1 / min(SPEED_STEPS, max(1, state.global_step))
         mean = self._mean_seconds
         self._mean_seconds = self._step_seconds if mean is None else mean + share * (self._step_seconds - mean)
+        if args.world_size > 1:
+            self._agree(args)
         if self.requests.save:
             self.requests.save = False
             control.should_save = True
@@ -70,6 +72,15 @@ class RunCallback(TrainerCallback):
             self.stop_reason = self.requests.reason
             control.should_save = control.should_training_stop = True
             self.journal.state("stopping")
+
+    def _agree(self, args: TrainingArguments) -> None:
+        """A signal reaches one process: all of them have to save and stop at the same step."""
+        wishes = torch.tensor([self.requests.stop, self.requests.save], dtype=torch.int32, device=args.device)
+        torch.distributed.all_reduce(wishes, op=torch.distributed.ReduceOp.MAX)
+        stop, save = wishes.tolist()
+        self.requests.save = bool(save)
+        if stop and not self.requests.stop:
+            self.requests.stop, self.requests.reason = True, "asked to stop"
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if not logs or "loss" not in logs:
