@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -22,11 +23,17 @@ def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) 
 
     values: dict[str, Any] = {"model.id": model, "dataset.path": dataset}
     values |= dict(parse_setting(text) for text in settings)
-    result = inspect_dataset(with_values(Plan(), values))
+    result = inspect_dataset(with_values(Plan(), values), on_message=tell_progress if sys.stderr.isatty() else lambda message: None)
     if as_json:
         echo_json(result)
     else:
         click.echo(describe(result))
+
+
+def tell_progress(message: dict[str, Any]) -> None:
+    """How far it is, on one line of the terminal that the next one replaces."""
+    if message["type"] == "progress":
+        click.echo(f"\r{message['done']:,} of {message['total']:,} rows …\r", nl=False, err=True)
 
 
 def describe(result: dict[str, Any]) -> str:
@@ -34,16 +41,25 @@ def describe(result: dict[str, Any]) -> str:
     tokens, cut, stop = result["tokens"], result["truncation"], result["stop_token"]
     share = result["trained_tokens"] / tokens["total"] if tokens["total"] else 0.0
     lines = [
-        f"format      {printable(result['format'])}",
+        f"format      {printable(result['format'])}: {printable(result['why'])}",
         f"rows        {result['examples']:,} read · {result['usable']:,} usable",
         "tokens      " + " · ".join(f"{name} {tokens[name]:,}" for name in ("min", "median", "p90", "p95", "p99", "max", "total")),
         f"trained     {result['trained_tokens']:,} tokens ({share:.0%})",
         f"cut         {cut['cut']:,} rows are longer than {cut['max_length']:,} tokens; {cut['without_answer']:,} lose their whole answer",
+        f"max length  {result['proposed_max_length']['value']:,} would do: {printable(result['proposed_max_length']['why'])}",
         f"stop token  {printable(str(stop['token']))}: trained in {stop['trained']:,} rows, missing in {stop['missing']:,}",
     ]
+    for other in result["others"][:3]:
+        columns = ",".join(f"{part}:{column}" for part, column in other["columns"].items())
+        lines.insert(1, f"            or as {printable(other['format'])}: --set dataset.columns={printable(columns)}")
+    if stop["missing_cut"]:
+        lines.append(f"            {stop['missing_cut']:,} of them because they are cut")
+    for key, value in stop["fix"].items():
+        lines.append(f"            mend it with: --set {key}={printable(value)}")
     problems = result["problems"]
     if problems:
-        lines += ["", f"{len(problems):,} problems" + (", the first 20:" if len(problems) > 20 else ":")]
+        found = sum(result["problem_counts"].values())
+        lines += ["", f"{found:,} problem{'s' if found != 1 else ''}" + (", the first 20:" if found > 20 else ":")]
         rows = []
         for one in problems[:20]:
             place = f"line {one['line']}" if one["line"] is not None else f"row {one['index']}" if one["index"] is not None else "file"
