@@ -96,6 +96,11 @@ def test_a_model_with_images_is_read_by_its_text_part() -> None:
     assert spec.linears[0].path == "model.language_model.layers.{}.self_attn.q_proj"
 
 
+def test_files_that_are_quantised_already_are_noticed() -> None:
+    assert read_config(QWEN3_0_6B | {"quantization_config": {"quant_method": "mxfp4"}}).stored_quantization == "mxfp4"
+    assert read_config(QWEN3_0_6B).stored_quantization == ""
+
+
 def test_an_unknown_family_is_a_guess() -> None:
     spec = read_config(QWEN3_0_6B | {"model_type": "shiny", "architectures": ["ShinyForCausalLM"]})
     assert not spec.known and spec.family == "shiny"

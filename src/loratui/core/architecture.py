@@ -63,6 +63,8 @@ class ModelSpec:
     experts: int = 0
     experts_per_token: int = 0
     sliding_window: int = 0
+    stored_quantization: str = ""
+    """How the files are quantised already, e.g. "mxfp4" or "gptq"; empty where they are not."""
     known: bool = True
     """False where the family is not known and the shape is a guess until a worker has traced it."""
 

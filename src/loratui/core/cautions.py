@@ -29,6 +29,13 @@ def warnings_for(
         )
     if not spec.known:
         yield f"The family {spec.family} is not known: parameters and memory are guessed as if it were built like Llama, until the real class has been traced."
+    if spec.stored_quantization:
+        yield (
+            f"This model's files are quantised already ({spec.stored_quantization}), and the estimate counts unquantised weights: "
+            "take the unquantised repository where there is one."
+        )
+    if any(".language_model." in linear.path for linear in spec.linears):
+        yield "This model also sees images. Its image part is loaded but neither trained nor counted in the estimate (a few per cent more)."
     if plan.model.attention == "sdpa" and spec.family in WITHOUT_SDPA:
         yield f"{WITHOUT_SDPA[spec.family]} Loading it with model.attention = sdpa fails; use eager."
     if plan.training.packing and plan.model.attention == "eager":

@@ -31,6 +31,13 @@ def read_config(config: Mapping[str, Any], id: str = "") -> ModelSpec:
     language model, or where a size is missing or impossible.
     """
     where = id or str(config.get("_name_or_path") or "config.json")
+    spec = _read(config, id, where)
+    stored = config.get("quantization_config")
+    method = stored.get("quant_method") if isinstance(stored, Mapping) else None
+    return replace(spec, stored_quantization=str(method or "unknown")) if isinstance(stored, Mapping) and stored else spec
+
+
+def _read(config: Mapping[str, Any], id: str, where: str) -> ModelSpec:
     model_type, architecture = config.get("model_type"), _architecture(config)
     if not isinstance(model_type, str) or not model_type:
         raise ModelError(

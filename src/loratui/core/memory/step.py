@@ -184,7 +184,7 @@ def _checkpointed(run: _Pass, gradients: int) -> list[Moment]:
         kept += len(numbers) * (x.size + pinned)
         inside = max(again.recompute_peak + again.waiting, again.backward_peak if accumulates else again.backward_peak_late)
         for number in (numbers[-1], numbers[0]):
-            before = number * (x.size + pinned) + x.size
+            before = (number + 1) * (x.size + pinned)
             later = tail.weight_gradients + again.weight_gradients * (count - 1 - number)
             name = "last" if number == count - 1 else "first" if number == 0 else f"{number + 1}th"
             found.append(Moment(
