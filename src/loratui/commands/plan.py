@@ -121,11 +121,6 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     if facts["time"]:
         low, high = facts["time"]["seconds"]
         lines.append(f"time        {duration(low)} to {duration(high)} on {proposal.device.name}, evaluation apart")
-    if proposal.time is not None:
-        from loratui.core.time import in_words
-
-        guess = "" if proposal.time.measured else " (a guess until a run here was measured)"
-        lines.append(f"time        {in_words(proposal.time.low_seconds)} to {in_words(proposal.time.high_seconds)}{guess}")
     verdict = f"fits, {gib(memory['headroom'])} left" if memory["fits"] else f"does not fit: {gib(-memory['headroom'])} too much"
     lines.append(f"memory      {gib(memory['total'])} of {gib(memory['budget'])} · {verdict}")
     lines.append(table([[name, gib(size)] for name, size in memory["parts"].items()], indent="  ", right=frozenset({1})))
