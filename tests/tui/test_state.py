@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -183,7 +184,7 @@ def test_the_command_makes_the_same_plan(state: WizardState, tmp_path: Path) -> 
     values = {"lora.targets": ["q_proj", "v_proj"], "dataset.columns": {"prompt": "question", "completion": "answer"}, "training.packing": False, "training.learning_rate": 1.5e-4}
     state.set_values(values)
     words = shlex.split(command_text(state.draft))
-    given = dict(parse_setting(word) for before, word in zip(words, words[1:], strict=False) if before == "--set")
+    given = dict(parse_setting(word) for before, word in pairwise(words) if before == "--set")
     assert given == values
 
 

@@ -139,7 +139,8 @@ class DatasetScreen(StepScreen):
             box.border_title = Content(f"row {row.index + 1:,}{line}{wait}")
             text.update(row_content(row, width) if rendered is None else token_content(rendered))
             return
-        shown, lines = [], 0
+        shown: list[Content] = []
+        lines = 0
         for following in rows[self.place: self.place + MOST_ROWS]:
             content = row_content(following, width)
             lines += content.plain.count("\n") + 2
