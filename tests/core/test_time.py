@@ -17,7 +17,6 @@ from loratui.core.time import (
     eta_seconds,
     expected_longest,
     flops_per_token,
-    in_words,
     learned_utilisation,
     predict,
     tokens_per_pass,
@@ -86,8 +85,3 @@ def test_an_unknown_peak_gives_no_prediction() -> None:
 def test_eta_is_not_moved_by_one_slow_step() -> None:
     assert eta_seconds([1.0] * 20 + [60.0], 100) == 100.0
     assert eta_seconds([], 100) is None
-
-
-@pytest.mark.parametrize(("seconds", "words"), [(3, "3 s"), (89, "89 s"), (600, "10 min"), (12_600, "3.5 h"), (90_000, "25 h"), (200_000, "2.3 days")])
-def test_durations_in_words(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words

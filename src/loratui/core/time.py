@@ -126,15 +126,6 @@ def learned_utilisation(prediction: Prediction, device: Device, seconds_per_step
     return prediction.flops_per_step / (device.peak_flops * seconds_per_step)
 
 
-def in_words(seconds: float) -> str:
-    """A duration for a person: `40 s`, `12 min`, `3.5 h`, `2.1 days`."""
-    for size, limit, word in ((1.0, 90.0, "s"), (60.0, 90 * 60.0, "min"), (3600.0, 48 * 3600.0, "h")):
-        if seconds < limit:
-            amount = seconds / size
-            return f"{amount:.1f} {word}" if word == "h" and amount < 10 else f"{amount:.0f} {word}"
-    return f"{seconds / 86400:.1f} days"
-
-
 def eta_seconds(seconds_of_steps: list[float], remaining_steps: int) -> float | None:
     """Seconds to the end, from the durations of the latest steps: their median, so that one slow step counts little."""
     recent = sorted(seconds_of_steps[-50:])
