@@ -70,7 +70,7 @@ class Phase(Event):
 
 
 class Data(Event):
-    """What became of the dataset's rows."""
+    """What became of the dataset's rows, those held out included; tokens are those of the training rows."""
 
     kind = "data"
     rows: int = 0

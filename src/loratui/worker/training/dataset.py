@@ -112,6 +112,7 @@ def prepare(plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int], None]
         reader = _Reader(plan, evaluation, tokeniser, progress, evaluation=not dataset.eval_path, held_out=True)
         held = reader.tokenise(set(reader.identities()))[0]
         train = rows.tokenise(set(identities))[0]
+        held.read, held.unusable = reader.read, held.unusable + reader.unusable
     else:
         numbers = list(identities)
         split = split_indices(list(identities.values()), fraction=dataset.eval_fraction, seed=plan.training.seed)

@@ -102,8 +102,8 @@ class Session:
     def _tell_data(self, prepared: Prepared) -> None:
         train, held = prepared.train, prepared.held_out
         self.journal.emit(
-            "data", rows=train.read, examples=len(train), eval_examples=len(held), unusable=train.unusable + held.unusable, cut=train.cut,
-            without_answer=train.without_answer, tokens=train.tokens, trained_tokens=train.trained_tokens, longest_tokens=train.longest,
+            "data", rows=train.read + held.read, examples=len(train), eval_examples=len(held), unusable=train.unusable + held.unusable,
+            cut=train.cut + held.cut, without_answer=train.without_answer + held.without_answer, tokens=train.tokens, trained_tokens=train.trained_tokens, longest_tokens=train.longest,
         )
         if train.answers_unended and not train.cut:
             self.journal.emit(
