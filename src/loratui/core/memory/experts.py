@@ -23,8 +23,9 @@ def experts(run: Layers, x: Value, spec: ModelSpec, *, clamped: bool) -> Value:
     gathered = run.tensor(chosen * spec.hidden_size, x.element, tracked=x.tracked)
     tape.record((x,), gathered, (order, tape.constant(run.tokens * chosen * 8)))
     both = _grouped(run, gathered, into, spec.experts, chosen)
-    if into.bias:
-        both = add(run, both, _bias(run, both))
+    first_bias = _bias(run, both) if into.bias else None
+    if first_bias is not None:
+        both = add(run, both, first_bias)
     half = both.width // 2
     gate, up = tape.view(both, half), tape.view(both, half)
     if clamped:
@@ -36,8 +37,11 @@ def experts(run: Layers, x: Value, spec: ModelSpec, *, clamped: bool) -> Value:
     else:
         product = multiply(run, activation(run, gate), up)
     result = _grouped(run, product, out, spec.experts, chosen)
-    if out.bias:
-        result = add(run, result, _bias(run, result))
+    if first_bias is not None:
+        second_bias = _bias(run, result)
+        tape.hold(first_bias)
+        result = add(run, result, second_bias)
+        tape.hold(second_bias)
     weighted = run.tensor(result.width, result.element, tracked=result.tracked or shares.tracked)
     saved = ((result.storage,) if shares.tracked else ()) + ((shares.storage,) if result.tracked else ())
     tape.record((result, shares), weighted, saved)
@@ -66,4 +70,4 @@ def _grouped(run: Layers, x: Value, layer: Linear, count: int, chosen: int) -> V
 
 def _bias(run: Layers, like: Value) -> Value:
     """The experts' biases gathered for every token."""
-    return run.tape.value(like.size, like.width, like.element, tracked=run.form.full)
+    return run.tape.record((), run.tape.value(like.size, like.width, like.element, tracked=run.form.full))

@@ -134,7 +134,7 @@ def _quantised_linear(run: Layers, x: Value, layer: Linear) -> Value:
     if form.quantization == "int8":
         output = run.tensor(layer.out_features, x.element, tracked=x.tracked)
         wide = run.tokens * layer.out_features
-        extra = run.tokens * layer.in_features + wide * 4 + wide * 2
+        extra = run.tokens * layer.in_features + wide * 4
         tape.record((x,), output, (x.storage,), forward_extra=extra, backward_extra=elements * x.element)
         if x.tracked:
             tape.pinned.add(x.storage)
