@@ -94,7 +94,15 @@ def test_axolotl() -> None:
     assert (written["lr_scheduler"], written["cosine_min_lr_ratio"], written["learning_rate"]) == ("cosine", 0.2, 1.7e-4)
     assert written["datasets"][0]["path"] == "/data/train.jsonl" and written["datasets"][0]["type"] == "chat_template"
     assert written["test_datasets"][0] == {**written["datasets"][0], "path": "/data/test.jsonl", "split": "train"}
-    assert (written["flash_attention"], written["early_stopping_patience"]) == (True, 4)
+    assert written["attn_implementation"] == "flash_attention_2"
+
+
+def test_axolotl_stops_early_only_where_it_also_saves() -> None:
+    """Its schema refuses a patience where checkpoints do not fall on evaluations."""
+    assert document("axolotl", odd_plan(saving__every_steps=40))["early_stopping_patience"] == 4
+    uneven = export_plan(odd_plan(saving__every_steps=30), "axolotl", ROWS)
+    assert "early_stopping_patience" not in yaml.safe_load(uneven.text)
+    assert any(sentence.startswith("evaluation.patience") for sentence in uneven.left_out)
 
 
 def test_axolotl_of_full_fine_tuning_has_no_adapter() -> None:

@@ -8,10 +8,6 @@ from loratui.core.plan import Plan
 from loratui.export.document import Carrier, Export, Rows, common, header, yaml_text
 
 TOOL = "Axolotl"
-ATTENTION = {
-    "sdpa": {"sdp_attention": True}, "eager": {"eager_attention": True}, "flash_attention_2": {"flash_attention": True},
-    "flex_attention": {"flex_attention": True},
-}
 
 
 def to_axolotl(plan: Plan, rows: Rows, output: str) -> Export:
@@ -103,7 +99,7 @@ def _training(carrier: Carrier) -> dict[str, Any]:
         "gradient_accumulation_steps": carrier["training.accumulation"],
         "num_epochs": carrier["training.epochs"],
     }
-    if carrier["training.padding_free"]:
+    if carrier["training.padding_free"] and not carrier.plan.training.packing:  # its packing never pads
         training["batch_flattening"] = True
     if carrier["training.max_steps"]:
         training["max_steps"] = carrier.plan.training.max_steps
@@ -131,13 +127,12 @@ def _training(carrier: Carrier) -> dict[str, Any]:
 
 
 def _numbers(carrier: Carrier) -> dict[str, Any]:
-    plan = carrier.plan
-    precision, attention = carrier["training.precision"], carrier["model.attention"]
+    precision = carrier["training.precision"]
     if carrier["model.dtype"] != precision:
         carrier.leave("model.dtype", f"Axolotl holds the weights in the training precision ({precision}).")
-    if attention not in ATTENTION:
-        carrier.leave("model.attention", "Axolotl chooses; set the kernel by its own key.")
-    return {"bf16": precision == "bf16", "fp16": precision == "fp16", "tf32": False} | ATTENTION.get(plan.model.attention, {})
+    return {
+        "bf16": precision == "bf16", "fp16": precision == "fp16", "tf32": False, "attn_implementation": carrier["model.attention"],
+    }
 
 
 def _keeping(carrier: Carrier, rows: Rows) -> dict[str, Any]:
@@ -148,8 +143,11 @@ def _keeping(carrier: Carrier, rows: Rows) -> dict[str, Any]:
         saving["save_strategy"] = "no"
     if carrier["evaluation.every_steps"] and rows.held_out:
         saving |= {"eval_steps": carrier.plan.evaluation.every_steps, "eval_batch_size": carrier["evaluation.batch_size"]}
-        if carrier["evaluation.patience"]:
-            saving["early_stopping_patience"] = carrier.plan.evaluation.patience
+        patience, between = carrier["evaluation.patience"], carrier.plan.saving.every_steps
+        if patience and between % carrier.plan.evaluation.every_steps == 0:
+            saving["early_stopping_patience"] = patience
+        elif patience:
+            carrier.leave("evaluation.patience", "Axolotl stops early only where saving.every_steps is a multiple of evaluation.every_steps.")
     else:
         saving["eval_strategy"] = "no"
     return saving

@@ -110,7 +110,7 @@ def dataset_info(rows: Rows) -> str:
                 "formatting": "sharegpt", "columns": {"messages": "messages"},
                 "tags": {
                     "role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant",
-                    "system_tag": "system", "observation_tag": "tool",
+                    "system_tag": "system", "observation_tag": "tool", "function_tag": "function_call",
                 },
             }
         described[name] = entry

@@ -1,0 +1,63 @@
+"""Exported files against the tools' own schemas, where these are installed (they are not among this project's needs).
+
+To run them: `pip install --no-deps axolotl llamafactory omegaconf antlr4-python3-runtime==4.9.3` into an environment of its own
+beside this project's.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from test_export import METHODS, odd_plan
+
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
+from loratui.export import Rows, export_plan
+
+pytestmark = pytest.mark.worker
+SCHEDULERS = ("cosine", "linear", "constant", "cosine_with_restarts")
+
+
+@pytest.mark.parametrize(("method", "scheduler"), product(METHODS, SCHEDULERS), ids=str)
+def test_axolotls_schema(method: dict[str, Any], scheduler: str) -> None:
+    schemas = pytest.importorskip("axolotl.utils.schemas.config", reason="axolotl is not installed")
+    datasets = pytest.importorskip("axolotl.utils.schemas.datasets")
+    for base in (Plan(), odd_plan(), odd_plan(training__packing=False, saving__every_steps=40)):
+        plan = with_values(base, {**method, "training.scheduler": scheduler})
+        written = yaml.safe_load(export_plan(plan, "axolotl", Rows("/data")).text)
+        schemas.AxolotlInputConfig(**written)
+        assert set(written) <= set(schemas.AxolotlInputConfig.model_fields)
+        assert set(written["datasets"][0]) <= set(datasets.SFTDataset.model_fields)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_llama_factorys_parser(method: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISABLE_VERSION_CHECK", "1")
+    hparams = pytest.importorskip("llamafactory.hparams", reason="llamafactory is not installed")
+    plan = with_values(Plan(), {**method, "training.precision": "fp32", "model.dtype": "fp32"})  # this computer may have no GPU
+    export = export_plan(plan, "llama-factory", Rows(str(tmp_path)), output=str(tmp_path / "out"))
+    for name, text in export.files.items():
+        (tmp_path / name).write_text(text)
+    hparams.get_train_args(yaml.safe_load(export.text))
+    parser = pytest.importorskip("llamafactory.data.parser")
+    (attributes,) = parser.get_dataset_list(["train"], str(tmp_path))
+    assert attributes.messages == "messages" and attributes.assistant_tag == "assistant"
+    assert json.loads(export.files["dataset_info.json"])["train"]["file_name"] == attributes.dataset_name
+
+
+def test_trls_parser(tmp_path: Path) -> None:
+    """Every key is known to TRL's own command, which refuses unknown ones."""
+    trl = pytest.importorskip("trl")
+    for method in METHODS:
+        export = export_plan(odd_plan(**{key.replace(".", "__"): value for key, value in method.items()}), "trl", Rows("/data"), output=str(tmp_path))
+        path = tmp_path / "trl.yaml"
+        path.write_text(export.text.replace("bf16: true", "bf16: false"))  # this computer may have no GPU
+        parser = trl.TrlParser((trl.ScriptArguments, trl.SFTConfig, trl.ModelConfig))
+        _, config, model = parser.parse_args_and_config(["--config", str(path)], fail_with_unknown_args=True)
+        assert config.learning_rate == 1.7e-4 and config.max_length == 777
+        assert model.use_peft == (method["method.kind"] != "full")
