@@ -131,6 +131,13 @@ def test_the_calculation_fills_the_rest() -> None:
     assert proposal.origins["training.learning_rate"] == "preset" and proposal.origins["training.weight_decay"] == "proposed"
 
 
+def test_what_did_not_carry_over_is_a_warning_of_the_plan() -> None:
+    spec = read_config({"model_type": "llama", "num_hidden_layers": 2})
+    device = Device(name="GPU", memory_total_bytes=2**35, memory_free_bytes=2**35, compute_capability=(8, 6))
+    warnings = propose(Situation(spec, uniform(1600, 128), device), read(ARGUMENTS).preset("mine")).warnings
+    assert "Not carried over from TRL: neftune_noise_alpha = 5: loratui has no such setting." in warnings
+
+
 PLANS: list[dict[str, Any]] = [
     {"method.kind": kind, "method.quantization": quantisation, "lora.variant": variant, "training.scheduler": scheduler, "lora.targets": targets}
     for (kind, quantisation), variant, scheduler, targets in product(

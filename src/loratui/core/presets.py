@@ -29,6 +29,8 @@ class Preset:
     values: Mapping[str, Any] = field(default_factory=dict)
     calculation: Calculation = "evidence"
     warmup_ratio: float | None = None
+    notes: tuple[str, ...] = ()
+    """What a person should know of it, e.g. what did not carry over from another tool's file."""
 
 
 AUTO = Preset("auto", "Automatic", "Everything calculated from the model, the data and the machine, by the best evidence.")

@@ -154,6 +154,7 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
         warnings=(
             *warnings_for(situation.spec, plan, data, situation.device, schedule, needed.total_bytes, room.bytes, without_data),
             *([disk] if disk else []),
+            *preset.notes,
         ),
         device=situation.device,
         data=data,

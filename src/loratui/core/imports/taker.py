@@ -38,7 +38,10 @@ class Imported:
 
     def preset(self, name: str) -> Preset:
         """The values as a preset, so that the calculation fills the rest and turns a warm-up ratio into steps."""
-        return Preset(name, f"{name} ({self.tool})", f"Read from a {self.tool} configuration.", dict(self.values), warmup_ratio=self.warmup_ratio)
+        return Preset(
+            name, f"{name} ({self.tool})", f"Read from a {self.tool} configuration.", dict(self.values), warmup_ratio=self.warmup_ratio,
+            notes=tuple(f"Not carried over from {self.tool}: {sentence}" for sentence in self.left_out),
+        )
 
 
 @dataclass
