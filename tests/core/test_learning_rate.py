@@ -105,6 +105,8 @@ def test_short_runs_learn_faster() -> None:
     short, long = proposal("Llama-3.1-8B", batch=16, examples=500), proposal("Llama-3.1-8B", batch=16)
     assert short.schedule.total_steps < 100 <= long.schedule.total_steps
     assert short.plan.training.learning_rate == pytest.approx(1.5 * long.plan.training.learning_rate, rel=0.05)
+    full = [proposal("Llama-3.1-8B", batch=16, examples=rows, method__kind="full").plan.training.learning_rate for rows in (500, 100_000)]
+    assert full[0] == full[1]
 
 
 def test_rank_does_not_move_the_rate_while_alpha_is_32() -> None:

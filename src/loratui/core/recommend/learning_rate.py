@@ -25,6 +25,7 @@ FULL_RANGE = (1e-6, 5e-4)
 BATCH_RANGE = (0.5, 1.5)
 FULL_BATCH_RANGE = (0.7, 1.5)
 SHORT_RUN_STEPS, SHORT_RUN_FACTOR = 100, 1.5
+"""LoRA's best rate is 10 times that of full fine-tuning, and 15 times in runs below about 100 steps."""
 SCALE_RANGE = (0.5, 2.0)
 REFERENCE_ALPHA = 32
 FULL_THUMB = 2e-5
@@ -91,7 +92,7 @@ def learning_rate(context: Context) -> Iterator[Recommendation]:
     """`training.learning_rate`."""
     steps, batch = context.schedule().total_steps, context.plan().training
     effective = batch.batch_size * batch.accumulation * context.device.count
-    short = SHORT_RUN_FACTOR if steps < SHORT_RUN_STEPS else 1.0
+    short = SHORT_RUN_FACTOR if steps < SHORT_RUN_STEPS and not context.full else 1.0
     spec = context.spec
     low, high = allowed_range(spec, full=context.full)
     if context.full:
