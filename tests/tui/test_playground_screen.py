@@ -188,3 +188,11 @@ async def test_a_prompt_sent_while_loading_is_answered_then(run: Run) -> None:
         await pilot.press(*"early", "enter")
         await until(pilot, "adapter answers early")
         await until(pilot, f"● {run.name}")
+
+
+async def test_held_out_rows_are_scored(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+g")
+        await until(pilot, "✓ Exact match on 2 held-out rows: base 0%, adapter 100%.")

@@ -12,8 +12,9 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loratui.core.errors import InputError, LoratuiError
 from loratui.core.generation import PRESETS, GenerationSettings, range_of, set_value
@@ -21,6 +22,9 @@ from loratui.worker.protocol import ADAPTER, BASE
 from loratui.worker.questions import Question, read_questions
 from loratui.worker.results import Results
 from loratui.worker.target import Target, find_target, with_device
+
+if TYPE_CHECKING:
+    from loratui.worker.generation.load import LoadedModels
 
 BATCH_ROWS = 8
 NAMED_PROBLEMS = 20
@@ -73,15 +77,16 @@ def main(argv: Sequence[str]) -> int:
 def run(
     target: Target, questions: Sequence[Question], output: Path, settings: GenerationSettings, *,
     side: str = ADAPTER, batch_rows: int = BATCH_ROWS, again: bool = False, source: Path | None = None,
+    models: LoadedModels | None = None,
 ) -> int:
-    """Answer the questions into `output`; the exit status. Raises LoratuiError."""
+    """Answer the questions into `output`; the exit status. `models`: loaded already. Raises LoratuiError."""
     side = side if side in target.load.sides else BASE
     results = Results(output, questions, _identity(target, side, settings, source, again))
     bad = [one for one in questions if one.problem]
     _tell_bad(bad)
     if results.resumed:
         _say(f"Going on: {results.resumed} of {len(questions)} rows were answered before.")
-    failed = _answer(target, side, results, settings, batch_rows) if results.left else []
+    failed = _answer(target, side, results, settings, batch_rows, models) if results.left else []
     _tell_bad(failed)
     results.finish()
     left_out = len(bad) + len(failed)
@@ -90,20 +95,25 @@ def run(
     return 1 if left_out else 0
 
 
-def _answer(target: Target, side: str, results: Results, settings: GenerationSettings, batch_rows: int) -> list[Question]:
-    """Load the model, answer what is left; the questions that could not be asked, each with its problem."""
+def _load(target: Target, side: str) -> LoadedModels:
     _say("Starting PyTorch …")
-    from dataclasses import replace
-
     from transformers.utils import logging
 
-    from loratui.worker.generation.batch import generate_batch, room
     from loratui.worker.generation.load import LoadedModels
-    from loratui.worker.generation.prompt import prompt_ids
 
     logging.disable_progress_bar()
     load = replace(target.load, sides={name: path for name, path in target.load.sides.items() if name in (BASE, side)})
-    models = LoadedModels(load, lambda what: _say(what[0].upper() + what[1:] + " …"))
+    return LoadedModels(load, lambda what: _say(what[0].upper() + what[1:] + " …"))
+
+
+def _answer(
+    target: Target, side: str, results: Results, settings: GenerationSettings, batch_rows: int, models: LoadedModels | None
+) -> list[Question]:
+    """Load the model, answer what is left; the questions that could not be asked, each with its problem."""
+    models = models or _load(target, side)
+    from loratui.worker.generation.batch import generate_batch, room
+    from loratui.worker.generation.prompt import prompt_ids
+
     ready: list[tuple[Question, list[int]]] = []
     failed: list[Question] = []
     for one in results.left:

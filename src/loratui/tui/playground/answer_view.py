@@ -38,6 +38,8 @@ class AnswerView(ScrollView):
         self._follow = True
         self.note = note
         """What stands in the pane while it holds no answer."""
+        self.matches: bool | None = None
+        """Whether the answer equals the expected one; None where nothing is expected, or it did not end by itself."""
 
     @property
     def text(self) -> str:
@@ -47,6 +49,7 @@ class AnswerView(ScrollView):
 
     def begin(self) -> None:
         """Empty for a new answer."""
+        self.matches = None
         self._waiting, self.note, self._follow = "", "", True
         self._text.clear()
         self.subtitle("…")
@@ -95,6 +98,7 @@ class AnswerView(ScrollView):
         words.append({"stop token": "stop token", "length": "▲ cut: max tokens", "context full": "▲ cut: context full", "stopped": "■ stopped"}[event.reason])
         if expected:
             matches = self._text.text.strip() == harmless(expected, LONGEST_PIECE).strip()
+            self.matches = matches if event.reason != "stopped" else None
             self.set_class(matches, "-matches")
             words.insert(0, "✓ as expected" if matches else "✗ differs")
         self.subtitle(" · ".join(words))

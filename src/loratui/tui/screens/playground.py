@@ -26,6 +26,7 @@ from loratui.worker.questions import Question, held_out_questions
 from loratui.worker.target import Target
 
 PAINT_SECONDS = 0.16
+SCORED_ROWS = 50
 IDLE_CLOSE_SECONDS = 180.0
 """A playground that one has left gives its memory back after so long: a training may need it."""
 NOTES = {
@@ -46,12 +47,14 @@ class PlaygroundScreen(StepScreen):
         "Both sides get the same prompt through the same chat template, and stop at the same tokens; the adapter is "
         "switched on and off on one loaded base. An answer's lower edge tells how it ended: at its stop token (good), cut "
         "at the limit, or stopped by you.\n\n"
-        "^l takes the next held-out row as the prompt, with the answer that was written for it: rows the training never saw."
+        "^l takes the next held-out row as the prompt, with the answer that was written for it: rows the training never saw. "
+        "^g asks all of them and counts the answers that equal the written ones, letter by letter."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", "Stop", tooltip="Stop the answers that are growing", priority=True),
         Binding("escape", "leave", "Leave prompt", show=False, tooltip="Leave the prompt, so that single keys work", priority=True),
         Binding("ctrl+l", "row", "Held-out row", key_display="^l", tooltip="Take the next held-out row as the prompt", priority=True),
+        Binding("ctrl+g", "score", "Score rows", key_display="^g", tooltip="Ask all held-out rows (at most 50) and count exact matches", priority=True),
         Binding("ctrl+s", "settings", "Settings", key_display="^s", tooltip="Temperature, top-p, top-k, length and more", priority=True),
         Binding("i", "write", "Write", show=False, tooltip="Back to the prompt"),
         Binding("ctrl+q", "app.quit", "Quit", key_display="^q", priority=True, tooltip="Leave; runs go on"),
@@ -270,8 +273,8 @@ class PlaygroundScreen(StepScreen):
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "row":
-            return self.target is not None and self.target.plan is not None
+        if action in ("row", "score"):
+            return self.target is not None and self.target.plan is not None and not self._asking
         if action == "stop":
             return self._asking
         if action == "leave":
@@ -292,23 +295,58 @@ class PlaygroundScreen(StepScreen):
         """Back to the prompt."""
         self.query_one("#prompt").focus()
 
-    @work(exclusive=True, group="row", exit_on_error=False)
-    async def action_row(self) -> None:
-        """The next held-out row as the prompt, with its written answer."""
+    async def _held_out(self) -> list[Question]:
+        """The held-out rows, read once; none where they cannot be read, which is told."""
         plan = self.target.plan if self.target else None
-        if plan is None:
-            return
-        if self._rows is None:
+        if self._rows is None and plan is not None:
             self.say("Reading the held-out rows …")
             try:
                 self._rows = await asyncio.to_thread(held_out_questions, plan)
             except LoratuiError as error:
                 self.say(error.sentence, "error")
-                return
+                return []
             self.say("")
         if not self._rows:
             self.say("The plan held no rows out.", "warning")
+        return self._rows or []
+
+    @work(exclusive=True, group="ask", exit_on_error=False)
+    async def action_score(self) -> None:
+        """Ask held-out rows, one after the other, and count the answers that equal the written ones."""
+        rows = [one for one in await self._held_out() if one.expected][:SCORED_ROWS]
+        if not rows or self._asking:
             return
+        await self._settled.wait()
+        self._asking = True
+        self.refresh_bindings()
+        tally = {view.side: 0 for view in self.query(AnswerView)}
+        done = 0
+        try:
+            for row in rows:
+                self._show_question(_prompt_of(row), row)
+                await self._stream(_prompt_of(row), row)
+                ends = [view.matches for view in self.query(AnswerView)]
+                if any(end is None for end in ends):
+                    break  # stopped, or a side failed: its pane says why
+                done += 1
+                for view in self.query(AnswerView):
+                    tally[view.side] += bool(view.matches)
+                self.say(f"{_tally(tally, done)} of {len(rows)} held-out rows …" if done < len(rows) else "")
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
+            return
+        finally:
+            self._asking = False
+            self.refresh_bindings()
+        if done:
+            self.say(f"Exact match on {done} held-out rows: {_tally(tally, done)}.", "done" if done == len(rows) else "warning")
+
+    @work(exclusive=True, group="row", exit_on_error=False)
+    async def action_row(self) -> None:
+        """The next held-out row as the prompt, with its written answer."""
+        if not await self._held_out():
+            return
+        assert self._rows
         self._row = (self._row + 1) % len(self._rows)
         self._question = self._rows[self._row]
         prompt = self.query_one(PromptArea)
@@ -334,6 +372,11 @@ def _prompt_of(question: Question) -> str:
         return ""
     messages = question.conversation.messages
     return harmless(messages[-1].content if messages else question.conversation.text, 100_000)
+
+
+def _tally(tally: dict[str, int], done: int) -> str:
+    """`base 0 %, adapter 96 %`."""
+    return ", ".join(f"{side} {count / done:.0%}" for side, count in tally.items())
 
 
 def _clipped(text: str, longest: int) -> str:

@@ -1,0 +1,41 @@
+"""The Python API: one load, then texts, objects, lists, files and streams."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_models import make_adapter, make_model
+
+from loratui.core.errors import InputError
+
+pytestmark = pytest.mark.worker
+
+
+def test_load_once_and_ask_in_every_form(tmp_path: Path) -> None:
+    from loratui.api import load
+
+    base = make_model(tmp_path / "base")
+    adapter = make_adapter(base, tmp_path / "adapter")
+    model = load(adapter, max_tokens=12)
+    assert model.sides == ["base", "adapter"]
+    text = model.generate("Hello")
+    assert isinstance(text, str)
+    assert model.generate(["Hello", {"prompt": "Hello"}, {"messages": [{"role": "user", "content": "Hello"}]}]) == [text] * 3
+    given = {"title": "Bridges", "pages": 3}
+    assert model.generate(given) == model.generate({"input": given}) == model.generate(json.dumps(given))
+    assert model.generate("Hello", side="base") != text
+    assert "".join(model.stream("Hello")) == text
+    for _ in model.stream("Hello", max_tokens=200):
+        break
+    (tmp_path / "in.json").write_text(json.dumps([{"input": "Hello"}, {"input": given}]))
+    assert model.generate_file(tmp_path / "in.json", tmp_path / "out.json") == 0
+    document = json.loads((tmp_path / "out.json").read_text())
+    assert document == [{"input": "Hello", "generated_output": text}, {"input": given, "generated_output": model.generate(given)}]
+    with pytest.raises(InputError, match="Temperature takes a number, 0 to 2"):
+        model.generate("Hello", temperature=7)
+    with pytest.raises(InputError, match="no side"):
+        model.generate("Hello", side="other")
+    with pytest.raises(InputError, match="item 2"):
+        model.generate(["Hello", ""])
