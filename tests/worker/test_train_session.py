@@ -130,6 +130,30 @@ def test_patience_ends_the_run_with_the_best_adapter(files: Path, tmp_path: Path
     assert all(torch.equal(kept[name], result[name]) for name in result)
 
 
+def test_a_stop_does_not_wait_for_a_long_evaluation(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from loratui.worker.training.trainer import Trainer
+
+    evaluated = []
+
+    def slow(self: Trainer, *arguments: Any, **options: Any) -> Any:
+        evaluated.append(self.state.global_step)
+        wishes.stop, wishes.reason = True, "asked to stop (SIGTERM)"
+        return original(self, *arguments, **options)
+
+    original = Trainer.prediction_step
+    monkeypatch.setattr(Trainer, "prediction_step", slow)
+    wishes = Requests()
+    monkeypatch.setattr("test_train_session.Requests", lambda: wishes)
+    options = {"evaluation__every_steps": 2, "training__max_steps": 6, "evaluation__batch_size": 1}
+    run, outcome, _ = train(files, tmp_path / "run", **options)
+    assert outcome.state == "stopped" and evaluated == [2], "one batch of eight, then it stopped"
+    assert [folder.name for folder in run.checkpoints()] == ["checkpoint-2"]
+    monkeypatch.undo()
+    _, outcome, events = train(files, tmp_path / "run", **options)
+    _, _, whole = train(files, tmp_path / "whole", **options)
+    assert outcome.state == "finished" and losses(events) == losses(whole)
+
+
 def test_a_loss_that_is_no_number_stops_the_run(files: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

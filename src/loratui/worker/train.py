@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from pathlib import Path
 
 from loratui.core.errors import LoratuiError
@@ -29,6 +30,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rehearsal-into", type=Path, help="only rehearse, and leave what was measured in this file")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    _quieten()
     run = Run(options.run.absolute())
     rank = int(os.environ.get("RANK", "0"))
     requests = Requests()
@@ -61,6 +63,13 @@ def main(arguments: list[str]) -> int:
     log.info("%s after %.1f s", outcome.state, time.monotonic() - began)
     journal.close(outcome.state, outcome.message)
     return 0
+
+
+def _quieten() -> None:
+    """Keep the log for what matters to a run: no notes of the libraries to their own developers."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    for name in ("bitsandbytes", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _failed(journal: Journal, error: BaseException) -> int:

@@ -16,7 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from loratui.core.plan import Plan
 from loratui.worker.training.journal import Journal
-from loratui.worker.training.signals import Requests
+from loratui.worker.training.signals import EvaluationStoppedError, Requests
 
 SPEED_STEPS = 20
 """Steps over which the time left is judged."""
@@ -30,6 +30,7 @@ class RunCallback(TrainerCallback):
         self.tokens_before = tokens_before
         """Tokens of the steps that were done before this worker took over: TRL counts from 0 again."""
         self.tokens = tokens_before
+        journal.asked_to_stop = lambda: requests.stop
         self.on_started: Callable[[TrainerState], None] = lambda state: None
         self.after_evaluation: Callable[[TrainerState], dict[str, Any]] = lambda state: {}
         """Answers prompts; returns further figures of the evaluation."""
@@ -113,10 +114,15 @@ class RunCallback(TrainerCallback):
         elif isinstance(gradient, float) and not math.isfinite(gradient) and self.plan.training.precision != "fp16":
             self._break(control, state, "gradient-nan", f"The gradient of step {state.global_step} is not finite: the training diverged.")
 
+    def on_prediction_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.requests.stop and args.world_size == 1:
+            self.stop_reason = self.requests.reason
+            raise EvaluationStoppedError
+
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float] | None = None, **kwargs: Any) -> None:
         metrics = metrics or {}
         loss = metrics.get("eval_loss")
-        more = self.after_evaluation(state)
+        more = {} if self.requests.stop else self.after_evaluation(state)
         best = loss is not None and math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss)
         if best:
             self.best_loss, self.best_step, self.without_better = loss, state.global_step, 0

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +36,8 @@ class Journal:
         self._guard = threading.Lock()
         self._done = threading.Event()
         self._heart: threading.Thread | None = None
+        self.asked_to_stop: Callable[[], bool] = lambda: False
+        """Set by the training: a wish to stop is shown at once, also while a long step is being made."""
         self.write_error: OSError | None = None
         """Why the last line could not be written; None once all could."""
         if not writes:
@@ -133,6 +136,8 @@ class Journal:
 
     def _beat_on(self) -> None:
         while not self._done.wait(HEARTBEAT_SECONDS):
+            if self.asked_to_stop() and self._status.state in ("running", "evaluating"):
+                self.update(state="stopping")
             self.beat()
 
 

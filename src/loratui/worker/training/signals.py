@@ -6,8 +6,12 @@ import signal
 from types import FrameType
 
 
-class StopRequestedError(Exception):
-    """The run was asked to stop before its first step, when there is nothing to save."""
+class StopRequestedError(BaseException):
+    """The run was asked to stop before its first step, when there is nothing to save. No library may catch it as an error."""
+
+
+class EvaluationStoppedError(Exception):
+    """The run was asked to stop while it evaluated: the evaluation is given up."""
 
 
 class Requests:
