@@ -147,6 +147,14 @@ def _hopeless(context: Context, rung: Mapping[str, Any]) -> bool:
     return width * context.spec.total_parameters > context.budget().bytes
 
 
+def _no_better(rung: Mapping[str, Any], before: Mapping[str, Any], tried: Sequence[Fit]) -> bool:
+    """Whether a rung that only lightens the optimizer's states cannot help, since even without any it would not fit."""
+    if {**rung, "training.optimizer": ""} != {**before, "training.optimizer": ""}:
+        return False
+    leanest = min(tried, key=lambda point: point.total_bytes)
+    return leanest.total_bytes - leanest.needed.parts["optimizer"] > leanest.room_bytes
+
+
 def search(context: Context, wanted: int) -> Fit:
     """The first rung that fits comfortably, at its best batch; else the first that fits at all; else the leanest."""
     length = min(int(context.get("training.max_length")), context.data.longest)
@@ -155,7 +163,7 @@ def search(context: Context, wanted: int) -> Fit:
     tried: list[Fit] = []
     rungs = list(_rungs(context))
     for rung in rungs:
-        if rung is not rungs[-1] and _hopeless(context, rung):
+        if rung is not rungs[-1] and _hopeless(context, rung) or tried and _no_better(rung, rungs[rungs.index(rung) - 1], tried):
             continue
         without = None
         if pinned is not True:
