@@ -331,7 +331,7 @@ class PlaygroundScreen(StepScreen):
                 done += 1
                 for view in self.query(AnswerView):
                     tally[view.side] += bool(view.matches)
-                self.say(f"{_tally(tally, done)} of {len(rows)} held-out rows …" if done < len(rows) else "")
+                self.say(f"{done} of {len(rows)} held-out rows, exact match: {_tally(tally, done)} …")
         except LoratuiError as error:
             self.say(error.sentence, "error")
             return

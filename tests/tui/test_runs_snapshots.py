@@ -1,0 +1,77 @@
+"""How monitor, runs and playground look, at both sizes: `pytest --snapshot-update` after a wanted change, and look at them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pictured import until
+from recorded_run import record_run
+from textual.pilot import Pilot
+
+from loratui.tui.app import LoratuiApp
+from loratui.worker import client as client_module
+
+SIZES = [(80, 24), (120, 36)]
+EACH_SIZE = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    monkeypatch.setattr("loratui.tui.monitor.predicted.predicted_bytes", lambda plan, record: 716 << 20)
+    command = [sys.executable, str(Path(__file__).with_name("fake_playground_worker.py"))]
+    begin = client_module.PlaygroundClient.__init__
+    monkeypatch.setattr(client_module.PlaygroundClient, "__init__", lambda self, log_path=None, other=(): begin(self, log_path, command))
+    return tmp_path
+
+
+@EACH_SIZE
+@pytest.mark.parametrize("state", ["running", "finished"])
+def test_training(snap_compare: Callable[..., bool], home: Path, state: str, size: tuple[int, int]) -> None:
+    run = record_run(home, state=state, steps=375 if state == "finished" else 142)
+
+    async def shown(pilot: Pilot[Any]) -> None:
+        await until(pilot, "✓ finished" if state == "finished" else "● running")
+        await until(pilot, "716 MiB")
+
+    assert snap_compare(LoratuiApp(screen="training", run=str(run.path)), terminal_size=size, run_before=shown)
+
+
+@EACH_SIZE
+def test_runs(snap_compare: Callable[..., bool], home: Path, size: tuple[int, int]) -> None:
+    for state, age in (("running", 200), ("finished", 8_000), ("stopped", 90_000), ("failed", 400_000)):
+        record_run(home, f"demo-lora-{state}", state=state, created=time.time() - age, message="The disk is full." if state == "failed" else "")
+
+    async def shown(pilot: Pilot[Any]) -> None:
+        await until(pilot, "demo-lora-running")
+        await until(pilot, "s Stop")
+
+    assert snap_compare(LoratuiApp(screen="runs"), terminal_size=size, run_before=shown)
+
+
+@EACH_SIZE
+@pytest.mark.parametrize("part", ["answers", "settings"])
+def test_playground(snap_compare: Callable[..., bool], home: Path, part: str, size: tuple[int, int]) -> None:
+    data = home / "rows.jsonl"
+    data.write_text("".join(json.dumps({"prompt": "the same", "completion": "adapter answers the same"}) + "\n" for _ in range(2)) + '{"prompt": "p", "completion": "c"}\n')
+    run = record_run(home, state="finished", steps=375, values={"dataset.path": str(data), "dataset.eval_path": str(data)})
+    run.adapter_path.mkdir()
+    (run.adapter_path / "adapter_config.json").write_text("{}")
+
+    async def shown(pilot: Pilot[Any]) -> None:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+l", "enter")
+        await until(pilot, lambda: "as expected" in str(pilot.app.screen.query("AnswerView").last().border_subtitle))
+        if part == "settings":
+            await pilot.press("ctrl+s")
+            await until(pilot, "generation settings")
+        else:
+            await until(pilot, "^l Held-out row")
+
+    assert snap_compare(LoratuiApp(screen="playground", run=str(run.path)), terminal_size=size, run_before=shown)
