@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from peft import LoraConfig
 from transformers import BitsAndBytesConfig
 from trl.trainer.sft_config import SFTConfig
 
-from loratui.core.errors import ModelError, PlanError
+from loratui.core.errors import ModelError, PlanError, WorkerError
 from loratui.core.families import read_config
 from loratui.core.lora_targets import peft_targets
 from loratui.core.plan import Plan
@@ -41,6 +42,16 @@ def find_device() -> DeviceTraits:
     capability = torch.cuda.get_device_capability(number)
     modern = capability >= (8, 0)
     return DeviceTraits("cuda", bf16=modern, tf32=modern, name=torch.cuda.get_device_name(number))
+
+
+def require_gpu(device: DeviceTraits) -> None:
+    """Refuse to train on the CPU for days where a GPU was given that torch does not see (WorkerError)."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if device.kind == "cpu" and given.startswith(("GPU-", "MIG-")):
+        raise WorkerError(
+            f"torch does not see the GPU that this run was given ({given}).",
+            hint="`loratui doctor` says why. To train on the CPU instead, start it with CUDA_VISIBLE_DEVICES= (empty).",
+        )
 
 
 def check(plan: Plan, device: DeviceTraits) -> None:

@@ -23,7 +23,7 @@ from loratui.runs.tail import EventTail
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.training import fingerprint as prints
 from loratui.worker.training.callbacks import RunCallback, sync_folder
-from loratui.worker.training.config import check, find_device, lora_config, sft_config
+from loratui.worker.training.config import check, find_device, lora_config, require_gpu, sft_config
 from loratui.worker.training.dataset import Prepared, prepare
 from loratui.worker.training.evaluate import Answering
 from loratui.worker.training.failure import is_disk_full, is_out_of_memory
@@ -58,6 +58,7 @@ class Session:
 
     def execute(self) -> Outcome:
         """Train to the end, or until asked to stop."""
+        require_gpu(self.device)
         check(self.plan, self.device)
         if self.rank == 0:
             prints.write_machine(self.run, self.device)
