@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from loratui.core.diagnosis import Finding
 
 DIAGNOSE_SECONDS = 5.0
+LONG_BYTES = 8 << 20
+"""A longer history is taken in by its outline."""
 CHUNK_BYTES = 2 << 20
 """Read at once; a long history is taken in by several polls."""
 
@@ -55,12 +57,26 @@ class Followed:
         count = 0
         if self._mark() != self._seen or not self.whole:
             self._seen = self._mark()
-            start = self._tail.offset
-            count = self.record.take(self._tail.new_events(limit_bytes=CHUNK_BYTES))
-            self.whole = self._tail.offset - start < CHUNK_BYTES // 2
+            count = self._take_history() if self._tail.offset == 0 and self._seen[0] > LONG_BYTES else self._take_new()
         if self.whole:
             self._diagnose()
         return count > 0 or _told(before) != _told(self.status)
+
+    def _take_new(self) -> int:
+        start = self._tail.offset
+        count = self.record.take(self._tail.new_events(limit_bytes=CHUNK_BYTES))
+        self.whole = self._tail.offset - start < CHUNK_BYTES // 2
+        return count
+
+    def _take_history(self) -> int:
+        from loratui.tui.monitor.history import read_history
+
+        try:
+            events, offset = read_history(self.run.events_path)
+        except OSError:
+            return 0
+        self._tail = EventTail(self.run.events_path, offset=offset)
+        return self.record.take(events)
 
     def _diagnose(self) -> None:
         step = self.record.step.step if self.record.step else 0
