@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from loratui.commands.doctor import ending_check
+from loratui.commands.doctor import ending_check, verdict
 from loratui.core.hardware import Gpu, GpuProcess, Host, Machine
 from loratui.machine.checks import Check, training_works
 from loratui.machine.doctor import hub_cache, hub_checks, machine_checks, terminal_checks
@@ -216,3 +216,9 @@ def test_doctor_with_a_broken_driver_ends_with_1(run_python: Any) -> None:
     result = run_python("mismatch", "-c", ENTRY, "doctor", "--offline", "--quick")
     assert result.returncode == 1 and "different versions" in result.stdout
     assert os.linesep + "Traceback" not in result.stdout + result.stderr
+
+
+def test_verdict_claims_no_more_than_was_checked() -> None:
+    assert verdict(0, quick=False) == "Training works here."
+    assert "torch was not checked" in verdict(0, quick=True)
+    assert "1 thing to mend" in verdict(1, quick=False) and "2 things" in verdict(2, quick=True)

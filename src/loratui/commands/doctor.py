@@ -45,8 +45,16 @@ def command(ctx: click.Context, as_json: bool, offline: bool, quick: bool, verbo
         click.echo(json.dumps({"ok": works, "checks": [check.model_dump() for check in checks]}, ensure_ascii=False))
     else:
         faults = sum(check.state == "fault" for check in checks)
-        click.echo("\nTraining works here." if works else f"\nTraining could not work here: {faults} thing(s) to mend, marked {SYMBOLS['fault']}.")
+        click.echo("\n" + verdict(faults, quick=quick))
     ctx.exit(0 if works else 1)
+
+
+def verdict(faults: int, *, quick: bool) -> str:
+    """What all the checks come to."""
+    if faults:
+        things = "1 thing" if faults == 1 else f"{faults} things"
+        return f"Training could not work here: {things} to mend, marked {SYMBOLS['fault']}."
+    return "Nothing stands in the way so far; torch was not checked." if quick else "Training works here."
 
 
 def all_checks(*, offline: bool, quick: bool, verbose: bool) -> Iterator[Check]:
