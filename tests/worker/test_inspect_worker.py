@@ -201,3 +201,24 @@ def test_packing_needs_no_more_sequences_than_trl(model: Path):
         rows = Dataset.from_list([{"input_ids": [1] * length} for length in lengths])
         packed = pack_dataset(rows, capacity, "bfd")
         assert best_fit(lengths, capacity) == len(packed)
+
+
+def test_a_model_of_the_hubs_cache_is_read_without_asking_the_hub(model: Path, tmp_path: Path, monkeypatch):
+    import shutil
+
+    from loratui.worker.load_tokenizer import hub_options
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    snapshot = tmp_path / "models--me--tiny" / "snapshots" / "abc"
+    shutil.copytree(model, snapshot)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("abc")
+    assert hub_options("me/tiny", weights=False) == {"local_files_only": True}
+    assert hub_options("me/tiny")["local_files_only"] and hub_options("me/other") == {} and hub_options(str(model)) == {}
+    plan = with_values(Plan(), {"model.id": "me/tiny", "dataset.path": str(write_rows(tmp_path / "rows.jsonl", 5))})
+    assert inspect_dataset(plan)["stop_token"]["trained"] == 5
+    with pytest.raises(ModelError, match="the hub cannot be reached"):
+        inspect_dataset(with_values(plan, {"model.id": "meta-llama/Llama-3.1-8B"}))
+    (snapshot / "model.safetensors").unlink()
+    assert hub_options("me/tiny") == {}

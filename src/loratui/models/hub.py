@@ -50,7 +50,7 @@ def fetch_model(id: str, revision: str = "") -> FoundModel:
     """Read a model's config.json from the hub; ModelError with the hub's reason where it is refused."""
     if offline():
         raise ModelError(
-            "this model is neither on this machine nor in the catalogue, and HF_HUB_OFFLINE forbids asking the hub.", where=id,
+            "this model is not on this machine, and HF_HUB_OFFLINE forbids asking the hub.", where=id,
             hint="Unset HF_HUB_OFFLINE, or give a local folder.",
         )
     about = _ask(f"/api/models/{id}" + (f"/revision/{urllib.parse.quote(revision, safe='')}" if revision else ""), id)
@@ -110,7 +110,7 @@ def _ask(path: str, id: str) -> Any:
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise ModelError(
             "this model is not on this machine, and the hub cannot be reached.", where=id,
-            hint="Check the connection, or give a local folder or a model of the catalogue.",
+            hint="Check the connection, or give a local folder.",
         ) from error
     except ValueError as error:
         raise ModelError("the hub's answer cannot be read.", where=id, hint="Is there a proxy or a sign-in page between?") from error

@@ -48,7 +48,19 @@ def model_source(plan: Plan, *, weights: bool = True) -> tuple[str, dict[str, An
         return str(folder), {}
     if name.startswith(("/", ".", "~")):
         raise ModelError("there is no such folder.", where=name)
-    return name, {"revision": plan.model.revision} if plan.model.revision else {}
+    extra: dict[str, Any] = {"revision": plan.model.revision} if plan.model.revision else {}
+    return name, extra | hub_options(name, plan.model.revision, weights=weights)
+
+
+def hub_options(id: str, revision: str = "", *, weights: bool = True) -> dict[str, Any]:
+    """`local_files_only` for a model that is whole in the hub's cache: without a network each file would be asked for half a minute."""
+    from loratui.models.cache import find_cached
+
+    found = find_cached(id, revision)
+    if found is None or (weights and not found.weights):
+        return {}
+    options: dict[str, Any] = {"local_files_only": True}
+    return options | {"adapter_kwargs": {"local_files_only": True}} if weights else options
 
 
 def load_tokenizer(plan: Plan, *, weights: bool = True) -> Any:
@@ -56,6 +68,7 @@ def load_tokenizer(plan: Plan, *, weights: bool = True) -> Any:
     from transformers import AutoTokenizer
 
     source, extra = model_source(plan, weights=weights)
+    extra.pop("adapter_kwargs", None)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=plan.model.trust_remote_code, **extra)
     except (OSError, ValueError) as error:

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
 from loratui.worker.generation.settings import stop_token_ids
+from loratui.worker.load_tokenizer import hub_options, template_text
 from loratui.worker.protocol import BASE, Load
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -98,7 +99,7 @@ class LoadedModels:
             )
         if folder.is_absolute() and not folder.is_dir():
             raise ModelError("this folder holds no model: it is not there.", where=source)
-        options: dict[str, Any] = {"revision": revision} if revision else {}
+        options: dict[str, Any] = ({"revision": revision} if revision else {}) | hub_options(source, revision)
         quantization = _quantization(self._request.quantization, self.dtype)
         if quantization is not None:
             options["quantization_config"] = quantization
@@ -203,6 +204,7 @@ def _tokenizer(request: Load) -> Any:
     saved = [str(folder) for folder in folders if (folder / "tokenizer_config.json").is_file()]
     options = {"revision": request.revision} if request.revision and not saved else {}
     source = (saved or [request.base])[0]
+    options |= hub_options(source, request.revision, weights=False)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             source, trust_remote_code=request.trust_remote_code, padding_side="left", **options
@@ -210,7 +212,5 @@ def _tokenizer(request: Load) -> Any:
     except (OSError, ValueError) as error:
         raise ModelError(f"the tokenizer cannot be read: {first_line(error)}", where=source) from error
     if request.chat_template and not saved:
-        from loratui.worker.training.load_model import template_text
-
         tokenizer.chat_template = template_text(request.chat_template)
     return tokenizer
