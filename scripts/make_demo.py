@@ -20,7 +20,7 @@ from demo.orders import make_rows
 
 DEMO = Path(__file__).resolve().parents[1] / "src" / "loratui" / "demo"
 SEED = 7
-STEPS = 2600
+STEPS = 1300
 
 
 def rows_text(rows: list[dict[str, str]]) -> str:

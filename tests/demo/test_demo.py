@@ -19,8 +19,8 @@ from loratui.resources import demo_dataset_path, demo_heldout_path, demo_model_p
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = demo_dataset_path().parent
-SHORT_STEPS = 150
-"""Half of the recipe's steps."""
+SHORT_STEPS = 60
+"""Of the recipe's 100."""
 RECORD = {"name": str, "item": str, "colour": str, "count": int, "price": int, "day": str}
 
 
