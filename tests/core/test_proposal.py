@@ -172,6 +172,13 @@ def test_my_method_stands_above_the_presets_quantisation() -> None:
     assert made(QWEN3_0_6B, T4, None, find_preset("a100-quality", [presets_path()]), method__quantization="nf4").plan.method.kind == "qlora"
 
 
+def test_rules_of_thumb_follow_my_method() -> None:
+    folk = find_preset("rules-of-thumb", [presets_path()])
+    assert made(QWEN3_0_6B, T4, None, folk, method__kind="qlora").plan.method.quantization == "nf4"
+    assert made(QWEN3_0_6B, T4, None, folk, method__quantization="fp4").plan.method.kind == "qlora"
+    assert made(QWEN3_0_6B, T4, None, folk, method__kind="full").plan.training.learning_rate == 2e-5
+
+
 def test_my_own_contradiction_is_an_error() -> None:
     with pytest.raises(PlanError) as error:
         made(QWEN3_0_6B, T4, method__kind="lora", method__quantization="nf4")

@@ -163,7 +163,7 @@ def search(context: Context, wanted: int) -> Fit:
     tried: list[Fit] = []
     rungs = list(_rungs(context))
     for rung in rungs:
-        if rung is not rungs[-1] and _hopeless(context, rung) or tried and _no_better(rung, rungs[rungs.index(rung) - 1], tried):
+        if (rung is not rungs[-1] and _hopeless(context, rung)) or (tried and _no_better(rung, rungs[rungs.index(rung) - 1], tried)):
             continue
         without = None
         if pinned is not True:
@@ -212,7 +212,7 @@ def _method(context: Context, found: Fit, verdict: str) -> Iterator[Recommendati
     yield Recommendation(
         "method.kind", kind, why, f"lora if it fits, else qlora: {verdict}",
         "Biderman et al. 2024 (2405.09673); QLoRA, arXiv 2305.14314; the theory page's comparison.",
-        rule_of_thumb="lora",
+        rule_of_thumb="lora" if context.pinned.get("method.quantization", "none") == "none" else None,
         up="full: for new knowledge (code, mathematics, a language); 8 to 16 bytes a parameter, a file as large as the model.",
         down="qlora: a quarter of the weights' memory, some 20-40 % slower.",
         disagreement="LoRA falls short of full fine-tuning when the goal is much new knowledge; for instructions and style it does not.",
@@ -222,7 +222,8 @@ def _method(context: Context, found: Fit, verdict: str) -> Iterator[Recommendati
         "method.quantization", quantisation,
         "NF4: its 16 levels follow the normal distribution of weights." if quantisation != "none" else "The base fits unquantised: faster, and exact.",
         verdict, "QLoRA, arXiv 2305.14314. The library's own defaults (fp4, float32 compute, no double quantisation) are set aside.",
-        rule_of_thumb="none", up="int8: twice the memory of NF4, closer to the original.", down="fp4: the same memory, worse levels; a fallback.",
+        rule_of_thumb="none" if context.get("method.kind") != "qlora" else None,
+        up="int8: twice the memory of NF4, closer to the original.", down="fp4: the same memory, worse levels; a fallback.",
     )
     double = quantisation in ("nf4", "fp4")
     yield Recommendation(
