@@ -17,6 +17,7 @@ from loratui.runs.files import write_whole
 from loratui.runs.home import runs_home
 from loratui.runs.status import Status, write_status
 
+DYING_SECONDS = 5.0
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """Workers that this process started: kept so that a dead one can be told from a living one."""
 
@@ -125,7 +126,7 @@ def start_worker(run: Run, *, rehearse: bool = False) -> int:
     nothing for it. Raises RunError when the run already has a worker or the process cannot be made.
     """
     plan = run.plan()
-    if run.in_use():
+    if _held(run):
         raise RunError(f"run {run.name} already has a worker (process {run.status().pid}).", hint=f"Watch it with `loratui attach {run.name}`.")
     environment = worker_environment(plan)
     try:
@@ -140,6 +141,16 @@ def start_worker(run: Run, *, rehearse: bool = False) -> int:
         raise RunError(f"the worker cannot be started: {error.strerror or error}.", where=str(run.path)) from None
     _children[process.pid] = process
     return process.pid
+
+
+def _held(run: Run) -> bool:
+    """Whether another worker holds the run. One that was just killed gives its lock back only when its memory is freed."""
+    until = time.monotonic() + DYING_SECONDS
+    while run.in_use():
+        if not run.status().over or time.monotonic() >= until:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def exit_status_of(pid: int) -> int | None:
