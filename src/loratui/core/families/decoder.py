@@ -183,7 +183,8 @@ def assemble(
 ) -> ModelSpec:
     """A spec from its parts; embedding, head and limits are read from the config."""
     tied = config.flag("tie_word_embeddings")
-    sliding = config.integer("sliding_window", least=0, default=0)
+    none = "sliding_window" in config.values and config.values["sliding_window"] is None  # null means no window here
+    sliding = 0 if none else config.integer("sliding_window", least=0, default=0)
     if not config.flag("use_sliding_window", default=model_type not in ("qwen2", "qwen3", "qwen3_moe", "smollm3")):
         sliding = 0
     return ModelSpec(

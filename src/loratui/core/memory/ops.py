@@ -64,13 +64,13 @@ def rms_norm(run: Layers, x: Value, *, groups: int = 1, gemma: bool = False, tra
     wide = cast(run, x, 4)
     roots = tape.constant(run.tokens * groups * 4)
     normed = run.tensor(x.width, 4, tracked=wide.tracked)
-    # pow's own gradient needs two temporaries beside the one it returns; mean's gradient is spread out before that
-    tape.record((wide,), normed, (wide.storage, roots), forward_extra=normed.size, backward_extra=2 * normed.size)
+    # pow's gradient: its own, the spread gradient of the mean, the power below and its product, all at once
+    tape.record((wide,), normed, (wide.storage, roots), forward_extra=normed.size, backward_extra=3 * normed.size)
     if gemma:
         scaled = run.tensor(x.width, 4, tracked=normed.tracked or trains)
         tape.record(
             (normed,), scaled, (normed.storage,) if trains else (), backward_extra=normed.size if trains else 0,
-            weight_gradient=x.width // groups * 4 if trains else 0,
+            weight_gradient=x.width // groups * 4 if trains else 0, saves_weight=True,
         )
         return cast(run, scaled, x.element)
     narrow = cast(run, normed, x.element)
@@ -78,7 +78,7 @@ def rms_norm(run: Layers, x: Value, *, groups: int = 1, gemma: bool = False, tra
     output = run.tensor(x.width, element, tracked=narrow.tracked or trains)
     return tape.record(
         (narrow,), output, (narrow.storage,) if trains else (), backward_extra=output.size if trains else 0,
-        weight_gradient=x.width // groups * form.weight if trains else 0,
+        weight_gradient=x.width // groups * form.weight if trains else 0, saves_weight=True,
     )
 
 
@@ -122,7 +122,7 @@ def _base_linear(run: Layers, x: Value, layer: Linear) -> Value:
         saved.append(tape.constant(elements * form.compute))
         if form.full:
             extra += elements * form.compute
-    return tape.record((read,), output, saved, backward_extra=extra, weight_gradient=gradient)
+    return tape.record((read,), output, saved, backward_extra=extra, weight_gradient=gradient, saves_weight=read.tracked)
 
 
 def _quantised_linear(run: Layers, x: Value, layer: Linear) -> Value:
@@ -226,12 +226,13 @@ def activation(run: Layers, x: Value) -> Value:
 def gelu_new(run: Layers, x: Value) -> Value:
     """GPT-2's GELU, written out: `0.5 x (1 + tanh(c (x + 0.044715 x³)))`; the power runs in float32 under autocast."""
     tape = run.tape
+    half = scale(run, x)
     wide = cast(run, x, 4) if run.form.autocast else x
     power = tape.record((wide,), run.tensor(x.width, wide.element, tracked=x.tracked), (wide.storage,), backward_extra=2 * wide.size)
     inner = scale(run, add(run, x, scale(run, power)))
     bent = run.tensor(x.width, inner.element, tracked=x.tracked)
     tape.record((inner,), bent, (bent.storage,))
-    return multiply(run, scale(run, x), scale(run, bent))
+    return multiply(run, half, scale(run, bent))
 
 
 def scale(run: Layers, x: Value) -> Value:

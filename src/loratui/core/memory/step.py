@@ -67,7 +67,9 @@ class _Pass:
     def start(self, *, tracked: bool = True) -> tuple[Layers, Value]:
         """A new tape with the residual stream on it."""
         run = Layers(Tape(), self.form, self.batch.tokens, self.adapted, self.plan.lora.r)
-        return run, run.tensor(self.spec.hidden_size, self.form.weight, tracked=tracked)
+        # bitsandbytes' layers answer in the format they were asked in, and autocast's LayerNorm asks in float32
+        widens = self.form.quantised and self.form.autocast and self.style.norm == "layer"
+        return run, run.tensor(self.spec.hidden_size, 4 if widens else self.form.weight, tracked=tracked)
 
     def block(self, run: Layers, x: Value, index: int) -> Value:
         """The block of this number on the tape."""
@@ -193,8 +195,8 @@ def _checkpointed(run: _Pass, gradients: int) -> list[Moment]:
             ))
     tail_backward = tail.backward_peak if accumulates else tail.backward_peak_late
     found += [
-        Moment(PASS, "in the loss, over the output head", shared + kept + stream.size + copies + tail.forward_peak - tail_loss, tail_loss, held),
-        Moment(PASS, "in the backward pass of the output head", shared + kept + stream.size + tail_backward - tail_loss, tail_loss, held),
+        Moment(PASS, "in the loss, over the output head", shared + kept + tail.source_kept + copies + tail.forward_peak - tail_loss, tail_loss, held),
+        Moment(PASS, "in the backward pass of the output head", shared + kept + tail.source_kept + tail_backward - tail_loss, tail_loss, held),
     ]
     return found + _embedding(run, gradients, shared)
 
@@ -205,7 +207,9 @@ def _embedding(run: _Pass, gradients: int, shared: int) -> list[Moment]:
         return []
     size = run.spec.embedding_parameters * run.form.weight
     accumulates = run.plan.training.accumulation > 1
-    doubled = size if accumulates or run.spec.tied_embeddings else 0
+    doubled = size * (int(accumulates) + int(run.spec.tied_embeddings))
+    if run.spec.tied_embeddings and run.form.weight == 4:
+        doubled += size  # traced: the head's float32 gradient is summed with the embedding's into a third
     stream = run.batch.tokens * run.spec.hidden_size * run.form.weight
     return [Moment(PASS, "in the backward pass of the embedding", shared + stream + doubled, 0, gradients)]
 

@@ -48,6 +48,8 @@ class Operation:
     """Gradient of the operation's own weights, in the dtype in which autograd hands it over."""
     passes_gradient: bool
     """The gradient of the output is that of the inputs of the same size (addition): nothing is allocated for them."""
+    saves_weight: bool = False
+    """It saves a weight that is there anyway: no bytes, but checkpointing's second forward pass goes on up to it."""
 
 
 @dataclass(slots=True)
@@ -122,11 +124,12 @@ class Tape:
         backward_extra: int = 0,
         weight_gradient: int = 0,
         passes_gradient: bool = False,
+        saves_weight: bool = False,
     ) -> Value:
         """Remember one operation; returns its output."""
         kept = tuple(saved) if output.tracked else ()
         self.operations.append(
-            Operation(inputs, output, kept, forward_extra, backward_extra, weight_gradient, passes_gradient)
+            Operation(inputs, output, kept, forward_extra, backward_extra, weight_gradient, passes_gradient, saves_weight and output.tracked)
         )
         return output
 
@@ -148,6 +151,8 @@ class Tape:
                     last_reader[value.storage] = index
             if operation.saved:
                 saved.update(operation.saved)
+                last_saver = index
+            elif operation.saves_weight:
                 last_saver = index
         saved.discard(source.storage)
         live = peak = recompute = 0
@@ -201,7 +206,7 @@ class Tape:
             output = operation.output
             if not output.tracked or output.key not in gradients:
                 continue
-            if waiting < 0 and operation.saved:
+            if waiting < 0 and (operation.saved or operation.saves_weight):
                 waiting = live - kept
             out_size = gradients.pop(output.key)
             buffer = shared.pop(output.key)
