@@ -42,14 +42,16 @@ def formats(plan: Plan) -> Formats:
     """The number formats of a plan.
 
     PEFT 0.21 keeps adapters in float32 on a 16-bit base (`autocast_adapter_dtype`); TRL 1.16 casts them to bfloat16
-    when the base is quantised, the DoRA magnitude excepted.
+    when the base is quantised, the DoRA magnitude excepted; under float16 the worker holds them in float32 again,
+    since loss scaling needs it.
     """
     weight = ELEMENT_BYTES[plan.model.dtype]
     autocast = plan.training.precision != "fp32"
     quantised = plan.method.quantization != "none"
-    adapter = 2 if quantised else 4
+    half_adapter = quantised and plan.training.precision != "fp16"
+    adapter = 2 if half_adapter else 4
     compute = ELEMENT_BYTES[plan.training.precision] if autocast else weight
-    adapter_format = "bf16" if quantised else "fp32"
+    adapter_format = "bf16" if half_adapter else "fp32"
     return Formats(
         weight=weight,
         adapter=adapter,

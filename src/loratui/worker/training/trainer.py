@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
@@ -27,6 +28,16 @@ class Trainer(SFTTrainer):
             return {"eval_loss": math.inf}
 
 
+def keep_scalable(model: Any) -> None:
+    """Hold what is trained in float32: float16's loss scaling cannot unscale 16-bit gradients.
+
+    TRL 1.16 turns the adapter of a quantised model into bfloat16, which a card without it (T4, V100) could not train.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16):
+            parameter.data = parameter.data.float()
+
+
 def make_trainer(
     model: Any, tokenizer: Any, config: SFTConfig, train: Any, held_out: Any, peft_config: Any, callbacks: list[TrainerCallback]
 ) -> Trainer:
@@ -35,6 +46,8 @@ def make_trainer(
         model=model, args=config, train_dataset=train, eval_dataset=held_out, processing_class=tokenizer,
         peft_config=peft_config, callbacks=callbacks,
     )
+    if config.fp16:
+        keep_scalable(trainer.model)
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
