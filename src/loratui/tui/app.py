@@ -87,6 +87,7 @@ class LoratuiApp(App[None]):
     def __init__(
         self, demo: bool = False, screen: str = "", run: str = "", adapter: str = "", state: WizardState | None = None
     ) -> None:
+        self._variables: dict[str, dict[str, str]] = {}
         super().__init__()
         self.animation_level = "none"
         self._no_controls = NoControls()
@@ -115,8 +116,11 @@ class LoratuiApp(App[None]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """What stands for loratui's own variables in a theme that does not know them."""
-        generated = self.current_theme.to_color_system().generate()
-        return {key: generated.get(value[1:], generated["foreground"]) for key, value in VARIABLES.items()}
+        name = self.current_theme.name
+        if name not in self._variables:
+            generated = self.current_theme.to_color_system().generate()
+            self._variables[name] = {key: generated.get(value[1:], generated["foreground"]) for key, value in VARIABLES.items()}
+        return self._variables[name]
 
     def get_loading_widget(self) -> Widget:
         """Nothing that moves: a still word."""
@@ -131,11 +135,17 @@ class LoratuiApp(App[None]):
         known = [theme.name for theme in themes]
         self.theme_names = known or ["textual-dark"]
         if self.no_color:
-            self.theme = "ansi-dark"
+            name = "ansi-dark"
         elif self.state.draft.theme in self.available_themes:
-            self.theme = self.state.draft.theme
+            name = self.state.draft.theme
         else:
-            self.theme = "loratui-dark" if "loratui-dark" in known else self.theme_names[0]
+            name = "loratui-dark" if "loratui-dark" in known else self.theme_names[0]
+        if self.available_themes[name].ansi:
+            self.theme = name
+        else:
+            # Taken without a change being told: nothing is painted yet, so the styles need not be read twice.
+            self.set_reactive(LoratuiApp.theme, name)
+            self.stylesheet.set_variables(self.get_css_variables())
 
     def action_next_theme(self) -> None:
         """Take the next theme, and remember it."""
@@ -307,11 +317,10 @@ class LoratuiApp(App[None]):
             self.sampler = loading.start_sampler()
             if self.sampler.newest is not None:
                 self._take(self.state.set_machine, self.sampler.newest)
-        self._take(self._take_presets, *loading.load_presets())
-        if model and self.state.model is None:
-            self._look_up_model(model)
-        if dataset and self.state.dataset is None:
-            self._look_up_dataset(dataset, given)
+        presets = loading.load_presets()
+        found_model = self._find_model(model) if model and self.state.model is None else None
+        found_dataset = self._find_dataset(dataset, given) if dataset and self.state.dataset is None else None
+        self._take(self._take_all, presets, (model, found_model), (dataset, found_dataset))
         self._take(self._offer_run, loading.running_run(besides=self.run_path))
 
     def _offer_run(self, name: str) -> None:
@@ -319,13 +328,22 @@ class LoratuiApp(App[None]):
         if name and self.screen.name not in ("training", "runs"):
             self.notify(f"{harmless(name)} is running · ^r shows it", markup=False, timeout=10)
 
+    def _take_all(self, presets: Any, model: tuple[str, Any], dataset: tuple[str, Any]) -> None:
+        """Take up what was found at the start, and paint once."""
+        self._take_presets(*presets)
+        if model[1] is not None:
+            self._take_model(model[0], *model[1])
+        if dataset[1] is not None:
+            self._take_dataset(dataset[0], *dataset[1])
+
     def _take(self, method: Callable[..., object], *values: object) -> None:
         if not get_current_worker().is_cancelled:
             self.call_from_thread(method, *values)
 
     def _take_presets(self, presets: dict[str, Any], problems: tuple[str, ...]) -> None:
         self.state.presets, self.state.preset_problems = presets, problems
-        self.state.refresh()
+        if self.state.proposal is not None:
+            self.state.refresh()
         for sentence in problems:
             self.notify(harmless(sentence), markup=False, severity="warning", timeout=10)
 
@@ -336,17 +354,17 @@ class LoratuiApp(App[None]):
 
     @work(thread=True, exclusive=True, group="model", exit_on_error=False)
     def _model_worker(self, identifier: str) -> None:
-        self._look_up_model(identifier)
+        self._take(self._take_model, identifier, *self._find_model(identifier))
 
-    def _look_up_model(self, identifier: str) -> None:
+    def _find_model(self, identifier: str) -> tuple[Any, str]:
+        """The model, or one sentence of why there is none."""
         from loratui.core.errors import LoratuiError
         from loratui.tui import loading
 
         try:
-            found, problem = loading.load_model(identifier), ""
+            return loading.load_model(identifier), ""
         except LoratuiError as error:
-            found, problem = None, error.sentence
-        self._take(self._take_model, identifier, found, problem)
+            return None, error.sentence
 
     def _take_model(self, identifier: str, found: Any, problem: str) -> None:
         if self.state.draft.model == identifier:
@@ -363,17 +381,17 @@ class LoratuiApp(App[None]):
 
     @work(thread=True, exclusive=True, group="dataset", exit_on_error=False)
     def _dataset_worker(self, path: str, given: dict[str, Any]) -> None:
-        self._look_up_dataset(path, given)
+        self._take(self._take_dataset, path, *self._find_dataset(path, given))
 
-    def _look_up_dataset(self, path: str, given: dict[str, Any]) -> None:
+    def _find_dataset(self, path: str, given: dict[str, Any]) -> tuple[Any, str]:
+        """The dataset, or one sentence of why there is none."""
         from loratui.core.errors import LoratuiError
         from loratui.tui import loading
 
         try:
-            found, problem = loading.load_dataset(path, given), ""
+            return loading.load_dataset(path, given), ""
         except LoratuiError as error:
-            found, problem = None, error.sentence
-        self._take(self._take_dataset, path, found, problem)
+            return None, error.sentence
 
     def _take_dataset(self, path: str, found: Any, problem: str) -> None:
         if self.state.draft.dataset == path:

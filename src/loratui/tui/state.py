@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Listener = Callable[[str], None]
 """Called with what changed: `machine`, `model`, `dataset`, `check`, `plan`, `run` or `step`."""
 
+CARD_MOVES, HOST_MOVES = 0.005, 0.05
+"""Shares of the device's memory by which what is free must move before the plan is computed again: a host's always moves."""
 ROWS_WITHOUT_DATA = 1000
 TOKENS_WITHOUT_DATA = 1024
 
@@ -61,6 +63,8 @@ class WizardState:
         self.proposal: Proposal | None = None
         self.plan_problem = ""
         """Why there is no proposal although model and machine are known."""
+        self._counted_free_bytes = 0
+        """Free memory that the proposal rests on."""
         self.change_bytes = 0
         """What the last change of the plan did to the estimate."""
         self.unsaved = False
@@ -144,7 +148,8 @@ class WizardState:
         now = self.device()
         if self.proposal is None or before is None or now is None or before.name != now.name:
             return True
-        return abs(before.memory_free_bytes - now.memory_free_bytes) > 64 * 2**20
+        moved = abs(self._counted_free_bytes - now.memory_free_bytes)
+        return moved > (HOST_MOVES if now.kind == "cpu" else CARD_MOVES) * now.memory_total_bytes
 
     def choose_devices(self, devices: list[int]) -> None:
         """Train on these GPUs of this machine; an empty list: the free one, or the CPU."""
@@ -353,6 +358,7 @@ class WizardState:
         from loratui.core.proposal import Situation, propose
 
         self.change_bytes = 0
+        self._counted_free_bytes = device.memory_free_bytes
         try:
             self.proposal = propose(
                 Situation(spec, self.data_facts(), device, self._disk_free_bytes(device)), self.presets.get(self.draft.preset, AUTO), self.given()

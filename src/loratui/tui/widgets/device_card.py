@@ -92,8 +92,9 @@ def cpu_facts(host: Host, *, only: bool) -> CardFacts:
     lines = [(words, "$text-muted")]
     if host.memory_limited_by:
         lines.append((f"memory limited by the {one_line(host.memory_limited_by, 60)}", "$text-muted"))
-    # Tenths are enough here, and keep an idle screen silent.
-    free = round(host.memory_available_bytes / 2**30, 1) * 2**30
+    # A host's memory never rests: halves of a GiB, or whole ones, are enough here and keep an idle screen silent.
+    grain = 2**29 if host.memory_total_bytes < 64 * 2**30 else 2**30
+    free = round(host.memory_available_bytes / grain) * grain
     return CardFacts(
         key="cpu", title=f"CPU  {one_line(host.cpu_name, 44) or 'unknown'}", details=cores,
         used_bytes=int(host.memory_total_bytes - free), total_bytes=host.memory_total_bytes,

@@ -97,6 +97,7 @@ class HeadroomBar(Static):
     def __init__(self) -> None:
         super().__init__(id="headroom-bar")
         self._stop: Callable[[], object] = lambda: None
+        self._shown = Content("")
 
     def on_mount(self) -> None:
         self._stop = self.app.state.listen(self._state_changed)
@@ -106,9 +107,16 @@ class HeadroomBar(Static):
 
     def _state_changed(self, change: str) -> None:
         if change == "plan" and self.screen.is_current:
-            self.refresh()
+            content = self._content()
+            if content != self._shown:
+                self._shown = content
+                self.refresh()
 
     def render(self) -> Content:
+        self._shown = self._content()
+        return self._shown
+
+    def _content(self) -> Content:
         state, width = self.app.state, self.content_size.width
         if state.proposal is None:
             return Content.assemble(
