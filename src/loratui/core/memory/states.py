@@ -60,6 +60,12 @@ def weights_bytes(spec: ModelSpec, form: Formats) -> int:
     """The base model as it lies on the device; a tied head is counted once."""
     linears = sum(linear_bytes(linear, form) for linear in spec.linears)
     others = spec.embedding_parameters + spec.head_parameters + spec.norm_parameters
+    if form.quantised and spec.tied_embeddings and not spec.norm_parameters:
+        # transformers leaves the last named parameter as it is: with a tied head and norms without weights (OLMo), a layer
+        last = spec.linears[-1]
+        if is_quantised(last, form):
+            one = quantised_layer_bytes(last, form.quantization, double_quantization=form.double_quantization)
+            linears += last.in_features * last.out_features * form.weight - one
     nested = CODE_8BIT_BYTES if form.double_quantization and form.quantization in ("nf4", "fp4") else 0
     return linears + others * form.weight + nested
 

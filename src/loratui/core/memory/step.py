@@ -94,6 +94,8 @@ class _Pass:
     @property
     def kinds(self) -> dict[bool, list[int]]:
         """Blocks with and without a mask, by number."""
+        if not self.spec.sliding_window:
+            return {self.masked(0): list(range(self.spec.layers))}
         found: dict[bool, list[int]] = {}
         for index in range(self.spec.layers):
             found.setdefault(self.masked(index), []).append(index)
