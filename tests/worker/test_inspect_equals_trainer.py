@@ -157,3 +157,34 @@ def test_labels_equal_trls_own_preparation_of_prompts_and_completions(model: Pat
         end = len(labels) - labels[::-1].index(stop)
         assert labels[:end] == theirs["labels"][:end]
         assert set(labels[end:]) <= {-100}
+
+
+CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
+TOOLS = (
+    Message("user", "1+1 世界"), Message("assistant", "", True, {"tool_calls": [CALL]}), Message("tool", "2", extra={"name": "add"}), Message("assistant", "It is 2.", True),
+)
+
+
+@pytest.mark.parametrize("name", ["qwen3", "qwen2_5", "qwen3_instruct_2507"])
+def test_tool_calls_are_learnt_and_what_tools_say_is_not(name: str):
+    from tiny_models import make_tokenizer
+
+    from loratui.worker.load_tokenizer import template_text
+    from loratui.worker.tokenise import Tokeniser
+
+    rendered = Tokeniser(make_tokenizer(template=template_text(name))).render(Conversation(TOOLS))
+    first, second = (rendered.text[start:end] for start, end in rendered.answers)
+    assert first.endswith('<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call><|im_end|>')
+    assert second.endswith("It is 2.<|im_end|>")
+    assert "tool_response" in rendered.text and "tool_response" not in first + second
+
+
+def test_a_template_that_drops_tool_calls_is_refused():
+    from tiny_models import make_tokenizer
+
+    from loratui.core.errors import ModelError
+    from loratui.worker.load_tokenizer import template_text
+    from loratui.worker.tokenise import Tokeniser
+
+    with pytest.raises(ModelError, match="leaves out the tool call of message 2"):
+        Tokeniser(make_tokenizer(template=template_text("chatml"))).render(Conversation(TOOLS))

@@ -91,7 +91,10 @@ class Tokeniser:
         if spans is None:
             spans = self._spans_by_prefix(row, whole)
         if spans is None:
+            spans = self._spans_by_turns(row, whole)
+        if spans is None:
             spans = self._spans_by_marks(row, whole)
+        _require_calls(row, whole, spans)
         return Rendered(whole, tuple(spans))
 
     def prompt_text(self, row: Conversation) -> str:
@@ -181,6 +184,38 @@ class Tokeniser:
         except (TemplateError, TypeError, KeyError, ValueError) as error:
             raise ModelError(f"the chat template refuses this conversation: {str(error).rstrip('.')}.", hint="Check the order of the roles.") from error
         return text
+
+    @cached_property
+    def _turn_marks(self) -> tuple[str, str]:
+        """What the template writes to open an answer, and the control token right after one; empty where there is none."""
+        ask, answer = Message("user", "Aq1"), Message("assistant", "Bq2", True)
+        row = Conversation((ask, answer))
+        try:
+            closed, opened = (self._apply(row, (ask,), prompt=prompt) for prompt in (False, True))
+            after = self._apply(row, row.messages).partition("Bq2")[2].lstrip()
+        except ModelError:
+            return "", ""
+        opening = opened.removeprefix(closed) if opened.startswith(closed) else ""
+        return opening, next((text for text in self._special_texts if after.startswith(text)), "")
+
+    def _spans_by_turns(self, row: Conversation, whole: str) -> list[tuple[int, int]] | None:
+        """Answers between the openings and the control tokens that close them; None unless there are as many as answers."""
+        opening, ending = self._turn_marks
+        answers = [message for message in row.messages if message.role == "assistant"]
+        if not opening.strip() or not ending or whole.count(opening) != len(answers):
+            return None
+        if any(ending in message.content or opening in message.content for message in row.messages):
+            return None
+        spans, position = [], 0
+        for message in answers:
+            start = whole.find(opening, position) + len(opening)
+            close = whole.find(ending, start)
+            if start < len(opening) or close < 0 or opening in whole[start:close]:
+                return None
+            position = close + len(ending)
+            if message.trained:
+                spans.append((start, position))
+        return spans
 
     @cached_property
     def _opening(self) -> str:
@@ -352,6 +387,15 @@ def _token_at(encoding: Any, position: int, characters: int) -> int | None:
         if token is not None:
             return token
     return None
+
+
+def _require_calls(row: Conversation, whole: str, spans: Sequence[tuple[int, int]]) -> None:
+    """ModelError where a template silently drops the tool calls of an answer: the model would learn to say nothing."""
+    for number, (start, end) in zip(_answers(row.messages), spans, strict=False):
+        for call in row.messages[number].extra.get("tool_calls") or ():
+            function = call.get("function", call) if isinstance(call, Mapping) else {}
+            if str(function.get("name", "")) not in whole[start:end]:
+                raise ModelError(f"the chat template leaves out the tool call of message {number + 1}.", hint="Choose a chat template that knows tools.")
 
 
 def _answers(messages: Sequence[Message]) -> list[int]:
