@@ -8,6 +8,7 @@ import threading
 import time
 
 from loratui.worker.protocol import (
+    Add,
     Ask,
     Done,
     Failed,
@@ -60,6 +61,10 @@ def main() -> None:
                 continue
             loaded = request
             tell(Ready(list(request.sides), "cpu", "float32", True, 256, 0.1, 1 << 20, request.number))
+        elif isinstance(request, Add):
+            assert loaded is not None
+            loaded.sides[request.name] = request.path
+            tell(Ready(list(loaded.sides), "cpu", "float32", True, 256, 0.1, 1 << 20, request.number))
         elif isinstance(request, Stop):
             stopped.add(request.id)
         elif isinstance(request, Ask):

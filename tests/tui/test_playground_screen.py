@@ -196,3 +196,24 @@ async def test_held_out_rows_are_scored(run: Run) -> None:
         await until(pilot, f"● {run.name}")
         await pilot.press("ctrl+g")
         await until(pilot, "✓ Exact match on 2 held-out rows: base 0%, adapter 100%.")
+
+
+async def test_a_checkpoint_answers_in_the_adapters_place(run: Run) -> None:
+    for step in (20, 40):
+        folder = run.checkpoints_path / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        (folder / "scheduler.pt").touch()
+        (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+y")
+        await until(pilot, "Now checkpoint-20 answers")
+        await pilot.press(*"hello", "enter")
+        await until(pilot, "checkpoint-20 answers hello")
+        assert list(answers(app)) == ["base", "checkpoint-20"]
+        for words in ("Now checkpoint-40 answers", "Now adapter answers"):
+            await until(pilot, "^y Checkpoint")
+            await pilot.press("ctrl+y")
+            await until(pilot, words)
+        assert list(answers(app)) == ["base", "adapter"]

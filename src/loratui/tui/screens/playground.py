@@ -55,6 +55,7 @@ class PlaygroundScreen(StepScreen):
         Binding("escape", "leave", "Leave prompt", show=False, tooltip="Leave the prompt, so that single keys work", priority=True),
         Binding("ctrl+l", "row", "Held-out row", key_display="^l", tooltip="Take the next held-out row as the prompt", priority=True),
         Binding("ctrl+g", "score", "Score rows", key_display="^g", tooltip="Ask all held-out rows (at most 50) and count exact matches", priority=True),
+        Binding("ctrl+y", "checkpoint", "Checkpoint", key_display="^y", tooltip="Let the next checkpoint of the run answer instead; then the result again", priority=True),
         Binding("ctrl+s", "settings", "Settings", key_display="^s", tooltip="Temperature, top-p, top-k, length and more", priority=True),
         Binding("i", "write", "Write", show=False, tooltip="Back to the prompt"),
         Binding("ctrl+q", "app.quit", "Quit", key_display="^q", priority=True, tooltip="Leave; runs go on"),
@@ -273,6 +274,8 @@ class PlaygroundScreen(StepScreen):
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "checkpoint":
+            return self.target is not None and bool(self.target.checkpoints) and ADAPTER in self.target.sides and not self._asking
         if action in ("row", "score"):
             return self.target is not None and self.target.plan is not None and not self._asking
         if action == "stop":
@@ -353,6 +356,27 @@ class PlaygroundScreen(StepScreen):
         prompt.put(_prompt_of(self._question))
         prompt.focus()
         self.say(f"Held-out row {self._row + 1} of {len(self._rows)}. enter asks it.")
+
+    @work(exclusive=True, group="checkpoint", exit_on_error=False)
+    async def action_checkpoint(self) -> None:
+        """Another checkpoint answers in the adapter's pane; the base is not read again."""
+        await self._settled.wait()
+        target, client = self.target, self.client
+        if target is None or client is None or client.ready is None:
+            return
+        now = self.query(AnswerView).last().side
+        names = [ADAPTER, *target.checkpoints]
+        name = names[(names.index(now) + 1) % len(names)] if now in names else ADAPTER
+        if name not in client.ready.sides:
+            try:
+                await client.add(name, target.checkpoints[name])
+            except LoratuiError as error:
+                self.say(error.sentence, "error")
+                return
+        await self.query(AnswerView).last().remove()
+        note = f"Here {name} will answer." if name != ADAPTER else NOTES[ADAPTER]
+        await self.query_one("#answers").mount(AnswerView(name, "", note))
+        self.say(f"Now {name} answers: {names.index(name) + 1} of {len(names)}.")
 
     @work(group="settings", exit_on_error=False)
     async def action_settings(self) -> None:
