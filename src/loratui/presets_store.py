@@ -10,13 +10,16 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from loratui.core.errors import LoratuiError, PlanError
-from loratui.core.imports import Imported, import_configuration
 from loratui.core.presets import AUTO, Preset, preset_from_toml, preset_to_toml
 from loratui.resources import presets_path
+
+if TYPE_CHECKING:
+    from loratui.core.imports import Imported
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -55,6 +58,8 @@ def load_presets(folders: Iterable[Path] | None = None) -> tuple[list[Preset], l
 def read_configuration(path: Path) -> Imported:
     """Another tool's YAML (Axolotl, LLaMA-Factory, TRL) as plan values; PlanError where it cannot be read as one."""
     import yaml
+
+    from loratui.core.imports import import_configuration
 
     try:
         document = yaml.safe_load(path.expanduser().read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, recognise
 from loratui.data.row import Row, RowError
 
-SAMPLE_LIMIT_ROWS = 5_000
+SAMPLE_LIMIT_ROWS = 1_000
 COUNT_LIMIT_BYTES = 2**30
 BYTES_PER_TOKEN = 4
 """UTF-8 bytes: about four characters of English, about 1.3 of Chinese or Japanese."""
@@ -26,7 +26,7 @@ _cache: dict[tuple[str, str], DataFacts] = {}
 
 
 def quick_facts(found: FoundDataset, section: DatasetSection | None = None) -> DataFacts:
-    """Facts of the training part, from at most 5,000 rows and their characters (`exact=False`); remembered per file state.
+    """Facts of the training part, from at most 1,000 rows and their characters (`exact=False`); remembered per file state.
 
     DatasetError where the rows cannot be read or have no known shape.
     """
