@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ def make_proposal(
     return propose(situation, chosen, mine)
 
 
-def facts_of(dataset: str | None, mine: dict[str, Any], preset: dict[str, Any]) -> Any:
+def facts_of(dataset: str | None, mine: Mapping[str, Any], preset: Mapping[str, Any]) -> Any:
     """What the calculation knows of the dataset; without one, rows of the maximum length."""
     from loratui.core.dataset import uniform
 
