@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+import re
 
+import pytest
+from click.testing import CliRunner
+
+from loratui.commands.machine import command
 from loratui.core.capabilities import capabilities
-from loratui.machine.catalogue import CatalogueGpu, UnknownGpu, all_gpus, find_gpu, match_reported
+from loratui.machine.catalogue import CatalogueGpu, UnknownGpu, all_gpus, find_gpu, match_reported, statuses
 
 GIB = 2**30
 
@@ -108,3 +113,54 @@ def test_usable_memory_as_out_of_memory_messages_tell_it(name: str, gib: float) 
 def test_totals_as_nvidia_smi_prints_them(name: str, mib: int) -> None:
     """A cloud's own list of its cards (modal-labs/modal-client, pull request 2797)."""
     assert find_gpu(name).memory_mib == mib
+
+
+@pytest.mark.parametrize("gpu", all_gpus(), ids=lambda gpu: gpu.name)
+def test_every_row_says_how_it_is_known(gpu: CatalogueGpu) -> None:
+    assert gpu.status in statuses()
+    if gpu.status == "recalled":
+        assert gpu.source.startswith("from memory")
+    else:
+        assert re.search(r"[a-z0-9-]+\.[a-z]+/?|[A-Za-z-]+/[A-Za-z-]+ ", gpu.source), "no site or file is named"
+        assert not gpu.source.startswith("from memory")
+
+
+@pytest.mark.parametrize("gpu", [gpu for gpu in all_gpus() if gpu.status == "derived"], ids=lambda gpu: gpu.name)
+def test_derived_peaks_follow_the_rule_that_is_told(gpu: CatalogueGpu) -> None:
+    geforce = gpu.name.startswith("RTX ") and not re.search(r"A\d000|Ada", gpu.name)
+    factor = 1 if gpu.name.startswith("GTX") else 2 if geforce else 4 if gpu.compute_capability >= (8, 0) else 8
+    assert gpu.fp16_tflops == pytest.approx(factor * gpu.fp32_tflops, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["P100", "P40", "GTX 1080 Ti", "GTX 1650", "GTX 1660 Ti"])
+def test_without_tensor_cores_fp16_adds_up_at_the_float32_rate(name: str) -> None:
+    assert find_gpu(name).fp16_tflops == find_gpu(name).fp32_tflops
+
+
+@pytest.mark.parametrize(
+    ("reported", "bandwidth", "tflops"),
+    [
+        ("NVIDIA A100 80GB PCIe", 1935, 312), ("NVIDIA A100-SXM4-80GB", 2039, 312), ("Tesla V100-PCIE-16GB", 900, 112),
+        ("Tesla V100-SXM2-16GB", 900, 125), ("NVIDIA GeForce RTX 4080 SUPER", 736, 104.4), ("NVIDIA GeForce RTX 4080", 717, 97.5),
+        ("NVIDIA GeForce GTX 1660", 192, 5.0), ("NVIDIA GeForce GTX 1660 SUPER", 336, 5.0),
+    ],
+)
+def test_kinds_of_a_card_keep_their_own_speed(reported: str, bandwidth: float, tflops: float) -> None:
+    gpu = match_reported(reported)
+    assert gpu is not None and (gpu.bandwidth_gb_per_second, gpu.peak_flops() / 1e12) == (bandwidth, pytest.approx(tflops))
+
+
+def test_size_is_known_no_better_than_its_cards() -> None:
+    assert any(gpu.status == "recalled" for gpu in all_gpus() if gpu.marketed_gb == 24 and gpu.bf16_tflops)
+    assert find_gpu("24GB").status == "recalled"
+    assert find_gpu("40GB").status == find_gpu("A100 40GB").status == "read"
+
+
+def test_the_list_shows_and_explains_the_status() -> None:
+    text = CliRunner().invoke(command, ["--gpus"]).output
+    row = next(line for line in text.splitlines() if line.startswith("A10G "))
+    assert row.split()[-1] == "recalled"
+    for status, meaning in statuses().items():
+        assert f"{status} ({sum(gpu.status == status for gpu in all_gpus())})" in text and meaning.split(";")[0][:40] in text
+    rows = json.loads(CliRunner().invoke(command, ["--gpus", "--json"]).output)
+    assert all(row["status"] and row["source"] for row in rows)

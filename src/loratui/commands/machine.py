@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from textwrap import wrap
 
 import click
 
@@ -27,17 +28,23 @@ def command(as_json: bool, catalogue: bool) -> None:
 
 
 def show_catalogue(as_json: bool) -> None:
-    """The GPU catalogue as a table or as JSON."""
-    from loratui.machine.catalogue import all_gpus
+    """The GPU catalogue as a table that says how well each row is known, or as JSON with every row's source."""
+    from loratui.machine.catalogue import all_gpus, statuses
 
     if as_json:
         click.echo(json.dumps([gpu.model_dump(mode="json") for gpu in all_gpus()], ensure_ascii=False))
         return
-    click.echo(f"{'GPU':<24}{'usable':>10}{'bandwidth':>12}{'bf16':>10}{'fp16':>10}{'fp8':>10}  capability")
+    click.echo(f"{'GPU':<24}{'usable':>10}{'bandwidth':>12}{'bf16':>10}{'fp16':>10}{'fp8':>10}  capability  figures")
     for gpu in all_gpus():
         rates = "".join(
             f"{f'{rate:g} T' if rate else '–':>10}" for rate in (gpu.bf16_tflops, gpu.fp16_tflops, gpu.fp8_tflops)
         )
         major, minor = gpu.compute_capability
         usable = f"{gpu.memory_usable_bytes / 2**30:.1f} GiB"
-        click.echo(f"{gpu.name:<24}{usable:>10}{gpu.bandwidth_gb_per_second:>7g} GB/s{rates}  {major}.{minor}")
+        click.echo(f"{gpu.name:<24}{usable:>10}{gpu.bandwidth_gb_per_second:>7g} GB/s{rates}  {f'{major}.{minor}':<10}  {gpu.status}")
+    click.echo("\nPeaks are dense, with float32 accumulation, in 10^12 operations a second. Figures (bandwidth and peaks):")
+    for status, meaning in statuses().items():
+        count = sum(gpu.status == status for gpu in all_gpus())
+        for line in wrap(meaning, 78):
+            click.echo(f"  {f'{status} ({count})' if meaning.startswith(line) else '':<14}{line}")
+    click.echo("--json adds the source of each row.")

@@ -7,12 +7,15 @@ import re
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from typing import Literal, get_args
 
 from loratui.core.errors import MachineError
 from loratui.core.hardware import Device, Document
 
 DATA = Path(__file__).with_name("gpus.json")
 MIB = 2**20
+Status = Literal["read", "derived", "recalled"]
+"""How well bandwidth and peaks are known, best first; `statuses()` explains each."""
 
 
 class UnknownGpu(MachineError):
@@ -43,7 +46,9 @@ class CatalogueGpu(Document):
     fp8_tflops: float | None
     fp32_tflops: float
     compute_capability: tuple[int, int]
+    status: Status
     source: str
+    """Where the figures were read, or that they are from memory."""
     exact: bool = True
     """False for a nameless card of a size."""
 
@@ -77,6 +82,13 @@ class CatalogueGpu(Document):
             memory_bandwidth_bytes_per_second=self.bandwidth_gb_per_second * 1e9,
             peak_flops=self.peak_flops(),
         )
+
+
+@cache
+def statuses() -> dict[Status, str]:
+    """What each status means, best first."""
+    said = json.loads(DATA.read_text(encoding="utf-8"))["statuses"]
+    return {status: said[status] for status in get_args(Status)}
 
 
 @cache
@@ -145,6 +157,7 @@ def _of_size(gigabytes: int) -> CatalogueGpu:
         bf16_tflops=min((gpu.bf16_tflops for gpu in cards if gpu.bf16_tflops), default=None),
         fp16_tflops=min(gpu.fp16_tflops for gpu in cards), fp32_tflops=min(gpu.fp32_tflops for gpu in cards), fp8_tflops=None,
         compute_capability=min(gpu.compute_capability for gpu in cards),
+        status=max((gpu.status for gpu in cards), key=get_args(Status).index),
         source=f"the least of {', '.join(gpu.name for gpu in cards)}",
     )
 
