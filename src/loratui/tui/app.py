@@ -171,7 +171,7 @@ class LoratuiApp(App[None]):
         for sentence in [*self._theme_problems, self._first_notice]:
             if sentence:
                 self.notify(harmless(sentence), markup=False, severity="warning", timeout=8)
-        self.call_after_refresh(self.look_up_all)
+        self.look_up_all()
 
     def _terminal_gone(self) -> None:
         """SIGHUP: write the draft and be gone at once; painting to a dead terminal could block."""
@@ -308,15 +308,22 @@ class LoratuiApp(App[None]):
 
     @work(thread=True, group="look-up", exit_on_error=False)
     def look_up_all(self) -> None:
-        """After the first frame: the machine, the presets, and what the draft names."""
+        """After the first frame: the machine; once that is painted, the rest."""
         from loratui.tui import loading
 
-        draft = self.state.draft
-        model, dataset, given = draft.model, draft.dataset, dict(draft.mine)
         if self.state.machine is None:
             self.sampler = loading.start_sampler()
             if self.sampler.newest is not None:
                 self._take(self.state.set_machine, self.sampler.newest)
+        self._take(self.call_after_refresh, self.look_up_the_rest)
+
+    @work(thread=True, group="look-up", exit_on_error=False)
+    def look_up_the_rest(self) -> None:
+        """The presets, what the draft names, and a run that goes on."""
+        from loratui.tui import loading
+
+        draft = self.state.draft
+        model, dataset, given = draft.model, draft.dataset, dict(draft.mine)
         presets = loading.load_presets()
         found_model = self._find_model(model) if model and self.state.model is None else None
         found_dataset = self._find_dataset(dataset, given) if dataset and self.state.dataset is None else None

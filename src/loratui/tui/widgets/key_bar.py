@@ -20,13 +20,17 @@ class KeyBar(Static):
 
     def __init__(self) -> None:
         super().__init__(id="key-bar")
+        self._painted: Content | None = None
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
 
     def _bindings_changed(self, screen: Screen[object]) -> None:
-        if screen is self.screen:
+        if screen is self.screen and not self._is_painted(self._keys()):
             self.refresh()
+
+    def _is_painted(self, keys: Content) -> bool:
+        return self._painted is not None and keys.plain == self._painted.plain and keys.spans == self._painted.spans
 
     def shown(self) -> list[tuple[Binding, bool]]:
         """The bindings to show, each action once, with whether it can be used now."""
@@ -37,6 +41,10 @@ class KeyBar(Static):
         return sorted(seen.values(), key=lambda item: LAST.index(item[0].action) + 1 if item[0].action in LAST else 0)
 
     def render(self) -> Content:
+        self._painted = self._keys()
+        return self._painted
+
+    def _keys(self) -> Content:
         pieces = []
         for binding, enabled in self.shown():
             key = self.app.get_key_display(binding)
