@@ -18,6 +18,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -226,7 +227,7 @@ def main() -> int:
         RESULTS.mkdir(exist_ok=True)
         file = RESULTS / f"memory_gpu-{device.name.lower().replace(' ', '-')}.json"
         file.write_text(json.dumps({
-            "card": device.model_dump(), "date": time.strftime("%Y-%m-%d"), "python": platform.python_version(),
+            "card": asdict(device), "date": time.strftime("%Y-%m-%d"), "python": platform.python_version(),
             "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft", "bitsandbytes")}, "cuda": torch.version.cuda,
             "seed": asked.seed, "cases": rows,
         }, indent=1) + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -133,7 +134,7 @@ def test_recommendations_keep_within_their_stated_ranges(config: dict[str, Any],
 @given(configs(), datasets(), devices())
 def test_more_memory_never_makes_the_plan_leaner(config: dict[str, Any], data: DataFacts | None, device: Device) -> None:
     spec = read_config(config, "model")
-    larger = device.model_copy(update={"memory_total_bytes": device.memory_total_bytes * 4, "memory_free_bytes": device.memory_free_bytes * 4})
+    larger = replace(device, **{"memory_total_bytes": device.memory_total_bytes * 4, "memory_free_bytes": device.memory_free_bytes * 4})
     before, after = (propose(Situation(spec, data, one), AUTO) for one in (device, larger))
     assert after.fits or not before.fits
     assert not (before.plan.method.kind == "lora" and after.plan.method.kind == "qlora" and before.fits)

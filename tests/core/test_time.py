@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,7 +78,7 @@ def test_a_range_until_something_was_measured() -> None:
 
 
 def test_an_unknown_peak_gives_no_prediction() -> None:
-    nameless = A100.model_copy(update={"peak_flops": None})
+    nameless = replace(A100, **{"peak_flops": None})
     data = uniform(10, 10)
     assert predict(LLAMA, plan(), data, nameless, make_schedule(plan(), data)) is None
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from loratui.core.hardware import Machine
 
@@ -70,10 +71,10 @@ def detect(run_python: Command) -> Detect:
     """The Machine document of a named machine, as a process of its own finds it; asserts that nothing was on stderr."""
 
     def run(machine: str, *, library: str = "new", **extra: str) -> Machine:
-        code = "from loratui.machine.detect import detect_machine; print(detect_machine().model_dump_json())"
+        code = "from loratui.machine.detect import detect_machine; from dataclasses import asdict; import json; print(json.dumps(asdict(detect_machine())))"
         result = run_python(machine, "-c", code, library=library, **extra)
         assert result.returncode == 0, result.stderr
         assert result.stderr == ""
-        return Machine.model_validate(json.loads(result.stdout))
+        return TypeAdapter(Machine).validate_python(json.loads(result.stdout))
 
     return run

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 
 import pytest
 from click.testing import CliRunner
+from pydantic import TypeAdapter
 
 from loratui.commands.machine import command
 from loratui.core.capabilities import capabilities
@@ -22,6 +24,7 @@ def test_at_least_forty_cards() -> None:
 
 @pytest.mark.parametrize("gpu", all_gpus(), ids=lambda gpu: gpu.name)
 def test_every_row_is_plausible(gpu: CatalogueGpu) -> None:
+    assert TypeAdapter(CatalogueGpu).validate_json(json.dumps(asdict(gpu)), strict=True) == gpu
     nominal = gpu.marketed_gb * GIB
     assert 0.88 * nominal < gpu.memory_usable_bytes < gpu.memory_total_bytes <= nominal * 1.01
     assert 100 < gpu.bandwidth_gb_per_second < 10_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import TypeAdapter
 
 from loratui.core.errors import MachineError
 from loratui.core.hardware import Gpu, GpuProcess, Host, Machine
@@ -17,7 +18,7 @@ HOST = Host(
 
 
 def gpu(index: int, free_gib: int, total_gib: int = 24, **more: object) -> Gpu:
-    return Gpu.model_validate({
+    return TypeAdapter(Gpu).validate_python({
         "index": index, "uuid": f"GPU-{index}", "name": "NVIDIA GeForce RTX 3090", "compute_capability": (8, 6),
         "memory_total_bytes": total_gib * GIB, "memory_free_bytes": free_gib * GIB, **more,
     })

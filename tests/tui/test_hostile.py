@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,11 @@ def hostile_wizard(folder: Path) -> LoratuiApp:
     rows.write_text("".join(json.dumps({"question": HOSTILE, "answer": HOSTILE, f"x{HOSTILE}": HOSTILE}) + "\n" for _ in range(5)))
     app.state.draft.dataset = str(rows)
     app.state.draft.model = str(model_folder(folder / f"m{name}", {**CONFIG, "architectures": ["LlamaForCausalLM"]}))
-    gpu = machine().gpus[0].model_copy(update={
+    gpu = replace(machine().gpus[0], **{
         "name": HOSTILE, "processes": (GpuProcess(pid=1, name=HOSTILE, user=HOSTILE, memory_bytes=2**30),), "notes": (HOSTILE,), "throttle_reasons": (HOSTILE,),
     })
-    host = machine().host.model_copy(update={"hostname": HOSTILE, "cpu_name": HOSTILE, "disk_path": HOSTILE})
-    app.state.machine = machine().model_copy(update={"gpus": (gpu,), "host": host, "problems": (HOSTILE,), "notes": (HOSTILE,), "driver_version": HOSTILE})
+    host = replace(machine().host, **{"hostname": HOSTILE, "cpu_name": HOSTILE, "disk_path": HOSTILE})
+    app.state.machine = replace(machine(), **{"gpus": (gpu,), "host": host, "problems": (HOSTILE,), "notes": (HOSTILE,), "driver_version": HOSTILE})
     return app
 
 

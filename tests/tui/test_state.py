@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def test_a_new_look_tells_the_machine_and_computes_only_where_memory_moved(state
     state.set_machine(machine())
     assert told == ["machine"]
     assert state.proposal is before
-    fuller = machine().model_copy(update={"gpus": (machine().gpus[0].model_copy(update={"memory_free_bytes": 5 * 2**30}), machine().gpus[1])})
+    fuller = replace(machine(), **{"gpus": (replace(machine().gpus[0], **{"memory_free_bytes": 5 * 2**30}), machine().gpus[1])})
     state.choose_devices([0])
     state.set_machine(fuller)
     assert state.proposal is not before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,8 +147,8 @@ async def test_only_lines_that_changed_are_painted(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr(DeviceCard, "refresh", lambda self, *regions, **options: painted.append((self.key, regions)) or self)
         app.state.set_machine(machine())
         assert painted == []
-        busier = machine().gpus[1].model_copy(update={"temperature_celsius": 77})
-        app.state.set_machine(machine().model_copy(update={"gpus": (machine().gpus[0], busier)}))
+        busier = replace(machine().gpus[1], **{"temperature_celsius": 77})
+        app.state.set_machine(replace(machine(), **{"gpus": (machine().gpus[0], busier)}))
         assert [key for key, _ in painted] == ["gpu:1"]
         (region,) = painted[0][1]  # type: ignore[index]
         assert region.height == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from textwrap import wrap
 
 import click
@@ -32,7 +33,7 @@ def show_catalogue(as_json: bool) -> None:
     from loratui.machine.catalogue import all_gpus, statuses
 
     if as_json:
-        click.echo(json.dumps([gpu.model_dump(mode="json") for gpu in all_gpus()], ensure_ascii=False))
+        click.echo(json.dumps([asdict(gpu) for gpu in all_gpus()], ensure_ascii=False))
         return
     click.echo(f"{'GPU':<24}{'usable':>10}{'bandwidth':>12}{'bf16':>10}{'fp16':>10}{'fp8':>10}  capability  figures")
     for gpu in all_gpus():

@@ -6,9 +6,8 @@ bitsandbytes' installation guide (CUDA, hardware support).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
-
-from loratui.core.hardware import Document
 
 Support = Literal["yes", "slow", "no"]
 """`slow`: works, but without hardware of its own."""
@@ -16,7 +15,8 @@ Support = Literal["yes", "slow", "no"]
 ComputeCapability = tuple[int, int]
 
 
-class Capabilities(Document):
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
     """What follows from a compute capability."""
 
     architecture: str

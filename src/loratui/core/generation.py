@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from loratui.core.document import Document
 from loratui.core.errors import InputError
-from loratui.core.hardware import Document
 
 
 class GenerationSettings(Document):

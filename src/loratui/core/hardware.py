@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+# Dataclasses, not pydantic's models: these figures are read from drivers, never from a person, and the first screen of
+# the wizard needs them before it needs any document.
 
 
-class Document(BaseModel):
-    """A frozen document that refuses unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class GpuProcess(Document):
+@dataclass(frozen=True, kw_only=True)
+class GpuProcess:
     """A process that holds memory of a GPU."""
 
     pid: int
@@ -23,7 +20,8 @@ class GpuProcess(Document):
     """None where the driver does not tell (containers, old drivers)."""
 
 
-class Gpu(Document):
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
     """One CUDA device, or one MIG slice of it. None means that the driver does not say.
 
     `index` is the number that `hardware.devices` of a plan takes: the driver's own (as nvidia-smi counts) unless the
@@ -73,7 +71,8 @@ class Gpu(Document):
         return max(0, self.memory_total_bytes - self.memory_free_bytes)
 
 
-class GpuLink(Document):
+@dataclass(frozen=True, kw_only=True)
+class GpuLink:
     """How two cards reach each other. `first` and `second` are indices of Gpu."""
 
     first: int
@@ -84,7 +83,8 @@ class GpuLink(Document):
     """Active NVLinks between the two; 0 where they meet in a switch or have none."""
 
 
-class Host(Document):
+@dataclass(frozen=True, kw_only=True)
+class Host:
     """The computer around the GPUs; limits are a container's own where they are lower."""
 
     hostname: str
@@ -106,7 +106,8 @@ class Host(Document):
     cpu_limited_by: str = ""
 
 
-class Machine(Document):
+@dataclass(frozen=True, kw_only=True)
+class Machine:
     """Host and GPUs at one moment."""
 
     host: Host
@@ -128,7 +129,8 @@ class Machine(Document):
     """Seconds since 1970 at which the figures were read."""
 
 
-class Device(Document):
+@dataclass(frozen=True, kw_only=True)
+class Device:
     """What one training process runs on, for the calculation: a GPU, a simulated GPU, or the CPU."""
 
     name: str

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from loratui.core.hardware import Document
+from loratui.core.document import Document
 
 PLAN_VERSION: Literal[1] = 1
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from difflib import get_close_matches
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
 from loratui.core.errors import MachineError
-from loratui.core.hardware import Device, Document
+from loratui.core.hardware import Device
 
 DATA = Path(__file__).with_name("gpus.json")
 MIB = 2**20
@@ -25,7 +25,8 @@ class UnknownGpu(MachineError):
     exit_status = 2
 
 
-class CatalogueGpu(Document):
+@dataclass(frozen=True, kw_only=True)
+class CatalogueGpu:
     """A GPU as its maker and its driver describe it. None: the card has no such hardware."""
 
     name: str
@@ -97,7 +98,8 @@ def all_gpus() -> tuple[CatalogueGpu, ...]:
     rows = json.loads(DATA.read_text(encoding="utf-8"))["gpus"]
     for row in rows:
         row["compute_capability"] = tuple(int(part) for part in row["compute_capability"].split("."))
-    return tuple(CatalogueGpu.model_validate(row) for row in rows)
+        row |= {name: tuple(row[name]) for name in ("aliases", "nvml_names") if name in row}
+    return tuple(CatalogueGpu(**row) for row in rows)
 
 
 def find_gpu(name: str) -> CatalogueGpu:
@@ -115,6 +117,8 @@ def find_gpu(name: str) -> CatalogueGpu:
     size = re.fullmatch(r"(\d+)g(?:i?b)?", key)
     if size:
         return _of_size(int(size[1]))
+    from difflib import get_close_matches
+
     near = [names[match].name for match in get_close_matches(key, names, n=4, cutoff=0.5)]
     near += [gpu.name for gpu in all_gpus() if key and key in _key(gpu.name)]
     offered = list(dict.fromkeys(near))[:5]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from loratui.core.hardware import Document
+from loratui.core.document import Document
 
 State = Literal["ok", "note", "warning", "fault"]
 """`note`: fine, but worth knowing. `warning`: training works, less well. `fault`: training could not work."""

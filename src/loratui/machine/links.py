@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from loratui.core.hardware import GpuLink
 from loratui.machine.nvml_calls import CardLost, Nvml
 from loratui.machine.nvml_gpu import Card
@@ -29,6 +31,7 @@ def read_links(nvml: Nvml, cards: list[Card], index_of: dict[str, int]) -> tuple
     links = []
     for place, first in enumerate(whole):
         for second in whole[place + 1:]:
+            kind: Literal["nvlink", "pcie", "system"]
             lanes = peers.get(first.uuid, {}).get(second.pci_bus_id.lower(), 0)
             if lanes or {first.uuid, second.uuid} <= switched:
                 kind = "nvlink"
@@ -40,9 +43,7 @@ def read_links(nvml: Nvml, cards: list[Card], index_of: dict[str, int]) -> tuple
                 if level is None:
                     continue
                 kind = "pcie" if level <= HOST_BRIDGE else "system"
-            links.append(GpuLink.model_validate({
-                "first": index_of[first.uuid], "second": index_of[second.uuid], "kind": kind, "lanes": lanes,
-            }))
+            links.append(GpuLink(first=index_of[first.uuid], second=index_of[second.uuid], kind=kind, lanes=lanes))
     return tuple(links)
 
 

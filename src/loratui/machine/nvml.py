@@ -216,7 +216,7 @@ class _Driver:
             problems.append("NVIDIA's driver works but shows no GPU. A batch scheduler gives them out to jobs; a container needs --gpus all.")
         visibility = visible_gpus(gpus, self._environment)
         gpus = tuple(
-            gpu if gpu.uuid in visibility.uuids or not gpu.visible else gpu.model_copy(update={"visible": False}) for gpu in gpus
+            gpu if gpu.uuid in visibility.uuids or not gpu.visible else replace(gpu, visible=False) for gpu in gpus
         )
         return NvmlSample(
             gpus=gpus, links=self._links, driver_version=self._driver_version, cuda_version=self._cuda_version,

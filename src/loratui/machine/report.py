@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from loratui.core.capabilities import Capabilities, capabilities
@@ -14,7 +15,7 @@ BAR_CELLS = 24
 
 def machine_json(machine: Machine) -> dict[str, Any]:
     """Everything: the document, with what follows from each card's compute capability and what a training would use."""
-    document = machine.model_dump(mode="json")
+    document = asdict(machine)
     chosen = choose_gpu(machine)
     for gpu, row in zip(machine.gpus, document["gpus"], strict=True):
         row["memory_used_bytes"] = gpu.memory_used_bytes
@@ -30,7 +31,7 @@ def _capabilities(gpu: Gpu) -> dict[str, Any] | None:
     if gpu.compute_capability is None:
         return None
     found = capabilities(gpu.compute_capability)
-    return {**found.model_dump(), "best_precision": found.best_precision}
+    return {**asdict(found), "best_precision": found.best_precision}
 
 
 def machine_lines(machine: Machine) -> list[str]:
