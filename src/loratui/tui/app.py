@@ -319,15 +319,21 @@ class LoratuiApp(App[None]):
 
     @work(thread=True, group="look-up", exit_on_error=False)
     def look_up_the_rest(self) -> None:
-        """The presets, what the draft names, and a run that goes on."""
+        """The presets, what the draft names, and a run that goes on. Lengths that the last session knew need no second reading
+        of the dataset before the estimate is painted."""
         from loratui.tui import loading
 
         draft = self.state.draft
         model, dataset, given = draft.model, draft.dataset, dict(draft.mine)
         presets = loading.load_presets()
         found_model = self._find_model(model) if model and self.state.model is None else None
-        found_dataset = self._find_dataset(dataset, given) if dataset and self.state.dataset is None else None
-        self._take(self._take_all, presets, (model, found_model), (dataset, found_dataset))
+        unread = dataset and self.state.dataset is None
+        if unread and self.state.known_facts is not None:
+            self._take(self._take_all, presets, (model, found_model), (dataset, None))
+            self._take(self._take_dataset, dataset, *self._find_dataset(dataset, given))
+        else:
+            found_dataset = self._find_dataset(dataset, given) if unread else None
+            self._take(self._take_all, presets, (model, found_model), (dataset, found_dataset))
         self._take(self._offer_run, loading.running_run(besides=self.run_path))
 
     def _offer_run(self, name: str) -> None:

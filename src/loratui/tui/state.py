@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from loratui.runs.files import write_whole
 from loratui.tui.check import Check
 from loratui.tui.draft import STEPS, Draft, draft_from_json, draft_to_json
+from loratui.tui.known_facts import KnownFacts, read_known_facts, write_known_facts
 
 if TYPE_CHECKING:
     from loratui.core.architecture import ModelSpec
@@ -56,6 +57,8 @@ class WizardState:
         self.model_problem = ""
         self.dataset: DatasetView | None = None
         self.dataset_problem = ""
+        self.known: KnownFacts | None = None
+        """What the last session knew of the dataset, until it is read again."""
         self.check = Check()
         """The check of the dataset with the model's own tokenizer."""
         self.presets: dict[str, Preset] = {}
@@ -68,6 +71,7 @@ class WizardState:
         self.change_bytes = 0
         """What the last change of the plan did to the estimate."""
         self.unsaved = False
+        self._known_saved: KnownFacts | None = None
         self.save_problem = ""
         self._past: list[tuple[str, dict[str, Any]]] = []
         self._listeners: list[Listener] = []
@@ -80,6 +84,7 @@ class WizardState:
         """Take up the draft of the last session; a sentence where its file cannot be used (it is then kept aside)."""
         if self.path is None or not self.path.exists():
             return ""
+        self.known = read_known_facts(self._facts_path(self.path))
         try:
             kept = draft_from_json(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -101,11 +106,18 @@ class WizardState:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.path, draft_to_json(self.draft))
+            if self.known is not None and self.known != self._known_saved:
+                write_known_facts(self._facts_path(self.path), self.known)
+                self._known_saved = self.known
         except OSError as error:
             self.save_problem = f"The draft could not be saved in {self.path}: {error.strerror or error}."
             return False
         self.save_problem = ""
         return True
+
+    @staticmethod
+    def _facts_path(draft: Path) -> Path:
+        return draft.with_name("dataset-facts.json")
 
     # Listening
 
@@ -182,7 +194,29 @@ class WizardState:
     def set_dataset(self, dataset: DatasetView | None, problem: str = "") -> None:
         """Take up the dataset that was found for the draft's choice, or why there is none."""
         self.dataset, self.dataset_problem = dataset, problem
+        if dataset is not None:
+            known, fingerprint = self.known, dataset.preview.found.fingerprint
+            if known is not None and known.facts.exact and (known.choice, known.fingerprint) == (self._facts_choice(exact=True), fingerprint):
+                self.dataset = replace(dataset, facts=known.facts)
+            else:
+                self._know(dataset.facts, fingerprint)
         self._found("dataset")
+
+    def _facts_choice(self, *, exact: bool) -> str:
+        """What a dataset's facts rest on: its path and how it is read; exact lengths also on the model's tokenizer."""
+        prefixes = ("dataset.", "model.") if exact else ("dataset.",)
+        given = sorted((key, value) for key, value in self.draft.mine.items() if key.startswith(prefixes))
+        return repr((self.draft.dataset, self.draft.model if exact else "", given))
+
+    def _know(self, facts: DataFacts, fingerprint: str) -> None:
+        self.known = KnownFacts(self._facts_choice(exact=facts.exact), fingerprint, facts)
+        self.unsaved = True
+
+    @property
+    def known_facts(self) -> DataFacts | None:
+        """What the last session knew of the chosen dataset; None where it knew another one, or read it another way."""
+        known = self.known
+        return known.facts if known is not None and known.choice == self._facts_choice(exact=known.facts.exact) else None
 
     def choose_dataset(self, path: str) -> None:
         """Choose a dataset by path; `set_dataset` brings what was found."""
@@ -208,6 +242,7 @@ class WizardState:
             facts = exact_facts(check.result)
             if facts is not None and facts != self.dataset.facts:
                 self.dataset = replace(self.dataset, facts=facts)
+                self._know(facts, self.dataset.preview.found.fingerprint)
                 self.recompute()
                 self._tell("plan")
         self._tell("check")
@@ -331,7 +366,9 @@ class WizardState:
         """Counts and lengths of the dataset, or stand-ins until one is chosen."""
         from loratui.core.dataset import uniform
 
-        return self.dataset.facts if self.dataset is not None else uniform(ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA)
+        if self.dataset is not None:
+            return self.dataset.facts
+        return self.known_facts or uniform(ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA)
 
     @property
     def spec(self) -> ModelSpec | None:
