@@ -99,6 +99,12 @@ def test_spikes_are_named_by_step() -> None:
     assert "61, 91, 131" in finding.message
 
 
+def test_a_jump_of_hundredths_near_zero_is_no_spike() -> None:
+    learnt = [0.003 + 0.0005 * (number % 3) for number in range(60)]
+    assert "spikes" not in kinds(diagnose(drawn([*falling(40), *learnt, 0.03, *learnt]), Plan()))
+    assert "spikes" in kinds(diagnose(drawn([*falling(40), *learnt, 0.3, *learnt]), Plan()))
+
+
 def test_a_far_too_high_rate_goes_back_to_published_ones() -> None:
     assert diagnose(*recorded("diverging"))[0].fixes[0].changes == {"training.learning_rate": 1e-3}
 

@@ -33,6 +33,13 @@ UNITS = {
     "training.epochs": "passes", "saving.keep": "checkpoints", "evaluation.patience": "evaluations",
 }
 
+
+def unit_of(key: str, value: Any) -> str:
+    """The unit as it reads after this value: `1 pass`, `2 passes`; empty for a key without one."""
+    unit = UNITS.get(key, "")
+    return unit.removesuffix("es" if unit == "passes" else "s") if value == 1 else unit
+
+
 Kind = Literal["choice", "flag", "number", "text", "list"]
 
 

@@ -17,6 +17,8 @@ BLOWN_UP_SHARE = 1.1
 NOT_FALLING_SHARE = 0.03
 LOW_LOSS = 0.3
 SPIKE_WINDOW, SPIKE_DEVIATIONS, SPIKE_SHARE = 20, 8.0, 1.3
+SPIKE_NATS = 0.1
+"""The least jump worth a word: a loss near 0 moves by large shares of itself and nothing is wrong."""
 ERRATIC_SHARE = 0.35
 FLAT_SHARE = 0.01
 STILL_FALLING_SHARE = 0.03
@@ -78,7 +80,7 @@ def spikes(curves: Curves, plan: Plan) -> Iterator[Finding]:
             continue
         middle = median(before)
         deviation = median([abs(loss - middle) for loss in before])
-        high = losses[index] > middle + max(SPIKE_DEVIATIONS * deviation, (SPIKE_SHARE - 1) * middle)
+        high = losses[index] > middle + max(SPIKE_DEVIATIONS * deviation, (SPIKE_SHARE - 1) * middle, SPIKE_NATS)
         if high and (not found or curves.steps[index] - found[-1] > 3):
             found.append(curves.steps[index])
     if not found:

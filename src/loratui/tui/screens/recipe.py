@@ -103,7 +103,7 @@ class RecipeScreen(StepScreen):
 
     def _show_fields(self, proposal: Proposal) -> None:
         from loratui.core.plan_text import fields
-        from loratui.tui.fields import UNITS, kind_of, shown_keys
+        from loratui.tui.fields import kind_of, shown_keys, unit_of
 
         known = fields()
         rows: list[FieldRow] = []
@@ -112,7 +112,7 @@ class RecipeScreen(StepScreen):
                 rows.append(FieldRow("", group))
             for key in keys:
                 rows.append(FieldRow(
-                    key, str(known[key].title), proposal.plan.get(key), UNITS.get(key, ""), proposal.origins.get(key, ""),
+                    key, str(known[key].title), proposal.plan.get(key), unit_of(key, proposal.plan.get(key)), proposal.origins.get(key, ""),
                     proposal.why(key) or str(known[key].description), kind_of(key),
                     METHODS.get(str(proposal.plan.get(key)), "") if key == "method.kind" else "",
                 ))

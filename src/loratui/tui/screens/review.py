@@ -247,7 +247,7 @@ def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
         Row("learning", f"rate {number_text(training.learning_rate)}, {training.scheduler}, warm-up {schedule.warmup_steps:,} steps · {training.optimizer}"),
         Row("steps", f"{schedule.total_steps:,} of {schedule.effective_batch_size:,} rows "
                       f"({training.batch_size} × {training.accumulation}{f' × {device.count} devices' if device.count > 1 else ''}) · "
-                      f"{schedule.steps_per_epoch:,} an epoch, {number_text(training.epochs)} epochs"),
+                      f"{schedule.steps_per_epoch:,} an epoch, {number_text(training.epochs)} epoch{'' if training.epochs == 1 else 's'}"),
         Row("time", _time_words(proposal)),
         Row("checks", _interval_words(proposal)),
         Row("memory", f"{size(proposal.memory.total_bytes)} at its peak. {one_line(proposal.memory.peak_where, 160)}"),
