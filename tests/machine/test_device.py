@@ -92,6 +92,10 @@ def test_planned_gpu_goes_before_the_machines_own() -> None:
     assert (device.name, device.count, device.simulated) == ("A10G", 2, True)
 
 
+def test_the_cpu_may_be_chosen_beside_a_free_gpu() -> None:
+    assert device_for(box(gpu(0, 24)), cpu=True).kind == "cpu"
+
+
 def test_planned_memory() -> None:
     device = device_for(box(gpu(0, 24)), gpu_memory_bytes=16 * GIB)
     assert (device.memory_total_bytes, device.memory_free_bytes, device.compute_capability) == (16 * GIB, 16 * GIB, (8, 6))

@@ -125,6 +125,7 @@ def test_only_whole_checkpoints_count(tmp_path: Path) -> None:
 
 
 def test_the_worker_sees_only_its_gpus() -> None:
+    assert worker_environment(with_values(Plan(), {"hardware.cpu": True}), {"CUDA_VISIBLE_DEVICES": "0,1"})["CUDA_VISIBLE_DEVICES"] == ""
     one = worker_environment(with_values(Plan(), {"hardware.devices": [2]}), {})
     assert one["CUDA_VISIBLE_DEVICES"] == "2" and one["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert worker_environment(Plan(), {"CUDA_VISIBLE_DEVICES": "3,5"})["CUDA_VISIBLE_DEVICES"] == "3"

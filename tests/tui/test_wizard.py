@@ -11,6 +11,7 @@ from textual.widgets import Input, Static
 from wizard import SIZES, dataset_file, machine, screen_text, settled, wizard
 
 from loratui.tui.app import LoratuiApp
+from loratui.tui.command_text import command_text
 from loratui.tui.screens.step import StepScreen
 from loratui.tui.widgets.device_card import DeviceCard
 from loratui.tui.widgets.field_list import FieldList
@@ -113,6 +114,7 @@ async def test_cards_show_what_can_be_chosen(tmp_path: Path, size: tuple[int, in
         assert app.state.draft.devices == [0]
         await pilot.press("down", "enter")
         assert app.state.draft.cpu
+        assert app.state.given()["hardware.cpu"] is True and "--set hardware.cpu=true" in command_text(app.state.draft)
 
 
 async def test_planning_for_a_card_that_is_not_here(tmp_path: Path) -> None:

@@ -64,8 +64,8 @@ def make_proposal(
     mine["model.id"] = model
     machine = detect_machine()
     device = device_for(
-        machine, devices=mine.get("hardware.devices", []), gpu=gpu or "",
-        gpu_memory_bytes=parse_memory_size(gpu_memory) if gpu_memory else None,
+        machine, devices=mine.get("hardware.devices", []), gpu=gpu or mine.get("hardware.gpu", ""),
+        gpu_memory_bytes=parse_memory_size(gpu_memory) if gpu_memory else None, cpu=mine.get("hardware.cpu", False),
     )
     if gpu:
         mine["hardware.gpu"] = gpu

@@ -130,6 +130,14 @@ class SavingSection(Document):
 class HardwareSection(Document):
     devices: list[int] = Field(default_factory=list, title="GPUs", description="Numbers of the GPUs that train; empty: the first free one, or the CPU.")
     gpu: str = Field("", title="Planned GPU", description="Name of a GPU of the catalogue, when planning for another machine.")
+    cpu: bool = Field(False, title="On the CPU", description="Train on the CPU although the machine has a GPU.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> HardwareSection:
+        if self.cpu and (self.devices or self.gpu):
+            other = f"hardware.devices = {self.devices}" if self.devices else f"hardware.gpu = \"{self.gpu}\""
+            raise ValueError(f"hardware.cpu = true and {other} exclude each other")
+        return self
 
 
 class Plan(Document):

@@ -108,6 +108,10 @@ def common(carrier: Carrier) -> None:
         carrier.without_meaning("evaluation.every_steps", "evaluation.batch_size", "evaluation.patience", "evaluation.prompts")
     elif plan.evaluation.prompts:
         carrier.leave("evaluation.prompts", "prompts are answered during training by loratui only.")
+    if plan.hardware.cpu:
+        carrier.leave("hardware.cpu", "start it with CUDA_VISIBLE_DEVICES= (empty), so that it sees no GPU.")
+    else:
+        carrier.without_meaning("hardware.cpu")
     if plan.hardware.devices:
         numbers = ",".join(map(str, plan.hardware.devices))
         carrier.leave("hardware.devices", f"choose the GPUs when you start it: CUDA_VISIBLE_DEVICES={numbers}.")

@@ -19,17 +19,19 @@ class DeviceError(MachineError):
 
 
 def device_for(
-    machine: Machine, devices: Sequence[int] = (), gpu: str = "", gpu_memory_bytes: int | None = None
+    machine: Machine, devices: Sequence[int] = (), gpu: str = "", gpu_memory_bytes: int | None = None, *, cpu: bool = False
 ) -> Device:
     """What one training process runs on.
 
     devices: numbers of GPUs of this machine; none: the first free one, else the CPU. gpu: a name of the catalogue to plan
-    for instead. gpu_memory_bytes: plan for so much free memory. DeviceError, or UnknownGpu, in one sentence.
+    for instead. gpu_memory_bytes: plan for so much free memory. cpu: the CPU, whatever else there is. DeviceError, or UnknownGpu, in one sentence.
     """
     if gpu:
         return find_gpu(gpu).device(max(1, len(devices)), memory_bytes=gpu_memory_bytes)
     if gpu_memory_bytes is not None:
         return _sized(machine, gpu_memory_bytes, max(1, len(devices)))
+    if cpu:
+        return cpu_device(machine.host)
     if devices:
         return _together([_checked(machine, number) for number in devices])
     chosen = choose_gpu(machine)

@@ -111,6 +111,8 @@ def _visible_devices(plan: Plan, visible: str | None) -> str:
     from loratui.machine.detect import detect_machine
     from loratui.machine.device import visible_devices
 
+    if plan.hardware.cpu:
+        return ""
     machine = detect_machine()
     if machine.gpus:
         return visible_devices(machine, plan.hardware.devices)

@@ -32,6 +32,7 @@ def command_text(draft: Draft, file: str = "plan.toml") -> str:
     settings = dict(draft.mine)
     if draft.devices and not draft.gpu:
         settings = {"hardware.devices": draft.devices, **settings}
+    if draft.cpu:
+        settings = {"hardware.cpu": True, **settings}
     parts += [setting_text(key, value) for key, value in settings.items()]
-    hidden = "CUDA_VISIBLE_DEVICES= " if draft.cpu else ""
-    return f"{hidden}{' '.join(parts)} -o {shlex.quote(file)} && {hidden}loratui train {shlex.quote(file)}"
+    return f"{' '.join(parts)} -o {shlex.quote(file)} && loratui train {shlex.quote(file)}"

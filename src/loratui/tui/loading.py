@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +30,9 @@ class DatasetView:
 
 def choose_device(machine: Machine, draft: Draft) -> Device:
     """The device that the draft's choice means on this machine. Raises MachineError."""
-    from loratui.machine.device import cpu_device, device_for
+    from loratui.machine.device import device_for
 
-    if draft.cpu:
-        return cpu_device(machine.host)
-    return device_for(machine, draft.devices, draft.gpu)
+    return device_for(machine, draft.devices, draft.gpu, cpu=draft.cpu)
 
 
 def automatic_device(machine: Machine) -> str:
@@ -100,31 +95,13 @@ def exact_facts(result: dict[str, Any]) -> DataFacts | None:
     )
 
 
-def start_run(plan: Plan, *, cpu: bool = False) -> str:
-    """Make a run of this plan and start its worker; the run's folder. Raises RunError.
-
-    cpu: hide the GPUs from the worker.
-    """
+def start_run(plan: Plan) -> str:
+    """Make a run of this plan and start its worker; the run's folder. Raises RunError."""
     from loratui.runs.start import create_run, start_worker
 
     run = create_run(plan)
-    with no_gpus() if cpu else contextlib.nullcontext():
-        start_worker(run)
+    start_worker(run)
     return str(run.path)
-
-
-@contextlib.contextmanager
-def no_gpus() -> Iterator[None]:
-    """What is started within sees no GPU."""
-    before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["CUDA_VISIBLE_DEVICES"]
-        else:
-            os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
 def running_run(besides: str = "") -> str:

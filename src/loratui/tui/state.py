@@ -382,6 +382,8 @@ class WizardState:
             keys["hardware.gpu"] = self.draft.gpu
         elif self.draft.devices:
             keys["hardware.devices"] = list(self.draft.devices)
+        elif self.draft.cpu:
+            keys["hardware.cpu"] = True
         return {**keys, **self.draft.mine}
 
     def recompute(self) -> None:

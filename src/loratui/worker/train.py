@@ -36,6 +36,8 @@ def main(arguments: list[str]) -> int:
     requests = Requests()
     try:
         plan = run.plan()
+        if plan.hardware.cpu:  # whoever launched it: torch, not yet imported, must see no GPU
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         if options.rehearsal_into:
             from loratui.worker.training.rehearse import perform
 

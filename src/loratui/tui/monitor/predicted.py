@@ -22,7 +22,7 @@ def predicted_bytes(plan: Plan, record: RunRecord) -> int | None:
         return None
     try:
         found = find_model(plan.model.id, revision=plan.model.revision, online=False)
-        device = device_for(detect_machine(), plan.hardware.devices)
+        device = device_for(detect_machine(), plan.hardware.devices, cpu=plan.hardware.cpu)
         rows = uniform(max(1, record.data.examples), record.data.longest_tokens)
         return estimate(found.spec, plan, rows, device).total_bytes
     except (LoratuiError, OSError):

@@ -194,15 +194,15 @@ class ReviewScreen(StepScreen):
         assert proposal is not None
         self._starting = True
         self._show()
-        self._start_run(proposal, self.app.state.draft.cpu)
+        self._start_run(proposal)
 
     @work(thread=True, exclusive=True, group="start", exit_on_error=False)
-    def _start_run(self, proposal: Proposal, cpu: bool) -> None:
+    def _start_run(self, proposal: Proposal) -> None:
         from loratui.core.errors import LoratuiError
         from loratui.tui.loading import start_run
 
         try:
-            path, problem = start_run(proposal.plan, cpu=cpu), ""
+            path, problem = start_run(proposal.plan), ""
         except LoratuiError as error:
             path, problem = "", error.sentence
         self.app.call_from_thread(self._started, path, problem)

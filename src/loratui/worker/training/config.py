@@ -50,7 +50,7 @@ def require_gpu(device: DeviceTraits) -> None:
     if device.kind == "cpu" and given.startswith(("GPU-", "MIG-")):
         raise WorkerError(
             f"torch does not see the GPU that this run was given ({given}).",
-            hint="`loratui doctor` says why. To train on the CPU instead, start it with CUDA_VISIBLE_DEVICES= (empty).",
+            hint="`loratui doctor` says why. To train on the CPU instead, set hardware.cpu=true.",
         )
 
 
