@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from textual import events
 from textual.binding import Binding
 from textual.content import Content
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.widgets import Static
 
 from loratui.tui.text import count, gib, one_line
 
 if TYPE_CHECKING:
-    from loratui.core.hardware import Gpu, Host
+    from loratui.core.hardware import Gpu, GpuProcess, Host
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -56,7 +57,7 @@ def gpu_facts(gpu: Gpu) -> CardFacts:
         if "bf16" not in able:
             able.append("no bf16")
     live = [f"{gib(gpu.memory_free_bytes)} of {gib(gpu.memory_total_bytes)} GiB free"]
-    live.append("N/A busy" if gpu.utilization_percent is None else f"{gpu.utilization_percent:3d} % busy")
+    live.append("load not told" if gpu.utilization_percent is None else f"{gpu.utilization_percent:3d} % busy")
     if gpu.temperature_celsius is not None:
         live.append(f"{gpu.temperature_celsius} °C")
     if gpu.power_watts is not None:
@@ -64,11 +65,7 @@ def gpu_facts(gpu: Gpu) -> CardFacts:
         live.append(f"{gpu.power_watts:.0f}{cap} W")
     lines: list[tuple[str, str]] = []
     if gpu.processes:
-        holders = [
-            f"{one_line(process.name, 24)} ({one_line(process.user, 16)}) "
-            + ("N/A" if process.memory_bytes is None else f"{gib(process.memory_bytes)} GiB")
-            for process in gpu.processes[:3]
-        ]
+        holders = [_holder(process) for process in gpu.processes[:3]]
         more = f" and {len(gpu.processes) - 3} more" if len(gpu.processes) > 3 else ""
         lines.append(("held by " + ", ".join(holders) + more, "$text-muted"))
     if gpu.throttle_reasons:
@@ -83,6 +80,15 @@ def gpu_facts(gpu: Gpu) -> CardFacts:
         used_bytes=gpu.memory_total_bytes - gpu.memory_free_bytes, total_bytes=gpu.memory_total_bytes,
         live="  ".join(live), lines=tuple(lines),
     )
+
+
+def _holder(process: GpuProcess) -> str:
+    """Who holds memory, as far as that can be seen: program, user, size."""
+    from loratui.machine.processes import UNSEEN
+
+    who = "a program that cannot be seen from here" if process.name == UNSEEN else one_line(process.name, 24)
+    user = f" ({one_line(process.user, 16)})" if process.user else ""
+    return f"{who}{user}" + (f" {gib(process.memory_bytes)} GiB" if process.memory_bytes is not None else "")
 
 
 def cpu_facts(host: Host, *, only: bool) -> CardFacts:
@@ -158,8 +164,11 @@ class DeviceCard(Static, can_focus=True):
             if old != new:
                 self.refresh(Region(0, row, max(1, self.size.width), 1))
 
-    def _lines(self) -> list[Content]:
-        facts, width = self.facts, max(20, self.content_size.width)
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(self._lines(width))
+
+    def _lines(self, width: int = 0) -> list[Content]:
+        facts, width = self.facts, max(20, width or self.content_size.width)
         mark = "●" if self.chosen else "○"
         title = Content.assemble((f"{mark} ", "bold $accent" if self.chosen else "$text-muted"), (facts.title, "bold $foreground"))
         word = "chosen for you" if self.automatic else ""
@@ -170,7 +179,7 @@ class DeviceCard(Static, can_focus=True):
             room = max(8, min(60, width - 4 - len(facts.live)))
             filled, rest = meter(facts.used_bytes, facts.total_bytes, room)
             lines.append(Content.assemble("  ", (filled, "$memory-weights"), (rest, "$memory-free"), "  ", (facts.live, "$foreground")))
-        lines += [Content.assemble("  ", (text, color)) for text, color in facts.lines]
+        lines += [Content.assemble("  ", (part, color)) for text, color in facts.lines for part in wrap(text, width - 2)]
         return lines
 
     def render(self) -> Content:
