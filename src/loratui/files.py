@@ -1,0 +1,25 @@
+"""Writing a file whole: a reader sees the old text or the new one, never half of either."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+
+def write_whole(path: Path, text: str, *, durable: bool = False) -> None:
+    """Replace `path` by `text` in one step. `durable` waits until the disk has it.
+
+    Raises OSError, e.g. when the disk is full; the old file then stays as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,150 @@
+"""What a worker read from a model's real class, remembered by the model's config: `$LORATUI_HOME/state/shapes/HASH.json`.
+
+An architecture that the formulas of `core.families` do not know is a guess until a worker has built its class on the meta
+device and listed its layers (`python -m loratui.worker shape`, seconds, no weights). From then on `spec_of` gives the
+exact shape. The same store holds whatever else a worker learned of a config, by kind: `recall(config, kind="…")`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from loratui.core.architecture import Linear, ModelSpec
+from loratui.core.errors import ModelError
+from loratui.core.families import read_config
+from loratui.files import write_whole
+from loratui.home import state_home
+
+VERSION = 1
+LIMIT_SECONDS = 180.0
+"""Longest wait for a worker; a mixture with thousands of experts takes about ten seconds."""
+_NOT_DECIDING = ("_name_or_path", "transformers_version")
+"""Keys of a config.json that say nothing about the shape."""
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """24 hex digits for a parsed config.json, the same for every copy of one model."""
+    deciding = {key: value for key, value in config.items() if key not in _NOT_DECIDING}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+def memory_path(config: Mapping[str, Any], kind: str = "shape") -> Path:
+    """The file that holds what was learned of this config; `kind` "shape" is its layers, others are their owners' words."""
+    folder = "shapes" if kind == "shape" else f"shapes-{kind}"
+    return state_home() / folder / f"{config_hash(config)}.json"
+
+
+def recall(config: Mapping[str, Any], kind: str = "shape") -> dict[str, Any] | None:
+    """What was remembered; None where nothing was, or by another version of loratui (it is only a memory)."""
+    try:
+        kept = json.loads(memory_path(config, kind).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return kept if isinstance(kept, dict) and kept.get("version") == VERSION else None
+
+
+def remember(config: Mapping[str, Any], found: Mapping[str, Any], kind: str = "shape") -> Path:
+    """Keep what was found, in one whole file; its path. Raises OSError."""
+    path = memory_path(config, kind)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps({"version": VERSION, **found}) + "\n")
+    return path
+
+
+def spec_of(config: Mapping[str, Any], id: str = "") -> ModelSpec:
+    """The shape of a model: by formula for a known family, as remembered for another, else a guess (`known` False).
+
+    Raises ModelError where the config is no causal language model's.
+    """
+    try:
+        spec = read_config(config, id)
+    except ModelError:
+        seen = _remembered(config, id)
+        if seen is None:
+            raise
+        return seen
+    if spec.known:
+        return spec
+    seen = _remembered(config, id)
+    return spec if seen is None else replace(seen, stored_quantization=spec.stored_quantization)
+
+
+def _remembered(config: Mapping[str, Any], id: str) -> ModelSpec | None:
+    kept = recall(config)
+    if kept is None or "spec" not in kept:
+        return None
+    try:
+        return spec_from_json(kept["spec"], id)
+    except (TypeError, KeyError, ValueError):
+        return None
+
+
+def refusal(config: Mapping[str, Any]) -> str:
+    """Why the class could not be read by the libraries that are installed now, in a sentence; empty where it was not tried."""
+    kept = recall(config)
+    return str(kept.get("problem", "")) if kept is not None and kept.get("libraries") == libraries() else ""
+
+
+def libraries() -> str:
+    """The version whose classes a shape rests on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"transformers {version('transformers')}"
+    except PackageNotFoundError:
+        return ""
+
+
+def command() -> list[str]:
+    """The worker's command line; it takes the config as JSON on standard input and prints what it found as JSON."""
+    return [sys.executable, "-m", "loratui.worker", "shape", "-"]
+
+
+def learn(config: Mapping[str, Any], id: str = "") -> ModelSpec:
+    """Have a worker read the real class, wait for it (seconds), and remember it. Raises ModelError in one sentence."""
+    try:
+        done = subprocess.run(
+            command(), input=json.dumps(dict(config)), capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False, start_new_session=True,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ModelError(f"the model's class could not be read: {error}.", where=id) from None
+    return taken(config, id, done.returncode, done.stdout, done.stderr)
+
+
+def taken(config: Mapping[str, Any], id: str, status: int, out: str, err: str) -> ModelSpec:
+    """The shape from what the worker printed, remembered; ModelError with the worker's sentence where there is none."""
+    if status != 0:
+        problem = (err.strip().splitlines() or ["the worker ended without a word."])[-1]
+        if status == 1:  # it answered; a worker that was killed said nothing about the model
+            with contextlib.suppress(OSError):
+                remember(config, {"problem": problem, "libraries": libraries()})
+        raise ModelError(problem, where="" if id in problem else id)
+    try:
+        found = json.loads(out)
+        spec = spec_from_json(found["spec"], id)
+    except (ValueError, KeyError, TypeError):
+        raise ModelError("the worker's answer about this model could not be understood.", where=id) from None
+    with contextlib.suppress(OSError):  # a full disk costs a few seconds next time
+        remember(config, {**found, "libraries": libraries()})
+    return spec
+
+
+def spec_to_json(spec: ModelSpec) -> dict[str, Any]:
+    """A shape as an object of JSON."""
+    return asdict(spec)
+
+
+def spec_from_json(kept: Mapping[str, Any], id: str = "") -> ModelSpec:
+    """A shape from its object; TypeError or KeyError where it is of another form."""
+    names = {field.name for field in fields(ModelSpec)}
+    values = {name: value for name, value in kept.items() if name in names}
+    linears = tuple(Linear(**linear) for linear in kept["linears"])
+    return ModelSpec(**{**values, "linears": linears, "id": id or str(kept.get("id", ""))})
