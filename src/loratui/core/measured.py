@@ -1,0 +1,95 @@
+"""What earlier runs on this machine showed, and what it says of the next one: its speed, in operations a second.
+
+A run of the same method on the same device tells more than any table, as long as its steps are of about the same size:
+small steps spend their time starting kernels, large ones computing. So a measurement speaks for steps whose forward and
+backward passes take between a quarter and four times as many operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+SIZE_RATIO = 4.0
+"""Largest ratio between the operations of a measured pass and of the one that is predicted."""
+SAME_MODEL_BAND, OTHER_MODEL_BAND = 0.10, 0.25
+"""Least half-width of what is predicted from runs of the same model, and of others, as a share."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One run as it went.
+
+    run: its directory's path. time: Unix seconds. device: name, as the run's machine.json has it. devices: processes that
+    trained together. method: full, lora or qlora. family: the config's model_type. passes: forward and backward passes
+    of one device in a step (the accumulation). flops_per_step: operations of one device, counted by `core.time`.
+    seconds_per_step: median, evaluations and saves apart. steps: how many were timed. tokens_per_step: of all devices,
+    padding counted.
+    """
+
+    run: str
+    time: float
+    device: str
+    devices: int = 1
+    method: str
+    family: str
+    model: str
+    checkpointing: bool = False
+    passes: int = 1
+    flops_per_step: float
+    seconds_per_step: float
+    steps: int
+    tokens_per_step: float = 0.0
+    predicted_bytes: int = 0
+    """The estimate's total for this plan, and 0 where it was not made."""
+    measured_bytes: int = 0
+    """The process's peak on its device; 0 where it was not measured."""
+
+    @property
+    def flops_per_second(self) -> float:
+        """Operations a second that one device reached."""
+        return self.flops_per_step / self.seconds_per_step if self.seconds_per_step > 0 else 0.0
+
+    @property
+    def flops_per_pass(self) -> float:
+        """Operations of one forward and backward pass."""
+        return self.flops_per_step / max(1, self.passes)
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Operations a second that runs here reached, slowest and fastest, widened by what such figures are good for."""
+
+    low_flops_per_second: float
+    high_flops_per_second: float
+    runs: int
+    same_model: bool
+    """Whether the runs were of this very model."""
+
+    def utilisation(self, peak_flops: float | None) -> tuple[float, float] | None:
+        """Shares (0..1) of the device's peak, lowest and highest; None where the peak is not known."""
+        if not peak_flops:
+            return None
+        return self.low_flops_per_second / peak_flops, self.high_flops_per_second / peak_flops
+
+
+def learned_speed(
+    measurements: Iterable[Measurement], *, device: str, devices: int, method: str, model: str, family: str, checkpointing: bool, flops_per_pass: float
+) -> Speed | None:
+    """The speed that comparable runs reached; None where there are none.
+
+    Runs of the same model decide alone where there are any, then those of its family, then all of the same method.
+    """
+    near = [
+        one for one in measurements
+        if one.device == device and one.devices == devices and one.method == method and one.flops_per_second > 0
+        and 1 / SIZE_RATIO <= one.flops_per_pass / max(flops_per_pass, 1.0) <= SIZE_RATIO
+    ]
+    if not near:
+        return None
+    same = [one for one in near if one.model == model and one.checkpointing == checkpointing]
+    kin = [one for one in near if one.family == family]
+    chosen = same or kin or near
+    band = SAME_MODEL_BAND if same else OTHER_MODEL_BAND
+    reached = [one.flops_per_second for one in chosen]
+    return Speed(min(reached) * (1 - band), max(reached) * (1 + band), len(chosen), bool(same))
