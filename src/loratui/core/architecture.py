@@ -27,6 +27,8 @@ class Linear:
     bias: bool = False
     kind: LinearKind = "attention"
     stored: Literal["linear", "conv1d", "expert", "parameter"] = "linear"
+    refused: bool = False
+    """Whether PEFT refuses it an adapter, or gives its name to other layers too (a worker tried)."""
 
     @property
     def parameters(self) -> int:

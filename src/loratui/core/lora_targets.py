@@ -22,10 +22,12 @@ _ATTENTION = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "out
 def adaptable(spec: ModelSpec) -> tuple[Linear, ...]:
     """Every layer that can take an adapter: linear layers of attention and MLP, not the head, experts or routers.
 
-    A mixture's few dense MLPs are left out too: PEFT 0.21 takes their names for the experts'.
+    A mixture's few dense MLPs are left out too: PEFT 0.21 takes their names for the experts'. What a worker read from a
+    real class says itself which of its layers are refused.
     """
     return tuple(
-        linear for linear in spec.linears if linear.stored in _ADAPTABLE and not (spec.experts and linear.kind == "mlp")
+        linear for linear in spec.linears
+        if linear.stored in _ADAPTABLE and linear.kind != "router" and not linear.refused and not (spec.experts and linear.kind == "mlp" and not spec.traced)
     )
 
 
@@ -142,6 +144,6 @@ def peft_targets(spec: ModelSpec, targets: str | Sequence[str]) -> str | list[st
     if any(".language_model." in linear.path for linear in layers):
         paths = "|".join(linear.path.replace(".", r"\.").replace("{}", r"\d+") for linear in layers)
         return rf"(?:{paths})"
-    if targets == ALL_LINEAR and all(linear.stored in _ADAPTABLE for linear in spec.linears):
+    if targets == ALL_LINEAR and len(layers) == len(spec.linears):
         return ALL_LINEAR
     return list(target_names(spec)) if targets == ALL_LINEAR else [targets] if isinstance(targets, str) else list(targets)
