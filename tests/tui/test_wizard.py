@@ -15,7 +15,7 @@ from loratui.tui.command_text import command_text
 from loratui.tui.screens.step import StepScreen
 from loratui.tui.widgets.device_card import DeviceCard
 from loratui.tui.widgets.field_list import FieldList
-from loratui.tui.widgets.filter_list import FilterList
+from loratui.tui.widgets.filter_list import FilterList, filter_words
 
 
 @pytest.fixture(autouse=True)
@@ -183,7 +183,7 @@ async def test_a_folder_typed_is_taken(tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         app.screen.query_one(FilterList).filter_field.value = folder
-        await pilot.press("slash", "enter")
+        await pilot.press("enter")
         await settled(pilot)
         assert app.state.draft.model == folder
         assert app.state.spec is not None and app.state.spec.layers == 16
@@ -195,7 +195,7 @@ async def test_a_folder_that_is_no_model_gets_one_sentence(tmp_path: Path) -> No
     async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
         app.screen.query_one(FilterList).filter_field.value = str(tmp_path / "empty")
-        await pilot.press("slash", "enter")
+        await pilot.press("enter")
         await settled(pilot)
         assert "✗ " in screen_text(app)
         assert "config.json" in screen_text(app)
@@ -425,10 +425,31 @@ async def test_keys_in_one_burst_keep_their_order(tmp_path: Path) -> None:
         assert "training.learning_rate" in app.state.draft.mine
         await pilot.press("f3")
         await settled(pilot)
-        for character in "/qwen3":
-            app.post_message(events.Key("slash" if character == "/" else character, character))
+        for character in "qwen3":
+            app.post_message(events.Key(character, character))
         await settled(pilot)
-        assert app.screen.query_one(FilterList).filter_field.value == "qwen3"
+        chooser = app.screen.query_one(FilterList)
+        assert chooser.filter_field.value == "qwen3" and "Qwen3" in chooser.highlighted_key
+
+
+async def test_letters_narrow_the_models_and_arrows_move_in_them(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="model", chosen=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press(*"qwen3", "down")  # q is no way out here
+        await settled(pilot)
+        chooser = app.screen.query_one(FilterList)
+        second = chooser.highlighted_key
+        await pilot.press("up")
+        assert chooser.highlighted_key != second and "Qwen3" in chooser.highlighted_key
+        await pilot.press("down", "enter")
+        await settled(pilot)
+        assert app.state.draft.model == second
+
+
+def test_a_slash_in_front_is_no_word_and_a_path_is_whole() -> None:
+    assert filter_words(" /Qwen3 4B ") == ["qwen3", "4b"]
+    assert filter_words("/home/ada") == ["/home/ada"]
 
 
 # Review

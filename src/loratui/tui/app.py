@@ -31,6 +31,7 @@ from loratui.tui.themes import VARIABLES, load_themes, user_themes_path
 
 if TYPE_CHECKING:
     from loratui.machine.sampler import MachineSampler
+    from loratui.models.find import FoundModel
 
 SCREEN_CLASSES = {
     "machine": "loratui.tui.screens.machine:MachineScreen",
@@ -78,7 +79,7 @@ class LoratuiApp(App[None]):
     COMMAND_PALETTE_BINDING = "ctrl+o"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f1,question_mark", "help", "Help", key_display="F1", id="app.help", tooltip="What this screen is for, and all its keys"),
-        Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit.always"),
+        Binding("ctrl+q", "quit", "Quit", show=False, key_display="^q", priority=True, id="app.quit.always"),
         Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave; the draft is kept and runs go on"),
         Binding("ctrl+t", "next_theme", "Theme", show=False, id="app.theme", tooltip="Next theme"),
         Binding("ctrl+r", "runs", "Runs", show=False, id="app.runs", tooltip="All runs of this machine"),
@@ -382,6 +383,24 @@ class LoratuiApp(App[None]):
     def _take_model(self, identifier: str, found: Any, problem: str) -> None:
         if self.state.draft.model == identifier:
             self.state.set_model(found, problem)
+            if found is not None and not found.spec.known:
+                self._shape_worker(found)
+
+    @work(exclusive=True, group="shape", exit_on_error=False)
+    async def _shape_worker(self, found: FoundModel) -> None:
+        """Have the real class of an unknown family read, in a process of its own; the proposal is renewed when it is known."""
+        from loratui.core.errors import ModelError
+        from loratui.models.shapes import learn_meanwhile, refusal
+
+        family, problem = one_line(found.spec.family, 40), refusal(found.config)
+        if not problem:
+            self.notify(f"The family {family} is new here: its real class is being read; figures are guesses until then.", markup=False, timeout=6)
+            try:
+                self.state.take_shape(found.id, await learn_meanwhile(found.config, found.id))
+                return
+            except ModelError as error:
+                problem = error.sentence
+        self.notify(f"Parameters and memory of {family} stay a guess: {one_line(problem, 300)}", markup=False, severity="warning", timeout=12)
 
     def choose_dataset(self, path: str) -> None:
         """Choose a dataset: at once in the draft, then read in a thread."""

@@ -183,6 +183,12 @@ class WizardState:
         self.model, self.model_problem = model, problem
         self._found("model")
 
+    def take_shape(self, identifier: str, spec: ModelSpec) -> None:
+        """Take up the exact shape of the chosen model, once a worker has read it from the real class."""
+        if self.model is not None and self.model.id == identifier:
+            self.model = replace(self.model, spec=spec)
+            self._found("model")
+
     def choose_model(self, identifier: str) -> None:
         """Choose a model by id; `set_model` brings what was found."""
         if identifier != self.draft.model:

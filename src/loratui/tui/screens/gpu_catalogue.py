@@ -36,7 +36,7 @@ class GpuCatalogueScreen(ModalScreen[str]):
         items = [Item(name, " ".join((name, *gpu.aliases, f"{gpu.marketed_gb}GB"))) for name, gpu in self.gpus.items()]
         chooser = self.query_one(FilterList)
         chooser.set_items(items)
-        chooser.focus_list()
+        chooser.focus_filter()
 
     def _draw(self, item: Item, width: int) -> Content:
         gpu = self.gpus[item.key]

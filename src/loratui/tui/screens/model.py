@@ -43,7 +43,7 @@ class ModelScreen(StepScreen):
         "last group are not on this machine: you can plan with them, and train once their weights are here."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "browse", "Open a folder", tooltip="Choose a model's folder in a browser"),
+        Binding("ctrl+f,o", "browse", "Open a folder", key_display="^f", tooltip="Choose a model's folder in a browser"),
     ]
 
     def body(self) -> ComposeResult:
@@ -58,7 +58,7 @@ class ModelScreen(StepScreen):
         self.fits: dict[str, dict[str, str]] = {}
         self._fits_for = ""
         self._highlighted = ""
-        self.query_one(FilterList).focus_list()
+        self.query_one(FilterList).focus_filter()
         self._list()
 
     @work(thread=True, exclusive=True, group="list", exit_on_error=False)
@@ -139,9 +139,10 @@ class ModelScreen(StepScreen):
         if change in ("shown", "machine"):
             self._compute_fits()
         if change in ("shown", "model"):
-            if state.model is not None and state.model.id not in self.found:
+            if state.model is not None and self.found.get(state.model.id) != state.model:
                 self.found[state.model.id] = state.model
                 self._fill()
+                self._fits_for = ""
                 self._compute_fits()
             self.query_one(FilterList).redraw()
             if state.model_problem:

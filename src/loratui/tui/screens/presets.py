@@ -28,7 +28,7 @@ class PresetScreen(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         with Vertical(id="panel", classes="tall-panel") as panel:
             panel.border_title = Content("Presets")
-            panel.border_subtitle = Content("enter chooses · / filter · esc closes")
+            panel.border_subtitle = Content("enter chooses · type to filter · esc closes")
             yield FilterList(self._draw, placeholder="filter", id="presets")
             yield Static(id="preset-details")
 
@@ -37,7 +37,7 @@ class PresetScreen(ModalScreen[str]):
         self.presets = state.presets
         chooser = self.query_one(FilterList)
         chooser.set_items([Item(name, f"{name} {preset.title}") for name, preset in self.presets.items()], highlight=state.draft.preset)
-        chooser.focus_list()
+        chooser.focus_filter()
         self._compute()
 
     @work(thread=True, exit_on_error=False)

@@ -1,9 +1,10 @@
-"""A list with a filter above it: type to narrow, down to go into the list, enter to choose."""
+"""A list with a filter above it: type to narrow, the arrows move in the list, enter chooses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
@@ -14,6 +15,10 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
+
+
+MOVES = {"down": "cursor_down", "up": "cursor_up", "pagedown": "page_down", "pageup": "page_up"}
+"""Keys that move in the list while the filter has the focus, and the list's action for each."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ class FilterList(Vertical):
         self._fill(self.highlighted_key)
 
     def _fill(self, keep: str) -> None:
-        options, words = self.options, self.filter_field.value.lower().split()
+        options, words = self.options, filter_words(self.filter_field.value)
         width = self.room()
         shown: list[Option] = []
         group = ""
@@ -141,12 +146,16 @@ class FilterList(Vertical):
             self.call_after_refresh(self.redraw)
 
     def focus_list(self) -> None:
-        """Put the focus into the list."""
+        """Put the focus into the list: letters are the screen's keys there."""
         self.screen.set_focus(self.options)
+
+    def focus_filter(self) -> None:
+        """Put the focus into the filter: letters narrow the list, the arrows move in it all the same."""
+        self.screen.set_focus(self.filter_field)
 
     def action_filter(self) -> None:
         """Put the focus into the filter."""
-        self.screen.set_focus(self.filter_field)
+        self.focus_filter()
 
     @on(Input.Changed)
     def _filter_changed(self, event: Input.Changed) -> None:
@@ -158,25 +167,26 @@ class FilterList(Vertical):
         event.stop()
         typed = event.value.strip()
         key = self.highlighted_key
-        if typed and (not key or typed[0] in "/~."):
+        if typed and (not key or (typed[0] in "/~." and Path(typed).expanduser().exists())):
             self.post_message(self.Typed(self, typed))
         elif key:
             self.post_message(self.Chosen(self, key))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "filter" or not self.filter_field.has_focus
 
     def on_key(self, event: events.Key) -> None:
         # Letters that came in one burst with the `/` were sent to the list before the filter had the focus.
         if event.key == "slash" and self.screen.focused is self.options:
             self.action_filter()
+        elif self.screen.focused is self.filter_field and event.key in MOVES:
+            getattr(self.options, f"action_{MOVES[event.key]}")()
         elif self.screen.focused is self.filter_field and event.character is not None and event.is_printable:
             self.filter_field.insert_text_at_cursor(event.character)
         else:
             return
         event.stop()
         event.prevent_default()
-
-    def key_down(self) -> None:
-        if self.filter_field.has_focus:
-            self.screen.set_focus(self.options)
 
     def key_escape(self) -> None:
         if self.filter_field.has_focus:
@@ -194,6 +204,12 @@ class FilterList(Vertical):
         event.stop()
         if event.option.id:
             self.post_message(self.Highlighted(self, event.option.id))
+
+
+def filter_words(text: str) -> list[str]:
+    """What each line shown must hold. A `/` in front is the habit of other programs, not a word to look for."""
+    text = text.strip().lower()
+    return (text[1:] if text.startswith("/") and "/" not in text[1:] else text).split()
 
 
 def columns(width: int, left: Content | str, *right: tuple[Content | str, int]) -> Content:
