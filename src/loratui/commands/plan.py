@@ -56,11 +56,11 @@ def make_proposal(
     from loratui.machine.detect import detect_machine
     from loratui.machine.device import device_for
     from loratui.machine.sizes import parse_memory_size
-    from loratui.models.find import find_model
+    from loratui.models.find import find_model, with_exact_shape
     from loratui.presets_store import find_preset
 
     mine: dict[str, Any] = dict(parse_setting(text) for text in settings)
-    found = find_model(model)
+    found = with_exact_shape(find_model(model), lambda sentence: click.echo(printable(sentence), err=True))
     mine["model.id"] = model
     machine = detect_machine()
     device = device_for(

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from loratui.core.families import read_config
 from loratui.models.find import FoundModel
+from loratui.models.shapes import spec_of
 
 CATALOGUE = Path(__file__).with_name("catalogue.json")
 
@@ -28,7 +28,7 @@ def _entry(name: str) -> FoundModel:
     if not row["read"]:
         notes.append("shape from memory, checked when it is fetched")
     return FoundModel(
-        row["id"], "catalogue", None, row["config"], read_config(row["config"], row["id"]), False, 0, chat_model(row["id"]),
+        row["id"], "catalogue", None, row["config"], spec_of(row["config"], row["id"]), False, 0, chat_model(row["id"]),
         row["licence"] or "", row["gated"], "; ".join(notes),
     )
 

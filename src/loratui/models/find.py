@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.errors import ModelError
-from loratui.core.families import read_config
 from loratui.models.folder import Contents, read_folder
+from loratui.models.shapes import spec_of
 from loratui.resources import demo_model_path
 
 ModelKind = Literal["demo", "folder", "cache", "catalogue", "hub"]
@@ -68,6 +69,26 @@ def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundMode
     return fetch_model(id, revision)
 
 
+def with_exact_shape(found: FoundModel, say: Callable[[str], None] = lambda sentence: None) -> FoundModel:
+    """The same model, its real class read by a worker where the shape is a guess. Waits for it: seconds, once a model.
+
+    say: told one sentence before the wait, and one where it failed; the guess then stays.
+    """
+    from loratui.models.shapes import learn, refusal
+
+    if found.spec.known:
+        return found
+    problem = refusal(found.config)
+    if not problem:
+        say(f"The family {found.spec.family} is new here: reading its real class once, in a few seconds.")
+        try:
+            return replace(found, spec=learn(found.config, found.id))
+        except ModelError as error:
+            problem = error.message
+    say(f"The class could not be read, so parameters and memory stay a guess: {problem}")
+    return found
+
+
 def list_models() -> list[FoundModel]:
     """The demo, the hub's local cache and the catalogue, without the network; what cannot be read is passed over."""
     from loratui.models.cache import list_cached
@@ -90,7 +111,7 @@ def found_in_folder(id: str, kind: ModelKind, contents: Contents, note: str = ""
     """A model from what a folder holds."""
     notes = [text for text in (note, contents.note) if text]
     return FoundModel(
-        id, kind, contents.path, contents.config, read_config(contents.config, id), contents.weights, contents.size_bytes,
+        id, kind, contents.path, contents.config, spec_of(contents.config, id), contents.weights, contents.size_bytes,
         contents.has_chat_template, contents.licence, None, "; ".join(notes),
     )
 

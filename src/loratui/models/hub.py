@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import ModelError
-from loratui.core.families import read_config
 from loratui.models.find import FoundModel
 from loratui.models.hub_cache import hub_cache
+from loratui.models.shapes import spec_of
 
 TIMEOUT_SECONDS = 8.0
 ANSWER_LIMIT_BYTES = 16 * 2**20
@@ -61,7 +61,7 @@ def fetch_model(id: str, revision: str = "") -> FoundModel:
         notes.append("it has no safetensors, so loratui will not open its weights")
     template = "chat_template.jinja" in files or bool((about.get("config") or {}).get("tokenizer_config", {}).get("chat_template"))
     return FoundModel(
-        id, "hub", None, config, read_config(config, id), False, 0, template, _licence(about.get("tags")), bool(about.get("gated")), "; ".join(notes)
+        id, "hub", None, config, spec_of(config, id), False, 0, template, _licence(about.get("tags")), bool(about.get("gated")), "; ".join(notes)
     )
 
 

@@ -119,6 +119,26 @@ def learn(config: Mapping[str, Any], id: str = "") -> ModelSpec:
     return taken(config, id, done.returncode, done.stdout, done.stderr)
 
 
+async def learn_meanwhile(config: Mapping[str, Any], id: str = "") -> ModelSpec:
+    """As `learn`, for an interface that goes on meanwhile; cancelled, it ends the worker."""
+    import asyncio
+
+    pipe = asyncio.subprocess.PIPE
+    try:
+        worker = await asyncio.create_subprocess_exec(*command(), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+    except OSError as error:
+        raise ModelError(f"the model's class could not be read: {error}.", where=id) from None
+    try:
+        out, err = await asyncio.wait_for(worker.communicate(json.dumps(dict(config)).encode()), LIMIT_SECONDS)
+    except TimeoutError:
+        raise ModelError(f"the model's class could not be read in {LIMIT_SECONDS:.0f} seconds.", where=id) from None
+    finally:
+        if worker.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                worker.kill()
+    return taken(config, id, worker.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
 def taken(config: Mapping[str, Any], id: str, status: int, out: str, err: str) -> ModelSpec:
     """The shape from what the worker printed, remembered; ModelError with the worker's sentence where there is none."""
     if status != 0:

@@ -399,7 +399,7 @@ class LoratuiApp(App[None]):
                 self.state.take_shape(found.id, await learn_meanwhile(found.config, found.id))
                 return
             except ModelError as error:
-                problem = error.sentence
+                problem = error.message
         self.notify(f"Parameters and memory of {family} stay a guess: {one_line(problem, 300)}", markup=False, severity="warning", timeout=12)
 
     def choose_dataset(self, path: str) -> None:

@@ -7,6 +7,7 @@ repository. `-` reads the config from standard input. Prints `{"spec": …}`, or
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import re
@@ -20,7 +21,7 @@ from typing import Any
 from loratui.core.architecture import Linear, LinearKind, ModelSpec
 from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.lora_targets import count_adapter, peft_targets, resolve_targets, target_names
-from loratui.models.shapes import spec_to_json
+from loratui.models.shapes import libraries, remember, spec_of, spec_to_json
 
 _ATTENTION = re.compile(r"attn|attention|mixer|mamba|ssm|rglru|recurrent|time_mix", re.IGNORECASE)
 _EXPERT = re.compile(r"expert", re.IGNORECASE)
@@ -35,6 +36,8 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m loratui.worker shape", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("config", help="a config.json, or - for standard input")
     asked = parser.parse_args(argv)
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
     try:
         text = sys.stdin.read() if asked.config == "-" else Path(asked.config).read_text(encoding="utf-8")
         spec = read_shape(json.loads(text))
@@ -48,10 +51,26 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def shape_of(config: Mapping[str, Any], id: str = "") -> ModelSpec:
+    """The shape, exact wherever it can be: by formula, as remembered, or read from the class now and remembered.
+
+    For workers, which have torch loaded. Raises ModelError where the config is no causal language model's.
+    """
+    spec = spec_of(config, id)
+    if spec.known:
+        return spec
+    try:
+        exact = read_shape(config, id)
+    except ModelError as error:
+        logging.getLogger("loratui").warning("the shape stays a guess: %s", error.sentence)
+        return spec
+    with contextlib.suppress(OSError):  # it is only a memory
+        remember(config, {"spec": spec_to_json(exact), "libraries": libraries()})
+    return exact
+
+
 def read_shape(config: Mapping[str, Any], id: str = "") -> ModelSpec:
     """The shape of the class that transformers has for a parsed config.json; ModelError in one sentence where it has none."""
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.WARNING)
     model = build(config)
     if model.get_input_embeddings() is None or model.get_output_embeddings() is None:
         raise ModelError(f"{type(model).__name__} has no head over a vocabulary: it is no causal language model.")

@@ -61,10 +61,35 @@ def _read(config: Mapping[str, Any], id: str, where: str) -> ModelSpec:
         )
     known = DECODERS.get(inner)
     dense = known or Decoder({}, attention_bias="all", mlp_bias=True)
+    values = values if known else _guessable(values)
     spec = read_decoder(
         Config(values, dense.defaults, where), dense, id=id, model_type=model_type, architecture=architecture, prefix=prefix
     )
     return spec if known else replace(spec, known=False)
+
+
+_OTHER_NAMES = {
+    "hidden_size": ("n_embd", "n_embed", "d_model", "model_dim"),
+    "num_hidden_layers": ("n_layer", "n_layers", "num_layers"),
+    "num_attention_heads": ("n_head", "n_heads", "num_heads"),
+    "intermediate_size": ("ffn_dim", "n_inner", "ffn_hidden_size", "d_ff"),
+    "num_key_value_heads": ("num_kv_heads", "n_kv_heads"),
+    "max_position_embeddings": ("n_positions", "max_seq_len", "seq_length"),
+}
+"""What families call the sizes that Llama's config gives."""
+
+
+def _guessable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """An unknown family's sizes under Llama's names, with four times the width for an MLP that is not given."""
+    found = dict(values)
+    for name, others in _OTHER_NAMES.items():
+        given = next((values[other] for other in others if values.get(other) is not None), None)
+        if found.get(name) is None and given is not None:
+            found[name] = given
+    hidden = found.get("hidden_size")
+    if found.get("intermediate_size") is None and isinstance(hidden, int):
+        found["intermediate_size"] = 4 * hidden
+    return found
 
 
 def _architecture(config: Mapping[str, Any]) -> str:

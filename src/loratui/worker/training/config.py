@@ -14,10 +14,10 @@ from transformers import BitsAndBytesConfig
 from trl.trainer.sft_config import SFTConfig
 
 from loratui.core.errors import ModelError, PlanError, WorkerError
-from loratui.core.families import read_config
 from loratui.core.lora_targets import peft_targets
 from loratui.core.plan import Plan
 from loratui.core.schedule import scheduler_arguments
+from loratui.worker.shape import shape_of
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 NEVER = 2**31 - 1
@@ -165,7 +165,7 @@ def target_modules(plan: Plan, model_config: Mapping[str, Any]) -> str | list[st
     """The layers that the plan counts, as PEFT names them: its own "all-linear" would reach into experts and image towers."""
     targets = plan.lora.targets
     try:
-        spec = read_config(model_config, plan.model.id)
+        spec = shape_of(model_config, plan.model.id)
     except ModelError:
         return targets
     return peft_targets(spec, targets) if spec.known else targets

@@ -8,10 +8,10 @@ import torch
 
 from loratui.core.dataset import DataFacts
 from loratui.core.errors import LoratuiError, WorkerError
-from loratui.core.families import read_config
 from loratui.core.hardware import Device
 from loratui.core.memory.alternatives import alternatives
 from loratui.core.plan import Plan
+from loratui.worker.shape import shape_of
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.failure import explain, memory_facts
 
@@ -59,7 +59,7 @@ def fixes_for(plan: Plan, prepared: Prepared, model_config: dict[str, Any]) -> l
     lengths = tuple(sorted(map(len, prepared.train.ids)))
     facts = DataFacts(len(lengths), lengths, eval_examples=len(prepared.held_out))
     try:
-        found = alternatives(read_config(model_config, plan.model.id), plan, facts, device())
+        found = alternatives(shape_of(model_config, plan.model.id), plan, facts, device())
     except LoratuiError:
         return []
     return [{"change": one.change, "memory_total": one.memory_total_bytes, "cost": one.cost, "fits": one.fits} for one in found]
