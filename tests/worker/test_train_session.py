@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 from typing import Any
 
@@ -285,3 +286,6 @@ def test_rows_that_cannot_be_used_are_counted(files: Path, tmp_path: Path) -> No
     _, _, events = train(files, tmp_path / "run", dataset__path=str(rows), training__max_steps=1, dataset__eval_fraction=0.0, dataset__exclude=[2, 3])
     data = next(event.fields for event in events if event.type == "data")
     assert (data["rows"], data["unusable"], data["without_answer"], data["cut"], data["examples"]) == (40, 1, 1, 1, 38)
+    record = [json.loads(line) for line in (tmp_path / "run" / "left_out.jsonl").read_text().splitlines()]
+    assert [(one["index"], one["line"], one["kind"]) for one in record] == [(0, 1, "missing"), (2, 3, "by-hand"), (3, 4, "by-hand"), (1, 2, "no-answer")]
+    assert data["left_out"] == 4 and all(one["message"].endswith(".") and one["file"] for one in record)

@@ -30,6 +30,11 @@ def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) 
         click.echo(describe(result))
 
 
+def left_out_words(counts: dict[str, int]) -> str:
+    """How many rows the plan leaves out, by kind."""
+    return f" · left out: {', '.join(f'{count:,} {kind}' for kind, count in counts.items())}" if counts else ""
+
+
 def tell_progress(message: dict[str, Any]) -> None:
     """How far it is, on one line of the terminal that the next one replaces."""
     if message["type"] == "progress":
@@ -42,7 +47,7 @@ def describe(result: dict[str, Any]) -> str:
     share = result["trained_tokens"] / tokens["total"] if tokens["total"] else 0.0
     lines = [
         f"format      {printable(result['format'])}: {printable(result['why'])}",
-        f"rows        {result['examples']:,} read · {result['usable']:,} usable",
+        f"rows        {result['examples']:,} read · {result['usable']:,} usable" + left_out_words(result["left_out_by"]),
         "tokens      " + " · ".join(f"{name} {tokens[name]:,}" for name in ("min", "median", "p90", "p95", "p99", "max", "total")),
         f"trained     {result['trained_tokens']:,} tokens ({share:.0%})",
         f"cut         {cut['cut']:,} rows are longer than {cut['max_length']:,} tokens; {cut['without_answer']:,} lose their whole answer",

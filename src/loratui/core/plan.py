@@ -19,6 +19,9 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 MethodKind = Literal["full", "lora", "qlora"]
 Precision = Literal["bf16", "fp16", "fp32"]
 DatasetFormat = Literal["auto", "prompt-completion", "instruction", "messages", "text", "tokens", "preference"]
+LeftOutKind = Literal[
+    "duplicate", "near-duplicate", "overlap", "control-character", "placeholder", "lost-character", "encoding", "role-order", "empty-answer"
+]
 Optimizer = Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"]
 Scheduler = Literal["cosine", "linear", "constant", "cosine_with_restarts"]
 
@@ -51,9 +54,15 @@ class DatasetSection(Document):
     eval_fraction: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
         0.05, title="Held-out share", description="Share of the rows held out for evaluation, when no evaluation file is given."
     )
+    eval_count: int = Field(
+        0, ge=0, le=1_000_000, title="Held-out rows", description="Number of rows held out; where it is above 0 the share does not count."
+    )
     eval_path: str = Field("", title="Evaluation file", description="File with rows for evaluation; empty: hold some out.")
     exclude: list[int] = Field(
         default_factory=list, title="Rows left out", description="Rows (counted from 0) that are not trained on."
+    )
+    leave_out: list[LeftOutKind] = Field(
+        default_factory=list, title="Faults left out", description="Kinds of fault whose rows are not trained on; the run records each."
     )
 
 

@@ -73,7 +73,11 @@ def held_out(found: FoundDataset, section: DatasetSection, usable: int) -> int:
     if found.eval_files:
         own = FoundDataset(found.path, found.name, found.kind, found.eval_files)
         return count_rows(own, sample_rows(own, SAMPLE_ROWS))
-    return max(1, round(usable * section.eval_fraction)) if section.eval_fraction > 0 and usable > 1 else 0
+    if usable < 2:
+        return 0
+    if section.eval_count:
+        return min(section.eval_count, usable - 1)
+    return max(1, round(usable * section.eval_fraction)) if section.eval_fraction > 0 else 0
 
 
 def guessed_tokens(conversation: Conversation) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from loratui.core.plan import DatasetSection
+
 
 @dataclass(frozen=True)
 class Split:
@@ -13,6 +15,11 @@ class Split:
 
     train: tuple[int, ...]
     evaluation: tuple[int, ...]
+
+
+def split_rows(section: DatasetSection, identities: Sequence[Hashable], seed: int) -> Split:
+    """Split positions 0..len-1 as a plan's dataset section says: by count, else by share."""
+    return split_indices(identities, fraction=section.eval_fraction, count=section.eval_count, seed=seed)
 
 
 def split_indices(identities: Sequence[Hashable], *, fraction: float = 0.0, count: int = 0, seed: int = 42) -> Split:

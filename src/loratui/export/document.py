@@ -96,7 +96,7 @@ def common(carrier: Carrier) -> None:
     plan = carrier.plan
     carrier.without_meaning(
         "dataset.path", "dataset.format", "dataset.columns", "dataset.configuration", "dataset.split",
-        "dataset.eval_fraction", "dataset.eval_path", "dataset.exclude", "hardware.gpu", "method.kind",
+        "dataset.eval_fraction", "dataset.eval_count", "dataset.eval_path", "dataset.exclude", "dataset.leave_out", "hardware.gpu", "method.kind",
     )
     if plan.method.kind == "full":
         carrier.without_meaning(*(key for key in fields() if key.startswith("lora.")))

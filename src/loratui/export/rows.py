@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import DatasetError
-from loratui.core.plan import Plan
+from loratui.core.plan import DatasetSection, Plan
 from loratui.data.conversation import Conversation
-from loratui.data.convert import to_conversation
 from loratui.data.find import FoundDataset, find_dataset, find_evaluation
 from loratui.data.read import read_rows, require_rows
 from loratui.data.recognise import recognise
-from loratui.data.row import RowError
-from loratui.data.split import split_indices
+from loratui.data.sieve import Sieve, sift
+from loratui.data.split import split_rows
 from loratui.export.document import RowKind, Rows
 
 RECOGNISED_ROWS = 200
@@ -29,13 +28,13 @@ def write_rows(plan: Plan, folder: Path, *, tool: str) -> tuple[Rows, int]:
     """
     dataset = plan.dataset
     found = find_dataset(dataset.path, split=dataset.split, configuration=dataset.configuration)
-    train, unusable = _conversations(plan, found, evaluation=False, exclude=frozenset(dataset.exclude))
+    train, unusable = _conversations(plan, found, evaluation=False)
     held: list[Conversation] = []
     if dataset.eval_path or found.eval_files:
         other = find_evaluation(dataset.eval_path) if dataset.eval_path else found
-        held, _ = _conversations(plan, other, evaluation=not dataset.eval_path, exclude=frozenset())
+        held, _ = _conversations(plan, other, evaluation=not dataset.eval_path)
     else:
-        split = split_indices([row.identity for row in train], fraction=dataset.eval_fraction, seed=plan.training.seed)
+        split = split_rows(dataset, [row.identity for row in train], plan.training.seed)
         train, held = [train[at] for at in split.train], [train[at] for at in split.evaluation]
     if not train:
         raise DatasetError("there is no row to export.", where=found.path)
@@ -49,20 +48,17 @@ def write_rows(plan: Plan, folder: Path, *, tool: str) -> tuple[Rows, int]:
     return rows, unusable
 
 
-def _conversations(
-    plan: Plan, found: FoundDataset, *, evaluation: bool, exclude: frozenset[int]
-) -> tuple[list[Conversation], int]:
+def _conversations(plan: Plan, found: FoundDataset, *, evaluation: bool) -> tuple[list[Conversation], int]:
     sample = list(islice(read_rows(found, evaluation=evaluation), RECOGNISED_ROWS))
     require_rows(found, sample)
     recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
+    sieve = Sieve(DatasetSection() if evaluation else plan.dataset, found)
     rows, unusable = [], 0
-    for row in read_rows(found, evaluation=evaluation):
-        if row.index in exclude:
-            continue
-        try:
-            rows.append(to_conversation(row, recognition))
-        except RowError:
-            unusable += 1
+    for _, sifted in sift(sieve, read_rows(found, evaluation=evaluation), recognition):
+        if isinstance(sifted, Conversation):
+            rows.append(sifted)
+        else:
+            unusable += sifted.kind not in ("by-hand", *plan.dataset.leave_out)
     return rows, unusable
 
 

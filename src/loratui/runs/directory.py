@@ -63,6 +63,11 @@ class Run:
         return self.path / "fingerprint.json"
 
     @property
+    def left_out_path(self) -> Path:
+        """Every row of the dataset that is neither trained on nor held out, with its place and the reason."""
+        return self.path / "left_out.jsonl"
+
+    @property
     def lock_path(self) -> Path:
         """Locked by the worker for as long as it lives, whatever kills it."""
         return self.path / "run.lock"

@@ -81,6 +81,8 @@ class Data(Event):
     """Rows shortened to the maximum length."""
     without_answer: int = 0
     """Rows left out because no trained token remained."""
+    left_out: int = 0
+    """Rows that are neither trained on nor held out; `left_out.jsonl` of the run names each with its reason."""
     tokens: int = 0
     trained_tokens: int = 0
     longest_tokens: int = 0

@@ -21,7 +21,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("course of the learning rate", ("training.scheduler", "training.warmup_steps", "training.min_lr_ratio", "training.max_steps")),
     ("optimizer", ("training.weight_decay", "training.max_grad_norm", "training.beta1", "training.beta2", "training.epsilon")),
     ("evaluation and checkpoints", (
-        "dataset.eval_fraction", "dataset.eval_path", "evaluation.every_steps", "evaluation.batch_size", "evaluation.patience",
+        "dataset.eval_fraction", "dataset.eval_count", "dataset.eval_path", "dataset.leave_out", "evaluation.every_steps", "evaluation.batch_size", "evaluation.patience",
         "evaluation.prompts", "saving.every_steps", "saving.keep",
     )),
     ("the rest", ("training.loss_on", "training.seed", "model.chat_template", "model.revision", "model.trust_remote_code")),

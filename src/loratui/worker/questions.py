@@ -12,7 +12,6 @@ as JSON, JSONL, CSV or Parquet. Imports no torch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -25,7 +24,8 @@ from loratui.data.find import find_dataset, find_evaluation
 from loratui.data.read import read_rows
 from loratui.data.recognise import Recognition, recognise
 from loratui.data.row import Row, RowError
-from loratui.data.split import split_indices
+from loratui.data.sieve import Sieve, sift
+from loratui.data.split import split_rows
 
 RECOGNISED_ROWS = 200
 PLACEHOLDER = "?"
@@ -147,19 +147,12 @@ def held_out_questions(plan: Plan, limit: int = 200) -> list[Question]:
         return _usable(read_rows(find_evaluation(section.eval_path)), reading, limit)
     if found.eval_files:
         return _usable(read_rows(found, evaluation=True), reading, limit)
-    identities = dict(_identities(read_rows(found), reading, set(section.exclude)))
+    sifted = sift(Sieve(section, found), read_rows(found), reading)
+    identities = {row.index: one.identity for row, one in sifted if isinstance(one, Conversation)}
     numbers = list(identities)
-    split = split_indices(list(identities.values()), fraction=section.eval_fraction, seed=plan.training.seed)
+    split = split_rows(section, list(identities.values()), plan.training.seed)
     chosen = {numbers[at] for at in split.evaluation}
     return _usable((row for row in read_rows(found) if row.index in chosen), reading, limit)
-
-
-def _identities(rows: Iterable[Row], reading: Recognition, excluded: set[int]) -> Iterable[tuple[int, bytes]]:
-    """Number and identity of the rows that training could use, as it splits them."""
-    for row in rows:
-        if row.index not in excluded:
-            with suppress(RowError):
-                yield row.index, to_conversation(row, reading).identity
 
 
 def _usable(rows: Iterable[Row], reading: Recognition, limit: int) -> list[Question]:

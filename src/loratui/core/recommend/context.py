@@ -128,4 +128,4 @@ class Context:
 
 def evaluates(context: Context) -> bool:
     """Whether rows are held out, so that the run will evaluate."""
-    return bool(context.get("dataset.eval_path")) or float(context.get("dataset.eval_fraction")) > 0
+    return bool(context.get("dataset.eval_path")) or float(context.get("dataset.eval_fraction")) > 0 or int(context.get("dataset.eval_count")) > 0

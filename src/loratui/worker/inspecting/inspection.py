@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,8 @@ from loratui.data.near import NearDuplicates
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
 from loratui.data.row import Row, RowError
-from loratui.data.split import split_indices
+from loratui.data.sieve import Sieve, said
+from loratui.data.split import split_rows
 from loratui.worker.inspecting.findings import Findings
 from loratui.worker.inspecting.lengths import Lengths
 from loratui.worker.inspecting.model import TextModel
@@ -44,7 +46,8 @@ class Inspection:
     findings: Findings = field(default_factory=Findings)
     lengths: Lengths = field(default_factory=Lengths)
     read: int = 0
-    excluded: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Rows that the plan leaves out, by kind."""
     ended: list[bool] = field(default_factory=list)
     """For each tokenised row: whether every answer ends in a token that generation stops at."""
     last_label: list[int] = field(default_factory=list)
@@ -89,11 +92,11 @@ class Inspection:
         return self.result()
 
     def _conversations(self, pending: list[Row], specials: tuple[str, ...]) -> Iterator[Conversation]:
-        left_out = set(self.plan.dataset.exclude)
+        sieve = Sieve(self.plan.dataset, self.found)
         for row in read_rows(self.found):
             self.read += 1
-            if row.index in left_out:
-                self.excluded += 1
+            if sieve.by_hand(row):
+                self.left_out["by-hand"] += 1
                 continue
             if row.problem is not None:
                 self.findings.add(row.problem)
@@ -102,6 +105,9 @@ class Inspection:
                 conversation = to_conversation(row, self.recognition)
             except RowError as error:
                 self.findings.of_row(row, error.kind, error.message, blocking=True)
+                continue
+            if fault := sieve.fault(row, conversation):
+                self.left_out[fault.kind] += 1
                 continue
             for kind, message in check(conversation):
                 self.findings.of_row(row, kind, message)
@@ -126,7 +132,7 @@ class Inspection:
             self.copies += 1
             self.findings.of_row(row, "duplicate", f"the row says the same as {_place(*first)}.")
             return
-        near = self._near.add("\n".join([conversation.text, *(message.content for message in conversation.messages)]))
+        near = self._near.add(said(conversation))
         self._near_rows.append((row.index, row.line))
         if near is not None:
             self.near_copies += 1
@@ -161,7 +167,7 @@ class Inspection:
         """Rows held out, and those of them that are also trained on."""
         section = self.plan.dataset
         if not (section.eval_path or self.found.eval_files):
-            split = split_indices(self.identities, fraction=section.eval_fraction, seed=self.plan.training.seed)
+            split = split_rows(section, self.identities, self.plan.training.seed)
             self.evaluation_rows = len(split.evaluation)
             return
         other = find_evaluation(section.eval_path) if section.eval_path else self.found
@@ -216,7 +222,7 @@ class Inspection:
                 "size_bytes": self.found.size_bytes, "note": self.found.note,
             },
             "model": self.plan.model.id, "template": {"from": self.model.template, "why": self.model.why}, "loss_on": training.loss_on,
-            "examples": self.read, "usable": usable, "left_out": self.excluded, "unusable": sorted(self.findings.rows)[:MISSING_LISTED],
+            "examples": self.read, "usable": usable, "left_out": self.left_out.total(), "left_out_by": dict(self.left_out), "unusable": sorted(self.findings.rows)[:MISSING_LISTED],
             "problems": self.findings.as_list(), "problem_counts": dict(self.findings.counts.most_common()),
             "tokens": summary, "trained_tokens": trained, "trained_tokens_uncut": whole,
             "truncation": {**{key: ledger[key] for key in ("max_length", "cut", "without_answer", "answer_tokens_lost")}, "context": context},

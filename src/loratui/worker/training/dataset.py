@@ -5,21 +5,21 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
 from loratui.core.errors import DatasetError, ModelError
-from loratui.core.plan import Plan
+from loratui.core.plan import DatasetSection, Plan
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.find import FoundDataset, find_dataset, find_evaluation
 from loratui.data.read import read_rows, require_rows
 from loratui.data.recognise import recognise
-from loratui.data.row import RowError
-from loratui.data.split import split_indices
+from loratui.data.row import Row
+from loratui.data.sieve import LeftOut, Sieve, sift
+from loratui.data.split import split_rows
 from loratui.worker.tokenise import IGNORED, Tokenised, Tokeniser
 
 log = logging.getLogger("loratui")
@@ -60,18 +60,19 @@ class Rows:
     def longest(self) -> int:
         return max(map(len, self.ids), default=0)
 
-    def take(self, row: Tokenised, question: str = "") -> None:
-        """Count a row and keep it, unless nothing of it would be learnt."""
+    def take(self, row: Tokenised, question: str = "") -> bool:
+        """Count a row and keep it; False where nothing of it would be learnt."""
         self.cut += row.cut
         self.answers += row.answers
         self.answers_unended += row.answers - row.answers_ended
         if row.trained_tokens == 0:
             self.without_answer += 1
-            return
+            return False
         self.ids.append(row.input_ids)
         self.labels.append(row.labels)
         if self.keep_questions:
             self.questions.append(question)
+        return True
 
     def fingerprint(self) -> str:
         """Equal for the same tokens and labels in the same order."""
@@ -95,6 +96,8 @@ class Prepared:
     held_out: Rows
     plain: bool = False
     """The rows are plain text: prompts go to the model as they are."""
+    left_out: list[LeftOut] = field(default_factory=list)
+    """Every row that is neither trained on nor held out, with the reason."""
 
 
 def prepare(plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int], None] = lambda rows: None) -> Prepared:
@@ -106,21 +109,23 @@ def prepare(plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int], None]
     dataset = plan.dataset
     found = find_dataset(dataset.path, split=dataset.split, configuration=dataset.configuration)
     rows = _Reader(plan, found, tokeniser, progress)
-    identities = rows.identities(exclude=set(dataset.exclude))
+    reader: _Reader | None = None
+    identities = rows.identities(Sieve(dataset, found))
     if dataset.eval_path or found.eval_files:
         evaluation = find_evaluation(dataset.eval_path) if dataset.eval_path else found
         reader = _Reader(plan, evaluation, tokeniser, progress, evaluation=not dataset.eval_path, held_out=True)
-        held = reader.tokenise(set(reader.identities()))[0]
+        held = reader.tokenise(set(reader.identities(Sieve(DatasetSection(), evaluation))))[0]
         train = rows.tokenise(set(identities))[0]
         held.read, held.unusable = reader.read, held.unusable + reader.unusable
     else:
         numbers = list(identities)
-        split = split_indices(list(identities.values()), fraction=dataset.eval_fraction, seed=plan.training.seed)
+        split = split_rows(dataset, list(identities.values()), plan.training.seed)
         train, held = rows.tokenise({numbers[at] for at in split.train}, {numbers[at] for at in split.evaluation})
     train.read, train.unusable = rows.read, train.unusable + rows.unusable
     if not len(train):
         raise rows.why_empty(train)
-    return Prepared(train, held, plain=rows.recognition.format in ("text", "tokens"))
+    left_out = [*rows.left_out, *(reader.left_out if reader is not None else ())]
+    return Prepared(train, held, rows.recognition.format in ("text", "tokens"), left_out)
 
 
 class _Reader:
@@ -132,50 +137,57 @@ class _Reader:
         self.first_error = ""
         self.read = 0
         self.unusable = 0
+        self._named = 0
+        self.left_out: list[LeftOut] = []
+        self.wanted = frozenset(("by-hand", *plan.dataset.leave_out))
+        """Kinds of rows that a person left out; the others cannot be used."""
 
-    def identities(self, exclude: AbstractSet[int] = frozenset()) -> dict[int, bytes]:
-        """Number and identity of each row that can be trained on; the others are counted and named in the log."""
+    def identities(self, sieve: Sieve) -> dict[int, bytes]:
+        """Number and identity of each row that can be trained on; the others are counted, kept and named in the log."""
         found: dict[int, bytes] = {}
-        for row in read_rows(self.found, evaluation=self.evaluation):
-            if row.index in exclude:
-                continue
-            self.read += 1
-            try:
-                found[row.index] = to_conversation(row, self.recognition).identity
-            except RowError as error:
-                self.unusable += 1
-                self._note(self.unusable, row.line or row.index + 1, error.message)
+        for row, sifted in sift(sieve, read_rows(self.found, evaluation=self.evaluation), self.recognition):
+            self.read += not isinstance(sifted, LeftOut) or sifted.kind not in self.wanted
+            if isinstance(sifted, LeftOut):
+                self._leave_out(sifted)
+            else:
+                found[row.index] = sifted.identity
         return found
 
     def tokenise(self, *parts: set[int]) -> tuple[Rows, ...]:
         """One `Rows` for each set of row numbers, in the dataset's order; the second set is held out."""
         results = tuple(Rows(keep_questions=self.held_out or number > 0) for number, _ in enumerate(parts))
-        waiting: deque[tuple[Rows, str]] = deque()
+        waiting: deque[tuple[Rows, Row, str]] = deque()
         for done, row in enumerate(self.tokeniser.many(self._conversations(parts, results, waiting)), 1):
-            target, question = waiting.popleft()
+            target, read, question = waiting.popleft()
             if isinstance(row, ModelError):
                 target.unusable += 1
-                self._note(target.unusable, 0, row.message)
-            else:
-                target.take(row, question)
+                self._leave_out(LeftOut(read.index, read.line, read.file, "template", row.message), counted=False)
+            elif not target.take(row, question):
+                self.left_out.append(LeftOut(read.index, read.line, read.file, "no-answer", "no token of it that bears loss is left within the maximum length."))
             if done % 1000 == 0:
                 self.progress(done)
         return results
 
-    def _conversations(self, parts: tuple[set[int], ...], results: tuple[Rows, ...], waiting: deque[tuple[Rows, str]]) -> Iterator[Conversation]:
+    def _conversations(self, parts: tuple[set[int], ...], results: tuple[Rows, ...], waiting: deque[tuple[Rows, Row, str]]) -> Iterator[Conversation]:
         for row in read_rows(self.found, evaluation=self.evaluation):
             for part, result in zip(parts, results, strict=True):
                 if row.index in part:
                     conversation = to_conversation(row, self.recognition)
                     asked = conversation.prompt[-1].content if result.keep_questions and conversation.prompt else ""
-                    waiting.append((result, asked))
+                    waiting.append((result, row, asked))
                     yield conversation
 
-    def _note(self, number: int, line: int, message: str) -> None:
-        place = f"{self.found.path}, line {line}" if line else self.found.path
-        self.first_error = self.first_error or f"{place}: {message}"
-        if number <= LOGGED_ROWS:
-            log.warning("left out: %s: %s", place, message)
+    def _leave_out(self, row: LeftOut, *, counted: bool = True) -> None:
+        """Keep why a row is not used; the first ones that could not be used stand in the log, too."""
+        self.left_out.append(row)
+        if row.kind in self.wanted:
+            return
+        self.unusable += counted
+        place = f"{self.found.path}, line {row.line}" if row.line is not None else f"{self.found.path}, row {row.index + 1}"
+        self.first_error = self.first_error or f"{place}: {row.message}"
+        self._named += 1
+        if self._named <= LOGGED_ROWS:
+            log.warning("left out: %s: %s", place, row.message)
 
     def why_empty(self, rows: Rows) -> DatasetError:
         if rows.without_answer:

@@ -28,6 +28,7 @@ from loratui.worker.training.dataset import Prepared, prepare
 from loratui.worker.training.evaluate import Answering
 from loratui.worker.training.failure import is_disk_full, is_out_of_memory
 from loratui.worker.training.journal import Journal
+from loratui.worker.training.left_out import write_left_out
 from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
 from loratui.worker.training.memory_full import out_of_memory
 from loratui.worker.training.signals import Requests
@@ -89,6 +90,8 @@ class Session:
         self.tokeniser = tokeniser = Tokeniser(tokenizer, loss_on=plan.training.loss_on, max_length=plan.training.max_length, stop_ids=stop_ids(model))
         prepared = prepare(plan, tokeniser, progress=lambda rows: journal.emit("phase", phase="tokenise", message=f"{rows:,} rows tokenised", done=rows))
         self._tell_data(prepared)
+        if self.rank == 0 and output is None:
+            write_left_out(self.run, prepared.left_out)
         if select is not None:
             prepared = select(prepared, plan)
         peft_config = lora_config(plan, model.config.to_dict())
@@ -103,7 +106,7 @@ class Session:
     def _tell_data(self, prepared: Prepared) -> None:
         train, held = prepared.train, prepared.held_out
         self.journal.emit(
-            "data", rows=train.read + held.read, examples=len(train), eval_examples=len(held), unusable=train.unusable + held.unusable,
+            "data", left_out=len(prepared.left_out), rows=train.read + held.read, examples=len(train), eval_examples=len(held), unusable=train.unusable + held.unusable,
             cut=train.cut + held.cut, without_answer=train.without_answer + held.without_answer, tokens=train.tokens, trained_tokens=train.trained_tokens, longest_tokens=train.longest,
         )
         if train.answers_unended and not train.cut:
