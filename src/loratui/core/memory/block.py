@@ -53,17 +53,25 @@ def roles(spec: ModelSpec) -> Roles:
     def first(table: dict[str, Linear], names: tuple[str, ...]) -> Linear | None:
         return next((table[name] for name in names if name in table), None)
 
-    output = first(attention, _ATTENTION_OUT) or next(iter(spec.linears))
+    def stand_in(name: str, wide: int, narrow: int) -> Linear:
+        """What a family of another build would have in Llama's place (low-rank projections, states instead of keys)."""
+        return Linear(name, name, wide, narrow, spec.layers)
+
+    hidden, query_width, key_width = spec.hidden_size, spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
+    qkv = first(attention, _FUSED_QKV)
+    gate_up, up, down = first(mlp, _FUSED_GATE), first(mlp, ("up_proj", "fc1", "c_fc", "dense_h_to_4h", "fc_in")), first(mlp, _DOWN)
+    if down is not None and gate_up is None and up is None:
+        up = stand_in("up_proj", hidden, spec.intermediate_size)
     return Roles(
-        query=first(attention, ("q_proj",)),
-        key=first(attention, ("k_proj",)),
-        value=first(attention, ("v_proj",)),
-        qkv=first(attention, _FUSED_QKV),
-        output=output,
+        query=first(attention, ("q_proj",)) or (None if qkv else stand_in("q_proj", hidden, query_width)),
+        key=first(attention, ("k_proj",)) or (None if qkv else stand_in("k_proj", hidden, key_width)),
+        value=first(attention, ("v_proj",)) or (None if qkv else stand_in("v_proj", hidden, key_width)),
+        qkv=qkv,
+        output=first(attention, _ATTENTION_OUT) or stand_in("o_proj", query_width, hidden),
         gate=first(mlp, ("gate_proj",)),
-        up=first(mlp, ("up_proj", "fc1", "c_fc", "dense_h_to_4h", "fc_in")),
-        gate_up=first(mlp, _FUSED_GATE),
-        down=first(mlp, _DOWN),
+        up=up,
+        gate_up=gate_up,
+        down=down,
     )
 
 

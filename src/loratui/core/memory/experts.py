@@ -15,9 +15,11 @@ def experts(run: Layers, x: Value, spec: ModelSpec, *, clamped: bool) -> Value:
     """The router and the experts of one block. clamped: gpt-oss' gate instead of Llama's."""
     tape, form = run.tape, run.form
     chosen = spec.experts_per_token
-    router = next(layer for layer in spec.linears if layer.kind == "router")
-    into = next(layer for layer in spec.linears if layer.stored == "expert" and layer.name.startswith("gate_up"))
-    out = next(layer for layer in spec.linears if layer.stored == "expert" and layer.name.startswith("down"))
+    hidden, width = spec.hidden_size, spec.intermediate_size
+    router = next((layer for layer in spec.linears if layer.kind == "router"), Linear("router", "router", hidden, spec.experts, spec.layers))
+    stacked = [layer for layer in spec.linears if layer.stored == "expert"]
+    into = next((layer for layer in stacked if layer.name.startswith("gate_up")), Linear("gate_up_proj", "gate_up_proj", hidden, 2 * width, spec.layers))
+    out = next((layer for layer in stacked if layer.name.startswith("down")), Linear("down_proj", "down_proj", width, hidden, spec.layers))
     shares = _router(run, x, router, chosen if clamped else spec.experts)
     order = tape.constant(run.tokens * chosen * 8)
     gathered = run.tensor(chosen * spec.hidden_size, x.element, tracked=x.tracked)
