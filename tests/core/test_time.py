@@ -18,7 +18,6 @@ from loratui.core.time import (
     eta_seconds,
     expected_longest,
     flops_per_token,
-    learned_utilisation,
     predict,
     tokens_per_pass,
 )
@@ -70,11 +69,7 @@ def test_a_range_until_something_was_measured() -> None:
     assert guess.low_seconds == guess.low_seconds_per_step * schedule.total_steps
     # 8B LoRA on an A100: published figures lie near 3,000-5,000 tokens a second.
     assert guess.tokens_per_step / guess.high_seconds_per_step < 4_000 < guess.tokens_per_step / guess.low_seconds_per_step
-    share = learned_utilisation(guess, A100, 2.0)
-    assert share is not None
-    known = predict(LLAMA, settings, data, A100, schedule, share)
-    assert known is not None and known.measured
-    assert known.low_seconds_per_step < 2.0 < known.high_seconds_per_step
+    assert "peak" in guess.basis
 
 
 def test_an_unknown_peak_gives_no_prediction() -> None:

@@ -112,6 +112,26 @@ def test_a_run_tells_its_whole_story(uninterrupted: Run) -> None:
     assert run.machine()["versions"]["trl"]
 
 
+def test_what_it_measured_is_remembered(uninterrupted: Run) -> None:
+    """Speed and memory, for the plans to come: the next prediction for this plan holds what the run's steps took."""
+    from loratui.core.dataset import DataFacts
+    from loratui.core.schedule import make_schedule
+    from loratui.core.time import predict
+    from loratui.machine.device import cpu_device
+    from loratui.machine.host import read_host
+    from loratui.models.find import find_model
+    from loratui.runs.measured import read_measurements
+
+    run, plan = uninterrupted, uninterrupted.plan()
+    one = next(found for found in read_measurements() if found.run == str(run.path))
+    seconds = sorted(event.seconds or 0.0 for event in events_of(run) if isinstance(event, Step))
+    assert one.steps == 23 and seconds[0] <= one.seconds_per_step <= seconds[-1]
+    assert one.predicted_bytes > 0 and one.measured_bytes > 0 and one.method == "lora" and one.family == "llama"
+    spec, data = find_model(plan.model.id).spec, DataFacts(48, (20,))
+    guess = predict(spec, plan, data, cpu_device(read_host()), make_schedule(plan, data), [one])
+    assert guess is not None and guess.measured and guess.speed is not None and guess.speed.same_model
+
+
 def test_the_result_is_in_pefts_own_layout(uninterrupted: Run, files: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -58,6 +58,7 @@ def make_proposal(
     from loratui.machine.sizes import parse_memory_size
     from loratui.models.find import find_model, with_exact_shape
     from loratui.presets_store import find_preset
+    from loratui.runs.measured import read_measurements
 
     mine: dict[str, Any] = dict(parse_setting(text) for text in settings)
     found = with_exact_shape(find_model(model), lambda sentence: click.echo(printable(sentence), err=True))
@@ -73,7 +74,7 @@ def make_proposal(
         mine["dataset.path"] = dataset
     chosen = find_preset(preset)
     disk_free = None if device.simulated else machine.host.disk_free_bytes
-    situation = Situation(found.spec, facts_of(dataset, mine, chosen.values), device, disk_free)
+    situation = Situation(found.spec, facts_of(dataset, mine, chosen.values), device, disk_free, read_measurements())
     return propose(situation, chosen, mine)
 
 
@@ -121,7 +122,7 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     )
     if facts["time"]:
         low, high = facts["time"]["seconds"]
-        lines.append(f"time        {duration(low)} to {duration(high)} on {proposal.device.name}, evaluation apart")
+        lines.append(f"time        {duration(low)} to {duration(high)} on {proposal.device.name}, evaluation apart; {facts['time']['basis']}")
     verdict = f"fits, {gib(memory['headroom'])} left" if memory["fits"] else f"does not fit: {gib(-memory['headroom'])} too much"
     lines.append(f"memory      {gib(memory['total'])} of {gib(memory['budget'])} · {verdict}")
     lines.append(table([[name, gib(size)] for name, size in memory["parts"].items()], indent="  ", right=frozenset({1})))

@@ -20,6 +20,7 @@ from loratui.core.dataset import DataFacts, uniform
 from loratui.core.errors import PlanError
 from loratui.core.hardware import Device
 from loratui.core.lora_targets import trainable_parameters, translate_targets
+from loratui.core.measured import Measurement
 from loratui.core.memory import Alternative, Budget, Estimate, alternatives, budget
 from loratui.core.plan import Plan
 from loratui.core.plan_text import check_value, fields
@@ -45,6 +46,8 @@ class Situation:
     device: Device
     disk_free_bytes: int | None = None
     """Free on the disk where runs go; None where that is not this machine's, or not known."""
+    measurements: tuple[Measurement, ...] = ()
+    """What runs on this machine reached."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Proposal:
     device: Device
     data: DataFacts
     spec: ModelSpec
+    measurements: tuple[Measurement, ...] = ()
 
     @cached_property
     def alternatives(self) -> tuple[Alternative, ...]:
@@ -77,8 +81,8 @@ class Proposal:
 
     @cached_property
     def time(self) -> Prediction | None:
-        """How long it takes; None where the device's speed is not known."""
-        return predict(self.spec, self.plan, self.data, self.device, self.schedule)
+        """How long it takes, from runs here where there were like ones; None where the device's speed is not known."""
+        return predict(self.spec, self.plan, self.data, self.device, self.schedule, self.measurements)
 
     def why(self, key: str) -> str:
         """The reason of a key's value on one line; where it is not the calculation's own value, what that would be and why.
@@ -159,6 +163,7 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
         device=situation.device,
         data=data,
         spec=situation.spec,
+        measurements=situation.measurements,
     )
 
 
@@ -240,4 +245,6 @@ def _time_json(prediction: Prediction | None) -> dict[str, Any] | None:
         "flops_per_step": prediction.flops_per_step,
         "tokens_per_step": prediction.tokens_per_step,
         "measured": prediction.measured,
+        "runs": prediction.speed.runs if prediction.speed else 0,
+        "basis": prediction.basis,
     }

@@ -2,11 +2,12 @@
 
 Operations are counted as in Kaplan et al. 2020 (2 a weight and token forward, 4 backward), with what LoRA saves (a frozen
 weight needs no gradient of its own: 2 backward instead of 4) and what checkpointing adds (one more forward pass). Until a
-run has been measured here the answer is a range.
+run like it has been measured here (`core.measured`) the answer is a wide range.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,21 +15,21 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.lora_targets import count_adapter, resolve_targets
+from loratui.core.measured import Measurement, Speed, learned_speed
 from loratui.core.plan import Plan
 from loratui.core.schedule import Schedule
 
 UTILISATION: dict[str, tuple[float, float]] = {"gpu": (0.20, 0.50), "cpu": (0.10, 0.50)}
-"""Share of the dense peak that fine-tuning reaches, lowest and highest."""
+"""Share (0..1) of the dense peak that fine-tuning reaches, lowest and highest (utilisation)."""
 QLORA_SHARE = 0.7
 """Of that, with weights unpacked for every product."""
 LAYER_SECONDS: dict[str, tuple[float, float]] = {"gpu": (0.3e-3, 1.5e-3), "cpu": (0.2e-3, 2e-3)}
 """Least time of one block's forward or backward pass: launching its kernels, however small they are."""
-MEASURED_BAND = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Seconds, lowest and highest. measured: whether an earlier run here gave the utilisation."""
+    """Seconds, lowest and highest."""
 
     flops_per_step: float
     tokens_per_step: float
@@ -36,7 +37,21 @@ class Prediction:
     low_seconds_per_step: float
     high_seconds_per_step: float
     total_steps: int
-    measured: bool
+    speed: Speed | None = None
+    """What runs here reached, where the prediction rests on them."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether earlier runs here gave the speed."""
+        return self.speed is not None
+
+    @property
+    def basis(self) -> str:
+        """What the figures rest on, in words for a person."""
+        if self.speed is None:
+            return "guessed from the device's peak"
+        count = "1 run" if self.speed.runs == 1 else f"{self.speed.runs} runs"
+        return f"measured in {count} here" if self.speed.same_model else f"judged by {count} of other models here"
 
     @property
     def low_seconds(self) -> float:
@@ -53,7 +68,7 @@ def active_parameters(spec: ModelSpec) -> int:
     """Weights of linear layers that a token passes through; of experts only those that are asked. The head apart."""
     total = 0
     for linear in spec.linears:
-        share = spec.experts_per_token / spec.experts if linear.stored == "expert" and spec.experts else 1.0
+        share = spec.experts_per_token / spec.experts if linear.kind == "expert" and spec.experts else 1.0
         total += round(linear.count * linear.in_features * linear.out_features * share)
     return total
 
@@ -93,37 +108,40 @@ def flops_per_token(spec: ModelSpec, plan: Plan, tokens_per_row: float) -> float
     return 4.0 * (weights + head) + 3.0 * attention + recomputed + 6.0 * adapter + again
 
 
-def predict(
-    spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, schedule: Schedule, utilisation: float | None = None
-) -> Prediction | None:
-    """Seconds per optimizer step and for the run; None where the device's peak is not known.
+def flops_per_pass(spec: ModelSpec, plan: Plan, data: DataFacts) -> float:
+    """Operations of one device's forward and backward pass over an average batch, padding included."""
+    tokens = tokens_per_pass(plan, data)
+    return flops_per_token(spec, plan, tokens / plan.training.batch_size) * tokens
 
-    utilisation: share of the peak that an earlier run of this kind reached here (`learned_utilisation`).
+
+def predict(
+    spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, schedule: Schedule, measurements: Sequence[Measurement] = ()
+) -> Prediction | None:
+    """Seconds per optimizer step and for the run.
+
+    measurements: what runs on this machine reached. Comparable ones decide; without any the answer is a range from the
+    device's peak, off by up to the range's own width, and None where that peak is not known.
     """
+    per_pass, passes = tokens_per_pass(plan, data), plan.training.accumulation
+    one_pass = flops_per_pass(spec, plan, data)
+    flops, tokens = one_pass * passes, per_pass * passes * device.count
+    speed = None if device.simulated else learned_speed(
+        measurements, device=device.name, devices=device.count, method=plan.method.kind, model=plan.model.id, family=spec.family,
+        checkpointing=plan.training.checkpointing, flops_per_pass=one_pass,
+    )
+    if speed is not None:
+        low, high = flops / speed.high_flops_per_second, flops / speed.low_flops_per_second
+        return Prediction(flops, tokens, low, high, schedule.total_steps, speed)
     if not device.peak_flops:
         return None
-    per_pass, passes = tokens_per_pass(plan, data), plan.training.accumulation
-    row = per_pass / plan.training.batch_size
-    flops = flops_per_token(spec, plan, row) * per_pass * passes
     sweeps = (3 if plan.training.checkpointing else 2) * passes
     low_share, high_share = UTILISATION[device.kind]
     if plan.method.kind == "qlora":
         low_share, high_share = low_share * QLORA_SHARE, high_share * QLORA_SHARE
     launch_low, launch_high = (seconds * spec.layers * sweeps for seconds in LAYER_SECONDS[device.kind])
-    if utilisation is not None and utilisation > 0:
-        seconds = flops / (device.peak_flops * utilisation)
-        low, high = seconds * (1 - MEASURED_BAND), seconds * (1 + MEASURED_BAND)
-    else:
-        low = max(flops / (device.peak_flops * high_share), launch_low)
-        high = flops / (device.peak_flops * low_share) + launch_high
-    return Prediction(flops, per_pass * passes * device.count, low, high, schedule.total_steps, utilisation is not None)
-
-
-def learned_utilisation(prediction: Prediction, device: Device, seconds_per_step: float) -> float | None:
-    """The share of the peak that a measured step reached; None where it cannot be told."""
-    if not device.peak_flops or seconds_per_step <= 0:
-        return None
-    return prediction.flops_per_step / (device.peak_flops * seconds_per_step)
+    low = max(flops / (device.peak_flops * high_share), launch_low)
+    high = flops / (device.peak_flops * low_share) + launch_high
+    return Prediction(flops, tokens, low, high, schedule.total_steps)
 
 
 def eta_seconds(seconds_of_steps: list[float], remaining_steps: int) -> float | None:

@@ -202,6 +202,15 @@ class LoratuiApp(App[None]):
         self.switch_screen(step)
         if step in STEPS:
             self.state.set_step(step)
+        if step in ("recipe", "review"):
+            self._measured_worker()
+
+    @work(thread=True, exclusive=True, group="measured", exit_on_error=False)
+    def _measured_worker(self) -> None:
+        """Runs may have ended since: what they measured tells the time of the next one."""
+        from loratui.tui import loading
+
+        self._take(self.state.take_measurements, loading.load_measurements())
 
     def show_run(self, path: str) -> None:
         """Show a run on the training screen, and remember it in the draft."""
@@ -327,6 +336,7 @@ class LoratuiApp(App[None]):
         draft = self.state.draft
         model, dataset, given = draft.model, draft.dataset, dict(draft.mine)
         presets = loading.load_presets()
+        self._take(self.state.take_measurements, loading.load_measurements())
         found_model = self._find_model(model) if model and self.state.model is None else None
         unread = dataset and self.state.dataset is None
         if unread and self.state.known_facts is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from loratui.core.dataset import DataFacts
     from loratui.core.hardware import Device, Machine
+    from loratui.core.measured import Measurement
     from loratui.core.plan import Plan
     from loratui.core.presets import Preset
     from loratui.data.preview import Preview
@@ -80,6 +81,13 @@ def load_presets() -> tuple[dict[str, Preset], tuple[str, ...]]:
 
     presets, problems = presets_store.load_presets()
     return {preset.name: preset for preset in presets}, tuple(f"A preset was passed over: {problem}" for problem in problems)
+
+
+def load_measurements() -> tuple[Measurement, ...]:
+    """What runs on this machine reached, oldest first."""
+    from loratui.runs.measured import read_measurements
+
+    return read_measurements()
 
 
 def exact_facts(result: dict[str, Any]) -> DataFacts | None:

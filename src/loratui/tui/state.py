@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from loratui.core.architecture import ModelSpec
     from loratui.core.dataset import DataFacts
     from loratui.core.hardware import Device, Machine
+    from loratui.core.measured import Measurement
     from loratui.core.presets import Preset
     from loratui.core.proposal import Proposal
     from loratui.models.find import FoundModel
@@ -63,6 +64,8 @@ class WizardState:
         """The check of the dataset with the model's own tokenizer."""
         self.presets: dict[str, Preset] = {}
         self.preset_problems: tuple[str, ...] = ()
+        self.measurements: tuple[Measurement, ...] = ()
+        """What runs on this machine reached; the time of a run is told from it."""
         self.proposal: Proposal | None = None
         self.plan_problem = ""
         """Why there is no proposal although model and machine are known."""
@@ -406,7 +409,7 @@ class WizardState:
         self._counted_free_bytes = device.memory_free_bytes
         try:
             self.proposal = propose(
-                Situation(spec, self.data_facts(), device, self._disk_free_bytes(device)), self.presets.get(self.draft.preset, AUTO), self.given()
+                Situation(spec, self.data_facts(), device, self._disk_free_bytes(device), self.measurements), self.presets.get(self.draft.preset, AUTO), self.given()
             )
         except LoratuiError as error:
             self.plan_problem = error.sentence
@@ -416,6 +419,13 @@ class WizardState:
     def _disk_free_bytes(self, device: Device) -> int | None:
         """Free where runs go; None when planning for another machine."""
         return None if self.machine is None or device.simulated else self.machine.host.disk_free_bytes
+
+    def take_measurements(self, measurements: tuple[Measurement, ...]) -> None:
+        """Take up what runs have measured; the proposal's time follows."""
+        if measurements != self.measurements:
+            self.measurements = measurements
+            if self.proposal is not None:
+                self._found("plan")
 
     def refresh(self) -> None:
         """Compute the proposal again, after presets or measurements came in."""

@@ -296,11 +296,12 @@ def _method_words(proposal: Proposal) -> str:
 
 
 def _time_words(proposal: Proposal) -> str:
-    """How long the steps take: a span, until a run here has been measured."""
+    """How long the steps take, and what that rests on: runs here, or a wide span until one like it was measured."""
     if proposal.time is None:
         return "not known for this device"
     low, high = duration(proposal.time.low_seconds), duration(proposal.time.high_seconds)
-    return f"about {low}" if low == high else f"{low} to {high}, evaluations apart"
+    span = f"about {low}" if low == high else f"{low} to {high}"
+    return f"{span}, evaluations apart; {proposal.time.basis}"
 
 
 def _interval_words(proposal: Proposal) -> str:

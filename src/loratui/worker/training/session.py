@@ -30,6 +30,7 @@ from loratui.worker.training.failure import is_disk_full, is_out_of_memory
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.left_out import write_left_out
 from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
+from loratui.worker.training.measure import Measuring
 from loratui.worker.training.memory_full import out_of_memory
 from loratui.worker.training.signals import Requests
 from loratui.worker.training.trainer import Trainer, make_trainer
@@ -147,6 +148,9 @@ class Session:
             answering = Answering.of(self.plan, self.journal, self.tokeniser, trainer, prepared)
             callback.after_evaluation = lambda state: answering.ask(state.global_step)
         trainer.add_callback(callback)
+        if self.rank == 0:
+            model: Any = trainer.model
+            trainer.add_callback(Measuring(self.run, self.plan, prepared, self.device, model.config.to_dict()))
         return callback
 
     def _tokens_at(self, step: int) -> int:

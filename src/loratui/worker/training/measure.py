@@ -1,0 +1,81 @@
+"""What a run shows of this machine: its speed and its memory, remembered for the plans to come (`runs.measured`)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import statistics
+import time
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from loratui.core.dataset import DataFacts
+from loratui.core.errors import LoratuiError
+from loratui.core.hardware import Device
+from loratui.core.measured import Measurement
+from loratui.core.memory import estimate
+from loratui.core.plan import Plan
+from loratui.core.time import flops_per_pass, tokens_per_pass
+from loratui.machine.host import read_host
+from loratui.runs.directory import Run
+from loratui.runs.events import Step
+from loratui.runs.measured import add_measurement
+from loratui.runs.tail import EventTail
+from loratui.worker.shape import shape_of
+from loratui.worker.training.config import DeviceTraits
+from loratui.worker.training.dataset import Prepared
+from loratui.worker.training.memory_full import device as this_device
+
+log = logging.getLogger("loratui")
+LEAST_STEPS = 5
+"""Steps that are timed before a speed is believed; the first one also warms up and is left out."""
+
+
+class Measuring(TrainerCallback):
+    """Remembers what the run measured, at its end and after 10, 100 and every 1,000 steps."""
+
+    def __init__(self, run: Run, plan: Plan, prepared: Prepared, device: DeviceTraits, model_config: dict[str, Any]) -> None:
+        self.run, self.plan, self.prepared, self.device, self.model_config = run, plan, prepared, device, model_config
+        self.tail = EventTail(run.events_path, offset=run.events_path.stat().st_size if run.events_path.exists() else 0)
+        self.seconds: list[float] = []
+        self.peak_bytes = 0
+        self.logged = 0
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.logged += 1
+        if self.logged in (10, 100) or self.logged % 1000 == 0:
+            self.keep()
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.keep()
+
+    def keep(self) -> None:
+        """Remember what was measured so far. What goes wrong here is logged and never ends a run."""
+        steps = [event for event in self.tail.new_events() if isinstance(event, Step)]
+        self.seconds += [step.seconds for step in steps if step.seconds]
+        self.peak_bytes = max([self.peak_bytes, *(step.memory_peak or 0 for step in steps)])
+        if len(self.seconds) <= LEAST_STEPS:
+            return
+        try:
+            add_measurement(self.measurement())
+        except (LoratuiError, OSError, ValueError, ZeroDivisionError) as error:
+            log.warning("what was measured could not be remembered: %s", error)
+
+    def measurement(self) -> Measurement:
+        """The run so far. Raises LoratuiError where the calculation does not know the model."""
+        plan, lengths = self.plan, tuple(sorted(map(len, self.prepared.train.ids)))
+        data = DataFacts(len(lengths), lengths, eval_examples=len(self.prepared.held_out))
+        spec = shape_of(self.model_config, plan.model.id)
+        name, device, world = self.device.name, this_device(), int(os.environ.get("WORLD_SIZE", "1"))
+        if self.device.kind == "cpu":
+            name = read_host().cpu_name
+            device = Device(name=name, kind="cpu", memory_total_bytes=device.memory_total_bytes, memory_free_bytes=device.memory_free_bytes)
+        passes = plan.training.accumulation
+        return Measurement(
+            run=str(self.run.path), time=round(time.time(), 1), device=name, devices=world, method=plan.method.kind, family=spec.family,
+            model=plan.model.id, checkpointing=plan.training.checkpointing, passes=passes,
+            flops_per_step=flops_per_pass(spec, plan, data) * passes, seconds_per_step=statistics.median(self.seconds[1:]),
+            steps=len(self.seconds) - 1, tokens_per_step=tokens_per_pass(plan, data) * passes * world,
+            predicted_bytes=estimate(spec, plan, data, device).total_bytes, measured_bytes=self.peak_bytes,
+        )

@@ -1,0 +1,81 @@
+"""From what runs measured to the speed of the next one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loratui.core.dataset import uniform
+from loratui.core.families import read_config
+from loratui.core.hardware import Device
+from loratui.core.measured import Measurement, learned_speed
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
+from loratui.core.schedule import make_schedule
+from loratui.core.time import flops_per_pass, predict
+
+SPEC = read_config({"model_type": "llama", "hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 4, "num_attention_heads": 8, "vocab_size": 4000})
+PLAN = with_values(Plan(), {"model.id": "m", "training.batch_size": 4, "training.accumulation": 2})
+DATA = uniform(1000, 256)
+PASS = flops_per_pass(SPEC, PLAN, DATA)
+CPU = Device(name="A processor", kind="cpu", memory_total_bytes=2**34, memory_free_bytes=2**34)
+ONE = Measurement(
+    run="a", time=1.0, device="A processor", method="lora", family="llama", model="m", passes=2, flops_per_step=2 * PASS, seconds_per_step=4.0, steps=50,
+)
+
+
+def asked(measurements: list[Measurement], flops: float = PASS, model: str = "m", family: str = "llama") -> float | None:
+    found = learned_speed(
+        measurements, device="A processor", devices=1, method="lora", model=model, family=family, checkpointing=False, flops_per_pass=flops,
+    )
+    return None if found is None else (found.low_flops_per_second + found.high_flops_per_second) / 2
+
+
+def test_a_run_like_a_measured_one_takes_as_long() -> None:
+    schedule = make_schedule(PLAN, DATA)
+    assert predict(SPEC, PLAN, DATA, CPU, schedule) is None  # no peak, nothing measured
+    known = predict(SPEC, PLAN, DATA, CPU, schedule, [ONE])
+    assert known is not None and known.measured and known.basis == "measured in 1 run here"
+    assert known.low_seconds_per_step == pytest.approx(4.0 / 1.1) and known.high_seconds_per_step == pytest.approx(4.0 / 0.9)
+
+
+def test_twice_the_work_takes_twice_as_long() -> None:
+    longer = with_values(PLAN, {"training.accumulation": 4})
+    known = predict(SPEC, longer, DATA, CPU, make_schedule(longer, DATA), [ONE])
+    assert known is not None and known.low_seconds_per_step < 8.0 < known.high_seconds_per_step
+
+
+@pytest.mark.parametrize("other", [{"device": "another"}, {"method": "full"}, {"devices": 2}, {"flops_per_step": 20 * PASS}, {"flops_per_step": PASS / 5}])
+def test_what_cannot_be_compared_says_nothing(other: dict[str, object]) -> None:
+    assert asked([replace(ONE, **other)]) is None  # type: ignore[arg-type]
+
+
+def test_the_same_model_decides_before_its_family_and_before_all_others() -> None:
+    stranger = replace(ONE, run="c", model="x", family="gpt2", seconds_per_step=1.0)
+    kin = replace(ONE, run="b", model="y", seconds_per_step=2.0)
+    assert asked([ONE, kin, stranger]) == pytest.approx(PASS / 2.0)
+    assert asked([kin, stranger]) == pytest.approx(PASS / 1.0)
+    assert asked([stranger]) == pytest.approx(2 * PASS)
+
+
+def test_a_simulated_device_is_another_machine() -> None:
+    simulated = replace(CPU, simulated=True)
+    assert predict(SPEC, PLAN, DATA, simulated, make_schedule(PLAN, DATA), [ONE]) is None
+
+
+def test_utilisation_is_the_share_of_the_peak() -> None:
+    speed = learned_speed([ONE], device="A processor", devices=1, method="lora", model="m", family="llama", checkpointing=False, flops_per_pass=PASS)
+    assert speed is not None and speed.utilisation(None) is None
+    low, high = speed.utilisation(PASS) or (0.0, 0.0)
+    assert low == pytest.approx(0.45) and high == pytest.approx(0.55)
+
+
+@given(st.lists(st.floats(0.01, 1e4), min_size=1, max_size=6))
+def test_the_range_holds_every_run_it_rests_on(seconds: list[float]) -> None:
+    runs = [replace(ONE, run=str(number), seconds_per_step=taken) for number, taken in enumerate(seconds)]
+    known = predict(SPEC, PLAN, DATA, CPU, make_schedule(PLAN, DATA), runs)
+    assert known is not None and known.speed is not None and known.speed.runs == len(seconds)
+    assert all(known.low_seconds_per_step < taken < known.high_seconds_per_step for taken in seconds)

@@ -1,0 +1,48 @@
+"""The memory of what runs measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loratui.core.measured import Measurement
+from loratui.runs import measured
+from loratui.runs.measured import add_measurement, measured_path, read_measurements
+
+ONE = Measurement(
+    run="/runs/a", time=1.0, device="A100", method="lora", family="llama", model="m", flops_per_step=1e12, seconds_per_step=0.5, steps=10,
+    predicted_bytes=100, measured_bytes=90,
+)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+
+
+def test_the_last_line_of_a_run_counts() -> None:
+    assert read_measurements() == ()
+    other = replace(ONE, run="/runs/b")
+    for one in (ONE, other, replace(ONE, steps=99)):
+        add_measurement(one)
+    assert read_measurements() == (other, replace(ONE, steps=99))
+
+
+def test_broken_and_later_lines_are_passed_over_or_read_as_far_as_known() -> None:
+    add_measurement(ONE)
+    with measured_path().open("a") as file:
+        file.write('{"run": "half\n[]\n{"run": "x"}\n')
+        file.write(measured_path().read_text().splitlines()[0].replace('"/runs/a"', '"/runs/c"').replace("{", '{"later": 1, ', 1) + "\n")
+        file.write(measured_path().read_text().splitlines()[0].replace("1000000000000.0", "0.0").replace('"/runs/a"', '"/runs/d"') + "\n")
+    assert [one.run for one in read_measurements()] == ["/runs/a", "/runs/c"]
+
+
+def test_the_file_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured, "KEPT_RUNS", 3)
+    monkeypatch.setattr(measured, "LINES_BEFORE_CUTTING", 8)
+    for number in range(20):
+        add_measurement(replace(ONE, run=str(number)))
+    assert len(measured_path().read_bytes().splitlines()) <= 8
+    assert [one.run for one in read_measurements()][-3:] == ["17", "18", "19"]
