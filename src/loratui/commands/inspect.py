@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from loratui.commands.text import echo_json, printable, table
+from loratui.commands.text import echo_json, gib, printable, table
+
+if TYPE_CHECKING:
+    from loratui.core.plan import Plan
 
 
 @click.command()
@@ -23,11 +26,49 @@ def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) 
 
     values: dict[str, Any] = {"model.id": model, "dataset.path": dataset}
     values |= dict(parse_setting(text) for text in settings)
-    result = inspect_dataset(with_values(Plan(), values), on_message=tell_progress if sys.stderr.isatty() else lambda message: None)
+    plan = with_values(Plan(), values)
+    result = inspect_dataset(plan, on_message=tell_progress if sys.stderr.isatty() else lambda message: None)
+    add_prices(result, plan)
     if as_json:
         echo_json(result)
     else:
         click.echo(describe(result))
+
+
+def add_prices(result: dict[str, Any], plan: Plan) -> None:
+    """Add to each length of the ledger what it costs on this machine (or on `hardware.gpu`): peak bytes, and seconds of the run."""
+    from loratui.core.dataset import DataFacts
+    from loratui.core.length_prices import length_prices
+    from loratui.machine.detect import detect_machine
+    from loratui.machine.device import device_for
+    from loratui.models.find import find_model
+
+    if not result["usable"]:
+        return
+    hardware = plan.hardware
+    device = device_for(detect_machine(), hardware.devices, hardware.gpu, cpu=hardware.cpu)
+    total = result["tokens"]["total"]
+    facts = DataFacts(
+        examples=max(1, result["split"]["train"]), lengths=tuple(result["lengths"]), eval_examples=result["split"]["evaluation"],
+        trained_share=result["trained_tokens_uncut"] / total if total else 1.0,
+    )
+    spec = find_model(plan.model.id, revision=plan.model.revision).spec
+    for row, price in zip(result["ledger"], length_prices(spec, plan, facts, device, [row["max_length"] for row in result["ledger"]]), strict=True):
+        row |= {"memory": price.memory_bytes, "fits": price.fits, "seconds": None if price.low_seconds is None else [price.low_seconds, price.high_seconds]}
+
+
+def ledger_table(result: dict[str, Any]) -> str:
+    """The ledger as aligned lines: what each maximum length cuts and costs."""
+    from loratui.runs.follow import duration
+
+    rows = [["cut at", "rows cut", "answer tokens lost", "all lost", "memory", "time"]]
+    for row in result["ledger"]:
+        span = row.get("seconds")
+        rows.append([
+            f"{row['max_length']:,}", f"{row['cut']:,}", f"{row['answer_tokens_lost']:,}", f"{row['without_answer']:,}",
+            gib(row["memory"]) if "memory" in row else "–", f"≤ {duration(span[1])}" if span else "–",
+        ])
+    return table(rows, indent="  ", right=frozenset(range(6)))
 
 
 def left_out_words(counts: dict[str, int]) -> str:
@@ -61,6 +102,8 @@ def describe(result: dict[str, Any]) -> str:
         lines.append(f"            {stop['missing_cut']:,} of them because they are cut")
     for key, value in stop["fix"].items():
         lines.append(f"            mend it with: --set {key}={printable(value)}")
+    if result["usable"]:
+        lines += ["", "each maximum length, what it cuts, and what it costs here:", ledger_table(result)]
     problems = result["problems"]
     if problems:
         found = sum(result["problem_counts"].values())

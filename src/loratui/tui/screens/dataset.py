@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -47,10 +47,12 @@ class DatasetScreen(StepScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "browse", "Open", tooltip="Choose a file or folder in a browser"),
-        Binding("d", "demo", "Demo", tooltip="Take the built-in dataset"),
+        Binding("d", "demo", "Demo", show=False, tooltip="Take the built-in dataset"),
         Binding("c", "columns", "Columns", tooltip="Change how the columns are read"),
         Binding("e", "problems", "Problems", tooltip="List what is wrong with the rows, by line"),
         Binding("t", "tokens", "Tokens", tooltip="Show the row as the trainer receives it: every token, special ones too"),
+        Binding("l", "lengths", "Lengths", tooltip="How long the rows are, what each maximum length cuts, and what it costs"),
+        Binding("f", "fix", "Fix", tooltip="Mend what the check found: answers that never end in a stop token"),
         Binding("left", "row(-1)", "Row before", show=False, tooltip="The row before"),
         Binding("right", "row(1)", "Next row", key_display="→", tooltip="The next row"),
         Binding("escape", "cancel", "Stop the check", show=False, tooltip="Stop checking"),
@@ -73,6 +75,7 @@ class DatasetScreen(StepScreen):
         if change not in ("shown", "dataset"):
             if change in ("plan", "check"):
                 self._show_facts()
+                self.refresh_bindings()
             if change == "check" and self.as_tokens:
                 self._show_row()
             return
@@ -214,11 +217,57 @@ class DatasetScreen(StepScreen):
             self.app.state.set_values(values)
             self.app.read_dataset()
 
-    def action_problems(self) -> None:
-        """List what is wrong with the rows."""
+    @work
+    async def action_problems(self) -> None:
+        """List what is wrong with the rows; leave kinds of fault out."""
         from loratui.tui.screens.problems import ProblemsScreen
 
-        self.app.push_screen(ProblemsScreen(self.app.state.dataset, self.app.state.check.result))
+        state = self.app.state
+        now: list[str] = list(state.draft.mine.get("dataset.leave_out", []))
+        wanted = await self.app.push_screen_wait(ProblemsScreen(state.dataset, state.check.result, now))
+        if wanted is not None and wanted != now:
+            state.set_value("dataset.leave_out", wanted)
+            self.app.read_dataset()
+            self.say(f"Left out: {', '.join(wanted)}." if wanted else "Every row that can be trained on is taken again.", "done")
+
+    @work
+    async def action_lengths(self) -> None:
+        """Show the lengths and the ledger; take the maximum length that is chosen there."""
+        state = self.app.state
+        result = state.check.result
+        if result is None or state.proposal is None or not result["usable"]:
+            self.say("The lengths come with the check, once the model is on this machine.", "warning")
+            return
+        from loratui.core.length_prices import length_prices
+        from loratui.tui.screens.lengths import LengthsScreen
+
+        proposal = state.proposal
+        lengths = [int(row["max_length"]) for row in result["ledger"]]
+        prices = length_prices(proposal.spec, proposal.plan, proposal.data, proposal.device, lengths)
+        chosen = await self.app.push_screen_wait(LengthsScreen(result, prices))
+        if chosen and chosen != proposal.plan.training.max_length:
+            state.set_value("training.max_length", chosen)
+            self.app.check_dataset()
+            self.say(f"Rows are cut at {chosen:,} tokens now.", "done")
+
+    def fixes(self) -> dict[str, Any]:
+        """What would mend the stop token, as plan keys; empty where nothing is to mend, or nothing here can."""
+        result = self.app.state.check.result
+        return dict(result["stop_token"]["fix"]) if result is not None else {}
+
+    def action_fix(self) -> None:
+        """Take the check's own mend."""
+        values = self.fixes()
+        self.app.state.set_values(values)
+        self.app.check_dataset()
+        self.say("Set " + ", ".join(f"{key} = {value}" for key, value in values.items()) + "; the rows are checked again.", "done")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "fix":
+            return bool(self.fixes())
+        if action == "lengths":
+            return self.app.state.check.result is not None
+        return super().check_action(action, parameters)
 
     def action_cancel(self) -> None:
         """Stop checking."""

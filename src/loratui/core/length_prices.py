@@ -1,0 +1,41 @@
+"""What each maximum length costs in memory and time, for the ledger of what it cuts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from loratui.core.architecture import ModelSpec
+from loratui.core.dataset import DataFacts
+from loratui.core.hardware import Device
+from loratui.core.memory import budget, estimate
+from loratui.core.memory.fit import changed
+from loratui.core.plan import Plan
+from loratui.core.schedule import make_schedule
+from loratui.core.time import predict
+
+
+@dataclass(frozen=True, slots=True)
+class LengthPrice:
+    """A plan with this maximum length: its predicted peak, whether that fits the device, and the seconds of the whole run.
+
+    low_seconds, high_seconds: None where the device's speed is not known.
+    """
+
+    max_length: int
+    memory_bytes: int
+    fits: bool
+    low_seconds: float | None
+    high_seconds: float | None
+
+
+def length_prices(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, lengths: Iterable[int]) -> list[LengthPrice]:
+    """The price of each length in tokens, the rest of the plan as it is. Raises PlanError where `lora.targets` is wrong."""
+    room = budget(device).bytes
+    prices = []
+    for length in lengths:
+        cut = changed(plan, training__max_length=length)
+        needed = estimate(spec, cut, data, device).total_bytes
+        time = predict(spec, cut, data, device, make_schedule(cut, data, device.count))
+        prices.append(LengthPrice(length, needed, needed <= room, time.low_seconds if time else None, time.high_seconds if time else None))
+    return prices

@@ -1,0 +1,115 @@
+"""How long the rows are, what each maximum length cuts, and what it costs, in a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from loratui.tui.text import duration, size
+from loratui.tui.widgets.filter_list import columns
+from loratui.tui.widgets.histogram import histogram
+
+if TYPE_CHECKING:
+    from loratui.core.length_prices import LengthPrice
+
+QUANTILES = {"min": "shortest", "median": "half within", "p90": "90 %", "p95": "95 %", "p99": "99 %", "max": "longest"}
+
+
+WIDE = 80
+"""Columns of the ledger from which its heads are written out."""
+
+
+def cells(width: int, cut: str, lost: str, nothing: str, memory: Content | str, time: str) -> list[tuple[Content | str, int]]:
+    """The right-hand columns of one line of the ledger."""
+    if width < WIDE:
+        return [(cut, 8), (lost, 9), (nothing, 8), (memory, 10), (time.removeprefix("≤ "), 10)]
+    return [(cut, 8), (lost, 18), (nothing, 8), (memory, 10), (time, 12)]
+
+
+class LengthsScreen(ModalScreen[int]):
+    """The histogram and the ledger. Returns the maximum length that was chosen, or 0.
+
+    result: the check's. prices: of each length of its ledger; empty where no device is known.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,l", "leave", "Close", key_display="esc")]
+
+    def __init__(self, result: Mapping[str, Any], prices: Sequence[LengthPrice]) -> None:
+        super().__init__(classes="panel-over")
+        self.result = result
+        self.prices = {price.max_length: price for price in prices}
+        self.now = int(result["truncation"]["max_length"])
+        self.proposed = int(result["proposed_max_length"]["value"])
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="panel") as panel:
+            panel.border_title = Content("Lengths")
+            panel.border_subtitle = Content("enter takes a maximum length · esc closes")
+            yield Static(self._quantiles(), id="quantiles")
+            yield Static(id="histogram")
+            yield Static(id="ledger-head")
+            yield OptionList(markup=False, id="ledger")
+            yield Static(self._packing(), id="packing")
+
+    def on_mount(self) -> None:
+        self.query_one("#ledger").focus()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
+
+    def _draw(self) -> None:
+        drawn, ledger = self.query_one("#histogram", Static), self.query_one("#ledger", OptionList)
+        bars = self.result["histogram"]
+        drawn.update(histogram(bars["edges"], bars["counts"], self.now, drawn.size.width, 5 if self.size.height >= 30 else 3))
+        width = max(40, ledger.scrollable_content_region.width - 1)
+        head = columns(width, Content("  cut at" if width < WIDE else "  maximum length"), *cells(width, "rows cut", "answer tokens lost" if width >= WIDE else "lost", "all lost", "memory", "time"))
+        self.query_one("#ledger-head", Static).update(head.stylize("$text-muted"))
+        ledger.clear_options()
+        ledger.add_options([Option(self._line(row, width), id=str(row["max_length"])) for row in self.result["ledger"]])
+        lengths = [int(row["max_length"]) for row in self.result["ledger"]]
+        ledger.highlighted = lengths.index(self.now) if self.now in lengths else 0
+
+    def _line(self, row: Mapping[str, int], width: int) -> Content:
+        length = int(row["max_length"])
+        price = self.prices.get(length)
+        word = (" ◂" if width < WIDE else "  proposed") if length == self.proposed else ""
+        name = Content.assemble("● " if length == self.now else "○ ", (f"{length:,}", "bold" if length == self.now else ""), (word, "$accent"))
+        memory = Content("–")
+        if price is not None:
+            memory = Content.assemble((size(price.memory_bytes), ""), (" ✓" if price.fits else " ✗", "$success" if price.fits else "$error"))
+        time = duration(price.high_seconds) if price is not None and price.high_seconds is not None else "–"
+        lost = self.result["trained_tokens_uncut"]
+        share = f" ({row['answer_tokens_lost'] / lost:.0%})" if lost and row["answer_tokens_lost"] and width >= WIDE else ""
+        return columns(width, name, *cells(
+            width, f"{row['cut']:,}", f"{row['answer_tokens_lost']:,}{share}", f"{row['without_answer']:,}", memory, f"≤ {time}" if time != "–" else time,
+        ))
+
+    def _quantiles(self) -> Content:
+        tokens = self.result["tokens"]
+        pieces = [Content.assemble((f"{word} ", "$text-muted"), f"{tokens[key]:,}") for key, word in QUANTILES.items()]
+        return Content("  ").join(pieces)
+
+    def _packing(self) -> Content:
+        packing, trained, total = self.result["packing"], self.result["trained_tokens_uncut"], self.result["tokens"]["total"]
+        learnt = f"{trained / total:.0%} of the tokens are learnt. " if total else ""
+        return Content(
+            f"{learnt}Batches of padded rows are {packing['padded_share']:.0%} full, packed ones {packing['packed_share']:.0%}. "
+            f"Proposed is {self.proposed:,}: {self.result['proposed_max_length']['why']}."
+        ).stylize("$text-muted")
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(int(event.option.id or 0))
+
+    def action_leave(self) -> None:
+        """Close without a choice."""
+        self.dismiss(0)

@@ -1,0 +1,135 @@
+"""The dataset screen's panels: lengths with their ledger, and problems by kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.widgets import OptionList
+from wizard import screen_text, settled, wizard
+
+from loratui.core.length_prices import LengthPrice, length_prices
+from loratui.tui.app import LoratuiApp
+from loratui.tui.check import Check
+from loratui.tui.screens.lengths import LengthsScreen
+from loratui.tui.screens.problems import ProblemsScreen, kinds_found
+from loratui.tui.widgets.histogram import histogram
+
+
+def result(**more: Any) -> dict[str, Any]:
+    """A check's result, as far as these panels read it."""
+    return {
+        "usable": 90, "tokens": {"min": 9, "median": 40, "p90": 200, "p95": 300, "p99": 480, "max": 700, "total": 9000},
+        "trained_tokens_uncut": 5000, "truncation": {"max_length": 128, "cut": 20, "without_answer": 3},
+        "proposed_max_length": {"value": 384, "why": "95 % of the rows have at most 300 tokens"},
+        "ledger": [
+            {"max_length": 128, "cut": 20, "answer_tokens_lost": 900, "without_answer": 3}, {"max_length": 384, "cut": 4, "answer_tokens_lost": 90, "without_answer": 0},
+            {"max_length": 1024, "cut": 0, "answer_tokens_lost": 0, "without_answer": 0},
+        ],
+        "histogram": {"edges": [0, 100, 200, 300, 400, 700], "counts": [0, 60, 20, 8, 2]},
+        "packing": {"sequences": 30, "packed_share": 0.9, "padded_share": 0.4},
+        "stop_token": {"missing": 0, "token": "<end>", "fix": {}}, "problems": [], "problem_counts": {}, "left_out_by": {},
+        "lengths": [9, 40, 700], "split": {"train": 85, "evaluation": 5}, **more,
+    }
+
+
+def checked(folder: Path) -> LoratuiApp:
+    """The wizard on the dataset's screen, whose check is given by the test instead of a worker."""
+    app = wizard(folder, screen="dataset")
+    app.check_dataset = lambda: None  # type: ignore[method-assign]
+    return app
+
+
+def problem(kind: str, line: int, *, blocking: bool = False) -> dict[str, Any]:
+    return {"line": line, "index": line - 1, "kind": kind, "message": f"a {kind} here.", "file": "rows.jsonl", "blocking": blocking}
+
+
+PROBLEMS = {"problems": [problem("json", 7, blocking=True), problem("duplicate", 3), problem("duplicate", 4), problem("long", 9)],
+            "problem_counts": {"json": 1, "duplicate": 2, "long": 1}}
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_the_ledger_sets_the_maximum_length(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = checked(tmp_path)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        app.state.take_check(Check(app.state.check_key(), result=result()))
+        await pilot.press("l")
+        await settled(pilot)
+        assert isinstance(app.screen, LengthsScreen)
+        text = screen_text(app)
+        assert "longest 700" in " ".join(text.split()).replace("│ │", "") and "▲ 128" in text and "384" in text and ("✓" in text or "✗" in text)
+        ledger = app.screen.query_one("#ledger", OptionList)
+        while ledger.highlighted != 2:
+            await pilot.press("down")
+        await pilot.press("enter")
+        await settled(pilot)
+        assert app.state.draft.mine["training.max_length"] == 1024
+
+
+async def test_a_kind_is_left_out_and_taken_back(tmp_path: Path) -> None:
+    app = checked(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        app.state.take_check(Check(app.state.check_key(), result=result(**PROBLEMS)))
+        await pilot.press("e")
+        await settled(pilot)
+        assert isinstance(app.screen, ProblemsScreen)
+        assert "line 7" in screen_text(app) and "cannot be trained on" in screen_text(app)
+        await pilot.press("space")  # a row that cannot be read is no choice
+        await pilot.press("down")
+        await settled(pilot)
+        assert "line 3" in screen_text(app) and "line 4" in screen_text(app) and "line 7" not in screen_text(app)
+        await pilot.press("space")
+        await settled(pilot)
+        assert "left out" in screen_text(app)
+        await pilot.press("escape")
+        await settled(pilot)
+        assert app.state.draft.mine["dataset.leave_out"] == ["duplicate"]
+        assert app.state.proposal is not None and app.state.proposal.plan.dataset.leave_out == ["duplicate"]
+
+
+def test_kinds_already_left_out_can_be_found_again() -> None:
+    kinds = kinds_found(None, result(left_out_by={"placeholder": 4, "by-hand": 2}, **PROBLEMS))
+    assert [(kind.name, kind.rows) for kind in kinds] == [("json", 1), ("duplicate", 2), ("long", 1), ("placeholder", 0)]
+
+
+async def test_the_stop_token_is_mended_with_one_key(tmp_path: Path) -> None:
+    app = checked(tmp_path)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        app.state.take_check(Check(app.state.check_key(), result=result()))
+        await pilot.press("f")
+        assert "model.chat_template" not in app.state.draft.mine
+        app.state.take_check(Check(app.state.check_key(), result=result(stop_token={"missing": 90, "token": "<end>", "fix": {"model.chat_template": "chatml"}})))
+        await settled(pilot)
+        assert "Fix" in screen_text(app)
+        await pilot.press("f")
+        await settled(pilot)
+        assert app.state.draft.mine["model.chat_template"] == "chatml"
+
+
+def test_bars_beyond_the_limit_are_told_apart() -> None:
+    drawn = histogram([0, 100, 200, 300, 400, 700], [0, 60, 20, 8, 2], 300, 50, 3)
+    lines = drawn.plain.split("\n")
+    assert len(lines) == 4 and len({len(line) for line in lines[:3]}) == 1
+    assert "▲ 300" in lines[3] and lines[3].endswith("700 tokens")
+    beyond = [span for span in drawn.spans if span.style == "$warning"]
+    assert beyond and all(drawn.plain[span.start : span.end].strip(" ▁▂▃▄▅▆▇█") == "" for span in beyond)
+    assert histogram([0, 1], [0], 10, 40, 3).plain == "no rows"
+
+
+def test_longer_lengths_cost_no_less(tmp_path: Path) -> None:
+    from loratui.core.dataset import DataFacts
+    from loratui.core.plan import Plan
+    from loratui.machine.catalogue import find_gpu
+    from loratui.models.find import find_model
+
+    data = DataFacts(1000, tuple(range(100, 4000, 10)))
+    prices = length_prices(find_model("Qwen/Qwen2.5-7B").spec, Plan(), data, find_gpu("T4").device(), [256, 1024, 4096])
+    assert all(isinstance(price, LengthPrice) and price.high_seconds for price in prices)
+    memory = [price.memory_bytes for price in prices]
+    assert memory == sorted(memory) and memory[0] < memory[-1]
+    assert [price.low_seconds for price in prices] == sorted(price.low_seconds or 0 for price in prices)
+    assert not prices[-1].fits
