@@ -36,15 +36,15 @@ def adamw(context: Context) -> Iterator[Recommendation]:
         disagreement="litgpt's recipes use 0.95 at any batch.",
     )
     yield Recommendation(
-        "training.epsilon", 1e-8, "Only keeps AdamW from dividing by zero.", "", "Kingma & Ba 2014; torch.",
+        "training.epsilon", 1e-8, "Only keeps AdamW from dividing by zero.", "step = mean / (√variance + 1e-8)", "Kingma & Ba 2014; torch.",
         rule_of_thumb=rules_of_thumb.EPSILON, up="1e-6 and above damps small gradients.", down="Risks overflow in float16.",
     )
     yield Recommendation(
         "training.weight_decay", 0.0,
         "None: no evidence for a value, and decaying A and B is not decaying the weights." if not context.full
         else "None: recent recipes for full fine-tuning use 0 to 0.1 without a clear gain.",
-        "", "QLoRA and Tulu 0; Unsloth 0.001; torchtune 0.01; the PEFT benchmark 0.1.", rule_of_thumb=rules_of_thumb.WEIGHT_DECAY,
-        up="Pulls towards the base model (LoRA) or towards 0 (full).", down="",
+        "weight − rate × 0 × weight at each step", "QLoRA and Tulu 0; Unsloth 0.001; torchtune 0.01; the PEFT benchmark 0.1.", rule_of_thumb=rules_of_thumb.WEIGHT_DECAY,
+        up="Pulls towards the base model (LoRA) or towards 0 (full).", down="0: nothing is pulled back.",
         disagreement="The guides say 0.01, and up to 0.1 against overfitting.",
     )
     yield Recommendation(

@@ -32,8 +32,11 @@ def targets(context: Context) -> Iterator[Recommendation]:
     )
     yield Recommendation(
         "lora.variant", "lora", "Plain LoRA: once the learning rate is tuned, the variants end within 1-2 % of each other.",
-        "", "Learning Rate Matters, arXiv 2602.04998: ten methods, full search of rate, batch and rank.",
+        "W + alpha / r · B · A; rslora divides by √r instead, dora trains a magnitude for each output beside it",
+        "Learning Rate Matters, arXiv 2602.04998: ten methods, full search of rate, batch and rank.",
         up="dora: about a quarter slower in the PEFT benchmark, 46.9 against 47.8 %. rslora: a larger effective step at high rank, no free gain.",
+        down="lora is the plainest: every tool loads and merges it.",
+        disagreement="The papers of rsLoRA and DoRA report gains at one learning rate for all; tuned for each, they vanish.",
     )
 
 

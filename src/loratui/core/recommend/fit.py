@@ -229,7 +229,7 @@ def _method(context: Context, found: Fit, verdict: str) -> Iterator[Recommendati
     yield Recommendation(
         "method.double_quantization", double,
         "Quantises the blocks' scales too: 4.13 instead of 4.5 bits a weight." if double else "Only for 4-bit weights.",
-        "0.5 + 1/64 + 4/(64·256) = 0.5159 bytes a weight instead of 0.5 + 4/64 = 0.5625" if double else "",
+        "0.5 + 1/64 + 4/(64·256) = 0.5159 bytes a weight instead of 0.5 + 4/64 = 0.5625" if double else f"quantization = {quantisation}: there are no 4-bit blocks",
         "bitsandbytes 0.50 functional.py, blocks of 64 and 256.",
         up="True: 0.37 bits a weight less.", down="False: a touch faster to unpack.",
     )
@@ -246,7 +246,7 @@ def _weights(context: Context, found: Fit, verdict: str) -> Iterator[Recommendat
         why = "The frozen base needs no more than the precision it is computed in."
     yield Recommendation(
         "model.dtype", dtype, why, verdict, "trl 1.16 loads float32 unless told otherwise; PEFT keeps the adapter in float32 by itself.",
-        up="fp32: twice the weights' memory.", down="",
+        up="fp32: twice the weights' memory.", down="bf16 or fp16: half of float32; what is trained whole then loses its smallest updates.",
     )
 
 
@@ -273,7 +273,7 @@ def _batch(context: Context, found: Fit, verdict: str, wanted: int, wanted_why: 
     )
     yield Recommendation(
         "evaluation.batch_size", batch, "As large as the training batch: an evaluation keeps no activations, so it fits.",
-        f"= {batch}", "", up="Faster evaluations.", down="Less memory, if an evaluation runs out of it.",
+        f"= training.batch_size = {batch}", "The evaluation's own estimate counts towards the peak.", up="Faster evaluations.", down="Less memory, if an evaluation runs out of it.",
     )
 
 

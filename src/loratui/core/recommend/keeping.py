@@ -26,15 +26,22 @@ def keeping(context: Context) -> Iterator[Recommendation]:
     yield Recommendation(
         "evaluation.patience", PATIENCE if several else 0,
         "Stops after three evaluations without a better loss." if several else "Too few evaluations to judge by.",
-        "", "The guides' rule: patience 3.", up="More patience with a noisy loss.", down="Stops sooner; 0 never.",
+        f"{schedule.total_steps // every if every else 0} evaluations in {schedule.total_steps:,} steps; {PATIENCE} from {PATIENCE + 1} on, else 0",
+        "The guides' rule: patience 3.", up="More patience with a noisy loss.", down="Stops sooner; 0 never.",
     )
     saves = every or max(1, min(schedule.steps_per_epoch, -(-schedule.total_steps // EVALUATIONS)))
     yield Recommendation(
         "saving.every_steps", saves, "A checkpoint at each evaluation: the best one is never lost.",
-        f"= {saves}", "", up="Less disk and time; more is lost if the machine goes.", down="Less is lost.",
+        f"= evaluation.every_steps = {saves:,}" if every else f"min(one epoch = {schedule.steps_per_epoch:,}, {schedule.total_steps:,} steps / {EVALUATIONS})",
+        "transformers 5.23: what is no checkpoint cannot be gone back to or resumed from.", up="Less disk and time; more is lost if the machine goes.", down="Less is lost.",
     )
     yield Recommendation(
-        "saving.keep", 2, "The newest and the one before it.", "", "",
+        "saving.keep", 2, "The newest and the one before it, the best one beside them.", "2 checkpoints + the best by evaluation loss",
+        "A checkpoint that is half written when the machine goes is useless: the one before it must be there.",
         up="More to choose from; each holds the adapter and the optimizer's states.", down="1: nothing to go back to.",
     )
-    yield Recommendation("training.seed", 42, "Any fixed number makes the run repeatable.", "", "")
+    yield Recommendation(
+        "training.seed", 42, "Any fixed number makes the run repeatable.", "adapter's start, order of the rows and dropout are drawn from 42",
+        "transformers 5.23 set_seed; no number is better than another.",
+        up="Another seed: another order and start. Three seeds show how much of a difference is chance.", down="The same: only equality counts.",
+    )

@@ -59,12 +59,12 @@ def precision(context: Context) -> Iterator[Recommendation]:
             "model.attention", "eager", reason, f"{context.spec.family} → eager",
             "transformers 5.23: this class sets _supports_sdpa = False and refuses sdpa.",
             up="flex_attention or flash_attention_2, where installed: leaner and faster.",
-            down="", disagreement="",
+            down="eager is the only kernel that is always there.",
         )
     else:
         yield Recommendation(
             "model.attention", "sdpa", "Fused attention that ships with torch: no extra package, no scores in memory.",
-            "", "torch.nn.functional.scaled_dot_product_attention.",
+            f"{context.spec.family} runs on torch's fused kernel → sdpa", "torch.nn.functional.scaled_dot_product_attention.",
             up="flash_attention_2 or 3: some percent faster on long rows, if its package is installed.",
             down="eager: keeps the scores, so memory grows with the square of the length.",
         )

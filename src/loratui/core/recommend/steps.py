@@ -32,7 +32,10 @@ def scheduler(context: Context) -> Iterator[Recommendation]:
         "lowest rate = 0.1 × peak", "SmolLM3's recipe (cosine_with_min_lr 0.1).", rule_of_thumb=rules_of_thumb.MIN_LR_RATIO,
         up="Learns to the end, settles less.", down="0: settles completely.",
     )
-    yield Recommendation("training.max_steps", 0, "The epochs decide.", "", "", up="Stops after so many steps, whatever the epochs.")
+    yield Recommendation(
+        "training.max_steps", 0, "The epochs decide.", f"{context.get('training.epochs'):g} epochs; 0 = no limit",
+        "transformers 5.23: max_steps above 0 overrides the epochs.", up="Stops after so many steps, whatever the epochs.", down="0: the epochs decide.",
+    )
 
 
 def warmup(context: Context) -> Iterator[Recommendation]:
