@@ -112,12 +112,12 @@ def translate_targets(spec: ModelSpec, targets: str | Iterable[str]) -> str | li
 
 
 def parameters_per_rank(layers: Iterable[Linear]) -> int:
-    """Adapter parameters of these layers for each unit of rank."""
+    """Adapter parameters of these layers for each unit of rank: A is r × in, B is out × r (Hu et al. 2021, 2106.09685)."""
     return sum(linear.count * (linear.in_features + linear.out_features) for linear in layers)
 
 
 def count_adapter(layers: Sequence[Linear], r: int, variant: str = "lora") -> int:
-    """Parameters of the adapters of rank `r` on these layers."""
+    """Parameters of the adapters of rank `r` on these layers; exact, also for DoRA (`variant` "dora": one magnitude an output)."""
     magnitudes = sum(linear.count * linear.out_features for linear in layers) if variant == "dora" else 0
     return r * parameters_per_rank(layers) + magnitudes
 

@@ -27,6 +27,8 @@ Scheduler = Literal["cosine", "linear", "constant", "cosine_with_restarts"]
 
 
 class ModelSection(Document):
+    """Which model is trained, and how its weights are held and its attention runs."""
+
     id: str = Field("demo", min_length=1, title="Model", description="Hub id, local folder, or `demo`.")
     revision: str = Field("", title="Revision", description="Branch, tag or commit of the hub id; empty: the newest.")
     chat_template: str = Field(
@@ -44,6 +46,8 @@ class ModelSection(Document):
 
 
 class DatasetSection(Document):
+    """Which rows are trained on, how they are read, and which are held out."""
+
     path: str = Field("demo", min_length=1, title="Dataset", description="File, folder, hub id, or `demo`.")
     format: DatasetFormat = Field("auto", title="Format", description="How rows are read; `auto` recognises it.")
     columns: dict[str, str] = Field(
@@ -67,6 +71,8 @@ class DatasetSection(Document):
 
 
 class MethodSection(Document):
+    """Full fine-tuning, LoRA or QLoRA, and the format of a frozen base."""
+
     kind: MethodKind = Field("lora", title="Method", description="Train all weights, an adapter, or an adapter on a quantised base.")
     quantization: Literal["none", "nf4", "fp4", "int8"] = Field(
         "none", title="Quantisation", description="Format of the frozen base's linear layers."
@@ -86,6 +92,8 @@ class MethodSection(Document):
 
 
 class LoraSection(Document):
+    """The adapter: rank, scale, dropout, layers, and an existing one to go on from."""
+
     r: int = Field(16, ge=1, le=1024, title="Rank", description="Inner width of each adapter: its capacity.")
     alpha: float = Field(32, gt=0, le=4096, title="Alpha", description="Scales the adapter's output by alpha / r (by alpha / sqrt(r) for rslora).")
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
@@ -99,6 +107,8 @@ class LoraSection(Document):
 
 
 class TrainingSection(Document):
+    """The run: batches in rows, lengths in tokens, duration in epochs or steps, rate, optimizer, precision."""
+
     precision: Precision = Field("bf16", title="Precision", description="Number format of the forward and backward pass.")
     batch_size: int = Field(1, ge=1, le=4096, title="Batch size", description="Rows per device and forward pass.")
     accumulation: int = Field(8, ge=1, le=4096, title="Accumulation", description="Forward passes per optimizer step.")
@@ -125,6 +135,8 @@ class TrainingSection(Document):
 
 
 class EvaluationSection(Document):
+    """When the held-out rows are evaluated (in optimizer steps), and when the run stops early."""
+
     every_steps: int = Field(0, ge=0, title="Evaluate every", description="Optimizer steps between evaluations; 0: never.")
     batch_size: int = Field(1, ge=1, le=4096, title="Evaluation batch", description="Rows per device and forward pass of an evaluation.")
     patience: int = Field(0, ge=0, title="Patience", description="Stop after so many evaluations without a better loss; 0: never.")
@@ -132,11 +144,15 @@ class EvaluationSection(Document):
 
 
 class SavingSection(Document):
+    """When checkpoints are written (in optimizer steps), and how many are kept."""
+
     every_steps: int = Field(0, ge=0, title="Save every", description="Optimizer steps between checkpoints; 0: only at the end.")
     keep: int = Field(2, ge=1, le=1000, title="Keep", description="Newest checkpoints kept on disk.")
 
 
 class HardwareSection(Document):
+    """What the run trains on, or is planned for."""
+
     devices: list[int] = Field(default_factory=list, title="GPUs", description="Numbers of the GPUs that train; empty: the first free one, or the CPU.")
     gpu: str = Field("", title="Planned GPU", description="Name of a GPU of the catalogue, when planning for another machine.")
     cpu: bool = Field(False, title="On the CPU", description="Train on the CPU although the machine has a GPU.")

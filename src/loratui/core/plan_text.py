@@ -90,7 +90,10 @@ def _adapter(key: str) -> TypeAdapter[Any]:
 
 
 def parse_setting(text: str, *, where: str = "--set") -> tuple[str, Any]:
-    """`lora.r=32` as ("lora.r", 32). Lists are comma-separated; numbers, true and false are read as such."""
+    """`lora.r=32` as ("lora.r", 32). Lists are comma-separated; numbers, true and false are read as such.
+
+    Raises PlanError where the text has no `=`, or names a key that no plan has.
+    """
     key, equals, words = text.partition("=")
     key, words = key.strip(), words.strip()
     if not equals:

@@ -76,12 +76,12 @@ class Finding:
 
 
 def mean(values: Sequence[float]) -> float:
-    """Arithmetic mean; NaN of nothing."""
+    """Arithmetic mean, in the values' own unit; NaN of nothing."""
     return sum(values) / len(values) if values else math.nan
 
 
 def median(values: Sequence[float]) -> float:
-    """Middle value; NaN of nothing."""
+    """Middle value, in the values' own unit; NaN of nothing."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     if not ordered:

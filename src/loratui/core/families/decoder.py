@@ -102,15 +102,17 @@ class Shape:
 
     @property
     def query_width(self) -> int:
+        """Features of all query heads together."""
         return self.heads * self.head_dim
 
     @property
     def key_width(self) -> int:
+        """Features of all key (or value) heads together."""
         return self.kv_heads * self.head_dim
 
 
 def read_shape(config: Config) -> Shape:
-    """Widths and counts; ModelError for the first that is missing or impossible."""
+    """Widths in features, and counts; ModelError for the first that is missing or impossible."""
     hidden, heads = config.integer("hidden_size"), config.integer("num_attention_heads")
     return Shape(
         hidden=hidden,

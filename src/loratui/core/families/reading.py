@@ -22,7 +22,10 @@ class Config:
     where: str
 
     def integer(self, key: str, *, least: int = 1, default: int | None = None) -> int:
-        """A whole number of at least `least`; `default` stands in for a key that is missing or null."""
+        """A whole number of at least `least`; `default` stands in for a key that is missing or null.
+
+        Raises ModelError naming key and value where there is none, or another kind of value.
+        """
         value = self._value(key)
         if value is None:
             value = default

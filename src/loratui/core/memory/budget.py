@@ -30,7 +30,9 @@ class Sized(Protocol):
     """Anything with a total in bytes."""
 
     @property
-    def total_bytes(self) -> int: ...
+    def total_bytes(self) -> int:
+        """The total, in bytes."""
+        ...
 
 
 def budget(device: Device, reserve_bytes: int | None = None) -> Budget:

@@ -105,7 +105,7 @@ class Tape:
         return self.record((x,), part, passes_gradient=part.size == x.size)
 
     def constant(self, size: int) -> int:
-        """A storage that is no result: a copy of a weight, a mask. Returns its number, to be saved by an operation."""
+        """A storage of `size` bytes that is no result: a copy of a weight, a mask. Returns its number, to be saved by an operation."""
         self.sizes.append(size)
         return len(self.sizes) - 1
 
@@ -257,5 +257,5 @@ class Tape:
         return max(waiting, 0), peak, late, weight_gradients
 
     def walk_forward_only(self, source: Value) -> int:
-        """Highest level of a forward pass that keeps nothing; the input not counted."""
+        """Highest level in bytes of a forward pass that keeps nothing; the input not counted."""
         return self._walk_forward(source)[1]

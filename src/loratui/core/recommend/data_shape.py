@@ -17,7 +17,7 @@ PACKING_ROWS = 10_000
 
 
 def rounded_length(tokens: int) -> int:
-    """Tokens rounded up to a multiple of 64, at least 64."""
+    """Tokens rounded up to a multiple of 64, at least 64: tensor cores work on whole tiles."""
     return max(LENGTH_STEP, math.ceil(tokens / LENGTH_STEP) * LENGTH_STEP)
 
 
