@@ -76,3 +76,15 @@ def shown_keys(method: str, everything: bool) -> list[tuple[str, tuple[str, ...]
         if kept:
             groups.append((name, kept))
     return groups
+
+
+def neighbours(key: str, value: Any) -> list[Any]:
+    """The values that a key could take next: one step down and up, or the other choices; none for texts and lists."""
+    from loratui.tui.nudge import nudged
+
+    kind = kind_of(key)
+    if kind in ("choice", "flag"):
+        return [choice for choice in choices_of(key) if choice != value]
+    if kind != "number" or not isinstance(value, int | float):
+        return []
+    return [new for new in (nudged(key, value, -1), nudged(key, value, 1)) if new != value]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from loratui.core.hardware import Device, Machine
     from loratui.core.measured import Measurement
     from loratui.core.presets import Preset
-    from loratui.core.proposal import Proposal
+    from loratui.core.proposal import Proposal, Situation
     from loratui.models.find import FoundModel
     from loratui.tui.loading import DatasetView
 
@@ -395,6 +395,21 @@ class WizardState:
             keys["hardware.cpu"] = True
         return {**keys, **self.draft.mine}
 
+    def memory_if(self, key: str, value: Any) -> int | None:
+        """By how many bytes the estimate would change with this value; None where the value is not allowed, or nothing is known yet."""
+        from loratui.core.errors import LoratuiError
+        from loratui.core.presets import AUTO
+        from loratui.core.proposal import propose
+
+        now, device = self.proposal, self.device()
+        if now is None or device is None:
+            return None
+        try:
+            changed = propose(self._situation(now.spec, device), self.presets.get(self.draft.preset, AUTO), {**self.given(), key: value})
+        except LoratuiError:
+            return None
+        return changed.memory.total_bytes - now.memory.total_bytes
+
     def recompute(self) -> None:
         """Compute the proposal from model, data, device, preset and the values set by hand."""
         spec, device = self.spec, self.device()
@@ -403,18 +418,23 @@ class WizardState:
             return
         from loratui.core.errors import LoratuiError
         from loratui.core.presets import AUTO
-        from loratui.core.proposal import Situation, propose
+        from loratui.core.proposal import propose
 
         self.change_bytes = 0
         self._counted_free_bytes = device.memory_free_bytes
         try:
             self.proposal = propose(
-                Situation(spec, self.data_facts(), device, self._disk_free_bytes(device), self.measurements), self.presets.get(self.draft.preset, AUTO), self.given()
+                self._situation(spec, device), self.presets.get(self.draft.preset, AUTO), self.given()
             )
         except LoratuiError as error:
             self.plan_problem = error.sentence
             return
         self.plan_problem = ""
+
+    def _situation(self, spec: ModelSpec, device: Device) -> Situation:
+        from loratui.core.proposal import Situation
+
+        return Situation(spec, self.data_facts(), device, self._disk_free_bytes(device), self.measurements)
 
     def _disk_free_bytes(self, device: Device) -> int | None:
         """Free where runs go; None when planning for another machine."""

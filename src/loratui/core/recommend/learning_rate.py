@@ -95,6 +95,10 @@ def rounded(value: float, digits: int = 2) -> float:
     return float(f"{value:.{digits - 1}e}")
 
 
+def _shown(rate: float) -> str:
+    return f"{rate:g}".replace("e-0", "e-")
+
+
 def learning_rate(context: Context) -> Iterator[Recommendation]:
     """`training.learning_rate`."""
     steps, batch = context.schedule().total_steps, context.plan().training
@@ -124,7 +128,7 @@ def learning_rate(context: Context) -> Iterator[Recommendation]:
     yield Recommendation(
         "training.learning_rate", value,
         f"By {'size' if context.full else 'width and family'} of the model, for {effective} rows a step over {steps:,} steps.",
-        " ".join(parts) + f" = {raw:.2g}, kept within {low:g} … {high:g}", source,
+        " ".join(parts) + f" = {raw:.2g}, kept within {_shown(low)} … {_shown(high)}", source,
         rule_of_thumb=FULL_THUMB if context.full else rounded(context.thumb().learning_rate, 3),
         up="Learns faster; too high, the loss jumps or diverges.", down="Steadier; too low, the loss hardly falls.",
         disagreement=disagreement,

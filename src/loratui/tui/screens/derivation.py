@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -11,10 +13,16 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from loratui.tui.text import harmless, value_text
+from loratui.tui.text import harmless, value_text, wrap
 
 if TYPE_CHECKING:
+    from loratui.core.knowledge import Table
     from loratui.core.proposal import Proposal
+
+PANEL, AROUND = 96, 7
+"""Widest panel, and the columns of its border, padding and scroll bar (`#panel` in app.tcss)."""
+WORD, MARGIN = 15, 3
+"""Columns of the word beside each text, and before a table."""
 
 
 class DerivationScreen(ModalScreen[None]):
@@ -35,7 +43,8 @@ class DerivationScreen(ModalScreen[None]):
         with VerticalScroll(id="panel") as panel:
             panel.border_title = Content(f"{fields()[self.key].title} ({self.key})")
             panel.border_subtitle = Content("F1 keys of this screen · esc closes")
-            for content in derivation(self.key, self.proposal):
+            width = min(PANEL, self.app.size.width * 9 // 10) - AROUND
+            for content in derivation(self.key, self.proposal, width):
                 yield Static(content, classes="paragraph")
 
     def on_mount(self) -> None:
@@ -48,34 +57,33 @@ class DerivationScreen(ModalScreen[None]):
         self.app.switch_screen(HelpScreen(self.over))
 
 
-def derivation(key: str, proposal: Proposal) -> list[Content]:
-    """The paragraphs of the panel."""
+def derivation(key: str, proposal: Proposal, width: int) -> list[Content]:
+    """The paragraphs of the panel, for lines of `width` columns."""
     from loratui.core.plan_text import allowed, fields
 
     field, reason = fields()[key], proposal.recommendations.get(key)
-    now = value_text(proposal.plan.get(key))
-    paragraphs = [
-        Content(f"{field.description}  Takes {allowed(key)}."),
-        _pair("now", f"{harmless(now)}  ({proposal.origins.get(key, '')})", "bold $accent"),
-    ]
+    now = f"{harmless(value_text(proposal.plan.get(key)))}  ({proposal.origins.get(key, '')})"
+    about = Content(f"{field.description}  Takes {allowed(key)}.")
     if reason is None:
-        paragraphs.append(Content("The calculation has no view on this one: it is a matter of taste or of your data.").stylize("$text-muted"))
-        return [*paragraphs, *guides(key, proposal)]
-    pairs = [
-        _pair("proposed", harmless(value_text(reason.value)), "bold"),
-        _pair("because", harmless(reason.why), ""),
+        taste = Content("The calculation has no view on this one: it is a matter of taste or of your data.").stylize("$text-muted")
+        return [about, _pair("now", now, "bold $accent", width), taste, *guides(key, proposal, width)]
+    decision = [
+        _pair("now", now, "bold $accent", width), _pair("proposed", harmless(value_text(reason.value)), "bold", width),
+        _pair("because", harmless(reason.why), "", width),
     ]
-    for word, text in (
-        ("formula", reason.formula), ("source", reason.source),
-        ("rule of thumb", "" if reason.rule_of_thumb is None else value_text(reason.rule_of_thumb)),
-        ("up", reason.up), ("down", reason.down), ("disagreement", reason.disagreement),
-    ):
-        if text:
-            pairs.append(_pair(word, harmless(text), ""))
-    return [*paragraphs, *pairs, *guides(key, proposal)]
+    thumb = "" if reason.rule_of_thumb is None else value_text(reason.rule_of_thumb)
+    founded = [
+        _pair(word, harmless(text), "", width)
+        for word, text in (("formula", reason.formula), ("source", reason.source), ("rule of thumb", thumb)) if text
+    ]
+    moving = [
+        _pair(word, harmless(text), "", width)
+        for word, text in (("up", reason.up), ("down", reason.down), ("disagreement", reason.disagreement)) if text
+    ]
+    return [about, *(Content("\n").join(part) for part in (decision, founded, moving) if part), *guides(key, proposal, width)]
 
 
-def guides(key: str, proposal: Proposal) -> list[Content]:
+def guides(key: str, proposal: Proposal, width: int) -> list[Content]:
     """What the widespread guides say about this field, each with what the evidence says; the row of this situation is marked."""
     from loratui.core.knowledge import tables_for
 
@@ -83,20 +91,44 @@ def guides(key: str, proposal: Proposal) -> list[Content]:
         "examples": proposal.data.examples, "parameters": proposal.parameters_total, "rank": proposal.plan.lora.r,
         "memory_bytes": proposal.device.memory_total_bytes,
     }
-    paragraphs: list[Content] = []
-    for table in tables_for(key):
-        marked = table.row_of(here[table.measure]) if table.measure else None
-        lines = [Content.assemble((f"the guides: {table.title}\n", "$text-muted"), ("   " + " · ".join(table.columns), "italic"))]
-        for number, row in enumerate(table.rows):
-            chosen = number == marked
-            cells = " · ".join(cell for cell in row if cell)
-            lines.append(Content(f"{'▸' if chosen else ' '}  {cells}").stylize("bold" if chosen else ""))
-        lines.append(Content(f"   {table.source}").stylize("$text-muted"))
-        if table.evidence:
-            lines.append(Content(f"   evidence: {table.evidence}"))
-        paragraphs.append(Content("\n").join(lines))
-    return paragraphs
+    return [guide(table, width, table.row_of(here[table.measure]) if table.measure else None) for table in tables_for(key)]
 
 
-def _pair(word: str, text: str, style: str) -> Content:
-    return Content.assemble((f"{word}\n", "$text-muted"), (text, style))
+def guide(table: Table, width: int, marked: int | None = None) -> Content:
+    """One table of a guide, aligned where the lines are wide enough for it; the marked row is this situation's."""
+    columns = [max(cell_len(row[place]) for row in (table.columns, *table.rows)) for place in range(len(table.columns))]
+    aligned = MARGIN + sum(columns) + 2 * (len(columns) - 1) <= width
+
+    def line(cells: Sequence[str]) -> str:
+        if not aligned:
+            return " · ".join(cell for cell in cells if cell)
+        return "  ".join(cell + " " * (wide - cell_len(cell)) for cell, wide in zip(cells, columns, strict=True)).rstrip()
+
+    blank = " " * MARGIN
+    lines = [
+        Content.assemble(("The guides: ", "$text-muted"), (table.title, "bold")),
+        Content.assemble(blank, (line(table.columns), "$text-muted")),
+    ]
+    for number, row in enumerate(table.rows):
+        chosen = number == marked
+        lines += [
+            Content(text).stylize("bold $accent" if chosen else "")
+            for text in _hanging("▸" if chosen else "", line(row), MARGIN, width)
+        ]
+    lines += [Content(text).stylize("$text-muted") for text in _hanging("", f"from: {table.source}", MARGIN, width)]
+    if table.evidence:
+        lines += [Content(text) for text in _hanging("", f"evidence: {table.evidence}", MARGIN, width)]
+    return Content("\n").join(lines)
+
+
+def _hanging(word: str, text: str, margin: int, width: int) -> list[str]:
+    """Lines of a text beside a word that stands in the margin."""
+    first, *more = wrap(text, max(20, width - margin))
+    return [f"{word:<{margin}}{first}", *(" " * margin + line for line in more)]
+
+
+def _pair(word: str, text: str, style: str, width: int) -> Content:
+    first, *more = _hanging(word, text, WORD, width)
+    return Content("\n").join([
+        Content.assemble((first[:WORD], "$text-muted"), (first[WORD:], style)), *(Content.assemble((line, style)) for line in more),
+    ])

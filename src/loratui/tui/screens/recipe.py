@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from loratui.tui.screens.step import StepScreen
 from loratui.tui.state import Problem
-from loratui.tui.text import number_text, one_line, value_text, wrap
+from loratui.tui.text import number_text, one_line, size, value_text, wrap
 from loratui.tui.widgets.field_list import FieldList, FieldRow
 from loratui.tui.widgets.rate_curve import rate_curve
 
@@ -58,6 +58,7 @@ class RecipeScreen(StepScreen):
     def on_mount(self) -> None:
         self.everything = False
         self._waiting = False
+        self._pricing = False
         self.set_focus(self.query_one(FieldList))
 
     @property
@@ -114,11 +115,44 @@ class RecipeScreen(StepScreen):
                 rows.append(FieldRow(
                     key, str(known[key].title), proposal.plan.get(key), unit_of(key, proposal.plan.get(key)), proposal.origins.get(key, ""),
                     proposal.why(key) or str(known[key].description), kind_of(key),
-                    METHODS.get(str(proposal.plan.get(key)), "") if key == "method.kind" else "",
+                    METHODS.get(str(proposal.plan.get(key)), "") if key == "method.kind" else "", self._proposed(proposal, key),
                 ))
         self.fields.set_rows(rows)
 
+    @staticmethod
+    def _proposed(proposal: Proposal, key: str) -> str:
+        reason = proposal.recommendations.get(key)
+        return "" if reason is None or reason.value == proposal.plan.get(key) else one_line(value_text(reason.value), 40)
+
     def _show_why(self) -> None:
+        """The reason of the field under the cursor; once that is painted, what its neighbouring values do to the memory."""
+        self._paint_why("…")
+        if not self._pricing:
+            self._pricing = True
+            self.call_after_refresh(self._show_prices)
+
+    def _show_prices(self) -> None:
+        self._pricing = False
+        self._paint_why(self._prices())
+
+    def _prices(self) -> str:
+        """What the next values of the field under the cursor do to the memory."""
+        from loratui.tui.fields import neighbours
+
+        state, key = self.app.state, self.fields.key
+        if state.proposal is None or not key:
+            return ""
+        told = []
+        for value in neighbours(key, state.proposal.plan.get(key)):
+            change = state.memory_if(key, value)
+            if change is not None:
+                name = METHODS.get(str(value), value_text(value)) if key == "method.kind" else value_text(value)
+                told.append((f"{name}: {'+' if change > 0 else '−'}{size(abs(change))}" if change else f"{name}: the same", change))
+        if not told:
+            return ""
+        return " · ".join(text for text, _ in told) if any(change for _, change in told) else "the same, whatever the value"
+
+    def _paint_why(self, prices: str) -> None:
         proposal, key = self.app.state.proposal, self.fields.key
         widget = self.query_one("#why", Static)
         if proposal is None or not key:
@@ -127,18 +161,19 @@ class RecipeScreen(StepScreen):
         from loratui.core.plan_text import fields
 
         field, reason = fields()[key], proposal.recommendations.get(key)
-        first = one_line(str(field.description), 300)
-        lines = [Content.assemble((f"{field.title}  ", "bold"), (first, "$foreground"))]
+        lines = [Content.assemble((f"{field.title}  ", "bold"), (one_line(str(field.description), 300), "$foreground"))]
+        pairs = [("memory", prices)]
         if reason is not None:
-            proposed = "" if proposal.plan.get(key) == reason.value else f"proposed: {one_line(value_text(reason.value), 40)}. "
+            proposed = self._proposed(proposal, key)
             rule = f" Rule of thumb: {one_line(value_text(reason.rule_of_thumb), 40)}." if reason.rule_of_thumb is not None else ""
-            lines.append(Content(f"{proposed}{one_line(reason.why, 300)}{rule}").stylize("$text-muted"))
-            for word, text in (("formula", reason.formula), ("up", reason.up), ("down", reason.down)):
-                if text:
-                    first, *more = wrap(one_line(text, 400), max(20, (widget.content_size.width or 76) - 9))
-                    lines.append(Content.assemble((f"{word:<8} ", "bold $text-muted"), (first, "$text-muted")))
-                    lines += [Content(" " * 9 + line).stylize("$text-muted") for line in more]
-            lines.append(Content("F1 tells the source, and what the sources disagree about.").stylize("$text-muted"))
+            lines.append(Content(f"{f'Proposed: {proposed}. ' if proposed else ''}{one_line(reason.why, 300)}{rule}").stylize("$text-muted"))
+            pairs += [("up", reason.up), ("down", reason.down), ("formula", reason.formula)]
+        for word, text in pairs:
+            if text:
+                first, *more = wrap(one_line(text, 400), max(20, (widget.content_size.width or 76) - 9))
+                lines.append(Content.assemble((f"{word:<8} ", "bold $text-muted"), (first, "$text-muted")))
+                lines += [Content(" " * 9 + line).stylize("$text-muted") for line in more]
+        lines.append(Content("F1 tells the source, and what the sources disagree about.").stylize("$text-muted"))
         widget.update(Content("\n").join(lines), layout=False)
 
     def _show_course(self, proposal: Proposal) -> None:

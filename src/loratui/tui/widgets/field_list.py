@@ -19,6 +19,8 @@ from textual.widget import Widget
 from loratui.tui.text import one_line, value_text
 
 LABEL, VALUE, ORIGIN = 20, 22, 9
+ROOM_FOR_REASONS = 32
+"""Columns from which a reason says something; in fewer only what else is proposed."""
 ORIGIN_COLORS = {"mine": "bold $accent", "preset": "$foreground", "proposed": "$text-muted"}
 
 
@@ -41,6 +43,8 @@ class FieldRow:
     kind: str = "text"
     shown: str = ""
     """What is shown for the value, where that is not its text."""
+    proposed: str = ""
+    """What the calculation would take, where that is another value."""
 
 
 class FieldList(Widget, can_focus=True):
@@ -158,7 +162,8 @@ class FieldList(Widget, can_focus=True):
             tail = Content(one_line(f"✗ {self.error}", max(10, width - 4 - LABEL - len(value)))).stylize("bold $error")
             line = Content.assemble(mark, label, value, "  ", tail)
         else:
-            why = one_line(row.why, max(1, room)) if room >= 16 else ""
+            beside = row.why if room >= ROOM_FOR_REASONS else f"proposed: {row.proposed}" if row.proposed else ""
+            why = one_line(beside, max(1, room))
             line = Content.assemble(
                 mark, label, value, "  ", (f"{row.origin:<{ORIGIN}}", ORIGIN_COLORS.get(row.origin, "")), "  ", (why, "$text-muted"),
             )

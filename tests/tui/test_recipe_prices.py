@@ -1,0 +1,74 @@
+"""The recipe tells, before a value is changed, what its neighbours would do to the memory; and hides reasons that have no room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.widgets import Static
+from wizard import settled, wizard
+
+from loratui.tui.fields import EVERYDAY, neighbours
+from loratui.tui.screens.derivation import guide
+from loratui.tui.text import size
+
+
+@pytest.mark.parametrize(("key", "value", "near"), [
+    ("lora.r", 16, [8, 32]), ("training.learning_rate", 2e-4, [1.5e-4, 3e-4]), ("training.batch_size", 1, [2]),
+    ("method.kind", "lora", ["full", "qlora"]), ("training.checkpointing", True, [False]), ("lora.targets", "all-linear", []), ("model.id", "demo", []),
+])
+def test_neighbours_are_the_next_values(key: str, value: object, near: list[object]) -> None:
+    assert neighbours(key, value) == near
+
+
+async def test_what_is_told_is_what_the_key_then_does(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        for place, key in enumerate(EVERYDAY):
+            assert app.state.proposal is not None
+            up = neighbours(key, app.state.proposal.plan.get(key))[-1]
+            told, before = app.state.memory_if(key, up), app.state.proposal.memory.total_bytes
+            assert told is not None
+            shown = str(app.screen.query_one("#why", Static).content)
+            assert (size(abs(told)) if told else "the same") in shown, (key, shown)
+            if key != "method.kind":
+                await pilot.press("right")
+                await pilot.pause()
+                assert app.state.proposal.memory.total_bytes - before == told, key
+                await pilot.press("u")
+            await pilot.press("down")
+            await pilot.pause()
+            assert place < 6
+
+
+async def test_a_value_that_is_not_allowed_has_no_price(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        assert app.state.memory_if("lora.r", -1) is None and app.state.memory_if("training.seed", 7) == 0
+
+
+async def test_narrow_rows_tell_only_what_else_is_proposed(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        app.state.set_value("training.epochs", 7.0)
+        await pilot.pause()
+        lines = str(app.screen.query_one("#fields").render()).splitlines()
+        epochs = next(line for line in lines if "Epochs" in line)
+        assert "mine" in epochs and "proposed: " in epochs
+        assert next(line for line in lines if "Rank" in line).split()[-1] == "proposed"
+
+
+def test_every_table_of_the_guides_fits_the_narrowest_panel() -> None:
+    from rich.cells import cell_len
+
+    from loratui.core.knowledge import TABLES
+
+    for table in TABLES:
+        for width in (65, 89):
+            lines = str(guide(table, width)).splitlines()
+            assert all(cell_len(line) <= width for line in lines), (table.title, max(lines, key=len))
+            told = " ".join(" ".join(lines).split())
+            assert all(cell in told for row in table.rows for cell in row if cell), table.title
