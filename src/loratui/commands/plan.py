@@ -23,15 +23,26 @@ if TYPE_CHECKING:
 @click.option("--gpu", metavar="NAME", help='Plan for a GPU of the catalogue ("A10G", "RTX 4090") or a size ("24GB").')
 @click.option("--gpu-memory", metavar="SIZE", help='Plan for a GPU with so much memory, e.g. "24GB" or "16GiB".')
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--why", "asked", metavar="KEY", help="Explain one value (lora.r, learning_rate …) with the guides' tables; `generation` tells those of the playground.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to this file.")
 def command(
     model: str, dataset: str | None, preset: str, settings: tuple[str, ...], gpu: str | None, gpu_memory: str | None,
-    as_json: bool, output: Path | None,
+    as_json: bool, asked: str | None, output: Path | None,
 ) -> None:
     """Propose every hyperparameter, with its reason, its parameters, memory and schedule."""
+    if asked is not None:
+        from loratui.commands.why import find_key, why_json, why_text
+
+        asked = find_key(asked)
     proposal = make_proposal(model, dataset, preset, settings, gpu, gpu_memory)
     if output is not None:
         write_plan(proposal, output)
+    if asked is not None:
+        if as_json:
+            echo_json(why_json(asked, proposal))
+        else:
+            click.echo(why_text(asked, proposal))
+        return
     from loratui.core.proposal import proposal_json
 
     facts = proposal_json(proposal)

@@ -19,6 +19,7 @@ from loratui.core.cautions import warnings_for
 from loratui.core.dataset import DataFacts, uniform
 from loratui.core.errors import PlanError
 from loratui.core.hardware import Device
+from loratui.core.knowledge.table import Table
 from loratui.core.lora_targets import trainable_parameters, translate_targets
 from loratui.core.measured import Measurement
 from loratui.core.memory import Alternative, Budget, Estimate, alternatives, budget
@@ -97,6 +98,14 @@ class Proposal:
         value = reason.value
         shown = f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
         return f"Proposed is {shown}: {reason.why}"
+
+    def row_here(self, table: Table) -> int | None:
+        """Number (from 0) of the row of a guide's table that stands for this situation; None where its rows are no ranges."""
+        here = {
+            "examples": self.data.examples, "parameters": self.parameters_total, "rank": self.plan.lora.r,
+            "memory_bytes": self.device.memory_total_bytes,
+        }
+        return table.row_of(here[table.measure]) if table.measure else None
 
     @property
     def headroom_bytes(self) -> int:

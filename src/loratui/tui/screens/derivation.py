@@ -87,11 +87,7 @@ def guides(key: str, proposal: Proposal, width: int) -> list[Content]:
     """What the widespread guides say about this field, each with what the evidence says; the row of this situation is marked."""
     from loratui.core.knowledge import tables_for
 
-    here = {
-        "examples": proposal.data.examples, "parameters": proposal.parameters_total, "rank": proposal.plan.lora.r,
-        "memory_bytes": proposal.device.memory_total_bytes,
-    }
-    return [guide(table, width, table.row_of(here[table.measure]) if table.measure else None) for table in tables_for(key)]
+    return [guide(table, width, proposal.row_here(table)) for table in tables_for(key)]
 
 
 def guide(table: Table, width: int, marked: int | None = None) -> Content:
