@@ -7,27 +7,31 @@ from pathlib import Path
 import pytest
 from wizard import screen_text, wizard
 
-from loratui.tui.check import Check, found_words, progress_words
+from loratui.tui.check import Check, found_words, progress_words, rows_cut
 
 RESULT = {
-    "usable": 10, "problems": [], "stop_token": {"trained": 10, "missing": 0, "token": "<|im_end|>"},
-    "truncation": {"max_length": 64, "cut": 0, "without_answer": 0},
+    "usable": 10, "problems": [], "stop_token": {"trained": 10, "missing_uncut": 0, "token": "<|im_end|>", "fix": {}},
+    "ledger": [{"max_length": 64, "cut": 0}, {"max_length": 32, "cut": 2}], "lengths": [10, 20, 30, 40, 50],
 }
 
 
 def test_the_worst_comes_first() -> None:
-    assert found_words(RESULT) == ("✓ every answer ends in the stop token <|im_end|> · no problem found", "$success")
-    missing = {**RESULT, "stop_token": {"trained": 7, "missing": 3, "token": "</s>"}}
-    assert found_words(missing)[0].startswith("▲ 3 rows never teach it to stop (</s>)")
-    assert found_words({**RESULT, "usable": 0})[0].startswith("✗ no row can be trained on")
-    words, color = found_words({**RESULT, "problems": [{}], "truncation": {"max_length": 64, "cut": 2, "without_answer": 0}})
-    assert "2 rows longer than 64 tokens are cut" in words and "1 problem: e lists them" in words and color == "$warning"
+    assert found_words(RESULT, 64) == ("✓ every answer ends in the stop token <|im_end|> · no problem found", "$success")
+    missing = {**RESULT, "stop_token": {"trained": 7, "missing_uncut": 3, "token": "</s>", "fix": {"model.chat_template": "chatml"}}}
+    assert found_words(missing, 64)[0].startswith("▲ 3 rows never teach it to stop (</s>): f mends it")
+    assert found_words({**RESULT, "usable": 0}, 64)[0].startswith("✗ no row can be trained on")
+    words, color = found_words({**RESULT, "problems": [{}]}, 32)
+    assert "2 rows longer than 32 tokens are cut" in words and "1 problem: e lists them" in words and color == "$warning"
+
+
+def test_a_length_that_was_not_checked_is_told_from_the_sample() -> None:
+    assert rows_cut(RESULT, 32) == 2 and rows_cut(RESULT, 25) == 6 and rows_cut(RESULT, 50) == 0
 
 
 def test_progress_is_told() -> None:
     assert progress_words({"type": "progress", "phase": "tokenising", "done": 1200, "total": 5000}) == "tokenising: row 1,200 of 5,000"
     assert progress_words({"type": "rows", "rows": []}) == ""
-    assert "guesses" in Check(stopped=True).words[0]
+    assert "guesses" in Check(stopped=True).words(64)[0]
 
 
 @pytest.mark.worker

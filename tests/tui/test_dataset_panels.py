@@ -29,7 +29,7 @@ def result(**more: Any) -> dict[str, Any]:
         ],
         "histogram": {"edges": [0, 100, 200, 300, 400, 700], "counts": [0, 60, 20, 8, 2]},
         "packing": {"sequences": 30, "packed_share": 0.9, "padded_share": 0.4},
-        "stop_token": {"missing": 0, "token": "<end>", "fix": {}}, "problems": [], "problem_counts": {}, "left_out_by": {},
+        "stop_token": {"missing_uncut": 0, "token": "<end>", "fix": {}}, "problems": [], "problem_counts": {}, "left_out_by": {},
         "lengths": [9, 40, 700], "split": {"train": 85, "evaluation": 5}, **more,
     }
 
@@ -55,6 +55,7 @@ async def test_the_ledger_sets_the_maximum_length(tmp_path: Path, size: tuple[in
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         app.state.take_check(Check(app.state.check_key(), result=result()))
+        app.state.set_value("training.max_length", 128)
         await pilot.press("l")
         await settled(pilot)
         assert isinstance(app.screen, LengthsScreen)
@@ -102,7 +103,7 @@ async def test_the_stop_token_is_mended_with_one_key(tmp_path: Path) -> None:
         app.state.take_check(Check(app.state.check_key(), result=result()))
         await pilot.press("f")
         assert "model.chat_template" not in app.state.draft.mine
-        app.state.take_check(Check(app.state.check_key(), result=result(stop_token={"missing": 90, "token": "<end>", "fix": {"model.chat_template": "chatml"}})))
+        app.state.take_check(Check(app.state.check_key(), result=result(stop_token={"missing_uncut": 90, "token": "<end>", "fix": {"model.chat_template": "chatml"}})))
         await settled(pilot)
         assert "Fix" in screen_text(app)
         await pilot.press("f")

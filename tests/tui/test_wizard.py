@@ -219,7 +219,35 @@ async def test_a_dataset_shows_how_it_is_read(tmp_path: Path, size: tuple[int, i
         assert "What is question 1?" in screen_text(app)
         await pilot.press("left", "left")
         await pilot.pause()
-        assert "What is question 19?" in screen_text(app)
+        assert "What is question 0?" in screen_text(app)
+
+
+async def test_rows_are_searched_and_jumped_to(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="dataset")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("g", *"31", "enter")
+        await settled(pilot)
+        assert "What is question 30?" in screen_text(app) and "rows 31 to" in screen_text(app)
+        await pilot.press("left")
+        await settled(pilot)
+        assert "row 30" in screen_text(app) or "rows 30 to" in screen_text(app)
+        await pilot.press("g", *"x", "enter")
+        await settled(pilot)
+        assert "is no row's number" in screen_text(app)
+        await pilot.press("slash", *"question 3", "enter")
+        await settled(pilot)
+        assert "is in row 31; n goes to the next one" in screen_text(app)
+        await pilot.press("n")
+        await settled(pilot)
+        assert "is in row 32" in screen_text(app)
+        await pilot.press("slash", "ctrl+u", *"nowhere at all", "enter")
+        await settled(pilot)
+        assert "No row holds 'nowhere at all'" in screen_text(app)
+        for _ in range(12):
+            await pilot.press("right")
+            await settled(pilot)
+        assert "What is question 3?" in screen_text(app)  # after the last comes the first
 
 
 async def test_another_file_is_typed(tmp_path: Path) -> None:

@@ -1,18 +1,19 @@
-"""A dataset's first rows, read and understood, for a screen that must paint at once."""
+"""Some rows of a dataset, read and understood, for a screen: the first ones at once, others by their number or their words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from loratui.core.plan import DatasetSection
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.find import FoundDataset
-from loratui.data.read import require_rows, sample_rows
+from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
-from loratui.data.row import Problem, RowError
+from loratui.data.row import Problem, Row, RowError
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,51 @@ def preview(found: FoundDataset, section: DatasetSection | None = None, *, count
     head = sample_rows(found, max(count, SAMPLE_ROWS))
     require_rows(found, head)
     recognition = recognise(head, section.format, section.columns, where=found.path)
-    rows = []
-    for row in head[:count]:
-        conversation, problem = None, row.problem
-        if problem is None:
-            try:
-                conversation = to_conversation(row, recognition)
-            except RowError as error:
-                problem = Problem(error.kind, error.message, row.line, row.index, row.file, blocking=True)
-        rows.append(PreviewRow(row.index, row.line, row.value, conversation, problem))
-    return Preview(found, recognition, tuple(rows))
+    return Preview(found, recognition, tuple(understood(row, recognition) for row in head[:count]))
+
+
+def understood(row: Row, recognition: Recognition) -> PreviewRow:
+    """A row with what it teaches, or what is wrong with it."""
+    conversation, problem = None, row.problem
+    if problem is None:
+        try:
+            conversation = to_conversation(row, recognition)
+        except RowError as error:
+            problem = Problem(error.kind, error.message, row.line, row.index, row.file, blocking=True)
+    return PreviewRow(row.index, row.line, row.value, conversation, problem)
+
+
+def rows_from(shown: Preview, start: int, count: int) -> tuple[PreviewRow, ...]:
+    """`count` rows from number `start` on; fewer, or none, where the dataset ends. Reads the files up to there.
+
+    Raises DatasetError where a file breaks off before.
+    """
+    return tuple(understood(row, shown.recognition) for row in islice(read_rows(shown.found), start, start + count))
+
+
+def find_row(shown: Preview, words: str, after: int, *, stopped: Callable[[], bool] = lambda: False) -> int | None:
+    """Number of the first row after number `after` that holds these words (small and capital letters alike), else from the top.
+
+    None where no row does, or as soon as `stopped` says so. Raises DatasetError where a file breaks off.
+    """
+    wanted, before = words.casefold(), None
+    for row in read_rows(shown.found):
+        if row.index % 1000 == 0 and stopped():
+            return None
+        if row.index <= after and before is not None:
+            continue
+        if _holds(row.value, wanted):
+            if row.index > after:
+                return row.index
+            before = row.index
+    return before
+
+
+def _holds(value: Any, wanted: str) -> bool:
+    if isinstance(value, str):
+        return wanted in value.casefold()
+    if isinstance(value, Mapping):
+        return any(_holds(part, wanted) for part in value.values())
+    if isinstance(value, list | tuple):
+        return any(_holds(part, wanted) for part in value)
+    return value is not None and wanted in str(value).casefold()

@@ -241,6 +241,26 @@ class LoratuiApp(App[None]):
         if key and key != self.state.check.key:
             self._check_worker(key)
 
+    @work(exclusive=True, group="tokens", exit_on_error=False)
+    async def render_rows(self, numbers: Sequence[int]) -> None:
+        """Have these rows made into the trainer's tokens; they join those of the check."""
+        from loratui.core.errors import LoratuiError
+        from loratui.worker.inspect_client import InspectClient
+
+        if self.state.proposal is None or not self.state.check_key() or self.state.check.progress:
+            return
+        client = InspectClient()
+        try:
+            async for message in client.inspect(self.state.proposal.plan, numbers):
+                if message["type"] == "rows":
+                    rows = {row["index"]: row for row in message["rows"]}
+                    self.state.take_check(replace(self.state.check, rows={**self.state.check.rows, **rows}))
+                    break
+        except LoratuiError as error:
+            self.notify(one_line(error.sentence, 300), markup=False, severity="warning")
+        finally:
+            await client.close()
+
     def stop_check(self) -> None:
         """Stop the check that is under way."""
         if self.state.check.progress:

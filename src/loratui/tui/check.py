@@ -24,9 +24,8 @@ class Check:
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Rows as the trainer receives them, by number."""
 
-    @property
-    def words(self) -> tuple[str, str]:
-        """Where it stands, in words, and the theme colour for them."""
+    def words(self, max_length: int) -> tuple[str, str]:
+        """Where it stands, in words, and the theme colour for them. max_length: of the plan now, in tokens."""
         if self.progress:
             return f"{self.progress} (esc stops it)", "$text-muted"
         if self.problem:
@@ -35,26 +34,37 @@ class Check:
             return "stopped: counts and lengths are guesses", "$text-muted"
         if self.result is None:
             return "begins once the model is on this machine; until then lengths are guesses", "$text-muted"
-        return found_words(self.result)
+        return found_words(self.result, max_length)
 
 
-def found_words(result: dict[str, Any]) -> tuple[str, str]:
+def rows_cut(result: dict[str, Any], max_length: int) -> int:
+    """Rows longer than a maximum length in tokens: from the ledger, else from the sample of lengths."""
+    for row in result["ledger"]:
+        if row["max_length"] == max_length:
+            return int(row["cut"])
+    lengths: list[int] = result["lengths"]
+    share: float = sum(length > max_length for length in lengths) / max(1, len(lengths))
+    return round(share * int(result["usable"]))
+
+
+def found_words(result: dict[str, Any], max_length: int) -> tuple[str, str]:
     """The findings in one line, the worst first, and the theme colour for them."""
-    stop, cut, problems = result["stop_token"], result["truncation"], len(result["problems"])
+    stop, cut, problems = result["stop_token"], rows_cut(result, max_length), len(result["problems"])
     words, color = [], "$success"
     if not result["usable"]:
         return "✗ no row can be trained on: e lists why", "$error"
-    if stop["missing"]:
-        words.append(f"▲ {stop['missing']:,} rows never teach it to stop ({stop['token']})")
+    if stop["missing_uncut"]:
+        mend = ": f mends it" if stop["fix"] else ""
+        words.append(f"▲ {stop['missing_uncut']:,} rows never teach it to stop ({stop['token']}){mend}")
         color = "$warning"
     else:
-        words.append(f"✓ every answer ends in the stop token {stop['token']}")
-    if cut["cut"]:
-        words.append(f"{cut['cut']:,} rows longer than {cut['max_length']:,} tokens are cut")
+        words.append(f"✓ every answer{' that is not cut' if cut else ''} ends in the stop token {stop['token']}")
+    if cut:
+        words.append(f"{cut:,} rows longer than {max_length:,} tokens are cut: l shows what is lost")
     if problems:
         words.append(f"{problems:,} problem{'s' if problems != 1 else ''}: e lists them")
         color = "$warning"
-    elif not stop["missing"]:
+    elif not stop["missing_uncut"]:
         words.append("no problem found")
     return " · ".join(words), color
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
 from loratui.tui.screens.step import StepScreen
 from loratui.tui.text import home_short, one_line, size
-from loratui.tui.widgets.row_view import row_content, token_content
+from loratui.tui.widgets.row_browser import RowBrowser
 
 if TYPE_CHECKING:
     from loratui.tui.loading import DatasetView
@@ -27,10 +26,6 @@ EMPTY = (
     "Understood are prompt and completion (question and answer, input and output, …),\n"
     "instruction/input/output, messages, and plain text."
 )
-
-
-MOST_ROWS = 12
-"""Rows that are shown together where there is room."""
 
 
 class DatasetScreen(StepScreen):
@@ -50,11 +45,8 @@ class DatasetScreen(StepScreen):
         Binding("d", "demo", "Demo", show=False, tooltip="Take the built-in dataset"),
         Binding("c", "columns", "Columns", tooltip="Change how the columns are read"),
         Binding("e", "problems", "Problems", tooltip="List what is wrong with the rows, by line"),
-        Binding("t", "tokens", "Tokens", tooltip="Show the row as the trainer receives it: every token, special ones too"),
         Binding("l", "lengths", "Lengths", tooltip="How long the rows are, what each maximum length cuts, and what it costs"),
         Binding("f", "fix", "Fix", tooltip="Mend what the check found: answers that never end in a stop token"),
-        Binding("left", "row(-1)", "Row before", show=False, tooltip="The row before"),
-        Binding("right", "row(1)", "Next row", key_display="→", tooltip="The next row"),
         Binding("escape", "cancel", "Stop the check", show=False, tooltip="Stop checking"),
     ]
 
@@ -63,12 +55,9 @@ class DatasetScreen(StepScreen):
         field.border_title = Content("dataset")
         yield field
         yield Static(id="dataset-facts")
-        with VerticalScroll(id="row", classes="box"):
-            yield Static(id="row-text")
+        yield RowBrowser()
 
     def on_mount(self) -> None:
-        self.place = 0
-        self.as_tokens = False
         self.query_one("#path", Input).cursor_blink = False
 
     def state_changed(self, change: str) -> None:
@@ -76,18 +65,16 @@ class DatasetScreen(StepScreen):
             if change in ("plan", "check"):
                 self._show_facts()
                 self.refresh_bindings()
-            if change == "check" and self.as_tokens:
-                self._show_row()
+            if change == "check" and self.query_one(RowBrowser).as_tokens:
+                self.query_one(RowBrowser).draw()
             return
         state = self.app.state
         field = self.query_one("#path", Input)
         if change in ("shown", "dataset"):
             with self.prevent(Input.Changed):
                 field.value = one_line(state.draft.dataset, 400)
-        if change == "dataset" and state.dataset is not None and self.place >= len(state.dataset.preview.rows):
-            self.place = 0
         self._show_facts()
-        self._show_row()
+        self._show_rows()
         if state.dataset_problem:
             self.say(state.dataset_problem, "error")
         elif change == "dataset":
@@ -115,60 +102,26 @@ class DatasetScreen(StepScreen):
             f"{facts.examples:,}", f"{facts.eval_examples:,} held out" if facts.eval_examples else "none held out",
             f"{about}{facts.mean:,.0f} tokens each, longest {facts.longest:,}", f"{facts.trained_share:.0%} of them learnt",
         ]
+        proposal = self.app.state.proposal
+        max_length = proposal.plan.training.max_length if proposal is not None else facts.longest
         lines = [
             Content.assemble(_label("format"), (recognition.format, "bold"), (f": {one_line(recognition.why, 120)}", "$text-muted"), guess),
             Content.assemble(_label("columns"), (mapping, "$foreground"), (unused, "$text-muted")),
             Content.assemble(_label("rows"), (" · ".join(counts), "$foreground")),
-            Content.assemble(_label("check"), self.app.state.check.words),
+            Content.assemble(_label("check"), self.app.state.check.words(max_length)),
         ]
         if found.note:
             lines.append(Content.assemble(_label("files"), (f"{one_line(found.note, 200)} ({size(found.size_bytes)})", "$text-muted")))
         return lines
 
-    def _show_row(self) -> None:
-        view, box, text = self.app.state.dataset, self.query_one("#row"), self.query_one("#row-text", Static)
-        if view is None:
-            box.border_title = box.border_subtitle = ""
-            text.update(Content(EMPTY).stylize("$text-muted") if not self.app.state.draft.dataset else Content(""))
-            return
-        rows = view.preview.rows
-        row = rows[self.place % len(rows)]
-        line = f", line {row.line:,}" if row.line is not None else ""
-        box.border_subtitle = Content("▌ is learnt · ← → other rows")
-        width, height = box.content_size.width or self.size.width - 8, box.content_size.height
-        rendered = self.app.state.check.rows.get(row.index) if self.as_tokens else None
-        if self.as_tokens:
-            wait = ": its tokens come with the check" if rendered is None else ", as the trainer receives it"
-            box.border_title = Content(f"row {row.index + 1:,}{line}{wait}")
-            text.update(row_content(row, width) if rendered is None else token_content(rendered))
-            return
-        shown: list[Content] = []
-        lines = 0
-        for following in rows[self.place: self.place + MOST_ROWS]:
-            content = row_content(following, width)
-            lines += content.plain.count("\n") + 2
-            if shown and lines - 1 > height:
-                break
-            shown.append(content)
-        last = rows[self.place + len(shown) - 1].index + 1
-        box.border_title = Content(f"row {row.index + 1:,}{line}" if len(shown) == 1 else f"rows {row.index + 1:,} to {last:,}")
-        text.update(Content("\n\n").join(shown))
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._show_row)
-
-    def action_row(self, by: int) -> None:
-        """Show another row."""
+    def _show_rows(self) -> None:
         view = self.app.state.dataset
-        if view is not None and view.preview.rows:
-            self.place = (self.place + by) % len(view.preview.rows)
-            self.query_one("#row").scroll_home(animate=False)
-            self._show_row()
+        empty = Content(EMPTY).stylize("$text-muted") if not self.app.state.draft.dataset else Content("")
+        self.query_one(RowBrowser).take(view.preview if view is not None else None, empty)
 
-    def action_tokens(self) -> None:
-        """Show the row as conversation, or as the trainer receives it."""
-        self.as_tokens = not self.as_tokens
-        self._show_row()
+    @on(RowBrowser.Said)
+    def _rows_said(self, event: RowBrowser.Said) -> None:
+        self.say(event.sentence, event.severity)
 
     @on(Input.Submitted, "#path")
     def _typed(self, event: Input.Submitted) -> None:
@@ -179,13 +132,11 @@ class DatasetScreen(StepScreen):
         elif path == state.draft.dataset and state.dataset is not None:
             self.action_next()
         else:
-            self.place = 0
             self.app.choose_dataset(path)
             self.set_focus(self.query_one("#row"))
 
     def action_demo(self) -> None:
         """Take the built-in dataset."""
-        self.place = 0
         self.app.choose_dataset("demo")
 
     @work
@@ -200,7 +151,6 @@ class DatasetScreen(StepScreen):
             BrowserScreen("Open a dataset", start, lambda path: bool(data_kind(path)), folders="use this folder: all its data files")
         )
         if path:
-            self.place = 0
             self.app.choose_dataset(home_short(path) if "~" not in path else path)
 
     @work
@@ -244,7 +194,7 @@ class DatasetScreen(StepScreen):
         proposal = state.proposal
         lengths = [int(row["max_length"]) for row in result["ledger"]]
         prices = length_prices(proposal.spec, proposal.plan, proposal.data, proposal.device, lengths)
-        chosen = await self.app.push_screen_wait(LengthsScreen(result, prices))
+        chosen = await self.app.push_screen_wait(LengthsScreen(result, prices, proposal.plan.training.max_length))
         if chosen and chosen != proposal.plan.training.max_length:
             state.set_value("training.max_length", chosen)
             self.app.check_dataset()

@@ -38,16 +38,16 @@ def cells(width: int, cut: str, lost: str, nothing: str, memory: Content | str, 
 class LengthsScreen(ModalScreen[int]):
     """The histogram and the ledger. Returns the maximum length that was chosen, or 0.
 
-    result: the check's. prices: of each length of its ledger; empty where no device is known.
+    result: the check's. prices: of each length of its ledger. now: the plan's maximum length.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,l", "leave", "Close", key_display="esc")]
 
-    def __init__(self, result: Mapping[str, Any], prices: Sequence[LengthPrice]) -> None:
+    def __init__(self, result: Mapping[str, Any], prices: Sequence[LengthPrice], now: int) -> None:
         super().__init__(classes="panel-over")
         self.result = result
         self.prices = {price.max_length: price for price in prices}
-        self.now = int(result["truncation"]["max_length"])
+        self.now = now
         self.proposed = int(result["proposed_max_length"]["value"])
 
     def compose(self) -> ComposeResult:

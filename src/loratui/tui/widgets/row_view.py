@@ -33,19 +33,19 @@ def row_content(row: PreviewRow, width: int) -> Content:
 
 
 def token_content(row: dict[str, Any]) -> Content:
-    """A row as the trainer receives it: learnt tokens bold, special ones in brackets of their own, cut ones struck out."""
+    """A row as the trainer receives it: learnt tokens underlined, special ones reversed, cut ones struck out."""
     if row.get("problem"):
         return Content(f"✗ not trained on: {one_line(row['problem'], 300)}").stylize("$error")
     pieces: list[tuple[str, str] | str] = []
     for _number, text, trained, special, cut in row["tokens"]:
-        style = "bold $foreground on $block-cursor-blurred-background" if trained else "$text-muted"
+        style = "bold underline $foreground on $block-cursor-blurred-background" if trained else "$text-muted"
         if special:
-            style = "bold reverse $accent" if trained else "reverse $text-muted"
+            style = "bold underline reverse $accent" if trained else "reverse $text-muted"
         if cut:
             style += " strike"
         pieces.append((harmless(text), style))
     learnt = sum(1 for token in row["tokens"] if token[2])
-    head = (f"{len(row['tokens']):,} tokens, {learnt:,} learnt (bold); special tokens reversed\n", "$text-muted")
+    head = (f"{len(row['tokens']):,} tokens, {learnt:,} learnt (underlined); special tokens reversed\n", "$text-muted")
     return Content.assemble(head, *pieces)
 
 
