@@ -22,6 +22,8 @@ from loratui.models.shapes import spec_of
 
 TIMEOUT_SECONDS = 8.0
 ANSWER_LIMIT_BYTES = 16 * 2**20
+UNREACHED_MODEL = ("this model is not on this machine, and the hub cannot be reached.", "Check the connection, or give a local folder.")
+UNREACHED_SEARCH = ("the hub cannot be reached.", "Check the connection; models on this machine can be used without it.")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def search_models(words: str, *, limit: int = 20) -> list[HubModel]:
         raise ModelError("HF_HUB_OFFLINE forbids asking the hub.", hint="Unset it to search.")
     query = [("search", words), ("filter", "text-generation"), ("sort", "downloads"), ("direction", "-1"), ("limit", str(limit))]
     query += [("expand[]", name) for name in ("downloads", "likes", "gated", "tags", "safetensors")]
-    hits = _ask(f"/api/models?{urllib.parse.urlencode(query)}", words)
+    hits = _ask(f"/api/models?{urllib.parse.urlencode(query)}", words, UNREACHED_SEARCH)
     return [_hit(hit) for hit in hits if isinstance(hit, dict) and hit.get("id")]
 
 
@@ -97,7 +99,8 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
         return request
 
 
-def _ask(path: str, id: str) -> Any:
+def _ask(path: str, id: str, unreached: tuple[str, str] = UNREACHED_MODEL) -> Any:
+    """The hub's answer as JSON. unreached: sentence and hint where it cannot be reached."""
     headers = {"User-Agent": "loratui", "Accept": "application/json"}
     if token := read_token():
         headers["Authorization"] = f"Bearer {token}"
@@ -108,10 +111,7 @@ def _ask(path: str, id: str) -> Any:
     except urllib.error.HTTPError as error:
         raise _refusal(id, error.code, error.headers.get("X-Error-Code", ""), bool(token)) from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise ModelError(
-            "this model is not on this machine, and the hub cannot be reached.", where=id,
-            hint="Check the connection, or give a local folder.",
-        ) from error
+        raise ModelError(unreached[0], where=id, hint=unreached[1]) from error
     except ValueError as error:
         raise ModelError("the hub's answer cannot be read.", where=id, hint="Is there a proxy or a sign-in page between?") from error
 

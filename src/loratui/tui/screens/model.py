@@ -43,6 +43,7 @@ class ModelScreen(StepScreen):
         "last group are not on this machine: you can plan with them, and train once their weights are here."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "search_hub", "Search the hub", key_display="^s", tooltip="Find a model on the hub: size, licence, gated or not, what fits"),
         Binding("ctrl+f,o", "browse", "Open a folder", key_display="^f", tooltip="Choose a model's folder in a browser"),
     ]
 
@@ -166,6 +167,17 @@ class ModelScreen(StepScreen):
     def _typed(self, event: FilterList.Typed) -> None:
         self.say(f"Looking for {one_line(event.text, 80)} …")
         self.app.choose_model(event.text)
+
+    @work
+    async def action_search_hub(self) -> None:
+        """Find a model on the hub, with the words of the filter."""
+        from loratui.tui.screens.hub_search import HubSearchScreen
+
+        words = self.query_one(FilterList).filter_field.value.strip()
+        found = await self.app.push_screen_wait(HubSearchScreen(words))
+        if found:
+            self.say(f"Looking for {one_line(found, 80)} …")
+            self.app.choose_model(found)
 
     @work
     async def action_browse(self) -> None:
