@@ -122,7 +122,7 @@ def report_defect(error: Exception) -> int:
     """Write the traceback of a defect to a file and name it in one sentence."""
     import traceback
 
-    from loratui.runs.home import state_home
+    from loratui.home import state_home
 
     if os.environ.get("LORATUI_TRACEBACK"):
         traceback.print_exception(error)

@@ -15,13 +15,13 @@ import pytest
 from loratui.core.errors import PlanError, RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_from_toml, plan_to_toml, with_values
+from loratui.home import home, runs_home, state_home
 from loratui.runs import start
 from loratui.runs.control import change_and_resume, extend_run, resume_run, save_now, stop_run, wait_ended
 from loratui.runs.directory import Run, is_whole_checkpoint
 from loratui.runs.events import encode, make
 from loratui.runs.fingerprint import files_print, plan_values, versions, what_would_differ
 from loratui.runs.follow import follow_lines, printable, step_line
-from loratui.runs.home import home, runs_home, state_home
 from loratui.runs.listing import find_run, list_runs
 from loratui.runs.processes import mark_of
 from loratui.runs.start import create_run, run_name, start_worker, wait_started, worker_command, worker_environment

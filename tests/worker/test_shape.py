@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from loratui.core.dataset import uniform
 from loratui.core.errors import ModelError
 from loratui.core.families import FAMILIES, read_config
+from loratui.core.hardware import Device
 from loratui.core.lora_targets import (
     attention_names,
     count_adapter,
@@ -16,6 +20,8 @@ from loratui.core.lora_targets import (
     resolve_targets,
     target_names,
 )
+from loratui.core.proposal import Situation, propose
+from loratui.core.recommend.precision import without_sdpa
 from loratui.worker.shape import build, read_shape
 
 pytestmark = pytest.mark.worker
@@ -68,6 +74,26 @@ def test_what_is_read_of_a_known_family_is_what_its_formula_says(family: str) ->
     assert (traced.hidden_size, traced.heads, traced.kv_heads, traced.head_dim, traced.layers) == (counted.hidden_size, counted.heads, counted.kv_heads, counted.head_dim, counted.layers)
     assert (traced.intermediate_size, traced.experts, traced.vocab_size, traced.tied_embeddings) == (counted.intermediate_size, counted.experts, counted.vocab_size, counted.tied_embeddings)
     assert sorted(traced.linears, key=str) == sorted(counted.linears, key=str)
+    assert traced.sdpa == (not without_sdpa(counted))
+
+
+def test_a_config_that_was_saved_is_read_with_the_librarys_own_numbers(tmp_path: Path) -> None:
+    """transformers writes infinity in a way of its own; quantised files and code of a repository change no shape."""
+    from transformers import CONFIG_MAPPING
+
+    CONFIG_MAPPING["falcon_h1"](**CONFIGS["falcon_h1"]).save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    spec = read_shape({**saved, "auto_map": {"AutoConfig": "evil.Config"}, "quantization_config": {"quant_method": "gptq"}})
+    assert spec.total_parameters == read_shape({"model_type": "falcon_h1", **CONFIGS["falcon_h1"]}).total_parameters
+
+
+def test_a_class_without_fused_attention_is_planned_with_eager() -> None:
+    spec = read_shape({"model_type": "gptj", **CONFIGS["gptj"]})
+    card = Device(name="A10", memory_total_bytes=24 << 30, memory_free_bytes=23 << 30, compute_capability=(8, 6))
+    proposal = propose(Situation(spec, uniform(500, 60), card))
+    assert not spec.sdpa and proposal.plan.model.attention == "eager"
+    insisting = propose(Situation(spec, uniform(500, 60), card), mine={"model.attention": "sdpa"})
+    assert any("use eager" in warning for warning in insisting.warnings)
 
 
 @pytest.mark.parametrize(("config", "says"), [

@@ -132,7 +132,7 @@ def test_what_cannot_work_is_refused_before_loading(changes: dict[str, Any], kin
 def test_every_key_of_the_plan_is_used_by_the_worker() -> None:
     """A key that nothing reads would be a promise that nobody keeps."""
     source = "".join(
-        path.read_text() for folder in ("worker", "runs") for path in (Path(__file__).parents[2] / "src" / "loratui" / folder).rglob("*.py")
+        path.read_text() for folder in ("worker", "runs", "data") for path in (Path(__file__).parents[2] / "src" / "loratui" / folder).rglob("*.py")
     ) + (Path(__file__).parents[2] / "src" / "loratui" / "core" / "schedule.py").read_text()
     planning_only = {"hardware.gpu"}
     missing = [key for key in fields() if key not in planning_only and f".{key.partition('.')[2]}" not in source]

@@ -64,7 +64,7 @@ def _settings(pairs: tuple[str, ...]) -> GenerationSettings:
 
 async def chat_lines(target: str, prompts: Iterable[str], side: str, settings: GenerationSettings, *, as_json: bool) -> int:
     """Load once, answer each prompt on standard output; 0, or 1 where an answer failed."""
-    from loratui.runs.home import state_home
+    from loratui.home import state_home
     from loratui.worker.client import PlaygroundClient
     from loratui.worker.target import find_target
 

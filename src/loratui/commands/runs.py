@@ -13,7 +13,7 @@ from loratui.commands.text import echo_json, table
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(as_json: bool) -> None:
     """List the runs of this machine, the newest first."""
-    from loratui.runs.home import runs_home
+    from loratui.home import runs_home
     from loratui.runs.listing import list_runs
 
     found = list_runs()

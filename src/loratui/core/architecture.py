@@ -69,6 +69,8 @@ class ModelSpec:
     """How the files are quantised already, e.g. "mxfp4" or "gptq"; empty where they are not."""
     known: bool = True
     """False where the family is not known and the shape is a guess until a worker has traced it."""
+    sdpa: bool = True
+    """False where a worker found that the class refuses torch's fused attention."""
     traced: bool = False
     """True where a worker read the shape from the real class: the counts are exact, though no formula knows the family."""
 

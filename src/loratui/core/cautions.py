@@ -10,7 +10,7 @@ from loratui.core.hardware import Device
 from loratui.core.plan import Plan
 from loratui.core.recommend.fit import MIN_STEPS
 from loratui.core.recommend.learning_rate import FULL_RANGE, SMALL_WIDTH
-from loratui.core.recommend.precision import WITHOUT_SDPA
+from loratui.core.recommend.precision import without_sdpa
 from loratui.core.schedule import Schedule
 
 GIB = 2**30
@@ -36,8 +36,8 @@ def warnings_for(
         )
     if any(".language_model." in linear.path for linear in spec.linears):
         yield "This model also sees images. Its image part is loaded but neither trained nor counted in the estimate (a few per cent more)."
-    if plan.model.attention == "sdpa" and spec.family in WITHOUT_SDPA:
-        yield f"{WITHOUT_SDPA[spec.family]} Loading it with model.attention = sdpa fails; use eager."
+    if plan.model.attention == "sdpa" and without_sdpa(spec):
+        yield f"{without_sdpa(spec)} Loading it with model.attention = sdpa fails; use eager."
     if plan.training.packing and plan.model.attention == "eager":
         yield "Packing needs another attention kernel than eager, which cannot keep packed rows apart: the run would be refused."
     yield from _numbers(plan, device)

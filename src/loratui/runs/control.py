@@ -10,8 +10,8 @@ from typing import Any
 
 from loratui.core.errors import RunError
 from loratui.core.plan_text import plan_to_toml, with_values
+from loratui.files import write_whole
 from loratui.runs.directory import Run
-from loratui.runs.files import write_whole
 from loratui.runs.start import start_worker
 from loratui.runs.status import Status
 

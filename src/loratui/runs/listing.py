@@ -8,8 +8,8 @@ from pathlib import Path
 
 from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
+from loratui.home import runs_home
 from loratui.runs.directory import Run
-from loratui.runs.home import runs_home
 from loratui.runs.status import State, Status
 
 

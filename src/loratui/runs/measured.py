@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from loratui.core.measured import Measurement
-from loratui.runs.files import write_whole
-from loratui.runs.home import state_home
+from loratui.files import write_whole
+from loratui.home import state_home
 
 KEPT_RUNS = 500
 LINES_BEFORE_CUTTING = 4 * KEPT_RUNS

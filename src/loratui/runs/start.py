@@ -12,9 +12,9 @@ from pathlib import Path
 from loratui.core.errors import RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
+from loratui.files import write_whole
+from loratui.home import runs_home
 from loratui.runs.directory import Run
-from loratui.runs.files import write_whole
-from loratui.runs.home import runs_home
 from loratui.runs.status import Status, write_status
 
 DYING_SECONDS = 5.0

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from loratui.runs.files import write_whole
+from loratui.files import write_whole
 from loratui.runs.processes import ProcessMark, is_alive
 
 State = Literal["starting", "rehearsing", "running", "evaluating", "saving", "stopping", "finished", "stopped", "failed", "lost"]

@@ -96,7 +96,7 @@ class LoratuiApp(App[None]):
         self.run_path = run
         self.adapter_path = adapter
         if state is None:
-            from loratui.runs.home import state_home
+            from loratui.home import state_home
 
             state = WizardState(state_home() / "draft.json", demo=demo)
         self.state = state
@@ -300,7 +300,7 @@ class LoratuiApp(App[None]):
         self.notify(self._keep_traceback(error), markup=False, severity="error", timeout=15)
 
     def _keep_traceback(self, error: Exception) -> str:
-        from loratui.runs.home import state_home
+        from loratui.home import state_home
 
         log = state_home() / "crash.log"
         try:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from loratui.core.dataset import DataFacts
-from loratui.runs.files import write_whole
+from loratui.files import write_whole
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,8 @@ def automatic_device(machine: Machine) -> str:
 
 def start_sampler() -> MachineSampler:
     """A sampler of this machine, already running; waits for its first sample, so call it in a thread."""
+    from loratui.home import runs_home
     from loratui.machine.sampler import MachineSampler
-    from loratui.runs.home import runs_home
 
     sampler = MachineSampler(runs_path=runs_home())
     sampler.start()

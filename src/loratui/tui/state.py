@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loratui.runs.files import write_whole
+from loratui.files import write_whole
 from loratui.tui.check import Check
 from loratui.tui.draft import STEPS, Draft, draft_from_json, draft_to_json
 from loratui.tui.known_facts import KnownFacts, read_known_facts, write_known_facts

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import InputError, WorkerError
-from loratui.runs.files import write_whole
+from loratui.files import write_whole
 from loratui.worker.questions import Question
 
 REWRITE_SHARE = 0.05

@@ -12,6 +12,7 @@ import json
 import logging
 import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -113,9 +114,8 @@ def build(config: Mapping[str, Any]) -> Any:
     if kind not in CONFIG_MAPPING:
         remote = " its repository brings code of its own, which is not run here" if config.get("auto_map") else " another version may have it"
         raise ModelError(f"{installed} has no class for {kind!r}:{remote}.")
-    values = {key: value for key, value in config.items() if key not in ("model_type", "auto_map", "quantization_config")}
     try:
-        loaded = CONFIG_MAPPING[kind].from_dict(values)
+        loaded = _loaded(config)
         if type(loaded) not in MODEL_FOR_CAUSAL_LM_MAPPING:
             raise ModelError(f"{installed} has no causal language model for {kind!r}.")
         with torch.device("meta"):
@@ -125,6 +125,16 @@ def build(config: Mapping[str, Any]) -> Any:
     except Exception as error:  # whatever a foreign class raises becomes one sentence
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ModelError(f"{installed} cannot build the class of {kind!r}: {first[:200]}") from error
+
+
+def _loaded(config: Mapping[str, Any]) -> Any:
+    """A transformers config, read from a file as the library does (numbers such as infinity are written in its own way)."""
+    from transformers import AutoConfig
+
+    values = {key: value for key, value in config.items() if key not in ("auto_map", "quantization_config")}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(values), encoding="utf-8")
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
 def describe(model: Any, id: str = "") -> ModelSpec:
@@ -151,7 +161,7 @@ def describe(model: Any, id: str = "") -> ModelSpec:
         tied_embeddings=tied, linears=linears, embedding_parameters=embeddings,
         head_parameters=0 if tied else own_head, norm_parameters=rest + (own_head if tied else 0),
         experts=experts, experts_per_token=int(_first(config, _EXPERTS_PER_TOKEN, 1)) if experts else 0,
-        sliding_window=_window(config), traced=True,
+        sliding_window=_window(config), sdpa=bool(getattr(model, "_supports_sdpa", False)), traced=True,
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import parse_setting, plan_from_toml, with_values
-from loratui.runs.home import state_home
+from loratui.home import state_home
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 DECIDING = ("model", "method", "lora", "training")

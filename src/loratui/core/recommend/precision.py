@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loratui.core import rules_of_thumb
+from loratui.core.architecture import ModelSpec
 from loratui.core.hardware import Device
 from loratui.core.plan import Precision
 from loratui.core.recommend.context import Context
@@ -16,6 +17,11 @@ WITHOUT_SDPA = {
 }
 """Families whose classes refuse sdpa, and why."""
 _SOURCE = "Compute capability of the card; Micikevicius et al. 2017, Mixed Precision Training; trl 1.16 raises for bf16 on cards without it."
+
+
+def without_sdpa(spec: ModelSpec) -> str:
+    """Why this model's class refuses torch's fused attention, in a sentence; empty where it takes it."""
+    return WITHOUT_SDPA.get(spec.family, "" if spec.sdpa else f"The class of {spec.family} has no path for torch's fused attention.")
 
 
 def best_precision(device: Device) -> Precision:
@@ -53,8 +59,8 @@ def precision(context: Context) -> Iterator[Recommendation]:
         f"= training.precision = {chosen}", "QLoRA, arXiv 2305.14314; bitsandbytes' own default is float32, which is slow.",
         up="fp32: slower, no gain measured.", down="fp16 where bf16 is to be had: risks overflow.",
     )
-    reason = WITHOUT_SDPA.get(context.spec.family)
-    if reason is not None:
+    reason = without_sdpa(context.spec)
+    if reason:
         yield Recommendation(
             "model.attention", "eager", reason, f"{context.spec.family} → eager",
             "transformers 5.23: this class sets _supports_sdpa = False and refuses sdpa.",

@@ -170,7 +170,7 @@ class PlaygroundScreen(StepScreen):
     async def _load(self, target: Target) -> bool:
         """Have the models loaded; False where that failed, which is told."""
         if self.client is None:
-            from loratui.runs.home import state_home
+            from loratui.home import state_home
 
             log = state_home() / "playground.log"
             with contextlib.suppress(OSError):

@@ -165,7 +165,7 @@ class ReviewScreen(StepScreen):
             self.say("There is no plan yet.", "error")
             return
         from loratui.core.plan_text import plan_to_toml
-        from loratui.runs.files import write_whole
+        from loratui.files import write_whole
 
         number, path = 1, Path.cwd() / "plan.toml"
         while path.exists():
@@ -320,7 +320,7 @@ def _result_words(proposal: Proposal) -> str:
 
 
 def _run_folder(state: WizardState) -> Path:
-    from loratui.runs.home import runs_home
+    from loratui.home import runs_home
     from loratui.runs.start import run_name
 
     assert state.proposal is not None

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from loratui.core.plan import Plan
+from loratui.files import write_whole
 from loratui.runs.directory import Run
-from loratui.runs.files import write_whole
 from loratui.runs.fingerprint import files_print, plan_values, versions
 from loratui.worker.training.config import DeviceTraits
 from loratui.worker.training.dataset import Prepared

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from loratui.data.sieve import LeftOut
+from loratui.files import write_whole
 from loratui.runs.directory import Run
-from loratui.runs.files import write_whole
 
 
 def write_left_out(run: Run, rows: Sequence[LeftOut]) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 from loratui.core.errors import LoratuiError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
+from loratui.files import write_whole
 from loratui.runs.directory import Run
-from loratui.runs.files import write_whole
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.signals import Requests
 
