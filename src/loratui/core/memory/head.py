@@ -41,17 +41,17 @@ def loss(run: Layers, x: Value, spec: ModelSpec, *, scored: int, rows: int) -> L
     selected = tape.value(scored * hidden * x.element, hidden, x.element, tracked=x.tracked)
     tape.record((shifted,), selected, (indices,))
     element = form.compute if form.autocast else x.element
-    tile_tokens = min(scored, TILE_TOKENS)
-    tile = tile_tokens * TILE_VOCABULARY * element
-    if x.element != element:
-        tile += tile_tokens * hidden * element
-    if form.weight != element:
-        tile += min(TILE_VOCABULARY, spec.vocab_size) * hidden * element
+    tile = min(scored, TILE_TOKENS) * TILE_VOCABULARY * element
+    hidden_copies = _copies(scored, TILE_TOKENS, 0 if x.element == element else hidden * element)
+    weight_copies = _copies(spec.vocab_size, TILE_VOCABULARY, 0 if form.weight == element else hidden * element, again=scored > TILE_TOKENS)
     summed = scored * hidden * 4 if x.element != 4 else 0
     weight_sum = spec.vocab_size * hidden * 4 if form.full and form.weight != 4 else 0
     weight_gradient = spec.vocab_size * hidden * form.weight if form.full else 0
-    forward = tile + scored * 4 * STATISTICS
-    backward = tile + summed + weight_sum + scored * 4 * 2
+    forward = tile + max(hidden_copies.two, hidden_copies.one + weight_copies.one) + scored * 4 * STATISTICS
+    ending = hidden_copies.last + weight_copies.last
+    looping = max(hidden_copies.two + weight_copies.last, hidden_copies.one + weight_copies.two)
+    # the results in the caller's format only come to be when the loop is over
+    backward = tile + max(ending, looping - (selected.size if summed else 0) - (weight_gradient if weight_sum else 0)) + summed + weight_sum + scored * 4 * 2
     result = tape.value(scored * 4 * RESULTS, 0, 4, tracked=True)
     kept = tape.constant(scored * (4 + 4 + 8))
     tape.record(
@@ -59,3 +59,21 @@ def loss(run: Layers, x: Value, spec: ModelSpec, *, scored: int, rows: int) -> L
         weight_gradient=weight_gradient,
     )
     return Loss(forward, backward, weight_gradient)
+
+
+@dataclass(frozen=True, slots=True)
+class _Copies:
+    """Bytes of copies in another format that a loop over chunks makes: the largest one, two while a name goes from one
+    chunk to the next, and the one that is left over.
+    """
+
+    one: int
+    two: int
+    last: int
+
+
+def _copies(length: int, chunk: int, width_bytes: int, *, again: bool = False) -> _Copies:
+    """length: rows to go through, `chunk` at a time. again: the loop is run more than once."""
+    first, last = min(length, chunk), length % chunk or min(length, chunk)
+    following = 0 if length <= chunk else chunk if length >= 2 * chunk else last
+    return _Copies(first * width_bytes, (first + (following or (first if again else 0))) * width_bytes, last * width_bytes)

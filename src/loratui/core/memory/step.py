@@ -210,8 +210,6 @@ def _embedding(run: _Pass, gradients: int, shared: int) -> list[Moment]:
     size = run.spec.embedding_parameters * run.form.weight
     accumulates = run.plan.training.accumulation > 1
     doubled = size * (int(accumulates) + int(run.spec.tied_embeddings))
-    if run.spec.tied_embeddings and run.form.weight == 4:
-        doubled += size  # traced: the head's float32 gradient is summed with the embedding's into a third
     stream = run.batch.tokens * run.spec.hidden_size * run.form.weight
     return [Moment(PASS, "in the backward pass of the embedding", shared + stream + doubled, 0, gradients)]
 

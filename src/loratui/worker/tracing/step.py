@@ -56,6 +56,7 @@ def trace_step(
     scored = max(1, min(rows * (tokens - 1), round(rows * tokens * trained_share)))
     watch = StorageWatch({**data_dependent(scored), **attention_kernels(), **(kernels() if plan.method.quantization != "none" else {})})
     watch.detail = detail
+    watch.engine = _backward.__code__
     traced = Traced()
     with ExitStack() as stack:
         stack.enter_context(_masks(padded))

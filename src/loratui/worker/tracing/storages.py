@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
+
+_TORCH = str(Path(torch.__file__).parent)
+_SUM = torch.ops.aten.add.Tensor
 
 Replacement = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
@@ -32,6 +38,8 @@ class StorageWatch(TorchDispatchMode):
         self._sizes: dict[weakref.ref[Any], tuple[int, str]] = {}
         self._replacements = replacements or {}
         self.detail = False
+        self.engine: CodeType | None = None
+        """The function that runs the backward pass: sums that it makes without Python between are the engine's own."""
 
     def watch(self, tensors: Iterable[Any], kind: str) -> None:
         """Count the storages of tensors that were made before."""
@@ -77,6 +85,8 @@ class StorageWatch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
+        if func is _SUM and self.engine is not None and not torch.is_grad_enabled() and _sums_in_place(args, self.engine):
+            return args[0]
         replacement = self._replacements.get(func)
         result = NotImplemented if replacement is None else replacement(args, kwargs)
         if result is NotImplemented:
@@ -85,3 +95,20 @@ class StorageWatch(TorchDispatchMode):
         for item in tree_iter(result):
             self._add(item, kind)
         return result
+
+
+def _sums_in_place(args: tuple[Any, ...], engine: CodeType) -> bool:
+    """Whether this is the engine adding a gradient to one that waits and that nobody else holds.
+
+    `torch/csrc/autograd/input_buffer.cpp` adds in place then, but never while a dispatch mode is active: what a GPU does
+    without a third tensor would be traced with one.
+    """
+    waiting, arriving = args[0], args[1]
+    frame = sys._getframe(2)
+    while frame.f_code.co_filename.startswith(_TORCH) and frame.f_back is not None:
+        frame = frame.f_back
+    if frame.f_code is not engine or not isinstance(arriving, torch.Tensor):
+        return False
+    if waiting.shape != arriving.shape or waiting.dtype != arriving.dtype:
+        return False
+    return bool(torch._C._storage_Use_Count(waiting.untyped_storage()._cdata) == 2)
