@@ -132,7 +132,7 @@ def _attention(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Trait
         q = rms_norm(run, q, groups=spec.heads if per_head else 1, gemma=gemma)
         k = rms_norm(run, k, groups=spec.kv_heads if per_head else 1, gemma=gemma)
     if style.rotary:
-        q, k = rotate(run, q), rotate(run, k)
+        q, k = rotate(run, q, wide=style.wide_rotary), rotate(run, k, wide=style.wide_rotary)
     if attention.masked or attention.eager:
         times = spec.heads // max(1, spec.kv_heads)
         k, v = repeat_heads(run, k, times), repeat_heads(run, v, times)

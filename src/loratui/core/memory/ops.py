@@ -161,12 +161,12 @@ def _adapter(run: Layers, x: Value, base: Value, layer: Linear) -> Value:
     else:
         output = run.tensor(base.width, base.element, tracked=True)
         read = cast(run, x, form.adapter)
+    held = read  # PEFT's own `x`, which lives until the layer is done
     if form.dropout:
         mask = tape.constant(run.tokens * x.width)
         dropped = run.tensor(x.width, read.element, tracked=read.tracked)
         read = tape.record((read,), dropped, (mask,))
     element = form.compute if form.autocast else form.adapter
-    held = read
     read = cast(run, read, element)
     copies = element != form.adapter
     inner = run.tensor(run.rank, element)
@@ -189,10 +189,12 @@ def _adapter(run: Layers, x: Value, base: Value, layer: Linear) -> Value:
     return output
 
 
-def rotate(run: Layers, x: Value) -> Value:
-    """Rotary position embedding: keeps only the shared sines and cosines."""
-    output = run.tensor(x.width, x.element, tracked=x.tracked)
-    return run.tape.record((x,), output, forward_extra=2 * x.size, backward_extra=2 * x.size)
+def rotate(run: Layers, x: Value, *, wide: bool = False) -> Value:
+    """Rotary position embedding: keeps only the shared sines and cosines. wide: in float32, and cast back."""
+    element = max(4, x.element) if wide else x.element
+    output = run.tensor(x.width, element, tracked=x.tracked)
+    run.tape.record((x,), output, forward_extra=2 * output.size, backward_extra=2 * output.size)
+    return cast(run, output, x.element)
 
 
 def repeat_heads(run: Layers, x: Value, times: int) -> Value:

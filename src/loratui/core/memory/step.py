@@ -244,7 +244,7 @@ def _shared(run: _Pass) -> int:
     """Held through the whole pass: token numbers, labels, mask; sines and cosines; the boolean attention mask."""
     batch = run.batch
     numbers = batch.tokens * 8 * 3
-    rotary = 2 * batch.tokens_per_row * run.spec.head_dim * run.form.weight if run.style.rotary else 0
+    rotary = 2 * batch.tokens_per_row * run.spec.head_dim * (4 if run.style.wide_rotary else run.form.weight) if run.style.rotary else 0
     cells = batch.rows * batch.tokens_per_row**2
     kinds = run.kinds
     mask = 0

@@ -13,7 +13,7 @@ from typing import Literal
 class Traits:
     """One family's block.
 
-    norm: Llama's RMSNorm, Gemma's (multiplies in float32), torch's LayerNorm, or one without weights that casts back
+    norm: Llama's RMSNorm, Gemma's (multiplies in float32, as OLMo 2 does), torch's LayerNorm, or one without weights that casts back
     (OLMo). order: "pre" (a norm before attention
     and before the MLP), "post" (after each: OLMo 2), "sandwich" (both: Gemma 2 and 3), "parallel" (attention and MLP
     read the same normed input: Phi, Cohere), "parallel-two" (a norm of its own each: GPT-NeoX).
@@ -39,6 +39,8 @@ class Traits:
     """How experts gate: as Llama's MLP, or clamped with a sigmoid."""
     residual_scale: bool = False
     """Whether branches are multiplied by a constant before they are added (Granite)."""
+    wide_rotary: bool = False
+    """Whether queries and keys are rotated in float32, with float32 sines and cosines (OLMo, Cohere)."""
 
 
 TRAITS: dict[str, Traits] = {
@@ -60,12 +62,12 @@ TRAITS: dict[str, Traits] = {
     "gemma2": Traits(norm="gemma", order="sandwich", eager=True, softcap=True, full_every=2),
     "gemma3_text": Traits(norm="gemma", order="sandwich", qk_norm="head", full_every=6),
     "gemma3": Traits(norm="gemma", order="sandwich", qk_norm="head", full_every=6),
-    "olmo": Traits(norm="bare"),
-    "olmo2": Traits(order="post", qk_norm="width"),
+    "olmo": Traits(norm="bare", wide_rotary=True),
+    "olmo2": Traits(norm="gemma", order="post", qk_norm="width", wide_rotary=True),
     "starcoder2": Traits(norm="layer", gated=False),
     "stablelm": Traits(norm="layer"),
     "phi": Traits(norm="layer", order="parallel", gated=False, activation="gelu_new"),
-    "cohere": Traits(norm="layer", order="parallel"),
+    "cohere": Traits(norm="layer", order="parallel", wide_rotary=True),
     "gpt2": Traits(norm="layer", rotary=False, gated=False, activation="gelu_new"),
     "gpt_neox": Traits(norm="layer", order="parallel-two", gated=False),
 }

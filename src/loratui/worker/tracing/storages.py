@@ -88,7 +88,10 @@ class StorageWatch(TorchDispatchMode):
         if func is _SUM and self.engine is not None and not torch.is_grad_enabled() and _sums_in_place(args, self.engine):
             return args[0]
         replacement = self._replacements.get(func)
-        result = NotImplemented if replacement is None else replacement(args, kwargs)
+        result = NotImplemented
+        if replacement is not None:
+            with self:  # what the stand-in allocates for a moment counts too
+                result = replacement(args, kwargs)
         if result is NotImplemented:
             result = func(*args, **kwargs)
         kind = f"{self.where} {func}" if self.detail else ""
