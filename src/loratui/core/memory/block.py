@@ -135,7 +135,8 @@ def _attention(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Trait
         q, k = rotate(run, q, wide=style.wide_rotary), rotate(run, k, wide=style.wide_rotary)
     if attention.masked or attention.eager:
         times = spec.heads // max(1, spec.kv_heads)
-        k, v = repeat_heads(run, k, times), repeat_heads(run, v, times)
+        viewed = spec.kv_heads == 1 and not attention.eager
+        k, v = repeat_heads(run, k, times, viewed=viewed), repeat_heads(run, v, times, viewed=viewed)
     if attention.eager:
         out = eager_attention(run, q, k, v, heads=spec.heads, length=attention.length, softcap=style.softcap, sinks=style.sinks)
     else:
@@ -147,7 +148,7 @@ def _attention(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Trait
 
 def _mlp(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Traits) -> Value:
     if spec.experts:
-        output = experts(run, x, spec, clamped=style.experts == "gpt_oss")
+        output = experts(run, x, spec, clamped=style.experts == "gpt_oss", wide=style.wide_shares)
         run.tape.hold(x)
         return output
     if part.down is None:

@@ -11,8 +11,8 @@ from loratui.core.memory.ops import Layers, activation, add, cast, linear, multi
 from loratui.core.memory.tape import Value
 
 
-def experts(run: Layers, x: Value, spec: ModelSpec, *, clamped: bool) -> Value:
-    """The router and the experts of one block. clamped: gpt-oss' gate instead of Llama's."""
+def experts(run: Layers, x: Value, spec: ModelSpec, *, clamped: bool, wide: bool = False) -> Value:
+    """The router and the experts of one block. clamped: gpt-oss' gate instead of Llama's. wide: shares in float32."""
     tape, form = run.tape, run.form
     chosen = spec.experts_per_token
     hidden, width = spec.hidden_size, spec.intermediate_size
@@ -44,12 +44,12 @@ def experts(run: Layers, x: Value, spec: ModelSpec, *, clamped: bool) -> Value:
         tape.hold(first_bias)
         result = add(run, result, second_bias)
         tape.hold(second_bias)
-    weighted = run.tensor(result.width, result.element, tracked=result.tracked or shares.tracked)
+    weighted = run.tensor(result.width, 4 if wide else result.element, tracked=result.tracked or shares.tracked)
     saved = ((result.storage,) if shares.tracked else ()) + ((shares.storage,) if result.tracked else ())
     tape.record((result, shares), weighted, saved)
-    sorted_back = tape.record((weighted,), run.tensor(result.width, result.element, tracked=weighted.tracked), (order,))
+    sorted_back = tape.record((weighted,), run.tensor(result.width, weighted.element, tracked=weighted.tracked), (order,))
     tape.hold(gathered, result)
-    summed = run.tensor(spec.hidden_size, 4 if form.autocast else result.element, tracked=weighted.tracked)
+    summed = run.tensor(spec.hidden_size, 4 if form.autocast else weighted.element, tracked=weighted.tracked)
     return cast(run, tape.record((sorted_back,), summed), x.element)
 
 

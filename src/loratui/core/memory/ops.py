@@ -197,10 +197,14 @@ def rotate(run: Layers, x: Value, *, wide: bool = False) -> Value:
     return cast(run, output, x.element)
 
 
-def repeat_heads(run: Layers, x: Value, times: int) -> Value:
-    """`repeat_kv`: a copy of keys or values for every query head of their group."""
+def repeat_heads(run: Layers, x: Value, times: int, *, viewed: bool = False) -> Value:
+    """`repeat_kv`: a copy of keys or values for every query head of their group. viewed: one head for all, which is
+    looked at from every one without a copy.
+    """
     if times == 1:
         return x
+    if viewed:
+        return run.tape.record((x,), run.tape.part(x, x.size * times))
     return run.tape.record((x,), run.tensor(x.width * times, x.element, tracked=x.tracked))
 
 
@@ -269,13 +273,16 @@ def eager_attention(
         scores = scale(run, scores)
         bent = run.tensor(scores.width, scores.element, tracked=tracked)
         scores = scale(run, tape.record((scores,), bent, (bent.storage,)))
-    masked = tape.record((scores,), run.tensor(scores.width, scores.element, tracked=tracked), passes_gradient=True)
+    # the mask has the model's own format, which widens the scores of a float32 base under autocast
+    masked = run.tensor(scores.width, max(scores.element, form.weight), tracked=tracked)
+    tape.record((scores,), masked, passes_gradient=masked.element == scores.element)
     if sinks:
-        joined = tape.record((masked,), run.tensor(scores.width, scores.element, tracked=tracked), passes_gradient=True)
+        joined = tape.record((masked,), run.tensor(scores.width, masked.element, tracked=tracked), passes_gradient=True)
         soft = scale(run, joined)
         shares = run.tensor(scores.width + heads, soft.element, tracked=tracked)
         shares = tape.record((soft,), shares, (shares.storage,))
         tape.hold(masked)
+        shares = cast(run, shares, q.element)
     else:
         wide = cast(run, masked, 4)
         soft = run.tensor(scores.width, 4, tracked=tracked)

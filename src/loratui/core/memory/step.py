@@ -162,8 +162,14 @@ def _plain(run: _Pass, gradients: int) -> list[Moment]:
     later = tail.weight_gradients + middle.weight_gradients * max(0, count - 2)
     found.append(Moment(
         PASS, f"in the backward pass of the first of {count} blocks",
-        shared + first.source_kept + (first.backward_peak if accumulates else first.backward_peak_late), 0, held if accumulates else later,
+        shared + first.source_kept + (first.backward_peak if accumulates else first.backward_peak_late) + _waiting_head(run), 0,
+        held if accumulates else later,
     ))
+    if accumulates and _waiting_head(run):
+        found.append(Moment(
+            PASS, f"in the backward pass of the last of {count} blocks",
+            shared + before_last + middle.source_kept + middle.backward_peak + _waiting_head(run), 0, held,
+        ))
     return found + _embedding(run, gradients, shared)
 
 
@@ -192,7 +198,7 @@ def _checkpointed(run: _Pass, gradients: int) -> list[Moment]:
             later = tail.weight_gradients + again.weight_gradients * (count - 1 - number)
             name = "last" if number == count - 1 else "first" if number == 0 else f"{number + 1}th"
             found.append(Moment(
-                PASS, f"in the backward pass of the {name} of {count} blocks, run again for it", shared + before + inside, 0,
+                PASS, f"in the backward pass of the {name} of {count} blocks, run again for it", shared + before + inside + _waiting_head(run), 0,
                 held if accumulates else later,
             ))
     tail_backward = tail.backward_peak if accumulates else tail.backward_peak_late
@@ -201,6 +207,12 @@ def _checkpointed(run: _Pass, gradients: int) -> list[Moment]:
         Moment(PASS, "in the backward pass of the output head", shared + kept + tail.source_kept + tail_backward - tail_loss, tail_loss, held),
     ]
     return found + _embedding(run, gradients, shared)
+
+
+def _waiting_head(run: _Pass) -> int:
+    """A tied head's gradient waits for the embedding's before it is added to one that is there already."""
+    accumulates = run.plan.training.accumulation > 1
+    return run.spec.embedding_parameters * run.form.weight if run.form.full and run.spec.tied_embeddings and accumulates else 0
 
 
 def _embedding(run: _Pass, gradients: int, shared: int) -> list[Moment]:

@@ -140,6 +140,10 @@ class Tape:
         saved = any(source.storage in operation.saved for operation in self.operations)
         return Walk(kept, forward_peak, recompute_peak, waiting, backward, late, weight_gradients, source.size if saved else 0)
 
+    def _checkpoints(self, operation: Operation) -> bool:
+        """Whether it saves something in autograd's way, so that checkpointing takes part in it."""
+        return operation.saves_weight or any(storage not in self.pinned for storage in operation.saved)
+
     def _walk_forward(self, source: Value) -> tuple[int, int, int]:
         sizes, operations = self.sizes, self.operations
         last_reader = dict(self.held)
@@ -149,10 +153,8 @@ class Tape:
             for value in operation.inputs:
                 if last_reader.get(value.storage, -1) < index:
                     last_reader[value.storage] = index
-            if operation.saved:
-                saved.update(operation.saved)
-                last_saver = index
-            elif operation.saves_weight:
+            saved.update(operation.saved)
+            if self._checkpoints(operation):
                 last_saver = index
         saved.discard(source.storage)
         live = peak = recompute = 0
@@ -206,7 +208,7 @@ class Tape:
             output = operation.output
             if not output.tracked or output.key not in gradients:
                 continue
-            if waiting < 0 and (operation.saved or operation.saves_weight):
+            if waiting < 0 and self._checkpoints(operation):
                 waiting = live - kept
             out_size = gradients.pop(output.key)
             buffer = shared.pop(output.key)

@@ -37,6 +37,8 @@ class Traits:
     """With a sliding window: every how many blocks one looks at everything; 1: none does."""
     experts: Literal["llama", "gpt_oss"] = "llama"
     """How experts gate: as Llama's MLP, or clamped with a sigmoid."""
+    wide_shares: bool = False
+    """Whether the router's shares stay in float32, and widen the experts' results (Mixtral)."""
     residual_scale: bool = False
     """Whether branches are multiplied by a constant before they are added (Granite)."""
     wide_rotary: bool = False
@@ -51,7 +53,7 @@ TRAITS: dict[str, Traits] = {
     "qwen3": Traits(qk_norm="head"),
     "qwen2_moe": Traits(),
     "qwen3_moe": Traits(qk_norm="head"),
-    "mixtral": Traits(),
+    "mixtral": Traits(wide_shares=True),
     "gpt_oss": Traits(eager=True, sinks=True, full_every=2, experts="gpt_oss"),
     "phi3": Traits(),
     "smollm3": Traits(),
