@@ -50,7 +50,9 @@ def multiply(run: Layers, x: Value, y: Value) -> Value:
     """`x * y` of two activations: each is kept for the other's gradient."""
     output = run.tensor(x.width, max(x.element, y.element), tracked=x.tracked or y.tracked)
     saved = ((x.storage,) if y.tracked else ()) + ((y.storage,) if x.tracked else ())
-    return run.tape.record((x, y), output, saved)
+    # a narrower operand's gradient is made in the wider format first
+    narrower = sum(output.size - value.size for value in (x, y) if value.tracked and value.size < output.size)
+    return run.tape.record((x, y), output, saved, backward_extra=narrower)
 
 
 def rms_norm(run: Layers, x: Value, *, groups: int = 1, gemma: bool = False, trained: bool = True) -> Value:

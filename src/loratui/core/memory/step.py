@@ -192,7 +192,8 @@ def _checkpointed(run: _Pass, gradients: int) -> list[Moment]:
         again = layers.tape.walk(x)
         pinned = sum(layers.tape.sizes[storage] for storage in layers.tape.pinned if storage != x.storage)
         kept += len(numbers) * (x.size + pinned)
-        inside = max(again.recompute_peak + again.waiting, again.backward_peak if accumulates else again.backward_peak_late)
+        backward = (again.backward_peak if accumulates else again.backward_peak_late) - layers.tape.pinned_alone(x)
+        inside = max(again.recompute_peak + again.waiting, backward)
         for number in (numbers[-1], numbers[0]):
             before = (number + 1) * (x.size + pinned)
             later = tail.weight_gradients + again.weight_gradients * (count - 1 - number)

@@ -140,6 +140,13 @@ class Tape:
         saved = any(source.storage in operation.saved for operation in self.operations)
         return Walk(kept, forward_peak, recompute_peak, waiting, backward, late, weight_gradients, source.size if saved else 0)
 
+    def pinned_alone(self, source: Value) -> int:
+        """Bytes that operations hold by themselves and nothing saves in autograd's way: a second forward pass under
+        checkpointing drops them when it is over.
+        """
+        hooked = {storage for operation in self.operations if self._checkpoints(operation) for storage in operation.saved}
+        return sum(self.sizes[storage] for storage in self.pinned - hooked - {source.storage})
+
     def _checkpoints(self, operation: Operation) -> bool:
         """Whether it saves something in autograd's way, so that checkpointing takes part in it."""
         return operation.saves_weight or any(storage not in self.pinned for storage in operation.saved)
@@ -252,7 +259,7 @@ class Tape:
                 late = level + weight_gradients - operation.weight_gradient
             for storage in operation.saved:
                 left = savers.get(storage)
-                if left is not None:
+                if left is not None and storage not in self.pinned:
                     savers[storage] = left - 1
                     if left == 1:
                         live -= sizes[storage]
