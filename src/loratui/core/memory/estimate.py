@@ -81,9 +81,9 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> Es
     weights, adapter, gradients, optimizer = _states(spec, plan, form)
     batch = largest_training_batch(plan, data)
     eval_batch = largest_evaluation_batch(plan, data)
-    highest = max(_moments(spec, plan, form, batch, gradients), key=lambda moment: moment.total)
+    highest = max(moments(spec, plan, form, batch, gradients), key=lambda moment: moment.total)
     if eval_batch is not None:
-        evaluated = evaluation(spec, plan, form, eval_batch)
+        evaluated = evaluation(spec, plan, form, eval_batch, gradients)
         if evaluated.total > highest.total:
             highest = evaluated
     loading = load_extra(spec, form) - optimizer - highest.total
@@ -114,10 +114,6 @@ def _states(spec: ModelSpec, plan: Plan, form: Formats) -> tuple[int, int, int, 
         gradients_bytes(spec, plan, form),
         optimizer_bytes(spec, plan, form),
     )
-
-
-def _moments(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gradients: int) -> list[Moment]:
-    return moments(spec, plan, form, batch, gradients)
 
 
 __all__ = ["PARTS", "Estimate", "estimate", "largest_evaluation_batch", "largest_training_batch"]

@@ -117,6 +117,8 @@ def _base_linear(run: Layers, x: Value, layer: Linear) -> Value:
     output = run.tensor(layer.out_features, element, tracked=read.tracked or form.full)
     saved: list[int] = []
     gradient = extra = 0
+    # a copy that nothing keeps for a backward pass is there for the product alone
+    momentary = elements * form.compute if form.casts_weights and not output.tracked and not form.full else 0
     if form.full:
         saved.append(read.storage)
         gradient = (elements + (layer.out_features if layer.bias else 0)) * form.weight
@@ -124,7 +126,9 @@ def _base_linear(run: Layers, x: Value, layer: Linear) -> Value:
         saved.append(tape.constant(elements * form.compute))
         if form.full:
             extra += elements * form.compute
-    return tape.record((read,), output, saved, backward_extra=extra, weight_gradient=gradient, saves_weight=read.tracked)
+    return tape.record(
+        (read,), output, saved, forward_extra=momentary, backward_extra=extra, weight_gradient=gradient, saves_weight=read.tracked
+    )
 
 
 def _quantised_linear(run: Layers, x: Value, layer: Linear) -> Value:
@@ -183,7 +187,9 @@ def _adapter(run: Layers, x: Value, base: Value, layer: Linear) -> Value:
         saved.append(tape.constant(b_elements * element))
     tape.record((inner,), outer, saved, backward_extra=b_elements * element if copies else 0, weight_gradient=b_elements * form.adapter)
     scaled = tape.record((outer,), run.tensor(layer.out_features, element))
-    if base.element == element:
+    if form.quantised and not form.autocast:  # PEFT's quantised layers go back to the caller's format themselves
+        scaled = cast(run, scaled, base.element)
+    if base.element == scaled.element:
         tape.record((base, scaled), output, passes_gradient=True)
     else:
         output = cast(run, add(run, base, scaled), output.element)
@@ -285,12 +291,17 @@ def eager_attention(
         shares = tape.record((soft,), shares, (shares.storage,))
         tape.hold(masked)
         shares = cast(run, shares, q.element)
+        variables = (soft,)
     else:
         wide = cast(run, masked, 4)
         soft = run.tensor(scores.width, 4, tracked=tracked)
         shares = cast(run, tape.record((wide,), soft, (soft.storage,)), q.element)
+        tape.hold(masked)
+        variables = ()
     output = run.tensor(q.width, q.element, tracked=tracked or v.tracked)
     # without its last column a share's gradient is written into zeros of the whole
     extra = shares.size if sinks and tracked else 0
     tape.record((shares, v), output, ((shares.storage,) if v.tracked else ()) + ((v.storage,) if tracked else ()), backward_extra=extra)
-    return tape.record((output,), run.tensor(output.width, output.element, tracked=output.tracked))
+    final = tape.record((output,), run.tensor(output.width, output.element, tracked=output.tracked))
+    tape.hold(*variables)
+    return final

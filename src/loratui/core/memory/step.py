@@ -232,8 +232,10 @@ def optimizer_extra(plan: Plan, gradients: int) -> int:
     return gradients if plan.training.optimizer == "adamw_torch" else 0
 
 
-def evaluation(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch) -> Moment:
-    """An evaluation batch: nothing is kept, one block's temporaries and the loss's tile count."""
+def evaluation(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gradients: int = 0) -> Moment:
+    """An evaluation batch: nothing is kept, one block's temporaries and the loss's tile count. gradients: bytes that all
+    of them would have, from which autocast's copies of trained weights follow.
+    """
     run = _pass(spec, plan, replace(form, dropout=False), batch)
     layers, x = run.start(tracked=False)
     y = run.block(layers, x, 0)
@@ -241,7 +243,7 @@ def evaluation(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch) -> Mome
     end, stream = run.start(tracked=False)
     tail_loss = run.tail(end, stream)
     ending = _temporary(end, stream)
-    shared = _shared(run)
+    shared = _shared(run) + _cached_copies(run, gradients)
     if inside + y.size > ending:
         return Moment("evaluation", "in a block of the evaluation's forward pass", shared + x.size + inside, 0, 0)
     return Moment("evaluation", "in the loss of the evaluation", shared + x.size + ending - tail_loss, tail_loss, 0)
@@ -274,5 +276,7 @@ def _cached_copies(run: _Pass, gradients: int) -> int:
     if not form.autocast:
         return 0
     if form.full:
-        return run.spec.total_parameters * form.compute if form.casts_weights and form.weight == 4 else 0
+        spec = run.spec  # neither the embedding's look-up nor the loss's own products are autocast's
+        blocks = spec.total_parameters - spec.embedding_parameters - spec.head_parameters - spec.norm_parameters
+        return blocks * form.compute if form.casts_weights and form.weight == 4 else 0
     return gradients // form.adapter * form.compute if form.casts_adapter and form.adapter == 4 else 0

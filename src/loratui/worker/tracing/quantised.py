@@ -69,6 +69,7 @@ def fill(model: Any, biases: dict[str, Any], eight: bool, plan: Plan) -> None:
         weight.quant_type = plan.method.quantization  # type: ignore[attr-defined]
         weight.compress_statistics = doubled  # type: ignore[attr-defined]
         module.weight = weight
+        module.support_avx512bf16_for_cpu = False  # else an evaluation packs the weights anew for this machine's processor
 
 
 def quantised_storages(model: Any) -> list[Any]:
