@@ -291,7 +291,7 @@ def eager_attention(
         shares = tape.record((soft,), shares, (shares.storage,))
         tape.hold(masked)
         shares = cast(run, shares, q.element)
-        variables = (soft,)
+        variables: tuple[Value, ...] = (soft,)
     else:
         wide = cast(run, masked, 4)
         soft = run.tensor(scores.width, 4, tracked=tracked)
