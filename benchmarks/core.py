@@ -10,12 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 from loratui.core.dataset import DataFacts
 from loratui.core.families import read_config
 from loratui.core.hardware import Device
+from loratui.core.memory import estimate, method_fits
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
 from loratui.core.proposal import Situation, proposal_json, propose
+from loratui.models.catalogue import entries
 
 GIB = 2**30
 QWEN3_0_6B = {
@@ -46,8 +51,28 @@ def milliseconds(work: Callable[[], object], rounds: int = 30, clock: Callable[[
     return taken[len(taken) // 2], taken[-1]
 
 
+def memory() -> None:
+    """One estimate, and the fit badges of the whole catalogue for a card that was not asked about before."""
+    data = DataFacts(1000, (700, 1024), True, 0.5)
+    for name, config in (("Llama-3.1-8B", LLAMA_8B), ("Llama-3.1-70B", LLAMA_70B)):
+        spec = read_config(config, name)
+        for kind, quantization in (("lora", "none"), ("qlora", "nf4"), ("full", "none")):
+            values = {"method.kind": kind, "method.quantization": quantization}
+            plans = iter([with_values(Plan(), {**values, "training.max_length": 512 + step}) for step in range(31)])
+            median, worst = milliseconds(lambda spec=spec, plans=plans: estimate(spec, next(plans), data, gpu("H100", 80, (9, 0))))  # type: ignore[misc]
+            print(f"estimate     {name:<38} {kind:<15} {median:7.2f} ms   worst {worst:7.2f} ms")
+    specs, frees = [entry.spec for entry in entries()], count(1)
+    for size in (16, 24, 80):
+        median, worst = milliseconds(
+            lambda size=size: [method_fits(spec, replace(gpu("card", size, (8, 6)), memory_free_bytes=size * GIB - free)) for free in [next(frees)] for spec in specs],  # type: ignore[misc]
+            rounds=10,
+        )
+        print(f"fit badges   {len(specs)} models of the catalogue          {size} GiB {median:17.2f} ms   worst {worst:7.2f} ms")
+
+
 def main() -> None:
     """Print the figures."""
+    memory()
     rows = DataFacts(7_473, tuple(sorted(60 + (index * 7919) % 460 for index in range(7_473))))
     for name, config, device in (
         ("Qwen3-0.6B on a T4", QWEN3_0_6B, gpu("T4", 16, (7, 5))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from loratui.core.architecture import ModelSpec
@@ -45,4 +46,4 @@ def _verdict(spec: ModelSpec, kind: MethodKind, device: Device, limit: Budget) -
 
 def method_fits(spec: ModelSpec, device: Device) -> dict[MethodKind, Verdict]:
     """Whether each method fits the device with one row of 1,024 tokens at a time, checkpointing and rank 16."""
-    return dict(_method_fits(spec, device))
+    return dict(_method_fits(replace(spec, id=""), device))  # the sizes of a family and its chat models are the same

@@ -144,11 +144,15 @@ class Tape:
         """Bytes that operations hold by themselves and nothing saves in autograd's way: a second forward pass under
         checkpointing drops them when it is over.
         """
+        if not self.pinned:
+            return 0
         hooked = {storage for operation in self.operations if self._checkpoints(operation) for storage in operation.saved}
         return sum(self.sizes[storage] for storage in self.pinned - hooked - {source.storage})
 
     def _checkpoints(self, operation: Operation) -> bool:
         """Whether it saves something in autograd's way, so that checkpointing takes part in it."""
+        if not self.pinned:
+            return operation.saves_weight or bool(operation.saved)
         return operation.saves_weight or any(storage not in self.pinned for storage in operation.saved)
 
     def _walk_forward(self, source: Value) -> tuple[int, int, int]:
