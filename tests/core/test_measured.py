@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from loratui.core.dataset import uniform
 from loratui.core.families import read_config
 from loratui.core.hardware import Device
-from loratui.core.measured import Measurement, learned_speed
+from loratui.core.measured import Measurement, learned_memory, learned_speed
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
+from loratui.core.proposal import Situation, propose
 from loratui.core.schedule import make_schedule
 from loratui.core.time import flops_per_pass, predict
 
@@ -79,3 +80,38 @@ def test_the_range_holds_every_run_it_rests_on(seconds: list[float]) -> None:
     known = predict(SPEC, PLAN, DATA, CPU, make_schedule(PLAN, DATA), runs)
     assert known is not None and known.speed is not None and known.speed.runs == len(seconds)
     assert all(known.low_seconds_per_step < taken < known.high_seconds_per_step for taken in seconds)
+
+
+def measured(predicted: int, needed: int, **changes: object) -> Measurement:
+    return replace(ONE, predicted_bytes=predicted, measured_bytes=needed, **changes)  # type: ignore[arg-type]
+
+
+def test_memory_is_corrected_by_what_runs_of_the_family_needed_beyond() -> None:
+    runs = [measured(10_000, 10_500), measured(20_000, 20_400), measured(30_000, 30_600), measured(9_000, 90_000, family="gpt2")]
+    learned = learned_memory(runs, device="A processor", family="llama")
+    assert learned is not None and learned.offset_bytes == 500 and learned.runs == 3
+    assert learned.band == pytest.approx(0.08 / 3**0.5)
+    assert learned_memory(runs, device="another", family="llama") is None
+    assert learned_memory([replace(ONE, predicted_bytes=0)], device="A processor", family="llama") is None
+
+
+def test_one_run_far_away_makes_the_estimate_unsure_and_moves_it_little() -> None:
+    near = [measured(10_000, 10_100) for _ in range(10)]
+    learned = learned_memory([*near, measured(10_000, 20_000)], device="A processor", family="llama")
+    assert learned is not None and learned.offset_bytes == 100 and learned.band == pytest.approx(9_900 / 20_000)
+
+
+def test_a_correction_reaches_the_estimate_its_band_and_the_words() -> None:
+    raw = propose(Situation(SPEC, DATA, CPU))
+    needed = raw.memory.total_bytes + 40_000_000
+    known = propose(Situation(SPEC, DATA, CPU, measurements=(measured(raw.memory.total_bytes, needed),)))
+    assert known.plan == raw.plan and known.memory.total_bytes == needed
+    assert known.memory.band == 0.08 and known.memory_basis == "±8 %, from 1 run here"
+    assert raw.memory.band is None and not raw.memory_basis
+    planned = replace(CPU, simulated=True)
+    assert propose(Situation(SPEC, DATA, planned, measurements=(measured(raw.memory.total_bytes, needed),))).memory.band is None
+
+
+def test_a_correction_never_takes_away_more_than_the_overhead() -> None:
+    fewer = propose(Situation(SPEC, DATA, CPU, measurements=(measured(10**12, 1),)))
+    assert fewer.memory.parts["overhead"] == 0 and fewer.memory.total_bytes == fewer.memory.tensors_bytes > 0

@@ -222,6 +222,10 @@ def test_a_rehearsal_comes_first(files: Path) -> None:
     assert kinds.index("rehearsal") < kinds.index("started") and kinds.count("step") == 3
     measured = next(event.fields for event in events_of(run) if event.type == "rehearsal")
     assert set(measured["memory_peaks"]) >= {"load_model", "train", "evaluate", "save", "reload"}
+    from loratui.runs.measured import read_measurements
+
+    one = next(found for found in read_measurements() if found.run == str(run.path))
+    assert one.measured_bytes > 0 and one.predicted_bytes > 0
     assert measured["checkpoint_bytes"] > 10_000 and measured["seconds_per_step"] > 0 and measured["longest_tokens"] <= 64
     assert not (run.path / ".rehearsal").exists()
 

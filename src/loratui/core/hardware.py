@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from loratui.core.measured import LearnedMemory
+
 # Dataclasses, not pydantic's models: these figures are read from drivers, never from a person, and the first screen of
 # the wizard needs them before it needs any document.
 
@@ -144,6 +146,8 @@ class Device:
     memory_bandwidth_bytes_per_second: float | None = None
     peak_flops: float | None = None
     """Dense peak of the training precision, in floating point operations a second."""
+    learned: LearnedMemory | None = None
+    """What runs of the model's family needed here beyond their prediction; corrects estimates."""
 
     @property
     def bf16(self) -> bool:

@@ -1,4 +1,4 @@
-"""What earlier runs on this machine showed, and what it says of the next one: its speed, in operations a second.
+"""What earlier runs on this machine showed, and what it says of the next one: its speed and its memory.
 
 A run of the same method on the same device tells more than any table, as long as its steps are of about the same size:
 small steps spend their time starting kernels, large ones computing. So a measurement speaks for steps whose forward and
@@ -7,6 +7,8 @@ backward passes take between a quarter and four times as many operations.
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,6 +16,12 @@ SIZE_RATIO = 4.0
 """Largest ratio between the operations of a measured pass and of the one that is predicted."""
 SAME_MODEL_BAND, OTHER_MODEL_BAND = 0.10, 0.25
 """Least half-width of what is predicted from runs of the same model, and of others, as a share."""
+
+
+LEAST_MEMORY_BAND, ONE_RUN_MEMORY_BAND = 0.02, 0.08
+"""Least half-width of an estimate that was corrected, as a share: for many runs, and for a single one."""
+RUNS_REMEMBERED = 20
+"""How many of the latest runs of a family correct its memory: drivers and libraries change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,3 +101,26 @@ def learned_speed(
     band = SAME_MODEL_BAND if same else OTHER_MODEL_BAND
     reached = [one.flops_per_second for one in chosen]
     return Speed(min(reached) * (1 - band), max(reached) * (1 + band), len(chosen), bool(same))
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedMemory:
+    """What runs here needed beyond their prediction, in bytes (negative: less), and how far they lay from that."""
+
+    offset_bytes: int
+    band: float
+    """Share of the total by which the truth may differ."""
+    runs: int
+
+
+def learned_memory(measurements: Iterable[Measurement], *, device: str, family: str) -> LearnedMemory | None:
+    """The correction from runs of this family on this device, by name; None where none was measured."""
+    near = [
+        one for one in measurements
+        if one.device == device and one.family == family and one.measured_bytes > 0 and one.predicted_bytes > 0
+    ][-RUNS_REMEMBERED:]
+    if not near:
+        return None
+    offset = round(statistics.median(one.measured_bytes - one.predicted_bytes for one in near))
+    furthest = max(abs(one.measured_bytes - one.predicted_bytes - offset) / one.measured_bytes for one in near)
+    return LearnedMemory(offset, max(LEAST_MEMORY_BAND, ONE_RUN_MEMORY_BAND / math.sqrt(len(near)), furthest), len(near))

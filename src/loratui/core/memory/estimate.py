@@ -100,10 +100,10 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> Es
         "optimizer": optimizer,
         "activations": activations,
         "logits": logits,
-        "overhead": overhead_bytes(device, activations + logits, optimizer if "paged" in plan.training.optimizer else 0),
+        "overhead": overhead_bytes(device, activations + logits),
     }
     where = f"The peak is {highest.where}."
-    return Estimate(parts, highest.phase, where, None, batch)
+    return Estimate(parts, highest.phase, where, device.learned.band if device.learned else None, batch)
 
 
 def _states(spec: ModelSpec, plan: Plan, form: Formats) -> tuple[int, int, int, int]:

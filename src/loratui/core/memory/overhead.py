@@ -36,8 +36,7 @@ def slack_bytes(moving_bytes: int) -> int:
     return moving_bytes * 3 // 100 + 20 * MIB
 
 
-def overhead_bytes(device: Device, moving_bytes: int, paged_bytes: int = 0) -> int:
-    """Everything beside the tensors. moving_bytes: activations and logits at the peak."""
-    if device.kind == "cpu":
-        return CPU_PROCESS_BYTES
-    return context_bytes(device) + workspace_bytes(device) + slack_bytes(moving_bytes)
+def overhead_bytes(device: Device, moving_bytes: int) -> int:
+    """Everything beside the tensors, corrected by what runs here showed. moving_bytes: activations and logits at the peak."""
+    known = context_bytes(device) + workspace_bytes(device) + slack_bytes(moving_bytes) if device.kind != "cpu" else CPU_PROCESS_BYTES
+    return max(0, known + (device.learned.offset_bytes if device.learned else 0))

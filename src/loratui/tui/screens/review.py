@@ -250,7 +250,7 @@ def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
                       f"{schedule.steps_per_epoch:,} an epoch, {number_text(training.epochs)} epoch{'' if training.epochs == 1 else 's'}"),
         Row("time", _time_words(proposal)),
         Row("checks", _interval_words(proposal)),
-        Row("memory", f"{size(proposal.memory.total_bytes)} at its peak. {one_line(proposal.memory.peak_where, 160)}"),
+        Row("memory", f"{size(proposal.memory.total_bytes)} at its peak{_sure(proposal)}. {one_line(proposal.memory.peak_where, 160)}"),
     ]
     parts = [f"{part} {size(value)}" for part, value in proposal.memory.parts.items() if value]
     lines.append(Row("", " · ".join(parts), color="$text-muted"))
@@ -293,6 +293,11 @@ def _method_words(proposal: Proposal) -> str:
     kind = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}[plan.lora.variant]
     targets = value_text(plan.lora.targets).replace("all-linear", "all linear layers")
     return f"{kind}{base}, rank {plan.lora.r}, alpha {number_text(plan.lora.alpha)}, on {one_line(targets, 80)}, {plan.training.precision}"
+
+
+def _sure(proposal: Proposal) -> str:
+    """How sure the peak is, where runs here were measured."""
+    return f" ({proposal.memory_basis})" if proposal.memory_basis else ""
 
 
 def _time_words(proposal: Proposal) -> str:

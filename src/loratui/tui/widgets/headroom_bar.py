@@ -39,6 +39,8 @@ class MemoryView:
     """What is kept free."""
     taken: int
     """What others hold now."""
+    band: float | None = None
+    """Share of the total by which the truth may differ; None where nothing was measured here."""
 
     @property
     def headroom(self) -> int:
@@ -57,6 +59,7 @@ def memory_view(proposal: Proposal) -> MemoryView:
         budget=proposal.budget.bytes,
         reserve=proposal.budget.reserve_bytes,
         taken=proposal.budget.total_bytes - proposal.budget.free_bytes,
+        band=proposal.memory.band,
     )
 
 
@@ -125,7 +128,8 @@ class HeadroomBar(Static):
             )
         view = memory_view(state.proposal)
         words, color = verdict(view)
-        numbers = f"{gib(view.total)} of {gib(view.budget)} GiB"
+        sure = f" ±{round(view.band * 100)} %" if view.band is not None else ""
+        numbers = f"{gib(view.total)}{sure} of {gib(view.budget)} GiB"
         room = max(10, width - len(numbers) - len(words) - 4)
         bar = Content.assemble(*((FILLS.get(name, "█") * n, f"$memory-{name}") for name, n in cells(view, room)))
         first = Content.assemble(bar, "  ", (numbers, "$foreground"), "  ", (words, f"bold {color}"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from loratui.core.plan import Plan
 from loratui.worker.training.journal import Journal
+from loratui.worker.training.peak import process_peak_bytes
 from loratui.worker.training.signals import EvaluationStoppedError, Requests
 
 SPEED_STEPS = 20
@@ -186,11 +186,11 @@ class RunCallback(TrainerCallback):
         if self._cuda:
             return {
                 "memory_allocated": torch.cuda.memory_allocated(), "memory_reserved": torch.cuda.memory_reserved(),
-                "memory_peak": torch.cuda.max_memory_reserved(),
+                "memory_peak": process_peak_bytes(),
             }
         return {
             "memory_allocated": self._process.memory_info().rss,
-            "memory_peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "memory_peak": process_peak_bytes(),
         }
 
 

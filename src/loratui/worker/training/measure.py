@@ -57,25 +57,39 @@ class Measuring(TrainerCallback):
         self.peak_bytes = max([self.peak_bytes, *(step.memory_peak or 0 for step in steps)])
         if len(self.seconds) <= LEAST_STEPS:
             return
-        try:
-            add_measurement(self.measurement())
-        except (LoratuiError, OSError, ValueError, ZeroDivisionError) as error:
-            log.warning("what was measured could not be remembered: %s", error)
-
-    def measurement(self) -> Measurement:
-        """The run so far. Raises LoratuiError where the calculation does not know the model."""
-        plan, lengths = self.plan, tuple(sorted(map(len, self.prepared.train.ids)))
-        data = DataFacts(len(lengths), lengths, eval_examples=len(self.prepared.held_out))
-        spec = shape_of(self.model_config, plan.model.id)
-        name, device, world = self.device.name, this_device(), int(os.environ.get("WORLD_SIZE", "1"))
-        if self.device.kind == "cpu":
-            name = read_host().cpu_name
-            device = Device(name=name, kind="cpu", memory_total_bytes=device.memory_total_bytes, memory_free_bytes=device.memory_free_bytes)
-        passes = plan.training.accumulation
-        return Measurement(
-            run=str(self.run.path), time=round(time.time(), 1), device=name, devices=world, method=plan.method.kind, family=spec.family,
-            model=plan.model.id, checkpointing=plan.training.checkpointing, passes=passes,
-            flops_per_step=flops_per_pass(spec, plan, data) * passes, seconds_per_step=statistics.median(self.seconds[1:]),
-            steps=len(self.seconds) - 1, tokens_per_step=tokens_per_pass(plan, data) * passes * world,
-            predicted_bytes=estimate(spec, plan, data, device).total_bytes, measured_bytes=self.peak_bytes,
+        remember(
+            self.run, self.plan, self.prepared, self.device, self.model_config,
+            seconds_per_step=statistics.median(self.seconds[1:]), steps=len(self.seconds) - 1, peak_bytes=self.peak_bytes,
         )
+
+
+def remember(
+    run: Run, plan: Plan, prepared: Prepared, traits: DeviceTraits, model_config: dict[str, Any], *, seconds_per_step: float, steps: int, peak_bytes: int
+) -> None:
+    """Keep what a run (or its rehearsal, which the run then replaces) measured. What goes wrong here is logged and never
+    ends a run.
+    """
+    try:
+        add_measurement(_measurement(run, plan, prepared, traits, model_config, seconds_per_step, steps, peak_bytes))
+    except (LoratuiError, OSError, ValueError, ZeroDivisionError) as error:
+        log.warning("what was measured could not be remembered: %s", error)
+
+
+def _measurement(
+    run: Run, plan: Plan, prepared: Prepared, traits: DeviceTraits, model_config: dict[str, Any], seconds_per_step: float, steps: int, peak_bytes: int
+) -> Measurement:
+    lengths = tuple(sorted(map(len, prepared.train.ids)))
+    data = DataFacts(len(lengths), lengths, eval_examples=len(prepared.held_out))
+    spec = shape_of(model_config, plan.model.id)
+    name, device, world = traits.name, this_device(), int(os.environ.get("WORLD_SIZE", "1"))
+    if traits.kind == "cpu":
+        name = read_host().cpu_name
+        device = Device(name=name, kind="cpu", memory_total_bytes=device.memory_total_bytes, memory_free_bytes=device.memory_free_bytes)
+    passes = plan.training.accumulation
+    return Measurement(
+        run=str(run.path), time=round(time.time(), 1), device=name, devices=world, method=plan.method.kind, family=spec.family,
+        model=plan.model.id, checkpointing=plan.training.checkpointing, passes=passes,
+        flops_per_step=flops_per_pass(spec, plan, data) * passes, seconds_per_step=seconds_per_step, steps=steps,
+        tokens_per_step=tokens_per_pass(plan, data) * passes * world,
+        predicted_bytes=estimate(spec, plan, data, device).total_bytes, measured_bytes=peak_bytes,
+    )

@@ -105,6 +105,7 @@ def rehearsed_plan(plan: Plan) -> Plan:
 def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     from loratui.worker.training.config import check
     from loratui.worker.training.failure import is_out_of_memory
+    from loratui.worker.training.measure import remember
     from loratui.worker.training.memory_full import out_of_memory
     from loratui.worker.training.session import Session
 
@@ -126,6 +127,11 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     trainer._load_from_checkpoint(str(checkpoint))
     trainer._load_optimizer_and_scheduler(str(checkpoint))
     measure.end()
+    if measure.seconds_per_step:
+        remember(
+            run, plan, prepared, session.device, trainer.model.config.to_dict(), seconds_per_step=measure.seconds_per_step,
+            steps=STEPS, peak_bytes=max(measure.peaks.values()),
+        )
     return {
         "seconds_per_step": measure.seconds_per_step, "memory_peak": max(measure.peaks.values()), "memory_peaks": measure.peaks,
         "longest_tokens": prepared.train.longest, "checkpoint_bytes": sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()),
@@ -176,15 +182,13 @@ class _Measure:
 
     def end(self) -> None:
         """Note the peak of the phase now ending."""
-        import resource
-
         import torch
 
+        from loratui.worker.training.peak import process_peak_bytes
+
+        peak = process_peak_bytes()
         if torch.cuda.is_available():
-            peak = torch.cuda.max_memory_reserved()
             torch.cuda.reset_peak_memory_stats()
-        else:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         self.peaks[self.phase] = max(peak, self.peaks.get(self.phase, 0))
 
     def callback(self) -> Any:
