@@ -36,6 +36,11 @@ class Linear:
         return self.count * (self.in_features * self.out_features + (self.out_features if self.bias else 0))
 
 
+def activation_kind(*, full: bool, checkpointing: bool) -> str:
+    """The name of a way to train, as far as it decides what activations are held."""
+    return f"{'full' if full else 'adapter'}{', checkpointed' if checkpointing else ''}"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """The shape of a causal language model, as its config.json describes it."""
@@ -73,6 +78,13 @@ class ModelSpec:
     """False where a worker found that the class refuses torch's fused attention."""
     traced: bool = False
     """True where a worker read the shape from the real class: the counts are exact, though no formula knows the family."""
+    activation_ratios: tuple[tuple[str, float], ...] = ()
+    """Where the family's block is not modelled: what a traced step holds for its activations over what Llama's block of
+    these layers would; by `activation_kind`, for a row of 1,024 tokens in bfloat16."""
+
+    def activation_ratio(self, *, full: bool, checkpointing: bool) -> float:
+        """Share (1: the same) of the formula's bytes that the activations of this class take; 1 where it was not traced."""
+        return dict(self.activation_ratios).get(activation_kind(full=full, checkpointing=checkpointing), 1.0)
 
     @property
     def total_parameters(self) -> int:

@@ -23,7 +23,7 @@ from loratui.core.families import read_config
 from loratui.files import write_whole
 from loratui.home import state_home
 
-VERSION = 1
+VERSION = 2
 LIMIT_SECONDS = 180.0
 """Longest wait for a worker; a mixture with thousands of experts takes about ten seconds."""
 _NOT_DECIDING = ("_name_or_path", "transformers_version")
@@ -167,4 +167,5 @@ def spec_from_json(kept: Mapping[str, Any], id: str = "") -> ModelSpec:
     names = {field.name for field in fields(ModelSpec)}
     values = {name: value for name, value in kept.items() if name in names}
     linears = tuple(Linear(**linear) for linear in kept["linears"])
-    return ModelSpec(**{**values, "linears": linears, "id": id or str(kept.get("id", ""))})
+    ratios = tuple((str(kind), float(ratio)) for kind, ratio in kept.get("activation_ratios", ()))
+    return ModelSpec(**{**values, "linears": linears, "activation_ratios": ratios, "id": id or str(kept.get("id", ""))})

@@ -1,4 +1,5 @@
-"""`python -m loratui.worker shape CONFIG.json`: the exact layers of a model's real class, read on the meta device.
+"""`python -m loratui.worker shape CONFIG.json`: the exact layers of a model's real class, read on the meta device, and
+what a step with them holds (`worker.tracing.ratios`).
 
 For families that no formula knows. Needs no weights and no memory to speak of, and runs no code from the model's
 repository. `-` reads the config from standard input. Prints `{"spec": …}`, or one sentence and exit status 1.
@@ -72,11 +73,14 @@ def shape_of(config: Mapping[str, Any], id: str = "") -> ModelSpec:
 
 def read_shape(config: Mapping[str, Any], id: str = "") -> ModelSpec:
     """The shape of the class that transformers has for a parsed config.json; ModelError in one sentence where it has none."""
+    from loratui.worker.tracing.ratios import activation_ratios
+
     model = build(config)
     if model.get_input_embeddings() is None or model.get_output_embeddings() is None:
         raise ModelError(f"{type(model).__name__} has no head over a vocabulary: it is no causal language model.")
     spec = describe(model, id or str(config.get("_name_or_path", "")))
-    return without_refused(spec, config)
+    spec = without_refused(spec, config)
+    return replace(spec, activation_ratios=activation_ratios(config, spec))
 
 
 def without_refused(spec: ModelSpec, config: Mapping[str, Any]) -> ModelSpec:

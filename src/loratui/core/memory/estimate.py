@@ -11,7 +11,7 @@ from loratui.core.memory.formats import Formats, formats
 from loratui.core.memory.load import load_extra
 from loratui.core.memory.overhead import overhead_bytes
 from loratui.core.memory.states import adapter_bytes, gradients_bytes, optimizer_bytes, weights_bytes
-from loratui.core.memory.step import Batch, Moment, evaluation, moments
+from loratui.core.memory.step import PASS, Batch, Moment, evaluation, moments
 from loratui.core.plan import Plan
 
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
@@ -91,6 +91,9 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> Es
         highest = Moment("load", "while the weights are loaded", loading + highest.total + optimizer, 0, 0)
     logits = min(highest.logits, max(0, highest.total - gradients))
     activations = max(0, highest.total - gradients - logits)
+    if spec.activation_ratios and highest.phase == PASS:
+        ratio = spec.activation_ratio(full=form.full, checkpointing=plan.training.checkpointing)
+        activations = max(0, round((activations + logits) * ratio) - logits)
     if highest.phase == "load":
         activations = max(0, highest.total - gradients - optimizer)
     parts = {

@@ -66,6 +66,7 @@ TRAITS: dict[str, Traits] = {
     "gemma3": Traits(norm="gemma", order="sandwich", qk_norm="head", full_every=6),
     "olmo": Traits(norm="bare", wide_rotary=True),
     "olmo2": Traits(norm="gemma", order="post", qk_norm="width", wide_rotary=True),
+    "olmo3": Traits(norm="gemma", order="post", qk_norm="width", wide_rotary=True),
     "starcoder2": Traits(norm="layer", gated=False),
     "stablelm": Traits(norm="layer"),
     "phi": Traits(norm="layer", order="parallel", gated=False, activation="gelu_new"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from loratui.core.families import read_config
+from loratui.core.architecture import ModelSpec
 from loratui.core.lora_targets import peft_targets
 from loratui.core.plan import Plan
 from loratui.worker.tracing.quantised import quantise
@@ -31,7 +31,7 @@ def attention_of(config: Any, asked: str) -> str:
     return "eager" if asked == "sdpa" and not getattr(kind, "_supports_sdpa", False) else asked
 
 
-def build_model(config: dict[str, Any], plan: Plan) -> Any:
+def build_model(config: dict[str, Any], plan: Plan, spec: ModelSpec) -> Any:
     """Model, adapter, checkpointing and fused head, as the training worker and SFTTrainer make them. Call under fakes."""
     from transformers import AutoModelForCausalLM
     from trl.trainer.utils import add_fused_lm_head
@@ -45,7 +45,7 @@ def build_model(config: dict[str, Any], plan: Plan) -> Any:
     if plan.method.quantization != "none":
         quantise(model, plan)
     if plan.method.kind != "full":
-        model = add_adapter(model, plan, config)
+        model = add_adapter(model, plan, spec)
     if plan.training.checkpointing:
         model.gradient_checkpointing_enable(
             gradient_checkpointing_kwargs={"use_reentrant": False, "preserve_rng_state": False}
@@ -57,12 +57,11 @@ def build_model(config: dict[str, Any], plan: Plan) -> Any:
     return model
 
 
-def add_adapter(model: Any, plan: Plan, config: dict[str, Any]) -> Any:
+def add_adapter(model: Any, plan: Plan, spec: ModelSpec) -> Any:
     """PEFT's adapter as SFTTrainer makes it: float32 on a 16-bit base, bfloat16 on a quantised one."""
     from peft import LoraConfig, get_peft_model
 
     lora = plan.lora
-    spec = read_config(config)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     model = get_peft_model(

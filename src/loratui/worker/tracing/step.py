@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from loratui.core.architecture import ModelSpec
+from loratui.core.families import read_config
 from loratui.core.plan import Plan
 from loratui.worker.tracing.build import DTYPES, build_model
 from loratui.worker.tracing.cuda import CudaSemantics, attention_kernels, cuda_paths, data_dependent
@@ -43,13 +45,13 @@ class Traced:
 
 def trace_step(
     config: dict[str, Any], plan: Plan, *, rows: int, tokens: int, padded: bool = False, trained_share: float = 1.0,
-    accumulates: bool = False, detail: bool = False, evaluate: bool = False,
+    accumulates: bool = False, detail: bool = False, evaluate: bool = False, spec: ModelSpec | None = None,
 ) -> Traced:
     """Run one step of the plan's training on `rows` × `tokens` fake tokens and report its peaks.
 
     config: a parsed config.json. padded: rows of unlike length, so that attention gets a mask. trained_share: share of
     the tokens that bear loss. accumulates: gradients of an earlier micro-batch are there. detail: remember what lives
-    at the peak, by operation (slower).
+    at the peak, by operation (slower). spec: the model's shape where no formula knows the family.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -64,7 +66,7 @@ def trace_step(
         stack.enter_context(fake_modules())
         stack.enter_context(cuda_paths())
         stack.enter_context(_eight_bit())
-        model = build_model(config, plan)
+        model = build_model(config, plan, spec or read_config(config))
         model.train()
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]

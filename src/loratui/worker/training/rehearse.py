@@ -128,8 +128,9 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     trainer._load_optimizer_and_scheduler(str(checkpoint))
     measure.end()
     if measure.seconds_per_step:
+        model: Any = trainer.model
         remember(
-            run, plan, prepared, session.device, trainer.model.config.to_dict(), seconds_per_step=measure.seconds_per_step,
+            run, plan, prepared, session.device, model.config.to_dict(), seconds_per_step=measure.seconds_per_step,
             steps=STEPS, peak_bytes=max(measure.peaks.values()),
         )
     return {
