@@ -29,6 +29,7 @@ COMMANDS = {
     "resume": "Go on with a run from its last checkpoint.",
     "chat": "Ask a model and its adapter.",
     "generate": "Answer a file of prompts.",
+    "card": "Write a run's model card again, or print it.",
     "merge": "Merge an adapter into its base, and prove it.",
     "export": "Write a plan as another tool's file.",
 }
