@@ -43,12 +43,16 @@ def write_model_card(run: Run) -> Path:
     return card
 
 
-def model_card(run: Run, *, place: str = PLACE) -> str:
-    """The card as text. place: folder or repository that the code to load it names. RunError, PlanError: as `run.plan()`."""
+def model_card(run: Run, *, place: str = PLACE, merged: str = "") -> str:
+    """The card as text. place: folder or repository that the code to load it names. RunError, PlanError: as `run.plan()`.
+
+    merged: for the adapter merged into its base, the proof in words.
+    """
     plan = run.plan()
     events = EventTail(run.events_path).new_events()
     parts = [
-        _front_matter(plan), MARK, f"# {_title(run, plan)}", _summary(run, plan, events), "## Load it", _code(plan, place), "## How it was made",
+        _front_matter(plan, bool(merged)), MARK, f"# {_title(run, plan)}{', merged' if merged else ''}", _summary(run, plan, events),
+        *(["## Merged", merged] if merged else []), "## Load it", _code(plan, place, bool(merged)), "## How it was made",
         _made(run, plan, events), "## Losses", _losses(events), "## The whole plan", _whole_plan(plan),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -77,15 +81,15 @@ def _title(run: Run, plan: Plan) -> str:
     return f"{kind} {code(run.name)}"
 
 
-def _front_matter(plan: Plan) -> str:
+def _front_matter(plan: Plan, merged: bool) -> str:
     """YAML that the hub reads. Names are written as JSON strings, which YAML reads as they are."""
     base = hub_name(plan.model.id)
-    full = plan.method.kind == "full"
+    full = plan.method.kind == "full" or merged
     data = hub_name(plan.dataset.path)
     lines = ["---", *([f"base_model: {json.dumps(base)}"] if base else []), f"library_name: {'transformers' if full else 'peft'}", "pipeline_tag: text-generation"]
     if "/" in data:
         lines += ["datasets:", f"- {json.dumps(data)}"]
-    tags = ["sft", "loratui"] if full else ["lora", *(["qlora"] if plan.method.kind == "qlora" else []), "sft", "transformers", "loratui"]
+    tags = [*(["lora", "merged"] if merged else []), "sft", "loratui"] if full else ["lora", *(["qlora"] if plan.method.kind == "qlora" else []), "sft", "transformers", "loratui"]
     if base:
         tags.insert(0, json.dumps(f"base_model:{'finetune' if full else 'adapter'}:{base}"))
     return "\n".join([*lines, "tags:", *(f"- {tag}" for tag in tags), "---"])
@@ -108,11 +112,11 @@ def _summary(run: Run, plan: Plan, events: Sequence[Event]) -> str:
     )
 
 
-def _code(plan: Plan, place: str) -> str:
+def _code(plan: Plan, place: str, merged: bool) -> str:
     """Python that loads the result as it was trained."""
     dtype = DTYPES[plan.model.dtype]
     where = json.dumps(place)
-    if plan.method.kind == "full":
+    if plan.method.kind == "full" or merged:
         lines = [
             "import torch", "from transformers import AutoModelForCausalLM, AutoTokenizer", "",
             f"model = AutoModelForCausalLM.from_pretrained({where}, dtype=torch.{dtype})", f"tokenizer = AutoTokenizer.from_pretrained({where})",
