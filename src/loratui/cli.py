@@ -31,6 +31,7 @@ COMMANDS = {
     "generate": "Answer a file of prompts.",
     "card": "Write a run's model card again, or print it.",
     "merge": "Merge an adapter into its base, and prove it.",
+    "push": "Send a result to the hub, private unless told otherwise.",
     "export": "Write a plan as another tool's file.",
 }
 
