@@ -41,6 +41,9 @@ def test_a_merge_in_float32_says_what_the_adapter_says(adapter: Path, tmp_path: 
     assert (tmp_path / "merged" / "model.safetensors").is_file()
     assert (tmp_path / "merged" / "tokenizer.json").is_file()
     assert not (tmp_path / "merged.part").exists()
+    written = json.loads((tmp_path / "merged" / "generation_config.json").read_text())
+    base = json.loads((demo_model_path() / "generation_config.json").read_text())
+    assert base["eos_token_id"] in [written["eos_token_id"], *([] if isinstance(written["eos_token_id"], int) else written["eos_token_id"])], "who serves it must know where answers end"
 
 
 def test_a_merge_that_drifts_is_not_kept(adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def model_card(run: Run, *, place: str = PLACE, merged: str = "") -> str:
     plan = run.plan()
     events = EventTail(run.events_path).new_events()
     parts = [
-        _front_matter(plan, bool(merged)), MARK, f"# {_title(run, plan)}{', merged' if merged else ''}", _summary(run, plan, events),
+        _front_matter(plan, bool(merged)), MARK, f"# {_title(run, plan)}{', merged' if merged else ''}", _summary(plan, events, bool(merged)),
         *(["## Merged", merged] if merged else []), "## Load it", _code(plan, place, bool(merged)), "## How it was made",
         _made(run, plan, events), "## Losses", _losses(events), "## The whole plan", _whole_plan(plan),
     ]
@@ -95,7 +95,7 @@ def _front_matter(plan: Plan, merged: bool) -> str:
     return "\n".join([*lines, "tags:", *(f"- {tag}" for tag in tags), "---"])
 
 
-def _summary(run: Run, plan: Plan, events: Sequence[Event]) -> str:
+def _summary(plan: Plan, events: Sequence[Event], merged: bool) -> str:
     finished = _last(events, Finished)
     base = code(_short(plan.model.id)) + (f" at revision {code(plan.model.revision)}" if plan.model.revision else "")
     ending = ""
@@ -104,8 +104,8 @@ def _summary(run: Run, plan: Plan, events: Sequence[Event]) -> str:
         ending = f" The training ended on {day} after {finished.step:,} steps."
         if finished.result_step and finished.result_step != finished.step:
             ending += f" The weights here are those of step {finished.result_step:,}, whose loss on the held-out rows was the lowest of those kept."
-    local = "" if hub_name(plan.model.id) else " That base is a local folder: whoever loads this needs it, too."
-    made = f"All weights of {base} were" if plan.method.kind == "full" else f"An adapter for {base},"
+    local = "" if hub_name(plan.model.id) or merged or plan.method.kind == "full" else " That base is a local folder: whoever loads this needs it, too."
+    made = f"All weights of {base} were" if plan.method.kind == "full" else f"{base} with an adapter merged into it," if merged else f"An adapter for {base},"
     return (
         f"{made} trained with loratui.{ending}{local}\n\n"
         "What it is good for, where it fails, and under which licence it may be used was not recorded by the training: please add it here."

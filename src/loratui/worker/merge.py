@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging as logging_of_libraries
 import shutil
 import sys
 import warnings
@@ -89,6 +90,7 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    logging_of_libraries.getLogger("bitsandbytes").setLevel(logging_of_libraries.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     kept = _format_of(target.load)
     request = replace(target.load, quantization="none", dtype=dtype or target.load.dtype or kept)
@@ -96,6 +98,7 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
     name = next(key for key, value in DTYPES.items() if value == models.dtype)
     tell("the adapter answers the prompts")
     asked = _ask(models, target)
+    generation = _generation_config(models, request)
     formats = {key.replace(".base_layer.", "."): value.dtype for key, value in models.base.named_parameters()}
     device = str(models.device)
     exact: list[torch.Tensor] | None = asked.logits if name == "fp32" else None
@@ -115,7 +118,7 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
         tell(f"writing {output.name}")
         for key, parameter in merged.named_parameters():
             parameter.data = parameter.data.to(formats.get(key, DTYPES[name]))  # some layers stay in float32, as they were loaded
-        merged.config.dtype = DTYPES[name]
+        merged.config.dtype, merged.generation_config = DTYPES[name], generation
         merged.save_pretrained(part)
         models.tokenizer.save_pretrained(part)
         del merged, models  # the merged model is read back: two of them need not be in memory
@@ -168,6 +171,23 @@ def _prove(asked: _Asked, exact: list[torch.Tensor] | None, after: list[torch.Te
         prompts=len(asked.texts), tokens=sum(map(len, asked.texts)), largest_difference=largest, relative_difference=relative,
         first_differing_token=first_differing(after, asked.texts, asked.lengths), dtype=name, exact_difference=wrong, error=error, tolerance=tolerance,
     )
+
+
+def _generation_config(models: LoadedModels, load: Load) -> Any:
+    """The base's own settings for generation, with every token that ends an answer: without it, who serves the merged model
+    would hear it talk on."""
+    from transformers import GenerationConfig
+
+    from loratui.worker.load_tokenizer import hub_options
+
+    options: dict[str, Any] = ({"revision": load.revision} if load.revision else {}) | hub_options(load.base, load.revision)
+    try:
+        found = GenerationConfig.from_pretrained(load.base, **options)
+        found.eos_token_id, found.pad_token_id = models.stop_ids, models.pad_id
+        found.validate(strict=True)
+    except (OSError, ValueError):  # the base has none, or one that transformers refuses to write
+        return GenerationConfig(eos_token_id=models.stop_ids, pad_token_id=models.pad_id)
+    return found
 
 
 def _room_for_float32(models: LoadedModels) -> str:
