@@ -16,7 +16,7 @@ def command(run_name: str, write: bool, force: bool) -> None:
     """
     from loratui.core.errors import InputError, RunError
     from loratui.runs.listing import find_run
-    from loratui.runs.model_card import MARK, model_card, result_folder, write_model_card
+    from loratui.runs.model_card import model_card, result_folder, whose_card, write_model_card
 
     run = find_run(run_name)
     if not write:
@@ -26,7 +26,7 @@ def command(run_name: str, write: bool, force: bool) -> None:
     if not card.parent.is_dir():
         raise RunError(f"{run.name} has no result yet.", hint="The card is written when the run is finished.")
     try:
-        if card.is_file() and MARK not in card.read_text(encoding="utf-8", errors="replace") and not force:
+        if whose_card(card) == "theirs" and not force:
             raise InputError("somebody wrote this card by hand.", where=str(card), hint="Add --force to replace it.")
         write_model_card(run)
     except OSError as error:

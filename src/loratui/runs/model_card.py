@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
@@ -41,6 +41,15 @@ def write_model_card(run: Run) -> Path:
     card = result_folder(run) / CARD
     write_whole(card, model_card(run))
     return card
+
+
+def whose_card(card: Path) -> Literal["ours", "form", "theirs", "none"]:
+    """Who wrote a card: we, nobody yet (PEFT's empty form), or a person."""
+    try:
+        text = card.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "none"
+    return "ours" if MARK in text else "form" if "[More Information Needed]" in text else "theirs"
 
 
 def model_card(run: Run, *, place: str = PLACE, merged: str = "") -> str:

@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     if given.json:
-        print(json.dumps({"output": str(Path(given.output).expanduser().absolute()), "holds": proof.holds, **asdict(proof)}))  # noqa: T201
+        print(json.dumps({"output": str(Path(given.output).expanduser().absolute()), "holds": proof.holds, "proof": describe(proof), **asdict(proof)}))  # noqa: T201
     else:
         print(f"The merged model is in {given.output}. {describe(proof)}")  # noqa: T201
     return 0
