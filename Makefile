@@ -1,12 +1,13 @@
 # make demo    environment and wizard on the built-in demo
 # make test    environment and all tests that can run here
 # make check   environment, lint and types
+# make apart   exported files against Axolotl's and LLaMA-Factory's own schemas, and a served adapter: slow, needs the network
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test check env clean
+.PHONY: demo test check apart env clean
 
 demo: env
 	@$(BIN)/loratui --demo
@@ -17,6 +18,14 @@ test: env
 check: env
 	$(BIN)/ruff check src tests scripts benchmarks
 	$(BIN)/mypy
+
+# These tools pin versions of their own: they are installed without them, into an environment that sees ours behind it.
+apart: env
+	@$(PYTHON) -m venv .venv-apart
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(.venv-apart/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth"
+	@.venv-apart/bin/python -m pip install --quiet --no-deps axolotl llamafactory omegaconf antlr4-python3-runtime==4.9.3
+	@.venv-apart/bin/python -m pip install --quiet fastapi uvicorn openai
+	OMP_NUM_THREADS=1 PYTHONPATH=src .venv-apart/bin/python -m pytest tests/export/test_schemas.py tests/export/test_serving.py
 
 env: $(INSTALLED)
 
@@ -30,4 +39,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-apart

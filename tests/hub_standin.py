@@ -1,13 +1,18 @@
-"""A small HTTP server that answers as the hub does: open, gated, missing and broken models, and one search."""
+"""A small HTTP server that answers as the hub does: open, gated, missing and broken models, one search, and repositories to push to.
+
+`Hub.account` is whom a token belongs to (None: it is not accepted), `Hub.repositories` what exists (name → private),
+`Hub.commits` what was sent, `Hub.refuse` a status and a sentence for the next commit.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -21,9 +26,52 @@ HITS = [{"id": "me/open", "downloads": 5, "likes": 2, "gated": "auto", "tags": [
 
 class Hub(BaseHTTPRequestHandler):
     tokens: ClassVar[list[str | None]] = []
+    account: ClassVar[dict[str, Any] | None] = {"name": "me", "orgs": [{"name": "acme"}], "auth": {"accessToken": {"role": "write"}}}
+    repositories: ClassVar[dict[str, bool]] = {}
+    commits: ClassVar[list[tuple[str, dict[str, bytes]]]] = []
+    refuse: ClassVar[tuple[int, str] | None] = None
+
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = self.path.strip("/").split("/")
+        if self.path == "/api/validate-yaml":
+            self._answer(200, {"errors": [], "warnings": []})
+        elif self.path == "/api/repos/create":
+            about = json.loads(sent)
+            owner = about.get("organization") or Hub.account["name"] if Hub.account else ""
+            private = about.get("private") or about.get("visibility") == "private"
+            Hub.repositories[f"{owner}/{about['name']}"] = bool(private)
+            self._answer(200, {"url": f"https://huggingface.co/{owner}/{about['name']}", "name": about["name"]})
+        elif len(parts) > 4 and parts[4] == "preupload":
+            files = [{"path": one["path"], "uploadMode": "regular", "shouldIgnore": False, "oid": None} for one in json.loads(sent)["files"]]
+            self._answer(200, {"files": files})
+        elif len(parts) > 4 and parts[4] == "commit":
+            if Hub.refuse:
+                self._answer(Hub.refuse[0], {"error": Hub.refuse[1]})
+                return
+            lines = [json.loads(line) for line in sent.splitlines()]
+            files = {one["value"]["path"]: base64.b64decode(one["value"]["content"]) for one in lines if one["key"] == "file"}
+            Hub.commits.append((f"{parts[2]}/{parts[3]}", files))
+            self._answer(200, {"commitUrl": f"https://huggingface.co/{parts[2]}/{parts[3]}/commit/{'a' * 40}", "commitOid": "a" * 40, "success": True})
+        else:
+            self._answer(404, {"error": "there is no such address"})
+
+    def _answer(self, status: int, document: Any) -> None:
+        content = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def do_GET(self) -> None:
         Hub.tokens.append(self.headers.get("Authorization"))
+        if self.path == "/api/whoami-v2":
+            self._answer(200, Hub.account) if Hub.account else self._answer(401, {"error": "Invalid user token."})
+            return
+        if self.path.startswith("/api/models/") and (name := "/".join(self.path.split("/")[3:5])) in Hub.repositories:
+            self._answer(200, {"id": name, "private": Hub.repositories[name], "siblings": []})
+            return
         answers = {
             "/api/models/me/open": (200, "", ABOUT), "/me/open/resolve/main/config.json": (200, "", CONFIG),
             "/api/models/me/gated": (200, "", {**ABOUT, "gated": "manual"}), "/me/gated/resolve/main/config.json": (401 if not self.headers.get("Authorization") else 403, "GatedRepo", {}),
@@ -52,7 +100,8 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Hub]]:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     for name in ("HF_HUB_CACHE", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
-    Hub.tokens = []
+    Hub.tokens, Hub.repositories, Hub.commits, Hub.refuse = [], {}, [], None
+    Hub.account = {"name": "me", "orgs": [{"name": "acme"}], "auth": {"accessToken": {"role": "write"}}}
     yield Hub
     server.shutdown()
     thread.join()

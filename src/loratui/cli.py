@@ -29,7 +29,11 @@ COMMANDS = {
     "resume": "Go on with a run from its last checkpoint.",
     "chat": "Ask a model and its adapter.",
     "generate": "Answer a file of prompts.",
+    "card": "Write a run's model card again, or print it.",
     "merge": "Merge an adapter into its base, and prove it.",
+    "serve": "Answer over HTTP with a run's result, by transformers' own server.",
+    "gguf": "Make a GGUF file for llama.cpp and Ollama, by their own tools.",
+    "push": "Send a result to the hub, private unless told otherwise.",
     "export": "Write a plan as another tool's file.",
 }
 

@@ -1,22 +1,24 @@
 """Exported files against the tools' own schemas, where these are installed (they are not among this project's needs).
 
-To run them: `pip install --no-deps axolotl llamafactory omegaconf antlr4-python3-runtime==4.9.3` into an environment of its own
-beside this project's.
+`make apart` runs them: it installs the tools, without what they pin, into an environment of their own beside this project's.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
+import types
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from test_export import METHODS, odd_plan
 
 from loratui.core.plan import Plan
-from loratui.core.plan_text import with_values
+from loratui.core.plan_text import fields, with_values
 from loratui.export import Rows, export_plan
 
 pytestmark = pytest.mark.worker
@@ -35,6 +37,22 @@ def test_axolotls_schema(method: dict[str, Any], scheduler: str) -> None:
         assert set(written["datasets"][0]) <= set(datasets.SFTDataset.model_fields)
 
 
+CHOICES = [
+    (key, choice) for key in ("training.optimizer", "training.scheduler", "training.loss_on", "lora.variant", "model.attention")
+    for choice in get_args(fields()[key].annotation)
+] + [("training.packing", True), ("training.padding_free", True), ("training.padding_free", False)]
+
+
+@pytest.mark.parametrize(("key", "choice"), CHOICES, ids=str)
+def test_every_choice_of_a_plan_passes_both_schemas(key: str, choice: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISABLE_VERSION_CHECK", "1")
+    schemas = pytest.importorskip("axolotl.utils.schemas.config", reason="axolotl is not installed")
+    hparams = pytest.importorskip("llamafactory.hparams", reason="llamafactory is not installed")
+    plan = with_values(Plan(), {"training.precision": "fp32", "model.dtype": "fp32", key: choice})
+    schemas.AxolotlInputConfig(**yaml.safe_load(export_plan(plan, "axolotl", Rows("/data")).text))
+    hparams.get_train_args(yaml.safe_load(export_plan(plan, "llama-factory", Rows(str(tmp_path)), output=str(tmp_path / "out")).text))
+
+
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_llama_factorys_parser(method: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISABLE_VERSION_CHECK", "1")
@@ -44,10 +62,21 @@ def test_llama_factorys_parser(method: dict[str, Any], tmp_path: Path, monkeypat
     for name, text in export.files.items():
         (tmp_path / name).write_text(text)
     hparams.get_train_args(yaml.safe_load(export.text))
-    parser = pytest.importorskip("llamafactory.data.parser")
-    (attributes,) = parser.get_dataset_list(["train"], str(tmp_path))
+    (attributes,) = rows_parser().get_dataset_list(["train"], str(tmp_path))
     assert attributes.messages == "messages" and attributes.assistant_tag == "assistant"
     assert json.loads(export.files["dataset_info.json"])["train"]["file_name"] == attributes.dataset_name
+
+
+def rows_parser() -> Any:
+    """`llamafactory.data.parser` by itself: its package imports what reads sound and pictures, which nobody here has."""
+    import llamafactory
+
+    folder = Path(llamafactory.__file__).parent / "data"
+    if "llamafactory.data" not in sys.modules:
+        package = types.ModuleType("llamafactory.data")
+        package.__path__ = [str(folder)]
+        sys.modules["llamafactory.data"] = package
+    return importlib.import_module("llamafactory.data.parser")
 
 
 def test_trls_parser(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,17 +37,55 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_merge_in_float32_says_what_the_adapter_says(adapter: Path, tmp_path: Path) -> None:
     proof = merging.merge(find_target(str(adapter)), tmp_path / "merged", "fp32")
     assert proof.holds and proof.first_differing_token is None
-    assert 0 < proof.relative_difference < 1e-3
+    assert 0 < proof.relative_difference < 1e-3 and proof.exact_difference is not None and proof.exact_difference < 1e-3
     assert (tmp_path / "merged" / "model.safetensors").is_file()
     assert (tmp_path / "merged" / "tokenizer.json").is_file()
     assert not (tmp_path / "merged.part").exists()
+    written = json.loads((tmp_path / "merged" / "generation_config.json").read_text())
+    base = json.loads((demo_model_path() / "generation_config.json").read_text())
+    assert base["eos_token_id"] in [written["eos_token_id"], *([] if isinstance(written["eos_token_id"], int) else written["eos_token_id"])], "who serves it must know where answers end"
 
 
 def test_a_merge_that_drifts_is_not_kept(adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(merging.TOLERANCE, "bf16", 1e-4)
+    monkeypatch.setattr(merging, "ROUNDING_SHARE", 0.01)
     with pytest.raises(WorkerError, match="not the adapter's"):
         merging.merge(find_target(str(adapter)), tmp_path / "merged", "bf16")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sum_with_the_wrong_scale_is_found_out(adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundredth too much is far below what bf16 rounds, and is found all the same: the sum is checked in float32."""
+    from loratui.worker.generation.load import LoadedModels
+
+    right = LoadedModels.merge
+
+    def wrong(models: LoadedModels, side: str) -> Any:
+        for module in models.base.modules():
+            if isinstance(getattr(module, "scaling", None), dict):
+                module.scaling[side] *= 1.01
+        return right(models, side)
+
+    monkeypatch.setattr(LoadedModels, "merge", wrong)
+    with pytest.raises(WorkerError, match="not the adapter's"):
+        merging.merge(find_target(str(adapter)), tmp_path / "merged", "bf16")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_a_merge_in_sixteen_bits_is_rounded_once_and_holds(adapter: Path, tmp_path: Path, dtype: str) -> None:
+    proof = merging.merge(find_target(str(adapter)), tmp_path / "merged", dtype)
+    assert proof.holds and proof.dtype == dtype and proof.exact_difference is not None and proof.exact_difference < 1e-3
+    assert proof.error is not None and 0 < proof.error <= proof.tolerance
+    from safetensors.torch import load_file
+
+    kept = load_file(tmp_path / "merged" / "model.safetensors")
+    assert {str(one.dtype) for one in kept.values()} == {f"torch.{'bfloat16' if dtype == 'bf16' else 'float16'}"}
+
+
+def test_where_float32_has_no_room_it_says_so(adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "_room_for_float32", lambda models: "")
+    proof = merging.merge(find_target(str(adapter)), tmp_path / "merged", "bf16")
+    assert proof.holds and proof.exact_difference is None and "not enough memory" in merging.describe(proof)
 
 
 def test_a_model_without_an_adapter_and_a_taken_place_are_refused(adapter: Path, tmp_path: Path) -> None:
@@ -55,6 +95,46 @@ def test_a_model_without_an_adapter_and_a_taken_place_are_refused(adapter: Path,
     (tmp_path / "merged" / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="taken"):
         merging.merge(find_target(str(adapter)), tmp_path / "merged")
+
+
+def test_a_base_that_is_quantised_itself_is_never_merged_into(adapter: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(demo_model_path(), tmp_path / "base-4bit")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}))
+    with pytest.raises(InputError, match=r"quantised \(bitsandbytes\).*--base"):
+        merging.merge(find_target(str(adapter), base=str(base)), tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+def test_a_quantised_trainings_adapter_goes_into_the_unquantised_base(adapter: Path, tmp_path: Path) -> None:
+    target = find_target(str(adapter))
+    target = dataclasses.replace(target, load=dataclasses.replace(target.load, quantization="nf4", dtype="fp32"))
+    said: list[str] = []
+    proof = merging.merge(target, tmp_path / "merged", tell=said.append)
+    assert proof.holds and proof.trained_on == "nf4" and proof.relative_difference < 1e-3
+    config = json.loads((tmp_path / "merged" / "config.json").read_text())
+    assert "quantization_config" not in config and config["dtype"] == "float32"
+    assert proof.quantised_difference is None or proof.quantised_difference > 10 * proof.relative_difference, "rounding to 4 bit is told apart from the merge"
+    assert "nf4" in merging.describe(proof) and any("nf4" in one for one in said)
+
+
+def test_an_adapter_alone_is_merged_in_the_format_that_its_base_is_kept_in(adapter: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(demo_model_path(), tmp_path / "base")
+    config = json.loads((base / "config.json").read_text())
+    config.pop("torch_dtype", None)
+    (base / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
+    proof = merging.merge(find_target(str(adapter), base=str(base)), tmp_path / "merged")
+    assert proof.dtype == "bf16" and proof.holds
+    assert json.loads((tmp_path / "merged" / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_the_command_prints_its_proof_as_json(adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert merging.main([str(adapter), "-o", str(tmp_path / "merged"), "--dtype", "fp32", "--json"]) == 0
+    said = capsys.readouterr()
+    printed = json.loads(said.out)
+    assert printed["holds"] is True and printed["output"] == str(tmp_path / "merged") and printed["first_differing_token"] is None
+    assert "comparing" in said.err
+    assert merging.main(["no-such-run", "-o", str(tmp_path / "other")]) != 0
 
 
 def test_a_base_that_is_gone_is_one_sentence(adapter: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -110,6 +111,16 @@ def test_a_run_tells_its_whole_story(uninterrupted: Run) -> None:
     assert (status.state, status.step, status.total) == ("finished", 24, 24)
     assert len(run.checkpoints()) <= 3, "only as many checkpoints are kept as the plan says, and the best"
     assert run.machine()["versions"]["trl"]
+
+
+def test_its_model_card_is_beside_the_result_and_its_code_loads_it(uninterrupted: Run, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = (uninterrupted.adapter_path / "README.md").read_text()
+    code = re.search(r"```python\n(.*?)```", card, re.S)
+    assert code is not None and "at step 24" in card and "[More Information Needed]" not in card
+    monkeypatch.chdir(files)  # a local base is named by its last part: whoever loads it has it
+    names: dict[str, Any] = {}
+    exec(code[1].replace("PATH_OR_ID", str(uninterrupted.adapter_path)), names)
+    assert type(names["model"]).__name__ == "PeftModelForCausalLM" and len(names["tokenizer"])
 
 
 def test_what_it_measured_is_remembered(uninterrupted: Run) -> None:

@@ -163,14 +163,14 @@ def with_values(plan: Plan, values: Mapping[str, Any], *, where: str = "") -> Pl
     return plan_from_document(document, where=where)
 
 
-def plan_to_toml(plan: Plan) -> str:
+def plan_to_toml(plan: Plan, *, comments: bool = True) -> str:
     """The whole plan as TOML, each key with its help as a comment."""
     lines = [f"version = {plan.version}"]
     for section, values in plan.model_dump(exclude={"version"}).items():
         lines += ["", f"[{section}]"]
         for name, value in values.items():
             text = f"{name} = {toml_value(value)}"
-            lines.append(f"{text:<40} # {fields()[f'{section}.{name}'].description}")
+            lines.append(f"{text:<40} # {fields()[f'{section}.{name}'].description}" if comments else text)
     return "\n".join(lines) + "\n"
 
 

@@ -100,7 +100,10 @@ def _training(carrier: Carrier) -> dict[str, Any]:
         "num_epochs": carrier["training.epochs"],
     }
     if carrier["training.padding_free"] and not carrier.plan.training.packing:  # its packing never pads
-        training["batch_flattening"] = True
+        if carrier.plan.model.attention.startswith("flash"):
+            training["batch_flattening"] = True
+        else:
+            carrier.leave("training.padding_free", "Axolotl concatenates rows under FlashAttention only; they are padded.")
     if carrier["training.max_steps"]:
         training["max_steps"] = carrier.plan.training.max_steps
     training |= {"learning_rate": carrier["training.learning_rate"], "lr_scheduler": carrier["training.scheduler"]}

@@ -11,11 +11,12 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loratui.core.errors import ModelError
+from loratui.core.errors import LoratuiError, ModelError
 from loratui.models.find import FoundModel
 from loratui.models.hub_cache import hub_cache
 from loratui.models.shapes import spec_of
@@ -55,8 +56,8 @@ def fetch_model(id: str, revision: str = "") -> FoundModel:
             "this model is not on this machine, and HF_HUB_OFFLINE forbids asking the hub.", where=id,
             hint="Unset HF_HUB_OFFLINE, or give a local folder.",
         )
-    about = _ask(f"/api/models/{id}" + (f"/revision/{urllib.parse.quote(revision, safe='')}" if revision else ""), id)
-    config = _ask(f"/{id}/resolve/{urllib.parse.quote(revision or 'main', safe='')}/config.json", id)
+    about = ask_hub(f"/api/models/{id}" + (f"/revision/{urllib.parse.quote(revision, safe='')}" if revision else ""), id)
+    config = ask_hub(f"/{id}/resolve/{urllib.parse.quote(revision or 'main', safe='')}/config.json", id)
     files = {str(item.get("rfilename")) for item in about.get("siblings", []) if isinstance(item, dict)}
     notes = ["not on this machine: it is fetched before training"]
     if files and not any(name.endswith(".safetensors") for name in files):
@@ -73,7 +74,7 @@ def search_models(words: str, *, limit: int = 20) -> list[HubModel]:
         raise ModelError("HF_HUB_OFFLINE forbids asking the hub.", hint="Unset it to search.")
     query = [("search", words), ("filter", "text-generation"), ("sort", "downloads"), ("direction", "-1"), ("limit", str(limit))]
     query += [("expand[]", name) for name in ("downloads", "likes", "gated", "tags", "safetensors")]
-    hits = _ask(f"/api/models?{urllib.parse.urlencode(query)}", words, UNREACHED_SEARCH)
+    hits = ask_hub(f"/api/models?{urllib.parse.urlencode(query)}", words, UNREACHED_SEARCH)
     return [_hit(hit) for hit in hits if isinstance(hit, dict) and hit.get("id")]
 
 
@@ -99,8 +100,13 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
         return request
 
 
-def _ask(path: str, id: str, unreached: tuple[str, str] = UNREACHED_MODEL) -> Any:
-    """The hub's answer as JSON. unreached: sentence and hint where it cannot be reached."""
+def ask_hub(
+    path: str, id: str, unreached: tuple[str, str] = UNREACHED_MODEL, refusal: Callable[[str, int, str, bool], LoratuiError] | None = None
+) -> Any:
+    """The hub's answer as JSON. unreached: sentence and hint where it cannot be reached.
+
+    refusal: makes the error of (id, status, the hub's code, whether a token was sent); by default what a refused model means.
+    """
     headers = {"User-Agent": "loratui", "Accept": "application/json"}
     if token := read_token():
         headers["Authorization"] = f"Bearer {token}"
@@ -109,7 +115,7 @@ def _ask(path: str, id: str, unreached: tuple[str, str] = UNREACHED_MODEL) -> An
         with opener.open(urllib.request.Request(endpoint() + path, headers=headers), timeout=TIMEOUT_SECONDS) as answer:
             return json.loads(answer.read(ANSWER_LIMIT_BYTES))
     except urllib.error.HTTPError as error:
-        raise _refusal(id, error.code, error.headers.get("X-Error-Code", ""), bool(token)) from error
+        raise (refusal or _refusal)(id, error.code, error.headers.get("X-Error-Code", ""), bool(token)) from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise ModelError(unreached[0], where=id, hint=unreached[1]) from error
     except ValueError as error:

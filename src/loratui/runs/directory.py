@@ -58,6 +58,19 @@ class Run:
         return self.path / "model"
 
     @property
+    def merged_path(self) -> Path:
+        """The adapter merged into its base, where somebody asked for that."""
+        return self.path / "merged"
+
+    @property
+    def merged_is_current(self) -> bool:
+        """Whether `merged_path` holds the adapter as it is now."""
+        try:
+            return (self.merged_path / "config.json").stat().st_mtime >= (self.adapter_path / "adapter_model.safetensors").stat().st_mtime
+        except OSError:
+            return False
+
+    @property
     def fingerprint_path(self) -> Path:
         """What the run was trained on and with: compared before it is resumed."""
         return self.path / "fingerprint.json"

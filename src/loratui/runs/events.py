@@ -226,6 +226,8 @@ class Finished(Event):
     result: str = ""
     """Folder of the result, relative to the run's directory."""
     best_step: int = 0
+    result_step: int = 0
+    """The step whose weights the result holds: the last one, or the best where patience chose it; 0 in older runs."""
 
 
 def make(kind: str, time: float, **fields: Any) -> Event:

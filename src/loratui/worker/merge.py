@@ -2,55 +2,48 @@
 
     python -m loratui.worker merge ADAPTER_OR_RUN -o DIR [--base BASE] [--dtype fp32]
 
-The base is loaded unquantised, never in 4 bit: merging into quantised weights would round the adapter away. Adapter and
-merged model answer the same prompts; the merged folder appears only when they agree, read back from disk.
+The base is loaded unquantised, never in 4 bit: merging into quantised weights would round the adapter away. The sum is made in
+float32 and rounded once. Adapter and merged model answer the same prompts; the merged folder appears only when they agree,
+read back from disk.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging as logging_of_libraries
 import shutil
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loratui.core.errors import InputError, LoratuiError, WorkerError
+from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
+from loratui.files import write_whole
+from loratui.runs.model_card import CARD, model_card
+from loratui.worker.merge_proof import (
+    EXACT_TOLERANCE,
+    ROUNDING_SHARE,
+    UNCHECKED_TOLERANCE,
+    Proof,
+    compare,
+    describe,
+    first_differing,
+)
 from loratui.worker.protocol import ADAPTER, Load
-from loratui.worker.target import Target, find_target
+from loratui.worker.target import Target, find_target, with_device
 
 if TYPE_CHECKING:
     import torch
 
+    from loratui.worker.generation.load import LoadedModels
+
 PROMPTS = ("Hello!", "What can you do?", "Write one sentence about the sea.", "1, 2, 3,")
 ANSWER_TOKENS = 32
-TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1}
-"""Largest difference of a logit, in standard deviations of the logits, that rounding the sum W + BA to this format explains
-(its relative precision is 6e-8, 5e-4 and 4e-3, and errors add up over the layers)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """How far the merged model is from the adapter, over all prompts."""
-
-    prompts: int
-    tokens: int
-    """Tokens compared: those of the prompts and of the adapter's greedy answers."""
-    largest_difference: float
-    """Of any logit."""
-    relative_difference: float
-    """The same in standard deviations of the logits."""
-    first_differing_token: int | None
-    """Position in the adapter's greedy answer where the merged model would first say something else; None: nowhere."""
-    tolerance: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether rounding alone explains the difference."""
-        return self.relative_difference <= self.tolerance
+FLOAT32_MARGIN = 1.25
+"""Memory for float32 weights is asked for with this much room around it."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -59,40 +52,36 @@ def main(argv: Sequence[str]) -> int:
     options.add_argument("adapter", metavar="ADAPTER_OR_RUN", help="A run, or an adapter's folder.")
     options.add_argument("-o", "--output", required=True, help="New folder for the merged model.")
     options.add_argument("--base", default="", help="Base model, instead of the one that the adapter names.")
-    options.add_argument("--dtype", choices=list(TOLERANCE), default="", help="Number format of the merged weights; by default the base's in training.")
+    options.add_argument("--dtype", choices=["bf16", "fp16", "fp32"], default="", help="Number format of the merged weights; by default the base's in training.")
+    options.add_argument("--device", default="", help="cuda or cpu; by default the first that is there.")
     options.add_argument("--json", action="store_true", help="Print one JSON object.")
     given = options.parse_args(list(argv))
     try:
         target = find_target(given.adapter, base=given.base)
-        proof = merge(target, Path(given.output).expanduser().absolute(), given.dtype)
+        if given.device:
+            target = with_device(target, given.device)
+        proof = merge(target, Path(given.output).expanduser().absolute(), given.dtype, lambda what: print(what[0].upper() + what[1:] + " …", file=sys.stderr, flush=True))  # noqa: T201
     except LoratuiError as error:
         print(f"loratui: {error.sentence}", file=sys.stderr)  # noqa: T201
         return error.exit_status
     except KeyboardInterrupt:
         return 130
     if given.json:
-        print(json.dumps({"output": given.output, "holds": proof.holds, **asdict(proof)}))  # noqa: T201
+        print(json.dumps({"output": str(Path(given.output).expanduser().absolute()), "holds": proof.holds, "proof": describe(proof), **asdict(proof)}))  # noqa: T201
     else:
         print(f"The merged model is in {given.output}. {describe(proof)}")  # noqa: T201
     return 0
 
 
-def describe(proof: Proof) -> str:
-    """The proof in words."""
-    answers = (
-        "it gives the same greedy answers" if proof.first_differing_token is None
-        else f"its greedy answers first differ at token {proof.first_differing_token + 1}"
-    )
-    return (
-        f"Beside the adapter, over {proof.tokens:,} tokens of {proof.prompts} prompts, {answers}; the largest difference of a logit is "
-        f"{proof.largest_difference:.2g} ({proof.relative_difference:.2g} standard deviations, {proof.tolerance:g} allowed)."
-    )
+def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], None] = lambda what: None) -> Proof:
+    """Merge into `output`, a new folder. Raises LoratuiError where the merge drifts; nothing is left behind then.
 
-
-def merge(target: Target, output: Path, dtype: str = "") -> Proof:
-    """Merge into `output`, a new folder. Raises LoratuiError where the merge drifts; nothing is left behind then."""
+    dtype: bf16, fp16 or fp32; by default the one that the base was trained with, else the one it is kept in.
+    """
     if ADAPTER not in target.load.sides:
         raise InputError(f"{target.title} has no adapter to merge.", hint=target.note)
+    if not (Path(target.load.sides[ADAPTER]) / "adapter_config.json").is_file():
+        raise InputError(f"{target.title} is a whole model: there is nothing to merge.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError("this place is taken.", where=str(output), hint="Name a new folder.")
     from transformers import logging
@@ -101,30 +90,53 @@ def merge(target: Target, output: Path, dtype: str = "") -> Proof:
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    logging_of_libraries.getLogger("bitsandbytes").setLevel(logging_of_libraries.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    request: Load = replace(target.load, quantization="none", dtype=dtype or target.load.dtype)
-    models = LoadedModels(request, lambda what: print(what, file=sys.stderr))  # noqa: T201
-    if models._peft is None:
-        raise InputError(f"{target.title} is a whole model: there is nothing to merge.")
+    kept = _format_of(target.load)
+    request = replace(target.load, quantization="none", dtype=dtype or target.load.dtype or kept)
+    models = LoadedModels(request, tell)
     name = next(key for key, value in DTYPES.items() if value == models.dtype)
-    questions = _questions(models.tokenizer, target)
-    adapter = models.use(ADAPTER)
-    lengths = [len(ids) for ids in questions]
-    texts = [_answered(adapter, ids, models.pad_id) for ids in questions]
-    before = [_logits(adapter, ids) for ids in texts]
-    merged = models._peft.merge_and_unload(safe_merge=True, adapter_names=[ADAPTER])
+    tell("the adapter answers the prompts")
+    asked = _ask(models, target)
+    generation = _generation_config(models, request)
+    formats = {key.replace(".base_layer.", "."): value.dtype for key, value in models.base.named_parameters()}
+    device = str(models.device)
+    exact: list[torch.Tensor] | None = asked.logits if name == "fp32" else None
+    if name != "fp32" and (place := _room_for_float32(models)):
+        tell("the same in float32, for the sum and for the proof")
+        del models
+        _free_memory()
+        models = LoadedModels(replace(request, dtype="fp32", device=place))
+        adapter = models.use(ADAPTER)
+        exact = [_logits(adapter, ids) for ids in asked.texts]
+    tell("adding the adapter into the weights")
+    merged = models.merge(ADAPTER)
+    wrong = compare(exact, [_logits(merged, ids) for ids in asked.texts])[1] if exact is not None else None
     part = output.with_name(output.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     try:
+        tell(f"writing {output.name}")
+        for key, parameter in merged.named_parameters():
+            parameter.data = parameter.data.to(formats.get(key, DTYPES[name]))  # some layers stay in float32, as they were loaded
+        merged.config.dtype, merged.generation_config = DTYPES[name], generation
         merged.save_pretrained(part)
         models.tokenizer.save_pretrained(part)
-        reread = LoadedModels(Load(str(part), dtype=name, device=str(models.device)))
-        after = [_logits(reread.base, ids) for ids in texts]
-        proof = compare(before, after, texts, lengths, TOLERANCE[name])
+        del merged, models  # the merged model is read back: two of them need not be in memory
+        _free_memory()
+        tell("reading it back, and comparing")
+        reread = LoadedModels(Load(str(part), dtype=name, device=device, trust_remote_code=request.trust_remote_code))
+        after = [_logits(reread.base, ids) for ids in asked.texts]
+        del reread
+        _free_memory()
+        proof = _prove(asked, exact, after, wrong, name)
         if not proof.holds:
             raise WorkerError(
-                f"the merged model is not the adapter's: {describe(proof)}", hint="Nothing was kept. Merge in fp32 with --dtype fp32, or serve the adapter itself."
+                f"the merged model is not the adapter's: {describe(proof)}",
+                hint="Nothing was kept. " + ("Merge in fp32 with --dtype fp32, or serve the adapter itself." if name != "fp32" else "Serve the adapter itself."),
             )
+        proof = replace(proof, **_as_trained(target, asked, device, tell))
+        if target.run is not None:
+            write_whole(part / CARD, model_card(target.run, merged=describe(proof)))
         part.rename(output) if not output.exists() else _replace_empty(part, output)
     except OSError as error:
         raise WorkerError(f"the merged model cannot be written: {error.strerror or error}.", where=str(output), hint="Free some space or choose another folder.") from None
@@ -133,23 +145,118 @@ def merge(target: Target, output: Path, dtype: str = "") -> Proof:
     return proof
 
 
-def compare(
-    before: Sequence[torch.Tensor], after: Sequence[torch.Tensor], texts: Sequence[list[int]], lengths: Sequence[int], tolerance: float
-) -> Proof:
-    """The proof from logits [tokens, vocabulary] of the same texts. lengths: tokens of each question within its text."""
+@dataclass(frozen=True)
+class _Asked:
+    """Prompts with the adapter's greedy answers as token ids, how many of each are the prompt, and the adapter's logits."""
+
+    texts: list[list[int]]
+    lengths: list[int]
+    logits: list[torch.Tensor]
+
+
+def _ask(models: LoadedModels, target: Target) -> _Asked:
+    questions = _questions(models.tokenizer, target)
+    adapter = models.use(ADAPTER)
+    texts = [_answered(adapter, ids, models.pad_id) for ids in questions]
+    return _Asked(texts, [len(ids) for ids in questions], [_logits(adapter, ids) for ids in texts])
+
+
+def _prove(asked: _Asked, exact: list[torch.Tensor] | None, after: list[torch.Tensor], wrong: float | None, name: str) -> Proof:
+    """exact: the adapter's logits in float32. wrong: how far the sum is from them before it was rounded."""
+    largest, relative = compare(asked.logits, after)
+    error = compare(exact, after)[1] if exact is not None else None
+    noise = compare(exact, asked.logits)[1] if exact is not None else 0.0
+    tolerance = UNCHECKED_TOLERANCE[name] if error is None else max(EXACT_TOLERANCE, ROUNDING_SHARE * noise)
+    return Proof(
+        prompts=len(asked.texts), tokens=sum(map(len, asked.texts)), largest_difference=largest, relative_difference=relative,
+        first_differing_token=first_differing(after, asked.texts, asked.lengths), dtype=name, exact_difference=wrong, error=error, tolerance=tolerance,
+    )
+
+
+def _generation_config(models: LoadedModels, load: Load) -> Any:
+    """The base's own settings for generation, with every token that ends an answer: without it, who serves the merged model
+    would hear it talk on."""
+    from transformers import GenerationConfig
+
+    from loratui.worker.load_tokenizer import hub_options
+
+    options: dict[str, Any] = ({"revision": load.revision} if load.revision else {}) | hub_options(load.base, load.revision)
+    try:
+        found = GenerationConfig.from_pretrained(load.base, **options)
+        found.eos_token_id, found.pad_token_id = models.stop_ids, models.pad_id
+        found.validate(strict=True)
+    except (OSError, ValueError):  # the base has none, or one that transformers refuses to write
+        return GenerationConfig(eos_token_id=models.stop_ids, pad_token_id=models.pad_id)
+    return found
+
+
+def _room_for_float32(models: LoadedModels) -> str:
+    """Where the weights fit in float32 once those in memory are gone: its GPU, the CPU, or "" for nowhere."""
+    import psutil
     import torch
 
-    largest = max(float((a - b).abs().max()) for a, b in zip(before, after, strict=True))
-    spread = float(torch.cat([one.flatten() for one in before]).std())
-    differing: list[int] = []
-    for logits, ids, start in zip(after, texts, lengths, strict=True):
-        said = logits[start - 1 : -1].argmax(-1).tolist()
-        differing += [i for i, (one, other) in enumerate(zip(said, ids[start:], strict=True)) if one != other][:1]
-    return Proof(
-        prompts=len(texts), tokens=sum(map(len, texts)), largest_difference=largest,
-        relative_difference=largest / spread if spread else largest,
-        first_differing_token=min(differing, default=None), tolerance=tolerance,
-    )
+    count = sum(parameter.numel() for parameter in models.base.parameters())
+    needed_bytes = int(4 * count * FLOAT32_MARGIN)
+    held_bytes = sum(parameter.numel() * parameter.element_size() for parameter in models.base.parameters())
+    if models.device.type == "cuda" and torch.cuda.mem_get_info(models.device)[0] + held_bytes >= needed_bytes:
+        return str(models.device)
+    spare_bytes = psutil.virtual_memory().available + (held_bytes if models.device.type == "cpu" else 0)
+    return "cpu" if spare_bytes >= needed_bytes else ""
+
+
+def _format_of(load: Load) -> str:
+    """Number format in which the base's weights are kept ("" where its config does not say).
+
+    InputError for a base that is quantised itself: the sum would be rounded to its few bits, and the adapter with it.
+    """
+    from transformers import AutoConfig
+
+    from loratui.worker.load_tokenizer import hub_options
+
+    try:
+        config = AutoConfig.from_pretrained(
+            load.base, trust_remote_code=load.trust_remote_code, **({"revision": load.revision} if load.revision else {}), **hub_options(load.base, load.revision)
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"the base model's config.json cannot be read: {str(error).splitlines()[0]}", where=load.base) from None
+    quantised = getattr(config, "quantization_config", None)
+    if quantised:
+        method = quantised.get("quant_method", "") if isinstance(quantised, dict) else getattr(quantised, "quant_method", "")
+        raise InputError(
+            f"this base is itself quantised ({getattr(method, 'value', method) or 'as its config.json says'}): merging would round the adapter away.",
+            where=load.base, hint="Give the unquantised original with --base.",
+        )
+    return {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}.get(str(config.dtype).removeprefix("torch."), "")
+
+
+def _as_trained(target: Target, asked: _Asked, device: str, tell: Callable[[str], None]) -> dict[str, Any]:
+    """How far the adapter on the quantised base that it was trained on is from the same adapter on the unquantised one.
+
+    That is no fault of the merge, but who takes the merged model away should know it. Empty where nothing was quantised.
+    """
+    if target.load.quantization == "none":
+        return {}
+    from loratui.worker.generation.load import LoadedModels
+
+    tell(f"comparing with the {target.load.quantization} base of the training")
+    try:
+        models = LoadedModels(replace(target.load, device=device))
+        adapter = models.use(ADAPTER)
+        logits = [_logits(adapter, ids) for ids in asked.texts]
+    except (LoratuiError, RuntimeError, ImportError, ValueError) as error:
+        tell(f"the {target.load.quantization} base cannot be loaded here, so it is not compared: {str(error).splitlines()[0]}")
+        return {"trained_on": target.load.quantization}
+    return {"trained_on": target.load.quantization, "quantised_difference": compare(logits, asked.logits)[1]}
+
+
+def _free_memory() -> None:
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _replace_empty(part: Path, output: Path) -> None:

@@ -51,6 +51,7 @@ class RunsScreen(StepScreen):
         Binding("s", "stop", "Stop", tooltip="Finish the step, save a checkpoint, and stop"),
         Binding("u", "resume", "Resume", tooltip="Go on from the last checkpoint"),
         Binding("a", "ask", "Ask it", tooltip="Ask it something in the playground"),
+        Binding("t", "take_away", "Take away", tooltip="Merge, export, push or serve what it made"),
         Binding("escape", "leave", "Back", tooltip="Back to the step that was open"),
     ]
     DEFAULT_CSS = """
@@ -141,7 +142,7 @@ class RunsScreen(StepScreen):
 
     def _show_keys(self) -> None:
         """The keys for the run under the cursor, written again only where they are others."""
-        keys = tuple(self.check_action(action, ()) for action in ("open", "stop", "resume", "ask"))
+        keys = tuple(self.check_action(action, ()) for action in ("open", "stop", "resume", "ask", "take_away"))
         if keys != self._keys:
             self._keys = keys
             self.refresh_bindings()
@@ -194,7 +195,7 @@ class RunsScreen(StepScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("next", "back"):
             return False
-        if action in ("open", "stop", "resume", "ask"):
+        if action in ("open", "stop", "resume", "ask", "take_away"):
             summary = self.chosen if self.is_mounted else None
             if summary is None:
                 return False
@@ -204,6 +205,8 @@ class RunsScreen(StepScreen):
                 return summary.state in ("stopped", "failed", "lost")
             if action == "ask":
                 return summary.state == "finished" or bool(summary.run.checkpoints())
+            if action == "take_away":
+                return summary.plan is not None
         return super().check_action(action, parameters)
 
     @on(OptionList.OptionSelected)
@@ -248,6 +251,13 @@ class RunsScreen(StepScreen):
         if self.chosen is not None:
             self.app.run_path, self.app.adapter_path = str(self.chosen.run.path), ""
             self.app.open_step("playground")
+
+    def action_take_away(self) -> None:
+        """What can be made of it."""
+        if self.chosen is not None:
+            from loratui.tui.screens.take_away import TakeAwayScreen
+
+            self.app.switch_screen(TakeAwayScreen(str(self.chosen.run.path), "runs"))
 
     def action_leave(self) -> None:
         """Back to the step that was open."""

@@ -45,6 +45,7 @@ class TrainingScreen(StepScreen):
         Binding("c", "save", "Save now", tooltip="Save a checkpoint after this step"),
         Binding("u", "resume", "Resume", tooltip="Go on from the last checkpoint"),
         Binding("a", "ask", "Ask it", tooltip="Ask the adapter something in the playground"),
+        Binding("t", "take_away", "Take away", tooltip="Merge, export, push or serve what it made"),
         Binding("l", "log", "Log", tooltip="What the worker printed"),
         Binding("g", "log_axis", "Log axis", show=False, tooltip="Logarithmic loss axis, and back"),
         Binding("r", "app.runs", "Runs", tooltip="All runs of this machine"),
@@ -190,7 +191,7 @@ class TrainingScreen(StepScreen):
             self.query_one("#speed", Chart).show(small_picture(record, record.speed))
         self._put("news", self._news(followed))
         self._confirm(followed)
-        keys = tuple(self.check_action(action, ()) for action in ("stop", "save", "resume", "ask"))
+        keys = tuple(self.check_action(action, ()) for action in ("stop", "save", "resume", "ask", "take_away"))
         if keys != self._keys:
             self._keys = keys
             self.refresh_bindings()
@@ -268,6 +269,8 @@ class TrainingScreen(StepScreen):
                 return followed is not None and followed.status.state in ("stopped", "failed", "lost")
             case "ask":
                 return followed is not None and (followed.status.state == "finished" or bool(followed.record.checkpoints))
+            case "take_away":
+                return over and followed is not None and followed.plan is not None
             case "log" | "log_axis":
                 return followed is not None
             case _:
@@ -330,6 +333,13 @@ class TrainingScreen(StepScreen):
             self.app.run_path = str(self.followed.run.path)
             self.app.adapter_path = ""
             self.app.open_step("playground")
+
+    def action_take_away(self) -> None:
+        """What can be made of it."""
+        if self.followed is not None:
+            from loratui.tui.screens.take_away import TakeAwayScreen
+
+            self.app.switch_screen(TakeAwayScreen(str(self.followed.run.path), "training"))
 
     def may_quit(self) -> bool:
         """Quitting loses nothing; where a run goes on, the terminal is told how to come back to it."""

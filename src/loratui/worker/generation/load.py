@@ -80,6 +80,24 @@ class LoadedModels:
             self._active = side
         return self.base
 
+    @property
+    def has_adapters(self) -> bool:
+        """Whether an adapter is on the base, rather than whole models beside it."""
+        return self._peft is not None
+
+    def merge(self, side: str) -> Any:
+        """An adapter added into the base's weights for good: the merged transformers model. This object is spent by it.
+
+        WorkerError where the sum holds numbers that are not finite.
+        """
+        self.use(side)
+        try:
+            merged = self._peft.merge_and_unload(safe_merge=True, adapter_names=[side])
+        except ValueError as error:
+            raise WorkerError(f"the adapter cannot be merged: {first_line(error)}") from error
+        self._peft = None
+        return merged
+
     def memory_bytes(self) -> int:
         """Allocated by torch on a GPU; resident memory of this process on a CPU."""
         if self.device.type == "cuda":

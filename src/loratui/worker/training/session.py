@@ -18,6 +18,7 @@ from loratui.core.plan import Plan
 from loratui.runs.directory import Run
 from loratui.runs.events import Step
 from loratui.runs.fingerprint import differences
+from loratui.runs.model_card import write_model_card
 from loratui.runs.status import State
 from loratui.runs.tail import EventTail
 from loratui.worker.tokenise import Tokeniser
@@ -172,20 +173,34 @@ class Session:
             return Outcome("stopped", callback.stop_reason)
         journal.phase("export", "Writing the result", state="saving")
         best = callback.best_step if self.plan.evaluation.patience else 0
-        result = self._write_result(trainer, best)
+        result, result_step = self._write_result(trainer, best)
         journal.emit(
             "finished", step=step, seconds=round(seconds, 3), loss=callback.last_loss, eval_loss=callback.last_eval_loss,
-            tokens=callback.tokens, result=result, best_step=callback.best_step,
+            tokens=callback.tokens, result=result, best_step=callback.best_step, result_step=result_step,
         )
+        self._write_card()
         journal.update(eta_seconds=0.0)
         return Outcome("finished", callback.stop_reason)
 
-    def _write_result(self, trainer: Trainer, best_step: int) -> str:
-        """The adapter (or the whole model) and its tokenizer: the last step's, or the best one's where patience chose it."""
+    def _write_card(self) -> None:
+        """The model card beside the result. A run whose card cannot be written is finished all the same."""
+        if self.rank == 0:
+            try:
+                write_model_card(self.run)
+            except Exception:
+                log.exception("the model card could not be written; `loratui card` writes it again")
+
+    def _write_result(self, trainer: Trainer, best_step: int) -> tuple[str, int]:
+        """The adapter (or the whole model) and its tokenizer: the last step's, or the best one's where patience chose it.
+
+        Returns the folder's name and the step whose weights it holds.
+        """
         target = self.run.model_path if self.plan.method.kind == "full" else self.run.adapter_path
         best = self.run.checkpoints_path / f"checkpoint-{best_step}"
-        if best_step and best_step != trainer.state.global_step and best.is_dir():
+        step = trainer.state.global_step
+        if best_step and best_step != step and best.is_dir():
             trainer._load_from_checkpoint(str(best))
+            step = best_step
         if self.rank == 0:
             fresh = target.with_name(f".{target.name}.new")
             shutil.rmtree(fresh, ignore_errors=True)
@@ -195,7 +210,7 @@ class Session:
             sync_folder(fresh)
             shutil.rmtree(target, ignore_errors=True)
             fresh.rename(target)
-        return target.name
+        return target.name, step
 
     def _drop_broken_checkpoint(self) -> None:
         """A half-written checkpoint counts for nothing and holds the space that the next one needs."""

@@ -1,0 +1,34 @@
+"""`loratui card`: the model card of a run, printed or written beside its result."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("card")
+@click.argument("run_name", metavar="RUN")
+@click.option("--write", is_flag=True, help="Write README.md beside the result instead of printing it.")
+@click.option("--force", is_flag=True, help="Replace a README.md that was changed by hand.")
+def command(run_name: str, write: bool, force: bool) -> None:
+    """The model card of a run: how it was made, as its own files say.
+
+    Every finished run has one beside its result; this makes it anew.
+    """
+    from loratui.core.errors import InputError, RunError
+    from loratui.runs.listing import find_run
+    from loratui.runs.model_card import model_card, result_folder, whose_card, write_model_card
+
+    run = find_run(run_name)
+    if not write:
+        click.echo(model_card(run), nl=False)
+        return
+    card = result_folder(run) / "README.md"
+    if not card.parent.is_dir():
+        raise RunError(f"{run.name} has no result yet.", hint="The card is written when the run is finished.")
+    try:
+        if whose_card(card) == "theirs" and not force:
+            raise InputError("somebody wrote this card by hand.", where=str(card), hint="Add --force to replace it.")
+        write_model_card(run)
+    except OSError as error:
+        raise RunError(f"the card cannot be written: {error.strerror or error}.", where=str(card)) from None
+    click.echo(f"{card} is written.")

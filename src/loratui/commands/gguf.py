@@ -1,0 +1,72 @@
+"""`loratui gguf`: a run's result as one GGUF file, and for Ollama, by the tools that make them; or their exact commands."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from loratui.commands.text import echo_json
+
+if TYPE_CHECKING:
+    from loratui.export.steps import Step
+
+
+@click.command("gguf")
+@click.argument("source", metavar="RUN_OR_FOLDER")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; by default NAME-FORMAT.gguf here.")
+@click.option("--format", "kind", default="Q4_K_M", show_default=True, help="f32, f16, bf16, q8_0, or what llama-quantize makes: Q4_K_M, Q5_K_M, Q6_K, …")
+@click.option("--ollama", metavar="NAME", help="Also give it to Ollama under this name.")
+@click.option("--print", "only_print", is_flag=True, help="Only print the commands.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(source: str, output: Path | None, kind: str, ollama: str | None, only_print: bool, as_json: bool) -> None:
+    """Make a GGUF file with llama.cpp's tools; where they are not installed, print the commands.
+
+    An adapter is merged into its base first (RUN/merged, with its proof).
+    """
+    from loratui.commands.whole_model import whole_model
+    from loratui.core.errors import InputError, WorkerError
+    from loratui.export.gguf import gguf_steps, modelfile, ollama_step, sixteen_bit_file, stop_tokens
+    from loratui.worker.served import served
+
+    what = served(source)
+    target = (output or Path(f"{what.name}-{kind}.gguf")).expanduser().absolute()
+    described = target.with_name(f"{target.stem}.Modelfile")
+    model = Path(what.merged)
+    steps = [*gguf_steps(model, target, kind), *([ollama_step(ollama, described)] if ollama else [])]
+    missing = [step for step in steps if step.missing]
+    if only_print or missing:
+        _print(source, model, steps, as_json, merged=bool(what.adapter))
+        if only_print:
+            return
+        raise WorkerError("nothing was made: " + "; ".join(f"to {step.words}, {step.missing}" for step in missing) + ".")
+    if target.exists():
+        raise InputError("this file is there already.", where=str(target), hint="Choose another name with -o.")
+    model, _ = whole_model(source)
+    for step in steps:
+        if ollama and step is steps[-1]:
+            described.write_text(modelfile(target, stop_tokens(model)), encoding="utf-8")
+        click.echo(f"{step.words[0].upper()}{step.words[1:]} …\n  {step.line}", err=True)
+        status = subprocess.run(step.command, check=False, stdout=subprocess.DEVNULL if as_json else None).returncode
+        if status:
+            raise WorkerError(f"the tool failed (exit status {status}); what it said stands above.", where=step.line)
+    if (between := sixteen_bit_file(target)) != target and target.exists():
+        between.unlink(missing_ok=True)
+    if as_json:
+        echo_json({"file": str(target), "size_bytes": target.stat().st_size, "ollama": ollama})
+    else:
+        click.echo(f"{target} is written." + (f" Ask it with: ollama run {ollama}" if ollama else f" Ask it with: llama-cli -m {target}"))
+
+
+def _print(source: str, model: Path, steps: list[Step], as_json: bool, *, merged: bool) -> None:
+    """The commands, the merge before them where there is one."""
+    from loratui.commands.whole_model import merge_line
+
+    first = [merge_line(source, str(model))] if merged and not (model / "config.json").is_file() else []
+    if as_json:
+        echo_json({"commands": [*first, *(step.line for step in steps)], "missing": [step.missing for step in steps if step.missing]})
+        return
+    for line in (*first, *(step.line for step in steps)):
+        click.echo(line)

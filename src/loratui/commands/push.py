@@ -1,0 +1,67 @@
+"""`loratui push`: a run's result, or any folder with weights, to the hub: asked first, private unless told otherwise."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from loratui.commands.text import echo_json, gib, printable
+
+
+@click.command("push")
+@click.argument("source", metavar="RUN_OR_FOLDER")
+@click.argument("repository", default="")
+@click.option("--public", is_flag=True, help="Make the repository readable by everybody (default: private).")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--message", default="", help="Message of the commit.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(source: str, repository: str, public: bool, yes: bool, message: str, as_json: bool) -> None:
+    """Send a run's result, or a merged model's folder, to the hub.
+
+    REPOSITORY is owner/name, or a name of your own; by default the run's name. Before anything is sent it is said what goes
+    where, and asked.
+    """
+    from loratui.core.errors import InputError
+    from loratui.models.push import check_visibility, destination, pack, push
+
+    folder, name = _folder(source)
+    parcel = pack(folder)
+    to = destination(repository, name)
+    check_visibility(to, private=not public)
+    seen = "private" if to.private or (to.private is None and not public) else "PUBLIC"
+    made = "a new repository" if to.private is None else "an existing repository, which gets one more commit"
+    click.echo(f"{to.url}  ({seen}, {made}; as {to.account})", err=True)
+    for file, size_bytes in parcel.files.items():
+        click.echo(f"  {printable(file):<40} {gib(size_bytes):>12}", err=True)
+    for doubt in parcel.doubts:
+        click.echo(f"  ! {printable(doubt)}", err=True)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError("there is nobody to ask here.", hint="Add --yes to send it.")
+        if not click.confirm(f"Send {len(parcel.files)} files ({gib(parcel.size_bytes)})?", default=False, err=True):
+            click.echo("Nothing was sent.", err=True)
+            raise click.exceptions.Abort
+    url = push(parcel, to, private=not public, message=message)
+    if as_json:
+        echo_json({"repository": to.repository, "url": to.url, "commit": url, "private": seen == "private", "files": dict(parcel.files)})
+        return
+    click.echo(f"Sent: {url}")
+
+
+def _folder(source: str) -> tuple[Path, str]:
+    """The folder to send, and a name for it."""
+    from loratui.core.errors import RunError
+    from loratui.runs.listing import find_run
+    from loratui.runs.model_card import result_folder
+
+    given = Path(source).expanduser()
+    if given.is_dir() and not (given / "plan.toml").is_file():
+        inside = given.absolute()
+        return inside, inside.parent.name if inside.name in ("adapter", "model") else inside.name
+    run = find_run(source)
+    folder = result_folder(run)
+    if not folder.is_dir():
+        raise RunError(f"{run.name} has no result yet.", hint="It is there when the run is finished; a checkpoint's folder can be sent by its path.")
+    return folder, run.name

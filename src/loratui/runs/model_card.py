@@ -1,0 +1,245 @@
+"""The model card (README.md) beside a finished run's result: how it was made, as the run's own files say, and nothing more.
+
+A card travels: to a hub, to colleagues. So it names local files by their last part alone, repeats no row, prompt or answer, and
+whatever text comes from outside (names of models, files and runs) stands in it as code.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from typing import Literal, TypeVar
+
+from loratui.core.plan import Plan
+from loratui.core.plan_text import plan_to_toml, with_values
+from loratui.files import write_whole
+from loratui.runs.directory import Run
+from loratui.runs.events import Data, Eval, Event, Finding, Finished, Started, Step
+from loratui.runs.tail import EventTail
+
+Kind = TypeVar("Kind", bound=Event)
+CARD = "README.md"
+MARK = "<!-- loratui: written from the run's own files -->"
+"""Stands in every card of ours: one without it belongs to somebody else and is not replaced unasked."""
+PLACE = "PATH_OR_ID"
+"""Stands in the code for the folder, or the repository, that the reader has."""
+LISTED_EVALUATIONS = 20
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+
+
+def result_folder(run: Run) -> Path:
+    """Where the run's result lies, or will lie."""
+    return run.model_path if run.plan().method.kind == "full" else run.adapter_path
+
+
+def write_model_card(run: Run) -> Path:
+    """Write the card beside the run's result and return its path. OSError where the disk does not take it."""
+    card = result_folder(run) / CARD
+    write_whole(card, model_card(run))
+    return card
+
+
+def whose_card(card: Path) -> Literal["ours", "form", "theirs", "none"]:
+    """Who wrote a card: we, nobody yet (PEFT's empty form), or a person."""
+    try:
+        text = card.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "none"
+    return "ours" if MARK in text else "form" if "[More Information Needed]" in text else "theirs"
+
+
+def model_card(run: Run, *, place: str = PLACE, merged: str = "") -> str:
+    """The card as text. place: folder or repository that the code to load it names. RunError, PlanError: as `run.plan()`.
+
+    merged: for the adapter merged into its base, the proof in words.
+    """
+    plan = run.plan()
+    events = EventTail(run.events_path).new_events()
+    parts = [
+        _front_matter(plan, bool(merged)), MARK, f"# {_title(run, plan)}{', merged' if merged else ''}", _summary(plan, events, bool(merged)),
+        *(["## Merged", merged] if merged else []), "## Load it", _code(plan, place, bool(merged)), "## How it was made",
+        _made(run, plan, events), "## Losses", _losses(events), "## The whole plan", _whole_plan(plan),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def hub_name(text: str) -> str:
+    """A name of the hub, or "" for what is a local path, the demo, or no such name."""
+    if text == "demo" or not HUB_NAME.fullmatch(text) or Path(text).expanduser().exists():
+        return ""
+    return text
+
+
+def code(text: object) -> str:
+    """Foreign text as inline code that no Markdown in it can leave."""
+    shown = "".join(letter if letter.isprintable() else "�" for letter in str(text)).replace("`", "ˋ").strip()
+    return f"`{shown or ' '}`"
+
+
+def _short(text: str) -> str:
+    """A hub name as it is; of a local path its last part alone: where a person keeps files is nobody's business."""
+    return text if hub_name(text) or text == "demo" else PurePath(text).name or text
+
+
+def _title(run: Run, plan: Plan) -> str:
+    kind = {"full": "Fine-tuned model", "lora": "LoRA adapter", "qlora": "QLoRA adapter"}[plan.method.kind]
+    return f"{kind} {code(run.name)}"
+
+
+def _front_matter(plan: Plan, merged: bool) -> str:
+    """YAML that the hub reads. Names are written as JSON strings, which YAML reads as they are."""
+    base = hub_name(plan.model.id)
+    full = plan.method.kind == "full" or merged
+    data = hub_name(plan.dataset.path)
+    lines = ["---", *([f"base_model: {json.dumps(base)}"] if base else []), f"library_name: {'transformers' if full else 'peft'}", "pipeline_tag: text-generation"]
+    if "/" in data:
+        lines += ["datasets:", f"- {json.dumps(data)}"]
+    tags = [*(["lora", "merged"] if merged else []), "sft", "loratui"] if full else ["lora", *(["qlora"] if plan.method.kind == "qlora" else []), "sft", "transformers", "loratui"]
+    if base:
+        tags.insert(0, json.dumps(f"base_model:{'finetune' if full else 'adapter'}:{base}"))
+    return "\n".join([*lines, "tags:", *(f"- {tag}" for tag in tags), "---"])
+
+
+def _summary(plan: Plan, events: Sequence[Event], merged: bool) -> str:
+    finished = _last(events, Finished)
+    base = code(_short(plan.model.id)) + (f" at revision {code(plan.model.revision)}" if plan.model.revision else "")
+    ending = ""
+    if finished is not None:
+        day = datetime.fromtimestamp(finished.time, UTC).strftime("%Y-%m-%d")
+        ending = f" The training ended on {day} after {finished.step:,} steps."
+        if finished.result_step and finished.result_step != finished.step:
+            ending += f" The weights here are those of step {finished.result_step:,}, whose loss on the held-out rows was the lowest of those kept."
+    local = "" if hub_name(plan.model.id) or merged or plan.method.kind == "full" else " That base is a local folder: whoever loads this needs it, too."
+    made = f"All weights of {base} were" if plan.method.kind == "full" else f"{base} with an adapter merged into it," if merged else f"An adapter for {base},"
+    return (
+        f"{made} trained with loratui.{ending}{local}\n\n"
+        "What it is good for, where it fails, and under which licence it may be used was not recorded by the training: please add it here."
+    )
+
+
+def _code(plan: Plan, place: str, merged: bool) -> str:
+    """Python that loads the result as it was trained."""
+    dtype = DTYPES[plan.model.dtype]
+    where = json.dumps(place)
+    if plan.method.kind == "full" or merged:
+        lines = [
+            "import torch", "from transformers import AutoModelForCausalLM, AutoTokenizer", "",
+            f"model = AutoModelForCausalLM.from_pretrained({where}, dtype=torch.{dtype})", f"tokenizer = AutoTokenizer.from_pretrained({where})",
+        ]
+        return _fenced("\n".join(lines), "python")
+    options = [json.dumps(_short(plan.model.id)), *([f"revision={json.dumps(plan.model.revision)}"] if plan.model.revision else []), f"dtype=torch.{dtype}"]
+    names = ["AutoModelForCausalLM", "AutoTokenizer"]
+    quantised = []
+    if plan.method.quantization != "none":
+        names.append("BitsAndBytesConfig")
+        quantised = [f"quantization = {_quantization(plan)}"]
+        options.append("quantization_config=quantization")
+    lines = [
+        "import torch", "from peft import PeftModel", f"from transformers import {', '.join(names)}", "", *quantised,
+        f"base = AutoModelForCausalLM.from_pretrained({', '.join(options)})", f"model = PeftModel.from_pretrained(base, {where})",
+        f"tokenizer = AutoTokenizer.from_pretrained({where})",
+    ]
+    return _fenced("\n".join(lines), "python")
+
+
+def _quantization(plan: Plan) -> str:
+    if plan.method.quantization == "int8":
+        return "BitsAndBytesConfig(load_in_8bit=True)"
+    return (
+        f"BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type={plan.method.quantization!r}, "
+        f"bnb_4bit_use_double_quant={plan.method.double_quantization}, bnb_4bit_compute_dtype=torch.{DTYPES[plan.method.compute_dtype]})"
+    )
+
+
+def _made(run: Run, plan: Plan, events: Sequence[Event]) -> str:
+    machine, prints = run.machine(), run.fingerprint()
+    started, data = _last(events, Started), _last(events, Data)
+    training = plan.training
+    rows: list[tuple[str, str]] = [("method", _method(plan))]
+    if started is not None and started.parameters_total:
+        rows.append(("trained weights", f"{started.parameters_trainable:,} of {started.parameters_total:,}"))
+    rows.append(("dataset", code(_short(plan.dataset.path)) + (f", split {code(plan.dataset.split)}" if hub_name(plan.dataset.path) else "")))
+    if data is not None:
+        rows.append(("rows", f"{data.examples:,} trained on, {data.eval_examples:,} held out, {data.left_out:,} left out"))
+        rows.append(("tokens of these rows", f"{data.tokens:,}, of which {data.trained_tokens:,} bear loss; {data.cut:,} rows cut at {training.max_length:,} tokens"))
+    found = prints.get("data", {})
+    for part, words in (("train", "fingerprint of the rows trained on"), ("held_out", "fingerprint of the rows held out")):
+        if found.get(part):
+            rows.append((words, code(found[part])))
+    rows.append(("batch", f"{training.batch_size} rows × {training.accumulation} accumulated, per device"))
+    rows.append(("learning rate", f"{training.learning_rate:g}, {training.scheduler.replace('_', ' ')}, {training.warmup_steps} warm-up steps"))
+    rows.append(("optimizer", f"{code(training.optimizer)}, weight decay {training.weight_decay:g}, seed {training.seed}"))
+    if machine.get("device"):
+        rows.append(("device", code(machine["device"])))
+    versions = machine.get("versions", {})
+    if isinstance(versions, dict) and versions:
+        rows.append(("versions", ", ".join(code(f"{name} {number}") for name, number in versions.items())))
+    resumed = sum(isinstance(event, Started) for event in events) - 1
+    if resumed > 0:
+        rows.append(("resumed", f"{resumed} time{'s' if resumed > 1 else ''}"))
+    findings = list(dict.fromkeys(event.finding for event in events if isinstance(event, Finding) and event.finding))
+    if findings:
+        rows.append(("found during the training", ", ".join(code(name) for name in findings)))
+    return _table(("", ""), rows)
+
+
+def _method(plan: Plan) -> str:
+    if plan.method.kind == "full":
+        return f"full fine-tuning in {plan.training.precision}"
+    lora = plan.lora
+    targets = lora.targets if isinstance(lora.targets, str) else ", ".join(lora.targets)
+    variant = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}[lora.variant]
+    quantised = f" on a base quantised to {plan.method.quantization}" if plan.method.quantization != "none" else ""
+    return f"{variant}, rank {lora.r}, alpha {lora.alpha:g}, dropout {lora.dropout:g}, on {code(targets)}{quantised}; {plan.training.precision}"
+
+
+def _losses(events: Sequence[Event]) -> str:
+    steps = {event.step: event.loss for event in events if isinstance(event, Step) and event.loss is not None}
+    evaluations = {event.step: event for event in events if isinstance(event, Eval)}
+    parts = []
+    if steps:
+        first, last = min(steps), max(steps)
+        parts.append(f"Loss of the batch at step {first:,}: {steps[first]:.4f}; at step {last:,}: {steps[last]:.4f}.")
+    if not evaluations:
+        return "\n\n".join([*parts, "Nothing was evaluated during the training."])
+    columns = [
+        ("loss", "loss", "{:.4f}"), ("perplexity", "perplexity", "{:.2f}"), ("token_accuracy", "token accuracy", "{:.3f}"),
+        ("exact_match", "exact match", "{:.3f}"), ("rouge_l", "ROUGE-L", "{:.3f}"),
+    ]
+    listed = [evaluations[step] for step in sorted(evaluations)]
+    shown = listed if len(listed) <= LISTED_EVALUATIONS else [*listed[: LISTED_EVALUATIONS // 2], *listed[-LISTED_EVALUATIONS // 2 :]]
+    columns = [column for column in columns if any(getattr(one, column[0]) is not None for one in shown)]
+    rows = [(f"{one.step:,}", *(form.format(value) if (value := getattr(one, name)) is not None else "–" for name, _, form in columns)) for one in shown]
+    left = f" ({len(listed) - len(shown)} in the middle are not listed)" if len(shown) < len(listed) else ""
+    asked = max((one.generated for one in listed), default=0)
+    note = f" Exact match and ROUGE-L are of answers to {asked:,} of these rows." if asked else ""
+    parts.append(f"On {listed[-1].rows:,} held-out rows{left}.{note}")
+    parts.append(_table(("step", *(words for _, words, _ in columns)), rows))
+    return "\n\n".join(parts)
+
+
+def _whole_plan(plan: Plan) -> str:
+    """plan.toml as it was, but for places on somebody's disk and for prompts."""
+    values = {key: _short(value) for key in ("model.id", "model.chat_template", "dataset.path", "dataset.eval_path", "lora.adapter") if (value := plan.get(key))}
+    text = plan_to_toml(with_values(plan, values | {"evaluation.prompts": []}), comments=False)
+    return "Local files are named by their last part; prompts are left out.\n\n" + _fenced(text.strip(), "toml")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _fenced(text: str, language: str) -> str:
+    """A code block that its own text cannot end."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _last(events: Sequence[Event], kind: type[Kind]) -> Kind | None:
+    return next((event for event in reversed(events) if isinstance(event, kind)), None)

@@ -1,0 +1,1 @@
+"""What can be made of a run, and the processes that make it."""

@@ -1,0 +1,119 @@
+"""GGUF and Ollama by their own tools: stand-ins that keep what they were asked, and the commands where there are none."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from loratui.commands.gguf import command
+from loratui.core.errors import InputError, LoratuiError
+from loratui.export.gguf import find_llama_cpp, gguf_steps, modelfile, stop_tokens
+
+CONVERTER = """
+import json, pathlib, sys
+model, arguments = sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2]))
+assert (pathlib.Path(model) / "config.json").is_file()
+pathlib.Path(arguments["--outfile"]).write_text("GGUF " + arguments["--outtype"])
+"""
+QUANTISER = '#!/bin/sh\n(cat "$1"; echo " $3") > "$2"\n'
+OLLAMA = '#!/bin/sh\necho "$@" > "$(dirname "$0")/asked"\n'
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "merged"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "generation_config.json").write_text('{"eos_token_id": [2, 7]}')
+    added = [{"id": 2, "content": "<|end|>"}, {"id": 3, "content": "<|user|>"}, {"id": 7, "content": '<"stop">'}]
+    (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": added}))
+    return folder
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "llama.cpp"
+    (folder / "build" / "bin").mkdir(parents=True)
+    (folder / "convert_hf_to_gguf.py").write_text(CONVERTER)
+    for path, text in ((folder / "build" / "bin" / "llama-quantize", QUANTISER), (folder / "ollama", OLLAMA)):
+        path.write_text(text)
+        path.chmod(0o755)
+    monkeypatch.setenv("LLAMA_CPP", str(folder))
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    return folder
+
+
+@pytest.fixture
+def no_tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("LLAMA_CPP", raising=False)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+def gguf(*arguments: str) -> Result:
+    result = CliRunner().invoke(command, arguments)
+    if isinstance(result.exception, LoratuiError):
+        raise result.exception
+    return result
+
+
+def test_converted_quantised_and_given_to_ollama(model: Path, tools: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out" / "mine.gguf"
+    output.parent.mkdir()
+    result = gguf(str(model), "-o", str(output), "--ollama", "mine", "--json")
+    assert result.exit_code == 0, result.output
+    assert output.read_text().split() == ["GGUF", "f16", "Q4_K_M"]
+    assert sorted(path.name for path in output.parent.iterdir()) == ["mine.Modelfile", "mine.gguf"], "the 16-bit file between is gone"
+    assert (tools / "asked").read_text().split() == ["create", "mine", "-f", str(output.with_name("mine.Modelfile"))]
+    described = output.with_name("mine.Modelfile").read_text()
+    assert described.startswith(f"FROM {output}\n") and 'PARAMETER stop "<|end|>"' in described and r'PARAMETER stop "<\"stop\">"' in described
+    with pytest.raises(InputError, match="there already"):
+        gguf(str(model), "-o", str(output))
+
+
+def test_formats_that_the_converter_writes_need_no_quantiser(model: Path, tools: Path, tmp_path: Path) -> None:
+    (tools / "build" / "bin" / "llama-quantize").unlink()
+    assert gguf(str(model), "-o", str(tmp_path / "x.gguf"), "--format", "bf16").exit_code == 0
+    assert (tmp_path / "x.gguf").read_text() == "GGUF bf16"
+
+
+def test_a_tool_that_fails_is_a_sentence(model: Path, tools: Path, tmp_path: Path) -> None:
+    (tools / "convert_hf_to_gguf.py").write_text("raise SystemExit(3)")
+    with pytest.raises(LoratuiError, match=r"exit status 3"):
+        gguf(str(model), "-o", str(tmp_path / "x.gguf"))
+    assert not (tmp_path / "x.gguf").exists()
+
+
+def test_without_the_tools_the_exact_commands(model: Path, no_tools: None) -> None:
+    printed = gguf(str(model), "--print", "--ollama", "mine").output.splitlines()
+    assert printed[0].startswith(f"python convert_hf_to_gguf.py {model} --outfile ") and printed[0].endswith("-f16.gguf --outtype f16")
+    assert printed[1].startswith("llama-quantize ") and printed[1].endswith("merged-Q4_K_M.gguf Q4_K_M") and printed[2].startswith("ollama create mine -f ")
+    with pytest.raises(LoratuiError, match=r"nothing was made.*LLAMA_CPP.*ollama\.com"):
+        gguf(str(model), "--ollama", "mine")
+    told = json.loads(gguf(str(model), "--print", "--json").output)
+    assert len(told["commands"]) == 2 and len(told["missing"]) == 2
+
+
+def test_llama_cpps_own_environment_is_used(tools: Path) -> None:
+    assert find_llama_cpp().python == sys.executable
+    python = tools / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    assert find_llama_cpp().python == str(python)
+
+
+def test_unknown_formats(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Q99.*Q4_K_M"):
+        gguf_steps(tmp_path, tmp_path / "x.gguf", "Q99")
+    assert gguf_steps(tmp_path, tmp_path / "x.gguf", "q5_k_m")[-1].command[-1] == "Q5_K_M"
+
+
+def test_a_model_that_does_not_say_where_answers_end(tmp_path: Path) -> None:
+    assert stop_tokens(tmp_path) == ()
+    assert "PARAMETER" not in modelfile(tmp_path / "x.gguf", ())

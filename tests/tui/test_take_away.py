@@ -1,0 +1,201 @@
+"""Taking a run away: what is there is told truly, commands are really run, and nothing is sent or left half-made by accident."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pictured import shown, until
+from recorded_run import record_run
+
+from hub_standin import Hub
+from loratui.runs.directory import Run
+from loratui.runs.model_card import MARK
+from loratui.tui.app import LoratuiApp
+from loratui.tui.screens import take_away
+from loratui.tui.take_away.process import CommandProcess
+from loratui.tui.take_away.things import things_of
+
+SIZES = [(80, 24), (120, 36)]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A finished run with an adapter whose card is PEFT's empty form."""
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.delenv("LLAMA_CPP", raising=False)
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps({"prompt": f"p{n}", "completion": f"c{n}"}) + "\n" for n in range(20)))
+    run = record_run(tmp_path, state="finished", steps=375, values={"dataset.path": str(data), "evaluation.prompts": ["Hello?"], "evaluation.every_steps": 5})
+    run.adapter_path.mkdir()
+    (run.adapter_path / "adapter_config.json").write_text('{"base_model_name_or_path": "acme/base"}')
+    (run.adapter_path / "adapter_model.safetensors").write_bytes(b"x" * 5000)
+    (run.adapter_path / "README.md").write_text("# Model Card [More Information Needed]")
+    return run
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Another program in place of `python -m loratui`."""
+    monkeypatch.setattr(take_away, "CommandProcess", lambda arguments: CommandProcess(arguments, (sys.executable, "-uc", code)))
+
+
+async def opened(pilot: Any, key: str = "") -> None:
+    """The screen over the list of runs, with the cursor on a thing."""
+    await until(pilot, "finished")
+    await pilot.press("t")
+    await until(pilot, "Model card")
+    screen = pilot.app.screen
+    for _ in range(20):
+        if not key or (screen.chosen is not None and screen.chosen.key == key):
+            return
+        await pilot.press("down")
+        await pilot.pause()
+    raise AssertionError(f"{key} is not listed:\n{shown(pilot.app)}")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_what_is_there_and_what_is_not(run: Run, size: tuple[int, int]) -> None:
+    async with LoratuiApp(screen="runs").run_test(size=size) as pilot:
+        await opened(pilot)
+        text = await until(pilot, "an empty form")
+        assert "✓ Adapter" in text and "not made" in text and "PEFT keeps it" in text
+        await pilot.press("end")
+        await until(pilot, "evaluation.prompts")
+        assert "What does not carry over" in shown(pilot.app)
+        await pilot.press("escape")
+        await until(pilot, "Everything that was trained here")
+
+
+async def test_the_card_is_written_by_the_command_that_stands_there(run: Run) -> None:
+    async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
+        await opened(pilot, "card")
+        assert f"loratui card {run.name} --write" in shown(pilot.app)
+        await pilot.press("enter")
+        await until(pilot, "README.md is written")
+        await until(pilot, lambda: "an empty form" not in shown(pilot.app))
+    assert MARK in (run.adapter_path / "README.md").read_text()
+
+
+async def test_an_export_is_written_with_its_rows(run: Run) -> None:
+    async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
+        await opened(pilot, "trl")
+        await pilot.press("enter")
+        await until(pilot, "✓ Written. In its folder, start it with: ")
+    assert (run.path / "export" / "trl.yaml").is_file() and (run.path / "export" / "trl-data" / "train.jsonl").is_file()
+
+
+async def test_progress_is_told_and_so_is_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, "import sys, time; print('Reading it back …', file=sys.stderr); sys.stdin.read(); time.sleep(0.6); "
+             "print('loratui: the merged \\x1b[31mmodel is not the adapter\\'s.', file=sys.stderr); sys.exit(1)")
+    async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
+        await opened(pilot, "merge")
+        await pilot.press("enter")
+        text = await until(pilot, "Merged: Reading it back …")
+        assert "under way" in text and "c Stop" in text
+        text = await until(pilot, "✗ the merged")
+        assert "model is not the adapter's." in text and "\x1b[31m" not in text and "under way" not in text
+
+
+async def test_a_merge_that_holds_shows_its_proof(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import json, pathlib, sys; out = pathlib.Path(sys.argv[sys.argv.index('-o') + 1]); out.mkdir(); (out / 'config.json').write_text('{}'); "
+        "(out / 'README.md').write_text('# x\\n\\n## Merged\\n\\nThe same greedy answers.\\n\\n## Load it\\n'); print(json.dumps({'holds': True, 'proof': 'p'}))"
+    )
+    stand_in(monkeypatch, code)
+    async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
+        await opened(pilot, "merge")
+        await pilot.press("enter")
+        await until(pilot, "✓ Merged, and proved:")
+        await until(pilot, "The same greedy answers.")
+        await pilot.press("enter")
+        await until(pilot, "Merge again?")
+        await pilot.press("escape")
+    assert (run.merged_path / "config.json").is_file(), "what is there is not deleted unasked"
+
+
+async def test_one_key_stops_it_and_nothing_leaves_by_accident(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, "import sys, time; print('working', file=sys.stderr); time.sleep(600)")
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "merge")
+        await pilot.press("enter")
+        await until(pilot, "Merged: working")
+        screen = app.screen
+        assert isinstance(screen, take_away.TakeAwayScreen) and screen._process is not None
+        process = screen._process
+        for key in ("escape", "q", "1"):
+            await pilot.press(key)
+            await until(pilot, "c stops it")
+        assert app.screen is screen and process.status is None
+        await pilot.press("c")
+        await until(pilot, "■ Stopped.")
+        assert process.status is not None
+        await pilot.press("escape")
+        await until(pilot, "Everything that was trained here")
+
+
+async def test_leaving_for_another_screen_ends_the_process(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, "import sys, time; print('working', file=sys.stderr); time.sleep(600)")
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "merge")
+        await pilot.press("enter")
+        await until(pilot, "Merged: working")
+        assert isinstance(app.screen, take_away.TakeAwayScreen) and app.screen._process is not None
+        process = app.screen._process
+        app.open_step("runs")
+        for _ in range(100):
+            if process.status is not None:
+                break
+            await asyncio.sleep(0.05)
+        assert process.status is not None
+
+
+async def test_the_hub_is_asked_and_so_is_the_person(run: Run, hub: type[Hub], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 30)
+    async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
+        await opened(pilot, "push")
+        await pilot.press("enter")
+        await until(pilot, "Repository on the hub")
+        await pilot.press("enter")
+        text = await until(pilot, "Send this to the hub?")
+        assert f"me/{run.name}, a new private repository, as me." in " ".join(text.replace("│", " ").split()) and not Hub.commits
+        await pilot.press("escape")
+        await until(pilot, lambda: "Send this" not in shown(pilot.app))
+        assert not Hub.commits and not Hub.repositories
+        await pilot.press("enter", "enter")
+        await until(pilot, "Send this to the hub?")
+        await pilot.press("enter")
+        await until(pilot, "✓ Sent: ", 40)
+    assert Hub.repositories == {f"me/{run.name}": True} and len(Hub.commits) == 1
+
+
+async def test_without_a_token_it_says_so(run: Run, hub: type[Hub]) -> None:
+    async with LoratuiApp(screen="runs").run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "push")
+        assert "needs a token" in shown(pilot.app) and "hf auth login" in shown(pilot.app)
+        await pilot.press("enter")
+        await until(pilot, "▲ No token of the hub")
+
+
+def test_a_run_that_is_not_finished_can_only_be_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    run = record_run(tmp_path, state="stopped")
+    things = {thing.key: thing for thing in things_of(run)}
+    assert all(things[key].problem and things[key].state == "not yet" for key in ("result", "card", "merge", "gguf", "push", "serve"))
+    assert not things["axolotl"].problem and "--to axolotl" in things["axolotl"].line
+
+
+async def test_from_the_end_of_a_training(run: Run) -> None:
+    async with LoratuiApp(screen="training", run=str(run.path)).run_test(size=(120, 36)) as pilot:
+        await until(pilot, "✓ finished")
+        await until(pilot, "t Take away")
+        await pilot.press("t")
+        await until(pilot, "Model card")
+        await pilot.press("escape")
+        await until(pilot, "✓ finished")
