@@ -30,6 +30,30 @@ class Hub(BaseHTTPRequestHandler):
     repositories: ClassVar[dict[str, bool]] = {}
     commits: ClassVar[list[tuple[str, dict[str, bytes]]]] = []
     refuse: ClassVar[tuple[int, str] | None] = None
+    datasets: ClassVar[dict[str, dict[str, bytes]]] = {}
+    """Datasets by id: their files by name."""
+    fetched: ClassVar[list[str]] = []
+
+    def do_HEAD(self) -> None:
+        self._file(head=True)
+
+    def _file(self, *, head: bool) -> bool:
+        """Answer for `/datasets/ORG/NAME/resolve/REVISION/FILE`; False where it is none of these."""
+        parts = self.path.split("?")[0].strip("/").split("/")
+        if len(parts) < 6 or parts[0] != "datasets" or parts[3] != "resolve":
+            return False
+        content = Hub.datasets.get("/".join(parts[1:3]), {}).get("/".join(parts[5:]))
+        self.send_response(200 if content is not None else 404)
+        if content is None:
+            self.send_header("X-Error-Code", "EntryNotFound")
+        self.send_header("X-Repo-Commit", "c" * 40)
+        self.send_header("ETag", f'"{len(content or b"")}-{hash(content)}"')
+        self.send_header("Content-Length", str(len(content or b"")))
+        self.end_headers()
+        if not head and content is not None:
+            Hub.fetched.append("/".join(parts[5:]))
+            self.wfile.write(content)
+        return True
 
     def do_POST(self) -> None:
         sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -66,6 +90,11 @@ class Hub(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         Hub.tokens.append(self.headers.get("Authorization"))
+        if self._file(head=False):
+            return
+        if self.path.startswith("/api/datasets/") and (files := Hub.datasets.get("/".join(self.path.split("/")[3:5]))) is not None:
+            self._answer(200, {"id": self.path, "sha": "c" * 40, "siblings": [{"rfilename": name} for name in files]})
+            return
         if self.path == "/api/whoami-v2":
             self._answer(200, Hub.account) if Hub.account else self._answer(401, {"error": "Invalid user token."})
             return
@@ -73,6 +102,7 @@ class Hub(BaseHTTPRequestHandler):
             self._answer(200, {"id": name, "private": Hub.repositories[name], "siblings": []})
             return
         answers = {
+            "/api/datasets/me/gated": (401 if not self.headers.get("Authorization") else 403, "GatedRepo", {}),
             "/api/models/me/open": (200, "", ABOUT), "/me/open/resolve/main/config.json": (200, "", CONFIG),
             "/api/models/me/gated": (200, "", {**ABOUT, "gated": "manual"}), "/me/gated/resolve/main/config.json": (401 if not self.headers.get("Authorization") else 403, "GatedRepo", {}),
             "/api/models/me/gguf": (200, "", ABOUT), "/me/gguf/resolve/main/config.json": (404, "EntryNotFound", {}),
@@ -100,6 +130,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Hub]]:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     for name in ("HF_HUB_CACHE", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
+    Hub.datasets, Hub.fetched = {}, []
     Hub.tokens, Hub.repositories, Hub.commits, Hub.refuse = [], {}, [], None
     Hub.account = {"name": "me", "orgs": [{"name": "acme"}], "auth": {"accessToken": {"role": "write"}}}
     yield Hub

@@ -77,10 +77,22 @@ def find_dataset(path: str, *, split: str = "train", configuration: str = "") ->
     except ValueError as error:
         raise DatasetError(f"this cannot be a path: {error}.", where=repr(path)) from error
     if re.fullmatch(r"[\w.-]+/[\w.-]+", path) and not data_kind(place) and not place.parent.is_dir():
-        from loratui.data.hub import find_cached
-
-        return find_cached(path, split=split, configuration=configuration)
+        return _of_hub(path, split, configuration)
     raise _missing(path, place)
+
+
+def _of_hub(id: str, split: str, configuration: str) -> FoundDataset:
+    """A dataset of the hub: from the local cache, fetched into it first where it is not there."""
+    from loratui.data.hub import find_cached
+    from loratui.data.hub_fetch import fetch_dataset
+
+    found = find_cached(id, split=split, configuration=configuration)
+    if found is None:
+        fetch_dataset(id, split=split, configuration=configuration)
+        found = find_cached(id, split=split, configuration=configuration)
+    if found is None:
+        raise DatasetError("it was fetched, and there are no rows in it.", where=id, hint="Choose another split or configuration.")
+    return found
 
 
 def find_evaluation(path: str) -> FoundDataset:

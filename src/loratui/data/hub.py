@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from loratui.data.find import FoundDataset
 
 
+HELD_OUT = ("validation", "test", "dev", "eval")
+"""Splits to evaluate on: the first of these that there is."""
+
+
 def datasets_cache() -> Path:
     """Folder where the datasets library keeps prepared tables."""
     if cache := os.environ.get("HF_DATASETS_CACHE"):
@@ -23,17 +27,20 @@ def datasets_cache() -> Path:
     return hub_cache().parent / "datasets"
 
 
-def find_cached(id: str, *, split: str = "train", configuration: str = "") -> FoundDataset:
-    """A hub dataset that is in the local cache; DatasetError where it is not, or lacks the split."""
+def find_cached(id: str, *, split: str = "train", configuration: str = "") -> FoundDataset | None:
+    """A hub dataset that is in the local cache; None where it is not. DatasetError where it lacks the split."""
     folder = snapshot(hub_cache() / f"datasets--{id.replace('/', '--')}")
     if folder is not None and (found := _from_snapshot(id, folder, split, configuration)):
         return found
-    if found := _from_tables(id, split, configuration):
-        return found
-    raise DatasetError(
-        "there is no such file, and no dataset of this name in the hub's local cache.", where=id,
-        hint=f"Fetch it first: hf download {id} --repo-type dataset",
-    )
+    return _from_tables(id, split, configuration)
+
+
+def splits_of(id: str, folder: Path, files: list[Path], split: str, configuration: str) -> dict[str, list[Path]]:
+    """Split → files of a dataset's folder, by its card, else by names; DatasetError where the split is not among them."""
+    splits = card_splits(folder, files, configuration) or _by_name(folder, files)
+    if split not in splits and len(splits) != 1:
+        raise DatasetError(f"there is no split {split!r}: it has {', '.join(splits)}.", where=id, hint="Set dataset.split.")
+    return splits
 
 
 def _from_snapshot(id: str, folder: Path, split: str, configuration: str) -> FoundDataset | None:
@@ -42,13 +49,11 @@ def _from_snapshot(id: str, folder: Path, split: str, configuration: str) -> Fou
     files = sorted(item for item in folder.rglob("*") if item.is_file() and data_kind(item) not in ("", "unknown"))
     if not files:
         return None
-    splits = card_splits(folder, files, configuration) or _by_name(folder, files)
-    if split not in splits:
-        if len(splits) == 1:
-            split = next(iter(splits))
-        else:
-            raise DatasetError(f"there is no split {split!r}: it has {', '.join(splits)}.", where=id, hint="Set dataset.split.")
-    evaluation = next((splits[name] for name in ("validation", "test", "dev", "eval") if name in splits and name != split), [])
+    splits = splits_of(id, folder, files, split, configuration)
+    split = split if split in splits else next(iter(splits))
+    if not splits[split]:
+        return None  # a cache that holds the card, or another part of it
+    evaluation = next((splits[name] for name in HELD_OUT if name in splits and name != split), [])
     note = f"hub cache, split {split}" + (f", configuration {configuration}" if configuration else "")
     return FoundDataset(id, id.split("/")[-1], "hub", _files(splits[split]), _files(evaluation), note)
 
@@ -60,7 +65,7 @@ def _files(paths: Iterable[Path]) -> Any:
 
 
 def card_splits(folder: Path, files: list[Path], configuration: str) -> dict[str, list[Path]]:
-    """Split → files as the dataset's card (README.md) declares them; empty where it declares none."""
+    """Split → files as the dataset's card (README.md) declares them, as far as they are there; empty where it declares none."""
     card = folder / "README.md"
     if not card.is_file():
         return {}
@@ -99,7 +104,7 @@ def _declared(folder: Path, files: list[Path], declared: Any) -> dict[str, list[
         patterns = item.get("path", [])
         wanted = [file for pattern in ([patterns] if isinstance(patterns, str) else patterns) for file in sorted(folder.glob(str(pattern)))]
         splits.setdefault(str(item.get("split", "train")), []).extend(file for file in wanted if file in files)
-    return {name: found for name, found in splits.items() if found}
+    return splits
 
 
 def _by_name(folder: Path, files: list[Path]) -> dict[str, list[Path]]:
