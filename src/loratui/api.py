@@ -24,7 +24,7 @@ from loratui.core.errors import InputError, LoratuiError, WorkerError
 from loratui.core.generation import PRESETS, GenerationSettings, set_value
 from loratui.worker.protocol import ADAPTER, BASE, Ask, Done, Event, Failed, Piece
 from loratui.worker.questions import Question, question, read_questions, trained_reading
-from loratui.worker.target import Target, find_target, with_device
+from loratui.worker.target import Target, find_target, with_device, with_quantization
 
 if TYPE_CHECKING:
     from loratui.worker.generation.load import LoadedModels
@@ -35,16 +35,19 @@ ROW_KEYS = frozenset({"input", "prompt", "messages", "instruction"})
 """An object with one of these is a row; any other object is the `input` itself."""
 
 
-def load(name: str | Path, *, base: str = "", device: str = "", preset: str = "precise", **settings: Any) -> LoadedModel:
+def load(name: str | Path, *, base: str = "", device: str = "", quantization: str = "", preset: str = "precise", **settings: Any) -> LoadedModel:
     """Load a run's result, an adapter or a model, once.
 
     base: instead of the base model that the adapter names. device: "cuda", "cpu", or the first that is there.
+    quantization: none, nf4, fp4 or int8; by default the base is held as the run trained it.
     preset and settings (temperature, top_p, top_k, min_p, repetition_penalty, max_tokens, seed) are the defaults of every
     answer. LoratuiError in one sentence where it cannot be loaded.
     """
     target = find_target(str(name), base=base)
     if device:
         target = with_device(target, device)
+    if quantization:
+        target = with_quantization(target, quantization)
     return LoadedModel(target, _changed(PRESETS[preset], settings))
 
 

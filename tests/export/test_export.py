@@ -185,6 +185,17 @@ def test_command_writes_file_and_rows(plan_file: Path) -> None:
     assert yaml.safe_load(target.read_text())["datasets"][0]["path"] == str(folder / "train.jsonl")
 
 
+def test_a_run_by_its_name(plan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path / "home"))
+    run = tmp_path / "home" / "runs" / "orders-1"
+    run.mkdir(parents=True)
+    (run / "plan.toml").write_text(plan_file.read_text())
+    result = CliRunner().invoke(command, ["orders-1", "--to", "trl", "-o", str(tmp_path / "trl.yaml")], catch_exceptions=False)
+    assert result.exit_code == 0 and (tmp_path / "trl.yaml").is_file()
+    with pytest.raises(LoratuiError, match=r"there is no run orders-2\. Did you mean orders-1"):
+        CliRunner().invoke(command, ["orders-2", "--to", "trl", "-o", str(tmp_path / "x.yaml")], catch_exceptions=False)
+
+
 def test_command_replaces_nothing_unasked(plan_file: Path) -> None:
     target = plan_file.with_name("x.yaml")
     target.write_text("mine")

@@ -70,3 +70,20 @@ def test_trl_command_reaches_the_same_losses(trained: tuple[Path, list[float]]) 
     theirs = losses(run(["-m", "trl.scripts.sft", "--config", "trl.yaml"], folder))
     assert len(theirs) == STEPS
     assert all(0.94 * mine < loss < mine for mine, loss in zip(ours, theirs, strict=True)), (ours, theirs)
+
+
+def test_trl_command_reaches_exactly_the_same_losses_where_nothing_follows_the_stop_token(trained: tuple[Path, list[float]]) -> None:
+    """The line break is the whole difference: under a chat template that ends with the stop token there is none."""
+    folder, _ = trained
+    template = (demo_model_path() / "chat_template.jinja").read_text()
+    line_break = "{{- '\\n' }}\n{%- endfor %}"
+    assert line_break in template
+    ends = "{%- if not (loop.last and message['role'] == 'assistant') %}{{- '\\n' }}{%- endif %}\n{%- endfor %}"
+    (folder / "ends.jinja").write_text(template.replace(line_break, ends))
+    (folder / "ends.toml").write_text(plan_to_toml(with_values(Plan(), VALUES | {"model.chat_template": str(folder / "ends.jinja")})))
+    run(loratui("train", "ends.toml", "--output", str(folder / "run-ends")), folder)
+    run(loratui("export", "ends.toml", "--to", "trl", "-o", "ends.yaml"), folder)
+    ours = [event["loss"] for event in map(json.loads, (folder / "run-ends" / "events.jsonl").read_text().splitlines()) if event["type"] == "step"]
+    theirs = losses(run(["-m", "trl.scripts.sft", "--config", "ends.yaml"], folder))
+    assert len(ours) == STEPS
+    assert theirs == pytest.approx(ours, rel=2e-3)

@@ -39,3 +39,21 @@ def test_load_once_and_ask_in_every_form(tmp_path: Path) -> None:
         model.generate("Hello", side="other")
     with pytest.raises(InputError, match="item 2"):
         model.generate(["Hello", ""])
+
+
+def test_several_files_and_another_format_with_one_load(tmp_path: Path) -> None:
+    """As the guide has it: load once, a dict, then files one after the other; the base in 4 bit where one wants it."""
+    from loratui.api import load
+
+    base = make_model(tmp_path / "base")
+    adapter = make_adapter(base, tmp_path / "adapter")
+    model = load(adapter, base=str(base), max_tokens=8)
+    for number in range(3):
+        source = tmp_path / f"chapter{number}.json"
+        source.write_text(json.dumps({"input": {"chapter": number}}))
+        assert model.generate_file(source, source.with_name(f"chapter{number}_output.json")) == 0
+        (row,) = json.loads((tmp_path / f"chapter{number}_output.json").read_text())
+        assert row == {"input": {"chapter": number}, "generated_output": model.generate({"chapter": number})}
+    with pytest.raises(InputError, match="no quantization q4"):
+        load(adapter, quantization="q4")
+    assert isinstance(load("demo", quantization="nf4", max_tokens=4).generate("Hello"), str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -71,6 +72,77 @@ def test_killed_and_continued(folder: Path) -> None:
     assert [row["input"] for row in document] == [row["input"] for row in rows]
     assert all(isinstance(row["generated_output"], str) for row in document)
     assert not journal.exists()
+
+
+@pytest.mark.parametrize("document", [
+    {"input": {"starting_page": 1, "project_title": "Bridges", "contents_txt": "…"}},
+    [{"input": {"starting_page": 1, "project_title": "Bridges"}}, {"input": {"starting_page": 10, "project_title": "Tunnels"}}],
+], ids=["one object", "a list"])
+def test_the_guides_forms_printed_without_an_output(folder: Path, tmp_path: Path, document: Any) -> None:
+    (tmp_path / "in.json").write_text(json.dumps(document))
+    arguments = ["--adapter", str(folder / "adapter"), "--input", str(tmp_path / "in.json"), "--temperature", "0.5", "--max-tokens", "9", "--seed", "3"]
+    done = subprocess.run([sys.executable, "-m", "loratui.worker", "generate", *arguments], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    answered = json.loads(done.stdout)
+    assert [row["input"] for row in answered] == [row["input"] for row in (document if isinstance(document, list) else [document])]
+    assert all(set(row) == {"input", "generated_output"} and isinstance(row["generated_output"], str) for row in answered)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.json"], "nothing is left behind"
+
+
+KILLED_AGAIN_AND_AGAIN = """
+import json, os, random, signal, sys, time
+import loratui.worker.generation.batch, loratui.worker.generation.load, peft
+from loratui.worker.generate import main
+
+journal, arguments = sys.argv[1], sys.argv[2:]
+random.seed(4)
+told, kept, kills = [], set(), 0
+while True:
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(journal + ".log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 2)
+        os._exit(main(arguments))
+    until, ended = time.monotonic() + random.uniform(0.02, 0.9), 0
+    while kills < 8 and time.monotonic() < until and not ended:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        time.sleep(0.001)
+    if kills < 8 and not ended:
+        os.kill(child, signal.SIGKILL)
+        kills += 1
+    if not ended:
+        _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status):
+        break
+    lines = open(journal).read().split("\\n") if os.path.exists(journal) else []
+    numbers = [json.loads(line)[0] for line in lines[1:-1]]
+    told.append(len(numbers))
+    assert len(numbers) == len(set(numbers)), "a row was answered twice"
+    assert kept <= set(numbers), "an answer was lost"
+    kept = set(numbers)
+print(json.dumps({"kills": kills, "told": told, "status": os.WEXITSTATUS(status), "log": open(journal + ".log").read()}))
+"""
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv"])
+def test_killed_at_any_moment_no_row_is_answered_twice_or_lost(folder: Path, tmp_path: Path, suffix: str) -> None:
+    rows = [{"input": {"number": number, "text": "x" * (number % 7)}} for number in range(40)]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    output = tmp_path / f"out{suffix}"
+    arguments = ["--adapter", str(folder / "adapter"), "--input", str(tmp_path / "in.jsonl"), "--output", str(output), "--batch-size", "2", "--max-tokens", "40"]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_AGAIN_AND_AGAIN, str(output) + ".part", *arguments], capture_output=True, text=True, timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    story = json.loads(done.stdout)
+    assert story["status"] == 0 and story["kills"] >= 3, story
+    assert story["told"] == sorted(story["told"]) and story["told"][-1] > 0, "it went on from start to start"
+    assert f"{story['told'][-1]} of 40 rows were answered before" in story["log"]
+    inputs = [row["input"] for row in rows]
+    if suffix == ".json":
+        answered = [row["input"] for row in json.loads(output.read_text())]
+    else:
+        answered = [json.loads(row["input"]) for row in csv.DictReader(output.open(newline=""))]
+    assert answered == inputs and not Path(str(output) + ".part").exists()
 
 
 @pytest.mark.parametrize(("options", "words"), [

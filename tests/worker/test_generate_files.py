@@ -99,6 +99,7 @@ def test_results_are_continued_and_a_torn_line_is_answered_again(tmp_path: Path)
     output = tmp_path / "out.json"
     first = Results(output, questions, {"a": 1})
     first.add({0: "null", 3: "drei\nZeilen"})
+    first._file.close()  # its process is gone
     with first.journal.open("a") as file:
         file.write('[4, "half')
     again = Results(output, questions, {"a": 1})
@@ -117,6 +118,26 @@ def test_other_settings_begin_anew(tmp_path: Path) -> None:
     questions = read_questions(write(tmp_path / "in.json", QUESTIONS_FILE))
     Results(tmp_path / "out.jsonl", questions, {"temperature": 0}).add({0: "a"})
     assert Results(tmp_path / "out.jsonl", questions, {"temperature": 1}).answers == {}
+
+
+def test_two_starts_at_once_do_not_answer_the_same_rows(tmp_path: Path) -> None:
+    questions = read_questions(write(tmp_path / "in.json", QUESTIONS_FILE))
+    first = Results(tmp_path / "out.json", questions, {})
+    first.add({0: "a"})
+    with pytest.raises(InputError, match="another start is writing"):
+        Results(tmp_path / "out.json", questions, {})
+    first.finish()
+    assert len(json.loads((tmp_path / "out.json").read_text())) == 1
+
+
+def test_a_line_that_a_full_disk_cut_costs_its_row_alone(tmp_path: Path) -> None:
+    questions = read_questions(write(tmp_path / "in.json", QUESTIONS_FILE))
+    first = Results(tmp_path / "out.json", questions, {})
+    first.add({0: "a"})
+    first._file.close()
+    with first.journal.open("a") as file:
+        file.write('[1, "ha\n[2, "c"]\n')
+    assert Results(tmp_path / "out.json", questions, {}).answers == {0: "a", 2: "c"}
 
 
 def test_lines_and_tables_as_output(tmp_path: Path) -> None:

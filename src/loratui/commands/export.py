@@ -12,7 +12,7 @@ NAMES = ("axolotl", "llama-factory", "trl", "unsloth", "transformers")
 
 
 @click.command("export")
-@click.argument("plan_path", metavar="PLAN", type=click.Path(path_type=Path))
+@click.argument("plan_path", metavar="PLAN_OR_RUN", type=click.Path(path_type=Path))
 @click.option("--to", "tool", required=True, metavar="TOOL", help=f"One of: {', '.join(NAMES)}.")
 @click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path), help="File to write.")
 @click.option("--rows/--no-rows", "with_rows", default=True, help="Write the rows beside it, as the tool reads them (default: yes).")
@@ -30,6 +30,10 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
     from loratui.export.rows import write_rows
     from loratui.resources import demo_model_path
 
+    if plan_path.name == str(plan_path) and not plan_path.exists() and not plan_path.suffix:  # the name of a run
+        from loratui.runs.listing import find_run
+
+        plan_path = find_run(str(plan_path)).path
     plan_file = plan_path / "plan.toml" if plan_path.is_dir() else plan_path
     try:
         text = plan_file.read_text(encoding="utf-8")

@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from loratui.core.errors import InputError, LoratuiError
@@ -21,7 +23,7 @@ from loratui.core.generation import PRESETS, GenerationSettings, range_of, set_v
 from loratui.worker.protocol import ADAPTER, BASE
 from loratui.worker.questions import Question, read_questions
 from loratui.worker.results import Results
-from loratui.worker.target import Target, find_target, with_device
+from loratui.worker.target import Target, find_target, with_device, with_quantization
 
 if TYPE_CHECKING:
     from loratui.worker.generation.load import LoadedModels
@@ -36,9 +38,10 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser("loratui generate", description="Answer every row of a file with an adapter.")
     options.add_argument("--adapter", required=True, help="A run, an adapter's folder, or a model.")
     options.add_argument("--input", required=True, help="JSON, JSONL, CSV or Parquet with the rows to answer.")
-    options.add_argument("--output", required=True, help="File for the answers: .json, .jsonl or .csv.")
+    options.add_argument("--output", default="", help="File for the answers: .json, .jsonl or .csv; without it they are printed at the end.")
     options.add_argument("--base", default="", help="Base model, instead of the one that the adapter names.")
     options.add_argument("--base-only", action="store_true", help="Answer with the base, without the adapter.")
+    options.add_argument("--quantization", choices=["none", "nf4", "fp4", "int8"], default="", help="Hold the base so; by default as the run trained it.")
     options.add_argument("--device", default="", help="cuda or cpu; by default the first that is there.")
     options.add_argument("--batch-size", type=int, default=BATCH_ROWS, help="Rows answered at once.")
     options.add_argument("--again", action="store_true", help="Answer every row anew, also those of an interrupted start.")
@@ -61,11 +64,17 @@ def main(argv: Sequence[str]) -> int:
         target = find_target(given.adapter, base=given.base)
         if given.device:
             target = with_device(target, given.device)
+        if given.quantization:
+            target = with_quantization(target, given.quantization)
         questions = read_questions(given.input, target.plan)
-        return run(
-            target, questions, Path(given.output).expanduser(), settings, side=BASE if given.base_only else ADAPTER,
-            batch_rows=given.batch_size, again=given.again, source=Path(given.input),
-        )
+        with _place(given.output) as output:
+            status = run(
+                target, questions, output, settings, side=BASE if given.base_only else ADAPTER,
+                batch_rows=given.batch_size, again=given.again, source=Path(given.input), named=bool(given.output),
+            )
+            if not given.output:
+                sys.stdout.write(output.read_text(encoding="utf-8"))
+        return status
     except LoratuiError as error:
         _say(error.sentence)
         return error.exit_status
@@ -74,12 +83,22 @@ def main(argv: Sequence[str]) -> int:
         return 130
 
 
+@contextmanager
+def _place(output: str) -> Iterator[Path]:
+    """The file for the answers; one that goes again where they are to be printed."""
+    if output:
+        yield Path(output).expanduser()
+        return
+    with TemporaryDirectory(prefix="loratui-") as folder:
+        yield Path(folder) / "answers.json"
+
+
 def run(
     target: Target, questions: Sequence[Question], output: Path, settings: GenerationSettings, *,
     side: str = ADAPTER, batch_rows: int = BATCH_ROWS, again: bool = False, source: Path | None = None,
-    models: LoadedModels | None = None,
+    models: LoadedModels | None = None, named: bool = True,
 ) -> int:
-    """Answer the questions into `output`; the exit status. `models`: loaded already. Raises LoratuiError."""
+    """Answer the questions into `output`; the exit status. `models`: loaded already. `named`: the file stays. Raises LoratuiError."""
     side = side if side in target.load.sides else BASE
     results = Results(output, questions, _identity(target, side, settings, source, again))
     bad = [one for one in questions if one.problem]
@@ -91,7 +110,7 @@ def run(
     results.finish()
     left_out = len(bad) + len(failed)
     words = f" {left_out} could not be answered." if left_out else ""
-    _say(f"{len(results.answers)} of {len(questions)} rows answered, in {output}.{words}")
+    _say(f"{len(results.answers)} of {len(questions)} rows answered{f', in {output}' if named else ''}.{words}")
     return 1 if left_out else 0
 
 
@@ -172,7 +191,7 @@ def _identity(target: Target, side: str, settings: GenerationSettings, source: P
     result = target.load.sides.get(side) or target.load.base
     weights = sorted(Path(result).glob("*.safetensors")) if Path(result).is_dir() else []
     return {
-        "base": target.load.base, "side": side, "result": result, "weights": [file.stat().st_mtime_ns for file in weights],
+        "base": target.load.base, "quantization": target.load.quantization, "side": side, "result": result, "weights": [file.stat().st_mtime_ns for file in weights],
         "settings": settings.model_dump(), "input": str(source or ""), "stamp": stamp,
     }
 

@@ -8,6 +8,7 @@ row is answered twice.
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import time
@@ -42,24 +43,32 @@ class Results:
         if output.suffix.lower() not in (".json", ".jsonl", ".ndjson", ".csv"):
             raise InputError("answers are written as .json, .jsonl or .csv.", where=str(output))
         try:
-            kept = self._kept_lines()
-            self._file = self.journal.open("a" if kept else "w", encoding="utf-8")
-            if not kept:
+            self._file = self.journal.open("a", encoding="utf-8")
+            self._lock()
+            if not self._kept_lines():
+                self._file.truncate(0)
                 self._line(self._header)
         except OSError as error:
             raise InputError(f"it cannot be written: {error.strerror or error}.", where=str(output)) from None
 
+    def _lock(self) -> None:
+        """Two starts at once would answer every row twice. The lock goes with its process, whatever ends it."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError("another start is writing these answers now.", where=str(self.output), hint="Wait for it, or name another output.") from None
+
     def _kept_lines(self) -> bool:
         """Take up the answers of an earlier start; False where there is none to continue."""
-        try:
-            data = self.journal.read_bytes()
-        except FileNotFoundError:
-            return False
+        data = self.journal.read_bytes()
         lines = data.split(b"\n")
-        if lines[0].decode("utf-8", "replace") != self._header:
+        if len(lines) < 2 or lines[0].decode("utf-8", "replace") != self._header:
             return False
         for line in lines[1:-1]:
-            number, answer = json.loads(line)
+            try:
+                number, answer = json.loads(line)
+            except ValueError:  # a line that a full disk cut: its row is answered again
+                continue
             if number in self._questions:
                 self.answers[number] = answer
         whole = len(data) - len(lines[-1])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from loratui.core.errors import LoratuiError, ModelError
+from loratui.core.errors import InputError, LoratuiError, ModelError
 from loratui.core.plan import Plan
 from loratui.resources import demo_model_path
 from loratui.runs.directory import Run
@@ -94,6 +94,13 @@ def of_run(run: Run, *, base: str = "") -> Target:
 def with_device(target: Target, device: str) -> Target:
     """The target loaded on another device."""
     return replace(target, load=replace(target.load, device=device))
+
+
+def with_quantization(target: Target, quantization: str) -> Target:
+    """The target with its base held in another format: none, nf4, fp4 or int8. InputError for any other."""
+    if quantization not in ("none", "nf4", "fp4", "int8"):
+        raise InputError(f"there is no quantization {quantization}.", hint="Choose from none, nf4, fp4 and int8.")
+    return replace(target, load=replace(target.load, quantization=quantization))
 
 
 def adapter_config(folder: Path) -> dict[str, Any]:

@@ -164,7 +164,7 @@ def _exports(run: Run, plan: Plan) -> Iterator[Thing]:
         yield Thing(
             tool, "The plan for other tools", name, "there" if target.is_file() else "absent", "written" if target.is_file() else "not written",
             "The plan as this tool's file, with the rows beside it, converted and split as they were trained.",
-            home_short(target), ("export", str(run.path), "--to", tool, "-o", str(target)), "", notes, quiet=("--force", "--json"),
+            home_short(target), ("export", run_name(run), "--to", tool, "-o", str(target)), "", notes, quiet=("--force", "--json"),
         )
 
 
