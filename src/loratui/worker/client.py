@@ -81,6 +81,7 @@ class PlaygroundClient:
         *,
         messages: Sequence[Mapping[str, Any]] = (),
         prompt: str = "",
+        histories: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     ) -> AsyncIterator[Rendered | Event]:
         """Ask; yields Rendered, then Pieces and a Done or Failed for each side, and ends after the last of them."""
         number = next(self._numbers)
@@ -88,7 +89,8 @@ class PlaygroundClient:
         self._asks[number] = events
         left = set(sides)
         try:
-            await self._send(Ask(number, list(sides), [dict(one) for one in messages], prompt, settings.model_dump()))
+            own = {side: [dict(one) for one in said] for side, said in (histories or {}).items()}
+            await self._send(Ask(number, list(sides), [dict(one) for one in messages], prompt, settings.model_dump(), own))
             while left:
                 event = await events.get()
                 yield event

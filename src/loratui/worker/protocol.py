@@ -63,6 +63,8 @@ class Ask:
     prompt: str = ""
     """Used as it is, without a template, where there are no messages."""
     settings: dict[str, Any] = field(default_factory=dict)
+    histories: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Messages of one side each, instead of `messages`: in a conversation every side goes on from its own answers."""
 
     @property
     def generation(self) -> GenerationSettings:
@@ -112,6 +114,8 @@ class Rendered:
     id: int
     text: str
     tokens: int
+    side: str = ""
+    """Whose prompt it is; empty where all sides get the same."""
 
 
 @dataclass(frozen=True, slots=True)

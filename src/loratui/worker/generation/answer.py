@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -35,18 +36,19 @@ def answer(models: LoadedModels, ask: Ask, emit: Emit, flags: StopFlags) -> None
         unknown = [side for side in ask.sides if side not in models.sides]
         if unknown:
             raise InputError(f"there is no side named {unknown[0]}.", hint=f"Sides are: {', '.join(models.sides)}.")
-        text, ids = render(models.tokenizer, conversation(ask.messages, ask.prompt))
-        tokens = room(models, ids, settings)
+        prompts = {side: _prompt(models, ask, side, settings) for side in (ask.sides if ask.histories else ask.sides[:1])}
     except Exception as error:  # noqa: BLE001 - whatever a template or a tokenizer raises is told, and the worker lives on
         message, hint = explain(error)
         for side in ask.sides:
             emit(Failed(message, hint, ask.id, side))
         return
-    emit(Rendered(ask.id, text, len(ids)))
+    for side, prompt in prompts.items():
+        emit(Rendered(ask.id, prompt.text, len(prompt.ids), side if ask.histories else ""))
+    common = prompts[ask.sides[0]]
     turns = Turns(ask.sides, lambda side: None if side not in models.sides else models.use(side))
     threads = [
         threading.Thread(
-            target=turns.run, args=(side, _one(models, ask, side, ids, tokens, settings, emit, flags, turns)), daemon=True
+            target=turns.run, args=(side, _one(models, ask, side, prompts.get(side, common), settings, emit, flags, turns)), daemon=True
         )
         for side in ask.sides
     ]
@@ -56,11 +58,25 @@ def answer(models: LoadedModels, ask: Ask, emit: Emit, flags: StopFlags) -> None
         thread.join()
 
 
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """A question as the model gets it, and how many tokens the answer may have."""
+
+    text: str
+    ids: list[int]
+    limit: int
+
+
+def _prompt(models: LoadedModels, ask: Ask, side: str, settings: GenerationSettings) -> _Prompt:
+    text, ids = render(models.tokenizer, conversation(ask.histories.get(side, ask.messages), ask.prompt))
+    return _Prompt(text, ids, room(models, ids, settings))
+
+
 def _one(
-    models: LoadedModels, ask: Ask, side: str, ids: list[int], limit: int, settings: GenerationSettings,
-    emit: Emit, flags: StopFlags, turns: Turns,
+    models: LoadedModels, ask: Ask, side: str, prompt: _Prompt, settings: GenerationSettings, emit: Emit, flags: StopFlags, turns: Turns
 ) -> Callable[[], None]:
     """The work of one side's thread."""
+    ids, limit = prompt.ids, prompt.limit
 
     def work() -> None:
         stream = _Stream(models, ask, side, emit, turns)
