@@ -75,3 +75,26 @@ def test_playground(snap_compare: Callable[..., bool], home: Path, part: str, si
             await until(pilot, "^l Held-out row")
 
     assert snap_compare(LoratuiApp(screen="playground", run=str(run.path)), terminal_size=size, run_before=shown)
+
+
+@EACH_SIZE
+@pytest.mark.parametrize("thing", ["merge", "axolotl"])
+def test_take_away(snap_compare: Callable[..., bool], home: Path, monkeypatch: pytest.MonkeyPatch, thing: str, size: tuple[int, int]) -> None:
+    for name, value in (("HOME", str(home)), ("PATH", "/usr/bin:/bin"), ("HF_TOKEN", "hf_x"), ("HF_HUB_OFFLINE", "0")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("loratui.tui.take_away.things.can_serve", lambda: "")
+    values = {"model.id": "Qwen/Qwen3-0.6B", "evaluation.every_steps": 25, "evaluation.prompts": ["Hello?"], "method.kind": "qlora", "method.quantization": "nf4"}
+    run = record_run(home, state="finished", steps=375, values=values)
+    run.adapter_path.mkdir()
+    for name, length in (("adapter_config.json", 2), ("adapter_model.safetensors", 5_000_000)):
+        (run.adapter_path / name).write_bytes(b"{}" + bytes(length - 2))
+
+    async def shown(pilot: Pilot[Any]) -> None:
+        await until(pilot, "✓ finished")
+        await pilot.press("t")
+        await until(pilot, "Model card")
+        while pilot.app.screen.chosen.key != thing:  # type: ignore[attr-defined]
+            await pilot.press("down")
+            await pilot.pause()
+
+    assert snap_compare(LoratuiApp(screen="training", run=str(run.path)), terminal_size=size, run_before=shown)

@@ -139,6 +139,18 @@ async def test_one_key_stops_it_and_nothing_leaves_by_accident(run: Run, monkeyp
         await until(pilot, "Everything that was trained here")
 
 
+async def test_a_server_runs_until_it_is_stopped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loratui.tui.take_away.things.can_serve", lambda: "")
+    stand_in(monkeypatch, "import sys, time, signal; signal.signal(signal.SIGINT, lambda *_: sys.exit(0)); print('Serving at http://x', file=sys.stderr); time.sleep(600)")
+    async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
+        await opened(pilot, "serve")
+        assert "curl http://127.0.0.1:8000" in shown(pilot.app)
+        await pilot.press("enter")
+        await until(pilot, "HTTP server: Serving at http://x")
+        await pilot.press("c")
+        await until(pilot, "■ The server was stopped.")
+
+
 async def test_leaving_for_another_screen_ends_the_process(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, "import sys, time; print('working', file=sys.stderr); time.sleep(600)")
     app = LoratuiApp(screen="runs")

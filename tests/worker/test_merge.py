@@ -20,18 +20,21 @@ from loratui.worker.target import find_target  # noqa: E402
 pytestmark = pytest.mark.worker
 
 
-@pytest.fixture(scope="module")
-def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_adapter(path: Path, **settings: Any) -> Path:
     """An adapter on the demo model whose B is not zero, so that it changes the answers."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
     base = AutoModelForCausalLM.from_pretrained(demo_model_path(), dtype=torch.float32)
-    model = get_peft_model(base, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False))
-    path = tmp_path_factory.mktemp("adapter") / "adapter"
-    model.save_pretrained(path)
+    usual = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM", "init_lora_weights": False}
+    get_peft_model(base, LoraConfig(**(usual | settings))).save_pretrained(path)
     return path
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_adapter(tmp_path_factory.mktemp("adapter") / "adapter")
 
 
 def test_a_merge_in_float32_says_what_the_adapter_says(adapter: Path, tmp_path: Path) -> None:
@@ -80,6 +83,27 @@ def test_a_merge_in_sixteen_bits_is_rounded_once_and_holds(adapter: Path, tmp_pa
 
     kept = load_file(tmp_path / "merged" / "model.safetensors")
     assert {str(one.dtype) for one in kept.values()} == {f"torch.{'bfloat16' if dtype == 'bf16' else 'float16'}"}
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    ({"use_dora": True}, ""), ({"modules_to_save": ["lm_head"]}, ""),
+    ({"target_modules": ["q_proj", "lm_head"]}, "one matrix as embedding and as head"), ({"lora_bias": True}, "cannot be merged: "),
+], ids=["dora", "a whole layer", "a tied layer", "what PEFT cannot merge"])
+def test_other_kinds_of_adapters_are_merged_or_refused_in_a_sentence(tmp_path: Path, settings: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    make_adapter(tmp_path / "adapter", **settings)
+    status = merging.main([str(tmp_path / "adapter"), "-o", str(tmp_path / "merged"), "--dtype", "fp32"])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert status == (1 if words else 0) and words in said and "Traceback" not in said
+    assert (tmp_path / "merged").exists() != bool(words) and not (tmp_path / "merged.part").exists()
+
+
+def test_memory_that_does_not_suffice_is_a_sentence(adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(*arguments: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(merging, "_ask", full)
+    assert merging.main([str(adapter), "-o", str(tmp_path / "merged")]) == 1
+    assert "memory is full" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
 
 
 def test_where_float32_has_no_room_it_says_so(adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

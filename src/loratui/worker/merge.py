@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 PROMPTS = ("Hello!", "What can you do?", "Write one sentence about the sea.", "1, 2, 3,")
 ANSWER_TOKENS = 32
+TIED = (
+    "This model uses one matrix as embedding and as head; an adapter on one of them changes both when it is merged. "
+    "Serve the adapter itself, or train without embed_tokens and lm_head."
+)
 FLOAT32_MARGIN = 1.25
 """Memory for float32 weights is asked for with this much room around it."""
 
@@ -66,6 +70,11 @@ def main(argv: Sequence[str]) -> int:
         return error.exit_status
     except KeyboardInterrupt:
         return 130
+    except (MemoryError, RuntimeError) as error:
+        from loratui.worker.generation.load import explain
+
+        print(f"loratui: {explain(error)[0]} Nothing was kept. With --device cpu it needs no GPU.", file=sys.stderr)  # noqa: T201
+        return 1
     if given.json:
         print(json.dumps({"output": str(Path(given.output).expanduser().absolute()), "holds": proof.holds, "proof": describe(proof), **asdict(proof)}))  # noqa: T201
     else:
@@ -98,7 +107,7 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
     name = next(key for key, value in DTYPES.items() if value == models.dtype)
     tell("the adapter answers the prompts")
     asked = _ask(models, target)
-    generation = _generation_config(models, request)
+    generation, tied = _generation_config(models, request), bool(getattr(models.base.config.get_text_config(), "tie_word_embeddings", False))
     formats = {key.replace(".base_layer.", "."): value.dtype for key, value in models.base.named_parameters()}
     device = str(models.device)
     exact: list[torch.Tensor] | None = asked.logits if name == "fp32" else None
@@ -132,7 +141,7 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
         if not proof.holds:
             raise WorkerError(
                 f"the merged model is not the adapter's: {describe(proof)}",
-                hint="Nothing was kept. " + ("Merge in fp32 with --dtype fp32, or serve the adapter itself." if name != "fp32" else "Serve the adapter itself."),
+                hint="Nothing was kept. " + (TIED if wrong is not None and wrong > EXACT_TOLERANCE and tied else "Merge in fp32 with --dtype fp32, or serve the adapter itself." if name != "fp32" else "Serve the adapter itself."),
             )
         proof = replace(proof, **_as_trained(target, asked, device, tell))
         if target.run is not None:

@@ -260,7 +260,7 @@ class TakeAwayScreen(StepScreen):
         except LoratuiError as error:
             self._told[thing.key] = Content(f"✗ {one_line(error.sentence, 600)}").stylize("$error")
         else:
-            self._told[thing.key] = outcome(process)
+            self._told[thing.key] = outcome(thing, process)
         finally:
             self._making, self._process = "", None
             if self.is_mounted:
@@ -329,8 +329,10 @@ class TakeAwayScreen(StepScreen):
             self._process.stop()
 
 
-def outcome(process: CommandProcess) -> Content:
+def outcome(thing: Thing, process: CommandProcess) -> Content:
     """What came of it, in a sentence: the truth, whichever it is."""
+    if process.stopped and thing.key == "serve":
+        return Content("■ The server was stopped.").stylize("$warning")
     if process.status == 0:
         found = process.result
         words = "Done."

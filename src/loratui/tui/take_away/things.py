@@ -61,7 +61,13 @@ class Thing:
     @property
     def line(self) -> str:
         """The command as one types it."""
-        return shlex.join(("loratui", *self.command)) if self.command else ""
+        return typed(shlex.join(("loratui", *self.command))) if self.command else ""
+
+
+def typed(line: str) -> str:
+    """A command with the home folder written as `~`, where the shell still understands it."""
+    home = str(Path.home())
+    return line if home == "/" or "'" in line else line.replace(f" {home}/", " ~/")
 
 
 def run_name(run: Run) -> str:
@@ -125,7 +131,7 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Thing]:
         "gguf", "Whole model", "GGUF", state, words, "One file for llama.cpp, Ollama and LM Studio, quantised to about 4.5 bits a weight.",
         home_short(target), ("gguf", run_name(run), "-o", str(target)), NOT_FINISHED if not done else f"Its tools are not here: {missing}." if missing else "",
         ("Merges first where that was not done. Another format: --format Q6_K; into Ollama: --ollama NAME.",),
-        tuple((step.words, step.line) for step in steps), quiet=("--json",),
+        tuple((step.words, typed(step.line)) for step in steps), quiet=("--json",),
     )
 
 
@@ -149,7 +155,7 @@ def _elsewhere(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing
         "Answers in the way of OpenAI's interface, by transformers' own server, on this machine alone. It ends with this screen.",
         "http://127.0.0.1:8000", ("serve", run_name(run)), NOT_FINISHED if not done else f"It cannot be served here: {missing}." if missing else "",
         ("Merges first where that was not done.",) if not full else (),
-        (("ask it", question(what.merged)), *((step.words, step.line) for step in serving_steps(what))),
+        (("ask it", question(what.merged)), *((step.words, typed(step.line)) for step in serving_steps(what))),
     )
 
 

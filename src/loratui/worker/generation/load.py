@@ -88,12 +88,14 @@ class LoadedModels:
     def merge(self, side: str) -> Any:
         """An adapter added into the base's weights for good: the merged transformers model. This object is spent by it.
 
-        WorkerError where the sum holds numbers that are not finite.
+        WorkerError where PEFT cannot add this kind of adapter, or the sum holds numbers that are not finite.
         """
         self.use(side)
         try:
             merged = self._peft.merge_and_unload(safe_merge=True, adapter_names=[side])
-        except ValueError as error:
+        except torch.OutOfMemoryError:
+            raise
+        except (ValueError, RuntimeError, NotImplementedError) as error:
             raise WorkerError(f"the adapter cannot be merged: {first_line(error)}") from error
         self._peft = None
         return merged
