@@ -36,12 +36,16 @@ def main() -> None:
 
     def answer(ask: Ask) -> None:
         text = str(ask.messages[-1]["content"]) if ask.messages else ask.prompt
-        tell(Rendered(ask.id, text, 5))
+        if not ask.histories:
+            tell(Rendered(ask.id, text, 5))
         for side in ask.sides:
+            said = "/".join(str(one["content"]) for one in ask.histories.get(side, ask.messages))
+            if ask.histories:
+                tell(Rendered(ask.id, said, 5, side))
             if text == "fail" and side == "adapter":
                 tell(Failed("the GPU's memory is full.", "Ask for fewer tokens.", ask.id, side))
                 continue
-            pieces = ["word "] * 10_000 if text == ENDLESS else [HOSTILE] if text == "hostile" else [f"{side} answers ", text]
+            pieces = ["word "] * 10_000 if text == ENDLESS else [HOSTILE] if text == "hostile" else [f"{side} heard: {said}"] if text == "history" else [f"{side} answers ", text]
             count = 0
             for piece in pieces:
                 if ask.id in stopped:

@@ -14,11 +14,13 @@ from textual.widgets import Input
 
 from loratui.core.generation import GenerationSettings
 from loratui.runs.directory import Run
+from loratui.runs.votes import TIE, tally
 from loratui.tui.app import LoratuiApp
 from loratui.tui.playground.answer_view import AnswerView
 from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.settings import SettingsScreen
 from loratui.worker import client as client_module
+from loratui.worker.target import find_target
 
 SIZES = [(80, 24), (120, 36)]
 
@@ -190,30 +192,132 @@ async def test_a_prompt_sent_while_loading_is_answered_then(run: Run) -> None:
         await until(pilot, f"● {run.name}")
 
 
-async def test_held_out_rows_are_scored(run: Run) -> None:
+async def test_a_conversation_goes_on_from_each_sides_own_answers(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"one", "enter")
+        await until(pilot, "adapter answers one")
+        await until(pilot, "stop token")
+        await pilot.press(*"history", "enter")
+        text = await until(pilot, "adapter heard: one/adapter answers one/history")
+        assert "base heard: one/base answers one/history" in text and "2 ❯ history" in text
+        await until(pilot, "stop token")
+        await pilot.press("escape", "t")
+        sent = await until(pilot, "what the model was sent")
+        assert "base" in sent and "adapter" in sent
+        await pilot.press("escape", "e")
+        assert app.screen.query_one(PromptArea).text == "history"
+        await pilot.press("enter")
+        await until(pilot, "adapter heard: one/adapter answers one/history")
+        await until(pilot, "stop token")
+        await pilot.press("escape", "n", "i", *"history", "enter")
+        await until(pilot, "adapter heard: history")
+
+
+async def test_a_system_prompt_comes_first(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("escape", "y", *"be brief", "enter")
+        await until(pilot, "System prompt: be brief")
+        await pilot.press("i", *"history", "enter")
+        await until(pilot, "adapter heard: be brief/history")
+
+
+async def test_the_difference_to_the_expected_answer_is_shown(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+l", "enter")
+        await until(pilot, "✓ as expected")
+        await until(pilot, "✗ differs")
+        await pilot.press("escape", "d")
+        text = await until(pilot, "[-adapter-]{+base+} answers")
+        assert "✓ the same" in text
+
+
+async def test_rows_are_scored_by_number_with_rouge(run: Run) -> None:
     app = LoratuiApp(screen="playground", run=str(run.path))
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, f"● {run.name}")
         await pilot.press("ctrl+g")
-        await until(pilot, "✓ Exact match on 2 held-out rows: base 0%, adapter 100%.")
+        await until(pilot, "How many of 2 held-out rows?")
+        await pilot.press("enter")
+        text = await until(pilot, "2 held-out rows: base exact match", seconds=20)
+        assert "base exact match 0%, ROUGE-L 0.67; adapter exact match 100%, ROUGE-L 1.00." in text
 
 
-async def test_a_checkpoint_answers_in_the_adapters_place(run: Run) -> None:
+async def test_a_blind_comparison_hides_names_and_keeps_votes(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("escape", "b", "i", *"plain", "enter")
+        await until(pilot, "stop token")
+        titles = [str(view.border_title) for view in app.screen.query(AnswerView)]
+        sides = [view.side for view in app.screen.query(AnswerView)]
+        assert titles == ["1", "2"] and sorted(sides) == ["adapter", "base"]
+        await pilot.press("escape", str(sides.index("adapter") + 1))
+        await until(pilot, "was adapter. Votes:")
+        assert tally(run) == {"adapter": 1, "base": 0}
+        await pilot.press(*"again", "enter")
+        await until(pilot, "stop token")
+        await pilot.press("escape", "0")
+        await until(pilot, "No answer was better.")
+        assert tally(run) == {"adapter": 1, "base": 0, TIE: 1}
+        await pilot.press("escape", "b")
+        await pilot.pause()
+        assert [view.side for view in app.screen.query(AnswerView)] == ["base", "adapter"]
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_three_answer_side_by_side_or_in_tabs(run: Run, size: tuple[int, int]) -> None:
     for step in (20, 40):
         folder = run.checkpoints_path / f"checkpoint-{step}"
         folder.mkdir(parents=True)
         (folder / "scheduler.pt").touch()
         (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    names = list(find_target(str(run.path)).checkpoints)
+    assert names
     app = LoratuiApp(screen="playground", run=str(run.path))
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with app.run_test(size=size) as pilot:
         await until(pilot, f"● {run.name}")
         await pilot.press("ctrl+y")
-        await until(pilot, "Now checkpoint-20 answers")
+        await until(pilot, "who answers")
+        await pilot.press("space", "enter")
+        await until(pilot, names[-1])
         await pilot.press(*"hello", "enter")
-        await until(pilot, "checkpoint-20 answers hello")
-        assert list(answers(app)) == ["base", "checkpoint-20"]
-        for words in ("Now checkpoint-40 answers", "Now adapter answers"):
-            await until(pilot, "^y Checkpoint")
-            await pilot.press("ctrl+y")
-            await until(pilot, words)
-        assert list(answers(app)) == ["base", "adapter"]
+        await until(pilot, f"{names[-1]} answers hello")
+        views = list(app.screen.query(AnswerView))
+        assert [view.side for view in views] == ["base", "adapter", names[-1]]
+        assert sum(view.display for view in views) == (3 if size[0] >= 100 else 1)
+        if size[0] < 100:
+            await pilot.press("escape", "right")
+            await until(pilot, "base answers hello")
+
+
+async def test_answers_through_the_training_are_scrubbed(run: Run) -> None:
+    lines: list[dict[str, Any]] = [{"type": "eval", "time": 1.0, "step": step, "loss": 2.0 / step} for step in (10, 20)]
+    lines += [{"type": "sample", "time": 1.0, "step": step, "prompt": "2 + 2", "answer": f"about {step}", "expected": "about 20"} for step in (10, 20)]
+    with run.events_path.open("w") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("escape", "s")
+        text = await until(pilot, "about 20")
+        assert "✓ as expected" in text and "changed" in text and "step 20" in text
+        await pilot.press("left")
+        text = await until(pilot, "step 10")
+        assert "✗ expected: about 20" in text and "evaluation loss 0.2" in text
+
+
+async def test_one_key_fills_a_wizard_in_to_train_further(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("escape", "c")
+        await until(pilot, "● Dataset")
+        plan = run.plan()
+        assert app.state.draft.mine["lora.adapter"] == str(run.adapter_path)
+        assert app.state.draft.mine["lora.r"] == plan.lora.r and app.state.draft.dataset == plan.dataset.path

@@ -32,6 +32,8 @@ class AnswerView(ScrollView):
     def __init__(self, side: str, title: str = "", note: str = "") -> None:
         super().__init__(id=f"answer-{side}")
         self.side = side
+        self.border_name = harmless(side)
+        """What the pane is called: the side, or a number in a blind comparison."""
         self.border_title = Content.assemble(harmless(side), (f"  {one_line(title, 60)}" if title else "", "not bold $text-muted")).markup
         self._text = GrowingText()
         self._waiting = ""
@@ -46,6 +48,12 @@ class AnswerView(ScrollView):
         """The answer so far, harmless."""
         self.flush()
         return self._text.text
+
+    def hide_name(self, number: str) -> None:
+        """Say nothing of who answers."""
+        self.border_name = self.border_title = number
+        self.note = "One of the sides will answer here."
+        self.refresh()
 
     def begin(self) -> None:
         """Empty for a new answer."""

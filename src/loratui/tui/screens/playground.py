@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual import events, on, work
@@ -15,13 +17,21 @@ from textual.widgets import Static
 
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import GenerationSettings
+from loratui.runs.votes import TIE, add_vote, tally
 from loratui.tui.playground.answer_view import AnswerView
+from loratui.tui.playground.columns import ColumnsScreen
+from loratui.tui.playground.difference import DifferenceScreen
 from loratui.tui.playground.prompt_area import PromptArea
+from loratui.tui.playground.score import Score, told
+from loratui.tui.playground.sent import SentScreen
 from loratui.tui.playground.settings import SettingsScreen, summary
+from loratui.tui.playground.talk import Talk, Turn
+from loratui.tui.screens.ask_line import AskLineScreen
+from loratui.tui.screens.samples import SamplesScreen
 from loratui.tui.screens.step import StepScreen
 from loratui.tui.text import harmless, one_line, size
 from loratui.worker.client import PlaygroundClient
-from loratui.worker.protocol import ADAPTER, BASE, Done, Failed, Piece
+from loratui.worker.protocol import ADAPTER, BASE, Done, Failed, Piece, Rendered
 from loratui.worker.questions import Question, held_out_questions
 from loratui.worker.target import Target
 
@@ -48,16 +58,33 @@ class PlaygroundScreen(StepScreen):
         "switched on and off on one loaded base. An answer's lower edge tells how it ended: at its stop token (good), cut "
         "at the limit, or stopped by you.\n\n"
         "^l takes the next held-out row as the prompt, with the answer that was written for it: rows the training never saw. "
-        "^g asks all of them and counts the answers that equal the written ones, letter by letter."
+        "^g asks a number of them, counts the answers that equal the written ones, letter by letter, and tells their ROUGE-L.\n\n"
+        "Questions add up to a conversation, in which each side goes on from its own answers; a held-out row always stands alone. "
+        "In a blind comparison the answers have no names and stand in random order until one has voted (1, 2, 3, or 0 for "
+        "none); the votes are kept in the run."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", "Stop", tooltip="Stop the answers that are growing", priority=True),
-        Binding("escape", "leave", "Leave prompt", show=False, tooltip="Leave the prompt, so that single keys work", priority=True),
+        Binding("escape", "leave", "More keys", key_display="esc", tooltip="Leave the prompt, so that the single keys work", priority=True),
+        Binding("i", "write", "Write", tooltip="Back to the prompt"),
+        Binding("r", "again", "Again", tooltip="Ask the last question again; where answers are drawn at random, with the next seed"),
+        Binding("e", "edit", "Edit", tooltip="Take the last question back into the prompt, to change and send it again"),
+        Binding("n", "new", "New", tooltip="Begin a new conversation; the system prompt stays"),
+        Binding("y", "system", "System", tooltip="The system prompt of the conversation"),
+        Binding("t", "sent", "Sent", tooltip="What the model was sent: the chat template's own rendering"),
+        Binding("d", "difference", "Difference", tooltip="Where the answers differ from the expected one"),
+        Binding("b", "blind", "Blind", tooltip="Answers without names in random order, to vote on; and back"),
+        Binding("1", "vote(1)", "First is better", show=False),
+        Binding("2", "vote(2)", "Second is better", show=False),
+        Binding("3", "vote(3)", "Third is better", show=False),
+        Binding("0", "vote(0)", "None is better", show=False),
+        Binding("s", "samples", "Samples", tooltip="The pinned prompts' answers at each evaluation of the run"),
+        Binding("c", "continue", "Train on", tooltip="A wizard filled in to train this adapter further"),
+        Binding("left,right", "tab", "Other answer", show=False, tooltip="Show another side, where only one fits"),
         Binding("ctrl+l", "row", "Held-out row", key_display="^l", tooltip="Take the next held-out row as the prompt", priority=True),
-        Binding("ctrl+g", "score", "Score rows", key_display="^g", tooltip="Ask all held-out rows (at most 50) and count exact matches", priority=True),
-        Binding("ctrl+y", "checkpoint", "Checkpoint", key_display="^y", tooltip="Let the next checkpoint of the run answer instead; then the result again", priority=True),
+        Binding("ctrl+g", "score", "Score rows", key_display="^g", tooltip="Ask a number of held-out rows; count exact matches and ROUGE-L", priority=True),
+        Binding("ctrl+y", "columns", "Who", key_display="^y", tooltip="Who answers: base, result and checkpoints, up to three side by side", priority=True),
         Binding("ctrl+s", "settings", "Settings", key_display="^s", tooltip="Temperature, top-p, top-k, length and more", priority=True),
-        Binding("i", "write", "Write", show=False, tooltip="Back to the prompt"),
         Binding("ctrl+q", "app.quit", "Quit", key_display="^q", priority=True, tooltip="Leave; runs go on"),
     ]
     DEFAULT_CSS = """
@@ -67,6 +94,8 @@ class PlaygroundScreen(StepScreen):
     PlaygroundScreen.-wide #answers { layout: horizontal; }
     PlaygroundScreen #expected { height: auto; max-height: 3; display: none; }
     PlaygroundScreen.-tall #question { margin: 1 0 0 0; }
+    PlaygroundScreen #tabs { height: 1; display: none; }
+    PlaygroundScreen.-tabbed #tabs { display: block; }
     """
 
     def __init__(self) -> None:
@@ -80,12 +109,18 @@ class PlaygroundScreen(StepScreen):
         self._rows: list[Question] | None = None
         self._row = -1
         self._idle: object = None
+        self.talk = Talk()
+        self._sent_prompts: list[Rendered] = []
+        self._blind: list[str] | None = None
+        """Sides in the order in which a blind comparison shows them; None where names are shown."""
+        self._question_text = ""
         self._settled = asyncio.Event()
         """Set once it is known what is asked, and it is loaded or cannot be."""
 
     def body(self) -> ComposeResult:
         yield Static(id="target")
         yield Static(id="question")
+        yield Static(id="tabs")
         with Container(id="answers"):
             yield AnswerView(BASE, note=NOTES[BASE])
             yield AnswerView(ADAPTER, note=NOTES[ADAPTER])
@@ -108,7 +143,8 @@ class PlaygroundScreen(StepScreen):
     def state_changed(self, change: str) -> None:
         if change == "shown":
             self._idle = None
-            self.query_one("#prompt").focus()
+            if self.focused is None:
+                self.query_one("#prompt").focus()
             draft = self.app.state.draft
             wanted = (self.app.adapter_path, self.app.run_path, draft.run, draft.model)
             if wanted != self._wanted or self.client is None or not self.client.alive:
@@ -162,10 +198,16 @@ class PlaygroundScreen(StepScreen):
 
     async def _show_sides(self, target: Target) -> None:
         """One pane for each side, in order."""
-        holder = self.query_one("#answers")
         titles = {BASE: target.plan.model.id if target.plan else target.title, ADAPTER: target.result.name if target.result and target.result.name != ADAPTER else ""}
+        self._blind = None
+        self.talk.clear()
+        await self._put_sides(target.sides, titles)
+
+    async def _put_sides(self, sides: Sequence[str], titles: Mapping[str, str]) -> None:
+        holder = self.query_one("#answers")
         await holder.remove_children()
-        await holder.mount(*(AnswerView(side, titles.get(side, ""), NOTES.get(side, "")) for side in target.sides))
+        await holder.mount(*(AnswerView(side, titles.get(side, ""), NOTES.get(side, f"Here {side} will answer.")) for side in sides))
+        self._show_tabs()
 
     async def _load(self, target: Target) -> bool:
         """Have the models loaded; False where that failed, which is told."""
@@ -227,6 +269,8 @@ class PlaygroundScreen(StepScreen):
             if (self.client is None or self.client.ready is None) and not await self._load(self.target):
                 return
             failed = not await self._stream(text, question)
+            if not failed and question is None:
+                self.talk.turns.append(Turn(text, {view.side: view.text for view in self.query(AnswerView)}))
         except LoratuiError as error:
             self.say(error.sentence, "error")
         finally:
@@ -243,13 +287,16 @@ class PlaygroundScreen(StepScreen):
             view.begin()
         self.refresh_bindings()
         answered = False
-        messages = [{"role": "user", "content": text}]
-        prompt = ""
+        messages, prompt = self.talk.messages(next(iter(views), BASE), text), ""
+        histories = self.talk.histories(views, text)
+        self._sent_prompts = []
         if question is not None and question.conversation is not None:
             messages = [one.as_dict() for one in question.conversation.messages]
-            prompt = question.conversation.text
-        async for event in self.client.ask(list(views), self.settings, messages=messages, prompt=prompt):
-            if isinstance(event, Piece) and event.side in views:
+            prompt, histories = question.conversation.text, {}
+        async for event in self.client.ask(list(views), self.settings, messages=messages, prompt=prompt, histories=histories):
+            if isinstance(event, Rendered):
+                self._sent_prompts.append(event)
+            elif isinstance(event, Piece) and event.side in views:
                 views[event.side].feed(event.text)
             elif isinstance(event, (Done, Failed)):
                 answered = answered or isinstance(event, Done)
@@ -263,8 +310,10 @@ class PlaygroundScreen(StepScreen):
                 view.flush()
 
     def _show_question(self, text: str, question: Question | None) -> None:
+        self._question_text = text
+        turn = f"{len(self.talk.turns) + 1} " if self.talk.turns and question is None else ""
         self.query_one("#question", Static).update(
-            Content.assemble(("❯ ", "bold $accent"), (_clipped(text, 3 * max(20, self.size.width - 6)), "$foreground"))
+            Content.assemble((f"{turn}❯ ", "bold $accent"), (_clipped(text, 3 * max(20, self.size.width - 6)), "$foreground"))
         )
         expected = self.query_one("#expected", Static)
         expected.display = question is not None and bool(question.expected)
@@ -274,8 +323,12 @@ class PlaygroundScreen(StepScreen):
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "checkpoint":
-            return self.target is not None and bool(self.target.checkpoints) and ADAPTER in self.target.sides and not self._asking
+        if action == "columns":
+            return self.target is not None and len(self._names()) > 1 and not self._asking
+        if action in ("write", "again", "edit", "new", "system", "sent", "difference", "blind", "samples", "continue", "tab"):
+            return not self._asking and not self.query_one("#prompt").has_focus and self._may(action)
+        if action == "vote":
+            return self._blind is not None and not self._asking and not self.query_one("#prompt").has_focus
         if action in ("row", "score"):
             return self.target is not None and self.target.plan is not None and not self._asking
         if action == "stop":
@@ -315,34 +368,37 @@ class PlaygroundScreen(StepScreen):
 
     @work(exclusive=True, group="ask", exit_on_error=False)
     async def action_score(self) -> None:
-        """Ask held-out rows, one after the other, and count the answers that equal the written ones."""
-        rows = [one for one in await self._held_out() if one.expected][:SCORED_ROWS]
+        """Ask held-out rows, one after the other; count the answers that equal the written ones, and tell their ROUGE-L."""
+        rows = [one for one in await self._held_out() if one.expected]
         if not rows or self._asking:
             return
+        asked = await self.app.push_screen_wait(AskLineScreen(f"How many of {len(rows)} held-out rows?", "a number", str(min(SCORED_ROWS, len(rows)))))
+        if not asked.isdecimal() or not int(asked):
+            return
+        rows = rows[: int(asked)]
         await self._settled.wait()
         self._asking = True
         self.refresh_bindings()
-        tally = {view.side: 0 for view in self.query(AnswerView)}
-        done = 0
+        scores = {view.side: Score() for view in self.query(AnswerView)}
         try:
             for row in rows:
                 self._show_question(_prompt_of(row), row)
                 await self._stream(_prompt_of(row), row)
-                ends = [view.matches for view in self.query(AnswerView)]
-                if any(end is None for end in ends):
+                if any(view.matches is None for view in self.query(AnswerView)):
                     break  # stopped, or a side failed: its pane says why
-                done += 1
                 for view in self.query(AnswerView):
-                    tally[view.side] += bool(view.matches)
-                self.say(f"{done} of {len(rows)} held-out rows, exact match: {_tally(tally, done)} …")
+                    await asyncio.to_thread(scores[view.side].add, view.text, row.expected)
+                done = next(iter(scores.values())).rows
+                self.say(f"{done} of {len(rows)} held-out rows: {told(scores)} … esc stops.")
         except LoratuiError as error:
             self.say(error.sentence, "error")
             return
         finally:
             self._asking = False
             self.refresh_bindings()
+        done = next(iter(scores.values())).rows
         if done:
-            self.say(f"Exact match on {done} held-out rows: {_tally(tally, done)}.", "done" if done == len(rows) else "warning")
+            self.say(f"{done} held-out rows: {told(scores)}.", "done" if done == len(rows) else "warning")
 
     @work(exclusive=True, group="row", exit_on_error=False)
     async def action_row(self) -> None:
@@ -357,26 +413,175 @@ class PlaygroundScreen(StepScreen):
         prompt.focus()
         self.say(f"Held-out row {self._row + 1} of {len(self._rows)}. enter asks it.")
 
-    @work(exclusive=True, group="checkpoint", exit_on_error=False)
-    async def action_checkpoint(self) -> None:
-        """Another checkpoint answers in the adapter's pane; the base is not read again."""
+    def _names(self) -> list[str]:
+        """Everyone who can answer: the base, the result, and the run's checkpoints."""
+        return [*self.target.sides, *(name for name in self.target.checkpoints if name not in self.target.sides)] if self.target else []
+
+    @work(exclusive=True, group="columns", exit_on_error=False)
+    async def action_columns(self) -> None:
+        """Choose who answers; the base is not read again."""
         await self._settled.wait()
         target, client = self.target, self.client
         if target is None or client is None or client.ready is None:
             return
-        now = self.query(AnswerView).last().side
-        names = [ADAPTER, *target.checkpoints]
-        name = names[(names.index(now) + 1) % len(names)] if now in names else ADAPTER
-        if name not in client.ready.sides:
+        now = [view.side for view in self.query(AnswerView)]
+        chosen = await self.app.push_screen_wait(ColumnsScreen(self._names(), now))
+        if chosen is None or chosen == now:
+            return
+        for name in chosen:
+            if name not in client.ready.sides:
+                self.say(f"Reading {name} …")
+                try:
+                    await client.add(name, target.checkpoints[name])
+                except LoratuiError as error:
+                    self.say(error.sentence, "error")
+                    return
+        self._blind = None
+        await self._put_sides(chosen, {})
+        self.say("")
+
+    # The conversation
+
+    def _may(self, action: str) -> bool:
+        """Whether there is something for a single key to do."""
+        match action:
+            case "again" | "edit" | "new":
+                return bool(self.talk.turns)
+            case "sent":
+                return bool(self._sent_prompts)
+            case "difference":
+                return self._question is not None and bool(self._question.expected) and any(view.text for view in self.query(AnswerView))
+            case "blind":
+                return len(self.query(AnswerView)) > 1 and self.target is not None
+            case "samples":
+                return self.target is not None and self.target.run is not None
+            case "continue":
+                return self.target is not None and self.target.plan is not None and self.target.result is not None
+            case _:
+                return True
+
+    def action_again(self) -> None:
+        """Ask the last question again."""
+        if not self.settings.greedy:
+            self.settings = self.settings.model_copy(update={"seed": self.settings.seed + 1})
+            self._show_settings()
+        self._ask(self.talk.take_back())
+
+    def action_edit(self) -> None:
+        """Take the last question back into the prompt."""
+        prompt = self.query_one(PromptArea)
+        prompt.put(self.talk.take_back())
+        prompt.focus()
+
+    def action_new(self) -> None:
+        """Begin a new conversation."""
+        self.talk.clear()
+        self.say("A new conversation: nothing said before is sent.")
+        self.refresh_bindings()
+
+    @work(group="settings", exit_on_error=False)
+    async def action_system(self) -> None:
+        """Change the system prompt."""
+        asked = await self.app.push_screen_wait(AskLineScreen("System prompt", "empty: none; - takes it away", self.talk.system))
+        if asked:
+            self.talk.system = "" if asked == "-" else asked
+            self.talk.clear()
+            self.say(f"System prompt: {one_line(self.talk.system, 200)}" if self.talk.system else "No system prompt.")
+
+    def action_sent(self) -> None:
+        """Show what was sent."""
+        self.app.push_screen(SentScreen(self._sent_prompts))
+
+    def action_difference(self) -> None:
+        """Show where answers differ from the expected one."""
+        assert self._question is not None
+        self.app.push_screen(DifferenceScreen(self._question.expected, {view.side: view.text for view in self.query(AnswerView)}))
+
+    def action_samples(self) -> None:
+        """Show the run's answers through time."""
+        assert self.target is not None and self.target.run is not None
+        self.app.push_screen(SamplesScreen(self.target.run))
+
+    def action_continue(self) -> None:
+        """A wizard filled in to train this result further."""
+        assert self.target is not None and self.target.plan is not None and self.target.result is not None
+        self.app.train_further(self.target.plan, self.target.result)
+
+    # Blind comparison
+
+    @work(exclusive=True, group="columns", exit_on_error=False)
+    async def action_blind(self) -> None:
+        """Hide who answers, in random order; or show it again."""
+        sides = [view.side for view in self.query(AnswerView)]
+        if self._blind is None:
+            random.shuffle(sides)
+            self._blind = sides
+            await self._put_sides(sides, {})
+            self._hide_names()
+            self.say("Blind: ask something, then vote with 1, 2 or 3 for the better answer, 0 for none (esc leaves the prompt).")
+        else:
+            self._blind = None
+            await self._put_sides([name for name in self._names() if name in sides], {})
+            self.say("")
+        self.talk.clear()
+        self.refresh_bindings()
+
+    def _hide_names(self) -> None:
+        for number, view in enumerate(self.query(AnswerView), start=1):
+            view.hide_name(str(number))
+
+    @work(exclusive=True, group="columns", exit_on_error=False)
+    async def action_vote(self, number: int) -> None:
+        """Keep a vote, tell whose answer it was, and shuffle for the next question."""
+        views = list(self.query(AnswerView))
+        if self._blind is None or number > len(views) or not any(view.text for view in views) or self.target is None:
+            return
+        winner = views[number - 1].side if number else TIE
+        prompt = self._question_text
+        words = "No answer was better." if not number else f"{number} was {winner}."
+        if self.target.run is not None:
             try:
-                await client.add(name, target.checkpoints[name])
+                await asyncio.to_thread(add_vote, self.target.run, prompt, [view.side for view in views], winner)
             except LoratuiError as error:
                 self.say(error.sentence, "error")
                 return
-        await self.query(AnswerView).last().remove()
-        note = f"Here {name} will answer." if name != ADAPTER else NOTES[ADAPTER]
-        await self.query_one("#answers").mount(AnswerView(name, "", note))
-        self.say(f"Now {name} answers: {names.index(name) + 1} of {len(names)}.")
+            counts = await asyncio.to_thread(tally, self.target.run)
+            words += " Votes: " + ", ".join(f"{side or 'none'} {count}" for side, count in counts.items()) + "."
+        who = ", ".join(f"{place} {view.side}" for place, view in enumerate(views, start=1))
+        self.say(f"{words} ({who})", "done")
+        random.shuffle(self._blind)
+        await self._put_sides(self._blind, {})
+        self._hide_names()
+        self.talk.clear()
+        self.query_one("#prompt").focus()
+
+    # Where only one answer fits
+
+    def _show_tabs(self) -> None:
+        views = list(self.query(AnswerView))
+        tabbed = len(views) > 2 and not self.has_class("-wide")
+        self.set_class(tabbed, "-tabbed")
+        shown = next((view for view in views if view.display), views[-1]) if views else None
+        if tabbed and sum(view.display for view in views) != 1:
+            shown = views[-1]
+        for view in views:
+            view.display = not tabbed or view is shown
+        words = [(f" {view.border_name} ", "bold reverse $accent" if view is shown else "$text-muted") for view in views]
+        self.query_one("#tabs", Static).update(Content.assemble(*words, ("   esc, then ← →", "$text-muted")))
+
+    def action_tab(self) -> None:
+        """Show the next side."""
+        views = list(self.query(AnswerView))
+        if not self.has_class("-tabbed"):
+            return
+        place = next(index for index, view in enumerate(views) if view.display)
+        for view in views:
+            view.display = view is views[(place + 1) % len(views)]
+        self._show_tabs()
+        next(view for view in views if view.display).focus()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_tabs)
 
     @work(group="settings", exit_on_error=False)
     async def action_settings(self) -> None:
@@ -396,11 +601,6 @@ def _prompt_of(question: Question) -> str:
         return ""
     messages = question.conversation.messages
     return harmless(messages[-1].content if messages else question.conversation.text, 100_000)
-
-
-def _tally(tally: dict[str, int], done: int) -> str:
-    """`base 0 %, adapter 96 %`."""
-    return ", ".join(f"{side} {count / done:.0%}" for side, count in tally.items())
 
 
 def _clipped(text: str, longest: int) -> str:

@@ -38,6 +38,8 @@ class KeyBar(Static):
         for active in self.screen.active_bindings.values():
             if active.binding.show and active.binding.description and active.binding.action not in seen:
                 seen[active.binding.action] = (active.binding, active.enabled)
+        if {"quit", "app.quit"} <= set(seen):
+            del seen["app.quit"]
         always = self.screen.active_bindings.get("ctrl+q")
         if always is not None and not {"quit", "app.quit"} & set(seen):  # where letters are typed, q is one of them
             seen["quit"] = (always.binding, always.enabled)

@@ -1,0 +1,82 @@
+"""Where an answer differs from the written one, word by word: what is missing and what is too much, by sign and colour."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import SequenceMatcher
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from loratui.tui.text import harmless
+
+LONGEST = 20_000
+"""Characters of each text that are compared; the rest is cut with a word."""
+
+
+def pieces(expected: str, answer: str) -> list[tuple[str, str]]:
+    """The two texts as one: ("same" | "missing" | "extra", text), in order. Nothing of either is lost."""
+    wanted, given = _words(expected), _words(answer)
+    found: list[tuple[str, str]] = []
+    for kind, a, b, c, d in SequenceMatcher(None, wanted, given, autojunk=False).get_opcodes():
+        if kind == "equal":
+            found.append(("same", "".join(wanted[a:b])))
+            continue
+        if b > a:
+            found.append(("missing", "".join(wanted[a:b])))
+        if d > c:
+            found.append(("extra", "".join(given[c:d])))
+    return found
+
+
+def difference(expected: str, answer: str) -> Content:
+    """`same [-missing-]{+too much+}`, coloured; harmless."""
+    shown: list[tuple[str, str]] = []
+    for kind, text in pieces(harmless(expected, LONGEST), harmless(answer, LONGEST)):
+        if kind == "same":
+            shown.append((text, "$foreground"))
+        elif kind == "missing":
+            shown.append((f"[-{text}-]", "$success"))
+        else:
+            shown.append((f"{{+{text}+}}", "$error"))
+    return Content.assemble(*shown)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+|\s+|[^\w\s]", text)
+
+
+class DifferenceScreen(ModalScreen[None]):
+    """Every side's answer against the expected one."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,d,q", "leave", "Close", key_display="esc")]
+    DEFAULT_CSS = """
+    DifferenceScreen #panel { width: 90%; max-height: 90%; }
+    DifferenceScreen VerticalScroll { height: auto; max-height: 100%; }
+    DifferenceScreen .side { margin: 0 0 1 0; }
+    """
+
+    def __init__(self, expected: str, answers: Mapping[str, str]) -> None:
+        super().__init__(classes="panel-over")
+        self._expected, self._answers = expected, answers
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="panel") as panel:
+            panel.border_title = Content("expected and given")
+            panel.border_subtitle = Content("[-only expected-] {+only given+} · esc closes")
+            with VerticalScroll():
+                yield Static(Content.assemble(("expected\n", "bold $text-muted"), harmless(self._expected, LONGEST)), classes="side")
+                for side, answer in self._answers.items():
+                    same = answer.strip() == self._expected.strip()
+                    words = ("  ✓ the same\n", "$success") if same else ("\n", "")
+                    yield Static(Content.assemble((harmless(side), "bold $accent"), words, difference(self._expected, answer)), classes="side")
+
+    def action_leave(self) -> None:
+        """Close."""
+        self.dismiss(None)
