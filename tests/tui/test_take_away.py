@@ -17,6 +17,7 @@ from loratui.runs.directory import Run
 from loratui.runs.model_card import MARK
 from loratui.tui.app import LoratuiApp
 from loratui.tui.screens import take_away
+from loratui.tui.screens.confirm import ConfirmScreen
 from loratui.tui.take_away.process import CommandProcess
 from loratui.tui.take_away.things import things_of
 
@@ -175,8 +176,9 @@ async def test_the_hub_is_asked_and_so_is_the_person(run: Run, hub: type[Hub], m
         await pilot.press("enter")
         await until(pilot, "Repository on the hub")
         await pilot.press("enter")
-        text = await until(pilot, "Send this to the hub?")
-        assert f"me/{run.name}, a new private repository, as me." in " ".join(text.replace("│", " ").split()) and not Hub.commits
+        await until(pilot, "Send this to the hub?")
+        assert isinstance(pilot.app.screen, ConfirmScreen)
+        assert f"/me/{run.name}, a new private repository, as me." in pilot.app.screen._sentence and not Hub.commits
         await pilot.press("escape")
         await until(pilot, lambda: "Send this" not in shown(pilot.app))
         assert not Hub.commits and not Hub.repositories
@@ -195,11 +197,47 @@ async def test_without_a_token_it_says_so(run: Run, hub: type[Hub]) -> None:
         await until(pilot, "▲ No token of the hub")
 
 
+async def test_one_key_fills_the_wizard_in_to_train_it_further(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda app: None)
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await opened(pilot, "further")
+        assert "loratui plan -m demo" in shown(app) and "lora.adapter=" in shown(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen.name == "dataset")
+        await until(pilot, lambda: app.state.dataset is not None and app.state.model is not None)
+        draft = app.state.draft
+        assert draft.model == "demo" and draft.dataset == run.plan().dataset.path
+        assert draft.mine["lora.adapter"] == str(run.adapter_path) and draft.mine["lora.r"] == run.plan().lora.r and draft.mine["method.kind"] == "lora"
+        assert app.state.proposal is not None and app.state.proposal.plan.lora.adapter == str(run.adapter_path)
+        await pilot.press("ctrl+r")
+        await opened(pilot, "further")
+        app.state.set_value("lora.r", 99)
+        await pilot.press("enter")
+        await until(pilot, "Train it further?")
+        await pilot.press("escape")
+        assert app.state.draft.mine["lora.r"] == 99, "nothing is replaced unasked"
+
+
+def test_the_command_to_train_further_makes_that_plan(run: Run, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from loratui.cli import loratui
+    from loratui.core.plan_text import plan_from_toml
+    from loratui.tui.take_away.further import further
+
+    arguments = [*further(run, run.plan()).command()[:-1], str(tmp_path / "further.toml")]
+    result = CliRunner().invoke(loratui, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    plan = plan_from_toml((tmp_path / "further.toml").read_text())
+    assert plan.lora.adapter == str(run.adapter_path) and plan.lora.r == run.plan().lora.r and plan.model.id == "demo"
+
+
 def test_a_run_that_is_not_finished_can_only_be_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
     run = record_run(tmp_path, state="stopped")
     things = {thing.key: thing for thing in things_of(run)}
-    assert all(things[key].problem and things[key].state == "not yet" for key in ("result", "card", "merge", "gguf", "push", "serve"))
+    assert all(things[key].problem and things[key].state == "not yet" for key in ("result", "card", "further", "merge", "gguf", "push", "serve"))
     assert not things["axolotl"].problem and "--to axolotl" in things["axolotl"].line
 
 

@@ -9,17 +9,20 @@ from typing import Any
 from loratui.tui.draft import Draft
 
 
+def setting_value(value: Any) -> str:
+    """A value as `--set KEY=VALUE` takes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}:{column}" for name, column in value.items())
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(item) for item in value)
+    return str(value)
+
+
 def setting_text(key: str, value: Any) -> str:
     """One `--set` as the command line takes it."""
-    if isinstance(value, bool):
-        text = "true" if value else "false"
-    elif isinstance(value, Mapping):
-        text = ",".join(f"{name}:{column}" for name, column in value.items())
-    elif isinstance(value, (list, tuple)):
-        text = ",".join(str(item) for item in value)
-    else:
-        text = str(value)
-    return f"--set {shlex.quote(f'{key}={text}')}"
+    return f"--set {shlex.quote(f'{key}={setting_value(value)}')}"
 
 
 def command_text(draft: Draft, file: str = "plan.toml") -> str:

@@ -225,6 +225,8 @@ class TakeAwayScreen(StepScreen):
             self.say(thing.problem, "warning")
         elif not thing.command:
             self.say(f"It is there: {thing.place}", "done")
+        elif thing.key == "further":
+            self._further()
         elif thing.asks:
             self._send(thing)
         else:
@@ -266,6 +268,22 @@ class TakeAwayScreen(StepScreen):
             if self.is_mounted:
                 self.say("")
                 self._look()
+
+    @work(group="make", exit_on_error=False)
+    async def _further(self) -> None:
+        """Fill the wizard in to train the result further, and go to its dataset; what is chosen there now is asked about."""
+        from loratui.tui.screens.confirm import ConfirmScreen
+        from loratui.tui.take_away.further import further
+
+        state, wanted = self.app.state, further(self.run_folder, self.run_folder.plan())
+        words = "The wizard's present choices of model, dataset and recipe are replaced by those that go on from this run."
+        if state.draft.model and not await self.app.push_screen_wait(ConfirmScreen("Train it further?", words, "fill the wizard in", "leave it as it is")):
+            return
+        self.app.choose_model(wanted.model)
+        self.app.choose_dataset(wanted.dataset)
+        state.draft.mine = {}
+        state.set_values(wanted.values)
+        self.app.open_step("dataset")
 
     @work(group="make", exit_on_error=False)
     async def _send(self, thing: Thing) -> None:

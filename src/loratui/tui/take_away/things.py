@@ -80,7 +80,7 @@ def things_of(run: Run) -> list[Thing]:
     plan = run.plan()
     folder = result_folder(run)
     done = (folder / ("config.json" if plan.method.kind == "full" else "adapter_config.json")).is_file()
-    return [*_result(run, plan, folder, done), *_whole(run, plan, done), *_elsewhere(run, plan, folder, done), *_exports(run, plan)]
+    return [*_result(run, plan, folder, done), *_next(run, plan, done), *_whole(run, plan, done), *_elsewhere(run, plan, folder, done), *_exports(run, plan)]
 
 
 def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing]:
@@ -100,6 +100,18 @@ def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing]:
         "README.md beside the result: how it was made, by the run's own files. Plan, fingerprints of the rows, losses, versions, the code to load it.",
         home_short(folder / CARD), ("card", run_name(run), "--write"), "" if done else NOT_FINISHED,
         ("It was written by hand: it stays as it is (`--force` would replace it).",) if words == "by hand" else ("No rows, prompts or answers stand in it, and no places of this disk.",),
+    )
+
+
+def _next(run: Run, plan: Plan, done: bool) -> Iterator[Thing]:
+    from loratui.tui.take_away.further import further
+
+    what = "the model" if plan.method.kind == "full" else "this adapter"
+    yield Thing(
+        "further", "Result", "Train further", "absent" if done else "not yet", "opens the wizard" if done else "not finished",
+        f"Fills the wizard in to go on with {what}: the same base and the adapter as it is. Choose other data there, or the same again.",
+        "", further(run, plan).command(), "" if done else NOT_FINISHED,
+        ("Rank, alpha and layers stay those of the adapter; the learning rate and the rest are proposed anew.",) if plan.method.kind != "full" else (),
     )
 
 
