@@ -30,9 +30,6 @@ from loratui.tui.text import NoControls, harmless, one_line
 from loratui.tui.themes import VARIABLES, load_themes, user_themes_path
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from loratui.core.plan import Plan
     from loratui.machine.sampler import MachineSampler
     from loratui.models.find import FoundModel
 
@@ -434,17 +431,6 @@ class LoratuiApp(App[None]):
             except ModelError as error:
                 problem = error.message
         self.notify(f"Parameters and memory of {family} stay a guess: {one_line(problem, 300)}", markup=False, severity="warning", timeout=12)
-
-    def train_further(self, plan: Plan, result: Path) -> None:
-        """Fill the wizard in to train a run's result further, and show where its new rows are chosen."""
-        from loratui.tui.further import choice
-
-        model, values = choice(plan, result)
-        self.choose_model(model)
-        self.choose_dataset(plan.dataset.path)
-        self.state.set_values(values)
-        self.open_step("dataset")
-        self.notify(f"Filled in to train {one_line(str(result), 120)} further. Choose the rows, or keep these.", markup=False, timeout=8)
 
     def choose_dataset(self, path: str) -> None:
         """Choose a dataset: at once in the draft, then read in a thread."""

@@ -79,7 +79,7 @@ class PlaygroundScreen(StepScreen):
         Binding("3", "vote(3)", "Third is better", show=False),
         Binding("0", "vote(0)", "None is better", show=False),
         Binding("s", "samples", "Samples", tooltip="The pinned prompts' answers at each evaluation of the run"),
-        Binding("c", "continue", "Train on", tooltip="A wizard filled in to train this adapter further"),
+        Binding("c", "continue", "Train on", tooltip="Fill the wizard in to train this result further"),
         Binding("left,right", "tab", "Other answer", show=False, tooltip="Show another side, where only one fits"),
         Binding("ctrl+l", "row", "Held-out row", key_display="^l", tooltip="Take the next held-out row as the prompt", priority=True),
         Binding("ctrl+g", "score", "Score rows", key_display="^g", tooltip="Ask a number of held-out rows; count exact matches and ROUGE-L", priority=True),
@@ -456,7 +456,7 @@ class PlaygroundScreen(StepScreen):
             case "samples":
                 return self.target is not None and self.target.run is not None
             case "continue":
-                return self.target is not None and self.target.plan is not None and self.target.result is not None
+                return self.target is not None and self.target.run is not None and self.target.result in (self.target.run.adapter_path, self.target.run.model_path)
             case _:
                 return True
 
@@ -502,10 +502,13 @@ class PlaygroundScreen(StepScreen):
         assert self.target is not None and self.target.run is not None
         self.app.push_screen(SamplesScreen(self.target.run))
 
-    def action_continue(self) -> None:
-        """A wizard filled in to train this result further."""
-        assert self.target is not None and self.target.plan is not None and self.target.result is not None
-        self.app.train_further(self.target.plan, self.target.result)
+    @work(group="further", exit_on_error=False)
+    async def action_continue(self) -> None:
+        """A wizard filled in to train this run's result further."""
+        from loratui.tui.take_away.further import fill_in
+
+        assert self.target is not None and self.target.run is not None
+        await fill_in(self.app, self.target.run)
 
     # Blind comparison
 

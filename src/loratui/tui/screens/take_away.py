@@ -271,19 +271,10 @@ class TakeAwayScreen(StepScreen):
 
     @work(group="make", exit_on_error=False)
     async def _further(self) -> None:
-        """Fill the wizard in to train the result further, and go to its dataset; what is chosen there now is asked about."""
-        from loratui.tui.screens.confirm import ConfirmScreen
-        from loratui.tui.take_away.further import further
+        """Fill the wizard in to train the result further."""
+        from loratui.tui.take_away.further import fill_in
 
-        state, wanted = self.app.state, further(self.run_folder, self.run_folder.plan())
-        words = "The wizard's present choices of model, dataset and recipe are replaced by those that go on from this run."
-        if state.draft.model and not await self.app.push_screen_wait(ConfirmScreen("Train it further?", words, "fill the wizard in", "leave it as it is")):
-            return
-        self.app.choose_model(wanted.model)
-        self.app.choose_dataset(wanted.dataset)
-        state.draft.mine = {}
-        state.set_values(wanted.values)
-        self.app.open_step("dataset")
+        await fill_in(self.app, self.run_folder)
 
     @work(group="make", exit_on_error=False)
     async def _send(self, thing: Thing) -> None:

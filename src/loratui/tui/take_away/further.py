@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loratui.core.plan import Plan
 from loratui.runs.directory import Run
+
+if TYPE_CHECKING:
+    from loratui.tui.app import LoratuiApp
 
 KEPT = ("model.revision", "model.chat_template", "model.trust_remote_code", "dataset.format", "dataset.columns", "dataset.configuration", "dataset.split", "method.kind", "training.loss_on")
 """What the next training takes over from the run as it was."""
@@ -28,6 +31,21 @@ class Further:
 
         settings = [part for key, value in self.values.items() for part in ("--set", f"{key}={setting_value(value)}")]
         return ("plan", "-m", self.model, "-d", self.dataset, *settings, "-o", "further.toml")
+
+
+async def fill_in(app: LoratuiApp, run: Run) -> None:
+    """Fill the wizard in to train a run's result further, and go to its dataset; what is chosen there now is asked about first."""
+    from loratui.tui.screens.confirm import ConfirmScreen
+
+    wanted = further(run, run.plan())
+    words = "The wizard's present choices of model, dataset and recipe are replaced by those that go on from this run."
+    if app.state.draft.model and not await app.push_screen_wait(ConfirmScreen("Train it further?", words, "fill the wizard in", "leave it as it is")):
+        return
+    app.choose_model(wanted.model)
+    app.choose_dataset(wanted.dataset)
+    app.state.draft.mine = {}
+    app.state.set_values(wanted.values)
+    app.open_step("dataset")
 
 
 def further(run: Run, plan: Plan) -> Further:
