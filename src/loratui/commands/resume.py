@@ -13,10 +13,11 @@ from loratui.core.errors import RunError
 @click.argument("run", metavar="RUN")
 @click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the plan first, e.g. training.batch_size=1; may be repeated.")
 @click.option("--extend", type=float, metavar="EPOCHS", help="Train for so many epochs more, also where the run is finished.")
+@click.option("--auto-recover", is_flag=True, help="Unattended: apply the first fix of a failure and go on, up to 3 times.")
 @click.option("--yes", is_flag=True, help="Go on also where the rest would not be what it would have been.")
 @click.option("--detach", is_flag=True, help="Return once the run has started.")
 @click.pass_context
-def command(ctx: click.Context, run: str, settings: tuple[str, ...], extend: float | None, yes: bool, detach: bool) -> None:
+def command(ctx: click.Context, run: str, settings: tuple[str, ...], extend: float | None, auto_recover: bool, yes: bool, detach: bool) -> None:
     """Go on with RUN from its last whole checkpoint: the losses are those of a run that was never interrupted."""
     from loratui.commands.attach import follow
     from loratui.core.plan_text import parse_setting
@@ -36,6 +37,10 @@ def command(ctx: click.Context, run: str, settings: tuple[str, ...], extend: flo
             click.echo(f"  {one}", err=True)
         if not yes and not (sys.stdin.isatty() and click.confirm("Go on with it all the same?", err=True)):
             raise RunError(f"run {found.name} would not go on as it began.", hint="Restore what changed, or give --yes.")
+    if auto_recover:
+        from loratui.runs.recovery import allow
+
+        allow(found)
     if extend:
         pid = extend_run(found, extend)
     else:

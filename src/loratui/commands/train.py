@@ -14,9 +14,10 @@ from loratui.core.errors import InputError
 @click.option("--output", type=click.Path(path_type=Path), help="Directory of the run; by default a new one below loratui's home.")
 @click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the plan; may be repeated.")
 @click.option("--detach", is_flag=True, help="Return once the run has started.")
+@click.option("--auto-recover", is_flag=True, help="Unattended: when memory runs out or the training diverges, apply the first fix and go on, up to 3 times.")
 @click.option("--rehearse", is_flag=True, help="First try the longest batch, one evaluation batch, a save and a reload.")
 @click.pass_context
-def command(ctx: click.Context, plan: Path, output: Path | None, settings: tuple[str, ...], detach: bool, rehearse: bool) -> None:
+def command(ctx: click.Context, plan: Path, output: Path | None, settings: tuple[str, ...], detach: bool, auto_recover: bool, rehearse: bool) -> None:
     """Run PLAN (a plan.toml). The run is a process of its own: ctrl+c leaves it, and nothing ends it but `loratui stop`."""
     from loratui.core.plan_text import parse_setting, plan_from_toml, with_values
     from loratui.runs.start import create_run, start_worker, wait_started
@@ -29,6 +30,10 @@ def command(ctx: click.Context, plan: Path, output: Path | None, settings: tuple
         raise InputError(f"the plan cannot be read: {error.strerror or error}.", where=str(plan), hint="Write one with `loratui plan -m MODEL -d DATASET -o plan.toml`.") from None
     document = with_values(document, dict(parse_setting(text) for text in settings), where="--set")
     run = create_run(document, output=output)
+    if auto_recover:
+        from loratui.runs.recovery import allow
+
+        allow(run)
     pid = start_worker(run, rehearse=rehearse)
     click.echo(f"run {run.name} in {run.path}")
     if detach:

@@ -29,6 +29,11 @@ def save_now(run: Run) -> None:
     _signal(run, signal.SIGUSR1)
 
 
+def evaluate_now(run: Run) -> None:
+    """Ask the worker to evaluate on the held-out rows after the step in hand."""
+    _signal(run, signal.SIGUSR2)
+
+
 def kill_run(run: Run) -> None:
     """End the worker at once, saving nothing: for one that no longer answers to stop_run."""
     _signal(run, signal.SIGKILL)

@@ -63,6 +63,10 @@ def main(arguments: list[str]) -> int:
     except BaseException as error:  # noqa: BLE001 (whatever it is, the run has to say so)
         return _failed(journal, error)
     log.info("%s after %.1f s", outcome.state, time.monotonic() - began)
+    if outcome.fix:
+        from loratui.worker.training.recover import recover
+
+        recover(run, journal, outcome.fix, outcome.message)
     journal.close(outcome.state, outcome.message)
     return 0
 
@@ -96,7 +100,10 @@ def _failed(journal: Journal, error: BaseException) -> int:
         return 1
     if failure.code == "oom":
         facts = getattr(error, "facts", None) or memory_facts(error)
+        from loratui.worker.training.recover import first_fix, recover
+
         journal.emit("oom", **{"where": failure.where, "message": failure.message, "step": step} | {key: value for key, value in facts.items() if key not in ("passed", "code")})
+        recover(journal.run, journal, first_fix(facts.get("fixes", [])), failure.message)
     journal.emit("failed", message=failure.message, code=failure.code, where=failure.where, step=step)
     journal.close("failed", failure.message)
     return 1

@@ -37,6 +37,8 @@ class RunCallback(TrainerCallback):
         self.best_loss: float | None = None
         self.best_step = 0
         self.without_better = 0
+        self.evaluates = True
+        """Whether there are held-out rows."""
         self.stop_reason = ""
         self.finding: dict[str, Any] | None = None
         """Why the run must not go on, as a `finding` event's fields."""
@@ -69,6 +71,15 @@ class RunCallback(TrainerCallback):
         if self.requests.save:
             self.requests.save = False
             control.should_save = True
+        if self.requests.evaluate:
+            self.requests.evaluate = False
+            if self.evaluates:
+                control.should_evaluate = True
+            else:
+                self.journal.emit(
+                    "finding", finding="nothing-to-evaluate", severity="info", step=state.global_step,
+                    message="There are no held-out rows to evaluate on: the plan holds none out.",
+                )
         if self.requests.stop:
             self.stop_reason = self.requests.reason
             control.should_save = control.should_training_stop = True
@@ -76,10 +87,10 @@ class RunCallback(TrainerCallback):
 
     def _agree(self, args: TrainingArguments) -> None:
         """A signal reaches one process: all of them have to save and stop at the same step."""
-        wishes = torch.tensor([self.requests.stop, self.requests.save], dtype=torch.int32, device=args.device)
+        wishes = torch.tensor([self.requests.stop, self.requests.save, self.requests.evaluate], dtype=torch.int32, device=args.device)
         torch.distributed.all_reduce(wishes, op=torch.distributed.ReduceOp.MAX)
-        stop, save = wishes.tolist()
-        self.requests.save = bool(save)
+        stop, save, evaluate = wishes.tolist()
+        self.requests.save, self.requests.evaluate = bool(save), bool(evaluate)
         if stop and not self.requests.stop:
             self.requests.stop, self.requests.reason = True, "asked to stop"
 

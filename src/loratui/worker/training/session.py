@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class Outcome:
 
     state: State
     message: str = ""
+    fix: dict[str, Any] = field(default_factory=dict)
+    """Plan keys and values that would mend what stopped it."""
 
 
 class Session:
@@ -148,6 +150,7 @@ class Session:
         if trainer.eval_dataset is not None and self.rank == 0 and not trainer.is_fsdp_enabled:
             answering = Answering.of(self.plan, self.journal, self.tokeniser, trainer, prepared)
             callback.after_evaluation = lambda state: answering.ask(state.global_step)
+        callback.evaluates = trainer.eval_dataset is not None
         trainer.add_callback(callback)
         if self.rank == 0:
             model: Any = trainer.model
@@ -167,7 +170,7 @@ class Session:
             last = self.run.last_checkpoint()
             journal.emit("finding", **callback.finding)
             journal.emit("stopped", step=step, reason=callback.stop_reason, checkpoint=f"checkpoints/{last.name}" if last else "")
-            return Outcome("stopped", callback.stop_reason)
+            return Outcome("stopped", callback.stop_reason, dict(callback.finding.get("fix") or {}))
         if self.requests.stop and step < trainer.state.max_steps:
             journal.emit("stopped", step=step, reason=callback.stop_reason, checkpoint=f"checkpoints/checkpoint-{callback.saved_step}")
             return Outcome("stopped", callback.stop_reason)

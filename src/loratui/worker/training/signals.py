@@ -1,4 +1,4 @@
-"""What is asked of a training from outside: to stop after this step, or to save now."""
+"""What is asked of a training from outside: to stop after this step, to save now, or to evaluate now."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Requests:
     def __init__(self) -> None:
         self.stop = False
         self.save = False
+        self.evaluate = False
         self.reason = ""
         self.training = False
         """Set once steps are being made: until then a stop takes effect at once."""
@@ -30,6 +31,7 @@ class Requests:
         signal.signal(signal.SIGTERM, self._on_stop)
         signal.signal(signal.SIGINT, self._on_stop)
         signal.signal(signal.SIGUSR1, self._on_save)
+        signal.signal(signal.SIGUSR2, self._on_evaluate)
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop = True
@@ -39,3 +41,6 @@ class Requests:
 
     def _on_save(self, number: int, frame: FrameType | None) -> None:
         self.save = True
+
+    def _on_evaluate(self, number: int, frame: FrameType | None) -> None:
+        self.evaluate = True
