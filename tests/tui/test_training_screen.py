@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from loratui.runs.directory import Run
 from loratui.runs.events import encode, make
 from loratui.runs.status import read_status, write_status
 from loratui.tui.app import LoratuiApp
+from loratui.tui.monitor import fixing
+from loratui.tui.monitor.chart import Chart
 
 SIZES = [(80, 24), (120, 36)]
 
@@ -161,3 +164,73 @@ async def test_quitting_says_how_to_come_back(home: Path, capsys: pytest.Capture
         await pilot.press("q")
         await pilot.pause()
     assert f"loratui attach {run.name}" in " ".join(capsys.readouterr().err.split())
+
+
+async def test_the_curves_are_read_and_zoomed(home: Path) -> None:
+    run = record_run(home)
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "step 142 of 375")
+        await pilot.press("left")
+        text = await until(pilot, "step 142: loss ")
+        assert "smoothed" in text and "evaluated" in text and "at 125" in text
+        await pilot.press("shift+left")
+        await until(pilot, lambda: "step 142: loss" not in shown(app) and "loss 0." in shown(app))
+        await pilot.press("z", "z")
+        await until(pilot, lambda: app.screen.query_one("#loss", Chart).picture.x_start > 0)
+        picture = app.screen.query_one("#loss", Chart).picture
+        assert picture.x_end - picture.x_start == pytest.approx(375 / 4) and picture.cursor is not None
+        await pilot.press("escape")
+        await until(pilot, f"{run.name} · loss")
+        picture = app.screen.query_one("#loss", Chart).picture
+        assert (picture.x_start, picture.x_end, picture.cursor) == (0.0, 375.0, None)
+
+
+async def test_evaluating_now_is_told_when_it_happened(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = record_run(home)
+    asked: list[str] = []
+    monkeypatch.setattr(control, "evaluate_now", lambda wanted: asked.append(wanted.name))
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "step 142 of 375")
+        await pilot.press("e")
+        await until(pilot, "It will be evaluated after this step")
+        assert asked == [run.name]
+        add(run, make("eval", BEGAN + 40, step=143, loss=0.25, rows=40))
+        await until(pilot, "Evaluated at step 143: loss 0.25.")
+
+
+async def test_a_fix_is_chosen_applied_and_told_when_it_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    oom = make("oom", BEGAN + 30, where="step", cause="size", message="The GPU's memory is full.", step=142, fixes=[
+        {"change": {"training.batch_size": 1, "training.accumulation": 16}, "memory_total": 3 << 30, "cost": "a little slower", "fits": True},
+        {"change": {"training.checkpointing": True}, "memory_total": 4 << 30, "cost": "about a third slower", "fits": True},
+    ])
+    run = record_run(home, state="failed", more=[oom], message="The GPU's memory is full.")
+    applied: list[dict[str, Any]] = []
+
+    def start(wanted: Run, change: dict[str, Any]) -> int:
+        applied.append(dict(change))
+        write_status(wanted.status_path, read_status(wanted.status_path).model_copy(update={"state": "running", "pid": os.getpid(), "ended": None}))  # type: ignore[union-attr]
+        return os.getpid()
+
+    monkeypatch.setattr(fixing, "change_and_resume", start)
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "✗ failed")
+        await pilot.press("f")
+        text = await until(pilot, "what would mend it")
+        assert "training.batch_size" in text and "3.00 GiB by the estimate; a little slower" in text
+        await pilot.press("down")
+        await until(pilot, "about a third slower")
+        await pilot.press("enter")
+        await until(pilot, lambda: applied == [{"training.checkpointing": True}])
+
+
+async def test_samples_open_from_the_monitor(home: Path) -> None:
+    run = record_run(home)
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "step 142 of 375")
+        await pilot.press("p")
+        await until(pilot, "answers through the training")
+        await until(pilot, "two large pizzas")

@@ -138,12 +138,14 @@ def _bounds(picture: Picture) -> tuple[float, float]:
     """Limits of the y axis, in log10 where it is logarithmic."""
     lows, highs = [], []
     for line in picture.lines:
-        for point in line.points:
-            lows.append(point.low)
-            highs.append(point.high)
-    for _, y in picture.marks:
-        lows.append(y)
-        highs.append(y)
+        for x, point in zip(line.xs, line.points, strict=True):
+            if picture.x_start <= x <= picture.x_end:
+                lows.append(point.low)
+                highs.append(point.high)
+    for x, y in picture.marks:
+        if picture.x_start <= x <= picture.x_end:
+            lows.append(y)
+            highs.append(y)
     if picture.log:
         lows = [math.log10(value) for value in lows if value > 0]
         highs = [math.log10(value) for value in highs if value > 0]

@@ -8,14 +8,15 @@ from loratui.tui.monitor.record import RunRecord
 from loratui.tui.text import number_text
 
 
-def loss_picture(record: RunRecord, *, log: bool = False, cursor: float | None = None) -> Picture:
+def loss_picture(record: RunRecord, *, log: bool = False, cursor: float | None = None, span: tuple[float, float] | None = None) -> Picture:
     """Each step's loss faint, smoothed strong, evaluations as diamonds, checkpoints on the axis."""
     return Picture(
         lines=(
             Line(record.loss.xs, record.loss.points, "raw"),
             Line(record.loss_smooth.xs, record.loss_smooth.points, "smooth"),
         ),
-        x_end=x_end(record),
+        x_start=span[0] if span else 0.0,
+        x_end=span[1] if span else x_end(record),
         marks=tuple((one.step, one.loss) for one in record.evals if one.loss is not None),
         ticks=tuple(one.step for one in record.checkpoints),
         log=log,
@@ -26,10 +27,10 @@ def loss_picture(record: RunRecord, *, log: bool = False, cursor: float | None =
     )
 
 
-def small_picture(record: RunRecord, curve: Thinned, cursor: float | None = None) -> Picture:
+def small_picture(record: RunRecord, curve: Thinned, cursor: float | None = None, span: tuple[float, float] | None = None) -> Picture:
     """One curve alone, from 0."""
     return Picture(
-        lines=(Line(curve.xs, curve.points, "smooth"),), x_end=x_end(record), from_zero=True, format=short_number, cursor=cursor
+        lines=(Line(curve.xs, curve.points, "smooth"),), x_start=span[0] if span else 0.0, x_end=span[1] if span else x_end(record), from_zero=True, format=short_number, cursor=cursor
     )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -13,20 +12,20 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from loratui.core.errors import LoratuiError
 from loratui.runs.events import Failed, Finished, Stopped
+from loratui.tui.monitor.acting import RunActions
 from loratui.tui.monitor.chart import Chart
 from loratui.tui.monitor.follow import Followed, follow
-from loratui.tui.monitor.pictures import loss_picture, small_picture
+from loratui.tui.monitor.pictures import loss_picture, small_picture, x_end
+from loratui.tui.monitor.window import Window, reading
 from loratui.tui.monitor.words import facts, finding_lines, finished_words, headline, progress_bar
-from loratui.tui.screens.step import StepScreen
 from loratui.tui.text import home_short, one_line
 from loratui.tui.widgets.still_text import StillText
 
 POLL_SECONDS = 1.0
 
 
-class TrainingScreen(StepScreen):
+class TrainingScreen(RunActions):
     """Follows a run by its files; painted at most once a second, and only when something is new."""
 
     STEP = "training"
@@ -42,11 +41,21 @@ class TrainingScreen(StepScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", "Stop", tooltip="Finish the step, save a checkpoint, and stop"),
+        Binding("f", "fix", "Fix", tooltip="Apply what would mend the run, and go on from the last checkpoint"),
         Binding("c", "save", "Save now", tooltip="Save a checkpoint after this step"),
+        Binding("e", "evaluate", "Evaluate", tooltip="Evaluate on the held-out rows after this step"),
         Binding("u", "resume", "Resume", tooltip="Go on from the last checkpoint"),
         Binding("a", "ask", "Ask it", tooltip="Ask the adapter something in the playground"),
         Binding("t", "take_away", "Take away", tooltip="Merge, export, push or serve what it made"),
         Binding("l", "log", "Log", tooltip="What the worker printed"),
+        Binding("p", "samples", "Samples", tooltip="The pinned prompts' answers at each evaluation"),
+        Binding("left", "cursor(-1)", "Read", show=False, tooltip="Read the curves at an earlier step"),
+        Binding("right", "cursor(1)", "Read", show=False, tooltip="Read the curves at a later step"),
+        Binding("shift+left,ctrl+left", "cursor(-10)", "Read", show=False, tooltip="Ten columns earlier"),
+        Binding("shift+right,ctrl+right", "cursor(10)", "Read", show=False, tooltip="Ten columns later"),
+        Binding("escape", "no_cursor", "Whole", show=False, tooltip="No cursor, and the whole run"),
+        Binding("z", "zoom(1)", "Zoom", tooltip="Half as many steps, around the cursor or the newest; Z: twice as many"),
+        Binding("Z,x", "zoom(-1)", "Zoom out", show=False, tooltip="Twice as many steps"),
         Binding("g", "log_axis", "Log axis", show=False, tooltip="Logarithmic loss axis, and back"),
         Binding("r", "app.runs", "Runs", tooltip="All runs of this machine"),
     ]
@@ -67,13 +76,10 @@ class TrainingScreen(StepScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.followed: Followed | None = None
         self.predicted: int | None = None
         self._predicting = False
         self._log_axis = False
-        self._asked = ""
-        """What was asked of the worker and has not happened yet: stop or save."""
-        self._known_checkpoints = 0
+        self.window = Window()
         self._reading = False
         self._painted: dict[str, str] = {}
         self._keys: tuple[bool | None, ...] = ()
@@ -114,7 +120,9 @@ class TrainingScreen(StepScreen):
     def open_run(self, path: str) -> None:
         """Show another run, whole."""
         self.followed = follow(path)
-        self.predicted, self._predicting, self._asked, self._known_checkpoints = None, False, "", 0
+        self.predicted, self._predicting = None, False
+        self.forget()
+        self.window = Window()
         self._painted.clear()
         self._reading = False
         self._tick()
@@ -182,16 +190,19 @@ class TrainingScreen(StepScreen):
         self._put("facts", self._facts(followed))
         chart = self.query_one("#loss", Chart)
         title = f"{one_line(followed.run.name, 40)} · loss{' (log)' if self._log_axis else ''}"
+        if self.window.cursor is not None:
+            title = reading(record, self.window.cursor)
         if chart.border_title != title:
             chart.border_title = Content(title).markup
-        chart.show(loss_picture(record, log=self._log_axis))
+        span = self.window.span(x_end(record), self._newest)
+        chart.show(loss_picture(record, log=self._log_axis, cursor=self.window.cursor, span=span))
         if self.query_one("#small").display:
-            self.query_one("#rate", Chart).show(small_picture(record, record.learning_rate))
-            self.query_one("#gradient", Chart).show(small_picture(record, record.grad_norm))
-            self.query_one("#speed", Chart).show(small_picture(record, record.speed))
+            self.query_one("#rate", Chart).show(small_picture(record, record.learning_rate, self.window.cursor, span))
+            self.query_one("#gradient", Chart).show(small_picture(record, record.grad_norm, self.window.cursor, span))
+            self.query_one("#speed", Chart).show(small_picture(record, record.speed, self.window.cursor, span))
         self._put("news", self._news(followed))
-        self._confirm(followed)
-        keys = tuple(self.check_action(action, ()) for action in ("stop", "save", "resume", "ask", "take_away"))
+        self.confirm(followed)
+        keys = tuple(self.check_action(action, ()) for action in ("stop", "save", "evaluate", "fix", "resume", "ask", "samples", "take_away"))
         if keys != self._keys:
             self._keys = keys
             self.refresh_bindings()
@@ -246,106 +257,38 @@ class TrainingScreen(StepScreen):
             ))
         return Content("\n").join(line.truncate(max(20, self.size.width - 4), ellipsis=True) if len(line) > 2 * self.size.width else line for line in lines)
 
-    def _confirm(self, followed: Followed) -> None:
-        """What was asked is told as done only once it has really happened."""
-        count = len(followed.record.checkpoints)
-        if self._asked == "save" and count > self._known_checkpoints:
-            self.say(f"Saved: checkpoint of step {followed.record.checkpoints[-1].step}.", "done")
-            self._asked = ""
-        if self._asked == "stop" and followed.status.over:
-            self.say("")
-            self._asked = ""
-        self._known_checkpoints = count
+    # Reading the curves
 
-    # What one may do
+    @property
+    def _newest(self) -> float:
+        step = self.followed.record.step if self.followed is not None else None
+        return float(step.step) if step is not None else 0.0
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        followed = self.followed
-        over = followed is None or followed.status.over
-        match action:
-            case "stop" | "save":
-                return not over
-            case "resume":
-                return followed is not None and followed.status.state in ("stopped", "failed", "lost")
-            case "ask":
-                return followed is not None and (followed.status.state == "finished" or bool(followed.record.checkpoints))
-            case "take_away":
-                return over and followed is not None and followed.plan is not None
-            case "log" | "log_axis":
-                return followed is not None
-            case _:
-                return super().check_action(action, parameters)
+    def action_cursor(self, by: int) -> None:
+        """Read the curves at another step."""
+        if self.followed is not None and self._newest:
+            self._look(self.window.moved(by, max(1, self.query_one("#loss").size.width - 8), x_end(self.followed.record), self._newest))
 
-    @work(group="ask", exit_on_error=False)
-    async def action_stop(self) -> None:
-        """Ask first, then ask the worker."""
-        followed = self.followed
-        if followed is None:
-            return
-        from loratui.tui.screens.confirm import ConfirmScreen
-
-        sentence = "The worker finishes the step in hand, saves a checkpoint and stops. The run can be resumed from there at any time."
-        if await self.app.push_screen_wait(ConfirmScreen(f"Stop {followed.run.name}?", sentence, "stop and save", "let it run")):
-            from loratui.runs.control import stop_run
-
-            self._control("stop", partial(stop_run, followed.run), "Stopping after this step …")
-
-    def action_save(self) -> None:
-        """Ask for a checkpoint now."""
+    def action_zoom(self, by: int) -> None:
+        """Fewer steps, or more."""
         if self.followed is not None:
-            from loratui.runs.control import save_now
+            self._look(self.window.zoomed(by, x_end(self.followed.record)))
 
-            self._control("save", partial(save_now, self.followed.run), "A checkpoint will be saved after this step …")
-
-    def action_resume(self) -> None:
-        """Start a worker that goes on from the last checkpoint."""
-        if self.followed is not None:
-            from loratui.runs.control import resume_run
-
-            self._control("", partial(resume_run, self.followed.run), "Starting a worker that goes on …")
-
-    def _control(self, asked: str, action: partial[Any], sentence: str) -> None:
-        try:
-            action()
-        except LoratuiError as error:
-            self.say(error.sentence, "error")
-            return
-        self._asked = asked
-        self.say(sentence)
-        self._tick()
-
-    def action_log(self) -> None:
-        """What the worker printed."""
-        if self.followed is not None:
-            from loratui.tui.screens.log import LogScreen
-
-            self.app.push_screen(LogScreen(self.followed.run.log_path))
+    def action_no_cursor(self) -> None:
+        """The whole run again."""
+        self._look(Window())
 
     def action_log_axis(self) -> None:
         """Logarithmic loss axis, and back."""
         self._log_axis = not self._log_axis
+        self.paint_now()
+
+    def _look(self, window: Window) -> None:
+        if window != self.window:
+            self.window = window
+            self.paint_now()
+
+    def paint_now(self) -> None:
+        """Paint what is known."""
         if self.followed is not None:
             self._paint(self.followed)
-
-    def action_ask(self) -> None:
-        """Go to the playground with this run."""
-        if self.followed is not None:
-            self.app.run_path = str(self.followed.run.path)
-            self.app.adapter_path = ""
-            self.app.open_step("playground")
-
-    def action_take_away(self) -> None:
-        """What can be made of it."""
-        if self.followed is not None:
-            from loratui.tui.screens.take_away import TakeAwayScreen
-
-            self.app.switch_screen(TakeAwayScreen(str(self.followed.run.path), "training"))
-
-    def may_quit(self) -> bool:
-        """Quitting loses nothing; where a run goes on, the terminal is told how to come back to it."""
-        followed = self.followed
-        if followed is None or followed.status.over:
-            return True
-        self.app.state.save()
-        self.app.exit(message=f"{followed.run.name} goes on. Watch it with: loratui attach {followed.run.name}")
-        return False
