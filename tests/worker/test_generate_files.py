@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -128,6 +129,18 @@ def test_two_starts_at_once_do_not_answer_the_same_rows(tmp_path: Path) -> None:
         Results(tmp_path / "out.json", questions, {})
     first.finish()
     assert len(json.loads((tmp_path / "out.json").read_text())) == 1
+
+
+def test_a_file_system_without_locks_takes_answers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*arguments: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("loratui.worker.results.fcntl.flock", no_locks)
+    questions = read_questions(write(tmp_path / "in.json", QUESTIONS_FILE))
+    results = Results(tmp_path / "out.json", questions, {})
+    results.add({0: "a"})
+    results.finish()
+    assert (tmp_path / "out.json").is_file()
 
 
 def test_a_line_that_a_full_disk_cut_costs_its_row_alone(tmp_path: Path) -> None:

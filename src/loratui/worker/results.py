@@ -8,6 +8,7 @@ row is answered twice.
 from __future__ import annotations
 
 import csv
+import errno
 import fcntl
 import io
 import json
@@ -57,6 +58,9 @@ class Results:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError("another start is writing these answers now.", where=str(self.output), hint="Wait for it, or name another output.") from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):  # a file system without locks: nothing is lost but this guard
+                raise
 
     def _kept_lines(self) -> bool:
         """Take up the answers of an earlier start; False where there is none to continue."""
