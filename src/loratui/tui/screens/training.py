@@ -190,8 +190,6 @@ class TrainingScreen(RunActions):
         self._put("facts", self._facts(followed))
         chart = self.query_one("#loss", Chart)
         title = f"{one_line(followed.run.name, 40)} · loss{' (log)' if self._log_axis else ''}"
-        if self.window.cursor is not None:
-            title = reading(record, self.window.cursor)
         if chart.border_title != title:
             chart.border_title = Content(title).markup
         span = self.window.span(x_end(record), self._newest)
@@ -287,6 +285,8 @@ class TrainingScreen(RunActions):
         if window != self.window:
             self.window = window
             self.paint_now()
+            if self.followed is not None:
+                self.say(reading(self.followed.record, window.cursor) if window.cursor is not None else "")
 
     def paint_now(self) -> None:
         """Paint what is known."""
