@@ -113,3 +113,18 @@ async def test_a_run_that_goes_on_is_told_of_at_the_start(home: Path) -> None:
         await until(pilot, "run-running is running · ^r shows it")
         await pilot.press("ctrl+r")
         await until(pilot, "Everything that was trained here")
+
+
+async def test_two_runs_are_compared_on_one_chart_with_what_differs(home: Path) -> None:
+    record_run(home, "first", values={"lora.r": 8}, created=1.0)
+    record_run(home, "second", values={"lora.r": 32, "training.learning_rate": 0.001}, created=2.0)
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "first")
+        await pilot.press("c")
+        await until(pilot, "is marked")
+        await pilot.press("down", "c")
+        text = await until(pilot, "two runs compared")
+        text = await until(pilot, "lora.r")
+        assert "training.learning_rate" in text and "lora.dropout" not in text
+        assert "━━ second" in text and "━━ first" in text and "best evaluation" in text

@@ -11,6 +11,7 @@ from pictured import shown, until
 from recorded_run import BEGAN, record_run
 
 from loratui.core.errors import RunError
+from loratui.core.hardware import Gpu
 from loratui.runs import control
 from loratui.runs.directory import Run
 from loratui.runs.events import encode, make
@@ -18,6 +19,7 @@ from loratui.runs.status import read_status, write_status
 from loratui.tui.app import LoratuiApp
 from loratui.tui.monitor import fixing
 from loratui.tui.monitor.chart import Chart
+from loratui.tui.screens.training import TrainingScreen
 
 SIZES = [(80, 24), (120, 36)]
 
@@ -234,3 +236,17 @@ async def test_samples_open_from_the_monitor(home: Path) -> None:
         await pilot.press("p")
         await until(pilot, "answers through the training")
         await until(pilot, "two large pizzas")
+
+
+async def test_the_cards_load_stands_beside_the_figures_while_it_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = record_run(home, values={"hardware.devices": [1]})
+    cards = [
+        Gpu(index=index, uuid=f"GPU-{index}", name="NVIDIA A10", memory_total_bytes=24 << 30, memory_free_bytes=20 << 30,
+            utilization_percent=90 + index, temperature_celsius=60 + index, power_watts=200.0 + index)
+        for index in (0, 1)
+    ]
+    monkeypatch.setattr(TrainingScreen, "_sampled", property(lambda self: cards))
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        text = await until(pilot, "91% 61 °C 201 W")
+        assert "GPU 1" in text and "GPU 0" not in text

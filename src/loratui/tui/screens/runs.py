@@ -51,6 +51,7 @@ class RunsScreen(StepScreen):
         Binding("s", "stop", "Stop", tooltip="Finish the step, save a checkpoint, and stop"),
         Binding("u", "resume", "Resume", tooltip="Go on from the last checkpoint"),
         Binding("a", "ask", "Ask it", tooltip="Ask it something in the playground"),
+        Binding("c", "compare", "Compare", tooltip="Mark this run; on another one, show both on one chart and what differs in their plans"),
         Binding("t", "take_away", "Take away", tooltip="Merge, export, push or serve what it made"),
         Binding("escape", "leave", "Back", tooltip="Back to the step that was open"),
     ]
@@ -69,6 +70,8 @@ class RunsScreen(StepScreen):
         self._reading = False
         self._keys: tuple[bool | None, ...] = ()
         self._where = ""
+        self._marked: RunSummary | None = None
+        """The first of two runs to be compared."""
 
     def body(self) -> ComposeResult:
         yield Static(id="columns")
@@ -142,7 +145,7 @@ class RunsScreen(StepScreen):
 
     def _show_keys(self) -> None:
         """The keys for the run under the cursor, written again only where they are others."""
-        keys = tuple(self.check_action(action, ()) for action in ("open", "stop", "resume", "ask", "take_away"))
+        keys = tuple(self.check_action(action, ()) for action in ("open", "stop", "resume", "ask", "compare", "take_away"))
         if keys != self._keys:
             self._keys = keys
             self.refresh_bindings()
@@ -195,6 +198,8 @@ class RunsScreen(StepScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("next", "back"):
             return False
+        if action == "compare":
+            return len(self._lines) > 1
         if action in ("open", "stop", "resume", "ask", "take_away"):
             summary = self.chosen if self.is_mounted else None
             if summary is None:
@@ -251,6 +256,21 @@ class RunsScreen(StepScreen):
         if self.chosen is not None:
             self.app.run_path, self.app.adapter_path = str(self.chosen.run.path), ""
             self.app.open_step("playground")
+
+    def action_compare(self) -> None:
+        """Mark the first run, or compare it with this one."""
+        chosen, marked = self.chosen, self._marked
+        if chosen is None:
+            return
+        if marked is None or marked.name == chosen.name:
+            self._marked = chosen
+            self.say(f"{chosen.name} is marked. Go to another run and press c again.")
+            return
+        from loratui.tui.screens.compare import CompareScreen
+
+        self._marked = None
+        self.say("")
+        self.app.push_screen(CompareScreen(marked.run, chosen.run))
 
     def action_take_away(self) -> None:
         """What can be made of it."""

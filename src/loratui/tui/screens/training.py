@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import work
@@ -12,13 +14,14 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from loratui.core.hardware import Gpu
 from loratui.runs.events import Failed, Finished, Stopped
 from loratui.tui.monitor.acting import RunActions
 from loratui.tui.monitor.chart import Chart
 from loratui.tui.monitor.follow import Followed, follow
 from loratui.tui.monitor.pictures import loss_picture, small_picture, x_end
 from loratui.tui.monitor.window import Window, reading
-from loratui.tui.monitor.words import facts, finding_lines, finished_words, headline, progress_bar
+from loratui.tui.monitor.words import facts, finding_lines, finished_words, gpu_facts, headline, progress_bar
 from loratui.tui.text import home_short, one_line
 from loratui.tui.widgets.still_text import StillText
 
@@ -106,6 +109,8 @@ class TrainingScreen(RunActions):
 
     def state_changed(self, change: str) -> None:
         if change == "shown":
+            if self.app.sampler is not None and self.app.sampler.newest is not None and self.app.sampler.newest.gpus:
+                self.app.sampler.resume()
             self._choose()
 
     def _choose(self) -> None:
@@ -219,12 +224,34 @@ class TrainingScreen(RunActions):
         widget = self.query_one("#facts")
         width = max(20, widget.content_size.width or 30)
         lines = []
-        for name, value, note in facts(followed.record, self.predicted):
+        figures = facts(followed.record, self.predicted)
+        place = next(index for index, (name, _, _) in enumerate(figures) if name == "peak memory")
+        figures[place:place] = gpu_facts(self._gpus(followed))
+        for name, value, note in figures:
             used = 14 + len(value)
             shown = note if used + 1 + len(note) <= width else ""
             lines.append(Content.assemble((f"{name:<14}", "$text-muted"), (value, "$foreground"), (f" {shown}", "$text-muted")))
         height = widget.content_size.height or len(lines)
         return Content("\n").join(lines[:height])
+
+    @property
+    def _sampled(self) -> Sequence[Gpu]:
+        sampler = self.app.sampler
+        return sampler.newest.gpus if sampler is not None and sampler.newest is not None else ()
+
+    def _gpus(self, followed: Followed) -> list[Gpu]:
+        """The cards that the run trains on, as they are now; none where it is over, elsewhere or on the CPU."""
+        plan = followed.plan
+        if followed.status.over or plan is None or plan.hardware.cpu:
+            return []
+        if followed.status.host and followed.status.host != os.uname().nodename:
+            return []
+        gpus = [gpu for gpu in self._sampled if gpu.visible]
+        return [gpu for gpu in gpus if gpu.index in plan.hardware.devices] if plan.hardware.devices else gpus[:1]
+
+    def on_screen_suspend(self) -> None:
+        if self.app.sampler is not None:
+            self.app.sampler.pause()
 
     def _news(self, followed: Followed) -> Content:
         record, status = followed.record, followed.status
