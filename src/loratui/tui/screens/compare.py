@@ -43,7 +43,7 @@ class CompareScreen(ModalScreen[None]):
     DEFAULT_CSS = """
     CompareScreen #panel { width: 96%; height: 92%; }
     CompareScreen #compared { height: 2fr; }
-    CompareScreen #legend { height: 2; }
+    CompareScreen #legend { height: auto; max-height: 4; }
     CompareScreen VerticalScroll { height: 1fr; min-height: 4; }
     """
 
