@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from test_train_run import TIMEOUT, events_of, files, losses, plan_for  # noqa: F401 (a fixture among them)
 
-from loratui.runs.control import evaluate_now, stop_run, wait_ended
+from loratui.runs.control import evaluate_now, resume_run, stop_run, wait_ended
 from loratui.runs.directory import Run
 from loratui.runs.events import Eval, Finding
 from loratui.runs.recovery import allow, left
@@ -78,3 +78,22 @@ def test_a_run_evaluates_when_it_is_asked(files: Path, tmp_path: Path) -> None: 
     wait_ended(run, TIMEOUT)
     found = [event for event in events_of(run) if isinstance(event, Eval)]
     assert len(found) == 1 and found[0].loss is not None and found[0].rows == 12
+
+
+def test_a_run_that_was_moved_goes_on_from_where_it_lies(files: Path, tmp_path: Path) -> None:  # noqa: F811
+    run = create_run(plan_for(files, training__epochs=20.0, evaluation__every_steps=0), output=tmp_path / "run")
+    start_worker(run)
+    until = time.monotonic() + TIMEOUT
+    while len(losses(run)) < 8 and time.monotonic() < until:
+        time.sleep(0.1)
+    stop_run(run)
+    assert wait_ended(run, TIMEOUT).state == "stopped"
+    reached = max(losses(run))
+    moved = Run((tmp_path / "run").rename(tmp_path / "elsewhere"))
+    resume_run(moved)
+    while len(losses(moved)) < reached + 5 and time.monotonic() < until:
+        time.sleep(0.1)
+    stop_run(moved)
+    assert wait_ended(moved, TIMEOUT).state == "stopped"
+    assert sorted(losses(moved)) == list(range(1, max(losses(moved)) + 1)) and max(losses(moved)) >= reached + 5
+    assert not (tmp_path / "run").exists()
