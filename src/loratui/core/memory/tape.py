@@ -151,8 +151,6 @@ class Tape:
 
     def _checkpoints(self, operation: Operation) -> bool:
         """Whether it saves something in autograd's way, so that checkpointing takes part in it."""
-        if not self.pinned:
-            return operation.saves_weight or bool(operation.saved)
         return operation.saves_weight or any(storage not in self.pinned for storage in operation.saved)
 
     def _walk_forward(self, source: Value) -> tuple[int, int, int]:
@@ -165,7 +163,7 @@ class Tape:
                 if last_reader.get(value.storage, -1) < index:
                     last_reader[value.storage] = index
             saved.update(operation.saved)
-            if self._checkpoints(operation):
+            if operation.saves_weight or (operation.saved and (not self.pinned or self._checkpoints(operation))):
                 last_saver = index
         saved.discard(source.storage)
         live = peak = recompute = 0
@@ -219,7 +217,7 @@ class Tape:
             output = operation.output
             if not output.tracked or output.key not in gradients:
                 continue
-            if waiting < 0 and self._checkpoints(operation):
+            if waiting < 0 and (operation.saves_weight or (operation.saved and (not self.pinned or self._checkpoints(operation)))):
                 waiting = live - kept
             out_size = gradients.pop(output.key)
             buffer = shared.pop(output.key)
