@@ -31,7 +31,9 @@ def predicted_bytes(plan: Plan, record: RunRecord) -> int | None:
         earlier = [one for one in read_measurements() if one.time < began]
         learned = learned_memory(earlier, device=device.name, family=found.spec.family)
         device = replace(device, learned=learned)
-        rows = uniform(max(1, record.data.examples), record.data.longest_tokens)
+        told = record.data
+        share = told.trained_tokens / told.tokens if told.tokens else 1.0
+        rows = replace(uniform(max(1, told.examples), told.longest_tokens), trained_share=share)
         return estimate(found.spec, plan, rows, device).total_bytes
     except (LoratuiError, OSError):
         return None

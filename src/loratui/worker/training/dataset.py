@@ -10,6 +10,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
+from loratui.core.dataset import DataFacts
 from loratui.core.errors import DatasetError, ModelError
 from loratui.core.plan import DatasetSection, Plan
 from loratui.data.conversation import Conversation
@@ -98,6 +99,12 @@ class Prepared:
     """The rows are plain text: prompts go to the model as they are."""
     left_out: list[LeftOut] = field(default_factory=list)
     """Every row that is neither trained on nor held out, with the reason."""
+
+    @property
+    def facts(self) -> DataFacts:
+        """Lengths and counts, as the calculation wants them."""
+        lengths = tuple(sorted(map(len, self.train.ids)))
+        return DataFacts(len(lengths), lengths, trained_share=self.train.trained_tokens / max(1, self.train.tokens), eval_examples=len(self.held_out))
 
 
 def prepare(plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int], None] = lambda rows: None) -> Prepared:

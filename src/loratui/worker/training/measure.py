@@ -10,7 +10,6 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from loratui.core.dataset import DataFacts
 from loratui.core.errors import LoratuiError
 from loratui.core.hardware import Device
 from loratui.core.measured import Measurement
@@ -78,8 +77,7 @@ def remember(
 def _measurement(
     run: Run, plan: Plan, prepared: Prepared, traits: DeviceTraits, model_config: dict[str, Any], seconds_per_step: float, steps: int, peak_bytes: int
 ) -> Measurement:
-    lengths = tuple(sorted(map(len, prepared.train.ids)))
-    data = DataFacts(len(lengths), lengths, eval_examples=len(prepared.held_out))
+    data = prepared.facts
     spec = shape_of(model_config, plan.model.id)
     name, device, world = traits.name, this_device(), int(os.environ.get("WORLD_SIZE", "1"))
     if traits.kind == "cpu":

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from loratui.core.dataset import DataFacts
 from loratui.core.errors import LoratuiError, WorkerError
 from loratui.core.hardware import Device
 from loratui.core.memory.alternatives import alternatives
@@ -56,10 +55,8 @@ def cause_of(facts: dict[str, Any]) -> str:
 
 def fixes_for(plan: Plan, prepared: Prepared, model_config: dict[str, Any]) -> list[dict[str, Any]]:
     """Changes that need less memory, the gentlest first; the effective batch stays. Empty for a model that the calculation does not know."""
-    lengths = tuple(sorted(map(len, prepared.train.ids)))
-    facts = DataFacts(len(lengths), lengths, eval_examples=len(prepared.held_out))
     try:
-        found = alternatives(shape_of(model_config, plan.model.id), plan, facts, device())
+        found = alternatives(shape_of(model_config, plan.model.id), plan, prepared.facts, device())
     except LoratuiError:
         return []
     return [{"change": one.change, "memory_total": one.memory_total_bytes, "cost": one.cost, "fits": one.fits} for one in found]
