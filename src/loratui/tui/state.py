@@ -8,7 +8,7 @@ proposal, so that the first frame does not wait for them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from loratui.files import write_whole
 from loratui.tui.check import Check
 from loratui.tui.draft import STEPS, Draft, draft_from_json, draft_to_json
 from loratui.tui.known_facts import KnownFacts, read_known_facts, write_known_facts
+from loratui.tui.missing import Problem, missing
 
 if TYPE_CHECKING:
     from loratui.core.architecture import ModelSpec
@@ -34,16 +35,6 @@ CARD_MOVES, HOST_MOVES = 0.005, 0.05
 """Shares of the device's memory by which what is free must move before the plan is computed again: a host's always moves."""
 ROWS_WITHOUT_DATA = 1000
 TOKENS_WITHOUT_DATA = 1024
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that stands between a step and the next."""
-
-    sentence: str
-    focus: str = ""
-    """Selector of the widget to go to, or the plan key of the field."""
-    blocking: bool = True
 
 
 class WizardState:
@@ -455,24 +446,7 @@ class WizardState:
 
     def problems(self, step: str) -> list[Problem]:
         """What stands between `step` and the next one, the first to mend first."""
-        found: list[Problem] = []
-        if step == "model":
-            if not self.draft.model:
-                found.append(Problem("Choose a model first: the demo, or one of the list.", "#models"))
-            elif self.model_problem:
-                found.append(Problem(self.model_problem, "#models"))
-        elif step == "dataset":
-            if not self.draft.dataset:
-                found.append(Problem("Choose a dataset first: the demo, or a file.", "#path"))
-            elif self.dataset_problem:
-                found.append(Problem(self.dataset_problem, "#path"))
-        elif step in ("recipe", "review"):
-            if self.plan_problem:
-                found.append(Problem(self.plan_problem))
-            if self.proposal is not None and not self.proposal.fits:
-                missing = -self.proposal.headroom_bytes / 2**30
-                found.append(Problem(f"This plan needs {missing:.2f} GiB more than there is.", blocking=False))
-        return found
+        return missing(self, step)
 
     def ready(self) -> list[Problem]:
         """What stands between the draft and a training, over all steps."""

@@ -20,6 +20,7 @@ from typing import Any
 
 from loratui.core.errors import ModelError
 from loratui.data.conversation import Conversation, Message
+from loratui.worker.answer_tokens import added_special_ids, answers, require_calls, tokens_between
 
 IGNORED = -100
 """Label of a token that bears no loss."""
@@ -71,7 +72,7 @@ class Tokeniser:
         self.loss_on = loss_on
         self.max_length = max_length
         self.eos_id: int | None = tokenizer.eos_token_id
-        self.special_ids = set(tokenizer.all_special_ids) | _added_special_ids(tokenizer)
+        self.special_ids = set(tokenizer.all_special_ids) | added_special_ids(tokenizer)
         self.stop_ids = {*stop_ids, *([self.eos_id] if self.eos_id is not None else [])}
         self.has_template = bool(getattr(tokenizer, "chat_template", None))
         if not getattr(tokenizer, "is_fast", False):
@@ -94,7 +95,7 @@ class Tokeniser:
             spans = self._spans_by_turns(row, whole)
         if spans is None:
             spans = self._spans_by_marks(row, whole)
-        _require_calls(row, whole, spans)
+        require_calls(row, whole, spans)
         return Rendered(whole, tuple(spans))
 
     def prompt_text(self, row: Conversation) -> str:
@@ -162,7 +163,7 @@ class Tokeniser:
         ended = trained = 0
         spans = []
         for start, end in row.answers:
-            first, last = _tokens_between(encoding, start, end, len(ids), len(row.text))
+            first, last = tokens_between(encoding, start, end, len(ids), len(row.text))
             labels[first:last] = ids[first:last]
             spans.append((first, last))
             trained += last - max(first, 1) if last > max(first, 1) else 0
@@ -265,7 +266,7 @@ class Tokeniser:
 
     def _spans_by_prefix(self, row: Conversation, whole: str) -> list[tuple[int, int]] | None:
         spans = []
-        for number in _answers(row.messages):
+        for number in answers(row.messages):
             before = self._apply(row, row.messages[:number], prompt=True)
             if not whole.startswith(before):
                 return None
@@ -289,7 +290,7 @@ class Tokeniser:
         return text.endswith(self._special_texts)
 
     def _spans_by_marks(self, row: Conversation, whole: str) -> list[tuple[int, int]]:
-        numbers = _answers(row.messages)
+        numbers = answers(row.messages)
         pieces, rest = [], self._apply(row, row.messages, marked={number: f"⟪answer{number}⟫" for number in numbers})
         for number in numbers:
             before, mark, rest = rest.partition(f"⟪answer{number}⟫")
@@ -368,39 +369,3 @@ class Tokeniser:
     def _adds_bos(self) -> bool:
         ids = self.tokenizer("a", add_special_tokens=True, return_attention_mask=False)["input_ids"]
         return bool(ids) and ids[0] == self.tokenizer.bos_token_id
-
-
-def _tokens_between(encoding: Any, start: int, end: int, count: int, characters: int) -> tuple[int, int]:
-    """The tokens that share a character with a stretch of text, end excluded. Characters without a token (trimmed spaces) are passed over."""
-    first = _token_at(encoding, start, characters)
-    last = _token_at(encoding, end, characters)
-    if first is None:
-        return count, count
-    if last is None:
-        return first, count
-    return first, last + (encoding.token_to_chars(last)[0] < end)
-
-
-def _token_at(encoding: Any, position: int, characters: int) -> int | None:
-    for at in range(position, characters):
-        token: int | None = encoding.char_to_token(at)
-        if token is not None:
-            return token
-    return None
-
-
-def _require_calls(row: Conversation, whole: str, spans: Sequence[tuple[int, int]]) -> None:
-    """ModelError where a template silently drops the tool calls of an answer: the model would learn to say nothing."""
-    for number, (start, end) in zip(_answers(row.messages), spans, strict=False):
-        for call in row.messages[number].extra.get("tool_calls") or ():
-            function = call.get("function", call) if isinstance(call, Mapping) else {}
-            if str(function.get("name", "")) not in whole[start:end]:
-                raise ModelError(f"the chat template leaves out the tool call of message {number + 1}.", hint="Choose a chat template that knows tools.")
-
-
-def _answers(messages: Sequence[Message]) -> list[int]:
-    return [number for number, message in enumerate(messages) if message.trained]
-
-
-def _added_special_ids(tokenizer: Any) -> set[int]:
-    return {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}

@@ -11,8 +11,8 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from loratui.tui.missing import Problem
 from loratui.tui.screens.step import StepScreen
-from loratui.tui.state import Problem
 from loratui.tui.text import number_text, one_line, size, value_text, wrap
 from loratui.tui.widgets.field_list import FieldList, FieldRow
 from loratui.tui.widgets.rate_curve import rate_curve

@@ -15,8 +15,8 @@ from textual.message import Message
 from textual.widgets import Static
 
 from loratui.tui.command_text import command_text
+from loratui.tui.missing import Problem
 from loratui.tui.screens.step import StepScreen
-from loratui.tui.state import Problem
 from loratui.tui.text import count, duration, home_short, number_text, one_line, size, value_text, wrap
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from loratui.tui.draft import STEPS
-from loratui.tui.state import Problem
+from loratui.tui.missing import Problem
 from loratui.tui.text import one_line
 from loratui.tui.widgets.headroom_bar import HeadroomBar
 from loratui.tui.widgets.key_bar import KeyBar
