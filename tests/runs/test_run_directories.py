@@ -137,6 +137,22 @@ def test_several_gpus_are_launched_together(tmp_path: Path) -> None:
     assert worker_command(one)[1:] == ["-m", "loratui.worker", "train", str(one.path)]
     two = create_run(with_values(Plan(), {"hardware.devices": [0, 1]}), output=tmp_path / "two")
     assert "--nproc-per-node=2" in worker_command(two) and worker_command(two)[-2:] == ["train", str(two.path)]
+    with pytest.raises(RunError, match="several GPUs cannot be rehearsed"):
+        worker_command(two, rehearse=True)
+
+
+def test_a_run_on_one_gpu_is_rehearsed_and_one_on_the_processor_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from loratui.machine import detect
+    from loratui.runs.start import rehearses
+
+    card = SimpleNamespace(gpus=(object(),))
+    monkeypatch.setattr(detect, "detect_machine", lambda: card)
+    assert rehearses(Plan()) and rehearses(with_values(Plan(), {"hardware.devices": [1]}))
+    assert not rehearses(with_values(Plan(), {"hardware.cpu": True})) and not rehearses(with_values(Plan(), {"hardware.devices": [0, 1]}))
+    card.gpus = ()
+    assert not rehearses(Plan())
 
 
 def test_a_second_worker_is_refused(tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from loratui.core.errors import InputError
 @click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the plan; may be repeated.")
 @click.option("--detach", is_flag=True, help="Return once the run has started.")
 @click.option("--auto-recover", is_flag=True, help="Unattended: when memory runs out or the training diverges, apply the first fix and go on, up to 3 times.")
-@click.option("--rehearse", is_flag=True, help="First try the longest batch, one evaluation batch, a save and a reload.")
+@click.option("--rehearse/--no-rehearse", default=None, help="First try the longest batch, one evaluation batch, a save and a reload. By default on a GPU.")
 @click.pass_context
-def command(ctx: click.Context, plan: Path, output: Path | None, settings: tuple[str, ...], detach: bool, auto_recover: bool, rehearse: bool) -> None:
+def command(ctx: click.Context, plan: Path, output: Path | None, settings: tuple[str, ...], detach: bool, auto_recover: bool, rehearse: bool | None) -> None:
     """Run PLAN (a plan.toml). The run is a process of its own: ctrl+c leaves it, and nothing ends it but `loratui stop`."""
     from loratui.core.plan_text import parse_setting, plan_from_toml, with_values
-    from loratui.runs.start import create_run, start_worker, wait_started
+    from loratui.runs.start import create_run, rehearses, start_worker, wait_started
 
     try:
         document = plan_from_toml(plan.read_text(encoding="utf-8"), where=str(plan))
@@ -34,7 +34,7 @@ def command(ctx: click.Context, plan: Path, output: Path | None, settings: tuple
         from loratui.runs.recovery import allow
 
         allow(run)
-    pid = start_worker(run, rehearse=rehearse)
+    pid = start_worker(run, rehearse=rehearses(document) if rehearse is None else rehearse)
     click.echo(f"run {run.name} in {run.path}")
     if detach:
         wait_started(run, pid=pid)

@@ -84,7 +84,9 @@ def worker_command(run: Run, *, rehearse: bool = False) -> list[str]:
     """The command that executes a run; any launcher may run it."""
     command = ["-m", "loratui.worker", "train", str(run.path)] + (["--rehearse"] if rehearse else [])
     devices = run.plan().hardware.devices
-    if len(devices) > 1 and not rehearse:
+    if len(devices) > 1:
+        if rehearse:
+            raise RunError("a run on several GPUs cannot be rehearsed.", hint="Leave --rehearse away, or rehearse it on one GPU first.")
         return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={len(devices)}", *command]
     return [sys.executable, *command]
 
@@ -119,6 +121,13 @@ def _visible_devices(plan: Plan, visible: str | None) -> str:
     if plan.hardware.devices:
         return ",".join(map(str, plan.hardware.devices))
     return "0" if visible is None else visible.split(",")[0]
+
+
+def rehearses(plan: Plan) -> bool:
+    """Whether a run is rehearsed where nobody said otherwise: on a GPU, where memory is what most often ends a run; on one alone."""
+    from loratui.machine.detect import detect_machine
+
+    return not plan.hardware.cpu and len(plan.hardware.devices) <= 1 and bool(detect_machine().gpus)
 
 
 def start_worker(run: Run, *, rehearse: bool = False) -> int:

@@ -105,10 +105,10 @@ def exact_facts(result: dict[str, Any]) -> DataFacts | None:
 
 def start_run(plan: Plan) -> str:
     """Make a run of this plan and start its worker; the run's folder. Raises RunError."""
-    from loratui.runs.start import create_run, start_worker
+    from loratui.runs.start import create_run, rehearses, start_worker
 
     run = create_run(plan)
-    start_worker(run)
+    start_worker(run, rehearse=rehearses(run.plan()))
     return str(run.path)
 
 

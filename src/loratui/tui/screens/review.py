@@ -314,7 +314,9 @@ def _interval_words(proposal: Proposal) -> str:
     every = plan.evaluation.every_steps
     evaluation = f"evaluated every {every:,} steps on {held:,} rows" if every and held else "never evaluated"
     save = f"saved every {plan.saving.every_steps:,} steps" if plan.saving.every_steps else "saved at the end"
-    return f"{evaluation} · {save}"
+    device = proposal.device
+    first = "rehearsed first · " if device.kind == "gpu" and device.count == 1 and not device.simulated else ""
+    return f"{first}{evaluation} · {save}"
 
 
 def _result_words(proposal: Proposal) -> str:
