@@ -26,6 +26,7 @@ from loratui.runs.listing import find_run, list_runs
 from loratui.runs.processes import mark_of
 from loratui.runs.start import create_run, run_name, start_worker, wait_started, worker_command, worker_environment
 from loratui.runs.status import Status, read_status, write_status
+from loratui.worker.launch import launched
 
 
 @pytest.fixture(autouse=True)
@@ -132,16 +133,21 @@ def test_the_worker_sees_only_its_gpus() -> None:
     assert worker_environment(with_values(Plan(), {"hardware.devices": [0, 1]}), {})["CUDA_VISIBLE_DEVICES"] == "0,1"
 
 
-def test_several_gpus_are_launched_together(tmp_path: Path) -> None:
-    one = create_run(Plan(), output=tmp_path / "one")
-    assert worker_command(one)[1:] == ["-m", "loratui.worker", "train", str(one.path)]
-    two = create_run(with_values(Plan(), {"hardware.devices": [0, 1]}), output=tmp_path / "two")
-    assert "--nproc-per-node=2" in worker_command(two) and worker_command(two)[-2:] == ["train", str(two.path)]
-    with pytest.raises(RunError, match="several GPUs cannot be rehearsed"):
-        worker_command(two, rehearse=True)
+def test_one_command_for_one_gpu_and_for_several(tmp_path: Path) -> None:
+    for name, devices in (("one", []), ("two", [0, 1])):
+        run = create_run(with_values(Plan(), {"hardware.devices": devices}), output=tmp_path / name)
+        assert worker_command(run)[1:] == ["-m", "loratui.worker", "train", str(run.path)]
+        assert worker_command(run, rehearse=True)[-1] == "--rehearse"
 
 
-def test_a_run_on_one_gpu_is_rehearsed_and_one_on_the_processor_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_are_begun_by_accelerate_with_settings_of_the_run(tmp_path: Path) -> None:
+    run = create_run(with_values(Plan(), {"hardware.devices": [0, 1, 3]}), output=tmp_path / "run")
+    command = launched(run, run.plan(), ["--rehearsal-into", "x"])
+    assert command[1:3] == ["-m", "accelerate.commands.launch"] and command[-5:] == ["loratui.worker", "train", str(run.path), "--rehearsal-into", "x"]
+    assert json.loads((run.path / "accelerate.json").read_bytes())["num_processes"] == 3
+
+
+def test_a_run_on_gpus_is_rehearsed_and_one_on_the_processor_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
     from loratui.machine import detect
@@ -150,7 +156,7 @@ def test_a_run_on_one_gpu_is_rehearsed_and_one_on_the_processor_is_not(monkeypat
     card = SimpleNamespace(gpus=(object(),))
     monkeypatch.setattr(detect, "detect_machine", lambda: card)
     assert rehearses(Plan()) and rehearses(with_values(Plan(), {"hardware.devices": [1]}))
-    assert not rehearses(with_values(Plan(), {"hardware.cpu": True})) and not rehearses(with_values(Plan(), {"hardware.devices": [0, 1]}))
+    assert not rehearses(with_values(Plan(), {"hardware.cpu": True})) and rehearses(with_values(Plan(), {"hardware.devices": [0, 1]}))
     card.gpus = ()
     assert not rehearses(Plan())
 

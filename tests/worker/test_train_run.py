@@ -264,24 +264,3 @@ def test_what_cannot_work_is_said_in_one_sentence(files: Path, tmp_path: Path, c
     assert run.status().state == "failed"
     assert events_of(run)[-1].type == "failed"
     assert "Traceback" in run.log_path.read_text()
-
-
-def test_two_processes_train_one_run(files: Path, tmp_path: Path) -> None:
-    """As on two GPUs: the same launcher, here with two processes on the CPU. A stop reaches both."""
-    import subprocess
-    import sys
-
-    run = create_run(plan_for(files, training__batch_size=1, training__epochs=40.0), output=tmp_path / "run")
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "loratui.worker", "train", str(run.path)]
-    with run.log_path.open("ab") as log:
-        launcher = subprocess.Popen(
-            [sys.executable, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            env=worker_environment(run.plan()) | {"OMP_NUM_THREADS": "1"},
-        )
-    wait_until(lambda: len(losses(run)) >= 3, run)
-    stop_run(run)
-    status = wait_ended(run, TIMEOUT)
-    assert status.state == "stopped" and launcher.wait(TIMEOUT) == 0, (status, run.log_path.read_text()[-2000:])
-    started = next(event.fields for event in events_of(run) if event.type == "started")
-    assert started["total_steps"] == 40 * 12, "48 rows, two processes, two accumulated rows each"
-    assert run.last_checkpoint() is not None and len([event for event in events_of(run) if event.type == "started"]) == 1

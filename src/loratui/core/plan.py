@@ -24,6 +24,7 @@ LeftOutKind = Literal[
 ]
 Optimizer = Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"]
 Scheduler = Literal["cosine", "linear", "constant", "cosine_with_restarts"]
+Parallelism = Literal["ddp", "fsdp"]
 
 
 class ModelSection(Document):
@@ -156,6 +157,9 @@ class HardwareSection(Document):
     devices: list[int] = Field(default_factory=list, title="GPUs", description="Numbers of the GPUs that train; empty: the first free one, or the CPU.")
     gpu: str = Field("", title="Planned GPU", description="Name of a GPU of the catalogue, when planning for another machine.")
     cpu: bool = Field(False, title="On the CPU", description="Train on the CPU although the machine has a GPU.")
+    parallelism: Parallelism = Field(
+        "ddp", title="Several GPUs", description="Each GPU holds the whole model (ddp), or a share of its weights (fsdp); means nothing on one."
+    )
 
     @model_validator(mode="after")
     def _one_kind(self) -> HardwareSection:

@@ -81,14 +81,8 @@ def _fresh_path(name: str, *, chosen: bool) -> Path:
 
 
 def worker_command(run: Run, *, rehearse: bool = False) -> list[str]:
-    """The command that executes a run; any launcher may run it."""
-    command = ["-m", "loratui.worker", "train", str(run.path)] + (["--rehearse"] if rehearse else [])
-    devices = run.plan().hardware.devices
-    if len(devices) > 1:
-        if rehearse:
-            raise RunError("a run on several GPUs cannot be rehearsed.", hint="Leave --rehearse away, or rehearse it on one GPU first.")
-        return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={len(devices)}", *command]
-    return [sys.executable, *command]
+    """The command that executes a run; any launcher may run it. For several GPUs it begins a process for each by itself."""
+    return [sys.executable, "-m", "loratui.worker", "train", str(run.path)] + (["--rehearse"] if rehearse else [])
 
 
 def worker_environment(plan: Plan, environment: dict[str, str] | None = None) -> dict[str, str]:
@@ -124,10 +118,10 @@ def _visible_devices(plan: Plan, visible: str | None) -> str:
 
 
 def rehearses(plan: Plan) -> bool:
-    """Whether a run is rehearsed where nobody said otherwise: on a GPU, where memory is what most often ends a run; on one alone."""
+    """Whether a run is rehearsed where nobody said otherwise: on GPUs, where memory is what most often ends a run."""
     from loratui.machine.detect import detect_machine
 
-    return not plan.hardware.cpu and len(plan.hardware.devices) <= 1 and bool(detect_machine().gpus)
+    return not plan.hardware.cpu and bool(detect_machine().gpus)
 
 
 def start_worker(run: Run, *, rehearse: bool = False) -> int:

@@ -33,6 +33,10 @@ class Status(BaseModel):
     process_ticks: int = 0
     boot: str = ""
     host: str = ""
+    watcher_pid: int = 0
+    """The process that watches over the several ones of this run, on the same machine, and says how they ended; 0: there is none."""
+    watcher_started: float = 0.0
+    watcher_ticks: int = 0
     heartbeat: float = 0.0
     """Unix seconds of the last sign of life."""
     step: int = 0
@@ -54,6 +58,11 @@ class Status(BaseModel):
     def mark(self) -> ProcessMark:
         """The worker's process."""
         return ProcessMark(self.pid, self.process_started, self.process_ticks, self.host, self.boot)
+
+    @property
+    def watcher(self) -> ProcessMark:
+        """The process that watches over the worker's; its id is 0 where none does."""
+        return ProcessMark(self.watcher_pid, self.watcher_started, self.watcher_ticks, self.host, self.boot)
 
     @property
     def over(self) -> bool:
@@ -88,7 +97,7 @@ def judged(status: Status | None, *, now: float | None = None) -> Status:
     alive = is_alive(status.mark)
     if alive is None:
         alive = now - status.heartbeat <= SILENCE_SECONDS
-    if alive:
+    if alive or (status.watcher_pid and is_alive(status.watcher)):
         return status
     return status.model_copy(update={
         "state": "lost",

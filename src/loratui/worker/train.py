@@ -10,12 +10,13 @@ import logging
 import os
 import sys
 import time
-import traceback
 import warnings
 from pathlib import Path
 
 from loratui.core.errors import LoratuiError
 from loratui.runs.directory import Run
+from loratui.worker.launch import is_launched, process_count, train_together
+from loratui.worker.training.ending import Ending, ending_of, is_watched, leave, say
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.signals import Requests, StopRequestedError
 
@@ -42,13 +43,16 @@ def main(arguments: list[str]) -> int:
             from loratui.worker.training.rehearse import perform
 
             return perform(run, plan, options.rehearsal_into)
+        if process_count(plan) > 1 and not is_launched():
+            return train_together(run, plan, rehearse=options.rehearse)
+        requests.hold()
         journal = Journal(run, writes=rank == 0)
     except (LoratuiError, OSError) as error:
         log.error("%s", error)
         return 1
-    requests.install()
     began = time.monotonic()
     try:
+        requests.install()
         if options.rehearse:
             from loratui.worker.training.rehearse import before
 
@@ -61,14 +65,20 @@ def main(arguments: list[str]) -> int:
         journal.close("stopped", str(error))
         return 0
     except BaseException as error:  # noqa: BLE001 (whatever it is, the run has to say so)
-        return _failed(journal, error)
+        return _end(run, journal, rank, ending_of(error, journal))
     log.info("%s after %.1f s", outcome.state, time.monotonic() - began)
     if outcome.fix:
-        from loratui.worker.training.recover import recover
-
-        recover(run, journal, outcome.fix, outcome.message)
+        return _end(run, journal, rank, Ending(outcome.state, outcome.message, step=journal.status.step, fix=outcome.fix))
     journal.close(outcome.state, outcome.message)
     return 0
+
+
+def _end(run: Run, journal: Journal, rank: int, ending: Ending) -> int:
+    """Say how it ended, or leave that to the process that watches over this one and its fellows."""
+    if not is_watched():
+        return say(run, journal, ending)
+    journal.hand_over()
+    return leave(run, rank, ending)
 
 
 def _quieten() -> None:
@@ -76,34 +86,3 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     for name in ("bitsandbytes", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def _failed(journal: Journal, error: BaseException) -> int:
-    """Say in one sentence why; the traceback goes to the log."""
-    traceback.print_exc()
-    phase = journal.status.phase
-    try:
-        from loratui.worker.training.failure import explain, memory_facts
-    except BaseException as second:  # noqa: BLE001 (torch itself may be what cannot be imported)
-        message = f"{type(error).__name__}: {error}" if second is not error else str(error)
-        journal.emit("failed", message=message, code="error", step=journal.status.step)
-        journal.close("failed", message)
-        return 1
-    failure = explain(error, phase)
-    step = journal.status.step
-    last = journal.run.last_checkpoint()
-    if failure.code == "disk-full":
-        message = f"{failure.message} The last whole checkpoint is {last.name}." if last else f"{failure.message} There is no checkpoint yet."
-        journal.emit("finding", finding="disk-full", severity="error", message=message, step=step)
-        journal.emit("stopped", step=step, reason=message, checkpoint=f"checkpoints/{last.name}" if last else "")
-        journal.close("stopped", message)
-        return 1
-    if failure.code == "oom":
-        facts = getattr(error, "facts", None) or memory_facts(error)
-        from loratui.worker.training.recover import first_fix, recover
-
-        journal.emit("oom", **{"where": failure.where, "message": failure.message, "step": step} | {key: value for key, value in facts.items() if key not in ("passed", "code")})
-        recover(journal.run, journal, first_fix(facts.get("fixes", [])), failure.message)
-    journal.emit("failed", message=failure.message, code=failure.code, where=failure.where, step=step)
-    journal.close("failed", failure.message)
-    return 1

@@ -34,6 +34,8 @@ class RunCallback(TrainerCallback):
         self.on_started: Callable[[TrainerState], None] = lambda state: None
         self.after_evaluation: Callable[[TrainerState], dict[str, Any]] = lambda state: {}
         """Answers prompts; returns further figures of the evaluation."""
+        self.answers_together = False
+        """Whether every process must answer, since each holds but a share of the weights: none may leave it out alone."""
         self.best_loss: float | None = None
         self.best_step = 0
         self.without_better = 0
@@ -133,7 +135,7 @@ class RunCallback(TrainerCallback):
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float] | None = None, **kwargs: Any) -> None:
         metrics = metrics or {}
         loss = metrics.get("eval_loss")
-        more = {} if self.requests.stop else self.after_evaluation(state)
+        more = {} if self.requests.stop and not self.answers_together else self.after_evaluation(state)
         best = loss is not None and math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss)
         if best:
             self.best_loss, self.best_step, self.without_better = loss, state.global_step, 0

@@ -65,12 +65,30 @@ def check(plan: Plan, device: DeviceTraits) -> None:
         raise PlanError("weights held in fp16 cannot be trained whole: the small changes would be lost.", hint="Set model.dtype to fp32.")
     if training.packing and plan.model.attention == "eager":
         raise PlanError("training.packing needs another attention kernel than eager.", hint="Set model.attention to sdpa.")
+    if len(plan.hardware.devices) > 1 and plan.hardware.parallelism == "fsdp":
+        _check_sharding(plan)
     if device.kind == "cpu" and plan.model.attention.startswith("flash"):
         raise PlanError(f"model.attention = {plan.model.attention} needs a GPU.", hint="Set it to sdpa.")
 
 
-def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: bool) -> SFTConfig:
-    """Every setting of the trainer. `evaluates`: whether there are rows to evaluate on."""
+def _check_sharding(plan: Plan) -> None:
+    """bitsandbytes 0.50 has neither 8-bit layers nor optimizers that FSDP2 could divide."""
+    if plan.method.quantization == "int8":
+        raise PlanError("8-bit weights cannot be divided among GPUs (hardware.parallelism = fsdp).", hint="Set method.quantization to nf4, or hardware.parallelism to ddp.")
+    if not plan.training.optimizer.startswith("adamw_torch"):
+        raise PlanError(
+            f"training.optimizer = {plan.training.optimizer} cannot be divided among GPUs (hardware.parallelism = fsdp).",
+            hint="Set training.optimizer to adamw_torch_fused: its states are divided instead.",
+        )
+
+
+def is_sharded(plan: Plan, processes: int) -> bool:
+    """Whether the weights are divided among several processes (FSDP2)."""
+    return processes > 1 and plan.hardware.parallelism == "fsdp"
+
+
+def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: bool, processes: int = 1) -> SFTConfig:
+    """Every setting of the trainer. `evaluates`: whether there are rows to evaluate on. processes: that train together."""
     training, saving, evaluation = plan.training, plan.saving, plan.evaluation
     schedule, schedule_arguments = scheduler_arguments(plan)
     evaluates = evaluates and evaluation.every_steps > 0
@@ -158,7 +176,25 @@ def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: boo
         full_determinism=False,
         # several processes
         ddp_find_unused_parameters=False,
+        fsdp=is_sharded(plan, processes),
+        fsdp_config=fsdp_settings(plan) if is_sharded(plan, processes) else None,
     )
+
+
+def fsdp_settings(plan: Plan) -> dict[str, Any]:
+    """FSDP2: each block is gathered when it is needed and given back afterwards; checkpoints are written whole.
+
+    Only rank 0 reads the weights, which bitsandbytes' layers cannot do: those every process reads for itself.
+    """
+    return {
+        "version": 2,
+        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        "reshard_after_forward": True,
+        "cpu_offload": False,
+        "cpu_ram_efficient_loading": plan.method.quantization == "none",
+        "state_dict_type": "FULL_STATE_DICT",
+        "activation_checkpointing": False,
+    }
 
 
 def target_modules(plan: Plan, model_config: Mapping[str, Any]) -> str | list[str]:
@@ -191,8 +227,8 @@ def lora_config(plan: Plan, model_config: Mapping[str, Any]) -> LoraConfig | Non
     )
 
 
-def quantization_config(plan: Plan) -> BitsAndBytesConfig | None:
-    """How the frozen base is held; None where it is not quantised."""
+def quantization_config(plan: Plan, *, sharded: bool = False) -> BitsAndBytesConfig | None:
+    """How the frozen base is held; None where it is not quantised. sharded: FSDP divides only what is stored in a float's format."""
     match plan.method.quantization:
         case "none":
             return None
@@ -204,5 +240,5 @@ def quantization_config(plan: Plan) -> BitsAndBytesConfig | None:
                 bnb_4bit_quant_type=kind,
                 bnb_4bit_use_double_quant=plan.method.double_quantization,
                 bnb_4bit_compute_dtype=DTYPES[plan.method.compute_dtype],
-                bnb_4bit_quant_storage=torch.uint8,
+                bnb_4bit_quant_storage=DTYPES[plan.model.dtype] if sharded else torch.uint8,
             )

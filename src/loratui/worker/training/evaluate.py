@@ -43,6 +43,8 @@ class Answering:
     pinned: list[Question] = field(default_factory=list)
     compared: list[Question] = field(default_factory=list)
     longest_answer_tokens: int = 32
+    together: bool = False
+    """Whether several processes answer together, each with its share of the weights: then no clock of one may end it."""
 
     @classmethod
     def of(cls, plan: Plan, journal: Journal, tokeniser: Tokeniser, trainer: Any, prepared: Prepared) -> Answering:
@@ -51,7 +53,7 @@ class Answering:
         longest = max((len(tokeniser.tokenizer(question.expected)["input_ids"]) for question in compared), default=64)
         answering = cls(
             plan, journal, tokeniser, trainer.accelerator.unwrap_model(trainer.model), trainer.accelerator, compared=compared,
-            longest_answer_tokens=min(LONGEST_ANSWER_TOKENS, max(16, longest + longest // 4 + 4)),
+            longest_answer_tokens=min(LONGEST_ANSWER_TOKENS, max(16, longest + longest // 4 + 4)), together=trainer.is_fsdp_enabled,
         )
         for prompt in plan.evaluation.prompts:
             row = Conversation(text=prompt) if prepared.plain else Conversation((Message("user", prompt),))
@@ -78,7 +80,7 @@ class Answering:
         self.model.eval()
         settings = GenerationConfig(
             max_new_tokens=longest_tokens, do_sample=False, num_beams=1, use_cache=True, eos_token_id=sorted(self.tokeniser.stop_ids),
-            pad_token_id=tokenizer.pad_token_id, max_time=LONGEST_SECONDS,
+            pad_token_id=tokenizer.pad_token_id, max_time=None if self.together else LONGEST_SECONDS,
         )
         size = max(1, min(8, self.plan.evaluation.batch_size))
         found: list[str] = []

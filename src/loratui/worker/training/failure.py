@@ -48,6 +48,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     ))
 
 
+def is_fellow_lost(error: BaseException) -> bool:
+    """Whether another process that trains with this one went away: torch's backends know it as a broken connection."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(words in text for words in ("gloo/transport", "Connection closed by peer", "NCCL", "ProcessGroup", "TCPStore"))
+
+
 def explain(error: BaseException, phase: str) -> Failure:
     """What to tell the person."""
     if isinstance(error, LoratuiError):
@@ -57,6 +63,8 @@ def explain(error: BaseException, phase: str) -> Failure:
         return Failure("disk-full", "The disk is full. Free some space and resume the run.", where)
     if is_out_of_memory(error):
         return Failure("oom", f"Out of memory while {_doing(where)}.", where)
+    if is_fellow_lost(error):
+        return Failure("process-lost", "Another process of this run is gone.", where)
     return Failure("error", f"{type(error).__name__} while {_doing(where)}: {first_line(error)}", where)
 
 

@@ -16,10 +16,12 @@ from typing import IO, Any
 from loratui.core.errors import RunError
 from loratui.runs.directory import Run
 from loratui.runs.events import encode, make
-from loratui.runs.processes import own_mark
+from loratui.runs.processes import mark_of, own_mark
 from loratui.runs.status import HEARTBEAT_SECONDS, State, Status, read_status, write_status
 
 log = logging.getLogger("loratui")
+WATCHED = "LORATUI_WATCHED"
+"""Process id of the one that watches over several: they leave how they ended, and it says so."""
 LOCK_SECONDS = 2.0
 """How long another holder of the lock is waited for: readers touch it for an instant."""
 
@@ -46,9 +48,11 @@ class Journal:
         self._lock = _take_lock(run.lock_path)
         before = read_status(run.status_path)
         mark = own_mark()
+        watcher = mark_of(int(os.environ.get(WATCHED, "0")))
         self._status = Status(
             state="starting", pid=mark.pid, process_started=mark.started, process_ticks=mark.ticks, boot=mark.boot,
-            host=socket.gethostname(), created=before.created if before else time.time(), started=time.time(),
+            host=socket.gethostname(), watcher_pid=watcher.pid if watcher else 0, watcher_started=watcher.started if watcher else 0.0,
+            watcher_ticks=watcher.ticks if watcher else 0, created=before.created if before else time.time(), started=time.time(),
             step=before.step if before else 0, total=before.total if before else 0,
         )
         self._events = os.open(run.events_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -95,6 +99,14 @@ class Journal:
             except OSError as error:
                 self.write_error = error
 
+    def hand_over(self) -> None:
+        """Give the run to the process that goes on with it: the lock is free, and the state stays as it is."""
+        self._done.set()
+        if self._heart is not None:
+            self._heart.join(timeout=5)
+        self.beat()
+        self._give_back()
+
     def close(self, state: State, message: str = "") -> None:
         """Write the last state and give the run back."""
         self._done.set()
@@ -102,6 +114,10 @@ class Journal:
             self._heart.join(timeout=5)
         if self.writes:
             self.state(state, message=message, ended=round(time.time(), 3), eta_seconds=None)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self.writes:
             self._write_lines()
             os.close(self._events)
             self.writes = False

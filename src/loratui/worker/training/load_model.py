@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,19 @@ from loratui.worker.training.config import DTYPES, quantization_config
 __all__ = ["count_parameters", "first_line", "load_adapter", "load_base", "load_tokenizer", "model_source", "stop_ids", "template_text"]
 
 
-def load_base(plan: Plan, *, device: str, local_rank: int = 0) -> Any:
-    """The base model in the plan's number format, quantised where the plan says so. ModelError in one sentence."""
+def load_base(plan: Plan, *, device: str, local_rank: int = 0, sharded: bool = False) -> Any:
+    """The base model in the plan's number format, quantised where the plan says so. ModelError in one sentence.
+
+    sharded: the weights will be divided among processes. Unquantised ones stay in the host's memory until then, read by
+    rank 0 alone (transformers looks for these two variables, and for a process group).
+    """
     source, extra = model_source(plan)
-    quantization = quantization_config(plan)
+    quantization = quantization_config(plan, sharded=sharded)
     if quantization is not None:
         extra["quantization_config"] = quantization
-    if device == "cuda":
+    if sharded and quantization is None:
+        os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
+    elif device == "cuda":
         extra["device_map"] = {"": local_rank}
     elif quantization is not None:
         extra["device_map"] = {"": "cpu"}

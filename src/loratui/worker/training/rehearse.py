@@ -7,9 +7,9 @@ holds the run starts it (`before`), it does its work (`perform`) and leaves what
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.files import write_whole
 from loratui.runs.directory import Run
+from loratui.worker.launch import end_with_children, launched
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.signals import Requests
 
@@ -39,11 +40,11 @@ def before(run: Run, journal: Journal) -> None:
     journal.phase("rehearse", "Rehearsing: two steps on the longest batch, an evaluation, a save and a reload", state="rehearsing")
     result = run.path / "rehearsal.json"
     result.unlink(missing_ok=True)
-    child = subprocess.Popen([sys.executable, "-m", "loratui.worker", "train", str(run.path), "--rehearsal-into", str(result)], stdin=subprocess.DEVNULL)
+    child = subprocess.Popen(launched(run, run.plan(), ["--rehearsal-into", str(result)]), stdin=subprocess.DEVNULL)
     try:
         code = child.wait()
     except BaseException:
-        child.kill()
+        end_with_children(child)
         child.wait()
         raise
     finally:
@@ -88,7 +89,9 @@ def perform(run: Run, plan: Plan, result: Path) -> int:
             facts |= getattr(error, "facts", None) or memory_facts(error)
         if isinstance(error, LoratuiError):
             facts["message"] = error.sentence
-    write_whole(result, json.dumps(facts) + "\n")
+    first_word = int(os.environ.get("RANK", "0")) == 0 or not facts["passed"]
+    if first_word and not result.exists():  # of several processes, those that wait for the one that broke break too
+        write_whole(result, json.dumps(facts) + "\n")
     return 0 if facts["passed"] else 1
 
 

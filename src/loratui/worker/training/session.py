@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import transformers
+from accelerate import PartialState
 
 from loratui.core.plan import Plan
 from loratui.runs.directory import Run
@@ -24,7 +25,7 @@ from loratui.runs.tail import EventTail
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.training import fingerprint as prints
 from loratui.worker.training.callbacks import RunCallback, sync_folder
-from loratui.worker.training.config import check, find_device, lora_config, require_gpu, sft_config
+from loratui.worker.training.config import check, find_device, is_sharded, lora_config, require_gpu, sft_config
 from loratui.worker.training.dataset import Prepared, prepare
 from loratui.worker.training.evaluate import Answering
 from loratui.worker.training.failure import is_disk_full, is_out_of_memory
@@ -56,10 +57,14 @@ class Session:
         self.run, self.plan, self.journal, self.requests = run, plan, journal, requests
         self.rank = int(os.environ.get("RANK", "0"))
         self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        self.processes = int(os.environ.get("WORLD_SIZE", "1"))
         transformers.logging.set_verbosity_warning()
         if torch.cuda.is_available():
             torch.cuda.set_device(self.local_rank)
         self.device = find_device()
+        self.sharded = is_sharded(plan, self.processes)
+        if self.processes > 1:
+            PartialState(cpu=self.device.kind == "cpu")  # makes the process group, which loading a divided model needs
 
     def execute(self) -> Outcome:
         """Train to the end, or until asked to stop."""
@@ -89,7 +94,7 @@ class Session:
         plan, journal = self.plan, self.journal
         journal.phase("load_model", f"Loading {plan.model.id}")
         tokenizer = load_tokenizer(plan)
-        model = load_base(plan, device=self.device.kind, local_rank=self.local_rank)
+        model = load_base(plan, device=self.device.kind, local_rank=self.local_rank, sharded=self.sharded)
         journal.phase("tokenise", f"Reading and tokenising {plan.dataset.path}")
         self.tokeniser = tokeniser = Tokeniser(tokenizer, loss_on=plan.training.loss_on, max_length=plan.training.max_length, stop_ids=stop_ids(model))
         prepared = prepare(plan, tokeniser, progress=lambda rows: journal.emit("phase", phase="tokenise", message=f"{rows:,} rows tokenised", done=rows))
@@ -102,7 +107,7 @@ class Session:
         if peft_config is not None and plan.lora.adapter:
             model, peft_config = load_adapter(plan, model), None
         held_out = prepared.held_out.as_dataset() if len(prepared.held_out) and plan.evaluation.every_steps else None
-        config = sft_config(plan, output or self.run.checkpoints_path, self.device, evaluates=held_out is not None)
+        config = sft_config(plan, output or self.run.checkpoints_path, self.device, evaluates=held_out is not None, processes=self.processes)
         journal.phase("prepare", "Preparing the trainer")
         trainer = make_trainer(model, tokenizer, config, prepared.train.as_dataset(), held_out, peft_config, [])
         return trainer, prepared
@@ -147,9 +152,10 @@ class Session:
             )
 
         callback.on_started = started
-        if trainer.eval_dataset is not None and self.rank == 0 and not trainer.is_fsdp_enabled:
+        if trainer.eval_dataset is not None and (self.rank == 0 or self.sharded):  # divided weights answer only together
             answering = Answering.of(self.plan, self.journal, self.tokeniser, trainer, prepared)
             callback.after_evaluation = lambda state: answering.ask(state.global_step)
+        callback.answers_together = self.sharded
         callback.evaluates = trainer.eval_dataset is not None
         trainer.add_callback(callback)
         if self.rank == 0:
@@ -204,10 +210,11 @@ class Session:
         if best_step and best_step != step and best.is_dir():
             trainer._load_from_checkpoint(str(best))
             step = best_step
+        weights = trainer.accelerator.get_state_dict(trainer.model) if self.sharded else None
         if self.rank == 0:
             fresh = target.with_name(f".{target.name}.new")
             shutil.rmtree(fresh, ignore_errors=True)
-            trainer.accelerator.unwrap_model(trainer.model).save_pretrained(fresh)
+            trainer.accelerator.unwrap_model(trainer.model).save_pretrained(fresh, state_dict=weights)
             tokenizer: Any = trainer.processing_class
             tokenizer.save_pretrained(fresh)
             sync_folder(fresh)

@@ -6,6 +6,9 @@ import signal
 from types import FrameType
 
 
+HEEDED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2})
+
+
 class StopRequestedError(BaseException):
     """The run was asked to stop before its first step, when there is nothing to save. No library may catch it as an error."""
 
@@ -25,13 +28,18 @@ class Requests:
         self.training = False
         """Set once steps are being made: until then a stop takes effect at once."""
 
+    def hold(self) -> None:
+        """Let signals wait until `install`: a run that has a process id can be asked to stop, and must be able to say that it did."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
+
     def install(self) -> None:
-        """Take the signals over. SIGHUP is ignored: losing a terminal changes nothing."""
+        """Take the signals over. SIGHUP is ignored: losing a terminal changes nothing. May raise StopRequestedError."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_stop)
         signal.signal(signal.SIGINT, self._on_stop)
         signal.signal(signal.SIGUSR1, self._on_save)
         signal.signal(signal.SIGUSR2, self._on_evaluate)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop = True

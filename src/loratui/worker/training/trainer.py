@@ -14,10 +14,25 @@ from loratui.worker.training.signals import EvaluationStoppedError
 
 
 class Trainer(SFTTrainer):
-    """SFTTrainer, less the model card that it would write into every checkpoint; its evaluation can be stopped."""
+    """SFTTrainer, less the model card that it would write into every checkpoint; its evaluation can be stopped.
+
+    Its checkpoints are whole only when every process has written its part.
+    """
 
     def create_model_card(self, *arguments: Any, **options: Any) -> None:
         """No card: the run's directory says what the model is."""
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """accelerate 1.15 knows only copies (DDP) among processes on a CPU; torch itself divides weights there too."""
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp_plugin_args and not self.is_fsdp_enabled:
+            share_on_cpu(self.accelerator, self.args.fsdp_plugin_args)
+            self.is_fsdp_enabled = True
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        if self.args.world_size > 1:  # trainer_state.json, by which a checkpoint counts as whole, is written after this
+            torch.distributed.barrier()
 
     def _evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         try:
@@ -26,6 +41,19 @@ class Trainer(SFTTrainer):
             self.control.should_evaluate = False
             self.control.should_save = self.control.should_training_stop = True
             return {"eval_loss": math.inf}
+
+
+def share_on_cpu(accelerator: Any, settings: dict[str, Any]) -> None:
+    """Make accelerate divide the weights (FSDP2) among processes on a CPU, as it does by itself on GPUs."""
+    from accelerate.state import AcceleratorState, PartialState
+    from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+    plugin = FullyShardedDataParallelPlugin(**settings)
+    if accelerator.mixed_precision != "no":
+        plugin.set_mixed_precision(accelerator.mixed_precision)
+    AcceleratorState._shared_state["fsdp_plugin"] = plugin
+    for shared in (AcceleratorState._shared_state, PartialState._shared_state):
+        shared["distributed_type"] = DistributedType.FSDP
 
 
 def keep_scalable(model: Any) -> None:
