@@ -20,7 +20,7 @@ from loratui.core.plan_text import with_values
 from loratui.runs.control import resume_run, save_now, stop_run, wait_ended
 from loratui.runs.directory import Run
 from loratui.runs.events import Checkpoint, Event, Step
-from loratui.runs.start import create_run, start_worker, wait_started, worker_environment
+from loratui.runs.start import create_run, start_worker, wait_started
 from loratui.runs.tail import EventTail
 
 pytestmark = pytest.mark.worker

@@ -13,7 +13,7 @@ import pytest
 from test_train_run import TIMEOUT, adapter_of, events_of, files, finish, losses, plan_for, same_adapter, wait_until  # noqa: F401 (a fixture among them)
 
 from loratui.core.errors import PlanError
-from loratui.core.plan_text import with_values
+from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.runs.control import resume_run, stop_run, wait_ended
 from loratui.runs.directory import Run
 from loratui.runs.events import Eval, Failed, Finding, Sample
@@ -107,6 +107,18 @@ def test_a_process_killed_and_resumed_equals_uninterrupted(files: Path, divided:
     resume_run(run)
     finish(run)
     assert losses(run) == losses(divided) and same_adapter(run, divided)
+
+
+def test_what_was_divided_stays_divided(files: Path, tmp_path: Path, divided: Run) -> None:  # noqa: F811
+    import shutil
+
+    run = Run(tmp_path / "run")
+    shutil.copytree(divided.path, run.path)
+    (run.path / "status.json").unlink()
+    run.plan_path.write_text(plan_to_toml(with_values(run.plan(), {"hardware.parallelism": "ddp", "training.epochs": 3.0})))
+    start_worker(run)
+    status = wait_ended(run, TIMEOUT)
+    assert status.state == "failed" and "cannot change within a run" in status.message
 
 
 def test_a_stop_reaches_all_of_them(files: Path, tmp_path: Path) -> None:  # noqa: F811

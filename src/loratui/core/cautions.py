@@ -53,6 +53,8 @@ def _numbers(plan: Plan, device: Device) -> Iterator[str]:
         yield f"{device.name} has no bfloat16: use fp16."
     if device.kind == "cpu" and plan.method.kind == "qlora":
         yield "Quantised training works on a CPU but is much slower than LoRA."
+    if device.count > 1 and plan.hardware.parallelism == "fsdp" and (plan.method.quantization == "int8" or not plan.training.optimizer.startswith("adamw_torch")):
+        yield "bitsandbytes' 8-bit weights and optimizers cannot be divided among GPUs (hardware.parallelism = fsdp): the run would be refused."
     if plan.method.kind == "full" and plan.model.dtype != "fp32":
         yield f"Full fine-tuning with {plan.model.dtype} weights: updates below 0.4 % of a weight are rounded away."
 

@@ -115,6 +115,10 @@ def common(carrier: Carrier) -> None:
     if plan.hardware.devices:
         numbers = ",".join(map(str, plan.hardware.devices))
         carrier.leave("hardware.devices", f"choose the GPUs when you start it: CUDA_VISIBLE_DEVICES={numbers}.")
+    if len(plan.hardware.devices) > 1 and plan.hardware.parallelism == "fsdp":
+        carrier.leave("hardware.parallelism", "weights divided among the GPUs need this tool's own FSDP2 settings; without them each GPU holds a whole copy.")
+    else:
+        carrier.without_meaning("hardware.parallelism")
 
 
 def header(tool: str, run: str, left_out: tuple[str, ...]) -> str:

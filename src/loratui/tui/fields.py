@@ -16,7 +16,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("adapter", ("lora.alpha", "lora.dropout", "lora.targets", "lora.variant", "lora.adapter")),
     ("memory and precision", (
         "training.accumulation", "training.checkpointing", "training.precision", "method.quantization", "method.double_quantization",
-        "method.compute_dtype", "training.optimizer", "training.packing", "training.padding_free", "model.dtype", "model.attention",
+        "method.compute_dtype", "hardware.parallelism", "training.optimizer", "training.packing", "training.padding_free", "model.dtype", "model.attention",
     )),
     ("course of the learning rate", ("training.scheduler", "training.warmup_steps", "training.min_lr_ratio", "training.max_steps")),
     ("optimizer", ("training.weight_decay", "training.max_grad_norm", "training.beta1", "training.beta2", "training.epsilon")),
@@ -64,13 +64,14 @@ def choices_of(key: str) -> tuple[Any, ...]:
     return get_args(fields()[key].annotation)
 
 
-def shown_keys(method: str, everything: bool) -> list[tuple[str, tuple[str, ...]]]:
-    """Groups with the keys that matter for this method; only the everyday ones unless `everything`."""
+def shown_keys(method: str, everything: bool, devices: int = 1) -> list[tuple[str, tuple[str, ...]]]:
+    """Groups with the keys that matter for this method on so many GPUs; only the everyday ones unless `everything`."""
     groups = []
     for name, keys in GROUPS if everything else GROUPS[:1]:
         kept = tuple(
             key for key in keys
             if not (method == "full" and key.startswith("lora."))
+            and not (devices < 2 and key == "hardware.parallelism")
             and not (method != "qlora" and key in ("method.quantization", "method.double_quantization", "method.compute_dtype"))
         )
         if kept:

@@ -71,6 +71,9 @@ def _rungs(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> list
         rungs.append(({"training.batch_size": 1, "training.accumulation": rows}, "Slower steps; the same effective batch, the same result."))
     if not training.checkpointing:
         rungs.append(({"training.checkpointing": True}, "About a third slower; the same result."))
+    if device.count > 1 and plan.hardware.parallelism == "ddp" and plan.method.quantization != "int8":
+        change = {} if plan.training.optimizer.startswith("adamw_torch") else {"training.optimizer": "adamw_torch_fused"}
+        rungs.append(({"hardware.parallelism": "fsdp", **change}, "Each GPU holds a share of the weights: more traffic between them; the same result."))
     length = min(training.max_length, data.longest)
     if length > 256:
         shorter = max(256, min(length // 2, _fitting_length(spec, plan, data, device) or length // 2)) // 8 * 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
@@ -12,6 +12,7 @@ from loratui.core.memory.load import load_extra
 from loratui.core.memory.overhead import overhead_bytes
 from loratui.core.memory.states import adapter_bytes, gradients_bytes, optimizer_bytes, weights_bytes
 from loratui.core.memory.step import PASS, Batch, Moment, evaluation, moments
+from loratui.core.memory.together import bucket_bytes, gathered_bytes, held_formats, together, working_formats
 from loratui.core.plan import Plan
 
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
@@ -74,11 +75,14 @@ def largest_evaluation_batch(plan: Plan, data: DataFacts) -> Batch | None:
 def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> Estimate:
     """The peak of the device's memory (of the host's for a CPU) while this plan trains.
 
-    spec: the model's shape. data: row lengths. device: what it trains on; decides context and workspaces.
+    spec: the model's shape. data: row lengths. device: what it trains on; decides context and workspaces. Of several
+    devices it is the peak of one.
     Raises PlanError where `lora.targets` names layers that the model lacks.
     """
-    form = formats(plan)
-    weights, adapter, gradients, optimizer = _states(spec, plan, form)
+    shared = together(plan, device.count)
+    whole = formats(plan)
+    weights, adapter, gradients, optimizer = (shared.share(size) for size in _states(spec, plan, held_formats(whole, shared)))
+    form = working_formats(whole, shared)
     batch = largest_training_batch(plan, data)
     eval_batch = largest_evaluation_batch(plan, data)
     highest = max(moments(spec, plan, form, batch, gradients), key=lambda moment: moment.total)
@@ -86,7 +90,9 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> Es
         evaluated = evaluation(spec, plan, form, eval_batch, gradients)
         if evaluated.total > highest.total:
             highest = evaluated
-    loading = load_extra(spec, form) - optimizer - highest.total
+    gathered = gathered_bytes(spec, form, shared)
+    highest = replace(highest, activations=highest.activations + gathered)
+    loading = load_extra(spec, form) + (weights_bytes(spec, form) - weights if shared.divided and form.quantised else 0) - optimizer - highest.total
     if loading > 0:
         highest = Moment("load", "while the weights are loaded", loading + highest.total + optimizer, 0, 0)
     logits = min(highest.logits, max(0, highest.total - gradients))
@@ -99,7 +105,7 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> Es
     parts = {
         "weights": weights,
         "adapter": adapter,
-        "gradients": gradients,
+        "gradients": gradients + bucket_bytes(gradients, shared),
         "optimizer": optimizer,
         "activations": activations,
         "logits": logits,

@@ -37,9 +37,10 @@ WEIGHTLESS: dict[str, set[str]] = {
     },
     "evaluation": {"patience", "prompts"},
     "lora": {"alpha", "adapter"},
+    "hardware": {"devices", "gpu", "cpu"},
 }
 """Keys that move no byte of memory; every other key of a plan is taken to."""
-_SECTIONS = ("dataset", "saving", "hardware")
+_SECTIONS = ("dataset", "saving")
 
 
 def remembered_estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> Estimate:

@@ -14,6 +14,7 @@ from loratui.core import rules_of_thumb
 from loratui.core.memory import Estimate
 from loratui.core.memory.budget import TIGHT_SHARE
 from loratui.core.recommend.context import Context, evaluates
+from loratui.core.recommend.parallel import several_gpus
 from loratui.core.recommend.precision import best_precision
 from loratui.core.recommendation import Recommendation
 from loratui.core.schedule import packed_sequences
@@ -21,6 +22,8 @@ from loratui.core.schedule import packed_sequences
 BUSY_TOKENS = 2048
 """Tokens of a forward pass from which a GPU is busy enough that a larger batch gains little."""
 MIN_STEPS = 100
+DIVIDED: dict[str, Any] = {"hardware.parallelism": "fsdp"}
+"""Where a whole copy does not fit on one of several GPUs, each holds a share of the weights."""
 GIB = 2**30
 
 
@@ -69,9 +72,12 @@ def _rungs(context: Context) -> Iterator[dict[str, Any]]:
     kind, quantisation = pinned.get("method.kind"), pinned.get("method.quantization")
     cpu = context.device.kind == "cpu"
     half = best_precision(context.device)
+    several = context.device.count > 1 and pinned.get("hardware.parallelism") != "ddp"
     if kind == "full":
         plain = {"method.kind": "full", "method.quantization": "none", "training.optimizer": "adamw_torch_fused"}
         yield {**plain, "model.dtype": "fp32"}
+        if several:
+            yield {**plain, "model.dtype": "fp32", **DIVIDED}
         if half == "bf16":
             yield {**plain, "model.dtype": "bf16"}
             yield {**plain, "model.dtype": "bf16", "training.optimizer": "paged_adamw_8bit"}
@@ -80,10 +86,15 @@ def _rungs(context: Context) -> Iterator[dict[str, Any]]:
         return
     base = {"model.dtype": half, "training.optimizer": "adamw_torch_fused"}
     if kind != "qlora" and quantisation in (None, "none"):
-        yield {**base, "method.kind": "lora", "method.quantization": "none", "method.double_quantization": False}
+        lora: dict[str, Any] = {**base, "method.kind": "lora", "method.quantization": "none", "method.double_quantization": False}
+        yield lora
+        if several:
+            yield {**lora, **DIVIDED}
     if kind != "lora" and quantisation != "none" and (not cpu or kind == "qlora" or quantisation is not None):
         four_bit = {**base, "method.kind": "qlora", "method.quantization": "nf4", "method.double_quantization": True}
         yield four_bit
+        if several and quantisation != "int8":
+            yield {**four_bit, **DIVIDED}
         if not cpu:
             yield {**four_bit, "training.optimizer": "paged_adamw_8bit"}
 
@@ -95,6 +106,7 @@ def accumulation_for(wanted: int, batch: int, devices: int) -> int:
 
 def _try(context: Context, rung: Mapping[str, Any], batch: int, checkpointing: bool, wanted: int) -> Fit:
     changes = {
+        "hardware.parallelism": "ddp",
         **rung,
         "training.batch_size": batch,
         "training.accumulation": accumulation_for(wanted, batch, context.device.count),
@@ -144,7 +156,8 @@ def _hopeless(context: Context, rung: Mapping[str, Any]) -> bool:
     if rung["method.quantization"] != "none":
         return False
     width = 4 if context.pinned.get("model.dtype", rung["model.dtype"]) == "fp32" else 2
-    return width * context.spec.total_parameters > context.budget().bytes
+    shares = context.device.count if rung.get("hardware.parallelism") == "fsdp" else 1
+    return width * context.spec.total_parameters > shares * context.budget().bytes
 
 
 def _no_better(rung: Mapping[str, Any], before: Mapping[str, Any], tried: Sequence[Fit]) -> bool:
@@ -196,6 +209,8 @@ def fit(context: Context) -> Iterator[Recommendation]:
     yield from _weights(context, found, verdict)
     yield from _batch(context, found, verdict, wanted, wanted_why)
     yield from _savers(context, found, verdict)
+    if context.device.count > 1:
+        yield several_gpus(context.device.count, divided=found.changes["hardware.parallelism"] == "fsdp", verdict=verdict)
 
 
 def _method(context: Context, found: Fit, verdict: str) -> Iterator[Recommendation]:

@@ -29,8 +29,8 @@ class MachineScreen(StepScreen):
     EXPLANATION = "What the training will run on."
     HELP_TEXT = (
         "Each card is something that can train. The bar shows the memory that is in use now, by whomever; what is free "
-        "is the budget of your plan. enter takes one card alone, space puts several GPUs together (each holds the whole "
-        "model and takes its share of the rows).\n\n"
+        "is the budget of your plan. enter takes one card alone, space puts several GPUs together: each takes its share "
+        "of the rows, and holds the whole model where that fits, else a share of its weights.\n\n"
         "Another GPU lets you plan here for a card that this machine does not have: every figure is then computed for it, "
         "and the plan can be taken there as a file."
     )

@@ -108,7 +108,7 @@ class RecipeScreen(StepScreen):
 
         known = fields()
         rows: list[FieldRow] = []
-        for group, keys in shown_keys(proposal.plan.method.kind, self.everything):
+        for group, keys in shown_keys(proposal.plan.method.kind, self.everything, proposal.device.count):
             if self.everything:
                 rows.append(FieldRow("", group))
             for key in keys:

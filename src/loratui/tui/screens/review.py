@@ -242,7 +242,7 @@ def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
         Row("model", f"{one_line(home_short(plan.model.id), 60)}{where}", "F3"),
         Row("", learnt),
         Row("dataset", f"{one_line(home_short(plan.dataset.path), 60)} · {schedule.examples:,} rows · {exact}{data.mean:,.0f} tokens each", "F4"),
-        Row("machine", f"{one_line(name, 60)}{' (planned)' if device.simulated else ''}", "F2"),
+        Row("machine", f"{one_line(name, 60)}{' (planned)' if device.simulated else ''}{_together_words(proposal)}", "F2"),
         Row("method", _method_words(proposal), "F5"),
         Row("learning", f"rate {number_text(training.learning_rate)}, {training.scheduler}, warm-up {schedule.warmup_steps:,} steps · {training.optimizer}"),
         Row("steps", f"{schedule.total_steps:,} of {schedule.effective_batch_size:,} rows "
@@ -315,8 +315,14 @@ def _interval_words(proposal: Proposal) -> str:
     evaluation = f"evaluated every {every:,} steps on {held:,} rows" if every and held else "never evaluated"
     save = f"saved every {plan.saving.every_steps:,} steps" if plan.saving.every_steps else "saved at the end"
     device = proposal.device
-    first = "rehearsed first · " if device.kind == "gpu" and device.count == 1 and not device.simulated else ""
+    first = "rehearsed first · " if device.kind == "gpu" and not device.simulated else ""
     return f"{first}{evaluation} · {save}"
+
+
+def _together_words(proposal: Proposal) -> str:
+    if proposal.device.count < 2:
+        return ""
+    return " · each holds a share of the weights (FSDP2)" if proposal.plan.hardware.parallelism == "fsdp" else " · each holds a whole copy (DDP)"
 
 
 def _result_words(proposal: Proposal) -> str:

@@ -176,8 +176,10 @@ def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: boo
         full_determinism=False,
         # several processes
         ddp_find_unused_parameters=False,
-        fsdp=is_sharded(plan, processes),
+        fsdp=is_sharded(plan, processes),  # type: ignore[arg-type]  # transformers 5.23 wants a bool and is annotated with its old strings
         fsdp_config=fsdp_settings(plan) if is_sharded(plan, processes) else None,
+        # without it every GPU would add up whole gradients until the last forward pass of a step
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": is_sharded(plan, processes)}},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -28,12 +29,12 @@ class MemoryFullError(WorkerError):
         self.facts = facts
 
 
-def out_of_memory(error: BaseException, plan: Plan, prepared: Prepared, model: Any, phase: str) -> MemoryFullError:
-    """What to tell of an out-of-memory error, and the changes that would help."""
+def out_of_memory(error: BaseException, plan: Plan, prepared: Prepared, model: Any, phase: str, *, begun: bool = False) -> MemoryFullError:
+    """What to tell of an out-of-memory error, and the changes that would help. begun: there is a checkpoint to go on from."""
     failure = explain(error, phase)
     facts = memory_facts(error) | {"where": failure.where}
     facts["cause"] = cause_of(facts)
-    fixes = fixes_for(plan, prepared, model.config.to_dict())
+    fixes = [fix for fix in fixes_for(plan, prepared, model.config.to_dict()) if not (begun and "hardware.parallelism" in fix["change"])]
     words = {"fragmentation": " The memory was there, but in pieces.", "neighbour": " Another process holds a good part of the GPU's memory."}
     message = failure.message + words.get(facts["cause"], "")
     if fixes:
@@ -68,10 +69,10 @@ def device() -> Device:
 
     if not torch.cuda.is_available():
         memory = psutil.virtual_memory()
-        return Device(name="CPU", kind="cpu", memory_total_bytes=memory.total, memory_free_bytes=memory.available)
+        return Device(name="CPU", kind="cpu", memory_total_bytes=memory.total, memory_free_bytes=memory.available, count=int(os.environ.get("WORLD_SIZE", "1")))
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     free, total = torch.cuda.mem_get_info()
     return Device(
         name=properties.name, memory_total_bytes=total, memory_free_bytes=free + torch.cuda.memory_reserved(),
-        compute_capability=(properties.major, properties.minor),
+        compute_capability=(properties.major, properties.minor), count=int(os.environ.get("WORLD_SIZE", "1")),
     )

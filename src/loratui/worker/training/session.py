@@ -15,6 +15,7 @@ import torch
 import transformers
 from accelerate import PartialState
 
+from loratui.core.errors import PlanError
 from loratui.core.plan import Plan
 from loratui.runs.directory import Run
 from loratui.runs.events import Step
@@ -83,7 +84,7 @@ class Session:
             if is_disk_full(error):
                 self._drop_broken_checkpoint()
             if is_out_of_memory(error):
-                raise out_of_memory(error, self.plan, prepared, trainer.model, self.journal.status.phase) from error
+                raise out_of_memory(error, self.plan, prepared, trainer.model, self.journal.status.phase, begun=self.run.last_checkpoint() is not None) from error
             raise
         return self._conclude(trainer, callback, time.monotonic() - began)
 
@@ -129,6 +130,11 @@ class Session:
         now = prints.fingerprint(self.plan, prepared, model.config.to_dict())
         before = self.run.fingerprint()
         checkpoint = self.run.last_checkpoint()
+        if checkpoint is not None and (checkpoint / "optimizer.bin").exists() != self.sharded:
+            raise PlanError(
+                f"{checkpoint.name} was written {'without' if self.sharded else 'with'} divided weights, and hardware.parallelism cannot change within a run.",
+                hint=f"Set hardware.parallelism back to {'ddp' if self.sharded else 'fsdp'}, or start a new run.",
+            )
         if self.rank == 0:
             for folder in prints.remove_broken_checkpoints(self.run):
                 log.warning("removed %s: it was not whole", folder.name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-
 HEEDED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2})
 
 

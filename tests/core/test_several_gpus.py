@@ -1,0 +1,74 @@
+"""What one of several GPUs needs, and when a model is divided among them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loratui.core.dataset import DataFacts
+from loratui.core.hardware import Device
+from loratui.core.memory import estimate
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
+from loratui.core.proposal import Proposal, Situation, propose
+from loratui.models.catalogue import find_entry
+from loratui.models.shapes import spec_of
+
+GIB = 2**30
+ROWS = DataFacts(5000, (200, 400, 512), True, 0.4)
+
+
+def spec(name: str) -> Any:
+    entry = find_entry(name)
+    assert entry is not None
+    return spec_of(entry.config, name)
+
+
+def cards(count: int, gib: int = 24) -> Device:
+    return Device(name="card", memory_total_bytes=gib * GIB, memory_free_bytes=gib * GIB, compute_capability=(8, 9), count=count)
+
+
+def need(count: int, **values: Any) -> dict[str, int]:
+    plan = with_values(Plan(), {"training.max_length": 512, "training.accumulation": 2} | {key.replace("__", "."): value for key, value in values.items()})
+    return estimate(spec("Qwen/Qwen3-8B"), plan, ROWS, cards(count)).parts
+
+
+@pytest.mark.parametrize("kind", ["lora", "full"])
+def test_a_share_of_everything_and_blocks_that_are_gathered(kind: str) -> None:
+    one, two, eight = (need(count, method__kind=kind, hardware__parallelism="fsdp") for count in (1, 2, 8))
+    wider = 2 if kind == "full" else 1  # what is trained whole is held in float32
+    assert two["weights"] == pytest.approx(wider * one["weights"] / 2, rel=1e-6)
+    assert eight["optimizer"] == pytest.approx(wider * one["optimizer"] / 8, rel=1e-6)
+    assert two["activations"] > one["activations"], "blocks lie whole while they are at work"
+    assert sum(eight.values()) < sum(two.values()) < sum(one.values()) * (1.2 if kind == "full" else 1)
+
+
+def test_copies_need_the_gradients_once_more() -> None:
+    one, two = need(1, method__kind="full"), need(2, method__kind="full")
+    assert two["gradients"] == 2 * one["gradients"] and two["weights"] == one["weights"]
+    assert need(1, hardware__parallelism="fsdp") == need(1), "on one GPU the key means nothing"
+
+
+def proposed(name: str, count: int, **mine: Any) -> Proposal:
+    return propose(Situation(spec=spec(name), device=cards(count), data=ROWS), mine={key.replace("__", "."): value for key, value in mine.items()})
+
+
+def test_copies_while_they_fit_and_shares_where_they_do_not() -> None:
+    small, large = proposed("Qwen/Qwen3-4B", 2), proposed("Qwen/Qwen3-14B", 4)
+    assert small.plan.hardware.parallelism == "ddp" and small.fits
+    assert "fits on one GPU" in small.recommendations["hardware.parallelism"].why
+    assert large.plan.hardware.parallelism == "fsdp" and large.plan.method.kind == "lora" and large.fits
+    assert "1/4 of the weights" in large.recommendations["hardware.parallelism"].why
+    assert large.memory.total_bytes <= large.budget.bytes
+
+
+def test_one_gpu_has_no_such_question() -> None:
+    assert "hardware.parallelism" not in proposed("Qwen/Qwen3-4B", 1).recommendations
+
+
+def test_what_a_person_fixed_stays() -> None:
+    assert proposed("Qwen/Qwen3-14B", 4, hardware__parallelism="ddp").plan.method.kind == "qlora"
+    assert proposed("Qwen/Qwen3-4B", 2, hardware__parallelism="fsdp").plan.hardware.parallelism == "fsdp"
+    full = proposed("Qwen/Qwen3-4B", 8, method__kind="full")
+    assert full.plan.hardware.parallelism == "fsdp" and full.plan.training.optimizer == "adamw_torch_fused"
