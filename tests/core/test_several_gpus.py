@@ -9,6 +9,7 @@ import pytest
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.memory import estimate
+from loratui.core.memory.badges import method_fits
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.core.proposal import Proposal, Situation, propose
@@ -61,6 +62,11 @@ def test_copies_while_they_fit_and_shares_where_they_do_not() -> None:
     assert large.plan.hardware.parallelism == "fsdp" and large.plan.method.kind == "lora" and large.fits
     assert "1/4 of the weights" in large.recommendations["hardware.parallelism"].why
     assert large.memory.total_bytes <= large.budget.bytes
+
+
+def test_badges_count_divided_weights() -> None:
+    assert method_fits(spec("Qwen/Qwen3-14B"), cards(1))["lora"] == "too big"
+    assert method_fits(spec("Qwen/Qwen3-14B"), cards(4))["lora"] == "fits"
 
 
 def test_one_gpu_has_no_such_question() -> None:

@@ -117,6 +117,28 @@ async def test_cards_show_what_can_be_chosen(tmp_path: Path, size: tuple[int, in
         assert app.state.given()["hardware.cpu"] is True and "--set hardware.cpu=true" in command_text(app.state.draft)
 
 
+@sizes
+async def test_eight_cards_are_walked_and_put_together(tmp_path: Path, size: tuple[int, int]) -> None:
+    """More than fit on the screen: the arrows move from card to card, and the one that was chosen by itself is kept."""
+    app = wizard(tmp_path, screen="machine", gpus=8)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        assert isinstance(app.focused, DeviceCard) and app.focused.key == "gpu:0"
+        await pilot.press("down", "down", "space")
+        assert app.state.draft.devices == [0, 2]
+        await pilot.press("down", "space")
+        await settled(pilot)
+        assert app.state.draft.devices == [0, 2, 3]
+        await pilot.press("f5", "m")
+        await settled(pilot)
+        plan = app.state.proposal.plan if app.state.proposal else None
+        assert plan and plan.hardware.parallelism == "ddp", "a copy fits on each"
+        await pilot.press("f6")
+        await settled(pilot)
+        text = " ".join(screen_text(app).split())
+        assert "3 × NVIDIA A100-SXM4-40GB" in text and "a whole copy (DDP)" in text and "rehearsed first" in text
+
+
 async def test_planning_for_a_card_that_is_not_here(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="machine")
     async with app.run_test(size=(80, 24)) as pilot:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ CONFIG = {
 
 
 def machine(gpus: int = 2) -> Machine:
-    """An A100 with a neighbour and a T4, or fewer."""
-    cards = (
+    """An A100 with a neighbour and a T4, or fewer; of more, as many idle A100s."""
+    cards: tuple[Gpu, ...] = (
         Gpu(index=0, uuid="GPU-a", name="NVIDIA A100-SXM4-40GB", memory_total_bytes=40 * GIB, memory_free_bytes=28 * GIB,
             compute_capability=(8, 0), utilization_percent=37, temperature_celsius=52, power_watts=182.0, power_limit_watts=400.0,
             processes=(GpuProcess(pid=4711, name="python", user="ann", memory_bytes=11 * GIB),)),
@@ -36,6 +37,9 @@ def machine(gpus: int = 2) -> Machine:
         disk_path="/runs", disk_total_bytes=900 * GIB, disk_free_bytes=512 * GIB, cpu_clock_mhz=2250, cpu_features=("avx2",),
     )
     problems = () if gpus else ("No NVIDIA driver was found, so there is no GPU to train on. Small models can be trained on the CPU.",)
+    if gpus > len(cards):
+        alike = replace(cards[0], processes=(), memory_free_bytes=cards[0].memory_total_bytes, utilization_percent=0)
+        cards = tuple(replace(alike, index=number, uuid=f"GPU-{number}") for number in range(gpus))
     return Machine(host=host, gpus=cards[:gpus], driver_version="570.86.10", cuda_version="12.8", problems=problems)
 
 

@@ -37,13 +37,16 @@ def _method_fits(spec: ModelSpec, device: Device) -> tuple[tuple[MethodKind, Ver
 
 
 def _verdict(spec: ModelSpec, kind: MethodKind, device: Device, limit: Budget) -> Verdict:
-    """The states alone often decide; the tape is only asked where they do not."""
+    """The states alone often decide; the tape is only asked where they do not. On several devices weights may be divided."""
     plan, form = _PLANS[kind], _FORMATS[kind]
+    if device.count > 1:
+        copies = verdict(estimate(spec, plan, _FACTS, device), limit)
+        return verdict(estimate(spec, changed(plan, hardware__parallelism="fsdp"), _FACTS, device), limit) if copies == "too big" else copies
     if weights_bytes(spec, form) + gradients_bytes(spec, plan, form) + optimizer_bytes(spec, plan, form) > limit.bytes:
         return "too big"
     return verdict(estimate(spec, plan, _FACTS, device), limit)
 
 
 def method_fits(spec: ModelSpec, device: Device) -> dict[MethodKind, Verdict]:
-    """Whether each method fits the device with one row of 1,024 tokens at a time, checkpointing and rank 16."""
+    """Whether each method fits the device (one of several, where they are put together) with one row of 1,024 tokens at a time, checkpointing and rank 16."""
     return dict(_method_fits(replace(spec, id=""), device))  # the sizes of a family and its chat models are the same

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 SAMPLE_SECONDS = 1.0
 
 
+class Cards(VerticalScroll, inherit_bindings=False):
+    """The cards, which scroll after the focus: arrows go from card to card, also where there are more than fit."""
+
+
 class MachineScreen(StepScreen):
     """A card for each GPU, for the CPU, and for a GPU that is not here; live about once a second."""
 
@@ -41,7 +45,7 @@ class MachineScreen(StepScreen):
     ]
 
     def body(self) -> ComposeResult:
-        with VerticalScroll(id="cards", can_focus=False):
+        with Cards(id="cards", can_focus=False):
             yield Static(Content("Looking for GPUs …"), id="looking", classes="muted")
         yield Static(id="host")
 
@@ -156,8 +160,8 @@ class MachineScreen(StepScreen):
                 return
             state.choose_devices([number])
         else:
-            now = set(state.draft.devices) or ({number} if self._marks(f"gpu:{number}")[0] else set())
-            state.choose_devices(sorted(now ^ {number}))
+            taken = {int(gpu[4:]) for gpu in [state.automatic_device()] if gpu.startswith("gpu:") and not (state.draft.cpu or state.draft.gpu)}
+            state.choose_devices(sorted(set(state.draft.devices) ^ {number} if state.draft.devices else taken | {number}))
         chosen = state.draft.devices
         self.say(f"Training on GPU {', '.join(map(str, chosen))}. ^n goes on." if chosen else "The free GPU is taken. ^n goes on.", "done")
 
