@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from loratui.core.plan_text import plan_from_toml
 from loratui.runs.status import State, Status, judged, read_status
 
 
+HERE = Path("/proc/self/cwd")
+"""This process's working directory, wherever it is moved to."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A run's directory. Reading never changes it."""
@@ -22,7 +27,12 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.path.name
+        return self.place.name
+
+    @property
+    def place(self) -> Path:
+        """Where the directory lies now, as other processes would name it."""
+        return Path(os.path.realpath(self.path)) if self.path == HERE else self.path
 
     @property
     def plan_path(self) -> Path:
@@ -103,7 +113,10 @@ class Run:
 
     def status(self) -> Status:
         """The status with its true state (`lost` decided now)."""
-        return judged(read_status(self.status_path))
+        status = read_status(self.status_path)
+        if status is None and not self.path.is_dir():
+            return Status(state="lost", message=f"There is no directory {self.path} any more: it was moved or removed.")
+        return judged(status)
 
     def in_use(self) -> bool:
         """Whether a worker holds the run's lock at this moment (of this machine, or of one that shares its locks)."""
@@ -129,6 +142,12 @@ class Run:
     def last_checkpoint(self) -> Path | None:
         """The newest whole checkpoint."""
         return next(iter(reversed(self.checkpoints())), None)
+
+
+def held_here(run: Run) -> Run:
+    """Make the run's directory this process's own, so that it is found even when somebody moves it meanwhile."""
+    os.chdir(run.path)
+    return Run(HERE) if HERE.exists() else run
 
 
 def is_whole_checkpoint(folder: Path) -> bool:

@@ -48,10 +48,10 @@ def launched(run: Run, plan: Plan, arguments: Sequence[str]) -> list[str]:
     The launcher reads its settings from the run's directory: a person's own defaults for it do not count.
     """
     count = process_count(plan)
-    command = ["-m", "loratui.worker", "train", str(run.path), *arguments]
+    command = ["-m", "loratui.worker", "train", str(run.place), *arguments]
     if count == 1:
         return [sys.executable, *command]
-    path = run.path / "accelerate.json"
+    path = run.place / "accelerate.json"
     write_whole(path, json.dumps(launcher_settings(count), indent=1) + "\n")
     return [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(path), *command]
 
@@ -134,7 +134,7 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
         journal.phase("start", f"Starting {process_count(plan)} processes", state="starting")
         watch = _Watch(run)
         watch.install()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, env=os.environ | {WATCHED: str(os.getpid())})
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, cwd="/", env=os.environ | {WATCHED: str(os.getpid())})
         journal.hand_over()
         code = watch.wait(process)
     except StopRequestedError as error:

@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 
 from loratui.core.errors import LoratuiError
-from loratui.runs.directory import Run
+from loratui.runs.directory import Run, held_here
 from loratui.worker.launch import is_launched, process_count, train_together
 from loratui.worker.training.ending import Ending, ending_of, is_watched, leave, say
 from loratui.worker.training.journal import Journal
@@ -32,17 +32,19 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     _quieten()
+    result = options.rehearsal_into.absolute() if options.rehearsal_into else None
     run = Run(options.run.absolute())
     rank = int(os.environ.get("RANK", "0"))
     requests = Requests()
     try:
         plan = run.plan()
+        run = held_here(run)
         if plan.hardware.cpu:  # whoever launched it: torch, not yet imported, must see no GPU
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        if options.rehearsal_into:
+        if result:
             from loratui.worker.training.rehearse import perform
 
-            return perform(run, plan, options.rehearsal_into)
+            return perform(run, plan, result)
         if process_count(plan) > 1 and not is_launched():
             return train_together(run, plan, rehearse=options.rehearse)
         requests.hold()

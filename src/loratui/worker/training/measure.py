@@ -85,7 +85,7 @@ def _measurement(
         device = Device(name=name, kind="cpu", memory_total_bytes=device.memory_total_bytes, memory_free_bytes=device.memory_free_bytes)
     passes = plan.training.accumulation
     return Measurement(
-        run=str(run.path), time=round(time.time(), 1), device=name, devices=world, method=plan.method.kind, family=spec.family,
+        run=str(run.place), time=round(time.time(), 1), device=name, devices=world, method=plan.method.kind, family=spec.family,
         model=plan.model.id, checkpointing=plan.training.checkpointing, passes=passes,
         flops_per_step=flops_per_pass(spec, plan, data) * passes, seconds_per_step=seconds_per_step, steps=steps,
         tokens_per_step=tokens_per_pass(plan, data) * passes * world,

@@ -48,9 +48,11 @@ def recover(run: Run, journal: Journal, fix: Mapping[str, Any], why: str) -> Non
         return
     changes = ", ".join(f"{key} {before.get(key)} → {value}" for key, value in fix.items())
     last = run.last_checkpoint()
-    place = f"from {last.name}" if last else "from the beginning"
-    journal.emit("finding", finding="recovered", severity="warning", step=journal.status.step, message=f"{why} Mended unattended: {changes}; it goes on {place}.")
+    start = f"from {last.name}" if last else "from the beginning"
+    journal.emit("finding", finding="recovered", severity="warning", step=journal.status.step, message=f"{why} Mended unattended: {changes}; it goes on {start}.")
     journal.phase("start", "Beginning anew with the mended plan", state="starting")
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "loratui.worker", "train", str(run.path)])
+    place = run.place
+    os.chdir("/")
+    os.execv(sys.executable, [sys.executable, "-m", "loratui.worker", "train", str(place)])

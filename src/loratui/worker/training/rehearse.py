@@ -38,9 +38,9 @@ class RehearsalFailedError(WorkerError):
 def before(run: Run, journal: Journal) -> None:
     """Rehearse in a process of its own and tell what came of it. Raises RehearsalFailedError."""
     journal.phase("rehearse", "Rehearsing: two steps on the longest batch, an evaluation, a save and a reload", state="rehearsing")
-    result = run.path / "rehearsal.json"
+    result = run.place / "rehearsal.json"
     result.unlink(missing_ok=True)
-    child = subprocess.Popen(launched(run, run.plan(), ["--rehearsal-into", str(result)]), stdin=subprocess.DEVNULL)
+    child = subprocess.Popen(launched(run, run.plan(), ["--rehearsal-into", str(result)]), stdin=subprocess.DEVNULL, cwd="/")
     try:
         code = child.wait()
     except BaseException:
