@@ -27,10 +27,10 @@ UNUSUAL = {
 }
 
 
-def config_of(plan: Plan, kind: str = "cpu", evaluates: bool = True) -> Any:
+def config_of(plan: Plan, kind: str = "cpu", evaluates: bool = True, processes: int = 1) -> Any:
     from loratui.worker.training.config import DeviceTraits, sft_config
 
-    return sft_config(plan, Path("/tmp/nowhere/checkpoints"), DeviceTraits(kind), evaluates=evaluates)
+    return sft_config(plan, Path("/tmp/nowhere/checkpoints"), DeviceTraits(kind), evaluates=evaluates, processes=processes)
 
 
 def test_the_trainers_settings_are_the_plans() -> None:
@@ -68,6 +68,19 @@ def test_the_trainers_settings_are_the_plans() -> None:
 def test_one_option_at_a_time(key: str, value: Any, name: tuple[str, ...], expected: tuple[Any, ...]) -> None:
     config = config_of(with_values(Plan(), UNUSUAL | {key: value}))
     assert tuple(getattr(config, one) for one in name) == expected
+
+
+@pytest.mark.parametrize(("parallelism", "processes", "divides"), [("ddp", 2, False), ("fsdp", 2, True), ("fsdp", 1, False)])
+def test_several_processes_divide_weights_where_the_plan_says_so(parallelism: str, processes: int, divides: bool) -> None:
+    config = config_of(with_values(Plan(), {"hardware.parallelism": parallelism}), processes=processes)
+    assert config.fsdp is divides and (config.fsdp_plugin_args is not None) is divides
+    assert config.accelerator_config.gradient_accumulation_kwargs == {"sync_each_batch": divides}
+    if divides:
+        settings = config.fsdp_plugin_args
+        assert settings["fsdp_version"] == 2 and settings["reshard_after_forward"] is True and settings["cpu_ram_efficient_loading"] is True
+        assert settings["state_dict_type"] == "FULL_STATE_DICT" and settings["activation_checkpointing"] is False
+        quantised = with_values(Plan(), {"hardware.parallelism": "fsdp", "method.kind": "qlora", "method.quantization": "nf4"})
+        assert config_of(quantised, processes=2).fsdp_plugin_args["cpu_ram_efficient_loading"] is False
 
 
 def test_no_rows_or_no_wish_means_no_evaluation() -> None:

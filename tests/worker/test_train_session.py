@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ def test_packing_learns_from_every_token_once(files: Path, tmp_path: Path) -> No
     ({"lora__variant": "dora"}, "lora_magnitude_vector"),
     ({"lora__variant": "rslora", "lora__targets": ["q_proj"]}, "lora_A"),
     ({"method__kind": "qlora", "method__quantization": "nf4", "method__double_quantization": True}, "lora_A"),
+    ({"method__kind": "qlora", "method__quantization": "fp4", "method__double_quantization": False}, "lora_A"),
     ({"method__kind": "qlora", "method__quantization": "int8"}, "lora_A"),
 ])
 def test_every_kind_of_adapter_trains(files: Path, tmp_path: Path, changes: dict[str, Any], trained: str) -> None:
@@ -153,6 +155,23 @@ def test_a_stop_does_not_wait_for_a_long_evaluation(files: Path, tmp_path: Path,
     _, outcome, events = train(files, tmp_path / "run", **options)
     _, _, whole = train(files, tmp_path / "whole", **options)
     assert outcome.state == "finished" and losses(events) == losses(whole)
+
+
+def test_a_run_stops_before_its_scheduler_does(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from loratui.worker.training.limit import RESERVE_SECONDS
+
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time() + RESERVE_SECONDS + 12)))
+    run, outcome, events = train(files, tmp_path / "run", training__epochs=1000.0, evaluation__every_steps=0, saving__every_steps=100_000)
+    assert outcome.state == "stopped" and "the scheduler's time limit" in outcome.message
+    last = run.last_checkpoint()
+    assert last is not None and last.name == f"checkpoint-{max(losses(events))}"
+
+
+@pytest.mark.parametrize(("text", "now", "near"), [("", 0, False), ("1000", 2000, False), ("1000", 900, False), ("1000", 935, True), ("soon", 0, False)])
+def test_a_time_limit_counts_two_steps_and_two_saves(text: str, now: int, near: bool) -> None:
+    from loratui.worker.training.limit import TimeLimit
+
+    assert TimeLimit({"SLURM_JOB_END_TIME": text}, now=now).near(1.0, 2.0, now=now) is near
 
 
 def test_a_loss_that_is_no_number_stops_the_run(files: Path, tmp_path: Path) -> None:

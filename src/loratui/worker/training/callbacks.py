@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from loratui.core.plan import Plan
 from loratui.worker.training.journal import Journal
+from loratui.worker.training.limit import TimeLimit
 from loratui.worker.training.peak import process_peak_bytes
 from loratui.worker.training.signals import EvaluationStoppedError, Requests
 
@@ -52,6 +53,8 @@ class RunCallback(TrainerCallback):
         self._mean_seconds: float | None = None
         self._evaluation_began = 0.0
         self._save_began = 0.0
+        self._save_seconds = 0.0
+        self.limit = TimeLimit()
         self._process = psutil.Process()
         self._cuda = torch.cuda.is_available()
 
@@ -68,6 +71,7 @@ class RunCallback(TrainerCallback):
         share = 1 / min(SPEED_STEPS, max(1, state.global_step))
         mean = self._mean_seconds
         self._mean_seconds = self._step_seconds if mean is None else mean + share * (self._step_seconds - mean)
+        self._heed_limit()
         if args.world_size > 1:
             self._agree(args)
         if self.requests.save:
@@ -86,6 +90,11 @@ class RunCallback(TrainerCallback):
             self.stop_reason = self.requests.reason
             control.should_save = control.should_training_stop = True
             self.journal.state("stopping")
+
+    def _heed_limit(self) -> None:
+        """Stop before a batch scheduler does."""
+        if not self.requests.stop and self.limit.near(self._step_seconds, self._save_seconds):
+            self.requests.stop, self.requests.reason = True, self.limit.reason
 
     def _agree(self, args: TrainingArguments) -> None:
         """A signal reaches one process: all of them have to save and stop at the same step."""
@@ -128,6 +137,7 @@ class RunCallback(TrainerCallback):
             self._break(control, state, "gradient-nan", f"The gradient of step {state.global_step} is not finite: the training diverged.")
 
     def on_prediction_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._heed_limit()
         if self.requests.stop and args.world_size == 1:
             self.stop_reason = self.requests.reason
             raise EvaluationStoppedError
@@ -163,9 +173,10 @@ class RunCallback(TrainerCallback):
         folder = Path(args.output_dir or "") / f"checkpoint-{state.global_step}"
         size = sync_folder(folder)
         self.saved_step = state.global_step
+        self._save_seconds = time.perf_counter() - self._save_began
         self.journal.emit(
             "checkpoint", step=state.global_step, path=f"checkpoints/{folder.name}", size_bytes=size,
-            seconds=round(time.perf_counter() - self._save_began, 3), best=state.global_step == self.best_step and self.best_step > 0,
+            seconds=round(self._save_seconds, 3), best=state.global_step == self.best_step and self.best_step > 0,
         )
         self._after_pause()
 

@@ -1,0 +1,29 @@
+"""Each fault once, at a moment of chance; `benchmarks/faults.py` makes them happen many times."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from faults import FAULTS, CannotHappenHere, World
+
+pytestmark = pytest.mark.worker
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with tempfile.TemporaryDirectory() as folder:  # open to others, unlike pytest's own: one of the viewers is another login
+        yield World(Path(folder))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_nothing_is_lost_and_the_state_is_true(fault: Callable[[World, random.Random], float], world: World) -> None:
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    try:
+        fault(world, random.Random(seed))
+    except CannotHappenHere as reason:
+        pytest.skip(str(reason))
