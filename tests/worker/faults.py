@@ -42,7 +42,7 @@ NOBODY = 65534
 LORATUI = [str(Path(sys.executable).with_name("loratui"))]
 
 
-class CannotHappenHere(Exception):  # noqa: N818 (it is no error: this machine cannot make the fault)
+class CannotHappenHere(Exception):
     """This machine cannot make the fault; the text says why."""
 
 

@@ -14,7 +14,6 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_from_toml
 from loratui.runs.status import State, Status, judged, read_status
 
-
 HERE = Path("/proc/self/cwd")
 """This process's working directory, wherever it is moved to."""
 
