@@ -74,6 +74,7 @@ def test_divided_weights_learn_what_copies_learn(files: Path, tmp_path: Path, di
     assert one.keys() == two.keys() and all(torch.allclose(one[name], two[name], atol=1e-3) for name in one)
     assert [event for event in events_of(divided) if isinstance(event, Sample)], "divided weights answer, all processes together"
     assert all(event.loss for event in events_of(divided) if isinstance(event, Eval))
+    assert any(isinstance(event, Finding) and event.finding == "no-gpu" for event in events_of(divided)), "said, not hidden"
     assert (divided.path / "accelerate.json").is_file(), "the launcher's settings do not come from a person's own defaults"
 
 

@@ -71,6 +71,7 @@ class Session:
         """Train to the end, or until asked to stop."""
         require_gpu(self.device)
         check(self.plan, self.device)
+        self._tell_missing_gpus()
         if self.rank == 0:
             prints.write_machine(self.run, self.device)
         trainer, prepared = self.build()
@@ -112,6 +113,15 @@ class Session:
         journal.phase("prepare", "Preparing the trainer")
         trainer = make_trainer(model, tokenizer, config, prepared.train.as_dataset(), held_out, peft_config, [])
         return trainer, prepared
+
+    def _tell_missing_gpus(self) -> None:
+        devices = self.plan.hardware.devices
+        if devices and self.device.kind == "cpu":
+            names = f"GPU {', '.join(map(str, devices))}"
+            self.journal.emit(
+                "finding", finding="no-gpu", severity="warning", step=self.journal.status.step,
+                message=f"The plan names {names}, but torch sees no GPU: this trains on the CPU. `loratui doctor` says why.",
+            )
 
     def _tell_data(self, prepared: Prepared) -> None:
         train, held = prepared.train, prepared.held_out
