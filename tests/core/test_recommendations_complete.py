@@ -22,7 +22,7 @@ DECIDED = {
     "training.accumulation", "training.epochs", "training.max_steps", "training.max_length", "training.warmup_steps", "training.scheduler",
     "training.min_lr_ratio", "training.beta1", "training.beta2", "training.epsilon", "training.weight_decay", "training.max_grad_norm",
     "training.optimizer", "training.precision", "method.quantization", "method.double_quantization", "method.compute_dtype", "model.dtype",
-    "model.attention", "training.checkpointing", "training.packing", "evaluation.every_steps", "evaluation.batch_size", "evaluation.patience",
+    "model.attention", "training.checkpointing", "training.packing", "training.padding_free", "evaluation.every_steps", "evaluation.batch_size", "evaluation.patience",
     "saving.every_steps", "saving.keep", "training.seed",
 }
 FOLK = {
@@ -68,3 +68,18 @@ def test_the_folk_value_stands_beside() -> None:
 def test_what_the_sources_disagree_about_is_said(key: str) -> None:
     reason: Recommendation = proposals()[0].recommendations[key]
     assert len(reason.disagreement) > 30
+
+
+@pytest.mark.parametrize(("name", "capability", "installed", "kernel"), [
+    ("Qwen/Qwen3-0.6B", (8, 0), ("flash_attention_2",), "flash_attention_2"),
+    ("Qwen/Qwen3-0.6B", (9, 0), ("flash_attention_3", "flash_attention_2"), "flash_attention_3"),
+    ("Qwen/Qwen3-0.6B", (8, 9), ("flash_attention_3",), "sdpa"),
+    ("Qwen/Qwen3-0.6B", (7, 5), ("flash_attention_2",), "sdpa"),
+    ("google/gemma-2-2b", (8, 0), ("flash_attention_2",), "flash_attention_2"),
+    ("openai/gpt-oss-20b", (9, 0), ("flash_attention_3", "flash_attention_2"), "eager"),
+])
+def test_the_fastest_attention_that_is_there(name: str, capability: tuple[int, int], installed: tuple[str, ...], kernel: str) -> None:
+    card = Device(name="card", memory_total_bytes=80 * GIB, memory_free_bytes=79 * GIB, compute_capability=capability, attention_kernels=installed)
+    plan = propose(Situation(find_model(name, online=False).spec, LONG_TAIL, card)).plan
+    assert plan.model.attention == kernel
+    assert plan.training.padding_free is kernel.startswith("flash"), "no padding where the attention allows"

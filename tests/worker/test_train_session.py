@@ -218,6 +218,29 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(files: Path, tmp_path: Pat
     assert list(resumed.values()) == losses(whole)
 
 
+def test_the_last_state_is_told_on_a_disk_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for a new status.json beside the old one: the old one is written over, and is whole."""
+    from loratui.worker.training import journal as journals
+
+    run = create_run(Plan(), output=tmp_path / "run")
+    journal = Journal(run)
+    inode = run.status_path.stat().st_ino
+
+    def full(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(journals, "write_status", full)
+    journal.close("stopped", "The disk is full.")
+    assert run.status().state == "stopped" and run.status().message == "The disk is full." and run.status_path.stat().st_ino == inode
+
+
+@pytest.mark.parametrize("text", ["basic_ios::clear: iostream error", "[enforce fail at inline_container.cc:672] . unexpected pos 73152 vs 73040"])
+def test_torchs_words_for_a_full_disk(text: str) -> None:
+    from loratui.worker.training.failure import is_disk_full
+
+    assert is_disk_full(RuntimeError(text))
+
+
 def test_out_of_memory_is_recognised_and_placed() -> None:
     import torch
 

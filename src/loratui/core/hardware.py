@@ -146,6 +146,8 @@ class Device:
     memory_bandwidth_bytes_per_second: float | None = None
     peak_flops: float | None = None
     """Dense peak of the training precision, in floating point operations a second."""
+    attention_kernels: tuple[str, ...] = ()
+    """Values of `model.attention` whose packages are installed here beside torch's own, e.g. `flash_attention_2`."""
     learned: LearnedMemory | None = None
     """What runs of the model's family needed here beyond their prediction; corrects estimates."""
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from importlib.util import find_spec
 
 from loratui.core.errors import MachineError
 from loratui.core.hardware import Device, Gpu, Host, Machine
 from loratui.machine.catalogue import find_gpu, match_reported
 
 GIB = 2**30
+KERNEL_PACKAGES = {"flash_attention_3": "flash_attn_interface", "flash_attention_2": "flash_attn"}
+"""Packages of attention kernels, as transformers 5.23 looks for them."""
 
 
 class DeviceError(MachineError):
@@ -99,7 +103,14 @@ def _together(gpus: Sequence[Gpu]) -> Device:
         compute_capability=min(capabilities) if len(capabilities) == len(gpus) else None,
         memory_bandwidth_bytes_per_second=_least([speeds(gpu)[1] for gpu in gpus]),
         peak_flops=_least([speeds(gpu)[0] for gpu in gpus]),
+        attention_kernels=installed_kernels(),
     )
+
+
+@lru_cache(maxsize=1)
+def installed_kernels() -> tuple[str, ...]:
+    """Values of `model.attention` whose packages are installed; nothing is imported."""
+    return tuple(kernel for kernel, package in KERNEL_PACKAGES.items() if find_spec(package) is not None)
 
 
 def speeds(gpu: Gpu) -> tuple[float | None, float | None]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from loratui.core.recommend.adamw import adamw
 from loratui.core.recommend.adapter import alpha, dropout, rank, targets
 from loratui.core.recommend.context import Context
-from loratui.core.recommend.data_shape import epochs, max_length, packing
+from loratui.core.recommend.data_shape import epochs, max_length, packing, padding_free
 from loratui.core.recommend.fit import fit
 from loratui.core.recommend.keeping import keeping
 from loratui.core.recommend.learning_rate import learning_rate
@@ -16,7 +16,7 @@ from loratui.core.recommend.steps import scheduler, warmup
 from loratui.core.recommendation import Recommendation
 
 QUESTIONS: tuple[Callable[[Context], Iterator[Recommendation]], ...] = (
-    precision, max_length, packing, epochs, targets, rank, alpha, dropout, fit, scheduler, learning_rate, warmup, adamw, keeping,
+    precision, max_length, packing, padding_free, epochs, targets, rank, alpha, dropout, fit, scheduler, learning_rate, warmup, adamw, keeping,
 )
 """Asked in this order: each may use what those before it have decided."""
 

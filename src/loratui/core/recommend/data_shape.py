@@ -61,6 +61,21 @@ def packing(context: Context) -> Iterator[Recommendation]:
     )
 
 
+def padding_free(context: Context) -> Iterator[Recommendation]:
+    """`training.padding_free`: where the attention keeps the rows of a batch apart by itself."""
+    attention = str(context.get("model.attention"))
+    value = attention.startswith("flash") and not context.get("training.packing")
+    yield Recommendation(
+        "training.padding_free", value,
+        "A batch's rows lie end to end: no padding is computed, and the steps stay the same." if value
+        else "Packed rows are without padding already." if context.get("training.packing")
+        else "Rows end to end need flash attention to be kept apart without a mask.",
+        f"attention = {attention}, packing = {'yes' if context.get('training.packing') else 'no'}",
+        "trl 1.16 `padding_free`: for flash attention's kernels; Kundu et al. 2024 (2407.09105).",
+        up="True: as fast as the rows are long, whatever their neighbours; nothing else changes.", down="False: each row is padded to the longest of its batch.",
+    )
+
+
 def epochs(context: Context) -> Iterator[Recommendation]:
     """`training.epochs` by the number of rows."""
     examples = context.data.examples

@@ -16,6 +16,8 @@ WITHOUT_SDPA = {
     "gpt_oss": "gpt-oss adds a sink to its attention scores, which torch's fused kernel cannot do.",
 }
 """Families whose classes refuse sdpa, and why."""
+WITHOUT_FLASH = ("gpt_oss",)
+"""Families whose attention the installed flash kernels do not compute."""
 _SOURCE = "Compute capability of the card; Micikevicius et al. 2017, Mixed Precision Training; trl 1.16 raises for bf16 on cards without it."
 
 
@@ -59,8 +61,31 @@ def precision(context: Context) -> Iterator[Recommendation]:
         f"= training.precision = {chosen}", "QLoRA, arXiv 2305.14314; bitsandbytes' own default is float32, which is slow.",
         up="fp32: slower, no gain measured.", down="fp16 where bf16 is to be had: risks overflow.",
     )
-    reason = without_sdpa(context.spec)
-    if reason:
+    yield from _attention(context)
+
+
+def fastest_kernel(context: Context) -> str:
+    """The flash attention that is installed, and that the card, the number format and the model run; empty where there is none.
+
+    flash-attention's README: version 2 from compute capability 8.0, version 3 for 9.x, 16-bit formats, heads of at most 256.
+    """
+    spec, capability = context.spec, context.device.compute_capability or (0, 0)
+    if context.get("training.precision") == "fp32" or not spec.known or spec.head_dim > 256 or spec.family in WITHOUT_FLASH:
+        return ""
+    able = {"flash_attention_3": capability[0] == 9, "flash_attention_2": capability >= (8, 0)}
+    return next((kernel for kernel, can in able.items() if can and kernel in context.device.attention_kernels), "")
+
+
+def _attention(context: Context) -> Iterator[Recommendation]:
+    reason, kernel = without_sdpa(context.spec), fastest_kernel(context)
+    if kernel:
+        yield Recommendation(
+            "model.attention", kernel, "The fastest that is installed here: rows of one batch are kept apart without a mask.",
+            f"{context.spec.family}, heads of {context.spec.head_dim}, {context.get('training.precision')} → {kernel}",
+            "Dao 2023 (2307.08691); transformers 5.23 integrations/flash_attention.py.",
+            up="flash_attention_3 on Hopper cards, if its package is installed.", down="sdpa: ships with torch; padding is computed, and a mask is kept.",
+        )
+    elif reason:
         yield Recommendation(
             "model.attention", "eager", reason, f"{context.spec.family} → eager",
             "transformers 5.23: this class sets _supports_sdpa = False and refuses sdpa.",

@@ -38,7 +38,7 @@ def ending_of(error: BaseException, journal: Journal) -> Ending:
     """What an exception means; the traceback goes to the log."""
     from loratui.worker.training.recover import first_fix
 
-    traceback.print_exc()
+    _print_traceback()
     step, phase = journal.status.step, journal.status.phase
     try:
         from loratui.worker.training.failure import explain, memory_facts
@@ -47,6 +47,13 @@ def ending_of(error: BaseException, journal: Journal) -> Ending:
     failure = explain(error, phase)
     facts = getattr(error, "facts", None) or (memory_facts(error) if failure.code == "oom" else {})
     return Ending("failed", failure.message, failure.code, failure.where, step, facts, first_fix(facts.get("fixes", [])))
+
+
+def _print_traceback() -> None:
+    try:
+        traceback.print_exc()
+    except OSError as error:  # the log lies on the disk that is full; how the run ended must be said all the same
+        log.error("the traceback could not be written: %s", error)
 
 
 def say(run: Run, journal: Journal, ending: Ending) -> int:

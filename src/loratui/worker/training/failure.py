@@ -26,13 +26,19 @@ class Failure:
     where: str = ""
 
 
+DISK_FULL_WORDS = (
+    "No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed", "file write failed", "iostream error", "inline_container.cc",
+)
+"""How libraries tell of a write that failed: torch's archives know neither the error's number nor its name."""
+
+
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether the disk or a quota was full; libraries wrap that in errors of their own."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
         text = str(error)
-        if any(words in text for words in ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed", "file write failed")):
+        if any(words in text for words in DISK_FULL_WORDS):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -98,6 +99,19 @@ class Journal:
                 write_status(self.run.status_path, self._status)
             except OSError as error:
                 self.write_error = error
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    self._overwrite_status()
+
+    def _overwrite_status(self) -> None:
+        """Where the disk has no room for a new file beside the old one, the old one is written over: the state must not be left behind."""
+        text = self._status.model_dump_json(indent=1) + "\n"
+        try:
+            with self.run.status_path.open("r+b") as file:
+                size = file.seek(0, 2)
+                file.seek(0)
+                file.write(text.encode().ljust(size))
+        except OSError as error:
+            self.write_error = error
 
     def hand_over(self) -> None:
         """Give the run to the process that goes on with it: the lock is free, and the state stays as it is."""

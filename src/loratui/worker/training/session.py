@@ -81,13 +81,13 @@ class Session:
         self.requests.training = True
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            return self._conclude(trainer, callback, time.monotonic() - began)
         except Exception as error:
             if is_disk_full(error):
                 self._drop_broken_checkpoint()
             if is_out_of_memory(error):
                 raise out_of_memory(error, self.plan, prepared, trainer.model, self.journal.status.phase, begun=self.run.last_checkpoint() is not None) from error
             raise
-        return self._conclude(trainer, callback, time.monotonic() - began)
 
     def build(
         self, *, output: Path | None = None, select: Callable[[Prepared, Plan], Prepared] | None = None
@@ -228,7 +228,7 @@ class Session:
             step = best_step
         weights = trainer.accelerator.get_state_dict(trainer.model) if self.sharded else None
         if self.rank == 0:
-            fresh = target.with_name(f".{target.name}.new")
+            fresh = _fresh(target)
             shutil.rmtree(fresh, ignore_errors=True)
             trainer.accelerator.unwrap_model(trainer.model).save_pretrained(fresh, state_dict=weights)
             tokenizer: Any = trainer.processing_class
@@ -239,7 +239,14 @@ class Session:
         return target.name, step
 
     def _drop_broken_checkpoint(self) -> None:
-        """A half-written checkpoint counts for nothing and holds the space that the next one needs."""
+        """A half-written checkpoint or result counts for nothing and holds the space that the next one needs."""
         if self.rank == 0:
+            for target in (self.run.adapter_path, self.run.model_path):
+                shutil.rmtree(_fresh(target), ignore_errors=True)
             for folder in prints.remove_broken_checkpoints(self.run):
                 log.warning("removed %s: the disk was full before it was whole", folder.name)
+
+
+def _fresh(target: Path) -> Path:
+    """Where a result lies until it is whole."""
+    return target.with_name(f".{target.name}.new")
