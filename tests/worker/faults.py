@@ -228,7 +228,7 @@ def clock_jumps(world: World, dice: random.Random) -> float:
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         raise CannotHappenHere("no C compiler to build the clock with")
-    library, clock = world.folder / "clock.so", world.folder / f"clock-{world.count}"
+    library, clock = world.folder / "clock.so", world.folder / f"offset-{world.count}"
     if not library.exists():
         subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(Path(__file__).with_name("clock_shim.c")), "-ldl"], check=True)
     clock.write_bytes(struct.pack("d", 0.0))
