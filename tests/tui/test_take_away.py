@@ -163,7 +163,7 @@ async def test_leaving_for_another_screen_ends_the_process(run: Run, monkeypatch
         assert isinstance(app.screen, take_away.TakeAwayScreen) and app.screen._process is not None
         process = app.screen._process
         app.open_step("runs")
-        for _ in range(100):
+        for _ in range(400):
             if process.status is not None:
                 break
             await asyncio.sleep(0.05)
