@@ -153,8 +153,9 @@ async def test_a_server_runs_until_it_is_stopped(run: Run, monkeypatch: pytest.M
         await until(pilot, "■ The server was stopped.")
 
 
-async def test_leaving_for_another_screen_ends_the_process(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(monkeypatch, "import sys, time; print('working', file=sys.stderr); time.sleep(600)")
+@pytest.mark.parametrize("deaf", ["", "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "])
+async def test_leaving_for_another_screen_ends_the_process(run: Run, monkeypatch: pytest.MonkeyPatch, deaf: str) -> None:
+    stand_in(monkeypatch, f"{deaf}import sys, time; print('working', file=sys.stderr); time.sleep(600)")
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, "merge")

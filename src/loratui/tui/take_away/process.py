@@ -14,6 +14,7 @@ from typing import Any
 from loratui.core.errors import WorkerError
 
 END_SECONDS = 5.0
+"""How long it may take to end by itself. One that a script began in the background was born deaf to interrupts."""
 
 
 class CommandProcess:
@@ -69,11 +70,12 @@ class CommandProcess:
         return document if isinstance(document, dict) else {}
 
     def stop(self) -> None:
-        """Interrupt it, as ctrl+c would; harmless where it has ended."""
+        """Interrupt it, as ctrl+c would, and end it where it does not heed that; harmless where it has ended."""
         if self._process is not None and self._process.returncode is None:
             self.stopped = True
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGINT)
+            asyncio.get_running_loop().call_later(END_SECONDS, self.kill)
 
     def kill(self) -> None:
         """End it at once."""

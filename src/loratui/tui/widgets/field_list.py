@@ -26,7 +26,7 @@ ORIGIN_COLORS = {"mine": "bold $accent", "preset": "$foreground", "proposed": "$
 
 MOVES: dict[str, tuple[str, int]] = {
     "up": ("cursor", -1), "k": ("cursor", -1), "down": ("cursor", 1), "j": ("cursor", 1), "left": ("nudge", -1), "right": ("nudge", 1),
-    "space": ("nudge", 1), "pageup": ("jump", -1), "home": ("jump", -1), "pagedown": ("jump", 1), "end": ("jump", 1), "enter": ("edit", 0),
+    "space": ("nudge", 1), "pageup": ("page", -1), "home": ("jump", -1), "pagedown": ("page", 1), "end": ("jump", 1), "enter": ("edit", 0),
 }
 
 
@@ -56,8 +56,10 @@ class FieldList(Widget, can_focus=True):
         Binding("left", "nudge(-1)", "Less", show=False, tooltip="Less, or the choice before"),
         Binding("right,space", "nudge(1)", "Change", key_display="← →", tooltip="More, or the next choice"),
         Binding("enter", "edit", "Edit", key_display="enter", tooltip="Type a value; a digit begins at once"),
-        Binding("pageup,home", "jump(-1)", "First", show=False, tooltip="First field"),
-        Binding("pagedown,end", "jump(1)", "Last", show=False, tooltip="Last field"),
+        Binding("pageup", "page(-1)", "Page up", show=False, tooltip="A screenful of fields up"),
+        Binding("pagedown", "page(1)", "Page down", show=False, tooltip="A screenful of fields down"),
+        Binding("home", "jump(-1)", "First", show=False, tooltip="First field"),
+        Binding("end", "jump(1)", "Last", show=False, tooltip="Last field"),
     ]
 
     class Moved(Message):
@@ -187,6 +189,15 @@ class FieldList(Widget, can_focus=True):
         keyed = [place for place, row in enumerate(self.rows) if row.key]
         if keyed:
             self._go(keyed[0] if to < 0 else keyed[-1])
+
+    def action_page(self, to: int) -> None:
+        """Go up or down by as many lines as are in sight."""
+        self._finish(kept=True)
+        lines = max(1, (self.parent.size.height if isinstance(self.parent, Widget) else self.size.height) - 1)
+        keyed = [place for place, row in enumerate(self.rows) if row.key]
+        within = [place for place in keyed if (place - self.place) * to > 0 and abs(place - self.place) <= lines]
+        if within:
+            self._go(max(within) if to > 0 else min(within))
 
     def go_to(self, key: str) -> None:
         """Put the cursor on a field."""
