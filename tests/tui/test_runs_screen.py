@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pictured import shown, until
 from recorded_run import record_run
 
 from loratui.runs import control
+from loratui.runs.directory import Run
 from loratui.tui.app import LoratuiApp
 from loratui.tui.monitor.glimpse import loss_glimpse, sparkline
 
@@ -80,6 +82,50 @@ async def test_keys_fit_the_run_under_the_cursor(home: Path, monkeypatch: pytest
         await pilot.press("u")
         await until(pilot, "a worker is starting")
     assert asked == ["stop run-running", "resume run-lost"]
+
+
+async def test_what_would_differ_is_shown_before_a_run_goes_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    four_runs(home)
+    asked: list[str] = []
+    monkeypatch.setattr(control, "resume_run", lambda run: asked.append(f"resume {run.name}"))
+    (home / "runs" / "run-lost" / "fingerprint.json").write_text(json.dumps({"plan": {"lora.r": 99}, "versions": {"torch": "1.0"}}))
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "run-lost")
+        await pilot.press("down", "down", "down", "u")
+        text = await until(pilot, "go on all the same")
+        assert "lora.r was 99" in text and "torch was 1.0" in text
+        await pilot.press("escape")
+        await pilot.pause()
+        assert asked == []
+        await pilot.press("u")
+        await until(pilot, "go on all the same")
+        await pilot.press("enter")
+        await until(pilot, "a worker is starting")
+    assert asked == ["resume run-lost"]
+
+
+async def test_more_epochs_are_an_action_of_their_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    four_runs(home)
+    asked: list[tuple[str, float]] = []
+    monkeypatch.setattr(control, "extend_run", lambda run, epochs: asked.append((run.name, epochs)))
+    run = Run(home / "runs" / "run-finished")
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "run-finished")
+        await pilot.press("down", "m")
+        await pilot.pause()
+        assert "epochs more" not in shown(app), "without a checkpoint there is nothing to go on from"
+        checkpoint = run.checkpoints_path / "checkpoint-9"
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        (checkpoint / "scheduler.pt").touch()
+        (checkpoint / "trainer_state.json").write_text('{"global_step": 9}')
+        for typed, told in (("many", "is no number of epochs"), ("1.5", "a worker is starting for more epochs")):
+            await pilot.press("m")
+            await until(pilot, "for how many epochs more?")
+            await pilot.press(*typed, "enter")
+            await until(pilot, told)
+    assert asked == [("run-finished", 1.5)]
 
 
 async def test_without_runs_it_says_what_to_do(home: Path) -> None:

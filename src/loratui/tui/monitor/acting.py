@@ -75,6 +75,11 @@ class RunActions(StepScreen):
                 return followed is not None and bool(followed.record.samples)
             case "resume":
                 return followed is not None and followed.status.state in ("stopped", "failed", "lost")
+            case "more":
+                from loratui.tui.monitor.going_on import can_be_extended
+
+                plan = followed.plan if followed is not None else None
+                return followed is not None and plan is not None and can_be_extended(followed.run, followed.status.state, bool(plan.training.max_steps))
             case "ask":
                 return followed is not None and (followed.status.state == "finished" or bool(followed.record.checkpoints))
             case "take_away":
@@ -142,12 +147,37 @@ class RunActions(StepScreen):
 
             self.app.push_screen(SamplesScreen(self.followed.run))
 
-    def action_resume(self) -> None:
-        """Start a worker that goes on from the last checkpoint."""
-        if self.followed is not None:
-            from loratui.runs.control import resume_run
+    @work(group="ask", exit_on_error=False)
+    async def action_resume(self) -> None:
+        """Start a worker that goes on from the last checkpoint; what would differ is shown first."""
+        if self.followed is None:
+            return
+        from loratui.runs.control import resume_run
+        from loratui.tui.monitor.going_on import agreed
 
-            self._control("", partial(resume_run, self.followed.run), "Starting a worker that goes on …")
+        run = self.followed.run
+        try:
+            if await agreed(self.app, run):
+                self._control("", partial(resume_run, run), "Starting a worker that goes on …")
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
+
+    @work(group="ask", exit_on_error=False)
+    async def action_more(self) -> None:
+        """Train it for more epochs from its last checkpoint."""
+        if self.followed is None:
+            return
+        from loratui.runs.control import extend_run
+        from loratui.tui.monitor.going_on import agreed, epochs_wanted
+
+        run = self.followed.run
+        try:
+            epochs = await epochs_wanted(self.app, run)
+            if epochs is not None and await agreed(self.app, run):
+                self._control("", partial(extend_run, run, epochs), f"Starting a worker for {number_text(epochs)} more epochs …")
+                self.followed.plan = None  # it is another now
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
 
     def _control(self, asked: str, action: partial[Any], sentence: str) -> None:
         try:

@@ -50,6 +50,7 @@ class RunsScreen(StepScreen):
         Binding("o", "open", "Open", tooltip="Show the run", key_display="⏎"),
         Binding("s", "stop", "Stop", tooltip="Finish the step, save a checkpoint, and stop"),
         Binding("u", "resume", "Resume", tooltip="Go on from the last checkpoint"),
+        Binding("m", "more", "More epochs", show=False, tooltip="Train it for more epochs, from its last checkpoint"),
         Binding("a", "ask", "Ask it", tooltip="Ask it something in the playground"),
         Binding("c", "compare", "Compare", tooltip="Mark this run; on another one, show both on one chart and what differs in their plans"),
         Binding("t", "take_away", "Take away", tooltip="Merge, export, push or serve what it made"),
@@ -200,7 +201,7 @@ class RunsScreen(StepScreen):
             return False
         if action == "compare":
             return len(self._lines) > 1
-        if action in ("open", "stop", "resume", "ask", "take_away"):
+        if action in ("open", "stop", "resume", "more", "ask", "take_away"):
             summary = self.chosen if self.is_mounted else None
             if summary is None:
                 return False
@@ -208,6 +209,10 @@ class RunsScreen(StepScreen):
                 return not summary.status.over
             if action == "resume":
                 return summary.state in ("stopped", "failed", "lost")
+            if action == "more":
+                from loratui.tui.monitor.going_on import can_be_extended
+
+                return summary.plan is not None and can_be_extended(summary.run, summary.state, bool(summary.plan.training.max_steps))
             if action == "ask":
                 return summary.state == "finished" or bool(summary.run.checkpoints())
             if action == "take_away":
@@ -235,12 +240,36 @@ class RunsScreen(StepScreen):
 
             self._control(partial(stop_run, summary.run), f"{summary.name} stops after this step …")
 
-    def action_resume(self) -> None:
-        """Go on from the last checkpoint."""
-        if self.chosen is not None:
-            from loratui.runs.control import resume_run
+    @work(group="ask", exit_on_error=False)
+    async def action_resume(self) -> None:
+        """Go on from the last checkpoint; what would differ is shown first."""
+        summary = self.chosen
+        if summary is None:
+            return
+        from loratui.runs.control import resume_run
+        from loratui.tui.monitor.going_on import agreed
 
-            self._control(partial(resume_run, self.chosen.run), f"{self.chosen.name}: a worker is starting …")
+        try:
+            if await agreed(self.app, summary.run):
+                self._control(partial(resume_run, summary.run), f"{summary.name}: a worker is starting …")
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
+
+    @work(group="ask", exit_on_error=False)
+    async def action_more(self) -> None:
+        """Train it for more epochs from its last checkpoint."""
+        summary = self.chosen
+        if summary is None:
+            return
+        from loratui.runs.control import extend_run
+        from loratui.tui.monitor.going_on import agreed, epochs_wanted
+
+        try:
+            epochs = await epochs_wanted(self.app, summary.run)
+            if epochs is not None and await agreed(self.app, summary.run):
+                self._control(partial(extend_run, summary.run, epochs), f"{summary.name}: a worker is starting for more epochs …")
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
 
     def _control(self, action: partial[Any], sentence: str) -> None:
         try:

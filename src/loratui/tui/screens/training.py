@@ -48,6 +48,7 @@ class TrainingScreen(RunActions):
         Binding("c", "save", "Save now", tooltip="Save a checkpoint after this step"),
         Binding("e", "evaluate", "Evaluate", tooltip="Evaluate on the held-out rows after this step"),
         Binding("u", "resume", "Resume", tooltip="Go on from the last checkpoint"),
+        Binding("m", "more", "More epochs", show=False, tooltip="Train it for more epochs, from its last checkpoint"),
         Binding("a", "ask", "Ask it", tooltip="Ask the adapter something in the playground"),
         Binding("t", "take_away", "Take away", tooltip="Merge, export, push or serve what it made"),
         Binding("l", "log", "Log", tooltip="What the worker printed"),
