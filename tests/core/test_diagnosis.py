@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from loratui.core.diagnosis import Curves, Finding, diagnose
+from loratui.core.diagnosis.diverged import DivergenceWatch
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 
@@ -184,3 +185,21 @@ def test_a_thinned_curve_tells_the_same_of_what_lasts(name: str, stride: int) ->
 def test_a_resumed_run_has_had_its_warm_up() -> None:
     curves = Curves(list(range(500, 560)), [2.0] * 60, total_steps=600)
     assert "not-falling" in kinds(diagnose(curves, plan(warmup_steps=100)))
+
+
+@pytest.mark.parametrize(("name", "stops"), [
+    ("diverging_late", True), ("diverging", False), ("healthy", False), ("flat", False), ("overfitting", False), ("memorising_full", False),
+    ("broken_rows", False), ("too_short", False),
+])
+def test_a_worker_stops_itself_only_for_what_is_beyond_doubt(name: str, stops: bool) -> None:
+    """`diverging` blew up in its first steps and came back below its start: a warning, not an end."""
+    curves, _ = recorded(name)
+    watch = DivergenceWatch()
+    assert any([watch.diverged(step, loss) for step, loss in zip(curves.steps, curves.losses, strict=True) if math.isfinite(loss)]) is stops
+
+
+def test_noise_alone_never_stops_a_worker() -> None:
+    dice = random.Random(3)
+    for level, noise in ((0.01, 0.3), (0.5, 0.5), (2.0, 1.0)):
+        watch = DivergenceWatch()
+        assert not any(watch.diverged(step, max(0.0, dice.gauss(level, noise))) for step in range(20_000))

@@ -189,6 +189,32 @@ def test_a_loss_that_is_no_number_stops_the_run(files: Path, tmp_path: Path) -> 
     assert not run.checkpoints() and not run.adapter_path.exists(), "nothing broken is kept"
 
 
+def test_a_loss_that_climbs_for_good_stops_the_run(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From step 40 on the learning rate is absurd: the checkpoint before that is what a resume goes on from."""
+    from transformers import TrainerCallback
+
+    from loratui.worker.training.callbacks import RunCallback
+
+    class Absurd(RunCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **options: Any) -> None:
+            if state.global_step >= 40:
+                for group in options["optimizer"].param_groups:
+                    group["lr"] = 30.0
+
+    assert issubclass(Absurd, TrainerCallback)
+    monkeypatch.setattr("loratui.worker.training.session.RunCallback", Absurd)
+    run, outcome, events = train(
+        files, tmp_path / "run", training__max_steps=400, training__scheduler="constant", training__max_grad_norm=0.0, method__kind="full",
+        saving__every_steps=15, saving__keep=50, evaluation__every_steps=0,
+    )
+    assert outcome.state == "stopped" and "diverged" in outcome.message and outcome.fix["training.learning_rate"] < 5e-3
+    finding = next(event.fields for event in events if event.type == "finding")
+    assert finding["finding"] == "diverged" and max(event.fields["step"] for event in events if event.type == "step") < 200
+    last = run.last_checkpoint()
+    assert last is not None and last.name == "checkpoint-30", [folder.name for folder in run.checkpoints_path.iterdir()]
+    assert (run.checkpoints_path / "diverged-45").is_dir(), "kept, but nothing goes on from it"
+
+
 def test_a_full_disk_leaves_the_last_whole_checkpoint(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from transformers import Trainer

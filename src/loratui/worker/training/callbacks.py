@@ -13,6 +13,7 @@ import psutil
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from loratui.core.diagnosis.diverged import WINDOW, DivergenceWatch
 from loratui.core.plan import Plan
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.limit import TimeLimit
@@ -55,6 +56,7 @@ class RunCallback(TrainerCallback):
         self._save_began = 0.0
         self._save_seconds = 0.0
         self.limit = TimeLimit()
+        self.divergence = DivergenceWatch()
         self._process = psutil.Process()
         self._cuda = torch.cuda.is_available()
 
@@ -135,6 +137,11 @@ class RunCallback(TrainerCallback):
             self._break(control, state, "loss-nan", f"The loss of step {state.global_step} is not a number: the training diverged.")
         elif isinstance(gradient, float) and not math.isfinite(gradient) and self.plan.training.precision != "fp16":
             self._break(control, state, "gradient-nan", f"The gradient of step {state.global_step} is not finite: the training diverged.")
+        elif self.divergence.diverged(state.global_step, loss):
+            self._break(
+                control, state, "diverged",
+                f"The loss was {self.divergence.lowest:.3g} over {WINDOW} steps and is {self.divergence.mean:.3g} over the last {WINDOW}: the training diverged.",
+            )
 
     def on_prediction_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._heed_limit()

@@ -189,6 +189,8 @@ class Session:
     def _conclude(self, trainer: Trainer, callback: RunCallback, seconds: float) -> Outcome:
         journal, step = self.journal, trainer.state.global_step
         if callback.finding is not None:
+            if callback.finding["finding"] == "diverged":
+                self._set_aside(callback.divergence.lowest_step)
             last = self.run.last_checkpoint()
             journal.emit("finding", **callback.finding)
             journal.emit("stopped", step=step, reason=callback.stop_reason, checkpoint=f"checkpoints/{last.name}" if last else "")
@@ -237,6 +239,14 @@ class Session:
             shutil.rmtree(target, ignore_errors=True)
             fresh.rename(target)
         return target.name, step
+
+    def _set_aside(self, good_step: int) -> None:
+        """Checkpoints written after the training began to diverge are kept, but nothing goes on from them."""
+        for folder in self.run.checkpoints() if self.rank == 0 else []:
+            step = int(folder.name.rpartition("-")[2])
+            if step > good_step:
+                folder.rename(folder.with_name(f"diverged-{step}"))
+                log.warning("%s was written after the loss began to climb: it is set aside as diverged-%d", folder.name, step)
 
     def _drop_broken_checkpoint(self) -> None:
         """A half-written checkpoint or result counts for nothing and holds the space that the next one needs."""
