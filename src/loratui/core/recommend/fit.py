@@ -210,7 +210,10 @@ def fit(context: Context) -> Iterator[Recommendation]:
     yield from _batch(context, found, verdict, wanted, wanted_why)
     yield from _savers(context, found, verdict)
     if context.device.count > 1:
-        yield several_gpus(context.device.count, divided=found.changes["hardware.parallelism"] == "fsdp", verdict=verdict)
+        copies = Fit(found.changes, context.estimate({**found.changes, "hardware.parallelism": "ddp"}), room)
+        chosen = "hardware.parallelism" in context.pinned  # then the search says nothing about the other way
+        divided = not copies.comfortable if chosen else found.changes["hardware.parallelism"] == "fsdp"
+        yield several_gpus(context.device.count, divided=divided, verdict=f"a copy needs {_gib(copies.total_bytes)} of {_gib(room)}")
 
 
 def _method(context: Context, found: Fit, verdict: str) -> Iterator[Recommendation]:
