@@ -23,6 +23,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from trl_script import seconds_and_tokens
+
 DEFAULTS = """
 import json, sys, time
 from datasets import Dataset
@@ -44,14 +46,7 @@ print("RESULT", json.dumps({"seconds": time.perf_counter() - began, "tokens": tr
 
 def defaults(settings: dict[str, Any]) -> dict[str, float]:
     """Seconds and content tokens of TRL's defaults."""
-    from loratui.core.plan import Plan
-    from loratui.runs.start import worker_environment
-
-    done = subprocess.run([sys.executable, "-c", DEFAULTS, json.dumps(settings)], capture_output=True, text=True, check=False, env=worker_environment(Plan()))
-    line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
-    if line is None:
-        raise SystemExit(f"TRL's defaults failed:\n{done.stderr[-2000:]}")
-    return dict(json.loads(line.removeprefix("RESULT ")))
+    return seconds_and_tokens(DEFAULTS, settings)
 
 
 def fastest(settings: dict[str, Any]) -> dict[str, float]:

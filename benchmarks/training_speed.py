@@ -13,10 +13,10 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from trl_script import seconds_and_tokens
 
 PLAIN = """
 import json, sys, time
@@ -49,14 +49,7 @@ print("RESULT", json.dumps({"seconds": time.perf_counter() - began, "tokens": tr
 
 def plain(settings: dict[str, object]) -> dict[str, float]:
     """Seconds and tokens of the plain script, in the same environment as our worker."""
-    from loratui.core.plan import Plan
-    from loratui.runs.start import worker_environment
-
-    done = subprocess.run([sys.executable, "-c", PLAIN, json.dumps(settings)], capture_output=True, text=True, check=False, env=worker_environment(Plan()))
-    line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
-    if line is None:
-        raise SystemExit(f"the plain script failed:\n{done.stderr[-2000:]}")
-    return dict(json.loads(line.removeprefix("RESULT ")))
+    return seconds_and_tokens(PLAIN, settings)
 
 
 def ours(settings: dict[str, object]) -> dict[str, float]:

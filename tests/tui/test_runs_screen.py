@@ -114,13 +114,12 @@ async def test_more_epochs_are_an_action_of_their_own(home: Path, monkeypatch: p
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "run-finished")
         await pilot.press("down", "m")
-        await pilot.pause()
-        assert "epochs more" not in shown(app), "without a checkpoint there is nothing to go on from"
+        await until(pilot, "has no checkpoint to go on from")
         checkpoint = run.checkpoints_path / "checkpoint-9"
         checkpoint.mkdir(parents=True, exist_ok=True)
         (checkpoint / "scheduler.pt").touch()
         (checkpoint / "trainer_state.json").write_text('{"global_step": 9}')
-        for typed, told in (("many", "is no number of epochs"), ("1.5", "a worker is starting for more epochs")):
+        for typed, told in (("many", "is no number of epochs"), ("1.5", "a worker is starting for 1.5 more epochs")):
             await pilot.press("m")
             await until(pilot, "for how many epochs more?")
             await pilot.press(*typed, "enter")

@@ -32,7 +32,6 @@ from loratui.runs.control import resume_run, wait_ended
 from loratui.runs.directory import Run
 from loratui.runs.events import Checkpoint, Step
 from loratui.runs.start import create_run, start_worker, worker_command, worker_environment
-from loratui.runs.status import SILENCE_SECONDS
 from loratui.runs.tail import EventTail
 
 STEPS = 60
@@ -291,4 +290,3 @@ def directory_moved(world: World, dice: random.Random) -> float:
 FAULTS: tuple[Callable[[World, random.Random], float], ...] = (
     interface_killed, terminal_hung_up, worker_killed, killed_while_saving, disk_full, status_half_written, clock_jumps, two_viewers, directory_moved,
 )
-assert SILENCE_SECONDS > TRUE_SECONDS  # on another machine silence is all there is to judge by

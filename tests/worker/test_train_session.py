@@ -265,6 +265,7 @@ def test_torchs_words_for_a_full_disk(text: str) -> None:
     from loratui.worker.training.failure import is_disk_full
 
     assert is_disk_full(RuntimeError(text))
+    assert not is_disk_full(RuntimeError("PytorchStreamReader failed reading zip archive: inline_container.cc")), "a broken file is not a full disk"
 
 
 def test_out_of_memory_is_recognised_and_placed() -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import work
 
 from loratui.core.errors import LoratuiError
+from loratui.runs.directory import Run
 from loratui.tui.monitor.fixing import FixScreen, apply, fixes_of
 from loratui.tui.monitor.follow import Followed
 from loratui.tui.screens.step import StepScreen
 from loratui.tui.text import number_text
+
+if TYPE_CHECKING:
+    from loratui.tui.app import LoratuiApp
 
 
 class RunActions(StepScreen):
@@ -78,8 +83,7 @@ class RunActions(StepScreen):
             case "more":
                 from loratui.tui.monitor.going_on import can_be_extended
 
-                plan = followed.plan if followed is not None else None
-                return followed is not None and plan is not None and can_be_extended(followed.run, followed.status.state, bool(plan.training.max_steps))
+                return followed is not None and bool(followed.record.checkpoints) and can_be_extended(followed.status.state, followed.plan)
             case "ask":
                 return followed is not None and (followed.status.state == "finished" or bool(followed.record.checkpoints))
             case "take_away":
@@ -150,34 +154,29 @@ class RunActions(StepScreen):
     @work(group="ask", exit_on_error=False)
     async def action_resume(self) -> None:
         """Start a worker that goes on from the last checkpoint; what would differ is shown first."""
-        if self.followed is None:
-            return
-        from loratui.runs.control import resume_run
-        from loratui.tui.monitor.going_on import agreed
+        from loratui.tui.monitor.going_on import resume
 
-        run = self.followed.run
-        try:
-            if await agreed(self.app, run):
-                self._control("", partial(resume_run, run), "Starting a worker that goes on …")
-        except LoratuiError as error:
-            self.say(error.sentence, "error")
+        await self._go_on(resume)
 
     @work(group="ask", exit_on_error=False)
     async def action_more(self) -> None:
         """Train it for more epochs from its last checkpoint."""
+        from loratui.tui.monitor.going_on import train_longer
+
+        await self._go_on(train_longer)
+
+    async def _go_on(self, way: Callable[[LoratuiApp, Run], Awaitable[str]]) -> None:
         if self.followed is None:
             return
-        from loratui.runs.control import extend_run
-        from loratui.tui.monitor.going_on import agreed, epochs_wanted
-
-        run = self.followed.run
         try:
-            epochs = await epochs_wanted(self.app, run)
-            if epochs is not None and await agreed(self.app, run):
-                self._control("", partial(extend_run, run, epochs), f"Starting a worker for {number_text(epochs)} more epochs …")
-                self.followed.plan = None  # it is another now
+            told = await way(self.app, self.followed.run)
         except LoratuiError as error:
             self.say(error.sentence, "error")
+            return
+        if told:
+            self.followed.plan = None  # it may be another now
+            self.say(told)
+            self._tick()
 
     def _control(self, asked: str, action: partial[Any], sentence: str) -> None:
         try:

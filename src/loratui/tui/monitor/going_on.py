@@ -7,24 +7,47 @@ import math
 from typing import TYPE_CHECKING
 
 from loratui.core.errors import RunError
+from loratui.runs import control
 from loratui.runs.directory import Run
 from loratui.runs.fingerprint import what_would_differ
 from loratui.tui.screens.ask_line import AskLineScreen
 from loratui.tui.screens.confirm import ConfirmScreen
-from loratui.tui.text import one_line
+from loratui.tui.text import number_text, one_line
 
 if TYPE_CHECKING:
+    from loratui.core.plan import Plan
     from loratui.tui.app import LoratuiApp
 
 SHOWN = 8
 MOST_EPOCHS = 1000
 
 
-async def agreed(app: LoratuiApp, run: Run) -> bool:
-    """Whether a run goes on: at once where nothing has changed since it began, else as the person decides who sees what has.
+async def resume(app: LoratuiApp, run: Run) -> str:
+    """Go on from the last checkpoint: what to say of it, empty where the person would rather not. Raises LoratuiError."""
+    if not await _agreed(app, run):
+        return ""
+    await asyncio.to_thread(control.resume_run, run)
+    return f"{one_line(run.name, 40)}: a worker is starting, and goes on …"
 
-    LoratuiError where the run's plan cannot be read.
-    """
+
+async def train_longer(app: LoratuiApp, run: Run) -> str:
+    """Go on for more epochs: what to say of it, empty where the person would rather not. Raises LoratuiError."""
+    if await asyncio.to_thread(run.last_checkpoint) is None:
+        raise RunError(f"run {one_line(run.name, 40)} has no checkpoint to go on from.", hint="Start a new run.")
+    epochs = await _epochs_wanted(app, run)
+    if epochs is None or not await _agreed(app, run):
+        return ""
+    await asyncio.to_thread(control.extend_run, run, epochs)
+    return f"{one_line(run.name, 40)}: a worker is starting for {number_text(epochs)} more epoch{'' if epochs == 1 else 's'} …"
+
+
+def can_be_extended(state: str, plan: Plan | None) -> bool:
+    """Whether more epochs can be asked for: it ended, and its plan counts epochs."""
+    return state in ("finished", "stopped") and plan is not None and not plan.training.max_steps
+
+
+async def _agreed(app: LoratuiApp, run: Run) -> bool:
+    """Whether a run goes on: at once where nothing has changed since it began, else as the person decides who sees what has."""
     found = await asyncio.to_thread(what_would_differ, run)
     if not found:
         return True
@@ -34,8 +57,8 @@ async def agreed(app: LoratuiApp, run: Run) -> bool:
     return await app.push_screen_wait(ConfirmScreen(f"Go on with {one_line(run.name, 40)}?", sentence, "go on all the same"))
 
 
-async def epochs_wanted(app: LoratuiApp, run: Run) -> float | None:
-    """For how many epochs more a run is trained; None where the person left. RunError for what is no such number."""
+async def _epochs_wanted(app: LoratuiApp, run: Run) -> float | None:
+    """For how many epochs more; None where the person left. RunError for what is no such number."""
     text = await app.push_screen_wait(AskLineScreen(f"Train {one_line(run.name, 30)} for how many epochs more?", "a number, e.g. 1"))
     if not text:
         return None
@@ -46,8 +69,3 @@ async def epochs_wanted(app: LoratuiApp, run: Run) -> float | None:
     if not 0 < epochs <= MOST_EPOCHS:
         raise RunError(f"{one_line(text, 30)!r} is no number of epochs.", hint=f"Give one above 0 and at most {MOST_EPOCHS}.")
     return epochs
-
-
-def can_be_extended(run: Run, state: str, counts_steps: bool) -> bool:
-    """Whether more epochs can be added: it ended, it has a checkpoint, and its plan does not count steps."""
-    return state in ("finished", "stopped") and not counts_steps and run.last_checkpoint() is not None

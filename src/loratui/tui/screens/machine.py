@@ -160,8 +160,8 @@ class MachineScreen(StepScreen):
                 return
             state.choose_devices([number])
         else:
-            taken = {int(gpu[4:]) for gpu in [state.automatic_device()] if gpu.startswith("gpu:") and not (state.draft.cpu or state.draft.gpu)}
-            state.choose_devices(sorted(set(state.draft.devices) ^ {number} if state.draft.devices else taken | {number}))
+            taken = {int(card.key[4:]) for card in self.query(DeviceCard) if card.chosen and card.key.startswith("gpu:")}
+            state.choose_devices(sorted(taken ^ {number} if state.draft.devices else taken | {number}))
         chosen = state.draft.devices
         self.say(f"Training on GPU {', '.join(map(str, chosen))}. ^n goes on." if chosen else "The free GPU is taken. ^n goes on.", "done")
 

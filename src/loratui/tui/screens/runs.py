@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -16,11 +17,15 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from loratui.core.errors import LoratuiError
+from loratui.runs.directory import Run
 from loratui.runs.listing import RunSummary, list_runs
 from loratui.tui.monitor.glimpse import loss_glimpse, sparkline
 from loratui.tui.monitor.words import LOOKS
 from loratui.tui.screens.step import StepScreen
 from loratui.tui.text import one_line
+
+if TYPE_CHECKING:
+    from loratui.tui.app import LoratuiApp
 
 REFRESH_SECONDS = 2.0
 GLIMPSE_POINTS = 16
@@ -212,7 +217,7 @@ class RunsScreen(StepScreen):
             if action == "more":
                 from loratui.tui.monitor.going_on import can_be_extended
 
-                return summary.plan is not None and can_be_extended(summary.run, summary.state, bool(summary.plan.training.max_steps))
+                return can_be_extended(summary.state, summary.plan)
             if action == "ask":
                 return summary.state == "finished" or bool(summary.run.checkpoints())
             if action == "take_away":
@@ -243,33 +248,28 @@ class RunsScreen(StepScreen):
     @work(group="ask", exit_on_error=False)
     async def action_resume(self) -> None:
         """Go on from the last checkpoint; what would differ is shown first."""
-        summary = self.chosen
-        if summary is None:
-            return
-        from loratui.runs.control import resume_run
-        from loratui.tui.monitor.going_on import agreed
+        from loratui.tui.monitor.going_on import resume
 
-        try:
-            if await agreed(self.app, summary.run):
-                self._control(partial(resume_run, summary.run), f"{summary.name}: a worker is starting …")
-        except LoratuiError as error:
-            self.say(error.sentence, "error")
+        await self._go_on(resume)
 
     @work(group="ask", exit_on_error=False)
     async def action_more(self) -> None:
         """Train it for more epochs from its last checkpoint."""
-        summary = self.chosen
-        if summary is None:
-            return
-        from loratui.runs.control import extend_run
-        from loratui.tui.monitor.going_on import agreed, epochs_wanted
+        from loratui.tui.monitor.going_on import train_longer
 
+        await self._go_on(train_longer)
+
+    async def _go_on(self, way: Callable[[LoratuiApp, Run], Awaitable[str]]) -> None:
+        if self.chosen is None:
+            return
         try:
-            epochs = await epochs_wanted(self.app, summary.run)
-            if epochs is not None and await agreed(self.app, summary.run):
-                self._control(partial(extend_run, summary.run, epochs), f"{summary.name}: a worker is starting for more epochs …")
+            told = await way(self.app, self.chosen.run)
         except LoratuiError as error:
             self.say(error.sentence, "error")
+            return
+        if told:
+            self.say(told)
+            self._tick()
 
     def _control(self, action: partial[Any], sentence: str) -> None:
         try:

@@ -27,7 +27,7 @@ class Failure:
 
 
 DISK_FULL_WORDS = (
-    "No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed", "file write failed", "iostream error", "inline_container.cc",
+    "No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed", "file write failed", "iostream error", "unexpected pos",
 )
 """How libraries tell of a write that failed: torch's archives know neither the error's number nor its name."""
 
