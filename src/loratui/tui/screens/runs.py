@@ -55,10 +55,10 @@ class RunsScreen(StepScreen):
         Binding("o", "open", "Open", tooltip="Show the run", key_display="⏎"),
         Binding("s", "stop", "Stop", tooltip="Finish the step, save a checkpoint, and stop"),
         Binding("u", "resume", "Resume", tooltip="Go on from the last checkpoint"),
-        Binding("m", "more", "More epochs", show=False, tooltip="Train it for more epochs, from its last checkpoint"),
         Binding("a", "ask", "Ask it", tooltip="Ask it something in the playground"),
         Binding("c", "compare", "Compare", tooltip="Mark this run; on another one, show both on one chart and what differs in their plans"),
         Binding("t", "take_away", "Take away", tooltip="Merge, export, push or serve what it made"),
+        Binding("m", "more", "More epochs", tooltip="Train it for more epochs, from its last checkpoint"),
         Binding("escape", "leave", "Back", tooltip="Back to the step that was open"),
     ]
     DEFAULT_CSS = """
@@ -151,7 +151,7 @@ class RunsScreen(StepScreen):
 
     def _show_keys(self) -> None:
         """The keys for the run under the cursor, written again only where they are others."""
-        keys = tuple(self.check_action(action, ()) for action in ("open", "stop", "resume", "ask", "compare", "take_away"))
+        keys = tuple(self.check_action(action, ()) for action in ("open", "stop", "resume", "ask", "compare", "take_away", "more"))
         if keys != self._keys:
             self._keys = keys
             self.refresh_bindings()

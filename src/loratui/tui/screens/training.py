@@ -48,11 +48,11 @@ class TrainingScreen(RunActions):
         Binding("c", "save", "Save now", tooltip="Save a checkpoint after this step"),
         Binding("e", "evaluate", "Evaluate", tooltip="Evaluate on the held-out rows after this step"),
         Binding("u", "resume", "Resume", tooltip="Go on from the last checkpoint"),
-        Binding("m", "more", "More epochs", show=False, tooltip="Train it for more epochs, from its last checkpoint"),
         Binding("a", "ask", "Ask it", tooltip="Ask the adapter something in the playground"),
         Binding("t", "take_away", "Take away", tooltip="Merge, export, push or serve what it made"),
         Binding("l", "log", "Log", tooltip="What the worker printed"),
         Binding("p", "samples", "Samples", tooltip="The pinned prompts' answers at each evaluation"),
+        Binding("m", "more", "More epochs", tooltip="Train it for more epochs, from its last checkpoint"),
         Binding("left", "cursor(-1)", "Read", show=False, tooltip="Read the curves at an earlier step"),
         Binding("right", "cursor(1)", "Read", show=False, tooltip="Read the curves at a later step"),
         Binding("shift+left,ctrl+left", "cursor(-10)", "Read", show=False, tooltip="Ten columns earlier"),
@@ -206,7 +206,7 @@ class TrainingScreen(RunActions):
             self.query_one("#speed", Chart).show(small_picture(record, record.speed, self.window.cursor, span))
         self._put("news", self._news(followed))
         self.confirm(followed)
-        keys = tuple(self.check_action(action, ()) for action in ("stop", "save", "evaluate", "fix", "resume", "ask", "samples", "take_away"))
+        keys = tuple(self.check_action(action, ()) for action in ("stop", "save", "evaluate", "fix", "resume", "ask", "samples", "take_away", "more"))
         if keys != self._keys:
             self._keys = keys
             self.refresh_bindings()
