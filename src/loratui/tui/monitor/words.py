@@ -11,7 +11,7 @@ from loratui.runs.events import Eval, Finished, Step
 from loratui.runs.status import Status
 from loratui.tui.monitor.follow import Followed
 from loratui.tui.monitor.record import RunRecord
-from loratui.tui.text import count, duration, gib, number_text, one_line, size
+from loratui.tui.text import count, duration, number_text, one_line, size
 
 LOOKS: dict[str, tuple[str, str, str]] = {
     "starting": ("◌", "starting", "$accent"),
@@ -138,8 +138,3 @@ def finished_words(event: Finished, record: RunRecord) -> str:
     if matched is not None:
         parts.append(f"exact match {matched:.0%}")
     return ", ".join(parts)
-
-
-def memory_words(measured: int, predicted: int | None) -> str:
-    """`0.43 of 0.52 GiB predicted`."""
-    return f"{gib(measured)} of {gib(predicted)} GiB predicted" if predicted else f"{gib(measured)} GiB"
