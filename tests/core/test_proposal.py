@@ -83,7 +83,10 @@ def test_the_method_follows_the_room() -> None:
 
 def test_full_fine_tuning_takes_float32_weights_where_they_fit() -> None:
     assert made(QWEN3_0_6B, H100, method__kind="full").plan.model.dtype == "fp32"
-    tight = made(QWEN3_0_6B, gpu(9), uniform(1000, 256), method__kind="full")
+    leaner = made(QWEN3_0_6B, gpu(9), uniform(1000, 256), method__kind="full")
+    assert (leaner.plan.model.dtype, leaner.plan.training.optimizer) == ("fp32", "paged_adamw_8bit"), "states are lightened before weights"
+    assert leaner.fits and not any("rounded away" in warning for warning in leaner.warnings)
+    tight = made(QWEN3_0_6B, gpu(7), uniform(1000, 256), method__kind="full")
     assert tight.plan.model.dtype == "bf16"
     assert any("rounded away" in warning for warning in tight.warnings)
 

@@ -127,7 +127,7 @@ def test_recommendations_keep_within_their_stated_ranges(config: dict[str, Any],
     assert plan.training.warmup_steps <= 100
     assert (plan.training.precision == "fp32") == (device.kind == "cpu")
     assert plan.method.kind in (("lora",) if device.kind == "cpu" else ("lora", "qlora"))
-    assert proposal.schedule.effective_batch_size <= max(32 * 4 / 3, device.count), "devices and batches divide 32 to within a third"
+    assert proposal.schedule.effective_batch_size <= max(128 * 4 / 3, device.count), "devices and batches divide 128 to within a third"
 
 
 @settings(max_examples=20, deadline=None)

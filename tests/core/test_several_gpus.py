@@ -58,7 +58,7 @@ def proposed(name: str, count: int, **mine: Any) -> Proposal:
 def test_copies_while_they_fit_and_shares_where_they_do_not() -> None:
     small, large = proposed("Qwen/Qwen3-4B", 2), proposed("Qwen/Qwen3-14B", 4)
     assert small.plan.hardware.parallelism == "ddp" and small.fits
-    assert "fits on one GPU" in small.recommendations["hardware.parallelism"].why
+    assert small.recommendations["hardware.parallelism"].why.startswith("A whole copy fits on each GPU: ")
     assert large.plan.hardware.parallelism == "fsdp" and large.plan.method.kind == "lora" and large.fits
     assert "1/4 of the weights" in large.recommendations["hardware.parallelism"].why
     assert large.memory.total_bytes <= large.budget.bytes
@@ -76,6 +76,7 @@ def test_one_gpu_has_no_such_question() -> None:
 def test_what_a_person_fixed_stays() -> None:
     assert proposed("Qwen/Qwen3-14B", 4, hardware__parallelism="ddp").plan.method.kind == "qlora"
     mine = proposed("Qwen/Qwen3-4B", 2, hardware__parallelism="fsdp")
-    assert mine.plan.hardware.parallelism == "fsdp" and mine.why("hardware.parallelism").startswith("Proposed is ddp: The model fits on one GPU")
+    assert mine.plan.hardware.parallelism == "fsdp"
+    assert mine.why("hardware.parallelism").startswith("Proposed is ddp (3.8 GiB more memory): A whole copy fits on each GPU")
     full = proposed("Qwen/Qwen3-4B", 8, method__kind="full")
     assert full.plan.hardware.parallelism == "fsdp" and full.plan.training.optimizer == "adamw_torch_fused"

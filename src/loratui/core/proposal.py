@@ -7,8 +7,8 @@ before it, by the person ("mine"), by the preset, or by the calculation ("propos
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,7 +29,7 @@ from loratui.core.presets import AUTO, Preset
 from loratui.core.recommend import QUESTIONS, Context
 from loratui.core.recommend.context import remembered_estimate
 from loratui.core.recommend.steps import steps_of
-from loratui.core.recommendation import Origin, Recommendation
+from loratui.core.recommendation import Instead, Origin, Recommendation
 from loratui.core.rules_of_thumb import RuleOfThumb
 from loratui.core.schedule import Schedule, make_schedule
 from loratui.core.storage import disk_warning
@@ -55,8 +55,9 @@ class Situation:
 class Proposal:
     """A complete plan, where each value comes from, and what it means.
 
-    origins: for every key of the plan. recommendations: for every key that the calculation has a view on; its value
-    stands there also where a preset or the person chose another.
+    origins: for every key of the plan. recommendations: for every key that the calculation has a view on: what it would
+    take if nobody had fixed that key (all others as they are), and why. For a key that a preset or the person fixed this
+    is worked out when first asked for.
     """
 
     plan: Plan
@@ -74,6 +75,8 @@ class Proposal:
     data: DataFacts
     spec: ModelSpec
     measurements: tuple[Measurement, ...] = ()
+    freed: Mapping[str, Proposal] = field(default_factory=dict, compare=False, repr=False)
+    """For each key that is fixed and that the calculation has a view on: what would be proposed without it."""
 
     @cached_property
     def alternatives(self) -> tuple[Alternative, ...]:
@@ -85,19 +88,28 @@ class Proposal:
         """How long it takes, from runs here where there were like ones; None where the device's speed is not known."""
         return predict(self.spec, self.plan, self.data, self.device, self.schedule, self.measurements)
 
+    def instead(self, key: str) -> Instead | None:
+        """What the proposed value would change in place of the fixed one; None where the plan has the proposed value."""
+        other = self.freed.get(key)
+        if other is None or other.plan.get(key) == self.plan.get(key):
+            return None
+        now, then = self.time, other.time
+        factors = None if now is None or then is None else (then.low_seconds / now.low_seconds, then.high_seconds / now.high_seconds)
+        return Instead(self.plan.get(key), other.plan.get(key), other.memory.total_bytes - self.memory.total_bytes, factors)
+
     def why(self, key: str) -> str:
-        """The reason of a key's value on one line; where it is not the calculation's own value, what that would be and why.
+        """The reason of a key's value on one line; where another would be proposed, that, its price and its reason.
 
         Empty for a key that the calculation has no view on.
         """
-        reason = self.recommendations.get(key)
+        reason, other = self.recommendations.get(key), self.instead(key)
         if reason is None:
             return ""
-        if self.plan.get(key) == reason.value:
+        if other is None:
             return reason.why
         value = reason.value
         shown = f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
-        return f"Proposed is {shown}: {reason.why}"
+        return f"Proposed is {shown} ({other.cost}): {reason.why}"
 
     def row_here(self, table: Table) -> int | None:
         """Number (from 0) of the row of a guide's table that stands for this situation; None where its rows are no ranges."""
@@ -124,6 +136,47 @@ class Proposal:
         return self.headroom_bytes >= 0
 
 
+class _Freed(Mapping[str, Proposal]):
+    """What would be proposed without one of the fixed keys, worked out when first asked for."""
+
+    def __init__(self, situation: Situation, preset: Preset, pinned: Mapping[str, Any], origins: Mapping[str, Origin], keys: Iterator[str]) -> None:
+        self.situation, self.preset, self.pinned, self.origins, self.keys_ = situation, preset, pinned, origins, tuple(keys)
+        self.found: dict[str, Proposal] = {}
+
+    def __getitem__(self, key: str) -> Proposal:
+        if key not in self.found:
+            if key not in self.keys_:
+                raise KeyError(key)
+            pinned = {other: value for other, value in self.pinned.items() if other != key}
+            warmup = None if key == "training.warmup_steps" else self.preset.warmup_ratio
+            origins: Mapping[str, Origin] = {**self.origins, key: "proposed"}
+            self.found[key] = _calculated(self.situation, replace(self.preset, warmup_ratio=warmup), pinned, origins)
+        return self.found[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys_)
+
+    def __len__(self) -> int:
+        return len(self.keys_)
+
+
+class _Reasons(Mapping[str, Recommendation]):
+    """Each key's recommendation, as it is without what was fixed for that very key."""
+
+    def __init__(self, own: Mapping[str, Recommendation], freed: Mapping[str, Proposal]) -> None:
+        self.own, self.freed = own, freed
+
+    def __getitem__(self, key: str) -> Recommendation:
+        other = self.freed.get(key)
+        return self.own[key] if other is None else other.recommendations[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.own)
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+
 def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any] | None = None) -> Proposal:
     """The best plan for a situation.
 
@@ -135,36 +188,41 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
     from_preset = _preset_values(preset, chosen, situation.spec)
     pinned = {**from_preset, **chosen}
     _validated({key: value for key, value in pinned.items() if key.startswith("method.") and {"method.kind", "method.quantization"} <= set(pinned)})
+    origins: dict[str, Origin] = {
+        key: "mine" if key in chosen else "preset" if key in from_preset else "proposed" for key in fields()
+    }
+    return _calculated(situation, preset, pinned, origins)
+
+
+def _calculated(situation: Situation, preset: Preset, pinned: Mapping[str, Any], fixed: Mapping[str, Origin]) -> Proposal:
+    """The plan in which only `pinned` is fixed. fixed: where each key's value comes from, as far as it is."""
     data = situation.data or uniform(ROWS_WITHOUT_DATA, int(pinned.get("training.max_length", TOKENS_WITHOUT_DATA)))
     without_data = situation.data is None or len(data.lengths) < min(2, data.examples)
     context = Context(
         situation.spec, data, situation.device, pinned, preset.calculation,
         values={"model.id": pinned.get("model.id", situation.spec.id or "demo")},
     )
-    origins: dict[str, Origin] = {
-        key: "mine" if key in chosen else "preset" if key in from_preset else "proposed" for key in fields()
-    }
-    reasons: dict[str, Recommendation] = {}
+    origins, reasons = dict(fixed), dict[str, Recommendation]()
+    warmup = "training.warmup_steps"
     for question in QUESTIONS:
         for recommendation in question(context):
             key = recommendation.key
-            reasons[key] = recommendation
+            reasons[key] = _by_the_folk_rule(recommendation) if preset.calculation == "rules-of-thumb" else recommendation
             if key in pinned:
                 context.values[key] = pinned[key]
-            elif key == "training.warmup_steps" and preset.warmup_ratio is not None:
+            elif key == warmup and preset.warmup_ratio is not None:
                 context.values[key], origins[key] = steps_of(context.schedule().total_steps, preset.warmup_ratio), "preset"
-            elif preset.calculation == "rules-of-thumb" and recommendation.rule_of_thumb is not None:
-                context.values[key] = recommendation.rule_of_thumb
             else:
-                context.values[key] = recommendation.value
+                context.values[key] = reasons[key].value
     plan = _validated({**pinned, **context.values})
     needed, room = remembered_estimate(situation.spec, plan, data, situation.device), budget(situation.device)
     schedule = make_schedule(plan, data, situation.device.count)
     disk = disk_warning(situation.spec, plan, situation.disk_free_bytes) if situation.disk_free_bytes is not None else ""
+    freed = _Freed(situation, preset, pinned, fixed, (key for key in reasons if key in pinned or origins[key] == "preset"))
     return Proposal(
         plan=plan,
         origins=origins,
-        recommendations=reasons,
+        recommendations=_Reasons(reasons, freed) if freed else reasons,
         parameters_total=situation.spec.total_parameters,
         parameters_trainable=trainable_parameters(situation.spec, plan),
         memory=needed,
@@ -180,7 +238,18 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
         data=data,
         spec=situation.spec,
         measurements=situation.measurements,
+        freed=freed,
     )
+
+
+def _by_the_folk_rule(reason: Recommendation) -> Recommendation:
+    """A recommendation with the folk rule's value, where it has one, and what the evidence says beside it."""
+    rule = reason.rule_of_thumb
+    if rule is None or rule == reason.value:
+        return reason
+    value = reason.value
+    shown = f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
+    return replace(reason, value=rule, why=f"The folk rule; by the evidence {shown}: {reason.why}")
 
 
 def _informed(situation: Situation) -> Situation:
@@ -245,7 +314,7 @@ def proposal_json(proposal: Proposal) -> dict[str, Any]:
             "total_steps": schedule.total_steps,
             "warmup_steps": schedule.warmup_steps,
         },
-        "recommendations": {key: _reason_json(reason) for key, reason in proposal.recommendations.items()},
+        "recommendations": {key: _reason_json(reason, proposal.instead(key)) for key, reason in proposal.recommendations.items()},
         "rule_of_thumb": asdict(proposal.rule_of_thumb),
         "origins": dict(proposal.origins),
         "time": _time_json(proposal.time),
@@ -256,10 +325,15 @@ def proposal_json(proposal: Proposal) -> dict[str, Any]:
     }
 
 
-def _reason_json(reason: Recommendation) -> dict[str, Any]:
+def _reason_json(reason: Recommendation, other: Instead | None) -> dict[str, Any]:
     return {
         "value": reason.value, "why": reason.why, "formula": reason.formula, "source": reason.source,
         "rule_of_thumb": reason.rule_of_thumb, "up": reason.up, "down": reason.down, "disagreement": reason.disagreement,
+        "claims": [asdict(claim) for claim in reason.claims],
+        "instead": other and {
+            "yours": other.yours, "proposed": other.proposed, "memory": other.memory_bytes,
+            "time_factors": other.time_factors and list(other.time_factors), "cost": other.cost,
+        },
     }
 
 

@@ -1,11 +1,41 @@
-"""One proposed value with its reason."""
+"""One proposed value with its reason, and the figures on which the reason rests."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Origin = Literal["proposed", "preset", "mine"]
+Relation = Literal["=", "<", "<=", ">", ">=", "fits", "tight", "too big"]
+
+_HOLDS = {
+    "=": lambda left, right: left == right, "<": lambda left, right: left < right, "<=": lambda left, right: left <= right,
+    ">": lambda left, right: left > right, ">=": lambda left, right: left >= right,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a reason says, as data: `left relation right`. A test computes both sides anew; the sentence is made from it.
+
+    kind: what is counted, which also says how it is computed. "memory": bytes of the predicted peak against the budget
+    ("fits", "tight", "too big": `core.memory.verdict`). "weights": bytes of one GPU's unquantised weights. "rows": rows
+    of an optimizer step. "tokens": tokens of one device's forward pass. "steps": optimizer steps of the run. "seconds":
+    shortest predicted time of a step. changes: the plan's keys that differ from the plan that is proposed (and `devices`,
+    `rows` where no key stands for them).
+    """
+
+    kind: str
+    left: float
+    relation: Relation
+    right: float
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the relation is true of the two figures; a verdict on memory is judged where the estimate is at hand."""
+        return _HOLDS[self.relation](self.left, self.right) if self.relation in _HOLDS else self.kind == "memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +59,61 @@ class Recommendation:
     """What moving the value down does."""
     disagreement: str = ""
     """What the sources disagree about; empty where they agree."""
+    claims: tuple[Claim, ...] = ()
+    """Every figure and comparison in `why`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """What taking the proposed value in place of a fixed one would change, everything that follows from it counted."""
+
+    yours: Any
+    proposed: Any
+    memory_bytes: int
+    """Of the predicted peak; negative: less."""
+    time_factors: tuple[float, float] | None
+    """The run's shortest and longest time as a factor of what they are now; None where the device's speed is not known."""
+
+    @property
+    def cost(self) -> str:
+        """The price in a few words: "1.2 GiB more memory, 25 % less time"."""
+        memory = f"{amount(self.memory_bytes)} {'more' if self.memory_bytes > 0 else 'less'} memory" if self.memory_bytes else "the same memory"
+        if self.time_factors is None:
+            return memory
+        return "the same memory and time" if (time := _time(self.time_factors)) == _SAME and not self.memory_bytes else f"{memory}, {time}"
+
+
+_SAME = "the same time"
+
+
+def _time(factors: tuple[float, float]) -> str:
+    low, high = sorted(factors)
+    if low >= 1.5:
+        words = [f"{factor:.1f}" for factor in (low, high)]
+        return f"{words[0] if words[0] == words[1] else '–'.join(words)} times the time"
+    percents = [round((factor - 1) * 100) for factor in (low, high)]
+    if percents == [0, 0]:
+        return _SAME
+    if percents[0] < 0 < percents[1]:
+        return f"from {-percents[0]} % less to {percents[1]} % more time"
+    least, most = sorted(map(abs, percents))
+    return f"{least if least == most else f'{least}–{most}'} % {'more' if percents[1] > 0 else 'less'} time"
+
+
+def amount(size_bytes: float) -> str:
+    """A size (bytes) with the unit that suits it, without its sign: "7.9 GiB", "312 MiB", "40 KiB"."""
+    size = abs(size_bytes)
+    for unit, power in (("GiB", 30), ("MiB", 20)):
+        if size >= 2**power:
+            return f"{size / 2**power:,.1f} {unit}" if unit == "GiB" else f"{size / 2**power:,.0f} {unit}"
+    return f"{size / 2**10:,.0f} KiB"
+
+
+def two_sizes(needed_bytes: float, room_bytes: float) -> str:
+    """Two sizes (bytes) in GiB with as many decimals as tell them apart: "26.1 of 21.3 GiB"."""
+    small = 0 < min(needed_bytes, room_bytes) < 2**30
+    for decimals in (2, 3) if small else (1, 2, 3):
+        first, second = (f"{size / 2**30:,.{decimals}f}" for size in (needed_bytes, room_bytes))
+        if first != second or decimals == 3:
+            break
+    return f"{first} of {second} GiB"

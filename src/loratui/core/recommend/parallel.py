@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from loratui.core.recommend import said
+from loratui.core.recommend.context import Context
+from loratui.core.recommend.search import Fit, Search
 from loratui.core.recommendation import Recommendation
 
 
-def several_gpus(count: int, *, divided: bool, verdict: str) -> Recommendation:
-    """`hardware.parallelism` for so many GPUs; divided: whether a whole copy was too large for one. verdict: what fits."""
+def several_gpus(context: Context, search: Search) -> Recommendation:
+    """`hardware.parallelism`: a whole copy on each GPU where that fits, else a share of the weights on each."""
+    found, count = search.found, context.device.count
+    changes = {**found.changes, "hardware.parallelism": "ddp"}
+    copy = Fit(changes, context.estimate(changes), search.room, found.rung)
+    if found.divided:
+        text = said.joined("a copy on each GPU ", said.lost(copy), f": each holds 1/{count} of the weights")
+    elif found.fits:
+        text = said.joined("a whole copy fits on each GPU: ", said.taken(copy), "; only gradients travel")
+    else:
+        text = said.joined("nothing fits; a copy on each GPU ", said.lost(copy, "needs "))
     return Recommendation(
-        "hardware.parallelism", "fsdp" if divided else "ddp",
-        f"A whole copy does not fit on one GPU: each holds 1/{count} of the weights, and gathers a block when it is its turn." if divided
-        else "The model fits on one GPU: each holds a whole copy, and they exchange nothing but gradients.",
-        f"ddp if a copy fits, else fsdp: {verdict} on each of {count}",
+        "hardware.parallelism", found.changes["hardware.parallelism"], text.sentence, f"ddp if a copy fits, else fsdp: {said.weighed(search)}",
         "accelerate 1.15 and torch 2.13 (DistributedDataParallel, fully_shard): ZeRO, arXiv 1910.02054; FSDP, arXiv 2304.11277.",
         up="fsdp: weights, gradients and optimizer states divided by the number of GPUs; every block travels between them twice a step.",
         down="ddp: the least traffic; memory as on a single GPU, and gradients once more for their exchange.",
+        claims=text.claims,
     )

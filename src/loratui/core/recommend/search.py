@@ -1,0 +1,241 @@
+"""The search for what fits: method, weights' format, batch, checkpointing and optimizer, weighed together.
+
+The ladder goes from the best to the leanest. On each rung the largest batch is sought, first without checkpointing;
+without it a batch must still be large enough to keep the device busy, or recomputing is the better price. Everything
+that was weighed is kept: the reasons are made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from loratui.core import rules_of_thumb
+from loratui.core.memory import Budget, Estimate, Verdict, verdict
+from loratui.core.recommend.context import Context, evaluates
+from loratui.core.recommend.precision import best_precision
+
+BUSY_TOKENS = 2048
+"""Tokens of a forward pass from which a GPU is busy enough that a larger batch gains little."""
+DIVIDED: dict[str, Any] = {"hardware.parallelism": "fsdp"}
+"""Where a whole copy does not fit on one of several GPUs, each holds a share of the weights."""
+Rung = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One point that was weighed. changes: the plan keys that make it. needed: its memory. rung: its place on the ladder."""
+
+    changes: Mapping[str, Any]
+    needed: Estimate
+    room: Budget
+    rung: int
+
+    @property
+    def total_bytes(self) -> int:
+        """The point's predicted peak."""
+        return self.needed.total_bytes
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the device has room for it."""
+        return verdict(self.needed, self.room)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the device has room for it, be it with little to spare."""
+        return self.verdict != "too big"
+
+    @property
+    def comfortable(self) -> bool:
+        """Whether it fits with room for the estimate's own error."""
+        return self.verdict == "fits"
+
+    @property
+    def batch(self) -> int:
+        """Rows of a forward pass."""
+        return int(self.changes["training.batch_size"])
+
+    @property
+    def checkpointing(self) -> bool:
+        """Whether activations are computed again in the backward pass."""
+        return bool(self.changes["training.checkpointing"])
+
+    @property
+    def divided(self) -> bool:
+        """Whether each of several GPUs holds a share of the weights."""
+        return bool(self.changes["hardware.parallelism"] == "fsdp")
+
+
+def ladder(context: Context) -> Iterator[Rung]:
+    """Methods to try, the best first, as far as nothing is pinned against them."""
+    pinned, folk = context.pinned, context.calculation == "rules-of-thumb"
+    kind, quantisation = pinned.get("method.kind"), pinned.get("method.quantization")
+    cpu = context.device.kind == "cpu"
+    half = best_precision(context.device)
+    adamw = rules_of_thumb.OPTIMIZER if folk else "adamw_torch_fused"
+    whole_states = str(pinned.get("training.optimizer", adamw)).startswith("adamw_torch")
+    several = context.device.count > 1 and pinned.get("hardware.parallelism") != "ddp" and whole_states
+    small_states = not cpu and not folk and (context.device.count == 1 or pinned.get("hardware.parallelism") != "fsdp")  # they cannot be divided
+    if kind == "full":
+        plain = {"method.kind": "full", "method.quantization": "none", "training.optimizer": adamw}
+        yield {**plain, "model.dtype": "fp32"}
+        if several:
+            yield {**plain, "model.dtype": "fp32", **DIVIDED}
+        if small_states:
+            yield {**plain, "model.dtype": "fp32", "training.optimizer": "paged_adamw_8bit"}
+        if half == "bf16":
+            yield {**plain, "model.dtype": "bf16"}
+            if small_states:
+                yield {**plain, "model.dtype": "bf16", "training.optimizer": "paged_adamw_8bit"}
+        return
+    base = {"model.dtype": half, "training.optimizer": adamw}
+    if kind != "qlora" and quantisation in (None, "none"):
+        lora: dict[str, Any] = {**base, "method.kind": "lora", "method.quantization": "none", "method.double_quantization": False}
+        yield lora
+        if several:
+            yield {**lora, **DIVIDED}
+    if folk and kind != "qlora" and quantisation in (None, "none"):
+        return  # the folk rule is LoRA, whatever the memory
+    if kind != "lora" and quantisation != "none" and (not cpu or kind == "qlora" or quantisation is not None):
+        four_bit = {**base, "method.kind": "qlora", "method.quantization": "nf4", "method.double_quantization": True}
+        yield four_bit
+        if several and quantisation != "int8":
+            yield {**four_bit, **DIVIDED}
+        if small_states:
+            yield {**four_bit, "training.optimizer": "paged_adamw_8bit"}
+
+
+def accumulation_for(wanted: int, batch: int, devices: int) -> int:
+    """Forward passes per step that come nearest to the wanted effective batch."""
+    return max(1, round(wanted / (batch * devices)))
+
+
+class Search:
+    """One search and everything it weighed.
+
+    wanted: rows of an optimizer step. found: the first rung that fits comfortably, at its best batch; else the first
+    point that fits at all; else the leanest. hopeless: rungs whose weights alone are larger than the room.
+    """
+
+    def __init__(self, context: Context, wanted: int) -> None:
+        self.context, self.wanted, self.room = context, wanted, context.budget()
+        self.length = min(int(context.get("training.max_length")), context.data.longest)
+        """Tokens of the longest row."""
+        self.batches = self._batches()
+        self.rungs: list[Rung] = []
+        for rung in ladder(context):
+            fixed = {key: context.pinned.get(key, value) for key, value in {"hardware.parallelism": "ddp", **rung}.items()}
+            if fixed not in self.rungs:
+                self.rungs.append(fixed)
+        self.hopeless: list[int] = []
+        self._weighed: dict[tuple[int, int, bool], Fit] = {}
+        self.found = self._find()
+
+    @property
+    def tried(self) -> list[Fit]:
+        """Every point that was weighed, in that order."""
+        return list(self._weighed.values())
+
+    def at(self, rung: int, batch: int, checkpointing: bool) -> Fit:
+        """One point of the search, weighed now if it was not before."""
+        place = (rung, batch, checkpointing)
+        if place not in self._weighed:
+            context = self.context
+            passes = (
+                rules_of_thumb.accumulation(batch) if context.calculation == "rules-of-thumb"
+                else accumulation_for(self.wanted, batch, context.device.count)
+            )
+            changes = {
+                **self.rungs[rung],
+                "training.batch_size": batch,
+                "training.accumulation": passes,
+                "training.checkpointing": checkpointing,
+                "evaluation.batch_size": batch,
+                "evaluation.every_steps": 1 if evaluates(context) else 0,
+            }
+            changes = {key: context.pinned.get(key, value) for key, value in changes.items()}
+            self._weighed[place] = Fit(changes, context.estimate(changes), self.room, rung)
+        return self._weighed[place]
+
+    def leanest(self, *, quantised: bool) -> Fit | None:
+        """Of all that was weighed with quantised weights, or without, what needs least; None where nothing was."""
+        points = [point for point in self.tried if (point.changes["method.quantization"] != "none") == quantised]
+        return min(points, key=lambda point: point.total_bytes, default=None)
+
+    def weights_bytes(self, rung: int) -> float:
+        """Bytes of one device's unquantised weights on a rung."""
+        fixed = self.rungs[rung]
+        shares = self.context.device.count if fixed["hardware.parallelism"] == "fsdp" else 1
+        return (4 if fixed["model.dtype"] == "fp32" else 2) * self.context.spec.total_parameters / shares
+
+    def _batches(self) -> list[int]:
+        """Batch sizes to try, the largest first: the pinned one, or powers of two up to the effective batch."""
+        context = self.context
+        pinned = context.pinned.get("training.batch_size")
+        if pinned is not None:
+            return [int(pinned)]
+        if context.calculation == "rules-of-thumb":
+            return [context.thumb().batch_size]
+        passes = context.pinned.get("training.accumulation")
+        most = max(1, self.wanted // context.device.count // int(passes or 1))
+        return [2**power for power in range(most.bit_length() - 1, -1, -1)]
+
+    def largest(self, rung: int, checkpointing: bool) -> Fit:
+        """The largest batch that fits comfortably, the smallest where none does.
+
+        Memory grows nearly in proportion to the batch, so what the largest and the smallest need tells where to begin.
+        """
+        largest = self.at(rung, self.batches[0], checkpointing)
+        if largest.comfortable or len(self.batches) == 1:
+            return largest
+        best = self.at(rung, self.batches[-1], checkpointing)
+        if not best.comfortable:
+            return best
+        per_row = max(1.0, (largest.total_bytes - best.total_bytes) / (self.batches[0] - self.batches[-1]))
+        guess = self.batches[-1] + (self.room.bytes - best.total_bytes) / per_row
+        begin = next((place for place, batch in enumerate(self.batches) if batch <= guess), len(self.batches) - 1)
+        place = max(1, begin)
+        while place < len(self.batches) - 1 and not self.at(rung, self.batches[place], checkpointing).comfortable:
+            place += 1
+        while place > 1 and self.at(rung, self.batches[place - 1], checkpointing).comfortable:
+            place -= 1
+        return self.at(rung, self.batches[place], checkpointing)
+
+    def _is_hopeless(self, rung: int) -> bool:
+        """Whether the unquantised weights alone are too large, so that nothing need be weighed."""
+        return bool(self.rungs[rung]["method.quantization"] == "none") and self.weights_bytes(rung) > self.room.bytes
+
+    def _no_better(self, rung: int) -> bool:
+        """Whether a rung that only lightens the optimizer's states cannot help, since even without any it would not fit."""
+        alike = [
+            point for point in self.tried
+            if {**self.rungs[point.rung], "training.optimizer": ""} == {**self.rungs[rung], "training.optimizer": ""}
+        ]
+        return bool(alike) and min(point.total_bytes - point.needed.parts["optimizer"] for point in alike) > self.room.bytes
+
+    def _find(self) -> Fit:
+        pinned = self.context.pinned.get("training.checkpointing")
+        second: list[Fit] = []
+        for rung in range(len(self.rungs)):
+            last = rung == len(self.rungs) - 1
+            if not last and self._is_hopeless(rung):
+                self.hopeless.append(rung)
+                continue
+            if self._no_better(rung):
+                continue
+            without = None
+            if pinned is not True:
+                without = self.largest(rung, False)
+                if without.comfortable and (pinned is False or without.batch == self.batches[0] or without.batch * self.length >= BUSY_TOKENS):
+                    return without
+                second.append(without)
+            if pinned is not False:
+                with_it = self.largest(rung, True)
+                if with_it.comfortable and (without is None or not without.comfortable or with_it.batch > without.batch):
+                    return with_it
+                second.append(with_it)
+            if without is not None and without.comfortable:
+                return without
+        return next((point for point in second if point.fits), None) or min(second, key=lambda point: point.total_bytes)
