@@ -85,16 +85,14 @@ def make_proposal(
         mine["dataset.path"] = dataset
     chosen = find_preset(preset)
     disk_free = None if device.simulated else machine.host.disk_free_bytes
-    situation = Situation(found.spec, facts_of(dataset, mine, chosen.values), device, disk_free, read_measurements())
+    situation = Situation(found.spec, facts_of(dataset, mine), device, disk_free, read_measurements())
     return propose(situation, chosen, mine)
 
 
-def facts_of(dataset: str | None, mine: Mapping[str, Any], preset: Mapping[str, Any]) -> Any:
-    """What the calculation knows of the dataset; without one, rows of the maximum length."""
-    from loratui.core.dataset import uniform
-
+def facts_of(dataset: str | None, mine: Mapping[str, Any]) -> Any:
+    """What the calculation knows of the dataset; None without one: it then takes rows of the maximum length."""
     if dataset is None:
-        return uniform(1000, int(mine.get("training.max_length", preset.get("training.max_length", 1024))))
+        return None
     from loratui.core.plan import DatasetSection
     from loratui.data.facts import quick_facts
     from loratui.data.find import find_dataset

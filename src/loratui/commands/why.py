@@ -58,8 +58,9 @@ def why_text(key: str, proposal: Proposal, width: int = 0) -> str:
         pairs = [("now", f"{shown(proposal.plan.get(key))}  ({proposal.origins[key]})")]
         if reason is not None:
             thumb = "" if reason.rule_of_thumb is None else shown(reason.rule_of_thumb)
+            instead = proposal.instead(key)
             pairs += [
-                ("proposed", shown(reason.value)), ("because", reason.why), ("formula", reason.formula), ("source", reason.source),
+                ("proposed", shown(reason.value) + (f"  ({instead.cost})" if instead else "")), ("because", reason.why), ("formula", reason.formula), ("source", reason.source),
                 ("rule of thumb", thumb), ("up", reason.up), ("down", reason.down), ("disagreement", reason.disagreement),
             ]
         lines += [line for word, text in pairs if text for line in _wrapped(word, text, width)]

@@ -107,9 +107,7 @@ class Proposal:
             return ""
         if other is None:
             return reason.why
-        value = reason.value
-        shown = f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
-        return f"Proposed is {shown} ({other.cost}): {reason.why}"
+        return f"Proposed is {_shown(reason.value)} ({other.cost}): {reason.why}"
 
     def row_here(self, table: Table) -> int | None:
         """Number (from 0) of the row of a guide's table that stands for this situation; None where its rows are no ranges."""
@@ -139,13 +137,15 @@ class Proposal:
 class _Freed(Mapping[str, Proposal]):
     """What would be proposed without one of the fixed keys, worked out when first asked for."""
 
-    def __init__(self, situation: Situation, preset: Preset, pinned: Mapping[str, Any], origins: Mapping[str, Origin], keys: Iterator[str]) -> None:
-        self.situation, self.preset, self.pinned, self.origins, self.keys_ = situation, preset, pinned, origins, tuple(keys)
-        self.found: dict[str, Proposal] = {}
+    def __init__(
+        self, situation: Situation, preset: Preset, pinned: Mapping[str, Any], origins: Mapping[str, Origin], keys: Iterator[str],
+    ) -> None:
+        self.situation, self.preset, self.pinned, self.origins = situation, preset, pinned, origins
+        self.fixed, self.found = tuple(keys), dict[str, Proposal]()
 
     def __getitem__(self, key: str) -> Proposal:
         if key not in self.found:
-            if key not in self.keys_:
+            if key not in self.fixed:
                 raise KeyError(key)
             pinned = {other: value for other, value in self.pinned.items() if other != key}
             warmup = None if key == "training.warmup_steps" else self.preset.warmup_ratio
@@ -154,10 +154,10 @@ class _Freed(Mapping[str, Proposal]):
         return self.found[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.keys_)
+        return iter(self.fixed)
 
     def __len__(self) -> int:
-        return len(self.keys_)
+        return len(self.fixed)
 
 
 class _Reasons(Mapping[str, Recommendation]):
@@ -247,9 +247,11 @@ def _by_the_folk_rule(reason: Recommendation) -> Recommendation:
     rule = reason.rule_of_thumb
     if rule is None or rule == reason.value:
         return reason
-    value = reason.value
-    shown = f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
-    return replace(reason, value=rule, why=f"The folk rule; by the evidence {shown}: {reason.why}")
+    return replace(reason, value=rule, why=f"The folk rule; by the evidence {_shown(reason.value)}: {reason.why}")
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
 def _informed(situation: Situation) -> Situation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,20 +11,19 @@ Origin = Literal["proposed", "preset", "mine"]
 Relation = Literal["=", "<", "<=", ">", ">=", "fits", "tight", "too big"]
 
 _HOLDS = {
-    "=": lambda left, right: left == right, "<": lambda left, right: left < right, "<=": lambda left, right: left <= right,
-    ">": lambda left, right: left > right, ">=": lambda left, right: left >= right,
+    "=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a reason says, as data: `left relation right`. A test computes both sides anew; the sentence is made from it.
+    """What a reason says, as data: `left relation right`. A test computes both sides anew.
 
-    kind: what is counted, which also says how it is computed. "memory": bytes of the predicted peak against the budget
-    ("fits", "tight", "too big": `core.memory.verdict`). "weights": bytes of one GPU's unquantised weights. "rows": rows
-    of an optimizer step. "tokens": tokens of one device's forward pass. "steps": optimizer steps of the run. "seconds":
-    shortest predicted time of a step. changes: the plan's keys that differ from the plan that is proposed (and `devices`,
-    `rows` where no key stands for them).
+    kind: what is counted, which also says how. "memory": bytes of the predicted peak against the budget ("fits",
+    "tight", "too big": `core.memory.verdict`). "weights", "states": bytes of one GPU's unquantised weights, of its
+    optimizer. "rows": of an optimizer step. "tokens": of one device's forward pass. "steps": of the run. "seconds",
+    "most seconds": shortest and longest predicted time of a step. changes: plan keys in which what is counted differs
+    from the plan that is proposed; `devices` and `rows` where no key stands for them.
     """
 
     kind: str
@@ -34,8 +34,8 @@ class Claim:
 
     @property
     def holds(self) -> bool:
-        """Whether the relation is true of the two figures; a verdict on memory is judged where the estimate is at hand."""
-        return _HOLDS[self.relation](self.left, self.right) if self.relation in _HOLDS else self.kind == "memory"
+        """Whether the relation is true of the two figures; a verdict on memory needs the estimate to be judged."""
+        return bool(_HOLDS[self.relation](self.left, self.right)) if self.relation in _HOLDS else self.kind == "memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +72,17 @@ class Instead:
     memory_bytes: int
     """Of the predicted peak; negative: less."""
     time_factors: tuple[float, float] | None
-    """The run's shortest and longest time as a factor of what they are now; None where the device's speed is not known."""
+    """The run's shortest and longest time as a factor of what they are now; None where the speed is not known."""
 
     @property
     def cost(self) -> str:
         """The price in a few words: "1.2 GiB more memory, 25 % less time"."""
-        memory = f"{amount(self.memory_bytes)} {'more' if self.memory_bytes > 0 else 'less'} memory" if self.memory_bytes else "the same memory"
+        size = amount(self.memory_bytes)
+        memory = f"{size} {'more' if self.memory_bytes > 0 else 'less'} memory" if self.memory_bytes else "the same memory"
         if self.time_factors is None:
             return memory
-        return "the same memory and time" if (time := _time(self.time_factors)) == _SAME and not self.memory_bytes else f"{memory}, {time}"
+        time = _time(self.time_factors)
+        return "the same memory and time" if time == _SAME and not self.memory_bytes else f"{memory}, {time}"
 
 
 _SAME = "the same time"

@@ -5,6 +5,7 @@ The reasons are made of what the search weighed: what was tried, what lost, and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,18 +26,17 @@ MOST_ROWS = 128
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Rows per optimizer step that learning wants, and why. more: what speaks against twice as many where several GPUs are not busy."""
+    """Rows per optimizer step that learning wants, and why. feeding: how busy they keep several GPUs."""
 
     rows: int
     why: str
-    claims: tuple[Claim, ...] = ()
-    more: Said | None = None
+    feeding: Said
 
 
 def effective_batch(context: Context) -> Wanted:
     """Rows per optimizer step that learning wants, and why."""
     if context.calculation == "rules-of-thumb":
-        return Wanted(rules_of_thumb.EFFECTIVE_BATCH_SIZE, "folk rule: 8")
+        return Wanted(rules_of_thumb.EFFECTIVE_BATCH_SIZE, "folk rule: 8", Said(""))
     packing, passes = bool(context.get("training.packing")), float(context.get("training.epochs"))
     length = int(context.get("training.max_length"))
     examples = packed_sequences(context.data, length) if packing else context.data.examples
@@ -54,7 +54,7 @@ def effective_batch(context: Context) -> Wanted:
         why = f"{examples:,} {word} × {passes:g} epochs / {size} = {steps(size):,.0f} steps: 16, halved down to 4 while there are fewer than {MIN_STEPS}"
     count = context.device.count
     if count == 1 or context.device.kind == "cpu":
-        return Wanted(size, why)
+        return Wanted(size, why, Said(""))
     tokens = float(length) if packing else min(float(length), context.data.mean)
     before = size
     while size < MOST_ROWS and size / count * tokens < BUSY_TOKENS and steps(2 * size) >= GOOD_STEPS:
@@ -64,15 +64,21 @@ def effective_batch(context: Context) -> Wanted:
             f"{before} on one GPU; {size} feed {count} of them ({tokens:,.0f} tokens a row, {BUSY_TOKENS:,} a pass), "
             f"and leave {steps(size):,.0f} steps (at least {GOOD_STEPS:,})"
         )
-    return Wanted(size, why, (), _not_more(size, steps(2 * size)) if size / count * tokens < BUSY_TOKENS else None)
+    return Wanted(size, why, _feeding(size, count, tokens, steps(2 * size)))
 
 
-def _not_more(size: int, steps: float) -> Said:
-    """Why GPUs that are not busy are not fed with twice the rows."""
+def _feeding(size: int, count: int, tokens: float, steps: float) -> Said:
+    """How busy so many rows keep each GPU, and what speaks against twice as many. steps: with twice as many."""
+    passed = size // count * tokens
+    busy = Claim("tokens", passed, ">=" if passed >= BUSY_TOKENS else "<", BUSY_TOKENS, {"rows": size // count})
+    if passed >= BUSY_TOKENS:
+        return Said(f"; {passed:,.0f} tokens a pass keep a GPU busy", (busy,))
     if size >= MOST_ROWS:
-        return Said(f"{size} rows a step are the most that recipes use", (Claim("rows", size, ">=", MOST_ROWS),))
+        return Said(f"; more would feed them better, but recipes stop at {MOST_ROWS}", (busy, Claim("rows", size, ">=", MOST_ROWS, {"rows": size})))
+    if steps >= GOOD_STEPS:
+        return Said("")
     claim = Claim("steps", steps, "<", GOOD_STEPS, {"rows": 2 * size})
-    return Said(f"{2 * size} rows a step would leave {steps:,.0f} steps, fewer than {GOOD_STEPS:,}", (claim,))
+    return Said(f"; {2 * size} would feed them better, but leave {math.floor(steps):,} steps, fewer than {GOOD_STEPS:,}", (busy, claim))
 
 
 def fit(context: Context) -> Iterator[Recommendation]:
@@ -127,15 +133,16 @@ def _method(context: Context, search: Search, weighed: str) -> Iterator[Recommen
 def _batch(context: Context, search: Search, wanted: Wanted) -> Iterator[Recommendation]:
     batch, devices = search.found.batch, context.device.count
     thumb, folk = context.thumb(), context.calculation == "rules-of-thumb"
-    text = said.folk_batch(search) if folk else said.batch(search, wanted.more)
+    text = said.folk_batch(search) if folk else said.batch(search, wanted.feeding)
+    fewer = Said("") if folk else said.fewer_gpus(search)
     yield Recommendation(
         "training.batch_size", batch, text.sentence,
-        said.weighed(search, batches=True), "The estimate of this plan's peak memory.",
+        f"{said.weighed(search, batches=True)}{fewer.text}", "The estimate of this plan's peak memory.",
         rule_of_thumb=thumb.batch_size,
         up="Faster while the GPU is not busy; needs memory in proportion.",
         down="Less memory; accumulation keeps the effective batch, so the result stays the same.",
         disagreement="The folk rule caps it at 4 for stability. Batch × accumulation gives the same mean of the loss in transformers 5, so only speed and memory decide.",
-        claims=text.claims,
+        claims=text.claims + fewer.claims,
     )
     passes = thumb.accumulation if folk else accumulation_for(wanted.rows, batch, devices)
     text = said.rows_of_a_step(search, passes)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from loratui.core import rules_of_thumb
-from loratui.core.recommend.context import evaluates
+from loratui.core.memory import budget, verdict
+from loratui.core.recommend.context import evaluates, remembered_estimate
 from loratui.core.recommend.search import BUSY_TOKENS, Fit, Search
 from loratui.core.recommendation import Claim, amount, two_sizes
+from loratui.core.schedule import make_schedule
+from loratui.core.time import predict
 
 SHOWN_POINTS = 6
 
@@ -46,28 +51,33 @@ def taken(point: Fit) -> Said:
     """What a point takes of the room: "3.7 of 173.0 GiB", or by how much it is too large."""
     if point.verdict == "too big":
         return lost(point, "")
-    return Said(f"{two_sizes(point.total_bytes, point.room.bytes)}{', tight' if point.verdict == 'tight' else ''}", (memory_claim(point),))
+    tight = ", tight" if point.verdict == "tight" else ""
+    return Said(f"{two_sizes(point.total_bytes, point.room.bytes)}{tight}", (memory_claim(point),))
 
 
-def lost(point: Fit, verb: str = "would need ") -> Said:
-    """Why a point lost: by how much it is too large, or that it is too tight."""
-    total, room = point.total_bytes, point.room.bytes
+def lost(point: Fit, verb: str = "would need ", at: str = "") -> Said:
+    """Why a point lost: by how much it is too large, or that it is too tight. at: under which condition."""
+    total, room, claims = point.total_bytes, point.room.bytes, (memory_claim(point),)
     if point.verdict == "too big":
-        return Said(f"{verb}{amount(total)}, {amount(total - room)} more than there is", (memory_claim(point),))
-    return Said(f"{verb}{two_sizes(total, room)}, too tight" if point.verdict == "tight" else f"{verb}{two_sizes(total, room)}", (memory_claim(point),))
+        return Said(f"{verb}{amount(total)}{at}, {amount(total - room)} more than there is", claims)
+    return Said(f"{verb}{two_sizes(total, room)}{at}{', too tight' if point.verdict == 'tight' else ''}", claims)
 
 
 def weighed(search: Search, *, batches: bool = False) -> str:
     """What was tried, in few words: one point a rung, or with `batches` every batch on the rung that was taken."""
     found = search.found
+
+    def point_words(point: Fit) -> str:
+        return f"{rows(point.batch)}{' with checkpointing' if point.checkpointing else ''}: {amount(point.total_bytes)}"
+
     if batches:
-        points = [point for point in search.tried if point.rung == found.rung]
-        told = [f"{rows(point.batch)}{' with checkpointing' if point.checkpointing else ''} {amount(point.total_bytes)}" for point in points]
+        told = [point_words(point) for point in search.tried if point.rung == found.rung]
     else:
         told = [f"{_name(search, rung)}: the weights alone {amount(search.weights_bytes(rung))}" for rung in search.hopeless]
         for rung in dict.fromkeys(point.rung for point in search.tried):
-            best = found if rung == found.rung else min((point for point in search.tried if point.rung == rung), key=lambda point: point.total_bytes)
-            told.append(f"{_name(search, rung)}, {rows(best.batch)}{' with checkpointing' if best.checkpointing else ''}: {amount(best.total_bytes)}")
+            points = (point for point in search.tried if point.rung == rung)
+            best = found if rung == found.rung else min(points, key=lambda point: point.total_bytes)
+            told.append(f"{_name(search, rung)}, {point_words(best)}")
     return f"{'; '.join(told[-SHOWN_POINTS:])}; {amount(search.room.bytes)} to be had"
 
 
@@ -86,14 +96,14 @@ def _unquantised_lost(search: Search) -> Said | None:
     """Why LoRA on an unquantised base lost; None where it was not tried."""
     point = search.leanest(quantised=False)
     if point is not None:
-        return joined("unquantised LoRA ", lost(point), f" at {rows(point.batch)} a pass")
-    return _weights_too_large(search, "unquantised, the weights alone take ")
+        return joined("unquantised LoRA ", lost(point, at=f" at {rows(point.batch)} a pass"))
+    return _weights_too_large(search, search.hopeless, "unquantised, the weights alone take ")
 
 
-def _weights_too_large(search: Search, words: str) -> Said | None:
-    if not search.hopeless:
+def _weights_too_large(search: Search, hopeless: Sequence[int], words: str) -> Said | None:
+    if not hopeless:
         return None
-    rung = search.hopeless[-1]
+    rung = hopeless[-1]
     size, room = search.weights_bytes(rung), search.room.bytes
     return Said(f"{words}{two_sizes(size, room)}", (Claim("weights", size, ">", room, search.rungs[rung]),))
 
@@ -114,7 +124,8 @@ def method(search: Search) -> Said:
         return _unquantised_lost(search) or joined("the base in 4 bits fits: ", taken(found))
     if context.device.kind == "cpu":
         return joined("on a CPU quantising would slow each step, and LoRA fits: ", taken(found))
-    return joined(f"LoRA fits unquantised{_divided(found, search)}: ", taken(found), "; it forgets less than full fine-tuning")
+    fits = f"LoRA fits unquantised{_divided(found, search)}: "
+    return joined(fits, taken(found), "; it forgets less than full fine-tuning")
 
 
 def quantisation(search: Search) -> Said:
@@ -131,7 +142,9 @@ def quantisation(search: Search) -> Said:
     if context.device.kind == "cpu":
         return Said("on a CPU quantised weights slow each step")
     if not found.fits:
-        return joined("unquantised the base ", lost(found, "needs "), "; in 4 bits no less was found")
+        packed = search.leanest(quantised=True)
+        beside = Said(f"; in 4 bits {amount(packed.total_bytes)}", (memory_claim(packed),)) if packed else ""
+        return joined("unquantised the base ", lost(found, "needs "), beside)
     return joined("the base fits unquantised, which is faster and exact: ", taken(found))
 
 
@@ -144,7 +157,7 @@ def weights(search: Search) -> Said:
     if dtype == "fp32":
         states = " with 8-bit states" if "8bit" in found.changes["training.optimizer"] else ""
         if not found.fits:
-            return joined(f"float32 weights keep small updates; even{states or ' so'} it ", lost(found, "needs "))
+            return joined(f"float32 weights keep small updates; even{states or ' so'} ", lost(found, "they need "))
         return joined(f"float32 weights keep small updates, and fit{states}{_divided(found, search)}: ", taken(found))
     alike = [point for point in search.tried if point.changes["model.dtype"] == "fp32"]
     vanish = "; in 16 bits updates below 0.4 % of a weight can vanish"
@@ -152,7 +165,9 @@ def weights(search: Search) -> Said:
         point = min(alike, key=lambda one: one.total_bytes)
         eight = " with 8-bit states" if "8bit" in point.changes["training.optimizer"] else ""
         return joined(f"float32 weights{eight} ", lost(point), vanish)
-    return joined(_weights_too_large(search, "in float32 the weights alone take ") or Said("in float32 they were not tried"), vanish)
+    hopeless = [rung for rung in search.hopeless if search.rungs[rung]["model.dtype"] == "fp32"]
+    too_large = _weights_too_large(search, hopeless, "in float32 the weights alone take ")
+    return joined(too_large or "16-bit weights, as chosen", vanish)
 
 
 def optimizer(search: Search) -> Said:
@@ -161,15 +176,14 @@ def optimizer(search: Search) -> Said:
     if search.context.calculation == "rules-of-thumb":
         return Said("the folk rule: torch's own AdamW")
     states = found.needed.parts["optimizer"]
+    size = (Claim("states", states, "=", states, found.changes),)
     if "8bit" not in found.changes["training.optimizer"]:
-        return Said(f"fused AdamW is the fastest; its states take {amount(states)}", (Claim("states", states, "=", states, found.changes),))
-    alike = [
-        point for point in search.tried
-        if {**search.rungs[point.rung], "training.optimizer": ""} == {**search.rungs[found.rung], "training.optimizer": ""} and point.rung != found.rung
-    ]
+        return Said(f"fused AdamW is the fastest; its states take {amount(states)}", size)
+    alike = [point for point in search.tried if point.rung != found.rung and search.alike(point.rung, found.rung)]
     if not alike:
-        return Said(f"8-bit states take {amount(states)}", (Claim("states", states, "=", states, found.changes),))
-    return joined("AdamW's whole states ", lost(min(alike, key=lambda point: point.total_bytes)), "; in 8 bits they are a quarter")
+        return Said(f"8-bit states take {amount(states)}", size)
+    packed = Said(f"; in 8 bits they take {amount(states)}", size)
+    return joined("with AdamW's whole states it ", lost(min(alike, key=lambda point: point.total_bytes)), packed)
 
 
 def checkpointing(search: Search) -> Said:
@@ -178,33 +192,39 @@ def checkpointing(search: Search) -> Said:
     if found.checkpointing:
         without = search.largest(found.rung, False)
         if not found.fits:
-            return joined("it is the leanest way; even so ", rows(found.batch), " ", lost(found, _need(found.batch)))
+            bare = search.at(found.rung, found.batch, False)
+            saved = Said(f"; without it {amount(bare.total_bytes)}", (memory_claim(bare),))
+            return joined(f"even with it {rows(found.batch)} ", lost(found, _need(found.batch)), saved)
         if not without.comfortable:
             even = "even " if without.batch == 1 else ""
             return joined(f"without it {even}{rows(without.batch)} ", lost(without, _need(without.batch)))
         tokens = without.batch * length
-        claim = Claim("tokens", tokens, "<", BUSY_TOKENS, {"training.batch_size": without.batch, "rows": "longest"})
+        claim = Claim("tokens", tokens, "<", BUSY_TOKENS, {"training.batch_size": without.batch})
         more = search.at(found.rung, 2 * without.batch, False)
         return joined(
-            f"without it {rows(without.batch)} a pass are all that fit", Said("", (memory_claim(without), memory_claim(more))),
-            Said(f" ({tokens:,} of the {BUSY_TOKENS:,} tokens that keep a device busy); with it {found.batch:,} fit", (claim, memory_claim(found))),
+            f"without it {rows(without.batch)} a pass {'is' if without.batch == 1 else 'are'} all that {_fit(without.batch)}",
+            f" ({tokens:,} of the {BUSY_TOKENS:,} tokens that keep a device busy); with it {found.batch:,} fit",
+            Said("", (claim, *map(memory_claim, (without, more, found)))),
         )
     if found.verdict == "fits":
-        return joined(f"{rows(found.batch)} a pass fit without it: ", taken(found), "; it would cost time")
+        return joined(f"{rows(found.batch)} a pass {_fit(found.batch)} without it: ", taken(found))
     if found.fits:
-        return joined(f"{rows(found.batch)} a pass just fit without it: ", taken(found))
+        return joined(f"{rows(found.batch)} a pass just {_fit(found.batch)} without it: ", taken(found))
     with_it = search.at(found.rung, found.batch, True)
-    return joined(
-        "nothing fits, and it would not lower the peak of ", amount(found.total_bytes), Said("", (memory_claim(found), memory_claim(with_it))),
-    )
+    peak = Said(amount(found.total_bytes), (memory_claim(found), memory_claim(with_it)))
+    return joined("nothing fits, and it would not lower the peak of ", peak)
 
 
 def _need(count: int) -> str:
     return "needs " if count == 1 else "need "
 
 
-def batch(search: Search, more: Said | None) -> Said:
-    """Why so many rows a forward pass. more: what speaks against feeding several GPUs with more rows a step."""
+def _fit(count: int) -> str:
+    return "fits" if count == 1 else "fit"
+
+
+def batch(search: Search, feeding: Said) -> Said:
+    """Why so many rows a forward pass. feeding: how busy several GPUs are with the wanted rows."""
     found, context = search.found, search.context
     count, largest = context.device.count, search.batches[0]
     passes = int(found.changes["training.accumulation"])
@@ -212,29 +232,55 @@ def batch(search: Search, more: Said | None) -> Said:
         return joined("the smallest; even so ", rows(found.batch), " ", lost(found, _need(found.batch)))
     if found.batch < largest:
         point = search.at(found.rung, 2 * found.batch, found.checkpointing)
-        return joined(f"{point.batch:,} rows ", lost(point), "" if found.checkpointing else " without checkpointing")
+        return joined("" if found.checkpointing else "without checkpointing ", f"{point.batch:,} rows ", lost(point))
     total = found.batch * passes * count
     claim = Said("", (Claim("rows", total, "=", total, found.changes),))
     fixed = context.pinned.get("training.accumulation")
     if fixed is not None:
-        return joined(f"{found.batch:,} × {fixed} passes{f' × {count} GPUs' if count > 1 else ''} make {rows(total)} a step", claim)
+        gpus = f" × {count} GPUs" if count > 1 else ""
+        return joined(f"{found.batch:,} × {fixed} passes{gpus} make {rows(total)} a step", claim)
     if count > 1:
-        return joined(f"{found.batch:,} on each of {count} GPUs{f' × {passes} passes' if passes > 1 else ''}: {rows(total)} a step", claim, _idle(search, more))
+        again = f" × {passes} passes" if passes > 1 else ""
+        if total > search.wanted:
+            above = Claim("rows", total, ">", search.wanted, found.changes)
+            feeding = Said(f", more than the {search.wanted} wanted", (above,))
+        return joined(f"{found.batch:,} on each of {count} GPUs{again}: {rows(total)} a step", claim, feeding)
     if passes > 1:
         return joined(f"{found.batch:,} × {passes} passes make {rows(total)} a step; ", taken(found), claim)
     return joined(f"all {rows(total)} of a step in one pass: ", taken(found), claim)
 
 
-def _idle(search: Search, more: Said | None) -> Said:
-    """What to know of GPUs that so few rows do not keep busy."""
-    return joined("; ", more) if more else Said("")
+def fewer_gpus(search: Search) -> Said:
+    """What half as many GPUs would do with the same rows of a step; empty where that is no question."""
+    found, context = search.found, search.context
+    count, half = context.device.count, context.device.count // 2
+    if half < 1 or count % 2 or not found.fits or found.divided or found.batch < search.batches[0]:
+        return Said("")
+    changes = {**found.changes, "training.batch_size": 2 * found.batch, "evaluation.batch_size": 2 * found.batch}
+    plan, other = context.plan(found.changes), context.plan(changes)
+    device = replace(context.device, count=half)
+    if verdict(remembered_estimate(context.spec, other, context.data, device), budget(device)) != "fits":
+        return Said("")
+    now = predict(context.spec, plan, context.data, context.device, make_schedule(plan, context.data, count))
+    then = predict(context.spec, other, context.data, device, make_schedule(other, context.data, half))
+    if now is None or then is None:
+        return Said("")
+    pairs = (
+        ("seconds", then.low_seconds_per_step, now.low_seconds_per_step),
+        ("most seconds", then.high_seconds_per_step, now.high_seconds_per_step),
+    )
+    factors = "–".join(dict.fromkeys(sorted(f"{after / before:.1f}" for _, after, before in pairs)))
+    text = f"; {half} GPU{'s' if half > 1 else ''} with {rows(2 * found.batch)} each would take {factors} times the time"
+    away = {**changes, "devices": half}
+    return Said(text, tuple(Claim(kind, after, ">=" if after >= before else "<", before, away) for kind, after, before in pairs))
 
 
 def folk_batch(search: Search) -> Said:
     """What the folk rule's batch rests on: its cap, or its own count of memory."""
     found = search.found
     capped = found.batch == rules_of_thumb.BATCH_SIZE_CAP
-    words = f"the folk rule stops at {rules_of_thumb.BATCH_SIZE_CAP} rows, whatever fits" if capped else "by the folk rule's own count of memory"
+    cap = f"the folk rule stops at {rules_of_thumb.BATCH_SIZE_CAP} rows, whatever fits"
+    words = cap if capped else "by the folk rule's own count of memory"
     return joined(words, Said(": " if found.fits else "; it "), taken(found) if found.fits else lost(found, "needs "))
 
 
@@ -243,7 +289,9 @@ def rows_of_a_step(search: Search, passes: int) -> Said:
     count, wanted, size = search.context.device.count, search.wanted, search.found.batch
     total = size * passes * count
     changes = {"training.batch_size": size, "training.accumulation": passes}
-    near = "" if total == wanted else f", nearest to the {wanted} wanted"
+    folk = search.context.calculation == "rules-of-thumb"
+    other = f"; the folk rule counts {wanted}, for one GPU" if folk else f", nearest to the {wanted} wanted"
+    near = "" if total == wanted else other
     return Said(f"{size:,} × {passes:,}{f' × {count} GPUs' if count > 1 else ''} = {rows(total)} a step{near}", (
         Claim("rows", total, "=" if total == wanted else ">" if total > wanted else "<", wanted, changes),
     ))
@@ -256,5 +304,6 @@ def evaluation(search: Search) -> Said:
         return Said("as large as the training batch; nothing is held out yet")
     if found.needed.peak_phase == "evaluation":
         return joined("as large as the training batch; evaluations make the peak: ", taken(found))
-    alone = Claim("memory", found.total_bytes, found.verdict, found.room.bytes, {**found.changes, "evaluation.every_steps": 0})
+    never = {**found.changes, "evaluation.every_steps": 0}
+    alone = Claim("memory", found.total_bytes, found.verdict, found.room.bytes, never)
     return Said("as large as the training batch; it stays below the peak of training", (alone,))

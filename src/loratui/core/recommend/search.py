@@ -25,7 +25,10 @@ Rung = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """One point that was weighed. changes: the plan keys that make it. needed: its memory. rung: its place on the ladder."""
+    """One point that was weighed.
+
+    changes: the plan keys that make it. needed: its memory. rung: its place on the ladder.
+    """
 
     changes: Mapping[str, Any]
     needed: Estimate
@@ -77,7 +80,8 @@ def ladder(context: Context) -> Iterator[Rung]:
     adamw = rules_of_thumb.OPTIMIZER if folk else "adamw_torch_fused"
     whole_states = str(pinned.get("training.optimizer", adamw)).startswith("adamw_torch")
     several = context.device.count > 1 and pinned.get("hardware.parallelism") != "ddp" and whole_states
-    small_states = not cpu and not folk and (context.device.count == 1 or pinned.get("hardware.parallelism") != "fsdp")  # they cannot be divided
+    one_each = context.device.count == 1 or pinned.get("hardware.parallelism") != "fsdp"  # 8-bit states cannot be divided
+    small_states = one_each and not cpu and not folk
     if kind == "full":
         plain = {"method.kind": "full", "method.quantization": "none", "training.optimizer": adamw}
         yield {**plain, "model.dtype": "fp32"}
@@ -92,14 +96,15 @@ def ladder(context: Context) -> Iterator[Rung]:
         return
     base = {"model.dtype": half, "training.optimizer": adamw}
     if kind != "qlora" and quantisation in (None, "none"):
-        lora: dict[str, Any] = {**base, "method.kind": "lora", "method.quantization": "none", "method.double_quantization": False}
+        lora: Rung = {**base, "method.kind": "lora", "method.quantization": "none", "method.double_quantization": False}
         yield lora
         if several:
             yield {**lora, **DIVIDED}
     if folk and kind != "qlora" and quantisation in (None, "none"):
         return  # the folk rule is LoRA, whatever the memory
     if kind != "lora" and quantisation != "none" and (not cpu or kind == "qlora" or quantisation is not None):
-        four_bit = {**base, "method.kind": "qlora", "method.quantization": "nf4", "method.double_quantization": True}
+        double = quantisation != "int8"
+        four_bit = {**base, "method.kind": "qlora", "method.quantization": "nf4", "method.double_quantization": double}
         yield four_bit
         if several and quantisation != "int8":
             yield {**four_bit, **DIVIDED}
@@ -126,7 +131,8 @@ class Search:
         self.batches = self._batches()
         self.rungs: list[Rung] = []
         for rung in ladder(context):
-            fixed = {key: context.pinned.get(key, value) for key, value in {"hardware.parallelism": "ddp", **rung}.items()}
+            whole = {"hardware.parallelism": "ddp", **rung}
+            fixed = {key: context.pinned.get(key, value) for key, value in whole.items()}
             if fixed not in self.rungs:
                 self.rungs.append(fixed)
         self.hopeless: list[int] = []
@@ -207,13 +213,17 @@ class Search:
         """Whether the unquantised weights alone are too large, so that nothing need be weighed."""
         return bool(self.rungs[rung]["method.quantization"] == "none") and self.weights_bytes(rung) > self.room.bytes
 
+    def alike(self, rung: int, other: int) -> bool:
+        """Whether two rungs differ in nothing but the optimizer."""
+        first, second = ({**self.rungs[place], "training.optimizer": ""} for place in (rung, other))
+        return first == second
+
     def _no_better(self, rung: int) -> bool:
-        """Whether a rung that only lightens the optimizer's states cannot help, since even without any it would not fit."""
-        alike = [
-            point for point in self.tried
-            if {**self.rungs[point.rung], "training.optimizer": ""} == {**self.rungs[rung], "training.optimizer": ""}
+        """Whether a rung that only lightens the optimizer's states cannot help: even without any it would not fit."""
+        stateless = [
+            point.total_bytes - point.needed.parts["optimizer"] for point in self.tried if self.alike(point.rung, rung)
         ]
-        return bool(alike) and min(point.total_bytes - point.needed.parts["optimizer"] for point in alike) > self.room.bytes
+        return bool(stateless) and min(stateless) > self.room.bytes
 
     def _find(self) -> Fit:
         pinned = self.context.pinned.get("training.checkpointing")
@@ -228,12 +238,14 @@ class Search:
             without = None
             if pinned is not True:
                 without = self.largest(rung, False)
-                if without.comfortable and (pinned is False or without.batch == self.batches[0] or without.batch * self.length >= BUSY_TOKENS):
+                busy = without.batch == self.batches[0] or without.batch * self.length >= BUSY_TOKENS
+                if without.comfortable and (pinned is False or busy):
                     return without
                 second.append(without)
             if pinned is not False:
                 with_it = self.largest(rung, True)
-                if with_it.comfortable and (without is None or not without.comfortable or with_it.batch > without.batch):
+                gains = without is None or not without.comfortable or with_it.batch > without.batch
+                if with_it.comfortable and gains:
                     return with_it
                 second.append(with_it)
             if without is not None and without.comfortable:

@@ -67,8 +67,10 @@ def derivation(key: str, proposal: Proposal, width: int) -> list[Content]:
     if reason is None:
         taste = Content("The calculation has no view on this one: it is a matter of taste or of your data.").stylize("$text-muted")
         return [about, _pair("now", now, "bold $accent", width), taste, *guides(key, proposal, width)]
+    instead = proposal.instead(key)
+    price = f"  ({instead.cost})" if instead else ""
     decision = [
-        _pair("now", now, "bold $accent", width), _pair("proposed", harmless(value_text(reason.value)), "bold", width),
+        _pair("now", now, "bold $accent", width), _pair("proposed", harmless(f"{value_text(reason.value)}{price}"), "bold", width),
         _pair("because", harmless(reason.why), "", width),
     ]
     thumb = "" if reason.rule_of_thumb is None else value_text(reason.rule_of_thumb)

@@ -166,7 +166,10 @@ class RecipeScreen(StepScreen):
         if reason is not None:
             proposed = self._proposed(proposal, key)
             rule = f" Rule of thumb: {one_line(value_text(reason.rule_of_thumb), 40)}." if reason.rule_of_thumb is not None else ""
-            lines.append(Content(f"{f'Proposed: {proposed}. ' if proposed else ''}{one_line(reason.why, 300)}{rule}").stylize("$text-muted"))
+            instead = proposal.instead(key)
+            price = f" ({instead.cost})" if instead else ""
+            before = f"Proposed: {proposed}{price}. " if proposed else ""
+            lines.append(Content(f"{before}{one_line(reason.why, 300)}{rule}").stylize("$text-muted"))
             pairs += [("up", reason.up), ("down", reason.down), ("formula", reason.formula)]
         for word, text in pairs:
             if text:
