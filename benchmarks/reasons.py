@@ -13,7 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "core"))
 
-from held_reasons import Held, cases, hold
+from drawn_situations import cases
+from held_reasons import Held, hold
 
 
 def main() -> int:

@@ -1,65 +1,148 @@
-"""Holds every claim of a proposal's reasons against figures computed anew, in situations drawn by chance."""
+"""Holds every claim of a proposal's reasons against figures computed anew."""
 
 from __future__ import annotations
 
 import math
-import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
-from loratui.core.dataset import DataFacts
-from loratui.core.errors import PlanError
-from loratui.core.hardware import Device
-from loratui.core.memory import Estimate, budget, estimate, verdict
-from loratui.core.plan import Plan
-from loratui.core.presets import Preset
-from loratui.core.proposal import Proposal, Situation, propose
-from loratui.core.recommend.context import changed
+from counted_anew import COUNTED, needed
+from drawn_situations import Case
+
+from loratui.core.memory import budget, verdict
+from loratui.core.proposal import Proposal, propose
 from loratui.core.recommendation import Claim, Recommendation, amount, two_sizes
-from loratui.core.schedule import make_schedule, packed_sequences
+from loratui.core.schedule import make_schedule
 from loratui.core.time import predict
-from loratui.machine.catalogue import all_gpus
-from loratui.models.catalogue import entries
-from loratui.presets_store import load_presets
-from loratui.resources import presets_path
 
 GIB = 2**30
 SEARCHED = (
-    "method.kind", "method.quantization", "model.dtype", "training.batch_size", "training.accumulation", "evaluation.batch_size",
-    "training.checkpointing", "training.optimizer", "hardware.parallelism",
+    "method.kind",
+    "method.quantization",
+    "model.dtype",
+    "training.batch_size",
+    "training.accumulation",
+    "evaluation.batch_size",
+    "training.checkpointing",
+    "training.optimizer",
+    "hardware.parallelism",
 )
 """Keys whose reasons must carry a claim for every figure."""
 CONSTANTS = re.compile(r"\b(16 bits|8 bits|8-bit|4 bits|0\.4 %|4-bit|1/(?=\d))")
 NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
 MEANT: tuple[tuple[str, str, Callable[[Proposal, Claim], bool]], ...] = (
-    ("method.kind", "^Unquantised LoRA", lambda _, claim: _is(claim, method__kind="lora", method__quantization="none") and _lost(claim)),
-    ("method.kind", "nquantised, the weights alone", lambda _, claim: claim.kind == "weights" and _is(claim, method__kind="lora")),
-    ("method.kind", "^LoRA fits|LoRA fits:|folk rule is LoRA", lambda owner, claim: _is(claim, method__kind="lora") and _own(owner, claim)),
-    ("method.kind", "divided among", lambda owner, claim: _is(claim, hardware__parallelism="fsdp") and _own(owner, claim)),
-    ("method.kind", "trained by QLoRA|Even QLoRA", lambda owner, claim: _is(claim, method__kind="qlora") and _own(owner, claim)),
-    ("method.quantization", "unquantised LoRA", lambda _, claim: _is(claim, method__kind="lora", method__quantization="none") and _lost(claim)),
-    ("method.quantization", "fits unquantised", lambda owner, claim: _is(claim, method__quantization="none") and _own(owner, claim)),
+    (
+        "method.kind",
+        "^Unquantised LoRA",
+        lambda _, claim: _is(claim, method__kind="lora", method__quantization="none") and _lost(claim),
+    ),
+    (
+        "method.kind",
+        "nquantised, the weights alone",
+        lambda _, claim: claim.kind == "weights" and _is(claim, method__kind="lora"),
+    ),
+    (
+        "method.kind",
+        "^LoRA fits|LoRA fits:|folk rule is LoRA",
+        lambda owner, claim: _is(claim, method__kind="lora") and _own(owner, claim),
+    ),
+    (
+        "method.kind",
+        "divided among",
+        lambda owner, claim: _is(claim, hardware__parallelism="fsdp") and _own(owner, claim),
+    ),
+    (
+        "method.kind",
+        "trained by QLoRA|Even QLoRA",
+        lambda owner, claim: _is(claim, method__kind="qlora") and _own(owner, claim),
+    ),
+    (
+        "method.quantization",
+        "unquantised LoRA",
+        lambda _, claim: _is(claim, method__kind="lora", method__quantization="none") and _lost(claim),
+    ),
+    (
+        "method.quantization",
+        "fits unquantised",
+        lambda owner, claim: _is(claim, method__quantization="none") and _own(owner, claim),
+    ),
     ("method.quantization", "in 4 bits", lambda _, claim: _is(claim, method__quantization="nf4") and _lost(claim)),
-    ("model.dtype", "^Float32 weights (with 8-bit states )?would need", lambda _, claim: _is(claim, model__dtype="fp32") and _lost(claim)),
+    (
+        "model.dtype",
+        "^Float32 weights (with 8-bit states )?would need",
+        lambda _, claim: _is(claim, model__dtype="fp32") and _lost(claim),
+    ),
     ("model.dtype", "with 8-bit states", lambda _, claim: _is(claim, training__optimizer="paged_adamw_8bit")),
-    ("model.dtype", "In float32 the weights alone", lambda _, claim: claim.kind == "weights" and _is(claim, model__dtype="fp32")),
-    ("training.optimizer", "whole states it would need", lambda _, claim: _is(claim, training__optimizer="adamw_torch_fused") and _lost(claim)),
-    ("training.checkpointing", "^Without it.* need", lambda _, claim: _is(claim, training__checkpointing=False) and _lost(claim)),
-    ("training.checkpointing", "all that fit", lambda _, claim: _is(claim, training__checkpointing=False) and claim.relation == "fits"),
-    ("training.checkpointing", "all that fit", lambda _, claim: _is(claim, training__checkpointing=False) and _lost(claim)),
-    ("training.checkpointing", "fits? without it", lambda owner, claim: _is(claim, training__checkpointing=False) and _own(owner, claim)),
-    ("training.checkpointing", "lower the peak", lambda owner, claim: _is(claim, training__checkpointing=True) and claim.left >= needed(owner, {}).total_bytes),
-    ("training.checkpointing", "^Even with it", lambda owner, claim: _is(claim, training__checkpointing=False) and claim.left >= needed(owner, {}).total_bytes),
-    ("training.batch_size", "^(Without checkpointing )?[0-9,]+ rows would", lambda owner, claim: (
-        _is(claim, training__batch_size=2 * owner.plan.training.batch_size, training__checkpointing=owner.plan.training.checkpointing) and _lost(claim)
-    )),
+    (
+        "model.dtype",
+        "In float32 the weights alone",
+        lambda _, claim: claim.kind == "weights" and _is(claim, model__dtype="fp32"),
+    ),
+    (
+        "training.optimizer",
+        "whole states it would need",
+        lambda _, claim: _is(claim, training__optimizer="adamw_torch_fused") and _lost(claim),
+    ),
+    (
+        "training.checkpointing",
+        "^Without it.* need",
+        lambda _, claim: _is(claim, training__checkpointing=False) and _lost(claim),
+    ),
+    (
+        "training.checkpointing",
+        "all that fit",
+        lambda _, claim: _is(claim, training__checkpointing=False) and claim.relation == "fits",
+    ),
+    (
+        "training.checkpointing",
+        "all that fit",
+        lambda _, claim: _is(claim, training__checkpointing=False) and _lost(claim),
+    ),
+    (
+        "training.checkpointing",
+        "fits? without it",
+        lambda owner, claim: _is(claim, training__checkpointing=False) and _own(owner, claim),
+    ),
+    (
+        "training.checkpointing",
+        "lower the peak",
+        lambda owner, claim: _is(claim, training__checkpointing=True) and claim.left >= needed(owner, {}).total_bytes,
+    ),
+    (
+        "training.checkpointing",
+        "^Even with it",
+        lambda owner, claim: _is(claim, training__checkpointing=False) and claim.left >= needed(owner, {}).total_bytes,
+    ),
+    (
+        "training.batch_size",
+        "^(Without checkpointing )?[0-9,]+ rows would",
+        lambda owner, claim: (
+            _is(
+                claim,
+                training__batch_size=2 * owner.plan.training.batch_size,
+                training__checkpointing=owner.plan.training.checkpointing,
+            )
+            and _lost(claim)
+        ),
+    ),
     ("training.accumulation", "nearest", lambda owner, claim: _nearest(owner, claim)),
-    ("evaluation.batch_size", "below the peak", lambda owner, claim: _is(claim, evaluation__every_steps=0) and claim.left == needed(owner, {}).total_bytes),
-    ("hardware.parallelism", "^A copy|; a copy", lambda _, claim: _is(claim, hardware__parallelism="ddp") and _lost(claim)),
-    ("hardware.parallelism", "^A whole copy", lambda owner, claim: _is(claim, hardware__parallelism="ddp") and _own(owner, claim)),
+    (
+        "evaluation.batch_size",
+        "below the peak",
+        lambda owner, claim: _is(claim, evaluation__every_steps=0) and claim.left == needed(owner, {}).total_bytes,
+    ),
+    (
+        "hardware.parallelism",
+        "^A copy|; a copy",
+        lambda _, claim: _is(claim, hardware__parallelism="ddp") and _lost(claim),
+    ),
+    (
+        "hardware.parallelism",
+        "^A whole copy",
+        lambda owner, claim: _is(claim, hardware__parallelism="ddp") and _own(owner, claim),
+    ),
 )
 """What a phrase means: one of the reason's claims must be of that kind."""
 
@@ -74,61 +157,19 @@ def _lost(claim: Claim) -> bool:
 
 def _own(owner: Proposal, claim: Claim) -> bool:
     """Whether a claim is about the plan that is proposed."""
-    return claim.kind == "memory" and claim.left == needed(owner, {}).total_bytes and all(
-        owner.plan.get(key) == value for key, value in claim.changes.items() if key != "evaluation.every_steps"
+    return (
+        claim.kind == "memory"
+        and claim.left == needed(owner, {}).total_bytes
+        and all(owner.plan.get(key) == value for key, value in claim.changes.items() if key != "evaluation.every_steps")
     )
 
 
 def _nearest(owner: Proposal, claim: Claim) -> bool:
     one = owner.plan.training.batch_size * owner.device.count
-    return claim.kind == "rows" and all(other <= 0 or abs(claim.left - claim.right) <= abs(other - claim.right) for other in (claim.left - one, claim.left + one))
-
-
-PINS: dict[str, tuple[Any, ...]] = {
-    "method.kind": ("full", "lora", "qlora"),
-    "method.quantization": ("none", "nf4", "fp4", "int8"),
-    "method.double_quantization": (True, False),
-    "model.dtype": ("fp32", "bf16", "fp16"),
-    "model.attention": ("sdpa", "eager", "flash_attention_2"),
-    "training.precision": ("bf16", "fp16", "fp32"),
-    "training.batch_size": (1, 2, 3, 4, 8, 16, 64),
-    "training.accumulation": (1, 2, 5, 16),
-    "training.checkpointing": (True, False),
-    "training.optimizer": ("adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit"),
-    "training.max_length": (64, 512, 2048, 8192),
-    "training.packing": (True, False),
-    "training.padding_free": (True, False),
-    "training.epochs": (0.5, 1.0, 3.0, 10.0),
-    "training.max_steps": (0, 10, 500),
-    "training.learning_rate": (1e-5, 2e-4, 1e-2),
-    "training.warmup_steps": (0, 10),
-    "training.scheduler": ("linear", "constant"),
-    "training.beta2": (0.95, 0.999),
-    "training.weight_decay": (0.0, 0.1),
-    "evaluation.batch_size": (1, 4, 32),
-    "evaluation.every_steps": (0, 5, 100),
-    "evaluation.patience": (0, 5),
-    "hardware.parallelism": ("ddp", "fsdp"),
-    "lora.r": (4, 16, 64, 256),
-    "lora.alpha": (16.0, 64.0),
-    "lora.dropout": (0.0, 0.1),
-    "lora.variant": ("lora", "rslora", "dora"),
-    "dataset.eval_fraction": (0.0, 0.1),
-}
-
-
-@dataclass(frozen=True)
-class Case:
-    """One situation with its preset and what a person fixed."""
-
-    situation: Situation
-    preset: Preset
-    mine: Mapping[str, Any]
-
-    def __str__(self) -> str:
-        device = self.situation.device
-        rows = self.situation.data and f"{self.situation.data.examples} rows up to {self.situation.data.longest}"
-        return f"{self.situation.spec.id} on {device.count} × {device.name}, {rows}, {self.preset.name}, {dict(self.mine)}"
+    return claim.kind == "rows" and all(
+        other <= 0 or abs(claim.left - claim.right) <= abs(other - claim.right)
+        for other in (claim.left - one, claim.left + one)
+    )
 
 
 @dataclass
@@ -143,56 +184,6 @@ class Held:
     uncovered: dict[str, int] = field(default_factory=dict)
     """Figures in reasons of keys that carry no claims yet, by key."""
     refuted: list[str] = field(default_factory=list)
-
-
-@cache
-def presets() -> tuple[Preset, ...]:
-    return tuple(load_presets([presets_path()])[0])
-
-
-def cases(number: int, seed: int) -> Iterator[Case]:
-    """So many situations that can be planned: models and cards of the catalogues, data, presets and pins by chance."""
-    chance = random.Random(seed)
-    specs, cards = [entry.spec for entry in entries()], list(all_gpus())
-    made = 0
-    while made < number:
-        case = Case(Situation(chance.choice(specs), _data(chance), _device(chance, cards)), _preset(chance), _pins(chance))
-        try:
-            propose(case.situation, case.preset, case.mine)
-        except PlanError:
-            continue  # pins that contradict each other
-        made += 1
-        yield case
-
-
-def _data(chance: random.Random) -> DataFacts | None:
-    if chance.random() < 0.15:
-        return None
-    longest = round(2 ** chance.uniform(4, 14))
-    lengths = sorted(max(1, round(longest * chance.random() ** chance.choice((0.2, 1, 4)))) for _ in range(chance.choice((1, 5, 60))))
-    return DataFacts(
-        max(len(lengths), round(10 ** chance.uniform(1, 6))), tuple(lengths), chance.random() < 0.7, chance.uniform(0.05, 1), chance.choice((0, 50)),
-    )
-
-
-def _device(chance: random.Random, cards: list[Any]) -> Device:
-    if chance.random() < 0.1:
-        size = chance.choice((4, 16, 64, 256)) * GIB
-        return Device(name="CPU", kind="cpu", memory_total_bytes=size, memory_free_bytes=round(size * chance.uniform(0.3, 1)), peak_flops=chance.choice((None, 1e12)))
-    device: Device = chance.choice(cards).device(chance.choice((1, 1, 1, 2, 3, 4, 8, 16)))
-    if chance.random() < 0.3:
-        device = replace(device, memory_free_bytes=round(device.memory_free_bytes * chance.uniform(0.05, 1)))
-    return replace(device, attention_kernels=("flash_attention_2",)) if chance.random() < 0.2 else device
-
-
-def _preset(chance: random.Random) -> Preset:
-    named = {preset.name: preset for preset in presets()}
-    return named[chance.choice(("auto", "auto", "auto", "rules-of-thumb", chance.choice(sorted(named))))]
-
-
-def _pins(chance: random.Random) -> dict[str, Any]:
-    keys = chance.sample(sorted(PINS), chance.choice((0, 0, 1, 1, 2, 3, 5)))
-    return {key: chance.choice(PINS[key]) for key in keys}
 
 
 def hold(case: Case, held: Held) -> None:
@@ -232,7 +223,11 @@ def examine(owner: Proposal, reason: Recommendation, held: Held, refute: Callabl
 
 def without(case: Case, proposal: Proposal, key: str) -> Proposal:
     """The proposal with everything that was fixed but this key."""
-    fixed = {name: proposal.plan.get(name) for name, origin in proposal.origins.items() if origin != "proposed" and not _by_ratio(case, name)}
+    fixed = {
+        name: proposal.plan.get(name)
+        for name, origin in proposal.origins.items()
+        if origin != "proposed" and not _by_ratio(case, name)
+    }
     if key not in fixed and not _by_ratio(case, key):
         return proposal
     fixed.pop(key, None)
@@ -242,21 +237,12 @@ def without(case: Case, proposal: Proposal, key: str) -> Proposal:
 
 def _by_ratio(case: Case, key: str) -> bool:
     """Whether a key's value is the preset's share of the steps, and no value of its own."""
-    return key == "training.warmup_steps" and case.preset.warmup_ratio is not None and key not in case.mine and key not in case.preset.values
-
-
-_estimates: dict[tuple[Any, ...], Estimate] = {}
-
-
-def needed(owner: Proposal, changes: Mapping[str, Any]) -> Estimate:
-    """The estimate of a proposal's plan with some keys changed."""
-    plan = changed(owner.plan, {key: value for key, value in changes.items() if "." in key})
-    key = (owner.spec, plan.model_dump_json(), owner.data, owner.device)
-    if key not in _estimates:
-        if len(_estimates) > 200:
-            _estimates.clear()
-        _estimates[key] = estimate(owner.spec, plan, owner.data, owner.device)
-    return _estimates[key]
+    return (
+        key == "training.warmup_steps"
+        and case.preset.warmup_ratio is not None
+        and key not in case.mine
+        and key not in case.preset.values
+    )
 
 
 def refutations(owner: Proposal, claim: Claim) -> Iterator[str]:
@@ -275,56 +261,6 @@ def refutations(owner: Proposal, claim: Claim) -> Iterator[str]:
         yield f"the room is {budget(owner.device).bytes:,}, not {claim.right:,}"
     elif not claim.holds:
         yield f"{claim.left} {claim.relation} {claim.right} does not hold"
-
-
-def _plan(owner: Proposal, changes: Mapping[str, Any]) -> Plan:
-    return changed(owner.plan, {key: value for key, value in changes.items() if "." in key})
-
-
-def _memory(owner: Proposal, changes: Mapping[str, Any]) -> float:
-    return needed(owner, changes).total_bytes
-
-
-def _weights(owner: Proposal, changes: Mapping[str, Any]) -> float:
-    width = {"fp32": 4, "bf16": 2, "fp16": 2}[changes["model.dtype"]]
-    return width * owner.spec.total_parameters / (owner.device.count if changes["hardware.parallelism"] == "fsdp" else 1)
-
-
-def _states(owner: Proposal, changes: Mapping[str, Any]) -> float:
-    return needed(owner, changes).parts["optimizer"]
-
-
-def _rows(owner: Proposal, changes: Mapping[str, Any]) -> float:
-    if "rows" in changes:
-        return float(changes["rows"])
-    return make_schedule(_plan(owner, changes), owner.data, owner.device.count).effective_batch_size
-
-
-def _tokens(owner: Proposal, changes: Mapping[str, Any]) -> float:
-    """Of a pass with so many average rows, or with the batch's rows as long as the longest."""
-    training = _plan(owner, changes).training
-    if "rows" in changes:
-        return changes["rows"] * (training.max_length if training.packing else min(float(training.max_length), owner.data.mean))
-    return training.batch_size * min(training.max_length, owner.data.longest)
-
-
-def _steps(owner: Proposal, changes: Mapping[str, Any]) -> float:
-    training = owner.plan.training
-    rows = packed_sequences(owner.data, training.max_length) if training.packing else owner.data.examples
-    return rows * training.epochs / changes["rows"]
-
-
-def _seconds(owner: Proposal, changes: Mapping[str, Any], longest: bool = False) -> float:
-    device, plan = replace(owner.device, count=changes.get("devices", owner.device.count)), _plan(owner, changes)
-    time = predict(owner.spec, plan, owner.data, device, make_schedule(plan, owner.data, device.count))
-    assert time is not None
-    return time.high_seconds_per_step if longest else time.low_seconds_per_step
-
-
-COUNTED = {
-    "memory": _memory, "weights": _weights, "states": _states, "rows": _rows, "tokens": _tokens, "steps": _steps, "seconds": _seconds,
-    "most seconds": lambda owner, changes: _seconds(owner, changes, True),
-}
 
 
 def _words(owner: Proposal, reason: Recommendation, held: Held, refute: Callable[[str], None]) -> None:
@@ -346,10 +282,16 @@ def _words(owner: Proposal, reason: Recommendation, held: Held, refute: Callable
     if "tight" in text and not told["tight"]:
         refute("nothing that was weighed is so tight")
     for sizes in re.findall(r"[\d,.]+ of [\d,.]+ GiB(?!(?: at [\d,]+ rows? a pass)?, (?:too )?tight)", text):
-        if not any(claim.relation in ("fits", ">") and two_sizes(claim.left, claim.right) == sizes for claim in reason.claims):
+        if not any(
+            claim.relation in ("fits", ">") and two_sizes(claim.left, claim.right) == sizes for claim in reason.claims
+        ):
             refute(f"{sizes}: not what any claim says")
     for key, pattern, right in MEANT:
-        if key == reason.key and re.search(pattern, reason.why) and not any(right(owner, claim) for claim in reason.claims):
+        if (
+            key == reason.key
+            and re.search(pattern, reason.why)
+            and not any(right(owner, claim) for claim in reason.claims)
+        ):
             refute(f"no claim means {pattern!r}")
     if re.search(r": [\d,.]+ of [\d,.]+ GiB", text):
         own = (needed(owner, {}).total_bytes, budget(owner.device).bytes)
@@ -358,11 +300,17 @@ def _words(owner: Proposal, reason: Recommendation, held: Held, refute: Callable
     figures = [float(owner.device.count)]
     for claim in reason.claims:
         figures += [claim.left, claim.right, abs(claim.left - claim.right)]
-        figures += [float(value) for value in claim.changes.values() if isinstance(value, int | float) and not isinstance(value, bool)]
+        figures += [
+            float(value)
+            for value in claim.changes.values()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        ]
     for number in numbers:
         held.figures += 1
         decimals = len(number.partition(".")[2])
-        shown = {f"{figure / unit:,.{decimals}f}" for figure in figures for unit in (1, GIB, 2**20, 2**10)} | {f"{math.floor(figure):,}" for figure in figures}
+        shown = {f"{figure / unit:,.{decimals}f}" for figure in figures for unit in (1, GIB, 2**20, 2**10)} | {
+            f"{math.floor(figure):,}" for figure in figures
+        }
         if number not in shown:
             refute(f"{number} is no claim's figure")
 
@@ -378,18 +326,30 @@ def _comparison(proposal: Proposal, owner: Proposal, key: str) -> Iterator[str]:
     if change != other.memory_bytes or words not in other.cost:
         yield f"{other.cost}: it is {words}"
     now, then = (
-        predict(one.spec, one.plan, one.data, one.device, make_schedule(one.plan, one.data, one.device.count), one.measurements) for one in (proposal, owner)
+        predict(
+            one.spec,
+            one.plan,
+            one.data,
+            one.device,
+            make_schedule(one.plan, one.data, one.device.count),
+            one.measurements,
+        )
+        for one in (proposal, owner)
     )
     if (now is None or then is None) != (other.time_factors is None):
         yield f"{other.cost}: times are known on one side"
     if now is None or then is None:
         return
     low, high = sorted((then.low_seconds / now.low_seconds, then.high_seconds / now.high_seconds))
-    figures = [float(text) for text in re.findall(r"[\d.]+", other.cost.rpartition(", ")[2])] if "time" in other.cost and "same time" not in other.cost else []
+    figures = (
+        [float(text) for text in re.findall(r"[\d.]+", other.cost.rpartition(", ")[2])]
+        if "time" in other.cost and "same time" not in other.cost
+        else []
+    )
     if "times the time" in other.cost:
         true = [round(low, 1), round(high, 1)]
     elif "memory and time" in other.cost or "the same time" in other.cost:
-        figures, true = [], [number for number in (round((low - 1) * 100), round((high - 1) * 100)) if number]
+        figures, true = [], [number for number in (round((low - 1) * 100), round((high - 1) * 100)) if abs(number) > 2]
     else:
         true = [abs(round((factor - 1) * 100)) for factor in (low, high)]
         if ("more time" in other.cost and high <= 1) or (" % less time" in other.cost and low >= 1):

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from held_reasons import SEARCHED, Case, Held, cases, examine, hold, without
+from drawn_situations import Case, cases
+from held_reasons import SEARCHED, Held, examine, hold, without
 
 from loratui.core.dataset import DataFacts, uniform
 from loratui.core.hardware import Device
@@ -41,7 +42,9 @@ def lies(reason: Recommendation) -> list[Recommendation]:
             others.append(replace(claim, right=claim.right * 1.01 + 1))
         if claim.kind == "memory":
             others.append(replace(claim, relation="too big" if claim.relation == "fits" else "fits"))
-        made += [replace(reason, claims=(*reason.claims[:place], other, *reason.claims[place + 1:])) for other in others]
+        made += [
+            replace(reason, claims=(*reason.claims[:place], other, *reason.claims[place + 1 :])) for other in others
+        ]
     for number in set(re.findall(r"\d+\.\d+(?= GiB| of)", reason.why)):
         made.append(replace(reason, why=reason.why.replace(number, f"{float(number) + 0.7:.1f}", 1)))
     return made
@@ -63,17 +66,34 @@ def test_lies_are_found() -> None:
     assert told > 500
 
 
-def made(model: str, card: str, data: DataFacts | None = None, count: int = 1, preset: str = "auto", **mine: Any) -> Proposal:
+def made(
+    model: str, card: str, data: DataFacts | None = None, count: int = 1, preset: str = "auto", **mine: Any
+) -> Proposal:
     device = find_gpu(card).device(count)
     situation = Situation(find_model(model, online=False).spec, data, device)
-    return propose(situation, find_preset(preset, [presets_path()]), {key.replace("__", "."): value for key, value in mine.items()})
+    return propose(
+        situation, find_preset(preset, [presets_path()]), {key.replace("__", "."): value for key, value in mine.items()}
+    )
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("training.checkpointing", True), ("training.batch_size", 1), ("method.kind", "qlora"), ("training.accumulation", 7), ("model.dtype", "fp32"),
-    ("evaluation.batch_size", 3), ("training.optimizer", "adamw_8bit"), ("lora.r", 128), ("training.max_length", 512), ("evaluation.every_steps", 3),
-    ("training.precision", "fp32"), ("training.epochs", 9.0), ("training.warmup_steps", 77),
-])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("training.checkpointing", True),
+        ("training.batch_size", 1),
+        ("method.kind", "qlora"),
+        ("training.accumulation", 7),
+        ("model.dtype", "fp32"),
+        ("evaluation.batch_size", 3),
+        ("training.optimizer", "adamw_8bit"),
+        ("lora.r", 128),
+        ("training.max_length", 512),
+        ("evaluation.every_steps", 3),
+        ("training.precision", "fp32"),
+        ("training.epochs", 9.0),
+        ("training.warmup_steps", 77),
+    ],
+)
 def test_proposed_is_what_would_be_proposed_without_mine(key: str, value: Any) -> None:
     free = made("Qwen/Qwen3-0.6B", "B200")
     mine = made("Qwen/Qwen3-0.6B", "B200", **{key.replace(".", "__"): value})
@@ -91,9 +111,19 @@ def test_the_invented_sentences_of_the_issue_are_gone() -> None:
     card = "B200"
     on = made("Qwen/Qwen3-0.6B", card, training__checkpointing=True)
     assert on.why("training.checkpointing").startswith("Proposed is false (")
-    assert "fit without it: 34.1 of 173.0 GiB" in on.why("training.checkpointing") and "% less time" in on.why("training.checkpointing")
-    assert made("Qwen/Qwen3-0.6B", card, training__batch_size=1).recommendations["training.batch_size"].why.startswith("All 16 rows of a step in one pass: ")
-    assert made("Qwen/Qwen3-0.6B", card, method__kind="qlora").recommendations["method.kind"].why.startswith("LoRA fits unquantised: ")
+    assert "fit without it: 34.1 of 173.0 GiB" in on.why("training.checkpointing") and "% less time" in on.why(
+        "training.checkpointing"
+    )
+    assert (
+        made("Qwen/Qwen3-0.6B", card, training__batch_size=1)
+        .recommendations["training.batch_size"]
+        .why.startswith("All 16 rows of a step in one pass: ")
+    )
+    assert (
+        made("Qwen/Qwen3-0.6B", card, method__kind="qlora")
+        .recommendations["method.kind"]
+        .why.startswith("LoRA fits unquantised: ")
+    )
     folk = made("Qwen/Qwen3-0.6B", card, uniform(1000, 512), preset="rules-of-thumb")
     assert folk.plan.training.batch_size == 4
     assert folk.recommendations["training.batch_size"].why.startswith("The folk rule stops at 4 rows, whatever fits: ")
@@ -102,7 +132,9 @@ def test_the_invented_sentences_of_the_issue_are_gone() -> None:
 def test_a_value_that_would_be_proposed_anyway_is_no_difference() -> None:
     free = made("Qwen/Qwen3-0.6B", "B200")
     mine = made("Qwen/Qwen3-0.6B", "B200", training__batch_size=free.plan.training.batch_size)
-    assert mine.instead("training.batch_size") is None and mine.why("training.batch_size") == free.why("training.batch_size")
+    assert mine.instead("training.batch_size") is None and mine.why("training.batch_size") == free.why(
+        "training.batch_size"
+    )
 
 
 def test_other_fixed_keys_stay_fixed() -> None:
@@ -110,7 +142,9 @@ def test_other_fixed_keys_stay_fixed() -> None:
     alone = made("Qwen/Qwen3-8B", "RTX 4090", uniform(5000, 2048), training__checkpointing=False)
     assert both.recommendations["training.batch_size"] == alone.recommendations["training.batch_size"]
     assert both.recommendations["training.checkpointing"].value is True, "a batch of 8 needs it"
-    assert alone.plan.training.batch_size < made("Qwen/Qwen3-8B", "RTX 4090", uniform(5000, 2048)).plan.training.batch_size
+    assert (
+        alone.plan.training.batch_size < made("Qwen/Qwen3-8B", "RTX 4090", uniform(5000, 2048)).plan.training.batch_size
+    )
 
 
 def test_what_would_be_proposed_is_worked_out_when_asked_for() -> None:
@@ -123,25 +157,36 @@ def test_what_would_be_proposed_is_worked_out_when_asked_for() -> None:
 
 def test_full_fine_tuning_lightens_the_states_before_the_weights() -> None:
     proposal = made("Qwen/Qwen3-1.7B", "RTX 4090", method__kind="full")
-    assert (proposal.plan.model.dtype, proposal.plan.training.optimizer) == ("fp32", "paged_adamw_8bit") and proposal.fits
-    assert re.fullmatch(r"With AdamW's whole states it would need [\d.]+ GiB, [\d.]+ GiB more than there is; in 8 bits they take [\d.]+ GiB\.",
-                        proposal.recommendations["training.optimizer"].why)
+    assert (proposal.plan.model.dtype, proposal.plan.training.optimizer) == (
+        "fp32",
+        "paged_adamw_8bit",
+    ) and proposal.fits
+    assert re.fullmatch(
+        r"With AdamW's whole states it would need [\d.]+ GiB, [\d.]+ GiB more than there is; "
+        r"in 8 bits they take [\d.]+ GiB\.",
+        proposal.recommendations["training.optimizer"].why,
+    )
     assert "with 8-bit states" in proposal.recommendations["model.dtype"].why
 
 
 def test_states_that_cannot_be_divided_are_not_proposed_for_divided_weights() -> None:
     for dtype in ("fp32", "bf16"):
-        proposal = made("Qwen/Qwen3-8B", "RTX 4090", count=4, method__kind="full", hardware__parallelism="fsdp", model__dtype=dtype)
+        proposal = made(
+            "Qwen/Qwen3-8B", "RTX 4090", count=4, method__kind="full", hardware__parallelism="fsdp", model__dtype=dtype
+        )
         assert proposal.plan.training.optimizer == "adamw_torch_fused"
     eight = made("Qwen/Qwen3-14B", "RTX 4090", count=4, training__optimizer="paged_adamw_8bit")
     assert eight.plan.hardware.parallelism == "ddp"
 
 
-@pytest.mark.parametrize(("examples", "rows", "said"), [
-    (5_000, 16, "32 would feed them better, but leave 312 steps, fewer than 1,000"),
-    (20_000, 32, "2,048 tokens a pass keep a GPU busy"),
-    (300, 8, "16 would feed them better, but leave 56 steps, fewer than 1,000"),
-])
+@pytest.mark.parametrize(
+    ("examples", "rows", "said"),
+    [
+        (5_000, 16, "32 would feed them better, but leave 312 steps, fewer than 1,000"),
+        (20_000, 32, "2,048 tokens a pass keep a GPU busy"),
+        (300, 8, "16 would feed them better, but leave 56 steps, fewer than 1,000"),
+    ],
+)
 def test_several_gpus_are_fed_as_far_as_the_rows_allow(examples: int, rows: int, said: str) -> None:
     proposal = made("Qwen/Qwen3-8B", "H100", uniform(examples, 512), 8)
     assert proposal.schedule.effective_batch_size == rows
@@ -152,7 +197,9 @@ def test_several_gpus_are_fed_as_far_as_the_rows_allow(examples: int, rows: int,
 
 def test_short_rows_make_larger_steps_on_many_gpus_up_to_what_recipes_use() -> None:
     proposal = made("Qwen/Qwen3-8B", "H100", uniform(500_000, 64), 8)
-    assert proposal.schedule.effective_batch_size == 128 and "recipes stop at 128" in proposal.why("training.batch_size")
+    assert proposal.schedule.effective_batch_size == 128 and "recipes stop at 128" in proposal.why(
+        "training.batch_size"
+    )
     assert made("Qwen/Qwen3-8B", "H100", uniform(500_000, 64), 1).schedule.effective_batch_size == 32
 
 
@@ -175,18 +222,27 @@ def test_checkpointing_must_buy_a_larger_batch() -> None:
     assert looked > 5
 
 
-@pytest.mark.parametrize(("memory", "factors", "words"), [
-    (0, None, "the same memory"), (0, (1.0, 1.0), "the same memory and time"), (-3 * GIB, (1.0, 1.001), "3.0 GiB less memory, the same time"),
-    (GIB // 2, (0.75, 0.75), "512 MiB more memory, 25 % less time"), (GIB, (0.6, 0.75), "1.0 GiB more memory, 25–40 % less time"),
-    (GIB, (1.1, 1.3), "1.0 GiB more memory, 10–30 % more time"), (GIB, (2.0, 3.5), "1.0 GiB more memory, 2.0–3.5 times the time"),
-    (GIB, (0.9, 1.2), "1.0 GiB more memory, from 10 % less to 20 % more time"),
-])
+@pytest.mark.parametrize(
+    ("memory", "factors", "words"),
+    [
+        (0, None, "the same memory"),
+        (0, (1.0, 1.0), "the same memory and time"),
+        (-3 * GIB, (1.0, 1.001), "3.0 GiB less memory, the same time"),
+        (GIB // 2, (0.75, 0.75), "512 MiB more memory, 25 % less time"),
+        (GIB, (0.6, 0.75), "1.0 GiB more memory, 25–40 % less time"),
+        (GIB, (1.1, 1.3), "1.0 GiB more memory, 10–30 % more time"),
+        (GIB, (2.0, 3.5), "1.0 GiB more memory, 2.0–3.5 times the time"),
+        (GIB, (0.9, 1.2), "1.0 GiB more memory, from 10 % less to 20 % more time"),
+    ],
+)
 def test_the_price_in_words(memory: int, factors: tuple[float, float] | None, words: str) -> None:
     assert Instead(1, 2, memory, factors).cost == words
 
 
 def test_a_claim_knows_whether_its_own_figures_agree() -> None:
-    assert Claim("rows", 4, "<", 8).holds and not Claim("rows", 4, ">=", 8).holds and not Claim("rows", 4, "fits", 8).holds
+    assert (
+        Claim("rows", 4, "<", 8).holds and not Claim("rows", 4, ">=", 8).holds and not Claim("rows", 4, "fits", 8).holds
+    )
 
 
 def test_a_case_says_what_it_is() -> None:

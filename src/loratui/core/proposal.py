@@ -94,8 +94,11 @@ class Proposal:
         if other is None or other.plan.get(key) == self.plan.get(key):
             return None
         now, then = self.time, other.time
-        factors = None if now is None or then is None else (then.low_seconds / now.low_seconds, then.high_seconds / now.high_seconds)
-        return Instead(self.plan.get(key), other.plan.get(key), other.memory.total_bytes - self.memory.total_bytes, factors)
+        factors = None
+        if now is not None and then is not None:
+            factors = then.low_seconds / now.low_seconds, then.high_seconds / now.high_seconds
+        change = other.memory.total_bytes - self.memory.total_bytes
+        return Instead(self.plan.get(key), other.plan.get(key), change, factors)
 
     def why(self, key: str) -> str:
         """The reason of a key's value on one line; where another would be proposed, that, its price and its reason.
@@ -138,7 +141,8 @@ class _Freed(Mapping[str, Proposal]):
     """What would be proposed without one of the fixed keys, worked out when first asked for."""
 
     def __init__(
-        self, situation: Situation, preset: Preset, pinned: Mapping[str, Any], origins: Mapping[str, Origin], keys: Iterator[str],
+        self, situation: Situation, preset: Preset, pinned: Mapping[str, Any], origins: Mapping[str, Origin],
+        keys: Iterator[str],
     ) -> None:
         self.situation, self.preset, self.pinned, self.origins = situation, preset, pinned, origins
         self.fixed, self.found = tuple(keys), dict[str, Proposal]()
@@ -194,7 +198,9 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
     return _calculated(situation, preset, pinned, origins)
 
 
-def _calculated(situation: Situation, preset: Preset, pinned: Mapping[str, Any], fixed: Mapping[str, Origin]) -> Proposal:
+def _calculated(
+    situation: Situation, preset: Preset, pinned: Mapping[str, Any], fixed: Mapping[str, Origin],
+) -> Proposal:
     """The plan in which only `pinned` is fixed. fixed: where each key's value comes from, as far as it is."""
     data = situation.data or uniform(ROWS_WITHOUT_DATA, int(pinned.get("training.max_length", TOKENS_WITHOUT_DATA)))
     without_data = situation.data is None or len(data.lengths) < min(2, data.examples)
@@ -207,18 +213,21 @@ def _calculated(situation: Situation, preset: Preset, pinned: Mapping[str, Any],
     for question in QUESTIONS:
         for recommendation in question(context):
             key = recommendation.key
-            reasons[key] = _by_the_folk_rule(recommendation) if preset.calculation == "rules-of-thumb" else recommendation
+            folk = preset.calculation == "rules-of-thumb"
+            reasons[key] = _by_the_folk_rule(recommendation) if folk else recommendation
             if key in pinned:
                 context.values[key] = pinned[key]
             elif key == warmup and preset.warmup_ratio is not None:
-                context.values[key], origins[key] = steps_of(context.schedule().total_steps, preset.warmup_ratio), "preset"
+                origins[key] = "preset"
+                context.values[key] = steps_of(context.schedule().total_steps, preset.warmup_ratio)
             else:
                 context.values[key] = reasons[key].value
     plan = _validated({**pinned, **context.values})
     needed, room = remembered_estimate(situation.spec, plan, data, situation.device), budget(situation.device)
     schedule = make_schedule(plan, data, situation.device.count)
     disk = disk_warning(situation.spec, plan, situation.disk_free_bytes) if situation.disk_free_bytes is not None else ""
-    freed = _Freed(situation, preset, pinned, fixed, (key for key in reasons if key in pinned or origins[key] == "preset"))
+    keys = (key for key in reasons if key in pinned or origins[key] == "preset")
+    freed = _Freed(situation, preset, pinned, fixed, keys)
     return Proposal(
         plan=plan,
         origins=origins,
@@ -316,7 +325,9 @@ def proposal_json(proposal: Proposal) -> dict[str, Any]:
             "total_steps": schedule.total_steps,
             "warmup_steps": schedule.warmup_steps,
         },
-        "recommendations": {key: _reason_json(reason, proposal.instead(key)) for key, reason in proposal.recommendations.items()},
+        "recommendations": {
+            key: _reason_json(reason, proposal.instead(key)) for key, reason in proposal.recommendations.items()
+        },
         "rule_of_thumb": asdict(proposal.rule_of_thumb),
         "origins": dict(proposal.origins),
         "time": _time_json(proposal.time),

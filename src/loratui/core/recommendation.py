@@ -78,14 +78,16 @@ class Instead:
     def cost(self) -> str:
         """The price in a few words: "1.2 GiB more memory, 25 % less time"."""
         size = amount(self.memory_bytes)
-        memory = f"{size} {'more' if self.memory_bytes > 0 else 'less'} memory" if self.memory_bytes else "the same memory"
+        other = f"{size} {'more' if self.memory_bytes > 0 else 'less'} memory"
+        memory = other if self.memory_bytes else "the same memory"
         if self.time_factors is None:
             return memory
         time = _time(self.time_factors)
         return "the same memory and time" if time == _SAME and not self.memory_bytes else f"{memory}, {time}"
 
 
-_SAME = "the same time"
+_SAME, _NEAR_PERCENT = "the same time", 2
+"""Closer than this no prediction of time tells two plans apart."""
 
 
 def _time(factors: tuple[float, float]) -> str:
@@ -94,7 +96,7 @@ def _time(factors: tuple[float, float]) -> str:
         words = [f"{factor:.1f}" for factor in (low, high)]
         return f"{words[0] if words[0] == words[1] else '–'.join(words)} times the time"
     percents = [round((factor - 1) * 100) for factor in (low, high)]
-    if percents == [0, 0]:
+    if max(map(abs, percents)) <= _NEAR_PERCENT:
         return _SAME
     if percents[0] < 0 < percents[1]:
         return f"from {-percents[0]} % less to {percents[1]} % more time"

@@ -51,7 +51,10 @@ def effective_batch(context: Context) -> Wanted:
         size = 16
         while size > 4 and steps(size) < MIN_STEPS:
             size //= 2
-        why = f"{examples:,} {word} × {passes:g} epochs / {size} = {steps(size):,.0f} steps: 16, halved down to 4 while there are fewer than {MIN_STEPS}"
+        why = (
+            f"{examples:,} {word} × {passes:g} epochs / {size} = {steps(size):,.0f} steps: "
+            f"16, halved down to 4 while there are fewer than {MIN_STEPS}"
+        )
     count = context.device.count
     if count == 1 or context.device.kind == "cpu":
         return Wanted(size, why, Said(""))
@@ -74,11 +77,13 @@ def _feeding(size: int, count: int, tokens: float, steps: float) -> Said:
     if passed >= BUSY_TOKENS:
         return Said(f"; {passed:,.0f} tokens a pass keep a GPU busy", (busy,))
     if size >= MOST_ROWS:
-        return Said(f"; more would feed them better, but recipes stop at {MOST_ROWS}", (busy, Claim("rows", size, ">=", MOST_ROWS, {"rows": size})))
+        most = Claim("rows", size, ">=", MOST_ROWS, {"rows": size})
+        return Said(f"; more would feed them better, but recipes stop at {MOST_ROWS}", (busy, most))
     if steps >= GOOD_STEPS:
         return Said("")
     claim = Claim("steps", steps, "<", GOOD_STEPS, {"rows": 2 * size})
-    return Said(f"; {2 * size} would feed them better, but leave {math.floor(steps):,} steps, fewer than {GOOD_STEPS:,}", (busy, claim))
+    left = f"leave {math.floor(steps):,} steps, fewer than {GOOD_STEPS:,}"
+    return Said(f"; {2 * size} would feed them better, but {left}", (busy, claim))
 
 
 def fit(context: Context) -> Iterator[Recommendation]:

@@ -20,9 +20,12 @@ def several_gpus(context: Context, search: Search) -> Recommendation:
     else:
         text = said.joined("nothing fits; a copy on each GPU ", said.lost(copy, "needs "))
     return Recommendation(
-        "hardware.parallelism", found.changes["hardware.parallelism"], text.sentence, f"ddp if a copy fits, else fsdp: {said.weighed(search)}",
-        "accelerate 1.15 and torch 2.13 (DistributedDataParallel, fully_shard): ZeRO, arXiv 1910.02054; FSDP, arXiv 2304.11277.",
-        up="fsdp: weights, gradients and optimizer states divided by the number of GPUs; every block travels between them twice a step.",
+        "hardware.parallelism", found.changes["hardware.parallelism"], text.sentence,
+        f"ddp if a copy fits, else fsdp: {said.weighed(search)}",
+        "accelerate 1.15 and torch 2.13 (DistributedDataParallel, fully_shard): ZeRO, arXiv 1910.02054; "
+        "FSDP, arXiv 2304.11277.",
+        up="fsdp: weights, gradients and optimizer states divided by the number of GPUs; "
+        "every block travels between them twice a step.",
         down="ddp: the least traffic; memory as on a single GPU, and gradients once more for their exchange.",
         claims=text.claims,
     )

@@ -73,7 +73,9 @@ def weighed(search: Search, *, batches: bool = False) -> str:
     if batches:
         told = [point_words(point) for point in search.tried if point.rung == found.rung]
     else:
-        told = [f"{_name(search, rung)}: the weights alone {amount(search.weights_bytes(rung))}" for rung in search.hopeless]
+        told = [
+            f"{_name(search, rung)}: the weights alone {amount(search.weights_bytes(rung))}" for rung in search.hopeless
+        ]
         for rung in dict.fromkeys(point.rung for point in search.tried):
             points = (point for point in search.tried if point.rung == rung)
             best = found if rung == found.rung else min(points, key=lambda point: point.total_bytes)
@@ -202,7 +204,8 @@ def checkpointing(search: Search) -> Said:
         claim = Claim("tokens", tokens, "<", BUSY_TOKENS, {"training.batch_size": without.batch})
         more = search.at(found.rung, 2 * without.batch, False)
         return joined(
-            f"without it {rows(without.batch)} a pass {'is' if without.batch == 1 else 'are'} all that {_fit(without.batch)}",
+            f"without it {rows(without.batch)} a pass {'is' if without.batch == 1 else 'are'} all ",
+            f"that {_fit(without.batch)}",
             f" ({tokens:,} of the {BUSY_TOKENS:,} tokens that keep a device busy); with it {found.batch:,} fit",
             Said("", (claim, *map(memory_claim, (without, more, found)))),
         )
@@ -238,7 +241,8 @@ def batch(search: Search, feeding: Said) -> Said:
     fixed = context.pinned.get("training.accumulation")
     if fixed is not None:
         gpus = f" × {count} GPUs" if count > 1 else ""
-        return joined(f"{found.batch:,} × {fixed} passes{gpus} make {rows(total)} a step", claim)
+        words = f"{fixed} pass{'' if fixed == 1 else 'es'}{gpus}"
+        return joined(f"{found.batch:,} × {words} make {rows(total)} a step", claim)
     if count > 1:
         again = f" × {passes} passes" if passes > 1 else ""
         if total > search.wanted:
@@ -270,9 +274,10 @@ def fewer_gpus(search: Search) -> Said:
         ("most seconds", then.high_seconds_per_step, now.high_seconds_per_step),
     )
     factors = "–".join(dict.fromkeys(sorted(f"{after / before:.1f}" for _, after, before in pairs)))
-    text = f"; {half} GPU{'s' if half > 1 else ''} with {rows(2 * found.batch)} each would take {factors} times the time"
-    away = {**changes, "devices": half}
-    return Said(text, tuple(Claim(kind, after, ">=" if after >= before else "<", before, away) for kind, after, before in pairs))
+    gpus, away = f"{half} GPU{'s' if half > 1 else ''}", {**changes, "devices": half}
+    return Said(f"; {gpus} with {rows(2 * found.batch)} each would take {factors} times the time", tuple(
+        Claim(kind, after, ">=" if after >= before else "<", before, away) for kind, after, before in pairs
+    ))
 
 
 def folk_batch(search: Search) -> Said:

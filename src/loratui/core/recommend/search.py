@@ -80,8 +80,8 @@ def ladder(context: Context) -> Iterator[Rung]:
     adamw = rules_of_thumb.OPTIMIZER if folk else "adamw_torch_fused"
     whole_states = str(pinned.get("training.optimizer", adamw)).startswith("adamw_torch")
     several = context.device.count > 1 and pinned.get("hardware.parallelism") != "ddp" and whole_states
-    one_each = context.device.count == 1 or pinned.get("hardware.parallelism") != "fsdp"  # 8-bit states cannot be divided
-    small_states = one_each and not cpu and not folk
+    divided = context.device.count > 1 and pinned.get("hardware.parallelism") == "fsdp"
+    small_states = not divided and not cpu and not folk  # 8-bit states cannot be divided
     if kind == "full":
         plain = {"method.kind": "full", "method.quantization": "none", "training.optimizer": adamw}
         yield {**plain, "model.dtype": "fp32"}
