@@ -110,7 +110,7 @@ class Proposal:
             return ""
         if other is None:
             return reason.why
-        return f"Proposed is {_shown(reason.value)} ({other.cost}): {reason.why}"
+        return f"Proposed is {_shown(reason.value)}{'' if other.free else f' ({other.cost})'}: {reason.why}"
 
     def row_here(self, table: Table) -> int | None:
         """Number (from 0) of the row of a guide's table that stands for this situation; None where its rows are no ranges."""

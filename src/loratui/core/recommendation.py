@@ -75,6 +75,11 @@ class Instead:
     """The run's shortest and longest time as a factor of what they are now; None where the speed is not known."""
 
     @property
+    def free(self) -> bool:
+        """Whether it changes neither memory nor time, as far as that is known."""
+        return not self.memory_bytes and (self.time_factors is None or _time(self.time_factors) == _SAME)
+
+    @property
     def cost(self) -> str:
         """The price in a few words: "1.2 GiB more memory, 25 % less time"."""
         size = amount(self.memory_bytes)
@@ -82,8 +87,7 @@ class Instead:
         memory = other if self.memory_bytes else "the same memory"
         if self.time_factors is None:
             return memory
-        time = _time(self.time_factors)
-        return "the same memory and time" if time == _SAME and not self.memory_bytes else f"{memory}, {time}"
+        return "the same memory and time" if self.free else f"{memory}, {_time(self.time_factors)}"
 
 
 _SAME, _NEAR_PERCENT = "the same time", 2

@@ -155,7 +155,8 @@ def weights(search: Search) -> Said:
     found = search.found
     dtype = found.changes["model.dtype"]
     if found.changes["method.kind"] != "full":
-        return Said("a CPU computes in float32" if dtype == "fp32" else "the base is frozen: 16 bits are enough for it")
+        same = "the frozen base is kept in the float32 that it is computed in"
+        return Said(same if dtype == "fp32" else "the base is frozen: 16 bits are enough for it")
     if dtype == "fp32":
         states = " with 8-bit states" if "8bit" in found.changes["training.optimizer"] else ""
         if not found.fits:
@@ -242,7 +243,7 @@ def batch(search: Search, feeding: Said) -> Said:
     if fixed is not None:
         gpus = f" × {count} GPUs" if count > 1 else ""
         words = f"{fixed} pass{'' if fixed == 1 else 'es'}{gpus}"
-        return joined(f"{found.batch:,} × {words} make {rows(total)} a step", claim)
+        return joined(f"{found.batch:,} × {words} = {rows(total)} a step", claim)
     if count > 1:
         again = f" × {passes} passes" if passes > 1 else ""
         if total > search.wanted:
@@ -250,7 +251,7 @@ def batch(search: Search, feeding: Said) -> Said:
             feeding = Said(f", more than the {search.wanted} wanted", (above,))
         return joined(f"{found.batch:,} on each of {count} GPUs{again}: {rows(total)} a step", claim, feeding)
     if passes > 1:
-        return joined(f"{found.batch:,} × {passes} passes make {rows(total)} a step; ", taken(found), claim)
+        return joined(f"{found.batch:,} × {passes} passes = {rows(total)} a step; ", taken(found), claim)
     return joined(f"all {rows(total)} of a step in one pass: ", taken(found), claim)
 
 

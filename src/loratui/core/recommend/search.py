@@ -14,7 +14,6 @@ from typing import Any
 from loratui.core import rules_of_thumb
 from loratui.core.memory import Budget, Estimate, Verdict, verdict
 from loratui.core.recommend.context import Context, evaluates
-from loratui.core.recommend.precision import best_precision
 
 BUSY_TOKENS = 2048
 """Tokens of a forward pass from which a GPU is busy enough that a larger batch gains little."""
@@ -76,7 +75,7 @@ def ladder(context: Context) -> Iterator[Rung]:
     pinned, folk = context.pinned, context.calculation == "rules-of-thumb"
     kind, quantisation = pinned.get("method.kind"), pinned.get("method.quantization")
     cpu = context.device.kind == "cpu"
-    half = best_precision(context.device)
+    half = context.get("training.precision")
     adamw = rules_of_thumb.OPTIMIZER if folk else "adamw_torch_fused"
     whole_states = str(pinned.get("training.optimizer", adamw)).startswith("adamw_torch")
     several = context.device.count > 1 and pinned.get("hardware.parallelism") != "ddp" and whole_states
