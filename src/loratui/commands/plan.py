@@ -133,7 +133,7 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     )
     if facts["time"]:
         low, high = facts["time"]["seconds"]
-        lines.append(f"time        {duration(low)} to {duration(high)} on {proposal.device.name}, evaluation apart; {facts['time']['basis']}")
+        lines.append(f"time        {duration(low)} to {duration(high)} on {proposal.device.name}, {proposal.time.counted if proposal.time else ''}; {facts['time']['basis']}")
     verdict = f"fits, {gib(memory['headroom'])} left" if memory["fits"] else f"does not fit: {gib(-memory['headroom'])} too much"
     lines.append(f"memory      {gib(memory['total'])} of {gib(memory['budget'])} · {verdict}{f' · {proposal.memory_basis}' if proposal.memory_basis else ''}")
     lines.append(table([[name, gib(size)] for name, size in memory["parts"].items()], indent="  ", right=frozenset({1})))

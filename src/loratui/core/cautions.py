@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loratui.core.architecture import ModelSpec
+from loratui.core.capabilities import CUDA_126_TORCH, architecture_name, torch_without
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
+from loratui.core.knowledge.half_precision import fp16_fault
+from loratui.core.knowledge.published_rates import FULL_RATES
 from loratui.core.plan import Plan
 from loratui.core.recommend.fit import MIN_STEPS
-from loratui.core.recommend.learning_rate import FULL_RANGE, SMALL_WIDTH
-from loratui.core.recommend.precision import without_sdpa
+from loratui.core.recommend.learning_rate import FULL_RANGE, SMALL_WIDTH, outliers, recipes_of_size
+from loratui.core.recommend.precision import best_precision, slow_fp16, without_sdpa
 from loratui.core.schedule import Schedule
 
 GIB = 2**30
@@ -40,7 +43,7 @@ def warnings_for(
         yield f"{without_sdpa(spec)} Loading it with model.attention = sdpa fails; use eager."
     if plan.training.packing and plan.model.attention == "eager":
         yield "Packing needs another attention kernel than eager, which cannot keep packed rows apart: the run would be refused."
-    yield from _numbers(plan, device)
+    yield from _numbers(spec, plan, device)
     yield from _rates(spec, plan)
     yield from _experts(spec, plan)
     yield from _rows(spec, plan, data, schedule, without_data)
@@ -48,9 +51,13 @@ def warnings_for(
         yield f"{spec.total_parameters / 1e9:.1f} billion parameters on a CPU: expect minutes for each step."
 
 
-def _numbers(plan: Plan, device: Device) -> Iterator[str]:
+def _numbers(spec: ModelSpec, plan: Plan, device: Device) -> Iterator[str]:
+    best = best_precision(device, spec)
     if device.kind == "gpu" and not device.bf16 and "bf16" in (plan.training.precision, plan.method.compute_dtype):
-        yield f"{device.name} has no bfloat16: use fp16."
+        yield f"{device.name} has no bfloat16: use {best}."
+    if device.kind == "gpu":
+        yield from _half_precision(spec, plan, device)
+        yield from _torch_build(device)
     if device.kind == "cpu" and plan.method.kind == "qlora":
         yield "Quantised training works on a CPU but is much slower than LoRA."
     if device.count > 1 and plan.hardware.parallelism == "fsdp" and (plan.method.quantization == "int8" or not plan.training.optimizer.startswith("adamw_torch")):
@@ -59,10 +66,38 @@ def _numbers(plan: Plan, device: Device) -> Iterator[str]:
         yield f"Full fine-tuning with {plan.model.dtype} weights: updates below 0.4 % of a weight are rounded away."
 
 
+def _half_precision(spec: ModelSpec, plan: Plan, device: Device) -> Iterator[str]:
+    """Where float16 is wrong or slow, and where float32 had to take its place."""
+    fault, reported = fp16_fault(spec.family)
+    halves = "fp16" in (plan.training.precision, plan.model.dtype, plan.method.compute_dtype)
+    instead = "bf16" if device.bf16 else "fp32"
+    if halves and fault:
+        yield f"{fault}: the loss would become NaN. Use {instead} for training.precision, model.dtype and method.compute_dtype ({reported})."
+    elif halves and slow_fp16(device):
+        yield f"{device.name}: {slow_fp16(device)}, so fp32 is the faster format."
+    elif fault and plan.training.precision == "fp32" and not device.bf16:
+        rates = device.peak_flops_in("fp16"), device.peak_flops_in("fp32")
+        slower = f", at most 1/{rates[0] / rates[1]:.2g} as fast as float16" if rates[0] and rates[1] and rates[0] > 1.05 * rates[1] else ""
+        yield f"{fault}, and {device.name} has no bfloat16: this trains in float32{slower}. A card with bfloat16 (compute capability 8.0) does it in 16 bits."
+
+
+def _torch_build(device: Device) -> Iterator[str]:
+    dropped = torch_without(device.compute_capability) if device.compute_capability else ""
+    if dropped and device.compute_capability:
+        name = architecture_name(device.compute_capability)
+        yield (
+            f"{device.name} ({name}): torch's default wheels have no code for it since torch {dropped}. Install the build for CUDA 12.6, "
+            f"which has it up to torch 2.14: {CUDA_126_TORCH}"
+        )
+
+
 def _rates(spec: ModelSpec, plan: Plan) -> Iterator[str]:
     rate = plan.training.learning_rate
     if plan.method.kind == "full" and rate > FULL_RANGE[1]:
-        yield f"A learning rate of {rate:g} is far above every published full fine-tuning (at most 3e-4)."
+        alike = [one.rate for one in recipes_of_size(spec.total_parameters)]
+        size = "for a model of about this size" if alike else "for any size, far outliers apart"
+        highest = max(alike or (one.rate for one in FULL_RATES if one not in outliers()))
+        yield f"A learning rate of {rate:g} is far above the recipes for full fine-tuning {size}: they use at most {highest:g}."
     elif plan.method.kind != "full" and rate >= HOT_LORA_RATE * max(1.0, SMALL_WIDTH / spec.hidden_size):
         yield f"A learning rate of {rate:g}: from 3e-3 on, most runs of the published sweep diverged."
     if plan.lora.variant == "rslora" and plan.method.kind != "full" and plan.lora.alpha >= 2 * plan.lora.r and plan.lora.r >= 64:

@@ -269,6 +269,10 @@ def _time_json(prediction: Prediction | None) -> dict[str, Any] | None:
     return {
         "seconds_per_step": [prediction.low_seconds_per_step, prediction.high_seconds_per_step],
         "seconds": [prediction.low_seconds, prediction.high_seconds],
+        "evaluations": prediction.evaluations,
+        "evaluation_seconds": list(prediction.evaluation_seconds),
+        "saves": prediction.saves,
+        "saving_seconds": list(prediction.saving_seconds),
         "flops_per_step": prediction.flops_per_step,
         "tokens_per_step": prediction.tokens_per_step,
         "measured": prediction.measured,

@@ -15,7 +15,6 @@ from loratui.core.memory import Estimate
 from loratui.core.memory.budget import TIGHT_SHARE
 from loratui.core.recommend.context import Context, evaluates
 from loratui.core.recommend.parallel import several_gpus
-from loratui.core.recommend.precision import best_precision
 from loratui.core.recommendation import Recommendation
 from loratui.core.schedule import packed_sequences
 
@@ -71,7 +70,7 @@ def _rungs(context: Context) -> Iterator[dict[str, Any]]:
     pinned = context.pinned
     kind, quantisation = pinned.get("method.kind"), pinned.get("method.quantization")
     cpu = context.device.kind == "cpu"
-    half = best_precision(context.device)
+    half = context.get("training.precision")
     several = context.device.count > 1 and pinned.get("hardware.parallelism") != "ddp"
     if kind == "full":
         plain = {"method.kind": "full", "method.quantization": "none", "training.optimizer": "adamw_torch_fused"}
@@ -81,7 +80,7 @@ def _rungs(context: Context) -> Iterator[dict[str, Any]]:
         if half == "bf16":
             yield {**plain, "model.dtype": "bf16"}
             yield {**plain, "model.dtype": "bf16", "training.optimizer": "paged_adamw_8bit"}
-        elif half == "fp16":
+        elif not cpu:
             yield {**plain, "model.dtype": "fp32", "training.optimizer": "paged_adamw_8bit"}
         return
     base = {"model.dtype": half, "training.optimizer": "adamw_torch_fused"}
