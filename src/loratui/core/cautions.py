@@ -11,9 +11,9 @@ from loratui.core.hardware import Device
 from loratui.core.knowledge.half_precision import fp16_fault
 from loratui.core.knowledge.published_rates import FULL_RATES
 from loratui.core.plan import Plan
-from loratui.core.recommend.fit import MIN_STEPS
 from loratui.core.recommend.learning_rate import FULL_RANGE, SMALL_WIDTH, outliers, recipes_of_size
 from loratui.core.recommend.precision import best_precision, slow_fp16, without_sdpa
+from loratui.core.recommend.scale_of_data import LEAST_STEPS, MOST_EPOCHS, SMALLEST_BATCH
 from loratui.core.schedule import Schedule
 
 GIB = 2**30
@@ -113,6 +113,18 @@ def _experts(spec: ModelSpec, plan: Plan) -> Iterator[str]:
         yield f"bitsandbytes does not quantise the experts: {experts * 2 / GIB:,.1f} GiB of them stay in 16 bits."
 
 
+def _more_steps(plan: Plan, schedule: Schedule) -> str:
+    """What there still is to do about too few steps."""
+    ways = ["more data"]
+    if not plan.training.max_steps and plan.training.epochs < MOST_EPOCHS:
+        ways.append("more epochs")
+    if schedule.effective_batch_size > SMALLEST_BATCH:
+        ways.append("a smaller batch")
+    if plan.training.max_steps:
+        ways.append("a higher training.max_steps")
+    return " or ".join([", ".join(ways[:-1]), ways[-1]]) if len(ways) > 1 else ways[0]
+
+
 def _rows(spec: ModelSpec, plan: Plan, data: DataFacts, schedule: Schedule, without_data: bool) -> Iterator[str]:
     length = plan.training.max_length
     if length > spec.max_positions:
@@ -123,8 +135,8 @@ def _rows(spec: ModelSpec, plan: Plan, data: DataFacts, schedule: Schedule, with
             yield f"{cut:.1%} of the rows are longer than {length:,} tokens and will be cut."
         if not data.exact:
             yield "Lengths are guessed from characters; tokenising the data will make memory and length exact."
-        if schedule.total_steps < MIN_STEPS:
-            yield f"Only {schedule.total_steps} optimizer steps: LoRA wants at least {MIN_STEPS}; more data, more epochs or a smaller batch would help."
+        if schedule.total_steps < LEAST_STEPS:
+            yield f"Only {schedule.total_steps} optimizer steps, and a run wants at least {LEAST_STEPS}: {_more_steps(plan, schedule)} would help."
     if schedule.effective_batch_size > schedule.sequences:
         yield f"One step takes {schedule.effective_batch_size} rows, but there are only {schedule.sequences}."
     if schedule.warmup_steps >= schedule.total_steps > 0:

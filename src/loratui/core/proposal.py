@@ -157,7 +157,7 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
                 context.values[key] = recommendation.rule_of_thumb
             else:
                 context.values[key] = recommendation.value
-    plan = _validated({**pinned, **context.values})
+    plan, data = _validated({**pinned, **context.values}), context.data
     needed, room = remembered_estimate(situation.spec, plan, data, situation.device), budget(situation.device)
     schedule = make_schedule(plan, data, situation.device.count)
     disk = disk_warning(situation.spec, plan, situation.disk_free_bytes) if situation.disk_free_bytes is not None else ""

@@ -15,12 +15,13 @@ from loratui.core.memory import Estimate
 from loratui.core.memory.budget import TIGHT_SHARE
 from loratui.core.recommend.context import Context, evaluates
 from loratui.core.recommend.parallel import several_gpus
+from loratui.core.recommend.scale_of_data import LEAST_STEPS as MIN_STEPS
+from loratui.core.recommend.scale_of_data import lora_against_full
 from loratui.core.recommendation import Recommendation
 from loratui.core.schedule import packed_sequences
 
 BUSY_TOKENS = 2048
 """Tokens of a forward pass from which a GPU is busy enough that a larger batch gains little."""
-MIN_STEPS = 100
 DIVIDED: dict[str, Any] = {"hardware.parallelism": "fsdp"}
 """Where a whole copy does not fit on one of several GPUs, each holds a share of the weights."""
 GIB = 2**30
@@ -218,7 +219,7 @@ def fit(context: Context) -> Iterator[Recommendation]:
 def _method(context: Context, found: Fit, verdict: str) -> Iterator[Recommendation]:
     kind = found.changes["method.kind"]
     why = {
-        "lora": "LoRA fits, learns as well as full fine-tuning at this scale of data, and forgets less.",
+        "lora": f"LoRA fits, and forgets less than full fine-tuning. {lora_against_full(context.data, context.spec, context.plan(found.changes))}",
         "qlora": "The base in 4 bits: unquantised it would leave no room.",
         "full": "All weights are trained, as chosen.",
     }[kind]
