@@ -20,7 +20,7 @@ from loratui.core.hardware import Device
 from loratui.core.lora_targets import count_adapter, resolve_targets
 from loratui.core.measured import Measurement, Speed, learned_speed
 from loratui.core.plan import Plan
-from loratui.core.schedule import Schedule
+from loratui.core.schedule import Schedule, times_in
 from loratui.core.storage import disk_need
 
 UTILISATION: dict[str, tuple[float, float]] = {"gpu": (0.20, 0.50), "cpu": (0.10, 0.50)}
@@ -225,9 +225,9 @@ def predict(
     size = disk_need(spec, plan).checkpoint_bytes
     return Prediction(
         flops, tokens, low, high, steps, speed,
-        evaluations=steps // every if every and data.eval_examples else 0, evaluated_rows=data.eval_examples,
+        evaluations=times_in(steps, every) if data.eval_examples else 0, evaluated_rows=data.eval_examples,
         seconds_per_evaluation=seconds(one_batch * batches, batches),
-        saves=math.ceil(steps / plan.saving.every_steps) if plan.saving.every_steps else 1,
+        saves=times_in(steps, plan.saving.every_steps) or 1,
         seconds_per_save=(size / SAVED_BYTES_PER_SECOND[0], size / SAVED_BYTES_PER_SECOND[1]),
     )
 
