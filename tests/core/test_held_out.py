@@ -75,7 +75,7 @@ def test_the_time_of_evaluations_stays_small_for_large_data() -> None:
     assert made.time.evaluation_seconds[0] < 0.05 * made.time.low_seconds
     wide = proposal(120_000, dataset__eval_fraction=0.05)
     assert wide.time is not None and wide.time.evaluation_seconds[0] > 5 * made.time.evaluation_seconds[0]
-    assert f"{made.time.evaluations} times a look" in made.recommendations["evaluation.every_steps"].why
+    assert f"{made.time.evaluations} looks at the held-out rows" in made.recommendations["evaluation.every_steps"].why
     assert f"{made.time.evaluations} × 996 rows" in made.recommendations["evaluation.every_steps"].formula
 
 

@@ -14,8 +14,8 @@ EVALUATIONS = 10
 PATIENCE = 3
 
 
-def _times(count: int) -> str:
-    return "Once" if count == 1 else f"{count:,} times"
+def _counted(count: int, word: str) -> str:
+    return f"One {word}" if count == 1 else f"{count:,} {word}s"
 
 
 def _share(context: Context, every: int) -> str:
@@ -34,7 +34,7 @@ def keeping(context: Context) -> Iterator[Recommendation]:
     every = max(1, min(schedule.steps_per_epoch, -(-schedule.total_steps // EVALUATIONS))) if evaluates(context) else 0
     yield Recommendation(
         "evaluation.every_steps", every,
-        f"{_times(times_in(schedule.total_steps, every))} a look at the held-out rows over the run, at least once an epoch." if every else "Nothing is held out.",
+        f"{_counted(times_in(schedule.total_steps, every), 'look')} at the held-out rows over the run, at least one an epoch." if every else "Nothing is held out.",
         f"min(one epoch = {schedule.steps_per_epoch:,}, {schedule.total_steps:,} steps / {EVALUATIONS} = {every:,}){_share(context, every)}" if every
         else "no rows are held out, so there is nothing to evaluate",
         "Early stopping and the signs of overfitting need several points.",
@@ -51,7 +51,7 @@ def keeping(context: Context) -> Iterator[Recommendation]:
     saves = every or max(1, min(schedule.steps_per_epoch, -(-schedule.total_steps // EVALUATIONS)))
     yield Recommendation(
         "saving.every_steps", saves, "A checkpoint at each evaluation: the best one is never lost." if every
-        else f"{_times(times_in(schedule.total_steps, saves))} over the run, at least once an epoch: so much is kept if the machine goes.",
+        else f"{_counted(times_in(schedule.total_steps, saves), 'checkpoint')} over the run, at least one an epoch: so much is kept if the machine goes.",
         f"= evaluation.every_steps = {saves:,}" if every else f"min(one epoch = {schedule.steps_per_epoch:,}, {schedule.total_steps:,} steps / {EVALUATIONS})",
         "transformers 5.23: what is no checkpoint cannot be gone back to or resumed from.", up="Less disk and time; more is lost if the machine goes.", down="Less is lost.",
     )

@@ -53,13 +53,13 @@ def why_passes(examples: int) -> tuple[str, str]:
         return f"{examples:,} rows: one pass already shows enough of them.", "Recipes for large data: Zephyr 1 epoch of 200,000 rows, the PEFT benchmark 1; Tulu 3 and OLMo 2 2 of about 940,000."
     if examples >= FEW_ROWS:
         return (
-            f"{examples:,} rows: two passes, between the many of a thousand rows and the one of hundreds of thousands.",
+            f"{examples:,} rows: two passes, fewer than hundreds of rows get, and more than hundreds of thousands.",
             "Recipes for data of this size: QLoRA 3 epochs of 9,846 rows (OASST1), Alpaca 3 of 52,002, torchtune 1 of the same.",
         )
     source = "Recipes for small data: LIMA 15 epochs of 1,000 rows (2305.11206), s1 5 of 1,000 (2501.19393)."
     steps = math.ceil(examples / SMALLEST_BATCH) * passes
     if passes == FEWEST_EPOCHS:
-        return f"{examples:,} rows: three passes, {steps:,.0f} steps of {SMALLEST_BATCH} rows; the held-out loss shows when it turns to memorising.", source
+        return f"{examples:,} rows: three passes; the held-out loss shows when it turns to memorising.", source
     if steps >= LEAST_STEPS:
         return f"{examples:,} rows: {passes:g} passes make {steps:,.0f} steps of {SMALLEST_BATCH} rows; the held-out loss shows when it turns to memorising.", source
     return f"{examples:,} rows: {passes:g} passes, the most that are proposed, and still only {steps:,.0f} steps of {SMALLEST_BATCH} rows; more rows would help more.", source
