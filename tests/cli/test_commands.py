@@ -57,7 +57,10 @@ def test_plan_prints_the_contract(loratui: Loratui) -> None:
     result = loratui("plan", "-m", "demo", "-d", "demo", "--json")
     assert result.returncode == 0, result.stderr
     facts = json.loads(result.stdout)
-    assert set(facts) >= {"plan", "parameters", "memory", "schedule", "recommendations", "alternatives", "warnings"}
+    assert set(facts) >= {"plan", "parameters", "memory", "schedule", "recommendations", "alternatives", "warnings", "methods"}
+    methods = {one["method"]: one for one in facts["methods"]}
+    assert list(methods) == ["full", "lora", "qlora"] and [one["method"] for one in facts["methods"] if one["chosen"]] == [facts["plan"]["method"]["kind"]]
+    assert methods[facts["plan"]["method"]["kind"]]["memory_total"] == facts["memory"]["total"]
     assert set(facts["parameters"]) >= {"total", "trainable"}
     memory = facts["memory"]
     assert set(memory) >= {"total", "budget", "headroom", "fits", "device_total", "device_free", "parts"}

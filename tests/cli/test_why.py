@@ -27,7 +27,7 @@ def proposal() -> Proposal:
 
 
 def test_every_table_is_reachable(proposal: Proposal) -> None:
-    told = {key: " ".join(why_text(key, proposal, 80).split()) for key in (*fields(), "generation")}
+    told = {key: " ".join(why_text(key, proposal, 400).split()) for key in (*fields(), "generation")}
     for table in TABLES:
         assert any(
             f"The guides: {table.title} " in text and all(cell in text for row in table.rows for cell in row if cell) for text in told.values()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loratui.core.knowledge import TABLES, Table, tables_for
+from loratui.core.knowledge import TABLES, Table, laid_out, tables_for
 from loratui.core.plan_text import fields
 
 
@@ -56,3 +56,19 @@ def test_fields_of_the_everyday_have_tables() -> None:
     ):
         assert tables_for(key), key
     assert tables_for("training.seed") == ()
+
+
+@pytest.mark.parametrize("width", [50, 60, 77, 97, 200])
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.title)
+def test_a_table_stays_a_table_whatever_the_width(table: Table, width: int) -> None:
+    """Long cells are wrapped within their column: nothing is lost, no line is too long, and columns stand under their heads."""
+    rows = (table.columns, *table.rows)
+    laid = laid_out(rows, width)
+    assert len(laid) == len(rows) and all(len(line) <= width for lines in laid for line in lines)
+    for row, lines in zip(rows, laid, strict=True):
+        assert sorted("".join(lines).replace("·", "").replace(" ", "")) == sorted("".join(row).replace("·", "").replace(" ", ""))
+    if width >= 77:
+        starts = [laid[0][0].index(head) for head in table.columns if head and laid[0][0].count(head) == 1]
+        assert starts == sorted(starts)
+        for lines in laid[1:]:
+            assert all(start == 0 or line[start - 1: start] in ("", " ") for line in lines for start in starts), "columns do not collapse"

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import uniform
 from loratui.core.families import read_config
 from loratui.core.hardware import Device
+from loratui.core.knowledge.published_rates import FULL_RATES
 from loratui.core.proposal import Proposal, Situation, propose
-from loratui.core.recommend.learning_rate import batch_factor, full_rate, scale_factor
+from loratui.core.recommend.learning_rate import (
+    EXPONENTS,
+    batch_factor,
+    full_rate,
+    off_the_line,
+    outliers,
+    published_lora_rate,
+    scale_factor,
+    scatter,
+)
 
 SHAPES: dict[str, tuple[str, int, int, int, int, int, int, int, bool]] = {
     # family, hidden, MLP, layers, heads, key-value heads, head width, vocabulary, tied
@@ -39,16 +53,15 @@ LORA = [
     # model, rank, best rate of the published sweep at batch 128
     *[("Llama-3.2-1B", r, 1e-3) for r in (4, 16, 64, 128)],
     ("Llama-3.2-3B", 64, 1e-3), ("Llama-3.2-3B", 128, 1e-3),
-    ("Llama-3.1-8B", 4, 3e-4), ("Llama-3.1-8B", 16, 3e-4), ("Llama-3.1-8B", 64, 1e-3), ("Llama-3.1-8B", 128, 3e-4),
-    *[("Llama-3.1-70B", r, 3e-4) for r in (16, 64)],
-    ("Qwen3-4B", 64, 1e-3), ("Qwen3-8B", 64, 1e-3), ("Qwen3-30B-A3B", 64, 1e-3),
+    *[("Llama-3.1-8B", r, 3e-4) for r in (4, 16, 64, 128)], *[("Llama-3.1-70B", r, 3e-4) for r in (1, 2, 4)],
+    ("Qwen3-4B", 4, 3e-4), ("Qwen3-4B", 64, 1e-3), ("Qwen3-8B", 4, 3e-4), ("Qwen3-8B", 64, 1e-3), ("Qwen3-30B-A3B", 64, 1e-3),
     *[("Qwen3-32B", r, 3e-4) for r in (4, 16, 64, 128)],
     ("gpt-oss-20b", 16, 1e-4),
 ]
 QLORA = [("Llama-7B", 2e-4), ("Llama-13B", 2e-4), ("Llama-33B", 1e-4), ("Llama-65B", 1e-4)]
 FULL = [
     ("Llama-3.1-8B", 5e-6, 128), ("Llama-3.1-70B", 2e-6, 128), ("OLMo-2-7B", 1e-5, 128), ("Mistral-7B", 2e-5, 128),
-    ("SmolLM3-3B", 2e-5, 128), ("SmolLM2-1.7B", 3e-4, 128), ("Llama-3.2-3B", 1e-5, 4),
+    ("SmolLM3-3B", 2e-5, 128), ("Llama-3.2-3B", 1e-5, 4),
 ]
 
 
@@ -123,13 +136,65 @@ def test_a_larger_scale_asks_for_a_smaller_rate() -> None:
 
 
 def test_batch_factor_is_clamped() -> None:
-    assert [batch_factor(b) for b in (1, 32, 128, 4096)] == [0.5, 0.5, 1.0, 1.5]
+    assert [batch_factor(b) for b in (1, 32, 128, 4096)] == [0.6, 0.6, 1.0, 1.5]
 
 
 def test_full_rate_falls_with_size() -> None:
     rates = [full_rate(int(size)) for size in (1e6, 1e8, 1e9, 3e9, 8e9, 3e10, 7e10, 4e11)]
     assert rates == sorted(rates, reverse=True)
     assert rates[0] <= 5e-4 and rates[-1] > 1e-7
+
+
+@given(st.floats(6, 12), st.floats(0.0, 0.3011))
+def test_the_full_rate_has_no_cliff(power: float, step: float) -> None:
+    """Between sizes at most a factor of 2 apart the rate changes by at most a factor of 1.5, less than the recipes scatter."""
+    small, large = full_rate(int(10**power)), full_rate(int(10 ** (power + step)))
+    assert 1.0 <= small / large * 1.000001 <= 1.5 < scatter()
+
+
+def test_no_recipe_bends_the_line_and_those_far_off_are_named() -> None:
+    assert {one.model for one in outliers()} == {"SmolLM2-135M", "SmolLM2-360M", "SmolLM2-1.7B"}
+    assert all(1 / 3.5 < off_the_line(one) < 3.5 for one in FULL_RATES if one not in outliers())
+    for name in ("SmolLM2-1.7B", "Llama-3.2-3B", "Llama-3.1-70B"):
+        reason = proposal(name, batch=128, method__kind="full").recommendations["training.learning_rate"]
+        assert "SmolLM2-1.7B 3e-4" in reason.disagreement and "times the line" in reason.disagreement
+        assert reason.source.count("https://github.com/") >= 1
+
+
+@pytest.mark.parametrize(("name", "published"), [
+    ("Llama-3.2-1B", 4.9e-4), ("Llama-3.2-3B", 3.6e-4), ("Llama-3.1-8B", 2.9e-4), ("Llama-3.1-70B", 1.7e-4), ("Qwen3-8B", 4.7e-4), ("Qwen3-30B-A3B", 5.0e-4),
+])
+def test_at_the_published_batch_the_published_rate_is_proposed(name: str, published: float) -> None:
+    """tinker-cookbook `get_lr`: 5e-5 x 10 x (2000 / width)^p, and nothing of ours on top."""
+    made = proposal(name, batch=128)
+    assert float(f"{published_lora_rate(spec(name)):.1e}") == published == made.plan.training.learning_rate
+    reason = made.recommendations["training.learning_rate"]
+    assert "the same within 5 %" in reason.disagreement and "hyperparam_utils.py" in reason.source and "https://github.com/thinking-machines-lab/" in reason.source
+
+
+def test_what_is_ours_is_told_apart_from_what_is_published() -> None:
+    reason = proposal("Llama-3.1-8B", batch=16).recommendations["training.learning_rate"]
+    assert "Ours is 0.6 times the published 2.9e-4" in reason.disagreement and "√(16/128)" in reason.disagreement
+    assert "2.9e-4" in reason.why and reason.value == 1.7e-4
+
+
+@pytest.mark.parametrize("name", ["Mistral-7B", "OLMo-2-7B", "SmolLM3-3B", "gpt-oss-20b"])
+def test_a_family_that_the_source_does_not_cover_is_said_to_be_ours(name: str) -> None:
+    reason = proposal(name, batch=128).recommendations["training.learning_rate"]
+    assert published_lora_rate(spec(name)) == 0.0
+    assert "not covered by the source; the mean of both exponents is our choice" in reason.formula
+    assert "not covered" in reason.why and "No figure is published for this family" in reason.disagreement
+
+
+def test_the_factors_of_the_formula_make_the_value() -> None:
+    """What is written multiplies to what is proposed."""
+    for name in SHAPES:
+        for batch, mine in ((8, {}), (16, {"lora__alpha": 128, "lora__r": 64}), (256, {})):
+            reason = proposal(name, batch=batch, **mine).recommendations["training.learning_rate"]
+            start = float(re.findall(r"= ([\d.e-]+) at batch 128", reason.formula)[0])
+            factors = [float(one) for one in re.findall(r"× ([\d.]+) \(", reason.formula)]
+            assert start * math.prod(factors) == pytest.approx(reason.value, rel=0.06), reason.formula
+    assert EXPONENTS == {"llama": 0.781, "qwen": 0.0775}
 
 
 def test_the_folk_rule_stands_beside_it() -> None:

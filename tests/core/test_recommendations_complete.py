@@ -23,7 +23,7 @@ DECIDED = {
     "training.min_lr_ratio", "training.beta1", "training.beta2", "training.epsilon", "training.weight_decay", "training.max_grad_norm",
     "training.optimizer", "training.precision", "method.quantization", "method.double_quantization", "method.compute_dtype", "model.dtype",
     "model.attention", "training.checkpointing", "training.packing", "training.padding_free", "evaluation.every_steps", "evaluation.batch_size", "evaluation.patience",
-    "saving.every_steps", "saving.keep", "training.seed",
+    "saving.every_steps", "saving.keep", "training.seed", "dataset.eval_fraction",
 }
 FOLK = {
     "lora.r": 16, "lora.dropout": 0.05, "training.epochs": 3.0, "training.beta1": 0.9, "training.beta2": 0.999, "training.epsilon": 1e-8,

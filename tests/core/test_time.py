@@ -18,8 +18,10 @@ from loratui.core.time import (
     eta_seconds,
     expected_longest,
     flops_per_token,
+    launch_seconds,
     predict,
     tokens_per_pass,
+    utilisation,
 )
 
 LLAMA = read_config({
@@ -66,10 +68,34 @@ def test_a_range_until_something_was_measured() -> None:
     guess = predict(LLAMA, settings, data, A100, schedule)
     assert guess is not None and not guess.measured
     assert guess.low_seconds_per_step < guess.high_seconds_per_step
-    assert guess.low_seconds == guess.low_seconds_per_step * schedule.total_steps
+    assert guess.low_seconds == guess.low_seconds_per_step * schedule.total_steps + guess.saving_seconds[0]
     # 8B LoRA on an A100: published figures lie near 3,000-5,000 tokens a second.
     assert guess.tokens_per_step / guess.high_seconds_per_step < 4_000 < guess.tokens_per_step / guess.low_seconds_per_step
     assert "peak" in guess.basis
+
+
+def test_evaluations_and_checkpoints_are_part_of_it() -> None:
+    data = DataFacts(1_000, (512,), eval_examples=200)
+    often = plan(training__batch_size=4, training__accumulation=4, evaluation__every_steps=10, evaluation__batch_size=8, saving__every_steps=20)
+    never = plan(training__batch_size=4, training__accumulation=4)
+    guess, bare = (predict(LLAMA, one, data, A100, make_schedule(one, data)) for one in (often, never))
+    assert guess is not None and bare is not None
+    assert (guess.evaluations, guess.evaluated_rows, guess.saves, bare.evaluations, bare.saves) == (19, 200, 10, 0, 1)
+    assert guess.low_seconds == pytest.approx(guess.low_seconds_per_step * 189 + sum(part[0] for part in (guess.evaluation_seconds, guess.saving_seconds)))
+    assert guess.high_seconds > bare.high_seconds
+    # A forward pass over a row takes about half of what LoRA's forward and backward take (2 of 4 operations a weight).
+    per_row = guess.seconds_per_evaluation[0] / 200
+    assert per_row == pytest.approx(guess.low_seconds_per_step / 16 / 2, rel=0.1)
+    assert "19 evaluations of 200 rows and 10 checkpoints" in guess.counted
+
+
+def test_a_mixture_reaches_less_of_the_peak_than_a_dense_model() -> None:
+    """The same operations take longer in many small products, and where torch has no grouped product far longer."""
+    dense, mixed = utilisation(LLAMA, plan(), A100), utilisation(MIXTURE, plan(), A100)
+    assert mixed[0] < dense[0] / 4 and mixed[1] < dense[1] / 4
+    v100 = replace(A100, compute_capability=(7, 0))
+    assert launch_seconds(MIXTURE, v100)[0] > 3 * launch_seconds(MIXTURE, A100)[0]
+    assert launch_seconds(LLAMA, v100) == launch_seconds(LLAMA, A100)
 
 
 def test_an_unknown_peak_gives_no_prediction() -> None:

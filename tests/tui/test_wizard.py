@@ -410,7 +410,8 @@ async def test_f1_shows_the_derivation(tmp_path: Path, size: tuple[int, int]) ->
         reason = app.state.proposal.recommendations["training.learning_rate"]
         assert "training.learning_rate" in screen_text(app)
         told = " ".join("\n".join(str(part.content) for part in app.screen.query(".paragraph").results(Static)).split())
-        for words in (reason.formula, reason.source, reason.why):
+        assert reason.source.replace(" ", "") in told.replace(" ", ""), "a link may be cut where a line ends"
+        for words in (reason.formula, reason.why):
             assert words and words in told
         assert "The guides: Learning rate by size" in told and "7B 1e-4 to 3e-4" in told
         await pilot.press("f1")

@@ -12,7 +12,8 @@ from loratui.commands.text import echo_json, gib, printable, table
 from loratui.core.errors import InputError
 
 if TYPE_CHECKING:
-    from loratui.core.proposal import Proposal
+    from loratui.core.presets import Preset
+    from loratui.core.proposal import Proposal, Situation
 
 
 @click.command()
@@ -34,7 +35,10 @@ def command(
         from loratui.commands.why import find_key, why_json, why_text
 
         asked = find_key(asked)
-    proposal = make_proposal(model, dataset, preset, settings, gpu, gpu_memory)
+    situation, chosen, mine = asked_for(model, dataset, preset, settings, gpu, gpu_memory)
+    from loratui.core.proposal import proposal_json, propose
+
+    proposal = propose(situation, chosen, mine)
     if output is not None:
         write_plan(proposal, output)
     if asked is not None:
@@ -43,9 +47,9 @@ def command(
         else:
             click.echo(why_text(asked, proposal))
         return
-    from loratui.core.proposal import proposal_json
+    from loratui.core.methods import compare_methods, methods_json
 
-    facts = proposal_json(proposal)
+    facts = {**proposal_json(proposal), "methods": methods_json(compare_methods(situation, chosen, mine, beside=proposal))}
     if dataset is None and not any(text.startswith("dataset.path=") for text in settings):
         facts["warnings"].append("No dataset was given: the figures stand for 1,000 rows of the maximum length, and dataset.path names the demo.")
     if as_json:
@@ -56,14 +60,14 @@ def command(
             click.echo(f"\nThe plan is in {printable(str(output))}. Train with: loratui train {printable(str(output))}")
 
 
-def make_proposal(
+def asked_for(
     model: str, dataset: str | None, preset: str, settings: tuple[str, ...], gpu: str | None, gpu_memory: str | None
-) -> Proposal:
-    """Find model, dataset and device, and propose. Raises LoratuiError where one of them cannot be used."""
+) -> tuple[Situation, Preset, dict[str, Any]]:
+    """Model, dataset and device, the preset, and the values that were set. Raises LoratuiError where one cannot be used."""
     if gpu and gpu_memory:
         raise InputError("--gpu and --gpu-memory exclude each other.", hint="Give one of them.")
     from loratui.core.plan_text import parse_setting
-    from loratui.core.proposal import Situation, propose
+    from loratui.core.proposal import Situation
     from loratui.machine.detect import detect_machine
     from loratui.machine.device import device_for
     from loratui.machine.sizes import parse_memory_size
@@ -85,8 +89,7 @@ def make_proposal(
         mine["dataset.path"] = dataset
     chosen = find_preset(preset)
     disk_free = None if device.simulated else machine.host.disk_free_bytes
-    situation = Situation(found.spec, facts_of(dataset, mine), device, disk_free, read_measurements())
-    return propose(situation, chosen, mine)
+    return Situation(found.spec, facts_of(dataset, mine), device, disk_free, read_measurements()), chosen, mine
 
 
 def facts_of(dataset: str | None, mine: Mapping[str, Any]) -> Any:
@@ -131,10 +134,11 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     )
     if facts["time"]:
         low, high = facts["time"]["seconds"]
-        lines.append(f"time        {duration(low)} to {duration(high)} on {proposal.device.name}, evaluation apart; {facts['time']['basis']}")
+        lines.append(f"time        {duration(low)} to {duration(high)} on {proposal.device.name}, {proposal.time.counted if proposal.time else ''}; {facts['time']['basis']}")
     verdict = f"fits, {gib(memory['headroom'])} left" if memory["fits"] else f"does not fit: {gib(-memory['headroom'])} too much"
     lines.append(f"memory      {gib(memory['total'])} of {gib(memory['budget'])} · {verdict}{f' · {proposal.memory_basis}' if proposal.memory_basis else ''}")
     lines.append(table([[name, gib(size)] for name, size in memory["parts"].items()], indent="  ", right=frozenset({1})))
+    lines += ["", "methods, each at its best settings here:", _methods(facts["methods"])]
     if facts["alternatives"]:
         lines += ["", "to need less memory:"]
         lines.append(table(
@@ -144,6 +148,21 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     if facts["warnings"]:
         lines += ["", *(f"note: {warning}" for warning in facts["warnings"])]
     return "\n".join(lines)
+
+
+def _methods(methods: list[dict[str, Any]]) -> str:
+    """Full, LoRA and QLoRA side by side; the chosen one is marked."""
+    from loratui.runs.follow import duration
+
+    rows = [["", "", "memory", "", "time", "result", "batch", "weights"]]
+    for one in methods:
+        batch, dtype = one["settings"]["training.batch_size"], one["settings"]["model.dtype"]
+        rows.append([
+            "▸" if one["chosen"] else " ", one["method"], gib(one["memory_total"]), one["verdict"],
+            " to ".join(duration(seconds) for seconds in one["seconds"]) if one["seconds"] else "not known", gib(one["result_bytes"]),
+            str(batch), f"{dtype}{', 4 bit' if one['method'] == 'qlora' else ''}{', checkpointing' if one['settings']['training.checkpointing'] else ''}",
+        ])
+    return table(rows, right=frozenset({2, 5, 6}))
 
 
 def _value(value: Any) -> str:

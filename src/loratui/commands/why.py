@@ -6,7 +6,7 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from loratui.commands.text import printable, table
+from loratui.commands.text import printable
 
 if TYPE_CHECKING:
     from loratui.core.knowledge import Table
@@ -83,10 +83,12 @@ def shown(value: Any) -> str:
 
 
 def _guide(one: Table, here: int | None, width: int) -> list[str]:
-    rows = [[" ", *one.columns], *(["▸" if number == here else " ", *row] for number, row in enumerate(one.rows))]
-    aligned = table(rows).splitlines()
-    if max(map(len, aligned)) > width:
-        aligned = [line for mark, *cells in rows for line in _wrapped(mark.strip(), " · ".join(cell for cell in cells if cell), width, 3)]
+    from loratui.core.knowledge import laid_out
+
+    aligned = [
+        f"{'▸' if number - 1 == here and not place else '':<3}{text}".rstrip()
+        for number, texts in enumerate(laid_out((one.columns, *one.rows), width - 3)) for place, text in enumerate(texts)
+    ]
     evidence = _wrapped("", f"evidence: {one.evidence}", width, 3) if one.evidence else []
     return [f"The guides: {one.title}", *aligned, *_wrapped("", f"from: {one.source}", width, 3), *evidence]
 

@@ -14,6 +14,9 @@ Support = Literal["yes", "slow", "no"]
 
 ComputeCapability = tuple[int, int]
 
+CUDA_126_TORCH = "pip install torch --index-url https://download.pytorch.org/whl/cu126"
+"""Installs torch built for CUDA 12.6, the only build that still has code for cards older than Turing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
@@ -41,6 +44,29 @@ class Capabilities:
         return "fp16" if self.fp16 == "yes" else "fp32"
 
 
+def fp16_share(capability: ComputeCapability) -> float:
+    """Operations in float16 for each one in float32, tensor cores apart; below 1 float16 is the slower format.
+
+    Source: CUDA C++ Programming Guide, "Arithmetic Instructions": 16-bit against 32-bit results per clock and
+    multiprocessor are 128 to 64 on 6.0, 2 to 128 on 6.1, 256 to 128 on 6.2, and 128 to 64 from 7.0 on; Maxwell has none.
+    """
+    if capability >= (7, 0) or capability in ((6, 0), (6, 2), (5, 3)):
+        return 2.0
+    return 1 / 64 if capability == (6, 1) else 0.0
+
+
+def torch_without(capability: ComputeCapability) -> str:
+    """The first torch whose default wheels have no code for this card, e.g. "2.8"; empty where they have.
+
+    Source: PyTorch's CUDA support matrix (github.com/pytorch/pytorch RELEASE.md; pull request 175253, issues 157517 and
+    190385): Maxwell and Pascal left the builds for CUDA 12.8 with 2.8, Volta with 2.11, and CUDA 13 has none of the three.
+    The builds for CUDA 12.6 keep all of them up to torch 2.14.
+    """
+    if capability >= (7, 5):
+        return ""
+    return "2.11" if capability >= (7, 0) else "2.8"
+
+
 def architecture_name(capability: ComputeCapability) -> str:
     """NVIDIA's name of the generation with this compute capability."""
     major, minor = capability
@@ -55,14 +81,13 @@ def architecture_name(capability: ComputeCapability) -> str:
 def capabilities(capability: ComputeCapability) -> Capabilities:
     """What a GPU of this compute capability can do.
 
-    bf16 below 8.0 is emulated: right, but slower than fp16 by several times. fp16 runs at twice the rate of fp32 or
-    better from 7.0 on, and on 6.0 (P100); the other Pascal cards run it at 1/64. flash-attention 3 is written for
+    bf16 below 8.0 is emulated: right, but slower than fp16 by several times. fp16: see `fp16_share`. flash-attention 3 is written for
     Hopper (9.0) only. bitsandbytes wants 6.0 for its 4-bit layers and 7.5 for int8.
     """
     return Capabilities(
         architecture=architecture_name(capability),
         bf16=_since(capability, (8, 0), otherwise="slow"),
-        fp16="yes" if capability >= (7, 0) or capability == (6, 0) else "slow",
+        fp16="yes" if fp16_share(capability) > 1 else "slow",
         tf32=_since(capability, (8, 0)),
         fp8=_since(capability, (8, 9)),
         fp4=_since(capability, (10, 0)),

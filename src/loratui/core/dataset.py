@@ -21,6 +21,8 @@ class DataFacts:
     trained_share: float = 1.0
     """Share of the tokens that bear loss."""
     eval_examples: int = 0
+    eval_taken: bool = False
+    """Whether the held-out rows were taken from the dataset's own, so that they could be trained on."""
 
     def __hash__(self) -> int:
         return self._hash
@@ -28,7 +30,7 @@ class DataFacts:
     @cached_property
     def _hash(self) -> int:
         """Kept, since facts are keys of caches and lengths are many."""
-        return hash((self.examples, self.lengths, self.exact, self.trained_share, self.eval_examples))
+        return hash((self.examples, self.lengths, self.exact, self.trained_share, self.eval_examples, self.eval_taken))
 
     def longer_than(self, tokens: int) -> float:
         """Share (0..1) of the rows with more tokens than this."""
@@ -48,6 +50,15 @@ class DataFacts:
     def mean(self) -> float:
         """Mean tokens a row."""
         return sum(self.lengths) / len(self.lengths)
+
+
+def held_out_rows(usable: int, fraction: float, count: int = 0) -> int:
+    """Rows that are held out of `usable` ones: `count` where it is above 0, else a share (0..0.5); at least one stays on each side."""
+    if usable < 2:
+        return 0
+    if count:
+        return min(count, usable - 1)
+    return max(1, round(usable * fraction)) if fraction > 0 else 0
 
 
 def uniform(examples: int, tokens: int) -> DataFacts:

@@ -145,7 +145,9 @@ class Device:
     simulated: bool = False
     memory_bandwidth_bytes_per_second: float | None = None
     peak_flops: float | None = None
-    """Dense peak of the training precision, in floating point operations a second."""
+    """Dense peak of the best format to train in, in floating point operations a second."""
+    fp32_peak_flops: float | None = None
+    """Dense peak in float32 as training computes it (TF32 where the card has it); None where it is `peak_flops` or not known."""
     attention_kernels: tuple[str, ...] = ()
     """Values of `model.attention` whose packages are installed here beside torch's own, e.g. `flash_attention_2`."""
     learned: LearnedMemory | None = None
@@ -155,3 +157,7 @@ class Device:
     def bf16(self) -> bool:
         """Whether bfloat16 runs at full rate (compute capability 8.0; CPUs emulate it)."""
         return self.compute_capability is not None and self.compute_capability >= (8, 0)
+
+    def peak_flops_in(self, precision: str) -> float | None:
+        """Dense peak with training.precision = `precision`, in operations a second; None where it is not known."""
+        return self.fp32_peak_flops or self.peak_flops if precision == "fp32" else self.peak_flops

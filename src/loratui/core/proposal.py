@@ -222,7 +222,7 @@ def _calculated(
                 context.values[key] = steps_of(context.schedule().total_steps, preset.warmup_ratio)
             else:
                 context.values[key] = reasons[key].value
-    plan = _validated({**pinned, **context.values})
+    plan, data = _validated({**pinned, **context.values}), context.data
     needed, room = remembered_estimate(situation.spec, plan, data, situation.device), budget(situation.device)
     schedule = make_schedule(plan, data, situation.device.count)
     disk = disk_warning(situation.spec, plan, situation.disk_free_bytes) if situation.disk_free_bytes is not None else ""
@@ -356,6 +356,10 @@ def _time_json(prediction: Prediction | None) -> dict[str, Any] | None:
     return {
         "seconds_per_step": [prediction.low_seconds_per_step, prediction.high_seconds_per_step],
         "seconds": [prediction.low_seconds, prediction.high_seconds],
+        "evaluations": prediction.evaluations,
+        "evaluation_seconds": list(prediction.evaluation_seconds),
+        "saves": prediction.saves,
+        "saving_seconds": list(prediction.saving_seconds),
         "flops_per_step": prediction.flops_per_step,
         "tokens_per_step": prediction.tokens_per_step,
         "measured": prediction.measured,

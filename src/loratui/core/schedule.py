@@ -60,6 +60,11 @@ def make_schedule(plan: Plan, data: DataFacts, devices: int = 1) -> Schedule:
     )
 
 
+def times_in(total_steps: int, every_steps: int) -> int:
+    """How often something comes that is due every so many steps, and at the last one too (transformers 5.23); 0 steps: never."""
+    return math.ceil(total_steps / every_steps) if every_steps else 0
+
+
 def tokens_per_epoch(data: DataFacts, max_length: int) -> int:
     """Tokens of all rows after cutting at `max_length`; scaled up where `data.lengths` is a sample."""
     cut = bisect_left(data.lengths, max_length)

@@ -1,5 +1,7 @@
 """How long a run takes: from the operations of a step, the device's peak, and how much of it trainings reach.
 
+Evaluations and checkpoints are part of it. What they ask beyond that (answers to pinned prompts) is not.
+
 Operations are counted as in Kaplan et al. 2020 (2 a weight and token forward, 4 backward), with what LoRA saves (a frozen
 weight needs no gradient of its own: 2 backward instead of 4) and what checkpointing adds (one more forward pass). Until a
 run like it has been measured here (`core.measured`) the answer is a wide range.
@@ -7,6 +9,7 @@ run like it has been measured here (`core.measured`) the answer is a wide range.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,10 +20,23 @@ from loratui.core.hardware import Device
 from loratui.core.lora_targets import count_adapter, resolve_targets
 from loratui.core.measured import Measurement, Speed, learned_speed
 from loratui.core.plan import Plan
-from loratui.core.schedule import Schedule
+from loratui.core.schedule import Schedule, times_in
+from loratui.core.storage import disk_need
 
 UTILISATION: dict[str, tuple[float, float]] = {"gpu": (0.20, 0.50), "cpu": (0.10, 0.50)}
 """Share (0..1) of the dense peak that fine-tuning reaches, lowest and highest (utilisation)."""
+EXPERT_UTILISATION: dict[str, tuple[float, float]] = {"gpu": (0.03, 0.12), "cpu": (0.05, 0.50)}
+"""The same for mixtures of experts, whose products are many and small.
+
+NVIDIA measured transformers 5 with its grouped products on 8 H100 (full fine-tuning, rows of 4,096; Hugging Face blog,
+"Accelerating Transformers Fine-Tuning with NVIDIA NeMo AutoModel", June 2026): 3,075 tokens a second and card for
+Qwen3-30B-A3B and 4,583 for Nemotron 3 Nano 30B-A3B, 6 and 9 % of the peak. Kernels made for it reach 20 to 30 %."""
+GROUPED_CAPABILITY = (8, 0)
+"""From here torch multiplies all experts at once; below, transformers 5.23 loops over them (`integrations/moe.py`)."""
+EXPERT_SECONDS = (10e-6, 60e-6)
+"""Least time of one expert's product in that loop: launching its kernel. Two products a block and pass."""
+SAVED_BYTES_PER_SECOND = (2e9, 0.2e9)
+"""How fast a checkpoint is written and flushed: a local solid-state disk, and a network's."""
 QLORA_SHARE = 0.7
 """Of that, with weights unpacked for every product."""
 LAYER_SECONDS: dict[str, tuple[float, float]] = {"gpu": (0.3e-3, 1.5e-3), "cpu": (0.2e-3, 2e-3)}
@@ -39,6 +55,14 @@ class Prediction:
     total_steps: int
     speed: Speed | None = None
     """What runs here reached, where the prediction rests on them."""
+    evaluations: int = 0
+    evaluated_rows: int = 0
+    """Rows of each evaluation."""
+    seconds_per_evaluation: tuple[float, float] = (0.0, 0.0)
+    """Lowest and highest."""
+    saves: int = 0
+    seconds_per_save: tuple[float, float] = (0.0, 0.0)
+    """Lowest and highest."""
 
     @property
     def measured(self) -> bool:
@@ -54,14 +78,32 @@ class Prediction:
         return f"measured in {count} here" if self.speed.same_model else f"judged by {count} of other models here"
 
     @property
+    def evaluation_seconds(self) -> tuple[float, float]:
+        """Lowest and highest time of all evaluations together."""
+        return self.seconds_per_evaluation[0] * self.evaluations, self.seconds_per_evaluation[1] * self.evaluations
+
+    @property
+    def saving_seconds(self) -> tuple[float, float]:
+        """Lowest and highest time of all checkpoints together."""
+        return self.seconds_per_save[0] * self.saves, self.seconds_per_save[1] * self.saves
+
+    @property
     def low_seconds(self) -> float:
-        """Shortest time of the whole run, evaluations apart."""
-        return self.low_seconds_per_step * self.total_steps
+        """Shortest time of the whole run, with its evaluations and checkpoints."""
+        return self.low_seconds_per_step * self.total_steps + self.evaluation_seconds[0] + self.saving_seconds[0]
 
     @property
     def high_seconds(self) -> float:
-        """Longest time of the whole run, evaluations apart."""
-        return self.high_seconds_per_step * self.total_steps
+        """Longest time of the whole run, with its evaluations and checkpoints."""
+        return self.high_seconds_per_step * self.total_steps + self.evaluation_seconds[1] + self.saving_seconds[1]
+
+    @property
+    def counted(self) -> str:
+        """What is in it beside the steps, in words for a person."""
+        saves = f"{self.saves:,} checkpoint{'' if self.saves == 1 else 's'}"
+        if not self.evaluations:
+            return f"with {saves}"
+        return f"with {self.evaluations:,} evaluation{'' if self.evaluations == 1 else 's'} of {self.evaluated_rows:,} rows and {saves}"
 
 
 def active_parameters(spec: ModelSpec) -> int:
@@ -103,9 +145,7 @@ def flops_per_token(spec: ModelSpec, plan: Plan, tokens_per_row: float) -> float
     tokens_per_row: decides attention's share, counted as half of the square (causal). Norms, activations and the
     optimizer's step are left out: below 1 % from a width of about 1,000. Source: Kaplan et al. 2020 (2001.08361), 2.1.
     """
-    weights = active_parameters(spec)
-    head = spec.vocab_size * spec.hidden_size
-    attention = 2.0 * spec.layers * spec.heads * spec.head_dim * tokens_per_row
+    weights, head, attention = _weights_head_attention(spec, tokens_per_row)
     forward = 2.0 * (weights + head) + attention
     recomputed = 2.0 * weights + attention if plan.training.checkpointing else 0.0
     if plan.method.kind == "full":
@@ -113,6 +153,37 @@ def flops_per_token(spec: ModelSpec, plan: Plan, tokens_per_row: float) -> float
     adapter = count_adapter(resolve_targets(spec, plan.lora.targets), plan.lora.r)
     again = 2.0 * adapter if plan.training.checkpointing else 0.0
     return 4.0 * (weights + head) + 3.0 * attention + recomputed + 6.0 * adapter + again
+
+
+def _weights_head_attention(spec: ModelSpec, tokens_per_row: float) -> tuple[int, int, float]:
+    return active_parameters(spec), spec.vocab_size * spec.hidden_size, 2.0 * spec.layers * spec.heads * spec.head_dim * tokens_per_row
+
+
+def evaluation_pass(spec: ModelSpec, plan: Plan, data: DataFacts, devices: int) -> tuple[int, float]:
+    """Batches of one evaluation on each device, and the operations of one: a forward pass over rows like the trained ones."""
+    size = plan.evaluation.batch_size
+    tokens = expected_longest(data.lengths, size, plan.training.max_length)
+    weights, head, attention = _weights_head_attention(spec, tokens)
+    adapter = 0 if plan.method.kind == "full" else count_adapter(resolve_targets(spec, plan.lora.targets), plan.lora.r)
+    batches = math.ceil(math.ceil(data.eval_examples / size) / max(1, devices))
+    return batches, (2.0 * (weights + head + adapter) + attention) * tokens * size
+
+
+def utilisation(spec: ModelSpec, plan: Plan, device: Device) -> tuple[float, float]:
+    """Lowest and highest share (0..1) of the device's peak that such a training reaches."""
+    low, high = (EXPERT_UTILISATION if spec.experts else UTILISATION)[device.kind]
+    share = QLORA_SHARE if plan.method.kind == "qlora" else 1.0
+    return low * share, high * share
+
+
+def launch_seconds(spec: ModelSpec, device: Device) -> tuple[float, float]:
+    """Lowest and highest time in seconds of one pass (forward or backward) that goes to launching kernels."""
+    low, high = (seconds * spec.layers for seconds in LAYER_SECONDS[device.kind])
+    loops = spec.experts and device.kind == "gpu" and (device.compute_capability or GROUPED_CAPABILITY) < GROUPED_CAPABILITY
+    if not loops:
+        return low, high
+    products = 2 * spec.layers * spec.experts
+    return low + products * EXPERT_SECONDS[0], high + products * EXPERT_SECONDS[1]
 
 
 def flops_per_pass(spec: ModelSpec, plan: Plan, data: DataFacts) -> float:
@@ -124,7 +195,7 @@ def flops_per_pass(spec: ModelSpec, plan: Plan, data: DataFacts) -> float:
 def predict(
     spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, schedule: Schedule, measurements: Sequence[Measurement] = ()
 ) -> Prediction | None:
-    """Seconds per optimizer step and for the run.
+    """Seconds per optimizer step, per evaluation and checkpoint, and for the run.
 
     measurements: what runs on this machine reached. Comparable ones decide; without any the answer is a range from the
     device's peak, off by up to the range's own width, and None where that peak is not known.
@@ -136,19 +207,29 @@ def predict(
         measurements, device=device.name, devices=device.count, method=plan.method.kind, model=plan.model.id, family=spec.family,
         checkpointing=plan.training.checkpointing, flops_per_pass=one_pass,
     )
+    peak = device.peak_flops_in(plan.training.precision)
     if speed is not None:
-        low, high = flops / speed.high_flops_per_second, flops / speed.low_flops_per_second
-        return Prediction(flops, tokens, low, high, schedule.total_steps, speed)
-    if not device.peak_flops:
+        slowest, fastest, launch = speed.low_flops_per_second, speed.high_flops_per_second, (0.0, 0.0)
+    elif peak:
+        low_share, high_share = utilisation(spec, plan, device)
+        slowest, fastest, launch = peak * low_share, peak * high_share, launch_seconds(spec, device)
+    else:
         return None
-    sweeps = (3 if plan.training.checkpointing else 2) * passes
-    low_share, high_share = UTILISATION[device.kind]
-    if plan.method.kind == "qlora":
-        low_share, high_share = low_share * QLORA_SHARE, high_share * QLORA_SHARE
-    launch_low, launch_high = (seconds * spec.layers * sweeps for seconds in LAYER_SECONDS[device.kind])
-    low = max(flops / (device.peak_flops * high_share), launch_low)
-    high = flops / (device.peak_flops * low_share) + launch_high
-    return Prediction(flops, tokens, low, high, schedule.total_steps)
+
+    def seconds(operations: float, sweeps: int) -> tuple[float, float]:
+        return max(operations / fastest, launch[0] * sweeps), operations / slowest + launch[1] * sweeps
+
+    low, high = seconds(flops, (3 if plan.training.checkpointing else 2) * passes)
+    every, steps = plan.evaluation.every_steps, schedule.total_steps
+    batches, one_batch = evaluation_pass(spec, plan, data, device.count)
+    size = disk_need(spec, plan).checkpoint_bytes
+    return Prediction(
+        flops, tokens, low, high, steps, speed,
+        evaluations=times_in(steps, every) if data.eval_examples else 0, evaluated_rows=data.eval_examples,
+        seconds_per_evaluation=seconds(one_batch * batches, batches),
+        saves=times_in(steps, plan.saving.every_steps) or 1,
+        seconds_per_save=(size / SAVED_BYTES_PER_SECOND[0], size / SAVED_BYTES_PER_SECOND[1]),
+    )
 
 
 def eta_seconds(seconds_of_steps: list[float], remaining_steps: int) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from loratui.core.dataset import DataFacts
+from loratui.core.dataset import DataFacts, held_out_rows
 from loratui.core.plan import DatasetSection
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
@@ -61,7 +61,7 @@ def _facts(found: FoundDataset, section: DatasetSection) -> DataFacts:
     inside = held if not (section.eval_path or found.eval_files) else 0
     return DataFacts(
         examples=max(1, usable - inside), lengths=tuple(lengths), exact=False,
-        trained_share=trained / characters if characters and trained else 1.0, eval_examples=held,
+        trained_share=trained / characters if characters and trained else 1.0, eval_examples=held, eval_taken=inside > 0,
     )
 
 
@@ -73,11 +73,7 @@ def held_out(found: FoundDataset, section: DatasetSection, usable: int) -> int:
     if found.eval_files:
         own = FoundDataset(found.path, found.name, found.kind, found.eval_files)
         return count_rows(own, sample_rows(own, SAMPLE_ROWS))
-    if usable < 2:
-        return 0
-    if section.eval_count:
-        return min(section.eval_count, usable - 1)
-    return max(1, round(usable * section.eval_fraction)) if section.eval_fraction > 0 else 0
+    return held_out_rows(usable, section.eval_fraction, section.eval_count)
 
 
 def guessed_tokens(conversation: Conversation) -> int:

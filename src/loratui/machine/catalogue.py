@@ -72,6 +72,11 @@ class CatalogueGpu:
         best = self.bf16_tflops or max(self.fp16_tflops, self.fp32_tflops)
         return (best if precision == "best" else rates[precision] or self.fp32_tflops) * 1e12
 
+    @property
+    def fp32_training_flops(self) -> float:
+        """Dense peak of float32 training, operations a second: TF32 (half of bf16's rate) where the card has it."""
+        return max(self.fp32_tflops, (self.bf16_tflops or 0.0) / 2) * 1e12
+
     def device(self, count: int = 1, *, memory_bytes: int | None = None) -> Device:
         """`count` idle cards of this kind. `memory_bytes`: plan with so much free memory instead of the card's own."""
         usable = self.memory_usable_bytes if memory_bytes is None else memory_bytes
@@ -81,7 +86,7 @@ class CatalogueGpu:
             memory_free_bytes=usable,
             compute_capability=self.compute_capability,
             memory_bandwidth_bytes_per_second=self.bandwidth_gb_per_second * 1e9,
-            peak_flops=self.peak_flops(),
+            peak_flops=self.peak_flops(), fp32_peak_flops=self.fp32_training_flops,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
+from typing import NamedTuple
 
 from loratui.core.errors import MachineError
 from loratui.core.hardware import Device, Gpu, Host, Machine
@@ -101,8 +102,8 @@ def _together(gpus: Sequence[Gpu]) -> Device:
         name=" + ".join(dict.fromkeys(gpu.name for gpu in gpus)), kind="gpu", count=len(gpus),
         memory_total_bytes=weakest.memory_total_bytes, memory_free_bytes=weakest.memory_free_bytes,
         compute_capability=min(capabilities) if len(capabilities) == len(gpus) else None,
-        memory_bandwidth_bytes_per_second=_least([speeds(gpu)[1] for gpu in gpus]),
-        peak_flops=_least([speeds(gpu)[0] for gpu in gpus]),
+        memory_bandwidth_bytes_per_second=_least([speeds(gpu).bandwidth for gpu in gpus]),
+        peak_flops=_least([speeds(gpu).peak for gpu in gpus]), fp32_peak_flops=_least([speeds(gpu).fp32_peak for gpu in gpus]),
         attention_kernels=installed_kernels(),
     )
 
@@ -113,22 +114,30 @@ def installed_kernels() -> tuple[str, ...]:
     return tuple(kernel for kernel, package in KERNEL_PACKAGES.items() if find_spec(package) is not None)
 
 
-def speeds(gpu: Gpu) -> tuple[float | None, float | None]:
-    """Peak operations a second in the format to train in, and bytes a second of memory; None where unknown.
+class Speeds(NamedTuple):
+    """Operations a second in the format to train in and in float32, and bytes a second of memory; None where unknown."""
+
+    peak: float | None
+    fp32_peak: float | None
+    bandwidth: float | None
+
+
+def speeds(gpu: Gpu) -> Speeds:
+    """What the catalogue and the driver say of a card's speed.
 
     A MIG slice `3g.40gb` has 3 of its card's 7 compute slices (of 4 on an A30) and memory in proportion to its size.
     """
     if gpu.kind != "mig":
         entry = match_reported(gpu.name)
         bandwidth = gpu.memory_bandwidth_bytes_per_second or (entry.bandwidth_gb_per_second * 1e9 if entry else None)
-        return entry.peak_flops() if entry else None, bandwidth
+        return Speeds(entry.peak_flops() if entry else None, entry.fp32_training_flops if entry else None, bandwidth)
     card = match_reported(gpu.name.partition(" MIG ")[0])
     slices = gpu.mig_profile.partition("g.")[0].rpartition("c.")[2]
     if card is None or not slices.isdigit():
-        return None, None
+        return Speeds(None, None, None)
     share = int(slices) / (4 if card.name == "A30" else 7)
     memory_share = min(1.0, gpu.memory_total_bytes / card.memory_total_bytes)
-    return card.peak_flops() * share, card.bandwidth_gb_per_second * 1e9 * memory_share
+    return Speeds(card.peak_flops() * share, card.fp32_training_flops * share, card.bandwidth_gb_per_second * 1e9 * memory_share)
 
 
 def _least(values: Sequence[float | None]) -> float | None:

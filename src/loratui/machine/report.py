@@ -20,7 +20,7 @@ def machine_json(machine: Machine) -> dict[str, Any]:
     for gpu, row in zip(machine.gpus, document["gpus"], strict=True):
         row["memory_used_bytes"] = gpu.memory_used_bytes
         row["capabilities"] = _capabilities(gpu)
-        row["peak_flops"] = speeds(gpu)[0]
+        row["peak_flops"] = speeds(gpu).peak
         row["idle"] = is_idle(gpu)
     document["training_device"] = chosen.index if chosen else "cpu"
     document["host"]["cpu_peak_flops"] = cpu_peak_flops(machine.host)

@@ -90,8 +90,8 @@ def load_measurements() -> tuple[Measurement, ...]:
     return read_measurements()
 
 
-def exact_facts(result: dict[str, Any]) -> DataFacts | None:
-    """Counts and lengths as the check's tokenizer found them; None where no row can be trained on."""
+def exact_facts(result: dict[str, Any], *, taken: bool) -> DataFacts | None:
+    """Counts and lengths as the check's tokenizer found them; None where no row can be trained on. taken: as in DataFacts."""
     from loratui.core.dataset import DataFacts
 
     lengths, total = result["lengths"], result["tokens"]["total"]
@@ -99,7 +99,7 @@ def exact_facts(result: dict[str, Any]) -> DataFacts | None:
         return None
     return DataFacts(
         examples=max(1, result["split"]["train"]), lengths=tuple(sorted(lengths)), exact=True,
-        trained_share=result["trained_tokens_uncut"] / total if total else 1.0, eval_examples=result["split"]["evaluation"],
+        trained_share=result["trained_tokens_uncut"] / total if total else 1.0, eval_examples=result["split"]["evaluation"], eval_taken=taken,
     )
 
 

@@ -239,7 +239,7 @@ class WizardState:
         if check.result is not None and self.dataset is not None:
             from loratui.tui.loading import exact_facts
 
-            facts = exact_facts(check.result)
+            facts = exact_facts(check.result, taken=self.dataset.facts.eval_taken)
             if facts is not None and facts != self.dataset.facts:
                 self.dataset = replace(self.dataset, facts=facts)
                 self._know(facts, self.dataset.preview.found.fingerprint)

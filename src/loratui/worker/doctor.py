@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-from loratui.core.capabilities import capabilities
+from loratui.core.capabilities import CUDA_126_TORCH, capabilities
 from loratui.machine.checks import Check
 
 SIZE = 512
@@ -125,7 +125,7 @@ def torch_checks() -> Checks:
             name="torch", state="fault",
             meaning=f"torch {torch.__version__} has no code for {name} (compute capability {version}); it has {', '.join(architectures)}.",
             mend="A newer card needs a newer torch; for an older one (Pascal, Volta) install torch built for CUDA 12.6: "
-            "pip install torch --index-url https://download.pytorch.org/whl/cu126",
+            + CUDA_126_TORCH,
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 
 from loratui.core.knowledge import adapter, memory, problems, training
-from loratui.core.knowledge.table import Table
+from loratui.core.knowledge.table import Table, laid_out
 
 TABLES: tuple[Table, ...] = (*adapter.TABLES, *training.TABLES, *memory.TABLES, *problems.PROBLEMS, *problems.GENERATION)
 
@@ -19,4 +19,4 @@ def tables_for(key: str) -> tuple[Table, ...]:
     return tuple(table for table in TABLES if key in table.keys)
 
 
-__all__ = ["TABLES", "Table", "tables_for"]
+__all__ = ["TABLES", "Table", "laid_out", "tables_for"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +32,51 @@ class Table:
     def row_of(self, value: float) -> int | None:
         """Number of the row (from 0) that stands for this value of `measure`; None where rows are no ranges."""
         return bisect_right(self.limits, value) if self.measure else None
+
+
+GAP = 2
+"""Columns between the cells of a laid out table."""
+NARROWEST = 8
+"""A column is not made narrower than this to fit, or than its longest word up to twice as much."""
+
+
+def laid_out(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
+    """Every row of a table as its lines, in columns that fit into `width`; long cells are wrapped within their column.
+
+    Only where the columns would become too narrow to read are a row's cells written one after another.
+    """
+    natural = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    room = width - GAP * (len(natural) - 1)
+    columns = _column_widths(rows, natural, room)
+    if not columns:
+        return [textwrap.wrap(" · ".join(cell for cell in row if cell), max(20, width)) or [""] for row in rows]
+    laid = []
+    for row in rows:
+        cells = [textwrap.wrap(cell, wide) or [""] for cell, wide in zip(row, columns, strict=True)]
+        height = max(map(len, cells))
+        padded = [[*lines, *[""] * (height - len(lines))] for lines in cells]
+        laid.append([
+            (" " * GAP).join(line.ljust(wide) for line, wide in zip(line_cells, columns, strict=True)).rstrip()
+            for line_cells in zip(*padded, strict=True)
+        ])
+    return laid
+
+
+def _column_widths(rows: Sequence[Sequence[str]], natural: list[int], room: int) -> list[int]:
+    """Widths that share the room: narrow columns keep theirs, the wide ones share the rest; empty where there is too little."""
+    least = [
+        min(wide, max(NARROWEST, min(2 * NARROWEST, max((len(word) for row in rows for word in row[place].split()), default=0))))
+        for place, wide in enumerate(natural)
+    ]
+    if sum(least) > room:
+        return []
+    widths = list(least)
+    spare = room - sum(widths)
+    while spare > 0 and (open_places := [place for place, wide in enumerate(widths) if wide < natural[place]]):
+        narrowest = min(open_places, key=lambda place: widths[place])
+        widths[narrowest] += 1
+        spare -= 1
+    return widths
 
 
 CALCULATOR = "Hyperparameter calculations (the calculator's background)"

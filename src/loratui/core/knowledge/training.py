@@ -13,7 +13,7 @@ LENGTH = ("training.max_length",)
 WARMUP = ("training.warmup_steps",)
 DECAY = ("training.weight_decay",)
 PRECISION = ("training.precision", "model.dtype", "method.compute_dtype")
-_EPOCHS_EVIDENCE = "Recent recipes: 1 (Zephyr, torchtune), 2 (Tulu 3, OLMo 2, SmolLM2), 5 (Tulu 2, SmolLM3). The evaluation loss decides."
+_EPOCHS_EVIDENCE = "Recipes by size of the data: 15 and 5 for 1,000 rows (LIMA, s1), 3 for 10,000 to 50,000 (QLoRA, Alpaca), 1 to 2 for hundreds of thousands (Zephyr, Tulu 3). The evaluation loss decides."
 _BATCH_EVIDENCE = "LoRA bears large batches less than full fine-tuning, and small batches are stable: below 32 for small data, at least 100 steps."
 _LENGTH_EVIDENCE = "With a fused attention kernel memory grows in proportion to the length, not with its square."
 
@@ -28,7 +28,7 @@ TABLES: tuple[Table, ...] = (
     Table("Rate and batch", ("batch", "rate"), (("4", "2e-4"), ("8", "3e-4"), ("16", "4e-4")), RATE, QWEN, "Called linear there, but the figures follow √2 for each doubling."),
     Table("Scaling rules", ("rule", "formula", "for"), (
         ("linear (Goyal et al. 2017)", "rate × batch / base", "batches of 256 to 8,192"), ("square root (Hoffer et al. 2017)", "rate × √(batch / base)", "batches of 8 to 64"),
-    ), RATE, CALCULATOR, "Here: √(batch / 128), held between 0.5 and 1.5."),
+    ), RATE, CALCULATOR, "Here: √(batch / 128), held between 0.6 and 1.5 for LoRA, and from 0.7 for full fine-tuning."),
     Table("Rates by kind of training", ("training", "rate"), (("full fine-tuning", "1e-5 to 5e-5"), ("LoRA", "1e-4 to 3e-4"), ("from scratch", "1e-3 to 1e-2")), RATE, CALCULATOR),
     Table("Signs of a wrong rate", ("sign", "meaning", "mend"), (
         ("loss jumps, diverges, NaN", "too high", "halve it"), ("loss falls very slowly", "too low", "double it"), ("stands still early", "too low", "3e-4 or 5e-4"), ("unstable", "too high", "1e-4"),

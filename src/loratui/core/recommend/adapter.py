@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from loratui.core import rules_of_thumb
-from loratui.core.lora_targets import adaptable, parameters_per_rank, resolve_targets, target_names
+from loratui.core.architecture import ModelSpec
+from loratui.core.lora_targets import (
+    adaptable,
+    attention_names,
+    mlp_names,
+    parameters_per_rank,
+    resolve_targets,
+    target_names,
+)
 from loratui.core.recommend.context import Context
+from loratui.core.recommend.scale_of_data import TOKENS_PER_PARAMETER, holds, trained_tokens
 from loratui.core.recommendation import Recommendation
-from loratui.core.schedule import tokens_per_epoch
 
 MIN_RANK, MAX_RANK = 16, 256
 ALPHA = 32
@@ -20,14 +28,15 @@ def targets(context: Context) -> Iterator[Recommendation]:
     """`lora.targets` and `lora.variant`."""
     spec = context.spec
     names = ", ".join(target_names(spec))
+    kinds = "attention and MLP" if mlp_names(spec) else "attention, the only ones that take an adapter here"
     skipped = ", ".join(dict.fromkeys(linear.name for linear in spec.linears if linear not in adaptable(spec)))
     yield Recommendation(
-        "lora.targets", "all-linear", f"Every linear layer of attention and MLP: {names}.",
+        "lora.targets", "all-linear", f"Every linear layer of {kinds}: {names}.",
         f"all-linear = {names}" + (f"; not the head, and not {skipped}" if skipped else "; not the head"),
         "Biderman et al. 2024 (2405.09673): all > MLP > attention; PEFT benchmark: MLP alone at rank 10 beats q,v at rank 32 with the same parameters.",
         rule_of_thumb=_thumb_targets(context),
         up="More layers: more capacity, more memory for adapters and their inputs.",
-        down="Attention alone loses even at the same number of parameters; q and v alone is the oldest and weakest choice.",
+        down=_fewer(spec),
         disagreement="The original paper adapts q and v; one guide says attention is enough for most tasks.",
     )
     yield Recommendation(
@@ -40,6 +49,22 @@ def targets(context: Context) -> Iterator[Recommendation]:
     )
 
 
+def share_saved(spec: ModelSpec, names: Sequence[str]) -> float:
+    """Share (0..1) of the adapter's parameters that these layers alone leave out, counted from the model's own shapes."""
+    return 1.0 - parameters_per_rank(resolve_targets(spec, names)) / parameters_per_rank(adaptable(spec))
+
+
+def _fewer(spec: ModelSpec) -> str:
+    """What the smaller choices of layers save of this model's adapter, and what they cost."""
+    attention, pair = attention_names(spec), ("q_proj", "v_proj")
+    said = []
+    if attention and mlp_names(spec):
+        said.append(f"Attention alone: {share_saved(spec, attention):.0%} fewer parameters, and it loses even at the same number of them.")
+    if set(pair) <= set(target_names(spec)):
+        said.append(f"q and v alone: {share_saved(spec, pair):.0%} fewer, the oldest and weakest choice.")
+    return " ".join(said) or "Fewer layers: fewer parameters, less capacity."
+
+
 def _thumb_targets(context: Context) -> list[str] | None:
     names = target_names(context.spec)
     return list(rules_of_thumb.TARGETS) if set(rules_of_thumb.TARGETS) <= set(names) else None
@@ -49,10 +74,10 @@ def rank(context: Context) -> Iterator[Recommendation]:
     """`lora.r`: enough parameters for what the data holds."""
     data = context.data
     per_rank = max(1, parameters_per_rank(resolve_targets(context.spec, context.get("lora.targets"))))
-    trained = round(tokens_per_epoch(data, context.get("training.max_length")) * data.trained_share)
-    needed = trained / 2 / per_rank
+    trained = trained_tokens(data, context.get("training.max_length"))
+    needed = trained / TOKENS_PER_PARAMETER / per_rank
     value = min(MAX_RANK, max(MIN_RANK, 2 ** math.ceil(math.log2(max(1.0, needed)))))
-    enough = value * per_rank * 2 >= trained
+    enough = holds(value * per_rank) >= trained
     yield Recommendation(
         "lora.r", value,
         f"{value * per_rank:,} parameters: {'room enough' if enough else 'less than one per two tokens, even so'} for {trained:,} trained tokens.",

@@ -7,6 +7,16 @@ from collections.abc import Iterator
 
 from loratui.core import rules_of_thumb
 from loratui.core.recommend.context import Context
+from loratui.core.recommend.scale_of_data import (
+    FEW_ROWS,
+    FEWEST_EPOCHS,
+    LEAST_STEPS,
+    MANY_ROWS,
+    MOST_EPOCHS,
+    SMALLEST_BATCH,
+    passes_for,
+    why_passes,
+)
 from loratui.core.recommendation import Recommendation
 
 LENGTH_STEP = 64
@@ -32,7 +42,7 @@ def max_length(context: Context) -> Iterator[Recommendation]:
     cut = data.longer_than(value)
     why = (
         f"No row is cut: the longest has {longest:,} tokens." if cut == 0
-        else f"Covers {1 - cut:.0%} of the rows; the longest has {longest:,} tokens and would cost {longest / max(1, value):.1f} times the activations."
+        else f"Covers {1 - cut:.1%} of the rows; the longest has {longest:,} tokens and would cost {longest / max(1, value):.1f} times the activations."
     )
     yield Recommendation(
         "training.max_length", value, why,
@@ -49,11 +59,16 @@ def packing(context: Context) -> Iterator[Recommendation]:
     data, length = context.data, context.get("training.max_length")
     wasteful = data.mean < length / 3
     kept_apart = context.get("model.attention") != "eager"
-    value = context.device.kind == "gpu" and data.examples >= PACKING_ROWS and wasteful and kept_apart
+    against = (
+        "on a CPU it was never worth its larger steps" if context.device.kind != "gpu"
+        else f"{data.examples:,} rows are too few to be joined into fewer, larger steps" if data.examples < PACKING_ROWS
+        else f"rows fill {data.mean / length:.0%} of a sequence already" if not wasteful
+        else "" if kept_apart else "eager attention cannot keep packed rows apart"
+    )
+    value = not against
     yield Recommendation(
         "training.packing", value,
-        "Many short rows: joined into full sequences they waste no padding." if value
-        else "One row per sequence: packing pays only for many short rows, and makes fewer, larger steps.",
+        f"{data.examples:,} short rows, {data.mean / length:.0%} of a sequence each: joined they waste no padding." if value else f"One row per sequence: {against}.",
         f"{data.examples:,} rows of {data.mean:,.0f} tokens on average, sequences of {length:,}: packing from {PACKING_ROWS:,} rows with a mean below a third of the length, and not with eager attention",
         "trl 1.16 `packing_strategy=\"bfd\"`: rows never see each other, but what is longer than a sequence is dropped.",
         up="True: faster epochs; each step holds several rows, so the effective batch grows.",
@@ -79,16 +94,12 @@ def padding_free(context: Context) -> Iterator[Recommendation]:
 def epochs(context: Context) -> Iterator[Recommendation]:
     """`training.epochs` by the number of rows."""
     examples = context.data.examples
-    value = 3.0 if examples < 1_000 else 2.0 if examples <= 50_000 else 1.0
-    why = {
-        3.0: "Few rows: three passes to learn them, watched for memorising.",
-        2.0: "Two passes: what recent recipes for instruction data use.",
-        1.0: "Many rows: one pass already shows enough of them.",
-    }[value]
+    why, source = why_passes(examples)
     yield Recommendation(
-        "training.epochs", value, why, f"{examples:,} rows: 3 below 1,000; 2 up to 50,000; 1 above",
-        "Tulu 3, OLMo 2 and SmolLM2 train 2 epochs; torchtune, Zephyr and the PEFT benchmark 1; Tulu 2 and SmolLM3 5.",
+        "training.epochs", passes_for(examples), why,
+        f"{examples:,} rows; below {FEW_ROWS:,} {LEAST_STEPS} steps × {SMALLEST_BATCH} rows / {examples:,} rows, from {FEWEST_EPOCHS} to {MOST_EPOCHS}; 2 up to {MANY_ROWS:,}; 1 above",
+        source,
         rule_of_thumb=float(rules_of_thumb.EPOCHS),
         up="If the loss still falls at the end.", down="If the evaluation loss turns up: stop where it was lowest.",
-        disagreement="One guide says 5-10 passes below 1,000 rows, another 3-5; recent recipes train 1-2.",
+        disagreement="One guide says 5-10 passes below 1,000 rows, another 3-5; recipes train 15 on a thousand rows, and 1 to 5 on hundreds of thousands.",
     )

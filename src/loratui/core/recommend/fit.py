@@ -14,12 +14,13 @@ from loratui.core.recommend import said
 from loratui.core.recommend.context import Context
 from loratui.core.recommend.parallel import several_gpus
 from loratui.core.recommend.said import Said
+from loratui.core.recommend.scale_of_data import LEAST_STEPS, lora_against_full
 from loratui.core.recommend.search import BUSY_TOKENS, Search, accumulation_for
 from loratui.core.recommendation import Claim, Recommendation
 from loratui.core.schedule import packed_sequences
 
-MIN_STEPS, GOOD_STEPS = 100, 1_000
-"""Optimizer steps that a run wants at least, and that it should keep where rows are spent on feeding more GPUs."""
+GOOD_STEPS = 1_000
+"""Optimizer steps that a run should keep where rows are spent on feeding more GPUs."""
 MOST_ROWS = 128
 """Rows of a step up to which published recipes and the sweep behind our learning rates go."""
 
@@ -49,11 +50,11 @@ def effective_batch(context: Context) -> Wanted:
         size, why = 32, f"{examples:,} {word}: 32 above 50,000"
     else:
         size = 16
-        while size > 4 and steps(size) < MIN_STEPS:
+        while size > 4 and steps(size) < LEAST_STEPS:
             size //= 2
         why = (
             f"{examples:,} {word} × {passes:g} epochs / {size} = {steps(size):,.0f} steps: "
-            f"16, halved down to 4 while there are fewer than {MIN_STEPS}"
+            f"16, halved down to 4 while there are fewer than {LEAST_STEPS}"
         )
     count = context.device.count
     if count == 1 or context.device.kind == "cpu":
@@ -101,13 +102,20 @@ def fit(context: Context) -> Iterator[Recommendation]:
 def _method(context: Context, search: Search, weighed: str) -> Iterator[Recommendation]:
     found = search.found
     kind, text = found.changes["method.kind"], said.method(search)
+    new_knowledge = (
+        "LoRA falls short of full fine-tuning when the goal is much new knowledge; "
+        "for instructions and style it does not."
+    )
+    if kind != "full":
+        held = lora_against_full(context.data, context.spec, context.plan(found.changes))
+        new_knowledge = f"{held} {new_knowledge}"
     yield Recommendation(
         "method.kind", kind, text.sentence, f"lora if it fits, else qlora: {weighed}",
         "Biderman et al. 2024 (2405.09673); QLoRA, arXiv 2305.14314; the theory page's comparison.",
         rule_of_thumb="lora" if context.pinned.get("method.quantization", "none") == "none" else None,
         up="full: for new knowledge (code, mathematics, a language); 8 to 16 bytes a parameter, a file as large as the model.",
         down="qlora: a quarter of the weights' memory, some 20-40 % slower.",
-        disagreement="LoRA falls short of full fine-tuning when the goal is much new knowledge; for instructions and style it does not.",
+        disagreement=new_knowledge,
         claims=text.claims,
     )
     quantisation, text = found.changes["method.quantization"], said.quantisation(search)

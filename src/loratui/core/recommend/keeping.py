@@ -6,9 +6,26 @@ from collections.abc import Iterator
 
 from loratui.core.recommend.context import Context, evaluates
 from loratui.core.recommendation import Recommendation
+from loratui.core.schedule import times_in
 
+PASSES_OF_A_STEP = 3
+"""A trained row costs about three times the operations of an evaluated one: forward, and twice that backward."""
 EVALUATIONS = 10
 PATIENCE = 3
+
+
+def _counted(count: int, word: str) -> str:
+    return f"One {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def _share(context: Context, every: int) -> str:
+    """The evaluations' part of the run's operations, in words; empty where the held-out rows are not known."""
+    schedule, held = context.schedule(), context.data.eval_examples
+    if not held:
+        return ""
+    looks = times_in(schedule.total_steps, every)
+    evaluated, trained = looks * held, PASSES_OF_A_STEP * schedule.total_steps * min(schedule.effective_batch_size, schedule.sequences)
+    return f"; {looks} × {held:,} rows forward only, about {evaluated / max(1, evaluated + trained):.0%} of the run's operations"
 
 
 def keeping(context: Context) -> Iterator[Recommendation]:
@@ -17,21 +34,24 @@ def keeping(context: Context) -> Iterator[Recommendation]:
     every = max(1, min(schedule.steps_per_epoch, -(-schedule.total_steps // EVALUATIONS))) if evaluates(context) else 0
     yield Recommendation(
         "evaluation.every_steps", every,
-        "About ten looks at held-out rows over the run, at least one an epoch." if every else "Nothing is held out.",
-        f"min(one epoch = {schedule.steps_per_epoch:,}, {schedule.total_steps:,} steps / {EVALUATIONS})",
+        f"{_counted(times_in(schedule.total_steps, every), 'look')} at the held-out rows over the run, at least one an epoch." if every else "Nothing is held out.",
+        f"min(one epoch = {schedule.steps_per_epoch:,}, {schedule.total_steps:,} steps / {EVALUATIONS} = {every:,}){_share(context, every)}" if every
+        else "no rows are held out, so there is nothing to evaluate",
         "Early stopping and the signs of overfitting need several points.",
         up="Fewer evaluations, less time.", down="Sees the turning point more exactly.",
     )
-    several = schedule.total_steps // every >= PATIENCE + 1 if every else False
+    every = int(context.get("evaluation.every_steps"))
+    several = times_in(schedule.total_steps, every) >= PATIENCE + 1
     yield Recommendation(
         "evaluation.patience", PATIENCE if several else 0,
         "Stops after three evaluations without a better loss." if several else "Too few evaluations to judge by.",
-        f"{schedule.total_steps // every if every else 0} evaluations in {schedule.total_steps:,} steps; {PATIENCE} from {PATIENCE + 1} on, else 0",
+        f"{times_in(schedule.total_steps, every)} evaluations in {schedule.total_steps:,} steps; {PATIENCE} from {PATIENCE + 1} on, else 0",
         "The guides' rule: patience 3.", up="More patience with a noisy loss.", down="Stops sooner; 0 never.",
     )
     saves = every or max(1, min(schedule.steps_per_epoch, -(-schedule.total_steps // EVALUATIONS)))
     yield Recommendation(
-        "saving.every_steps", saves, "A checkpoint at each evaluation: the best one is never lost.",
+        "saving.every_steps", saves, "A checkpoint at each evaluation: the best one is never lost." if every
+        else f"{_counted(times_in(schedule.total_steps, saves), 'checkpoint')} over the run, at least one an epoch: so much is kept if the machine goes.",
         f"= evaluation.every_steps = {saves:,}" if every else f"min(one epoch = {schedule.steps_per_epoch:,}, {schedule.total_steps:,} steps / {EVALUATIONS})",
         "transformers 5.23: what is no checkpoint cannot be gone back to or resumed from.", up="Less disk and time; more is lost if the machine goes.", down="Less is lost.",
     )

@@ -1,70 +1,143 @@
-"""The learning rate: by method, model size, family, effective batch, run length and adapter scale.
+"""The learning rate: what is published for the model, and what this situation changes of it, kept apart.
 
-LoRA follows the sweep of tinker-cookbook (35 models, batch 128): `5e-4 · (2000 / width)^p` with p = 0.781 for Llama and
-0.0775 for Qwen. Here the constant is 6e-4, which centres it between the sweep's optima (3e-4 and 1e-3 on a coarse
-grid), and below a width of 1,024, where nothing was measured, every family uses Llama's exponent.
+LoRA: tinker-cookbook's formula for Llama and Qwen, as it stands there. Full fine-tuning: a robust line through published
+recipes. Everything else (batch, length of the run, scale of the adapter, families and widths that nobody published) is
+an adjustment of this project, and each is told with its factor.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator
-from itertools import pairwise
+from dataclasses import dataclass
+from functools import cache
 
 from loratui.core.architecture import ModelSpec
+from loratui.core.knowledge.published_rates import FULL_RATES, TINKER_FORMULA, TINKER_SWEEP, PublishedRate
 from loratui.core.recommend.context import Context
 from loratui.core.recommendation import Recommendation
 
-LORA_CONSTANT, LORA_WIDTH, MEASURED_BATCH = 6e-4, 2000, 128
-LLAMA_EXPONENT, QWEN_EXPONENT, OTHER_EXPONENT = 0.781, 0.0775, 0.43
+LORA_CONSTANT, LORA_WIDTH, MEASURED_BATCH = 5e-4, 2000, 128
+"""tinker-cookbook's `get_lr`: 5e-5 × 10 for LoRA, at a width of 2,000; its sweep ran at a batch of 128."""
+EXPONENTS = {"llama": 0.781, "qwen": 0.0775}
+"""Its p by family; for every other one it raises an error."""
+MEAN_EXPONENT = statistics.mean(EXPONENTS.values())
 SMALL_WIDTH = 1024
+"""Below it nothing was published; there every family follows Llama's exponent."""
 GPT_OSS_SHARE = 0.4
 LORA_RANGE, NARROW_LORA_RANGE = (5e-5, 2e-3), (5e-5, 3e-3)
 """For widths from 1,024, and below."""
 FULL_RANGE = (1e-6, 5e-4)
-BATCH_RANGE = (0.5, 1.5)
+BATCH_RANGE = (0.6, 1.5)
+"""The floor is where published LoRA recipes of small batches stand: QLoRA 65B 1e-4 and Qwen 3e-4, both at 16 rows a step."""
 FULL_BATCH_RANGE = (0.7, 1.5)
 SHORT_RUN_STEPS, SHORT_RUN_FACTOR = 100, 1.5
 """LoRA's best rate is 10 times that of full fine-tuning, and 15 times in runs below about 100 steps."""
 SCALE_RANGE = (0.5, 2.0)
 REFERENCE_ALPHA = 32
 FULL_THUMB = 2e-5
-FULL_ANCHORS = ((1.0e8, 2e-4), (1.7e9, 1.05e-4), (3.0e9, 2.5e-5), (8.0e9, 1.1e-5), (70.0e9, 2.5e-6))
-"""(parameters, learning rate at batch 128), from published full fine-tunings; between them log-log lines."""
+OUTLIER_DEVIATIONS = 3
+"""A recipe so many robust standard deviations (1.48 times the median deviation) off the line is an outlier."""
+ALIKE = 1.6
+"""Models whose parameters differ by at most this factor count as of one size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """One factor of this project on a published rate, and its reason in words."""
+
+    factor: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """How a rate came about. published: at a batch of 128, as the source gives it; 0 where the source has none.
+
+    start: what the factors are applied to. value: their product, held within the range, to two digits.
+    """
+
+    published: float
+    start: float
+    start_words: str
+    adjustments: tuple[Adjustment, ...]
+    lowest: float
+    highest: float
+
+    @property
+    def raw(self) -> float:
+        """The rate before it is held within its range."""
+        return self.start * math.prod(one.factor for one in self.adjustments)
+
+    @property
+    def value(self) -> float:
+        """The rate to recommend."""
+        return rounded(min(self.highest, max(self.lowest, self.raw)))
+
+
+def covered_by(spec: ModelSpec) -> str:
+    """Which of the source's families the model belongs to ("llama" or "qwen"); empty where it covers none."""
+    return next((name for name in EXPONENTS if spec.family == name or (name == "qwen" and spec.family.startswith(name))), "")
 
 
 def exponent(spec: ModelSpec) -> float:
-    """How steeply the LoRA rate falls with width, by family: tinker-cookbook's p for Llama and Qwen, their mean for others."""
-    if spec.family.startswith("qwen"):
-        return QWEN_EXPONENT
-    return LLAMA_EXPONENT if spec.family in ("llama", "mistral", "smollm3", "granite", "mixtral") else OTHER_EXPONENT
+    """How steeply the LoRA rate falls with width: tinker-cookbook's exponent p, the mean of its two for families that it does not cover."""
+    return EXPONENTS.get(covered_by(spec), MEAN_EXPONENT)
 
 
-def lora_rate(spec: ModelSpec) -> float:
-    """Best LoRA rate at an effective batch of 128 with alpha 32.
+def published_lora_rate(spec: ModelSpec) -> float:
+    """LoRA's rate by tinker-cookbook's formula, alpha 32; 0 for a family that it does not cover. Source: `get_lr`."""
+    return LORA_CONSTANT * (LORA_WIDTH / spec.hidden_size) ** exponent(spec) if covered_by(spec) else 0.0
 
-    Source: tinker-cookbook `hyperparam_utils.py` with another constant (see above). Within a factor of 3 of each optimum
-    of its sweep of 35 models, on a grid of factors of about 3.
+
+@cache
+def full_line() -> tuple[float, float]:
+    """Slope and intercept of log(rate at batch 128) over log(parameters), the robust line through the published recipes.
+
+    Theil and Sen's: the median of the slopes of all pairs of unlike sizes, and the median intercept, so that no single
+    recipe can bend it; a rate between sizes therefore changes by parameters to the power of the slope, without a step.
     """
-    power = exponent(spec)
-    wide = LORA_CONSTANT * (LORA_WIDTH / max(spec.hidden_size, SMALL_WIDTH)) ** power
-    narrow = max(1.0, SMALL_WIDTH / spec.hidden_size) ** LLAMA_EXPONENT
-    return float(wide * narrow * (GPT_OSS_SHARE if spec.family == "gpt_oss" else 1.0))
+    points = [(math.log(one.parameters), math.log(_at_measured_batch(one))) for one in FULL_RATES]
+    slope = statistics.median(
+        (right[1] - left[1]) / (right[0] - left[0])
+        for number, left in enumerate(points) for right in points[number + 1:] if abs(right[0] - left[0]) > math.log(ALIKE)
+    )
+    return slope, statistics.median(rate - slope * size for size, rate in points)
+
+
+def _at_measured_batch(one: PublishedRate) -> float:
+    return one.rate / batch_factor(one.batch, full=True)
 
 
 def full_rate(parameters: int) -> float:
-    """Best rate of full fine-tuning at an effective batch of 128, by parameters of the model.
+    """Rate of full fine-tuning at an effective batch of 128, by parameters of the model: `full_line`, at most FULL_RANGE's."""
+    slope, intercept = full_line()
+    return min(FULL_RANGE[1], math.exp(intercept + slope * math.log(max(1, parameters))))
 
-    Log-log lines through published recipes (FULL_ANCHORS); they differ by a factor of 4 at 7-8 B, so the answer does too.
-    """
-    points = FULL_ANCHORS
-    if parameters <= points[0][0]:
-        return min(FULL_RANGE[1], points[0][1] * math.pow(points[0][0] / max(1, parameters), 0.3))
-    for (small, high), (large, low) in pairwise(points):
-        if parameters <= large:
-            share = math.log(parameters / small) / math.log(large / small)
-            return math.exp(math.log(high) + share * math.log(low / high))
-    return points[-1][1] * math.pow(points[-1][0] / parameters, 0.7)
+
+def off_the_line(one: PublishedRate) -> float:
+    """By which factor a published recipe lies above the line (below 1: under it)."""
+    slope, intercept = full_line()
+    return _at_measured_batch(one) / math.exp(intercept + slope * math.log(one.parameters))
+
+
+@cache
+def scatter() -> float:
+    """The factor within which half of the published recipes lie of the line."""
+    return math.exp(statistics.median(abs(math.log(off_the_line(one))) for one in FULL_RATES))
+
+
+@cache
+def outliers() -> tuple[PublishedRate, ...]:
+    """The recipes that lie far off all others."""
+    limit = OUTLIER_DEVIATIONS * 1.4826 * math.log(scatter())
+    return tuple(one for one in FULL_RATES if abs(math.log(off_the_line(one))) > limit)
+
+
+def recipes_of_size(parameters: int) -> tuple[PublishedRate, ...]:
+    """The published recipes for models of about so many parameters, outliers left out."""
+    return tuple(one for one in FULL_RATES if one not in outliers() and 1 / ALIKE <= one.parameters / max(1, parameters) <= ALIKE)
 
 
 def batch_factor(effective_batch_size: int, *, full: bool = False) -> float:
@@ -95,41 +168,107 @@ def rounded(value: float, digits: int = 2) -> float:
     return float(f"{value:.{digits - 1}e}")
 
 
+def derive(context: Context) -> Derivation:
+    """The rate for this situation, its published start and every factor apart."""
+    spec, training = context.spec, context.plan().training
+    effective, steps = training.batch_size * training.accumulation * context.device.count, context.schedule().total_steps
+    low, high = allowed_range(spec, full=context.full)
+    factor, bounds = batch_factor(effective, full=context.full), FULL_BATCH_RANGE if context.full else BATCH_RANGE
+    batch = Adjustment(factor, f"√({effective}/{MEASURED_BATCH}), held within {bounds[0]:g} … {bounds[1]:g}")
+    if context.full:
+        line = full_rate(spec.total_parameters)
+        words = f"the line through {len(FULL_RATES)} published recipes gives {_shown(line)} for {spec.total_parameters / 1e9:.3g} B parameters at batch {MEASURED_BATCH}"
+        return Derivation(line, line, words, (batch,), low, high)
+    start, words, own = _lora_start(spec)
+    adjustments = [*own, batch]
+    if steps < SHORT_RUN_STEPS:
+        adjustments.append(Adjustment(SHORT_RUN_FACTOR, f"fewer than {SHORT_RUN_STEPS} steps"))
+    scale = scale_factor(context.get("lora.r"), context.get("lora.alpha"), context.get("lora.variant"))
+    if abs(scale - 1) > 0.01:
+        adjustments.append(Adjustment(scale, "scale of the adapter"))
+    return Derivation(published_lora_rate(spec), start, words, tuple(adjustments), low, high)
+
+
+def _lora_start(spec: ModelSpec) -> tuple[float, str, list[Adjustment]]:
+    """What the factors start from, in words, and what is this project's own about the model."""
+    power, family = exponent(spec), covered_by(spec)
+    start = LORA_CONSTANT * (LORA_WIDTH / spec.hidden_size) ** power
+    figures = f"{_shown(LORA_CONSTANT)} · ({LORA_WIDTH:,} / {spec.hidden_size:,})^{power:.3g} = {_shown(start)}"
+    own = []
+    if family:
+        words = f"published for {family.capitalize()}: {figures} at batch {MEASURED_BATCH}"
+    else:
+        words = f"{spec.family} is not covered by the source; the mean of both exponents is our choice: {figures} at batch {MEASURED_BATCH}"
+    narrow = (SMALL_WIDTH / spec.hidden_size) ** (EXPONENTS["llama"] - power) if spec.hidden_size < SMALL_WIDTH else 1.0
+    if narrow > 1.0:
+        own.append(Adjustment(narrow, f"narrower than {SMALL_WIDTH:,}, where nothing was published: Llama's exponent from there on"))
+    if spec.family == "gpt_oss":
+        own.append(Adjustment(GPT_OSS_SHARE, "gpt-oss: the sweep's best is 1e-4 at 20B and 3e-4 at 120B"))
+    return start, words, own
+
+
 def _shown(rate: float) -> str:
-    return f"{rate:g}".replace("e-0", "e-")
+    digits, _, power = f"{rate:.1e}".partition("e")
+    return f"{digits.removesuffix('.0')}e{int(power)}"
 
 
 def learning_rate(context: Context) -> Iterator[Recommendation]:
     """`training.learning_rate`."""
-    steps, batch = context.schedule().total_steps, context.plan().training
-    effective = batch.batch_size * batch.accumulation * context.device.count
-    short = SHORT_RUN_FACTOR if steps < SHORT_RUN_STEPS and not context.full else 1.0
-    spec = context.spec
-    low, high = allowed_range(spec, full=context.full)
+    found, steps = derive(context), context.schedule().total_steps
+    training = context.plan().training
+    effective = training.batch_size * training.accumulation * context.device.count
     if context.full:
-        base, scale = full_rate(spec.total_parameters), 1.0
-        origin = f"{base:.2g} for {spec.total_parameters / 1e9:.3g} B parameters"
-        source = "Published full fine-tunings: Tulu 3 (8B 5e-6, 70B 2e-6), OLMo 2 7B 1e-5, Zephyr 7B and SmolLM3 3B 2e-5, SmolLM2 1.7B 3e-4, all near batch 128."
-        disagreement = "Between 5e-6 and 2e-5 for the same 7-8B; the guides say 1e-5 to 5e-5. SmolLM2's 3e-4 stands far above all others."
+        source = "Recipes for full fine-tuning: " + "; ".join(f"{one.model} {_shown(one.rate)} {one.link}" for one in _cited(context.spec.total_parameters)) + "."
+        disagreement = _full_disagreement(context.spec.total_parameters)
+        why = f"Published recipes for this size suggest {_shown(found.published)} at a batch of {MEASURED_BATCH}; this is for {effective} rows a step."
     else:
-        base = lora_rate(spec)
-        scale = scale_factor(context.get("lora.r"), context.get("lora.alpha"), context.get("lora.variant"))
-        origin = f"{base:.2g} for width {spec.hidden_size} ({spec.family}, p = {exponent(spec):g})"
-        source = "tinker-cookbook hyperparam_utils.py and sft_sweep.md: optimum 3e-4 for most, 1e-3 for small Llamas, 1e-4 for gpt-oss-20b; 3e-3 diverges."
-        disagreement = "Folk rule 2e-4 · √(batch/8): 8e-4 at batch 128, near divergence. Marek et al. (2507.07101) find no √; published recipes use 1e-4 to 3e-4 from batch 8 to 128."
-    factor = batch_factor(effective, full=context.full)
-    raw = base * factor * short * scale
-    value = rounded(min(high, max(low, raw)))
-    parts = [origin, f"× {factor:.2g} (√({effective}/{MEASURED_BATCH}), held within bounds)"]
-    if short != 1.0:
-        parts.append(f"× {short:g} (fewer than {SHORT_RUN_STEPS} steps)")
-    if abs(scale - 1) > 0.01:
-        parts.append(f"× {scale:.2g} (scale of the adapter)")
+        source = f"tinker-cookbook get_lr: {TINKER_FORMULA}; its sweep over 35 models: {TINKER_SWEEP}. Factors for batch, short runs and scale are ours."
+        folk = rounded(context.thumb().learning_rate, 3)
+        disagreement = (
+            f"{_against_published(found)} The folk rule 2e-4 · √(batch/8) gives {folk:g} here, and 8e-4 at batch 128; the sweep diverged at 3e-3. "
+            "Marek et al. (2507.07101) find that the best rate does not follow √batch."
+        )
+        why = (
+            f"The published formula gives {_shown(found.published)} at a batch of {MEASURED_BATCH}; adjusted here for {effective} rows a step over {steps:,} steps."
+            if found.published else
+            f"{context.spec.family} is not covered by the source: our choice from its formula, for {effective} rows a step over {steps:,} steps."
+        )
+    parts = [found.start_words, *(f"× {one.factor:.2g} ({one.why})" for one in found.adjustments)]
     yield Recommendation(
-        "training.learning_rate", value,
-        f"By {'size' if context.full else 'width and family'} of the model, for {effective} rows a step over {steps:,} steps.",
-        " ".join(parts) + f" = {raw:.2g}, kept within {_shown(low)} … {_shown(high)}", source,
+        "training.learning_rate", found.value, why,
+        "; ours: ".join([parts[0], " ".join(parts[1:])]) + f" = {_shown(found.raw)}, kept within {_shown(found.lowest)} … {_shown(found.highest)}", source,
         rule_of_thumb=FULL_THUMB if context.full else rounded(context.thumb().learning_rate, 3),
         up="Learns faster; too high, the loss jumps or diverges.", down="Steadier; too low, the loss hardly falls.",
         disagreement=disagreement,
+    )
+
+
+def _against_published(found: Derivation) -> str:
+    """By how much the value differs from the published one, and why."""
+    if not found.published:
+        return "No figure is published for this family, so none can be compared."
+    ratio = found.value / found.published
+    if abs(ratio - 1) < 0.05:
+        return f"Ours and the published {_shown(found.published)} are the same within 5 %."
+    moved = "; ".join(f"× {one.factor:.2g}: {one.why}" for one in found.adjustments if abs(one.factor - 1) > 0.01)
+    return f"Ours is {ratio:.2g} times the published {_shown(found.published)} ({moved})."
+
+
+def _cited(parameters: int) -> tuple[PublishedRate, ...]:
+    """The recipes of this size, or the three nearest where there is none."""
+    near = sorted((one for one in FULL_RATES if one not in outliers()), key=lambda one: abs(math.log(one.parameters / max(1, parameters))))
+    return recipes_of_size(parameters) or tuple(near[:3])
+
+
+def _full_disagreement(parameters: int) -> str:
+    alike = recipes_of_size(parameters)
+    rates = [one.rate for one in alike]
+    here = (
+        f"For models of about this size the recipes say {_shown(min(rates))} to {_shown(max(rates))}. " if len(set(rates)) > 1
+        else f"For models of about this size the recipes say {_shown(rates[0])}. " if rates else "No recipe of about this size was found. "
+    )
+    far = ", ".join(f"{one.model} {_shown(one.rate)} ({off_the_line(one):.0f} times the line)" for one in outliers())
+    return (
+        f"{here}Half of all {len(FULL_RATES)} recipes lie within a factor of {scatter():.1f} of the line through them; far off it, and not followed: {far}. "
+        "The guides say 1e-5 to 5e-5."
     )

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from loratui.core import rules_of_thumb
 from loratui.core.architecture import ModelSpec
+from loratui.core.capabilities import capabilities, fp16_share
 from loratui.core.hardware import Device
+from loratui.core.knowledge.half_precision import fp16_fault
 from loratui.core.plan import Precision
 from loratui.core.recommend.context import Context
 from loratui.core.recommendation import Recommendation
@@ -26,33 +28,53 @@ def without_sdpa(spec: ModelSpec) -> str:
     return WITHOUT_SDPA.get(spec.family, "" if spec.sdpa else f"The class of {spec.family} has no path for torch's fused attention.")
 
 
-def best_precision(device: Device) -> Precision:
-    """fp32 on a CPU, bf16 from compute capability 8.0, fp16 on older cards."""
+def best_precision(device: Device, spec: ModelSpec) -> Precision:
+    """The format to train this model in on this device.
+
+    fp32 on a CPU; on a GPU bf16 from compute capability 8.0; on older cards fp16 where they are fast in it and the model
+    bears it, else fp32.
+    """
     if device.kind == "cpu":
         return "fp32"
-    return "bf16" if device.bf16 else "fp16"
+    best = capabilities(device.compute_capability).best_precision if device.compute_capability else "fp16"
+    return "fp32" if best == "fp16" and fp16_fault(spec.family)[0] else best
 
 
-def _reason(device: Device, precision: Precision) -> tuple[str, str]:
-    capability = ".".join(map(str, device.compute_capability)) if device.compute_capability else "unknown"
-    if precision == "fp32":
+def _reason(device: Device, spec: ModelSpec, precision: Precision) -> tuple[str, str]:
+    if device.kind == "cpu":
         return "A CPU gains nothing from 16-bit formats: it emulates them.", "device is a CPU → fp32"
+    if device.compute_capability is None:
+        return f"What {device.name} can do is not known; float16 with loss scaling runs on most cards.", f"compute capability unknown → {precision}"
+    version = ".".join(map(str, device.compute_capability))
     if precision == "bf16":
-        return f"{device.name} computes in bfloat16: float32's range in half the memory, no loss scaling.", f"compute capability {capability} ≥ 8.0 → bf16"
-    return (
-        f"{device.name} has no bfloat16; float16 with loss scaling is its fast format.",
-        f"compute capability {capability} < 8.0 → fp16",
-    )
+        return f"{device.name} computes in bfloat16: float32's range in half the memory, no loss scaling.", f"compute capability {version} ≥ 8.0 → bf16"
+    share, fault = fp16_share(device.compute_capability), fp16_fault(spec.family)[0]
+    if share < 1:
+        return f"{device.name} has no bfloat16, and {slow_fp16(device)}.", f"compute capability {version}: float16 at {share:.3g} of float32's rate → fp32"
+    if precision == "fp32":
+        return f"{fault}, and {device.name} has no bfloat16: float32 is what works.", f"compute capability {version} < 8.0 and {spec.family} → fp32"
+    fast = "its fast format" if device.compute_capability >= (7, 0) else "at most twice as fast as float32, in half the memory"
+    return f"{device.name} has no bfloat16; float16 with loss scaling is {fast}.", f"compute capability {version} < 8.0 → fp16"
+
+
+def slow_fp16(device: Device) -> str:
+    """What this card makes of float16, for the middle of a sentence; empty where it is fast in it, or not known."""
+    share = fp16_share(device.compute_capability) if device.compute_capability else 1.0
+    if share >= 1:
+        return ""
+    return f"it computes float16 at 1/{1 / share:.0f} of its float32 rate" if share else "it has no float16 arithmetic of its own"
 
 
 def precision(context: Context) -> Iterator[Recommendation]:
     """`training.precision`, `method.compute_dtype` and `model.attention`."""
-    best = best_precision(context.device)
-    why, formula = _reason(context.device, best)
+    device, spec = context.device, context.spec
+    best = best_precision(device, spec)
+    why, formula = _reason(device, spec, best)
+    reported = fp16_fault(spec.family)[1] if device.kind == "gpu" and not device.bf16 else ""
     yield Recommendation(
-        "training.precision", best, why, formula, _SOURCE,
-        rule_of_thumb=rules_of_thumb.precision(context.device.bf16) if context.device.kind == "gpu" else None,
-        up="fp32: exact and safe, but twice the activations' memory and half the speed or less.",
+        "training.precision", best, why, formula, f"{_SOURCE} {reported}.".replace(" .", "") if reported else _SOURCE,
+        rule_of_thumb=rules_of_thumb.precision(device.bf16) if device.kind == "gpu" else None,
+        up=_up(device),
         down="fp16: overflows above 65,504 and loses gradients below 6e-5; it needs loss scaling and clipping.",
     )
     chosen = context.get("training.precision")
@@ -62,6 +84,16 @@ def precision(context: Context) -> Iterator[Recommendation]:
         up="fp32: slower, no gain measured.", down="fp16 where bf16 is to be had: risks overflow.",
     )
     yield from _attention(context)
+
+
+def _up(device: Device) -> str:
+    """What float32 costs on this device."""
+    rates = device.peak_flops_in("bf16"), device.peak_flops_in("fp32")
+    if device.kind == "cpu" or not rates[0] or not rates[1]:
+        return "fp32: exact and safe, but twice the activations' memory of a 16-bit format."
+    slower = rates[0] / rates[1]
+    speed = f"at most 1/{slower:.2g} of the speed" if slower > 1.05 else "as fast on this card"
+    return f"fp32: exact and safe, {speed}; twice the activations' memory of a 16-bit format."
 
 
 def fastest_kernel(context: Context) -> str:

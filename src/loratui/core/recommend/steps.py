@@ -19,9 +19,10 @@ def steps_of(total_steps: int, ratio: float) -> int:
 
 def scheduler(context: Context) -> Iterator[Recommendation]:
     """`training.scheduler`, `training.min_lr_ratio` and `training.max_steps`."""
+    lowest = float(context.get("training.min_lr_ratio"))
     yield Recommendation(
         "training.scheduler", "cosine", "Cosine: no choice is clearly better, and this one is known best.",
-        "peak × (0.1 + 0.9 · ½(1 + cos(π · share of the run)))",
+        f"peak × ({lowest:g} + {1 - lowest:g} · ½(1 + cos(π · share of the run)))",
         "SmolLM3, Zephyr and torchtune use cosine; Tulu and tinker linear to 0; QLoRA found constant a bit better.",
         rule_of_thumb=rules_of_thumb.SCHEDULER,
         up="constant: for runs that may be extended.", down="linear: ends at 0; as good in most comparisons.",
@@ -49,5 +50,5 @@ def warmup(context: Context) -> Iterator[Recommendation]:
         "QLoRA, Tulu 2 and 3, OLMo 2, SmolLM3: 3 %; torchtune 100 steps.",
         rule_of_thumb=context.thumb().warmup_steps,
         up="Calmer start; those steps learn less. The first step of a warm-up has rate 0.", down="0: full rate at once; LoRA starts from no change, so it often bears that.",
-        disagreement="3 %, 5 % and 10 % by the guides; 10 % of a 60-step run wastes 6 steps.",
+        disagreement=f"3 %, 5 % and 10 % by the guides; here 10 % would be {steps_of(total, 0.1):,} of {total:,} steps.",
     )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -93,25 +91,18 @@ def guides(key: str, proposal: Proposal, width: int) -> list[Content]:
 
 
 def guide(table: Table, width: int, marked: int | None = None) -> Content:
-    """One table of a guide, aligned where the lines are wide enough for it; the marked row is this situation's."""
-    columns = [max(cell_len(row[place]) for row in (table.columns, *table.rows)) for place in range(len(table.columns))]
-    aligned = MARGIN + sum(columns) + 2 * (len(columns) - 1) <= width
-
-    def line(cells: Sequence[str]) -> str:
-        if not aligned:
-            return " · ".join(cell for cell in cells if cell)
-        return "  ".join(cell + " " * (wide - cell_len(cell)) for cell, wide in zip(cells, columns, strict=True)).rstrip()
+    """One table of a guide, its long cells wrapped within their column; the marked row is this situation's."""
+    from loratui.core.knowledge import laid_out
 
     blank = " " * MARGIN
-    lines = [
-        Content.assemble(("The guides: ", "$text-muted"), (table.title, "bold")),
-        Content.assemble(blank, (line(table.columns), "$text-muted")),
-    ]
-    for number, row in enumerate(table.rows):
+    head, *body = laid_out((table.columns, *table.rows), width - MARGIN)
+    lines = [Content.assemble(("The guides: ", "$text-muted"), (table.title, "bold"))]
+    lines += [Content.assemble(blank, (text, "$text-muted")) for text in head]
+    for number, texts in enumerate(body):
         chosen = number == marked
         lines += [
-            Content(text).stylize("bold $accent" if chosen else "")
-            for text in _hanging("▸" if chosen else "", line(row), MARGIN, width)
+            Content(f"{'▸' if chosen and not place else '':<{MARGIN}}{text}").stylize("bold $accent" if chosen else "")
+            for place, text in enumerate(texts)
         ]
     lines += [Content(text).stylize("$text-muted") for text in _hanging("", f"from: {table.source}", MARGIN, width)]
     if table.evidence:

@@ -306,7 +306,7 @@ def _time_words(proposal: Proposal) -> str:
         return "not known for this device"
     low, high = duration(proposal.time.low_seconds), duration(proposal.time.high_seconds)
     span = f"about {low}" if low == high else f"{low} to {high}"
-    return f"{span}, evaluations apart; {proposal.time.basis}"
+    return f"{span}, {proposal.time.counted}; {proposal.time.basis}"
 
 
 def _interval_words(proposal: Proposal) -> str:

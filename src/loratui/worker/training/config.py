@@ -58,7 +58,10 @@ def check(plan: Plan, device: DeviceTraits) -> None:
     """Refuse what cannot work, in one sentence (PlanError)."""
     training = plan.training
     if training.precision == "bf16" and not device.bf16:
-        raise PlanError(f"training.precision = bf16 does not run well on {device.name}.", hint="Set training.precision, model.dtype and method.compute_dtype to fp16.")
+        raise PlanError(
+            f"training.precision = bf16 does not run well on {device.name}.",
+            hint="Set training.precision, model.dtype and method.compute_dtype to fp16, or to fp32 for a model that overflows in fp16.",
+        )
     if training.precision == "fp16" and device.kind == "cpu":
         raise PlanError("training.precision = fp16 needs a GPU.", hint="Set it to fp32 or bf16.")
     if training.precision == "fp16" and plan.method.kind == "full" and plan.model.dtype == "fp16":

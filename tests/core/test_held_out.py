@@ -1,0 +1,83 @@
+"""How many rows are held out: capped by what the figure needs, and counted everywhere."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loratui.core.dataset import DataFacts
+from loratui.core.plan import DatasetSection
+from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.recommend.held_out import ENOUGH_ROWS, standard_error
+from loratui.data.facts import quick_facts
+from loratui.data.find import find_dataset
+from loratui.data.split import split_rows
+from loratui.machine.catalogue import find_gpu
+from loratui.models.find import find_model
+
+LENGTHS = tuple(range(50, 450))
+
+
+def proposal(usable: int, *, taken: bool = True, held: int | None = None, **mine: Any) -> Proposal:
+    values = {key.replace("__", "."): value for key, value in mine.items()}
+    held = round(usable * 0.05) if held is None else held
+    data = DataFacts(usable - held if taken else usable, LENGTHS, eval_examples=held, eval_taken=taken)
+    return propose(Situation(find_model("Qwen/Qwen3-0.6B", online=False).spec, data, find_gpu("A100").device()), mine=values)
+
+
+@pytest.mark.parametrize(("usable", "rows"), [(120_000, 996), (1_000_000, 1_000), (20_000, 1_000), (10_000, 500), (60, 3)])
+def test_large_data_holds_out_no_more_than_the_figure_needs(usable: int, rows: int) -> None:
+    made = proposal(usable)
+    assert made.data.eval_examples == rows and made.data.examples == usable - rows == made.schedule.examples
+    reason = made.recommendations["dataset.eval_fraction"]
+    assert f"{rows:,} of {usable:,}" in reason.why and f"± {standard_error(rows):.2g}" in reason.why
+    assert rows <= ENOUGH_ROWS * 1.01 and made.plan.dataset.eval_fraction <= 0.05
+
+
+def test_the_split_of_the_run_is_what_the_proposal_says() -> None:
+    made = proposal(120_000)
+    split = split_rows(made.plan.dataset, range(120_000), seed=42)
+    assert (len(split.train), len(split.evaluation)) == (made.data.examples, made.data.eval_examples) == (119_004, 996)
+
+
+def test_facts_read_with_the_proposed_share_give_the_same_proposal(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"question {number}", "completion": f"answer {number}"}) + "\n" for number in range(30_000)), encoding="utf-8")
+    first = quick_facts(find_dataset(str(path)))
+    assert first.eval_taken and first.eval_examples == 1_500
+    spec, device = find_model("Qwen/Qwen3-0.6B", online=False).spec, find_gpu("A100").device()
+    made = propose(Situation(spec, first, device))
+    again = quick_facts(find_dataset(str(path)), DatasetSection(path=str(path), eval_fraction=made.plan.dataset.eval_fraction))
+    assert (again.examples, again.eval_examples) == (made.data.examples, made.data.eval_examples) == (29_010, 990)
+    assert propose(Situation(spec, again, device)).plan == made.plan
+
+
+@pytest.mark.parametrize(("key", "value", "held"), [("dataset__eval_fraction", 0.2, 24_000), ("dataset__eval_count", 300, 300), ("dataset__eval_fraction", 0.0, 0)])
+def test_what_a_person_chose_stands(key: str, value: Any, held: int) -> None:
+    made = proposal(120_000, **{key: value})
+    assert made.plan.get(key.replace("__", ".")) == value and made.data.eval_examples == held
+    assert made.data.examples + made.data.eval_examples == 120_000
+
+
+def test_a_file_of_its_own_is_left_whole() -> None:
+    made = proposal(5_000, taken=False, held=8_000)
+    assert (made.data.examples, made.data.eval_examples) == (5_000, 8_000)
+    assert "Counts for nothing here: 8,000 rows of their own" in made.recommendations["dataset.eval_fraction"].why
+
+
+def test_the_time_of_evaluations_stays_small_for_large_data() -> None:
+    made = proposal(120_000)
+    assert made.time is not None and made.time.evaluations >= 9 and made.time.evaluated_rows == 996
+    assert made.time.evaluation_seconds[0] < 0.05 * made.time.low_seconds
+    wide = proposal(120_000, dataset__eval_fraction=0.05)
+    assert wide.time is not None and wide.time.evaluation_seconds[0] > 5 * made.time.evaluation_seconds[0]
+    assert f"{made.time.evaluations} looks at the held-out rows" in made.recommendations["evaluation.every_steps"].why
+    assert f"{made.time.evaluations} × 996 rows" in made.recommendations["evaluation.every_steps"].formula
+
+
+def test_the_standard_error_falls_with_the_root() -> None:
+    assert standard_error(400) == pytest.approx(standard_error(100) / 2) == pytest.approx(0.6 / math.sqrt(400))

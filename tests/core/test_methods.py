@@ -1,0 +1,45 @@
+"""Full fine-tuning, LoRA and QLoRA side by side: each figure is the one of a proposal with that method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loratui.core.dataset import uniform
+from loratui.core.memory.budget import verdict
+from loratui.core.methods import compare_methods, methods_json
+from loratui.core.proposal import Situation, propose
+from loratui.machine.catalogue import find_gpu
+from loratui.models.find import find_model
+
+DATA = uniform(2_000, 400)
+
+
+def situation(model: str, gpu: str) -> Situation:
+    return Situation(find_model(model, online=False).spec, DATA, find_gpu(gpu).device())
+
+
+@pytest.mark.parametrize("mine", [
+    {}, {"method.kind": "full"}, {"method.kind": "qlora", "method.quantization": "int8"}, {"method.quantization": "nf4"}, {"lora.r": 64, "training.batch_size": 2},
+])
+@pytest.mark.parametrize(("model", "gpu"), [("Qwen/Qwen3-0.6B", "RTX 4090"), ("meta-llama/Llama-3.1-8B", "T4"), ("openai/gpt-oss-20b", "A100")])
+def test_each_method_is_what_would_be_proposed_with_it(model: str, gpu: str, mine: dict[str, Any]) -> None:
+    here = situation(model, gpu)
+    beside = propose(here, mine=mine)
+    methods = compare_methods(here, mine=mine, beside=beside)
+    assert [one.kind for one in methods] == ["full", "lora", "qlora"]
+    assert [one.kind for one in methods if one.chosen] == [beside.plan.method.kind]
+    for one in methods:
+        kept = {key: value for key, value in mine.items() if not key.startswith("method.")}
+        alone = beside if one.chosen else propose(here, mine={**kept, "method.kind": one.kind})
+        assert (one.plan, one.memory_bytes, one.verdict) == (alone.plan, alone.memory.total_bytes, verdict(alone.memory, alone.budget))
+        assert alone.time is not None and one.seconds == (alone.time.low_seconds, alone.time.high_seconds)
+        assert all(one.plan.get(key) == value for key, value in kept.items())
+
+
+def test_the_result_of_full_fine_tuning_is_a_model_and_that_of_an_adapter_is_not() -> None:
+    full, lora, qlora = compare_methods(situation("Qwen/Qwen3-0.6B", "RTX 4090"))
+    assert full.result_bytes >= 2 * 596_049_920 > 10 * lora.result_bytes
+    assert full.parameters_trained == 596_049_920 and lora.parameters_trained == qlora.parameters_trained == 10_092_544
+    assert methods_json((full, lora, qlora))[1]["result_bytes"] == lora.result_bytes
