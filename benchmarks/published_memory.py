@@ -37,13 +37,13 @@ SPARE = 0.95
 
 @dataclass(frozen=True)
 class Compared:
-    """One published run beside two estimates, in bytes of the same kind of measure."""
+    """One published run beside two estimates, in bytes of the same kind of measure; and what each would say of a card."""
 
     row: dict[str, Any]
     printed: int
-    printed_upper: int
     profiled: int
-    profiled_upper: int
+    printed_all: Estimate
+    profiled_all: Estimate
 
     @property
     def measured(self) -> int:
@@ -51,15 +51,11 @@ class Compared:
         return int(self.row["measured"])
 
 
-def as_measured(found: Estimate, device: Device, measure: str) -> tuple[int, int]:
-    """The estimate and its upper end as torch's peak allocated, torch's peak reserved, or the driver (and where it is not said)."""
+def as_measured(found: Estimate, device: Device, measure: str) -> int:
+    """The estimate as torch's peak allocated, torch's peak reserved, or the driver's figure (and where it is not said)."""
     if measure == "allocated":
-        own = found.spread.get("workspaces", 0)
-        return found.tensors_bytes, found.tensors_bytes + own
-    if measure == "reserved":
-        context = context_bytes(device)
-        return found.total_bytes - context, found.upper_bytes - context - found.spread.get("context", 0)
-    return found.total_bytes, found.upper_bytes
+        return found.tensors_bytes
+    return found.total_bytes - (context_bytes(device) if measure == "reserved" else 0)
 
 
 def compare(row: dict[str, Any], models: dict[str, Any], sources: dict[str, Any]) -> Compared:
@@ -72,9 +68,8 @@ def compare(row: dict[str, Any], models: dict[str, Any], sources: dict[str, Any]
     plan = with_values(Plan(), row["plan"])
     data = DataFacts(1000, tuple(row["lengths"]))
     profile = software(row["software"])
-    printed = as_measured(estimate(spec, plan, data, device), device, row["measure"])
-    profiled = as_measured(estimate(spec, plan, data, device, profile), device, row["measure"])
-    return Compared(row, *printed, *profiled)
+    ours, theirs = estimate(spec, plan, data, device), estimate(spec, plan, data, device, profile)
+    return Compared(row, as_measured(ours, device, row["measure"]), as_measured(theirs, device, row["measure"]), ours, theirs)
 
 
 def software(name: str) -> Software:
@@ -82,24 +77,24 @@ def software(name: str) -> Software:
     return PROFILES.get(name) or PUBLISHED.get(name) or LORATUI
 
 
-def summary(name: str, pairs: Iterable[tuple[int, int, int]]) -> str:
-    """One line: (measured, predicted, upper) of each row."""
+def summary(name: str, pairs: Iterable[tuple[int, int, Estimate]]) -> str:
+    """One line: (measured, predicted, the whole estimate) of each row."""
     rows = list(pairs)
     if not rows:
         return f"{name:<46} none"
     errors = [predicted / measured - 1 for measured, predicted, _ in rows]
     low = sum(error < 0 for error in errors)
-    wrong = sum(upper <= SPARE * measured for measured, _, upper in rows)
-    expected = sum(predicted <= SPARE * measured for measured, predicted, _ in rows)
+    wrong = sum(found.upper_bytes <= SPARE * measured for measured, _, found in rows)
+    expected = sum(found.total_bytes <= SPARE * measured for measured, _, found in rows)
     return (
         f"{name:<46} {len(rows):>4} {statistics.fmean(map(abs, errors)):>7.1%} {statistics.median(map(abs, errors)):>7.1%}"
-        f" {low:>4}/{len(rows):<4}{expected:>8}{wrong:>7}{statistics.median(upper / measured for measured, _, upper in rows):>8.2f}"
+        f" {low:>4}/{len(rows):<4}{expected:>8}{wrong:>7}{statistics.median(found.upper_bytes / found.total_bytes for _, _, found in rows):>8.2f}"
     )
 
 
 def report(found: list[Compared]) -> str:
     """The table: each group as printed and under its software's profile."""
-    lines = [f"{'':<46} rows    MAPE  median  too low  fits wrong: expected, upper end; upper / measured"]
+    lines = [f"{'':<46} rows    MAPE  median  too low  fits wrong: expected, upper end; upper / expected"]
     groups = [
         ("all", found), ("held out", [one for one in found if one.row["half"] == "held out"]),
         ("development", [one for one in found if one.row["half"] == "development"]),
@@ -107,11 +102,11 @@ def report(found: list[Compared]) -> str:
         ("software like ours, held out", [one for one in found if one.row["alike"] and one.row["half"] == "held out"]),
     ]
     for name, rows in groups:
-        lines.append(summary(f"{name}: printed", [(one.measured, one.printed, one.printed_upper) for one in rows]))
-        lines.append(summary(f"{name}: with its software", [(one.measured, one.profiled, one.profiled_upper) for one in rows]))
+        lines.append(summary(f"{name}: printed", [(one.measured, one.printed, one.printed_all) for one in rows]))
+        lines.append(summary(f"{name}: with its software", [(one.measured, one.profiled, one.profiled_all) for one in rows]))
     for source in dict.fromkeys(one.row["source"] for one in found):
         rows = [one for one in found if one.row["source"] == source]
-        lines.append(summary(f"  {source}: with its software", [(one.measured, one.profiled, one.profiled_upper) for one in rows]))
+        lines.append(summary(f"  {source}: with its software", [(one.measured, one.profiled, one.profiled_all) for one in rows]))
     return "\n".join(lines)
 
 
@@ -121,7 +116,7 @@ def said(one: Compared) -> str:
     return (
         f"{one.row['half'][:4]} {one.row['source']:<13} {one.row['software']:<20} {one.row['model']:<18} {plan['method.kind']:<5} b{plan['training.batch_size']:<2} x{one.row['lengths'][-1]:<5}"
         f" {one.measured / GIB:>6.1f} printed {one.printed / GIB:>6.1f} {one.printed / one.measured - 1:>+6.0%}"
-        f"  profile {one.profiled / GIB:>6.1f} {one.profiled / one.measured - 1:>+6.0%} upper {one.profiled_upper / one.measured - 1:>+6.0%} {one.row['measure']}"
+        f"  profile {one.profiled / GIB:>6.1f} {one.profiled / one.measured - 1:>+6.0%} upper {one.profiled_all.upper_bytes / one.measured - 1:>+6.0%} {one.row['measure']}"
     )
 
 

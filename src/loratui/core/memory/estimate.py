@@ -9,11 +9,12 @@ from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.memory.formats import Formats, formats
 from loratui.core.memory.load import load_extra
-from loratui.core.memory.overhead import overhead
+from loratui.core.memory.overhead import Moving, overhead
 from loratui.core.memory.software import LORATUI, Software
 from loratui.core.memory.states import adapter_bytes, gradients_bytes, optimizer_bytes, weights_bytes
-from loratui.core.memory.step import PASS, Batch, Moment, evaluation, moments
+from loratui.core.memory.step import PASS, Batch, Moment, evaluation, moments, optimizer_extra
 from loratui.core.memory.together import bucket_bytes, gathered_bytes, held_formats, together, working_formats
+from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
 
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
@@ -127,13 +128,17 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
         "activations": activations,
         "logits": logits,
     }
-    beside = overhead(device, form, moving=activations + logits, logits=in_loss, uneven=_uneven(plan, data))
+    pass_bytes = max(moment.total - moment.gradients for moment in found if moment.phase == PASS)
+    moving = Moving(activations + logits, in_loss, min(pass_bytes, optimizer_extra(plan, gradients, form)), _uneven(plan, data))
+    kernels = form.quantised or plan.model.attention.startswith("flash")
+    beside = overhead(device, form, moving, kernels=kernels)
     parts["overhead"] = beside.bytes
     where = f"The peak is {highest.where}."
     if device.learned is not None:
         spread = {"measured": round(sum(parts.values()) * device.learned.band)}
         return Estimate(parts, highest.phase, where, device.learned.band, batch, spread)
-    return Estimate(parts, highest.phase, where, None, batch, beside.spread)
+    above = round(sum(parts.values()) * PUBLISHED_ABOVE.get(spec.family, 0.0))
+    return Estimate(parts, highest.phase, where, None, batch, {**beside.spread, **({"family": above} if above else {})})
 
 
 def _uneven(plan: Plan, data: DataFacts) -> bool:

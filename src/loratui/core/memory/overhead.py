@@ -65,10 +65,49 @@ def slack_bytes(form: Formats, moving: int, logits: int) -> int:
     return round(max(0, moving - logits) * SLACK + logits * max(SLACK, idle)) + FIXED
 
 
-def overhead(device: Device, form: Formats, *, moving: int, logits: int, uneven: bool) -> Overhead:
-    """Everything beside the tensors, corrected by what runs here showed.
+CONTEXT_SPREAD = 150 * MIB
+"""How far contexts of one generation lie apart (drivers, numbers of multiprocessors)."""
+KERNELS_SPREAD = 250 * MIB
+"""Modules that bitsandbytes, FlashAttention or Triton load beside torch's own: 0.1 to 0.3 GiB."""
+IDLE_UPPER = 0.50
+"""Greatest share of whole logits that was seen reserved beside them (development half, as COPIED_LOGITS)."""
 
-    moving: activations and logits at the peak. logits: the loss's own bytes at its peak.
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """What comes and goes, in bytes: at the peak; the loss's own at its peak; and of two phases that follow each other, the smaller."""
+
+    peak: int
+    logits: int
+    other_phase: int
+    uneven: bool
+    """Whether batches are of unlike length."""
+
+
+def overhead(device: Device, form: Formats, moving: Moving, *, kernels: bool) -> Overhead:
+    """Everything beside the tensors, corrected by what runs here showed; and what may come on top until they did.
+
+    kernels: whether libraries with kernels of their own take part.
     """
-    known = context_bytes(device) + workspace_bytes(device) + slack_bytes(form, moving, logits) if device.kind != "cpu" else CPU_PROCESS_BYTES
-    return Overhead(max(0, known + (device.learned.offset_bytes if device.learned else 0)), {})
+    if device.kind == "cpu":
+        known, spread = CPU_PROCESS_BYTES, {"allocator": round(moving.peak * SLACK_UPPER)}
+    else:
+        known = context_bytes(device) + workspace_bytes(device) + slack_bytes(form, moving.peak, moving.logits)
+        spread = {
+            "context": CONTEXT_SPREAD + (KERNELS_SPREAD if kernels else 0),
+            "workspaces": 2 * workspace_bytes(device),  # the backward pass's thread has a cuBLAS handle of its own, and cuBLASLt a workspace
+            "allocator": _slack_spread(form, moving),
+            "phases": moving.other_phase,
+        }
+    return Overhead(max(0, known + (device.learned.offset_bytes if device.learned else 0)), {name: size for name, size in spread.items() if size})
+
+
+def _slack_spread(form: Formats, moving: Moving) -> int:
+    """What holes may take beyond the expected: the greatest share seen; and as much again where batches are of unlike length, whose
+    blocks are split for one another. Segments that are free as a whole do not count: torch gives them back before it fails.
+    """
+    growing, whole = form.software.growing_segments, form.software.loss.kind == "whole"
+    share = GROWING_SLACK if growing else SLACK_UPPER - SLACK
+    again = SLACK_UPPER if moving.uneven and not growing else 0.0
+    idle = moving.logits * (IDLE_UPPER - (COPIED_LOGITS if form.software.loss.copies else WHOLE_LOGITS)) if whole and not growing else 0
+    return round(max(0, moving.peak - moving.logits) * (share + again) + idle + moving.logits * again)
