@@ -93,6 +93,7 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     devices it is the peak of one. software: the trainer; this program's own unless another is asked for.
     Raises PlanError where `lora.targets` names layers that the model lacks.
     """
+    plan = _carried(plan, software)
     if software.unties_head and spec.tied_embeddings:
         spec = replace(spec, tied_embeddings=False, head_parameters=spec.vocab_size * spec.hidden_size)
     shared = together(plan, device.count)
@@ -139,6 +140,16 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
         return Estimate(parts, highest.phase, where, device.learned.band, batch, spread)
     above = round(sum(parts.values()) * PUBLISHED_ABOVE.get(spec.family, 0.0))
     return Estimate(parts, highest.phase, where, None, batch, {**beside.spread, **({"family": above} if above else {})})
+
+
+def _carried(plan: Plan, software: Software) -> Plan:
+    """The plan as far as the trainer can do it: what it cannot pack or concatenate it pads."""
+    training = plan.training
+    changes = {
+        **({"packing": False} if training.packing and not software.packs else {}),
+        **({"padding_free": False} if training.padding_free and not training.packing and not software.padding_free else {}),
+    }
+    return plan.model_copy(update={"training": training.model_copy(update=changes)}) if changes else plan
 
 
 def _uneven(plan: Plan, data: DataFacts) -> bool:

@@ -49,7 +49,8 @@ class Software:
     unquantised is float32 (PEFT's `prepare_model_for_kbit_training`). pins_inputs: bitsandbytes before 0.43.2 keeps the input of
     each 4-bit layer where checkpointing cannot free it. reentrant: checkpointing that runs the first pass without autograd.
     offloads: what checkpointing keeps goes to the host. growing_segments: torch's allocator with
-    `expandable_segments`, which leaves no holes between segments. unties_head: a tied head is a matrix of its own.
+    `expandable_segments`, which leaves no holes between segments. unties_head: a tied head is a matrix of its own. packs,
+    padding_free: whether the export carries these over; else rows are padded.
     """
 
     name: str
@@ -61,6 +62,8 @@ class Software:
     wide_rest: bool = False
     pins_inputs: bool = False
     reentrant: bool = False
+    packs: bool = True
+    padding_free: bool = True
     offloads: bool = False
     unties_head: bool = False
     growing_segments: bool = False
@@ -75,11 +78,11 @@ LORATUI = Software("loratui", "this program", Loss("tiled", scored_only=True), s
 TRL = replace(LORATUI, name="trl", title="TRL")
 """`trl sft` is the trainer that this program drives."""
 TRANSFORMERS = Software(
-    "transformers", "plain Transformers and PEFT", WHOLE, qlora_adapter=4,
+    "transformers", "plain Transformers and PEFT", WHOLE, qlora_adapter=4, packs=False, padding_free=False,
     source="transformers 5.23 loss/loss_utils.py::ForCausalLMLoss; peft 0.21 autocast_adapter_dtype",
 )
 LLAMA_FACTORY = Software(
-    "llama-factory", "LLaMA-Factory", WHOLE, qlora_adapter=4,
+    "llama-factory", "LLaMA-Factory", WHOLE, qlora_adapter=4, padding_free=False,
     source="LLaMA-Factory 2026-08: model/adapter.py (trained weights in float32), train/sft/trainer.py (the model's own loss), "
     "model/model_utils/checkpointing.py",
 )
@@ -89,10 +92,10 @@ AXOLOTL = Software(
     "utils/__init__.py (expandable_segments)",
 )
 UNSLOTH = Software(
-    "unsloth", "Unsloth", Loss("chunked", tokens=1024), qlora_adapter=4, growing_segments=True, offloads=False,
+    "unsloth", "Unsloth", Loss("chunked", tokens=1024), qlora_adapter=4, growing_segments=True, packs=False, padding_free=False,
     source="unsloth 2026-08: models/llama.py (unsloth_fused_ce_loss: chunks that fit what is free)",
 )
-MS_SWIFT = replace(TRANSFORMERS, name="ms-swift", title="ms-swift", source="ms-swift 2026-08: trainers/ (the model's own loss)")
+MS_SWIFT = replace(TRANSFORMERS, name="ms-swift", title="ms-swift", packs=True, padding_free=True, source="ms-swift 2026-08: trainers/ (the model's own loss)")
 TORCHTUNE = Software(
     "torchtune", "torchtune", Loss("whole", held=True, pieces=8), lora_adapter=2, autocast=False,
     source="torchtune 2026-04: modules/loss/ce_chunked_output_loss.py; recipes with dtype bf16",

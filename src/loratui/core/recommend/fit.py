@@ -12,7 +12,6 @@ from typing import Any
 
 from loratui.core import rules_of_thumb
 from loratui.core.memory import Estimate
-from loratui.core.memory.budget import TIGHT_SHARE
 from loratui.core.recommend.context import Context, evaluates
 from loratui.core.recommend.parallel import several_gpus
 from loratui.core.recommend.precision import best_precision
@@ -47,8 +46,8 @@ class Fit:
 
     @property
     def comfortable(self) -> bool:
-        """Whether it fits with room for the estimate's own error."""
-        return self.total_bytes <= self.room_bytes * (1 - TIGHT_SHARE)
+        """Whether it fits at the upper end of what it may need, too."""
+        return self.needed.upper_bytes <= self.room_bytes
 
 
 def effective_batch(context: Context) -> tuple[int, str]:
@@ -141,8 +140,8 @@ def _largest(context: Context, rung: Mapping[str, Any], batches: Sequence[int], 
     largest, best = best, _try(context, rung, batches[-1], checkpointing, wanted)
     if not best.comfortable:
         return best
-    room = best.room_bytes * (1 - TIGHT_SHARE) - best.total_bytes
-    per_row = (largest.total_bytes - best.total_bytes) / (batches[0] - batches[-1])
+    room = best.room_bytes - best.needed.upper_bytes
+    per_row = (largest.needed.upper_bytes - best.needed.upper_bytes) / (batches[0] - batches[-1])
     for batch in batches[1:-1]:
         if (batch - batches[-1]) * per_row <= room:
             tried = _try(context, rung, batch, checkpointing, wanted)
