@@ -68,7 +68,7 @@ def verdict(view: MemoryView) -> tuple[str, str]:
     if view.headroom < 0:
         return f"✗ too big by {size(-view.headroom)}", "$error"
     if view.upper > view.budget:
-        return f"▲ tight: {size(view.headroom)} left, if all goes well", "$warning"
+        return f"▲ tight: {size(view.headroom)} left", "$warning"
     return f"✓ fits: {size(view.headroom)} left", "$success"
 
 
