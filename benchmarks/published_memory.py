@@ -4,10 +4,10 @@
     python benchmarks/published_memory.py --rows        # and each row
     python benchmarks/published_memory.py --half "held out"
 
-The rows are `benchmarks/results/published_memory.json`, each with its source. Half of them, by a hash, were set aside before
-any error was looked at: terms of the estimate were found on the other half alone. A row is predicted twice: as this
-program prints it, and under the profile of the software that was used (`core/memory/software.py`). "Fits wrong" counts rows of
-which a card with 95 % of the measured bytes would have been said to have room.
+The rows are `benchmarks/results/published_memory.json`, each with its source. Half of them, by a hash, were set
+aside before any error was looked at: terms of the estimate were found on the other half alone. A row is predicted
+twice: as this program prints it, and under the profile of the software that was used (`core/memory/software.py`).
+"Fits wrong" counts rows of which a card with 95 % of the measured bytes would have been said to have room.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ SPARE = 0.95
 
 @dataclass(frozen=True)
 class Compared:
-    """One published run beside two estimates, in bytes of the same kind of measure; and what each would say of a card."""
+    """One published run beside two estimates, in bytes of the same kind of measure; and what each would say of a
+    card."""
 
     row: dict[str, Any]
     printed: int
@@ -52,7 +53,8 @@ class Compared:
 
 
 def as_measured(found: Estimate, device: Device, measure: str) -> int:
-    """The estimate as torch's peak allocated, torch's peak reserved, or the driver's figure (and where it is not said)."""
+    """The estimate as torch's peak allocated, torch's peak reserved, or the driver's figure (and where it is not
+    said)."""
     if measure == "allocated":
         return found.tensors_bytes
     return found.total_bytes - (context_bytes(device) if measure == "reserved" else 0)
@@ -62,14 +64,20 @@ def compare(row: dict[str, Any], models: dict[str, Any], sources: dict[str, Any]
     """The row under both estimates."""
     capability = sources[row["source"]]["card"]
     device = Device(
-        name="published", memory_total_bytes=2**40, memory_free_bytes=2**40, compute_capability=(capability[0], capability[1]), count=row["gpus"],
+        name="published",
+        memory_total_bytes=2**40,
+        memory_free_bytes=2**40,
+        compute_capability=(capability[0], capability[1]),
+        count=row["gpus"],
     )
     spec = read_config(models[row["model"]], row["model"])
     plan = with_values(Plan(), row["plan"])
     data = DataFacts(1000, tuple(row["lengths"]))
     profile = software(row["software"])
     ours, theirs = estimate(spec, plan, data, device), estimate(spec, plan, data, device, profile)
-    return Compared(row, as_measured(ours, device, row["measure"]), as_measured(theirs, device, row["measure"]), ours, theirs)
+    return Compared(
+        row, as_measured(ours, device, row["measure"]), as_measured(theirs, device, row["measure"]), ours, theirs
+    )
 
 
 def software(name: str) -> Software:
@@ -96,17 +104,22 @@ def report(found: list[Compared]) -> str:
     """The table: each group as printed and under its software's profile."""
     lines = [f"{'':<46} rows    MAPE  median  too low  fits wrong: expected, upper end; upper / expected"]
     groups = [
-        ("all", found), ("held out", [one for one in found if one.row["half"] == "held out"]),
+        ("all", found),
+        ("held out", [one for one in found if one.row["half"] == "held out"]),
         ("development", [one for one in found if one.row["half"] == "development"]),
         ("software like ours", [one for one in found if one.row["alike"]]),
         ("software like ours, held out", [one for one in found if one.row["alike"] and one.row["half"] == "held out"]),
     ]
     for name, rows in groups:
         lines.append(summary(f"{name}: printed", [(one.measured, one.printed, one.printed_all) for one in rows]))
-        lines.append(summary(f"{name}: with its software", [(one.measured, one.profiled, one.profiled_all) for one in rows]))
+        lines.append(
+            summary(f"{name}: with its software", [(one.measured, one.profiled, one.profiled_all) for one in rows])
+        )
     for source in dict.fromkeys(one.row["source"] for one in found):
         rows = [one for one in found if one.row["source"] == source]
-        lines.append(summary(f"  {source}: with its software", [(one.measured, one.profiled, one.profiled_all) for one in rows]))
+        lines.append(
+            summary(f"  {source}: with its software", [(one.measured, one.profiled, one.profiled_all) for one in rows])
+        )
     return "\n".join(lines)
 
 

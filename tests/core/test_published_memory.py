@@ -1,4 +1,5 @@
-"""The estimate against published runs: what `benchmarks/published_memory.py` prints holds, and every row says where it is from."""
+"""The estimate against published runs: what `benchmarks/published_memory.py` prints holds, and every row says where
+it is from."""
 
 from __future__ import annotations
 
@@ -40,9 +41,15 @@ def test_every_run_has_a_source_a_date_and_a_half(kept: dict[str, Any]) -> None:
     runs = kept["runs"]
     assert len(runs) > 150 and sum(row["alike"] for row in runs) >= 40
     for source in kept["sources"].values():
-        assert source["url"].startswith("https://") and source["date"] and source["measure"] in ("allocated", "reserved", "nvml", "unstated")
+        assert (
+            source["url"].startswith("https://")
+            and source["date"]
+            and source["measure"] in ("allocated", "reserved", "nvml", "unstated")
+        )
     assert {row["half"] for row in runs} == {"development", "held out"}
-    assert all(row["source"] in kept["sources"] and row["model"] in kept["models"] and row["measured"] > 0 for row in runs)
+    assert all(
+        row["source"] in kept["sources"] and row["model"] in kept["models"] and row["measured"] > 0 for row in runs
+    )
     assert all(row.get("note") for row in runs if not row["expressed"])
 
 
@@ -52,7 +59,9 @@ def test_held_out_runs_are_within_fifteen_percent_under_their_software(compared:
     assert statistics.fmean(abs(one.profiled / one.measured - 1) for one in held) <= 0.15
 
 
-def test_fits_is_said_wrongly_of_at_most_three_runs_whose_software_is_like_ours(benchmark: Any, compared: list[Any]) -> None:
+def test_fits_is_said_wrongly_of_at_most_three_runs_whose_software_is_like_ours(
+    benchmark: Any, compared: list[Any]
+) -> None:
     alike = [one for one in compared if one.row["alike"]]
     wrong = [one for one in alike if one.profiled_all.upper_bytes <= benchmark.SPARE * one.measured]
     assert len(alike) >= 40 and len(wrong) <= 3

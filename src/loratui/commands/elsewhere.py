@@ -25,12 +25,15 @@ def under(proposal: Proposal, tool: str) -> Elsewhere:
 
         near = get_close_matches(tool, PROFILES, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
-        raise InputError(f"there is no profile of {tool!r}.", where="--as", hint=f"{hint}Profiles are: {', '.join(PROFILES)}.")
+        raise InputError(
+            f"there is no profile of {tool!r}.", where="--as", hint=f"{hint}Profiles are: {', '.join(PROFILES)}."
+        )
     return known
 
 
 def of_plan(plan: Plan, tool: str) -> Elsewhere | None:
-    """A whole plan in a tool, with its own rows, on its own device. Raises LoratuiError where model, rows or device are not found."""
+    """A whole plan in a tool, with its own rows, on its own device. Raises LoratuiError where model, rows or device
+    are not found."""
     from loratui.commands.plan import facts_of
     from loratui.core.measured import learned_memory
     from loratui.export.memory import elsewhere
@@ -48,7 +51,8 @@ def of_plan(plan: Plan, tool: str) -> Elsewhere | None:
 
 
 def memory_verdict(memory: dict[str, Any]) -> str:
-    """The verdict of `plan --json`'s memory in words, with the upper end where it is not told apart by a measured band."""
+    """The verdict of `plan --json`'s memory in words, with the upper end where it is not told apart by a measured
+    band."""
     if memory["verdict"] == "too big":
         return f"does not fit: {gib(-memory['headroom'])} too much"
     if memory["verdict"] == "tight":

@@ -1,4 +1,5 @@
-"""The memory that a plan takes here, and in the tool that it goes to: said, and mended where the tool has an option for it."""
+"""The memory that a plan takes here, and in the tool that it goes to: said, and mended where the tool has an option
+for it."""
 
 from __future__ import annotations
 
@@ -79,12 +80,24 @@ def elsewhere_json(known: Elsewhere) -> dict[str, object]:
     return {
         "software": known.software.name,
         "budget": known.room.bytes,
-        "here": {"total": known.here.total_bytes, "upper": known.here.upper_bytes, "verdict": verdict(known.here, known.room)},
-        "there": {
-            "total": known.there.total_bytes, "upper": known.there.upper_bytes, "verdict": verdict(known.there, known.room), "parts": dict(known.there.parts),
+        "here": {
+            "total": known.here.total_bytes,
+            "upper": known.here.upper_bytes,
+            "verdict": verdict(known.here, known.room),
         },
-        "mended": None if known.mend is None or known.mended is None else {
-            "option": known.mend.written, "needs": known.mend.needs, "total": known.mended.total_bytes, "upper": known.mended.upper_bytes,
+        "there": {
+            "total": known.there.total_bytes,
+            "upper": known.there.upper_bytes,
+            "verdict": verdict(known.there, known.room),
+            "parts": dict(known.there.parts),
+        },
+        "mended": None
+        if known.mend is None or known.mended is None
+        else {
+            "option": known.mend.written,
+            "needs": known.mend.needs,
+            "total": known.mended.total_bytes,
+            "upper": known.mended.upper_bytes,
             "verdict": known.verdict,
         },
     }

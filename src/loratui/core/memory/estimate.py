@@ -52,7 +52,8 @@ class Estimate:
 
     @property
     def lower_bytes(self) -> int:
-        """The lower end: the total itself until runs here measured it; then as far below it as the upper end is above."""
+        """The lower end: the total itself until runs here measured it; then as far below it as the upper end is
+        above."""
         return self.total_bytes - (sum(self.spread.values()) if self.band is not None else 0)
 
     @property

@@ -1,8 +1,8 @@
 """The losses of other trainers, on the same tape: every logit at once, in chunks, or fused.
 
 Read from transformers 5.23 `loss/loss_utils.py::ForCausalLMLoss`, TRL 1.15 `sft_trainer.py` (chunked), Liger
-`ops/fused_linear_cross_entropy.py`, ml-cross-entropy `cce.py`; torch's `log_softmax` keeps its result alone, and is one of
-the operations that autocast runs in float32.
+`ops/fused_linear_cross_entropy.py`, ml-cross-entropy `cce.py`; torch's `log_softmax` keeps its result alone, and is
+one of the operations that autocast runs in float32.
 """
 
 from __future__ import annotations
@@ -36,11 +36,19 @@ def _whole(run: Layers, x: Value, spec: ModelSpec, rows: int) -> int:
     if style.pieces > 1:
         kept = logits.storage if style.saves_logits else tape.constant(entries * element)
         piece = entries * element // style.pieces
-        tape.record((logits,), tape.value(run.tokens * 4, 0, 4, tracked=True), (kept,), forward_extra=2 * piece, backward_extra=2 * piece)
+        tape.record(
+            (logits,),
+            tape.value(run.tokens * 4, 0, 4, tracked=True),
+            (kept,),
+            forward_extra=2 * piece,
+            backward_extra=2 * piece,
+        )
         return entries * (logits.element + (0 if style.saves_logits else element)) + 2 * piece
     wide = cast(run, logits, element)
     if style.copies:
-        wide = tape.record((wide,), tape.value((run.tokens - rows) * spec.vocab_size * element, spec.vocab_size, element, tracked=True))
+        wide = tape.record(
+            (wide,), tape.value((run.tokens - rows) * spec.vocab_size * element, spec.vocab_size, element, tracked=True)
+        )
     soft = tape.value(wide.size, spec.vocab_size, element, tracked=True)
     tape.record((wide,), soft, (soft.storage,))
     tape.record((soft,), tape.value(run.tokens * 4, 0, 4, tracked=True))
@@ -68,7 +76,10 @@ def _by_chunks(run: Layers, x: Value, spec: ModelSpec, *, scored: int) -> int:
     else:
         tokens = min(style.tokens, scored)
         wide = head * 4 if style.wide_weight else copy
-        forward, backward = tokens * vocabulary * CHUNK_FORWARD + wide, tokens * vocabulary * CHUNK_BACKWARD + wide + sums
+        forward, backward = (
+            tokens * vocabulary * CHUNK_FORWARD + wide,
+            tokens * vocabulary * CHUNK_BACKWARD + wide + sums,
+        )
     result = tape.value(run.tokens * 4, 0, 4, tracked=True)
     tape.record((x,), result, saved, forward_extra=forward, backward_extra=backward, weight_gradient=weight_gradient)
     return max(forward, backward)

@@ -22,7 +22,8 @@ class Overhead:
 
 
 def context_bytes(device: Device) -> int:
-    """The driver's context with lazily loaded kernels, by generation; assumed, until a run on this machine measured it."""
+    """The driver's context with lazily loaded kernels, by generation; assumed, until a run on this machine measured
+    it."""
     capability = device.compute_capability or (8, 0)
     if capability >= (10, 0):
         return 700 * MIB
@@ -40,15 +41,18 @@ def workspace_bytes(device: Device) -> int:
 
 
 SLACK, SLACK_UPPER = 0.12, 0.15
-"""Share of what comes and goes that the allocator reserves and cannot use, in batches of one length: median and greatest of
-nvidia-smi less torch's allocated less the context, of the development half of fms-acceleration's runs with Liger (9.2 to 14.8 %)."""
+"""Share of what comes and goes that the allocator reserves and cannot use, in batches of one length: median and
+greatest of nvidia-smi less torch's allocated less the context, of the development half of fms-acceleration's runs
+with Liger (9.2 to 14.8 %)."""
 GROWING_SLACK = 0.03
 """The same with `expandable_segments`, where no hole is left between segments: what rounding takes."""
 COPIED_LOGITS = 0.45
-"""Share of whole logits that is reserved beside them, where the loss shifts them by a copy: the blocks of 16 bit, float32, the copy and
-log-probabilities are of different size, and none serves the other (transformers 4.48: 0.42 to 0.50 on the same half)."""
+"""Share of whole logits that is reserved beside them, where the loss shifts them by a copy: the blocks of 16 bit,
+float32, the copy and log-probabilities are of different size, and none serves the other (transformers 4.48: 0.42 to
+0.50 on the same half)."""
 WHOLE_LOGITS = 2 / 12
-"""Where labels are shifted instead: the block of the 16-bit logits lies idle while the backward pass holds twelve bytes a logit."""
+"""Where labels are shifted instead: the block of the 16-bit logits lies idle while the backward pass holds twelve
+bytes a logit."""
 FIXED = 20 * MIB
 """One segment of small and one of middling tensors that are never full (torch `CUDACachingAllocator`)."""
 
@@ -75,7 +79,8 @@ IDLE_UPPER = 0.50
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """What comes and goes, in bytes: at the peak; the loss's own at its peak; and of two phases that follow each other, the smaller."""
+    """What comes and goes, in bytes: at the peak; the loss's own at its peak; and of two phases that follow each
+    other, the smaller."""
 
     peak: int
     logits: int
@@ -95,19 +100,29 @@ def overhead(device: Device, form: Formats, moving: Moving, *, kernels: bool) ->
         known = context_bytes(device) + workspace_bytes(device) + slack_bytes(form, moving.peak, moving.logits)
         spread = {
             "context": CONTEXT_SPREAD + (KERNELS_SPREAD if kernels else 0),
-            "workspaces": 2 * workspace_bytes(device),  # the backward pass's thread has a cuBLAS handle of its own, and cuBLASLt a workspace
+            "workspaces": 2
+            * workspace_bytes(
+                device
+            ),  # the backward pass's thread has a cuBLAS handle of its own, and cuBLASLt a workspace
             "allocator": _slack_spread(form, moving),
             "phases": moving.other_phase,
         }
-    return Overhead(max(0, known + (device.learned.offset_bytes if device.learned else 0)), {name: size for name, size in spread.items() if size})
+    return Overhead(
+        max(0, known + (device.learned.offset_bytes if device.learned else 0)),
+        {name: size for name, size in spread.items() if size},
+    )
 
 
 def _slack_spread(form: Formats, moving: Moving) -> int:
-    """What holes may take beyond the expected: the greatest share seen; and as much again where batches are of unlike length, whose
-    blocks are split for one another. Segments that are free as a whole do not count: torch gives them back before it fails.
-    """
+    """What holes may take beyond the expected: the greatest share seen; and as much again where batches are of
+    unlike length, whose blocks are split for one another. Segments that are free as a whole do not count: torch
+    gives them back before it fails."""
     growing, whole = form.software.growing_segments, form.software.loss.kind == "whole"
     share = GROWING_SLACK if growing else SLACK_UPPER - SLACK
     again = SLACK_UPPER if moving.uneven and not growing else 0.0
-    idle = moving.logits * (IDLE_UPPER - (COPIED_LOGITS if form.software.loss.copies else WHOLE_LOGITS)) if whole and not growing else 0
+    idle = (
+        moving.logits * (IDLE_UPPER - (COPIED_LOGITS if form.software.loss.copies else WHOLE_LOGITS))
+        if whole and not growing
+        else 0
+    )
     return round(max(0, moving.peak - moving.logits) * (share + again) + idle + moving.logits * again)

@@ -1,7 +1,8 @@
 """One training step, phase by phase: where its peak is and how high.
 
-Phases are what `transformers.Trainer` with TRL's SFTTrainer does in each optimizer step: forward and backward of each
-micro-batch, then the optimizer; and evaluation between steps. The states (weights, adapter, optimizer) are always there.
+Phases are what `transformers.Trainer` with TRL's SFTTrainer does in each optimizer step: forward and backward of
+each micro-batch, then the optimizer; and evaluation between steps. The states (weights, adapter, optimizer) are
+always there.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from loratui.core.plan import Plan
 
 PASS = "forward and backward"
 OFFLOAD_STASH = 5
-"""Tensors that wait on the device on their way to the host (TRL and torchtune `OffloadActivations`, max_fwd_stash_size)."""
+"""Tensors that wait on the device on their way to the host (TRL and torchtune `OffloadActivations`,
+max_fwd_stash_size)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ class _Pass:
         return block(run, x, self.spec, self.part, self.style, self.attention(index))
 
     def masked(self, index: int) -> bool:
-        """Whether this block's attention needs a mask: padding or packing, or a sliding window shorter than the rows."""
+        """Whether this block's attention needs a mask: padding or packing, or a sliding window shorter than the
+        rows."""
         if self.plan.model.attention.startswith("flash"):
             return False
         window = self.spec.sliding_window
@@ -230,16 +233,16 @@ def _embedding(run: _Pass, gradients: int, shared: int) -> list[Moment]:
 
 
 def optimizer_extra(plan: Plan, gradients: int, form: Formats) -> int:
-    """What the optimizer's step needs for a moment: torch's unfused AdamW holds a square root of every second moment."""
+    """What the optimizer's step needs for a moment: torch's unfused AdamW holds a square root of every second
+    moment."""
     asked = form.software.foreach
     foreach = plan.training.optimizer == "adamw_torch" if asked is None else asked
     return gradients if foreach else 0
 
 
 def evaluation(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gradients: int = 0) -> Moment:
-    """An evaluation batch: nothing is kept, one block's temporaries and the loss's tile count. gradients: bytes that all
-    of them would have, from which autocast's copies of trained weights follow.
-    """
+    """An evaluation batch: nothing is kept, one block's temporaries and the loss's tile count. gradients: bytes that
+    all of them would have, from which autocast's copies of trained weights follow."""
     run = _pass(spec, plan, replace(form, dropout=False), batch)
     layers, x = run.start(tracked=False)
     y = run.block(layers, x, 0)
