@@ -35,6 +35,10 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "phi3": [{}, {"num_key_value_heads": None, "tie_word_embeddings": True}],
     "olmo": [{}],
     "olmo2": [{"attention_bias": True}],
+    "olmo3": [{"attention_bias": True}],
+    "arcee": [{"attention_bias": True, "mlp_bias": True}, {"head_dim": 10}],
+    "hunyuan_v1_dense": [{"head_dim": 10}, {"attention_bias": True, "tie_word_embeddings": True, "head_dim": 8}],
+    "seed_oss": [{}, {"attention_bias": False, "head_dim": 10}],
     "granite": [{"attention_bias": True, "mlp_bias": True}],
     "smollm3": [{}, {"tie_word_embeddings": False}],
     "glm4": [{"head_dim": 8}, {"attention_bias": False}],
@@ -46,13 +50,17 @@ FULL = [(family, {}) for family in FAMILIES]
 """Every family at the size of its config class's defaults: what an almost empty config.json means."""
 
 
+NEEDED: dict[str, dict[str, Any]] = {"hunyuan_v1_dense": {"head_dim": 128, "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}}
+"""What a class cannot be built without, though its config class has no default for it: here, what hidden size and heads come to."""
+
+
 def build(family: str, values: dict[str, Any]) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(CONFIG_MAPPING[family](**values))
+        return AutoModelForCausalLM.from_config(CONFIG_MAPPING[family](**{**NEEDED.get(family, {}), **values}))
 
 
 def test_every_known_family_is_covered() -> None:

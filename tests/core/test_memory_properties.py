@@ -127,8 +127,8 @@ def test_the_largest_that_fits_is_the_last_that_fits() -> None:
     limit = budget(small)
     rows = largest_batch(spec, plan, data, small)
     assert rows >= 1
-    assert verdict(estimate(spec, with_values(plan, {"training.batch_size": rows}), data, small), limit) != "too big"
-    assert verdict(estimate(spec, with_values(plan, {"training.batch_size": rows + 1}), data, small), limit) == "too big"
+    assert verdict(estimate(spec, with_values(plan, {"training.batch_size": rows}), data, small), limit) == "fits"
+    assert verdict(estimate(spec, with_values(plan, {"training.batch_size": rows + 1}), data, small), limit) != "fits"
     assert longest_length(spec, plan, data, small) >= 8
     assert 0 < highest_rank(spec, plan, data, small) <= 1024
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from loratui.commands.text import echo_json
+
+if TYPE_CHECKING:
+    from loratui.core.plan import Plan
+    from loratui.export.memory import Elsewhere
 
 NAMES = ("axolotl", "llama-factory", "trl", "unsloth", "transformers")
 
@@ -27,6 +32,7 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
     from loratui.core.errors import InputError
     from loratui.core.plan_text import plan_from_toml, with_values
     from loratui.export import Rows, export_plan
+    from loratui.export.memory import elsewhere_json
     from loratui.export.rows import write_rows
     from loratui.resources import demo_model_path
 
@@ -49,12 +55,13 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
     if plan.model.id == "demo":
         plan = with_values(plan, {"model.id": str(demo_model_path())})
     unusable = 0
+    memory, unknown = _memory(plan, tool)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         rows = Rows(str(folder.absolute()))
         if with_rows:
             rows, unusable = write_rows(plan, folder.absolute(), tool=tool)
-        export = export_plan(plan, tool, rows, output=str(target.with_name(f"{target.stem}-output").absolute()))
+        export = export_plan(plan, tool, rows, output=str(target.with_name(f"{target.stem}-output").absolute()), memory=memory)
         target.write_text(_named(export.text, target, tool), encoding="utf-8")
         for name, content in export.files.items() if with_rows else ():
             (folder / name).write_text(content, encoding="utf-8")
@@ -62,16 +69,28 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
         raise InputError(f"it cannot be written: {error.strerror or error}.", where=str(error.filename or target)) from None
     run = _named(export.run, target, tool)
     if as_json:
-        echo_json({"file": str(target), "rows": rows.folder if with_rows else None, "unusable": unusable, "run": run, "left_out": list(export.left_out)})
+        echo_json({"file": str(target), "rows": rows.folder if with_rows else None, "unusable": unusable, "run": run, "left_out": list(export.left_out), "memory": None if memory is None else elsewhere_json(memory), "memory_unknown": unknown})
         return
     click.echo(f"{target} is written" + (f", its rows in {folder}." if with_rows else "."))
     if unusable:
         click.echo(f"{unusable} rows could not be used and are left out; `loratui inspect` names them.")
     click.echo(f"Start it with: {run}")
+    click.echo(memory.sentence[0].upper() + memory.sentence[1:] if memory is not None else f"What it takes in {tool} is not known: {unknown}")
     if export.left_out:
         click.echo("\nWhat did not carry over:")
         for sentence in export.left_out:
             click.echo(f"  - {sentence}")
+
+
+def _memory(plan: Plan, tool: str) -> tuple[Elsewhere | None, str]:
+    """What the plan takes there, or why that cannot be said."""
+    from loratui.commands.elsewhere import of_plan
+    from loratui.core.errors import LoratuiError
+
+    try:
+        return of_plan(plan, tool), ""
+    except LoratuiError as error:
+        return None, error.sentence
 
 
 def _named(text: str, target: Path, tool: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loratui.commands.elsewhere import memory_verdict
 from loratui.commands.text import echo_json, gib, printable, table
 from loratui.core.errors import InputError
 
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 @click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of the plan, e.g. lora.r=32; may be repeated.")
 @click.option("--gpu", metavar="NAME", help='Plan for a GPU of the catalogue ("A10G", "RTX 4090") or a size ("24GB").')
 @click.option("--gpu-memory", metavar="SIZE", help='Plan for a GPU with so much memory, e.g. "24GB" or "16GiB".')
+@click.option("--as", "tool", metavar="TOOL", help="Show the memory in another trainer, too: llama-factory, axolotl, transformers, unsloth, ms-swift, torchtune …")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--why", "asked", metavar="KEY", help="Explain one value (lora.r, learning_rate …) with the guides' tables; `generation` tells those of the playground.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to this file.")
 def command(
     model: str, dataset: str | None, preset: str, settings: tuple[str, ...], gpu: str | None, gpu_memory: str | None,
-    as_json: bool, asked: str | None, output: Path | None,
+    tool: str | None, as_json: bool, asked: str | None, output: Path | None,
 ) -> None:
     """Propose every hyperparameter, with its reason, its parameters, memory and schedule."""
     if asked is not None:
@@ -52,10 +54,19 @@ def command(
     facts = {**proposal_json(proposal), "methods": methods_json(compare_methods(situation, chosen, mine, beside=proposal))}
     if dataset is None and not any(text.startswith("dataset.path=") for text in settings):
         facts["warnings"].append("No dataset was given: the figures stand for 1,000 rows of the maximum length, and dataset.path names the demo.")
+    known = None
+    if tool is not None:
+        from loratui.commands.elsewhere import under
+        from loratui.export.memory import elsewhere_json
+
+        known = under(proposal, tool)
+        facts["elsewhere"] = elsewhere_json(known)
     if as_json:
         echo_json(facts)
     else:
         click.echo(describe(proposal, facts))
+        if known is not None:
+            click.echo(f"\n{known.said('`loratui export` would write {}')}")
         if output is not None:
             click.echo(f"\nThe plan is in {printable(str(output))}. Train with: loratui train {printable(str(output))}")
 
@@ -135,8 +146,7 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     if facts["time"]:
         low, high = facts["time"]["seconds"]
         lines.append(f"time        {duration(low)} to {duration(high)} on {proposal.device.name}, {proposal.time.counted if proposal.time else ''}; {facts['time']['basis']}")
-    verdict = f"fits, {gib(memory['headroom'])} left" if memory["fits"] else f"does not fit: {gib(-memory['headroom'])} too much"
-    lines.append(f"memory      {gib(memory['total'])} of {gib(memory['budget'])} · {verdict}{f' · {proposal.memory_basis}' if proposal.memory_basis else ''}")
+    lines.append(f"memory      {gib(memory['total'])} of {gib(memory['budget'])} · {memory_verdict(memory)}{f' · {proposal.memory_basis}' if proposal.memory_basis else ''}")
     lines.append(table([[name, gib(size)] for name, size in memory["parts"].items()], indent="  ", right=frozenset({1})))
     lines += ["", "methods, each at its best settings here:", _methods(facts["methods"])]
     if facts["alternatives"]:

@@ -10,6 +10,7 @@ from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.knowledge.half_precision import fp16_fault
 from loratui.core.knowledge.published_rates import FULL_RATES, TINKER_SWEEP
+from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
 from loratui.core.recommend.learning_rate import FULL_RANGE, SMALL_WIDTH, outliers, recipes_of_size
 from loratui.core.recommend.precision import best_precision, slow_fp16, without_sdpa
@@ -28,6 +29,8 @@ def warnings_for(
     spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, schedule: Schedule, needed_bytes: int, room_bytes: int, without_data: bool,
 ) -> Iterator[str]:
     """Warnings about the plan, the most important first. Sizes in bytes."""
+    if spec.family in PUBLISHED_ABOVE:
+        yield (f"Published runs of this family ({spec.family}) needed more memory than this estimate, and why is not known; the upper end counts it in.")
     if needed_bytes > room_bytes:
         yield (
             f"This plan needs {needed_bytes / GIB:,.2f} GiB at its peak, and {device.name} can give {room_bytes / GIB:,.2f} GiB: "

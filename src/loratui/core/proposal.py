@@ -22,7 +22,7 @@ from loratui.core.hardware import Device
 from loratui.core.knowledge.table import Table
 from loratui.core.lora_targets import trainable_parameters, translate_targets
 from loratui.core.measured import Measurement, learned_memory
-from loratui.core.memory import Alternative, Budget, Estimate, alternatives, budget
+from loratui.core.memory import Alternative, Budget, Estimate, Verdict, alternatives, budget, verdict
 from loratui.core.plan import Plan
 from loratui.core.plan_text import check_value, fields
 from loratui.core.presets import AUTO, Preset
@@ -132,9 +132,14 @@ class Proposal:
         return f"±{learned.band:.0%}, from {learned.runs} run{'' if learned.runs == 1 else 's'} here".replace("%", " %") if learned else ""
 
     @property
+    def verdict(self) -> Verdict:
+        """Whether it fits at the upper end of what it may need, only as expected (tight), or not."""
+        return verdict(self.memory, self.budget)
+
+    @property
     def fits(self) -> bool:
-        """Whether the predicted peak stays within the budget."""
-        return self.headroom_bytes >= 0
+        """Whether the upper end of what it may need stays within the budget."""
+        return self.verdict == "fits"
 
 
 class _Freed(Mapping[str, Proposal]):
@@ -312,6 +317,10 @@ def proposal_json(proposal: Proposal) -> dict[str, Any]:
             "budget": proposal.budget.bytes,
             "headroom": proposal.headroom_bytes,
             "fits": proposal.fits,
+            "verdict": proposal.verdict,
+            "upper": memory.upper_bytes,
+            "lower": memory.lower_bytes,
+            "spread": dict(memory.spread),
             "device_total": proposal.device.memory_total_bytes,
             "device_free": proposal.device.memory_free_bytes,
             "parts": dict(memory.parts),

@@ -6,11 +6,12 @@ from typing import Any
 
 from loratui.core.plan import Plan
 from loratui.export.document import Carrier, Export, Rows, common, header, yaml_text
+from loratui.export.memory import Elsewhere
 
 TOOL = "Axolotl"
 
 
-def to_axolotl(plan: Plan, rows: Rows, output: str) -> Export:
+def to_axolotl(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None) -> Export:
     """The plan as Axolotl's configuration."""
     carrier = Carrier(plan, TOOL)
     common(carrier)
@@ -25,9 +26,11 @@ def to_axolotl(plan: Plan, rows: Rows, output: str) -> Export:
     document |= {"train_on_inputs": carrier["training.loss_on"] == "all"}
     document |= _training(carrier) | _numbers(carrier) | _keeping(carrier, rows)
     document["output_dir"] = output
+    if memory is not None and memory.mend is not None and isinstance(memory.mend.value, tuple):
+        document[memory.mend.key] = list(memory.mend.value)
     left_out = carrier.left_out()
     run = "axolotl train axolotl.yaml"
-    return Export("axolotl", header(TOOL, run, left_out) + yaml_text(document), left_out, run, ".yaml")
+    return Export("axolotl", header(TOOL, run, left_out, memory) + yaml_text(document), left_out, run, ".yaml")
 
 
 def _template(carrier: Carrier) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields
+
+if TYPE_CHECKING:
+    from loratui.export.memory import Elsewhere
 
 RowKind = Literal["messages", "prompt-completion", "text", "tokens"]
 
@@ -121,9 +124,11 @@ def common(carrier: Carrier) -> None:
         carrier.without_meaning("hardware.parallelism")
 
 
-def header(tool: str, run: str, left_out: tuple[str, ...]) -> str:
+def header(tool: str, run: str, left_out: tuple[str, ...], memory: Elsewhere | None = None) -> str:
     """The comment above an exported file."""
     lines = [f"A plan of loratui for {tool}. Start it with: {run}"]
+    if memory is not None:
+        lines += ["", memory.sentence[0].upper() + memory.sentence[1:]]
     if left_out:
         lines += ["", "What did not carry over:"] + [f"- {sentence}" for sentence in left_out]
     return "\n".join(f"# {line}".rstrip() for line in lines) + "\n"

@@ -8,12 +8,13 @@ from typing import Any
 from loratui.core.plan import Plan
 from loratui.export.arguments import leave_patience, training_arguments
 from loratui.export.document import Carrier, Export, Rows, common, header, yaml_text
+from loratui.export.memory import Elsewhere
 
 TOOL = "LLaMA-Factory"
 ATTENTION = {"sdpa": "sdpa", "eager": "disabled", "flash_attention_2": "fa2", "flash_attention_3": "fa3"}
 
 
-def to_llama_factory(plan: Plan, rows: Rows, output: str) -> Export:
+def to_llama_factory(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None) -> Export:
     """The plan as LLaMA-Factory's configuration."""
     carrier = Carrier(plan, TOOL)
     common(carrier)
@@ -49,10 +50,12 @@ def to_llama_factory(plan: Plan, rows: Rows, output: str) -> Export:
     arguments.pop("gradient_checkpointing")
     arguments.pop("gradient_checkpointing_kwargs", None)
     document |= {"disable_gradient_checkpointing": not plan.training.checkpointing, "use_reentrant_gc": False}
+    if memory is not None and memory.mend is not None:
+        document[memory.mend.key] = memory.mend.value
     left_out = carrier.left_out()
     run = "llamafactory-cli train llama-factory.yaml"
     return Export(
-        "llama-factory", header(TOOL, run, left_out) + yaml_text(document | arguments), left_out, run, ".yaml",
+        "llama-factory", header(TOOL, run, left_out, memory) + yaml_text(document | arguments), left_out, run, ".yaml",
         files={"dataset_info.json": dataset_info(rows)},
     )
 

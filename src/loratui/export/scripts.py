@@ -9,6 +9,7 @@ from typing import Any
 from loratui.core.plan import Plan
 from loratui.export.arguments import training_arguments
 from loratui.export.document import Carrier, Export, Rows, common, header
+from loratui.export.memory import Elsewhere
 from loratui.export.script_parts import (
     EARLY_STOPPING,
     FULL_WEIGHTS,
@@ -25,7 +26,7 @@ DTYPES = {"bf16": "torch.bfloat16", "fp16": "torch.float16", "fp32": "torch.floa
 SEVEN = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def to_transformers(plan: Plan, rows: Rows, output: str) -> Export:
+def to_transformers(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None) -> Export:
     """The plan as a script that needs transformers, peft, and (for QLoRA) bitsandbytes."""
     carrier = Carrier(plan, "The script")
     common(carrier)
@@ -34,6 +35,8 @@ def to_transformers(plan: Plan, rows: Rows, output: str) -> Export:
     if carrier["training.padding_free"] and not plan.training.packing:
         carrier.leave("training.padding_free", "the script pads rows.")
     arguments = training_arguments(carrier, rows, output)
+    if memory is not None and memory.mend is not None:
+        arguments[memory.mend.key] = memory.mend.value
     patience = carrier["evaluation.patience"] if rows.held_out and carrier["evaluation.every_steps"] else 0
     if patience:
         arguments |= {"metric_for_best_model": "loss", "greater_is_better": False}
@@ -42,14 +45,14 @@ def to_transformers(plan: Plan, rows: Rows, output: str) -> Export:
     run = "python train_transformers.py"
     left_out = carrier.left_out()
     parts = [
-        header("plain Transformers and PEFT", run, left_out), "import json\n", "import torch",
+        header("plain Transformers and PEFT", run, left_out, memory), "import json\n", "import torch",
         _imports(plan, patience=bool(patience)), "", _constants(values), LOAD_TOKENIZER, ROWS, PLAIN_MODEL, adapter,
         PLAIN_TRAINER.format(arguments=_dictionary(arguments), callbacks=EARLY_STOPPING.format(patience=patience) if patience else ""),
     ]
     return Export("transformers", "\n".join(parts), left_out, run, ".py")
 
 
-def to_unsloth(plan: Plan, rows: Rows, output: str) -> Export:
+def to_unsloth(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None) -> Export:
     """The plan as a script for Unsloth."""
     carrier = Carrier(plan, "Unsloth")
     common(carrier)
@@ -81,7 +84,7 @@ def to_unsloth(plan: Plan, rows: Rows, output: str) -> Export:
     run = "python train_unsloth.py"
     left_out = carrier.left_out()
     parts = [
-        header("Unsloth", run, left_out), "from unsloth import FastLanguageModel  # before transformers: it changes it\n",
+        header("Unsloth", run, left_out, memory), "from unsloth import FastLanguageModel  # before transformers: it changes it\n",
         "import json\n", "import torch", "from transformers import DataCollatorForSeq2Seq", "from trl import SFTConfig, SFTTrainer\n",
         _constants(values), UNSLOTH_MODEL, ROWS, adapter,
         UNSLOTH_TRAINER.format(arguments=_dictionary(arguments)),

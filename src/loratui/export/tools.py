@@ -9,10 +9,11 @@ from loratui.core.plan import Plan
 from loratui.export.axolotl import to_axolotl
 from loratui.export.document import Export, Rows
 from loratui.export.llama_factory import to_llama_factory
+from loratui.export.memory import Elsewhere
 from loratui.export.scripts import to_transformers, to_unsloth
 from loratui.export.trl import to_trl
 
-TOOLS: dict[str, Callable[[Plan, Rows, str], Export]] = {
+TOOLS: dict[str, Callable[[Plan, Rows, str, Elsewhere | None], Export]] = {
     "axolotl": to_axolotl,
     "llama-factory": to_llama_factory,
     "trl": to_trl,
@@ -27,10 +28,11 @@ class ExportError(InputError):
     code = "export"
 
 
-def export_plan(plan: Plan, tool: str, rows: Rows | None = None, *, output: str = "output") -> Export:
+def export_plan(plan: Plan, tool: str, rows: Rows | None = None, *, output: str = "output", memory: Elsewhere | None = None) -> Export:
     """The plan as a file of `tool`.
 
     rows: where the plan's rows lie as JSON lines (`loratui export` writes them); output: folder for the tool's results.
+    memory: what it takes there (`export.memory.elsewhere`): said in the file, and mended by it.
     Raises ExportError for a tool that is not known.
     """
     if tool not in TOOLS:
@@ -39,4 +41,4 @@ def export_plan(plan: Plan, tool: str, rows: Rows | None = None, *, output: str 
         near = get_close_matches(tool, TOOLS, n=1)
         hint = f"Did you mean {near[0]}?" if near else ""
         raise ExportError(f"there is no tool {tool!r}.", where="--to", hint=f"{hint} Tools are: {', '.join(TOOLS)}.".strip())
-    return TOOLS[tool](plan, rows or Rows("data"), output)
+    return TOOLS[tool](plan, rows or Rows("data"), output, memory)

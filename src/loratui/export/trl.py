@@ -7,12 +7,13 @@ from typing import Any
 from loratui.core.plan import Plan
 from loratui.export.arguments import leave_patience, training_arguments
 from loratui.export.document import Carrier, Export, Rows, common, header, yaml_text
+from loratui.export.memory import Elsewhere
 
 TOOL = "TRL"
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
-def to_trl(plan: Plan, rows: Rows, output: str) -> Export:
+def to_trl(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None) -> Export:
     """The plan as a configuration of `trl sft`."""
     carrier = Carrier(plan, TOOL)
     common(carrier)
@@ -46,7 +47,7 @@ def to_trl(plan: Plan, rows: Rows, output: str) -> Export:
     document |= training_arguments(carrier, rows, output)
     left_out = carrier.left_out()
     run = "trl sft --config trl.yaml"
-    return Export("trl", header(TOOL, run, left_out) + yaml_text(document), left_out, run, ".yaml")
+    return Export("trl", header(TOOL, run, left_out, memory) + yaml_text(document), left_out, run, ".yaml")
 
 
 def _method(carrier: Carrier) -> dict[str, Any]:

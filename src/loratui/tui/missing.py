@@ -35,7 +35,10 @@ def missing(state: WizardState, step: str) -> list[Problem]:
     elif step in ("recipe", "review"):
         if state.plan_problem:
             found.append(Problem(state.plan_problem))
-        if state.proposal is not None and not state.proposal.fits:
+        if state.proposal is not None and state.proposal.verdict == "too big":
             short = -state.proposal.headroom_bytes / 2**30
             found.append(Problem(f"This plan needs {short:.2f} GiB more than there is.", blocking=False))
+        elif state.proposal is not None and state.proposal.verdict == "tight":
+            short = (state.proposal.memory.upper_bytes - state.proposal.budget.bytes) / 2**30
+            found.append(Problem(f"This plan is tight: it may need up to {short:.2f} GiB more than there is.", blocking=False))
     return found

@@ -36,6 +36,8 @@ class Decoder:
     """False where the norms have no parameters (OLMo 1)."""
     fused_qkv: bool = False
     fused_gate_up: bool = False
+    gated: bool = True
+    """False where the MLP has no gate (Arcee)."""
     mlp: Mapping[str, str] = field(default_factory=lambda: {"gate": "mlp.gate_proj", "up": "mlp.up_proj", "down": "mlp.down_proj"})
 
 
@@ -74,7 +76,17 @@ DECODERS: dict[str, Decoder] = {
     ),
     "olmo": Decoder(OLMO, attention_bias="all", norm_weights=False),
     "olmo2": Decoder(OLMO, attention_bias="all", qk_norm="width"),
+    "olmo3": Decoder(OLMO | {"sliding_window": 4096}, attention_bias="all", qk_norm="width"),
     "granite": Decoder(LLAMA, attention_bias="all", mlp_bias=True),
+    "arcee": Decoder(
+        LLAMA | {"hidden_size": 2560, "intermediate_size": 18432, "max_position_embeddings": 4096}, attention_bias="all", mlp_bias=True, gated=False,
+    ),
+    "hunyuan_v1_dense": Decoder(LLAMA | {"vocab_size": 290943}, attention_bias="all", qk_norm="head"),
+    "seed_oss": Decoder(
+        LLAMA | {"vocab_size": 155136, "intermediate_size": 27648, "num_hidden_layers": 64, "num_attention_heads": 80, "num_key_value_heads": 8,
+                 "head_dim": 128, "max_position_embeddings": 524288, "attention_bias": True},
+        attention_bias="qkv", mlp_bias=True,
+    ),
     "smollm3": Decoder(
         LLAMA | {"vocab_size": 128256, "hidden_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 16,
                  "num_key_value_heads": 4, "max_position_embeddings": 32768, "tie_word_embeddings": True},
@@ -149,10 +161,12 @@ def attention_linears(shape: Shape, family: Decoder, config: Config, prefix: str
 def mlp_linears(
     shape: Shape, family: Decoder, config: Config, prefix: str, *, layers: int, width: int, kind: LinearKind = "mlp"
 ) -> tuple[Linear, ...]:
-    """The gated MLP of `layers` blocks, `width` features wide."""
+    """The MLP of `layers` blocks, `width` features wide."""
     bias = family.mlp_bias and config.flag("mlp_bias")
     if family.fused_gate_up:
         into = [("gate_up_proj", shape.hidden, 2 * width)]
+    elif not family.gated:
+        into = [("up_proj", shape.hidden, width)]
     else:
         into = [("gate_proj", shape.hidden, width), ("up_proj", shape.hidden, width)]
     return tuple(

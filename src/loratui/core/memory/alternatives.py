@@ -59,8 +59,8 @@ def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -
 
 def _weigh(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, change: dict[str, Any], cost: str, limit: int) -> Alternative:
     values = {key.replace(".", "__"): value for key, value in change.items()}
-    total = estimate(spec, changed(plan, **values), data, device).total_bytes
-    return Alternative(dict(change), total, cost, total <= limit)
+    needed = estimate(spec, changed(plan, **values), data, device)
+    return Alternative(dict(change), needed.total_bytes, cost, needed.upper_bytes <= limit)
 
 
 def _rungs(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> list[tuple[dict[str, Any], str]]:

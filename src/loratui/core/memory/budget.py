@@ -9,9 +9,7 @@ from loratui.core.hardware import Device
 
 MIB = 2**20
 RESERVE_SHARE = 0.03
-"""Share of the device kept free by default: the estimate's own error and the display's or the driver's whims."""
-TIGHT_SHARE = 0.05
-"""A plan whose headroom is below this share of the budget fits tightly: about the error of the estimate."""
+"""Share of the device kept free by default: the display's or the driver's whims."""
 
 Verdict = Literal["fits", "tight", "too big"]
 
@@ -27,11 +25,16 @@ class Budget:
 
 
 class Sized(Protocol):
-    """Anything with a total in bytes."""
+    """Anything with a total in bytes, and the upper end of what it may be."""
 
     @property
     def total_bytes(self) -> int:
         """The total, in bytes."""
+        ...
+
+    @property
+    def upper_bytes(self) -> int:
+        """The upper end of its band, in bytes."""
         ...
 
 
@@ -43,7 +46,10 @@ def budget(device: Device, reserve_bytes: int | None = None) -> Budget:
 
 
 def verdict(estimate: Sized, budget: Budget) -> Verdict:
-    """Whether it fits: "tight" where less than 5 % of the budget would be left."""
-    if estimate.total_bytes > budget.bytes:
-        return "too big"
-    return "tight" if budget.bytes - estimate.total_bytes < TIGHT_SHARE * budget.bytes else "fits"
+    """Whether it fits: at the band's upper end too ("fits"), as expected but not there ("tight"), or not ("too big").
+
+    Everything that says of a plan that it fits asks this.
+    """
+    if estimate.upper_bytes <= budget.bytes:
+        return "fits"
+    return "tight" if estimate.total_bytes <= budget.bytes else "too big"

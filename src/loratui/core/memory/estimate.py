@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.memory.formats import Formats, formats
 from loratui.core.memory.load import load_extra
-from loratui.core.memory.overhead import overhead_bytes
+from loratui.core.memory.overhead import Moving, overhead
+from loratui.core.memory.software import LORATUI, Software
 from loratui.core.memory.states import adapter_bytes, gradients_bytes, optimizer_bytes, weights_bytes
-from loratui.core.memory.step import PASS, Batch, Moment, evaluation, moments
+from loratui.core.memory.step import PASS, Batch, Moment, evaluation, moments, optimizer_extra
 from loratui.core.memory.together import bucket_bytes, gathered_bytes, held_formats, together, working_formats
+from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
 
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
@@ -35,11 +37,24 @@ class Estimate:
     """Share of the total by which the truth may differ, from what was measured; None where nothing was."""
     batch: Batch
     """The batch that decides."""
+    spread: dict[str, int] = field(default_factory=dict)
+    """What the run may need beyond the total, by cause; where runs here measured it, what is left of that."""
 
     @property
     def total_bytes(self) -> int:
         """Peak of the whole process on its device."""
         return sum(self.parts.values())
+
+    @property
+    def upper_bytes(self) -> int:
+        """The upper end of the band: what must be there for the plan to be said to fit."""
+        return self.total_bytes + sum(self.spread.values())
+
+    @property
+    def lower_bytes(self) -> int:
+        """The lower end: the total itself until runs here measured it; then as far below it as the upper end is
+        above."""
+        return self.total_bytes - (sum(self.spread.values()) if self.band is not None else 0)
 
     @property
     def tensors_bytes(self) -> int:
@@ -72,20 +87,25 @@ def largest_evaluation_batch(plan: Plan, data: DataFacts) -> Batch | None:
     return Batch(rows, longest, rows > 1 and data.lengths[0] < longest, rows * longest)
 
 
-def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> Estimate:
+def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, software: Software = LORATUI) -> Estimate:
     """The peak of the device's memory (of the host's for a CPU) while this plan trains.
 
     spec: the model's shape. data: row lengths. device: what it trains on; decides context and workspaces. Of several
-    devices it is the peak of one.
+    devices it is the peak of one. software: the trainer; this program's own unless another is asked for.
     Raises PlanError where `lora.targets` names layers that the model lacks.
     """
+    plan = _carried(plan, software)
+    if software.unties_head and spec.tied_embeddings:
+        spec = replace(spec, tied_embeddings=False, head_parameters=spec.vocab_size * spec.hidden_size)
     shared = together(plan, device.count)
-    whole = formats(plan)
+    whole = formats(plan, software)
     weights, adapter, gradients, optimizer = (shared.share(size) for size in _states(spec, plan, held_formats(whole, shared)))
     form = working_formats(whole, shared)
     batch = largest_training_batch(plan, data)
     eval_batch = largest_evaluation_batch(plan, data)
-    highest = max(moments(spec, plan, form, batch, gradients), key=lambda moment: moment.total)
+    found = moments(spec, plan, form, batch, gradients)
+    highest = max(found, key=lambda moment: moment.total)
+    in_loss = max(moment.logits for moment in found)
     if eval_batch is not None:
         evaluated = evaluation(spec, plan, form, eval_batch, gradients)
         if evaluated.total > highest.total:
@@ -109,10 +129,33 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> Es
         "optimizer": optimizer,
         "activations": activations,
         "logits": logits,
-        "overhead": overhead_bytes(device, activations + logits),
     }
+    pass_bytes = max(moment.total - moment.gradients for moment in found if moment.phase == PASS)
+    moving = Moving(activations + logits, in_loss, min(pass_bytes, optimizer_extra(plan, gradients, form)), _uneven(plan, data))
+    kernels = form.quantised or plan.model.attention.startswith("flash")
+    beside = overhead(device, form, moving, kernels=kernels)
+    parts["overhead"] = beside.bytes
     where = f"The peak is {highest.where}."
-    return Estimate(parts, highest.phase, where, device.learned.band if device.learned else None, batch)
+    if device.learned is not None:
+        spread = {"measured": round(sum(parts.values()) * device.learned.band)}
+        return Estimate(parts, highest.phase, where, device.learned.band, batch, spread)
+    above = round(sum(parts.values()) * PUBLISHED_ABOVE.get(spec.family, 0.0))
+    return Estimate(parts, highest.phase, where, None, batch, {**beside.spread, **({"family": above} if above else {})})
+
+
+def _carried(plan: Plan, software: Software) -> Plan:
+    """The plan as far as the trainer can do it: what it cannot pack or concatenate it pads."""
+    training = plan.training
+    changes = {
+        **({"packing": False} if training.packing and not software.packs else {}),
+        **({"padding_free": False} if training.padding_free and not training.packing and not software.padding_free else {}),
+    }
+    return plan.model_copy(update={"training": training.model_copy(update=changes)}) if changes else plan
+
+
+def _uneven(plan: Plan, data: DataFacts) -> bool:
+    """Whether batches are of unlike length, so that the allocator cannot give one step's blocks to the next."""
+    return not plan.training.packing and data.lengths[0] < min(data.longest, plan.training.max_length)
 
 
 def _states(spec: ModelSpec, plan: Plan, form: Formats) -> tuple[int, int, int, int]:

@@ -24,9 +24,9 @@ def changed(plan: Plan, **values: object) -> Plan:
 
 
 def fits(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, limit_bytes: int | None = None) -> bool:
-    """Whether the plan's estimate is within the limit (the device's budget where none is given)."""
+    """Whether the plan fits, at its estimate's upper end, into the limit (the device's budget where none is given)."""
     limit = budget(device).bytes if limit_bytes is None else limit_bytes
-    return estimate(spec, plan, data, device).total_bytes <= limit
+    return estimate(spec, plan, data, device).upper_bytes <= limit
 
 
 def _largest(test: Callable[[int], bool], low: int, high: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loratui.core.memory.software import LORATUI, Software
 from loratui.core.plan import Plan
 
 ELEMENT_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
@@ -31,6 +32,7 @@ class Formats:
     """Format in which bitsandbytes multiplies with unpacked 4-bit weights (`method.compute_dtype`)."""
     dropout: bool
     dora: bool
+    software: Software = LORATUI
 
     @property
     def quantised(self) -> bool:
@@ -38,26 +40,28 @@ class Formats:
         return self.quantization != "none"
 
 
-def formats(plan: Plan) -> Formats:
-    """The number formats of a plan.
+def formats(plan: Plan, software: Software = LORATUI) -> Formats:
+    """The number formats of a plan under a trainer.
 
     PEFT 0.21 keeps adapters in float32 on a 16-bit base (`autocast_adapter_dtype`); TRL 1.16 casts them to bfloat16
     when the base is quantised, the DoRA magnitude excepted; under float16 the worker holds them in float32 again,
     since loss scaling needs it.
     """
-    weight = ELEMENT_BYTES[plan.model.dtype]
-    autocast = plan.training.precision != "fp32"
     quantised = plan.method.quantization != "none"
-    half_adapter = quantised and plan.training.precision != "fp16"
-    adapter = 2 if half_adapter else 4
+    wide_rest = software.wide_rest and quantised
+    weight = 4 if wide_rest else ELEMENT_BYTES[plan.model.dtype]
+    autocast = plan.training.precision != "fp32" if software.autocast is None else software.autocast
+    adapter = software.qlora_adapter if quantised else software.lora_adapter
+    if quantised and software is LORATUI and plan.training.precision == "fp16":
+        adapter = 4
     compute = ELEMENT_BYTES[plan.training.precision] if autocast else weight
-    adapter_format = "bf16" if half_adapter else "fp32"
+    adapter_format = "fp32" if adapter == 4 else "bf16"
     return Formats(
         weight=weight,
         adapter=adapter,
         compute=compute,
         autocast=autocast,
-        casts_weights=autocast and plan.model.dtype != plan.training.precision,
+        casts_weights=autocast and (wide_rest or plan.model.dtype != plan.training.precision),
         casts_adapter=autocast and adapter_format != plan.training.precision,
         full=plan.method.kind == "full",
         quantization=plan.method.quantization,
@@ -65,4 +69,5 @@ def formats(plan: Plan) -> Formats:
         quantised_compute=ELEMENT_BYTES[plan.method.compute_dtype],
         dropout=plan.lora.dropout > 0 and plan.method.kind != "full",
         dora=plan.lora.variant == "dora" and plan.method.kind != "full",
+        software=software,
     )

@@ -1,4 +1,4 @@
-"""The output head and the loss, as TRL 1.16 computes it: in tiles, never the whole of the logits.
+"""The output head and the loss: as TRL 1.16 computes it, in tiles, never the whole of the logits.
 
 Read from `trl/kernels/chunked_logprob.py` and `trl/trainer/utils.py::add_fused_lm_head`. On CUDA only the tokens that
 bear loss are scored, in tiles of 4,096 tokens by 32,768 vocabulary entries in the compute format; the backward pass makes
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loratui.core.architecture import ModelSpec
+from loratui.core.memory.losses import other_loss
 from loratui.core.memory.ops import Layers
 from loratui.core.memory.tape import Value
 
@@ -21,18 +22,14 @@ RESULTS = 5
 """float32 numbers per scored token that the loss leaves behind: log-probability, entropy, their scattered copies."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """Bytes that the loss itself needs for a moment, in each direction, beyond hidden states and their gradient."""
+def loss(run: Layers, x: Value, spec: ModelSpec, *, scored: int, rows: int) -> int:
+    """Put the selection of scored tokens, the head and the loss on the tape; bytes of the loss's own, at their most.
 
-    forward: int
-    backward: int
-    weight_gradient: int
-
-
-def loss(run: Layers, x: Value, spec: ModelSpec, *, scored: int, rows: int) -> Loss:
-    """Put the selection of scored tokens, the head and the loss on the tape. x: the final norm's output."""
+    x: the final norm's output. Another trainer's loss is `losses.other_loss`.
+    """
     form, tape = run.form, run.tape
+    if form.software.loss.kind != "tiled":
+        return other_loss(run, x, spec, scored=scored, rows=rows)
     hidden = spec.hidden_size
     cut = max(1, run.tokens - rows)
     shifted = tape.part(x, cut * hidden * x.element)
@@ -58,7 +55,7 @@ def loss(run: Layers, x: Value, spec: ModelSpec, *, scored: int, rows: int) -> L
         (selected,), result, (selected.storage, kept), forward_extra=forward, backward_extra=backward,
         weight_gradient=weight_gradient,
     )
-    return Loss(forward, backward, weight_gradient)
+    return max(forward, backward)
 
 
 @dataclass(frozen=True, slots=True)

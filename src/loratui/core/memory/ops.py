@@ -98,14 +98,14 @@ def layer_norm(run: Layers, x: Value) -> Value:
 def linear(run: Layers, x: Value, layer: Linear) -> Value:
     """A linear layer, with its adapter where it has one."""
     adapted = layer in run.adapted
-    output = _base_linear(run, x, layer)
+    output = base_linear(run, x, layer)
     if adapted:
         output = _adapter(run, x, output, layer)
     run.tape.hold(x)
     return output
 
 
-def _base_linear(run: Layers, x: Value, layer: Linear) -> Value:
+def base_linear(run: Layers, x: Value, layer: Linear) -> Value:
     """The layer itself: a frozen one keeps no input, a trained one does; a weight in another format is copied and kept."""
     form, tape = run.form, run.tape
     elements = layer.in_features * layer.out_features
@@ -148,7 +148,10 @@ def _quantised_linear(run: Layers, x: Value, layer: Linear) -> Value:
     read = cast(run, x, form.quantised_compute)
     unpacked = elements * read.element
     output = run.tensor(layer.out_features, read.element, tracked=read.tracked)
-    tape.record((read,), output, forward_extra=unpacked, backward_extra=unpacked)
+    kept = (read.storage,) if form.software.pins_inputs else ()
+    tape.record((read,), output, kept, forward_extra=unpacked, backward_extra=unpacked)
+    if kept and read.tracked and not form.software.reentrant:
+        tape.pinned.add(read.storage)
     return cast(run, output, x.element)
 
 

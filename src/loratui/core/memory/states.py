@@ -70,9 +70,9 @@ def weights_bytes(spec: ModelSpec, form: Formats) -> int:
     return linears + others * form.weight + nested
 
 
-def adapter_tensors(spec: ModelSpec, plan: Plan) -> Iterator[tuple[int, int, int]]:
+def adapter_tensors(spec: ModelSpec, plan: Plan, form: Formats) -> Iterator[tuple[int, int, int]]:
     """(elements, count, bytes per element) of the adapter's tensors: A and B of each layer, and DoRA's magnitudes."""
-    element = 2 if plan.method.quantization != "none" else 4
+    element = form.adapter
     for linear in resolve_targets(spec, plan.lora.targets):
         yield plan.lora.r * linear.in_features, linear.count, element
         yield plan.lora.r * linear.out_features, linear.count, element
@@ -83,7 +83,7 @@ def adapter_tensors(spec: ModelSpec, plan: Plan) -> Iterator[tuple[int, int, int
 def trained_tensors(spec: ModelSpec, plan: Plan, form: Formats) -> Iterator[tuple[int, int, int, bool]]:
     """(elements, count, bytes per element, is an embedding) of every tensor that the optimizer moves."""
     if not form.full:
-        for elements, count, element in adapter_tensors(spec, plan):
+        for elements, count, element in adapter_tensors(spec, plan, form):
             yield elements, count, element, False
         return
     for linear in spec.linears:
@@ -135,4 +135,4 @@ def adapter_bytes(spec: ModelSpec, plan: Plan, form: Formats) -> int:
     """The adapter's own weights; 0 for full fine-tuning."""
     if form.full:
         return 0
-    return sum(elements * count * element for elements, count, element in adapter_tensors(spec, plan))
+    return sum(elements * count * element for elements, count, element in adapter_tensors(spec, plan, form))

@@ -1,7 +1,8 @@
 """One training step, phase by phase: where its peak is and how high.
 
-Phases are what `transformers.Trainer` with TRL's SFTTrainer does in each optimizer step: forward and backward of each
-micro-batch, then the optimizer; and evaluation between steps. The states (weights, adapter, optimizer) are always there.
+Phases are what `transformers.Trainer` with TRL's SFTTrainer does in each optimizer step: forward and backward of
+each micro-batch, then the optimizer; and evaluation between steps. The states (weights, adapter, optimizer) are
+always there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from loratui.core.memory.traits import Traits, traits
 from loratui.core.plan import Plan
 
 PASS = "forward and backward"
+OFFLOAD_STASH = 5
+"""Tensors that wait on the device on their way to the host (TRL and torchtune `OffloadActivations`,
+max_fwd_stash_size)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,8 @@ class _Pass:
         return block(run, x, self.spec, self.part, self.style, self.attention(index))
 
     def masked(self, index: int) -> bool:
-        """Whether this block's attention needs a mask: padding or packing, or a sliding window shorter than the rows."""
+        """Whether this block's attention needs a mask: padding or packing, or a sliding window shorter than the
+        rows."""
         if self.plan.model.attention.startswith("flash"):
             return False
         window = self.spec.sliding_window
@@ -105,8 +110,7 @@ class _Pass:
         """Final norm, head and loss on the tape; bytes that the loss needs for itself."""
         end = final_norm(run, x, self.style)
         scored = max(1, min(self.batch.trained_tokens, self.batch.tokens - self.batch.rows))
-        needs = loss(run, end, self.spec, scored=scored, rows=self.batch.rows)
-        return max(needs.forward, needs.backward)
+        return loss(run, end, self.spec, scored=scored, rows=self.batch.rows)
 
 
 def _pass(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch) -> _Pass:
@@ -118,7 +122,7 @@ def moments(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gradients:
     """Every candidate for the peak of forward, backward and optimizer. gradients: bytes of all of them."""
     run = _pass(spec, plan, form, batch)
     found = _checkpointed(run, gradients) if plan.training.checkpointing else _plain(run, gradients)
-    found.append(Moment("optimizer step", "in the optimizer's step", optimizer_extra(plan, gradients), 0, gradients))
+    found.append(Moment("optimizer step", "in the optimizer's step", optimizer_extra(plan, gradients, form), 0, gradients))
     return found
 
 
@@ -184,6 +188,7 @@ def _checkpointed(run: _Pass, gradients: int) -> list[Moment]:
     shared = _shared(run)
     held = gradients if accumulates else 0
     copies = _cached_copies(run, gradients)
+    stash = OFFLOAD_STASH if run.form.software.offloads else spec.layers
     found: list[Moment] = []
     kept = 0
     for numbers in run.kinds.values():
@@ -191,11 +196,11 @@ def _checkpointed(run: _Pass, gradients: int) -> list[Moment]:
         run.block(layers, x, numbers[0])
         again = layers.tape.walk(x)
         pinned = sum(layers.tape.sizes[storage] for storage in layers.tape.pinned if storage != x.storage)
-        kept += len(numbers) * (x.size + pinned)
+        kept += min(len(numbers), stash) * x.size + len(numbers) * pinned
         backward = (again.backward_peak if accumulates else again.backward_peak_late) - layers.tape.pinned_alone(x)
         inside = max(again.recompute_peak + again.waiting, backward)
         for number in (numbers[-1], numbers[0]):
-            before = (number + 1) * (x.size + pinned)
+            before = min(number + 1, stash) * x.size + (number + 1) * pinned
             later = tail.weight_gradients + again.weight_gradients * (count - 1 - number)
             name = "last" if number == count - 1 else "first" if number == 0 else f"{number + 1}th"
             found.append(Moment(
@@ -227,15 +232,17 @@ def _embedding(run: _Pass, gradients: int, shared: int) -> list[Moment]:
     return [Moment(PASS, "in the backward pass of the embedding", shared + stream + doubled, 0, gradients)]
 
 
-def optimizer_extra(plan: Plan, gradients: int) -> int:
-    """What the optimizer's step needs for a moment: torch's unfused AdamW holds a square root of every second moment."""
-    return gradients if plan.training.optimizer == "adamw_torch" else 0
+def optimizer_extra(plan: Plan, gradients: int, form: Formats) -> int:
+    """What the optimizer's step needs for a moment: torch's unfused AdamW holds a square root of every second
+    moment."""
+    asked = form.software.foreach
+    foreach = plan.training.optimizer == "adamw_torch" if asked is None else asked
+    return gradients if foreach else 0
 
 
 def evaluation(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gradients: int = 0) -> Moment:
-    """An evaluation batch: nothing is kept, one block's temporaries and the loss's tile count. gradients: bytes that all
-    of them would have, from which autocast's copies of trained weights follow.
-    """
+    """An evaluation batch: nothing is kept, one block's temporaries and the loss's tile count. gradients: bytes that
+    all of them would have, from which autocast's copies of trained weights follow."""
     run = _pass(spec, plan, replace(form, dropout=False), batch)
     layers, x = run.start(tracked=False)
     y = run.block(layers, x, 0)

@@ -51,7 +51,7 @@ class Fit:
 
     @property
     def comfortable(self) -> bool:
-        """Whether it fits with room for the estimate's own error."""
+        """Whether it fits at the upper end of what it may need, too."""
         return self.verdict == "fits"
 
     @property
@@ -198,8 +198,8 @@ class Search:
         best = self.at(rung, self.batches[-1], checkpointing)
         if not best.comfortable:
             return best
-        per_row = max(1.0, (largest.total_bytes - best.total_bytes) / (self.batches[0] - self.batches[-1]))
-        guess = self.batches[-1] + (self.room.bytes - best.total_bytes) / per_row
+        per_row = max(1.0, (largest.needed.upper_bytes - best.needed.upper_bytes) / (self.batches[0] - self.batches[-1]))
+        guess = self.batches[-1] + (self.room.bytes - best.needed.upper_bytes) / per_row
         begin = next((place for place, batch in enumerate(self.batches) if batch <= guess), len(self.batches) - 1)
         place = max(1, begin)
         while place < len(self.batches) - 1 and not self.at(rung, self.batches[place], checkpointing).comfortable:

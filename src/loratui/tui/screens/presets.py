@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from loratui.tui.screens.model import GLYPHS
 from loratui.tui.text import gib, one_line
 from loratui.tui.widgets.filter_list import FilterList, Item, columns
 
@@ -57,7 +58,7 @@ class PresetScreen(ModalScreen[str]):
             except LoratuiError:
                 outcomes[name] = ("–", "", "$text-muted")
                 continue
-            glyph, color = ("✓", "$success") if proposal.fits else ("✗", "$error")
+            glyph, color = GLYPHS[proposal.verdict]
             outcomes[name] = (f"{gib(proposal.memory.total_bytes)} GiB {glyph}", f"{proposal.schedule.total_steps:,} steps", color)
         self.app.call_from_thread(self._take, outcomes)
 

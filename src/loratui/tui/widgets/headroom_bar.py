@@ -22,9 +22,6 @@ FILLS = {
 }
 """The fill of each part: told apart without colour, too."""
 
-TIGHT = 0.05
-"""Share of the budget under which what is left is called tight."""
-
 
 @dataclass(frozen=True)
 class MemoryView:
@@ -39,6 +36,8 @@ class MemoryView:
     """What is kept free."""
     taken: int
     """What others hold now."""
+    upper: int = 0
+    """The upper end of what the plan may take."""
     band: float | None = None
     """Share of the total by which the truth may differ; None where nothing was measured here."""
 
@@ -59,6 +58,7 @@ def memory_view(proposal: Proposal) -> MemoryView:
         budget=proposal.budget.bytes,
         reserve=proposal.budget.reserve_bytes,
         taken=proposal.budget.total_bytes - proposal.budget.free_bytes,
+        upper=proposal.memory.upper_bytes,
         band=proposal.memory.band,
     )
 
@@ -67,7 +67,7 @@ def verdict(view: MemoryView) -> tuple[str, str]:
     """Whether the plan fits, in words with a glyph, and the theme colour for it."""
     if view.headroom < 0:
         return f"✗ too big by {size(-view.headroom)}", "$error"
-    if view.headroom < TIGHT * view.budget:
+    if view.upper > view.budget:
         return f"▲ tight: {size(view.headroom)} left", "$warning"
     return f"✓ fits: {size(view.headroom)} left", "$success"
 
@@ -128,7 +128,7 @@ class HeadroomBar(Static):
             )
         view = memory_view(state.proposal)
         words, color = verdict(view)
-        sure = f" ±{round(view.band * 100)} %" if view.band is not None else ""
+        sure = f" ±{round(view.band * 100)} %" if view.band is not None else f" to {gib(view.upper)}" if view.upper > view.total else ""
         numbers = f"{gib(view.total)}{sure} of {gib(view.budget)} GiB"
         room = max(10, width - len(numbers) - len(words) - 4)
         bar = Content.assemble(*((FILLS.get(name, "█") * n, f"$memory-{name}") for name, n in cells(view, room)))

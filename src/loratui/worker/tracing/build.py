@@ -32,7 +32,8 @@ def attention_of(config: Any, asked: str) -> str:
 
 
 def build_model(config: dict[str, Any], plan: Plan, spec: ModelSpec) -> Any:
-    """Model, adapter, checkpointing and fused head, as the training worker and SFTTrainer make them. Call under fakes."""
+    """Model, adapter, checkpointing and fused head, as the training worker and SFTTrainer make them. Call under
+    fakes."""
     from transformers import AutoModelForCausalLM
     from trl.trainer.utils import add_fused_lm_head
 
@@ -58,7 +59,8 @@ def build_model(config: dict[str, Any], plan: Plan, spec: ModelSpec) -> Any:
 
 
 def add_adapter(model: Any, plan: Plan, spec: ModelSpec) -> Any:
-    """PEFT's adapter as SFTTrainer makes it: float32 on a 16-bit base, bfloat16 on a quantised one."""
+    """PEFT's adapter as SFTTrainer makes it: float32 on a 16-bit base, bfloat16 on a quantised one; and float32
+    again under float16, as `training.trainer` holds it."""
     from peft import LoraConfig, get_peft_model
 
     lora = plan.lora
@@ -71,7 +73,7 @@ def add_adapter(model: Any, plan: Plan, spec: ModelSpec) -> Any:
             use_rslora=lora.variant == "rslora", use_dora=lora.variant == "dora", task_type="CAUSAL_LM",
         ),
     )
-    if plan.method.quantization != "none":
+    if plan.method.quantization != "none" and plan.training.precision != "fp16":
         for name, parameter in model.named_parameters():
             if parameter.requires_grad and "lora_magnitude_vector" not in name:
                 parameter.data = parameter.data.to(torch.bfloat16)

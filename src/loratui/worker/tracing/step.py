@@ -46,12 +46,14 @@ class Traced:
 def trace_step(
     config: dict[str, Any], plan: Plan, *, rows: int, tokens: int, padded: bool = False, trained_share: float = 1.0,
     accumulates: bool = False, detail: bool = False, evaluate: bool = False, spec: ModelSpec | None = None,
+    own_loss: bool = False,
 ) -> Traced:
     """Run one step of the plan's training on `rows` × `tokens` fake tokens and report its peaks.
 
     config: a parsed config.json. padded: rows of unlike length, so that attention gets a mask. trained_share: share of
     the tokens that bear loss. accumulates: gradients of an earlier micro-batch are there. detail: remember what lives
-    at the peak, by operation (slower). spec: the model's shape where no formula knows the family.
+    at the peak, by operation (slower). spec: the model's shape where no formula knows the family. own_loss:
+    the loss of transformers' class over every logit, as other trainers have it, instead of TRL's.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -94,7 +96,7 @@ def trace_step(
             optimizer.zero_grad(set_to_none=True)
         inputs = _inputs(rows, tokens, padded)
         watch.start_phase("forward")
-        loss = _loss(model, inputs, plan)
+        loss = _own_loss(model, inputs, plan) if own_loss else _loss(model, inputs, plan)
         traced.forward_bytes, traced.kept_bytes = watch.peak_bytes, watch.live_bytes
         best, at_peak = watch.peak_bytes, watch.at_peak
         watch.start_phase("backward")
@@ -131,6 +133,14 @@ def _loss(model: Any, inputs: dict[str, torch.Tensor], plan: Plan) -> torch.Tens
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
     log_probs: torch.Tensor = outputs.log_probs
     loss: torch.Tensor = -log_probs.sum() / outputs.label_mask.sum().clamp(min=1)
+    return loss
+
+
+def _own_loss(model: Any, inputs: dict[str, torch.Tensor], plan: Plan) -> torch.Tensor:
+    """`transformers.Trainer.compute_loss`: the class's own loss; the outputs are let go with the function."""
+    with _precision(plan):
+        outputs = model(**inputs, use_cache=False)
+    loss: torch.Tensor = outputs.loss
     return loss
 
 

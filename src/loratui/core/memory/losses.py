@@ -1,0 +1,92 @@
+"""The losses of other trainers, on the same tape: every logit at once, in chunks, or fused.
+
+Read from transformers 5.23 `loss/loss_utils.py::ForCausalLMLoss`, TRL 1.15 `sft_trainer.py` (chunked), Liger
+`ops/fused_linear_cross_entropy.py`, ml-cross-entropy `cce.py`; torch's `log_softmax` keeps its result alone, and is
+one of the operations that autocast runs in float32.
+"""
+
+from __future__ import annotations
+
+from loratui.core.architecture import Linear, ModelSpec
+from loratui.core.memory.ops import Layers, base_linear, cast
+from loratui.core.memory.tape import Value
+
+CHUNK_FORWARD, CHUNK_BACKWARD = 10, 12
+"""Bytes per logit of a chunk at work: 16 bit, float32 and log-probabilities; log-probabilities and two gradients."""
+FUSED_LOGIT = 6
+"""Bytes per logit of Liger's chunk: in 16 bit, and in float32 while its gradient is made in place."""
+
+
+def other_loss(run: Layers, x: Value, spec: ModelSpec, *, scored: int, rows: int) -> int:
+    """Put head and loss on the tape as the run's trainer has them; bytes of the logits at their most."""
+    style = run.form.software.loss
+    if style.kind == "whole":
+        return _whole(run, x, spec, rows)
+    return _by_chunks(run, x, spec, scored=scored if style.scored_only else run.tokens)
+
+
+def _whole(run: Layers, x: Value, spec: ModelSpec, rows: int) -> int:
+    form, tape, style = run.form, run.tape, run.form.software.loss
+    head = Linear("lm_head", "lm_head", spec.hidden_size, spec.vocab_size, 1, stored="parameter")
+    logits = base_linear(run, x, head)
+    entries = run.tokens * spec.vocab_size
+    if style.held:
+        logits = tape.record((logits,), tape.part(logits, logits.size), (logits.storage,), passes_gradient=True)
+    element = 4 if style.wide or form.autocast else logits.element
+    if style.pieces > 1:
+        kept = logits.storage if style.saves_logits else tape.constant(entries * element)
+        piece = entries * element // style.pieces
+        tape.record(
+            (logits,),
+            tape.value(run.tokens * 4, 0, 4, tracked=True),
+            (kept,),
+            forward_extra=2 * piece,
+            backward_extra=2 * piece,
+        )
+        return entries * (logits.element + (0 if style.saves_logits else element)) + 2 * piece
+    wide = cast(run, logits, element)
+    if style.copies:
+        wide = tape.record(
+            (wide,), tape.value((run.tokens - rows) * spec.vocab_size * element, spec.vocab_size, element, tracked=True)
+        )
+    soft = tape.value(wide.size, spec.vocab_size, element, tracked=True)
+    tape.record((wide,), soft, (soft.storage,))
+    tape.record((soft,), tape.value(run.tokens * 4, 0, 4, tracked=True))
+    tape.hold(logits)
+    forward = logits.size + wide.size + soft.size
+    return max(forward, 3 * soft.size + (logits.size if style.held else 0))
+
+
+def _by_chunks(run: Layers, x: Value, spec: ModelSpec, *, scored: int) -> int:
+    """Liger's, cut cross entropy's and TRL's earlier chunks: hidden states are kept, logits are not."""
+    form, tape, style = run.form, run.tape, run.form.software.loss
+    hidden, vocabulary = spec.hidden_size, spec.vocab_size
+    element = form.compute if form.autocast else x.element
+    head = vocabulary * hidden
+    copy = head * element if form.weight != element else 0
+    weight_gradient = head * form.weight if form.full else 0
+    sums = head * 4 if form.full and form.weight != 4 else 0
+    saved = [x.storage, tape.constant(run.tokens * 12)]
+    if style.kind == "cut":
+        forward = backward = copy
+    elif style.kind == "fused":
+        tokens = _liger_chunk(run.tokens, vocabulary, hidden)
+        saved = [tape.constant(run.tokens * hidden * element), *([tape.constant(head * element)] if form.full else [])]
+        forward, backward = tokens * vocabulary * FUSED_LOGIT + copy + sums, 0
+    else:
+        tokens = min(style.tokens, scored)
+        wide = head * 4 if style.wide_weight else copy
+        forward, backward = (
+            tokens * vocabulary * CHUNK_FORWARD + wide,
+            tokens * vocabulary * CHUNK_BACKWARD + wide + sums,
+        )
+    result = tape.value(run.tokens * 4, 0, 4, tracked=True)
+    tape.record((x,), result, saved, forward_extra=forward, backward_extra=backward, weight_gradient=weight_gradient)
+    return max(forward, backward)
+
+
+def _liger_chunk(tokens: int, vocabulary: int, hidden: int) -> int:
+    """Tokens of one of Liger's chunks: its logits take about as much as the hidden states."""
+    pieces = -(-vocabulary // hidden)
+    wanted = -(-tokens // pieces)
+    return min(tokens, 1 << (wanted - 1).bit_length())

@@ -1,0 +1,140 @@
+"""An exported plan says what it takes in the tool that it goes to, and carries the option that mends it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from loratui.commands.export import command
+from loratui.core.dataset import uniform
+from loratui.core.families import read_config
+from loratui.core.hardware import Device
+from loratui.core.memory import verdict
+from loratui.core.plan import Plan
+from loratui.core.plan_text import plan_to_toml, with_values
+from loratui.export import export_plan
+from loratui.export.memory import elsewhere
+
+RTX_4090 = Device(
+    name="RTX 4090",
+    memory_total_bytes=25757220864,
+    memory_free_bytes=25757220864,
+    compute_capability=(8, 9),
+    simulated=True,
+)
+QWEN: dict[str, Any] = {
+    "model_type": "qwen2",
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "vocab_size": 152064,
+    "tie_word_embeddings": False,
+}
+PLAN = with_values(
+    Plan(),
+    {
+        "model.id": "Qwen/Qwen2.5-7B",
+        "training.max_length": 8192,
+        "training.checkpointing": True,
+        "training.batch_size": 1,
+    },
+)
+LONG = uniform(1000, 8192)
+
+
+def known(tool: str, config: dict[str, Any] = QWEN, plan: Plan = PLAN, tokens: int = 8192) -> Any:
+    found = elsewhere(read_config(config), plan, uniform(1000, tokens), RTX_4090, tool)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("tool", "option", "value"),
+    [
+        ("llama-factory", "enable_liger_kernel", True),
+        ("axolotl", "plugins", ["axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin"]),
+    ],
+)
+def test_the_plan_that_fits_here_and_not_there_is_mended(tool: str, option: str, value: object) -> None:
+    found = known(tool)
+    assert (
+        verdict(found.here, found.room) == "fits"
+        and verdict(found.there, found.room) == "too big"
+        and found.verdict == "fits"
+    )
+    assert (
+        found.there.total_bytes - found.here.total_bytes > 10 * 2**30
+    )  # the logits: 13.9 GiB, part of which ours has elsewhere
+    export = export_plan(PLAN, tool, memory=found)
+    assert yaml.safe_load(export.text)[option] == value
+    comment = " ".join(line.removeprefix("# ") for line in export.text.splitlines() if line.startswith("#"))
+    assert "which does not fit" in comment and f"{option}: " in comment and "is written" in comment
+
+
+def test_the_script_is_mended_too() -> None:
+    assert "'use_liger_kernel': True" in export_plan(PLAN, "transformers", memory=known("transformers")).text
+
+
+def test_our_own_trainer_takes_the_same_under_its_own_command() -> None:
+    found = known("trl")
+    assert found.there.total_bytes == found.here.total_bytes and found.mend is None
+    assert "liger" not in export_plan(PLAN, "trl", memory=found).text
+
+
+@pytest.mark.parametrize("tool", ["llama-factory", "axolotl", "transformers"])
+def test_what_fits_there_as_it_is_is_left_alone(tool: str) -> None:
+    found = known(tool, tokens=512, plan=with_values(PLAN, {"training.max_length": 512}))
+    assert found.verdict == "fits" and found.mend is None
+    text = export_plan(PLAN, tool, memory=found).text
+    assert "enable_liger" not in text and "cut_cross" not in text and "use_liger" not in text
+
+
+def test_a_family_that_the_option_does_not_know_is_told_so_and_nothing_is_written() -> None:
+    found = known("llama-factory", {**QWEN, "model_type": "seed_oss", "head_dim": 128})
+    assert found.mend is None and found.verdict == "too big" and "no option" in found.sentence
+    assert "enable_liger" not in export_plan(PLAN, "llama-factory", memory=found).text
+
+
+def test_the_command_says_it_and_so_does_its_json(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(plan_to_toml(Plan()), encoding="utf-8")
+    told = CliRunner().invoke(
+        command, [str(tmp_path / "plan.toml"), "--to", "llama-factory", "-o", str(tmp_path / "a.yaml")]
+    )
+    assert told.exit_code == 0 and "in LLaMA-Factory about" in told.output
+    told = CliRunner().invoke(
+        command, [str(tmp_path / "plan.toml"), "--to", "axolotl", "-o", str(tmp_path / "b.yaml"), "--json"]
+    )
+    facts = json.loads(told.output)["memory"]
+    assert facts["software"] == "axolotl" and facts["there"]["total"] > 0 and facts["here"]["verdict"] == "fits"
+
+
+def test_a_model_that_is_not_found_is_no_reason_not_to_export(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(
+        plan_to_toml(with_values(Plan(), {"model.id": str(tmp_path / "nothing")})), encoding="utf-8"
+    )
+    told = CliRunner().invoke(
+        command, [str(tmp_path / "plan.toml"), "--to", "llama-factory", "-o", str(tmp_path / "a.yaml"), "--no-rows"]
+    )
+    assert told.exit_code == 0, told.output
+    assert "is not known" in told.output and (tmp_path / "a.yaml").exists()
+
+
+def test_plan_shows_another_trainer_and_refuses_one_that_is_not_known() -> None:
+    from loratui.commands.plan import command as plan_command
+    from loratui.core.errors import InputError
+
+    told = CliRunner().invoke(
+        plan_command, ["-m", "demo", "-d", "demo", "--gpu", "24GB", "--as", "llama-factory", "--json"]
+    )
+    assert told.exit_code == 0, told.output
+    there = json.loads(told.output)["elsewhere"]
+    assert there["software"] == "llama-factory" and there["there"]["total"] == sum(there["there"]["parts"].values()) > 0
+    refused = CliRunner().invoke(plan_command, ["-m", "demo", "-d", "demo", "--gpu", "24GB", "--as", "lama-factory"])
+    assert isinstance(refused.exception, InputError) and "Did you mean llama-factory?" in refused.exception.sentence
