@@ -14,7 +14,7 @@ from loratui.tui.text import harmless, one_line
 
 if TYPE_CHECKING:
     from loratui.machine.sampler import MachineSampler
-    from loratui.models.find import FoundModel
+    from loratui.models.found import FoundModel
 
 
 class LookUps(App[None]):

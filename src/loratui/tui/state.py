@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from loratui.core.measured import Measurement
     from loratui.core.presets import Preset
     from loratui.core.proposal import Proposal, Situation
-    from loratui.models.find import FoundModel
+    from loratui.models.found import FoundModel
     from loratui.tui.loading import DatasetView
 
 Listener = Callable[[str], None]

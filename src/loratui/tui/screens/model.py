@@ -16,7 +16,7 @@ from loratui.tui.text import count, home_short, one_line, size
 from loratui.tui.widgets.filter_list import FilterList, Item, columns
 
 if TYPE_CHECKING:
-    from loratui.models.find import FoundModel
+    from loratui.models.found import FoundModel
 
 GROUPS = {
     "demo": "the demo", "folder": "folders", "cache": "on this machine (hub cache)", "hub": "on the hub",

@@ -17,7 +17,7 @@ from loratui.export import export_plan
 from loratui.export.gguf import gguf_steps
 from loratui.export.serving import Served, can_serve, question, serving_steps
 from loratui.home import runs_home
-from loratui.models.hub import offline, read_token
+from loratui.hub.client import offline, read_token
 from loratui.resources import demo_model_path
 from loratui.runs.directory import Run
 from loratui.runs.model_card import CARD, result_folder, whose_card

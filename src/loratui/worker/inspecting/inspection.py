@@ -16,7 +16,8 @@ from loratui.data.check import check
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.facts import count_rows, guessed_tokens
-from loratui.data.find import FoundDataset, find_dataset, find_evaluation
+from loratui.data.find import find_dataset, find_evaluation
+from loratui.data.found import FoundDataset
 from loratui.data.near import NearDuplicates
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
