@@ -26,7 +26,7 @@ from loratui.runs.listing import find_run, list_runs
 from loratui.runs.processes import mark_of
 from loratui.runs.start import create_run, run_name, start_worker, wait_started, worker_command, worker_environment
 from loratui.runs.status import Status, read_status, write_status
-from loratui.worker.launch import launched
+from loratui.worker.launcher import launched
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,7 @@ def command(
 ) -> None:
     """Ask ADAPTER_OR_RUN (a run, an adapter's folder, or a model; the newest run by default)."""
     if not (prompts or plain or as_json) and sys.stdin.isatty() and sys.stdout.isatty():
-        from loratui.cli import open_interface
+        from loratui.tui.start import open_interface
         from loratui.worker.target import find_target
 
         find_target(target)  # a wrong name is one sentence here, not a screen that cannot answer

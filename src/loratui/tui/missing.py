@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from loratui.tui.state import WizardState
+    from loratui.core.proposal import Proposal
+    from loratui.tui.draft import Draft
+
+
+class Chosen(Protocol):
+    """What must be known of the wizard to say what it lacks."""
+
+    @property
+    def draft(self) -> Draft: ...
+    @property
+    def model_problem(self) -> str: ...
+    @property
+    def dataset_problem(self) -> str: ...
+    @property
+    def plan_problem(self) -> str: ...
+    @property
+    def proposal(self) -> Proposal | None: ...
 
 
 @dataclass(frozen=True)
@@ -19,7 +35,7 @@ class Problem:
     blocking: bool = True
 
 
-def missing(state: WizardState, step: str) -> list[Problem]:
+def missing(state: Chosen, step: str) -> list[Problem]:
     """What stands between `step` and the next one, the first to mend first."""
     found: list[Problem] = []
     if step == "model":
