@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loratui.core.errors import InputError, LoratuiError
+from loratui.format import harmless
 
 if TYPE_CHECKING:
     from loratui.core.generation import GenerationSettings
@@ -115,4 +116,4 @@ def _show(prompt: str, answers: dict[str, dict[str, Any]], *, as_json: bool) -> 
         return
     for name, answer in answers.items():
         text = answer.get("error") or answer["text"].strip()
-        click.echo(f"{name}: {''.join(letter if letter.isprintable() or letter == chr(10) else '�' for letter in text)}")
+        click.echo(f"{name}: {harmless(text, 0)}")

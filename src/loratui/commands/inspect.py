@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loratui.commands.text import echo_json, gib, printable, table
+from loratui.commands.text import echo_json, table
+from loratui.format import printable, size
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
@@ -59,14 +60,14 @@ def add_prices(result: dict[str, Any], plan: Plan) -> None:
 
 def ledger_table(result: dict[str, Any]) -> str:
     """The ledger as aligned lines: what each maximum length cuts and costs."""
-    from loratui.runs.follow import duration
+    from loratui.format import duration
 
     rows = [["cut at", "rows cut", "answer tokens lost", "all lost", "memory", "time"]]
     for row in result["ledger"]:
         span = row.get("seconds")
         rows.append([
             f"{row['max_length']:,}", f"{row['cut']:,}", f"{row['answer_tokens_lost']:,}", f"{row['without_answer']:,}",
-            gib(row["memory"]) if "memory" in row else "–", f"≤ {duration(span[1])}" if span else "–",
+            size(row["memory"]) if "memory" in row else "–", f"≤ {duration(span[1])}" if span else "–",
         ])
     return table(rows, indent="  ", right=frozenset(range(6)))
 

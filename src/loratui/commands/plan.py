@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loratui.commands.text import echo_json, gib, printable, table
+from loratui.commands.text import echo_json, table
 from loratui.core.errors import InputError
+from loratui.format import printable, size
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
@@ -115,7 +116,7 @@ def write_plan(proposal: Proposal, output: Path) -> None:
 
 def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     """The proposal and its facts as text: the recipe with its reasons, parameters, memory, schedule and warnings."""
-    from loratui.runs.follow import duration
+    from loratui.format import duration
 
     memory, schedule, parameters = facts["memory"], facts["schedule"], facts["parameters"]
     plan = proposal.plan
@@ -134,13 +135,13 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     if facts["time"]:
         low, high = facts["time"]["seconds"]
         lines.append(f"time        {duration(low)} to {duration(high)} on {proposal.device.name}, evaluation apart; {facts['time']['basis']}")
-    verdict = f"fits, {gib(memory['headroom'])} left" if memory["fits"] else f"does not fit: {gib(-memory['headroom'])} too much"
-    lines.append(f"memory      {gib(memory['total'])} of {gib(memory['budget'])} · {verdict}{f' · {proposal.memory_basis}' if proposal.memory_basis else ''}")
-    lines.append(table([[name, gib(size)] for name, size in memory["parts"].items()], indent="  ", right=frozenset({1})))
+    verdict = f"fits, {size(memory['headroom'])} left" if memory["fits"] else f"does not fit: {size(-memory['headroom'])} too much"
+    lines.append(f"memory      {size(memory['total'])} of {size(memory['budget'])} · {verdict}{f' · {proposal.memory_basis}' if proposal.memory_basis else ''}")
+    lines.append(table([[name, size(part)] for name, part in memory["parts"].items()], indent="  ", right=frozenset({1})))
     if facts["alternatives"]:
         lines += ["", "to need less memory:"]
         lines.append(table(
-            [[", ".join(f"{k}={_value(v)}" for k, v in one["change"].items()), gib(one["memory_total"]), one["cost"]] for one in facts["alternatives"]],
+            [[", ".join(f"{k}={_value(v)}" for k, v in one["change"].items()), size(one["memory_total"]), one["cost"]] for one in facts["alternatives"]],
             indent="  ", right=frozenset({1}),
         ))
     if facts["warnings"]:

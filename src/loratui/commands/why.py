@@ -6,7 +6,8 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from loratui.commands.text import printable, table
+from loratui.commands.text import table
+from loratui.format import printable
 
 if TYPE_CHECKING:
     from loratui.core.knowledge import Table

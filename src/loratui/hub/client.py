@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from loratui import __version__
 from loratui.core.errors import LoratuiError
+from loratui.format import first_line
 
 TIMEOUT_SECONDS = 8.0
 ANSWER_LIMIT_BYTES = 16 * 2**20
@@ -185,5 +186,5 @@ def _refused(error: Any, *, has_token: bool) -> HubRefused:
 
 def _unreached(error: BaseException) -> HubUnreached:
     unreached = HubUnreached("the hub cannot be reached.", hint="Check the connection.")
-    unreached.detail = str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
+    unreached.detail = str(getattr(error, "strerror", None) or first_line(error))
     return unreached

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from loratui.core.hardware import Machine
+from loratui.format import size
 from loratui.hub.client import HubError, Token, ask, endpoint, find_token, hub_cache, offline
 from loratui.machine.checks import Check
 from loratui.machine.device import choose_gpu, is_idle
-from loratui.machine.sizes import gib
 
 GIB = 2**30
 HUB_SECONDS = 5.0
@@ -45,7 +45,7 @@ def _gpus(machine: Machine) -> list[Check]:
     if chosen is None:
         checks.append(Check(name="gpu", state="fault", meaning="No GPU can be trained on.", mend=" ".join(machine.notes)))
         return checks
-    free = f"GPU {chosen.index}, {chosen.name}: {gib(chosen.memory_free_bytes)} free of {gib(chosen.memory_total_bytes)}."
+    free = f"GPU {chosen.index}, {chosen.name}: {size(chosen.memory_free_bytes)} free of {size(chosen.memory_total_bytes)}."
     if is_idle(chosen):
         checks.append(Check(name="gpu", state="ok", meaning=free))
     else:
@@ -59,7 +59,7 @@ def _gpus(machine: Machine) -> list[Check]:
 
 def _memory(machine: Machine) -> Check:
     host = machine.host
-    meaning = f"{gib(host.memory_available_bytes)} free of {gib(host.memory_total_bytes)}."
+    meaning = f"{size(host.memory_available_bytes)} free of {size(host.memory_total_bytes)}."
     if host.memory_limited_by:
         meaning += f" The limit is the {host.memory_limited_by}'s."
     if host.memory_available_bytes < 2 * GIB:
@@ -87,7 +87,7 @@ def _disks(machine: Machine) -> list[Check]:
 
 
 def _disk(name: str, folder: Path, free: int, *, least: int) -> Check:
-    meaning = f"{gib(free)} free at {folder}."
+    meaning = f"{size(free)} free at {folder}."
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import InputError, LoratuiError
+from loratui.format import first_line
 from loratui.hub.client import (
     OFFLINE,
     HubError,
@@ -201,12 +202,7 @@ def _reason(error: Exception, to: Destination) -> str:
     if status is not None:
         return f"the hub answered with status {status}" + (f": {said}" if said else ".")
     if isinstance(error, ValueError):
-        return f"the hub does not take these files: {_first_line(error)}"
+        return f"the hub does not take these files: {first_line(error)}"
     if type(error).__module__.startswith("http") or isinstance(error, ConnectionError):
         return f"the connection to the hub broke ({type(error).__name__})."
-    return f"a file cannot be read: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    lines: list[Any] = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return str(lines[0])[:300] if lines else type(error).__name__
+    return f"a file cannot be read: {first_line(error)}"

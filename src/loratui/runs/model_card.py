@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.files import write_whole
+from loratui.format import printable
 from loratui.runs.directory import Run
 from loratui.runs.events import Data, Eval, Event, Finding, Finished, Started, Step
 from loratui.runs.tail import EventTail
@@ -76,7 +77,7 @@ def hub_name(text: str) -> str:
 
 def code(text: object) -> str:
     """Foreign text as inline code that no Markdown in it can leave."""
-    shown = "".join(letter if letter.isprintable() else "�" for letter in str(text)).replace("`", "ˋ").strip()
+    shown = printable(text).replace("`", "ˋ").strip()
     return f"`{shown or ' '}`"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from loratui.format import size
+
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
     from loratui.tui.draft import Draft
@@ -52,6 +54,5 @@ def missing(state: Chosen, step: str) -> list[Problem]:
         if state.plan_problem:
             found.append(Problem(state.plan_problem))
         if state.proposal is not None and not state.proposal.fits:
-            short = -state.proposal.headroom_bytes / 2**30
-            found.append(Problem(f"This plan needs {short:.2f} GiB more than there is.", blocking=False))
+            found.append(Problem(f"This plan needs {size(-state.proposal.headroom_bytes)} more than there is.", blocking=False))
     return found

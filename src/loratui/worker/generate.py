@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from loratui.core.errors import InputError, LoratuiError
 from loratui.core.generation import PRESETS, GenerationSettings, range_of, set_value
+from loratui.format import printable
 from loratui.worker.protocol import ADAPTER, BASE
 from loratui.worker.questions import Question, read_questions
 from loratui.worker.results import Results
@@ -204,6 +205,5 @@ def _tell_bad(bad: Sequence[Question]) -> None:
 
 
 def _say(sentence: str) -> None:
-    printable = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in sentence)
-    sys.stderr.write(printable + "\n")
+    sys.stderr.write(printable(sentence) + "\n")
     sys.stderr.flush()

@@ -11,8 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
+from loratui.format import count, home_short, one_line, size
 from loratui.tui.screens.step import StepScreen
-from loratui.tui.text import count, home_short, one_line, size
 from loratui.tui.widgets.filter_list import FilterList, Item, columns
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
+from loratui.format import first_line
 from loratui.worker.generation.settings import stop_token_ids
 from loratui.worker.load_tokenizer import hub_options, template_text
 from loratui.worker.protocol import BASE, Load
@@ -171,12 +172,6 @@ def explain(error: BaseException) -> tuple[str, str]:
     if isinstance(error, MemoryError):
         return "this machine's memory is full.", "Use a smaller model."
     return f"{type(error).__name__}: {first_line(error)}", "The worker's log has the details."
-
-
-def first_line(error: BaseException, limit: int = 300) -> str:
-    """The first line of an exception's text that says something."""
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def _why_no_adapter(error: Exception) -> str:

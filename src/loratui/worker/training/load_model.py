@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM
 
 from loratui.core.errors import ModelError, PlanError
 from loratui.core.plan import Plan
-from loratui.worker.load_tokenizer import first_line, load_tokenizer, model_source, template_text
+from loratui.format import first_line
+from loratui.worker.load_tokenizer import load_tokenizer, model_source, template_text
 from loratui.worker.training.config import DTYPES, quantization_config
 
 __all__ = ["count_parameters", "first_line", "load_adapter", "load_base", "load_tokenizer", "model_source", "stop_ids", "template_text"]
