@@ -192,7 +192,8 @@ def _identity(target: Target, side: str, settings: GenerationSettings, source: P
     result = target.load.sides.get(side) or target.load.base
     weights = sorted(Path(result).glob("*.safetensors")) if Path(result).is_dir() else []
     return {
-        "base": target.load.base, "quantization": target.load.quantization, "side": side, "result": result, "weights": [file.stat().st_mtime_ns for file in weights],
+        "base": target.load.base, "quantization": target.load.quantization, "double_quantization": target.load.double_quantization,
+        "compute_dtype": target.load.compute_dtype, "attention": target.load.attention, "side": side, "result": result, "weights": [file.stat().st_mtime_ns for file in weights],
         "settings": settings.model_dump(), "input": str(source or ""), "stamp": stamp,
     }
 

@@ -95,7 +95,8 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
         raise InputError("this place is taken.", where=str(output), hint="Name a new folder.")
     from transformers import logging
 
-    from loratui.worker.generation.load import DTYPES, LoadedModels
+    from loratui.worker.base_model import DTYPES
+    from loratui.worker.generation.load import LoadedModels
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -133,7 +134,7 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
         del merged, models  # the merged model is read back: two of them need not be in memory
         _free_memory()
         tell("reading it back, and comparing")
-        reread = LoadedModels(Load(str(part), dtype=name, device=device, trust_remote_code=request.trust_remote_code))
+        reread = LoadedModels(Load(str(part), dtype=name, device=device, attention=request.attention, trust_remote_code=request.trust_remote_code))
         after = [_logits(reread.base, ids) for ids in asked.texts]
         del reread
         _free_memory()
