@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-NAMES = ("train", "inspect", "generate", "playground", "trace", "shape", "merge", "doctor")
+NAMES = ("train", "inspect", "playground", "trace", "shape", "doctor")
 
 
 def main(arguments: list[str] | None = None) -> int:
