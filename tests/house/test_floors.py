@@ -14,7 +14,7 @@ import loratui
 PACKAGE = Path(loratui.__file__).parent
 ORDER = ("core", "hub", "machine", "models", "data", "export", "runs", "worker", "tui", "commands", "cli")
 """From the ground up; `models` and `data` may not know each other's callers, and so on."""
-GROUND = {"resources", "home", "files", "format", "presets_store", "api", "__init__", "__main__"}
+GROUND = {"resources", "home", "files", "format", "child", "presets_store", "api", "__init__", "__main__"}
 HEAVY = {"torch", "transformers", "datasets", "trl", "peft", "bitsandbytes", "accelerate"}
 INTERFACE_OF_WORKER = {"protocol", "client", "inspect_client"}
 

@@ -107,7 +107,7 @@ async def test_closing_ends_the_worker_at_once(model: Path, tmp_path: Path):
     client = InspectClient()
     stream = client.inspect(plan_for(model, write_rows(tmp_path / "rows.jsonl", 20_000)))
     assert (await anext(stream))["type"] == "recognised"
-    pid = client._process.pid
+    pid = client.process_id
     await client.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
