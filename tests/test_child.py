@@ -137,3 +137,11 @@ def test_nobody_else_starts_a_process_and_talks_to_it() -> None:
 
 def test_the_command_of_a_worker() -> None:
     assert worker_command("shape", "-") == [sys.executable, "-m", "loratui.worker", "shape", "-"]
+
+
+@pytest.mark.parametrize(("document", "says"), [({}, "without type"), ({"type": "dance"}, "without type"), ({"type": "progress", "done": 1}, "without phase, seconds, total")])
+def test_a_message_of_the_inspection_that_lacks_something_is_named(document: dict[str, object], says: str) -> None:
+    from loratui.worker.inspect_messages import checked
+
+    with pytest.raises(WorkerError, match=says):
+        checked(document)

@@ -16,7 +16,7 @@ ORDER = ("core", "hub", "machine", "models", "data", "export", "runs", "worker",
 """From the ground up; `models` and `data` may not know each other's callers, and so on."""
 GROUND = {"resources", "home", "files", "format", "child", "presets_store", "api", "__init__", "__main__"}
 HEAVY = {"torch", "transformers", "datasets", "trl", "peft", "bitsandbytes", "accelerate"}
-INTERFACE_OF_WORKER = {"protocol", "client", "inspect_client"}
+INTERFACE_OF_WORKER = {"protocol", "client", "inspect_client", "inspect_messages"}
 
 
 def modules() -> list[Path]:

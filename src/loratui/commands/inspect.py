@@ -12,6 +12,7 @@ from loratui.format import printable, size
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
+    from loratui.worker.inspect_messages import InspectMessage
 
 
 @click.command()
@@ -77,7 +78,7 @@ def left_out_words(counts: dict[str, int]) -> str:
     return f" · left out: {', '.join(f'{count:,} {kind}' for kind, count in counts.items())}" if counts else ""
 
 
-def tell_progress(message: dict[str, Any]) -> None:
+def tell_progress(message: InspectMessage) -> None:
     """How far it is, on one line of the terminal that the next one replaces."""
     if message["type"] == "progress":
         click.echo(f"\r{message['done']:,} of {message['total']:,} rows …\r", nl=False, err=True)

@@ -11,20 +11,25 @@ from typing import Any
 from loratui.child import Child, worker_command
 from loratui.core.errors import DatasetError, InputError, LoratuiError, ModelError, PlanError, WorkerError
 from loratui.core.plan import Plan
+from loratui.worker.inspect_messages import InspectMessage, InspectRequest, Problem, checked
 
 _ERRORS: dict[str, type[LoratuiError]] = {"dataset": DatasetError, "model": ModelError, "plan": PlanError, "input": InputError}
 
 
+def _line(request: InspectRequest) -> bytes:
+    return (json.dumps(request) + "\n").encode()
+
+
 def _request(plan: Plan, rows: Iterable[int]) -> bytes:
-    return (json.dumps({"plan": plan.model_dump(), "rows": list(rows)}) + "\n").encode()
+    return _line({"plan": plan.model_dump(), "rows": list(rows)})
 
 
-def error_of(message: dict[str, Any]) -> LoratuiError:
+def error_of(message: Problem) -> LoratuiError:
     """The exception for an `error` message."""
     return _ERRORS.get(str(message.get("code")), WorkerError)(str(message.get("message")))
 
 
-def inspect_dataset(plan: Plan, *, on_message: Callable[[dict[str, Any]], None] = lambda message: None) -> dict[str, Any]:
+def inspect_dataset(plan: Plan, *, on_message: Callable[[InspectMessage], None] = lambda message: None) -> dict[str, Any]:
     """The inspection of the plan's dataset for its model, waited for; each message on the way is handed to `on_message`.
 
     Raises what is wrong as DatasetError, ModelError or PlanError, and WorkerError where the worker dies. An interrupt
@@ -36,8 +41,7 @@ def inspect_dataset(plan: Plan, *, on_message: Callable[[dict[str, Any]], None] 
         try:
             async for message in client.inspect(plan):
                 if message["type"] == "result":
-                    result: dict[str, Any] = message["result"]
-                    return result
+                    return message["result"]
                 on_message(message)
         finally:
             await client.close()
@@ -57,7 +61,7 @@ class InspectClient:
         """The worker's process id; None where none was started."""
         return self._child.pid if self._child is not None else None
 
-    async def inspect(self, plan: Plan, rows: Iterable[int] = ()) -> AsyncIterator[dict[str, Any]]:
+    async def inspect(self, plan: Plan, rows: Iterable[int] = ()) -> AsyncIterator[InspectMessage]:
         """Start over with a plan: `recognised`, `progress`, `partial`, `rows`, at last `result`. Raises as `inspect_dataset` does."""
         await self.close()
         self._child = Child(worker_command("inspect"), "The inspection's worker")
@@ -72,10 +76,9 @@ class InspectClient:
 
     async def rows(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
         """Rows as the trainer receives them, after the result has come."""
-        await self._open().send((json.dumps({"rows": list(numbers)}) + "\n").encode())
+        await self._open().send(_line({"rows": list(numbers)}))
         message = await self._message()
-        found: list[dict[str, Any]] = message.get("rows", [])
-        return found
+        return message["rows"] if message["type"] == "rows" else []
 
     async def close(self) -> None:
         """End the worker, whatever it does."""
@@ -88,8 +91,8 @@ class InspectClient:
             raise WorkerError("no inspection is open.")
         return self._child
 
-    async def _message(self) -> dict[str, Any]:
-        message = await self._open().message()
+    async def _message(self) -> InspectMessage:
+        message = checked(await self._open().message())
         if message["type"] == "error":
             raise error_of(message)
         return message
