@@ -1,9 +1,9 @@
 """A process that works for this one: started, spoken to in lines, watched, and ended. The one base of every such pair.
 
-Inspecting, playground, shapes and traces are workers (`python -m loratui.worker NAME`): each leads a session of its own, so
-that ctrl+c is for the program in front, and ends when its parent does, however that ended. A command of ours (take-away) stays
-in the terminal's session: where the terminal goes, it goes too. What a process says beside its lines goes to a log, and its
-last words there are told when it dies.
+Inspecting, playground, shapes and traces are workers (`python -m loratui.worker NAME`): each leads a session of its
+own, so that ctrl+c is for the program in front, and ends when its parent does, however that ended. A command of ours
+(take-away) stays in the terminal's session: where the terminal goes, it goes too. What a process says beside its
+lines goes to a log, and its last words there are told when it dies.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ LINE_LIMIT_BYTES = 2**27
 PARENT_VARIABLE = "LORATUI_PARENT"
 WATCH_SECONDS = 0.5
 _ENVIRONMENT = {
-    "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error",
+    "PYTHONUNBUFFERED": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
 }
 
 
@@ -38,7 +41,8 @@ def worker_command(name: str, *arguments: str) -> list[str]:
 
 
 def end_with_parent() -> None:
-    """In a worker: end when the process that started this one is gone. Where none is named in the environment, nothing happens."""
+    """In a worker: end when the process that started this one is gone. Where none is named in the environment,
+    nothing happens."""
     named = os.environ.pop(PARENT_VARIABLE, "")  # not for the processes that this one starts
     if not named.isdigit():
         return
@@ -52,7 +56,11 @@ def end_with_parent() -> None:
 
 
 class Child:
-    """One process. `called` begins its sentences ("The playground's worker"); log_path: where its own words go, else a file that is forgotten."""
+    """One process.
+
+    `called` begins its sentences ("The playground's worker"); log_path: where its own words go, else a file that is
+    forgotten.
+    """
 
     def __init__(self, command: Sequence[str], called: str, *, log_path: Path | None = None) -> None:
         self._command = list(command)
@@ -81,18 +89,34 @@ class Child:
         try:
             self._log = _private_log(self._log_path) if self._log_path else tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         except OSError as error:
-            raise WorkerError(f"{self._called} cannot be started: its log cannot be written ({error.strerror}).", where=str(self._log_path or "")) from None
-        await self._spawn(stdin=asyncio.subprocess.PIPE, stderr=self._log, start_new_session=True, env={PARENT_VARIABLE: str(os.getpid())})
+            raise WorkerError(
+                f"{self._called} cannot be started: its log cannot be written ({error.strerror}).",
+                where=str(self._log_path or ""),
+            ) from None
+        await self._spawn(
+            stdin=asyncio.subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,
+            env={PARENT_VARIABLE: str(os.getpid())},
+        )
 
     async def start_in_terminal(self) -> None:
-        """Start it as a command of this terminal: no input, its words to people in `complaints`. WorkerError where that cannot be."""
-        await self._spawn(stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=False, env={})
+        """Start it as a command of this terminal: no input, its words to people in `complaints`. WorkerError where
+        that cannot be."""
+        await self._spawn(
+            stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=False, env={}
+        )
 
     async def _spawn(self, *, stdin: Any, stderr: Any, start_new_session: bool, env: Mapping[str, str]) -> None:
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=stdin, stdout=asyncio.subprocess.PIPE, stderr=stderr, env={**os.environ, **_ENVIRONMENT, **env},
-                start_new_session=start_new_session, limit=LINE_LIMIT_BYTES,
+                *self._command,
+                stdin=stdin,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stderr,
+                env={**os.environ, **_ENVIRONMENT, **env},
+                start_new_session=start_new_session,
+                limit=LINE_LIMIT_BYTES,
             )
         except OSError as error:
             self._close_log()
@@ -133,11 +157,14 @@ class Child:
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise WorkerError(f"{self._called} said something that is no message: {one_line(line.decode('utf-8', 'replace'), 100)}")
+            raise WorkerError(
+                f"{self._called} said something that is no message: {one_line(line.decode('utf-8', 'replace'), 100)}"
+            )
         return document
 
     async def complaints(self) -> AsyncIterator[str]:
-        """What a command of this terminal tells people, line by line; a line that is drawn over counts as its last state."""
+        """What a command of this terminal tells people, line by line; a line that is drawn over counts as its last
+        state."""
         assert self._process is not None and self._process.stderr is not None
         while line := await self._process.stderr.readline():
             if text := line.decode("utf-8", "replace").rstrip("\n").rsplit("\r", 1)[-1].strip():
@@ -164,7 +191,10 @@ class Child:
         if self._log_path:
             return WorkerError(f"{self._called} {how}.", hint=f"Its log: {self._log_path}.")
         words = self.last_words()
-        return WorkerError(f"{self._called} {how}.{f' Its last words: {words}' if words else ''}", hint="Try again; if it was killed, memory may be short.")
+        return WorkerError(
+            f"{self._called} {how}.{f' Its last words: {words}' if words else ''}",
+            hint="Try again; if it was killed, memory may be short.",
+        )
 
     def last_words(self) -> str:
         """The last line of its log, harmless; empty where it said nothing, or keeps its log in a file."""

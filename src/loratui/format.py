@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-"""C0, DEL, C1, other ends of line, the marks that turn the direction of writing, and halves that no encoding can write."""
+"""C0, DEL, C1, other ends of line, the marks that turn the direction of writing, and halves that no encoding can
+write."""
 
 LONGEST_LINE = 1000
 """Characters of one line that are ever shown."""
@@ -27,9 +28,12 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def harmless(text: object, longest: int = LONGEST_LINE) -> str:
-    """Text from a stranger with its controls made visible (`␛`), each line cut at `longest` characters (0: whole); newlines stay."""
+    """Text from a stranger with its controls made visible (`␛`), each line cut at `longest` characters (0: whole);
+    newlines stay."""
     shown = CONTROLS.sub(_visible, str(text).replace("\r\n", "\n"))
-    return "\n".join(line if not longest or len(line) <= longest else line[: longest - 1] + "…" for line in shown.split("\n"))
+    return "\n".join(
+        line if not longest or len(line) <= longest else line[: longest - 1] + "…" for line in shown.split("\n")
+    )
 
 
 def printable(text: object) -> str:
@@ -52,7 +56,7 @@ def first_line(error: BaseException | str, longest: int = 300) -> str:
 def home_short(path: object) -> str:
     """A path with the user's home folder written as `~`."""
     text, home = str(path), str(Path.home())
-    return "~" + text[len(home):] if home != "/" and (text == home or text.startswith(home + "/")) else text
+    return "~" + text[len(home) :] if home != "/" and (text == home or text.startswith(home + "/")) else text
 
 
 def size(size_bytes: float) -> str:

@@ -1,4 +1,5 @@
-"""Where a person's runs, memories and settings live on this machine: the one rule for each. What ships is in `resources`."""
+"""Where a person's runs, memories and settings live on this machine: the one rule for each. What ships is in
+`resources`."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ def home() -> Path:
 
 
 def config_home() -> Path:
-    """`$LORATUI_CONFIG`, or the platform's folder of settings: presets and themes of the person's own. Not created here."""
+    """`$LORATUI_CONFIG`, or the platform's folder of settings: presets and themes of the person's own. Not created
+    here."""
     if chosen := os.environ.get(CONFIG_VARIABLE, ""):
         return Path(chosen).expanduser().absolute()
     from platformdirs import user_config_path

@@ -13,7 +13,18 @@ from loratui.core.generation import GenerationSettings, range_of
 
 OPTIONS = {
     "merge": {"-o, --output", "--base", "--dtype", "--device", "--json"},
-    "generate": {"--adapter", "--input", "--output", "--base", "--base-only", "--quantization", "--device", "--batch-size", "--again", "--preset"}
+    "generate": {
+        "--adapter",
+        "--input",
+        "--output",
+        "--base",
+        "--base-only",
+        "--quantization",
+        "--device",
+        "--batch-size",
+        "--again",
+        "--preset",
+    }
     | {f"--{name.replace('_', '-')}" for name in GenerationSettings.model_fields},
 }
 
@@ -33,12 +44,18 @@ def test_the_settings_are_described_by_their_schema() -> None:
         assert f"{field.description} ({range_of(name)})" in words
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (["merge"], "Missing argument 'ADAPTER_OR_RUN'"), (["merge", "x"], "Missing option '-o' / '--output'"),
-    (["merge", "x", "-o", "y", "--dtype", "fp8"], "'fp8' is not one of"), (["generate", "--adapter", "x"], "Missing option '--input'"),
-    (["generate", "--adapter", "x", "--input", "y", "--batch-size", "0"], "0 is not in the range"), (["generate", "--nonsense"], "No such option"),
-    (["generate", "--adapter", "x", "--input", "y", "--top-k", "many"], "Top-k takes a whole number"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["merge"], "Missing argument 'ADAPTER_OR_RUN'"),
+        (["merge", "x"], "Missing option '-o' / '--output'"),
+        (["merge", "x", "-o", "y", "--dtype", "fp8"], "'fp8' is not one of"),
+        (["generate", "--adapter", "x"], "Missing option '--input'"),
+        (["generate", "--adapter", "x", "--input", "y", "--batch-size", "0"], "0 is not in the range"),
+        (["generate", "--nonsense"], "No such option"),
+        (["generate", "--adapter", "x", "--input", "y", "--top-k", "many"], "Top-k takes a whole number"),
+    ],
+)
 def test_wrong_usage_ends_with_2_and_a_sentence(arguments: list[str], says: str) -> None:
     done = subprocess.run([sys.executable, "-m", "loratui", *arguments], capture_output=True, text=True)
     assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr, done.stderr
@@ -46,4 +63,7 @@ def test_wrong_usage_ends_with_2_and_a_sentence(arguments: list[str], says: str)
 
 def test_their_modules_import_no_torch() -> None:
     code = "import sys, loratui.commands.merge, loratui.commands.generate, loratui.worker.merge, loratui.worker.generate; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "False"
+    )

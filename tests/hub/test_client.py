@@ -69,8 +69,12 @@ def test_the_token_does_not_follow_to_another_host(
     address, own, other = redirecting
     set_hub(monkeypatch, HF_ENDPOINT=address, HF_HOME=str(tmp_path), HF_TOKEN=TOKEN)
     asked = {
-        "doctor": hub_checks, "model": lambda: find_model("me/tiny"), "search": lambda: search_models("tiny"),
-        "dataset": lambda: find_dataset("me/rows"), "file": lambda: download("me/tiny", "generation_config.json"), "push": lambda: destination("x"),
+        "doctor": hub_checks,
+        "model": lambda: find_model("me/tiny"),
+        "search": lambda: search_models("tiny"),
+        "dataset": lambda: find_dataset("me/rows"),
+        "file": lambda: download("me/tiny", "generation_config.json"),
+        "push": lambda: destination("x"),
     }[part]
     with contextlib.suppress(ModelError, DatasetError, PushError):  # what the other host says is of no interest here
         asked()
@@ -95,12 +99,18 @@ def test_the_older_name_of_the_token_counts_everywhere(hub, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("written", ["$HOME/hh", "~/hh"])
-def test_a_home_is_expanded_as_the_hubs_own_tools_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: str) -> None:
+def test_a_home_is_expanded_as_the_hubs_own_tools_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: str
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "hh").mkdir()
     (tmp_path / "hh" / "token").write_text(TOKEN)
     set_hub(monkeypatch, HF_HOME=written)
-    assert (find_token().value, find_token().place, hub_cache()) == (TOKEN, str(tmp_path / "hh" / "token"), tmp_path / "hh" / "hub")
+    assert (find_token().value, find_token().place, hub_cache()) == (
+        TOKEN,
+        str(tmp_path / "hh" / "token"),
+        tmp_path / "hh" / "hub",
+    )
     assert TOKEN not in repr(find_token())
 
 
@@ -113,7 +123,12 @@ def test_a_token_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_errors_are_told_apart_by_type(hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for path, reason in (("/me/gated/resolve/main/config.json", "gated"), ("/me/gguf/resolve/main/config.json", "file"), ("/api/models/me/none", "unseen"), ("/api/models/me/ill", "status")):
+    for path, reason in (
+        ("/me/gated/resolve/main/config.json", "gated"),
+        ("/me/gguf/resolve/main/config.json", "file"),
+        ("/api/models/me/none", "unseen"),
+        ("/api/models/me/ill", "status"),
+    ):
         with pytest.raises(HubRefused) as refused:
             ask(path)
         assert refused.value.reason == reason

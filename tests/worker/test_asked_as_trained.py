@@ -26,7 +26,12 @@ pytestmark = pytest.mark.worker
 HELD = [
     {"method.quantization": "nf4", "method.double_quantization": True, "method.compute_dtype": "bf16"},
     {"method.quantization": "nf4", "method.double_quantization": False, "method.compute_dtype": "fp32"},
-    {"method.quantization": "fp4", "method.double_quantization": True, "method.compute_dtype": "fp32", "model.attention": "eager"},
+    {
+        "method.quantization": "fp4",
+        "method.double_quantization": True,
+        "method.compute_dtype": "fp32",
+        "model.attention": "eager",
+    },
     {"method.quantization": "int8"},
     {"method.kind": "lora", "method.quantization": "none", "model.attention": "eager", "model.dtype": "bf16"},
 ]
@@ -45,9 +50,18 @@ def run_of(base: Path, folder: Path, values: dict[str, Any]) -> Run:
     from loratui.worker.training.config import lora_config
     from loratui.worker.training.load_model import load_base
 
-    plan = with_values(Plan(), {
-        "model.id": str(base), "model.dtype": "fp32", "method.kind": "qlora", "hardware.cpu": True, "training.precision": "fp32", "lora.r": 2, **values,
-    })
+    plan = with_values(
+        Plan(),
+        {
+            "model.id": str(base),
+            "model.dtype": "fp32",
+            "method.kind": "qlora",
+            "hardware.cpu": True,
+            "training.precision": "fp32",
+            "lora.r": 2,
+            **values,
+        },
+    )
     run = create_run(plan, output=folder / "run")
     model = load_base(plan, device="cpu")
     get_peft_model(model, lora_config(plan, model.config.to_dict())).save_pretrained(run.adapter_path)
@@ -61,15 +75,22 @@ def held(model: Any) -> dict[str, Any]:
     state = getattr(layer.weight, "quant_state", None)
     config = getattr(model.config, "quantization_config", None)
     return {
-        "config": config.to_dict() if config is not None else None, "attention": model.config._attn_implementation,
-        "dtype": model.get_input_embeddings().weight.dtype, "layer": type(layer).__name__, "packed": (layer.weight.dtype, layer.weight.numel()),
-        "compute": getattr(layer, "compute_dtype", None), "kind": getattr(state, "quant_type", None), "nested": getattr(state, "nested", None),
+        "config": config.to_dict() if config is not None else None,
+        "attention": model.config._attn_implementation,
+        "dtype": model.get_input_embeddings().weight.dtype,
+        "layer": type(layer).__name__,
+        "packed": (layer.weight.dtype, layer.weight.numel()),
+        "compute": getattr(layer, "compute_dtype", None),
+        "kind": getattr(state, "quant_type", None),
+        "nested": getattr(state, "nested", None),
         "scales": state.absmax.dtype if state is not None else None,
     }
 
 
 @pytest.mark.parametrize("values", HELD, ids=NAMES)
-def test_chat_playground_and_api_hold_the_base_as_it_was_trained(base: Path, tmp_path: Path, values: dict[str, Any]) -> None:
+def test_chat_playground_and_api_hold_the_base_as_it_was_trained(
+    base: Path, tmp_path: Path, values: dict[str, Any]
+) -> None:
     from loratui.api import load
     from loratui.worker.generation.load import LoadedModels
     from loratui.worker.training.load_model import load_base
@@ -81,7 +102,9 @@ def test_chat_playground_and_api_hold_the_base_as_it_was_trained(base: Path, tmp
     assert isinstance(sent, Load) and sent == asked, "nothing is lost on the way to the worker"
     assert held(LoadedModels(sent).base) == trained
     assert held(load(run.path)._models.base) == trained
-    assert held(LoadedModels(find_target(str(run.adapter_path)).load).base) == trained, "an adapter's folder knows its run"
+    assert held(LoadedModels(find_target(str(run.adapter_path)).load).base) == trained, (
+        "an adapter's folder knows its run"
+    )
 
 
 def test_the_playgrounds_worker_answers_on_such_a_base(base: Path, tmp_path: Path) -> None:
@@ -96,14 +119,19 @@ def test_the_playgrounds_worker_answers_on_such_a_base(base: Path, tmp_path: Pat
         try:
             await client.start(find_target(str(run.path)).load)
             settings = GenerationSettings(max_tokens=3)
-            return [event async for event in client.ask([ADAPTER], settings, messages=[{"role": "user", "content": "1 and 2 is"}])]
+            return [
+                event
+                async for event in client.ask([ADAPTER], settings, messages=[{"role": "user", "content": "1 and 2 is"}])
+            ]
         finally:
             await client.close()
 
     assert isinstance(asyncio.run(ask())[-1], Done)
 
 
-def test_merging_asks_the_unquantised_base_with_the_trainings_attention(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merging_asks_the_unquantised_base_with_the_trainings_attention(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from loratui.worker import merge as merging
     from loratui.worker.generation import load as loading
     from loratui.worker.training.load_model import load_base
@@ -121,7 +149,9 @@ def test_merging_asks_the_unquantised_base_with_the_trainings_attention(base: Pa
     trained = held(load_base(run.plan(), device="cpu"))
     whole = [one for one in seen if one["config"] is None]
     assert len(whole) > 1 and {(one["attention"], one["dtype"]) for one in whole} == {("eager", torch.float32)}
-    assert [one for one in seen if one["config"] is not None] == [trained], "the drift from the quantised base is measured on that very base"
+    assert [one for one in seen if one["config"] is not None] == [trained], (
+        "the drift from the quantised base is measured on that very base"
+    )
 
 
 def test_tracing_packs_the_layers_with_the_same_settings(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +162,10 @@ def test_tracing_packs_the_layers_with_the_same_settings(base: Path, monkeypatch
     from loratui.worker.trace import run
     from loratui.worker.training.load_model import load_base
 
-    plan = with_values(Plan(), {"model.id": str(base), "model.dtype": "fp32", "method.kind": "qlora", "training.precision": "fp32", **HELD[1]})
+    plan = with_values(
+        Plan(),
+        {"model.id": str(base), "model.dtype": "fp32", "method.kind": "qlora", "training.precision": "fp32", **HELD[1]},
+    )
     given: list[Any] = []
     real = integration.replace_with_bnb_linear
 
@@ -159,7 +192,11 @@ def test_the_settings_are_written_in_one_module() -> None:
     """Of what imports torch: exported scripts and cards hold them as text."""
     package = Path(loratui.__file__).parent
     writing = [
-        str(path.relative_to(package)) for path in sorted((package / "worker").rglob("*.py"))
-        if re.search(r"BitsAndBytesConfig\(|AutoModelForCausalLM\.from_pretrained|\"bf16\": torch", path.read_text(encoding="utf-8"))
+        str(path.relative_to(package))
+        for path in sorted((package / "worker").rglob("*.py"))
+        if re.search(
+            r"BitsAndBytesConfig\(|AutoModelForCausalLM\.from_pretrained|\"bf16\": torch",
+            path.read_text(encoding="utf-8"),
+        )
     ]
     assert writing == ["worker/base_model.py"]

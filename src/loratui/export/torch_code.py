@@ -1,4 +1,7 @@
-"""How a base is held, as Python text for exported scripts and model cards. What is loaded here is `worker.base_model`'s."""
+"""How a base is held, as Python text for exported scripts and model cards.
+
+What is loaded here is `worker.base_model`'s.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ FORMATS = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
 def quantization_code(kind: str, *, double: bool, compute_dtype: str) -> str:
-    """The settings of a quantised base as an expression; `None` for an unquantised one. compute_dtype: as a plan names it."""
+    """The settings of a quantised base as an expression; `None` for an unquantised one.
+
+    compute_dtype: as a plan names it.
+    """
     if kind == "none":
         return "None"
     if kind == "int8":

@@ -1,8 +1,9 @@
 """Everything that is asked of the hub, over the hub's own library: address, token, cache, requests, files.
 
-Where things lie and which token counts is what `huggingface_hub` says, so that every part of loratui, and `hf` itself, agree.
-The library is imported inside functions: a screen must not wait for it at the start. Requests have a time limit, because the
-library's own have none; a token goes to the hub's own address alone (its HTTP client drops it when another host is named).
+Where things lie and which token counts is what `huggingface_hub` says, so that every part of loratui, and `hf`
+itself, agree. The library is imported inside functions: a screen must not wait for it at the start. Requests have a
+time limit, because the library's own have none; a token goes to the hub's own address alone (its HTTP client drops it
+when another host is named).
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ class HubRefused(HubError):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The person's token. value: "" for none, never shown. place: where it was found. problem: why it could not be read."""
+    """The person's token.
+
+    value: "" for none, never shown. place: where it was found. problem: why it could not be read.
+    """
 
     value: str = field(default="", repr=False)
     place: str = ""
@@ -91,7 +95,10 @@ def hub_home() -> Path:
 
 
 def find_token() -> Token:
-    """The token that the hub's own tools would use, and where it was found. It may renew one that runs out: not for the interface's thread."""
+    """The token that the hub's own tools would use, and where it was found.
+
+    It may renew one that runs out: not for the interface's thread.
+    """
     from huggingface_hub import constants, errors, get_token
 
     unproven: type[Exception] = getattr(errors, "OIDCError", OSError)
@@ -101,7 +108,9 @@ def find_token() -> Token:
         return Token(place=constants.HF_TOKEN_PATH, problem=str(getattr(error, "strerror", None) or error))
     if not value:
         return Token()
-    place = next((name for name in TOKEN_VARIABLES if os.environ.get(name, "").strip() == value), constants.HF_TOKEN_PATH)
+    place = next(
+        (name for name in TOKEN_VARIABLES if os.environ.get(name, "").strip() == value), constants.HF_TOKEN_PATH
+    )
     if not (value.isascii() and value.isprintable()):
         return Token(place=place, problem="it holds characters that no token has")
     return Token(value, place)
@@ -136,19 +145,31 @@ def ask(path: str, *, with_token: bool = True, timeout_seconds: float = TIMEOUT_
     except _transport_errors() as error:
         raise _unreached(error) from error
     except ValueError as error:
-        raise HubUnreadable("the hub's answer cannot be read.", hint="Is there a proxy or a sign-in page between?") from error
+        raise HubUnreadable(
+            "the hub's answer cannot be read.", hint="Is there a proxy or a sign-in page between?"
+        ) from error
 
 
 def download(id: str, name: str, *, revision: str = "", dataset: bool = False) -> Path:
-    """A file of a repository, brought into the hub's cache where it is not there. Raises HubError, or OSError where it cannot be stored."""
+    """A file of a repository, brought into the hub's cache where it is not there.
+
+    Raises HubError, or OSError where it cannot be stored.
+    """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they would be drawn over the screen
     from huggingface_hub import errors, hf_hub_download
 
     token = read_token()
     try:
-        return Path(hf_hub_download(
-            id, name, repo_type="dataset" if dataset else "model", revision=revision or None, token=token or False, library_name="loratui",
-        ))
+        return Path(
+            hf_hub_download(
+                id,
+                name,
+                repo_type="dataset" if dataset else "model",
+                revision=revision or None,
+                token=token or False,
+                library_name="loratui",
+            )
+        )
     except errors.LocalEntryNotFoundError as error:
         raise _unreached(error.__cause__ or error) from error
     except errors.HfHubHTTPError as error:
@@ -158,7 +179,8 @@ def download(id: str, name: str, *, revision: str = "", dataset: bool = False) -
 
 
 def _transport_errors(*, of_files: bool = True) -> tuple[type[Exception], ...]:
-    """What the HTTP library of this version of huggingface_hub (httpx, httpx2) raises; of_files: what the system does, too."""
+    """What the HTTP library of this version of huggingface_hub (httpx, httpx2) raises; of_files: what the system
+    does, too."""
     from importlib import import_module
 
     from huggingface_hub import errors

@@ -1,7 +1,7 @@
-"""How a base model is held and loaded: the one owner of number formats, of the quantisation's settings and of the loading.
+"""How a base model is held and loaded: the one owner of number formats, quantisation settings and the loading.
 
-Training, rehearsal, playground, commands, merging and the API load through `load_base`; tracing builds fake layers from the
-same settings.
+Training, rehearsal, playground, commands, merging and the API load through `load_base`; tracing builds fake layers
+from the same settings.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 def quantization_config(
     kind: str, *, double: bool, compute_dtype: torch.dtype, storage: torch.dtype = torch.uint8
 ) -> BitsAndBytesConfig | None:
-    """How the frozen base is held: `none`, `int8`, or 4 bit as `nf4` or `fp4`. storage: the format that packed weights are kept in."""
+    """How the frozen base is held: `none`, `int8`, or 4 bit as `nf4` or `fp4`. storage: the format that packed
+    weights are kept in."""
     match kind:
         case "none":
             return None
@@ -41,18 +42,26 @@ def quantization_config(
 def planned_quantization(plan: Plan, *, sharded: bool = False) -> BitsAndBytesConfig | None:
     """What a plan says of it. sharded: FSDP divides only what is stored in a float's format."""
     return quantization_config(
-        plan.method.quantization, double=plan.method.double_quantization, compute_dtype=DTYPES[plan.method.compute_dtype],
+        plan.method.quantization,
+        double=plan.method.double_quantization,
+        compute_dtype=DTYPES[plan.method.compute_dtype],
         storage=DTYPES[plan.model.dtype] if sharded else torch.uint8,
     )
 
 
 def load_base(
-    source: str, *, dtype: torch.dtype, attention: str, quantization: BitsAndBytesConfig | None, trust_remote_code: bool,
-    where: str = "", **options: Any,
+    source: str,
+    *,
+    dtype: torch.dtype,
+    attention: str,
+    quantization: BitsAndBytesConfig | None,
+    trust_remote_code: bool,
+    where: str = "",
+    **options: Any,
 ) -> Any:
     """A causal language model of transformers, from safetensors alone. ModelError in one sentence, about `where`.
 
-    attention: "" leaves it to transformers. options: revision, device_map and the like, as `from_pretrained` takes them.
+    attention: "" leaves it to transformers. options: revision, device_map and others that `from_pretrained` takes.
     """
     if quantization is not None:
         options["quantization_config"] = quantization
@@ -60,7 +69,11 @@ def load_base(
         options["attn_implementation"] = attention
     try:
         return AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, use_safetensors=True, trust_remote_code=trust_remote_code, **options,
+            source,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            **options,
         )
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise ModelError(f"the model cannot be loaded: {first_line(error)}", where=where or source) from error

@@ -1,4 +1,5 @@
-"""What the inspect worker and those who ask it say to each other: one JSON object a line. Both sides import this module; it knows no torch."""
+"""What the inspect worker and those who ask it say to each other: one JSON object a line. Both sides import this
+module; it knows no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ class InspectRequest(TypedDict, total=False):
 
 
 class Recognised(TypedDict):
-    """How the rows are read and what is wrong with the first of them, before the tokenizer is loaded. examples: about how many rows."""
+    """How the rows are read and what is wrong with the first of them, before the tokenizer is loaded.
+
+    examples: about how many rows.
+    """
 
     type: Literal["recognised"]
     format: str
@@ -75,7 +79,12 @@ class Problem(TypedDict):
 
 InspectMessage = Recognised | Progress | Partial | Rows | Result | Problem
 _NEEDED: dict[str, type[Any]] = {
-    "recognised": Recognised, "progress": Progress, "partial": Partial, "rows": Rows, "result": Result, "error": Problem,
+    "recognised": Recognised,
+    "progress": Progress,
+    "partial": Partial,
+    "rows": Rows,
+    "result": Result,
+    "error": Problem,
 }
 
 
@@ -84,5 +93,7 @@ def checked(document: dict[str, Any]) -> InspectMessage:
     kind = _NEEDED.get(str(document.get("type")))
     missing = sorted(kind.__required_keys__ - document.keys()) if kind is not None else ["type"]
     if missing:
-        raise WorkerError(f"the inspection's worker sent a message without {', '.join(missing)}: {one_line(document, 100)}")
+        raise WorkerError(
+            f"the inspection's worker sent a message without {', '.join(missing)}: {one_line(document, 100)}"
+        )
     return cast("InspectMessage", document)
