@@ -69,7 +69,8 @@ def measure(case: dict[str, Any], on: str) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM
     from trl.trainer.utils import add_fused_lm_head
 
-    from loratui.worker.tracing.build import DTYPES, add_adapter, attention_of, load_config
+    from loratui.worker.base_model import DTYPES
+    from loratui.worker.tracing.build import add_adapter, attention_of, load_config
 
     plan = with_values(Plan(), case["values"])
     batch = estimate(read_config(case["config"]), plan, DataFacts(1000, tuple(case["lengths"]), True, case["share"]), _device()).batch
@@ -121,15 +122,15 @@ def _quantised(model: Any, plan: Plan, on: str) -> Any:
 
     from transformers import AutoModelForCausalLM
 
-    from loratui.worker.tracing.build import DTYPES, attention_of
-    from loratui.worker.training.config import quantization_config
+    from loratui.worker.base_model import DTYPES, planned_quantization
+    from loratui.worker.tracing.build import attention_of
 
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         attention = attention_of(model.config, plan.model.attention)
         del model
         return AutoModelForCausalLM.from_pretrained(
-            folder, dtype=DTYPES[plan.model.dtype], attn_implementation=attention, quantization_config=quantization_config(plan),
+            folder, dtype=DTYPES[plan.model.dtype], attn_implementation=attention, quantization_config=planned_quantization(plan),
             device_map={"": 0 if on == "cuda" else "cpu"},
         )
 
@@ -150,7 +151,7 @@ def _inputs(case: dict[str, Any], batch: Any, on: str) -> dict[str, Any]:
 def _loss(model: Any, inputs: dict[str, Any], plan: Plan, on: str) -> Any:
     import torch
 
-    from loratui.worker.tracing.build import DTYPES
+    from loratui.worker.base_model import DTYPES
 
     with torch.autocast(on, dtype=DTYPES[plan.training.precision], enabled=plan.training.precision != "fp32"):
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)

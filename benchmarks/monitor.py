@@ -60,7 +60,6 @@ def watched(folder: Path, seconds: float) -> dict[str, float]:
     """The demo's training, followed in a terminal of 120 × 36."""
     from loratui.core.plan import Plan
     from loratui.core.plan_text import with_values
-    from loratui.runs.control import kill_run
     from loratui.runs.start import create_run, start_worker, wait_started
 
     plan = with_values(Plan(), {
@@ -83,7 +82,7 @@ def watched(folder: Path, seconds: float) -> dict[str, float]:
     finally:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
-        kill_run(run)
+        os.kill(run.status().pid, 9)
     used = after.user + after.system - before.user - before.system
     return {"bytes_per_second": round(written / took), "core_share": round(used / took, 4), "steps_watched": run.events_path.read_bytes().count(b'"type":"step"')}
 

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +17,30 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+
+VARIABLES = (
+    "HF_ENDPOINT", "HF_HOME", "XDG_CACHE_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH",
+    "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_OIDC_RESOURCE",
+)
+
+
+def read_environment() -> None:
+    """Have huggingface_hub read the environment again: it does so once, when it is imported."""
+    from huggingface_hub import constants
+
+    importlib.reload(constants)
+    if (auth := sys.modules.get("huggingface_hub.utils._auth")) is not None:
+        auth._OAUTH_REFRESH_CACHE = None  # type: ignore[attr-defined]
+
+
+def set_hub(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    """Exactly these variables of the hub in the environment, for this process and the ones that it starts."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    read_environment()
+
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
@@ -126,10 +152,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Hub]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
-    for name in ("HF_HUB_CACHE", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
+    set_hub(monkeypatch, HF_ENDPOINT=f"http://127.0.0.1:{server.server_port}", HF_HOME=str(tmp_path))
     Hub.datasets, Hub.fetched = {}, []
     Hub.tokens, Hub.repositories, Hub.commits, Hub.refuse = [], {}, [], None
     Hub.account = {"name": "me", "orgs": [{"name": "acme"}], "auth": {"accessToken": {"role": "write"}}}

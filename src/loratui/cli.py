@@ -6,16 +6,15 @@ commands below is all that `--help` reads.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import sys
-from typing import Any
 
 import click
 
 from loratui import __version__
 from loratui.core.errors import LoratuiError
+from loratui.tui.start import open_interface
 
 COMMANDS = {
     "machine": "GPUs (NVML) and host.",
@@ -77,27 +76,6 @@ def loratui(ctx: click.Context, demo: bool) -> None:
     """
     if ctx.invoked_subcommand is None:
         ctx.exit(open_interface(demo=demo))
-
-
-def open_interface(**options: Any) -> int:
-    """Open the wizard (or one of its screens) and return its exit status."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise LoratuiError(
-            "the wizard needs a terminal to draw on.", hint="Use a command instead: `loratui --help` lists them."
-        )
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every installed package's metadata
-    os.environ.setdefault("TEXTUAL_FPS", "15" if over_ssh() else "60")
-    gc.set_threshold(50_000, 20, 20)  # start-up makes many objects that stay; looking through them costs a tenth of it
-    from loratui.tui.app import LoratuiApp
-
-    app = LoratuiApp(**options)
-    app.run()
-    return app.return_code or 0
-
-
-def over_ssh() -> bool:
-    """Whether this terminal is at the far end of an SSH connection."""
-    return bool(os.environ.get("SSH_CONNECTION") or os.environ.get("SSH_TTY"))
 
 
 def main() -> None:

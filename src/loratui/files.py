@@ -23,3 +23,15 @@ def write_whole(path: Path, text: str, *, durable: bool = False) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def set_aside(path: Path) -> Path:
+    """Give a file that cannot be used another name, `NAME.torn-1.EXT` or the next that is free, and return it.
+
+    Raises OSError.
+    """
+    number = 1
+    while (kept := path.with_name(f"{path.stem}.torn-{number}{path.suffix}")).exists():
+        number += 1
+    path.rename(kept)
+    return kept

@@ -12,22 +12,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
 from loratui.core.errors import LoratuiError, PlanError
 from loratui.core.presets import AUTO, Preset, preset_from_toml, preset_to_toml
+from loratui.home import user_presets_path
 from loratui.resources import presets_path
 
 if TYPE_CHECKING:
     from loratui.core.imports import Imported
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-
-
-def user_presets_path() -> Path:
-    """The folder of the person's own presets, below `$LORATUI_CONFIG` where it is set; it may not exist yet."""
-    settings = os.environ.get("LORATUI_CONFIG")
-    return (Path(settings) if settings else platformdirs.user_config_path("loratui")) / "presets"
 
 
 def preset_folders() -> list[Path]:

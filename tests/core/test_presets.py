@@ -9,7 +9,8 @@ import pytest
 
 from loratui.core.errors import PlanError
 from loratui.core.presets import AUTO, Preset, preset_from_toml, preset_to_toml
-from loratui.presets_store import find_preset, load_presets, save_preset, user_presets_path
+from loratui.home import user_presets_path
+from loratui.presets_store import find_preset, load_presets, save_preset
 from loratui.resources import presets_path
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]

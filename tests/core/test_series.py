@@ -1,4 +1,4 @@
-"""Curves: smoothing does not bend a constant, buckets lose no extreme, axes hold their values."""
+"""Curves: smoothing does not bend a constant, axes hold their values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loratui.core.series import Bucket, Smoother, Thinned, buckets, nice_bounds, nice_step, smooth
+from loratui.core.series import Smoother, Thinned, nice_bounds, nice_step, smooth
 
 finite = st.floats(-1e6, 1e6)
 
@@ -30,19 +30,6 @@ def test_values_that_are_not_finite_are_passed_over() -> None:
 
 def test_a_small_span_follows_at_once() -> None:
     assert smooth([1.0, 5.0], 1) == [1.0, 5.0]
-
-
-@given(st.lists(st.tuples(st.integers(0, 1000), finite), min_size=1, max_size=200), st.integers(1, 60))
-def test_no_extreme_is_lost(points: list[tuple[int, float]], columns: int) -> None:
-    points.sort(key=lambda point: point[0])
-    found = [one for one in buckets([x for x, _ in points], [y for _, y in points], columns, 0, 1000) if one]
-    assert min(one.low for one in found) == min(y for _, y in points)
-    assert max(one.high for one in found) == max(y for _, y in points)
-    assert found[-1].last == points[-1][1]
-
-
-def test_columns_without_points_are_empty() -> None:
-    assert buckets([0, 10], [1.0, 2.0], 5, 0, 10) == [Bucket(1, 1, 1), None, None, None, Bucket(2, 2, 2)]
 
 
 @given(finite, finite)

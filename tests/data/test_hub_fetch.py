@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from hub_standin import set_hub
 from loratui.core.errors import DatasetError
 from loratui.data.find import find_dataset
 from loratui.data.read import read_rows
@@ -61,7 +64,7 @@ def test_a_gated_dataset_without_a_grant_says_so(hub, monkeypatch: pytest.Monkey
         find_dataset("me/gated")
 
 
-def test_where_the_hub_cannot_be_reached_the_sentence_says_so(hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+def test_where_the_hub_cannot_be_reached_the_sentence_says_so(hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_hub(monkeypatch, HF_ENDPOINT="http://127.0.0.1:1", HF_HOME=str(tmp_path))
     with pytest.raises(DatasetError, match="the hub cannot be reached"):
         find_dataset("me/sums")

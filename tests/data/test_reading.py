@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from reading import read_whole
 
+from hub_standin import set_hub
 from loratui.core.errors import DatasetError
 from loratui.data.find import find_dataset
 from loratui.data.read import read_rows
@@ -158,8 +159,7 @@ def test_what_cannot_be_found_is_said_in_one_sentence(tmp_path: Path, monkeypatc
 
 
 def test_a_dataset_of_the_hub_is_read_from_the_cache(tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.delenv("HF_HOME", raising=False)
+    set_hub(monkeypatch, HF_HUB_CACHE=str(tmp_path))
     folder = tmp_path / "datasets--someone--sums" / "snapshots" / "abc"
     folder.mkdir(parents=True)
     (folder / "README.md").write_text(
@@ -177,7 +177,7 @@ def test_a_dataset_of_the_hub_is_read_from_the_cache(tmp_path: Path, monkeypatch
         find_dataset("someone/sums", split="dev")
     with pytest.raises(DatasetError, match="no configuration 'medium': it has easy, hard"):
         find_dataset("someone/sums", configuration="medium")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    set_hub(monkeypatch, HF_HUB_CACHE=str(tmp_path), HF_HUB_OFFLINE="1")
     with pytest.raises(DatasetError, match="HF_HUB_OFFLINE forbids asking the hub"):
         find_dataset("no/such")
 

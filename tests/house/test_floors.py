@@ -12,11 +12,11 @@ import pytest
 import loratui
 
 PACKAGE = Path(loratui.__file__).parent
-ORDER = ("core", "machine", "models", "data", "export", "runs", "worker", "tui", "commands", "cli")
+ORDER = ("core", "hub", "machine", "models", "data", "export", "runs", "worker", "tui", "commands", "cli")
 """From the ground up; `models` and `data` may not know each other's callers, and so on."""
-GROUND = {"resources", "home", "files", "presets_store", "api", "__init__", "__main__"}
+GROUND = {"resources", "home", "files", "format", "child", "presets_store", "api", "__init__", "__main__"}
 HEAVY = {"torch", "transformers", "datasets", "trl", "peft", "bitsandbytes", "accelerate"}
-INTERFACE_OF_WORKER = {"protocol", "client", "inspect_client"}
+INTERFACE_OF_WORKER = {"protocol", "client", "inspect_client", "inspect_messages"}
 
 
 def modules() -> list[Path]:
@@ -46,8 +46,52 @@ def test_no_floor_imports_a_higher_one(path: Path) -> None:
     height = ORDER.index(own)
     for name in imports(path):
         parts = name.split(".")
-        if parts[0] == "loratui" and len(parts) > 1 and parts[1] in ORDER and parts[1] != "cli":
+        if parts[0] == "loratui" and len(parts) > 1 and parts[1] in ORDER:
             assert ORDER.index(parts[1]) <= height, f"{path} imports {name}"
+
+
+def graph() -> dict[str, set[str]]:
+    """Module → the modules of ours that it names in any import: at the top, inside a function, or for types alone."""
+    named = {}
+    for path in modules():
+        parts = ("loratui", *path.relative_to(PACKAGE).with_suffix("").parts)
+        named[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    found: dict[str, set[str]] = {}
+    for name, path in named.items():
+        given: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                given |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert not node.level and node.module, f"{path}: a relative import"
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                given |= (inner & named.keys()) or {node.module}
+                if inner - named.keys():
+                    given.add(node.module)
+        found[name] = (given & named.keys()) - {name}
+    return found
+
+
+def circles(of: dict[str, set[str]]) -> list[set[str]]:
+    """Modules that reach each other, in groups of two and more."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        left = [start]
+        while left:
+            for name in of[left.pop()] - seen:
+                seen.add(name)
+                left.append(name)
+        return seen
+
+    reach = {name: reached(name) for name in of}
+    groups = {frozenset(other for other in reach[name] if name in reach[other]) for name in of if name in reach[name]}
+    return [set(group) for group in groups]
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]
+    assert circles(graph()) == []
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))

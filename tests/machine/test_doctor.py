@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from hub_standin import set_hub
 from loratui.commands.doctor import ending_check, verdict
 from loratui.core.hardware import Gpu, GpuProcess, Host, Machine
+from loratui.hub.client import hub_cache
 from loratui.machine.checks import Check, training_works
-from loratui.machine.doctor import hub_cache, hub_checks, machine_checks, terminal_checks
+from loratui.machine.doctor import hub_checks, machine_checks, terminal_checks
 from loratui.worker.doctor import mend_for, runs_on
 
 GIB = 2**30
@@ -81,10 +83,13 @@ def test_disk_that_cannot_be_written() -> None:
     assert states(machine_checks(machine(Path("/proc"))))["disk for runs"] == "fault"
 
 
-def test_where_the_hub_keeps_models() -> None:
-    assert hub_cache({"HF_HUB_CACHE": "/a"}) == Path("/a")
-    assert hub_cache({"HF_HOME": "/b"}) == Path("/b/hub")
-    assert hub_cache({"XDG_CACHE_HOME": "/c"}) == Path("/c/huggingface/hub")
+def test_where_the_hub_keeps_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_hub(monkeypatch, HF_HUB_CACHE="/a")
+    assert hub_cache() == Path("/a")
+    set_hub(monkeypatch, HF_HOME="/b")
+    assert hub_cache() == Path("/b/hub")
+    set_hub(monkeypatch, XDG_CACHE_HOME="/c")
+    assert hub_cache() == Path("/c/huggingface/hub")
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -114,33 +119,38 @@ def hub() -> Iterator[str]:
     server.server_close()
 
 
-def test_hub_with_a_good_token(hub: str) -> None:
-    checks = hub_checks({"HF_ENDPOINT": hub, "HF_TOKEN": TOKEN})
+def checks_with(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> list[Check]:
+    set_hub(monkeypatch, **environment)
+    return hub_checks(timeout_seconds=1)
+
+
+def test_hub_with_a_good_token(hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = checks_with(monkeypatch, {"HF_ENDPOINT": hub, "HF_TOKEN": TOKEN})
     assert states(checks) == {"hub": "ok", "hub token": "ok"}
     assert "ann" in checks[1].meaning
     assert TOKEN not in repr(checks)
 
 
-def test_hub_with_a_bad_token(hub: str) -> None:
-    checks = hub_checks({"HF_ENDPOINT": hub, "HUGGING_FACE_HUB_TOKEN": "hf_wrong"})
+def test_hub_with_a_bad_token(hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = checks_with(monkeypatch, {"HF_ENDPOINT": hub, "HUGGING_FACE_HUB_TOKEN": "hf_wrong"})
     assert states(checks)["hub token"] == "warning" and "401" in checks[1].meaning
     assert "hf_wrong" not in repr(checks)
 
 
-def test_hub_with_a_token_file_and_without(hub: str, tmp_path: Path) -> None:
-    assert states(hub_checks({"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path)}))["hub token"] == "note"
+def test_hub_with_a_token_file_and_without(hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert states(checks_with(monkeypatch, {"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path)}))["hub token"] == "note"
     (tmp_path / "token").write_text(TOKEN + "\n")
-    checks = hub_checks({"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path)})
+    checks = checks_with(monkeypatch, {"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path)})
     assert states(checks)["hub token"] == "ok" and TOKEN not in repr(checks)
 
 
-def test_hub_that_cannot_be_reached_is_a_warning(tmp_path: Path) -> None:
-    checks = hub_checks({"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}, timeout_seconds=1)
+def test_hub_that_cannot_be_reached_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = checks_with(monkeypatch, {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)})
     assert states(checks)["hub"] == "warning" and training_works(checks)
 
 
-def test_offline_is_respected(tmp_path: Path) -> None:
-    checks = hub_checks({"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)})
+def test_offline_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = checks_with(monkeypatch, {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)})
     assert states(checks)["hub"] == "note"
 
 

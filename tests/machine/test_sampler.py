@@ -86,21 +86,3 @@ def test_many_gpus_are_sampled_less_often(run_python: Any) -> None:
     )
     result = run_python("8xh100", "-c", code)
     assert result.returncode == 0, result.stderr
-
-
-HISTORY = """
-from loratui.machine.sampler import MachineSampler
-sampler = MachineSampler(interval_seconds=0.05)
-sampler.start()
-machine = sampler.wait_for_sample(10)
-import time; time.sleep(1.0)
-sampler.stop()
-history = sampler.history(0)
-assert len(history) >= 2 and set(history) == {(97, 18317 * 2**20)}, history
-assert sampler.history(9) == ()
-"""
-
-
-def test_history_of_a_gpu(run_python: Any) -> None:
-    result = run_python("2x3090", "-c", HISTORY)
-    assert result.returncode == 0, result.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hub_standin import set_hub
 from loratui.core.errors import ModelError
 from loratui.models.catalogue import entries
 from loratui.models.find import find_model, list_models
@@ -102,8 +103,7 @@ def cached(root: Path, id: str, **options) -> Path:
 
 
 def test_the_hubs_cache_is_read_without_the_network(tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    set_hub(monkeypatch, HF_HUB_CACHE=str(tmp_path), HF_ENDPOINT="http://127.0.0.1:9")
     cached(tmp_path, "me/tiny")
     cached(tmp_path, "me/half", weights=False)
     (cached(tmp_path, "me/picture") / "config.json").write_text('{"model_type": "clip", "architectures": ["CLIPModel"]}')
@@ -115,8 +115,7 @@ def test_the_hubs_cache_is_read_without_the_network(tmp_path: Path, monkeypatch)
 
 
 def test_the_cache_follows_hf_home(tmp_path: Path, monkeypatch):
-    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    set_hub(monkeypatch, HF_HOME=str(tmp_path))
     cached(tmp_path / "hub", "me/tiny")
     assert find_model("me/tiny").kind == "cache"
 
@@ -131,8 +130,7 @@ def test_every_entry_of_the_catalogue_has_the_parameters_it_claims():
 
 @pytest.mark.parametrize(("id", "parameters"), [("Qwen/Qwen3-0.6B", 596_049_920), ("meta-llama/Llama-3.1-8B", 8_030_261_248), ("openai/gpt-oss-20b", 20_914_757_184)])
 def test_the_catalogue_plans_without_the_hub(tmp_path: Path, monkeypatch, id, parameters):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    set_hub(monkeypatch, HF_HUB_CACHE=str(tmp_path), HF_ENDPOINT="http://127.0.0.1:9")
     found = find_model(id)
     assert (found.kind, found.spec.total_parameters) == ("catalogue", parameters)
     assert found.gated == id.startswith("meta")
@@ -140,12 +138,11 @@ def test_the_catalogue_plans_without_the_hub(tmp_path: Path, monkeypatch, id, pa
 
 
 def test_neither_here_nor_known(tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    set_hub(monkeypatch, HF_HUB_CACHE=str(tmp_path))
     assert "neither on this machine nor in the catalogue" in sentence("no/such-model", online=False)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    set_hub(monkeypatch, HF_HUB_CACHE=str(tmp_path), HF_HUB_OFFLINE="1")
     assert "HF_HUB_OFFLINE" in sentence("no/such-model")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    set_hub(monkeypatch, HF_HUB_CACHE=str(tmp_path), HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9")
     assert "the hub cannot be reached" in sentence("no/such-model")
 
 
@@ -159,5 +156,5 @@ def test_the_demo():
 def test_finding_models_is_light():
     import subprocess
 
-    code = "import sys; from loratui.models.find import list_models; list_models(); print([m for m in ('torch', 'transformers', 'huggingface_hub') if m in sys.modules])"
+    code = "import sys; from loratui.models.find import list_models; list_models(); print([m for m in ('torch', 'transformers', 'huggingface_hub.utils', 'httpx', 'httpx2') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

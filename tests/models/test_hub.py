@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hub_standin import set_hub
 from loratui.core.errors import ModelError
 from loratui.models.find import find_model
 from loratui.models.hub import search_models
@@ -43,6 +44,6 @@ def test_a_search_lists_size_licence_and_gate(hub):
 
 
 def test_a_search_without_a_connection_says_so(hub, monkeypatch):
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    set_hub(monkeypatch, HF_ENDPOINT="http://127.0.0.1:9")
     with pytest.raises(ModelError, match="the hub cannot be reached"):
         search_models("tiny")

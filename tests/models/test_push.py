@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from hub_standin import Hub, hub
+from hub_standin import Hub, hub, set_hub
 from loratui.commands import push as pushing
 from loratui.core.errors import InputError, LoratuiError
 from loratui.models.push import PushError, destination, pack
@@ -107,10 +107,10 @@ def test_the_hubs_refusal_in_its_own_words(hub: type[Hub], token: str, adapter: 
 
 
 def test_no_network_and_offline(hub: type[Hub], token: str, adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    set_hub(monkeypatch, HF_ENDPOINT="http://127.0.0.1:9", HF_TOKEN=token)
     with pytest.raises(LoratuiError, match="cannot be reached"):
         push(str(adapter), "--yes")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    set_hub(monkeypatch, HF_HUB_OFFLINE="1")
     with pytest.raises(PushError, match="HF_HUB_OFFLINE"):
         destination("me/x")
 

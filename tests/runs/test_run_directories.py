@@ -15,18 +15,19 @@ import pytest
 from loratui.core.errors import PlanError, RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_from_toml, plan_to_toml, with_values
+from loratui.format import printable
 from loratui.home import home, runs_home, state_home
 from loratui.runs import start
 from loratui.runs.control import change_and_resume, extend_run, resume_run, save_now, stop_run, wait_ended
 from loratui.runs.directory import Run, is_whole_checkpoint
 from loratui.runs.events import encode, make
 from loratui.runs.fingerprint import files_print, plan_values, versions, what_would_differ
-from loratui.runs.follow import follow_lines, printable, step_line
+from loratui.runs.follow import follow_lines, step_line
 from loratui.runs.listing import find_run, list_runs
 from loratui.runs.processes import mark_of
 from loratui.runs.start import create_run, run_name, start_worker, wait_started, worker_command, worker_environment
 from loratui.runs.status import Status, read_status, write_status
-from loratui.worker.launch import launched
+from loratui.worker.launcher import launched
 
 
 @pytest.fixture(autouse=True)
@@ -253,6 +254,26 @@ def test_a_fix_is_applied_and_the_old_plan_kept(monkeypatch: pytest.MonkeyPatch,
     assert plan_from_toml((run.path / "plan.1.toml").read_text()) == Plan()
 
 
+def test_a_mended_run_does_not_become_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, "pass")
+    old, new = create_run(Plan(), name="old"), create_run(Plan(), name="new")
+    for run, began in ((old, 1_000_000.0), (new, 2_000_000.0)):
+        run.events_path.write_text(encode(make("started", began, total_steps=3, examples=5, device="CPU")) + "\n")
+    write_status(old.status_path, Status(state="failed"))
+    change_and_resume(old, {"training.batch_size": 2})
+    assert old.plan().training.batch_size == 2
+    assert [(one.name, one.created) for one in list_runs()] == [("new", 2_000_000.0), ("old", 1_000_000.0)]
+    assert find_run("last").name == "new"
+
+
+def test_a_run_without_events_began_when_its_oldest_file_was_written() -> None:
+    run = create_run(Plan(), name="waiting")
+    os.utime(run.log_path, (5.0, 5.0))
+    run.events_path.write_text('{"type": "sta')
+    assert run.created() == 5.0
+    assert Run(run.path / "gone").created() == 0.0
+
+
 def test_extending_needs_a_checkpoint_and_counts_epochs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run = create_run(Plan(), output=tmp_path / "run")
     stand_in(monkeypatch, "pass")
@@ -299,7 +320,7 @@ def test_following_prints_and_ends(tmp_path: Path) -> None:
     assert lines[1].startswith("step 1/30  loss 2.0000") and lines[2].startswith("step 3/30"), "steps are thinned, the last one is told"
     assert "\x1b" not in "".join(lines) and "1 min 15 s" in lines[-1]
     assert "–" in step_line(make("step", 0.0, step=1))  # type: ignore[arg-type]
-    assert printable("a\tb\x9b31m") == "a�b�31m"
+    assert printable("a\tb\x9b31m") == "a    b�31m"
 
 
 def test_the_plan_text_is_complete() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loratui.runs.directory import Run, true_state
+from loratui.runs.directory import Run
 from loratui.runs.processes import ProcessMark, is_alive, mark_of, own_mark
 from loratui.runs.status import SILENCE_SECONDS, Status, judged, read_status, write_status
 
@@ -37,7 +37,7 @@ def test_round_trip_keeps_unknown_fields(tmp_path: Path) -> None:
 def test_half_written_status_is_lost_not_a_crash(tmp_path: Path, text: str) -> None:
     run = Run(tmp_path)
     run.status_path.write_text(text)
-    assert true_state(run) == "lost"
+    assert run.status().state == "lost"
 
 
 def test_a_living_worker_is_running() -> None:

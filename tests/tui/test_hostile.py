@@ -10,8 +10,8 @@ import pytest
 from wizard import CONFIG, machine, model_folder, screen_text, settled, wizard
 
 from loratui.core.hardware import GpuProcess
+from loratui.format import CONTROLS
 from loratui.tui.app import LoratuiApp
-from loratui.tui.text import CONTROLS
 
 HOSTILE = "A\x1b]0;PWNED\x07B\x1b[5mC\x9b31mD\x85E\x00F\u202eG\x1b[2J[bold]H[/]I[/nothing]J[@click=app.quit]K[/]"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from wizard import screen_text, settled, wizard
 
-from hub_standin import Hub
+from hub_standin import Hub, set_hub
 from loratui.tui.screens.hub_search import HubSearchScreen
 
 
@@ -49,7 +49,7 @@ async def test_why_a_model_cannot_be_had_is_told_before_it_is_chosen(hub: type[H
 
 
 async def test_no_connection_is_one_sentence(hub: type[Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    set_hub(monkeypatch, HF_ENDPOINT="http://127.0.0.1:9")
     app = wizard(tmp_path, screen="model", chosen=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await search(pilot, "tiny")

@@ -8,9 +8,9 @@ import pytest
 from textual.widgets import Static
 from wizard import settled, wizard
 
+from loratui.format import size
 from loratui.tui.fields import EVERYDAY, neighbours
 from loratui.tui.screens.derivation import guide
-from loratui.tui.text import size
 
 
 @pytest.mark.parametrize(("key", "value", "near"), [

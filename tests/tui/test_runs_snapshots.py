@@ -14,6 +14,7 @@ from pictured import until
 from recorded_run import record_run
 from textual.pilot import Pilot
 
+from hub_standin import set_hub
 from loratui.tui.app import LoratuiApp
 from loratui.worker import client as client_module
 
@@ -80,7 +81,8 @@ def test_playground(snap_compare: Callable[..., bool], home: Path, part: str, si
 @EACH_SIZE
 @pytest.mark.parametrize("thing", ["merge", "axolotl"])
 def test_take_away(snap_compare: Callable[..., bool], home: Path, monkeypatch: pytest.MonkeyPatch, thing: str, size: tuple[int, int]) -> None:
-    for name, value in (("HOME", str(home)), ("PATH", "/usr/bin:/bin"), ("HF_TOKEN", "hf_x"), ("HF_HUB_OFFLINE", "0")):
+    set_hub(monkeypatch, HF_TOKEN="hf_x", HF_HUB_OFFLINE="0")
+    for name, value in (("HOME", str(home)), ("PATH", "/usr/bin:/bin")):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("loratui.tui.take_away.things.can_serve", lambda: "")
     values = {"model.id": "Qwen/Qwen3-0.6B", "evaluation.every_steps": 25, "evaluation.prompts": ["Hello?"], "method.kind": "qlora", "method.quantization": "nf4"}

@@ -127,13 +127,30 @@ def test_the_draft_is_written_and_taken_up(state: WizardState) -> None:
     assert other.draft.mine == {"training.learning_rate": 1e-4}
 
 
-def test_a_torn_draft_is_named_and_replaced(tmp_path: Path) -> None:
+def test_a_torn_draft_is_named_and_kept_beside_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "draft.json"
+    for number, torn in enumerate((b'{"model": "de', b"\xff\xfe"), start=1):
+        path.write_bytes(torn)
+        state = WizardState(path)
+        said = state.restore()
+        assert str(path) in said and f"draft.torn-{number}.json" in said
+        assert state.draft == Draft()
+        assert state.save() and json.loads(path.read_text())["model"] == ""
+        assert (tmp_path / f"draft.torn-{number}.json").read_bytes() == torn
+    assert (tmp_path / "draft.torn-1.json").read_bytes() == b'{"model": "de'
+
+
+def test_a_torn_draft_that_cannot_be_kept_aside_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "draft.json"
     path.write_text('{"model": "de')
+
+    def full(path: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("loratui.tui.state.set_aside", full)
     state = WizardState(path)
-    assert str(path) in state.restore()
-    assert state.draft == Draft()
-    assert state.save() and json.loads(path.read_text())["model"] == ""
+    assert "stays as it is" in state.restore()
+    assert state.save() and path.read_text() == '{"model": "de'
 
 
 def test_a_draft_of_another_version_gives_what_it_can() -> None:

@@ -9,21 +9,20 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from textual.color import Color
 
-from loratui.tui.text import (
+from loratui.format import (
     CONTROLS,
-    NoControls,
     count,
     duration,
-    gib,
     harmless,
     home_short,
+    in_gib,
     number_text,
     one_line,
     signed_size,
     size,
     value_text,
-    wrap,
 )
+from loratui.tui.text import NoControls, wrap
 
 HOSTILE = "A\x1b]0;PWNED\x07B\x1b[5mC\x9b31mD\x85E\x00F\u202eG\x1b[2J[bold]H[/]I\tJ\r\nK"
 
@@ -55,12 +54,12 @@ def test_sizes(size_bytes: float, words: str) -> None:
 
 
 def test_numbers() -> None:
-    assert [gib(2**30 * value) for value in (0.05, 3.214, 14.71, 141.2)] == ["0.05", "3.21", "14.7", "141"]
+    assert [in_gib(2**30 * value) for value in (0.05, 3.214, 14.71, 141.2)] == ["0.05", "3.21", "14.7", "141"]
     assert signed_size(-310 * 2**20) == "−310 MiB"
     assert signed_size(1.3 * 2**30) == "+1.30 GiB"
     assert [count(value) for value in (950, 163840, 1.02e6, 7.62e9)] == ["950", "164 K", "1.02 M", "7.62 B"]
     assert [number_text(value) for value in (2e-4, 0.05, 3.0, 1e-8, 0.003)] == ["2e-4", "0.05", "3", "1e-8", "0.003"]
-    assert [duration(value) for value in (45, 700, 11100, 187200)] == ["45 s", "12 min", "3 h 05 min", "2 d 4 h"]
+    assert [duration(value) for value in (45, 720, 11100, 187200)] == ["45 s", "12 min", "3 h 05 min", "2 d 4 h"]
     assert [value_text(value) for value in (True, [], ["q_proj", "v_proj"], "", {"prompt": "q"}, 2e-4)] == ["yes", "–", "q_proj, v_proj", "–", "prompt: q", "2e-4"]
 
 

@@ -69,7 +69,7 @@ async def test_new_events_appear_and_nothing_is_painted_without_them(home: Path)
     ("failed", ["✗ failed", "✗ The disk is full.", "l shows the log", "u resumes from step 125"]),
     ("lost", ["✗ lost", "gone and left no word", "l shows the log"]),
     ("stopped", ["■ stopped", "Stopped at step 142, saved as checkpoint-142", "u goes on from there"]),
-    ("finished", ["✓ finished", "142 steps in 84 s", "a asks it something"]),
+    ("finished", ["✓ finished", "142 steps in 1 min 24 s", "a asks it something"]),
     ("starting", ["◌ starting"]),
 ])
 async def test_every_state_is_told_in_words(home: Path, state: str, words: list[str]) -> None:

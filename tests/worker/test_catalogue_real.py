@@ -9,7 +9,7 @@ import pytest
 
 from loratui.core.lora_targets import count_adapter, peft_targets, resolve_targets
 from loratui.models.catalogue import entries
-from loratui.models.find import FoundModel
+from loratui.models.found import FoundModel
 from loratui.worker.shape import build
 
 pytestmark = pytest.mark.worker

@@ -107,7 +107,7 @@ async def test_closing_ends_the_worker_at_once(model: Path, tmp_path: Path):
     client = InspectClient()
     stream = client.inspect(plan_for(model, write_rows(tmp_path / "rows.jsonl", 20_000)))
     assert (await anext(stream))["type"] == "recognised"
-    pid = client._process.pid
+    pid = client.process_id
     await client.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -206,10 +206,10 @@ def test_packing_needs_no_more_sequences_than_trl(model: Path):
 def test_a_model_of_the_hubs_cache_is_read_without_asking_the_hub(model: Path, tmp_path: Path, monkeypatch):
     import shutil
 
+    from hub_standin import set_hub
     from loratui.worker.load_tokenizer import hub_options
 
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    set_hub(monkeypatch, HF_HUB_CACHE=str(tmp_path), HF_ENDPOINT="http://127.0.0.1:9")
     snapshot = tmp_path / "models--me--tiny" / "snapshots" / "abc"
     shutil.copytree(model, snapshot)
     (snapshot.parents[1] / "refs").mkdir()

@@ -12,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from loratui.commands.merge import command  # noqa: E402
 from loratui.core.errors import InputError, WorkerError  # noqa: E402
 from loratui.resources import demo_model_path  # noqa: E402
 from loratui.worker import merge as merging  # noqa: E402
@@ -91,7 +92,7 @@ def test_a_merge_in_sixteen_bits_is_rounded_once_and_holds(adapter: Path, tmp_pa
 ], ids=["dora", "a whole layer", "a tied layer", "what PEFT cannot merge"])
 def test_other_kinds_of_adapters_are_merged_or_refused_in_a_sentence(tmp_path: Path, settings: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     make_adapter(tmp_path / "adapter", **settings)
-    status = merging.main([str(tmp_path / "adapter"), "-o", str(tmp_path / "merged"), "--dtype", "fp32"])
+    status = merging.execute(merging.MergeRequest(str(tmp_path / "adapter"), str(tmp_path / "merged"), dtype="fp32"))
     said = capsys.readouterr().err.splitlines()[-1]
     assert status == (1 if words else 0) and words in said and "Traceback" not in said
     assert (tmp_path / "merged").exists() != bool(words) and not (tmp_path / "merged.part").exists()
@@ -102,7 +103,7 @@ def test_memory_that_does_not_suffice_is_a_sentence(adapter: Path, tmp_path: Pat
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(merging, "_ask", full)
-    assert merging.main([str(adapter), "-o", str(tmp_path / "merged")]) == 1
+    assert merging.execute(merging.MergeRequest(str(adapter), str(tmp_path / "merged"))) == 1
     assert "memory is full" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
 
 
@@ -153,12 +154,12 @@ def test_an_adapter_alone_is_merged_in_the_format_that_its_base_is_kept_in(adapt
 
 
 def test_the_command_prints_its_proof_as_json(adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert merging.main([str(adapter), "-o", str(tmp_path / "merged"), "--dtype", "fp32", "--json"]) == 0
+    assert command.main([str(adapter), "-o", str(tmp_path / "merged"), "--dtype", "fp32", "--json"], standalone_mode=False) == 0
     said = capsys.readouterr()
     printed = json.loads(said.out)
     assert printed["holds"] is True and printed["output"] == str(tmp_path / "merged") and printed["first_differing_token"] is None
     assert "comparing" in said.err
-    assert merging.main(["no-such-run", "-o", str(tmp_path / "other")]) != 0
+    assert command.main(["no-such-run", "-o", str(tmp_path / "other")], standalone_mode=False) != 0
 
 
 def test_a_base_that_is_gone_is_one_sentence(adapter: Path, tmp_path: Path) -> None:

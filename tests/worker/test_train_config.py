@@ -109,7 +109,7 @@ def test_full_fine_tuning_has_no_adapter() -> None:
 def test_quantisation_is_the_plans(quantization: str, double: bool) -> None:
     import torch
 
-    from loratui.worker.training.config import quantization_config
+    from loratui.worker.base_model import planned_quantization as quantization_config
 
     plan = with_values(Plan(), UNUSUAL | {"method.quantization": quantization, "method.double_quantization": double})
     config = quantization_config(plan)
@@ -123,7 +123,7 @@ def test_quantisation_is_the_plans(quantization: str, double: bool) -> None:
 
 
 def test_an_unquantised_base_has_no_quantisation() -> None:
-    from loratui.worker.training.config import quantization_config
+    from loratui.worker.base_model import planned_quantization as quantization_config
 
     assert quantization_config(Plan()) is None
 

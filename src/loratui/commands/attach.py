@@ -22,7 +22,7 @@ def command(ctx: click.Context, run: str, plain: bool) -> None:
     found = find_run(run)
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         ctx.exit(follow(found))
-    from loratui.cli import open_interface
+    from loratui.tui.start import open_interface
 
     ctx.exit(open_interface(screen="training", run=str(found.path)))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loratui.core.errors import InputError, LoratuiError
+from loratui.format import harmless
 
 if TYPE_CHECKING:
     from loratui.core.generation import GenerationSettings
@@ -30,7 +31,7 @@ def command(
 ) -> None:
     """Ask ADAPTER_OR_RUN (a run, an adapter's folder, or a model; the newest run by default)."""
     if not (prompts or plain or as_json) and sys.stdin.isatty() and sys.stdout.isatty():
-        from loratui.cli import open_interface
+        from loratui.tui.start import open_interface
         from loratui.worker.target import find_target
 
         find_target(target)  # a wrong name is one sentence here, not a screen that cannot answer
@@ -115,4 +116,4 @@ def _show(prompt: str, answers: dict[str, dict[str, Any]], *, as_json: bool) -> 
         return
     for name, answer in answers.items():
         text = answer.get("error") or answer["text"].strip()
-        click.echo(f"{name}: {''.join(letter if letter.isprintable() or letter == chr(10) else '�' for letter in text)}")
+        click.echo(f"{name}: {harmless(text, 0)}")

@@ -66,7 +66,7 @@ def all_checks(*, offline: bool, quick: bool, verbose: bool) -> Iterator[Check]:
     yield from machine_checks(machine)
     yield from terminal_checks(os.environ)
     if not offline:
-        yield from hub_checks(os.environ)
+        yield from hub_checks()
     if not quick:
         yield from worker_checks(machine, verbose=verbose)
 

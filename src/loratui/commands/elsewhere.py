@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from loratui.commands.text import gib
 from loratui.core.errors import InputError
+from loratui.format import size
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
@@ -54,10 +54,10 @@ def memory_verdict(memory: dict[str, Any]) -> str:
     """The verdict of `plan --json`'s memory in words, with the upper end where it is not told apart by a measured
     band."""
     if memory["verdict"] == "too big":
-        return f"does not fit: {gib(-memory['headroom'])} too much"
+        return f"does not fit: {size(-memory['headroom'])} too much"
     if memory["verdict"] == "tight":
-        return f"tight: {gib(memory['headroom'])} left, but it may need up to {gib(memory['upper'])}"
-    return f"fits, {gib(memory['headroom'])} left, {gib(memory['budget'] - memory['upper'])} at least"
+        return f"tight: {size(memory['headroom'])} left, but it may need up to {size(memory['upper'])}"
+    return f"fits, {size(memory['headroom'])} left, {size(memory['budget'] - memory['upper'])} at least"
 
 
 __all__ = ["memory_verdict", "of_plan", "under"]

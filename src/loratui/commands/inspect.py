@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loratui.commands.text import echo_json, gib, printable, table
+from loratui.commands.text import echo_json, table
+from loratui.format import printable, size
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
+    from loratui.worker.inspect_messages import InspectMessage
 
 
 @click.command()
@@ -59,14 +61,14 @@ def add_prices(result: dict[str, Any], plan: Plan) -> None:
 
 def ledger_table(result: dict[str, Any]) -> str:
     """The ledger as aligned lines: what each maximum length cuts and costs."""
-    from loratui.runs.follow import duration
+    from loratui.format import duration
 
     rows = [["cut at", "rows cut", "answer tokens lost", "all lost", "memory", "time"]]
     for row in result["ledger"]:
         span = row.get("seconds")
         rows.append([
             f"{row['max_length']:,}", f"{row['cut']:,}", f"{row['answer_tokens_lost']:,}", f"{row['without_answer']:,}",
-            gib(row["memory"]) if "memory" in row else "–", f"≤ {duration(span[1])}" if span else "–",
+            size(row["memory"]) if "memory" in row else "–", f"≤ {duration(span[1])}" if span else "–",
         ])
     return table(rows, indent="  ", right=frozenset(range(6)))
 
@@ -76,7 +78,7 @@ def left_out_words(counts: dict[str, int]) -> str:
     return f" · left out: {', '.join(f'{count:,} {kind}' for kind, count in counts.items())}" if counts else ""
 
 
-def tell_progress(message: dict[str, Any]) -> None:
+def tell_progress(message: InspectMessage) -> None:
     """How far it is, on one line of the terminal that the next one replaces."""
     if message["type"] == "progress":
         click.echo(f"\r{message['done']:,} of {message['total']:,} rows …\r", nl=False, err=True)

@@ -8,6 +8,7 @@ from textwrap import wrap
 
 import click
 
+from loratui.format import size
 from loratui.machine.detect import detect_machine
 from loratui.machine.report import machine_json, machine_lines
 
@@ -41,7 +42,7 @@ def show_catalogue(as_json: bool) -> None:
             f"{f'{rate:g} T' if rate else '–':>10}" for rate in (gpu.bf16_tflops, gpu.fp16_tflops, gpu.fp8_tflops)
         )
         major, minor = gpu.compute_capability
-        usable = f"{gpu.memory_usable_bytes / 2**30:.1f} GiB"
+        usable = size(gpu.memory_usable_bytes)
         click.echo(f"{gpu.name:<24}{usable:>10}{gpu.bandwidth_gb_per_second:>7g} GB/s{rates}  {f'{major}.{minor}':<10}  {gpu.status}")
     click.echo("\nPeaks are dense, with float32 accumulation, in 10^12 operations a second. Figures (bandwidth and peaks):")
     for status, meaning in statuses().items():

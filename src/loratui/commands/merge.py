@@ -1,15 +1,30 @@
-"""`loratui merge`: an adapter merged into its base, with proof. This process is the worker: it loads the model itself."""
+"""`loratui merge`: an adapter merged into its base, with proof. This process is the worker: it loads the model
+itself."""
 
 from __future__ import annotations
 
 import click
 
 
-@click.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.command("merge")
+@click.argument("adapter", metavar="ADAPTER_OR_RUN")
+@click.option("-o", "--output", required=True, metavar="DIR", help="New folder for the merged model.")
+@click.option("--base", default="", help="Base model, instead of the one that the adapter names.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["bf16", "fp16", "fp32"]),
+    help="Number format of the merged weights; by default the base's in training.",
+)
+@click.option("--device", default="", help="cuda or cpu; by default the first that is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def command(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-    """Merge an adapter into its base, and prove it."""
-    from loratui.worker.merge import main
+def command(
+    ctx: click.Context, adapter: str, output: str, base: str, dtype: str | None, device: str, as_json: bool
+) -> None:
+    """Merge an adapter into its base, and prove it.
 
-    ctx.exit(main(arguments))
+    The merged folder appears only when adapter and merged model answer the same prompts alike.
+    """
+    from loratui.worker.merge import MergeRequest, execute
+
+    ctx.exit(execute(MergeRequest(adapter, output, base=base, dtype=dtype or "", device=device, as_json=as_json)))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loratui.commands.elsewhere import memory_verdict
-from loratui.commands.text import echo_json, gib, printable, table
+from loratui.commands.text import echo_json, table
 from loratui.core.errors import InputError
+from loratui.format import printable, size
 
 if TYPE_CHECKING:
     from loratui.core.presets import Preset
@@ -127,7 +128,7 @@ def write_plan(proposal: Proposal, output: Path) -> None:
 
 def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     """The proposal and its facts as text: the recipe with its reasons, parameters, memory, schedule and warnings."""
-    from loratui.runs.follow import duration
+    from loratui.format import duration
 
     memory, schedule, parameters = facts["memory"], facts["schedule"], facts["parameters"]
     plan = proposal.plan
@@ -146,13 +147,13 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     if facts["time"]:
         low, high = facts["time"]["seconds"]
         lines.append(f"time        {duration(low)} to {duration(high)} on {proposal.device.name}, {proposal.time.counted if proposal.time else ''}; {facts['time']['basis']}")
-    lines.append(f"memory      {gib(memory['total'])} of {gib(memory['budget'])} · {memory_verdict(memory)}{f' · {proposal.memory_basis}' if proposal.memory_basis else ''}")
-    lines.append(table([[name, gib(size)] for name, size in memory["parts"].items()], indent="  ", right=frozenset({1})))
+    lines.append(f"memory      {size(memory['total'])} of {size(memory['budget'])} · {memory_verdict(memory)}{f' · {proposal.memory_basis}' if proposal.memory_basis else ''}")
+    lines.append(table([[name, size(part)] for name, part in memory["parts"].items()], indent="  ", right=frozenset({1})))
     lines += ["", "methods, each at its best settings here:", _methods(facts["methods"])]
     if facts["alternatives"]:
         lines += ["", "to need less memory:"]
         lines.append(table(
-            [[", ".join(f"{k}={_value(v)}" for k, v in one["change"].items()), gib(one["memory_total"]), one["cost"]] for one in facts["alternatives"]],
+            [[", ".join(f"{k}={_value(v)}" for k, v in one["change"].items()), size(one["memory_total"]), one["cost"]] for one in facts["alternatives"]],
             indent="  ", right=frozenset({1}),
         ))
     if facts["warnings"]:
@@ -162,14 +163,14 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
 
 def _methods(methods: list[dict[str, Any]]) -> str:
     """Full, LoRA and QLoRA side by side; the chosen one is marked."""
-    from loratui.runs.follow import duration
+    from loratui.format import duration
 
     rows = [["", "", "memory", "", "time", "result", "batch", "weights"]]
     for one in methods:
         batch, dtype = one["settings"]["training.batch_size"], one["settings"]["model.dtype"]
         rows.append([
-            "▸" if one["chosen"] else " ", one["method"], gib(one["memory_total"]), one["verdict"],
-            " to ".join(duration(seconds) for seconds in one["seconds"]) if one["seconds"] else "not known", gib(one["result_bytes"]),
+            "▸" if one["chosen"] else " ", one["method"], size(one["memory_total"]), one["verdict"],
+            " to ".join(duration(seconds) for seconds in one["seconds"]) if one["seconds"] else "not known", size(one["result_bytes"]),
             str(batch), f"{dtype}{', 4 bit' if one['method'] == 'qlora' else ''}{', checkpointing' if one['settings']['training.checkpointing'] else ''}",
         ])
     return table(rows, right=frozenset({2, 5, 6}))

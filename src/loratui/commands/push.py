@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from loratui.commands.text import echo_json, gib, printable
+from loratui.commands.text import echo_json
+from loratui.format import printable, size
 
 
 @click.command("push")
@@ -34,13 +35,13 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
     made = "a new repository" if to.private is None else "an existing repository, which gets one more commit"
     click.echo(f"{to.url}  ({seen}, {made}; as {to.account})", err=True)
     for file, size_bytes in parcel.files.items():
-        click.echo(f"  {printable(file):<40} {gib(size_bytes):>12}", err=True)
+        click.echo(f"  {printable(file):<40} {size(size_bytes):>12}", err=True)
     for doubt in parcel.doubts:
         click.echo(f"  ! {printable(doubt)}", err=True)
     if not yes:
         if not sys.stdin.isatty():
             raise InputError("there is nobody to ask here.", hint="Add --yes to send it.")
-        if not click.confirm(f"Send {len(parcel.files)} files ({gib(parcel.size_bytes)})?", default=False, err=True):
+        if not click.confirm(f"Send {len(parcel.files)} files ({size(parcel.size_bytes)})?", default=False, err=True):
             click.echo("Nothing was sent.", err=True)
             raise click.exceptions.Abort
     url = push(parcel, to, private=not public, message=message)

@@ -27,7 +27,7 @@ def command(source: str, host: str, port: int, device: str, dtype: str | None, o
     from loratui.commands.whole_model import merge_line, whole_model
     from loratui.core.errors import WorkerError
     from loratui.export.serving import LOOPBACK, can_serve, question, serving_steps, transformers_command
-    from loratui.models.hub_cache import hub_cache
+    from loratui.hub.client import hub_cache
     from loratui.worker.served import served
 
     if only_print:

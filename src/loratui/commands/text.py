@@ -1,4 +1,4 @@
-"""How commands print: aligned columns, GiB, one JSON object."""
+"""How commands print: aligned columns, one JSON object."""
 
 from __future__ import annotations
 
@@ -8,20 +8,12 @@ from typing import Any
 
 import click
 
-GIB = 1 << 30
-MIB = 1 << 20
+from loratui.format import printable
 
 
 def echo_json(value: Any) -> None:
     """Print one JSON object on standard output."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def gib(size_bytes: int) -> str:
-    """Bytes as GiB, or as MiB where that many GiB would read as nothing."""
-    if abs(size_bytes) < GIB // 10:
-        return f"{size_bytes / MIB:.1f} MiB"
-    return f"{size_bytes / GIB:.1f} GiB" if abs(size_bytes) >= 10 * GIB else f"{size_bytes / GIB:.2f} GiB"
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "", right: frozenset[int] = frozenset()) -> str:
@@ -33,8 +25,3 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "", right: frozenset[i
         cells = [cell.rjust(widths[i]) if i in right else cell.ljust(widths[i]) for i, cell in enumerate(row)]
         lines.append((indent + "  ".join(cells)).rstrip())
     return "\n".join(lines)
-
-
-def printable(text: str) -> str:
-    """Text from outside as one harmless line."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text.replace("\n", " "))

@@ -17,7 +17,7 @@ from loratui.runs.listing import find_run
 
 def merge_command(adapter: Path, output: Path, *options: str) -> list[str]:
     """The process that merges."""
-    return [sys.executable, "-m", "loratui.worker", "merge", str(adapter), "-o", str(output), *options]
+    return [sys.executable, "-m", "loratui", "merge", str(adapter), "-o", str(output), *options]
 
 
 def merge_line(source: str, merged: str) -> str:

@@ -6,7 +6,7 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from loratui.commands.text import printable
+from loratui.format import printable
 
 if TYPE_CHECKING:
     from loratui.core.knowledge import Table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -40,19 +40,6 @@ class Bucket:
     low: float
     high: float
     last: float
-
-
-def buckets(xs: Sequence[float], ys: Sequence[float], columns: int, start: float, end: float) -> list[Bucket | None]:
-    """The points cut into `columns` of equal width between `start` and `end`; None where a column has no finite point."""
-    found: list[Bucket | None] = [None] * columns
-    width = (end - start) or 1.0
-    for x, y in zip(xs, ys, strict=True):
-        if not math.isfinite(y) or x < start or x > end:
-            continue
-        column = min(columns - 1, int((x - start) / width * columns))
-        now = found[column]
-        found[column] = Bucket(y, y, y) if now is None else Bucket(min(now.low, y), max(now.high, y), y)
-    return found
 
 
 def nice_bounds(low: float, high: float, *, from_zero: bool = False) -> tuple[float, float]:

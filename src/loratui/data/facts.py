@@ -9,7 +9,8 @@ from loratui.core.dataset import DataFacts, held_out_rows
 from loratui.core.plan import DatasetSection
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
-from loratui.data.find import DataFile, FoundDataset, find_evaluation
+from loratui.data.find import find_evaluation
+from loratui.data.found import DataFile, FoundDataset
 from loratui.data.opening import compression, open_bytes
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, recognise

@@ -3,61 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from loratui.core.errors import DatasetError
+from loratui.data.found import DataFile, FoundDataset
+from loratui.data.hub import find_cached
+from loratui.data.hub_fetch import fetch_dataset
 from loratui.data.opening import data_kind, open_bytes
 from loratui.resources import demo_dataset_path, demo_heldout_path
 
-DatasetKind = Literal["demo", "file", "folder", "hub"]
 READABLE = "JSON, JSONL, CSV, TSV, Parquet, Arrow and text files are read, also as .gz, .bz2, .xz, .zst or .zip."
 IGNORED = frozenset({
     "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "package.json", "config.json",
     "requirements.txt", "license.txt", "readme.txt", "index.json",
 })
 EVALUATION_WORDS = frozenset({"test", "valid", "validation", "eval", "evaluation", "dev", "val", "heldout"})
-
-
-@dataclass(frozen=True, slots=True)
-class DataFile:
-    """One file with rows. kind: json, jsonl, csv, tsv, parquet, arrow or txt."""
-
-    path: Path
-    kind: str
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class FoundDataset:
-    """Where a dataset's rows lie.
-
-    path: as the person named it. name: short, for screens. files: rows to train on, in order. eval_files: rows that the
-    dataset itself sets apart. note: what was decided on the way, e.g. which files of a folder were taken.
-    """
-
-    path: str
-    name: str
-    kind: DatasetKind
-    files: tuple[DataFile, ...]
-    eval_files: tuple[DataFile, ...] = ()
-    note: str = ""
-
-    @cached_property
-    def size_bytes(self) -> int:
-        """Bytes of the training files on disk."""
-        return sum(file.size_bytes for file in self.files)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Changes when a file does: paths, sizes and times of change."""
-        from hashlib import sha256
-
-        parts = [f"{f.path}\0{f.size_bytes}\0{f.path.stat().st_mtime_ns}" for f in (*self.files, *self.eval_files)]
-        return sha256("\n".join(parts).encode()).hexdigest()
 
 
 def find_dataset(path: str, *, split: str = "train", configuration: str = "") -> FoundDataset:
@@ -83,9 +44,6 @@ def find_dataset(path: str, *, split: str = "train", configuration: str = "") ->
 
 def _of_hub(id: str, split: str, configuration: str) -> FoundDataset:
     """A dataset of the hub: from the local cache, fetched into it first where it is not there."""
-    from loratui.data.hub import find_cached
-    from loratui.data.hub_fetch import fetch_dataset
-
     found = find_cached(id, split=split, configuration=configuration)
     if found is None:
         fetch_dataset(id, split=split, configuration=configuration)

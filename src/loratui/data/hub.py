@@ -6,15 +6,15 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import yaml
 
 from loratui.core.errors import DatasetError
+from loratui.data.found import DataFile, FoundDataset
 from loratui.data.opening import data_kind
-from loratui.models.hub_cache import hub_cache, snapshot
-
-if TYPE_CHECKING:
-    from loratui.data.find import FoundDataset
-
+from loratui.hub.client import hub_cache, hub_home
+from loratui.models.hub_cache import snapshot
 
 HELD_OUT = ("validation", "test", "dev", "eval")
 """Splits to evaluate on: the first of these that there is."""
@@ -23,8 +23,8 @@ HELD_OUT = ("validation", "test", "dev", "eval")
 def datasets_cache() -> Path:
     """Folder where the datasets library keeps prepared tables."""
     if cache := os.environ.get("HF_DATASETS_CACHE"):
-        return Path(cache).expanduser()
-    return hub_cache().parent / "datasets"
+        return Path(os.path.expandvars(cache)).expanduser()
+    return hub_home() / "datasets"
 
 
 def find_cached(id: str, *, split: str = "train", configuration: str = "") -> FoundDataset | None:
@@ -44,8 +44,6 @@ def splits_of(id: str, folder: Path, files: list[Path], split: str, configuratio
 
 
 def _from_snapshot(id: str, folder: Path, split: str, configuration: str) -> FoundDataset | None:
-    from loratui.data.find import FoundDataset
-
     files = sorted(item for item in folder.rglob("*") if item.is_file() and data_kind(item) not in ("", "unknown"))
     if not files:
         return None
@@ -58,9 +56,7 @@ def _from_snapshot(id: str, folder: Path, split: str, configuration: str) -> Fou
     return FoundDataset(id, id.split("/")[-1], "hub", _files(splits[split]), _files(evaluation), note)
 
 
-def _files(paths: Iterable[Path]) -> Any:
-    from loratui.data.find import DataFile
-
+def _files(paths: Iterable[Path]) -> tuple[DataFile, ...]:
     return tuple(DataFile(path, data_kind(path), path.stat().st_size) for path in paths)
 
 
@@ -72,8 +68,6 @@ def card_splits(folder: Path, files: list[Path], configuration: str) -> dict[str
     match = re.match(r"\A\ufeff?---\s*\n(.*?)\n---", card.read_text("utf-8", "replace"), re.S)
     if not match:
         return {}
-    import yaml
-
     try:
         head = yaml.safe_load(match.group(1))
     except yaml.YAMLError:
@@ -121,8 +115,6 @@ def _by_name(folder: Path, files: list[Path]) -> dict[str, list[Path]]:
 
 def _from_tables(id: str, split: str, configuration: str) -> FoundDataset | None:
     """Tables that the datasets library prepared: `org___name/configuration/version/hash/name-split.arrow`."""
-    from loratui.data.find import FoundDataset
-
     root = datasets_cache() / id.replace("/", "___")
     tables = sorted(root.glob(f"{configuration or '*'}/*/*/*.arrow")) if root.is_dir() else []
     splits: dict[str, list[Path]] = {}

@@ -6,17 +6,15 @@ and the names before anything large is fetched.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
 
-from loratui.core.errors import DatasetError, LoratuiError
+from loratui.core.errors import DatasetError
 from loratui.data.hub import HELD_OUT, splits_of
 from loratui.data.opening import data_kind
-from loratui.models.hub import ask_hub, endpoint, offline, read_token
-from loratui.models.hub_cache import hub_cache
+from loratui.hub.client import HubError, HubRefused, HubUnreached, ask, download, endpoint, offline
 
 UNREACHED = ("there is no such file, and no dataset of this name on this machine; the hub cannot be reached.", "Check the connection, or the path.")
 
@@ -29,11 +27,9 @@ def fetch_dataset(id: str, *, split: str = "train", configuration: str = "") -> 
             hint="Unset HF_HUB_OFFLINE, or give a file.",
         )
     try:
-        about = ask_hub(f"/api/datasets/{urllib.parse.quote(id)}", id, UNREACHED, _refusal)
-    except DatasetError:
-        raise
-    except LoratuiError as error:
-        raise DatasetError(error.message, where=id, hint=error.hint) from error
+        about = ask(f"/api/datasets/{urllib.parse.quote(id)}")
+    except HubError as error:
+        raise _error(id, error) from error
     names = [str(item["rfilename"]) for item in about.get("siblings", []) if isinstance(item, dict) and item.get("rfilename")]
     revision = str(about.get("sha") or "main")
     card = _download(id, revision, ["README.md"] if "README.md" in names else [])
@@ -69,35 +65,33 @@ def _wanted(id: str, names: Iterable[str], card: Path | None, split: str, config
 
 
 def _download(id: str, revision: str, names: list[str]) -> list[Path]:
-    if not names:
-        return []
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they would be drawn over the screen
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     try:
-        return [
-            Path(hf_hub_download(
-                id, name, repo_type="dataset", revision=revision, endpoint=endpoint(), token=read_token() or False, cache_dir=hub_cache(),
-            ))
-            for name in names
-        ]
-    except LocalEntryNotFoundError as error:
-        raise DatasetError(UNREACHED[0], where=id, hint=UNREACHED[1]) from error
-    except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        raise _refusal(id, status, error.response.headers.get("X-Error-Code", "") if error.response is not None else "", bool(read_token())) from error
+        return [download(id, name, revision=revision, dataset=True) for name in names]
+    except HubError as error:
+        raise _error(id, error) from error
     except OSError as error:
         raise DatasetError(f"it cannot be stored: {error.strerror or error}.", where=id, hint="Is there room on the disk of the hub's cache (HF_HOME)?") from error
 
 
-def _refusal(id: str, status: int, code: str, has_token: bool) -> DatasetError:
+def _error(id: str, error: HubError) -> DatasetError:
+    """What the hub's no means for a dataset."""
+    if isinstance(error, HubUnreached):
+        return DatasetError(UNREACHED[0], where=id, hint=UNREACHED[1])
+    if not isinstance(error, HubRefused):
+        return DatasetError(error.message, where=id, hint=error.hint)
     page = f"{endpoint()}/datasets/{id}"
-    if code == "GatedRepo" and not has_token:
-        return DatasetError("this dataset is gated, and no token was found.", where=id, hint=f"Accept its terms at {page}, then run: hf auth login")
-    if code == "GatedRepo":
-        return DatasetError("this dataset is gated, and your account has no access to it yet.", where=id, hint=f"Accept its terms at {page}; where its owners decide, wait for them.")
-    if status in (401, 403, 404):
-        private = "" if has_token else " For a private dataset, run: hf auth login"
-        return DatasetError("there is no such file, and the hub knows no dataset of this name that you may see.", where=id, hint=f"Check the spelling.{private}")
-    return DatasetError(f"the hub answered with status {status}.", where=id, hint="Try again later.")
+    match error.reason:
+        case "gated" if not error.has_token:
+            return DatasetError("this dataset is gated, and no token was found.", where=id, hint=f"Accept its terms at {page}, then run: hf auth login")
+        case "gated":
+            return DatasetError(
+                "this dataset is gated, and your account has no access to it yet.", where=id,
+                hint=f"Accept its terms at {page}; where its owners decide, wait for them.",
+            )
+        case "unseen" | "file" | "revision":
+            private = "" if error.has_token else " For a private dataset, run: hf auth login"
+            return DatasetError(
+                "there is no such file, and the hub knows no dataset of this name that you may see.", where=id, hint=f"Check the spelling.{private}",
+            )
+        case "status":
+            return DatasetError(error.message, where=id, hint=error.hint)

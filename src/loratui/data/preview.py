@@ -10,7 +10,7 @@ from typing import Any
 from loratui.core.plan import DatasetSection
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
-from loratui.data.find import FoundDataset
+from loratui.data.found import FoundDataset
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
 from loratui.data.row import Problem, Row, RowError

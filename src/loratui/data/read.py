@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from loratui.core.errors import DatasetError
-from loratui.data.find import DataFile, FoundDataset
+from loratui.data.found import DataFile, FoundDataset
 from loratui.data.read_json import Found, read_json
 from loratui.data.read_table import read_arrow, read_csv, read_parquet, read_text
 from loratui.data.row import Problem, Row

@@ -14,7 +14,8 @@ from loratui.core.plan import DatasetSection
 from loratui.data.check import check
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
-from loratui.data.find import FoundDataset, find_evaluation
+from loratui.data.find import find_evaluation
+from loratui.data.found import FoundDataset
 from loratui.data.near import NearDuplicates
 from loratui.data.read import read_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise

@@ -21,8 +21,8 @@ from loratui.export.script_parts import (
     UNSLOTH_MODEL,
     UNSLOTH_TRAINER,
 )
+from loratui.export.torch_code import FORMATS, quantization_code
 
-DTYPES = {"bf16": "torch.bfloat16", "fp16": "torch.float16", "fp32": "torch.float32"}
 SEVEN = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -105,7 +105,7 @@ def _values(carrier: Carrier, rows: Rows) -> dict[str, Any]:
     plan = carrier.plan
     return {
         "MODEL": carrier["model.id"], "REVISION": carrier["model.revision"] or None,
-        "TRUST_REMOTE_CODE": carrier["model.trust_remote_code"], "DTYPE": Code(DTYPES[carrier["model.dtype"]]),
+        "TRUST_REMOTE_CODE": carrier["model.trust_remote_code"], "DTYPE": Code(f"torch.{FORMATS[carrier['model.dtype']]}"),
         "ATTENTION": carrier["model.attention"], "CHAT_TEMPLATE": carrier["model.chat_template"],
         "TRAIN_ROWS": rows.train, "TEST_ROWS": rows.test if rows.held_out and plan.evaluation.every_steps else None,
         "MAX_LENGTH": carrier["training.max_length"], "LOSS_ON": carrier["training.loss_on"], "SEED": carrier["training.seed"],
@@ -113,17 +113,10 @@ def _values(carrier: Carrier, rows: Rows) -> dict[str, Any]:
 
 
 def _quantization(carrier: Carrier) -> Code:
-    match carrier["method.quantization"]:
-        case "none":
-            return Code("None")
-        case "int8":
-            return Code("BitsAndBytesConfig(load_in_8bit=True)")
-        case kind:
-            return Code(
-                f"BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type={kind!r}, "
-                f"bnb_4bit_use_double_quant={carrier['method.double_quantization']}, "
-                f"bnb_4bit_compute_dtype={DTYPES[carrier['method.compute_dtype']]})"
-            )
+    kind = carrier["method.quantization"]
+    if kind in ("none", "int8"):
+        return Code(quantization_code(kind, double=False, compute_dtype="bf16"))
+    return Code(quantization_code(kind, double=carrier["method.double_quantization"], compute_dtype=carrier["method.compute_dtype"]))
 
 
 def _lora(carrier: Carrier) -> str:

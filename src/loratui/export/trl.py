@@ -8,9 +8,9 @@ from loratui.core.plan import Plan
 from loratui.export.arguments import leave_patience, training_arguments
 from loratui.export.document import Carrier, Export, Rows, common, header, yaml_text
 from loratui.export.memory import Elsewhere
+from loratui.export.torch_code import FORMATS
 
 TOOL = "TRL"
-DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
 def to_trl(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None) -> Export:
@@ -22,7 +22,7 @@ def to_trl(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None)
         "model_name_or_path": carrier["model.id"],
         **({"model_revision": plan.model.revision} if carrier["model.revision"] else {}),
         "trust_remote_code": carrier["model.trust_remote_code"],
-        "dtype": DTYPES[carrier["model.dtype"]],
+        "dtype": FORMATS[carrier["model.dtype"]],
         "attn_implementation": carrier["model.attention"],
         "dataset_name": rows.folder,
         "dataset_train_split": "train",

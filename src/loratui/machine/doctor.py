@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import locale
-import os
 import shutil
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
 from loratui.core.hardware import Machine
+from loratui.format import size
+from loratui.hub.client import HubError, Token, ask, endpoint, find_token, hub_cache, offline
 from loratui.machine.checks import Check
 from loratui.machine.device import choose_gpu, is_idle
-from loratui.machine.sizes import gib
 
 GIB = 2**30
-HUB = "https://huggingface.co"
 HUB_SECONDS = 5.0
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -49,7 +45,7 @@ def _gpus(machine: Machine) -> list[Check]:
     if chosen is None:
         checks.append(Check(name="gpu", state="fault", meaning="No GPU can be trained on.", mend=" ".join(machine.notes)))
         return checks
-    free = f"GPU {chosen.index}, {chosen.name}: {gib(chosen.memory_free_bytes)} free of {gib(chosen.memory_total_bytes)}."
+    free = f"GPU {chosen.index}, {chosen.name}: {size(chosen.memory_free_bytes)} free of {size(chosen.memory_total_bytes)}."
     if is_idle(chosen):
         checks.append(Check(name="gpu", state="ok", meaning=free))
     else:
@@ -63,7 +59,7 @@ def _gpus(machine: Machine) -> list[Check]:
 
 def _memory(machine: Machine) -> Check:
     host = machine.host
-    meaning = f"{gib(host.memory_available_bytes)} free of {gib(host.memory_total_bytes)}."
+    meaning = f"{size(host.memory_available_bytes)} free of {size(host.memory_total_bytes)}."
     if host.memory_limited_by:
         meaning += f" The limit is the {host.memory_limited_by}'s."
     if host.memory_available_bytes < 2 * GIB:
@@ -79,7 +75,7 @@ def _disks(machine: Machine) -> list[Check]:
     """The disk of the runs, and that of the hub's cache where it is another one."""
     runs = Path(machine.host.disk_path)
     checks = [_disk("disk for runs", runs, machine.host.disk_free_bytes, least=GIB)]
-    cache = hub_cache(os.environ)
+    cache = hub_cache()
     while not cache.exists() and cache != cache.parent:
         cache = cache.parent
     try:
@@ -91,7 +87,7 @@ def _disks(machine: Machine) -> list[Check]:
 
 
 def _disk(name: str, folder: Path, free: int, *, least: int) -> Check:
-    meaning = f"{gib(free)} free at {folder}."
+    meaning = f"{size(free)} free at {folder}."
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -123,84 +119,56 @@ def _shared_memory(machine: Machine) -> list[Check]:
     )]
 
 
-def hub_cache(environment: Mapping[str, str]) -> Path:
-    """Where the hub's own tools keep models (HF_HUB_CACHE, HF_HOME, or ~/.cache/huggingface/hub)."""
-    if environment.get("HF_HUB_CACHE"):
-        return Path(environment["HF_HUB_CACHE"]).expanduser()
-    return _hub_home(environment) / "hub"
-
-
-def _hub_home(environment: Mapping[str, str]) -> Path:
-    if environment.get("HF_HOME"):
-        return Path(environment["HF_HOME"]).expanduser()
-    return Path(environment.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "huggingface"
-
-
-def hub_checks(environment: Mapping[str, str], *, timeout_seconds: float = HUB_SECONDS) -> list[Check]:
+def hub_checks(*, timeout_seconds: float = HUB_SECONDS) -> list[Check]:
     """Whether the hub can be reached, and whether a token is there and accepted. The token is never shown."""
-    place = environment.get("HF_ENDPOINT", HUB).rstrip("/")
-    token, where = _token(environment)
-    if environment.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+    token = find_token()
+    if offline():
         return [
             Check(name="hub", state="note", meaning="HF_HUB_OFFLINE is set: only models that are on this disk are used."),
-            _token_present(token, where),
+            _token_present(token),
         ]
-    fault = _ask_hub(f"{place}/api/models?limit=1", "", timeout_seconds)[1]
-    if fault:
+    place = endpoint()
+    try:
+        ask("/api/models?limit=1", with_token=False, timeout_seconds=timeout_seconds)
+    except HubError as error:
         return [
             Check(
-                name="hub", state="warning", meaning=f"{place} cannot be reached: {fault}.",
+                name="hub", state="warning", meaning=f"{place} cannot be reached: {_fault(error)}.",
                 mend="Models and data on this disk can be used. Behind a proxy set HTTPS_PROXY; for a mirror set HF_ENDPOINT.",
             ),
-            _token_present(token, where),
+            _token_present(token),
         ]
     reached = Check(name="hub", state="ok", meaning=f"{place} answers.")
-    if not token:
-        return [reached, _token_present(token, where)]
-    answer, fault = _ask_hub(f"{place}/api/whoami-v2", token, timeout_seconds)
-    if fault:
+    if not token.value:
+        return [reached, _token_present(token)]
+    try:
+        answer = ask("/api/whoami-v2", timeout_seconds=timeout_seconds)
+    except HubError as error:
         return [reached, Check(
-            name="hub token", state="warning", meaning=f"The token in {where} is not accepted: {fault}.",
+            name="hub token", state="warning", meaning=f"The token in {token.place} is not accepted: {_fault(error)}.",
             mend="Run `hf auth login`, or unset it for public models.",
         )]
-    name = answer.get("name")
+    name = answer.get("name") if isinstance(answer, dict) else None
     who = name if isinstance(name, str) and name.isprintable() else "its user"
-    return [reached, Check(name="hub token", state="ok", meaning=f"The token in {where} is accepted, for {who}.")]
+    return [reached, Check(name="hub token", state="ok", meaning=f"The token in {token.place} is accepted, for {who}.")]
 
 
-def _token(environment: Mapping[str, str]) -> tuple[str, str]:
-    """The token and where it was found; both empty where there is none."""
-    for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        if environment.get(variable, "").strip():
-            return environment[variable].strip(), variable
-    path = Path(environment.get("HF_TOKEN_PATH") or _hub_home(environment) / "token").expanduser()
-    try:
-        return path.read_text(encoding="utf-8").strip(), str(path)
-    except (OSError, UnicodeDecodeError):
-        return "", ""
+def _fault(error: HubError) -> str:
+    return (error.detail or error.message).rstrip(".")
 
 
-def _token_present(token: str, where: str) -> Check:
-    if token:
-        return Check(name="hub token", state="ok", meaning=f"A token is there ({where}).")
+def _token_present(token: Token) -> Check:
+    if token.problem:
+        return Check(
+            name="hub token", state="warning", meaning=f"The token in {token.place} cannot be used: {token.problem.rstrip('.')}.",
+            mend="Run `hf auth login`, or unset it for public models.",
+        )
+    if token.value:
+        return Check(name="hub token", state="ok", meaning=f"A token is there ({token.place}).")
     return Check(
         name="hub token", state="note", meaning="No token: public models and data only.",
         mend="For gated ones (Llama, Gemma) run `hf auth login`.",
     )
-
-
-def _ask_hub(url: str, token: str, timeout_seconds: float) -> tuple[dict[str, object], str]:
-    """The hub's answer as an object, and what went wrong, without the request's headers."""
-    request = urllib.request.Request(url, headers={"user-agent": "loratui"} | ({"authorization": f"Bearer {token}"} if token else {}))
-    try:
-        with urllib.request.urlopen(request, timeout=timeout_seconds) as response:
-            answer = json.loads(response.read(1_000_000))
-            return (answer if isinstance(answer, dict) else {}), ""
-    except urllib.error.HTTPError as error:
-        return {}, f"status {error.code}"
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        return {}, str(getattr(reason, "strerror", None) or reason or type(error).__name__)
 
 
 def terminal_checks(environment: Mapping[str, str], *, is_terminal: bool | None = None, size: tuple[int, int] | None = None) -> list[Check]:

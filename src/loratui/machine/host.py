@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from loratui.core.hardware import Host
+from loratui.home import runs_home
 from loratui.machine.limits import CgroupLimits, read_limits
 
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "bf16", "sve")
@@ -21,7 +22,7 @@ def read_host(runs_path: Path | None = None) -> Host:
     limits = read_limits()
     total, available = memory_bytes(limits)
     count, limited_by = processors(limits)
-    folder = _existing(runs_path or _default_runs_path())
+    folder = _existing(runs_path or runs_home())
     disk_total, disk_free = _disk(folder)
     name, features = _processor()
     return Host(
@@ -72,15 +73,6 @@ def in_container(root: Path = Path("/")) -> bool:
 def _told_by_environment() -> bool:
     """systemd-nspawn, Podman and LXC set `container`, in lower case; Kubernetes its own."""
     return any(os.environ.get(name) for name in ("container", "KUBERNETES_SERVICE_HOST"))
-
-
-def _default_runs_path() -> Path:
-    chosen = os.environ.get("LORATUI_HOME", "")
-    if chosen:
-        return Path(chosen).expanduser().absolute() / "runs"
-    from platformdirs import user_data_path
-
-    return user_data_path("loratui", appauthor=False) / "runs"
 
 
 def _existing(path: Path) -> Path:

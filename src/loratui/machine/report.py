@@ -7,8 +7,8 @@ from typing import Any
 
 from loratui.core.capabilities import Capabilities, capabilities
 from loratui.core.hardware import Gpu, Machine
+from loratui.format import size
 from loratui.machine.device import choose_gpu, cpu_peak_flops, is_idle, speeds
-from loratui.machine.sizes import gib
 
 BAR_CELLS = 24
 
@@ -60,13 +60,13 @@ def machine_lines(machine: Machine) -> list[str]:
 def _host_lines(machine: Machine) -> list[str]:
     host = machine.host
     cpu = f"{host.cpu_name}, {host.cpu_count} processors" + (f", limited by {host.cpu_limited_by}" if host.cpu_limited_by else "")
-    memory = f"{gib(host.memory_available_bytes)} free of {gib(host.memory_total_bytes)}"
+    memory = f"{size(host.memory_available_bytes)} free of {size(host.memory_total_bytes)}"
     memory += f", limited by {host.memory_limited_by}" if host.memory_limited_by else ""
     return [
         _row("Host", host.hostname + (" (container)" if host.container else "")),
         _row("CPU", cpu),
         _row("Memory", memory),
-        _row("Disk", f"{gib(host.disk_free_bytes)} free of {gib(host.disk_total_bytes)} at {host.disk_path}"),
+        _row("Disk", f"{size(host.disk_free_bytes)} free of {size(host.disk_total_bytes)} at {host.disk_path}"),
     ]
 
 
@@ -77,7 +77,7 @@ def gpu_lines(gpu: Gpu, *, chosen: bool = False) -> list[str]:
     marks += ["lost"] if gpu.lost else [] if gpu.visible else ["hidden"]
     marks += ["training takes this one"] if chosen else []
     lines = [f"GPU {gpu.index}  {gpu.name}" + (f"  [{', '.join(marks)}]" if marks else "")]
-    lines.append(_row("  memory", f"{_bar(gpu)} {gib(gpu.memory_free_bytes)} free of {gib(gpu.memory_total_bytes)}"))
+    lines.append(_row("  memory", f"{_bar(gpu)} {size(gpu.memory_free_bytes)} free of {size(gpu.memory_total_bytes)}"))
     doing = list(_activity(gpu))
     if doing:
         lines.append(_row("  now", ", ".join(doing)))
@@ -86,9 +86,9 @@ def gpu_lines(gpu: Gpu, *, chosen: bool = False) -> list[str]:
     if gpu.compute_capability:
         lines.append(_row("  can", can_words(capabilities(gpu.compute_capability), gpu.compute_capability)))
     for process in gpu.processes:
-        size = gib(process.memory_bytes) if process.memory_bytes is not None else "unknown size"
+        held = size(process.memory_bytes) if process.memory_bytes is not None else "unknown size"
         user = f" of {process.user}" if process.user else ""
-        lines.append(_row("  held by", f"{size:>10}  {process.name}{user} (process {process.pid})"))
+        lines.append(_row("  held by", f"{held:>10}  {process.name}{user} (process {process.pid})"))
     lines += [_row("  note", note) for note in gpu.notes]
     return lines
 

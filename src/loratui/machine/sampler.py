@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from loratui.machine.nvml import NvmlReader
 INTERVAL_SECONDS = 1.0
 SECONDS_PER_GPU = 0.3
 """Many busy GPUs are sampled less often, so that a screen of them stays under 1 KB/s on a slow line: eight every 2.4 s."""
-HISTORY = 240
-"""Samples kept for the small charts: four minutes at one a second."""
 
 
 class MachineSampler:
@@ -24,7 +21,6 @@ class MachineSampler:
 
         sampler = MachineSampler(); sampler.start()
         machine = sampler.newest            # None until the first sample is there
-        history = sampler.history(0)        # (utilisation %, used bytes) of GPU 0, oldest first
         sampler.pause(); sampler.resume()   # while no screen shows it
         sampler.stop()
 
@@ -41,7 +37,6 @@ class MachineSampler:
         self._reader = reader or NvmlReader()
         self._on_sample = on_sample
         self._newest: Machine | None = None
-        self._history: dict[int, deque[tuple[int | None, int]]] = {}
         self._stop = threading.Event()
         self._active = threading.Event()
         self._active.set()
@@ -52,10 +47,6 @@ class MachineSampler:
     def newest(self) -> Machine | None:
         """The last sample; None until the first one is there."""
         return self._newest
-
-    def history(self, index: int) -> tuple[tuple[int | None, int], ...]:
-        """Utilisation in per cent (None where the driver does not say) and used bytes of a GPU, oldest first."""
-        return tuple(self._history.get(index, ()))
 
     def start(self) -> None:
         """Begin sampling; a second call changes nothing."""
@@ -90,9 +81,6 @@ class MachineSampler:
             began = time.monotonic()
             machine = snapshot(self._reader, self._runs_path)
             self._newest = machine
-            for gpu in machine.gpus:
-                samples = self._history.setdefault(gpu.index, deque(maxlen=HISTORY))
-                samples.append((gpu.utilization_percent, gpu.memory_used_bytes))
             self._sampled.set()
             if self._on_sample is not None:
                 try:

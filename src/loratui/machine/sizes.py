@@ -33,8 +33,3 @@ def parse_memory_size(text: str) -> int:
     if size < 2**20:
         raise SizeError(f"{text!r} is less than a mebibyte.", hint="Give the unit too, like 16GiB or 24GB.")
     return size
-
-
-def gib(size_bytes: int) -> str:
-    """A size on screen, e.g. `23.7 GiB`."""
-    return f"{size_bytes / 2**30:.1f} GiB"

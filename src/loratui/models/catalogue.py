@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from loratui.models.find import FoundModel
+from loratui.models.found import FoundModel
 from loratui.models.shapes import spec_of
 
 CATALOGUE = Path(__file__).with_name("catalogue.json")

@@ -4,38 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
 
-from loratui.core.architecture import ModelSpec
 from loratui.core.errors import ModelError
-from loratui.models.folder import Contents, read_folder
-from loratui.models.shapes import spec_of
+from loratui.models.cache import find_cached, list_cached
+from loratui.models.catalogue import entries, find_entry
+from loratui.models.folder import read_folder
+from loratui.models.found import FoundModel, found_in_folder
+from loratui.models.hub import fetch_model
+from loratui.models.shapes import learn, refusal
 from loratui.resources import demo_model_path
-
-ModelKind = Literal["demo", "folder", "cache", "catalogue", "hub"]
-
-
-@dataclass(frozen=True)
-class FoundModel:
-    """A model that can be planned for, and trained where its weights are here or can be fetched.
-
-    path: the folder that holds it; None where it is not on this machine. weights: whole on this machine. size_bytes: of
-    the weight files on this machine; 0 without. gated: None where it is not known. note: what a person should know.
-    """
-
-    id: str
-    kind: ModelKind
-    path: Path | None
-    config: dict[str, Any]
-    spec: ModelSpec
-    weights: bool
-    size_bytes: int = 0
-    has_chat_template: bool = False
-    licence: str = ""
-    gated: bool | None = None
-    note: str = ""
 
 
 def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundModel:
@@ -53,9 +33,6 @@ def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundMode
         return _local(id, place)
     if not looks_like_hub_id(id):
         raise _missing_folder(id, place)
-    from loratui.models.cache import find_cached
-    from loratui.models.catalogue import find_entry
-
     found = find_cached(id, revision)
     if found is not None:
         return found
@@ -64,8 +41,6 @@ def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundMode
         return entry
     if not online:
         raise ModelError("this model is neither on this machine nor in the catalogue.", where=id, hint=f"Fetch it: hf download {id}")
-    from loratui.models.hub import fetch_model
-
     return fetch_model(id, revision)
 
 
@@ -74,8 +49,6 @@ def with_exact_shape(found: FoundModel, say: Callable[[str], None] = lambda sent
 
     say: told one sentence before the wait, and one where it failed; the guess then stays.
     """
-    from loratui.models.shapes import learn, refusal
-
     if found.spec.known:
         return found
     problem = refusal(found.config)
@@ -91,9 +64,6 @@ def with_exact_shape(found: FoundModel, say: Callable[[str], None] = lambda sent
 
 def list_models() -> list[FoundModel]:
     """The demo, the hub's local cache and the catalogue, without the network; what cannot be read is passed over."""
-    from loratui.models.cache import list_cached
-    from loratui.models.catalogue import entries
-
     found: list[FoundModel] = []
     if (demo_model_path() / "config.json").is_file():
         found.append(_demo())
@@ -105,15 +75,6 @@ def list_models() -> list[FoundModel]:
 def looks_like_hub_id(id: str) -> bool:
     """Whether a text has the form of a hub id: `name` or `owner/name`."""
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", id) is not None
-
-
-def found_in_folder(id: str, kind: ModelKind, contents: Contents, note: str = "") -> FoundModel:
-    """A model from what a folder holds."""
-    notes = [text for text in (note, contents.note) if text]
-    return FoundModel(
-        id, kind, contents.path, contents.config, spec_of(contents.config, id), contents.weights, contents.size_bytes,
-        contents.has_chat_template, contents.licence, None, "; ".join(notes),
-    )
 
 
 def _demo() -> FoundModel:
@@ -130,8 +91,6 @@ def _local(id: str, place: Path) -> FoundModel:
 
 
 def _missing_folder(id: str, place: Path) -> ModelError:
-    from difflib import get_close_matches
-
     if not place.parent.is_dir():
         return ModelError("no such folder.", where=id, hint=f"There is no folder {place.parent} either.")
     names = [item.name for item in place.parent.iterdir() if item.is_dir()]

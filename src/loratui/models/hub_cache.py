@@ -1,17 +1,8 @@
-"""Where the hub's own tools keep what they fetched, and how its folders are laid out."""
+"""How the folders of the hub's cache are laid out."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-
-
-def hub_cache() -> Path:
-    """Folder where the hub's own tools keep what they fetched (HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME honoured)."""
-    if cache := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
-        return Path(cache).expanduser()
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
-    return Path(home).expanduser() / "hub"
 
 
 def snapshot(repo: Path, revision: str = "main") -> Path | None:

@@ -1,7 +1,7 @@
 """A folder of a model or an adapter to the hub: looked at first, asked about, private unless told otherwise.
 
-Who may write where is found out by plain HTTP with a time limit, before anything is sent; the files go by the hub's own client.
-The token is read where the hub's tools keep it, and never shown or written.
+Who may write where is found out before anything is sent. The token is read where the hub's tools keep it, and never shown or
+written.
 """
 
 from __future__ import annotations
@@ -14,8 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loratui.core.errors import InputError, LoratuiError, ModelError
-from loratui.models.hub import ask_hub, endpoint, offline, read_token
+from loratui.core.errors import InputError, LoratuiError
+from loratui.format import first_line
+from loratui.hub.client import (
+    OFFLINE,
+    HubError,
+    HubRefused,
+    HubUnreached,
+    ask,
+    endpoint,
+    find_token,
+    offline,
+    read_token,
+)
 
 NOT_SENT = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "trainer_state.json", "checkpoint-is-incomplete.txt")
 """What a trainer keeps beside the weights for going on: of no use to others, and some of it is pickled."""
@@ -82,10 +93,13 @@ def destination(repository: str, default_name: str = "") -> Destination:
     repository: `owner/name`, a name (the account's own), or "" for the account's own of `default_name`.
     """
     if offline():
-        raise PushError("HF_HUB_OFFLINE forbids asking the hub.", hint="Unset it to push.")
-    if not read_token():
+        raise PushError(OFFLINE, hint="Unset it to push.")
+    token = find_token()
+    if token.problem:
+        raise PushError(f"the token in {token.place} cannot be used: {token.problem}.", hint="Run: hf auth login")
+    if not token.value:
         raise PushError("no token of the hub was found on this machine.", hint="Make one that may write at https://huggingface.co/settings/tokens, then run: hf auth login")
-    about = ask_hub("/api/whoami-v2", "", UNREACHED, _refused)
+    about = _account()
     account = str(about.get("name", ""))
     role = ((about.get("auth") or {}).get("accessToken") or {}).get("role", "")
     if role == "read":
@@ -98,13 +112,39 @@ def destination(repository: str, default_name: str = "") -> Destination:
     owners = {account, *(str(one.get("name", "")) for one in about.get("orgs") or [] if isinstance(one, dict))}
     if owner not in owners:
         raise PushError(f"{account} may not write for {owner}.", hint=f"This account writes for: {', '.join(sorted(owners))}.")
+    return Destination(whole, account, _is_private(whole))
+
+
+def _account() -> dict[str, Any]:
+    """Whose token it is, as the hub says."""
     try:
-        found = ask_hub(f"/api/models/{urllib.parse.quote(whole)}", whole, UNREACHED)
-    except ModelError as error:
-        if error.message == UNREACHED[0] or "status" in error.message or "read" in error.message:
-            raise PushError(error.message, where=whole, hint=error.hint) from error
-        return Destination(whole, account)
-    return Destination(str(found.get("id") or whole), account, bool(found.get("private")))
+        about = ask("/api/whoami-v2")
+    except HubRefused as error:
+        if error.status in (401, 403):
+            raise PushError("the hub does not accept the token of this machine.", hint="It may have been revoked; run: hf auth login") from error
+        raise PushError(error.message, hint="Try again later; nothing was sent.") from error
+    except HubError as error:
+        raise _not_asked(error, "") from error
+    return about if isinstance(about, dict) else {}
+
+
+def _is_private(repository: str) -> bool | None:
+    """Whether a repository is private; None where there is none that this account may see."""
+    try:
+        found = ask(f"/api/models/{urllib.parse.quote(repository)}")
+    except HubRefused as error:
+        if error.reason == "unseen":
+            return None
+        raise PushError(error.message, where=repository, hint="Try again later; nothing was sent.") from error
+    except HubError as error:
+        raise _not_asked(error, repository) from error
+    return bool(found.get("private"))
+
+
+def _not_asked(error: HubError, where: str) -> PushError:
+    if isinstance(error, HubUnreached):
+        return PushError(UNREACHED[0], where=where, hint=UNREACHED[1])
+    return PushError(error.message, where=where, hint=error.hint)
 
 
 def push(parcel: Parcel, to: Destination, *, private: bool = True, message: str = "") -> str:
@@ -150,12 +190,6 @@ def _literal(name: str) -> str:
     return re.sub(r"([\[*?])", r"[\1]", name)
 
 
-def _refused(id: str, status: int, code: str, has_token: bool) -> LoratuiError:
-    if status in (401, 403):
-        return PushError("the hub does not accept the token of this machine.", hint="It may have been revoked; run: hf auth login")
-    return PushError(f"the hub answered with status {status}.", hint="Try again later; nothing was sent.")
-
-
 def _reason(error: Exception, to: Destination) -> str:
     """The hub's own words, on one line, or what happened to the connection."""
     response = getattr(error, "response", None)
@@ -168,12 +202,7 @@ def _reason(error: Exception, to: Destination) -> str:
     if status is not None:
         return f"the hub answered with status {status}" + (f": {said}" if said else ".")
     if isinstance(error, ValueError):
-        return f"the hub does not take these files: {_first_line(error)}"
+        return f"the hub does not take these files: {first_line(error)}"
     if type(error).__module__.startswith("http") or isinstance(error, ConnectionError):
         return f"the connection to the hub broke ({type(error).__name__})."
-    return f"a file cannot be read: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    lines: list[Any] = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return str(lines[0])[:300] if lines else type(error).__name__
+    return f"a file cannot be read: {first_line(error)}"

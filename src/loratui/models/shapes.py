@@ -10,15 +10,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from loratui.core.architecture import Linear, ModelSpec
-from loratui.core.errors import ModelError
+from loratui.core.errors import ModelError, WorkerError
 from loratui.core.families import read_config
 from loratui.files import write_whole
 from loratui.home import state_home
@@ -105,44 +103,44 @@ def libraries() -> str:
 
 def command() -> list[str]:
     """The worker's command line; it takes the config as JSON on standard input and prints what it found as JSON."""
-    return [sys.executable, "-m", "loratui.worker", "shape", "-"]
+    from loratui.child import worker_command  # with asyncio, which a plan of known models need not wait for
+
+    return worker_command("shape", "-")
 
 
 def learn(config: Mapping[str, Any], id: str = "") -> ModelSpec:
     """Have a worker read the real class, wait for it (seconds), and remember it. Raises ModelError in one sentence."""
-    try:
-        done = subprocess.run(
-            command(), input=json.dumps(dict(config)), capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False, start_new_session=True,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ModelError(f"the model's class could not be read: {error}.", where=id) from None
-    return taken(config, id, done.returncode, done.stdout, done.stderr)
+    import asyncio
+
+    return asyncio.run(learn_meanwhile(config, id))
 
 
 async def learn_meanwhile(config: Mapping[str, Any], id: str = "") -> ModelSpec:
     """As `learn`, for an interface that goes on meanwhile; cancelled, it ends the worker."""
     import asyncio
 
-    pipe = asyncio.subprocess.PIPE
+    from loratui.child import Child
+
+    worker = Child(command(), "The worker that reads the model's class")
     try:
-        worker = await asyncio.create_subprocess_exec(*command(), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
-    except OSError as error:
-        raise ModelError(f"the model's class could not be read: {error}.", where=id) from None
-    try:
-        out, err = await asyncio.wait_for(worker.communicate(json.dumps(dict(config)).encode()), LIMIT_SECONDS)
+        await worker.start()
+        with contextlib.suppress(WorkerError):  # it ended before it had read all: its last words say why
+            await worker.send(json.dumps(dict(config)).encode())
+        worker.end_input()
+        out = await asyncio.wait_for(worker.rest(), LIMIT_SECONDS)
+        return taken(config, id, await worker.wait(), out.decode(errors="replace"), worker.last_words())
     except TimeoutError:
         raise ModelError(f"the model's class could not be read in {LIMIT_SECONDS:.0f} seconds.", where=id) from None
+    except WorkerError as error:
+        raise ModelError(f"the model's class could not be read: {error.message}", where=id) from None
     finally:
-        if worker.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                worker.kill()
-    return taken(config, id, worker.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
+        await worker.close()
 
 
-def taken(config: Mapping[str, Any], id: str, status: int, out: str, err: str) -> ModelSpec:
+def taken(config: Mapping[str, Any], id: str, status: int, out: str, said: str) -> ModelSpec:
     """The shape from what the worker printed, remembered; ModelError with the worker's sentence where there is none."""
     if status != 0:
-        problem = (err.strip().splitlines() or ["the worker ended without a word."])[-1]
+        problem = said or "the worker ended without a word."
         if status == 1:  # it answered; a worker that was killed said nothing about the model
             with contextlib.suppress(OSError):
                 remember(config, {"problem": problem, "libraries": libraries()})

@@ -34,11 +34,6 @@ def evaluate_now(run: Run) -> None:
     _signal(run, signal.SIGUSR2)
 
 
-def kill_run(run: Run) -> None:
-    """End the worker at once, saving nothing: for one that no longer answers to stop_run."""
-    _signal(run, signal.SIGKILL)
-
-
 def resume_run(run: Run) -> int:
     """Start a worker that continues from the last whole checkpoint (from the beginning where there is none); its process id.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -12,7 +13,7 @@ from typing import Any
 from loratui.core.errors import RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_from_toml
-from loratui.runs.status import State, Status, judged, read_status
+from loratui.runs.status import Status, judged, read_status
 
 HERE = Path("/proc/self/cwd")
 """This process's working directory, wherever it is moved to."""
@@ -106,6 +107,19 @@ class Run:
         """`machine.json`; empty before the worker wrote it."""
         return _read_json(self.machine_path)
 
+    def created(self) -> float:
+        """Unix seconds at which the run began: of its first event, or of its oldest file where it has none; 0 where it is gone."""
+        try:
+            with self.events_path.open("rb") as file:
+                first = json.loads(file.readline(1 << 20))["time"]
+            return float(first)
+        except (OSError, ValueError, KeyError, TypeError):  # it has not begun, or its first line is torn
+            times = []
+            for kept in self.path.glob("*.*"):
+                with contextlib.suppress(OSError):
+                    times.append(kept.stat().st_mtime)
+            return min(times, default=0.0)
+
     def fingerprint(self) -> dict[str, Any]:
         """`fingerprint.json`; empty before the worker wrote it."""
         return _read_json(self.fingerprint_path)
@@ -155,11 +169,6 @@ def is_whole_checkpoint(folder: Path) -> bool:
         return False
     state = _read_json(folder / "trainer_state.json")
     return isinstance(state.get("global_step"), int)
-
-
-def true_state(run: Run) -> State:
-    """The run's state as it is now, whatever was last written."""
-    return run.status().state
 
 
 def _read_json(path: Path) -> dict[str, Any]:

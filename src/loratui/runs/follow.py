@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from loratui.format import duration, one_line, printable, size
 from loratui.runs.directory import Run
 from loratui.runs.events import (
     Checkpoint,
@@ -23,8 +24,6 @@ from loratui.runs.events import (
     Stopped,
 )
 from loratui.runs.tail import EventTail
-
-GIB = 1 << 30
 
 
 def follow_events(run: Run, *, from_start: bool = True, poll_seconds: float = 0.2, timeout: float | None = None) -> Iterator[Event]:
@@ -76,7 +75,7 @@ def step_line(step: Step, total: int = 0) -> str:
     if step.tokens_per_second:
         parts.append(f"{step.tokens_per_second:,.0f} tokens/s")
     if step.memory_peak:
-        parts.append(f"{step.memory_peak / GIB:.2f} GiB")
+        parts.append(f"{size(step.memory_peak)}")
     if step.eta is not None:
         parts.append(f"{duration(step.eta)} left")
     return "  ".join(parts)
@@ -97,7 +96,7 @@ def event_line(event: Event) -> str:
             ) if count]
             return "; ".join(parts)
         case Rehearsal():
-            return f"rehearsal passed: peak {event.memory_peak / GIB:.2f} GiB, {_number(event.seconds_per_step, '.2f')} s a step, longest row {event.longest_tokens} tokens"
+            return f"rehearsal passed: peak {size(event.memory_peak)}, {_number(event.seconds_per_step, '.2f')} s a step, longest row {event.longest_tokens} tokens"
         case Eval():
             parts = [f"evaluation at step {event.step}: loss {_number(event.loss, '.4f')}"]
             parts += [f"{name} {value:.3f}" for name, value in (
@@ -105,7 +104,8 @@ def event_line(event: Event) -> str:
             ) if value is not None]
             return "  ".join(parts) + ("  (best so far)" if event.best else "")
         case Sample():
-            return f"  {_short(event.prompt)} → {_short(event.answer)}"
+            prompt, answer = (one_line(" ".join(text.split()), 100) for text in (event.prompt, event.answer))
+            return f"  {prompt} → {answer}"
         case Checkpoint():
             return f"saved {event.path}"
         case Finding():
@@ -121,25 +121,5 @@ def event_line(event: Event) -> str:
     return ""
 
 
-def printable(text: str) -> str:
-    """Text from a model, a dataset or an error as one harmless line: no control character reaches the terminal."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 42 s, 3 min 05 s, 2 h 10 min."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
 def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
-
-
-def _short(text: str, limit: int = 100) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -22,7 +22,7 @@ class RunSummary:
     plan: Plan | None
     """None where plan.toml is broken; `problem` says how."""
     created: float
-    """Unix seconds at which the run's directory was made."""
+    """Unix seconds at which the run began, whatever was mended or extended since."""
     problem: str = ""
 
     @property
@@ -59,8 +59,7 @@ def summary(run: Run) -> RunSummary:
         plan, problem = run.plan(), ""
     except LoratuiError as error:
         plan, problem = None, error.sentence
-    created = run.plan_path.stat().st_mtime if run.plan_path.exists() else 0.0
-    return RunSummary(run, run.status(), plan, created, problem)
+    return RunSummary(run, run.status(), plan, run.created(), problem)
 
 
 def find_run(name_or_path: str) -> Run:

@@ -15,7 +15,9 @@ from typing import Literal, TypeVar
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
+from loratui.export.torch_code import FORMATS, quantization_code
 from loratui.files import write_whole
+from loratui.format import printable
 from loratui.runs.directory import Run
 from loratui.runs.events import Data, Eval, Event, Finding, Finished, Started, Step
 from loratui.runs.tail import EventTail
@@ -28,7 +30,6 @@ PLACE = "PATH_OR_ID"
 """Stands in the code for the folder, or the repository, that the reader has."""
 LISTED_EVALUATIONS = 20
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
 def result_folder(run: Run) -> Path:
@@ -76,7 +77,7 @@ def hub_name(text: str) -> str:
 
 def code(text: object) -> str:
     """Foreign text as inline code that no Markdown in it can leave."""
-    shown = "".join(letter if letter.isprintable() else "�" for letter in str(text)).replace("`", "ˋ").strip()
+    shown = printable(text).replace("`", "ˋ").strip()
     return f"`{shown or ' '}`"
 
 
@@ -123,7 +124,7 @@ def _summary(plan: Plan, events: Sequence[Event], merged: bool) -> str:
 
 def _code(plan: Plan, place: str, merged: bool) -> str:
     """Python that loads the result as it was trained."""
-    dtype = DTYPES[plan.model.dtype]
+    dtype = FORMATS[plan.model.dtype]
     where = json.dumps(place)
     if plan.method.kind == "full" or merged:
         lines = [
@@ -136,7 +137,9 @@ def _code(plan: Plan, place: str, merged: bool) -> str:
     quantised = []
     if plan.method.quantization != "none":
         names.append("BitsAndBytesConfig")
-        quantised = [f"quantization = {_quantization(plan)}"]
+        method = plan.method
+        held = quantization_code(method.quantization, double=method.double_quantization, compute_dtype=method.compute_dtype)
+        quantised = [f"quantization = {held}"]
         options.append("quantization_config=quantization")
     lines = [
         "import torch", "from peft import PeftModel", f"from transformers import {', '.join(names)}", "", *quantised,
@@ -144,15 +147,6 @@ def _code(plan: Plan, place: str, merged: bool) -> str:
         f"tokenizer = AutoTokenizer.from_pretrained({where})",
     ]
     return _fenced("\n".join(lines), "python")
-
-
-def _quantization(plan: Plan) -> str:
-    if plan.method.quantization == "int8":
-        return "BitsAndBytesConfig(load_in_8bit=True)"
-    return (
-        f"BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type={plan.method.quantization!r}, "
-        f"bnb_4bit_use_double_quant={plan.method.double_quantization}, bnb_4bit_compute_dtype=torch.{DTYPES[plan.method.compute_dtype]})"
-    )
 
 
 def _made(run: Run, plan: Plan, events: Sequence[Event]) -> str:

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
@@ -22,15 +22,14 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
+from loratui.format import harmless, one_line
+from loratui.home import user_themes_path
 from loratui.tui.check import PREVIEW_ROWS, Check, progress_words
 from loratui.tui.draft import STEPS
 from loratui.tui.look_ups import LookUps
 from loratui.tui.state import WizardState
-from loratui.tui.text import NoControls, harmless, one_line
-from loratui.tui.themes import VARIABLES, load_themes, user_themes_path
-
-if TYPE_CHECKING:
-    pass
+from loratui.tui.text import NoControls
+from loratui.tui.themes import VARIABLES, load_themes
 
 SCREEN_CLASSES = {
     "machine": "loratui.tui.screens.machine:MachineScreen",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loratui.worker.inspect_messages import InspectMessage
 
 PREVIEW_ROWS = 20
 """Rows that are asked for as tokens."""
@@ -69,10 +72,10 @@ def found_words(result: dict[str, Any], max_length: int) -> tuple[str, str]:
     return " · ".join(words), color
 
 
-def progress_words(message: dict[str, Any]) -> str:
+def progress_words(message: InspectMessage) -> str:
     """What a worker's message says of its progress; empty where it says nothing."""
     if message["type"] == "recognised":
         return "loading the tokenizer …"
     if message["type"] == "progress":
-        return f"{message.get('phase', 'reading')}: row {message['done']:,} of {message['total']:,}"
+        return f"{message['phase']}: row {message['done']:,} of {message['total']:,}"
     return ""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from loratui.core.presets import Preset
     from loratui.data.preview import Preview
     from loratui.machine.sampler import MachineSampler
-    from loratui.models.find import FoundModel
+    from loratui.models.found import FoundModel
     from loratui.tui.draft import Draft
 
 

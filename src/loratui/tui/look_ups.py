@@ -9,12 +9,12 @@ from textual import work
 from textual.app import App
 from textual.worker import get_current_worker
 
+from loratui.format import harmless, one_line
 from loratui.tui.state import WizardState
-from loratui.tui.text import harmless, one_line
 
 if TYPE_CHECKING:
     from loratui.machine.sampler import MachineSampler
-    from loratui.models.find import FoundModel
+    from loratui.models.found import FoundModel
 
 
 class LookUps(App[None]):

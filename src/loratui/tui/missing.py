@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from loratui.format import size
 
 if TYPE_CHECKING:
-    from loratui.tui.state import WizardState
+    from loratui.core.proposal import Proposal
+    from loratui.tui.draft import Draft
+
+
+class Chosen(Protocol):
+    """What must be known of the wizard to say what it lacks."""
+
+    @property
+    def draft(self) -> Draft: ...
+    @property
+    def model_problem(self) -> str: ...
+    @property
+    def dataset_problem(self) -> str: ...
+    @property
+    def plan_problem(self) -> str: ...
+    @property
+    def proposal(self) -> Proposal | None: ...
 
 
 @dataclass(frozen=True)
@@ -19,7 +37,7 @@ class Problem:
     blocking: bool = True
 
 
-def missing(state: WizardState, step: str) -> list[Problem]:
+def missing(state: Chosen, step: str) -> list[Problem]:
     """What stands between `step` and the next one, the first to mend first."""
     found: list[Problem] = []
     if step == "model":
@@ -36,9 +54,9 @@ def missing(state: WizardState, step: str) -> list[Problem]:
         if state.plan_problem:
             found.append(Problem(state.plan_problem))
         if state.proposal is not None and state.proposal.verdict == "too big":
-            short = -state.proposal.headroom_bytes / 2**30
-            found.append(Problem(f"This plan needs {short:.2f} GiB more than there is.", blocking=False))
+            short = size(-state.proposal.headroom_bytes)
+            found.append(Problem(f"This plan needs {short} more than there is.", blocking=False))
         elif state.proposal is not None and state.proposal.verdict == "tight":
-            short = (state.proposal.memory.upper_bytes - state.proposal.budget.bytes) / 2**30
-            found.append(Problem(f"This plan is tight: it may need up to {short:.2f} GiB more than there is.", blocking=False))
+            short = size(state.proposal.memory.upper_bytes - state.proposal.budget.bytes)
+            found.append(Problem(f"This plan is tight: it may need up to {short} more than there is.", blocking=False))
     return found

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loratui.files import write_whole
+from loratui.files import set_aside, write_whole
+from loratui.format import first_line
 from loratui.tui.check import Check
 from loratui.tui.draft import STEPS, Draft, draft_from_json, draft_to_json
 from loratui.tui.known_facts import KnownFacts, read_known_facts, write_known_facts
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from loratui.core.measured import Measurement
     from loratui.core.presets import Preset
     from loratui.core.proposal import Proposal, Situation
-    from loratui.models.find import FoundModel
+    from loratui.models.found import FoundModel
     from loratui.tui.loading import DatasetView
 
 Listener = Callable[[str], None]
@@ -82,7 +83,7 @@ class WizardState:
         try:
             kept = draft_from_json(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            return f"The draft {self.path} could not be read ({error}); a new one is begun."
+            return self._begin_anew(self.path, error)
         if self.demo:
             same = kept.model == kept.dataset == "demo"
             self.draft.theme = kept.theme
@@ -91,6 +92,18 @@ class WizardState:
         else:
             self.draft = kept
         return ""
+
+    def _begin_anew(self, path: Path, error: Exception) -> str:
+        """Keep a draft that cannot be used beside the one that will be written."""
+        try:
+            kept = set_aside(path)
+        except OSError as fault:
+            self.path = None
+            return (
+                f"The draft {path} could not be read ({first_line(error)}) nor kept aside ({fault.strerror or fault}): "
+                "it stays as it is, and nothing of this session is saved."
+            )
+        return f"The draft {path} could not be read ({first_line(error)}). It is kept as {kept.name}, and a new one is begun."
 
     def save(self) -> bool:
         """Write the draft now; False where that failed (`save_problem` says why)."""

@@ -86,13 +86,6 @@ def check_color(key: str, value: Any) -> None:
         raise ThemeError(f"has {key} = {value!r}, which is no colour; write it as \"#5fafff\"") from None
 
 
-def user_themes_path() -> Path:
-    """The folder of the person's own themes; it may not exist yet."""
-    from platformdirs import user_config_path
-
-    return user_config_path("loratui") / "themes"
-
-
 def load_themes(*folders: Path) -> tuple[list[Theme], list[str]]:
     """The themes of these folders (by default those that ship), and one sentence for each file that was passed over."""
     themes: list[Theme] = []

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-NAMES = ("train", "inspect", "generate", "playground", "trace", "shape", "merge", "doctor")
+from loratui.child import end_with_parent
+
+NAMES = ("train", "inspect", "playground", "trace", "shape", "doctor")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
         given = arguments[0] if arguments else "nothing"
         print(f"There is no worker {given}. Workers are: {', '.join(NAMES)}.", file=sys.stderr)  # noqa: T201
         return 2
+    end_with_parent()
     module = import_module(f"loratui.worker.{arguments[0]}")
     return int(module.main(arguments[1:]) or 0)
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from loratui.child import Child, worker_command
 from loratui.core.errors import WorkerError
 from loratui.core.generation import GenerationSettings
 from loratui.worker.protocol import (
@@ -34,7 +32,7 @@ from loratui.worker.protocol import (
     encode,
 )
 
-LINE_LIMIT_BYTES = 64 * 2**20
+AGAIN = "Ask again to start a new one."
 CLOSE_SECONDS = 2.0
 
 
@@ -44,8 +42,8 @@ class PlaygroundClient:
     def __init__(self, log_path: Path | None = None, command: Sequence[str] = ()) -> None:
         """log_path: where the worker's own words go. command: another program that speaks the protocol, for tests."""
         self._log_path = log_path
-        self._command = list(command) or [sys.executable, "-m", "loratui.worker", "playground"]
-        self._process: asyncio.subprocess.Process | None = None
+        self._command = list(command) or worker_command("playground")
+        self._child: Child | None = None
         self._reader: asyncio.Task[None] | None = None
         self._general: asyncio.Queue[Event] = asyncio.Queue()
         self._asks: dict[int, asyncio.Queue[Event]] = {}
@@ -56,12 +54,12 @@ class PlaygroundClient:
     @property
     def alive(self) -> bool:
         """Whether the worker's process is there."""
-        return self._process is not None and self._process.returncode is None
+        return self._child is not None and self._child.alive
 
     @property
     def process_id(self) -> int | None:
         """The worker's process id."""
-        return self._process.pid if self._process is not None else None
+        return self._child.pid if self._child is not None else None
 
     async def start(self, load: Load, on_progress: Callable[[str], None] = lambda what: None) -> Ready:
         """Start a worker if none lives, and load models. WorkerError with one sentence where that fails."""
@@ -109,66 +107,35 @@ class PlaygroundClient:
 
     async def close(self) -> None:
         """End the worker: close its input, and kill it if it does not go."""
-        process, self._process, self.ready = self._process, None, None
-        if process is None:
+        child, self._child, self.ready = self._child, None, None
+        if child is None:
             return
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            await asyncio.wait_for(process.wait(), CLOSE_SECONDS)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        await child.close(CLOSE_SECONDS)
         if self._reader is not None:
             await asyncio.gather(self._reader, return_exceptions=True)
 
     async def _spawn(self) -> None:
-        log = os.open(self._log_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) if self._log_path else asyncio.subprocess.DEVNULL
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
-                env=environment, start_new_session=True, limit=LINE_LIMIT_BYTES,
-            )
-        except OSError as error:
-            raise WorkerError(f"the playground's worker cannot be started: {error.strerror}.") from None
-        finally:
-            if self._log_path:
-                os.close(log)
+        child = Child(self._command, "The playground's worker", log_path=self._log_path)
+        await child.start()
+        self._child = child
         self._general = asyncio.Queue()
-        self._reader = asyncio.create_task(self._read(self._process))
+        self._reader = asyncio.create_task(self._read(child))
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        with contextlib.suppress(ValueError):  # a line beyond the limit: treat the worker as broken
-            async for line in process.stdout:
+    async def _read(self, child: Child) -> None:
+        with contextlib.suppress(WorkerError):  # a line beyond the limit: it has been ended for it
+            while line := await child.line():
                 event = decode_event(line)
                 number = getattr(event, "id", None)
                 if number is None:
                     self._general.put_nowait(event)
                 elif number in self._asks:
                     self._asks[number].put_nowait(event)
-        with contextlib.suppress(ProcessLookupError):
-            if process.returncode is None and process.stdout.at_eof() is False:
-                process.kill()
-        status = await process.wait()
-        gone = Failed(self._last_words(status), "Ask again to start a new one.")
-        if process is self._process:
+        child.kill()
+        gone = Failed((await child.death()).sentence, AGAIN)
+        if child is self._child:
             self.ready = None
         for queue in (self._general, *self._asks.values()):
             queue.put_nowait(gone)
-
-    def _last_words(self, status: int) -> str:
-        if status >= 0:
-            how = f"ended with status {status}"
-        else:
-            with contextlib.suppress(ValueError):
-                how = f"was ended by {signal.Signals(-status).name}"
-                if status == -signal.SIGKILL:
-                    how += " (often the system's own, when memory is full)"
-        place = f" Its log: {self._log_path}." if self._log_path else ""
-        return f"The playground's worker {how}.{place}"
 
     async def _request_ready(self, request: Load | Add, on_progress: Callable[[str], None]) -> Ready:
         request = replace(request, number=next(self._numbers))
@@ -185,11 +152,9 @@ class PlaygroundClient:
             # anything else answers an earlier request that nobody waits for any more
 
     async def _send(self, request: Request) -> None:
-        process = self._process
-        if process is None or process.stdin is None or process.returncode is not None:
-            raise WorkerError("The playground's worker is not running.", hint="Ask again to start a new one.")
         try:
-            process.stdin.write(encode(request))
-            await process.stdin.drain()
-        except (BrokenPipeError, ConnectionResetError):
-            raise WorkerError("The playground's worker has ended.", hint="Ask again to start a new one.") from None
+            if self._child is None:
+                raise WorkerError("The playground's worker is not running.")
+            await self._child.send(encode(request))
+        except WorkerError as error:
+            raise WorkerError(error.message, hint=AGAIN) from None

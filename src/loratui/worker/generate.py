@@ -1,25 +1,23 @@
 """Batch inference: every row of a file answered by an adapter, as it goes, resumable.
 
-    python -m loratui.worker generate --adapter A --input in.json --output out.json [--temperature 0.7 …]
-
 Answers go to the output, everything for people to standard error. Exit status: 0 every row answered; 1 some rows could
 not be (they are named) or the model failed; 2 wrong usage; 130 interrupted.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from loratui.core.errors import InputError, LoratuiError
-from loratui.core.generation import PRESETS, GenerationSettings, range_of, set_value
+from loratui.core.errors import LoratuiError
+from loratui.core.generation import PRESETS, GenerationSettings
+from loratui.format import printable
 from loratui.worker.protocol import ADAPTER, BASE
 from loratui.worker.questions import Question, read_questions
 from loratui.worker.results import Results
@@ -33,44 +31,36 @@ NAMED_PROBLEMS = 20
 """Bad rows that are named one by one; the rest is counted."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options, from the schema of the generation settings."""
-    options = argparse.ArgumentParser("loratui generate", description="Answer every row of a file with an adapter.")
-    options.add_argument("--adapter", required=True, help="A run, an adapter's folder, or a model.")
-    options.add_argument("--input", required=True, help="JSON, JSONL, CSV or Parquet with the rows to answer.")
-    options.add_argument("--output", default="", help="File for the answers: .json, .jsonl or .csv; without it they are printed at the end.")
-    options.add_argument("--base", default="", help="Base model, instead of the one that the adapter names.")
-    options.add_argument("--base-only", action="store_true", help="Answer with the base, without the adapter.")
-    options.add_argument("--quantization", choices=["none", "nf4", "fp4", "int8"], default="", help="Hold the base so; by default as the run trained it.")
-    options.add_argument("--device", default="", help="cuda or cpu; by default the first that is there.")
-    options.add_argument("--batch-size", type=int, default=BATCH_ROWS, help="Rows answered at once.")
-    options.add_argument("--again", action="store_true", help="Answer every row anew, also those of an interrupted start.")
-    options.add_argument("--preset", choices=list(PRESETS), default="precise", help="Settings to begin from.")
-    for name, field in GenerationSettings.model_fields.items():
-        options.add_argument(f"--{name.replace('_', '-')}", dest=name, help=f"{field.description} ({range_of(name)})")
-    return options
+@dataclass(frozen=True)
+class GenerateRequest:
+    """What a person asks. adapter: a run, an adapter's folder, or a model. output: "" prints the answers at the end."""
+
+    adapter: str
+    source: str
+    output: str = ""
+    base: str = ""
+    base_only: bool = False
+    quantization: str = ""
+    """"" holds the base as the run trained it."""
+    device: str = ""
+    batch_rows: int = BATCH_ROWS
+    again: bool = False
+    settings: GenerationSettings = PRESETS["precise"]
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run; the exit status."""
-    given = parser().parse_args(list(argv))
+def execute(given: GenerateRequest) -> int:
+    """Answer every row; the exit status."""
     try:
-        if given.batch_size < 1:
-            raise InputError("--batch-size takes a whole number of at least 1.")
-        settings = PRESETS[given.preset]
-        for name in GenerationSettings.model_fields:
-            if getattr(given, name) is not None:
-                settings = set_value(settings, name, getattr(given, name))
         target = find_target(given.adapter, base=given.base)
         if given.device:
             target = with_device(target, given.device)
         if given.quantization:
             target = with_quantization(target, given.quantization)
-        questions = read_questions(given.input, target.plan)
+        questions = read_questions(given.source, target.plan)
         with _place(given.output) as output:
             status = run(
-                target, questions, output, settings, side=BASE if given.base_only else ADAPTER,
-                batch_rows=given.batch_size, again=given.again, source=Path(given.input), named=bool(given.output),
+                target, questions, output, given.settings, side=BASE if given.base_only else ADAPTER,
+                batch_rows=given.batch_rows, again=given.again, source=Path(given.source), named=bool(given.output),
             )
             if not given.output:
                 sys.stdout.write(output.read_text(encoding="utf-8"))
@@ -191,7 +181,8 @@ def _identity(target: Target, side: str, settings: GenerationSettings, source: P
     result = target.load.sides.get(side) or target.load.base
     weights = sorted(Path(result).glob("*.safetensors")) if Path(result).is_dir() else []
     return {
-        "base": target.load.base, "quantization": target.load.quantization, "side": side, "result": result, "weights": [file.stat().st_mtime_ns for file in weights],
+        "base": target.load.base, "quantization": target.load.quantization, "double_quantization": target.load.double_quantization,
+        "compute_dtype": target.load.compute_dtype, "attention": target.load.attention, "side": side, "result": result, "weights": [file.stat().st_mtime_ns for file in weights],
         "settings": settings.model_dump(), "input": str(source or ""), "stamp": stamp,
     }
 
@@ -204,6 +195,5 @@ def _tell_bad(bad: Sequence[Question]) -> None:
 
 
 def _say(sentence: str) -> None:
-    printable = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in sentence)
-    sys.stderr.write(printable + "\n")
+    sys.stderr.write(printable(sentence) + "\n")
     sys.stderr.flush()

@@ -12,11 +12,12 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from typing import IO, Any
+from collections.abc import Callable, Iterator
+from typing import IO, Any, cast
 
 from loratui.core.errors import InputError, LoratuiError
 from loratui.core.plan_text import plan_from_document
+from loratui.worker.inspect_messages import InspectMessage, InspectRequest
 
 
 def main(arguments: list[str]) -> int:
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     with own_output() as output:
 
-        def emit(message: dict[str, Any]) -> None:
+        def emit(message: InspectMessage) -> None:
             output.write(json.dumps(message, ensure_ascii=True, allow_nan=False) + "\n")
             output.flush()
 
@@ -55,7 +56,7 @@ def own_output() -> Iterator[IO[str]]:
                 output.flush()
 
 
-def _serve(requests: IO[str], emit: Any) -> None:
+def _serve(requests: IO[str], emit: Callable[[InspectMessage], None]) -> None:
     request = _request(requests.readline())
     plan = plan_from_document(request.get("plan") or {}, where="plan")
     from loratui.worker.inspecting.inspection import Inspection
@@ -79,11 +80,11 @@ def _serve(requests: IO[str], emit: Any) -> None:
             send_rows(_request(line).get("rows", []))
 
 
-def _request(line: str) -> dict[str, Any]:
+def _request(line: str) -> InspectRequest:
     try:
         request = json.loads(line)
     except ValueError as error:
         raise InputError(f"the request is no JSON: {error}.", where="stdin") from error
     if not isinstance(request, dict):
         raise InputError("the request is no object.", where="stdin")
-    return request
+    return cast("InspectRequest", request)  # plan and rows are checked where they are used

@@ -6,63 +6,26 @@ or it is not the one that writes) is said here, and a run that may mend itself b
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Sequence
 from types import FrameType
-
-import psutil
 
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
-from loratui.files import write_whole
 from loratui.runs.directory import Run
+from loratui.worker.launcher import end_with_children, launched, process_count
 from loratui.worker.training.ending import FELLOW_LOST, Ending, ending_of, has_left, say, take_left
 from loratui.worker.training.journal import WATCHED, Journal
+from loratui.worker.training.rehearse import before as rehearse_before
 from loratui.worker.training.signals import Requests, StopRequestedError
 
 log = logging.getLogger("loratui")
 PATIENCE_SECONDS = 10.0
 """How long the others may go on after one process has failed: they wait for it in a kernel that hears no signal."""
 PERIOD_SECONDS = 0.2
-
-
-def process_count(plan: Plan) -> int:
-    """Processes that train together: one for each GPU."""
-    return max(1, len(plan.hardware.devices))
-
-
-def is_launched() -> bool:
-    """Whether a launcher began this process as one of several."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
-
-
-def launched(run: Run, plan: Plan, arguments: Sequence[str]) -> list[str]:
-    """The command that trains this run in its processes: plain Python for one, accelerate's launcher for several.
-
-    The launcher reads its settings from the run's directory: a person's own defaults for it do not count.
-    """
-    count = process_count(plan)
-    command = ["-m", "loratui.worker", "train", str(run.place), *arguments]
-    if count == 1:
-        return [sys.executable, *command]
-    path = run.place / "accelerate.json"
-    write_whole(path, json.dumps(launcher_settings(count), indent=1) + "\n")
-    return [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(path), *command]
-
-
-def launcher_settings(count: int) -> dict[str, object]:
-    """accelerate's configuration: so many processes on this machine, any free port, and nothing that the plan decides."""
-    return {
-        "compute_environment": "LOCAL_MACHINE", "distributed_type": "MULTI_GPU", "num_processes": count, "num_machines": 1, "machine_rank": 0,
-        "main_process_port": 0, "mixed_precision": "no", "gpu_ids": "all", "use_cpu": False, "debug": False, "main_training_function": "main",
-        "same_network": True, "rdzv_backend": "static", "downcast_bf16": "no", "enable_cpu_affinity": False,
-    }
 
 
 class _Watch:
@@ -100,20 +63,6 @@ class _Watch:
         return process.returncode
 
 
-def end_with_children(process: subprocess.Popen[bytes]) -> None:
-    """Kill a launcher and everything that it began, each of which leads a session of its own."""
-    try:
-        launcher = psutil.Process(process.pid)
-        everyone = [*launcher.children(recursive=True), launcher]
-    except psutil.NoSuchProcess:
-        return
-    for one in everyone:
-        try:
-            one.kill()
-        except psutil.NoSuchProcess:
-            continue
-
-
 def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
     """Execute a run of several processes; 0 finished or stopped as asked, 1 failed."""
     requests = Requests()
@@ -127,9 +76,7 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
     try:
         requests.install()
         if rehearse:
-            from loratui.worker.training.rehearse import before
-
-            before(run, journal)
+            rehearse_before(run, journal)
         command = launched(run, plan, [])
         journal.phase("start", f"Starting {process_count(plan)} processes", state="starting")
         watch = _Watch(run)

@@ -8,6 +8,7 @@ from typing import Any
 
 from loratui.core.errors import ModelError, PlanError
 from loratui.core.plan import Plan
+from loratui.format import first_line
 from loratui.resources import demo_model_path
 
 CHATML = (
@@ -100,9 +101,3 @@ def _shipped_with_trl() -> dict[str, Path]:
     if spec is None or not spec.origin:
         return {}
     return {path.stem: path for path in sorted((Path(spec.origin).parent / "chat_templates").glob("*.jinja"))}
-
-
-def first_line(error: BaseException, limit: int = 300) -> str:
-    """The first sentence-like line of an exception's text."""
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line if len(line) <= limit else line[:limit] + "…"

@@ -1,7 +1,5 @@
 """An adapter merged into its base, and the proof that the merged model says what the adapter said.
 
-    python -m loratui.worker merge ADAPTER_OR_RUN -o DIR [--base BASE] [--dtype fp32]
-
 The base is loaded unquantised, never in 4 bit: merging into quantised weights would round the adapter away. The sum is made in
 float32 and rounded once. Adapter and merged model answer the same prompts; the merged folder appears only when they agree,
 read back from disk.
@@ -9,13 +7,12 @@ read back from disk.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging as logging_of_libraries
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,16 +47,20 @@ FLOAT32_MARGIN = 1.25
 """Memory for float32 weights is asked for with this much room around it."""
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run; the exit status."""
-    options = argparse.ArgumentParser("loratui merge", description="Merge an adapter into its base, and prove it.")
-    options.add_argument("adapter", metavar="ADAPTER_OR_RUN", help="A run, or an adapter's folder.")
-    options.add_argument("-o", "--output", required=True, help="New folder for the merged model.")
-    options.add_argument("--base", default="", help="Base model, instead of the one that the adapter names.")
-    options.add_argument("--dtype", choices=["bf16", "fp16", "fp32"], default="", help="Number format of the merged weights; by default the base's in training.")
-    options.add_argument("--device", default="", help="cuda or cpu; by default the first that is there.")
-    options.add_argument("--json", action="store_true", help="Print one JSON object.")
-    given = options.parse_args(list(argv))
+@dataclass(frozen=True)
+class MergeRequest:
+    """What a person asks: adapter (a run, or an adapter's folder) into a new folder. "" leaves a choice to the adapter and the machine."""
+
+    adapter: str
+    output: str
+    base: str = ""
+    dtype: str = ""
+    device: str = ""
+    as_json: bool = False
+
+
+def execute(given: MergeRequest) -> int:
+    """Merge, print the proof, and return the exit status."""
     try:
         target = find_target(given.adapter, base=given.base)
         if given.device:
@@ -75,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
 
         print(f"loratui: {explain(error)[0]} Nothing was kept. With --device cpu it needs no GPU.", file=sys.stderr)  # noqa: T201
         return 1
-    if given.json:
+    if given.as_json:
         print(json.dumps({"output": str(Path(given.output).expanduser().absolute()), "holds": proof.holds, "proof": describe(proof), **asdict(proof)}))  # noqa: T201
     else:
         print(f"The merged model is in {given.output}. {describe(proof)}")  # noqa: T201
@@ -95,7 +96,8 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
         raise InputError("this place is taken.", where=str(output), hint="Name a new folder.")
     from transformers import logging
 
-    from loratui.worker.generation.load import DTYPES, LoadedModels
+    from loratui.worker.base_model import DTYPES
+    from loratui.worker.generation.load import LoadedModels
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -133,7 +135,7 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
         del merged, models  # the merged model is read back: two of them need not be in memory
         _free_memory()
         tell("reading it back, and comparing")
-        reread = LoadedModels(Load(str(part), dtype=name, device=device, trust_remote_code=request.trust_remote_code))
+        reread = LoadedModels(Load(str(part), dtype=name, device=device, attention=request.attention, trust_remote_code=request.trust_remote_code))
         after = [_logits(reread.base, ids) for ids in asked.texts]
         del reread
         _free_memory()

@@ -34,6 +34,11 @@ class Load:
     dtype: str = ""
     device: str = ""
     quantization: str = "none"
+    double_quantization: bool = True
+    compute_dtype: str = ""
+    """Number format of products with quantised weights; "" for dtype's."""
+    attention: str = ""
+    """Its implementation in transformers; "" for what transformers takes."""
     revision: str = ""
     chat_template: str = ""
     """A .jinja file or a known template's name; empty: the one saved with the adapter, or the model's own."""

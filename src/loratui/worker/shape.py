@@ -23,6 +23,7 @@ from typing import Any
 from loratui.core.architecture import Linear, LinearKind, ModelSpec
 from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.lora_targets import count_adapter, peft_targets, resolve_targets, target_names
+from loratui.format import first_line
 from loratui.models.shapes import libraries, remember, spec_of, spec_to_json
 
 _ATTENTION = re.compile(r"attn|attention|mixer|mamba|ssm|rglru|recurrent|time_mix", re.IGNORECASE)
@@ -127,8 +128,7 @@ def build(config: Mapping[str, Any]) -> Any:
     except LoratuiError:
         raise
     except Exception as error:  # whatever a foreign class raises becomes one sentence
-        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ModelError(f"{installed} cannot build the class of {kind!r}: {first[:200]}") from error
+        raise ModelError(f"{installed} cannot build the class of {kind!r}: {first_line(error, 200)}") from error
 
 
 def _loaded(config: Mapping[str, Any]) -> Any:

@@ -21,6 +21,7 @@ from typing import Any
 from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import parse_setting, plan_from_toml, with_values
+from loratui.format import first_line
 from loratui.home import state_home
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes")
@@ -96,9 +97,8 @@ def run(config: dict[str, Any], plan: Plan, rows: int, tokens: int, padded: bool
             config, plan, rows=rows, tokens=tokens, padded=padded, accumulates=plan.training.accumulation > 1, evaluate=True
         )
     except (KeyError, ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError) as error:
-        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ModelError(
-            f"{config['model_type']} cannot be traced: {first[:200]}", where="trace",
+            f"{config['model_type']} cannot be traced: {first_line(error, 200)}", where="trace",
             hint="The estimate stays a guess; rehearse the run instead.",
         ) from error
     return {"peak_bytes": traced.peak_bytes, **{name: size for name, size in asdict(traced).items() if name != "at_peak"}}

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from loratui.core.errors import LoratuiError
 from loratui.runs.directory import Run, held_here
-from loratui.worker.launch import is_launched, process_count, train_together
+from loratui.worker.launch import train_together
+from loratui.worker.launcher import is_launched, process_count
 from loratui.worker.training.ending import Ending, ending_of, is_watched, leave, say
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.signals import Requests, StopRequestedError

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from textual import work
 
 from loratui.core.errors import LoratuiError
+from loratui.format import number_text
 from loratui.runs.directory import Run
 from loratui.tui.monitor.fixing import FixScreen, apply, fixes_of
 from loratui.tui.monitor.follow import Followed
 from loratui.tui.screens.step import StepScreen
-from loratui.tui.text import number_text
 
 if TYPE_CHECKING:
     from loratui.tui.app import LoratuiApp

@@ -17,10 +17,10 @@ from textual.widgets.option_list import Option
 
 from loratui.core.errors import PlanError
 from loratui.core.plan import Plan
+from loratui.format import one_line, size
 from loratui.runs.control import change_and_resume, stop_run, wait_ended
 from loratui.runs.directory import Run
 from loratui.tui.monitor.follow import Followed
-from loratui.tui.text import one_line, size
 
 STOP_SECONDS = 600.0
 """How long a running worker may take to finish its step and save before a fix is given up."""

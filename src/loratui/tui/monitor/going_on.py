@@ -7,12 +7,12 @@ import math
 from typing import TYPE_CHECKING
 
 from loratui.core.errors import RunError
+from loratui.format import number_text, one_line
 from loratui.runs import control
 from loratui.runs.directory import Run
 from loratui.runs.fingerprint import what_would_differ
 from loratui.tui.screens.ask_line import AskLineScreen
 from loratui.tui.screens.confirm import ConfirmScreen
-from loratui.tui.text import number_text, one_line
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from loratui.core.series import Thinned
+from loratui.format import number_text
 from loratui.tui.monitor.chart import Line, Picture
 from loratui.tui.monitor.record import RunRecord
-from loratui.tui.text import number_text
 
 
 def loss_picture(record: RunRecord, *, log: bool = False, cursor: float | None = None, span: tuple[float, float] | None = None) -> Picture:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loratui.core.series import Bucket
+from loratui.format import number_text
 from loratui.tui.monitor.record import RunRecord
-from loratui.tui.text import number_text
 
 CLOSEST = 8
 """Steps below which zooming in ends."""

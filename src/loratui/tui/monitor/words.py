@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from loratui.core.hardware import Gpu
+from loratui.format import count, duration, number_text, one_line, size
 from loratui.runs.events import Eval, Finished, Step
 from loratui.runs.status import Status
 from loratui.tui.monitor.follow import Followed
 from loratui.tui.monitor.record import RunRecord
-from loratui.tui.text import count, duration, number_text, one_line, size
 
 LOOKS: dict[str, tuple[str, str, str]] = {
     "starting": ("◌", "starting", "$accent"),

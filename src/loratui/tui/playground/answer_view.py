@@ -8,8 +8,8 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from loratui.format import harmless, one_line
 from loratui.tui.playground.wrap import GrowingText
-from loratui.tui.text import harmless, one_line
 from loratui.worker.protocol import Done, Failed
 
 LONGEST_PIECE = 100_000

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from loratui.tui.text import harmless
+from loratui.format import harmless
 
 MOST = 3
 """Answers that fit beside each other."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from textual import work
 
+from loratui.format import one_line
 from loratui.tui.playground.difference import DifferenceScreen
 from loratui.tui.playground.part import PlaygroundPart
 from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.sent import SentScreen
 from loratui.tui.screens.ask_line import AskLineScreen
 from loratui.tui.screens.samples import SamplesScreen
-from loratui.tui.text import one_line
 
 
 class Conversing(PlaygroundPart):

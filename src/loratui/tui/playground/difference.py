@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from loratui.tui.text import harmless
+from loratui.format import harmless
 
 LONGEST = 20_000
 """Characters of each text that are compared; the rest is cut with a word."""

@@ -9,9 +9,9 @@ from textual.content import Content
 from textual.widgets import Static
 
 from loratui.core.errors import LoratuiError
+from loratui.format import one_line, size
 from loratui.tui.playground.answer_view import AnswerView
 from loratui.tui.playground.part import PlaygroundPart
-from loratui.tui.text import one_line, size
 from loratui.worker.client import PlaygroundClient
 from loratui.worker.protocol import ADAPTER, BASE
 from loratui.worker.target import Target

@@ -10,10 +10,10 @@ from textual.content import Content
 from textual.widgets import Static
 
 from loratui.core.generation import GenerationSettings
+from loratui.format import harmless, one_line
 from loratui.tui.playground.answer_view import AnswerView
 from loratui.tui.playground.talk import Talk
 from loratui.tui.screens.step import StepScreen
-from loratui.tui.text import harmless, one_line
 from loratui.worker.client import PlaygroundClient
 from loratui.worker.protocol import ADAPTER, BASE, Rendered
 from loratui.worker.questions import Question

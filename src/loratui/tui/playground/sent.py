@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from loratui.tui.text import harmless
+from loratui.format import harmless
 from loratui.worker.protocol import Rendered
 
 LONGEST = 50_000

@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from loratui.core.errors import InputError
 from loratui.core.generation import PRESETS, GenerationSettings, advice, preset_of, range_of, set_value
-from loratui.tui.text import number_text
+from loratui.format import number_text
 
 STEPS: dict[str, tuple[float, ...]] = {
     "temperature": (0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 1.0, 1.2, 1.5, 2.0),

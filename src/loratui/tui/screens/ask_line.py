@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from loratui.tui.text import harmless
+from loratui.format import harmless
 
 
 class AskLineScreen(ModalScreen[str]):

@@ -16,7 +16,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from loratui.tui.text import home_short, one_line, size
+from loratui.format import home_short, one_line, size
 from loratui.tui.widgets.filter_list import FilterList, Item, columns
 
 MOST_ENTRIES = 5000

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from loratui.tui.text import one_line
+from loratui.format import one_line
 
 if TYPE_CHECKING:
     from loratui.data.recognise import Recognition

@@ -15,11 +15,11 @@ from textual.widgets import Static
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields
+from loratui.format import number_text, one_line
 from loratui.runs.directory import Run
 from loratui.tui.monitor.chart import Chart, Line, Picture
 from loratui.tui.monitor.follow import Followed, follow
 from loratui.tui.monitor.pictures import x_end
-from loratui.tui.text import number_text, one_line
 
 
 def differences(first: Plan, second: Plan) -> list[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from loratui.tui.text import harmless
+from loratui.format import harmless
 
 
 class ConfirmScreen(ModalScreen[bool]):

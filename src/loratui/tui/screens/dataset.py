@@ -11,8 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from loratui.format import home_short, one_line, size
 from loratui.tui.screens.step import StepScreen
-from loratui.tui.text import home_short, one_line, size
 from loratui.tui.widgets.row_browser import RowBrowser
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EMPTY = (
     "No dataset yet.\n\n"
     "  o   opens a file or folder: JSON, JSONL, CSV, TSV, Parquet, Arrow or text, also compressed\n"
-    "  d   takes the demo: 2,000 sentences and the record that each becomes\n"
+    "  d   takes the demo: 1,600 orders and the record that each becomes\n"
     "      or type a path, or the id of a dataset of the hub, above\n\n"
     "Understood are prompt and completion (question and answer, input and output, …),\n"
     "instruction/input/output, messages, and plain text."

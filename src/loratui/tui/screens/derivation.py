@@ -11,7 +11,8 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from loratui.tui.text import harmless, value_text, wrap
+from loratui.format import harmless, value_text
+from loratui.tui.text import wrap
 
 if TYPE_CHECKING:
     from loratui.core.knowledge import Table

@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from loratui.tui.text import gib, one_line
+from loratui.format import in_gib, one_line
 from loratui.tui.widgets.filter_list import FilterList, Item, columns
 
 
@@ -43,7 +43,7 @@ class GpuCatalogueScreen(ModalScreen[str]):
         bf16 = gpu.bf16_tflops is not None
         return columns(
             width, Content(one_line(gpu.name)),
-            (f"{gib(gpu.usable_mib * 2**20)} GiB", 10),
+            (f"{in_gib(gpu.usable_mib * 2**20)} GiB", 10),
             (f"{gpu.bandwidth_gb_per_second:,.0f} GB/s", 11),
             (Content("bf16" if bf16 else "no bf16").stylize("$text-muted"), 7),
         )

@@ -14,7 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
 
-from loratui.tui.text import count, one_line
+from loratui.format import count, one_line
 from loratui.tui.widgets.filter_list import MOVES, columns
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from loratui.tui.text import duration, size
+from loratui.format import duration, size
 from loratui.tui.widgets.filter_list import columns
 from loratui.tui.widgets.histogram import histogram
 

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from loratui.tui.text import harmless, home_short
+from loratui.format import harmless, home_short
 
 TAIL_BYTES = 256 * 1024
 SHOWN_LINES = 2000

@@ -11,8 +11,8 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from loratui.format import home_short, in_gib, one_line
 from loratui.tui.screens.step import StepScreen
-from loratui.tui.text import gib, home_short, one_line
 from loratui.tui.widgets.device_card import CardFacts, DeviceCard, cpu_facts, gpu_facts, other_facts
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class MachineScreen(StepScreen):
             parts.append(f"CUDA {one_line(machine.cuda_version, 20)}")
         if machine.scheduler:
             parts.append(f"job of {one_line(machine.scheduler, 20)}")
-        parts.append(f"{gib(round(host.disk_free_bytes / 2**30) * 2**30)} GiB of disk free for runs in {home_short(host.disk_path)}")
+        parts.append(f"{in_gib(round(host.disk_free_bytes / 2**30) * 2**30)} GiB of disk free for runs in {home_short(host.disk_path)}")
         text = " · ".join(parts)
         pieces = [Content.assemble(("▲ ", "bold $warning"), (one_line(problem, 400), "$foreground")) for problem in machine.problems]
         pieces += [Content(one_line(note, 400)) for note in machine.notes]

@@ -11,12 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
+from loratui.format import count, home_short, one_line, size
 from loratui.tui.screens.step import StepScreen
-from loratui.tui.text import count, home_short, one_line, size
 from loratui.tui.widgets.filter_list import FilterList, Item, columns
 
 if TYPE_CHECKING:
-    from loratui.models.find import FoundModel
+    from loratui.models.found import FoundModel
 
 GROUPS = {
     "demo": "the demo", "folder": "folders", "cache": "on this machine (hub cache)", "hub": "on the hub",

@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from loratui.format import in_gib, one_line
 from loratui.tui.screens.model import GLYPHS
-from loratui.tui.text import gib, one_line
 from loratui.tui.widgets.filter_list import FilterList, Item, columns
 
 
@@ -59,7 +59,7 @@ class PresetScreen(ModalScreen[str]):
                 outcomes[name] = ("–", "", "$text-muted")
                 continue
             glyph, color = GLYPHS[proposal.verdict]
-            outcomes[name] = (f"{gib(proposal.memory.total_bytes)} GiB {glyph}", f"{proposal.schedule.total_steps:,} steps", color)
+            outcomes[name] = (f"{in_gib(proposal.memory.total_bytes)} GiB {glyph}", f"{proposal.schedule.total_steps:,} steps", color)
         self.app.call_from_thread(self._take, outcomes)
 
     def _take(self, outcomes: dict[str, tuple[str, str, str]]) -> None:

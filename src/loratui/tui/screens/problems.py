@@ -16,7 +16,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from loratui.tui.text import one_line
+from loratui.format import one_line
 from loratui.tui.widgets.filter_list import columns
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from loratui.format import number_text, one_line, size, value_text
 from loratui.tui.missing import Problem
 from loratui.tui.screens.step import StepScreen
-from loratui.tui.text import number_text, one_line, size, value_text, wrap
+from loratui.tui.text import wrap
 from loratui.tui.widgets.field_list import FieldList, FieldRow
 from loratui.tui.widgets.rate_curve import rate_curve
 

@@ -14,10 +14,11 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from loratui.format import count, duration, home_short, number_text, one_line, size, value_text
 from loratui.tui.command_text import command_text
 from loratui.tui.missing import Problem
 from loratui.tui.screens.step import StepScreen
-from loratui.tui.text import count, duration, home_short, number_text, one_line, size, value_text, wrap
+from loratui.tui.text import wrap
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal

@@ -17,12 +17,12 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from loratui.core.errors import LoratuiError
+from loratui.format import one_line
 from loratui.runs.directory import Run
 from loratui.runs.listing import RunSummary, list_runs
 from loratui.tui.monitor.glimpse import loss_glimpse, sparkline
 from loratui.tui.monitor.words import LOOKS
 from loratui.tui.screens.step import StepScreen
-from loratui.tui.text import one_line
 
 if TYPE_CHECKING:
     from loratui.tui.app import LoratuiApp

@@ -15,11 +15,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from loratui.format import harmless, number_text, one_line
 from loratui.runs.directory import Run
 from loratui.runs.events import Eval, Event, Sample
 from loratui.tui.monitor.glimpse import sparkline
 from loratui.tui.monitor.history import read_history
-from loratui.tui.text import harmless, number_text, one_line
 
 LONGEST = 4_000
 """Characters of one answer that are shown."""

@@ -12,9 +12,9 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from loratui.format import one_line
 from loratui.tui.draft import STEPS
 from loratui.tui.missing import Problem
-from loratui.tui.text import one_line
 from loratui.tui.widgets.headroom_bar import HeadroomBar
 from loratui.tui.widgets.key_bar import KeyBar
 from loratui.tui.widgets.step_bar import StepBar

@@ -16,13 +16,14 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from loratui.core.errors import LoratuiError
+from loratui.format import harmless, one_line, size
 from loratui.models.push import Destination, Parcel
 from loratui.runs.directory import Run
 from loratui.runs.model_card import result_folder
 from loratui.tui.screens.step import StepScreen
 from loratui.tui.take_away.process import CommandProcess
 from loratui.tui.take_away.things import GLYPHS, Thing, things_of
-from loratui.tui.text import harmless, one_line, size, wrap
+from loratui.tui.text import wrap
 from loratui.tui.widgets.still_text import StillText
 
 STOPPING_SECONDS = 5.0

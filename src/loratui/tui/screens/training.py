@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from loratui.core.hardware import Gpu
+from loratui.format import home_short, one_line
 from loratui.runs.events import Failed, Finished, Stopped
 from loratui.tui.monitor.acting import RunActions
 from loratui.tui.monitor.chart import Chart
@@ -22,7 +23,6 @@ from loratui.tui.monitor.follow import Followed, follow
 from loratui.tui.monitor.pictures import loss_picture, small_picture, x_end
 from loratui.tui.monitor.window import Window, reading
 from loratui.tui.monitor.words import facts, finding_lines, finished_words, gpu_facts, headline, progress_bar
-from loratui.tui.text import home_short, one_line
 from loratui.tui.widgets.still_text import StillText
 
 POLL_SECONDS = 1.0

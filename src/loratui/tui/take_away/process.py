@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from loratui.core.errors import WorkerError
+from loratui.child import Child
 
 END_SECONDS = 5.0
 """How long it may take to end by itself. One that a script began in the background was born deaf to interrupts."""
@@ -22,8 +19,7 @@ class CommandProcess:
 
     def __init__(self, arguments: Sequence[str], program: Sequence[str] = ()) -> None:
         """program: what stands for `python -m loratui`, for tests."""
-        self._command = [*(program or (sys.executable, "-m", "loratui")), *arguments]
-        self._process: asyncio.subprocess.Process | None = None
+        self._child = Child([*(program or (sys.executable, "-m", "loratui")), *arguments], "the command")
         self.stopped = False
         self.printed = ""
         """What it printed for programs, once it has ended."""
@@ -32,25 +28,14 @@ class CommandProcess:
 
     async def lines(self) -> AsyncIterator[str]:
         """What it tells people, line by line, to its end. WorkerError where it cannot be started."""
-        environment = dict(os.environ, HF_HUB_DISABLE_PROGRESS_BARS="1", PYTHONUNBUFFERED="1")
+        await self._child.start_in_terminal()
+        printed = asyncio.create_task(self._child.rest())
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment,
-                limit=1 << 22,
-            )
-        except OSError as error:
-            raise WorkerError(f"the command cannot be started: {error.strerror or error}.") from None
-        self._process = process
-        assert process.stdout is not None and process.stderr is not None
-        printed = asyncio.create_task(process.stdout.read())
-        try:
-            while line := await process.stderr.readline():
-                text = line.decode("utf-8", "replace").rstrip("\n").rsplit("\r", 1)[-1].strip()
-                if text:
-                    self.complaint = text
-                    yield text
+            async for text in self._child.complaints():
+                self.complaint = text
+                yield text
             self.printed = (await printed).decode("utf-8", "replace").strip()
-            await process.wait()
+            await self._child.wait()
         finally:
             self.stop()
             printed.cancel()
@@ -58,7 +43,7 @@ class CommandProcess:
     @property
     def status(self) -> int | None:
         """Its exit status; None while it runs."""
-        return self._process.returncode if self._process is not None else None
+        return self._child.status
 
     @property
     def result(self) -> dict[str, Any]:
@@ -71,15 +56,13 @@ class CommandProcess:
 
     def stop(self) -> None:
         """Interrupt it, as ctrl+c would, and end it where it does not heed that; harmless where it has ended."""
-        if self._process is not None and self._process.returncode is None:
+        if self._child.alive:
             self.stopped = True
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGINT)
+            self._child.interrupt()
             asyncio.get_running_loop().call_later(END_SECONDS, self.kill)
 
     def kill(self) -> None:
         """End it at once."""
-        if self._process is not None and self._process.returncode is None:
+        if self._child.alive:
             self.stopped = True
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self._child.kill()

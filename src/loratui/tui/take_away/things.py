@@ -16,12 +16,12 @@ from loratui.core.plan import Plan
 from loratui.export import export_plan
 from loratui.export.gguf import gguf_steps
 from loratui.export.serving import Served, can_serve, question, serving_steps
+from loratui.format import home_short, size
 from loratui.home import runs_home
-from loratui.models.hub import offline, read_token
+from loratui.hub.client import offline, read_token
 from loratui.resources import demo_model_path
 from loratui.runs.directory import Run
 from loratui.runs.model_card import CARD, result_folder, whose_card
-from loratui.tui.text import home_short, size
 
 State = Literal["there", "absent", "old", "needs", "not yet"]
 GLYPHS: dict[State, tuple[str, str]] = {

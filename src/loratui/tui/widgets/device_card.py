@@ -13,7 +13,7 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.widgets import Static
 
-from loratui.tui.text import count, gib, one_line
+from loratui.format import count, in_gib, one_line
 
 if TYPE_CHECKING:
     from loratui.core.hardware import Gpu, GpuProcess, Host
@@ -56,7 +56,7 @@ def gpu_facts(gpu: Gpu) -> CardFacts:
         able = [architecture_name(gpu.compute_capability), *(name for name in ("bf16", "fp8", "fp4") if getattr(skills, name) == "yes")]
         if "bf16" not in able:
             able.append("no bf16")
-    live = [f"{gib(gpu.memory_free_bytes)} of {gib(gpu.memory_total_bytes)} GiB free"]
+    live = [f"{in_gib(gpu.memory_free_bytes)} of {in_gib(gpu.memory_total_bytes)} GiB free"]
     live.append("load not told" if gpu.utilization_percent is None else f"{gpu.utilization_percent:3d} % busy")
     if gpu.temperature_celsius is not None:
         live.append(f"{gpu.temperature_celsius} °C")
@@ -88,7 +88,7 @@ def _holder(process: GpuProcess) -> str:
 
     who = "a program that cannot be seen from here" if process.name == UNSEEN else one_line(process.name, 24)
     user = f" ({one_line(process.user, 16)})" if process.user else ""
-    return f"{who}{user}" + (f" {gib(process.memory_bytes)} GiB" if process.memory_bytes is not None else "")
+    return f"{who}{user}" + (f" {in_gib(process.memory_bytes)} GiB" if process.memory_bytes is not None else "")
 
 
 def cpu_facts(host: Host, *, only: bool) -> CardFacts:
@@ -111,7 +111,7 @@ def cpu_facts(host: Host, *, only: bool) -> CardFacts:
 def other_facts(planned: str, memory_bytes: int = 0, cards: int = 0) -> CardFacts:
     """The card that stands for a GPU of the catalogue."""
     if planned:
-        size = f"{gib(memory_bytes)} GiB" if memory_bytes else ""
+        size = f"{in_gib(memory_bytes)} GiB" if memory_bytes else ""
         return CardFacts(key="other", title=f"Plan for {one_line(planned, 48)}", details=size,
                          lines=(("this machine does not train it: take the plan there with `loratui train`", "$text-muted"),))
     known = f"{count(cards)} cards known" if cards else ""

@@ -16,7 +16,7 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.widget import Widget
 
-from loratui.tui.text import one_line, value_text
+from loratui.format import one_line, value_text
 
 LABEL, VALUE, ORIGIN = 20, 22, 9
 ROOM_FOR_REASONS = 32

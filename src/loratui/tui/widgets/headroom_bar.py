@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widgets import Static
 
-from loratui.tui.text import gib, one_line, signed_size, size
+from loratui.format import in_gib, one_line, signed_size, size
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
@@ -128,8 +128,8 @@ class HeadroomBar(Static):
             )
         view = memory_view(state.proposal)
         words, color = verdict(view)
-        sure = f" ±{round(view.band * 100)} %" if view.band is not None else f" to {gib(view.upper)}" if view.upper > view.total else ""
-        numbers = f"{gib(view.total)}{sure} of {gib(view.budget)} GiB"
+        sure = f" ±{round(view.band * 100)} %" if view.band is not None else f" to {in_gib(view.upper)}" if view.upper > view.total else ""
+        numbers = f"{in_gib(view.total)}{sure} of {in_gib(view.budget)} GiB"
         room = max(10, width - len(numbers) - len(words) - 4)
         bar = Content.assemble(*((FILLS.get(name, "█") * n, f"$memory-{name}") for name, n in cells(view, room)))
         first = Content.assemble(bar, "  ", (numbers, "$foreground"), "  ", (words, f"bold {color}"))

@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from loratui.tui.text import one_line
+from loratui.format import one_line
 from loratui.tui.widgets.row_view import row_content, token_content
 
 if TYPE_CHECKING:

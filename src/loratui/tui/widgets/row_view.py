@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
-from loratui.tui.text import harmless, one_line, wrap
+from loratui.format import harmless, one_line
+from loratui.tui.text import wrap
 
 if TYPE_CHECKING:
     from loratui.data.preview import PreviewRow

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoTokenizer, GenerationConfig
 
 from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
+from loratui.format import first_line
+from loratui.worker.base_model import DTYPES, load_base, quantization_config
 from loratui.worker.generation.settings import stop_token_ids
 from loratui.worker.load_tokenizer import hub_options, template_text
 from loratui.worker.protocol import BASE, Load
 
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _CPU_FLOAT32_LIMIT_BYTES = 4 * 2**30
 """Larger models stay in bfloat16 on a CPU: float32 is faster there but takes twice the memory."""
 
@@ -28,6 +29,10 @@ class LoadedModels:
         self.device = _device(request.device)
         self._request = request
         self.dtype = _dtype(request.dtype, self.device, Path(request.base))
+        self.attention = request.attention
+        if self.device.type != "cuda" and request.attention.startswith("flash"):
+            self.attention = "sdpa"
+            tell(f"{request.attention} needs a GPU: sdpa takes its place here")
         tell(f"reading the weights of {Path(request.base).name} onto {self.device}")
         self.base = self._whole_model(request.base, request.revision)
         self._peft: Any = None
@@ -120,17 +125,15 @@ class LoadedModels:
         if folder.is_absolute() and not folder.is_dir():
             raise ModelError("this folder holds no model: it is not there.", where=source)
         options: dict[str, Any] = ({"revision": revision} if revision else {}) | hub_options(source, revision)
-        quantization = _quantization(self._request.quantization, self.dtype)
-        if quantization is not None:
-            options["quantization_config"] = quantization
+        asked = self._request
+        quantization = quantization_config(
+            asked.quantization, double=asked.double_quantization, compute_dtype=_format(asked.compute_dtype) or self.dtype
+        )
         if quantization is not None or self.device.type == "cuda":
             options["device_map"] = {"": str(self.device)}
-        try:
-            model = AutoModelForCausalLM.from_pretrained(
-                source, dtype=self.dtype, use_safetensors=True, trust_remote_code=self._request.trust_remote_code, **options,
-            )
-        except (OSError, ValueError, ImportError, KeyError) as error:
-            raise ModelError(f"the model cannot be loaded: {first_line(error)}", where=source) from error
+        model = load_base(
+            source, dtype=self.dtype, attention=self.attention, quantization=quantization, trust_remote_code=asked.trust_remote_code, **options,
+        )
         return model.eval()
 
     def _add_adapter(self, name: str, path: Path) -> None:
@@ -173,12 +176,6 @@ def explain(error: BaseException) -> tuple[str, str]:
     return f"{type(error).__name__}: {first_line(error)}", "The worker's log has the details."
 
 
-def first_line(error: BaseException, limit: int = 300) -> str:
-    """The first line of an exception's text that says something."""
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
 def _why_no_adapter(error: Exception) -> str:
     text = str(error)
     if "size mismatch" in text:
@@ -195,27 +192,19 @@ def _device(wanted: str) -> torch.device:
     return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
+def _format(wanted: str) -> torch.dtype | None:
+    if wanted and wanted not in DTYPES:
+        raise InputError(f"there is no dtype {wanted}.", hint=f"Choose from {', '.join(DTYPES)}.")
+    return DTYPES.get(wanted)
+
+
 def _dtype(wanted: str, device: torch.device, base: Path) -> torch.dtype:
-    if wanted:
-        if wanted not in DTYPES:
-            raise InputError(f"there is no dtype {wanted}.", hint=f"Choose from {', '.join(DTYPES)}.")
-        return DTYPES[wanted]
+    if (chosen := _format(wanted)) is not None:
+        return chosen
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
     weights_bytes = sum(file.stat().st_size for file in base.glob("*.safetensors"))
     return torch.float32 if weights_bytes <= _CPU_FLOAT32_LIMIT_BYTES else torch.bfloat16
-
-
-def _quantization(kind: str, compute_dtype: torch.dtype) -> Any:
-    if kind == "none":
-        return None
-    from transformers import BitsAndBytesConfig
-
-    if kind == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type=kind, bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute_dtype,
-    )
 
 
 def _tokenizer(request: Load) -> Any:

@@ -16,19 +16,21 @@ from loratui.data.check import check
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.facts import count_rows, guessed_tokens
-from loratui.data.find import FoundDataset, find_dataset, find_evaluation
+from loratui.data.find import find_dataset, find_evaluation
+from loratui.data.found import FoundDataset
 from loratui.data.near import NearDuplicates
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
 from loratui.data.row import Row, RowError
 from loratui.data.sieve import Sieve, said
 from loratui.data.split import split_rows
+from loratui.worker.inspect_messages import InspectMessage, Recognised
 from loratui.worker.inspecting.findings import Findings
 from loratui.worker.inspecting.lengths import Lengths
 from loratui.worker.inspecting.model import TextModel
 from loratui.worker.tokenise import IGNORED, Tokenised
 
-Emit = Callable[[dict[str, Any]], None]
+Emit = Callable[[InspectMessage], None]
 PROGRESS_SECONDS = 0.25
 PARTIAL_SECONDS = 2.0
 FIRST_ROWS = 200
@@ -245,7 +247,7 @@ class Inspection:
             self._fix = self.model.stop_fix(self.plan) if self.recognition.format not in ("text", "tokens") else {}
         return self._fix
 
-    def early(self) -> dict[str, Any]:
+    def early(self) -> Recognised:
         """How the rows are read, and what is wrong with the first of them: known before the tokenizer is."""
         recognition = self.recognition
         findings, guessed = Findings(), []

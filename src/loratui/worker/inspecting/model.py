@@ -10,7 +10,10 @@ from typing import Any
 from loratui.core.errors import ModelError
 from loratui.core.plan import Plan
 from loratui.data.conversation import Conversation, Message
-from loratui.models.find import FoundModel, find_model
+from loratui.hub.client import HubRefused, HubUnreached, download
+from loratui.models.find import find_model
+from loratui.models.found import FoundModel
+from loratui.models.hub import fetch_model
 from loratui.worker.load_tokenizer import KNOWN_TEMPLATES, load_tokenizer
 from loratui.worker.tokenise import Tokeniser
 
@@ -59,8 +62,6 @@ def load_text_model(plan: Plan) -> TextModel:
     """The plan's tokenizer; ModelError in one sentence where there is none or the hub refuses it."""
     found = find_model(plan.model.id, revision=plan.model.revision)
     if found.path is None:
-        from loratui.models.hub import fetch_model
-
         found = fetch_model(found.id, plan.model.revision)
     from transformers.utils import logging
 
@@ -90,10 +91,11 @@ def _stop_ids(found: FoundModel, plan: Plan) -> set[int]:
 
 
 def _fetched(id: str, plan: Plan) -> Path | None:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
     try:
-        return Path(hf_hub_download(id, "generation_config.json", revision=plan.model.revision or None))
-    except EntryNotFoundError:
+        return download(id, "generation_config.json", revision=plan.model.revision)
+    except HubUnreached:
         return None
+    except HubRefused as error:
+        if error.reason == "file":
+            return None
+        raise ModelError("generation_config.json cannot be fetched: " + error.message, where=id, hint=error.hint) from error

@@ -8,7 +8,7 @@ from typing import Any
 from loratui.core.errors import ModelError
 from loratui.core.plan import Plan
 from loratui.data.convert import to_conversation
-from loratui.data.find import FoundDataset
+from loratui.data.found import FoundDataset
 from loratui.data.read import read_rows
 from loratui.data.recognise import Recognition
 from loratui.data.row import Row, RowError

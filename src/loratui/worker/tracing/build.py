@@ -9,9 +9,8 @@ import torch
 from loratui.core.architecture import ModelSpec
 from loratui.core.lora_targets import peft_targets
 from loratui.core.plan import Plan
+from loratui.worker.base_model import DTYPES
 from loratui.worker.tracing.quantised import quantise
-
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 def load_config(config: dict[str, Any]) -> Any:

@@ -8,24 +8,17 @@ from typing import Any
 import torch
 
 from loratui.core.plan import Plan
-
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+from loratui.worker.base_model import DTYPES, planned_quantization
 
 
 def quantise(model: Any, plan: Plan) -> None:
     """Replace the layers that transformers replaces, as `from_pretrained` with a BitsAndBytesConfig does."""
     from torch._subclasses.fake_tensor import unset_fake_temporarily
-    from transformers import BitsAndBytesConfig
     from transformers.integrations.bitsandbytes import replace_with_bnb_linear
     from transformers.quantizers.base import get_keys_to_not_convert
 
     eight = plan.method.quantization == "int8"
-    config = BitsAndBytesConfig(load_in_8bit=True) if eight else BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type=plan.method.quantization,
-        bnb_4bit_use_double_quant=plan.method.double_quantization,
-        bnb_4bit_compute_dtype=DTYPES[plan.method.compute_dtype],
-    )
+    config = planned_quantization(plan)
     biases = {name: parameter for name, parameter in model.named_parameters() if name.endswith(".bias")}
     with unset_fake_temporarily():  # the new layers are made on the meta device, which is cheap without fakes too
         replace_with_bnb_linear(model, modules_to_not_convert=get_keys_to_not_convert(model), quantization_config=config)

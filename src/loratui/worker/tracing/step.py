@@ -14,7 +14,8 @@ import torch
 from loratui.core.architecture import ModelSpec
 from loratui.core.families import read_config
 from loratui.core.plan import Plan
-from loratui.worker.tracing.build import DTYPES, build_model
+from loratui.worker.base_model import DTYPES
+from loratui.worker.tracing.build import build_model
 from loratui.worker.tracing.cuda import CudaSemantics, attention_kernels, cuda_paths, data_dependent
 from loratui.worker.tracing.fakes import fake_modules
 from loratui.worker.tracing.quantised import kernels, quantised_storages

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
-from transformers import BitsAndBytesConfig
 from trl.trainer.sft_config import SFTConfig
 
 from loratui.core.errors import ModelError, PlanError, WorkerError
@@ -19,7 +18,6 @@ from loratui.core.plan import Plan
 from loratui.core.schedule import scheduler_arguments
 from loratui.worker.shape import shape_of
 
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 NEVER = 2**31 - 1
 """A step number that no run reaches."""
 
@@ -230,20 +228,3 @@ def lora_config(plan: Plan, model_config: Mapping[str, Any]) -> LoraConfig | Non
         modules_to_save=None,
         inference_mode=False,
     )
-
-
-def quantization_config(plan: Plan, *, sharded: bool = False) -> BitsAndBytesConfig | None:
-    """How the frozen base is held; None where it is not quantised. sharded: FSDP divides only what is stored in a float's format."""
-    match plan.method.quantization:
-        case "none":
-            return None
-        case "int8":
-            return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=6.0, llm_int8_has_fp16_weight=False)
-        case kind:
-            return BitsAndBytesConfig(
-                load_in_4bit=True,
-                bnb_4bit_quant_type=kind,
-                bnb_4bit_use_double_quant=plan.method.double_quantization,
-                bnb_4bit_compute_dtype=DTYPES[plan.method.compute_dtype],
-                bnb_4bit_quant_storage=DTYPES[plan.model.dtype] if sharded else torch.uint8,
-            )

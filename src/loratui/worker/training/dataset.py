@@ -15,7 +15,8 @@ from loratui.core.errors import DatasetError, ModelError
 from loratui.core.plan import DatasetSection, Plan
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
-from loratui.data.find import FoundDataset, find_dataset, find_evaluation
+from loratui.data.find import find_dataset, find_evaluation
+from loratui.data.found import FoundDataset
 from loratui.data.read import read_rows, require_rows
 from loratui.data.recognise import recognise
 from loratui.data.row import Row

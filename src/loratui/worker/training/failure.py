@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from loratui.core.errors import LoratuiError
-from loratui.worker.training.load_model import first_line
+from loratui.format import first_line
 
 WHERE_BY_PHASE = {
     "load_model": "load", "load_data": "load", "tokenise": "load", "train": "step", "evaluate": "evaluation",

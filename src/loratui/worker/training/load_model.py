@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
 
 from loratui.core.errors import ModelError, PlanError
 from loratui.core.plan import Plan
-from loratui.worker.load_tokenizer import first_line, load_tokenizer, model_source, template_text
-from loratui.worker.training.config import DTYPES, quantization_config
+from loratui.format import first_line
+from loratui.worker import base_model
+from loratui.worker.base_model import DTYPES, planned_quantization
+from loratui.worker.load_tokenizer import load_tokenizer, model_source, template_text
 
 __all__ = ["count_parameters", "first_line", "load_adapter", "load_base", "load_tokenizer", "model_source", "stop_ids", "template_text"]
 
@@ -25,22 +26,17 @@ def load_base(plan: Plan, *, device: str, local_rank: int = 0, sharded: bool = F
     rank 0 alone (transformers looks for these two variables, and for a process group).
     """
     source, extra = model_source(plan)
-    quantization = quantization_config(plan, sharded=sharded)
-    if quantization is not None:
-        extra["quantization_config"] = quantization
+    quantization = planned_quantization(plan, sharded=sharded)
     if sharded and quantization is None:
         os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
     elif device == "cuda":
         extra["device_map"] = {"": local_rank}
     elif quantization is not None:
         extra["device_map"] = {"": "cpu"}
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=DTYPES[plan.model.dtype], attn_implementation=plan.model.attention, use_safetensors=True,
-            trust_remote_code=plan.model.trust_remote_code, **extra,
-        )
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise ModelError(f"the model cannot be loaded: {first_line(error)}", where=plan.model.id) from error
+    model = base_model.load_base(
+        source, dtype=DTYPES[plan.model.dtype], attention=plan.model.attention, quantization=quantization,
+        trust_remote_code=plan.model.trust_remote_code, where=plan.model.id, **extra,
+    )
     model.config.use_cache = False
     if quantization is not None and device == "cpu":
         _keep_packing(model)

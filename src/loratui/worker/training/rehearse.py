@@ -19,7 +19,7 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.files import write_whole
 from loratui.runs.directory import Run
-from loratui.worker.launch import end_with_children, launched
+from loratui.worker.launcher import end_with_children, launched
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.signals import Requests
 

@@ -1,0 +1,248 @@
+"""A process that works for this one: started, spoken to in lines, watched, and ended. The one base of every such pair.
+
+Inspecting, playground, shapes and traces are workers (`python -m loratui.worker NAME`): each leads a session of its
+own, so that ctrl+c is for the program in front, and ends when its parent does, however that ended. A command of ours
+(take-away) stays in the terminal's session: where the terminal goes, it goes too. What a process says beside its
+lines goes to a log, and its last words there are told when it dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from loratui.core.errors import WorkerError
+from loratui.format import one_line
+
+LINE_LIMIT_BYTES = 2**27
+PARENT_VARIABLE = "LORATUI_PARENT"
+WATCH_SECONDS = 0.5
+_ENVIRONMENT = {
+    "PYTHONUNBUFFERED": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+
+def worker_command(name: str, *arguments: str) -> list[str]:
+    """The command line of one of our workers."""
+    return [sys.executable, "-m", "loratui.worker", name, *arguments]
+
+
+def end_with_parent() -> None:
+    """In a worker: end when the process that started this one is gone. Where none is named in the environment,
+    nothing happens."""
+    named = os.environ.pop(PARENT_VARIABLE, "")  # not for the processes that this one starts
+    if not named.isdigit():
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(named):
+            time.sleep(WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+class Child:
+    """One process.
+
+    `called` begins its sentences ("The playground's worker"); log_path: where its own words go, else a file that is
+    forgotten.
+    """
+
+    def __init__(self, command: Sequence[str], called: str, *, log_path: Path | None = None) -> None:
+        self._command = list(command)
+        self._called = called
+        self._log_path = log_path
+        self._log: IO[bytes] | None = None
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None before the start."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, or the signal's number below zero; None while it runs."""
+        return self._process.returncode if self._process is not None else None
+
+    async def start(self) -> None:
+        """Start it as a worker: lines in, lines out, everything else to the log. WorkerError where that cannot be."""
+        try:
+            self._log = _private_log(self._log_path) if self._log_path else tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
+        except OSError as error:
+            raise WorkerError(
+                f"{self._called} cannot be started: its log cannot be written ({error.strerror}).",
+                where=str(self._log_path or ""),
+            ) from None
+        await self._spawn(
+            stdin=asyncio.subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,
+            env={PARENT_VARIABLE: str(os.getpid())},
+        )
+
+    async def start_in_terminal(self) -> None:
+        """Start it as a command of this terminal: no input, its words to people in `complaints`. WorkerError where
+        that cannot be."""
+        await self._spawn(
+            stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=False, env={}
+        )
+
+    async def _spawn(self, *, stdin: Any, stderr: Any, start_new_session: bool, env: Mapping[str, str]) -> None:
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=stdin,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stderr,
+                env={**os.environ, **_ENVIRONMENT, **env},
+                start_new_session=start_new_session,
+                limit=LINE_LIMIT_BYTES,
+            )
+        except OSError as error:
+            self._close_log()
+            raise WorkerError(f"{self._called} cannot be started: {error.strerror or error}.") from None
+
+    async def send(self, line: bytes) -> None:
+        """Give it one line, its end included. WorkerError where it is not there any more."""
+        process = self._process
+        if process is None or process.stdin is None or process.returncode is not None:
+            raise WorkerError(f"{self._called} is not running.")
+        try:
+            process.stdin.write(line)
+            await process.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError):
+            raise WorkerError(f"{self._called} has ended.") from None
+
+    def end_input(self) -> None:
+        """Say that nothing more comes."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+    async def line(self) -> bytes:
+        """Its next line; empty at the end. WorkerError for one beyond LINE_LIMIT_BYTES, which ends it."""
+        assert self._process is not None and self._process.stdout is not None
+        try:
+            return await self._process.stdout.readline()
+        except ValueError:
+            self.kill()
+            raise WorkerError(f"{self._called} wrote a line of more than {LINE_LIMIT_BYTES >> 20} MiB.") from None
+
+    async def message(self) -> dict[str, Any]:
+        """Its next line as a JSON object. WorkerError with its last words where it ended, or said something else."""
+        line = await self.line()
+        if not line:
+            raise await self.death()
+        try:
+            document = json.loads(line)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise WorkerError(
+                f"{self._called} said something that is no message: {one_line(line.decode('utf-8', 'replace'), 100)}"
+            )
+        return document
+
+    async def complaints(self) -> AsyncIterator[str]:
+        """What a command of this terminal tells people, line by line; a line that is drawn over counts as its last
+        state."""
+        assert self._process is not None and self._process.stderr is not None
+        while line := await self._process.stderr.readline():
+            if text := line.decode("utf-8", "replace").rstrip("\n").rsplit("\r", 1)[-1].strip():
+                yield text
+
+    async def rest(self) -> bytes:
+        """All that it still writes."""
+        assert self._process is not None and self._process.stdout is not None
+        return await self._process.stdout.read()
+
+    async def wait(self) -> int:
+        """Its exit status, waited for."""
+        assert self._process is not None
+        return await self._process.wait()
+
+    async def death(self) -> WorkerError:
+        """How it ended, in one sentence with its last words or the place of its log."""
+        status = await self.wait()
+        how = f"ended with status {status}"
+        if status < 0:
+            how = f"was ended by {_signal_name(-status)}"
+            if status == -signal.SIGKILL:
+                how += " (often the system's own, when memory is full)"
+        if self._log_path:
+            return WorkerError(f"{self._called} {how}.", hint=f"Its log: {self._log_path}.")
+        words = self.last_words()
+        return WorkerError(
+            f"{self._called} {how}.{f' Its last words: {words}' if words else ''}",
+            hint="Try again; if it was killed, memory may be short.",
+        )
+
+    def last_words(self) -> str:
+        """The last line of its log, harmless; empty where it said nothing, or keeps its log in a file."""
+        if self._log is None or self._log_path:
+            return ""
+        self._log.seek(0)
+        lines = [line.strip() for line in self._log.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        return one_line(lines[-1], 300) if lines else ""
+
+    def interrupt(self) -> None:
+        """As ctrl+c would; harmless where it has ended."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it at once, and a worker's own processes with it; harmless where it has ended."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self._log is not None:  # a worker leads a session of its own
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+
+    async def close(self, patience_seconds: float = 0.0) -> None:
+        """Close its input, give it so long to go by itself, end it, and forget its log. May be called again."""
+        if self._process is not None:
+            self.end_input()
+            if patience_seconds and self._process.returncode is None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), patience_seconds)
+            self.kill()
+            await self._process.wait()
+        self._close_log()
+
+    def _close_log(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+
+def _private_log(path: Path) -> IO[bytes]:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

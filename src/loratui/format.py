@@ -1,0 +1,127 @@
+"""How figures and foreign text are written: sizes, counts, durations, numbers, and lines that harm no terminal.
+
+A dataset, a model, a log or an exception is written by strangers: `harmless` makes their control characters visible.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""C0, DEL, C1, other ends of line, the marks that turn the direction of writing, and halves that no encoding can
+write."""
+
+LONGEST_LINE = 1000
+"""Characters of one line that are ever shown."""
+
+
+def _visible(match: re.Match[str]) -> str:
+    character = match.group()
+    if character == "\t":
+        return "    "
+    if character == "\n":
+        return character
+    if character < " ":
+        return chr(0x2400 + ord(character))
+    return "\u2421" if character == "\x7f" else "\ufffd"
+
+
+def harmless(text: object, longest: int = LONGEST_LINE) -> str:
+    """Text from a stranger with its controls made visible (`␛`), each line cut at `longest` characters (0: whole);
+    newlines stay."""
+    shown = CONTROLS.sub(_visible, str(text).replace("\r\n", "\n"))
+    return "\n".join(
+        line if not longest or len(line) <= longest else line[: longest - 1] + "…" for line in shown.split("\n")
+    )
+
+
+def printable(text: object) -> str:
+    """Harmless text on one line, whole: newlines become `⏎`."""
+    return harmless(text, 0).replace("\n", " ⏎ ")
+
+
+def one_line(text: object, longest: int = 200) -> str:
+    """Harmless text on one line, cut with `…` at `longest` characters."""
+    shown = printable(str(text)[: longest * 4])
+    return shown if len(shown) <= longest else shown[: max(0, longest - 1)] + "…"
+
+
+def first_line(error: BaseException | str, longest: int = 300) -> str:
+    """The first line of an exception's text that says something, harmless; its type's name where there is none."""
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return one_line(said or (type(error).__name__ if isinstance(error, BaseException) else ""), longest)
+
+
+def home_short(path: object) -> str:
+    """A path with the user's home folder written as `~`."""
+    text, home = str(path), str(Path.home())
+    return "~" + text[len(home) :] if home != "/" and (text == home or text.startswith(home + "/")) else text
+
+
+def size(size_bytes: float) -> str:
+    """Bytes in the unit that reads best: `512 B`, `3.2 MiB`, `14.7 GiB`."""
+    value = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024 or unit == "GiB":
+            break
+        value /= 1024
+    digits = 0 if unit == "B" or abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
+    return f"{value:.{digits}f} {unit}"
+
+
+def signed_size(size_bytes: float) -> str:
+    """A change in bytes with its sign: `+1.30 GiB`, `−310 MiB`."""
+    return ("+" if size_bytes >= 0 else "−") + size(abs(size_bytes))
+
+
+def count(number: float) -> str:
+    """A large number in the field's way: `950`, `12.3 K`, `1.24 B`."""
+    for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "K")):
+        if abs(number) >= limit:
+            value = number / (1e3 if unit == "K" else limit)
+            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
+    return f"{number:,.0f}"
+
+
+def value_text(value: object) -> str:
+    """A value of a plan as a person writes it: `2e-4`, `true`, `q_proj, v_proj`, `–` for none."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return number_text(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {item}" for key, item in value.items()) or "–"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value) or "–"
+    return "–" if value in ("", None) else str(value)
+
+
+def number_text(value: float) -> str:
+    """A float without noise: `2e-4`, `0.05`, `3`."""
+    if value and (abs(value) < 1e-3 or abs(value) >= 1e6):
+        mantissa, _, exponent = f"{value:.3e}".partition("e")
+        mantissa = mantissa.rstrip("0").rstrip(".")
+        return f"{mantissa}e{int(exponent)}"
+    return f"{value:.6g}"
+
+
+def in_gib(size_bytes: float) -> str:
+    """Bytes as a number of GiB with a sensible number of digits, without the unit: `0.05`, `3.21`, `14.7`, `141`."""
+    value = size_bytes / 2**30
+    digits = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
+    return f"{value:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: `45 s`, `3 min 05 s`, `12 min`, `1 h 06 min`, `2 d 4 h`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"

@@ -1,0 +1,1 @@
+"""The hub: what is asked of it, fetched from it and sent to it goes through `hub.client`."""

@@ -1,0 +1,195 @@
+"""The one base of processes that work for this one: lines, last words, and no life beyond the parent's."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import loratui
+from loratui.child import Child, worker_command
+from loratui.core.errors import WorkerError
+
+PACKAGE = Path(loratui.__file__).parent
+
+
+def python(code: str, called: str = "The worker", log_path: Path | None = None) -> Child:
+    return Child([sys.executable, "-c", code], called, log_path=log_path)
+
+
+async def test_messages_go_and_come_and_everything_else_goes_to_the_log(tmp_path: Path) -> None:
+    child = python(
+        "import sys, json\nprint('noise', file=sys.stderr)\nfor line in sys.stdin: print(json.dumps({'got': json.loads(line)}), flush=True)",
+        log_path=tmp_path / "log",
+    )
+    await child.start()
+    assert child.pid is not None and os.getsid(child.pid) == child.pid, "a session of its own"
+    await child.send(b'{"a": 1}\n')
+    assert await child.message() == {"got": {"a": 1}}
+    await child.close(5.0)
+    assert (
+        child.status == 0
+        and (tmp_path / "log").read_text() == "noise\n"
+        and (tmp_path / "log").stat().st_mode & 0o777 == 0o600
+    )
+    with pytest.raises(WorkerError, match=r"The worker is not running\."):
+        await child.send(b"{}\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (
+            "import sys; print('first', file=sys.stderr); sys.exit('no \\x1b[31mmodel')",
+            r"^The worker ended with status 1\. Its last words: no ␛\[31mmodel",
+        ),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            r"was ended by SIGKILL \(often the system's own, when memory is full\)\.",
+        ),
+        ("import os; os.kill(os.getpid(), 40)", r"was ended by signal 40\."),
+        ("print('hello')", r"said something that is no message: hello"),
+    ],
+)
+async def test_a_death_is_one_sentence(code: str, says: str) -> None:
+    child = python(code)
+    await child.start()
+    with pytest.raises(WorkerError, match=says) as raised:
+        await child.message()
+    assert "\n" not in raised.value.sentence and "\x1b" not in raised.value.sentence
+    await child.close()
+
+
+async def test_what_cannot_be_started_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="The worker cannot be started: No such file"):
+        await Child([str(tmp_path / "absent")], "The worker").start()
+    with pytest.raises(WorkerError, match="its log cannot be written"):
+        await python("", log_path=tmp_path / "absent" / "log").start()
+
+
+async def test_closing_ends_it_and_what_it_began() -> None:
+    child = python(
+        "import subprocess, sys, time\nprint(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid, flush=True)\ntime.sleep(60)"
+    )
+    await child.start()
+    grandchild = int(await child.line())
+    await child.close()
+    until = time.monotonic() + 10
+    while (
+        psutil.pid_exists(grandchild)
+        and psutil.Process(grandchild).status() != psutil.STATUS_ZOMBIE
+        and time.monotonic() < until
+    ):
+        await asyncio.sleep(0.02)
+    assert not child.alive and (
+        not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
+    )
+
+
+PARENT = """
+import asyncio, sys
+from loratui.child import Child, worker_command
+
+async def main():
+    child = Child(worker_command(sys.argv[1], *sys.argv[2:]), "The worker")
+    await child.start()
+    print(child.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("name", ["inspect", "shape", "playground"])
+def test_a_worker_ends_with_its_parent_however_that_ends(name: str, tmp_path: Path) -> None:
+    """Also where it does not read its input: the end of that would not be heard in the middle of work."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, name, *([str(pipe)] if name == "shape" else [])],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    worker = psutil.Process(int(parent.stdout.readline()))
+    until = time.monotonic() + 60
+    while "LORATUI_PARENT" not in worker.environ() and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(2.0)
+    assert worker.is_running()
+    parent.kill()
+    parent.wait()
+    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_worker_that_was_started_by_hand_outlives_its_shell() -> None:
+    """Nobody is named as its parent, so nobody's end is its own."""
+    code = "import os\nfrom loratui.child import end_with_parent\nbefore = set(os.listdir('/proc/self/task'))\nend_with_parent()\nprint(len(set(os.listdir('/proc/self/task')) - before))"
+    environment = {name: value for name, value in os.environ.items() if name != "LORATUI_PARENT"}
+    assert (
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+        == "0\n"
+    )
+
+
+async def test_a_command_of_the_terminal_tells_line_by_line_and_can_be_interrupted() -> None:
+    child = python(
+        "import sys, time\ntry:\n print('a\\rb', file=sys.stderr, flush=True)\n print('{}', flush=True)\n time.sleep(60)\nexcept KeyboardInterrupt: sys.exit(130)"
+    )
+    await child.start_in_terminal()
+    assert child.pid is not None and os.getsid(child.pid) == os.getsid(0)
+    told = child.complaints()
+    assert await anext(told) == "b" and json.loads(await child.line()) == {}
+    child.interrupt()
+    assert await asyncio.wait_for(child.wait(), 20) == 130
+
+
+def test_nobody_else_starts_a_process_and_talks_to_it() -> None:
+    """Runs outlive their parent, the doctor reads lines with a deadline, and tools of others are only waited for."""
+    waiting = {
+        "commands/doctor.py",
+        "commands/gguf.py",
+        "commands/whole_model.py",
+        "runs/start.py",
+        "worker/launch.py",
+        "worker/training/rehearse.py",
+    }
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                "subprocess.Popen",
+                "subprocess.run",
+                "asyncio.create_subprocess_exec",
+            ):
+                found.add(str(path.relative_to(PACKAGE)))
+    assert found - waiting == {"child.py"}
+
+
+def test_the_command_of_a_worker() -> None:
+    assert worker_command("shape", "-") == [sys.executable, "-m", "loratui.worker", "shape", "-"]
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({}, "without type"),
+        ({"type": "dance"}, "without type"),
+        ({"type": "progress", "done": 1}, "without phase, seconds, total"),
+    ],
+)
+def test_a_message_of_the_inspection_that_lacks_something_is_named(document: dict[str, object], says: str) -> None:
+    from loratui.worker.inspect_messages import checked
+
+    with pytest.raises(WorkerError, match=says):
+        checked(document)

@@ -1,0 +1,83 @@
+"""One way to write a figure or a stranger's line, on screens, in commands, in runs' lines and in the worker."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import loratui
+from loratui.format import duration, first_line, printable, size
+
+PACKAGE = Path(loratui.__file__).parent
+OWNED = {
+    "duration",
+    "gib",
+    "printable",
+    "first_line",
+    "harmless",
+    "one_line",
+    "size",
+    "signed_size",
+    "number_text",
+    "value_text",
+    "home_short",
+}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0 s"),
+        (45.4, "45 s"),
+        (75, "1 min 15 s"),
+        (185, "3 min 05 s"),
+        (720, "12 min"),
+        (4000, "1 h 06 min"),
+        (7199.6, "2 h 00 min"),
+        (50 * 3600, "2 d 2 h"),
+        (-3, "0 s"),
+    ],
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_the_same_time_is_said_alike_on_a_screen_and_on_a_line() -> None:
+    from loratui.runs.events import Finished
+    from loratui.runs.follow import event_line
+    from loratui.tui.monitor import words
+
+    event = Finished(type="finished", time=0.0, step=10, seconds=4000.0, result="adapter")
+    assert "1 h 06 min" in event_line(event)
+    assert words.duration is duration
+
+
+def test_sizes() -> None:
+    assert [size(number) for number in (512, 3 * 2**20, 14.7 * 2**30, 141 * 2**30)] == [
+        "512 B",
+        "3.00 MiB",
+        "14.7 GiB",
+        "141 GiB",
+    ]
+
+
+def test_no_line_carries_a_control_or_what_cannot_be_written() -> None:
+    foreign = "a\x1b[31m\nb\u202e\u2028\udc80"
+    assert printable(foreign) == "a␛[31m ⏎ b\ufffd\ufffd\ufffd"
+    printable(foreign).encode()
+    assert first_line(ValueError(f"\n\n{foreign}")) == "a␛[31m" and first_line(ValueError()) == "ValueError"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nobody_else_writes_them(path: Path) -> None:
+    if path.name == "format.py":
+        return
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        assert (
+            not isinstance(node, ast.FunctionDef)
+            or node.name.lstrip("_") not in OWNED
+            or path.parts[-3:-1] == ("core", "recommend")
+            or path.name == "read_json.py"
+        ), f"{path}: {node.name}"
