@@ -6,6 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from loratui.tui.text import harmless
+from loratui.worker.protocol import Rendered
+from loratui.worker.questions import Question
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -16,11 +20,27 @@ class Turn:
 
 
 @dataclass(slots=True)
-class Talk:
-    """What was said so far. system: comes first in every conversation; empty: none."""
+class Conversation:
+    """What was said so far, and what was asked last."""
 
     system: str = ""
+    """Comes first in every conversation; empty: none."""
     turns: list[Turn] = field(default_factory=list)
+    asked: str = ""
+    """The question that was asked last."""
+    row: Question | None = None
+    """The held-out row that was asked last; None where the last question was a person's own."""
+    sent: list[Rendered] = field(default_factory=list)
+    """What the sides were sent for it."""
+
+    def ask(self, text: str, row: Question | None) -> None:
+        """A question is put to all sides."""
+        self.asked, self.row, self.sent = text, row, []
+
+    def answered(self, answers: dict[str, str]) -> None:
+        """The question that was asked last has these answers. A held-out row stands alone and is not gone on from."""
+        if self.row is None:
+            self.turns.append(Turn(self.asked, answers))
 
     def messages(self, side: str, question: str) -> list[dict[str, Any]]:
         """Everything that a side is shown for its next answer. A side that came later is told another side's answers."""
@@ -41,3 +61,16 @@ class Talk:
     def clear(self) -> None:
         """Begin anew; the system prompt stays."""
         self.turns.clear()
+
+    def use_system(self, text: str) -> None:
+        """Begin anew with another system prompt; empty: none."""
+        self.system = text
+        self.clear()
+
+
+def prompt_of(row: Question) -> str:
+    """The last thing that a row says before its answer."""
+    if row.conversation is None:
+        return ""
+    messages = row.conversation.messages
+    return harmless(messages[-1].content if messages else row.conversation.text, 100_000)
