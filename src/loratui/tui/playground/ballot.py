@@ -35,7 +35,7 @@ class Ballot:
     def keys(self) -> str:
         """How one votes, in words."""
         numbers = [str(number) for number in range(1, len(self._order) + 1)]
-        return f"{', '.join(numbers[:-1])} or {numbers[-1]} for the better answer, 0 for none."
+        return f"{', '.join(numbers[:-1])} or {numbers[-1]}, 0 for none."
 
     def begin(self, sides: Sequence[str]) -> tuple[str, ...]:
         """Hide these sides in random order."""

@@ -377,7 +377,7 @@ class PlaygroundScreen(StepScreen):
             self.say("")
         else:
             self.answers.hide_names(self.ballot.begin(sides))
-            self.say(f"Blind: i writes a question; then you vote. {self.ballot.keys}")
+            self.say(f"Blind: i writes a question; then you vote for the better answer: {self.ballot.keys}")
         self.refresh_bindings()
 
     @work(exclusive=True, group="columns", exit_on_error=False)
