@@ -40,11 +40,11 @@ async def test_the_demo_is_checked_and_its_lengths_become_exact(tmp_path: Path) 
     async with app.run_test(size=(120, 36)) as pilot:
         for _ in range(600):
             await pilot.pause(0.1)
-            if app.state.check.result is not None or app.state.check.problem:
+            if app.state.check.now.result is not None or app.state.check.now.problem:
                 break
-        assert app.state.check.problem == ""
-        assert app.state.dataset is not None and app.state.dataset.facts.exact
-        assert app.state.proposal is not None and app.state.proposal.data.exact
+        assert app.state.check.now.problem == ""
+        assert app.state.dataset.view is not None and app.state.dataset.view.facts.exact
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.data.exact
         await pilot.press("t")
         await pilot.pause()
         text = screen_text(app)
@@ -58,10 +58,10 @@ async def test_the_check_can_be_stopped(tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         for _ in range(200):
             await pilot.pause(0.05)
-            if app.state.check.progress:
+            if app.state.check.now.progress:
                 break
         assert "esc stops it" in screen_text(app)
         await pilot.press("escape")
         await pilot.pause(0.2)
         assert "stopped" in screen_text(app)
-        assert app.state.check.result is None
+        assert app.state.check.now.result is None

@@ -54,8 +54,8 @@ async def test_the_ledger_sets_the_maximum_length(tmp_path: Path, size: tuple[in
     app = checked(tmp_path)
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
-        app.state.take_check(Check(app.state.check_key(), result=result()))
-        app.state.set_value("training.max_length", 128)
+        app.state.check.take(Check(app.state.check.key(), result=result()))
+        app.state.choices.set_value("training.max_length", 128)
         await pilot.press("l")
         await settled(pilot)
         assert isinstance(app.screen, LengthsScreen)
@@ -73,7 +73,7 @@ async def test_a_kind_is_left_out_and_taken_back(tmp_path: Path) -> None:
     app = checked(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
-        app.state.take_check(Check(app.state.check_key(), result=result(**PROBLEMS)))
+        app.state.check.take(Check(app.state.check.key(), result=result(**PROBLEMS)))
         await pilot.press("e")
         await settled(pilot)
         assert isinstance(app.screen, ProblemsScreen)
@@ -88,7 +88,7 @@ async def test_a_kind_is_left_out_and_taken_back(tmp_path: Path) -> None:
         await pilot.press("escape")
         await settled(pilot)
         assert app.state.draft.mine["dataset.leave_out"] == ["duplicate"]
-        assert app.state.proposal is not None and app.state.proposal.plan.dataset.leave_out == ["duplicate"]
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.plan.dataset.leave_out == ["duplicate"]
 
 
 def test_kinds_already_left_out_can_be_found_again() -> None:
@@ -100,10 +100,10 @@ async def test_the_stop_token_is_mended_with_one_key(tmp_path: Path) -> None:
     app = checked(tmp_path)
     async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
-        app.state.take_check(Check(app.state.check_key(), result=result()))
+        app.state.check.take(Check(app.state.check.key(), result=result()))
         await pilot.press("f")
         assert "model.chat_template" not in app.state.draft.mine
-        app.state.take_check(Check(app.state.check_key(), result=result(stop_token={"missing_uncut": 90, "token": "<end>", "fix": {"model.chat_template": "chatml"}})))
+        app.state.check.take(Check(app.state.check.key(), result=result(stop_token={"missing_uncut": 90, "token": "<end>", "fix": {"model.chat_template": "chatml"}})))
         await settled(pilot)
         assert "Fix" in screen_text(app)
         await pilot.press("f")

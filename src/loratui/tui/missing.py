@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loratui.tui.draft import Draft
+
 if TYPE_CHECKING:
-    from loratui.tui.state import WizardState
+    from loratui.tui.wizard.dataset import ChosenDataset
+    from loratui.tui.wizard.model import ChosenModel
+    from loratui.tui.wizard.plan import ProposedPlan
 
 
 @dataclass(frozen=True)
@@ -19,23 +23,25 @@ class Problem:
     blocking: bool = True
 
 
-def missing(state: WizardState, step: str) -> list[Problem]:
+def missing(
+    step: str, draft: Draft, model: ChosenModel, dataset: ChosenDataset, plan: ProposedPlan
+) -> list[Problem]:
     """What stands between `step` and the next one, the first to mend first."""
     found: list[Problem] = []
     if step == "model":
-        if not state.draft.model:
+        if not draft.model:
             found.append(Problem("Choose a model first: the demo, or one of the list.", "#models"))
-        elif state.model_problem:
-            found.append(Problem(state.model_problem, "#models"))
+        elif model.problem:
+            found.append(Problem(model.problem, "#models"))
     elif step == "dataset":
-        if not state.draft.dataset:
+        if not draft.dataset:
             found.append(Problem("Choose a dataset first: the demo, or a file.", "#path"))
-        elif state.dataset_problem:
-            found.append(Problem(state.dataset_problem, "#path"))
+        elif dataset.problem:
+            found.append(Problem(dataset.problem, "#path"))
     elif step in ("recipe", "review"):
-        if state.plan_problem:
-            found.append(Problem(state.plan_problem))
-        if state.proposal is not None and not state.proposal.fits:
-            short = -state.proposal.headroom_bytes / 2**30
+        if plan.problem:
+            found.append(Problem(plan.problem))
+        if plan.proposal is not None and not plan.proposal.fits:
+            short = -plan.proposal.headroom_bytes / 2**30
             found.append(Problem(f"This plan needs {short:.2f} GiB more than there is.", blocking=False))
     return found

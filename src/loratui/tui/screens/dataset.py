@@ -59,38 +59,45 @@ class DatasetScreen(StepScreen):
 
     def on_mount(self) -> None:
         self.query_one("#path", Input).cursor_blink = False
-
-    def state_changed(self, change: str) -> None:
-        if change not in ("shown", "dataset"):
-            if change in ("plan", "check"):
-                self._show_facts()
-                self.refresh_bindings()
-            if change == "check" and self.query_one(RowBrowser).as_tokens:
-                self.query_one(RowBrowser).draw()
-            return
         state = self.app.state
-        field = self.query_one("#path", Input)
-        if change in ("shown", "dataset"):
-            with self.prevent(Input.Changed):
-                field.value = one_line(state.draft.dataset, 400)
+        self.hear(state.plan.changed, self._plan_changed)
+        self.hear(state.check.changed, self._check_changed)
+        self.hear(state.choices.dataset_chosen, self._show_dataset)
+        self.hear(state.dataset.changed, self._show_dataset)
+
+    def _plan_changed(self) -> None:
+        self._show_facts()
+        self.refresh_bindings()
+
+    def _check_changed(self) -> None:
+        self._plan_changed()
+        if self.query_one(RowBrowser).as_tokens:
+            self.query_one(RowBrowser).draw()
+
+    def shown(self) -> None:
+        self._show_dataset()
+        self.set_focus(self.query_one("#row") if self.app.state.draft.dataset else self.query_one("#path"))
+
+    def _show_dataset(self) -> None:
+        """What was chosen, how it is read, and its rows; why there is none is said. Its check begins."""
+        state = self.app.state
+        with self.prevent(Input.Changed):
+            self.query_one("#path", Input).value = one_line(state.draft.dataset, 400)
         self._show_facts()
         self._show_rows()
-        if state.dataset_problem:
-            self.say(state.dataset_problem, "error")
-        elif change == "dataset":
-            self.say("")
-        if change == "shown":
-            self.set_focus(self.query_one("#row") if state.draft.dataset else field)
+        self.say(state.dataset.problem, "error")
         self.refresh_bindings()
         self.app.check_dataset()
 
     def _show_facts(self) -> None:
         state = self.app.state
         widget = self.query_one("#dataset-facts", Static)
-        if state.dataset is None:
-            widget.update(Content("Reading …" if state.draft.dataset and not state.dataset_problem else "").stylize("$text-muted"))
+        view = state.dataset.view
+        if view is None:
+            reading = state.draft.dataset and not state.dataset.problem
+            widget.update(Content("Reading …" if reading else "").stylize("$text-muted"))
             return
-        widget.update(Content("\n").join(self._fact_lines(state.dataset)))
+        widget.update(Content("\n").join(self._fact_lines(view)))
 
     def _fact_lines(self, view: DatasetView) -> list[Content]:
         recognition, facts, found = view.preview.recognition, view.facts, view.preview.found
@@ -102,20 +109,20 @@ class DatasetScreen(StepScreen):
             f"{facts.examples:,}", f"{facts.eval_examples:,} held out" if facts.eval_examples else "none held out",
             f"{about}{facts.mean:,.0f} tokens each, longest {facts.longest:,}", f"{facts.trained_share:.0%} of them learnt",
         ]
-        proposal = self.app.state.proposal
+        proposal = self.app.state.plan.proposal
         max_length = proposal.plan.training.max_length if proposal is not None else facts.longest
         lines = [
             Content.assemble(_label("format"), (recognition.format, "bold"), (f": {one_line(recognition.why, 120)}", "$text-muted"), guess),
             Content.assemble(_label("columns"), (mapping, "$foreground"), (unused, "$text-muted")),
             Content.assemble(_label("rows"), (" · ".join(counts), "$foreground")),
-            Content.assemble(_label("check"), self.app.state.check.words(max_length)),
+            Content.assemble(_label("check"), self.app.state.check.now.words(max_length)),
         ]
         if found.note:
             lines.append(Content.assemble(_label("files"), (f"{one_line(found.note, 200)} ({size(found.size_bytes)})", "$text-muted")))
         return lines
 
     def _show_rows(self) -> None:
-        view = self.app.state.dataset
+        view = self.app.state.dataset.view
         empty = Content(EMPTY).stylize("$text-muted") if not self.app.state.draft.dataset else Content("")
         self.query_one(RowBrowser).take(view.preview if view is not None else None, empty)
 
@@ -129,7 +136,7 @@ class DatasetScreen(StepScreen):
         state = self.app.state
         if not path:
             self.say("Type a path first; o opens a browser.", "error")
-        elif path == state.draft.dataset and state.dataset is not None:
+        elif path == state.draft.dataset and state.dataset.view is not None:
             self.action_next()
         else:
             self.app.choose_dataset(path)
@@ -156,7 +163,7 @@ class DatasetScreen(StepScreen):
     @work
     async def action_columns(self) -> None:
         """Change how the columns are read."""
-        view = self.app.state.dataset
+        view = self.app.state.dataset.view
         if view is None:
             self.say("Choose a dataset first.", "error")
             return
@@ -164,7 +171,7 @@ class DatasetScreen(StepScreen):
 
         values = await self.app.push_screen_wait(ColumnsScreen(view.preview.recognition))
         if values is not None:
-            self.app.state.set_values(values)
+            self.app.state.choices.set_values(values)
             self.app.read_dataset()
 
     @work
@@ -174,9 +181,9 @@ class DatasetScreen(StepScreen):
 
         state = self.app.state
         now: list[str] = list(state.draft.mine.get("dataset.leave_out", []))
-        wanted = await self.app.push_screen_wait(ProblemsScreen(state.dataset, state.check.result, now))
+        wanted = await self.app.push_screen_wait(ProblemsScreen(state.dataset.view, state.check.now.result, now))
         if wanted is not None and wanted != now:
-            state.set_value("dataset.leave_out", wanted)
+            state.choices.set_value("dataset.leave_out", wanted)
             self.app.read_dataset()
             self.say(f"Left out: {', '.join(wanted)}." if wanted else "Every row that can be trained on is taken again.", "done")
 
@@ -184,31 +191,31 @@ class DatasetScreen(StepScreen):
     async def action_lengths(self) -> None:
         """Show the lengths and the ledger; take the maximum length that is chosen there."""
         state = self.app.state
-        result = state.check.result
-        if result is None or state.proposal is None or not result["usable"]:
+        result = state.check.now.result
+        if result is None or state.plan.proposal is None or not result["usable"]:
             self.say("The lengths come with the check, once the model is on this machine.", "warning")
             return
         from loratui.core.length_prices import length_prices
         from loratui.tui.screens.lengths import LengthsScreen
 
-        proposal = state.proposal
+        proposal = state.plan.proposal
         lengths = [int(row["max_length"]) for row in result["ledger"]]
         prices = length_prices(proposal.spec, proposal.plan, proposal.data, proposal.device, lengths)
         chosen = await self.app.push_screen_wait(LengthsScreen(result, prices, proposal.plan.training.max_length))
         if chosen and chosen != proposal.plan.training.max_length:
-            state.set_value("training.max_length", chosen)
+            state.choices.set_value("training.max_length", chosen)
             self.app.check_dataset()
             self.say(f"Rows are cut at {chosen:,} tokens now.", "done")
 
     def fixes(self) -> dict[str, Any]:
         """What would mend the stop token, as plan keys; empty where nothing is to mend, or nothing here can."""
-        result = self.app.state.check.result
+        result = self.app.state.check.now.result
         return dict(result["stop_token"]["fix"]) if result is not None else {}
 
     def action_fix(self) -> None:
         """Take the check's own mend."""
         values = self.fixes()
-        self.app.state.set_values(values)
+        self.app.state.choices.set_values(values)
         self.app.check_dataset()
         self.say("Set " + ", ".join(f"{key} = {value}" for key, value in values.items()) + "; the rows are checked again.", "done")
 
@@ -216,7 +223,7 @@ class DatasetScreen(StepScreen):
         if action == "fix":
             return bool(self.fixes())
         if action == "lengths":
-            return self.app.state.check.result is not None
+            return self.app.state.check.now.result is not None
         return super().check_action(action, parameters)
 
     def action_cancel(self) -> None:

@@ -59,6 +59,11 @@ class ModelScreen(StepScreen):
         self.fits: dict[str, dict[str, str]] = {}
         self._fits_for = ""
         self._highlighted = ""
+        state = self.app.state
+        self.hear(state.hardware.looked, self._compute_fits)
+        self.hear(state.choices.device_chosen, self._compute_fits)
+        self.hear(state.choices.model_chosen, self._show_found)
+        self.hear(state.model.changed, self._model_found)
         self.query_one(FilterList).focus_filter()
         self._list()
 
@@ -70,13 +75,14 @@ class ModelScreen(StepScreen):
 
     def _take_list(self, models: list[FoundModel]) -> None:
         self.found = {model.id: model for model in models}
-        if self.app.state.model is not None:
-            self.found[self.app.state.model.id] = self.app.state.model
+        model = self.app.state.model.found
+        if model is not None:
+            self.found[model.id] = model
         self._fill()
         self._compute_fits()
 
     def _compute_fits(self) -> None:
-        device = self.app.state.device()
+        device = self.app.state.hardware.device()
         if device is not None and self.found:
             key = f"{device.name} {device.memory_free_bytes >> 26} {len(self.found)}"
             if key != self._fits_for:
@@ -135,21 +141,27 @@ class ModelScreen(StepScreen):
         second = " · ".join([*words, *disk, template, *([one_line(model.note, 160)] if model.note else [])])
         widget.update(Content.assemble((shape, "$foreground"), "\n", (second, "$text-muted")))
 
-    def state_changed(self, change: str) -> None:
-        state = self.app.state
-        if change in ("shown", "machine"):
+    def shown(self) -> None:
+        self._compute_fits()
+        self._show_found()
+
+    def _show_found(self) -> None:
+        """The model that was found joins the list; why there is none is said."""
+        model = self.app.state.model.found
+        if model is not None and self.found.get(model.id) != model:
+            self.found[model.id] = model
+            self._fill()
+            self._fits_for = ""
             self._compute_fits()
-        if change in ("shown", "model"):
-            if state.model is not None and self.found.get(state.model.id) != state.model:
-                self.found[state.model.id] = state.model
-                self._fill()
-                self._fits_for = ""
-                self._compute_fits()
-            self.query_one(FilterList).redraw()
-            if state.model_problem:
-                self.say(state.model_problem, "error")
-            elif state.model is not None and change == "model":
-                self.say(f"{one_line(state.model.id, 60)} is chosen. enter or ^n goes on.", "done")
+        self.query_one(FilterList).redraw()
+        if self.app.state.model.problem:
+            self.say(self.app.state.model.problem, "error")
+
+    def _model_found(self) -> None:
+        self._show_found()
+        model = self.app.state.model.found
+        if model is not None:
+            self.say(f"{one_line(model.id, 60)} is chosen. enter or ^n goes on.", "done")
 
     @on(FilterList.Highlighted)
     def _moved(self, event: FilterList.Highlighted) -> None:
@@ -158,7 +170,7 @@ class ModelScreen(StepScreen):
 
     @on(FilterList.Chosen)
     def _chosen(self, event: FilterList.Chosen) -> None:
-        if event.key == self.app.state.draft.model and self.app.state.model is not None:
+        if event.key == self.app.state.draft.model and self.app.state.model.found is not None:
             self.action_next()
         else:
             self.app.choose_model(event.key)

@@ -90,13 +90,11 @@ class PlaygroundScreen(StepScreen):
 
     # What is asked
 
-    def state_changed(self, change: str) -> None:
-        if change == "shown":
-            if self.focused is None:
-                self.prompt.focus()
-            draft = self.app.state.draft
-            wanted = Wanted(self.app.adapter_path, self.app.run_path, draft.run, draft.model)
-            self.query_one(Loader).open(wanted)
+    def shown(self) -> None:
+        if self.focused is None:
+            self.prompt.focus()
+        run, draft = self.app.state.run, self.app.state.draft
+        self.query_one(Loader).open(Wanted(run.adapter, run.chosen, draft.run, draft.model))
 
     def on_screen_suspend(self) -> None:
         self.query_one(Loader).leave()

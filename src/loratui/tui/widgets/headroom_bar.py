@@ -103,13 +103,13 @@ class HeadroomBar(Static):
         self._shown = Content("")
 
     def on_mount(self) -> None:
-        self._stop = self.app.state.listen(self._state_changed)
+        self._stop = self.app.state.plan.changed.subscribe(self._renew)
 
     def on_unmount(self) -> None:
         self._stop()
 
-    def _state_changed(self, change: str) -> None:
-        if change == "plan" and self.screen.is_current:
+    def _renew(self) -> None:
+        if self.screen.is_current:
             content = self._content()
             if content != self._shown:
                 self._shown = content
@@ -120,13 +120,13 @@ class HeadroomBar(Static):
         return self._shown
 
     def _content(self) -> Content:
-        state, width = self.app.state, self.content_size.width
-        if state.proposal is None:
+        proposal, width = self.app.state.plan.proposal, self.content_size.width
+        if proposal is None:
             return Content.assemble(
                 ("·" * max(10, width - 36), "$memory-free"), ("  memory", "$text-muted"), "\n",
                 (self._waiting(), "$text-muted"),
             )
-        view = memory_view(state.proposal)
+        view = memory_view(proposal)
         words, color = verdict(view)
         sure = f" ±{round(view.band * 100)} %" if view.band is not None else ""
         numbers = f"{gib(view.total)}{sure} of {gib(view.budget)} GiB"
@@ -139,12 +139,12 @@ class HeadroomBar(Static):
         state = self.app.state
         if not state.draft.model:
             return "Choose a model to see what training it takes."
-        if state.model_problem or state.plan_problem:
-            return one_line(state.model_problem or state.plan_problem)
+        if state.model.problem or state.plan.problem:
+            return one_line(state.model.problem or state.plan.problem)
         return "Looking at the machine and the model …"
 
     def _legend(self, view: MemoryView, width: int) -> Content:
-        change = self.app.state.change_bytes
+        change = self.app.state.plan.change_bytes
         told = f"{signed_size(change)} by the last change" if change else ""
         pieces = []
         for name, value in view.parts:

@@ -1,0 +1,43 @@
+"""How far the check of the dataset is, what it rests on, and whether its counts stand behind the plan."""
+
+from __future__ import annotations
+
+from loratui.tui.check import Check
+from loratui.tui.wizard.choices import Choices
+from loratui.tui.wizard.dataset import ChosenDataset
+from loratui.tui.wizard.model import ChosenModel
+from loratui.tui.wizard.plan import ProposedPlan
+from loratui.tui.wizard.signal import Signal
+
+
+class DatasetCheck:
+    """Owner of the check with the model's own tokenizer. `changed` is published at each step of it."""
+
+    def __init__(self, choices: Choices, model: ChosenModel, dataset: ChosenDataset, plan: ProposedPlan) -> None:
+        self._choices, self._model, self._dataset, self._plan = choices, model, dataset, plan
+        self._now = Check()
+        self.changed = Signal()
+
+    @property
+    def now(self) -> Check:
+        """The check as it stands."""
+        return self._now
+
+    def key(self) -> str:
+        """What a check would rest on; empty where it cannot be done yet."""
+        view, model = self._dataset.view, self._model.found
+        if view is None or model is None or model.path is None or self._plan.proposal is None:
+            return ""
+        given = sorted((key, repr(value)) for key, value in self._choices.reading().items())
+        return repr((model.id, view.preview.found.fingerprint, given))
+
+    def take(self, check: Check) -> None:
+        """Take up how far the check is; its exact lengths replace the guessed ones."""
+        self._now = check
+        if check.result is not None and self._dataset.view is not None:
+            from loratui.tui.loading import exact_facts
+
+            facts = exact_facts(check.result)
+            if facts is not None:
+                self._dataset.take_exact(facts)
+        self.changed.publish()

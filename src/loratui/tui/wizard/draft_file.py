@@ -1,0 +1,80 @@
+"""The draft's file, and beside it what is known of its dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loratui.files import write_whole
+from loratui.tui.draft import Draft, draft_from_json, draft_to_json
+from loratui.tui.known_facts import KnownFacts, read_known_facts, write_known_facts
+from loratui.tui.wizard.choices import Choices
+from loratui.tui.wizard.dataset import ChosenDataset
+from loratui.tui.wizard.signal import Signal
+
+
+class DraftFile:
+    """Where choices and known facts are kept. `changed` is published when there is something to save. path: None keeps
+    nothing, as tests want it."""
+
+    def __init__(self, path: Path | None, choices: Choices, dataset: ChosenDataset) -> None:
+        self.path = path
+        self._choices, self._dataset = choices, dataset
+        self._unsaved = False
+        self._facts_saved: KnownFacts | None = None
+        self._problem = ""
+        self.changed = Signal()
+        for signal in (*choices.signals, dataset.remembered):
+            signal.subscribe(self._mark)
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether there is something to save."""
+        return self._unsaved
+
+    @property
+    def problem(self) -> str:
+        """Why the last saving failed."""
+        return self._problem
+
+    def _mark(self) -> None:
+        self._unsaved = True
+        self.changed.publish()
+
+    def restore(self, *, demo: bool = False) -> str:
+        """Take up the draft of the last session; a sentence where its file cannot be used (it is then kept aside).
+
+        demo: take up its theme alone, unless it was the demo's draft, too.
+        """
+        if self.path is None or not self.path.exists():
+            return ""
+        self._dataset.restore(read_known_facts(self._facts_path(self.path)))
+        try:
+            kept = draft_from_json(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            return f"The draft {self.path} could not be read ({error}); a new one is begun."
+        if demo and not kept.model == kept.dataset == "demo":
+            kept = Draft(model="demo", dataset="demo", preset="demo", theme=kept.theme)
+        self._choices.restore(kept)
+        return ""
+
+    def save(self) -> bool:
+        """Write the draft now; False where that failed (`problem` says why)."""
+        self._unsaved = False
+        if self.path is None:
+            return True
+        known = self._dataset.known
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path, draft_to_json(self._choices.draft))
+            if known is not None and known != self._facts_saved:
+                write_known_facts(self._facts_path(self.path), known)
+                self._facts_saved = known
+        except OSError as error:
+            self._problem = f"The draft could not be saved in {self.path}: {error.strerror or error}."
+            return False
+        self._problem = ""
+        return True
+
+    @staticmethod
+    def _facts_path(draft: Path) -> Path:
+        return draft.with_name("dataset-facts.json")
