@@ -31,7 +31,8 @@ def test_a_length_that_was_not_checked_is_told_from_the_sample() -> None:
 def test_progress_is_told() -> None:
     assert progress_words({"type": "progress", "phase": "tokenising", "done": 1200, "total": 5000}) == "tokenising: row 1,200 of 5,000"
     assert progress_words({"type": "rows", "rows": []}) == ""
-    assert "guesses" in Check(stopped=True).words(64)[0]
+    assert "guesses" in Check(stopped=True).words(64)[0] and "r checks again" in Check(stopped=True).words(64)[0]
+    assert "those of the last check" in Check(stopped=True).words(64, exact=True)[0]
 
 
 @pytest.mark.worker
@@ -65,3 +66,9 @@ async def test_the_check_can_be_stopped(tmp_path: Path) -> None:
         await pilot.pause(0.2)
         assert "stopped" in screen_text(app)
         assert app.state.check.now.result is None
+        await pilot.press("r")
+        for _ in range(600):
+            await pilot.pause(0.1)
+            if app.state.check.now.result is not None or app.state.check.now.problem:
+                break
+        assert app.state.check.now.problem == "" and app.state.dataset.facts().exact

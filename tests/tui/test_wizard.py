@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from textual.widgets import Input, Static
-from wizard import SIZES, choose, dataset_file, machine, screen_text, settled, wizard
+from wizard import SIZES, choose, dataset_file, machine, model_folder, screen_text, settled, wizard
 
 from loratui.tui.app import LoratuiApp
 from loratui.tui.command_text import command_text
@@ -21,7 +21,7 @@ from loratui.tui.widgets.filter_list import FilterList, filter_words
 @pytest.fixture(autouse=True)
 def no_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check starts a worker that loads a tokenizer: it has a test of its own."""
-    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self: None)
+    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self, **again: None)
 
 
 sizes = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -181,6 +181,11 @@ async def test_only_lines_that_changed_are_painted(tmp_path: Path, monkeypatch: 
 # Model
 
 
+def flat(app: LoratuiApp) -> str:
+    """What is shown, long lines whole again."""
+    return " ".join(screen_text(app).split())
+
+
 @sizes
 async def test_models_are_listed_filtered_and_chosen(tmp_path: Path, size: tuple[int, int]) -> None:
     app = wizard(tmp_path, screen="model", chosen=False)
@@ -210,6 +215,44 @@ async def test_a_folder_typed_is_taken(tmp_path: Path) -> None:
         await settled(pilot)
         assert app.state.draft.model == folder
         assert app.state.model.spec is not None and app.state.model.spec.layers == 16
+
+
+@sizes
+async def test_enter_goes_on_with_a_folder_that_was_browsed_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
+    """It took the demo instead: the cursor had stayed on the first line."""
+    monkeypatch.chdir(tmp_path)
+    app = wizard(tmp_path, screen="model", chosen=False)
+    folder = model_folder(tmp_path / "my-model")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        await pilot.press("ctrl+f", *"my-model")
+        await settled(pilot)
+        await pilot.press("enter")
+        await settled(pilot)
+        await pilot.press("enter")
+        await settled(pilot)
+        assert app.state.draft.model == str(folder) and "enter or ^n goes on." in flat(app)
+        assert app.screen.query_one(FilterList).highlighted_key == str(folder)
+        await pilot.press("enter")
+        await settled(pilot)
+        assert app.state.draft.model == str(folder) and step_of(app) == "dataset"
+
+
+@pytest.mark.parametrize("home", [False, True])
+async def test_enter_goes_on_with_a_path_that_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: bool) -> None:
+    """It did nothing: the same path was looked for again and again."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    app = wizard(tmp_path, screen="model", chosen=False)
+    folder = model_folder(tmp_path / "my-model")
+    typed = "~/my-model" if home else str(folder)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press(*typed, "enter")
+        await settled(pilot)
+        assert "is chosen. enter or ^n goes on." in flat(app) and "● " in flat(app)
+        await pilot.press("enter")
+        await settled(pilot)
+        assert app.state.draft.model == typed and step_of(app) == "dataset"
 
 
 async def test_a_folder_that_is_no_model_gets_one_sentence(tmp_path: Path) -> None:
@@ -279,11 +322,28 @@ async def test_another_file_is_typed(tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         assert "No dataset yet" in screen_text(app)
-        assert isinstance(app.focused, Input)
-        app.screen.query_one("#path", Input).value = str(path)
-        await pilot.press("enter")
+        await pilot.press("i", *str(path), "enter")
         await settled(pilot)
         assert app.state.dataset.view is not None and app.state.dataset.view.facts.examples + app.state.dataset.view.facts.eval_examples == 5
+
+
+@sizes
+async def test_what_the_empty_dataset_screen_says_is_so(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Its keys work at once, and what it says stays where a path was wrong."""
+    app = wizard(tmp_path, screen="dataset", chosen=False)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        assert "d   takes the demo" in screen_text(app)
+        await pilot.press("i", *"nowhere.jsonl", "enter")
+        await settled(pilot)
+        text = screen_text(app)
+        assert "✗ " in text and "nowhere.jsonl" in text
+        assert "d   takes the demo" in text and "o   opens" in text
+        await pilot.press("i", "x", "escape")
+        assert not isinstance(app.focused, Input), "esc leaves the path"
+        await pilot.press("d")
+        await settled(pilot)
+        assert app.state.draft.dataset == "demo" and app.state.dataset.view is not None
 
 
 @pytest.mark.parametrize(

@@ -226,10 +226,13 @@ class LoratuiApp(LookUps):
         else:
             self.push_screen(HelpScreen(self.screen))
 
-    def check_dataset(self) -> None:
-        """Start the check of the dataset with the model's tokenizer, unless it was done or is under way."""
+    def check_dataset(self, *, again: bool = False) -> None:
+        """Start the check of the dataset with the model's tokenizer, unless it was done, stopped or is under way.
+
+        again: also where it was done or stopped.
+        """
         key = self.state.check.key()
-        if key and key != self.state.check.now.key:
+        if key and (again or key != self.state.check.now.key):
             self._check_worker(key)
 
     @work(exclusive=True, group="tokens", exit_on_error=False)
@@ -273,6 +276,8 @@ class LoratuiApp(LookUps):
                     check = replace(check, progress=words)
                 elif message["type"] == "rows":
                     check = replace(check, rows={row["index"]: row for row in message["rows"]})
+                elif message["type"] == "partial":
+                    check = replace(check, partial=message["result"])
                 elif message["type"] == "result":
                     check = replace(check, progress="", result=message["result"])
                 self.state.check.take(check)

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 EMPTY = (
     "No dataset yet.\n\n"
-    "  o   opens a file or folder: JSON, JSONL, CSV, TSV, Parquet, Arrow or text, also compressed\n"
-    "  d   takes the demo: 2,000 sentences and the record that each becomes\n"
-    "      or type a path, or the id of a dataset of the hub, above\n\n"
-    "Understood are prompt and completion (question and answer, input and output, …),\n"
-    "instruction/input/output, messages, and plain text."
+    "  o   opens a file or folder: JSON, JSONL, CSV, TSV, Parquet, Arrow,\n"
+    "      text, also compressed\n"
+    "  i   writes a path or the id of a hub dataset above; enter takes it\n"
+    "  d   takes the demo: 2,000 sentences and the record that each becomes\n\n"
+    "Understood are prompt and completion (question and answer, input and\n"
+    "output, …), instruction/input/output, messages, and plain text."
 )
 
 
@@ -41,13 +42,15 @@ class DatasetScreen(StepScreen):
         "the stop token is learnt, and lists problems with their lines."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "check", "Check again", tooltip="Check the rows with the model's own tokenizer again"),
         Binding("o", "browse", "Open", tooltip="Choose a file or folder in a browser"),
         Binding("d", "demo", "Demo", show=False, tooltip="Take the built-in dataset"),
         Binding("c", "columns", "Columns", tooltip="Change how the columns are read"),
         Binding("e", "problems", "Problems", tooltip="List what is wrong with the rows, by line"),
         Binding("l", "lengths", "Lengths", tooltip="How long the rows are, what each maximum length cuts, and what it costs"),
         Binding("f", "fix", "Fix", tooltip="Mend what the check found: answers that never end in a stop token"),
-        Binding("escape", "cancel", "Stop the check", show=False, tooltip="Stop checking"),
+        Binding("i", "write", "Path", tooltip="Write a path, or the id of a dataset of the hub"),
+        Binding("escape", "cancel", "Stop the check", show=False, tooltip="Leave the path, or stop checking"),
     ]
 
     def body(self) -> ComposeResult:
@@ -76,7 +79,7 @@ class DatasetScreen(StepScreen):
 
     def shown(self) -> None:
         self._show_dataset()
-        self.set_focus(self.query_one("#row") if self.app.state.draft.dataset else self.query_one("#path"))
+        self.set_focus(self.query_one("#row"))
 
     def _show_dataset(self) -> None:
         """What was chosen, how it is read, and its rows; why there is none is said. Its check begins."""
@@ -115,16 +118,17 @@ class DatasetScreen(StepScreen):
             Content.assemble(_label("format"), (recognition.format, "bold"), (f": {one_line(recognition.why, 120)}", "$text-muted"), guess),
             Content.assemble(_label("columns"), (mapping, "$foreground"), (unused, "$text-muted")),
             Content.assemble(_label("rows"), (" · ".join(counts), "$foreground")),
-            Content.assemble(_label("check"), self.app.state.check.now.words(max_length)),
+            Content.assemble(_label("check"), self.app.state.check.now.words(max_length, exact=facts.exact)),
         ]
         if found.note:
             lines.append(Content.assemble(_label("files"), (f"{one_line(found.note, 200)} ({size(found.size_bytes)})", "$text-muted")))
         return lines
 
     def _show_rows(self) -> None:
-        view = self.app.state.dataset.view
-        empty = Content(EMPTY).stylize("$text-muted") if not self.app.state.draft.dataset else Content("")
-        self.query_one(RowBrowser).take(view.preview if view is not None else None, empty)
+        dataset = self.app.state.dataset
+        nothing = not self.app.state.draft.dataset or dataset.problem
+        empty = Content(EMPTY).stylize("$text-muted") if nothing else Content("")
+        self.query_one(RowBrowser).take(dataset.view.preview if dataset.view is not None else None, empty)
 
     @on(RowBrowser.Said)
     def _rows_said(self, event: RowBrowser.Said) -> None:
@@ -141,6 +145,10 @@ class DatasetScreen(StepScreen):
         else:
             self.app.choose_dataset(path)
             self.set_focus(self.query_one("#row"))
+
+    def action_write(self) -> None:
+        """Write a path."""
+        self.query_one("#path").focus()
 
     def action_demo(self) -> None:
         """Take the built-in dataset."""
@@ -191,17 +199,21 @@ class DatasetScreen(StepScreen):
     async def action_lengths(self) -> None:
         """Show the lengths and the ledger; take the maximum length that is chosen there."""
         state = self.app.state
-        result = state.check.now.result
-        if result is None or state.plan.proposal is None or not result["usable"]:
-            self.say("The lengths come with the check, once the model is on this machine.", "warning")
+        proposal, check = state.plan.proposal, state.check.now
+        if proposal is None or state.dataset.view is None:
+            self.say("The lengths come with a dataset, a model and a machine.", "warning")
+            return
+        if check.result is not None and not check.result["usable"]:
+            self.say("No row can be trained on: e lists why.", "error")
             return
         from loratui.core.length_prices import length_prices
+        from loratui.tui.row_lengths import lengths_now
         from loratui.tui.screens.lengths import LengthsScreen
 
-        proposal = state.plan.proposal
-        lengths = [int(row["max_length"]) for row in result["ledger"]]
-        prices = length_prices(proposal.spec, proposal.plan, proposal.data, proposal.device, lengths)
-        chosen = await self.app.push_screen_wait(LengthsScreen(result, prices, proposal.plan.training.max_length))
+        lengths = lengths_now(check, proposal)
+        steps = [int(row["max_length"]) for row in lengths.ledger]
+        prices = length_prices(proposal.spec, proposal.plan, proposal.data, proposal.device, steps)
+        chosen = await self.app.push_screen_wait(LengthsScreen(lengths, prices, proposal.plan.training.max_length))
         if chosen and chosen != proposal.plan.training.max_length:
             state.choices.set_value("training.max_length", chosen)
             self.app.check_dataset()
@@ -223,12 +235,22 @@ class DatasetScreen(StepScreen):
         if action == "fix":
             return bool(self.fixes())
         if action == "lengths":
-            return self.app.state.check.now.result is not None
+            return self.app.state.dataset.view is not None and self.app.state.plan.proposal is not None
+        if action == "check":
+            check = self.app.state.check
+            return (check.now.stopped or bool(check.now.problem)) and bool(check.key())
         return super().check_action(action, parameters)
 
+    def action_check(self) -> None:
+        """Check the rows again."""
+        self.app.check_dataset(again=True)
+
     def action_cancel(self) -> None:
-        """Stop checking."""
-        self.app.stop_check()
+        """Leave the path; else stop checking."""
+        if self.query_one("#path").has_focus:
+            self.set_focus(self.query_one("#row"))
+        else:
+            self.app.stop_check()
 
 
 def _label(word: str) -> tuple[str, str]:

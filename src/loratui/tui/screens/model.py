@@ -59,6 +59,8 @@ class ModelScreen(StepScreen):
         self.fits: dict[str, dict[str, str]] = {}
         self._fits_for = ""
         self._highlighted = ""
+        self._followed = ""
+        """The chosen model that the cursor went to."""
         state = self.app.state
         self.hear(state.hardware.looked, self._compute_fits)
         self.hear(state.choices.device_chosen, self._compute_fits)
@@ -101,15 +103,21 @@ class ModelScreen(StepScreen):
         self.query_one(FilterList).redraw()
         self._show_details(self._highlighted)
 
+    @property
+    def _chosen_key(self) -> str:
+        """Key of the chosen model's line."""
+        model = self.app.state.model.found
+        return model.id if model is not None else self.app.state.draft.model
+
     def _fill(self) -> None:
         order = list(GROUPS)
         models = sorted(self.found.values(), key=lambda model: order.index(model.kind) if model.kind in order else len(order))
         items = [Item(model.id, f"{model.id} {model.spec.family} {count(model.spec.total_parameters)}", GROUPS.get(model.kind, model.kind)) for model in models]
-        self.query_one(FilterList).set_items(items, highlight="" if self._highlighted else self.app.state.draft.model)
+        self.query_one(FilterList).set_items(items, highlight="" if self._highlighted else self._chosen_key)
 
     def _draw(self, item: Item, width: int) -> Content:
         model = self.found[item.key]
-        chosen = item.key == self.app.state.draft.model
+        chosen = item.key == self._chosen_key
         name = Content.assemble(("● " if chosen else "○ ", "bold" if chosen else ""), (one_line(home_short(model.id), 100), "bold" if chosen else ""))
         disk = size(model.size_bytes) if model.weights and model.size_bytes else "–"
         return columns(
@@ -146,14 +154,18 @@ class ModelScreen(StepScreen):
         self._show_found()
 
     def _show_found(self) -> None:
-        """The model that was found joins the list; why there is none is said."""
+        """The model that was found joins the list, and the cursor goes to it once; why there is none is said."""
         model = self.app.state.model.found
         if model is not None and self.found.get(model.id) != model:
             self.found[model.id] = model
             self._fill()
             self._fits_for = ""
             self._compute_fits()
-        self.query_one(FilterList).redraw()
+        if model is not None and model.id != self._followed:
+            self._followed = model.id
+            self.query_one(FilterList).go_to(model.id)
+        else:
+            self.query_one(FilterList).redraw()
         if self.app.state.model.problem:
             self.say(self.app.state.model.problem, "error")
 
@@ -170,13 +182,16 @@ class ModelScreen(StepScreen):
 
     @on(FilterList.Chosen)
     def _chosen(self, event: FilterList.Chosen) -> None:
-        if event.key == self.app.state.draft.model and self.app.state.model.found is not None:
+        if self.app.state.model.is_chosen(event.key):
             self.action_next()
         else:
             self.app.choose_model(event.key)
 
     @on(FilterList.Typed)
     def _typed(self, event: FilterList.Typed) -> None:
+        if self.app.state.model.is_chosen(event.text):
+            self.action_next()
+            return
         self.say(f"Looking for {one_line(event.text, 80)} …")
         self.app.choose_model(event.text)
 

@@ -50,6 +50,7 @@ class RecipeScreen(StepScreen):
 
     def body(self) -> ComposeResult:
         yield Static(id="preset-line")
+        yield Static(id="basis")
         with VerticalScroll(id="fields-box", can_focus=False):
             yield FieldList(id="fields")
         yield Static(id="why")
@@ -60,6 +61,7 @@ class RecipeScreen(StepScreen):
         self._waiting = False
         self._pricing = False
         self.hear(self.app.state.plan.changed, self.shown)
+        self.hear(self.app.state.check.changed, self._show_basis)
         self.set_focus(self.query_one(FieldList))
 
     @property
@@ -77,6 +79,7 @@ class RecipeScreen(StepScreen):
     def shown(self) -> None:
         plan = self.app.state.plan
         self._show_preset()
+        self._show_basis()
         if plan.proposal is not None:
             self._show_fields(plan.proposal)
             self._show_course(plan.proposal)
@@ -100,6 +103,13 @@ class RecipeScreen(StepScreen):
             ("preset  ", "$text-muted"), (one_line(name, 40), "bold"), (yours, "$accent"),
             ("   " + one_line(preset.description if preset else "", 200), "$text-muted"),
         ), layout=False)
+
+    def _show_basis(self) -> None:
+        """What the proposal rests on, where that is less than a check."""
+        doubt, line = self.app.state.check.doubt, self.query_one("#basis", Static)
+        line.display = bool(doubt)
+        if doubt:
+            line.update(Content(f"▲ {doubt}").stylize("$warning"))
 
     def _show_fields(self, proposal: Proposal) -> None:
         from loratui.core.plan_text import fields

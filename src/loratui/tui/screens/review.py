@@ -70,7 +70,8 @@ class ReviewScreen(StepScreen):
 
     def on_mount(self) -> None:
         self._starting = False
-        for signal in (self.app.state.plan.changed, self.app.state.choices.run_chosen):
+        state = self.app.state
+        for signal in (state.plan.changed, state.check.changed, state.choices.run_chosen):
             self.hear(signal, self._renew)
         self.set_focus(self.query_one(StartButton))
 
@@ -225,7 +226,7 @@ def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
     if proposal is None:
         return lines
     plan, schedule, device = proposal.plan, proposal.schedule, proposal.device
-    for warning in proposal.warnings:
+    for warning in [state.check.doubt, *proposal.warnings] if state.check.doubt else proposal.warnings:
         lines.append(Row("", one_line(warning, 400), glyph="▲", color="$warning"))
     if not proposal.fits:
         for other in [other for other in proposal.alternatives if other.fits][:1]:

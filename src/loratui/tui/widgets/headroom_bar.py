@@ -99,14 +99,16 @@ class HeadroomBar(Static):
 
     def __init__(self) -> None:
         super().__init__(id="headroom-bar")
-        self._stop: Callable[[], object] = lambda: None
+        self._stops: list[Callable[[], None]] = []
         self._shown = Content("")
 
     def on_mount(self) -> None:
-        self._stop = self.app.state.plan.changed.subscribe(self._renew)
+        for signal in (self.app.state.plan.changed, self.app.state.check.changed):
+            self._stops.append(signal.subscribe(self._renew))
 
     def on_unmount(self) -> None:
-        self._stop()
+        for stop in self._stops:
+            stop()
 
     def _renew(self) -> None:
         if self.screen.is_current:
@@ -129,7 +131,8 @@ class HeadroomBar(Static):
         view = memory_view(proposal)
         words, color = verdict(view)
         sure = f" ±{round(view.band * 100)} %" if view.band is not None else ""
-        numbers = f"{gib(view.total)}{sure} of {gib(view.budget)} GiB"
+        about = "about " if self.app.state.check.doubt else ""
+        numbers = f"{about}{gib(view.total)}{sure} of {gib(view.budget)} GiB"
         room = max(10, width - len(numbers) - len(words) - 4)
         bar = Content.assemble(*((FILLS.get(name, "█") * n, f"$memory-{name}") for name, n in cells(view, room)))
         first = Content.assemble(bar, "  ", (numbers, "$foreground"), "  ", (words, f"bold {color}"))

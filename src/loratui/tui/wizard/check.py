@@ -9,6 +9,9 @@ from loratui.tui.wizard.model import ChosenModel
 from loratui.tui.wizard.plan import ProposedPlan
 from loratui.tui.wizard.signal import Signal
 
+AGAIN = "F4, then r, checks again."
+"""How the check is begun anew from another step."""
+
 
 class DatasetCheck:
     """Owner of the check with the model's own tokenizer. `changed` is published at each step of it."""
@@ -30,6 +33,15 @@ class DatasetCheck:
             return ""
         given = sorted((key, repr(value)) for key, value in self._choices.reading().items())
         return repr((model.id, view.preview.found.fingerprint, given))
+
+    @property
+    def doubt(self) -> str:
+        """One sentence where a check that was stopped or failed leaves the plan on guessed lengths; else an empty text."""
+        ended = self._now.stopped or bool(self._now.problem)
+        if not ended or self._dataset.view is None or self._dataset.facts().exact or self._now.key != self.key():
+            return ""
+        what = "was stopped" if self._now.stopped else "failed"
+        return f"The check of the dataset {what}: this rests on lengths guessed from characters. {AGAIN}"
 
     def take(self, check: Check) -> None:
         """Take up how far the check is; its exact lengths replace the guessed ones."""
