@@ -23,9 +23,7 @@ class Problem:
     blocking: bool = True
 
 
-def missing(
-    step: str, draft: Draft, model: ChosenModel, dataset: ChosenDataset, plan: ProposedPlan
-) -> list[Problem]:
+def missing(step: str, draft: Draft, model: ChosenModel, dataset: ChosenDataset, plan: ProposedPlan) -> list[Problem]:
     """What stands between `step` and the next one, the first to mend first."""
     found: list[Problem] = []
     if step == "model":

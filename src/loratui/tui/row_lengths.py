@@ -30,7 +30,7 @@ class RowLengths:
 
 
 def lengths_now(check: Check, proposal: Proposal) -> RowLengths:
-    """The best that is known: the check's result, else what it has of the rows so far, else the guess behind the plan."""
+    """The best that is known: the check's result, else what it found so far, else the guess behind the plan."""
     found = check.result or check.partial
     if found is not None:
         basis = ""
@@ -39,8 +39,14 @@ def lengths_now(check: Check, proposal: Proposal) -> RowLengths:
             basis = f"Counted in the first {found['examples']:,} rows; {state}."
         proposed = found["proposed_max_length"]
         return RowLengths(
-            found["tokens"], found["histogram"], found["ledger"], int(proposed["value"]), str(proposed["why"]), basis,
-            int(found["trained_tokens_uncut"]), found["packing"],
+            found["tokens"],
+            found["histogram"],
+            found["ledger"],
+            int(proposed["value"]),
+            str(proposed["why"]),
+            basis,
+            int(found["trained_tokens_uncut"]),
+            found["packing"],
         )
     return _guessed(proposal)
 

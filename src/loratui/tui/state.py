@@ -1,8 +1,8 @@
 """What the wizard knows: what a person chose, what was found for it, and the proposal that follows. No screen is needed
 to use it.
 
-Each question has an object of its own (`tui.wizard`), which alone writes its fields and publishes signals. They are made
-in the order in which one rests on another; so what follows from a change has followed before a screen hears of it.
+Each question has an object of its own (`tui.wizard`), which alone writes its fields and publishes signals. They are
+made in the order in which one rests on another; so what follows from a change has followed before a screen hears of it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,9 @@ from loratui.worker.protocol import Done, Failed
 
 LONGEST_PIECE = 100_000
 ENDS = {
-    "stop token": "stop token", "length": "▲ cut: max tokens", "context full": "▲ cut: context full",
+    "stop token": "stop token",
+    "length": "▲ cut: max tokens",
+    "context full": "▲ cut: context full",
     "stopped": "■ stopped",
 }
 """How an answer ended, in words."""
@@ -27,7 +29,8 @@ class AnswerView(ScrollView):
 
     DEFAULT_CSS = """
     AnswerView {
-        border: round $border-blurred; border-title-color: $foreground; border-title-style: bold; border-subtitle-color: $text-muted;
+        border: round $border-blurred; border-title-color: $foreground; border-title-style: bold;
+        border-subtitle-color: $text-muted;
         background: $background; padding: 0 1; width: 1fr; height: 1fr; min-height: 4; scrollbar-size-vertical: 1;
     }
     AnswerView:focus { border: round $accent; border-title-color: $accent; }
@@ -62,7 +65,7 @@ class AnswerView(ScrollView):
         return self._text.text
 
     def hide_name(self, number: int) -> None:
-        """Be a number, and say nothing that tells who answers: not how fast, not how it ended, not whether it is right."""
+        """Be a number, and say nothing that tells who answers: not how fast, how it ended, or whether it is right."""
         self._hidden = True
         self.shown_name = self.border_title = str(number)
         self._tell_end()

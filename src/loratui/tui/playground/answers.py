@@ -92,7 +92,10 @@ class Answers(Vertical):
         self._lay_out()
 
     def show_names(self, order: Sequence[str] = ()) -> None:
-        """Say who answered what, each pane with its number; with `order` they get their usual places back, and no numbers."""
+        """Say who answered what, each pane with its number.
+
+        order: the panes' usual places, which they get back; they have no numbers then.
+        """
         self._arrange(order)
         for number, view in enumerate(self.views, start=1):
             view.show_name(0 if order else number)
@@ -158,9 +161,7 @@ class Answers(Vertical):
             shown = views[-1]
         for view in views:
             view.display = not tabbed or view is shown
-        words = [
-            (f" {view.shown_name} ", "bold reverse $accent" if view is shown else "$text-muted") for view in views
-        ]
+        words = [(f" {view.shown_name} ", "bold reverse $accent" if view is shown else "$text-muted") for view in views]
         self.query_one("#tabs", Static).update(Content.assemble(*words, ("   esc, then ← →", "$text-muted")))
 
 

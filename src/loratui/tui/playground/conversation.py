@@ -43,7 +43,7 @@ class Conversation:
             self.turns.append(Turn(self.asked, answers))
 
     def messages(self, side: str, question: str) -> list[dict[str, Any]]:
-        """Everything that a side is shown for its next answer. A side that came later is told another side's answers."""
+        """What a side is shown for its next answer. A side that came later is told another side's answers."""
         said: list[dict[str, Any]] = [{"role": "system", "content": self.system}] if self.system else []
         for turn in self.turns:
             answer = turn.answers.get(side, next(iter(turn.answers.values()), ""))

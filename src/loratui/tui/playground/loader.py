@@ -36,7 +36,7 @@ class Loader(Static):
     DEFAULT_CSS = "Loader { height: 1; }"
 
     class Settled(Message):
-        """What was wanted is loaded, or cannot be. sentence: why nothing can be asked; empty where there is a target."""
+        """What was wanted is loaded, or cannot be. sentence: why nothing can be asked; empty: there is a target."""
 
         def __init__(self, sentence: str) -> None:
             super().__init__()
@@ -114,9 +114,13 @@ class Loader(Static):
 
     def _progress(self, what: str) -> None:
         title = self.session.target.title if self.session.target is not None else ""
-        self.update(Content.assemble(
-            ("◌ ", "$accent"), (one_line(title, 60), "bold $foreground"), (f"  {one_line(what, 120)} …", "$text-muted")
-        ))
+        self.update(
+            Content.assemble(
+                ("◌ ", "$accent"),
+                (one_line(title, 60), "bold $foreground"),
+                (f"  {one_line(what, 120)} …", "$text-muted"),
+            )
+        )
 
     def _failed(self, sentence: str) -> None:
         self.update(Content(f"✗ {one_line(sentence, 400)}").stylize("$error"))
@@ -125,7 +129,11 @@ class Loader(Static):
         held = f" · {size(ready.memory_bytes)} held" if ready.memory_bytes else ""
         note = f"  ▲ {target.note}" if target.note else ""
         template = "" if ready.chat_template else " · no chat template"
-        self.update(Content.assemble(
-            ("● ", "$success"), (one_line(target.title, 60), "bold $foreground"),
-            (f"  {ready.device} {ready.dtype}{held}{template}", "$text-muted"), (one_line(note), "$warning"),
-        ))
+        self.update(
+            Content.assemble(
+                ("● ", "$success"),
+                (one_line(target.title, 60), "bold $foreground"),
+                (f"  {ready.device} {ready.dtype}{held}{template}", "$text-muted"),
+                (one_line(note), "$warning"),
+            )
+        )

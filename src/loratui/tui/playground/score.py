@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Score:
-    """Counts of one side. ROUGE-L is Google's rouge_score, as the training's own evaluation uses it; a share, 0 to 1."""
+    """Counts of one side. ROUGE-L is Google's rouge_score, as the training's evaluation uses it; a share, 0 to 1."""
 
     rows: int = 0
     equal: int = 0
@@ -45,11 +45,16 @@ class Score:
 
 def told(scores: Mapping[str, Score]) -> str:
     """`base exact match 0 %, ROUGE-L 0.21; adapter exact match 96 %, ROUGE-L 0.99`."""
-    return "; ".join(f"{side} exact match {score.exact_match:.0%}, ROUGE-L {score.rouge_l:.2f}" for side, score in scores.items())
+    return "; ".join(
+        f"{side} exact match {score.exact_match:.0%}, ROUGE-L {score.rouge_l:.2f}" for side, score in scores.items()
+    )
 
 
 async def score_rows(
-    rows: Sequence[Question], answers: Answers, ask: Callable[[Question], Awaitable[object]], tell: Callable[[str], None]
+    rows: Sequence[Question],
+    answers: Answers,
+    ask: Callable[[Question], Awaitable[object]],
+    tell: Callable[[str], None],
 ) -> dict[str, Score]:
     """Ask rows one after the other until one is stopped or a side fails (its pane says why); the counts of each side.
 

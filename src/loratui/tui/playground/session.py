@@ -101,7 +101,7 @@ class Session:
     def ask(
         self, sides: Sequence[str], conversation: Conversation, settings: GenerationSettings
     ) -> AsyncIterator[Rendered | Event]:
-        """Put what the conversation asks last to these sides; a held-out row is asked as it stands. Raises LoratuiError."""
+        """Put what the conversation asks last to these sides; a held-out row as it stands. Raises LoratuiError."""
         assert self._client is not None
         row = conversation.row
         if row is not None and row.conversation is not None:

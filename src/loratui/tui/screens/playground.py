@@ -326,7 +326,7 @@ class PlaygroundScreen(StepScreen):
 
     @work(exclusive=True, group="ask", exit_on_error=False)
     async def action_score(self) -> None:
-        """Ask held-out rows, one after the other; count the answers that equal the written ones, and tell their ROUGE-L."""
+        """Ask held-out rows one after the other; count the answers that equal the written ones, tell their ROUGE-L."""
         rows = [one for one in await self._held_out_rows() if one.expected]
         if not rows or self._asking:
             return

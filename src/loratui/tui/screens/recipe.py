@@ -107,7 +107,8 @@ class RecipeScreen(StepScreen):
     def _show_basis(self) -> None:
         """What the proposal rests on, where that is less than a check."""
         doubt, line = self.app.state.check.doubt, self.query_one("#basis", Static)
-        line.display = bool(doubt)
+        if line.display != bool(doubt):
+            line.display = bool(doubt)
         if doubt:
             line.update(Content(f"▲ {doubt}").stylize("$warning"))
 

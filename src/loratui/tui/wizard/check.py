@@ -36,7 +36,7 @@ class DatasetCheck:
 
     @property
     def doubt(self) -> str:
-        """One sentence where a check that was stopped or failed leaves the plan on guessed lengths; else an empty text."""
+        """One sentence where a check that was stopped or failed leaves the plan on guesses; else an empty text."""
         ended = self._now.stopped or bool(self._now.problem)
         if not ended or self._dataset.view is None or self._dataset.facts().exact or self._now.key != self.key():
             return ""

@@ -38,8 +38,13 @@ class Choices:
     def signals(self) -> tuple[Signal, ...]:
         """One of them is published after any change of the draft."""
         return (
-            self.device_chosen, self.model_chosen, self.dataset_chosen, self.recipe_changed, self.step_opened,
-            self.run_chosen, self.theme_chosen,
+            self.device_chosen,
+            self.model_chosen,
+            self.dataset_chosen,
+            self.recipe_changed,
+            self.step_opened,
+            self.run_chosen,
+            self.theme_chosen,
         )
 
     def restore(self, draft: Draft) -> None:

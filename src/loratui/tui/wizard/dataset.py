@@ -18,8 +18,11 @@ TOKENS_WITHOUT_DATA = 1024
 
 
 class ChosenDataset:
-    """Owner of the dataset. `changed`: it was read, or cannot be. `counted`: its exact lengths came. `remembered`: what the
-    next session is to know has changed."""
+    """Owner of the dataset.
+
+    Signals. changed: it was read, or cannot be. counted: its exact lengths came. remembered: what the next session is
+    to know has changed.
+    """
 
     def __init__(self, choices: Choices) -> None:
         self._choices = choices

@@ -17,7 +17,7 @@ class DraftFile:
     nothing, as tests want it."""
 
     def __init__(self, path: Path | None, choices: Choices, dataset: ChosenDataset) -> None:
-        self.path = path
+        self._path = path
         self._choices, self._dataset = choices, dataset
         self._unsaved = False
         self._facts_saved: KnownFacts | None = None
@@ -25,6 +25,11 @@ class DraftFile:
         self.changed = Signal()
         for signal in (*choices.signals, dataset.remembered):
             signal.subscribe(self._mark)
+
+    @property
+    def path(self) -> Path | None:
+        """The draft's file; None where nothing is kept."""
+        return self._path
 
     @property
     def unsaved(self) -> bool:
@@ -45,13 +50,13 @@ class DraftFile:
 
         demo: take up its theme alone, unless it was the demo's draft, too.
         """
-        if self.path is None or not self.path.exists():
+        if self._path is None or not self._path.exists():
             return ""
-        self._dataset.restore(read_known_facts(self._facts_path(self.path)))
+        self._dataset.restore(read_known_facts(self._facts_path(self._path)))
         try:
-            kept = draft_from_json(self.path.read_text(encoding="utf-8"))
+            kept = draft_from_json(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            return f"The draft {self.path} could not be read ({error}); a new one is begun."
+            return f"The draft {self._path} could not be read ({error}); a new one is begun."
         if demo and not kept.model == kept.dataset == "demo":
             kept = Draft(model="demo", dataset="demo", preset="demo", theme=kept.theme)
         self._choices.restore(kept)
@@ -60,17 +65,17 @@ class DraftFile:
     def save(self) -> bool:
         """Write the draft now; False where that failed (`problem` says why)."""
         self._unsaved = False
-        if self.path is None:
+        if self._path is None:
             return True
         known = self._dataset.known
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path, draft_to_json(self._choices.draft))
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self._path, draft_to_json(self._choices.draft))
             if known is not None and known != self._facts_saved:
-                write_known_facts(self._facts_path(self.path), known)
+                write_known_facts(self._facts_path(self._path), known)
                 self._facts_saved = known
         except OSError as error:
-            self._problem = f"The draft could not be saved in {self.path}: {error.strerror or error}."
+            self._problem = f"The draft could not be saved in {self._path}: {error.strerror or error}."
             return False
         self._problem = ""
         return True

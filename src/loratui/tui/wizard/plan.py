@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from loratui.core.proposal import Proposal, Situation
 
 CARD_MOVES, HOST_MOVES = 0.005, 0.05
-"""Shares of the device's memory by which what is free must move before the plan is computed again: a host's always moves."""
+"""Shares of the device's memory by which what is free must move before the plan is computed anew."""
 
 
 class ProposedPlan:
-    """Owner of the proposal. It follows every change of what it rests on at once (a pure call of the core, under 5 ms), and
-    publishes `changed`. The heavy imports (pydantic, the core) happen at the first proposal, so that the first frame does
-    not wait for them."""
+    """Owner of the proposal. It follows every change of what it rests on at once, and publishes `changed`.
+
+    That is a pure call of the core, under 5 ms. The heavy imports (pydantic, the core) happen at the first proposal, so
+    that the first frame does not wait for them.
+    """
 
     def __init__(self, choices: Choices, hardware: Hardware, model: ChosenModel, dataset: ChosenDataset) -> None:
         self._choices, self._hardware, self._model, self._dataset = choices, hardware, model, dataset
@@ -44,7 +46,7 @@ class ProposedPlan:
 
     @property
     def proposal(self) -> Proposal | None:
-        """The proposal; None until model and machine are known. Where values contradict each other the last one stays."""
+        """The proposal; None until model and machine are known. Where values contradict, the last one stays."""
         return self._proposal
 
     @property
@@ -95,8 +97,10 @@ class ProposedPlan:
         return Situation(spec, self._dataset.facts(), device, disk, self._measurements)
 
     def memory_if(self, key: str, value: Any) -> int | None:
-        """By how many bytes the estimate would change with this value; None where the value is not allowed, or nothing is
-        known yet."""
+        """By how many bytes the estimate would change with this value.
+
+        None where the value is not allowed, or nothing is known yet.
+        """
         from loratui.core.errors import LoratuiError
         from loratui.core.presets import AUTO
         from loratui.core.proposal import propose
@@ -128,7 +132,12 @@ class ProposedPlan:
     def _follow_machine(self) -> None:
         """A new look at the machine: only where the memory that the proposal rests on has moved."""
         now = self._hardware.device()
-        if self._proposal is not None and self._device is not None and now is not None and self._device.name == now.name:
+        if (
+            self._proposal is not None
+            and self._device is not None
+            and now is not None
+            and self._device.name == now.name
+        ):
             moved = abs(self._device.memory_free_bytes - now.memory_free_bytes)
             if moved <= (HOST_MOVES if now.kind == "cpu" else CARD_MOVES) * now.memory_total_bytes:
                 return

@@ -1,4 +1,4 @@
-"""The run that is looked at or asked: one given on the command line or chosen from a list, else the draft's last one."""
+"""The run that is looked at or asked: one named on the command line or chosen in a list, else the draft's last."""
 
 from __future__ import annotations
 
