@@ -31,7 +31,8 @@ def test_a_length_that_was_not_checked_is_told_from_the_sample() -> None:
 def test_progress_is_told() -> None:
     assert progress_words({"type": "progress", "phase": "tokenising", "done": 1200, "total": 5000}) == "tokenising: row 1,200 of 5,000"
     assert progress_words({"type": "rows", "rows": []}) == ""
-    assert "guesses" in Check(stopped=True).words(64)[0]
+    assert "guesses" in Check(stopped=True).words(64)[0] and "r checks again" in Check(stopped=True).words(64)[0]
+    assert "those of the last check" in Check(stopped=True).words(64, exact=True)[0]
 
 
 @pytest.mark.worker
@@ -40,11 +41,11 @@ async def test_the_demo_is_checked_and_its_lengths_become_exact(tmp_path: Path) 
     async with app.run_test(size=(120, 36)) as pilot:
         for _ in range(600):
             await pilot.pause(0.1)
-            if app.state.check.result is not None or app.state.check.problem:
+            if app.state.check.now.result is not None or app.state.check.now.problem:
                 break
-        assert app.state.check.problem == ""
-        assert app.state.dataset is not None and app.state.dataset.facts.exact
-        assert app.state.proposal is not None and app.state.proposal.data.exact
+        assert app.state.check.now.problem == ""
+        assert app.state.dataset.view is not None and app.state.dataset.view.facts.exact
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.data.exact
         await pilot.press("t")
         await pilot.pause()
         text = screen_text(app)
@@ -58,10 +59,16 @@ async def test_the_check_can_be_stopped(tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         for _ in range(200):
             await pilot.pause(0.05)
-            if app.state.check.progress:
+            if app.state.check.now.progress:
                 break
         assert "esc stops it" in screen_text(app)
         await pilot.press("escape")
         await pilot.pause(0.2)
         assert "stopped" in screen_text(app)
-        assert app.state.check.result is None
+        assert app.state.check.now.result is None
+        await pilot.press("r")
+        for _ in range(600):
+            await pilot.pause(0.1)
+            if app.state.check.now.result is not None or app.state.check.now.problem:
+                break
+        assert app.state.check.now.problem == "" and app.state.dataset.facts().exact

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def result(**more: Any) -> dict[str, Any]:
 def checked(folder: Path) -> LoratuiApp:
     """The wizard on the dataset's screen, whose check is given by the test instead of a worker."""
     app = wizard(folder, screen="dataset")
-    app.check_dataset = lambda: None  # type: ignore[method-assign]
+    app.check_dataset = lambda **again: None  # type: ignore[method-assign]
     return app
 
 
@@ -54,8 +55,8 @@ async def test_the_ledger_sets_the_maximum_length(tmp_path: Path, size: tuple[in
     app = checked(tmp_path)
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
-        app.state.take_check(Check(app.state.check_key(), result=result()))
-        app.state.set_value("training.max_length", 128)
+        app.state.check.take(Check(app.state.check.key(), result=result()))
+        app.state.choices.set_value("training.max_length", 128)
         await pilot.press("l")
         await settled(pilot)
         assert isinstance(app.screen, LengthsScreen)
@@ -69,11 +70,65 @@ async def test_the_ledger_sets_the_maximum_length(tmp_path: Path, size: tuple[in
         assert app.state.draft.mine["training.max_length"] == 1024
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (180, 45)])
+async def test_lengths_are_shown_while_the_check_goes_on(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = checked(tmp_path)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        going = Check(app.state.check.key(), progress="tokenising: row 250 of 40,000")
+        app.state.check.take(going)
+        await settled(pilot)
+        await pilot.press("l")
+        await settled(pilot)
+        assert isinstance(app.screen, LengthsScreen)
+        text = " ".join(screen_text(app).split())
+        assert "Guessed from characters" in text and "longest" in text and "–" in text
+        await pilot.press("escape")
+        await settled(pilot)
+        assert app.state.check.now == going, "the panel's esc closes the panel; the check goes on"
+        app.state.check.take(replace(going, partial=result(examples=250)))
+        await pilot.press("l")
+        await settled(pilot)
+        assert "Counted in the first 250 rows; the check goes on." in screen_text(app)
+        assert "900" in screen_text(app), "answer tokens lost so far"
+        await pilot.press("down", "down", "enter")
+        await settled(pilot)
+        assert app.state.draft.mine["training.max_length"] in (384, 1024)
+
+
+async def test_a_stopped_check_is_begun_again_by_a_key_and_said_where_its_lengths_are_used(tmp_path: Path) -> None:
+    app, begun = checked(tmp_path), []
+    app.check_dataset = lambda *, again=False: begun.append(again)  # type: ignore[method-assign, assignment]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        app.state.check.take(Check(app.state.check.key(), progress="tokenising: row 250 of 40,000"))
+        await settled(pilot)
+        assert "Check again" not in screen_text(app)
+        await pilot.press("escape")
+        await settled(pilot)
+        assert "▲ stopped: counts and lengths are guesses · r checks again" in screen_text(app)
+        assert "about " in screen_text(app) and "Check again" in screen_text(app)
+        for step in ("f5", "f6"):
+            await pilot.press(step)
+            await settled(pilot)
+            text = " ".join(screen_text(app).split())
+            assert "The check of the dataset was stopped: this rests on lengths guessed" in text, app.screen.name
+            assert "F4, then r, checks again." in text and "about" in text
+        await pilot.press("f4", "r")
+        await settled(pilot)
+        assert begun[-1] is True
+        app.state.check.take(Check(app.state.check.key(), result=result()))
+        for step in ("f5", "f6"):
+            await pilot.press(step)
+            await settled(pilot)
+            assert "was stopped" not in screen_text(app)
+
+
 async def test_a_kind_is_left_out_and_taken_back(tmp_path: Path) -> None:
     app = checked(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
-        app.state.take_check(Check(app.state.check_key(), result=result(**PROBLEMS)))
+        app.state.check.take(Check(app.state.check.key(), result=result(**PROBLEMS)))
         await pilot.press("e")
         await settled(pilot)
         assert isinstance(app.screen, ProblemsScreen)
@@ -88,7 +143,7 @@ async def test_a_kind_is_left_out_and_taken_back(tmp_path: Path) -> None:
         await pilot.press("escape")
         await settled(pilot)
         assert app.state.draft.mine["dataset.leave_out"] == ["duplicate"]
-        assert app.state.proposal is not None and app.state.proposal.plan.dataset.leave_out == ["duplicate"]
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.plan.dataset.leave_out == ["duplicate"]
 
 
 def test_kinds_already_left_out_can_be_found_again() -> None:
@@ -100,10 +155,10 @@ async def test_the_stop_token_is_mended_with_one_key(tmp_path: Path) -> None:
     app = checked(tmp_path)
     async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
-        app.state.take_check(Check(app.state.check_key(), result=result()))
+        app.state.check.take(Check(app.state.check.key(), result=result()))
         await pilot.press("f")
         assert "model.chat_template" not in app.state.draft.mine
-        app.state.take_check(Check(app.state.check_key(), result=result(stop_token={"missing_uncut": 90, "token": "<end>", "fix": {"model.chat_template": "chatml"}})))
+        app.state.check.take(Check(app.state.check.key(), result=result(stop_token={"missing_uncut": 90, "token": "<end>", "fix": {"model.chat_template": "chatml"}})))
         await settled(pilot)
         assert "Fix" in screen_text(app)
         await pilot.press("f")

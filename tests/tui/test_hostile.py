@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from wizard import CONFIG, machine, model_folder, screen_text, settled, wizard
+from wizard import CONFIG, choose, machine, model_folder, screen_text, settled, wizard
 
 from loratui.core.hardware import GpuProcess
 from loratui.format import CONTROLS
@@ -27,13 +27,14 @@ def hostile_wizard(folder: Path) -> LoratuiApp:
     name = HOSTILE.replace("\x00", "").replace("/", "|")[:60]
     rows = folder / f"{name}.jsonl"
     rows.write_text("".join(json.dumps({"question": HOSTILE, "answer": HOSTILE, f"x{HOSTILE}": HOSTILE}) + "\n" for _ in range(5)))
-    app.state.draft.dataset = str(rows)
-    app.state.draft.model = str(model_folder(folder / f"m{name}", {**CONFIG, "architectures": ["LlamaForCausalLM"]}))
+    choose(app, dataset=str(rows))
+    choose(app, model=str(model_folder(folder / f"m{name}", {**CONFIG, "architectures": ["LlamaForCausalLM"]})))
     gpu = replace(machine().gpus[0], **{
         "name": HOSTILE, "processes": (GpuProcess(pid=1, name=HOSTILE, user=HOSTILE, memory_bytes=2**30),), "notes": (HOSTILE,), "throttle_reasons": (HOSTILE,),
     })
     host = replace(machine().host, **{"hostname": HOSTILE, "cpu_name": HOSTILE, "disk_path": HOSTILE})
-    app.state.machine = replace(machine(), **{"gpus": (gpu,), "host": host, "problems": (HOSTILE,), "notes": (HOSTILE,), "driver_version": HOSTILE})
+    told = {"problems": (HOSTILE,), "notes": (HOSTILE,), "driver_version": HOSTILE}
+    app.state.hardware.take(replace(machine(), **{"gpus": (gpu,), "host": host, **told}))
     return app
 
 
@@ -61,7 +62,7 @@ async def test_every_screen_stays_harmless(tmp_path: Path, size: tuple[int, int]
 
 async def test_a_path_that_does_not_exist_is_shown_harmless(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="dataset", chosen=False)
-    app.state.draft.dataset = "/nowhere/" + HOSTILE.replace("\x00", "")
+    choose(app, dataset="/nowhere/" + HOSTILE.replace("\x00", ""))
     async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
         text = screen_text(app)

@@ -36,7 +36,7 @@ async def test_a_hit_shows_its_licence_and_gate_and_can_be_chosen(hub: type[Hub]
         assert "full fits" in text
         await pilot.press("enter")
         await settled(pilot)
-        assert app.state.draft.model == "me/open" and app.state.spec is not None and app.state.spec.layers == 2
+        assert app.state.draft.model == "me/open" and app.state.model.spec is not None and app.state.model.spec.layers == 2
 
 
 async def test_why_a_model_cannot_be_had_is_told_before_it_is_chosen(hub: type[Hub], tmp_path: Path) -> None:

@@ -24,57 +24,57 @@ RESULT = {
 def begin(folder: Path) -> WizardState:
     state = WizardState(folder / "draft.json")
     state.restore()
-    state.set_machine(machine())
+    state.hardware.take(machine())
     if not state.draft.model:
-        state.choose_model(str(model_folder(folder / "llama-1b")))
-        state.choose_dataset(str(dataset_file(folder / "questions.jsonl")))
-    state.set_model(loading.load_model(state.draft.model))
+        state.choices.choose_model(str(model_folder(folder / "llama-1b")))
+        state.choices.choose_dataset(str(dataset_file(folder / "questions.jsonl")))
+    state.model.take(loading.load_model(state.draft.model))
     return state
 
 
 def read(state: WizardState) -> None:
-    state.set_dataset(loading.load_dataset(state.draft.dataset, {}))
+    state.dataset.take(loading.load_dataset(state.draft.dataset, {}))
 
 
 def test_the_next_session_plans_with_the_facts_of_the_last(tmp_path: Path) -> None:
     first = begin(tmp_path)
     read(first)
-    assert first.save()
+    assert first.file.save()
     second = begin(tmp_path)
-    assert second.dataset is None and first.dataset is not None
-    assert second.data_facts() == first.dataset.facts
-    assert second.proposal == first.proposal
+    assert second.dataset.view is None and first.dataset.view is not None
+    assert second.dataset.facts() == first.dataset.view.facts
+    assert second.plan.proposal == first.plan.proposal
 
 
 def test_exact_lengths_outlive_the_session_but_not_a_change_of_the_file(tmp_path: Path) -> None:
     first = begin(tmp_path)
     read(first)
-    first.take_check(Check("key", result=RESULT))
-    assert first.save()
+    first.check.take(Check("key", result=RESULT))
+    assert first.file.save()
     second = begin(tmp_path)
     read(second)
-    assert second.data_facts().exact and second.data_facts().lengths == (30, 40, 50)
+    assert second.dataset.facts().exact and second.dataset.facts().lengths == (30, 40, 50)
     with (tmp_path / "questions.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"question": "And now?", "answer": "More."}\n')
     third = begin(tmp_path)
     read(third)
-    assert not third.data_facts().exact
+    assert not third.dataset.facts().exact
 
 
 @pytest.mark.parametrize("change", ["dataset", "columns", "model"])
 def test_another_choice_does_not_take_them(tmp_path: Path, change: str) -> None:
     first = begin(tmp_path)
     read(first)
-    first.take_check(Check("key", result=RESULT))
-    assert first.save()
+    first.check.take(Check("key", result=RESULT))
+    assert first.file.save()
     second = begin(tmp_path)
     if change == "dataset":
-        second.choose_dataset(str(dataset_file(tmp_path / "other.jsonl")))
+        second.choices.choose_dataset(str(dataset_file(tmp_path / "other.jsonl")))
     elif change == "columns":
-        second.set_value("dataset.columns", {"prompt": "answer", "completion": "question"})
+        second.choices.set_value("dataset.columns", {"prompt": "answer", "completion": "question"})
     else:
-        second.choose_model("demo")
-    assert second.known_facts is None
+        second.choices.choose_model("demo")
+    assert second.dataset.known_facts is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"choice": "a", "fingerprint": "b", "facts": {"lengths": []}}', '{"facts": 3}', "\ud800"])

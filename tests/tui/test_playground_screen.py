@@ -180,7 +180,7 @@ async def test_several_lines_and_quitting_end_the_worker(run: Run) -> None:
         await pilot.press(*"one", "ctrl+j", *"two", "enter")
         await until(pilot, "adapter answers one")
         assert answers(app)["adapter"] == "adapter answers one\ntwo"
-        worker = screen.client
+        worker = screen.session.client
     assert not worker.alive
 
 
@@ -253,21 +253,74 @@ async def test_a_blind_comparison_hides_names_and_keeps_votes(run: Run) -> None:
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, f"● {run.name}")
         await pilot.press("escape", "b", "i", *"plain", "enter")
-        await until(pilot, "stop token")
+        await until(pilot, "Which is better?")
         titles = [str(view.border_title) for view in app.screen.query(AnswerView)]
         sides = [view.side for view in app.screen.query(AnswerView)]
         assert titles == ["1", "2"] and sorted(sides) == ["adapter", "base"]
-        await pilot.press("escape", str(sides.index("adapter") + 1))
-        await until(pilot, "was adapter. Votes:")
+        assert "1 is better  2 is better  0 none is" in shown(app), "the keys of a vote stand in the footer"
+        assert "3 is better" not in shown(app)
+        await pilot.press(str(sides.index("adapter") + 1))
+        text = await until(pilot, "was adapter. Votes:")
         assert tally(run) == {"adapter": 1, "base": 0}
-        await pilot.press(*"again", "enter")
-        await until(pilot, "stop token")
-        await pilot.press("escape", "0")
+        assert "adapter answers plain" in text and "base answers plain" in text, "the answers stay after the vote"
+        for number, side in enumerate(sides, start=1):
+            assert f"{number} · {side}" in text
+        assert "123 tokens/s" in text and "is better" not in text
+        await pilot.press("escape", "1")
+        assert tally(run) == {"adapter": 1, "base": 0}, "a question has one vote"
+        await app.run_action("screen.open_step('playground')")
+        await pilot.press("i", *"again", "enter")
+        await until(pilot, "Which is better?")
+        assert sorted(str(view.border_title) for view in app.screen.query(AnswerView)) == ["1", "2"]
+        await pilot.press("0")
         await until(pilot, "No answer was better.")
         assert tally(run) == {"adapter": 1, "base": 0, TIE: 1}
         await pilot.press("escape", "b")
         await pilot.pause()
         assert [view.side for view in app.screen.query(AnswerView)] == ["base", "adapter"]
+        assert "─ base" in shown(app) and "─ adapter" in shown(app)
+
+
+async def test_an_open_vote_on_a_held_out_row_tells_nothing_of_who_answers(run: Run) -> None:
+    """Only the adapter gives the expected answer, and only its speed differs: both would tell who it is."""
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("escape", "b", "ctrl+l")
+        await until(pilot, "Held-out row 1 of 2")
+        await pilot.press("enter")
+        text = await until(pilot, "Which is better?")
+        assert "as expected" not in text and "differs" not in text and "tokens/s" not in text and "stop token" not in text
+        assert not any(view.has_class("-matches") for view in app.screen.query(AnswerView)), "colour tells nothing either"
+        await pilot.press("d", "t", "ctrl+g")
+        await pilot.pause()
+        assert app.screen.name == "playground", "what was sent, the difference and a score all name the sides"
+        await pilot.press("1")
+        text = await until(pilot, "✓ as expected")
+        assert "✗ differs" in text and "123 tokens/s" in text
+
+
+async def test_a_question_of_ones_own_has_no_expected_answer(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+l", "enter")
+        await until(pilot, "✓ as expected")
+        await pilot.press(*"mine", "enter")
+        await until(pilot, "adapter answers mine")
+        await until(pilot, "stop token")
+        await pilot.press("escape", "d")
+        await pilot.pause()
+        assert app.screen.name == "playground", "there is nothing to compare it with"
+
+
+@pytest.mark.parametrize("columns", [80, 100, 130, 160, 200])
+async def test_answers_stand_beside_each_other_wherever_there_is_room(home: Path, columns: int) -> None:
+    app = LoratuiApp(screen="playground")
+    async with app.run_test(size=(columns, 40)) as pilot:
+        await until(pilot, "There is nothing to ask yet")
+        base, adapter = app.screen.query(AnswerView)
+        assert (base.region.y == adapter.region.y) == (columns >= 100)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -26,16 +26,16 @@ async def test_what_is_told_is_what_the_key_then_does(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
         for place, key in enumerate(EVERYDAY):
-            assert app.state.proposal is not None
-            up = neighbours(key, app.state.proposal.plan.get(key))[-1]
-            told, before = app.state.memory_if(key, up), app.state.proposal.memory.total_bytes
+            assert app.state.plan.proposal is not None
+            up = neighbours(key, app.state.plan.proposal.plan.get(key))[-1]
+            told, before = app.state.plan.memory_if(key, up), app.state.plan.proposal.memory.total_bytes
             assert told is not None
             shown = str(app.screen.query_one("#why", Static).content)
             assert (size(abs(told)) if told else "the same") in shown, (key, shown)
             if key != "method.kind":
                 await pilot.press("right")
                 await pilot.pause()
-                assert app.state.proposal.memory.total_bytes - before == told, key
+                assert app.state.plan.proposal.memory.total_bytes - before == told, key
                 await pilot.press("u")
             await pilot.press("down")
             await pilot.pause()
@@ -46,14 +46,14 @@ async def test_a_value_that_is_not_allowed_has_no_price(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="recipe")
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
-        assert app.state.memory_if("lora.r", -1) is None and app.state.memory_if("training.seed", 7) == 0
+        assert app.state.plan.memory_if("lora.r", -1) is None and app.state.plan.memory_if("training.seed", 7) == 0
 
 
 async def test_narrow_rows_tell_only_what_else_is_proposed(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="recipe")
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
-        app.state.set_value("training.epochs", 7.0)
+        app.state.choices.set_value("training.epochs", 7.0)
         await pilot.pause()
         lines = str(app.screen.query_one("#fields").render()).splitlines()
         epochs = next(line for line in lines if "Epochs" in line)

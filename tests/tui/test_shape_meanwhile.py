@@ -26,16 +26,16 @@ async def test_the_proposal_is_renewed_when_the_shape_arrives(homes: Path, monke
         app.choose_model(str(folder))
         for _ in range(100):
             await pilot.pause(0.05)
-            if app.state.spec is not None and app.state.spec.id == str(folder):
+            if app.state.model.spec is not None and app.state.model.spec.id == str(folder):
                 break
-        assert app.state.spec is not None and not app.state.spec.known  # a guess at once
-        assert app.state.proposal is not None and any("not known" in warning for warning in app.state.proposal.warnings)
+        assert app.state.model.spec is not None and not app.state.model.spec.known  # a guess at once
+        assert app.state.plan.proposal is not None and any("not known" in warning for warning in app.state.plan.proposal.warnings)
         for _ in range(100):
             await pilot.pause(0.05)
-            if app.state.spec.known:
+            if app.state.model.spec.known:
                 break
-        assert app.state.proposal.parameters_total == EXACT.total_parameters
-        assert not any("not known" in warning for warning in app.state.proposal.warnings)
+        assert app.state.plan.proposal.parameters_total == EXACT.total_parameters
+        assert not any("not known" in warning for warning in app.state.plan.proposal.warnings)
 
 
 async def test_a_refusal_is_one_notice_and_the_guess_goes_on(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,4 +50,4 @@ async def test_a_refusal_is_one_notice_and_the_guess_goes_on(homes: Path, monkey
             if any("there is no class for it." in text for text in told):
                 break
         assert any("stay a guess" in text for text in told)
-        assert app.state.spec is not None and not app.state.spec.known and app.state.proposal is not None
+        assert app.state.model.spec is not None and not app.state.model.spec.known and app.state.plan.proposal is not None

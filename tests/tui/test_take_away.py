@@ -207,14 +207,14 @@ async def test_one_key_fills_the_wizard_in_to_train_it_further(run: Run, monkeyp
         assert "loratui plan -m demo" in shown(app) and "lora.adapter=" in shown(app)
         await pilot.press("enter")
         await until(pilot, lambda: app.screen.name == "dataset")
-        await until(pilot, lambda: app.state.dataset is not None and app.state.model is not None)
+        await until(pilot, lambda: app.state.dataset.view is not None and app.state.model.found is not None)
         draft = app.state.draft
         assert draft.model == "demo" and draft.dataset == run.plan().dataset.path
         assert draft.mine["lora.adapter"] == str(run.adapter_path) and draft.mine["lora.r"] == run.plan().lora.r and draft.mine["method.kind"] == "lora"
-        assert app.state.proposal is not None and app.state.proposal.plan.lora.adapter == str(run.adapter_path)
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.plan.lora.adapter == str(run.adapter_path)
         await pilot.press("ctrl+r")
         await opened(pilot, "further")
-        app.state.set_value("lora.r", 99)
+        app.state.choices.set_value("lora.r", 99)
         await pilot.press("enter")
         await until(pilot, "Train it further?")
         await pilot.press("escape")

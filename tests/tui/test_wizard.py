@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from textual.widgets import Input, Static
-from wizard import SIZES, dataset_file, machine, screen_text, settled, wizard
+from wizard import SIZES, choose, dataset_file, machine, model_folder, screen_text, settled, wizard
 
 from loratui.tui.app import LoratuiApp
 from loratui.tui.command_text import command_text
@@ -21,7 +21,7 @@ from loratui.tui.widgets.filter_list import FilterList, filter_words
 @pytest.fixture(autouse=True)
 def no_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check starts a worker that loads a tokenizer: it has a test of its own."""
-    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self: None)
+    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self, **again: None)
 
 
 sizes = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -114,7 +114,7 @@ async def test_cards_show_what_can_be_chosen(tmp_path: Path, size: tuple[int, in
         assert app.state.draft.devices == [0]
         await pilot.press("down", "enter")
         assert app.state.draft.cpu
-        assert app.state.given()["hardware.cpu"] is True and "--set hardware.cpu=true" in command_text(app.state.draft)
+        assert app.state.choices.given()["hardware.cpu"] is True and "--set hardware.cpu=true" in command_text(app.state.draft)
 
 
 @sizes
@@ -131,7 +131,7 @@ async def test_eight_cards_are_walked_and_put_together(tmp_path: Path, size: tup
         assert app.state.draft.devices == [0, 2, 3]
         await pilot.press("f5", "m")
         await settled(pilot)
-        plan = app.state.proposal.plan if app.state.proposal else None
+        plan = app.state.plan.proposal.plan if app.state.plan.proposal else None
         assert plan and plan.hardware.parallelism == "ddp", "a copy fits on each"
         await pilot.press("f6")
         await settled(pilot)
@@ -150,7 +150,7 @@ async def test_planning_for_a_card_that_is_not_here(tmp_path: Path) -> None:
         await pilot.press("enter")
         await settled(pilot)
         assert app.state.draft.gpu == "RTX 3090"
-        assert app.state.proposal is not None and app.state.proposal.device.simulated
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.device.simulated
         assert "● Plan for RTX 3090" in screen_text(app)
 
 
@@ -169,16 +169,21 @@ async def test_only_lines_that_changed_are_painted(tmp_path: Path, monkeypatch: 
         await settled(pilot)
         painted: list[object] = []
         monkeypatch.setattr(DeviceCard, "refresh", lambda self, *regions, **options: painted.append((self.key, regions)) or self)
-        app.state.set_machine(machine())
+        app.state.hardware.take(machine())
         assert painted == []
         busier = replace(machine().gpus[1], **{"temperature_celsius": 77})
-        app.state.set_machine(replace(machine(), **{"gpus": (machine().gpus[0], busier)}))
+        app.state.hardware.take(replace(machine(), **{"gpus": (machine().gpus[0], busier)}))
         assert [key for key, _ in painted] == ["gpu:1"]
         (region,) = painted[0][1]  # type: ignore[index]
         assert region.height == 1
 
 
 # Model
+
+
+def flat(app: LoratuiApp) -> str:
+    """What is shown, long lines whole again."""
+    return " ".join(screen_text(app).split())
 
 
 @sizes
@@ -195,20 +200,59 @@ async def test_models_are_listed_filtered_and_chosen(tmp_path: Path, size: tuple
         await pilot.press("enter")
         await settled(pilot)
         assert app.state.draft.model == "meta-llama/Llama-3.1-8B-Instruct"
-        assert app.state.proposal is not None and app.state.proposal.parameters_total == 8_030_261_248
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.parameters_total == 8_030_261_248
         assert "is chosen" in screen_text(app)
 
 
 async def test_a_folder_typed_is_taken(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="model")
-    folder, app.state.draft.model = app.state.draft.model, ""
+    folder = app.state.draft.model
+    choose(app, model="")
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         app.screen.query_one(FilterList).filter_field.value = folder
         await pilot.press("enter")
         await settled(pilot)
         assert app.state.draft.model == folder
-        assert app.state.spec is not None and app.state.spec.layers == 16
+        assert app.state.model.spec is not None and app.state.model.spec.layers == 16
+
+
+@sizes
+async def test_enter_goes_on_with_a_folder_that_was_browsed_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
+    """It took the demo instead: the cursor had stayed on the first line."""
+    monkeypatch.chdir(tmp_path)
+    app = wizard(tmp_path, screen="model", chosen=False)
+    folder = model_folder(tmp_path / "my-model")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        await pilot.press("ctrl+f", *"my-model")
+        await settled(pilot)
+        await pilot.press("enter")
+        await settled(pilot)
+        await pilot.press("enter")
+        await settled(pilot)
+        assert app.state.draft.model == str(folder) and "enter or ^n goes on." in flat(app)
+        assert app.screen.query_one(FilterList).highlighted_key == str(folder)
+        await pilot.press("enter")
+        await settled(pilot)
+        assert app.state.draft.model == str(folder) and step_of(app) == "dataset"
+
+
+@pytest.mark.parametrize("home", [False, True])
+async def test_enter_goes_on_with_a_path_that_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: bool) -> None:
+    """It did nothing: the same path was looked for again and again."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    app = wizard(tmp_path, screen="model", chosen=False)
+    folder = model_folder(tmp_path / "my-model")
+    typed = "~/my-model" if home else str(folder)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press(*typed, "enter")
+        await settled(pilot)
+        assert "is chosen. enter or ^n goes on." in flat(app) and "● " in flat(app)
+        await pilot.press("enter")
+        await settled(pilot)
+        assert app.state.draft.model == typed and step_of(app) == "dataset"
 
 
 async def test_a_folder_that_is_no_model_gets_one_sentence(tmp_path: Path) -> None:
@@ -278,11 +322,28 @@ async def test_another_file_is_typed(tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         assert "No dataset yet" in screen_text(app)
-        assert isinstance(app.focused, Input)
-        app.screen.query_one("#path", Input).value = str(path)
-        await pilot.press("enter")
+        await pilot.press("i", *str(path), "enter")
         await settled(pilot)
-        assert app.state.dataset is not None and app.state.dataset.facts.examples + app.state.dataset.facts.eval_examples == 5
+        assert app.state.dataset.view is not None and app.state.dataset.view.facts.examples + app.state.dataset.view.facts.eval_examples == 5
+
+
+@sizes
+async def test_what_the_empty_dataset_screen_says_is_so(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Its keys work at once, and what it says stays where a path was wrong."""
+    app = wizard(tmp_path, screen="dataset", chosen=False)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        assert "d   takes the demo" in screen_text(app)
+        await pilot.press("i", *"nowhere.jsonl", "enter")
+        await settled(pilot)
+        text = screen_text(app)
+        assert "✗ " in text and "nowhere.jsonl" in text
+        assert "d   takes the demo" in text and "o   opens" in text
+        await pilot.press("i", "x", "escape")
+        assert not isinstance(app.focused, Input), "esc leaves the path"
+        await pilot.press("d")
+        await settled(pilot)
+        assert app.state.draft.dataset == "demo" and app.state.dataset.view is not None
 
 
 @pytest.mark.parametrize(
@@ -299,7 +360,7 @@ async def test_bad_data_gets_one_clear_sentence(tmp_path: Path, name: str, conte
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
-    app.state.draft.dataset = str(path)
+    choose(app, dataset=str(path))
     async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
         text = " ".join(screen_text(app).split())
@@ -317,7 +378,7 @@ async def test_columns_can_be_mapped_by_hand(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="dataset")
     path = tmp_path / "two.jsonl"
     path.write_text("".join(json.dumps({"alpha": f"a{n}", "beta": f"b{n}", "text": f"t{n}"}) + "\n" for n in range(6)))
-    app.state.draft.dataset = str(path)
+    choose(app, dataset=str(path))
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         await pilot.press("c")
@@ -326,7 +387,7 @@ async def test_columns_can_be_mapped_by_hand(tmp_path: Path) -> None:
         await pilot.press("tab", "enter")
         await settled(pilot)
         assert "✗" in screen_text(app) and "nothing" in screen_text(app)
-        app.state.set_values({"dataset.columns": {"prompt": "alpha", "completion": "beta"}})
+        app.state.choices.set_values({"dataset.columns": {"prompt": "alpha", "completion": "beta"}})
         app.read_dataset()
         await settled(pilot)
         assert "▌ b0" in screen_text(app)
@@ -340,19 +401,19 @@ async def test_fields_are_changed_by_keys_and_the_memory_answers(tmp_path: Path,
     app = wizard(tmp_path, screen="recipe")
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
-        assert app.state.proposal is not None
-        before = app.state.proposal.memory.total_bytes
+        assert app.state.plan.proposal is not None
+        before = app.state.plan.proposal.memory.total_bytes
         fields = app.screen.query_one(FieldList)
         await pilot.press("down")
         assert fields.key == "lora.r"
         await pilot.press(*"128")
         await pilot.pause()
-        assert app.state.proposal.plan.lora.r == 128
-        assert app.state.proposal.memory.total_bytes > before
+        assert app.state.plan.proposal.plan.lora.r == 128
+        assert app.state.plan.proposal.memory.total_bytes > before
         assert "+" in screen_text(app).splitlines()[-2 if size[1] < 30 else -3]
         await pilot.press("enter", "right")
         await pilot.pause()
-        assert app.state.proposal.plan.lora.r == 256
+        assert app.state.plan.proposal.plan.lora.r == 256
         assert "mine" in screen_text(app)
         await pilot.press("r")
         assert "lora.r" not in app.state.draft.mine
@@ -365,12 +426,12 @@ async def test_a_wrong_value_is_said_beside_its_field_and_nothing_is_lost(tmp_pa
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         await pilot.press("down")
-        before = app.state.proposal
+        before = app.state.plan.proposal
         await pilot.press("0")
         await pilot.pause()
         (line,) = [line for line in screen_text(app).splitlines() if line.strip(" ▌").startswith("Rank") and "✗" in line]
         assert "takes a whole number at least 1" in line
-        assert app.state.proposal is before
+        assert app.state.plan.proposal is before
         await pilot.press("ctrl+n")
         assert step_of(app) == "recipe"
         await pilot.press("down")
@@ -406,8 +467,8 @@ async def test_f1_shows_the_derivation(tmp_path: Path, size: tuple[int, int]) ->
         await settled(pilot)
         await pilot.press("down", "down", "f1")
         await pilot.pause()
-        assert app.state.proposal is not None
-        reason = app.state.proposal.recommendations["training.learning_rate"]
+        assert app.state.plan.proposal is not None
+        reason = app.state.plan.proposal.recommendations["training.learning_rate"]
         assert "training.learning_rate" in screen_text(app)
         told = " ".join("\n".join(str(part.content) for part in app.screen.query(".paragraph").results(Static)).split())
         assert reason.source.replace(" ", "") in told.replace(" ", ""), "a link may be cut where a line ends"
@@ -448,7 +509,7 @@ async def test_presets_are_weighed_chosen_and_saved(tmp_path: Path) -> None:
         await pilot.press("slash", *"small data", "enter")
         await settled(pilot)
         assert app.state.draft.preset == "small-data"
-        assert app.state.proposal is not None and app.state.proposal.plan.lora.r == 8
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.plan.lora.r == 8
         await pilot.press("down", *"24", "enter", "s")
         await pilot.pause()
         await pilot.press(*"Mine!", "enter")
@@ -457,7 +518,7 @@ async def test_presets_are_weighed_chosen_and_saved(tmp_path: Path) -> None:
         app.screen.query_one(Input).value = "mine"
         await pilot.press("enter")
         await settled(pilot)
-        assert "mine" in app.state.presets
+        assert "mine" in app.state.plan.presets
     from loratui.presets_store import find_preset
 
     assert find_preset("mine").values["lora.r"] == 24
@@ -518,8 +579,8 @@ async def test_start_makes_a_run_and_shows_it(tmp_path: Path, monkeypatch: pytes
         await settled(pilot)
         await pilot.press("enter")
         await settled(pilot)
-        assert app.state.proposal is not None
-        assert started == [(app.state.proposal.plan, False)]
+        assert app.state.plan.proposal is not None
+        assert started == [(app.state.plan.proposal.plan, False)]
         assert shown == ["training"]
         assert app.state.draft.run == str(tmp_path / "run")
 
@@ -540,7 +601,7 @@ async def test_a_run_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pyt
 async def test_a_plan_for_another_machine_is_written_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     app = wizard(tmp_path, screen="review")
-    app.state.draft.gpu = "A10G"
+    choose(app, gpu="A10G")
     async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
         await pilot.press("enter")
@@ -550,22 +611,22 @@ async def test_a_plan_for_another_machine_is_written_not_started(tmp_path: Path,
         assert "Written" in screen_text(app)
     from loratui.core.plan_text import plan_from_toml
 
-    assert app.state.proposal is not None
-    assert plan_from_toml((tmp_path / "plan.toml").read_text()) == app.state.proposal.plan
+    assert app.state.plan.proposal is not None
+    assert plan_from_toml((tmp_path / "plan.toml").read_text()) == app.state.plan.proposal.plan
     assert (tmp_path / "plan-2.toml").exists()
 
 
 async def test_a_plan_that_is_too_big_warns_and_can_be_made_to_fit(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="review")
-    app.state.draft.devices = [1]
-    app.state.draft.mine = {"training.batch_size": 8, "training.max_length": 1024, "training.packing": True, "training.checkpointing": False}
+    choose(app, devices=[1])
+    choose(app, mine={"training.batch_size": 8, "training.max_length": 1024, "training.packing": True, "training.checkpointing": False})
     async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
-        assert app.state.proposal is not None and not app.state.proposal.fits
+        assert app.state.plan.proposal is not None and not app.state.plan.proposal.fits
         assert "✗ too big by" in screen_text(app)
         await pilot.press("a")
         await settled(pilot)
-        assert app.state.proposal.fits
+        assert app.state.plan.proposal.fits
         assert "Changed: " in screen_text(app)
 
 
@@ -596,7 +657,7 @@ async def test_quit_keeps_the_draft(tmp_path: Path) -> None:
     async with again.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         assert step_of(again) == "recipe"
-        assert again.state.proposal is not None and again.state.proposal.plan.lora.r == 48
+        assert again.state.plan.proposal is not None and again.state.plan.proposal.plan.lora.r == 48
 
 
 async def test_every_theme_can_be_taken(tmp_path: Path) -> None:

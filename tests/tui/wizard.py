@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from loratui.core.hardware import Gpu, GpuProcess, Host, Machine
 from loratui.tui.app import LoratuiApp
+from loratui.tui.draft import Draft
 from loratui.tui.state import WizardState
 
 SIZES = ((80, 24), (120, 36))
@@ -59,12 +60,18 @@ def dataset_file(path: Path, rows: int = 40, answer: str = "Paris is the capital
 
 def wizard(folder: Path, *, screen: str = "", gpus: int = 2, demo: bool = False, chosen: bool = True) -> LoratuiApp:
     """The app with its draft in `folder`; with `chosen`, a model and a dataset of its own are chosen."""
-    state = WizardState(folder / "state" / "draft.json", demo=demo)
-    state.machine = machine(gpus)
+    draft = Draft()
     if chosen and not demo:
-        state.draft.model = str(model_folder(folder / "llama-1b"))
-        state.draft.dataset = str(dataset_file(folder / "data" / "questions.jsonl"))
+        model, dataset = model_folder(folder / "llama-1b"), dataset_file(folder / "data" / "questions.jsonl")
+        draft = Draft(model=str(model), dataset=str(dataset))
+    state = WizardState(folder / "state" / "draft.json", demo=demo, draft=draft)
+    state.hardware.take(machine(gpus))
     return LoratuiApp(screen=screen, state=state)
+
+
+def choose(app: LoratuiApp, **answers: Any) -> None:
+    """Have these choices in the draft as if the last session had left them: before the app has begun."""
+    app.state.choices.restore(replace(app.state.draft, **answers))
 
 
 async def settled(pilot: Pilot[None]) -> None:

@@ -91,12 +91,11 @@ class LoratuiApp(LookUps):
         self.animation_level = "none"
         self._no_controls = NoControls()
         self._no_color = NoColor()
-        self.run_path = run
-        self.adapter_path = adapter
         if state is None:
             from loratui.home import state_home
 
             state = WizardState(state_home() / "draft.json", demo=demo)
+        state.run.open(run, adapter)
         self.state = state
         self.sampler = None
         self._first_notice = state.restore()
@@ -150,9 +149,7 @@ class LoratuiApp(LookUps):
         names = [*self.theme_names, "ansi-dark"]
         place = names.index(self.theme) if self.theme in names else -1
         self.theme = names[(place + 1) % len(names)]
-        self.state.draft.theme = self.theme
-        self.state.unsaved = True
-        self._save_soon()
+        self.state.choices.set_theme(self.theme)
         self.notify(f"Theme: {self.theme}", markup=False, timeout=2)
 
     # Beginning and end
@@ -162,10 +159,10 @@ class LoratuiApp(LookUps):
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not on the main thread, as under tests
             loop.add_signal_handler(signal.SIGHUP, self._terminal_gone)
             loop.add_signal_handler(signal.SIGTERM, self._asked_to_end)
-        self.state.listen(self._state_changed)
+        self.state.file.changed.subscribe(self._save_soon)
         self.push_screen(self.first_screen)
         if self.first_screen in STEPS:
-            self.state.set_step(self.first_screen)
+            self.state.choices.set_step(self.first_screen)
         for sentence in [*self._theme_problems, self._first_notice]:
             if sentence:
                 self.notify(harmless(sentence), markup=False, severity="warning", timeout=8)
@@ -173,12 +170,12 @@ class LoratuiApp(LookUps):
 
     def _terminal_gone(self) -> None:
         """SIGHUP: write the draft and be gone at once; painting to a dead terminal could block."""
-        self.state.save()
+        self.state.file.save()
         os._exit(HANGUP_STATUS)
 
     def _asked_to_end(self) -> None:
         """SIGTERM: write the draft and give the screen back."""
-        self.state.save()
+        self.state.file.save()
         self.exit(return_code=TERM_STATUS)
 
     async def action_quit(self) -> None:
@@ -187,7 +184,7 @@ class LoratuiApp(LookUps):
             may_quit = getattr(screen, "may_quit", None)
             if may_quit is not None and not may_quit():
                 return
-        self.state.save()
+        self.state.file.save()
         self.exit()
 
     # Moving about
@@ -198,7 +195,7 @@ class LoratuiApp(LookUps):
             self.pop_screen()
         self.switch_screen(step)
         if step in STEPS:
-            self.state.set_step(step)
+            self.state.choices.set_step(step)
         if step in ("recipe", "review"):
             self._measured_worker()
 
@@ -207,12 +204,11 @@ class LoratuiApp(LookUps):
         """Runs may have ended since: what they measured tells the time of the next one."""
         from loratui.tui import loading
 
-        self._take(self.state.take_measurements, loading.load_measurements())
+        self._take(self.state.plan.take_measurements, loading.load_measurements())
 
     def show_run(self, path: str) -> None:
         """Show a run on the training screen, and remember it in the draft."""
-        self.run_path = path
-        self.state.set_run(path)
+        self.state.run.start(path)
         self.open_step("training")
 
     def action_open_step(self, step: str) -> None:
@@ -232,10 +228,13 @@ class LoratuiApp(LookUps):
         else:
             self.push_screen(HelpScreen(self.screen))
 
-    def check_dataset(self) -> None:
-        """Start the check of the dataset with the model's tokenizer, unless it was done or is under way."""
-        key = self.state.check_key()
-        if key and key != self.state.check.key:
+    def check_dataset(self, *, again: bool = False) -> None:
+        """Start the check of the dataset with the model's tokenizer, unless it was done, stopped or is under way.
+
+        again: also where it was done or stopped.
+        """
+        key = self.state.check.key()
+        if key and (again or key != self.state.check.now.key):
             self._check_worker(key)
 
     @work(exclusive=True, group="tokens", exit_on_error=False)
@@ -244,14 +243,14 @@ class LoratuiApp(LookUps):
         from loratui.core.errors import LoratuiError
         from loratui.worker.inspect_client import InspectClient
 
-        if self.state.proposal is None or not self.state.check_key() or self.state.check.progress:
+        if self.state.plan.proposal is None or not self.state.check.key() or self.state.check.now.progress:
             return
         client = InspectClient()
         try:
-            async for message in client.inspect(self.state.proposal.plan, numbers):
+            async for message in client.inspect(self.state.plan.proposal.plan, numbers):
                 if message["type"] == "rows":
                     rows = {row["index"]: row for row in message["rows"]}
-                    self.state.take_check(replace(self.state.check, rows={**self.state.check.rows, **rows}))
+                    self.state.check.take(replace(self.state.check.now, rows={**self.state.check.now.rows, **rows}))
                     break
         except LoratuiError as error:
             self.notify(one_line(error.sentence, 300), markup=False, severity="warning")
@@ -260,30 +259,32 @@ class LoratuiApp(LookUps):
 
     def stop_check(self) -> None:
         """Stop the check that is under way."""
-        if self.state.check.progress:
+        if self.state.check.now.progress:
             self.workers.cancel_group(self, "check")
-            self.state.take_check(replace(self.state.check, progress="", stopped=True))
+            self.state.check.take(replace(self.state.check.now, progress="", stopped=True))
 
     @work(exclusive=True, group="check", exit_on_error=False)
     async def _check_worker(self, key: str) -> None:
         from loratui.core.errors import LoratuiError
         from loratui.worker.inspect_client import InspectClient
 
-        assert self.state.proposal is not None
+        assert self.state.plan.proposal is not None
         check = Check(key, progress="starting …")
-        self.state.take_check(check)
+        self.state.check.take(check)
         client = InspectClient()
         try:
-            async for message in client.inspect(self.state.proposal.plan, range(PREVIEW_ROWS)):
+            async for message in client.inspect(self.state.plan.proposal.plan, range(PREVIEW_ROWS)):
                 if words := progress_words(message):
                     check = replace(check, progress=words)
                 elif message["type"] == "rows":
                     check = replace(check, rows={row["index"]: row for row in message["rows"]})
+                elif message["type"] == "partial":
+                    check = replace(check, partial=message["result"])
                 elif message["type"] == "result":
                     check = replace(check, progress="", result=message["result"])
-                self.state.take_check(check)
+                self.state.check.take(check)
         except LoratuiError as error:
-            self.state.take_check(replace(check, progress="", problem=one_line(error.sentence, 300)))
+            self.state.check.take(replace(check, progress="", problem=one_line(error.sentence, 300)))
         finally:
             await client.close()
 
@@ -311,16 +312,12 @@ class LoratuiApp(LookUps):
 
     def _fatal_error(self) -> None:
         """What Textual calls for an exception that nobody caught: one sentence on the terminal, the traceback to a file."""
-        self.state.save()
+        self.state.file.save()
         error = sys.exc_info()[1]
         self._exit_renderables.append(self._keep_traceback(error) if isinstance(error, Exception) else "loratui was ended.")
         self._close_messages_no_wait()
 
     # The draft's file
-
-    def _state_changed(self, change: str) -> None:
-        if self.state.unsaved:
-            self._save_soon()
 
     def _save_soon(self) -> None:
         if self._saving is None:
@@ -328,5 +325,5 @@ class LoratuiApp(LookUps):
 
     def _save(self) -> None:
         self._saving = None
-        if self.state.unsaved and not self.state.save():
-            self.notify(harmless(self.state.save_problem), markup=False, severity="warning", timeout=10)
+        if self.state.file.unsaved and not self.state.file.save():
+            self.notify(harmless(self.state.file.problem), markup=False, severity="warning", timeout=10)

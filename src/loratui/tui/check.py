@@ -21,20 +21,26 @@ class Check:
     progress: str = ""
     """What it does now; empty once it has ended."""
     result: dict[str, Any] | None = None
+    partial: dict[str, Any] | None = None
+    """What it found of the rows that it has read so far."""
     problem: str = ""
     """Why there is no result."""
     stopped: bool = False
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Rows as the trainer receives them, by number."""
 
-    def words(self, max_length: int) -> tuple[str, str]:
-        """Where it stands, in words, and the theme colour for them. max_length: of the plan now, in tokens."""
+    def words(self, max_length: int, *, exact: bool = False) -> tuple[str, str]:
+        """Where it stands, in words, and the theme colour for them.
+
+        max_length: of the plan now, in tokens. exact: the lengths were counted by an earlier check.
+        """
         if self.progress:
             return f"{self.progress} (esc stops it)", "$text-muted"
         if self.problem:
-            return f"▲ {self.problem}", "$warning"
+            return f"▲ {self.problem} r checks again", "$warning"
         if self.stopped:
-            return "stopped: counts and lengths are guesses", "$text-muted"
+            counts = "lengths are those of the last check" if exact else "counts and lengths are guesses"
+            return f"▲ stopped: {counts} · r checks again", "$warning"
         if self.result is None:
             return "begins once the model is on this machine; until then lengths are guesses", "$text-muted"
         return found_words(self.result, max_length)

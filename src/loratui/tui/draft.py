@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 STEPS = ("machine", "model", "dataset", "recipe", "review", "training", "playground")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Draft:
     """The choices of a person in the wizard. Everything else follows from them and is computed again."""
 
@@ -50,11 +50,11 @@ def draft_from_json(text: str) -> Draft:
         if item.name in document and type(document[item.name]) is type(getattr(pattern, item.name))
     }
     draft = Draft(**known)
-    draft.devices = [number for number in draft.devices if isinstance(number, int)]
-    draft.visited = [step for step in draft.visited if step in STEPS]
-    if draft.step not in STEPS:
-        draft.step = "machine"
-    return draft
+    return replace(
+        draft, devices=[number for number in draft.devices if isinstance(number, int)],
+        visited=[step for step in draft.visited if step in STEPS],
+        step=draft.step if draft.step in STEPS else STEPS[0],
+    )
 
 
 def draft_to_json(draft: Draft) -> str:

@@ -23,18 +23,16 @@ class LookUps(App[None]):
     state: WizardState
     sampler: MachineSampler | None
     """Samples the machine in a thread; there once the first look was taken. A screen that needs it polls `newest`."""
-    run_path: str
-    """Folder of the run that is shown or asked; empty: the draft's last one."""
 
     @work(thread=True, group="look-up", exit_on_error=False)
     def look_up_all(self) -> None:
         """After the first frame: the machine; once that is painted, the rest."""
         from loratui.tui import loading
 
-        if self.state.machine is None:
+        if self.state.hardware.machine is None:
             self.sampler = loading.start_sampler()
             if self.sampler.newest is not None:
-                self._take(self.state.set_machine, self.sampler.newest)
+                self._take(self.state.hardware.take, self.sampler.newest)
         self._take(self.call_after_refresh, self.look_up_the_rest)
 
     @work(thread=True, group="look-up", exit_on_error=False)
@@ -46,16 +44,16 @@ class LookUps(App[None]):
         draft = self.state.draft
         model, dataset, given = draft.model, draft.dataset, dict(draft.mine)
         presets = loading.load_presets()
-        self._take(self.state.take_measurements, loading.load_measurements())
-        found_model = self._find_model(model) if model and self.state.model is None else None
-        unread = dataset and self.state.dataset is None
-        if unread and self.state.known_facts is not None:
+        self._take(self.state.plan.take_measurements, loading.load_measurements())
+        found_model = self._find_model(model) if model and self.state.model.found is None else None
+        unread = dataset and self.state.dataset.view is None
+        if unread and self.state.dataset.known_facts is not None:
             self._take(self._take_all, presets, (model, found_model), (dataset, None))
             self._take(self._take_dataset, dataset, *self._find_dataset(dataset, given))
         else:
             found_dataset = self._find_dataset(dataset, given) if unread else None
             self._take(self._take_all, presets, (model, found_model), (dataset, found_dataset))
-        self._take(self._offer_run, loading.running_run(besides=self.run_path))
+        self._take(self._offer_run, loading.running_run(besides=self.state.run.chosen))
 
     def _offer_run(self, name: str) -> None:
         """A run that goes on is told of at the start, wherever the wizard was left."""
@@ -75,15 +73,13 @@ class LookUps(App[None]):
             self.call_from_thread(method, *values)
 
     def _take_presets(self, presets: dict[str, Any], problems: tuple[str, ...]) -> None:
-        self.state.presets, self.state.preset_problems = presets, problems
-        if self.state.proposal is not None:
-            self.state.refresh()
+        self.state.plan.take_presets(presets)
         for sentence in problems:
             self.notify(harmless(sentence), markup=False, severity="warning", timeout=10)
 
     def choose_model(self, identifier: str) -> None:
         """Choose a model: at once in the draft, then looked up in a thread."""
-        self.state.choose_model(identifier)
+        self.state.choices.choose_model(identifier)
         self._model_worker(identifier)
 
     @work(thread=True, exclusive=True, group="model", exit_on_error=False)
@@ -102,7 +98,7 @@ class LookUps(App[None]):
 
     def _take_model(self, identifier: str, found: Any, problem: str) -> None:
         if self.state.draft.model == identifier:
-            self.state.set_model(found, problem)
+            self.state.model.take(found, problem)
             if found is not None and not found.spec.known:
                 self._shape_worker(found)
 
@@ -116,7 +112,7 @@ class LookUps(App[None]):
         if not problem:
             self.notify(f"The family {family} is new here: its real class is being read; figures are guesses until then.", markup=False, timeout=6)
             try:
-                self.state.take_shape(found.id, await learn_meanwhile(found.config, found.id))
+                self.state.model.take_shape(found.id, await learn_meanwhile(found.config, found.id))
                 return
             except ModelError as error:
                 problem = error.message
@@ -124,7 +120,7 @@ class LookUps(App[None]):
 
     def choose_dataset(self, path: str) -> None:
         """Choose a dataset: at once in the draft, then read in a thread."""
-        self.state.choose_dataset(path)
+        self.state.choices.choose_dataset(path)
         self.read_dataset()
 
     def read_dataset(self) -> None:
@@ -147,4 +143,4 @@ class LookUps(App[None]):
 
     def _take_dataset(self, path: str, found: Any, problem: str) -> None:
         if self.state.draft.dataset == path:
-            self.state.set_dataset(found, problem)
+            self.state.dataset.take(found, problem)

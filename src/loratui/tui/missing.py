@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from loratui.format import size
+from loratui.tui.draft import Draft
 
 if TYPE_CHECKING:
-    from loratui.core.proposal import Proposal
-    from loratui.tui.draft import Draft
-
-
-class Chosen(Protocol):
-    """What must be known of the wizard to say what it lacks."""
-
-    @property
-    def draft(self) -> Draft: ...
-    @property
-    def model_problem(self) -> str: ...
-    @property
-    def dataset_problem(self) -> str: ...
-    @property
-    def plan_problem(self) -> str: ...
-    @property
-    def proposal(self) -> Proposal | None: ...
+    from loratui.tui.wizard.dataset import ChosenDataset
+    from loratui.tui.wizard.model import ChosenModel
+    from loratui.tui.wizard.plan import ProposedPlan
 
 
 @dataclass(frozen=True)
@@ -37,26 +24,26 @@ class Problem:
     blocking: bool = True
 
 
-def missing(state: Chosen, step: str) -> list[Problem]:
+def missing(step: str, draft: Draft, model: ChosenModel, dataset: ChosenDataset, plan: ProposedPlan) -> list[Problem]:
     """What stands between `step` and the next one, the first to mend first."""
     found: list[Problem] = []
     if step == "model":
-        if not state.draft.model:
+        if not draft.model:
             found.append(Problem("Choose a model first: the demo, or one of the list.", "#models"))
-        elif state.model_problem:
-            found.append(Problem(state.model_problem, "#models"))
+        elif model.problem:
+            found.append(Problem(model.problem, "#models"))
     elif step == "dataset":
-        if not state.draft.dataset:
+        if not draft.dataset:
             found.append(Problem("Choose a dataset first: the demo, or a file.", "#path"))
-        elif state.dataset_problem:
-            found.append(Problem(state.dataset_problem, "#path"))
+        elif dataset.problem:
+            found.append(Problem(dataset.problem, "#path"))
     elif step in ("recipe", "review"):
-        if state.plan_problem:
-            found.append(Problem(state.plan_problem))
-        if state.proposal is not None and state.proposal.verdict == "too big":
-            short = size(-state.proposal.headroom_bytes)
+        if plan.problem:
+            found.append(Problem(plan.problem))
+        if plan.proposal is not None and plan.proposal.verdict == "too big":
+            short = size(-plan.proposal.headroom_bytes)
             found.append(Problem(f"This plan needs {short} more than there is.", blocking=False))
-        elif state.proposal is not None and state.proposal.verdict == "tight":
-            short = size(state.proposal.memory.upper_bytes - state.proposal.budget.bytes)
+        elif plan.proposal is not None and plan.proposal.verdict == "tight":
+            short = size(plan.proposal.memory.upper_bytes - plan.proposal.budget.bytes)
             found.append(Problem(f"This plan is tight: it may need up to {short} more than there is.", blocking=False))
     return found

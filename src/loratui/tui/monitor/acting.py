@@ -200,8 +200,7 @@ class RunActions(StepScreen):
     def action_ask(self) -> None:
         """Go to the playground with this run."""
         if self.followed is not None:
-            self.app.run_path = str(self.followed.run.path)
-            self.app.adapter_path = ""
+            self.app.state.run.ask(str(self.followed.run.path))
             self.app.open_step("playground")
 
     def action_take_away(self) -> None:
@@ -216,6 +215,6 @@ class RunActions(StepScreen):
         followed = self.followed
         if followed is None or followed.status.over:
             return True
-        self.app.state.save()
+        self.app.state.file.save()
         self.app.exit(message=f"{followed.run.name} goes on. Watch it with: loratui attach {followed.run.name}")
         return False

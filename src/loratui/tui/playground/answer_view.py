@@ -13,6 +13,15 @@ from loratui.tui.playground.wrap import GrowingText
 from loratui.worker.protocol import Done, Failed
 
 LONGEST_PIECE = 100_000
+ENDS = {
+    "stop token": "stop token",
+    "length": "▲ cut: max tokens",
+    "context full": "▲ cut: context full",
+    "stopped": "■ stopped",
+}
+"""How an answer ended, in words."""
+CUT = ("length", "context full")
+"""Ends at which there would have been more."""
 
 
 class AnswerView(ScrollView):
@@ -20,7 +29,8 @@ class AnswerView(ScrollView):
 
     DEFAULT_CSS = """
     AnswerView {
-        border: round $border-blurred; border-title-color: $foreground; border-title-style: bold; border-subtitle-color: $text-muted;
+        border: round $border-blurred; border-title-color: $foreground; border-title-style: bold;
+        border-subtitle-color: $text-muted;
         background: $background; padding: 0 1; width: 1fr; height: 1fr; min-height: 4; scrollbar-size-vertical: 1;
     }
     AnswerView:focus { border: round $accent; border-title-color: $accent; }
@@ -32,14 +42,19 @@ class AnswerView(ScrollView):
     def __init__(self, side: str, title: str = "", note: str = "") -> None:
         super().__init__(id=f"answer-{side}")
         self.side = side
-        self.border_name = harmless(side)
-        """What the pane is called: the side, or a number in a blind comparison."""
-        self.border_title = Content.assemble(harmless(side), (f"  {one_line(title, 60)}" if title else "", "not bold $text-muted")).markup
+        self._named = Content.assemble(
+            harmless(side), (f"  {one_line(title, 60)}" if title else "", "not bold $text-muted")
+        ).markup
+        self.shown_name = harmless(side)
+        """What the pane is called: the side, or its number while a vote is open."""
+        self.border_title = self._named
+        self._hidden = False
         self._text = GrowingText()
         self._waiting = ""
         self._follow = True
         self.note = note
         """What stands in the pane while it holds no answer."""
+        self._ended: Done | Failed | None = None
         self.matches: bool | None = None
         """Whether the answer equals the expected one; None where nothing is expected, or it did not end by itself."""
 
@@ -49,18 +64,34 @@ class AnswerView(ScrollView):
         self.flush()
         return self._text.text
 
-    def hide_name(self, number: str) -> None:
-        """Say nothing of who answers."""
-        self.border_name = self.border_title = number
-        self.note = "One of the sides will answer here."
-        self.refresh()
+    def hide_name(self, number: int) -> None:
+        """Be a number, and say nothing that tells who answers: not how fast, how it ended, or whether it is right."""
+        self._hidden = True
+        self.shown_name = self.border_title = str(number)
+        self._tell_end()
+
+    def show_name(self, number: int = 0) -> None:
+        """Say who answers, and how it ended. number: what it was called while a vote was open; 0: it had none."""
+        self._hidden = False
+        self.shown_name = f"{number} {harmless(self.side)}" if number else harmless(self.side)
+        self.border_title = f"{number} · {self._named}" if number else self._named
+        self._tell_end()
+
+    def clear(self, note: str) -> None:
+        """Forget the answer. note: stands in the pane instead."""
+        self._empty(note)
+        self._tell_end()
 
     def begin(self) -> None:
         """Empty for a new answer."""
-        self.matches = None
-        self._waiting, self.note, self._follow = "", "", True
-        self._text.clear()
+        self._empty("")
+        self._tell_end()
         self.subtitle("…")
+
+    def _empty(self, note: str) -> None:
+        self._ended = self.matches = None
+        self._waiting, self.note, self._follow = "", note, True
+        self._text.clear()
         self.virtual_size = Size(self._text.width, 1)
         self.scroll_to(y=0, animate=False)
         self.refresh()
@@ -92,24 +123,29 @@ class AnswerView(ScrollView):
     def end(self, event: Done | Failed, expected: str = "") -> None:
         """How the answer ended."""
         self.flush()
-        self.set_class(isinstance(event, Failed), "-failed")
-        self.set_class(isinstance(event, Done) and event.reason in ("length", "context full"), "-cut")
-        self.remove_class("-matches")
+        self._ended = event
         if isinstance(event, Failed):
-            self.subtitle("✗ failed")
             self.say(event.sentence)
-            return
-        words = []
-        if event.tokens_per_second:
-            words.append(f"{event.tokens_per_second:,.0f} tokens/s")
-        words.append(f"{event.tokens} tokens")
-        words.append({"stop token": "stop token", "length": "▲ cut: max tokens", "context full": "▲ cut: context full", "stopped": "■ stopped"}[event.reason])
-        if expected:
-            matches = self._text.text.strip() == harmless(expected, LONGEST_PIECE).strip()
-            self.matches = matches if event.reason != "stopped" else None
-            self.set_class(matches, "-matches")
-            words.insert(0, "✓ as expected" if matches else "✗ differs")
-        self.subtitle(" · ".join(words))
+        elif expected and event.reason != "stopped":
+            self.matches = self._text.text.strip() == harmless(expected, LONGEST_PIECE).strip()
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        event, told = self._ended, not self._hidden
+        self.set_class(told and isinstance(event, Failed), "-failed")
+        self.set_class(told and isinstance(event, Done) and event.reason in CUT, "-cut")
+        self.set_class(told and self.matches is True, "-matches")
+        if event is None:
+            self.subtitle("")
+        elif self._hidden:
+            self.subtitle("did not answer" if isinstance(event, Failed) else "has answered")
+        elif isinstance(event, Failed):
+            self.subtitle("✗ failed")
+        else:
+            words = [] if self.matches is None else ["✓ as expected" if self.matches else "✗ differs"]
+            if event.tokens_per_second:
+                words.append(f"{event.tokens_per_second:,.0f} tokens/s")
+            self.subtitle(" · ".join([*words, f"{event.tokens} tokens", ENDS[event.reason]]))
 
     def subtitle(self, words: str) -> None:
         """The words at the lower edge."""

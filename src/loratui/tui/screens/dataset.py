@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 EMPTY = (
     "No dataset yet.\n\n"
-    "  o   opens a file or folder: JSON, JSONL, CSV, TSV, Parquet, Arrow or text, also compressed\n"
-    "  d   takes the demo: 1,600 orders and the record that each becomes\n"
-    "      or type a path, or the id of a dataset of the hub, above\n\n"
-    "Understood are prompt and completion (question and answer, input and output, …),\n"
-    "instruction/input/output, messages, and plain text."
+    "  o   opens a file or folder: JSON, JSONL, CSV, TSV, Parquet, Arrow,\n"
+    "      text, also compressed\n"
+    "  i   writes a path or the id of a hub dataset above; enter takes it\n"
+    "  d   takes the demo: 1,600 orders and the record that each becomes\n\n"
+    "Understood are prompt and completion (question and answer, input and\n"
+    "output, …), instruction/input/output, messages, and plain text."
 )
 
 
@@ -41,13 +42,15 @@ class DatasetScreen(StepScreen):
         "the stop token is learnt, and lists problems with their lines."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "check", "Check again", tooltip="Check the rows with the model's own tokenizer again"),
         Binding("o", "browse", "Open", tooltip="Choose a file or folder in a browser"),
         Binding("d", "demo", "Demo", show=False, tooltip="Take the built-in dataset"),
         Binding("c", "columns", "Columns", tooltip="Change how the columns are read"),
         Binding("e", "problems", "Problems", tooltip="List what is wrong with the rows, by line"),
         Binding("l", "lengths", "Lengths", tooltip="How long the rows are, what each maximum length cuts, and what it costs"),
         Binding("f", "fix", "Fix", tooltip="Mend what the check found: answers that never end in a stop token"),
-        Binding("escape", "cancel", "Stop the check", show=False, tooltip="Stop checking"),
+        Binding("i", "write", "Path", tooltip="Write a path, or the id of a dataset of the hub"),
+        Binding("escape", "cancel", "Stop the check", show=False, tooltip="Leave the path, or stop checking"),
     ]
 
     def body(self) -> ComposeResult:
@@ -59,38 +62,45 @@ class DatasetScreen(StepScreen):
 
     def on_mount(self) -> None:
         self.query_one("#path", Input).cursor_blink = False
-
-    def state_changed(self, change: str) -> None:
-        if change not in ("shown", "dataset"):
-            if change in ("plan", "check"):
-                self._show_facts()
-                self.refresh_bindings()
-            if change == "check" and self.query_one(RowBrowser).as_tokens:
-                self.query_one(RowBrowser).draw()
-            return
         state = self.app.state
-        field = self.query_one("#path", Input)
-        if change in ("shown", "dataset"):
-            with self.prevent(Input.Changed):
-                field.value = one_line(state.draft.dataset, 400)
+        self.hear(state.plan.changed, self._plan_changed)
+        self.hear(state.check.changed, self._check_changed)
+        self.hear(state.choices.dataset_chosen, self._show_dataset)
+        self.hear(state.dataset.changed, self._show_dataset)
+
+    def _plan_changed(self) -> None:
+        self._show_facts()
+        self.refresh_bindings()
+
+    def _check_changed(self) -> None:
+        self._plan_changed()
+        if self.query_one(RowBrowser).as_tokens:
+            self.query_one(RowBrowser).draw()
+
+    def shown(self) -> None:
+        self._show_dataset()
+        self.set_focus(self.query_one("#row"))
+
+    def _show_dataset(self) -> None:
+        """What was chosen, how it is read, and its rows; why there is none is said. Its check begins."""
+        state = self.app.state
+        with self.prevent(Input.Changed):
+            self.query_one("#path", Input).value = one_line(state.draft.dataset, 400)
         self._show_facts()
         self._show_rows()
-        if state.dataset_problem:
-            self.say(state.dataset_problem, "error")
-        elif change == "dataset":
-            self.say("")
-        if change == "shown":
-            self.set_focus(self.query_one("#row") if state.draft.dataset else field)
+        self.say(state.dataset.problem, "error")
         self.refresh_bindings()
         self.app.check_dataset()
 
     def _show_facts(self) -> None:
         state = self.app.state
         widget = self.query_one("#dataset-facts", Static)
-        if state.dataset is None:
-            widget.update(Content("Reading …" if state.draft.dataset and not state.dataset_problem else "").stylize("$text-muted"))
+        view = state.dataset.view
+        if view is None:
+            reading = state.draft.dataset and not state.dataset.problem
+            widget.update(Content("Reading …" if reading else "").stylize("$text-muted"))
             return
-        widget.update(Content("\n").join(self._fact_lines(state.dataset)))
+        widget.update(Content("\n").join(self._fact_lines(view)))
 
     def _fact_lines(self, view: DatasetView) -> list[Content]:
         recognition, facts, found = view.preview.recognition, view.facts, view.preview.found
@@ -102,22 +112,23 @@ class DatasetScreen(StepScreen):
             f"{facts.examples:,}", f"{facts.eval_examples:,} held out" if facts.eval_examples else "none held out",
             f"{about}{facts.mean:,.0f} tokens each, longest {facts.longest:,}", f"{facts.trained_share:.0%} of them learnt",
         ]
-        proposal = self.app.state.proposal
+        proposal = self.app.state.plan.proposal
         max_length = proposal.plan.training.max_length if proposal is not None else facts.longest
         lines = [
             Content.assemble(_label("format"), (recognition.format, "bold"), (f": {one_line(recognition.why, 120)}", "$text-muted"), guess),
             Content.assemble(_label("columns"), (mapping, "$foreground"), (unused, "$text-muted")),
             Content.assemble(_label("rows"), (" · ".join(counts), "$foreground")),
-            Content.assemble(_label("check"), self.app.state.check.words(max_length)),
+            Content.assemble(_label("check"), self.app.state.check.now.words(max_length, exact=facts.exact)),
         ]
         if found.note:
             lines.append(Content.assemble(_label("files"), (f"{one_line(found.note, 200)} ({size(found.size_bytes)})", "$text-muted")))
         return lines
 
     def _show_rows(self) -> None:
-        view = self.app.state.dataset
-        empty = Content(EMPTY).stylize("$text-muted") if not self.app.state.draft.dataset else Content("")
-        self.query_one(RowBrowser).take(view.preview if view is not None else None, empty)
+        dataset = self.app.state.dataset
+        nothing = not self.app.state.draft.dataset or dataset.problem
+        empty = Content(EMPTY).stylize("$text-muted") if nothing else Content("")
+        self.query_one(RowBrowser).take(dataset.view.preview if dataset.view is not None else None, empty)
 
     @on(RowBrowser.Said)
     def _rows_said(self, event: RowBrowser.Said) -> None:
@@ -129,11 +140,15 @@ class DatasetScreen(StepScreen):
         state = self.app.state
         if not path:
             self.say("Type a path first; o opens a browser.", "error")
-        elif path == state.draft.dataset and state.dataset is not None:
+        elif path == state.draft.dataset and state.dataset.view is not None:
             self.action_next()
         else:
             self.app.choose_dataset(path)
             self.set_focus(self.query_one("#row"))
+
+    def action_write(self) -> None:
+        """Write a path."""
+        self.query_one("#path").focus()
 
     def action_demo(self) -> None:
         """Take the built-in dataset."""
@@ -156,7 +171,7 @@ class DatasetScreen(StepScreen):
     @work
     async def action_columns(self) -> None:
         """Change how the columns are read."""
-        view = self.app.state.dataset
+        view = self.app.state.dataset.view
         if view is None:
             self.say("Choose a dataset first.", "error")
             return
@@ -164,7 +179,7 @@ class DatasetScreen(StepScreen):
 
         values = await self.app.push_screen_wait(ColumnsScreen(view.preview.recognition))
         if values is not None:
-            self.app.state.set_values(values)
+            self.app.state.choices.set_values(values)
             self.app.read_dataset()
 
     @work
@@ -174,9 +189,9 @@ class DatasetScreen(StepScreen):
 
         state = self.app.state
         now: list[str] = list(state.draft.mine.get("dataset.leave_out", []))
-        wanted = await self.app.push_screen_wait(ProblemsScreen(state.dataset, state.check.result, now))
+        wanted = await self.app.push_screen_wait(ProblemsScreen(state.dataset.view, state.check.now.result, now))
         if wanted is not None and wanted != now:
-            state.set_value("dataset.leave_out", wanted)
+            state.choices.set_value("dataset.leave_out", wanted)
             self.app.read_dataset()
             self.say(f"Left out: {', '.join(wanted)}." if wanted else "Every row that can be trained on is taken again.", "done")
 
@@ -184,31 +199,35 @@ class DatasetScreen(StepScreen):
     async def action_lengths(self) -> None:
         """Show the lengths and the ledger; take the maximum length that is chosen there."""
         state = self.app.state
-        result = state.check.result
-        if result is None or state.proposal is None or not result["usable"]:
-            self.say("The lengths come with the check, once the model is on this machine.", "warning")
+        proposal, check = state.plan.proposal, state.check.now
+        if proposal is None or state.dataset.view is None:
+            self.say("The lengths come with a dataset, a model and a machine.", "warning")
+            return
+        if check.result is not None and not check.result["usable"]:
+            self.say("No row can be trained on: e lists why.", "error")
             return
         from loratui.core.length_prices import length_prices
+        from loratui.tui.row_lengths import lengths_now
         from loratui.tui.screens.lengths import LengthsScreen
 
-        proposal = state.proposal
-        lengths = [int(row["max_length"]) for row in result["ledger"]]
-        prices = length_prices(proposal.spec, proposal.plan, proposal.data, proposal.device, lengths)
-        chosen = await self.app.push_screen_wait(LengthsScreen(result, prices, proposal.plan.training.max_length))
+        lengths = lengths_now(check, proposal)
+        steps = [int(row["max_length"]) for row in lengths.ledger]
+        prices = length_prices(proposal.spec, proposal.plan, proposal.data, proposal.device, steps)
+        chosen = await self.app.push_screen_wait(LengthsScreen(lengths, prices, proposal.plan.training.max_length))
         if chosen and chosen != proposal.plan.training.max_length:
-            state.set_value("training.max_length", chosen)
+            state.choices.set_value("training.max_length", chosen)
             self.app.check_dataset()
             self.say(f"Rows are cut at {chosen:,} tokens now.", "done")
 
     def fixes(self) -> dict[str, Any]:
         """What would mend the stop token, as plan keys; empty where nothing is to mend, or nothing here can."""
-        result = self.app.state.check.result
+        result = self.app.state.check.now.result
         return dict(result["stop_token"]["fix"]) if result is not None else {}
 
     def action_fix(self) -> None:
         """Take the check's own mend."""
         values = self.fixes()
-        self.app.state.set_values(values)
+        self.app.state.choices.set_values(values)
         self.app.check_dataset()
         self.say("Set " + ", ".join(f"{key} = {value}" for key, value in values.items()) + "; the rows are checked again.", "done")
 
@@ -216,12 +235,22 @@ class DatasetScreen(StepScreen):
         if action == "fix":
             return bool(self.fixes())
         if action == "lengths":
-            return self.app.state.check.result is not None
+            return self.app.state.dataset.view is not None and self.app.state.plan.proposal is not None
+        if action == "check":
+            check = self.app.state.check
+            return (check.now.stopped or bool(check.now.problem)) and bool(check.key())
         return super().check_action(action, parameters)
 
+    def action_check(self) -> None:
+        """Check the rows again."""
+        self.app.check_dataset(again=True)
+
     def action_cancel(self) -> None:
-        """Stop checking."""
-        self.app.stop_check()
+        """Leave the path; else stop checking."""
+        if self.query_one("#path").has_focus:
+            self.set_focus(self.query_one("#row"))
+        else:
+            self.app.stop_check()
 
 
 def _label(word: str) -> tuple[str, str]:

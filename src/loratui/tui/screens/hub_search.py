@@ -128,7 +128,7 @@ class HubSearchScreen(ModalScreen[str]):
         from loratui.models.find import find_model
 
         Event().wait(PAUSE_SECONDS)
-        worker, device = get_current_worker(), self.app.state.device()
+        worker, device = get_current_worker(), self.app.state.hardware.device()
         if worker.is_cancelled:
             return
         try:

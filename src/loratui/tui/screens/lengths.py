@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -14,12 +14,13 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from loratui.format import duration, size
+from loratui.format import duration, one_line, size
 from loratui.tui.widgets.filter_list import columns
 from loratui.tui.widgets.histogram import histogram
 
 if TYPE_CHECKING:
     from loratui.core.length_prices import LengthPrice
+    from loratui.tui.row_lengths import RowLengths
 
 QUANTILES = {"min": "shortest", "median": "half within", "p90": "90 %", "p95": "95 %", "p99": "99 %", "max": "longest"}
 
@@ -38,22 +39,23 @@ def cells(width: int, cut: str, lost: str, nothing: str, memory: Content | str, 
 class LengthsScreen(ModalScreen[int]):
     """The histogram and the ledger. Returns the maximum length that was chosen, or 0.
 
-    result: the check's. prices: of each length of its ledger. now: the plan's maximum length.
+    prices: of each length of the ledger. now: the plan's maximum length.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,l", "leave", "Close", key_display="esc")]
 
-    def __init__(self, result: Mapping[str, Any], prices: Sequence[LengthPrice], now: int) -> None:
+    def __init__(self, lengths: RowLengths, prices: Sequence[LengthPrice], now: int) -> None:
         super().__init__(classes="panel-over")
-        self.result = result
+        self.lengths = lengths
         self.prices = {price.max_length: price for price in prices}
         self.now = now
-        self.proposed = int(result["proposed_max_length"]["value"])
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
             panel.border_title = Content("Lengths")
             panel.border_subtitle = Content("enter takes a maximum length · esc closes")
+            if self.lengths.basis:
+                yield Static(Content(f"▲ {self.lengths.basis}").stylize("$warning"), id="lengths-basis")
             yield Static(self._quantiles(), id="quantiles")
             yield Static(id="histogram")
             yield Static(id="ledger-head")
@@ -68,43 +70,48 @@ class LengthsScreen(ModalScreen[int]):
 
     def _draw(self) -> None:
         drawn, ledger = self.query_one("#histogram", Static), self.query_one("#ledger", OptionList)
-        bars = self.result["histogram"]
+        bars = self.lengths.histogram
         drawn.update(histogram(bars["edges"], bars["counts"], self.now, drawn.size.width, 5 if self.size.height >= 30 else 3))
         width = max(40, ledger.scrollable_content_region.width - 1)
         head = columns(width, Content("  cut at" if width < WIDE else "  maximum length"), *cells(width, "rows cut", "answer tokens lost" if width >= WIDE else "lost", "all lost", "memory", "time"))
         self.query_one("#ledger-head", Static).update(head.stylize("$text-muted"))
         ledger.clear_options()
-        ledger.add_options([Option(self._line(row, width), id=str(row["max_length"])) for row in self.result["ledger"]])
-        lengths = [int(row["max_length"]) for row in self.result["ledger"]]
+        ledger.add_options([Option(self._line(row, width), id=str(row["max_length"])) for row in self.lengths.ledger])
+        lengths = [int(row["max_length"]) for row in self.lengths.ledger]
         ledger.highlighted = lengths.index(self.now) if self.now in lengths else 0
 
     def _line(self, row: Mapping[str, int], width: int) -> Content:
         length = int(row["max_length"])
         price = self.prices.get(length)
-        word = (" ◂" if width < WIDE else "  proposed") if length == self.proposed else ""
+        word = (" ◂" if width < WIDE else "  proposed") if length == self.lengths.proposed else ""
         name = Content.assemble("● " if length == self.now else "○ ", (f"{length:,}", "bold" if length == self.now else ""), (word, "$accent"))
         memory = Content("–")
         if price is not None:
             memory = Content.assemble((size(price.memory_bytes), ""), (" ✓" if price.fits else " ✗", "$success" if price.fits else "$error"))
         time = duration(price.high_seconds) if price is not None and price.high_seconds is not None else "–"
-        lost = self.result["trained_tokens_uncut"]
-        share = f" ({row['answer_tokens_lost'] / lost:.0%})" if lost and row["answer_tokens_lost"] and width >= WIDE else ""
+        lost, nothing = row.get("answer_tokens_lost"), row.get("without_answer")
+        trained = self.lengths.trained_tokens
+        share = f" ({lost / trained:.0%})" if trained and lost and width >= WIDE else ""
         return columns(width, name, *cells(
-            width, f"{row['cut']:,}", f"{row['answer_tokens_lost']:,}{share}", f"{row['without_answer']:,}", memory, f"≤ {time}" if time != "–" else time,
+            width, f"{row['cut']:,}", "–" if lost is None else f"{lost:,}{share}", "–" if nothing is None else f"{nothing:,}",
+            memory, f"≤ {time}" if time != "–" else time,
         ))
 
     def _quantiles(self) -> Content:
-        tokens = self.result["tokens"]
+        tokens = self.lengths.tokens
         pieces = [Content.assemble((f"{word} ", "$text-muted"), f"{tokens[key]:,}") for key, word in QUANTILES.items()]
         return Content("  ").join(pieces)
 
     def _packing(self) -> Content:
-        packing, trained, total = self.result["packing"], self.result["trained_tokens_uncut"], self.result["tokens"]["total"]
-        learnt = f"{trained / total:.0%} of the tokens are learnt. " if total else ""
-        return Content(
-            f"{learnt}Batches of padded rows are {packing['padded_share']:.0%} full, packed ones {packing['packed_share']:.0%}. "
-            f"Proposed is {self.proposed:,}: {self.result['proposed_max_length']['why']}."
-        ).stylize("$text-muted")
+        packing, trained, total = self.lengths.packing, self.lengths.trained_tokens, self.lengths.tokens["total"]
+        words = []
+        if trained is not None and total:
+            words.append(f"{trained / total:.0%} of the tokens are learnt.")
+        if packing is not None:
+            padded, packed = f"{packing['padded_share']:.0%}", f"{packing['packed_share']:.0%}"
+            words.append(f"Batches of padded rows are {padded} full, packed ones {packed}.")
+        words.append(f"Proposed is {self.lengths.proposed:,}: {self.lengths.why.rstrip('.')}.")
+        return Content(one_line(" ".join(words), 400)).stylize("$text-muted")
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:

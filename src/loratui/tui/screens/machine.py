@@ -51,12 +51,16 @@ class MachineScreen(StepScreen):
 
     def on_mount(self) -> None:
         self._host = Content("")
+        state = self.app.state
+        for signal in (state.hardware.looked, state.plan.changed):
+            self.hear(signal, self.shown)
         self.set_interval(SAMPLE_SECONDS, self._take_sample)
 
     def _take_sample(self) -> None:
         sampler = self.app.sampler
-        if sampler is not None and self.is_current and sampler.newest is not None and sampler.newest is not self.app.state.machine:
-            self.app.state.set_machine(sampler.newest)
+        newest = sampler.newest if sampler is not None and self.is_current else None
+        if newest is not None and newest is not self.app.state.hardware.machine:
+            self.app.state.hardware.take(newest)
 
     def on_screen_suspend(self) -> None:
         if self.app.sampler is not None:
@@ -66,9 +70,9 @@ class MachineScreen(StepScreen):
         if self.app.sampler is not None:
             self.app.sampler.resume()
 
-    def state_changed(self, change: str) -> None:
-        machine = self.app.state.machine
-        if machine is None or change not in ("machine", "plan", "shown"):
+    def shown(self) -> None:
+        machine = self.app.state.hardware.machine
+        if machine is None:
             return
         facts = self._facts(machine)
         cards = {card.key: card for card in self.query(DeviceCard)}
@@ -81,7 +85,7 @@ class MachineScreen(StepScreen):
 
     def _facts(self, machine: Machine) -> list[CardFacts]:
         draft = self.app.state.draft
-        device = self.app.state.device() if draft.gpu else None
+        device = self.app.state.hardware.device() if draft.gpu else None
         return [
             *(gpu_facts(gpu) for gpu in machine.gpus),
             cpu_facts(machine.host, only=not machine.gpus),
@@ -98,7 +102,7 @@ class MachineScreen(StepScreen):
             return key == "cpu", False
         if draft.devices:
             return key.startswith("gpu:") and int(key[4:]) in draft.devices, False
-        return (True, True) if key == state.automatic_device() else (False, False)
+        return (True, True) if key == state.hardware.automatic() else (False, False)
 
     def _rebuild(self, facts: list[CardFacts]) -> None:
         holder = self.query_one("#cards")
@@ -147,7 +151,7 @@ class MachineScreen(StepScreen):
             if not event.toggled and state.draft.cpu:
                 self.action_next()
             else:
-                state.choose_cpu()
+                state.choices.choose_cpu()
                 self.say("The CPU is chosen. ^n goes on.", "done")
         else:
             self._choose_gpu(int(key[4:]), toggled=event.toggled)
@@ -158,10 +162,10 @@ class MachineScreen(StepScreen):
             if state.draft.devices == [number]:
                 self.action_next()
                 return
-            state.choose_devices([number])
+            state.choices.choose_devices([number])
         else:
             taken = {int(card.key[4:]) for card in self.query(DeviceCard) if card.chosen and card.key.startswith("gpu:")}
-            state.choose_devices(sorted(taken ^ {number} if state.draft.devices else taken | {number}))
+            state.choices.choose_devices(sorted(taken ^ {number} if state.draft.devices else taken | {number}))
         chosen = state.draft.devices
         self.say(f"Training on GPU {', '.join(map(str, chosen))}. ^n goes on." if chosen else "The free GPU is taken. ^n goes on.", "done")
 
@@ -172,5 +176,5 @@ class MachineScreen(StepScreen):
 
         name = await self.app.push_screen_wait(GpuCatalogueScreen())
         if name:
-            self.app.state.plan_for_gpu(name)
+            self.app.state.choices.plan_for_gpu(name)
             self.say(f"Planning for {name}.", "done")

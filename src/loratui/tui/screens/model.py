@@ -59,6 +59,13 @@ class ModelScreen(StepScreen):
         self.fits: dict[str, dict[str, str]] = {}
         self._fits_for = ""
         self._highlighted = ""
+        self._followed = ""
+        """The chosen model that the cursor went to."""
+        state = self.app.state
+        self.hear(state.hardware.looked, self._compute_fits)
+        self.hear(state.choices.device_chosen, self._compute_fits)
+        self.hear(state.choices.model_chosen, self._show_found)
+        self.hear(state.model.changed, self._model_found)
         self.query_one(FilterList).focus_filter()
         self._list()
 
@@ -70,13 +77,14 @@ class ModelScreen(StepScreen):
 
     def _take_list(self, models: list[FoundModel]) -> None:
         self.found = {model.id: model for model in models}
-        if self.app.state.model is not None:
-            self.found[self.app.state.model.id] = self.app.state.model
+        model = self.app.state.model.found
+        if model is not None:
+            self.found[model.id] = model
         self._fill()
         self._compute_fits()
 
     def _compute_fits(self) -> None:
-        device = self.app.state.device()
+        device = self.app.state.hardware.device()
         if device is not None and self.found:
             key = f"{device.name} {device.memory_free_bytes >> 26} {len(self.found)}"
             if key != self._fits_for:
@@ -95,15 +103,21 @@ class ModelScreen(StepScreen):
         self.query_one(FilterList).redraw()
         self._show_details(self._highlighted)
 
+    @property
+    def _chosen_key(self) -> str:
+        """Key of the chosen model's line."""
+        model = self.app.state.model.found
+        return model.id if model is not None else self.app.state.draft.model
+
     def _fill(self) -> None:
         order = list(GROUPS)
         models = sorted(self.found.values(), key=lambda model: order.index(model.kind) if model.kind in order else len(order))
         items = [Item(model.id, f"{model.id} {model.spec.family} {count(model.spec.total_parameters)}", GROUPS.get(model.kind, model.kind)) for model in models]
-        self.query_one(FilterList).set_items(items, highlight="" if self._highlighted else self.app.state.draft.model)
+        self.query_one(FilterList).set_items(items, highlight="" if self._highlighted else self._chosen_key)
 
     def _draw(self, item: Item, width: int) -> Content:
         model = self.found[item.key]
-        chosen = item.key == self.app.state.draft.model
+        chosen = item.key == self._chosen_key
         name = Content.assemble(("● " if chosen else "○ ", "bold" if chosen else ""), (one_line(home_short(model.id), 100), "bold" if chosen else ""))
         disk = size(model.size_bytes) if model.weights and model.size_bytes else "–"
         return columns(
@@ -135,21 +149,31 @@ class ModelScreen(StepScreen):
         second = " · ".join([*words, *disk, template, *([one_line(model.note, 160)] if model.note else [])])
         widget.update(Content.assemble((shape, "$foreground"), "\n", (second, "$text-muted")))
 
-    def state_changed(self, change: str) -> None:
-        state = self.app.state
-        if change in ("shown", "machine"):
+    def shown(self) -> None:
+        self._compute_fits()
+        self._show_found()
+
+    def _show_found(self) -> None:
+        """The model that was found joins the list, and the cursor goes to it once; why there is none is said."""
+        model = self.app.state.model.found
+        if model is not None and self.found.get(model.id) != model:
+            self.found[model.id] = model
+            self._fill()
+            self._fits_for = ""
             self._compute_fits()
-        if change in ("shown", "model"):
-            if state.model is not None and self.found.get(state.model.id) != state.model:
-                self.found[state.model.id] = state.model
-                self._fill()
-                self._fits_for = ""
-                self._compute_fits()
+        if model is not None and model.id != self._followed:
+            self._followed = model.id
+            self.query_one(FilterList).go_to(model.id)
+        else:
             self.query_one(FilterList).redraw()
-            if state.model_problem:
-                self.say(state.model_problem, "error")
-            elif state.model is not None and change == "model":
-                self.say(f"{one_line(state.model.id, 60)} is chosen. enter or ^n goes on.", "done")
+        if self.app.state.model.problem:
+            self.say(self.app.state.model.problem, "error")
+
+    def _model_found(self) -> None:
+        self._show_found()
+        model = self.app.state.model.found
+        if model is not None:
+            self.say(f"{one_line(model.id, 60)} is chosen. enter or ^n goes on.", "done")
 
     @on(FilterList.Highlighted)
     def _moved(self, event: FilterList.Highlighted) -> None:
@@ -158,13 +182,16 @@ class ModelScreen(StepScreen):
 
     @on(FilterList.Chosen)
     def _chosen(self, event: FilterList.Chosen) -> None:
-        if event.key == self.app.state.draft.model and self.app.state.model is not None:
+        if self.app.state.model.is_chosen(event.key):
             self.action_next()
         else:
             self.app.choose_model(event.key)
 
     @on(FilterList.Typed)
     def _typed(self, event: FilterList.Typed) -> None:
+        if self.app.state.model.is_chosen(event.text):
+            self.action_next()
+            return
         self.say(f"Looking for {one_line(event.text, 80)} …")
         self.app.choose_model(event.text)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -16,9 +16,14 @@ from loratui.format import in_gib, one_line
 from loratui.tui.screens.model import GLYPHS
 from loratui.tui.widgets.filter_list import FilterList, Item, columns
 
+if TYPE_CHECKING:
+    from loratui.tui.app import LoratuiApp
+
 
 class PresetScreen(ModalScreen[str]):
     """Each preset with what it would take here. Returns a name, or an empty text."""
+
+    app: LoratuiApp
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", key_display="esc")]
 
@@ -34,8 +39,8 @@ class PresetScreen(ModalScreen[str]):
             yield Static(id="preset-details")
 
     def on_mount(self) -> None:
-        state = self.app.state  # type: ignore[attr-defined]
-        self.presets = state.presets
+        state = self.app.state
+        self.presets = state.plan.presets
         chooser = self.query_one(FilterList)
         chooser.set_items([Item(name, f"{name} {preset.title}") for name, preset in self.presets.items()], highlight=state.draft.preset)
         chooser.focus_filter()
@@ -45,16 +50,16 @@ class PresetScreen(ModalScreen[str]):
     def _compute(self) -> None:
         """What each preset would take for this model, data and device."""
         from loratui.core.errors import LoratuiError
-        from loratui.core.proposal import Situation, propose
+        from loratui.core.proposal import propose
 
-        state = self.app.state  # type: ignore[attr-defined]
-        spec, device = state.spec, state.device()
-        if spec is None or device is None:
+        state = self.app.state
+        situation = state.plan.situation()
+        if situation is None:
             return
         outcomes: dict[str, tuple[str, str, str]] = {}
         for name, preset in self.presets.items():
             try:
-                proposal = propose(Situation(spec, state.data_facts(), device), preset, state.given())
+                proposal = propose(situation, preset, state.choices.given())
             except LoratuiError:
                 outcomes[name] = ("–", "", "$text-muted")
                 continue
@@ -69,7 +74,7 @@ class PresetScreen(ModalScreen[str]):
     def _draw(self, item: Item, width: int) -> Content:
         preset = self.presets[item.key]
         memory, steps, color = self.outcomes.get(item.key, ("…", "", "$text-muted"))
-        chosen = item.key == self.app.state.draft.preset  # type: ignore[attr-defined]
+        chosen = item.key == self.app.state.draft.preset
         return columns(
             width, Content(f"{'●' if chosen else '○'} {one_line(preset.title, 60)}"), (Content(memory).stylize(color), 12),
             (Content(steps).stylize("$text-muted"), 13),
@@ -91,6 +96,8 @@ class PresetScreen(ModalScreen[str]):
 
 class SavePresetScreen(ModalScreen[str]):
     """A name for one's own preset. Returns it once the file is written, or an empty text."""
+
+    app: LoratuiApp
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", key_display="esc")]
 
@@ -116,10 +123,10 @@ class SavePresetScreen(ModalScreen[str]):
         from loratui.core.presets import Preset
         from loratui.presets_store import save_preset
 
-        state: Any = self.app.state  # type: ignore[attr-defined]
+        plan = self.app.state.plan
         name = event.value.strip()
-        base = state.presets.get(state.draft.preset)
-        values = {**(dict(base.values) if base else {}), **state.recipe_values()}
+        base = plan.preset
+        values = {**(dict(base.values) if base else {}), **self.app.state.choices.recipe_values()}
         try:
             preset = Preset(name, name, f"Saved from the recipe screen, after {base.title if base else 'auto'}.", values,
                             base.calculation if base else "evidence", base.warmup_ratio if base else None)
@@ -127,7 +134,7 @@ class SavePresetScreen(ModalScreen[str]):
         except LoratuiError as error:
             self.query_one("#preset-error", Static).update(Content(f"✗ {one_line(error.sentence, 300)}").stylize("$error"))
             return
-        state.presets = {**state.presets, name: preset}
+        plan.add_preset(preset)
         self.dismiss(name)
 
     def action_leave(self) -> None:

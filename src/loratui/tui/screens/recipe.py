@@ -51,6 +51,7 @@ class RecipeScreen(StepScreen):
 
     def body(self) -> ComposeResult:
         yield Static(id="preset-line")
+        yield Static(id="basis")
         with VerticalScroll(id="fields-box", can_focus=False):
             yield FieldList(id="fields")
         yield Static(id="why")
@@ -60,6 +61,8 @@ class RecipeScreen(StepScreen):
         self.everything = False
         self._waiting = False
         self._pricing = False
+        self.hear(self.app.state.plan.changed, self.shown)
+        self.hear(self.app.state.check.changed, self._show_basis)
         self.set_focus(self.query_one(FieldList))
 
     @property
@@ -74,19 +77,18 @@ class RecipeScreen(StepScreen):
 
     # Painting
 
-    def state_changed(self, change: str) -> None:
-        if change not in ("plan", "shown"):
-            return
-        state = self.app.state
+    def shown(self) -> None:
+        plan = self.app.state.plan
         self._show_preset()
-        if state.proposal is not None:
-            self._show_fields(state.proposal)
-            self._show_course(state.proposal)
+        self._show_basis()
+        if plan.proposal is not None:
+            self._show_fields(plan.proposal)
+            self._show_course(plan.proposal)
         self._show_why()
-        if state.plan_problem:
-            self.say(state.plan_problem, "error")
-        elif state.proposal is None:
-            self.say("Looking up model and machine …" if state.draft.model else "Choose a model first: F3 goes there.")
+        if plan.problem:
+            self.say(plan.problem, "error")
+        elif plan.proposal is None:
+            self.say("Looking up model and machine …" if self.app.state.draft.model else "Choose a model first: F3 goes there.")
             self._waiting = True
         elif self._waiting:
             self._waiting = False
@@ -94,7 +96,7 @@ class RecipeScreen(StepScreen):
 
     def _show_preset(self) -> None:
         state = self.app.state
-        preset = state.presets.get(state.draft.preset)
+        preset = state.plan.preset
         name = preset.title if preset else state.draft.preset
         mine = sum(1 for key in state.draft.mine if not key.startswith("dataset."))
         yours = f" · {mine} set by you" if mine else ""
@@ -102,6 +104,14 @@ class RecipeScreen(StepScreen):
             ("preset  ", "$text-muted"), (one_line(name, 40), "bold"), (yours, "$accent"),
             ("   " + one_line(preset.description if preset else "", 200), "$text-muted"),
         ), layout=False)
+
+    def _show_basis(self) -> None:
+        """What the proposal rests on, where that is less than a check."""
+        doubt, line = self.app.state.check.doubt, self.query_one("#basis", Static)
+        if line.display != bool(doubt):
+            line.display = bool(doubt)
+        if doubt:
+            line.update(Content(f"▲ {doubt}").stylize("$warning"))
 
     def _show_fields(self, proposal: Proposal) -> None:
         from loratui.core.plan_text import fields
@@ -140,12 +150,12 @@ class RecipeScreen(StepScreen):
         """What the next values of the field under the cursor do to the memory."""
         from loratui.tui.fields import neighbours
 
-        state, key = self.app.state, self.fields.key
-        if state.proposal is None or not key:
+        plan, key = self.app.state.plan, self.fields.key
+        if plan.proposal is None or not key:
             return ""
         told = []
-        for value in neighbours(key, state.proposal.plan.get(key)):
-            change = state.memory_if(key, value)
+        for value in neighbours(key, plan.proposal.plan.get(key)):
+            change = plan.memory_if(key, value)
             if change is not None:
                 name = METHODS.get(str(value), value_text(value)) if key == "method.kind" else value_text(value)
                 told.append((f"{name}: {'+' if change > 0 else '−'}{size(abs(change))}" if change else f"{name}: the same", change))
@@ -154,7 +164,7 @@ class RecipeScreen(StepScreen):
         return " · ".join(text for text, _ in told) if any(change for _, change in told) else "the same, whatever the value"
 
     def _paint_why(self, prices: str) -> None:
-        proposal, key = self.app.state.proposal, self.fields.key
+        proposal, key = self.app.state.plan.proposal, self.fields.key
         widget = self.query_one("#why", Static)
         if proposal is None or not key:
             widget.update(Content(""), layout=False)
@@ -203,7 +213,7 @@ class RecipeScreen(StepScreen):
         ), layout=False)
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self.state_changed, "plan")
+        self.call_after_refresh(self.shown)
 
     # What the list says
 
@@ -216,10 +226,10 @@ class RecipeScreen(StepScreen):
         from loratui.tui.fields import choices_of, kind_of
         from loratui.tui.nudge import nudged
 
-        state, key = self.app.state, event.key
-        if state.proposal is None:
+        proposal, key = self.app.state.plan.proposal, event.key
+        if proposal is None:
             return
-        value, kind = state.proposal.plan.get(key), kind_of(key)
+        value, kind = proposal.plan.get(key), kind_of(key)
         if kind in ("choice", "flag"):
             choices = choices_of(key)
             place = choices.index(value) if value in choices else 0
@@ -233,11 +243,11 @@ class RecipeScreen(StepScreen):
         from loratui.core.errors import LoratuiError
 
         try:
-            self.app.state.set_value(key, value)
+            self.app.state.choices.set_value(key, value)
         except LoratuiError as error:
             self.say(error.sentence, "error")
         else:
-            if not self.app.state.plan_problem:
+            if not self.app.state.plan.problem:
                 self.say("")
 
     @on(FieldList.Typed)
@@ -247,21 +257,21 @@ class RecipeScreen(StepScreen):
 
         state = self.app.state
         if event.first:
-            state.begin_edit()
+            state.choices.begin_edit()
         try:
             key, value = parse_setting(f"{event.key}={event.text}", where="")
-            state.set_value(key, value, remember=False)
+            state.choices.set_value(key, value, remember=False)
         except LoratuiError:
             self.fields.say_error(f"takes {allowed(event.key)}")
         else:
-            self.fields.say_error(one_line(state.plan_problem, 200))
+            self.fields.say_error(one_line(state.plan.problem, 200))
 
     @on(FieldList.Finished)
     def _finished(self, event: FieldList.Finished) -> None:
         if event.kept and not self.fields.error:
             return
         error = self.fields.error
-        self.app.state.cancel_edit()
+        self.app.state.choices.cancel_edit()
         self.fields.say_error("")
         if event.kept:
             self.say(f"The value stays as it was: it {error}.", "error")
@@ -271,30 +281,30 @@ class RecipeScreen(StepScreen):
     def action_more(self) -> None:
         """Show all fields, or the everyday ones."""
         self.everything = not self.everything
-        self.state_changed("plan")
+        self.shown()
         self.call_after_refresh(self.fields.scroll_visible_line, self.fields.place)
 
     def action_reset(self) -> None:
         """Take the proposed value of the field under the cursor."""
-        if self.app.state.reset_value(self.fields.key):
+        if self.app.state.choices.reset_value(self.fields.key):
             self.say("Proposed again.", "done")
         else:
             self.say("This value is not yours: it is proposed already, or comes from the preset.")
 
     def action_reset_all(self) -> None:
         """Take all proposed values."""
-        self.app.state.reset_all()
+        self.app.state.choices.reset_all()
         self.say("All fields are proposed again; u takes that back.", "done")
 
     def action_undo(self) -> None:
         """Take the last change back."""
-        self.say("Taken back." if self.app.state.undo() else "There is nothing to take back.")
+        self.say("Taken back." if self.app.state.choices.undo() else "There is nothing to take back.")
 
     def action_explain(self) -> None:
         """The derivation of the field under the cursor."""
         from loratui.tui.screens.derivation import DerivationScreen
 
-        proposal = self.app.state.proposal
+        proposal = self.app.state.plan.proposal
         if proposal is None or not self.fields.key:
             self.app.action_help()
         else:
@@ -307,7 +317,7 @@ class RecipeScreen(StepScreen):
 
         name = await self.app.push_screen_wait(PresetScreen())
         if name:
-            self.app.state.set_preset(name)
+            self.app.state.choices.set_preset(name)
             self.say("Preset taken; what you had set by hand stays.", "done")
 
     @work

@@ -71,6 +71,9 @@ class ReviewScreen(StepScreen):
 
     def on_mount(self) -> None:
         self._starting = False
+        state = self.app.state
+        for signal in (state.plan.changed, state.check.changed, state.choices.run_chosen):
+            self.hear(signal, self._renew)
         self.set_focus(self.query_one(StartButton))
 
     def problems(self) -> list[Problem]:
@@ -88,15 +91,15 @@ class ReviewScreen(StepScreen):
                 f"This plan is for {state.draft.gpu}, which is not here: write it with w and train it there, or choose a device "
                 "of this machine (F2)."
             ))
-        if not found and state.proposal is None:
+        if not found and state.plan.proposal is None:
             found.append(Problem("There is no plan yet: model and machine are still being looked up."))
         return found
 
-    def state_changed(self, change: str) -> None:
-        if change == "shown":
-            self.set_focus(self.query_one(StartButton))
-        if change == "step":
-            return
+    def shown(self) -> None:
+        self.set_focus(self.query_one(StartButton))
+        self._renew()
+
+    def _renew(self) -> None:
         self._show()
         self.refresh_bindings()
 
@@ -117,7 +120,7 @@ class ReviewScreen(StepScreen):
             return Content("starting …").stylize("$text-muted")
         if self.hindrances():
             return Content.assemble(("▸ Start training", "$text-muted"), ("  not yet: see above", "$text-muted"))
-        proposal = self.app.state.proposal
+        proposal = self.app.state.plan.proposal
         steps = f"  {proposal.schedule.total_steps:,} steps" if proposal else ""
         return Content.assemble(("▸ Start training", "bold"), (steps, ""))
 
@@ -127,7 +130,7 @@ class ReviewScreen(StepScreen):
         return super().check_action(action, parameters)
 
     def _remedies(self) -> list[object]:
-        proposal = self.app.state.proposal
+        proposal = self.app.state.plan.proposal
         if proposal is None or proposal.fits:
             return []
         return [other for other in proposal.alternatives if other.fits]
@@ -142,12 +145,12 @@ class ReviewScreen(StepScreen):
         """Take the gentlest change that makes the plan fit."""
         from loratui.core.errors import LoratuiError
 
-        proposal = self.app.state.proposal
+        proposal = self.app.state.plan.proposal
         fitting = [other for other in proposal.alternatives if other.fits] if proposal is not None else []
         if not fitting:
             return
         try:
-            self.app.state.set_values(dict(fitting[0].change))
+            self.app.state.choices.set_values(dict(fitting[0].change))
         except LoratuiError as error:
             self.say(error.sentence, "error")
         else:
@@ -161,7 +164,7 @@ class ReviewScreen(StepScreen):
 
     def action_write(self) -> None:
         """Write the plan as plan.toml in the current folder, or plan-2.toml and so on."""
-        proposal = self.app.state.proposal
+        proposal = self.app.state.plan.proposal
         if proposal is None:
             self.say("There is no plan yet.", "error")
             return
@@ -191,7 +194,7 @@ class ReviewScreen(StepScreen):
         if blocking:
             self.say(blocking[0].sentence, "error")
             return
-        proposal = self.app.state.proposal
+        proposal = self.app.state.plan.proposal
         assert proposal is not None
         self._starting = True
         self._show()
@@ -220,11 +223,11 @@ class ReviewScreen(StepScreen):
 def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
     """The review, line by line."""
     lines = [Row("", one_line(problem.sentence, 300), glyph="✗", color="$error") for problem in hindrances]
-    proposal = state.proposal
+    proposal = state.plan.proposal
     if proposal is None:
         return lines
     plan, schedule, device = proposal.plan, proposal.schedule, proposal.device
-    for warning in proposal.warnings:
+    for warning in [state.check.doubt, *proposal.warnings] if state.check.doubt else proposal.warnings:
         lines.append(Row("", one_line(warning, 400), glyph="▲", color="$warning"))
     if not proposal.fits:
         for other in [other for other in proposal.alternatives if other.fits][:1]:
@@ -232,7 +235,7 @@ def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
             lines.append(Row("", f"makes it fit: {change}. {one_line(other.cost, 200)}", glyph="a", color="$accent"))
     if lines:
         lines.append(Row("", ""))
-    model, data = state.model, proposal.data
+    model, data = state.model.found, proposal.data
     share = proposal.parameters_trainable / proposal.parameters_total if proposal.parameters_total else 0.0
     where = "" if model is None or model.weights else " · its weights will be fetched from the hub first"
     name = f"{device.count} × {device.name}" if device.count > 1 else device.name
@@ -337,5 +340,5 @@ def _run_folder(state: WizardState) -> Path:
     from loratui.home import runs_home
     from loratui.runs.start import run_name
 
-    assert state.proposal is not None
-    return runs_home() / run_name(state.proposal.plan)
+    assert state.plan.proposal is not None
+    return runs_home() / run_name(state.plan.proposal.plan)

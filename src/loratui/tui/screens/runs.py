@@ -89,10 +89,9 @@ class RunsScreen(StepScreen):
         self.query_one("#no-runs").display = False
         self.set_interval(REFRESH_SECONDS, self._tick)
 
-    def state_changed(self, change: str) -> None:
-        if change == "shown":
-            self._tick()
-            self.query_one("#runs").focus()
+    def shown(self) -> None:
+        self._tick()
+        self.query_one("#runs").focus()
 
     def on_resize(self) -> None:
         if self._lines:
@@ -228,7 +227,7 @@ class RunsScreen(StepScreen):
     def action_open(self) -> None:
         """Show the run."""
         if self.chosen is not None:
-            self.app.run_path = str(self.chosen.run.path)
+            self.app.state.run.show(str(self.chosen.run.path))
             self.app.open_step("training")
 
     @work(group="ask", exit_on_error=False)
@@ -283,7 +282,7 @@ class RunsScreen(StepScreen):
     def action_ask(self) -> None:
         """Go to the playground with this run."""
         if self.chosen is not None:
-            self.app.run_path, self.app.adapter_path = str(self.chosen.run.path), ""
+            self.app.state.run.ask(str(self.chosen.run.path))
             self.app.open_step("playground")
 
     def action_compare(self) -> None:

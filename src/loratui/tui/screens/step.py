@@ -18,6 +18,7 @@ from loratui.tui.missing import Problem
 from loratui.tui.widgets.headroom_bar import HeadroomBar
 from loratui.tui.widgets.key_bar import KeyBar
 from loratui.tui.widgets.step_bar import StepBar
+from loratui.tui.wizard.signal import Signal
 
 if TYPE_CHECKING:
     from loratui.tui.app import LoratuiApp
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 class StepScreen(Screen[None]):
     """One step. A subclass gives STEP, TITLE, EXPLANATION and `body()`; the rest is here.
 
-    `state_changed(change)` is called with what changed (`machine`, `model`, `dataset`, `plan`, `step`) while the screen
-    is in front, and with `shown` each time it comes to the front.
+    `shown()` is called each time the screen comes to the front. In its `on_mount` it subscribes with `hear` to what it
+    shows of the wizard's state, and is called back while it is in front.
     """
 
     app: LoratuiApp
@@ -54,7 +55,7 @@ class StepScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__(name=self.STEP, classes="step")
-        self._stop: Callable[[], object] = lambda: None
+        self._stops: list[Callable[[], None]] = []
         self._said = Content("")
 
     def compose(self) -> ComposeResult:
@@ -79,29 +80,35 @@ class StepScreen(Screen[None]):
         """What stands between this step and the next, the first to mend first."""
         return self.app.state.problems(self.STEP)
 
-    def state_changed(self, change: str) -> None:
-        """The wizard's state changed, or this screen came to the front (`shown`)."""
+    def shown(self) -> None:
+        """This screen came to the front."""
+
+    def hear(self, signal: Signal, callback: Callable[[], object]) -> None:
+        """Have `callback` called after each change that `signal` tells of, while this screen is in front."""
+
+        def heard() -> None:
+            if self.is_current and self.is_mounted:
+                callback()
+
+        self._stops.append(signal.subscribe(heard))
 
     # The machinery
 
     def on_mount(self) -> None:
-        self._stop = self.app.state.listen(self._hear)
+        state = self.app.state
+        for signal in (state.plan.changed, state.choices.step_opened, state.choices.run_chosen):
+            self.hear(signal, self.query_one(StepBar).renew)
 
     def on_unmount(self) -> None:
-        self._stop()
-
-    def _hear(self, change: str) -> None:
-        if self.is_current and self.is_mounted:
-            if change != "machine":
-                self.query_one(StepBar).renew()
-            self.state_changed(change)
+        for stop in self._stops:
+            stop()
 
     def on_screen_resume(self) -> None:
         self.say("")
         self.query_one(StepBar).renew()
         for bar in self.query(HeadroomBar):
             bar.refresh()
-        self.state_changed("shown")
+        self.shown()
 
     def say(self, sentence: object, severity: str = "") -> None:
         """One line under the body: an error beside what it is about, a hint, or nothing. Foreign text is welcome."""

@@ -81,10 +81,9 @@ class TakeAwayScreen(StepScreen):
     def heading(self) -> Content:
         return Content.assemble((self.HEADING, "bold $foreground"), "  ", (one_line(self.run_folder.name, 60), "$text-muted"))
 
-    def state_changed(self, change: str) -> None:
-        if change == "shown":
-            self.query_one("#things").focus()
-            self._look()
+    def shown(self) -> None:
+        self.query_one("#things").focus()
+        self._look()
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._paint)

@@ -108,14 +108,13 @@ class TrainingScreen(RunActions):
 
     # Which run
 
-    def state_changed(self, change: str) -> None:
-        if change == "shown":
-            if self.app.sampler is not None and self.app.sampler.newest is not None and self.app.sampler.newest.gpus:
-                self.app.sampler.resume()
-            self._choose()
+    def shown(self) -> None:
+        if self.app.sampler is not None and self.app.sampler.newest is not None and self.app.sampler.newest.gpus:
+            self.app.sampler.resume()
+        self._choose()
 
     def _choose(self) -> None:
-        path = self.app.run_path or self.app.state.draft.run
+        path = self.app.state.run.path
         if path and (self.followed is None or str(self.followed.run.path) != path):
             self.open_run(path)
         elif self.followed is None:

@@ -42,9 +42,9 @@ async def fill_in(app: LoratuiApp, run: Run) -> None:
     if app.state.draft.model and not await app.push_screen_wait(ConfirmScreen("Train it further?", words, "fill the wizard in", "leave it as it is")):
         return
     app.choose_model(wanted.model)
-    app.choose_dataset(wanted.dataset)
-    app.state.draft.mine = {}
-    app.state.set_values(wanted.values)
+    app.state.choices.choose_dataset(wanted.dataset)
+    app.state.choices.replace_values(wanted.values)
+    app.read_dataset()
     app.open_step("dataset")
 
 

@@ -107,17 +107,28 @@ class FilterList(Vertical):
         self.items = list(items)
         self._fill(keep)
 
+    def go_to(self, key: str) -> None:
+        """Put the cursor on this line; what is typed in the filter goes where it would hide the line."""
+        item = next((item for item in self.items if item.key == key), None)
+        if item is not None and not self._matches(item):
+            with self.prevent(Input.Changed):
+                self.filter_field.value = ""
+        self._fill(key)
+
+    def _matches(self, item: Item) -> bool:
+        return all(word in item.words.lower() for word in filter_words(self.filter_field.value))
+
     def redraw(self) -> None:
         """Draw the same items again."""
         self._fill(self.highlighted_key)
 
     def _fill(self, keep: str) -> None:
-        options, words = self.options, filter_words(self.filter_field.value)
+        options = self.options
         width = self.room()
         shown: list[Option] = []
         group = ""
         for item in self.items:
-            if not all(word in item.words.lower() for word in words):
+            if not self._matches(item):
                 continue
             if item.group != group:
                 group = item.group

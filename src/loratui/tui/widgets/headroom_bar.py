@@ -99,17 +99,19 @@ class HeadroomBar(Static):
 
     def __init__(self) -> None:
         super().__init__(id="headroom-bar")
-        self._stop: Callable[[], object] = lambda: None
+        self._stops: list[Callable[[], None]] = []
         self._shown = Content("")
 
     def on_mount(self) -> None:
-        self._stop = self.app.state.listen(self._state_changed)
+        for signal in (self.app.state.plan.changed, self.app.state.check.changed):
+            self._stops.append(signal.subscribe(self._renew))
 
     def on_unmount(self) -> None:
-        self._stop()
+        for stop in self._stops:
+            stop()
 
-    def _state_changed(self, change: str) -> None:
-        if change == "plan" and self.screen.is_current:
+    def _renew(self) -> None:
+        if self.screen.is_current:
             content = self._content()
             if content != self._shown:
                 self._shown = content
@@ -120,16 +122,17 @@ class HeadroomBar(Static):
         return self._shown
 
     def _content(self) -> Content:
-        state, width = self.app.state, self.content_size.width
-        if state.proposal is None:
+        proposal, width = self.app.state.plan.proposal, self.content_size.width
+        if proposal is None:
             return Content.assemble(
                 ("·" * max(10, width - 36), "$memory-free"), ("  memory", "$text-muted"), "\n",
                 (self._waiting(), "$text-muted"),
             )
-        view = memory_view(state.proposal)
+        view = memory_view(proposal)
         words, color = verdict(view)
         sure = f" ±{round(view.band * 100)} %" if view.band is not None else f" to {in_gib(view.upper)}" if view.upper > view.total else ""
-        numbers = f"{in_gib(view.total)}{sure} of {in_gib(view.budget)} GiB"
+        about = "about " if self.app.state.check.doubt else ""
+        numbers = f"{about}{in_gib(view.total)}{sure} of {in_gib(view.budget)} GiB"
         room = max(10, width - len(numbers) - len(words) - 4)
         bar = Content.assemble(*((FILLS.get(name, "█") * n, f"$memory-{name}") for name, n in cells(view, room)))
         first = Content.assemble(bar, "  ", (numbers, "$foreground"), "  ", (words, f"bold {color}"))
@@ -139,12 +142,12 @@ class HeadroomBar(Static):
         state = self.app.state
         if not state.draft.model:
             return "Choose a model to see what training it takes."
-        if state.model_problem or state.plan_problem:
-            return one_line(state.model_problem or state.plan_problem)
+        if state.model.problem or state.plan.problem:
+            return one_line(state.model.problem or state.plan.problem)
         return "Looking at the machine and the model …"
 
     def _legend(self, view: MemoryView, width: int) -> Content:
-        change = self.app.state.change_bytes
+        change = self.app.state.plan.change_bytes
         told = f"{signed_size(change)} by the last change" if change else ""
         pieces = []
         for name, value in view.parts:

@@ -89,11 +89,11 @@ class RowBrowser(VerticalScroll):
         self.border_subtitle = Content("▌ is learnt · ← → other rows · / search · g go to")
         width, height = self.content_size.width or self.size.width - 8, self.content_size.height
         if self.as_tokens:
-            rendered = self.app.state.check.rows.get(row.index)
+            rendered = self.app.state.check.now.rows.get(row.index)
             wait = ": its tokens come with the check" if rendered is None else ", as the trainer receives it"
             self.border_title = Content(f"row {row.index + 1:,}{line}{wait}")
             text.update(row_content(row, width) if rendered is None else token_content(rendered))
-            check = self.app.state.check
+            check = self.app.state.check.now
             if rendered is None and not check.progress and (check.key, row.index) not in self._asked:
                 self._asked |= {(check.key, one.index) for one in self.rows}
                 self.app.render_rows([one.index for one in self.rows])

@@ -1,0 +1,169 @@
+"""The panes of the answers: beside each other where there is room, else below each other, and three of them in tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from loratui.tui.playground.answer_view import AnswerView
+from loratui.worker.protocol import ADAPTER, BASE, Done, Failed, Piece
+
+BESIDE_COLUMNS = 96
+"""Columns from which answers stand beside each other."""
+STACKED = 2
+"""Answers that fit below each other; more are shown one at a time."""
+NOTES = {
+    BASE: "Here the base model will answer, as it was before the training.",
+    ADAPTER: "Here the adapter will answer, on the same base.",
+}
+"""What stands in a pane before the first question."""
+BLIND_NOTE = "One of the sides will answer here."
+
+
+class Answers(Vertical):
+    """One pane a side, in order."""
+
+    DEFAULT_CSS = """
+    Answers { height: 1fr; }
+    Answers > #panes { height: 1fr; layout: vertical; }
+    Answers.-beside > #panes { layout: horizontal; }
+    Answers > #tabs { height: 1; display: none; }
+    Answers.-tabbed > #tabs { display: block; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="answers")
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="tabs")
+        with Container(id="panes"):
+            for side in (BASE, ADAPTER):
+                yield AnswerView(side, note=_note(side))
+
+    @property
+    def views(self) -> list[AnswerView]:
+        """The panes, in order."""
+        return list(self.query(AnswerView))
+
+    @property
+    def sides(self) -> list[str]:
+        """Who answers, in order."""
+        return [view.side for view in self.views]
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """What each side has answered so far, harmless."""
+        return {view.side: view.text for view in self.views}
+
+    @property
+    def answered(self) -> bool:
+        """Whether any side has said something."""
+        return any(self.texts.values())
+
+    @property
+    def tabbed(self) -> bool:
+        """Whether one pane is shown at a time."""
+        return self.has_class("-tabbed")
+
+    async def show(self, sides: Sequence[str], titles: Mapping[str, str] | None = None) -> None:
+        """Empty panes for these sides. titles: what is told of a side beside its name."""
+        told = titles or {}
+        panes = self.query_one("#panes")
+        await panes.remove_children()
+        await panes.mount(*(AnswerView(side, told.get(side, ""), _note(side)) for side in sides))
+        self._lay_out()
+
+    def say(self, note: str) -> None:
+        """A line of our own in the first pane."""
+        self.views[0].say(note)
+
+    # Blind comparisons
+
+    def hide_names(self, order: Sequence[str]) -> None:
+        """Empty panes in this order, which are numbers until `show_names`."""
+        self._arrange(order)
+        for number, view in enumerate(self.views, start=1):
+            view.hide_name(number)
+            view.clear(BLIND_NOTE)
+        self._lay_out()
+
+    def show_names(self, order: Sequence[str] = ()) -> None:
+        """Say who answered what, each pane with its number.
+
+        order: the panes' usual places, which they get back; they have no numbers then.
+        """
+        self._arrange(order)
+        for number, view in enumerate(self.views, start=1):
+            view.show_name(0 if order else number)
+            if order and view.note == BLIND_NOTE:
+                view.say(_note(view.side))
+        self._lay_out()
+
+    def _arrange(self, order: Sequence[str]) -> None:
+        panes = self.query_one("#panes")
+        for place, side in enumerate(order):
+            view = next(one for one in self.views if one.side == side)
+            if self.views.index(view) != place:
+                panes.move_child(view, before=place)
+
+    # A question's way
+
+    def begin(self) -> None:
+        """Empty for a new question."""
+        for view in self.views:
+            view.begin()
+
+    def take(self, event: Piece | Done | Failed, expected: str = "") -> None:
+        """A piece of an answer, or its end. expected: the answer that was written for a held-out row."""
+        for view in self.views:
+            if event.side in ("", view.side):
+                if isinstance(event, Piece):
+                    view.feed(event.text)
+                else:
+                    view.end(event, expected)
+
+    def flush(self) -> None:
+        """Paint what came since the last time."""
+        for view in self.views:
+            view.flush()
+
+    # Where only one fits
+
+    def focus_shown(self) -> None:
+        """Put the focus into the first pane that is shown."""
+        next(view for view in self.views if view.display).focus()
+
+    def next_tab(self) -> None:
+        """Show the next side."""
+        views = self.views
+        if not self.tabbed:
+            return
+        place = next(index for index, view in enumerate(views) if view.display)
+        for view in views:
+            view.display = view is views[(place + 1) % len(views)]
+        self._lay_out()
+        self.focus_shown()
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.width >= BESIDE_COLUMNS, "-beside")
+        self.call_after_refresh(self._lay_out)
+
+    def _lay_out(self) -> None:
+        views = self.views
+        tabbed = len(views) > STACKED and not self.has_class("-beside")
+        self.set_class(tabbed, "-tabbed")
+        shown = next((view for view in views if view.display), views[-1]) if views else None
+        if tabbed and sum(view.display for view in views) != 1:
+            shown = views[-1]
+        for view in views:
+            view.display = not tabbed or view is shown
+        words = [(f" {view.shown_name} ", "bold reverse $accent" if view is shown else "$text-muted") for view in views]
+        self.query_one("#tabs", Static).update(Content.assemble(*words, ("   esc, then ← →", "$text-muted")))
+
+
+def _note(side: str) -> str:
+    return NOTES.get(side, f"Here {side} will answer.")

@@ -1,0 +1,98 @@
+"""The keys of the playground, and what F1 says of it."""
+
+from __future__ import annotations
+
+from textual.binding import Binding, BindingType
+
+HELP = (
+    "Both sides get the same prompt through the same chat template, and stop at the same tokens; the adapter is "
+    "switched on and off on one loaded base. An answer's lower edge tells how it ended: at its stop token (good), cut "
+    "at the limit, or stopped by you.\n\n"
+    "^l takes the next held-out row as the prompt, with the answer that was written for it: rows the training never "
+    "saw. ^g asks a number of them, counts the answers that equal the written ones, letter by letter, and tells their "
+    "ROUGE-L.\n\n"
+    "Questions add up to a conversation, in which each side goes on from its own answers; a held-out row always stands "
+    "alone. In a blind comparison the answers have no names and stand in random order, and nothing is told of how they "
+    "ended, until one has voted (1, 2, 3, or 0 for none); then the names come back. The votes are kept in the run."
+)
+KEYS: list[BindingType] = [
+    Binding("1", "vote(1)", "is better", tooltip="Vote for the first answer; the names come back"),
+    Binding("2", "vote(2)", "is better", tooltip="Vote for the second answer; the names come back"),
+    Binding("3", "vote(3)", "is better", tooltip="Vote for the third answer; the names come back"),
+    Binding("0", "vote(0)", "none is", tooltip="No answer is better; the names come back"),
+    Binding("escape", "stop", "Stop", tooltip="Stop the answers that are growing", priority=True),
+    Binding(
+        "escape",
+        "leave",
+        "More keys",
+        key_display="esc",
+        tooltip="Leave the prompt, so that the single keys work",
+        priority=True,
+    ),
+    Binding("i", "write", "Write", tooltip="Back to the prompt"),
+    Binding(
+        "r",
+        "again",
+        "Again",
+        tooltip="Ask the last question again; where answers are drawn at random, with the next seed",
+    ),
+    Binding("e", "edit", "Edit", tooltip="Take the last question back into the prompt, to change and send it again"),
+    Binding("n", "new", "New", tooltip="Begin a new conversation; the system prompt stays"),
+    Binding("y", "system", "System", tooltip="The system prompt of the conversation"),
+    Binding("t", "sent", "Sent", tooltip="What the model was sent: the chat template's own rendering"),
+    Binding("d", "difference", "Difference", tooltip="Where the answers differ from the expected one"),
+    Binding("b", "blind", "Blind", tooltip="Answers without names in random order, to vote on; and back"),
+    Binding("s", "samples", "Samples", tooltip="The pinned prompts' answers at each evaluation of the run"),
+    Binding("c", "continue", "Train on", tooltip="Fill the wizard in to train this result further"),
+    Binding("left,right", "tab", "Other answer", show=False, tooltip="Show another side, where only one fits"),
+    Binding(
+        "ctrl+l",
+        "row",
+        "Held-out row",
+        key_display="^l",
+        tooltip="Take the next held-out row as the prompt",
+        priority=True,
+    ),
+    Binding(
+        "ctrl+g",
+        "score",
+        "Score rows",
+        key_display="^g",
+        tooltip="Ask a number of held-out rows; count exact matches and ROUGE-L",
+        priority=True,
+    ),
+    Binding(
+        "ctrl+y",
+        "columns",
+        "Who",
+        key_display="^y",
+        tooltip="Who answers: base, result and checkpoints, up to three side by side",
+        priority=True,
+    ),
+    Binding(
+        "ctrl+s",
+        "settings",
+        "Settings",
+        key_display="^s",
+        tooltip="Temperature, top-p, top-k, length and more",
+        priority=True,
+    ),
+    Binding("ctrl+q", "app.quit", "Quit", key_display="^q", priority=True, tooltip="Leave; runs go on"),
+]
+SINGLE_KEYS = frozenset(
+    {
+        "write",
+        "again",
+        "edit",
+        "new",
+        "system",
+        "sent",
+        "difference",
+        "blind",
+        "vote",
+        "samples",
+        "continue",
+        "tab",
+    }
+)
+"""Actions of keys that are letters while the prompt is written in."""

@@ -1,0 +1,139 @@
+"""What is asked: found, loaded by a worker, given back when one stays away; and the line that tells how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from textual import events, on, work
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from loratui.core.errors import LoratuiError
+from loratui.format import one_line, size
+from loratui.tui.playground.session import Session
+from loratui.worker.protocol import Ready
+from loratui.worker.target import Target
+
+IDLE_CLOSE_SECONDS = 180.0
+"""A playground that one has left gives its memory back after so long: a training may need it."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """From what the target is chosen: the first that is given, else the newest run (see `choose_target`)."""
+
+    adapter: str
+    run: str
+    draft_run: str
+    draft_model: str
+
+
+class Loader(Static):
+    """The session of a playground, in one line. take: given each target that was found, before it is loaded."""
+
+    DEFAULT_CSS = "Loader { height: 1; }"
+
+    class Settled(Message):
+        """What was wanted is loaded, or cannot be. sentence: why nothing can be asked; empty: there is a target."""
+
+        def __init__(self, sentence: str) -> None:
+            super().__init__()
+            self.sentence = sentence
+
+    def __init__(self, take: Callable[[Target], Awaitable[None]]) -> None:
+        super().__init__(id="target")
+        self.session = Session(self._progress)
+        self._take = take
+        self._wanted: Wanted | None = None
+        self._away: object = None
+
+    @on(events.Unmount)
+    async def _unmounted(self) -> None:
+        await self.session.close()
+
+    def open(self, wanted: Wanted) -> None:
+        """Somebody is here: find and load this, unless it is there."""
+        self._away = None
+        if wanted != self._wanted or not self.session.alive:
+            self._wanted = wanted
+            self.session.begin()
+            self._open(wanted)
+
+    def leave(self) -> None:
+        """Nobody is here: the worker ends after a while."""
+        self._away = mark = object()
+
+        def close_if_still_away() -> None:
+            if self._away is mark:
+                self._close()
+
+        self.set_timer(IDLE_CLOSE_SECONDS, close_if_still_away)
+
+    @work(group="close", exit_on_error=False)
+    async def _close(self) -> None:
+        await self.session.close()
+        self._wanted = None
+
+    @work(exclusive=True, group="open", exit_on_error=False)
+    async def _open(self, wanted: Wanted) -> None:
+        sentence = ""
+        try:
+            self.update(Content("Looking for something to ask …").stylize("$text-muted"))
+            try:
+                target = await self.session.find(wanted.adapter, wanted.run, wanted.draft_run, wanted.draft_model)
+            except LoratuiError as error:
+                sentence = error.sentence
+                self._failed(sentence)
+                return
+            await self._take(target)
+            await self._load(target)
+        finally:
+            if wanted == self._wanted:
+                self.session.settle()
+                self.post_message(self.Settled(sentence))
+
+    async def until_ready(self) -> str:
+        """Wait until what was wanted can be asked; why it cannot be, or an empty text. A dead worker is begun anew."""
+        await self.session.wait()
+        target = self.session.target
+        if target is None:
+            return "There is nothing to ask yet."
+        return "" if self.session.ready is not None else await self._load(target)
+
+    async def _load(self, target: Target) -> str:
+        """Have the target's models loaded; why that failed, or an empty text. The line tells it, too."""
+        try:
+            ready = await self.session.load(target)
+        except LoratuiError as error:
+            self._failed(error.sentence)
+            return error.sentence
+        self._ready(target, ready)
+        return ""
+
+    def _progress(self, what: str) -> None:
+        title = self.session.target.title if self.session.target is not None else ""
+        self.update(
+            Content.assemble(
+                ("◌ ", "$accent"),
+                (one_line(title, 60), "bold $foreground"),
+                (f"  {one_line(what, 120)} …", "$text-muted"),
+            )
+        )
+
+    def _failed(self, sentence: str) -> None:
+        self.update(Content(f"✗ {one_line(sentence, 400)}").stylize("$error"))
+
+    def _ready(self, target: Target, ready: Ready) -> None:
+        held = f" · {size(ready.memory_bytes)} held" if ready.memory_bytes else ""
+        note = f"  ▲ {target.note}" if target.note else ""
+        template = "" if ready.chat_template else " · no chat template"
+        self.update(
+            Content.assemble(
+                ("● ", "$success"),
+                (one_line(target.title, 60), "bold $foreground"),
+                (f"  {ready.device} {ready.dtype}{held}{template}", "$text-muted"),
+                (one_line(note), "$warning"),
+            )
+        )

@@ -1,0 +1,124 @@
+"""What is asked, and the worker that holds it: the base once, adapters on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from loratui.core.errors import LoratuiError
+from loratui.core.generation import GenerationSettings
+from loratui.tui.playground.conversation import Conversation
+from loratui.worker.client import PlaygroundClient
+from loratui.worker.protocol import Event, Ready, Rendered
+from loratui.worker.target import Target
+
+
+class Session:
+    """One target and its worker. on_progress: told what the worker does while it loads."""
+
+    def __init__(self, on_progress: Callable[[str], None]) -> None:
+        self._on_progress = on_progress
+        self._client: PlaygroundClient | None = None
+        self._target: Target | None = None
+        self._settled = asyncio.Event()
+
+    @property
+    def target(self) -> Target | None:
+        """What is asked; None until it was found."""
+        return self._target
+
+    @property
+    def client(self) -> PlaygroundClient | None:
+        """The worker's client; None before the first load and after `close`."""
+        return self._client
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker's process is there."""
+        return self._client is not None and self._client.alive
+
+    @property
+    def ready(self) -> Ready | None:
+        """What the worker has loaded; None where it has nothing."""
+        return self._client.ready if self._client is not None else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known what is asked, and it is loaded or cannot be."""
+        return self._settled.is_set()
+
+    @property
+    def names(self) -> list[str]:
+        """Everyone who can answer: the base, the result, and the run's checkpoints."""
+        target = self._target
+        if target is None:
+            return []
+        return [*target.sides, *(name for name in target.checkpoints if name not in target.sides)]
+
+    def begin(self) -> None:
+        """Something else is looked for."""
+        self._settled.clear()
+
+    def settle(self) -> None:
+        """What was looked for is loaded, or cannot be."""
+        self._settled.set()
+
+    async def wait(self) -> None:
+        """Until it is settled."""
+        await self._settled.wait()
+
+    async def find(self, adapter: str, run: str, draft_run: str, draft_model: str) -> Target:
+        """What is to be asked (see `choose_target`). Raises LoratuiError; nothing is asked then."""
+        from loratui.tui.playground.choose import choose_target
+
+        self._target = None
+        self._target = await asyncio.to_thread(choose_target, adapter, run, draft_run, draft_model)
+        return self._target
+
+    async def load(self, target: Target) -> Ready:
+        """Have a target's models loaded, by a new worker where none lives. Raises LoratuiError."""
+        if self._client is None:
+            from loratui.home import state_home
+
+            log = state_home() / "playground.log"
+            with contextlib.suppress(OSError):
+                log.parent.mkdir(parents=True, exist_ok=True)
+            self._client = PlaygroundClient(log if log.parent.is_dir() else None)
+        return await self._client.start(target.load, self._on_progress)
+
+    async def add(self, names: Sequence[str], telling: Callable[[str], None]) -> None:
+        """Have checkpoints loaded beside what there is; the base is not read again. Raises LoratuiError.
+
+        telling: told each name before it is read.
+        """
+        assert self._client is not None and self._target is not None
+        for name in names:
+            if self._client.ready is None or name not in self._client.ready.sides:
+                telling(name)
+                await self._client.add(name, self._target.checkpoints[name])
+
+    def ask(
+        self, sides: Sequence[str], conversation: Conversation, settings: GenerationSettings
+    ) -> AsyncIterator[Rendered | Event]:
+        """Put what the conversation asks last to these sides; a held-out row as it stands. Raises LoratuiError."""
+        assert self._client is not None
+        row = conversation.row
+        if row is not None and row.conversation is not None:
+            messages = [one.as_dict() for one in row.conversation.messages]
+            return self._client.ask(sides, settings, messages=messages, prompt=row.conversation.text)
+        messages = conversation.messages(sides[0], conversation.asked)
+        histories = conversation.histories(sides, conversation.asked)
+        return self._client.ask(sides, settings, messages=messages, histories=histories)
+
+    async def stop(self) -> None:
+        """Stop the answers that are growing."""
+        if self._client is not None and self._client.alive:
+            with contextlib.suppress(LoratuiError):
+                await self._client.stop()
+
+    async def close(self) -> None:
+        """End the worker, and with it what it holds in memory."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()

@@ -1,0 +1,1 @@
+"""What the wizard knows, one object a question; no screen is needed to use them. `tui.state` puts them together."""

@@ -1,0 +1,199 @@
+"""What a person decided: the draft, the values set by hand, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from loratui.tui.draft import Draft
+from loratui.tui.wizard.signal import Signal
+
+KEPT_CHANGES = 100
+"""Changes of the recipe that can be taken back."""
+READING = ("dataset.", "model.")
+"""Beginnings of the keys that say how data and model are read: they are no part of the recipe."""
+
+
+class Choices:
+    """Owner of the draft. Each question has a signal, published once its answer has changed."""
+
+    def __init__(self, draft: Draft | None = None) -> None:
+        self._draft = draft or Draft()
+        self._past: list[tuple[str, dict[str, Any]]] = []
+        self.device_chosen = Signal()
+        self.model_chosen = Signal()
+        self.dataset_chosen = Signal()
+        self.recipe_changed = Signal()
+        self.step_opened = Signal()
+        self.run_chosen = Signal()
+        self.theme_chosen = Signal()
+
+    @property
+    def draft(self) -> Draft:
+        """All choices as they are now."""
+        return self._draft
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """One of them is published after any change of the draft."""
+        return (
+            self.device_chosen,
+            self.model_chosen,
+            self.dataset_chosen,
+            self.recipe_changed,
+            self.step_opened,
+            self.run_chosen,
+            self.theme_chosen,
+        )
+
+    def restore(self, draft: Draft) -> None:
+        """Take up the choices of another session. Nobody is told: it is done before anybody looks."""
+        self._draft = draft
+
+    def _put(self, signal: Signal, **answers: Any) -> None:
+        self._draft = replace(self._draft, **answers)
+        signal.publish()
+
+    # Where one is
+
+    def set_step(self, step: str) -> None:
+        """Remember which screen is open."""
+        visited = self._draft.visited
+        self._put(self.step_opened, step=step, visited=visited if step in visited else [*visited, step])
+
+    def set_run(self, path: str) -> None:
+        """Remember the folder of the run that was started."""
+        self._put(self.run_chosen, run=path)
+
+    def set_theme(self, name: str) -> None:
+        """Remember the theme."""
+        self._put(self.theme_chosen, theme=name)
+
+    # Machine, model, dataset
+
+    def choose_devices(self, devices: Sequence[int]) -> None:
+        """Train on these GPUs of this machine; none: the free one, or the CPU."""
+        self._put(self.device_chosen, devices=sorted(devices), cpu=False, gpu="")
+
+    def choose_cpu(self) -> None:
+        """Train on the CPU."""
+        self._put(self.device_chosen, devices=[], cpu=True, gpu="")
+
+    def plan_for_gpu(self, name: str) -> None:
+        """Plan for a GPU of the catalogue that this machine does not have."""
+        self._put(self.device_chosen, devices=[], cpu=False, gpu=name)
+
+    def choose_model(self, identifier: str) -> None:
+        """Choose a model by id; what belonged to the one before is forgotten."""
+        if identifier != self._draft.model:
+            mine = self._without("lora.targets", "lora.adapter", "model.")
+            self._put(self.model_chosen, model=identifier, mine=mine)
+
+    def choose_dataset(self, path: str) -> None:
+        """Choose a dataset by path; how the one before was read is forgotten."""
+        if path != self._draft.dataset:
+            self._put(self.dataset_chosen, dataset=path, mine=self._without("dataset."))
+
+    def _without(self, *prefixes: str) -> dict[str, Any]:
+        return {key: value for key, value in self._draft.mine.items() if not key.startswith(prefixes)}
+
+    # The recipe
+
+    def set_preset(self, name: str) -> None:
+        """Propose from another preset; what was set by hand stays."""
+        if name != self._draft.preset:
+            self._remember()
+            self._put(self.recipe_changed, preset=name)
+
+    def set_value(self, key: str, value: Any, *, remember: bool = True) -> None:
+        """Set a plan key by hand. Raises PlanError where the value is not allowed; nothing has changed then.
+
+        remember: make it a change of its own for `undo`; False between `begin_edit` and the edit's end.
+        """
+        from loratui.core.plan_text import check_value
+
+        checked = check_value(key, value)
+        if self._draft.mine.get(key, _NOTHING) != checked:
+            if remember:
+                self._remember()
+            self._put(self.recipe_changed, mine={**self._draft.mine, key: checked})
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Set several plan keys as one change (one undo). Raises PlanError; nothing has changed then."""
+        self._set_all({**self._draft.mine, **_checked(values)})
+
+    def replace_values(self, values: Mapping[str, Any]) -> None:
+        """Have exactly these keys set by hand, and no other (one undo). Raises PlanError; nothing has changed then."""
+        self._set_all(_checked(values))
+
+    def _set_all(self, mine: dict[str, Any]) -> None:
+        self._remember()
+        self._put(self.recipe_changed, mine=mine)
+
+    def reset_value(self, key: str) -> bool:
+        """Let a key be proposed again; False where it was not set by hand."""
+        if key not in self._draft.mine:
+            return False
+        self._set_all({name: value for name, value in self._draft.mine.items() if name != key})
+        return True
+
+    def reset_all(self) -> None:
+        """Let every field of the recipe be proposed again; the dataset's columns and format stay."""
+        self._set_all(self.reading())
+
+    def begin_edit(self) -> None:
+        """A value is about to be typed: all its keystrokes are one change."""
+        self._remember()
+
+    def cancel_edit(self) -> None:
+        """The typed value is not kept: back to what was there when the edit began."""
+        self.undo()
+
+    def undo(self) -> bool:
+        """Take the last change of the recipe back; False where there is none."""
+        if not self._past:
+            return False
+        preset, mine = self._past.pop()
+        self._put(self.recipe_changed, preset=preset, mine=mine)
+        return True
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a change of the recipe to take back."""
+        return bool(self._past)
+
+    def _remember(self) -> None:
+        self._past.append((self._draft.preset, self._draft.mine))
+        del self._past[:-KEPT_CHANGES]
+
+    # What it comes to
+
+    def given(self) -> dict[str, Any]:
+        """Every plan key that a person decided, on whichever screen."""
+        draft = self._draft
+        keys: dict[str, Any] = {"model.id": draft.model or "demo", "dataset.path": draft.dataset or "demo"}
+        if draft.gpu:
+            keys["hardware.gpu"] = draft.gpu
+        elif draft.devices:
+            keys["hardware.devices"] = list(draft.devices)
+        elif draft.cpu:
+            keys["hardware.cpu"] = True
+        return {**keys, **draft.mine}
+
+    def reading(self, *prefixes: str) -> dict[str, Any]:
+        """The keys set by hand that say how data and model are read, or those of `prefixes` alone."""
+        return {key: value for key, value in self._draft.mine.items() if key.startswith(prefixes or READING)}
+
+    def recipe_values(self) -> dict[str, Any]:
+        """What was set by hand on the recipe screen: what a preset of one's own keeps."""
+        return self._without("dataset.path", "dataset.columns", "dataset.format", "model.")
+
+
+def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    from loratui.core.plan_text import check_value
+
+    return {key: check_value(key, value) for key, value in values.items()}
+
+
+_NOTHING = object()

@@ -1,0 +1,100 @@
+"""The dataset that was found for the draft's choice, and its counts: read now, or known from the last session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from loratui.tui.known_facts import KnownFacts
+from loratui.tui.wizard.choices import Choices
+from loratui.tui.wizard.signal import Signal
+
+if TYPE_CHECKING:
+    from loratui.core.dataset import DataFacts
+    from loratui.tui.loading import DatasetView
+
+ROWS_WITHOUT_DATA = 1000
+TOKENS_WITHOUT_DATA = 1024
+
+
+class ChosenDataset:
+    """Owner of the dataset.
+
+    Signals. changed: it was read, or cannot be. counted: its exact lengths came. remembered: what the next session is
+    to know has changed.
+    """
+
+    def __init__(self, choices: Choices) -> None:
+        self._choices = choices
+        self._view: DatasetView | None = None
+        self._problem = ""
+        self._known: KnownFacts | None = None
+        self.changed = Signal()
+        self.counted = Signal()
+        self.remembered = Signal()
+        choices.dataset_chosen.subscribe(self._forget)
+
+    @property
+    def view(self) -> DatasetView | None:
+        """Its first rows, how they are read, and its counts; None until it was read."""
+        return self._view
+
+    @property
+    def problem(self) -> str:
+        """Why there is none."""
+        return self._problem
+
+    @property
+    def known(self) -> KnownFacts | None:
+        """What is remembered of a dataset, whichever it is."""
+        return self._known
+
+    @property
+    def known_facts(self) -> DataFacts | None:
+        """What the last session knew of the chosen dataset; None where it knew another one, or read it another way."""
+        known = self._known
+        return known.facts if known is not None and known.choice == self._rests_on(exact=known.facts.exact) else None
+
+    def facts(self) -> DataFacts:
+        """Counts and lengths of the dataset, or stand-ins until one is chosen."""
+        from loratui.core.dataset import uniform
+
+        if self._view is not None:
+            return self._view.facts
+        return self.known_facts or uniform(ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA)
+
+    def restore(self, known: KnownFacts | None) -> None:
+        """Take up what the last session knew."""
+        self._known = known
+
+    def take(self, view: DatasetView | None, problem: str = "") -> None:
+        """Take up the dataset that was found for the draft's choice, or why there is none."""
+        self._view, self._problem = view, problem
+        if view is not None:
+            known, fingerprint = self._known, view.preview.found.fingerprint
+            same = known is not None and (known.choice, known.fingerprint) == (self._rests_on(exact=True), fingerprint)
+            if known is not None and known.facts.exact and same:
+                self._view = replace(view, facts=known.facts)
+            else:
+                self._remember(view.facts, fingerprint)
+        self.changed.publish()
+
+    def take_exact(self, facts: DataFacts) -> None:
+        """Take up the lengths that the model's own tokenizer counted; they replace the guessed ones."""
+        if self._view is not None and facts != self._view.facts:
+            self._view = replace(self._view, facts=facts)
+            self._remember(facts, self._view.preview.found.fingerprint)
+            self.counted.publish()
+
+    def _rests_on(self, *, exact: bool) -> str:
+        """What the facts rest on: the path and how it is read; exact lengths also on the model's tokenizer."""
+        draft = self._choices.draft
+        given = self._choices.reading() if exact else self._choices.reading("dataset.")
+        return repr((draft.dataset, draft.model if exact else "", sorted(given.items())))
+
+    def _remember(self, facts: DataFacts, fingerprint: str) -> None:
+        self._known = KnownFacts(self._rests_on(exact=facts.exact), fingerprint, facts)
+        self.remembered.publish()
+
+    def _forget(self) -> None:
+        self._view, self._problem = None, ""

@@ -1,0 +1,162 @@
+"""The proposal that follows from machine, model, dataset, preset and the values set by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from loratui.tui.wizard.choices import Choices
+from loratui.tui.wizard.dataset import ChosenDataset
+from loratui.tui.wizard.hardware import Hardware
+from loratui.tui.wizard.model import ChosenModel
+from loratui.tui.wizard.signal import Signal
+
+if TYPE_CHECKING:
+    from loratui.core.hardware import Device
+    from loratui.core.measured import Measurement
+    from loratui.core.presets import Preset
+    from loratui.core.proposal import Proposal, Situation
+
+CARD_MOVES, HOST_MOVES = 0.005, 0.05
+"""Shares of the device's memory by which what is free must move before the plan is computed anew."""
+
+
+class ProposedPlan:
+    """Owner of the proposal. It follows every change of what it rests on at once, and publishes `changed`.
+
+    That is a pure call of the core, under 5 ms. The heavy imports (pydantic, the core) happen at the first proposal, so
+    that the first frame does not wait for them.
+    """
+
+    def __init__(self, choices: Choices, hardware: Hardware, model: ChosenModel, dataset: ChosenDataset) -> None:
+        self._choices, self._hardware, self._model, self._dataset = choices, hardware, model, dataset
+        self._proposal: Proposal | None = None
+        self._problem = ""
+        self._change_bytes = 0
+        self._presets: Mapping[str, Preset] = {}
+        self._measurements: tuple[Measurement, ...] = ()
+        self._device: Device | None = None
+        """What the proposal was computed for, with its free memory then."""
+        self.changed = Signal()
+        for signal in (choices.device_chosen, choices.model_chosen, choices.dataset_chosen, choices.recipe_changed):
+            signal.subscribe(self._follow_person)
+        for signal in (model.changed, dataset.changed, dataset.counted):
+            signal.subscribe(self._follow)
+        hardware.looked.subscribe(self._follow_machine)
+
+    @property
+    def proposal(self) -> Proposal | None:
+        """The proposal; None until model and machine are known. Where values contradict, the last one stays."""
+        return self._proposal
+
+    @property
+    def problem(self) -> str:
+        """Why no new proposal follows although model and machine are known."""
+        return self._problem
+
+    @property
+    def change_bytes(self) -> int:
+        """What the last change by hand did to the estimated memory, in bytes."""
+        return self._change_bytes
+
+    @property
+    def presets(self) -> Mapping[str, Preset]:
+        """Every preset by name."""
+        return self._presets
+
+    @property
+    def preset(self) -> Preset | None:
+        """The chosen preset; None where there is none of that name."""
+        return self._presets.get(self._choices.draft.preset)
+
+    def take_presets(self, presets: Mapping[str, Preset]) -> None:
+        """Take up the presets."""
+        self._presets = dict(presets)
+        if self._proposal is not None:
+            self._follow()
+
+    def add_preset(self, preset: Preset) -> None:
+        """Take up a preset that was just saved."""
+        self._presets = {**self._presets, preset.name: preset}
+
+    def take_measurements(self, measurements: tuple[Measurement, ...]) -> None:
+        """Take up what runs on this machine reached; the proposal's time follows."""
+        if measurements != self._measurements:
+            self._measurements = measurements
+            if self._proposal is not None:
+                self._follow()
+
+    def situation(self) -> Situation | None:
+        """What a proposal rests on beside the choices; None until model and machine are known."""
+        spec, device = self._model.spec, self._hardware.device()
+        if spec is None or device is None:
+            return None
+        from loratui.core.proposal import Situation
+
+        disk = self._hardware.disk_free_bytes(device)
+        return Situation(spec, self._dataset.facts(), device, disk, self._measurements)
+
+    def memory_if(self, key: str, value: Any) -> int | None:
+        """By how many bytes the estimate would change with this value.
+
+        None where the value is not allowed, or nothing is known yet.
+        """
+        from loratui.core.errors import LoratuiError
+        from loratui.core.presets import AUTO
+        from loratui.core.proposal import propose
+
+        now, situation = self._proposal, self.situation()
+        if now is None or situation is None:
+            return None
+        try:
+            changed = propose(situation, self.preset or AUTO, {**self._choices.given(), key: value})
+        except LoratuiError:
+            return None
+        return changed.memory.total_bytes - now.memory.total_bytes
+
+    # Following
+
+    def _follow(self) -> None:
+        """Something was found out."""
+        self._compute()
+        self.changed.publish()
+
+    def _follow_person(self) -> None:
+        """A person changed something: what that does to the memory is told."""
+        before = self._proposal
+        self._compute()
+        if before is not None and self._proposal is not None:
+            self._change_bytes = self._proposal.memory.total_bytes - before.memory.total_bytes
+        self.changed.publish()
+
+    def _follow_machine(self) -> None:
+        """A new look at the machine: only where the memory that the proposal rests on has moved."""
+        now = self._hardware.device()
+        if (
+            self._proposal is not None
+            and self._device is not None
+            and now is not None
+            and self._device.name == now.name
+        ):
+            moved = abs(self._device.memory_free_bytes - now.memory_free_bytes)
+            if moved <= (HOST_MOVES if now.kind == "cpu" else CARD_MOVES) * now.memory_total_bytes:
+                return
+        self._follow()
+
+    def _compute(self) -> None:
+        self._change_bytes = 0
+        situation = self.situation()
+        if situation is None:
+            self._proposal, self._problem = None, ""
+            return
+        from loratui.core.errors import LoratuiError
+        from loratui.core.presets import AUTO
+        from loratui.core.proposal import propose
+
+        self._device = situation.device
+        try:
+            self._proposal = propose(situation, self.preset or AUTO, self._choices.given())
+        except LoratuiError as error:
+            self._problem = error.sentence
+            return
+        self._problem = ""
