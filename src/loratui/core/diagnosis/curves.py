@@ -19,6 +19,8 @@ class Curves:
 
     steps: optimizer steps, ascending, from 1. losses: training loss of each. grad_norms: before clipping. eval_steps,
     eval_losses: the evaluations. total_steps: planned. steps_per_epoch: 0 where unknown. finished: nothing more comes.
+    proposed: what the calculation would propose for this run's plan keys; empty where that is not known. eval_rows,
+    train_rows: held-out and training rows, 0 where unknown. bf16: whether the device computes in bfloat16; None where unknown.
     """
 
     steps: Sequence[int]
@@ -30,6 +32,10 @@ class Curves:
     total_steps: int = 0
     steps_per_epoch: int = 0
     finished: bool = False
+    proposed: Mapping[str, Any] = field(default_factory=dict)
+    eval_rows: int = 0
+    train_rows: int = 0
+    bf16: bool | None = None
 
     @cached_property
     def span(self) -> int:
@@ -55,10 +61,14 @@ class Curves:
 
 @dataclass(frozen=True)
 class Fix:
-    """One way to mend it. changes: plan keys and their new values; empty for what only a person can check."""
+    """One way to mend it. changes: plan keys and their new values; empty for what only a person can check.
+
+    restart: from the base and step 0, even where a checkpoint could take the changes.
+    """
 
     advice: str
     changes: Mapping[str, Any] = field(default_factory=dict)
+    restart: bool = False
 
 
 @dataclass(frozen=True)
