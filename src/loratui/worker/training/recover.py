@@ -15,7 +15,7 @@ from typing import Any
 from loratui.core.errors import LoratuiError
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.files import write_whole
-from loratui.runs.control import keep_plan
+from loratui.runs.changing import keep_plan
 from loratui.runs.directory import Run
 from loratui.runs.recovery import allow, left
 from loratui.worker.training.journal import Journal
