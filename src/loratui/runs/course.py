@@ -37,9 +37,9 @@ def sound_until(steps: Sequence[Step], *, precision: str) -> int | None:
     watch = DivergenceWatch()
     for step in steps:
         if step.loss is not None and not math.isfinite(step.loss):
-            return max(0, step.step - 2)
+            return watch.healthy_step
         if step.grad_norm is not None and not math.isfinite(step.grad_norm) and precision != "fp16":
             return max(0, step.step - 1)
         if step.loss is not None and watch.diverged(step.step, step.loss):
-            return watch.lowest_step
+            return watch.healthy_step
     return None

@@ -39,7 +39,8 @@ def not_finite(curves: Curves, plan: Plan) -> Iterator[Finding]:
     told = f"{what} is no number any more since step {broken}: the weights are spoilt from there on."
     if broken <= 1:
         told = f"{what} is no number from the first step on, before anything was learnt: it is not the learning rate."
-    yield Finding("not-finite", "error", told, broken, after_not_finite(plan, curves, step=broken, healthy_step=_healthy_before(curves, broken)))
+    sound = curves.healthy_step(broken)
+    yield Finding("not-finite", "error", told, broken, after_not_finite(plan, curves, step=broken, healthy_step=sound), sound)
 
 
 def after_not_finite(plan: Plan, curves: Curves, *, step: int, healthy_step: int) -> tuple[Fix, ...]:
@@ -57,23 +58,13 @@ def after_not_finite(plan: Plan, curves: Curves, *, step: int, healthy_step: int
     return fixes.kept([safer, *rest, fixes.CHECK_DATA])
 
 
-def _healthy_before(curves: Curves, broken: int) -> int:
-    """The last step before it with a finite loss that was not above where the run began."""
-    begun = curves.start_loss
-    fine = [
-        step for step, value in zip(curves.steps, curves.smoothed, strict=True)
-        if step < broken - 1 and not value > begun + max(ABOVE_SHARE * begun, ABOVE_NATS)
-    ]
-    return fine[-1] if fine else 0
-
-
 def diverging(curves: Curves, plan: Plan) -> Iterator[Finding]:
     """The loss stands above where it began, or has turned and climbed by a quarter and stays there; noise counts as neither."""
     if len(curves.smoothed) < LEAST_STEPS:
         return
     early = _above_start(curves)
     if early:
-        yield Finding("diverging", "error", early, curves.steps[0], fixes.after_divergence(plan, curves, healthy_step=0))
+        yield Finding("diverging", "error", early, curves.steps[0], fixes.after_divergence(plan, curves, healthy_step=0), 0)
         return
     smoothed = curves.smoothed
     lowest = min(range(len(smoothed)), key=lambda index: smoothed[index] if math.isfinite(smoothed[index]) else math.inf)
@@ -82,9 +73,10 @@ def diverging(curves: Curves, plan: Plan) -> Iterator[Finding]:
     climb = max(DIVERGED_SHARE * floor, DIVERGED_NATS, 1.5 * DEVIATIONS * curves.noise / math.sqrt(curves.span))
     if not recent or lowest >= len(smoothed) - curves.span or min(recent) < floor + climb:
         return
+    sound = curves.healthy_step()
     yield Finding(
         "diverging", "error", f"The loss climbs: {floor:.3g} at step {curves.steps[lowest]}, now {now:.3g}.", curves.steps[lowest],
-        fixes.after_divergence(plan, curves, healthy_step=curves.steps[lowest]),
+        fixes.after_divergence(plan, curves, healthy_step=sound), sound,
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
 import torch
 
+from loratui.core.dataset import DataFacts
+from loratui.core.diagnosis.proposed import proposed_values
 from loratui.core.errors import LoratuiError, WorkerError
 from loratui.core.hardware import Device
 from loratui.core.memory.alternatives import alternatives
@@ -15,6 +18,7 @@ from loratui.worker.shape import shape_of
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.failure import explain, memory_facts
 
+log = logging.getLogger("loratui")
 CONTEXT_BYTES = 700 << 20
 """What a CUDA context and its libraries hold beside PyTorch's own pool."""
 
@@ -34,7 +38,7 @@ def out_of_memory(error: BaseException, plan: Plan, prepared: Prepared, model: A
     failure = explain(error, phase)
     facts = memory_facts(error) | {"where": failure.where}
     facts["cause"] = cause_of(facts)
-    fixes = [fix for fix in fixes_for(plan, prepared, model.config.to_dict()) if not (begun and "hardware.parallelism" in fix["change"])]
+    fixes = [fix for fix in fixes_for(plan, prepared, model.config.to_dict(), where=failure.where) if not (begun and "hardware.parallelism" in fix["change"])]
     words = {"fragmentation": " The memory was there, but in pieces.", "neighbour": " Another process holds a good part of the GPU's memory."}
     message = failure.message + words.get(facts["cause"], "")
     if fixes:
@@ -54,13 +58,25 @@ def cause_of(facts: dict[str, Any]) -> str:
     return "neighbour" if total and total - free - reserved - CONTEXT_BYTES > max(wanted, 1 << 30) else "size"
 
 
-def fixes_for(plan: Plan, prepared: Prepared, model_config: dict[str, Any]) -> list[dict[str, Any]]:
+def fixes_for(plan: Plan, prepared: Prepared, model_config: dict[str, Any], *, where: str = "") -> list[dict[str, Any]]:
     """Changes that need less memory, the gentlest first; the effective batch stays. Empty for a model that the calculation does not know."""
     try:
-        found = alternatives(shape_of(model_config, plan.model.id), plan, prepared.facts, device())
+        found = alternatives(shape_of(model_config, plan.model.id), plan, prepared.facts, device(), where=where)
     except LoratuiError:
         return []
-    return [{"change": one.change, "memory_total": one.memory_total_bytes, "cost": one.cost, "fits": one.fits} for one in found]
+    return [
+        {"change": one.change, "memory_total": one.memory_total_bytes, "cost": one.cost, "fits": one.fits, "start": one.start, "unattended": one.unattended}
+        for one in found
+    ]
+
+
+def proposed_for(plan: Plan, facts: DataFacts, model_config: dict[str, Any]) -> dict[str, Any]:
+    """What the calculation proposes here for the keys that fixes offer; empty for a model that it does not know."""
+    try:
+        return proposed_values(shape_of(model_config, plan.model.id), plan, facts, device())
+    except LoratuiError as error:
+        log.warning("nothing can be proposed for this run: %s", error)
+        return {}
 
 
 def device() -> Device:

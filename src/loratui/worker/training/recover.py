@@ -24,8 +24,12 @@ log = logging.getLogger("loratui")
 
 
 def first_fix(fixes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The change of the gentlest fix that fits by the estimate, of any where none does; empty where there is none."""
-    ranked = [fix for fix in fixes if fix.get("fits", True)] or list(fixes)
+    """The change of the gentlest fix that fits by the estimate, of any where none does; empty where there is none.
+
+    One that loses rows, or trains something else, waits for a person.
+    """
+    may = [fix for fix in fixes if fix.get("unattended", True)]
+    ranked = [fix for fix in may if fix.get("fits", True)] or may
     return dict(ranked[0].get("change", {})) if ranked else {}
 
 

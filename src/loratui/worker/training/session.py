@@ -34,7 +34,7 @@ from loratui.worker.training.journal import Journal
 from loratui.worker.training.left_out import write_left_out
 from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
 from loratui.worker.training.measure import Measuring
-from loratui.worker.training.memory_full import out_of_memory
+from loratui.worker.training.memory_full import out_of_memory, proposed_for
 from loratui.worker.training.signals import Requests
 from loratui.worker.training.trainer import Trainer, make_trainer
 
@@ -158,13 +158,16 @@ class Session:
     def _callback(self, trainer: Trainer, prepared: Prepared, checkpoint: Path | None) -> RunCallback:
         step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
         callback = RunCallback(self.journal, self.requests, self.plan, tokens_before=self._tokens_at(step))
-        total, trained = count_parameters(trainer.model)
+        model: Any = trainer.model
+        total, trained = count_parameters(model)
+        proposed = proposed_for(self.plan, prepared.facts, model.config.to_dict()) if self.rank == 0 else {}
 
         def started(state: Any) -> None:
             self.journal.emit(
                 "started", pid=os.getpid(), host=self.journal.status.host, step=state.global_step, total_steps=state.max_steps,
                 resumed_from=checkpoint.name if checkpoint else "", examples=len(prepared.train), eval_examples=len(prepared.held_out),
                 parameters_total=total, parameters_trainable=trained, device=self.device.name,
+                bf16=self.device.bf16, proposed=proposed,
             )
 
         callback.on_started = started
@@ -175,7 +178,6 @@ class Session:
         callback.evaluates = trainer.eval_dataset is not None
         trainer.add_callback(callback)
         if self.rank == 0:
-            model: Any = trainer.model
             trainer.add_callback(Measuring(self.run, self.plan, prepared, self.device, model.config.to_dict()))
         return callback
 
