@@ -57,10 +57,6 @@ class Started(Event):
     parameters_total: int = 0
     parameters_trainable: int = 0
     device: str = ""
-    bf16: bool | None = None
-    """Whether the device computes in bfloat16."""
-    proposed: dict[str, Any] = {}
-    """What the calculation proposes for some of the plan's keys."""
 
 
 class Phase(Event):

@@ -100,7 +100,6 @@ class RunRecord:
             steps, losses, beside(self.grad_norm), beside(self.learning_rate),
             [one.step for one in judged], [one.loss for one in judged if one.loss is not None],
             total_steps=self.total_steps, steps_per_epoch=round(done / epoch) if epoch else 0, finished=finished,
-            proposed=self.started.proposed if self.started else {}, bf16=self.started.bf16 if self.started else None,
             eval_rows=judged[-1].rows if judged else 0, trained_tokens=self.data.trained_tokens if self.data else None,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from loratui.core.diagnosis.diverged import WINDOW, DivergenceWatch
 from loratui.core.plan import Plan
+from loratui.runs.events import Step
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.limit import TimeLimit
 from loratui.worker.training.peak import process_peak_bytes
@@ -27,11 +28,12 @@ SPEED_STEPS = 20
 class RunCallback(TrainerCallback):
     """Writes `step`, `eval` and `checkpoint` events; stops, saves and keeps the best as asked."""
 
-    def __init__(self, journal: Journal, requests: Requests, plan: Plan, *, tokens_before: int = 0) -> None:
+    def __init__(self, journal: Journal, requests: Requests, plan: Plan, *, before: Sequence[Step] = ()) -> None:
+        """before: the steps that were done before this worker took over."""
         self.journal, self.requests, self.plan = journal, requests, plan
-        self.tokens_before = tokens_before
-        """Tokens of the steps that were done before this worker took over: TRL counts from 0 again."""
-        self.tokens = tokens_before
+        self.tokens_before = before[-1].tokens if before else 0
+        """Tokens of those steps: TRL counts from 0 again."""
+        self.tokens = self.tokens_before
         journal.asked_to_stop = lambda: requests.stop
         self.on_started: Callable[[TrainerState], None] = lambda state: None
         self.after_evaluation: Callable[[TrainerState], dict[str, Any]] = lambda state: {}
@@ -57,6 +59,9 @@ class RunCallback(TrainerCallback):
         self._save_seconds = 0.0
         self.limit = TimeLimit()
         self.divergence = DivergenceWatch()
+        for step in before:
+            if step.loss is not None and math.isfinite(step.loss):
+                self.divergence.diverged(step.step, step.loss)
         self._process = psutil.Process()
         self._cuda = torch.cuda.is_available()
 

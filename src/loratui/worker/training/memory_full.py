@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import Any
 
 import torch
 
-from loratui.core.dataset import DataFacts
-from loratui.core.diagnosis.proposed import proposed_values
 from loratui.core.errors import LoratuiError, WorkerError
 from loratui.core.hardware import Device
 from loratui.core.memory.alternatives import alternatives
@@ -18,7 +15,6 @@ from loratui.worker.shape import shape_of
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.failure import explain, memory_facts
 
-log = logging.getLogger("loratui")
 CONTEXT_BYTES = 700 << 20
 """What a CUDA context and its libraries hold beside PyTorch's own pool."""
 
@@ -68,15 +64,6 @@ def fixes_for(plan: Plan, prepared: Prepared, model_config: dict[str, Any], *, w
         {"change": one.change, "memory_total": one.memory_total_bytes, "cost": one.cost, "fits": one.fits, "start": one.start, "unattended": one.unattended}
         for one in found
     ]
-
-
-def proposed_for(plan: Plan, facts: DataFacts, model_config: dict[str, Any]) -> dict[str, Any]:
-    """What the calculation proposes here for the keys that fixes offer; empty for a model that it does not know."""
-    try:
-        return proposed_values(shape_of(model_config, plan.model.id), plan, facts, device())
-    except LoratuiError as error:
-        log.warning("nothing can be proposed for this run: %s", error)
-        return {}
 
 
 def device() -> Device:
