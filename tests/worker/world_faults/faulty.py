@@ -1,0 +1,117 @@
+"""What WORLD_FAULT asks for: memory that ends where a real limit is, numbers that break, tokens that bear no loss.
+
+Memory is truly limited (RLIMIT_AS) while the named moment lasts, so that the allocation itself fails, and so that the run
+after a fix lives under the same limit. What each forward pass holds is written to WORLD_SEEN.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+FAULT: dict[str, Any] = json.loads(os.environ["WORLD_FAULT"])
+WORKER = time.time()
+"""Tells this start of a worker from others; one that begins anew keeps its process id."""
+_limits: dict[str, int] = {}
+
+
+def put(session: Any) -> None:
+    """Patch the trainer that the session has imported."""
+    trainer = session.Trainer
+    _around(trainer, "training_step", _step)
+    _around(trainer, "prediction_step", _evaluation)
+    kind = FAULT.get("kind")
+    if kind == "memory":
+        where = FAULT["where"]
+        if where == "load":
+            session.load_base = _within_limit(session.load_base, where)
+        else:
+            name = {"step": "training_step", "evaluation": "prediction_step", "save": "_save_checkpoint"}[where]
+            setattr(trainer, name, _within_limit(getattr(trainer, name), where))
+
+
+def _around(owner: Any, name: str, before: Callable[..., None]) -> None:
+    original = getattr(owner, name)
+
+    def wrapped(self: Any, *arguments: Any, **options: Any) -> Any:
+        before(self, *arguments)
+        return original(self, *arguments, **options)
+
+    setattr(owner, name, wrapped)
+
+
+def _step(trainer: Any, model: Any, inputs: dict[str, Any], *_: Any) -> None:
+    """Before each forward pass: note what it holds, take the time that the fault wants, break what it breaks."""
+    if FAULT.get("slow"):
+        time.sleep(FAULT["slow"])
+    step = trainer.state.global_step + 1
+    weights = next(parameter for name, parameter in model.named_parameters() if "lora_" not in name)
+    _note({
+        "step": step, "rows": len(inputs["input_ids"]), "tokens": inputs["input_ids"].shape[1], "dtype": str(weights.dtype).removeprefix("torch."),
+        "rate": trainer.optimizer.param_groups[0]["lr"], "loss_tokens": int((inputs["labels"] != -100).sum()),
+    })
+    kind = FAULT.get("kind")
+    if kind == "no-gradient" and trainer.args.learning_rate and _learns_from_answers():
+        for parameter in model.parameters():
+            if parameter.requires_grad and not parameter._backward_hooks:
+                parameter.register_hook(torch.zeros_like)
+    if kind not in ("nan-weight", "nan-gradient") or step != FAULT["at"] or not _first_time():
+        return
+    trained = next(parameter for parameter in model.parameters() if parameter.requires_grad)
+    if kind == "nan-weight":
+        trained.data.fill_(float("nan"))
+    else:
+        handle = trained.register_hook(lambda gradient: (handle.remove(), torch.full_like(gradient, float("nan")))[1])
+
+
+def _evaluation(trainer: Any, model: Any, inputs: dict[str, Any], *_: Any) -> None:
+    _note({"evaluated": len(inputs["input_ids"])})
+
+
+def _note(seen: dict[str, Any]) -> None:
+    with Path(os.environ["WORLD_SEEN"]).open("a") as file:
+        file.write(json.dumps(seen | {"worker": WORKER}) + "\n")
+
+
+def _first_time() -> bool:
+    """A fault of the machine strikes once, not again after the run was mended."""
+    flag = Path(FAULT["once"])
+    if flag.exists():
+        return False
+    flag.touch()
+    return True
+
+
+def _learns_from_answers() -> bool:
+    return 'loss_on = "answers"' in Path("plan.toml").read_text()
+
+
+def _within_limit(call: Callable[..., Any], where: str) -> Callable[..., Any]:
+    def limited(*arguments: Any, **options: Any) -> Any:
+        with _limit(where):
+            return call(*arguments, **options)
+
+    return limited
+
+
+@contextlib.contextmanager
+def _limit(where: str) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = _limits.setdefault(where, _address_space() + FAULT["bytes"])
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _address_space() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
