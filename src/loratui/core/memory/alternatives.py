@@ -47,6 +47,8 @@ class _Rung:
     change: dict[str, Any]
     cost: str
     unattended: bool = True
+    lowers: bool = False
+    """Whether it surely lowers the moment at which memory ran out, even where the estimate sees the peak elsewhere."""
 
 
 def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *, where: str = "") -> list[Alternative]:
@@ -54,8 +56,8 @@ def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *
     none of those alone does; empty only where nothing can be lowered.
 
     where: in which moment memory ran out (`load`, `step`, `evaluation`, `generation`, `save`), empty where it is only planned.
-    What has run out needs more than the estimate says: then the batch is halved even where the estimate fits, and rungs
-    that do not lower that moment are left out.
+    What has run out needs more than the estimate says: then what lowers that moment is offered whatever the estimate sees,
+    and what cannot lower it is left out.
     """
     ladder = _Ladder(spec, plan, data, device, where)
     before = ladder.bytes_of({})
@@ -65,7 +67,7 @@ def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *
     fitting = False
     for rung in _rungs(ladder):
         alone = ladder.weigh(rung.change, rung.cost, rung.unattended)
-        if alone.memory_total_bytes >= before:
+        if alone.memory_total_bytes >= before and not rung.lowers:
             continue
         found.append(alone)
         fitting = fitting or alone.fits
@@ -107,11 +109,12 @@ def _rungs(ladder: _Ladder) -> Iterator[_Rung]:
     training = ladder.plan.training
     if ladder.where in ("", "evaluation", "generation") and ladder.plan.evaluation.every_steps and ladder.plan.evaluation.batch_size > 1:
         rows = _halved(ladder, "evaluation.batch_size", ladder.plan.evaluation.batch_size)
-        yield _Rung(rows, "Slower evaluations; the same training.")
+        yield _Rung(rows, "Slower evaluations; the same training.", lowers=bool(ladder.where))
     if ladder.where in ("", "step") and training.batch_size > 1:
-        yield _Rung(_halved(ladder, "training.batch_size", training.batch_size), "More passes a step, so slower; the same effective batch, the same result.")
+        cost = "More passes a step, so slower; the same effective batch, the same result."
+        yield _Rung(_halved(ladder, "training.batch_size", training.batch_size), cost, lowers=bool(ladder.where))
     if ladder.where in ("", "step") and not training.checkpointing:
-        yield _Rung({"training.checkpointing": True}, "About a third slower; the same result.")
+        yield _Rung({"training.checkpointing": True}, "About a third slower; the same result.", lowers=bool(ladder.where))
     yield from _shares(ladder)
     yield from _fewer_bits(ladder)
     yield from _smaller_adapter(ladder)
