@@ -183,9 +183,10 @@ def test_a_loss_that_is_no_number_stops_the_run(files: Path, tmp_path: Path) -> 
     weights["model.norm.weight"][0] = float("nan")
     save_file(weights, broken / "model.safetensors", {"format": "pt"})
     run, outcome, events = train(files, tmp_path / "run", model__id=str(broken), saving__every_steps=1)
-    assert outcome.state == "stopped" and "diverged" in outcome.message
+    assert outcome.state == "failed" and outcome.code == "loss-nan" and "not a number" in outcome.message
     finding = next(event.fields for event in events if event.type == "finding")
-    assert finding["finding"] == "loss-nan" and finding["fix"]["training.learning_rate"] < 5e-3
+    assert finding["finding"] == "loss-nan" and not finding["fix"], "no learning rate mends the very first step"
+    assert any("base model" in fix["advice"] for fix in finding["fixes"])
     assert not run.checkpoints() and not run.adapter_path.exists(), "nothing broken is kept"
 
 
@@ -207,7 +208,7 @@ def test_a_loss_that_climbs_for_good_stops_the_run(files: Path, tmp_path: Path, 
         files, tmp_path / "run", training__max_steps=400, training__scheduler="constant", training__max_grad_norm=0.0, method__kind="full",
         saving__every_steps=15, saving__keep=50, evaluation__every_steps=0,
     )
-    assert outcome.state == "stopped" and "diverged" in outcome.message and outcome.fix["training.learning_rate"] < 5e-3
+    assert outcome.state == "failed" and "diverged" in outcome.message and outcome.fixes[0]["change"]["training.learning_rate"] < 5e-3
     finding = next(event.fields for event in events if event.type == "finding")
     assert finding["finding"] == "diverged" and max(event.fields["step"] for event in events if event.type == "step") < 200
     last = run.last_checkpoint()

@@ -15,6 +15,8 @@ from loratui.runs.directory import Run
 from loratui.runs.lock import take_lock
 from loratui.runs.start import start_worker
 from loratui.runs.status import Status
+from loratui.runs.tail import EventTail
+from loratui.runs.trouble import Trouble, trouble_of
 
 
 def stop_run(run: Run) -> None:
@@ -64,7 +66,7 @@ def change_and_resume(
 
     `core.continuing` decides: from the last sound checkpoint, from its weights alone, or anew from the base, as `restart`
     always does. What is not gone on from is set aside. The plan as it was stays as `plan.1.toml`, `plan.2.toml`, …, and a
-    `fix` event tells of it. reason: the finding's kind. at_step: where the trouble was. sound: the last step whose weights
+    `fix` event tells of it. reason, at_step: the finding's kind and where the trouble was; else what ended the last worker. sound: the last step whose weights
     are sound, where the finding knows it. PlanError when a value is not allowed, RunError when the run is still going or
     is finished.
     """
@@ -75,8 +77,9 @@ def change_and_resume(
 
 def _change(run: Run, changes: Mapping[str, Any], *, restart: bool = False, sound: int | None = None, reason: str = "", at_step: int = 0) -> None:
     with take_lock(run.lock_path):
+        trouble = Trouble(reason, at_step) if reason else trouble_of(EventTail(run.events_path).new_events()) or Trouble("")
         how = continuation(run, changes, restart=restart, sound=sound)
-        append_event(run, "fix", **change(run, how), reason=reason, at_step=at_step, by="person")
+        append_event(run, "fix", **change(run, how), reason=trouble.reason, at_step=trouble.step, where=trouble.where, by="person")
 
 
 def extend_run(run: Run, epochs: float) -> int:

@@ -85,6 +85,15 @@ class Run:
         return self.path / "fingerprint.json"
 
     @property
+    def proposed_path(self) -> Path:
+        """What the calculation would propose for this run, as its worker found it."""
+        return self.path / "proposed.json"
+
+    def proposed(self) -> dict[str, Any]:
+        """`proposed.json`: `values` by plan key, and whether the device computes in bfloat16; empty before the worker wrote it."""
+        return _read_json(self.proposed_path)
+
+    @property
     def first_weights_path(self) -> Path:
         """Names the trained weights that step 0 begins from, where a change let the weights go on and nothing else."""
         return self.path / "first_weights.json"

@@ -176,6 +176,8 @@ class Finding(Event):
     step: int = 0
     fix: dict[str, Any] = {}
     """Plan keys and the values that would mend it."""
+    fixes: list[dict[str, Any]] = []
+    """Every way to mend it, the best first: `change`, `advice`, and `restart` where it has to begin anew."""
 
 
 class Oom(Event):

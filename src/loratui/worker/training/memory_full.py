@@ -29,12 +29,12 @@ class MemoryFullError(WorkerError):
         self.facts = facts
 
 
-def out_of_memory(error: BaseException, plan: Plan, prepared: Prepared, model: Any, phase: str, *, begun: bool = False) -> MemoryFullError:
-    """What to tell of an out-of-memory error, and the changes that would help. begun: there is a checkpoint to go on from."""
+def out_of_memory(error: BaseException, plan: Plan, prepared: Prepared, model: Any, phase: str) -> MemoryFullError:
+    """What to tell of an out-of-memory error, and the changes that would help."""
     failure = explain(error, phase)
     facts = memory_facts(error) | {"where": failure.where}
     facts["cause"] = cause_of(facts)
-    fixes = [fix for fix in fixes_for(plan, prepared, model.config.to_dict(), where=failure.where) if not (begun and "hardware.parallelism" in fix["change"])]
+    fixes = fixes_for(plan, prepared, model.config.to_dict(), where=failure.where)
     words = {"fragmentation": " The memory was there, but in pieces.", "neighbour": " Another process holds a good part of the GPU's memory."}
     message = failure.message + words.get(facts["cause"], "")
     if fixes:
@@ -55,7 +55,7 @@ def cause_of(facts: dict[str, Any]) -> str:
 
 
 def fixes_for(plan: Plan, prepared: Prepared, model_config: dict[str, Any], *, where: str = "") -> list[dict[str, Any]]:
-    """Changes that need less memory, the gentlest first; the effective batch stays. Empty for a model that the calculation does not know."""
+    """Changes that need less memory where it ran out, the gentlest first; the effective batch stays. Empty for a model that the calculation does not know."""
     try:
         found = alternatives(shape_of(model_config, plan.model.id), plan, prepared.facts, device(), where=where)
     except LoratuiError:

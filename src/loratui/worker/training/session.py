@@ -20,6 +20,7 @@ from loratui.runs.changing import set_aside
 from loratui.runs.course import read_course, sound_until
 from loratui.runs.directory import Run, step_of
 from loratui.runs.model_card import write_model_card
+from loratui.runs.recovery import allowed
 from loratui.runs.status import State
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.training import fingerprint as prints
@@ -33,6 +34,9 @@ from loratui.worker.training.left_out import write_left_out
 from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
 from loratui.worker.training.measure import Measuring
 from loratui.worker.training.memory_full import out_of_memory
+from loratui.worker.training.mending import first_change, fixes_after, spoilt_at_the_end
+from loratui.worker.training.outcome import OutcomeWatch
+from loratui.worker.training.proposed import write_proposed
 from loratui.worker.training.resuming import check_shape, checkpoint_to_resume, load_finished, take_over, total_steps
 from loratui.worker.training.signals import Requests
 from loratui.worker.training.sound import is_finite
@@ -47,8 +51,10 @@ class Outcome:
 
     state: State
     message: str = ""
-    fix: dict[str, Any] = field(default_factory=dict)
-    """Plan keys and values that would mend what stopped it."""
+    code: str = ""
+    """What stopped it, where that was an error: a finding's kind."""
+    fixes: list[dict[str, Any]] = field(default_factory=list)
+    """Ways to mend it, as a `finding` event carries them."""
 
 
 class Session:
@@ -79,6 +85,9 @@ class Session:
         checkpoint = checkpoint_to_resume(self.run, trainer, rank=self.rank)
         take_over(self.run, self.plan, trainer, prepared, self.journal, checkpoint)
         callback = self._callback(trainer, prepared, checkpoint)
+        if self.rank == 0:
+            model: Any = trainer.model
+            write_proposed(self.run, self.plan, prepared, model.config.to_dict(), bf16=self.device.bf16)
         began = time.monotonic()
         self.requests.training = True
         try:
@@ -92,7 +101,7 @@ class Session:
             if is_disk_full(error):
                 self._drop_broken_checkpoint()
             if is_out_of_memory(error):
-                raise out_of_memory(error, self.plan, prepared, trainer.model, self.journal.status.phase, begun=self.run.last_checkpoint() is not None) from error
+                raise out_of_memory(error, self.plan, prepared, trainer.model, self.journal.status.phase) from error
             raise
 
     def build(
@@ -143,8 +152,8 @@ class Session:
 
     def _callback(self, trainer: Trainer, prepared: Prepared, checkpoint: Path | None) -> RunCallback:
         step = step_of(checkpoint) if checkpoint else 0
-        before = [one for one in read_course(self.run) if one.step <= step] if step else []
-        callback = RunCallback(self.journal, self.requests, self.plan, before=before)
+        before = [one for one in read_course(self.run).steps if one.step <= step] if step else []
+        callback = RunCallback(self.journal, self.requests, self.plan, before=before, outcome=OutcomeWatch(self.run, self.journal))
         total, trained = count_parameters(trainer.model)
 
         def started(state: Any) -> None:
@@ -169,14 +178,13 @@ class Session:
     def _conclude(self, trainer: Trainer, callback: RunCallback, seconds: float) -> Outcome:
         journal, step = self.journal, trainer.state.global_step
         if callback.finding is not None:
-            self._set_spoilt_aside()
-            last = self.run.last_checkpoint()
-            journal.emit("finding", **callback.finding)
-            journal.emit("stopped", step=step, reason=callback.stop_reason, checkpoint=f"checkpoints/{last.name}" if last else "")
-            return Outcome("stopped", callback.stop_reason, dict(callback.finding.get("fix") or {}))
+            return self._spoilt(callback.finding)
         if self.requests.stop and step < trainer.state.max_steps:
             journal.emit("stopped", step=step, reason=callback.stop_reason, checkpoint=f"checkpoints/checkpoint-{callback.saved_step}")
             return Outcome("stopped", callback.stop_reason)
+        spoilt = spoilt_at_the_end(self.run, self.plan)
+        if spoilt is not None and allowed(self.run):
+            return self._spoilt(*spoilt)
         journal.phase("export", "Writing the result", state="saving")
         best = callback.best_step if self.plan.evaluation.patience else 0
         result, result_step = self._write_result(trainer, best)
@@ -184,9 +192,21 @@ class Session:
             "finished", step=step, seconds=round(seconds, 3), loss=callback.last_loss, eval_loss=callback.last_eval_loss,
             tokens=callback.tokens, result=result, best_step=callback.best_step, result_step=result_step,
         )
+        if spoilt is not None:
+            told = spoilt[0]
+            journal.emit("finding", **told, fix=first_change(told["fixes"]))
+            callback.outcome.failed(told["finding"], step, told["message"])
+        callback.outcome.finished(step)
         self._write_card()
         journal.update(eta_seconds=0.0)
         return Outcome("finished", callback.stop_reason)
+
+    def _spoilt(self, finding: dict[str, Any], sound: int | None = None) -> Outcome:
+        """The training went wrong: nothing goes on from what was saved since, and what would mend it is told."""
+        fixes = finding.get("fixes") or fixes_after(self.run, self.plan, finding["finding"], finding["step"])
+        self._set_spoilt_aside(sound)
+        self.journal.emit("finding", **finding | {"fix": first_change(fixes), "fixes": fixes})
+        return Outcome("failed", finding["message"], finding["finding"], fixes)
 
     def _write_card(self) -> None:
         """The model card beside the result. A run whose card cannot be written is finished all the same."""
@@ -219,9 +239,9 @@ class Session:
             fresh.rename(target)
         return target.name, step
 
-    def _set_spoilt_aside(self) -> None:
-        """Checkpoints written after the training went wrong are kept, but nothing goes on from them."""
-        limit = sound_until(read_course(self.run), precision=self.plan.training.precision)
+    def _set_spoilt_aside(self, sound: int | None) -> None:
+        """Checkpoints written after the training went wrong are kept, but nothing goes on from them. sound: the last step before, where known."""
+        limit = sound if sound is not None else sound_until(read_course(self.run), precision=self.plan.training.precision)
         for folder in reversed(self.run.checkpoints()) if self.rank == 0 else ():
             if (limit is not None and step_of(folder) > limit) or not is_finite(folder):
                 log.warning("%s was written after the training went wrong: it is set aside as %s", folder.name, set_aside(folder).name)
