@@ -14,7 +14,7 @@ LEAST_STEPS = 20
 DIVERGED_SHARE, DIVERGED_NATS = 0.25, 0.15
 ABOVE_SHARE, ABOVE_NATS = 0.1, 0.2
 """How far above its start a loss has to stand."""
-BURST_TIMES = 1.5
+BURST_TIMES, DESTROYED_TIMES = 1.5, 3.0
 DEVIATIONS = 4.0
 SPIKE_WINDOW, SPIKE_DEVIATIONS, SPIKE_SHARE = 20, 8.0, 1.3
 SPIKE_NATS = 0.1
@@ -81,7 +81,7 @@ def diverging(curves: Curves, plan: Plan) -> Iterator[Finding]:
 
 
 def _above_start(curves: Curves) -> str:
-    """What to say where the loss blew up and is still above its start, or hardly below it; empty elsewhere."""
+    """What to say where the loss blew up, and did not come back far below its start or went so high that nothing is left; empty elsewhere."""
     begun, noise, smoothed = curves.start_loss, curves.noise, curves.smoothed
     recent = [loss for loss in curves.losses[-max(10, curves.span) :] if math.isfinite(loss)]
     finite = [value for value in smoothed if math.isfinite(value)]
@@ -91,6 +91,8 @@ def _above_start(curves: Curves) -> str:
     if min(recent) > begun and level > begun + max(ABOVE_SHARE * begun, ABOVE_NATS) + DEVIATIONS * noise:
         return f"The loss began at {begun:.3g} and stands at {level:.3g}: it has not come back below its start."
     burst = highest > BURST_TIMES * begun + DEVIATIONS * noise and highest > level + DEVIATIONS * noise
+    if burst and highest > DESTROYED_TIMES * begun:
+        return f"The loss rose from {begun:.3g} to {highest:.3g}: what the base knew is lost, whatever was learnt since ({level:.3g} now)."
     if burst and level > begun * (1 - ABOVE_SHARE):
         return f"The loss rose from {begun:.3g} to {highest:.3g} and has hardly come back below its start: {level:.3g} now."
     return ""
