@@ -95,13 +95,14 @@ def make_world(folder: str) -> None:
 
 def main() -> int:
     """Follow, print, keep."""
-    from advice_cases import failing, healthy
+    from advice_cases import failing, first_of_each, healthy
     from advice_replay import describe
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="cases whose name holds this")
     parser.add_argument("--healthy", action="store_true", help="only the healthy runs")
     parser.add_argument("--failing", action="store_true", help="only the failing ones")
+    parser.add_argument("--first", action="store_true", help="the first failing case of every sort alone")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--whole", action="store_true", help="start each worker as the program does, which takes longer; else as a fork of this process")
     parser.add_argument("--keep", metavar="FOLDER", help="work here and leave everything there")
@@ -117,7 +118,7 @@ def main() -> int:
             pool.submit(make_world, folder).result()
             jobs: dict[Any, bool] = {}
             for number, case in enumerate(failing() if not options.healthy else []):
-                if options.only in case.name:
+                if options.only in case.name and (not options.first or case in first_of_each()):
                     jobs |= {pool.submit(follow_case, folder, number, by, options.whole): True for by in (["f", "auto"] if case.auto else ["f"])}
             for number, (name, _, _) in enumerate(healthy() if not options.failing else []):
                 if options.only in name:
@@ -141,7 +142,7 @@ def tell(outcomes: list[dict[str, Any]], peaceful: list[dict[str, Any]], seconds
     runs = len({one["case"] for one in done})
     print(f"{runs} failing runs, {len(done)} fixes followed, {len(failed)} failed or changed nothing; "
           f"{len(alarmed)} of {len(peaceful)} healthy runs warned of; {seconds} s")
-    if options.save and not (options.only or options.healthy or options.failing):
+    if options.save and not (options.only or options.first or options.healthy or options.failing):
         kept = {
             "date": time.strftime("%Y-%m-%d"), "seconds": seconds, "failing_runs": runs, "fixes": len(done), "failed": len(failed),
             "skipped": len(outcomes) - len(done), "healthy_runs": len(peaceful), "false_alarms": len(alarmed),

@@ -95,8 +95,8 @@ class World:
         """A short training on the CPU."""
         return with_values(Plan(), {
             "model.id": str(self.learned), "model.dtype": "fp32", "dataset.path": str(rows), "dataset.eval_fraction": 0.2, "training.precision": "fp32",
-            "training.batch_size": 4, "training.accumulation": 1, "training.max_length": 64, "training.max_steps": 120, "training.warmup_steps": 3,
-            "training.learning_rate": 3e-3, "evaluation.every_steps": 10, "evaluation.batch_size": 16, "saving.every_steps": 10, "saving.keep": 4,
+            "training.batch_size": 4, "training.accumulation": 1, "training.max_length": 64, "training.max_steps": 100, "training.warmup_steps": 3,
+            "training.learning_rate": 3e-3, "evaluation.every_steps": 20, "evaluation.batch_size": 32, "saving.every_steps": 10, "saving.keep": 4,
             "hardware.cpu": True, **changes,
         })
 

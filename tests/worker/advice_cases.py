@@ -16,12 +16,12 @@ def failing() -> list[Case]:
     found: list[Case] = []
     full = {"method.kind": "full"}
     for seed, rate in enumerate((1.0, 0.7, 0.5, 0.9)):
-        found.append(Case("diverging", seed, {**full, "training.learning_rate": rate, "training.warmup_steps": 0}, auto=True, what="early, full"))
+        found.append(Case("diverging", seed, {**full, "training.learning_rate": rate, "training.warmup_steps": 0}, auto=True, live=True, what="early, full"))
     for seed, rate in enumerate((0.9, 0.5, 1.0, 0.7), 10):
-        found.append(Case("diverging", seed, {"training.learning_rate": rate, "training.warmup_steps": 0}, auto=True, what="early, LoRA"))
+        found.append(Case("diverging", seed, {"training.learning_rate": rate, "training.warmup_steps": 0}, auto=True, live=True, what="early, LoRA"))
     for seed, (rate, extra) in enumerate(((0.3, full), (0.2, full), (0.6, {}), (0.9, {})), 20):
         found.append(Case("diverging", seed, {
-            **extra, "training.learning_rate": rate, "training.warmup_steps": 240, "training.max_steps": 240, "evaluation.every_steps": 20, "saving.keep": 30,
+            **extra, "training.learning_rate": rate, "training.warmup_steps": 160, "training.max_steps": 160, "saving.every_steps": 10, "saving.keep": 30,
         }, auto=True, what="late"))
     for seed in range(30, 33):
         found.append(Case("not-finite", seed, {"saving.every_steps": 5}, fault={"kind": "nan-weight", "at": 20 + 5 * (seed - 30)}, auto=True, what="loss"))
@@ -49,19 +49,24 @@ def failing() -> list[Case]:
         found.append(Case("plateau", seed, {"training.learning_rate": rate, "training.max_steps": 200, "training.scheduler": "constant"}, live=True, better_than_untouched=True))
     for seed in range(120, 123):
         found.append(Case("overfitting", seed, {
-            **full, "training.learning_rate": 3e-3, "training.max_steps": 160,
+            **full, "training.learning_rate": 3e-3, "training.max_steps": 160, "evaluation.every_steps": 10,
         }, {"count": 40, "noise": 0.5}, live=True, better_than_untouched=True))
     for seed in range(130, 133):
         found.append(Case("memorising", seed, {
-            **full, "training.learning_rate": 5e-3, "training.max_steps": 160, "dataset.eval_fraction": 0.5,
+            **full, "training.learning_rate": 5e-3, "training.max_steps": 160, "dataset.eval_fraction": 0.5, "evaluation.every_steps": 10,
         }, {"count": 16, "heart": True}, live=True, better_than_untouched=True))
     for seed in (140, 141):
         found.append(Case("disk-full", seed, {"saving.keep": 20}, no_fix=True, disk_kib=900 + 300 * (seed - 140)))
     for seed in (150, 151):
         found.append(Case("no-gradient", seed, {}, fault={"kind": "no-gradient"}, live=True))
     for seed, rate in enumerate((0.05, 0.03), 160):
-        found.append(Case("erratic", seed, {**full, "training.learning_rate": rate, "training.scheduler": "constant"}, live=True, better_than_untouched=True))
+        found.append(Case("erratic", seed, {**full, "training.learning_rate": rate, "training.scheduler": "constant", "evaluation.every_steps": 5}, live=True, better_than_untouched=True))
     return found
+
+
+def first_of_each() -> list[Case]:
+    """The first case of every kind and sort."""
+    return list({(case.kind, case.what): case for case in reversed(failing())}.values())[::-1]
 
 
 def healthy() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -75,7 +80,7 @@ def healthy() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     for seed in range(4):
         found.append((f"from-nothing-{seed}", {"training.seed": seed, "model": "random", "method.kind": "full", "training.learning_rate": 5e-3}, rows))
     for seed in range(6):
-        found.append((f"noisy-{seed}", {"training.seed": seed, "training.batch_size": (1, 4)[seed % 2], "training.max_steps": 60}, {"count": 60, "noise": 0.5}))
+        found.append((f"noisy-{seed}", {"training.seed": seed, "training.batch_size": (1, 4)[seed % 2], "training.max_steps": 60, "evaluation.every_steps": 10}, {"count": 60, "noise": 0.5}))
     for seed in range(3):
         found.append((f"as-proposed-full-{seed}", {"training.seed": seed, "method.kind": "full", "training.learning_rate": 5e-4}, rows))
     for seed in range(3):
