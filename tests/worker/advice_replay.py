@@ -12,7 +12,7 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -338,7 +338,7 @@ def alarms_at_any_moment(run: Run, plan: Plan) -> set[str]:
     for event in events:
         record.take([event])
         if (isinstance(event, Step) and event.step in due) or isinstance(event, Eval | Finished):
-            found |= {f"{one.kind} ({one.severity})" for one in diagnose(replace(record.as_curves(finished=isinstance(event, Finished)), proposed=run.proposed().get("values", {})), plan) if one.severity != "note"}
+            found |= {f"{one.kind} ({one.severity})" for one in diagnose(record.as_curves(finished=isinstance(event, Finished), proposed=run.proposed().get("values")), plan) if one.severity != "note"}
     return found | {event.finding for event in events if isinstance(event, Finding) and event.severity != "info"}
 
 

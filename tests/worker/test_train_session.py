@@ -200,7 +200,7 @@ def test_a_loss_that_climbs_for_good_stops_the_run(files: Path, tmp_path: Path, 
         def on_step_begin(self, args: Any, state: Any, control: Any, **options: Any) -> None:
             if state.global_step >= 40:
                 for group in options["optimizer"].param_groups:
-                    group["lr"] = 30.0
+                    group["lr"] = 0.3
 
     assert issubclass(Absurd, TrainerCallback)
     monkeypatch.setattr("loratui.worker.training.session.RunCallback", Absurd)
@@ -304,8 +304,8 @@ def test_a_fix_for_full_memory_keeps_the_losses(files: Path, tmp_path: Path, mon
     facts = caught.value.facts
     assert (facts["where"], facts["cause"], facts["requested_bytes"]) == ("step", "size", 64 << 20)
     fix = facts["fixes"][0]
-    assert fix["change"] == {"training.batch_size": 1, "training.accumulation": 4} and fix["memory_total"] > 0
-    _, outcome, events = train(files, tmp_path / "run", **options, training__batch_size=1, training__accumulation=4)
+    assert fix["change"] == {"training.batch_size": 2, "training.accumulation": 2} and fix["memory_total"] > 0 and fix["start"] == "checkpoint"
+    _, outcome, events = train(files, tmp_path / "run", **options, training__batch_size=2, training__accumulation=2)
     assert outcome.state == "finished"
     resumed = {event.fields["step"]: event.fields["loss"] for event in events if event.type == "step"}
     assert list(resumed.values()) == pytest.approx(losses(whole), rel=1e-4)

@@ -16,7 +16,7 @@ from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields, plan_to_toml, with_values
 from loratui.files import write_whole
-from loratui.runs.course import read_course, sound_until
+from loratui.runs.course import Course, read_course, sound_until
 from loratui.runs.directory import Run, step_of
 from loratui.runs.start import with_absolute_paths
 
@@ -59,17 +59,21 @@ class Continuation:
         return text + (f" Kept, but set aside: {', '.join(kept)}." if kept else "")
 
 
-def continuation(run: Run, changes: Mapping[str, Any], *, restart: bool = False, sound: int | None = None) -> Continuation:
+def continuation(
+    run: Run, changes: Mapping[str, Any], *, restart: bool = False, sound: int | None = None, course: Course | None = None
+) -> Continuation:
     """How the run would go on after these changes; nothing is changed yet.
 
     restart: from the base whatever the changes are. sound: the last step whose weights are sound, where somebody knows it;
-    else the loss history decides. PlanError where a value is not allowed.
+    else the loss history decides. course: that history, where it has been read. PlanError where a value is not allowed.
     """
     before = run.plan()
     after = with_absolute_paths(with_values(before, changes))
     trained = _trained_plan(run, before)
     checkpoints = run.checkpoints()
-    limit = sound if sound is not None else sound_until(read_course(run), precision=before.training.precision) if checkpoints else None
+    limit = sound
+    if limit is None and checkpoints:
+        limit = sound_until(course or read_course(run), precision=before.training.precision)
     spoilt = tuple(folder for folder in checkpoints if limit is not None and step_of(folder) > limit)
     last = after.training.max_steps
     usable = [folder for folder in checkpoints if folder not in spoilt and (not last or step_of(folder) <= last)]

@@ -44,7 +44,7 @@ def ending_of(error: BaseException, journal: Journal) -> Ending:
         return Ending("failed", f"{type(error).__name__}: {error}" if second is not error else str(error), step=step)
     failure = explain(error, phase)
     facts = getattr(error, "facts", None) or (memory_facts(error) if failure.code == "oom" else {})
-    return Ending("failed", failure.message, failure.code, failure.where, step, facts, list(facts.get("fixes", [])))
+    return Ending("failed", failure.message, failure.code, failure.where or str(facts.get("where", "")), step, facts, list(facts.get("fixes", [])))
 
 
 def _print_traceback() -> None:

@@ -14,7 +14,9 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import fields, with_values
 from loratui.runs.changing import set_aside
 from loratui.runs.directory import Run, step_of
+from loratui.runs.events import Fix
 from loratui.runs.fingerprint import differences
+from loratui.runs.tail import EventTail
 from loratui.worker.training import fingerprint as prints
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.journal import Journal
@@ -74,7 +76,9 @@ def take_over(run: Run, plan: Plan, trainer: Trainer, prepared: Prepared, journa
     model: Any = trainer.model
     now = prints.fingerprint(plan, prepared, model.config.to_dict())
     if checkpoint is not None:
-        changed = differences(run.fingerprint(), now)
+        fixes = [event for event in EventTail(run.events_path).new_events() if isinstance(event, Fix)] if journal.writes else []
+        told = set(fixes[-1].changes) if fixes else set()
+        changed = [one for one in differences(run.fingerprint(), now) if one.partition(" ")[0] not in told]
         if changed:
             journal.emit("finding", finding="resume-differs", severity="warning", message="This run will not be what it would have been uninterrupted: " + "; ".join(changed) + ".")
     elif (weights := run.first_weights()) is not None:
