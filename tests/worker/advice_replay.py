@@ -23,7 +23,7 @@ from loratui.runs.control import resume_run, wait_ended
 from loratui.runs.directory import Run
 from loratui.runs.events import Eval, Event, Finding, Finished, Fix, Oom, Started, Step
 from loratui.runs.recovery import allow
-from loratui.runs.start import create_run, start_worker
+from loratui.runs.start import create_run, exit_status_of, start_worker
 from loratui.runs.tail import EventTail
 from loratui.tui.monitor import fixing, follow
 
@@ -111,14 +111,15 @@ class Replay:
         """Fail with `--auto-recover`."""
         outcome = Outcome(self.case.name, self.case.kind, "auto")
         run = self._start("auto", self.folder, unattended=True)
-        status = wait_ended(run, TIMEOUT)
+        code = self._exit_status()
+        status = run.status()
         events = events_of(run)
         outcome.found = ", ".join(sorted({event.finding for event in events if isinstance(event, Finding)}))
         applied = [number for number, event in enumerate(events) if isinstance(event, Fix)]
         if self.case.no_fix:
             outcome.in_force = outcome.went_on = True
-            outcome.helped = not applied and status.state != "finished"
-            outcome.measure = f"{len(applied)} futile restarts"
+            outcome.helped = not applied and code != 0
+            outcome.measure = f"{len(applied)} futile restarts, exit status {code}"
             return outcome
         if not applied:
             outcome.problem = f"nothing was applied; {status.state}: {status.message}"
@@ -140,8 +141,16 @@ class Replay:
         run = create_run(self.plan, output=place / name)
         if unattended:
             allow(run)
-        start_worker(run)
+        self.pid = start_worker(run)
         return run
+
+    def _exit_status(self) -> int:
+        """Wait for the worker, which may begin anew meanwhile, and for how it ended."""
+        until = time.monotonic() + TIMEOUT
+        while (code := exit_status_of(self.pid)) is None:
+            assert time.monotonic() < until, "the worker does not end"
+            time.sleep(0.1)
+        return code
 
     def _watch(self, run: Run) -> Followed:
         """Look on until there is something to do, or the run is over."""

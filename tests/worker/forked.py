@@ -12,6 +12,8 @@ from loratui.runs import control, start
 from loratui.runs.directory import Run
 from loratui.runs.status import Status, write_status
 
+BEGINS_ANEW = 77
+
 
 @dataclass
 class Child:
@@ -30,9 +32,6 @@ class Child:
 
 def start_forked(run: Run, *, rehearse: bool = False) -> int:
     """As `runs.start.start_worker`, for one process on the CPU."""
-    from loratui.worker import train
-    from loratui.worker.training import session
-
     plan, previous = run.plan(), run.status()
     write_status(run.status_path, Status(state="starting", created=previous.created, step=previous.step, total=previous.total))
     environment = start.worker_environment(plan)
@@ -42,9 +41,23 @@ def start_forked(run: Run, *, rehearse: bool = False) -> int:
         children: dict[int, Any] = start._children
         children[pid] = Child(pid)
         return pid
+    os.setsid()
+    while True:  # a worker that begins anew asks for another, as it would replace itself by a fresh interpreter
+        worker = os.fork()
+        if not worker:
+            _work(run, environment)
+        code = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
+        if code != BEGINS_ANEW:
+            os._exit(abs(code))
+
+
+def _work(run: Run, environment: dict[str, str]) -> None:
+    """Be the worker; never returns."""
+    from loratui.worker import train
+    from loratui.worker.training import session
+
     code = 1
     try:
-        os.setsid()
         log = os.open(run.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
@@ -57,6 +70,7 @@ def start_forked(run: Run, *, rehearse: bool = False) -> int:
             import faulty
 
             faulty.put(session)
+        os.execv = lambda *_: os._exit(BEGINS_ANEW)  # type: ignore[assignment, misc]
         code = train.main([str(run.path)])
     except BaseException:  # this process ends here, whatever it is
         traceback.print_exc()
