@@ -96,7 +96,7 @@ def make_world(folder: str) -> None:
 def main() -> int:
     """Follow, print, keep."""
     from advice_cases import failing, first_of_each, healthy
-    from advice_replay import describe
+    from advice_replay import PLAIN_HEAP, describe
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="cases whose name holds this")
@@ -113,7 +113,7 @@ def main() -> int:
     peaceful: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or temporary
-        os.environ["LORATUI_HOME"] = str(Path(folder) / "home")
+        os.environ |= {**PLAIN_HEAP, "LORATUI_HOME": str(Path(folder) / "home"), "OMP_NUM_THREADS": "1"}
         with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
             pool.submit(make_world, folder).result()
             jobs: dict[Any, bool] = {}

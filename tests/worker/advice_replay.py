@@ -29,6 +29,8 @@ from loratui.tui.monitor import fixing, follow
 
 TIMEOUT = 300.0
 SITE = Path(__file__).parent / "world_faults"
+PLAIN_HEAP = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
+"""What is freed is given back at once, so that a limit means the same at every step."""
 LIVE_SECONDS_A_STEP = 0.04
 """So that somebody who looks on can act while the run goes on."""
 NEAR = 1e-6
@@ -136,7 +138,7 @@ class Replay:
         paths = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part not in ("", str(SITE))]
         os.environ |= {
             "PYTHONPATH": os.pathsep.join([str(SITE), *paths]),
-            "WORLD_FAULT": json.dumps(fault), "WORLD_SEEN": str(self.seen), "MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1",
+            "WORLD_FAULT": json.dumps(fault), "WORLD_SEEN": str(self.seen), **PLAIN_HEAP, "OMP_NUM_THREADS": "1",
         }
         run = create_run(self.plan, output=place / name)
         if unattended:
@@ -354,4 +356,4 @@ def alarms_at_any_moment(run: Run, plan: Plan) -> set[str]:
 def describe(outcome: Mapping[str, Any]) -> str:
     """One line of the table."""
     marks = "".join("✓" if outcome[name] else "✗" for name in ("in_force", "went_on", "helped"))
-    return f"{outcome['case']:22} {outcome['by']:5} {marks}  {outcome['start']:10} {outcome['fix'] or outcome['problem']}  [{outcome['measure']}]"
+    return f"{outcome['case']:22} {outcome['by']:5} {marks}  {outcome['start']:10} {outcome['fix']}  {outcome['problem']}  [{outcome['measure']}]"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from advice import World, write_rows
 from advice_cases import failing, first_of_each, healthy
-from advice_replay import Replay, alarms
+from advice_replay import PLAIN_HEAP, Replay, alarms
 
 pytestmark = pytest.mark.worker
 BY_PERSON = ("diverging early, LoRA", "oom evaluation", "overfitting")
@@ -18,7 +18,7 @@ BY_ITSELF = ("not-finite gradient", "not-finite base weights", "oom step")
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("PYTHONPATH", "WORLD_FAULT", "WORLD_SEEN", "MALLOC_MMAP_THRESHOLD_", "OMP_NUM_THREADS"):
+        for name in ("PYTHONPATH", "WORLD_FAULT", "WORLD_SEEN", *PLAIN_HEAP, "OMP_NUM_THREADS"):
             patch.setenv(name, "")  # whatever a replay sets is taken back
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "src"))
         yield World(tmp_path_factory.mktemp("advice"))

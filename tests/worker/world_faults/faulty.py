@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import resource
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,7 +36,8 @@ def put(session: Any) -> None:
             session.load_base = _within_limit(session.load_base, where)
         else:
             name = {"step": "training_step", "evaluation": "prediction_step", "save": "_save_checkpoint"}[where]
-            setattr(trainer, name, _within_limit(getattr(trainer, name), where))
+            limited = _no_room_for_a_copy(getattr(trainer, name)) if where == "save" else _within_limit(getattr(trainer, name), where)
+            setattr(trainer, name, limited)
 
 
 def _around(owner: Any, name: str, before: Callable[..., None]) -> None:
@@ -95,9 +97,29 @@ def _learns_from_answers() -> bool:
 
 
 def _within_limit(call: Callable[..., Any], where: str) -> Callable[..., Any]:
+    """The first step or evaluation is free: it makes threads, whose stacks and heaps take address space for good."""
+    calls = 0
+
     def limited(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if where != "load" and calls == 1:
+            return call(*arguments, **options)
+        threading.stack_size(1 << 18)
         with _limit(where):
             return call(*arguments, **options)
+
+    return limited
+
+
+def _no_room_for_a_copy(save: Callable[..., Any]) -> Callable[..., Any]:
+    """A save that copies what is trained, on a card with so many bytes left."""
+
+    def limited(trainer: Any, *arguments: Any, **options: Any) -> Any:
+        wanted = sum(parameter.numel() * parameter.element_size() for parameter in trainer.model.parameters() if parameter.requires_grad)
+        if wanted > FAULT["bytes"]:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {wanted / 2**20:.2f} MiB.")
+        return save(trainer, *arguments, **options)
 
     return limited
 

@@ -52,8 +52,8 @@ class _Rung:
 
 
 def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *, where: str = "") -> list[Alternative]:
-    """Each rung alone that needs less memory, the gentlest first, and after them the first sum of rungs that fits where
-    none of those alone does; empty only where nothing can be lowered.
+    """Each rung alone that needs less memory, the gentlest first; where none so far fits, after them the first sum of
+    rungs that does. Empty only where nothing can be lowered.
 
     where: in which moment memory ran out (`load`, `step`, `evaluation`, `generation`, `save`), empty where it is only planned.
     What has run out needs more than the estimate says: then what lowers that moment is offered whatever the estimate sees,
@@ -63,7 +63,7 @@ def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *
     before = ladder.bytes_of({})
     found: list[Alternative] = []
     together: dict[str, Any] = {}
-    costs: list[str] = []
+    taken: list[_Rung] = []
     fitting = False
     for rung in _rungs(ladder):
         alone = ladder.weigh(rung.change, rung.cost, rung.unattended)
@@ -71,12 +71,10 @@ def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *
             continue
         found.append(alone)
         fitting = fitting or alone.fits
-        if not rung.unattended:
-            continue
         together |= rung.change
-        costs.append(rung.cost)
-        if len(costs) > 1 and not fitting:
-            total = ladder.weigh(together, " ".join(costs), True)
+        taken.append(rung)
+        if len(taken) > 1 and not fitting:
+            total = ladder.weigh(together, " ".join(one.cost for one in taken), all(one.unattended for one in taken))
             if total.fits:
                 found.append(total)
                 fitting = True
