@@ -31,13 +31,13 @@ def failing() -> list[Case]:
         found.append(Case("not-finite", seed, {"model": "broken", **({"method.kind": "full"} if seed == 51 else {})}, auto=True, no_fix=True, what="base weights"))
     for seed in range(60, 64):
         extra = full if seed % 2 else {}
-        found.append(Case("oom", seed, {**WIDE_BATCH, **extra}, LONG_ROWS, {"kind": "memory", "where": "step", "bytes": (52 + seed % 3) * MIB}, auto=True, what="step"))
+        found.append(Case("oom", seed, {**WIDE_BATCH, **extra}, LONG_ROWS, {"kind": "memory", "where": "step", "bytes": (300 + 10 * (seed % 3)) * MIB}, auto=True, what="step"))
     for seed in range(70, 73):
         found.append(Case("oom", seed, {
             **WIDE_BATCH, "training.batch_size": 2, "evaluation.every_steps": 4, "evaluation.batch_size": 64, "dataset.eval_count": 64,
-        }, {"count": 160, "long": 60}, {"kind": "memory", "where": "evaluation", "bytes": 24 * MIB}, auto=True, what="evaluation"))
+        }, {"count": 160, "long": 60}, {"kind": "memory", "where": "evaluation", "bytes": 450 * MIB}, auto=True, what="evaluation"))
     for seed in (80, 81):
-        found.append(Case("oom", seed, {"model": "deep", "training.max_steps": 8, "evaluation.every_steps": 0}, fault={"kind": "memory", "where": "load", "bytes": 24 * MIB}, auto=True, what="load"))
+        found.append(Case("oom", seed, {"model": "deep", "training.max_steps": 8, "evaluation.every_steps": 0}, fault={"kind": "memory", "where": "load", "bytes": 8 * MIB}, auto=True, what="load"))
     for seed in (90, 91):
         found.append(Case("oom", seed, {
             "model": "deep", "method.kind": "full", "training.learning_rate": 1e-4, "training.max_steps": 8, "evaluation.every_steps": 0, "saving.every_steps": 4,

@@ -1,7 +1,7 @@
 """What WORLD_FAULT asks for: memory that ends where a real limit is, numbers that break, tokens that bear no loss.
 
-Memory is truly limited (RLIMIT_AS) while the named moment lasts, so that the allocation itself fails, and so that the run
-after a fix lives under the same limit. What each forward pass holds is written to WORLD_SEEN.
+Memory is truly limited (RLIMIT_AS) while a step or an evaluation lasts, so that the allocation itself fails, and so that the
+run after a fix lives under the same limit; a load and a save fail by what they would need. What each forward pass holds is written to WORLD_SEEN.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def put(session: Any) -> None:
     if kind == "memory":
         where = FAULT["where"]
         if where == "load":
-            session.load_base = _within_limit(session.load_base, where)
+            session.load_base = _no_room_for_weights(session.load_base)
         else:
             name = {"step": "training_step", "evaluation": "prediction_step", "save": "_save_checkpoint"}[where]
             limited = _no_room_for_a_copy(getattr(trainer, name)) if where == "save" else _within_limit(getattr(trainer, name), where)
@@ -103,11 +103,23 @@ def _within_limit(call: Callable[..., Any], where: str) -> Callable[..., Any]:
     def limited(*arguments: Any, **options: Any) -> Any:
         nonlocal calls
         calls += 1
-        if where != "load" and calls == 1:
+        if calls == 1:
             return call(*arguments, **options)
         threading.stack_size(1 << 18)
         with _limit(where):
             return call(*arguments, **options)
+
+    return limited
+
+
+def _no_room_for_weights(load: Callable[..., Any]) -> Callable[..., Any]:
+    """A load onto a card with so many bytes left."""
+
+    def limited(plan: Any, **options: Any) -> Any:
+        wanted = (Path(plan.model.id) / "model.safetensors").stat().st_size * (1.0 if plan.model.dtype == "fp32" else 0.5)
+        if wanted > FAULT["bytes"]:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {wanted / 2**20:.2f} MiB.")
+        return load(plan, **options)
 
     return limited
 
