@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ from loratui.runs.events import Eval, Event, Finding, Fix, FixOutcome, Step
 from loratui.runs.follow import follow_lines
 from loratui.runs.recovery import allow, left
 from loratui.runs.start import create_run, start_worker, worker_command, worker_environment
+from loratui.runs.status import write_status
+from loratui.runs.trouble import SPOILT
 
 pytestmark = pytest.mark.worker
 
@@ -66,30 +69,49 @@ def test_an_unattended_run_applies_the_first_fix_and_goes_on(files: Path, tmp_pa
     assert sorted(losses(run)) == list(range(1, run.status().total + 1))
 
 
-HOT = {"method__kind": "full", "training__learning_rate": 0.9, "training__warmup_steps": 0, "training__max_steps": 70, "training__scheduler": "constant", "evaluation__every_steps": 0}
-"""A rate at which the tiny model diverges at once."""
+CALM = {
+    "method__kind": "full", "training__learning_rate": 5e-3, "training__warmup_steps": 0, "training__max_steps": 40, "training__scheduler": "constant",
+    "training__max_grad_norm": 0.0, "evaluation__every_steps": 0, "saving__keep": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def learnt(files: Path) -> Run:  # noqa: F811
+    """A run that learnt for 40 steps."""
+    run = create_run(plan_for(files, **CALM), output=files / "learnt")
+    assert worker(run) == 0, run.log_path.read_text()[-3000:]
+    return run
+
+
+def heated(learnt: Run, path: Path) -> Run:
+    """It goes on at a rate at which it diverges."""
+    shutil.copytree(learnt.path, path)
+    run = Run(path)
+    shutil.rmtree(run.model_path)
+    write_status(run.status_path, run.status().model_copy(update={"state": "stopped"}))
+    return run
 
 
 def rates(events: Sequence[Event]) -> list[float]:
     return [event.learning_rate or 0.0 for event in events if isinstance(event, Step)]
 
 
-def test_a_divergence_is_mended_and_the_next_steps_have_the_new_rate(files: Path, tmp_path: Path) -> None:  # noqa: F811
-    run = create_run(plan_for(files, **HOT), output=tmp_path / "run")
+def test_a_divergence_is_mended_and_the_next_steps_have_the_new_rate(learnt: Run, tmp_path: Path) -> None:
+    run = heated(learnt, tmp_path / "run")
     allow(run)
-    assert worker(run) == 0, run.log_path.read_text()[-3000:]
+    change_and_resume(run, {"training.learning_rate": 0.9, "training.max_steps": 75})
+    assert wait_ended(run, TIMEOUT).state == "finished", run.log_path.read_text()[-3000:]
     events = events_of(run)
     found = next(event for event in events if isinstance(event, Finding) and event.severity == "error")
-    fix = next(event for event in events if isinstance(event, Fix))
-    assert found.finding in ("diverged", "gradient-nan", "loss-nan") and fix.reason == found.finding and fix.start == "anew"
-    proposed = json.loads(run.proposed_path.read_text())["values"]["training.learning_rate"]
-    assert fix.changes["training.learning_rate"] == [0.9, proposed] and proposed < 0.02
-    before, after = events[: events.index(fix)], events[events.index(fix) :]
-    assert max(rates(before)) == 0.9 and max(rates(after)) == pytest.approx(proposed), "in force from the first step on"
-    outcome = next(event for event in after if isinstance(event, FixOutcome))
-    assert outcome.helped and run.status().state == "finished"
-    last = [event.loss for event in after if isinstance(event, Step)][-1]
-    assert last is not None and last < next(event.loss for event in before if isinstance(event, Step)), "it learns"
+    hot, fix = (event for event in events if isinstance(event, Fix))
+    assert found.finding in SPOILT and (fix.reason, fix.by, fix.start) == (found.finding, "auto", "anew")
+    proposed = run.proposed()["values"]["training.learning_rate"]
+    assert fix.changes["training.learning_rate"] == [0.9, proposed] and proposed < 0.02 and fix.set_aside[0] == "earlier/checkpoints"
+    between, after = events[events.index(hot) : events.index(fix)], events[events.index(fix) :]
+    assert set(rates(between)) == {0.9} and set(rates(after)) == {proposed}, "in force from the first step on"
+    assert [event.helped for event in after if isinstance(event, FixOutcome)] == [True]
+    made = [event for event in after if isinstance(event, Step)]
+    assert made[0].step == 1 and (made[-1].loss or 9) < (made[0].loss or 0), "it learns"
     card = (run.model_path / "README.md").read_text()
     assert "which helped" in card and f"highest {proposed:.3g}" in card, "the card tells the rate that was used"
     told = "\n".join(follow_lines(run))
@@ -145,26 +167,22 @@ def test_a_first_step_that_is_no_number_costs_no_restart(tmp_path: Path) -> None
     assert left(run) == 3 and run.status().state == "failed"
 
 
-def test_a_person_mends_a_divergence_from_the_last_sound_checkpoint(files: Path, tmp_path: Path) -> None:  # noqa: F811
-    """It learns for 40 steps, then the plan is changed to an absurd rate: back to what was sound, at the rate that is asked for."""
-    run = create_run(plan_for(files, **HOT | {"training__learning_rate": 5e-3, "training__max_steps": 40}, saving__keep=20), output=tmp_path / "run")
-    assert worker(run) == 0
-    run.status_path.write_text(run.status().model_copy(update={"state": "stopped"}).model_dump_json())
+def test_a_person_mends_a_divergence_from_the_last_sound_checkpoint(learnt: Run, tmp_path: Path) -> None:
+    """Back to what was sound, at the rate that is asked for; what was saved while it climbed is kept and never gone on from."""
+    run = heated(learnt, tmp_path / "run")
     change_and_resume(run, {"training.learning_rate": 0.9, "training.max_steps": 200})
     status = wait_ended(run, TIMEOUT)
     assert status.state == "failed" and "diverged" in status.message, status
-    assert not any(step.name.startswith("checkpoint-4") and int(step.name[11:]) > 45 for step in run.checkpoints())
     last = run.last_checkpoint()
-    assert last is not None and int(last.name.removeprefix("checkpoint-")) <= 45, "what was saved while it climbed is set aside"
-    assert list(run.checkpoints_path.glob("diverged-*"))
+    assert last is not None and int(last.name.removeprefix("checkpoint-")) <= 40 and list(run.checkpoints_path.glob("diverged-*"))
     change_and_resume(run, {"training.learning_rate": 1e-3, "training.max_steps": 90})
     assert wait_ended(run, TIMEOUT).state == "finished"
     events = events_of(run)
     fix = [event for event in events if isinstance(event, Fix)][-1]
-    assert (fix.start, fix.reason, fix.by) == ("checkpoint", "diverged", "person") and fix.from_step == int(last.name.removeprefix("checkpoint-"))
+    assert fix.start == "checkpoint" and fix.reason in SPOILT and (fix.by, fix.from_step) == ("person", int(last.name.removeprefix("checkpoint-")))
     after = [event for event in events[events.index(fix) :] if isinstance(event, Step)]
     assert after[0].step == fix.from_step + 1 and {event.learning_rate for event in after} == {1e-3}
-    assert [event.helped for event in events if isinstance(event, FixOutcome)] == [False, True] or [event.helped for event in events if isinstance(event, FixOutcome)] == [True]
+    assert [event.helped for event in events if isinstance(event, FixOutcome)][-1]
 
 
 def test_without_leave_it_waits_for_a_person(files: Path, tmp_path: Path) -> None:  # noqa: F811

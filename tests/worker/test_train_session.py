@@ -114,6 +114,8 @@ def test_an_adapter_is_trained_further(files: Path, tmp_path: Path) -> None:
     assert losses(two)[0] < losses(one)[0] * 0.98, "it goes on from what was learnt"
     with pytest.raises(LoratuiError, match=r"lora\.r = 8, but the adapter in lora\.adapter has 16"):
         train(files, tmp_path / "third", lora__adapter=str(first.adapter_path), lora__r=8)
+    with pytest.raises(LoratuiError, match=r"lora\.targets = q_proj,v_proj reaches 4 layers, but the adapter in lora\.adapter has 14"):
+        train(files, tmp_path / "fourth", lora__adapter=str(first.adapter_path), lora__targets=["q_proj", "v_proj"])
 
 
 def test_patience_ends_the_run_with_the_best_adapter(files: Path, tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def make_proposal(
     from loratui.machine.detect import detect_machine
     from loratui.machine.device import device_for
     from loratui.machine.sizes import parse_memory_size
+    from loratui.models.adapter import read_adapter
     from loratui.models.find import find_model, with_exact_shape
     from loratui.presets_store import find_preset
     from loratui.runs.measured import read_measurements
@@ -85,7 +86,7 @@ def make_proposal(
         mine["dataset.path"] = dataset
     chosen = find_preset(preset)
     disk_free = None if device.simulated else machine.host.disk_free_bytes
-    situation = Situation(found.spec, facts_of(dataset, mine, chosen.values), device, disk_free, read_measurements())
+    situation = Situation(found.spec, facts_of(dataset, mine, chosen.values), device, disk_free, read_measurements(), read_adapter(mine["lora.adapter"]) if mine.get("lora.adapter") else None)
     return propose(situation, chosen, mine)
 
 

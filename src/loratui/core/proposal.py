@@ -28,6 +28,7 @@ from loratui.core.plan_text import check_value, fields
 from loratui.core.presets import AUTO, Preset
 from loratui.core.recommend import QUESTIONS, Context
 from loratui.core.recommend.context import remembered_estimate
+from loratui.core.recommend.continued import AdapterShape, continued, shape_values
 from loratui.core.recommend.steps import steps_of
 from loratui.core.recommendation import Origin, Recommendation
 from loratui.core.rules_of_thumb import RuleOfThumb
@@ -49,6 +50,8 @@ class Situation:
     """Free on the disk where runs go; None where that is not this machine's, or not known."""
     measurements: tuple[Measurement, ...] = ()
     """What runs on this machine reached."""
+    adapter: AdapterShape | None = None
+    """The adapter that is trained further; None for a new one."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,9 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
     situation = _informed(situation)
     chosen = {key: check_value(key, value) for key, value in (mine or {}).items()}
     from_preset = _preset_values(preset, chosen, situation.spec)
-    pinned = {**from_preset, **chosen}
+    own = shape_values(situation.spec, situation.adapter) if situation.adapter else {}
+    from_preset = {key: value for key, value in from_preset.items() if key not in own}
+    pinned = {**from_preset, **own, **chosen}
     _validated({key: value for key, value in pinned.items() if key.startswith("method.") and {"method.kind", "method.quantization"} <= set(pinned)})
     data = situation.data or uniform(ROWS_WITHOUT_DATA, int(pinned.get("training.max_length", TOKENS_WITHOUT_DATA)))
     without_data = situation.data is None or len(data.lengths) < min(2, data.examples)
@@ -157,6 +162,10 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
                 context.values[key] = recommendation.rule_of_thumb
             else:
                 context.values[key] = recommendation.value
+    for recommendation in continued(situation.adapter, situation.spec, reasons) if situation.adapter else ():
+        reasons[recommendation.key] = recommendation
+        if recommendation.key not in {**from_preset, **chosen}:
+            context.values[recommendation.key] = recommendation.value
     plan = _validated({**pinned, **context.values})
     needed, room = remembered_estimate(situation.spec, plan, data, situation.device), budget(situation.device)
     schedule = make_schedule(plan, data, situation.device.count)

@@ -424,8 +424,12 @@ class WizardState:
 
     def _situation(self, spec: ModelSpec, device: Device) -> Situation:
         from loratui.core.proposal import Situation
+        from loratui.models.adapter import read_adapter
 
-        return Situation(spec, self.data_facts(), device, self._disk_free_bytes(device), self.measurements)
+        folder = self.given().get("lora.adapter", "")
+        return Situation(
+            spec, self.data_facts(), device, self._disk_free_bytes(device), self.measurements, read_adapter(str(folder)) if folder else None
+        )
 
     def _disk_free_bytes(self, device: Device) -> int | None:
         """Free where runs go; None when planning for another machine."""

@@ -98,8 +98,8 @@ def start_words(way: Continuation | None, running: bool) -> str:
     if way is None or way.start == "anew":
         return "starts anew"
     if running and not way.spoilt:
-        return "goes on" if way.start == "checkpoint" else "from the weights"
-    return f"goes on from step {way.from_step}" if way.start == "checkpoint" else f"from the weights of step {way.from_step}"
+        return "goes on" if way.start == "checkpoint" else "from its weights"
+    return f"goes on from step {way.from_step}" if way.start == "checkpoint" else f"from step {way.from_step}'s weights"
 
 
 def apply(run: Run, fix: Fix) -> int:
@@ -125,7 +125,7 @@ class FixScreen(ModalScreen[Fix | None]):
 
     def __init__(self, plan: Plan, fixes: Sequence[Fix], ways: Sequence[Continuation | None], running: bool) -> None:
         super().__init__(classes="panel-over")
-        self._plan, self._fixes, self._ways, self._running = plan, list(fixes), list(ways), running
+        self._plan, self._fixes, self._ways, self._at_work = plan, list(fixes), list(ways), running
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
@@ -135,7 +135,7 @@ class FixScreen(ModalScreen[Fix | None]):
             yield Static(id="fix-note")
 
     def _line(self, fix: Fix, way: Continuation | None) -> Content:
-        return Content.assemble((f"{start_words(way, self._running):<22}", "$text-muted"), one_line(words(self._plan, fix.change), 160))
+        return Content.assemble((f"{start_words(way, self._at_work):<22}  ", "$text-muted"), one_line(words(self._plan, fix.change), 160))
 
     def on_mount(self) -> None:
         options = self.query_one(OptionList)
@@ -145,8 +145,8 @@ class FixScreen(ModalScreen[Fix | None]):
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
         fix, way = self._fixes[event.option_index], self._ways[event.option_index]
-        stops = "The worker is asked to stop and save first. " if self._running else ""
-        told = way.words if way is not None and not (self._running and way.start == "checkpoint" and not way.spoilt) else ""
+        stops = "The worker is asked to stop and save first. " if self._at_work else ""
+        told = way.words if way is not None and not (self._at_work and way.start == "checkpoint" and not way.spoilt) else ""
         self.query_one("#fix-note", Static).update(Content.assemble(
             (one_line(fix.note, 400), "$foreground"), "\n", (f"{told} " if told else "", "$foreground"), (f"{stops}The plan as it is stays beside the new one.", "$text-muted"),
         ))
