@@ -46,10 +46,3 @@ def pending_fix(events: Iterable[Event]) -> Fix | None:
         elif isinstance(event, FixOutcome):
             found = None
     return found
-
-
-def sound_step(kind: str, since_step: int) -> int | None:
-    """The last step whose weights are sound by a finding of the curves that began at `since_step`; None where it does not tell."""
-    if kind == "diverging":
-        return since_step if since_step > 1 else 0
-    return max(0, since_step - 2) if kind == "not-finite" else None

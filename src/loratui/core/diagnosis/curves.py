@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
+from loratui.core.diagnosis.diverged import DivergenceWatch
 from loratui.core.series import smooth
 
 FIRST_STEPS = 5
@@ -62,6 +63,11 @@ class Curves:
         """Loss of the first steps, before anything was learnt; NaN where the curve does not show them."""
         seen = bool(self.steps) and self.steps[0] <= FIRST_STEPS
         return next((loss for loss in self.losses if math.isfinite(loss)), math.nan) if seen else math.nan
+
+    def healthy_step(self, before: int | None = None) -> int:
+        """The last step (before one that is known to be broken) whose weights were as good as any; 0 where none were."""
+        seen = [(step, loss) for step, loss in zip(self.steps, self.losses, strict=True) if before is None or step < before]
+        return DivergenceWatch.of(seen).healthy_step
 
     @cached_property
     def noise(self) -> float:
@@ -124,6 +130,8 @@ class Finding:
     message: str
     since_step: int
     fixes: tuple[Fix, ...] = ()
+    sound: int | None = None
+    """The last step whose weights are sound, 0 where none are; None where nothing is spoilt."""
 
 
 def mean(values: Sequence[float]) -> float:

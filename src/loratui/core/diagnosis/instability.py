@@ -14,7 +14,7 @@ LEAST_STEPS = 20
 DIVERGED_SHARE, DIVERGED_NATS = 0.25, 0.15
 ABOVE_SHARE, ABOVE_NATS = 0.1, 0.2
 """How far above its start a loss has to stand."""
-BURST_TIMES = 1.5
+BURST_TIMES, DESTROYED_TIMES = 1.5, 3.0
 DEVIATIONS = 4.0
 SPIKE_WINDOW, SPIKE_DEVIATIONS, SPIKE_SHARE = 20, 8.0, 1.3
 SPIKE_NATS = 0.1
@@ -39,7 +39,8 @@ def not_finite(curves: Curves, plan: Plan) -> Iterator[Finding]:
     told = f"{what} is no number any more since step {broken}: the weights are spoilt from there on."
     if broken <= 1:
         told = f"{what} is no number from the first step on, before anything was learnt: it is not the learning rate."
-    yield Finding("not-finite", "error", told, broken, after_not_finite(plan, curves, step=broken, healthy_step=_healthy_before(curves, broken)))
+    sound = curves.healthy_step(broken)
+    yield Finding("not-finite", "error", told, broken, after_not_finite(plan, curves, step=broken, healthy_step=sound), sound)
 
 
 def after_not_finite(plan: Plan, curves: Curves, *, step: int, healthy_step: int) -> tuple[Fix, ...]:
@@ -57,23 +58,13 @@ def after_not_finite(plan: Plan, curves: Curves, *, step: int, healthy_step: int
     return fixes.kept([safer, *rest, fixes.CHECK_DATA])
 
 
-def _healthy_before(curves: Curves, broken: int) -> int:
-    """The last step before it with a finite loss that was not above where the run began."""
-    begun = curves.start_loss
-    fine = [
-        step for step, value in zip(curves.steps, curves.smoothed, strict=True)
-        if step < broken - 1 and not value > begun + max(ABOVE_SHARE * begun, ABOVE_NATS)
-    ]
-    return fine[-1] if fine else 0
-
-
 def diverging(curves: Curves, plan: Plan) -> Iterator[Finding]:
     """The loss stands above where it began, or has turned and climbed by a quarter and stays there; noise counts as neither."""
     if len(curves.smoothed) < LEAST_STEPS:
         return
     early = _above_start(curves)
     if early:
-        yield Finding("diverging", "error", early, curves.steps[0], fixes.after_divergence(plan, curves, healthy_step=0))
+        yield Finding("diverging", "error", early, curves.steps[0], fixes.after_divergence(plan, curves, healthy_step=0), 0)
         return
     smoothed = curves.smoothed
     lowest = min(range(len(smoothed)), key=lambda index: smoothed[index] if math.isfinite(smoothed[index]) else math.inf)
@@ -82,14 +73,15 @@ def diverging(curves: Curves, plan: Plan) -> Iterator[Finding]:
     climb = max(DIVERGED_SHARE * floor, DIVERGED_NATS, 1.5 * DEVIATIONS * curves.noise / math.sqrt(curves.span))
     if not recent or lowest >= len(smoothed) - curves.span or min(recent) < floor + climb:
         return
+    sound = curves.healthy_step()
     yield Finding(
         "diverging", "error", f"The loss climbs: {floor:.3g} at step {curves.steps[lowest]}, now {now:.3g}.", curves.steps[lowest],
-        fixes.after_divergence(plan, curves, healthy_step=curves.steps[lowest]),
+        fixes.after_divergence(plan, curves, healthy_step=sound), sound,
     )
 
 
 def _above_start(curves: Curves) -> str:
-    """What to say where the loss blew up and is still above its start, or hardly below it; empty elsewhere."""
+    """What to say where the loss blew up, and did not come back far below its start or went so high that nothing is left; empty elsewhere."""
     begun, noise, smoothed = curves.start_loss, curves.noise, curves.smoothed
     recent = [loss for loss in curves.losses[-max(10, curves.span) :] if math.isfinite(loss)]
     finite = [value for value in smoothed if math.isfinite(value)]
@@ -99,6 +91,8 @@ def _above_start(curves: Curves) -> str:
     if min(recent) > begun and level > begun + max(ABOVE_SHARE * begun, ABOVE_NATS) + DEVIATIONS * noise:
         return f"The loss began at {begun:.3g} and stands at {level:.3g}: it has not come back below its start."
     burst = highest > BURST_TIMES * begun + DEVIATIONS * noise and highest > level + DEVIATIONS * noise
+    if burst and highest > DESTROYED_TIMES * begun:
+        return f"The loss rose from {begun:.3g} to {highest:.3g}: what the base knew is lost, whatever was learnt since ({level:.3g} now)."
     if burst and level > begun * (1 - ABOVE_SHARE):
         return f"The loss rose from {begun:.3g} to {highest:.3g} and has hardly come back below its start: {level:.3g} now."
     return ""

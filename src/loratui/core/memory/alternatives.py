@@ -22,6 +22,8 @@ from loratui.core.memory.fit import changed, longest_length
 from loratui.core.plan import Plan
 
 LEAST_LENGTH, LEAST_RANK = 256, 4
+ADAPTER_RATE = 10.0
+"""LoRA's best rate over that of full fine-tuning (`core.recommend.learning_rate`)."""
 EIGHT_BIT = "paged_adamw_8bit"
 """Its states also leave the card while they are not needed."""
 
@@ -45,34 +47,34 @@ class _Rung:
     change: dict[str, Any]
     cost: str
     unattended: bool = True
+    lowers: bool = False
+    """Whether it surely lowers the moment at which memory ran out, even where the estimate sees the peak elsewhere."""
 
 
 def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *, where: str = "") -> list[Alternative]:
-    """Each rung alone that needs less memory, the gentlest first, and after them the first sum of rungs that fits where
-    none of those alone does; empty only where nothing can be lowered.
+    """Each rung alone that needs less memory, the gentlest first; where none so far fits, after them the first sum of
+    rungs that does. Empty only where nothing can be lowered.
 
     where: in which moment memory ran out (`load`, `step`, `evaluation`, `generation`, `save`), empty where it is only planned.
-    What has run out needs more than the estimate says: then the batch is halved even where the estimate fits, and rungs
-    that do not lower that moment are left out.
+    What has run out needs more than the estimate says: then what lowers that moment is offered whatever the estimate sees,
+    and what cannot lower it is left out.
     """
     ladder = _Ladder(spec, plan, data, device, where)
     before = ladder.bytes_of({})
     found: list[Alternative] = []
     together: dict[str, Any] = {}
-    costs: list[str] = []
+    taken: list[_Rung] = []
     fitting = False
     for rung in _rungs(ladder):
         alone = ladder.weigh(rung.change, rung.cost, rung.unattended)
-        if alone.memory_total_bytes >= before:
+        if alone.memory_total_bytes >= before and not rung.lowers:
             continue
         found.append(alone)
         fitting = fitting or alone.fits
-        if not rung.unattended:
-            continue
         together |= rung.change
-        costs.append(rung.cost)
-        if len(costs) > 1 and not fitting:
-            total = ladder.weigh(together, " ".join(costs), True)
+        taken.append(rung)
+        if len(taken) > 1 and not fitting:
+            total = ladder.weigh(together, " ".join(one.cost for one in taken), all(one.unattended for one in taken))
             if total.fits:
                 found.append(total)
                 fitting = True
@@ -103,17 +105,19 @@ class _Ladder:
 def _rungs(ladder: _Ladder) -> Iterator[_Rung]:
     """Every way down, the gentlest first; a rung that saves nothing here is left out by the caller."""
     training = ladder.plan.training
-    if ladder.where in ("", "evaluation") and ladder.plan.evaluation.every_steps and ladder.plan.evaluation.batch_size > 1:
+    if ladder.where in ("", "evaluation", "generation") and ladder.plan.evaluation.every_steps and ladder.plan.evaluation.batch_size > 1:
         rows = _halved(ladder, "evaluation.batch_size", ladder.plan.evaluation.batch_size)
-        yield _Rung(rows, "Slower evaluations; the same training.")
-    if ladder.where in ("", "step", "save") and training.batch_size > 1:
-        yield _Rung(_halved(ladder, "training.batch_size", training.batch_size), "More passes a step, so slower; the same effective batch, the same result.")
-    if ladder.where in ("", "step", "save") and not training.checkpointing:
-        yield _Rung({"training.checkpointing": True}, "About a third slower; the same result.")
+        yield _Rung(rows, "Slower evaluations; the same training.", lowers=bool(ladder.where))
+    if ladder.where in ("", "step") and training.batch_size > 1:
+        cost = "More passes a step, so slower; the same effective batch, the same result."
+        yield _Rung(_halved(ladder, "training.batch_size", training.batch_size), cost, lowers=bool(ladder.where))
+    if ladder.where in ("", "step") and not training.checkpointing:
+        yield _Rung({"training.checkpointing": True}, "About a third slower; the same result.", lowers=bool(ladder.where))
     yield from _shares(ladder)
     yield from _fewer_bits(ladder)
     yield from _smaller_adapter(ladder)
-    yield from _shorter_rows(ladder)
+    if ladder.where not in ("load", "save"):
+        yield from _shorter_rows(ladder)
 
 
 def _halved(ladder: _Ladder, key: str, rows: int) -> dict[str, Any]:
@@ -148,14 +152,21 @@ def _fewer_bits(ladder: _Ladder) -> Iterator[_Rung]:
         short = "bf16" if bf16 else "fp16"
         yield _Rung({"model.dtype": short}, f"The frozen base in {short} instead of fp32: a slight loss of precision.")
     if plan.method.kind == "full":
-        yield _Rung({"method.kind": "lora"}, "An adapter instead of all weights: less capacity, and less is forgotten. Its learning rate is another: propose one anew.", False)
+        yield _Rung({"method.kind": "lora", **_adapter_rate(ladder)}, "An adapter instead of all weights: less capacity, and less is forgotten.", False)
     four_bit = can is None or can.nf4 != "no"
     if gpu and four_bit and (plan.method.kind != "qlora" or plan.method.quantization == "int8"):
         change: dict[str, Any] = {"method.kind": "qlora", "method.quantization": "nf4", "method.double_quantization": True}
         if plan.method.compute_dtype != plan.training.precision:
             change["method.compute_dtype"] = plan.training.precision
         cost = "The base is read in 4 bit: a little slower, and a slight loss of quality."
-        yield _Rung(change, cost if plan.method.kind != "full" else f"An adapter instead of all weights. {cost}", plan.method.kind != "full")
+        if plan.method.kind == "full":
+            change, cost = change | _adapter_rate(ladder), f"An adapter instead of all weights. {cost}"
+        yield _Rung(change, cost, plan.method.kind != "full")
+
+
+def _adapter_rate(ladder: _Ladder) -> dict[str, Any]:
+    """For a run that goes on by itself: an adapter learns at about ten times the rate (a wizard proposes one anew)."""
+    return {"training.learning_rate": min(1.0, ADAPTER_RATE * ladder.plan.training.learning_rate)} if ladder.where else {}
 
 
 def _smaller_adapter(ladder: _Ladder) -> Iterator[_Rung]:

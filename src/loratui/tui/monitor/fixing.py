@@ -21,7 +21,6 @@ from loratui.runs.changing import Continuation, continuation
 from loratui.runs.control import change_and_resume, stop_run, wait_ended
 from loratui.runs.course import Course, read_course
 from loratui.runs.directory import Run
-from loratui.runs.trouble import sound_step
 from loratui.tui.monitor.follow import Followed
 from loratui.tui.text import one_line, size
 
@@ -60,8 +59,7 @@ def fixes_of(followed: Followed) -> list[Fix]:
         found += [Fix(dict(way.get("change", {})), str(way.get("advice", "")), bool(way.get("restart")), told.finding, told.step) for way in ways]
     now = record.step.step if record.step else 0
     for seen in followed.findings:
-        sound = sound_step(seen.kind, seen.since_step)
-        found += [Fix(dict(fix.changes), fix.advice, fix.restart, seen.kind, now, sound) for fix in seen.fixes]
+        found += [Fix(dict(fix.changes), fix.advice, fix.restart, seen.kind, now, seen.sound) for fix in seen.fixes]
     kept: list[Fix] = []
     for fix in found:
         known = [(one.change, one.restart) for one in kept]

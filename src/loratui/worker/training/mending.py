@@ -8,7 +8,7 @@ from loratui.core.diagnosis import Fix, after_divergence, after_not_finite, diag
 from loratui.core.plan import Plan
 from loratui.runs.course import read_course, sound_until
 from loratui.runs.directory import Run
-from loratui.runs.trouble import SPOILT, sound_step
+from loratui.runs.trouble import SPOILT
 
 
 def fixes_after(run: Run, plan: Plan, kind: str, step: int) -> list[dict[str, Any]]:
@@ -28,7 +28,7 @@ def spoilt_at_the_end(run: Run, plan: Plan) -> tuple[dict[str, Any], int | None]
         if finding.kind in SPOILT and finding.severity == "error":
             fixes = [as_fields(fix) for fix in finding.fixes]
             told = {"finding": finding.kind, "severity": "error", "message": finding.message, "step": course.steps[-1].step, "fixes": fixes}
-            return told, sound_step(finding.kind, finding.since_step)
+            return told, finding.sound
     return None
 
 

@@ -33,7 +33,7 @@ from loratui.worker.training.journal import Journal
 from loratui.worker.training.left_out import write_left_out
 from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
 from loratui.worker.training.measure import Measuring
-from loratui.worker.training.memory_full import out_of_memory
+from loratui.worker.training.memory_full import out_of_memory, out_of_memory_at_load
 from loratui.worker.training.mending import first_change, fixes_after, spoilt_at_the_end
 from loratui.worker.training.outcome import OutcomeWatch
 from loratui.worker.training.proposed import write_proposed
@@ -111,7 +111,12 @@ class Session:
         plan, journal = self.plan, self.journal
         journal.phase("load_model", f"Loading {plan.model.id}")
         tokenizer = load_tokenizer(plan)
-        model = load_base(plan, device=self.device.kind, local_rank=self.local_rank, sharded=self.sharded)
+        try:
+            model = load_base(plan, device=self.device.kind, local_rank=self.local_rank, sharded=self.sharded)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise out_of_memory_at_load(error, plan) from error
+            raise
         journal.phase("tokenise", f"Reading and tokenising {plan.dataset.path}")
         self.tokeniser = tokeniser = Tokeniser(tokenizer, loss_on=plan.training.loss_on, max_length=plan.training.max_length, stop_ids=stop_ids(model))
         prepared = prepare(plan, tokeniser, progress=lambda rows: journal.emit("phase", phase="tokenise", message=f"{rows:,} rows tokenised", done=rows))
