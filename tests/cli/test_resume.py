@@ -37,3 +37,37 @@ def test_a_stopped_run_goes_on_and_a_changed_dataset_is_asked_about(loratui: Lor
     assert "finished" in longer.stdout
     assert json.loads((tmp_path / "out" / "status.json").read_text())["state"] == "finished"
     assert (tmp_path / "out" / "plan.1.toml").is_file()
+
+
+def begun(path: Path) -> Path:
+    """A run that was stopped at step 40, as its worker left it; what a checkpoint holds is not read here."""
+    from loratui.core.plan import Plan
+    from loratui.runs.fingerprint import plan_values, versions
+    from loratui.runs.start import create_run
+    from loratui.runs.status import Status, write_status
+
+    run = create_run(Plan(), output=path)
+    checkpoint = run.checkpoints_path / "checkpoint-40"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "scheduler.pt").touch()
+    (checkpoint / "trainer_state.json").write_text('{"global_step": 40}')
+    run.fingerprint_path.write_text(json.dumps({"plan": plan_values(Plan()), "versions": versions()}))
+    write_status(run.status_path, Status(state="stopped", step=40, created=1.0, ended=2.0))
+    return path
+
+
+@pytest.mark.parametrize(("settings", "words", "flags"), [
+    (["lora.r=8", "lora.alpha=16"], "lora.r: the trained weights have another shape", ["--anew"]),
+    (["lora.targets=q_proj,v_proj"], "other layers have an adapter", ["--anew"]),
+    (["training.max_length=512"], "other rows, or other tokens of them", ["--anew", "--from-weights"]),
+])
+def test_what_a_checkpoint_cannot_take_is_refused_with_the_way_that_works(
+    loratui: Loratui, tmp_path: Path, settings: list[str], words: str, flags: list[str]
+) -> None:
+    begun(tmp_path / "out")
+    done = loratui("resume", "out", "--yes", *(part for one in settings for part in ("--set", one)))
+    assert done.returncode == 1 and words in done.stderr and all(flag in done.stderr for flag in flags), done.stderr
+    assert (tmp_path / "out" / "checkpoints" / "checkpoint-40").is_dir() and not (tmp_path / "out" / "plan.1.toml").exists()
+    if flags == ["--anew"]:
+        other = loratui("resume", "out", "--yes", "--from-weights", *(part for one in settings for part in ("--set", one)))
+        assert other.returncode == 1 and "cannot go on from its weights" in other.stderr

@@ -21,7 +21,7 @@ EXPECTED: dict[str, list[str]] = {
     "broken_rows": ["spikes"],
     "diverging": ["diverging"],
     "diverging_late": ["diverging"],
-    "flat": ["not-falling", "always-clipped"],
+    "flat": ["not-falling"],
     "memorising_full": ["overfitting", "memorising"],
     "not_a_number": ["not-finite"],
     "overfitting": ["overfitting"],
@@ -121,9 +121,10 @@ def test_float16_may_skip_steps_with_infinite_gradients() -> None:
     assert kinds(diagnose(drawn(losses, grad_norms=norms), plan(precision="bf16"))) == ["not-finite"]
 
 
-def test_float16_and_nan_says_leave_float16() -> None:
-    advice = [fix.changes for fix in diagnose(drawn([*falling(30), math.nan]), plan(precision="fp16"))[0].fixes]
-    assert {"training.precision": "bf16", "method.compute_dtype": "bf16"} in advice
+def test_float16_and_nan_says_leave_float16_for_what_the_card_has() -> None:
+    for bf16, other in ((True, "bf16"), (False, "fp32"), (None, "fp32")):
+        found = diagnose(drawn([*falling(30), math.nan], bf16=bf16), plan(precision="fp16"))[0]
+        assert found.fixes[0].changes == {"training.precision": other}
 
 
 def test_no_gradient() -> None:
@@ -145,16 +146,81 @@ def test_a_loss_that_just_falls_over_the_turn_of_an_epoch_is_none() -> None:
 
 def test_plateau_while_the_rate_is_high() -> None:
     losses = falling(60, 3.0, 1.5, 0.01) + [1.5 + random.Random(step).gauss(0, 0.02) for step in range(200)]
-    curves = drawn(losses, learning_rates=[2e-4] * 260, total_steps=400)
-    assert kinds(diagnose(curves, Plan())) == ["plateau"]
-    settled = drawn(losses, learning_rates=[2e-4] * 100 + [1e-5] * 160, total_steps=400)
+    proposed = {"training.learning_rate": 1e-3}
+    found = diagnose(drawn(losses, learning_rates=[2e-4] * 260, total_steps=400, proposed=proposed), Plan())
+    assert kinds(found) == ["plateau"] and found[0].fixes[0].changes == proposed and found[0].fixes[0].restart
+    settled = drawn(losses, learning_rates=[2e-4] * 100 + [1e-5] * 160, total_steps=400, proposed=proposed)
     assert diagnose(settled, Plan()) == []
+    assert diagnose(drawn(losses, learning_rates=[2e-4] * 260, total_steps=400, proposed={"training.learning_rate": 2e-4}), Plan()) == [], (
+        "what the data leaves is nothing to mend"
+    )
 
 
-def test_erratic() -> None:
+def test_an_evaluation_loss_that_swings_is_erratic_and_noise_of_single_steps_is_not() -> None:
     dice = random.Random(1)
     losses = [abs(value + dice.choice([-1, 1]) * 0.5) for value in falling(120, 2.0, 1.0)]
-    assert "erratic" in kinds(diagnose(drawn(losses, total_steps=120), Plan()))
+    at = list(range(12, 121, 12))
+    swinging = [1.6, 1.9, 1.4, 1.9, 1.5, 2.0, 1.6, 1.9, 1.5, 1.8]
+    assert "erratic" in kinds(diagnose(drawn(losses, total_steps=120, eval_steps=at, eval_losses=swinging, eval_rows=50), Plan()))
+    assert diagnose(drawn(losses, total_steps=120, eval_steps=at, eval_losses=[1.6 - 0.05 * number for number in range(10)], eval_rows=50), Plan()) == []
+    assert diagnose(drawn(losses, total_steps=120), Plan()) == []
+
+
+def test_no_overfitting_where_the_rise_means_nothing() -> None:
+    """The demo at 200 steps: held out 0.00234, then 0.00239."""
+    learnt = [2.5, *falling(120, 2.5, 0.002, 0.0005)]
+    for held_out in ([0.01, 0.00234, 0.00236, 0.00239], [0.9, 0.5, 0.505, 0.51], [0.9, 0.5, 0.55, 0.51, 0.56]):
+        curves = drawn(learnt, eval_steps=[30 * number for number in range(1, len(held_out) + 1)], eval_losses=held_out)
+        assert "overfitting" not in kinds(diagnose(curves, Plan()))
+    rises = [0.9, 0.5, 0.55, 0.62]
+    assert "overfitting" in kinds(diagnose(drawn(learnt, eval_steps=[30, 60, 90, 120], eval_losses=rises, eval_rows=50), Plan()))
+    assert "overfitting" not in kinds(diagnose(drawn(learnt, eval_steps=[30, 60, 90, 120], eval_losses=[0.9, 0.5, 0.51, 0.55], eval_rows=1), Plan()))
+
+
+@pytest.mark.parametrize(("rate", "kind", "losses"), [
+    (1.0, "full", [2.5, 40.0, 157.0, 80.0, *[4.2 - 0.004 * step for step in range(96)]]),
+    (0.3, "lora", [1.1, 2.2, 4.2, 4.1, *[3.8 - 0.004 * step for step in range(96)]]),
+])
+def test_what_blew_up_at_once_is_seen_against_its_start(rate: float, kind: str, losses: list[float]) -> None:
+    dice = random.Random(5)
+    noisy = [losses[0], *(loss + dice.gauss(0, 0.1) for loss in losses[1:])]
+    found = diagnose(drawn(noisy, total_steps=100, proposed={"training.learning_rate": 2e-3}), with_values(Plan(), {"training.learning_rate": rate, "method.kind": kind}))
+    assert kinds(found) == ["diverging"] and found[0].sound == 0
+    assert found[0].fixes[0].changes == {"training.learning_rate": 2e-3} and found[0].fixes[0].restart, "lowering to a third is hopeless"
+    watch = DivergenceWatch()
+    assert any([watch.diverged(step, loss) for step, loss in enumerate(noisy, 1)]) and watch.healthy_step == 0
+
+
+def test_a_climb_goes_back_to_before_it() -> None:
+    losses = [*falling(80, 2.5, 1.0), *[1.0 + 0.05 * step for step in range(40)], *[3.0] * 40]
+    found = diagnose(drawn(losses, total_steps=200, proposed={"training.learning_rate": 2e-4}), plan(learning_rate=4e-4))[0]
+    assert found.kind == "diverging" and found.sound is not None and 70 <= found.sound <= 90
+    assert found.fixes[0].changes == {"training.learning_rate": 1.3e-4} and not found.fixes[0].restart
+    assert any(fix.restart and fix.changes == {"training.learning_rate": 2e-4} for fix in found.fixes), "the proposed one is offered too"
+
+
+def test_broken_from_the_first_step_on_no_rate_mends_it() -> None:
+    found = diagnose(drawn([math.nan] * 5, proposed={"training.learning_rate": 1e-4}), plan(precision="bf16"))[0]
+    assert found.kind == "not-finite" and not any(fix.changes for fix in found.fixes)
+
+
+def test_the_watch_is_rebuilt_from_its_steps() -> None:
+    curves, _ = recorded("diverging_late")
+    history = list(zip(curves.steps, curves.losses, strict=True))
+    whole, after = DivergenceWatch(), DivergenceWatch.of(history[:60])
+    said = [whole.diverged(step, loss) for step, loss in history]
+    assert [after.diverged(step, loss) for step, loss in history[60:]] == said[60:]
+    assert (after.healthy_step, after.lowest, after.mean) == (whole.healthy_step, whole.lowest, whole.mean)
+    assert 20 <= whole.healthy_step < 60, "the loss is lowest at about step 25, and climbs"
+
+
+@pytest.mark.parametrize("first", [0.01, 0.3, 1.0])
+def test_an_easy_first_batch_is_no_reason_to_stop(first: float) -> None:
+    for seed in range(30):
+        dice = random.Random(seed)
+        losses = [first, *(max(0.0, dice.gauss(2.5, 0.6)) if dice.random() > 0.05 else first for _ in range(300))]
+        watch = DivergenceWatch()
+        assert not any(watch.diverged(step, loss) for step, loss in enumerate(losses, 1))
 
 
 def test_a_missing_evaluation_loss_is_passed_over() -> None:
@@ -178,8 +244,8 @@ def test_a_thinned_curve_tells_the_same_of_what_lasts(name: str, stride: int) ->
         curves.steps[::stride], curves.losses[::stride], curves.grad_norms[::stride], curves.learning_rates[::stride],
         curves.eval_steps, curves.eval_losses, curves.total_steps, curves.steps_per_epoch, curves.finished,
     )
-    lasting = [kind for kind in EXPECTED[name] if kind not in ("spikes", "always-clipped")]
-    assert [kind for kind in kinds(diagnose(thin, now)) if kind not in ("spikes", "always-clipped")] == lasting
+    lasting = [kind for kind in EXPECTED[name] if kind != "spikes"]
+    assert [kind for kind in kinds(diagnose(thin, now)) if kind != "spikes"] == lasting
 
 
 def test_a_resumed_run_has_had_its_warm_up() -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from pictured import shown, until
-from recorded_run import record_run
+from recorded_run import BEGAN, record_run
 
 from loratui.runs import control
 from loratui.runs.directory import Run
+from loratui.runs.events import make
 from loratui.tui.app import LoratuiApp
 from loratui.tui.monitor.glimpse import loss_glimpse, sparkline
 
@@ -162,7 +163,8 @@ async def test_a_run_that_goes_on_is_told_of_at_the_start(home: Path) -> None:
 
 async def test_two_runs_are_compared_on_one_chart_with_what_differs(home: Path) -> None:
     record_run(home, "first", values={"lora.r": 8}, created=1.0)
-    record_run(home, "second", values={"lora.r": 32, "training.learning_rate": 0.001}, created=2.0)
+    used = [make("step", BEGAN + 50, step=143, loss=0.3, learning_rate=0.25)]
+    record_run(home, "second", values={"lora.r": 32, "training.learning_rate": 0.001}, created=2.0, more=used)
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, "first")
@@ -172,4 +174,5 @@ async def test_two_runs_are_compared_on_one_chart_with_what_differs(home: Path) 
         text = await until(pilot, "two runs compared")
         text = await until(pilot, "lora.r")
         assert "training.learning_rate" in text and "lora.dropout" not in text
+        assert "rate used, highest → last" in text and "0.25 → 0.25" in text, "what the steps had, whatever the plans say"
         assert "━━ second" in text and "━━ first" in text and "best evaluation" in text

@@ -210,9 +210,12 @@ async def test_a_fix_is_chosen_applied_and_told_when_it_runs(home: Path, monkeyp
     run = record_run(home, state="failed", more=[oom], message="The GPU's memory is full.")
     applied: list[dict[str, Any]] = []
 
-    def start(wanted: Run, change: dict[str, Any]) -> int:
+    def start(wanted: Run, change: dict[str, Any], **how: Any) -> int:
         applied.append(dict(change))
-        write_status(wanted.status_path, read_status(wanted.status_path).model_copy(update={"state": "running", "pid": os.getpid(), "ended": None}))  # type: ignore[union-attr]
+        assert how == {"restart": False, "reason": "oom", "at_step": 142, "sound": None}
+        before = read_status(wanted.status_path)
+        assert before is not None
+        write_status(wanted.status_path, before.model_copy(update={"state": "running"}))  # its process is this one's
         return os.getpid()
 
     monkeypatch.setattr(fixing, "change_and_resume", start)
@@ -221,11 +224,31 @@ async def test_a_fix_is_chosen_applied_and_told_when_it_runs(home: Path, monkeyp
         await until(pilot, "✗ failed")
         await pilot.press("f")
         text = await until(pilot, "what would mend it")
-        assert "training.batch_size" in text and "3.00 GiB by the estimate; a little slower" in text
+        assert "training.batch_size" in text and "3.00 GiB by the estimate; a little slower" in text and "starts anew" in text
+        assert "The worker is asked to stop" not in text, "there is none"
         await pilot.press("down")
         await until(pilot, "about a third slower")
         await pilot.press("enter")
         await until(pilot, lambda: applied == [{"training.checkpointing": True}])
+        add(run, make("fix", BEGAN + 41, changes={"training.checkpointing": [False, True]}, start="anew", reason="oom", at_step=142, where="step", message="It starts anew."))
+        await until(pilot, "changed: training.checkpointing False → True")
+        add(run, make("started", BEGAN + 42, step=0, total_steps=375), make("step", BEGAN + 43, step=1, loss=2.6, learning_rate=2e-4))
+        await until(pilot, "in force since step 1")
+        add(run, make("fix_outcome", BEGAN + 44, helped=True, step=143, message="Step 143 found room."))
+        await until(pilot, "True: helped.")
+
+
+async def test_the_proposed_rate_is_offered_to_a_run_that_diverges(home: Path) -> None:
+    more = [make("step", BEGAN + 40 + step, step=step, loss=9.0, learning_rate=0.9, grad_norm=1.0) for step in range(143, 200)]
+    run = record_run(home, state="failed", more=more, message="It diverged.", values={"training.learning_rate": 0.9})
+    run.proposed_path.write_text('{"values": {"training.learning_rate": 0.0026}}')
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "✗ failed")
+        await until(pilot, "→ Start anew from the base with the")
+        await pilot.press("f")
+        text = await until(pilot, "what would mend it")
+        assert "starts anew             training.learning_rate 0.9 → 0.0026" in text
 
 
 async def test_samples_open_from_the_monitor(home: Path) -> None:

@@ -114,6 +114,8 @@ def test_an_adapter_is_trained_further(files: Path, tmp_path: Path) -> None:
     assert losses(two)[0] < losses(one)[0] * 0.98, "it goes on from what was learnt"
     with pytest.raises(LoratuiError, match=r"lora\.r = 8, but the adapter in lora\.adapter has 16"):
         train(files, tmp_path / "third", lora__adapter=str(first.adapter_path), lora__r=8)
+    with pytest.raises(LoratuiError, match=r"lora\.targets = q_proj,v_proj reaches 4 layers, but the adapter in lora\.adapter has 14"):
+        train(files, tmp_path / "fourth", lora__adapter=str(first.adapter_path), lora__targets=["q_proj", "v_proj"])
 
 
 def test_patience_ends_the_run_with_the_best_adapter(files: Path, tmp_path: Path) -> None:
@@ -183,9 +185,10 @@ def test_a_loss_that_is_no_number_stops_the_run(files: Path, tmp_path: Path) -> 
     weights["model.norm.weight"][0] = float("nan")
     save_file(weights, broken / "model.safetensors", {"format": "pt"})
     run, outcome, events = train(files, tmp_path / "run", model__id=str(broken), saving__every_steps=1)
-    assert outcome.state == "stopped" and "diverged" in outcome.message
+    assert outcome.state == "failed" and outcome.code == "loss-nan" and "not a number" in outcome.message
     finding = next(event.fields for event in events if event.type == "finding")
-    assert finding["finding"] == "loss-nan" and finding["fix"]["training.learning_rate"] < 5e-3
+    assert finding["finding"] == "loss-nan" and not finding["fix"], "no learning rate mends the very first step"
+    assert any("base model" in fix["advice"] for fix in finding["fixes"])
     assert not run.checkpoints() and not run.adapter_path.exists(), "nothing broken is kept"
 
 
@@ -199,7 +202,7 @@ def test_a_loss_that_climbs_for_good_stops_the_run(files: Path, tmp_path: Path, 
         def on_step_begin(self, args: Any, state: Any, control: Any, **options: Any) -> None:
             if state.global_step >= 40:
                 for group in options["optimizer"].param_groups:
-                    group["lr"] = 30.0
+                    group["lr"] = 0.3
 
     assert issubclass(Absurd, TrainerCallback)
     monkeypatch.setattr("loratui.worker.training.session.RunCallback", Absurd)
@@ -207,7 +210,7 @@ def test_a_loss_that_climbs_for_good_stops_the_run(files: Path, tmp_path: Path, 
         files, tmp_path / "run", training__max_steps=400, training__scheduler="constant", training__max_grad_norm=0.0, method__kind="full",
         saving__every_steps=15, saving__keep=50, evaluation__every_steps=0,
     )
-    assert outcome.state == "stopped" and "diverged" in outcome.message and outcome.fix["training.learning_rate"] < 5e-3
+    assert outcome.state == "failed" and "diverged" in outcome.message and outcome.fixes[0]["change"]["training.learning_rate"] < 5e-3
     finding = next(event.fields for event in events if event.type == "finding")
     assert finding["finding"] == "diverged" and max(event.fields["step"] for event in events if event.type == "step") < 200
     last = run.last_checkpoint()
@@ -303,8 +306,8 @@ def test_a_fix_for_full_memory_keeps_the_losses(files: Path, tmp_path: Path, mon
     facts = caught.value.facts
     assert (facts["where"], facts["cause"], facts["requested_bytes"]) == ("step", "size", 64 << 20)
     fix = facts["fixes"][0]
-    assert fix["change"] == {"training.batch_size": 1, "training.accumulation": 4} and fix["memory_total"] > 0
-    _, outcome, events = train(files, tmp_path / "run", **options, training__batch_size=1, training__accumulation=4)
+    assert fix["change"] == {"training.batch_size": 2, "training.accumulation": 2} and fix["memory_total"] > 0 and fix["start"] == "checkpoint"
+    _, outcome, events = train(files, tmp_path / "run", **options, training__batch_size=2, training__accumulation=2)
     assert outcome.state == "finished"
     resumed = {event.fields["step"]: event.fields["loss"] for event in events if event.type == "step"}
     assert list(resumed.values()) == pytest.approx(losses(whole), rel=1e-4)

@@ -83,6 +83,7 @@ def asked_for(
     from loratui.machine.detect import detect_machine
     from loratui.machine.device import device_for
     from loratui.machine.sizes import parse_memory_size
+    from loratui.models.adapter import read_adapter
     from loratui.models.find import find_model, with_exact_shape
     from loratui.presets_store import find_preset
     from loratui.runs.measured import read_measurements
@@ -101,7 +102,9 @@ def asked_for(
         mine["dataset.path"] = dataset
     chosen = find_preset(preset)
     disk_free = None if device.simulated else machine.host.disk_free_bytes
-    return Situation(found.spec, facts_of(dataset, mine), device, disk_free, read_measurements()), chosen, mine
+    adapter = read_adapter(mine["lora.adapter"]) if mine.get("lora.adapter") else None
+    situation = Situation(found.spec, facts_of(dataset, mine), device, disk_free, read_measurements(), adapter)
+    return situation, chosen, mine
 
 
 def facts_of(dataset: str | None, mine: Mapping[str, Any]) -> Any:

@@ -14,11 +14,14 @@ from loratui.core.errors import InputError
 @click.option("--output", type=click.Path(path_type=Path), help="Directory of the run; by default a new one below loratui's home.")
 @click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the plan; may be repeated.")
 @click.option("--detach", is_flag=True, help="Return once the run has started.")
-@click.option("--auto-recover", is_flag=True, help="Unattended: when memory runs out or the training diverges, apply the first fix and go on, up to 3 times.")
+@click.option("--auto-recover", is_flag=True, help="Unattended: when memory runs out or the training diverges, apply the first fix that keeps what is learnt and go on, up to 3 times.")
 @click.option("--rehearse/--no-rehearse", default=None, help="First try the longest batch, one evaluation batch, a save and a reload. By default on a GPU.")
 @click.pass_context
 def command(ctx: click.Context, plan: Path, output: Path | None, settings: tuple[str, ...], detach: bool, auto_recover: bool, rehearse: bool | None) -> None:
-    """Run PLAN (a plan.toml). The run is a process of its own: ctrl+c leaves it, and nothing ends it but `loratui stop`."""
+    """Run PLAN (a plan.toml). The run is a process of its own: ctrl+c leaves it, and nothing ends it but `loratui stop`.
+
+    Exit status 0: it finished, or was stopped; 1: it failed, or diverged and could not mend itself; 130: you left it.
+    """
     from loratui.core.plan_text import parse_setting, plan_from_toml, with_values
     from loratui.runs.start import create_run, rehearses, start_worker, wait_started
 

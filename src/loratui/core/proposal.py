@@ -28,6 +28,7 @@ from loratui.core.plan_text import check_value, fields
 from loratui.core.presets import AUTO, Preset
 from loratui.core.recommend import QUESTIONS, Context
 from loratui.core.recommend.context import remembered_estimate
+from loratui.core.recommend.continued import AdapterShape, continued, shape_values
 from loratui.core.recommend.steps import steps_of
 from loratui.core.recommendation import Instead, Origin, Recommendation
 from loratui.core.rules_of_thumb import RuleOfThumb
@@ -49,6 +50,8 @@ class Situation:
     """Free on the disk where runs go; None where that is not this machine's, or not known."""
     measurements: tuple[Measurement, ...] = ()
     """What runs on this machine reached."""
+    adapter: AdapterShape | None = None
+    """The adapter that is trained further; None for a new one."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,8 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
     situation = _informed(situation)
     chosen = {key: check_value(key, value) for key, value in (mine or {}).items()}
     from_preset = _preset_values(preset, chosen, situation.spec)
+    own = shape_values(situation.spec, situation.adapter) if situation.adapter else {}
+    from_preset = {key: value for key, value in from_preset.items() if key not in own}
     pinned = {**from_preset, **chosen}
     _validated({key: value for key, value in pinned.items() if key.startswith("method.") and {"method.kind", "method.quantization"} <= set(pinned)})
     origins: dict[str, Origin] = {
@@ -207,6 +212,9 @@ def _calculated(
     situation: Situation, preset: Preset, pinned: Mapping[str, Any], fixed: Mapping[str, Origin],
 ) -> Proposal:
     """The plan in which only `pinned` is fixed. fixed: where each key's value comes from, as far as it is."""
+    fixed_values = pinned
+    if situation.adapter:
+        pinned = {**shape_values(situation.spec, situation.adapter), **pinned}
     data = situation.data or uniform(ROWS_WITHOUT_DATA, int(pinned.get("training.max_length", TOKENS_WITHOUT_DATA)))
     without_data = situation.data is None or len(data.lengths) < min(2, data.examples)
     context = Context(
@@ -227,12 +235,16 @@ def _calculated(
                 context.values[key] = steps_of(context.schedule().total_steps, preset.warmup_ratio)
             else:
                 context.values[key] = reasons[key].value
+    for recommendation in continued(situation.adapter, situation.spec, reasons) if situation.adapter else ():
+        reasons[recommendation.key] = recommendation
+        if recommendation.key not in fixed_values:
+            context.values[recommendation.key] = recommendation.value
     plan, data = _validated({**pinned, **context.values}), context.data
     needed, room = remembered_estimate(situation.spec, plan, data, situation.device), budget(situation.device)
     schedule = make_schedule(plan, data, situation.device.count)
     disk = disk_warning(situation.spec, plan, situation.disk_free_bytes) if situation.disk_free_bytes is not None else ""
-    keys = (key for key in reasons if key in pinned or origins[key] == "preset")
-    freed = _Freed(situation, preset, pinned, fixed, keys)
+    keys = (key for key in reasons if key in fixed_values or origins[key] == "preset")
+    freed = _Freed(situation, preset, fixed_values, fixed, keys)
     return Proposal(
         plan=plan,
         origins=origins,

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from loratui.core.errors import RunError
-from loratui.core.plan_text import plan_to_toml, with_values
-from loratui.files import write_whole
+from loratui.runs.append import append_event
+from loratui.runs.changing import change, continuation
 from loratui.runs.directory import Run
+from loratui.runs.lock import take_lock
 from loratui.runs.start import start_worker
 from loratui.runs.status import Status
+from loratui.runs.tail import EventTail
+from loratui.runs.trouble import Trouble, trouble_of
 
 
 def stop_run(run: Run) -> None:
@@ -51,17 +54,27 @@ def _require_over(run: Run) -> None:
         raise RunError(f"run {run.name} is finished.", hint="To train further, start a new run with lora.adapter set to its adapter.")
 
 
-def change_and_resume(run: Run, changes: Mapping[str, Any]) -> int:
-    """Apply a fix (dotted plan keys and values) and continue from the last whole checkpoint; the new worker's process id.
+def change_and_resume(
+    run: Run, changes: Mapping[str, Any], *, restart: bool = False, reason: str = "", at_step: int = 0, sound: int | None = None
+) -> int:
+    """Apply a fix (dotted plan keys and values) and go on where the changes allow; the new worker's process id.
 
-    The plan as it was stays beside the new one as `plan.1.toml`, `plan.2.toml`, … PlanError when a value is not allowed,
-    RunError when the run is still going or is finished.
+    `core.continuing` decides: from the last sound checkpoint, from its weights alone, or anew from the base, as `restart`
+    always does. What is not gone on from is set aside. The plan as it was stays as `plan.1.toml`, `plan.2.toml`, …, and a
+    `fix` event tells of it. reason, at_step: the finding's kind and where the trouble was; else what ended the last worker. sound: the last step whose weights
+    are sound, where the finding knows it. PlanError when a value is not allowed, RunError when the run is still going or
+    is finished.
     """
-    plan = with_values(run.plan(), changes)
     _require_over(run)
-    keep_plan(run)
-    write_whole(run.plan_path, plan_to_toml(plan), durable=True)
+    _change(run, changes, restart=restart, sound=sound, reason=reason, at_step=at_step)
     return start_worker(run)
+
+
+def _change(run: Run, changes: Mapping[str, Any], *, restart: bool = False, sound: int | None = None, reason: str = "", at_step: int = 0) -> None:
+    with take_lock(run.lock_path):
+        trouble = Trouble(reason, at_step) if reason else trouble_of(EventTail(run.events_path).new_events()) or Trouble("")
+        how = continuation(run, changes, restart=restart, sound=sound)
+        append_event(run, "fix", **change(run, how), reason=trouble.reason, at_step=trouble.step, where=trouble.where, by="person")
 
 
 def extend_run(run: Run, epochs: float) -> int:
@@ -75,21 +88,10 @@ def extend_run(run: Run, epochs: float) -> int:
     status = run.status()
     if not status.over:
         raise RunError(f"run {run.name} is still going ({status.state}).")
-    changes: dict[str, Any] = {"training.epochs": plan.training.epochs + epochs}
     if plan.training.max_steps:
         raise RunError(f"run {run.name} counts steps, not epochs (training.max_steps = {plan.training.max_steps}).", hint="Raise training.max_steps instead.")
-    plan = with_values(plan, changes)
-    keep_plan(run)
-    write_whole(run.plan_path, plan_to_toml(plan), durable=True)
+    _change(run, {"training.epochs": plan.training.epochs + epochs})
     return start_worker(run)
-
-
-def keep_plan(run: Run) -> None:
-    """Copy plan.toml to the next free `plan.N.toml`."""
-    number = 1
-    while (run.path / f"plan.{number}.toml").exists():
-        number += 1
-    write_whole(run.path / f"plan.{number}.toml", run.plan_path.read_text(encoding="utf-8"), durable=True)
 
 
 def wait_ended(run: Run, timeout: float) -> Status:

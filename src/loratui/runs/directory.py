@@ -86,6 +86,25 @@ class Run:
         return self.path / "fingerprint.json"
 
     @property
+    def proposed_path(self) -> Path:
+        """What the calculation would propose for this run, as its worker found it."""
+        return self.path / "proposed.json"
+
+    def proposed(self) -> dict[str, Any]:
+        """`proposed.json`: `values` by plan key, and whether the device computes in bfloat16; empty before the worker wrote it."""
+        return _read_json(self.proposed_path)
+
+    @property
+    def first_weights_path(self) -> Path:
+        """Names the trained weights that step 0 begins from, where a change let the weights go on and nothing else."""
+        return self.path / "first_weights.json"
+
+    def first_weights(self) -> Path | None:
+        """The checkpoint whose weights step 0 begins from; None from the base, or from `lora.adapter`."""
+        name = _read_json(self.first_weights_path).get("weights")
+        return self.path / name if isinstance(name, str) else None
+
+    @property
     def left_out_path(self) -> Path:
         """Every row of the dataset that is neither trained on nor held out, with its place and the reason."""
         return self.path / "left_out.jsonl"
@@ -161,6 +180,12 @@ def held_here(run: Run) -> Run:
     """Make the run's directory this process's own, so that it is found even when somebody moves it meanwhile."""
     os.chdir(run.path)
     return Run(HERE) if HERE.exists() else run
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint's folder, set aside or not, is of: the first number in its name."""
+    numbers = [part for part in checkpoint.name.split("-") if part.isdigit()]
+    return int(numbers[0]) if numbers else 0
 
 
 def is_whole_checkpoint(folder: Path) -> bool:

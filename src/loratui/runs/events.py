@@ -176,6 +176,8 @@ class Finding(Event):
     step: int = 0
     fix: dict[str, Any] = {}
     """Plan keys and the values that would mend it."""
+    fixes: list[dict[str, Any]] = []
+    """Every way to mend it, the best first: `change`, `advice`, and `restart` where it has to begin anew."""
 
 
 class Oom(Event):
@@ -193,6 +195,39 @@ class Oom(Event):
     reserved_bytes: int | None = None
     free_bytes: int | None = None
     fixes: list[dict[str, Any]] = []
+
+
+class Fix(Event):
+    """The plan was changed while the run was over, and where it goes on with it."""
+
+    kind = "fix"
+    changes: dict[str, list[Any]] = {}
+    """Plan keys, each with the value that it had and the one that it has."""
+    start: str = ""
+    """checkpoint (everything goes on), adapter (the trained weights alone do) or anew (from the base)."""
+    from_step: int = 0
+    """The step whose checkpoint, or whose weights, it goes on from; 0 from the base."""
+    reason: str = ""
+    """The finding's kind or the failure's code; empty where a person changed the plan unasked."""
+    by: str = "person"
+    """person or auto."""
+    at_step: int = 0
+    """The step at which the trouble was."""
+    where: str = ""
+    """What failed there: load, step, evaluation, generation or save; empty where nothing did."""
+    set_aside: list[str] = []
+    """Folders, relative to the run's directory, that are kept and never gone on from."""
+    message: str = ""
+
+
+class FixOutcome(Event):
+    """Whether the last fix helped."""
+
+    kind = "fix_outcome"
+    helped: bool = False
+    step: int = 0
+    """The step at which that was known."""
+    message: str = ""
 
 
 class Failed(Event):

@@ -15,6 +15,8 @@ from loratui.runs.events import (
     Failed,
     Finding,
     Finished,
+    Fix,
+    FixOutcome,
     Oom,
     Phase,
     Rehearsal,
@@ -110,6 +112,10 @@ def event_line(event: Event) -> str:
             return f"saved {event.path}"
         case Finding():
             return f"{event.severity}: {event.message}"
+        case Fix():
+            return f"{fix_words(event)}. {event.message}"
+        case FixOutcome():
+            return f"the change {'helped' if event.helped else 'did not help'}: {event.message}"
         case Oom():
             return f"out of memory ({event.where}): {event.message}"
         case Failed():
@@ -119,6 +125,12 @@ def event_line(event: Event) -> str:
         case Finished():
             return f"finished: {event.step} steps in {duration(event.seconds)}; the result is in {event.result}"
     return ""
+
+
+def fix_words(event: Fix) -> str:
+    """`changed unattended: training.learning_rate 0.9 → 0.0026`."""
+    changes = ", ".join(f"{key} {old} → {new}" for key, (old, new) in event.changes.items())
+    return f"changed{' unattended' if event.by == 'auto' else ''}: {changes or 'nothing in the plan'}"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -18,8 +18,9 @@ from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.export.torch_code import FORMATS, quantization_code
 from loratui.files import write_whole
 from loratui.format import printable
+from loratui.runs.course import course_of
 from loratui.runs.directory import Run
-from loratui.runs.events import Data, Eval, Event, Finding, Finished, Started, Step
+from loratui.runs.events import Data, Eval, Event, Finding, Finished, Fix, FixOutcome, Started, Step
 from loratui.runs.tail import EventTail
 
 Kind = TypeVar("Kind", bound=Event)
@@ -165,6 +166,9 @@ def _made(run: Run, plan: Plan, events: Sequence[Event]) -> str:
         if found.get(part):
             rows.append((words, code(found[part])))
     rows.append(("batch", f"{training.batch_size} rows × {training.accumulation} accumulated, per device"))
+    rates = [event.learning_rate for event in course_of(events).steps if event.learning_rate is not None]
+    if rates:
+        rows.append(("learning rate of the steps", f"highest {max(rates):.3g}, last {rates[-1]:.3g}"))
     rows.append(("learning rate", f"{training.learning_rate:g}, {training.scheduler.replace('_', ' ')}, {training.warmup_steps} warm-up steps"))
     rows.append(("optimizer", f"{code(training.optimizer)}, weight decay {training.weight_decay:g}, seed {training.seed}"))
     if machine.get("device"):
@@ -173,12 +177,33 @@ def _made(run: Run, plan: Plan, events: Sequence[Event]) -> str:
     if isinstance(versions, dict) and versions:
         rows.append(("versions", ", ".join(code(f"{name} {number}") for name, number in versions.items())))
     resumed = sum(isinstance(event, Started) for event in events) - 1
+    rows += [(f"changed at step {fix.at_step or fix.from_step:,}", f"{_changes(fix)}; {_start(fix)}{_helped(events, fix)}") for fix in events if isinstance(fix, Fix)]
     if resumed > 0:
         rows.append(("resumed", f"{resumed} time{'s' if resumed > 1 else ''}"))
     findings = list(dict.fromkeys(event.finding for event in events if isinstance(event, Finding) and event.finding))
     if findings:
         rows.append(("found during the training", ", ".join(code(name) for name in findings)))
     return _table(("", ""), rows)
+
+
+def _changes(fix: Fix) -> str:
+    """Keys with both values; local files by their last part, as everywhere in a card."""
+    shown = {key: [_short(value) if isinstance(value, str) and value else value for value in pair] for key, pair in fix.changes.items() if key != "evaluation.prompts"}
+    return ", ".join(f"{code(key)} {code(old)} → {code(new)}" for key, (old, new) in shown.items()) or "nothing in the plan"
+
+
+def _start(fix: Fix) -> str:
+    return {"checkpoint": f"on from step {fix.from_step:,}", "adapter": f"on from the weights of step {fix.from_step:,}"}.get(fix.start, "anew from the base")
+
+
+def _helped(events: Sequence[Event], fix: Fix) -> str:
+    """Whether it helped, where that is known before the next change."""
+    for event in events[events.index(fix) + 1 :]:
+        if isinstance(event, FixOutcome):
+            return ", which helped" if event.helped else ", which did not help"
+        if isinstance(event, Fix):
+            break
+    return ""
 
 
 def _method(plan: Plan) -> str:

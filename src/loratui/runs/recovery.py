@@ -21,6 +21,11 @@ def allow(run: Run, times: int = TIMES) -> None:
         raise RunError(f"it cannot be written: {error.strerror or error}.", where=str(run.path / NAME)) from error
 
 
+def allowed(run: Run) -> bool:
+    """Whether somebody let the run mend itself, however often it has since."""
+    return (run.path / NAME).exists()
+
+
 def left(run: Run) -> int:
     """How often it may still; 0 where it may not at all."""
     try:

@@ -70,8 +70,8 @@ def main(arguments: list[str]) -> int:
     except BaseException as error:  # noqa: BLE001 (whatever it is, the run has to say so)
         return _end(run, journal, rank, ending_of(error, journal))
     log.info("%s after %.1f s", outcome.state, time.monotonic() - began)
-    if outcome.fix:
-        return _end(run, journal, rank, Ending(outcome.state, outcome.message, step=journal.status.step, fix=outcome.fix))
+    if outcome.state == "failed":
+        return _end(run, journal, rank, Ending("failed", outcome.message, outcome.code, "step", journal.status.step, fixes=outcome.fixes))
     journal.close(outcome.state, outcome.message)
     return 0
 

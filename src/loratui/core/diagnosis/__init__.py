@@ -1,6 +1,7 @@
 """What a loss curve means, and which change to the plan would mend it.
 
-Pure rules over a run's curves; each is one function in `training_loss` or `generalising`, tested on recorded runs.
+Pure rules over a run's curves; each is one function in `training_loss`, `instability` or `generalising`, tested on recorded
+runs, and a rule speaks only where a person should act. What it advises is followed to its end in `benchmarks/advice.py`.
 The guides' tables of problems and fixes are the minimum; what only a person can check is a fix without changes.
 """
 
@@ -9,25 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from loratui.core.diagnosis.curves import Curves, Finding, Fix, Severity
+from loratui.core.diagnosis.fixes import after_divergence
 from loratui.core.diagnosis.generalising import memorising, overfitting
-from loratui.core.diagnosis.training_loss import (
-    always_clipped,
-    diverging,
-    erratic,
-    no_gradient,
-    not_falling,
-    not_finite,
-    plateau,
-    spikes,
-    underfitting,
-)
+from loratui.core.diagnosis.instability import after_not_finite, diverging, erratic, not_finite, spikes
+from loratui.core.diagnosis.training_loss import no_gradient, not_falling, plateau, underfitting
 from loratui.core.plan import Plan
 
 RULES: tuple[Callable[[Curves, Plan], Iterator[Finding]], ...] = (
-    not_finite, no_gradient, diverging, overfitting, memorising, not_falling, spikes, erratic, plateau, underfitting, always_clipped,
+    not_finite, no_gradient, diverging, overfitting, memorising, not_falling, spikes, erratic, plateau, underfitting,
 )
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
-_BESIDE_THE_POINT = ("not-falling", "erratic", "plateau", "underfitting", "spikes", "always-clipped")
+_BESIDE_THE_POINT = ("not-falling", "erratic", "plateau", "underfitting", "spikes")
 """Findings that say nothing once the run is spoilt."""
 
 
@@ -44,4 +37,4 @@ def diagnose(curves: Curves, plan: Plan) -> list[Finding]:
     return sorted(found, key=lambda finding: _ORDER[finding.severity])
 
 
-__all__ = ["RULES", "Curves", "Finding", "Fix", "Severity", "diagnose"]
+__all__ = ["RULES", "Curves", "Finding", "Fix", "Severity", "after_divergence", "after_not_finite", "diagnose"]

@@ -6,9 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
+from loratui.core.diagnosis.diverged import DivergenceWatch
 from loratui.core.series import smooth
+
+FIRST_STEPS = 5
+"""A curve that begins by then shows where the loss began."""
+NOISE_STEPS = 200
+NORMAL_JUMP = 1.05
+"""Standard deviation over the median jump between neighbours, of normal noise: 1 / (0.6745 √2)."""
+ROW_SPREAD = 0.1
+"""Assumed share of the loss by which a row's change from one evaluation to the next deviates."""
 
 Severity = Literal["note", "warning", "error"]
 
@@ -19,6 +29,9 @@ class Curves:
 
     steps: optimizer steps, ascending, from 1. losses: training loss of each. grad_norms: before clipping. eval_steps,
     eval_losses: the evaluations. total_steps: planned. steps_per_epoch: 0 where unknown. finished: nothing more comes.
+    proposed: what the calculation would propose for this run's plan keys; empty where that is not known. eval_rows:
+    held-out rows, 0 where unknown. trained_tokens: tokens an epoch that bear loss. bf16: whether the device computes in bfloat16.
+    None where unknown.
     """
 
     steps: Sequence[int]
@@ -30,11 +43,51 @@ class Curves:
     total_steps: int = 0
     steps_per_epoch: int = 0
     finished: bool = False
+    proposed: Mapping[str, Any] = field(default_factory=dict)
+    eval_rows: int = 0
+    trained_tokens: int | None = None
+    bf16: bool | None = None
 
     @cached_property
     def span(self) -> int:
         """Steps over which the loss is averaged: a 25th of the run, from 5 to 50."""
         return max(5, min(50, max(self.total_steps, len(self.steps)) // 25))
+
+    @property
+    def reached_end(self) -> bool:
+        """Whether the last planned step was made: from there no run can be stopped early."""
+        return self.finished and bool(self.steps) and self.steps[-1] >= self.total_steps
+
+    @property
+    def start_loss(self) -> float:
+        """Loss of the first steps, before anything was learnt; NaN where the curve does not show them."""
+        seen = bool(self.steps) and self.steps[0] <= FIRST_STEPS
+        return next((loss for loss in self.losses if math.isfinite(loss)), math.nan) if seen else math.nan
+
+    def healthy_step(self, before: int | None = None) -> int:
+        """The last step (before one that is known to be broken) whose weights were as good as any; 0 where none were."""
+        seen = [(step, loss) for step, loss in zip(self.steps, self.losses, strict=True) if before is None or step < before]
+        return DivergenceWatch.of(seen).healthy_step
+
+    @cached_property
+    def noise(self) -> float:
+        """Standard deviation of one step's loss around its trend, from the jumps between neighbours; 0 of fewer than 5."""
+        finite = [loss for loss in self.losses if math.isfinite(loss)]
+        jumps = [abs(one - other) for one, other in pairwise(finite[-NOISE_STEPS:])]
+        return NORMAL_JUMP * median(jumps) if len(jumps) >= 4 else 0.0
+
+    @cached_property
+    def evaluation_noise(self) -> float:
+        """By how much evaluation losses move without meaning: the largest step back between neighbours on the way down to
+        the best and up again, and what so few rows leave uncertain.
+        """
+        losses = [loss for _, loss in self.evaluations]
+        if not losses:
+            return 0.0
+        best = losses.index(min(losses))
+        back = [later - earlier for earlier, later in pairwise(losses[: best + 1])] + [earlier - later for earlier, later in pairwise(losses[best:])]
+        few = ROW_SPREAD * losses[best] / math.sqrt(self.eval_rows) if self.eval_rows else 0.0
+        return max([0.0, *back, few])
 
     @cached_property
     def smoothed(self) -> list[float]:
@@ -55,10 +108,14 @@ class Curves:
 
 @dataclass(frozen=True)
 class Fix:
-    """One way to mend it. changes: plan keys and their new values; empty for what only a person can check."""
+    """One way to mend it. changes: plan keys and their new values; empty for what only a person can check.
+
+    restart: from the base and step 0, even where a checkpoint could take the changes.
+    """
 
     advice: str
     changes: Mapping[str, Any] = field(default_factory=dict)
+    restart: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +130,8 @@ class Finding:
     message: str
     since_step: int
     fixes: tuple[Fix, ...] = ()
+    sound: int | None = None
+    """The last step whose weights are sound, 0 where none are; None where nothing is spoilt."""
 
 
 def mean(values: Sequence[float]) -> float:

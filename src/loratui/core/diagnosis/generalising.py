@@ -9,22 +9,25 @@ from loratui.core.diagnosis import fixes
 from loratui.core.diagnosis.curves import Curves, Finding, Fix, mean, median
 from loratui.core.plan import Plan
 
-RISE_SHARE = 0.01
+RISE_SHARE, RISE_NATS = 0.03, 0.02
+"""The least rise of the evaluation loss that is worth a word: 3 %, and 0.02 nats (a perplexity 2 % higher)."""
+RISE_NOISES = 2.0
 MEMORISED_LOSS = 0.1
-MEMORISED_GAP = 3.0
+MEMORISED_GAP, MEMORISED_NATS = 3.0, 0.3
 STAIR_SHARE = 0.15
 STAIR_STEPS = 8
 
 
 def overfitting(curves: Curves, plan: Plan) -> Iterator[Finding]:
-    """The evaluation loss has turned up for at least two evaluations while the training loss fell on."""
+    """The evaluation loss has turned up for at least two evaluations, by more than its noise, while the training loss fell on."""
     points = curves.evaluations
     if len(points) < 3:
         return
     best = min(range(len(points)), key=lambda index: points[index][1])
     later = [loss for _, loss in points[best + 1 :]]
     step, lowest = points[best]
-    if len(later) < 2 or min(later) <= lowest * (1 + RISE_SHARE / 2) or later[-1] <= lowest * (1 + RISE_SHARE):
+    least = max(RISE_SHARE * lowest, RISE_NATS, RISE_NOISES * curves.evaluation_noise)
+    if len(later) < 2 or min(later) <= lowest or later[-1] <= lowest + least:
         return
     at_best, now = _training_loss_at(curves, step), curves.smoothed[-1] if curves.smoothed else math.nan
     if math.isfinite(at_best) and math.isfinite(now) and now > at_best * 1.02:
@@ -32,12 +35,14 @@ def overfitting(curves: Curves, plan: Plan) -> Iterator[Finding]:
     yield Finding(
         "overfitting", "warning",
         f"The evaluation loss was lowest at step {step} ({lowest:.3g}) and is {later[-1]:.3g} now, while the training loss falls: the model learns the rows by heart.",
-        step,
-        fixes.kept([
-            fixes.stop_at(step), fixes.patience(plan), fixes.fewer_epochs(plan), fixes.dropout(plan), fixes.decay(plan),
-            fixes.rank(plan, 0.5), fixes.rate(plan, 0.5), Fix("More rows, or more varied ones."),
-        ]),
+        step, _less_by_heart(curves, plan),
     )
+
+
+def _less_by_heart(curves: Curves, plan: Plan) -> tuple[Fix, ...]:
+    return fixes.kept([
+        fixes.keep_best(plan, curves), fixes.fewer_epochs(plan), fixes.dropout(plan), fixes.decay(plan), fixes.rank(plan, 0.5), fixes.MORE_ROWS,
+    ])
 
 
 def _training_loss_at(curves: Curves, step: int) -> float:
@@ -46,23 +51,28 @@ def _training_loss_at(curves: Curves, step: int) -> float:
 
 
 def memorising(curves: Curves, plan: Plan) -> Iterator[Finding]:
-    """A training loss near 0 far below the evaluation's, or a loss that falls in stairs, one an epoch."""
+    """A training loss near 0 far below an evaluation loss that falls no more; or, with nothing held out, a loss that falls
+    in stairs, one an epoch.
+    """
     now = curves.smoothed[-1] if curves.smoothed else math.nan
     points = curves.evaluations
-    if math.isfinite(now) and now < MEMORISED_LOSS and points and points[-1][1] > max(MEMORISED_GAP * now, MEMORISED_LOSS):
-        since = next((at for at, value in zip(curves.steps, curves.smoothed, strict=True) if value < MEMORISED_LOSS), curves.steps[-1])
-        yield _memorised(f"The training loss is {now:.2g} and the evaluation loss {points[-1][1]:.3g}: the rows are known by heart.", since, plan)
+    if not points:
+        stair = _stairs(curves)
+        if stair is not None:
+            message = f"The loss drops at the turn of each epoch (at step {stair}): rows seen before are recognised, and with no rows held out nothing shows whether more is learnt."
+            yield Finding("memorising", "note", message, stair, _less_by_heart(curves, plan))
         return
-    stair = _stairs(curves)
-    if stair is not None:
-        yield _memorised(f"The loss drops at the turn of each epoch (at step {stair}): rows seen before are recognised.", stair, plan)
+    last = points[-1][1]
+    apart = math.isfinite(now) and now < MEMORISED_LOSS and last > max(MEMORISED_GAP * now, now + MEMORISED_NATS)
+    if apart and not _still_falls([loss for _, loss in points]):
+        since = next((at for at, value in zip(curves.steps, curves.smoothed, strict=True) if value < MEMORISED_LOSS), curves.steps[-1])
+        message = f"The training loss is {now:.2g} and the evaluation loss {last:.3g}, and falls no more: the rows are known by heart."
+        yield Finding("memorising", "warning", message, since, _less_by_heart(curves, plan))
 
 
-def _memorised(message: str, since: int, plan: Plan) -> Finding:
-    return Finding(
-        "memorising", "warning", message, since,
-        fixes.kept([fixes.fewer_epochs(plan), fixes.dropout(plan), fixes.rank(plan, 0.5), fixes.decay(plan), Fix("More rows, or more varied ones.")]),
-    )
+def _still_falls(losses: list[float]) -> bool:
+    """Whether the newest evaluations are the best so far."""
+    return len(losses) < 3 or min(losses[-2:]) < min(losses[:-2]) * 0.99
 
 
 def _stairs(curves: Curves) -> int | None:

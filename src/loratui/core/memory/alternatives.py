@@ -1,22 +1,31 @@
-"""The gentlest ways to make a plan fit, in the order of the OOM ladder, each with its price.
+"""The gentlest ways to need less memory, in the order in which they are to be tried, each with its price.
 
-The order is that of the third seed (batch 1 with more accumulation, shorter rows, lower rank, fewer modules, 4 bit), with
-checkpointing after the batch: it costs time only. The effective batch is kept on every rung.
+First what keeps the result (smaller passes of the same effective batch, recomputed activations, shares), then what holds the
+same in fewer bits, then a smaller adapter, and last what cuts rows: that loses answers, so only a person may choose it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from loratui.core.architecture import ModelSpec
+from loratui.core.capabilities import capabilities
+from loratui.core.continuing import Start, start_after
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.lora_targets import attention_names, resolve_targets
 from loratui.core.memory.budget import budget
-from loratui.core.memory.estimate import estimate
+from loratui.core.memory.estimate import Estimate, estimate
 from loratui.core.memory.fit import changed, longest_length
 from loratui.core.plan import Plan
+
+LEAST_LENGTH, LEAST_RANK = 256, 4
+ADAPTER_RATE = 10.0
+"""LoRA's best rate over that of full fine-tuning (`core.recommend.learning_rate`)."""
+EIGHT_BIT = "paged_adamw_8bit"
+"""Its states also leave the card while they are not needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,79 +36,179 @@ class Alternative:
     memory_total_bytes: int
     cost: str
     fits: bool
+    start: Start
+    """What it means for a run that has begun: on from its checkpoint, from its adapter, or anew from the base."""
+    unattended: bool = True
+    """Whether a run may take it without a person: never what loses rows or tokens."""
 
 
-def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> list[Alternative]:
-    """Each rung alone, then all rungs so far together where one alone is not enough; stops at the first sum that fits.
+@dataclass(frozen=True, slots=True)
+class _Rung:
+    change: dict[str, Any]
+    cost: str
+    unattended: bool = True
+    lowers: bool = False
+    """Whether it surely lowers the moment at which memory ran out, even where the estimate sees the peak elsewhere."""
 
-    Every entry needs less memory than the plan; the list is empty only where nothing can be lowered.
+
+def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *, where: str = "") -> list[Alternative]:
+    """Each rung alone that needs less memory, the gentlest first; where none so far fits, after them the first sum of
+    rungs that does. Empty only where nothing can be lowered.
+
+    where: in which moment memory ran out (`load`, `step`, `evaluation`, `generation`, `save`), empty where it is only planned.
+    What has run out needs more than the estimate says: then what lowers that moment is offered whatever the estimate sees,
+    and what cannot lower it is left out.
     """
-    limit = budget(device).bytes
-    before = estimate(spec, plan, data, device).total_bytes
+    ladder = _Ladder(spec, plan, data, device, where)
+    before = ladder.needed({}).total_bytes
     found: list[Alternative] = []
     together: dict[str, Any] = {}
-    costs: list[str] = []
-    for change, cost in _rungs(spec, plan, data, device):
-        alone = _weigh(spec, plan, data, device, change, cost, limit)
-        if alone.memory_total_bytes >= before:
+    taken: list[_Rung] = []
+    fitting = False
+    for rung in _rungs(ladder):
+        alone = ladder.weigh(rung.change, rung.cost, rung.unattended)
+        if alone.memory_total_bytes >= before and not rung.lowers:
             continue
         found.append(alone)
-        together |= change
-        costs.append(cost)
-        if len(costs) == 1:
-            if alone.fits:
-                break
-            continue
-        total = _weigh(spec, plan, data, device, together, " ".join(costs), limit)
-        if total.fits:
-            found.append(total)
-            break
+        fitting = fitting or alone.fits
+        together |= rung.change
+        taken.append(rung)
+        if len(taken) > 1 and not fitting:
+            total = ladder.weigh(together, " ".join(one.cost for one in taken), all(one.unattended for one in taken))
+            if total.fits:
+                found.append(total)
+                fitting = True
     return found
 
 
-def _weigh(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, change: dict[str, Any], cost: str, limit: int) -> Alternative:
-    values = {key.replace(".", "__"): value for key, value in change.items()}
-    needed = estimate(spec, changed(plan, **values), data, device)
-    return Alternative(dict(change), needed.total_bytes, cost, needed.upper_bytes <= limit)
+@dataclass(frozen=True, slots=True)
+class _Ladder:
+    spec: ModelSpec
+    plan: Plan
+    data: DataFacts
+    device: Device
+    where: str
+
+    @property
+    def limit(self) -> int:
+        return budget(self.device).bytes
+
+    def needed(self, change: Mapping[str, Any]) -> Estimate:
+        values = {key.replace(".", "__"): value for key, value in change.items()}
+        return estimate(self.spec, changed(self.plan, **values), self.data, self.device)
+
+    def weigh(self, change: Mapping[str, Any], cost: str, unattended: bool) -> Alternative:
+        needed = self.needed(change)
+        fits = needed.upper_bytes <= self.limit
+        return Alternative(dict(change), needed.total_bytes, cost, fits, start_after(self.plan, change), unattended)
 
 
-def _rungs(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> list[tuple[dict[str, Any], str]]:
-    training = plan.training
-    rungs: list[tuple[dict[str, Any], str]] = []
-    if training.batch_size > 1:
-        rows = training.batch_size * training.accumulation
-        rungs.append(({"training.batch_size": 1, "training.accumulation": rows}, "Slower steps; the same effective batch, the same result."))
-    if not training.checkpointing:
-        rungs.append(({"training.checkpointing": True}, "About a third slower; the same result."))
-    if device.count > 1 and plan.hardware.parallelism == "ddp" and plan.method.quantization != "int8":
+def _rungs(ladder: _Ladder) -> Iterator[_Rung]:
+    """Every way down, the gentlest first; a rung that saves nothing here is left out by the caller."""
+    training = ladder.plan.training
+    if ladder.where in ("", "evaluation", "generation") and ladder.plan.evaluation.every_steps and ladder.plan.evaluation.batch_size > 1:
+        rows = _halved(ladder, "evaluation.batch_size", ladder.plan.evaluation.batch_size)
+        yield _Rung(rows, "Slower evaluations; the same training.", lowers=bool(ladder.where))
+    if ladder.where in ("", "step") and training.batch_size > 1:
+        cost = "More passes a step, so slower; the same effective batch, the same result."
+        yield _Rung(_halved(ladder, "training.batch_size", training.batch_size), cost, lowers=bool(ladder.where))
+    if ladder.where in ("", "step") and not training.checkpointing:
+        yield _Rung({"training.checkpointing": True}, "About a third slower; the same result.", lowers=bool(ladder.where))
+    yield from _shares(ladder)
+    yield from _fewer_bits(ladder)
+    yield from _smaller_adapter(ladder)
+    if ladder.where not in ("load", "save"):
+        yield from _shorter_rows(ladder)
+
+
+def _halved(ladder: _Ladder, key: str, rows: int) -> dict[str, Any]:
+    """Half as many rows a pass, and half again, until they fit; the training's effective batch is kept."""
+    smaller = rows
+    while True:
+        smaller = next(rows // parts for parts in range(2, rows + 1) if smaller > rows // parts and rows % parts == 0)
+        change: dict[str, Any] = {key: smaller}
+        if key == "training.batch_size":
+            change["training.accumulation"] = ladder.plan.training.accumulation * rows // smaller
+        if smaller == 1 or ladder.needed(change).upper_bytes <= ladder.limit:
+            return change
+
+
+def _shares(ladder: _Ladder) -> Iterator[_Rung]:
+    plan = ladder.plan
+    if ladder.device.count > 1 and plan.hardware.parallelism == "ddp" and plan.method.quantization != "int8":
         change = {} if plan.training.optimizer.startswith("adamw_torch") else {"training.optimizer": "adamw_torch_fused"}
-        rungs.append(({"hardware.parallelism": "fsdp", **change}, "Each GPU holds a share of the weights: more traffic between them; the same result."))
-    length = min(training.max_length, data.longest)
-    if length > 256:
-        shorter = max(256, min(length // 2, _fitting_length(spec, plan, data, device) or length // 2)) // 8 * 8
-        lost = sum(1 for row in data.lengths if row > shorter) / len(data.lengths)
-        rungs.append(({"training.max_length": shorter}, f"Rows over {shorter} tokens are cut: {lost:.0%} of them."))
-    if plan.method.kind != "full":
-        if plan.lora.r > 8:
-            rungs.append((
-                {"lora.r": 8, "lora.alpha": plan.lora.alpha * 8 / plan.lora.r}, "A smaller adapter: less capacity for new facts.",
-            ))
-        attention = list(attention_names(spec))
-        if attention and len(resolve_targets(spec, plan.lora.targets)) > len(resolve_targets(spec, attention)):
-            rungs.append(({"lora.targets": attention}, "Attention layers alone learn less than all layers at the same rank."))
+        yield _Rung({"hardware.parallelism": "fsdp", **change}, "Each GPU holds a share of the weights: more traffic between them; the same result.")
+
+
+def _fewer_bits(ladder: _Ladder) -> Iterator[_Rung]:
+    """Optimizer states, weights and the base in fewer bits, where the device computes in them."""
+    plan, device = ladder.plan, ladder.device
+    gpu = device.kind != "cpu"
+    can = capabilities(device.compute_capability) if gpu and device.compute_capability else None
+    divided = device.count > 1 and plan.hardware.parallelism == "fsdp"
+    if gpu and not divided and "8bit" not in plan.training.optimizer:
+        yield _Rung({"training.optimizer": EIGHT_BIT}, "The optimizer's states in 8 bit: hardly a loss of quality.")
+    bf16 = can is None or can.bf16 == "yes"
+    if plan.model.dtype == "fp32" and plan.method.kind != "full" and plan.method.quantization == "none":
+        short = "bf16" if bf16 else "fp16"
+        yield _Rung({"model.dtype": short}, f"The frozen base in {short} instead of fp32: a slight loss of precision.")
     if plan.method.kind == "full":
-        rungs.append(({"method.kind": "lora"}, "An adapter instead of all weights: less capacity, and less is forgotten."))
-    if plan.method.kind != "qlora" or plan.method.quantization == "int8":
-        rungs.append((
-            {"method.kind": "qlora", "method.quantization": "nf4", "method.double_quantization": True},
-            "The base is read in 4 bit: a little slower, and a slight loss of quality.",
-        ))
-    return rungs
+        yield _Rung({"method.kind": "lora", **_adapter_rate(ladder)}, "An adapter instead of all weights: less capacity, and less is forgotten.", False)
+    four_bit = can is None or can.nf4 != "no"
+    if gpu and four_bit and (plan.method.kind != "qlora" or plan.method.quantization == "int8"):
+        change: dict[str, Any] = {"method.kind": "qlora", "method.quantization": "nf4", "method.double_quantization": True}
+        if plan.method.compute_dtype != plan.training.precision:
+            change["method.compute_dtype"] = plan.training.precision
+        cost = "The base is read in 4 bit: a little slower, and a slight loss of quality."
+        if plan.method.kind == "full":
+            change, cost = change | _adapter_rate(ladder), f"An adapter instead of all weights. {cost}"
+        yield _Rung(change, cost, plan.method.kind != "full")
 
 
-def _fitting_length(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> int:
+def _adapter_rate(ladder: _Ladder) -> dict[str, Any]:
+    """For a run that goes on by itself: an adapter learns at about ten times the rate (a wizard proposes one anew)."""
+    return {"training.learning_rate": min(1.0, ADAPTER_RATE * ladder.plan.training.learning_rate)} if ladder.where else {}
+
+
+def _smaller_adapter(ladder: _Ladder) -> Iterator[_Rung]:
+    plan, spec = ladder.plan, ladder.spec
+    if plan.method.kind == "full":
+        return
+    if plan.lora.r > LEAST_RANK:
+        rank = 8 if plan.lora.r > 8 else LEAST_RANK
+        yield _Rung({"lora.r": rank, "lora.alpha": plan.lora.alpha * rank / plan.lora.r}, "A smaller adapter: less capacity for new facts.")
+    attention = list(attention_names(spec))
+    if attention and len(resolve_targets(spec, plan.lora.targets)) > len(resolve_targets(spec, attention)):
+        yield _Rung({"lora.targets": attention}, "Attention layers alone learn less than all layers at the same rank.")
+
+
+def _shorter_rows(ladder: _Ladder) -> Iterator[_Rung]:
+    """Last, and never unattended: what is cut is mostly answers, which stand at the rows' ends."""
+    data, training = ladder.data, ladder.plan.training
+    length = min(training.max_length, data.longest)
+    if length <= LEAST_LENGTH:
+        return
+    shorter = max(LEAST_LENGTH, min(length // 2, _fitting_length(ladder) or length // 2)) // 8 * 8
+    yield _Rung({"training.max_length": shorter}, cut_words(data, length, shorter), False)
+
+
+def cut_words(data: DataFacts, length: int, shorter: int) -> str:
+    """How many rows and tokens are lost where rows of at most `length` tokens are cut to `shorter`."""
+    rows = [min(row, length) for row in data.lengths]
+    cut = [row - shorter for row in rows if row > shorter]
+    share = len(cut) / len(rows)
+    about = "" if data.exact and len(rows) == data.examples else "about "
+    lost = sum(cut)
+    answers = min(1.0, lost / max(1.0, sum(rows) * data.trained_share))
+    return (
+        f"{about}{round(share * data.examples):,} of {data.examples:,} rows are cut to {shorter} tokens and lose {lost / max(1, sum(rows)):.0%} of all tokens, "
+        f"at the rows' ends, where answers stand: up to {answers:.0%} of what is learnt from."
+    ).replace("%", " %").capitalize()
+
+
+def _fitting_length(ladder: _Ladder) -> int:
+    training = ladder.plan.training
     leanest = changed(
-        plan, training__batch_size=1, training__accumulation=plan.training.batch_size * plan.training.accumulation,
-        training__checkpointing=True,
+        ladder.plan, training__batch_size=1, training__accumulation=training.batch_size * training.accumulation, training__checkpointing=True,
     )
-    return longest_length(spec, leanest, data, device)
+    return longest_length(ladder.spec, leanest, ladder.data, ladder.device)

@@ -13,8 +13,9 @@ from textual import work
 from loratui.core.errors import LoratuiError
 from loratui.format import number_text
 from loratui.runs.directory import Run
-from loratui.tui.monitor.fixing import FixScreen, apply, fixes_of
+from loratui.tui.monitor.fixing import FixScreen, apply, fixes_of, ways_of
 from loratui.tui.monitor.follow import Followed
+from loratui.tui.monitor.words import in_force
 from loratui.tui.screens.step import StepScreen
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class RunActions(StepScreen):
         elif self._asked == "stop" and followed.status.over:
             self._asked = ""
             self.say("")
-        elif self._asked == "fix" and followed.status.state in ("running", "evaluating", "saving"):
-            self._done(f"It goes on from step {followed.status.step} with the mended plan.")
+        elif self._asked == "fix" and followed.status.state in ("running", "evaluating", "saving") and record.made_since_fix:
+            self._done(in_force(record))
 
     def _done(self, sentence: str) -> None:
         self._asked = ""
@@ -127,13 +128,19 @@ class RunActions(StepScreen):
         followed = self.followed
         if followed is None or followed.plan is None:
             return
-        fix = await self.app.push_screen_wait(FixScreen(followed.plan, fixes_of(followed), not followed.status.over))
+        fixes = fixes_of(followed)
+        try:
+            ways = await asyncio.to_thread(ways_of, followed.run, fixes)
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
+            return
+        fix = await self.app.push_screen_wait(FixScreen(followed.plan, fixes, ways, not followed.status.over))
         if fix is None:
             return
         self._mending = True
         self.say("Applying it: the worker finishes its step and saves first …" if not followed.status.over else "Applying it …")
         try:
-            await asyncio.to_thread(apply, followed.run, fix.change)
+            await asyncio.to_thread(apply, followed.run, fix)
         except LoratuiError as error:
             self.say(error.sentence, "error")
             return

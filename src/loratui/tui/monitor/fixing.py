@@ -18,7 +18,9 @@ from textual.widgets.option_list import Option
 from loratui.core.errors import PlanError
 from loratui.core.plan import Plan
 from loratui.format import one_line, size
+from loratui.runs.changing import Continuation, continuation
 from loratui.runs.control import change_and_resume, stop_run, wait_ended
+from loratui.runs.course import Course, read_course
 from loratui.runs.directory import Run
 from loratui.tui.monitor.follow import Followed
 
@@ -28,10 +30,17 @@ STOP_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A change of the plan. note: what it needs, costs or mends."""
+    """A change of the plan. note: what it needs, costs or mends. restart: from the base, whatever a checkpoint could take.
+
+    reason: the kind of what it mends. at_step: where that is. sound: the last step whose weights are sound, where the finding knows it.
+    """
 
     change: dict[str, Any]
     note: str
+    restart: bool = False
+    reason: str = ""
+    at_step: int = 0
+    sound: int | None = None
 
 
 def fixes_of(followed: Followed) -> list[Fix]:
@@ -44,14 +53,17 @@ def fixes_of(followed: Followed) -> list[Fix]:
         for one in record.oom.fixes:
             fits = "" if one.get("fits", True) else ", does not fit by the estimate"
             needs = f"{size(int(one['memory_total']))} by the estimate{fits}; " if one.get("memory_total") else ""
-            found.append(Fix(dict(one.get("change", {})), f"{needs}{one.get('cost', '')}"))
+            found.append(Fix(dict(one.get("change", {})), f"{needs}{one.get('cost', '')}", reason="oom", at_step=record.oom.step))
     for told in reversed(record.findings):
-        found.append(Fix(dict(told.fix), told.message))
+        ways = told.fixes or [{"change": told.fix, "advice": told.message}]
+        found += [Fix(dict(way.get("change", {})), str(way.get("advice", "")), bool(way.get("restart")), told.finding, told.step) for way in ways]
+    now = record.step.step if record.step else 0
     for seen in followed.findings:
-        found += [Fix(dict(fix.changes), fix.advice) for fix in seen.fixes]
+        found += [Fix(dict(fix.changes), fix.advice, fix.restart, seen.kind, now, seen.sound) for fix in seen.fixes]
     kept: list[Fix] = []
     for fix in found:
-        if fix.change and fix.change not in [one.change for one in kept] and _changes(plan, fix.change):
+        known = [(one.change, one.restart) for one in kept]
+        if fix.change and (fix.change, fix.restart) not in known and _changes(plan, fix.change):
             kept.append(fix)
     return kept
 
@@ -68,15 +80,37 @@ def words(plan: Plan, change: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {plan.get(key)} → {value}" for key, value in change.items())
 
 
-def apply(run: Run, change: Mapping[str, Any]) -> int:
-    """Stop the worker where one is there, put the change into the plan and go on from the last checkpoint; its process id.
+def ways_of(run: Run, fixes: Sequence[Fix]) -> list[Continuation | None]:
+    """How the run would go on with each; None where a value does not fit into the plan. Slow: for a thread."""
+    course = read_course(run)
+    return [_way(run, fix, course) for fix in fixes]
+
+
+def _way(run: Run, fix: Fix, course: Course) -> Continuation | None:
+    try:
+        return continuation(run, fix.change, restart=fix.restart, sound=fix.sound, course=course)
+    except PlanError:
+        return None
+
+
+def start_words(way: Continuation | None, running: bool) -> str:
+    """`goes on from step 40`: beside a fix in the list."""
+    if way is None or way.start == "anew":
+        return "starts anew"
+    if running and not way.spoilt:
+        return "goes on" if way.start == "checkpoint" else "from its weights"
+    return f"goes on from step {way.from_step}" if way.start == "checkpoint" else f"from step {way.from_step}'s weights"
+
+
+def apply(run: Run, fix: Fix) -> int:
+    """Stop the worker where one is there, put the change into the plan and go on where it allows; the new worker's process id.
 
     Slow: for a thread. Raises RunError or PlanError in one sentence; nothing has changed then.
     """
     if not run.status().over:
         stop_run(run)
         wait_ended(run, STOP_SECONDS)
-    return change_and_resume(run, change)
+    return change_and_resume(run, fix.change, restart=fix.restart, reason=fix.reason, at_step=fix.at_step, sound=fix.sound)
 
 
 class FixScreen(ModalScreen[Fix | None]):
@@ -86,19 +120,22 @@ class FixScreen(ModalScreen[Fix | None]):
     DEFAULT_CSS = """
     FixScreen #panel { width: 92%; max-height: 90%; }
     FixScreen OptionList { height: auto; max-height: 14; }
-    FixScreen #fix-note { height: auto; max-height: 5; margin: 1 0 0 0; }
+    FixScreen #fix-note { height: auto; max-height: 7; margin: 1 0 0 0; }
     """
 
-    def __init__(self, plan: Plan, fixes: Sequence[Fix], running: bool) -> None:
+    def __init__(self, plan: Plan, fixes: Sequence[Fix], ways: Sequence[Continuation | None], running: bool) -> None:
         super().__init__(classes="panel-over")
-        self._plan, self._fixes, self._running = plan, list(fixes), running
+        self._plan, self._fixes, self._ways, self._at_work = plan, list(fixes), list(ways), running
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
             panel.border_title = Content("what would mend it")
-            panel.border_subtitle = Content("enter applies it and goes on from the last checkpoint · esc leaves the run as it is")
-            yield OptionList(*(Option(Content(one_line(words(self._plan, fix.change), 160))) for fix in self._fixes), markup=False)
+            panel.border_subtitle = Content("enter applies it · esc leaves the run as it is")
+            yield OptionList(*(Option(self._line(fix, way)) for fix, way in zip(self._fixes, self._ways, strict=True)), markup=False)
             yield Static(id="fix-note")
+
+    def _line(self, fix: Fix, way: Continuation | None) -> Content:
+        return Content.assemble((f"{start_words(way, self._at_work):<22}  ", "$text-muted"), one_line(words(self._plan, fix.change), 160))
 
     def on_mount(self) -> None:
         options = self.query_one(OptionList)
@@ -107,9 +144,11 @@ class FixScreen(ModalScreen[Fix | None]):
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        stops = "The worker is asked to stop and save first. " if self._running else ""
+        fix, way = self._fixes[event.option_index], self._ways[event.option_index]
+        stops = "The worker is asked to stop and save first. " if self._at_work else ""
+        told = way.words if way is not None and not (self._at_work and way.start == "checkpoint" and not way.spoilt) else ""
         self.query_one("#fix-note", Static).update(Content.assemble(
-            (one_line(self._fixes[event.option_index].note, 400), "$foreground"), "\n", (f"{stops}The plan as it is stays beside the new one.", "$text-muted"),
+            (one_line(fix.note, 400), "$foreground"), "\n", (f"{told} " if told else "", "$foreground"), (f"{stops}The plan as it is stays beside the new one.", "$text-muted"),
         ))
 
     @on(OptionList.OptionSelected)

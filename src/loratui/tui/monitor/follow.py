@@ -86,7 +86,9 @@ class Followed:
         from loratui.core.diagnosis import diagnose
 
         self._diagnosed_step, self._diagnosed_at = step, time.monotonic()
-        self.findings = diagnose(self.record.as_curves(finished=self.status.over), self.plan)
+        known = self.run.proposed()
+        curves = self.record.as_curves(finished=self.status.over, proposed=known.get("values"), bf16=known.get("bf16"))
+        self.findings = diagnose(curves, self.plan)
 
     def _mark(self) -> tuple[int, int]:
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from loratui.core.errors import RunError
 from loratui.format import number_text, one_line
 from loratui.runs import control
+from loratui.runs.changing import continuation
 from loratui.runs.directory import Run
 from loratui.runs.fingerprint import what_would_differ
 from loratui.tui.screens.ask_line import AskLineScreen
@@ -24,9 +25,15 @@ MOST_EPOCHS = 1000
 
 async def resume(app: LoratuiApp, run: Run) -> str:
     """Go on from the last checkpoint: what to say of it, empty where the person would rather not. Raises LoratuiError."""
-    if not await _agreed(app, run):
+    how = await asyncio.to_thread(continuation, run, {})
+    if how.start != "checkpoint" and how.aside:  # plan.toml was edited: the checkpoint is another plan's
+        if not await app.push_screen_wait(ConfirmScreen(f"Go on with {one_line(run.name, 40)}?", how.words, "do that")):
+            return ""
+        await asyncio.to_thread(control.change_and_resume, run, {})
+    elif await _agreed(app, run):
+        await asyncio.to_thread(control.resume_run, run)
+    else:
         return ""
-    await asyncio.to_thread(control.resume_run, run)
     return f"{one_line(run.name, 40)}: a worker is starting, and goes on …"
 
 

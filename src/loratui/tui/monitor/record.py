@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from loratui.core.series import Smoother, Thinned
 from loratui.runs.events import (
@@ -19,6 +19,8 @@ from loratui.runs.events import (
     Failed,
     Finding,
     Finished,
+    Fix,
+    FixOutcome,
     Oom,
     Phase,
     Sample,
@@ -51,6 +53,12 @@ class RunRecord:
         self.findings: deque[Finding] = deque(maxlen=KEPT_FINDINGS)
         self.samples: deque[Sample] = deque(maxlen=KEPT_SAMPLES)
         self.oom: Oom | None = None
+        self.fix: Fix | None = None
+        """The last change of the plan since the run was made."""
+        self.made_since_fix: Step | None = None
+        """The first step after it: the change in force."""
+        self.outcome: FixOutcome | None = None
+        """Whether that change helped; None while nobody knows."""
         self.ended: Finished | Stopped | Failed | None = None
         """How the last worker ended; None while one is at work."""
         self.first_time = 0.0
@@ -79,8 +87,8 @@ class RunRecord:
         known = [one for one in self.evals if one.loss is not None]
         return min(known, key=lambda one: one.loss or 0.0) if known else None
 
-    def as_curves(self, *, finished: bool) -> Curves:
-        """The curves for a diagnosis; those of a long run thinned."""
+    def as_curves(self, *, finished: bool, proposed: Mapping[str, Any] | None = None, bf16: bool | None = None) -> Curves:
+        """The curves for a diagnosis; those of a long run thinned. proposed, bf16: what the worker noted of its situation."""
         from loratui.core.diagnosis import Curves
 
         steps = [int(x) for x in self.loss.xs]
@@ -100,6 +108,8 @@ class RunRecord:
             steps, losses, beside(self.grad_norm), beside(self.learning_rate),
             [one.step for one in judged], [one.loss for one in judged if one.loss is not None],
             total_steps=self.total_steps, steps_per_epoch=round(done / epoch) if epoch else 0, finished=finished,
+            proposed=proposed or {}, eval_rows=self.data.eval_examples if self.data else 0,
+            trained_tokens=self.data.trained_tokens if self.data else None, bf16=bf16,
         )
 
     def take(self, events: Iterable[Event]) -> int:
@@ -133,6 +143,11 @@ class RunRecord:
                 self.findings.append(event)
             case Oom():
                 self.oom = event
+            case Fix():
+                self.fix, self.outcome, self.made_since_fix = event, None, None
+                self.findings.clear()
+            case FixOutcome():
+                self.outcome = event
             case Finished() | Stopped() | Failed():
                 self.ended = event
 
@@ -149,6 +164,7 @@ class RunRecord:
 
     def _take_step(self, event: Step) -> None:
         self.step = event
+        self.made_since_fix = self.made_since_fix or event
         x = event.step
         if event.loss is not None:
             before = len(self.loss.points), self.loss.last

@@ -9,6 +9,7 @@ from textual.content import Content
 from loratui.core.hardware import Gpu
 from loratui.format import count, duration, number_text, one_line, size
 from loratui.runs.events import Eval, Finished, Step
+from loratui.runs.follow import fix_words
 from loratui.runs.status import Status
 from loratui.tui.monitor.follow import Followed
 from loratui.tui.monitor.record import RunRecord
@@ -114,13 +115,34 @@ def _compared(measured: int, predicted: int | None) -> str:
 
 def finding_lines(followed: Followed, most: int = 2) -> list[Content]:
     """What is going on and what would mend it, the gravest first: the worker's own findings, then what the curves show."""
-    lines: list[Content] = []
+    lines: list[Content] = [*fix_line(followed.record)]
     for told in reversed(followed.record.findings):
         lines.append(_finding(told.severity, told.message, ""))
     for seen in followed.findings:
         if seen.severity != "note" or not lines:
             lines.append(_finding(seen.severity, seen.message, seen.fixes[0].advice if seen.fixes else ""))
     return lines[:most]
+
+
+def fix_line(record: RunRecord) -> list[Content]:
+    """The last change of the plan and what came of it, in one line; none where the plan is as it was."""
+    fix, outcome = record.fix, record.outcome
+    if fix is None:
+        return []
+    changed = one_line(fix_words(fix), 160)
+    if outcome is not None:
+        glyph, color, told = ("✓", "$success", "helped") if outcome.helped else ("✗", "$error", "did not help")
+        return [Content.assemble((f"{glyph} {changed}: {told}. ", color), (one_line(outcome.message, 200), "$foreground"))]
+    return [Content.assemble((f"· {changed}. ", "$accent"), (one_line(in_force(record) if record.made_since_fix else fix.message, 200), "$foreground"))]
+
+
+def in_force(record: RunRecord) -> str:
+    """Where the run goes on with its changed plan, and the rate of its first step there."""
+    step = record.made_since_fix
+    if step is None:
+        return "No step has been made with the changed plan yet."
+    rate = f" at learning rate {number_text(float(f'{step.learning_rate:.3g}'))}" if step.learning_rate is not None else ""
+    return f"The changed plan is in force since step {step.step}{rate}."
 
 
 def _finding(severity: str, message: str, advice: str) -> Content:

@@ -33,6 +33,17 @@ def _text(value: Any) -> str:
     return str(value) if value not in ("", [], {}) else "none"
 
 
+def used_rates(first: Followed, second: Followed) -> list[tuple[str, str, str]]:
+    """The learning rates that the steps really had, where the two runs differ; the plan says only what was wanted."""
+    one, other = (_used(followed) for followed in (first, second))
+    return [("rate used, highest → last", one, other)] if one != other else []
+
+
+def _used(followed: Followed) -> str:
+    rates = [point.last for point in followed.record.learning_rate.points]
+    return f"{max(rates):.3g} → {rates[-1]:.3g}" if rates else "none"
+
+
 class CompareScreen(ModalScreen[None]):
     """The first run's loss in one colour, the second's in another; evaluations as diamonds of the first."""
 
@@ -87,7 +98,7 @@ class CompareScreen(ModalScreen[None]):
         first, second = self._followed
         if first.plan is None or second.plan is None:
             return Content(one_line(first.problem or second.problem, 300)).stylize("$error")
-        rows = differences(first.plan, second.plan)
+        rows = [*used_rates(first, second), *differences(first.plan, second.plan)]
         if not rows:
             return Content("Their plans are the same.").stylize("$text-muted")
         wide = max(len(key) for key, _, _ in rows) + 2

@@ -92,9 +92,12 @@ class ProposedPlan:
         if spec is None or device is None:
             return None
         from loratui.core.proposal import Situation
+        from loratui.models.adapter import read_adapter
 
         disk = self._hardware.disk_free_bytes(device)
-        return Situation(spec, self._dataset.facts(), device, disk, self._measurements)
+        folder = str(self._choices.given().get("lora.adapter", ""))
+        adapter = read_adapter(folder) if folder else None
+        return Situation(spec, self._dataset.facts(), device, disk, self._measurements, adapter)
 
     def memory_if(self, key: str, value: Any) -> int | None:
         """By how many bytes the estimate would change with this value.

@@ -6,6 +6,12 @@
     dataset      rows as token ids and labels
     config       the plan as the libraries' own settings
     fingerprint  what the run was trained on and with, and what differs when it is resumed
+    resuming     what a worker begins from: a checkpoint, trained weights, or the base
+    obey         the plan's settings over those that a checkpoint brings
+    proposed     what the calculation would propose for this run
+    mending      ways to mend a training that went wrong
+    recover      the first of them, applied unattended
+    outcome      whether the last fix helped
     trainer      TRL's trainer with the plan's settings
     callbacks    the trainer's life as events
     evaluate     answers generated during the training, and their figures

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ import psutil
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from loratui.core.diagnosis.diverged import WINDOW, DivergenceWatch
+from loratui.core.diagnosis.diverged import DivergenceWatch
 from loratui.core.plan import Plan
+from loratui.runs.events import Step
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.limit import TimeLimit
+from loratui.worker.training.outcome import OutcomeWatch
 from loratui.worker.training.peak import process_peak_bytes
 from loratui.worker.training.signals import EvaluationStoppedError, Requests
 
@@ -27,11 +29,12 @@ SPEED_STEPS = 20
 class RunCallback(TrainerCallback):
     """Writes `step`, `eval` and `checkpoint` events; stops, saves and keeps the best as asked."""
 
-    def __init__(self, journal: Journal, requests: Requests, plan: Plan, *, tokens_before: int = 0) -> None:
+    def __init__(self, journal: Journal, requests: Requests, plan: Plan, *, before: Sequence[Step] = (), outcome: OutcomeWatch | None = None) -> None:
+        """before: the steps that were done before this worker took over. outcome: tells whether the last fix helped."""
         self.journal, self.requests, self.plan = journal, requests, plan
-        self.tokens_before = tokens_before
-        """Tokens of the steps that were done before this worker took over: TRL counts from 0 again."""
-        self.tokens = tokens_before
+        self.tokens_before = before[-1].tokens if before else 0
+        """Tokens of those steps: TRL counts from 0 again."""
+        self.tokens = self.tokens_before
         journal.asked_to_stop = lambda: requests.stop
         self.on_started: Callable[[TrainerState], None] = lambda state: None
         self.after_evaluation: Callable[[TrainerState], dict[str, Any]] = lambda state: {}
@@ -56,7 +59,8 @@ class RunCallback(TrainerCallback):
         self._save_began = 0.0
         self._save_seconds = 0.0
         self.limit = TimeLimit()
-        self.divergence = DivergenceWatch()
+        self.divergence = DivergenceWatch.of((step.step, step.loss) for step in before if step.loss is not None)
+        self.outcome = outcome or OutcomeWatch(journal.run, journal)
         self._process = psutil.Process()
         self._cuda = torch.cuda.is_available()
 
@@ -138,10 +142,9 @@ class RunCallback(TrainerCallback):
         elif isinstance(gradient, float) and not math.isfinite(gradient) and self.plan.training.precision != "fp16":
             self._break(control, state, "gradient-nan", f"The gradient of step {state.global_step} is not finite: the training diverged.")
         elif self.divergence.diverged(state.global_step, loss):
-            self._break(
-                control, state, "diverged",
-                f"The loss was {self.divergence.lowest:.3g} over {WINDOW} steps and is {self.divergence.mean:.3g} over the last {WINDOW}: the training diverged.",
-            )
+            self._break(control, state, "diverged", self.divergence.reason)
+        else:
+            self.outcome.passed("step", state.global_step, loss)
 
     def on_prediction_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._heed_limit()
@@ -169,6 +172,7 @@ class RunCallback(TrainerCallback):
             token_accuracy=metrics.get("eval_mean_token_accuracy"), rows=len(kwargs["eval_dataloader"].dataset) if kwargs.get("eval_dataloader") else 0,
             seconds=round(time.perf_counter() - self._evaluation_began, 3), **more,
         )
+        self.outcome.passed("evaluation", state.global_step)
         patience = self.plan.evaluation.patience
         if patience and self.without_better >= patience and state.global_step < state.max_steps:
             self.stop_reason = f"no better evaluation for {patience} times; the best was at step {self.best_step}"
@@ -185,6 +189,7 @@ class RunCallback(TrainerCallback):
             "checkpoint", step=state.global_step, path=f"checkpoints/{folder.name}", size_bytes=size,
             seconds=round(self._save_seconds, 3), best=state.global_step == self.best_step and self.best_step > 0,
         )
+        self.outcome.passed("save", state.global_step)
         self._after_pause()
 
     def _after_pause(self) -> None:
@@ -196,12 +201,8 @@ class RunCallback(TrainerCallback):
         """Stop without saving: the last checkpoint is from before it went wrong."""
         control.should_training_stop = True
         control.should_save = control.should_evaluate = False
-        rate = self.plan.training.learning_rate
         self.stop_reason = message
-        self.finding = {
-            "finding": word, "severity": "error", "message": message, "step": state.global_step,
-            "fix": {"training.learning_rate": float(f"{rate / 3:.1g}")},
-        }
+        self.finding = {"finding": word, "severity": "error", "message": message, "step": state.global_step}
 
     def _restore_best(self, state: TrainerState) -> None:
         """After a resume: the best evaluation so far, and how many came after it."""

@@ -23,7 +23,7 @@ LAST_WORDS = ("oom", "disk-full")
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a process stopped training. fix: plan keys and values that would mend it."""
+    """Why a process stopped training. fixes: ways to mend it, the best first, as events carry them."""
 
     state: str
     message: str
@@ -31,13 +31,11 @@ class Ending:
     where: str = ""
     step: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
-    fix: dict[str, Any] = field(default_factory=dict)
+    fixes: list[dict[str, Any]] = field(default_factory=list)
 
 
 def ending_of(error: BaseException, journal: Journal) -> Ending:
     """What an exception means; the traceback goes to the log."""
-    from loratui.worker.training.recover import first_fix
-
     _print_traceback()
     step, phase = journal.status.step, journal.status.phase
     try:
@@ -46,7 +44,7 @@ def ending_of(error: BaseException, journal: Journal) -> Ending:
         return Ending("failed", f"{type(error).__name__}: {error}" if second is not error else str(error), step=step)
     failure = explain(error, phase)
     facts = getattr(error, "facts", None) or (memory_facts(error) if failure.code == "oom" else {})
-    return Ending("failed", failure.message, failure.code, failure.where, step, facts, first_fix(facts.get("fixes", [])))
+    return Ending("failed", failure.message, failure.code, failure.where or str(facts.get("where", "")), step, facts, list(facts.get("fixes", [])))
 
 
 def _print_traceback() -> None:
@@ -58,6 +56,7 @@ def _print_traceback() -> None:
 
 def say(run: Run, journal: Journal, ending: Ending) -> int:
     """Write it into the run, or mend the run where that is allowed and possible; the process's exit status."""
+    from loratui.worker.training.outcome import OutcomeWatch
     from loratui.worker.training.recover import recover
 
     last = run.last_checkpoint()
@@ -70,13 +69,11 @@ def say(run: Run, journal: Journal, ending: Ending) -> int:
     if ending.code == "oom":
         facts = {key: value for key, value in ending.facts.items() if key not in ("passed", "code")}
         journal.emit("oom", **{"where": ending.where, "message": ending.message, "step": ending.step} | facts)
-    if ending.fix:
-        recover(run, journal, ending.fix, ending.message)
-    if ending.state != "failed":
-        journal.close("stopped", ending.message)
-        return 0
-    journal.emit("failed", message=ending.message, code=ending.code, where=ending.where, step=ending.step)
-    journal.close("failed", ending.message)
+    OutcomeWatch(run, journal).failed(ending.code, ending.step, ending.message)
+    why_not = recover(run, journal, ending)
+    message = f"{ending.message} {why_not}".strip()
+    journal.emit("failed", message=message, code=ending.code, where=ending.where, step=ending.step)
+    journal.close("failed", message)
     return FAILED
 
 

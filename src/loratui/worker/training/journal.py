@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import socket
@@ -11,20 +10,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO, Any
 
-from loratui.core.errors import RunError
+from loratui.runs.append import open_events
 from loratui.runs.directory import Run
 from loratui.runs.events import encode, make
+from loratui.runs.lock import take_lock
 from loratui.runs.processes import mark_of, own_mark
 from loratui.runs.status import HEARTBEAT_SECONDS, State, Status, read_status, write_status
 
 log = logging.getLogger("loratui")
 WATCHED = "LORATUI_WATCHED"
 """Process id of the one that watches over several: they leave how they ended, and it says so."""
-LOCK_SECONDS = 2.0
-"""How long another holder of the lock is waited for: readers touch it for an instant."""
 
 
 class Journal:
@@ -46,7 +43,7 @@ class Journal:
         if not writes:
             self._status = Status()
             return
-        self._lock = _take_lock(run.lock_path)
+        self._lock = take_lock(run.lock_path)
         before = read_status(run.status_path)
         mark = own_mark()
         watcher = mark_of(int(os.environ.get(WATCHED, "0")))
@@ -56,8 +53,7 @@ class Journal:
             watcher_ticks=watcher.ticks if watcher else 0, created=before.created if before else time.time(), started=time.time(),
             step=before.step if before else 0, total=before.total if before else 0,
         )
-        self._events = os.open(run.events_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        self._mend_last_line()
+        self._events = open_events(run.events_path)
         self.beat()
         self._heart = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
         self._heart.start()
@@ -155,31 +151,8 @@ class Journal:
             self._unwritten.popleft()
         self.write_error = None
 
-    def _mend_last_line(self) -> None:
-        """A worker that was killed may have left half a line: end it, so that ours begins a new one."""
-        with self.run.events_path.open("rb") as file:
-            size = file.seek(0, 2)
-            if size:
-                file.seek(size - 1)
-                if file.read(1) != b"\n":
-                    os.write(self._events, b"\n")
-
     def _beat_on(self) -> None:
         while not self._done.wait(HEARTBEAT_SECONDS):
             if self.asked_to_stop() and self._status.state in ("running", "evaluating"):
                 self.update(state="stopping")
             self.beat()
-
-
-def _take_lock(path: Path) -> IO[str]:
-    file = path.open("a")
-    until = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                file.close()
-                raise RunError(f"run {path.parent.name} already has a worker.", hint="Stop that one first.") from None
-            time.sleep(0.05)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.pytorch_utils import Conv1D
 
 from loratui.core.errors import ModelError, PlanError
 from loratui.core.plan import Plan
 from loratui.format import first_line
+from loratui.models.adapter import read_adapter
 from loratui.worker import base_model
 from loratui.worker.base_model import DTYPES, planned_quantization
 from loratui.worker.load_tokenizer import load_tokenizer, model_source, template_text
+from loratui.worker.training.config import target_modules
 
 __all__ = ["count_parameters", "first_line", "load_adapter", "load_base", "load_tokenizer", "model_source", "stop_ids", "template_text"]
 
@@ -55,26 +59,39 @@ def load_adapter(plan: Plan, model: Any) -> Any:
     from peft import PeftModel
 
     folder = Path(plan.lora.adapter).expanduser()
-    try:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise ModelError("this folder holds no adapter (adapter_config.json).", where=str(folder), hint="Set lora.adapter to an adapter's folder, or leave it empty.") from None
+    adapter = read_adapter(plan.lora.adapter)
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError("the adapter's weights are missing (adapter_model.safetensors).", where=str(folder), hint="Only safetensors are read; nothing is unpickled.")
     for key, found, wanted in (
-        ("lora.r", config.get("r"), plan.lora.r), ("lora.alpha", config.get("lora_alpha"), plan.lora.alpha),
-        ("lora.variant", _variant(config), plan.lora.variant),
+        ("lora.r", adapter.r, plan.lora.r), ("lora.alpha", adapter.alpha, plan.lora.alpha), ("lora.variant", adapter.variant, plan.lora.variant),
     ):
         if found != wanted:
-            raise PlanError(f"{key} = {wanted}, but the adapter in lora.adapter has {found}.", where=str(folder), hint=f"Set {key} to {found}.")
+            raise PlanError(f"{key} = {_shown(wanted)}, but the adapter in lora.adapter has {_shown(found)}.", where=str(folder), hint=f"Set {key} to {_shown(found)}.")
+    wanted_layers, found_layers = (adapted_layers(model, names) for names in (target_modules(plan, model.config.to_dict()), adapter.targets))
+    if wanted_layers != found_layers:
+        names = adapter.targets if isinstance(adapter.targets, str) else ",".join(sorted(adapter.targets))
+        raise PlanError(
+            f"lora.targets = {plan.lora.targets if isinstance(plan.lora.targets, str) else ','.join(plan.lora.targets)} reaches {len(wanted_layers)} layers, "
+            f"but the adapter in lora.adapter has {len(found_layers)}: {names}.", where=str(folder), hint=f"Set lora.targets to {names}.",
+        )
     try:
         return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
     except (RuntimeError, ValueError, KeyError) as error:
         raise ModelError(f"the adapter does not fit this model: {first_line(error)}", where=str(folder)) from error
 
 
-def _variant(config: dict[str, Any]) -> str:
-    return "dora" if config.get("use_dora") else "rslora" if config.get("use_rslora") else "lora"
+def adapted_layers(model: Any, targets: str | Sequence[str]) -> set[str]:
+    """The layers of a model that PEFT would adapt for these `target_modules` (its own rule: a pattern over the path, or its end)."""
+    if targets == "all-linear":
+        head = model.get_output_embeddings()
+        return {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear | Conv1D) and module is not head}
+    if isinstance(targets, str):
+        return {name for name, _ in model.named_modules() if re.fullmatch(targets, name)}
+    return {name for name, _ in model.named_modules() if any(name == one or name.endswith(f".{one}") for one in targets)}
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def stop_ids(model: Any) -> set[int]:

@@ -6,11 +6,14 @@ import os
 from typing import Any
 
 import torch
+from transformers import AutoConfig
 
+from loratui.core.dataset import DataFacts, uniform
 from loratui.core.errors import LoratuiError, WorkerError
 from loratui.core.hardware import Device
 from loratui.core.memory.alternatives import alternatives
 from loratui.core.plan import Plan
+from loratui.worker.load_tokenizer import model_source
 from loratui.worker.shape import shape_of
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.failure import explain, memory_facts
@@ -29,12 +32,23 @@ class MemoryFullError(WorkerError):
         self.facts = facts
 
 
-def out_of_memory(error: BaseException, plan: Plan, prepared: Prepared, model: Any, phase: str, *, begun: bool = False) -> MemoryFullError:
-    """What to tell of an out-of-memory error, and the changes that would help. begun: there is a checkpoint to go on from."""
+def out_of_memory(error: BaseException, plan: Plan, prepared: Prepared, model: Any, phase: str) -> MemoryFullError:
+    """What to tell of an out-of-memory error, and the changes that would help."""
+    return _told(error, plan, prepared.facts, model.config.to_dict(), phase)
+
+
+def out_of_memory_at_load(error: BaseException, plan: Plan) -> MemoryFullError:
+    """The same before there are a model and rows: of the model its configuration is known, of the rows their greatest length."""
+    source, extra = model_source(plan)
+    config = AutoConfig.from_pretrained(source, trust_remote_code=plan.model.trust_remote_code, **extra)
+    return _told(error, plan, uniform(1, plan.training.max_length), config.to_dict(), "load_model")
+
+
+def _told(error: BaseException, plan: Plan, data: DataFacts, model_config: dict[str, Any], phase: str) -> MemoryFullError:
     failure = explain(error, phase)
     facts = memory_facts(error) | {"where": failure.where}
     facts["cause"] = cause_of(facts)
-    fixes = [fix for fix in fixes_for(plan, prepared, model.config.to_dict()) if not (begun and "hardware.parallelism" in fix["change"])]
+    fixes = fixes_for(plan, data, model_config, where=failure.where)
     words = {"fragmentation": " The memory was there, but in pieces.", "neighbour": " Another process holds a good part of the GPU's memory."}
     message = failure.message + words.get(facts["cause"], "")
     if fixes:
@@ -54,13 +68,16 @@ def cause_of(facts: dict[str, Any]) -> str:
     return "neighbour" if total and total - free - reserved - CONTEXT_BYTES > max(wanted, 1 << 30) else "size"
 
 
-def fixes_for(plan: Plan, prepared: Prepared, model_config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Changes that need less memory, the gentlest first; the effective batch stays. Empty for a model that the calculation does not know."""
+def fixes_for(plan: Plan, data: DataFacts, model_config: dict[str, Any], *, where: str = "") -> list[dict[str, Any]]:
+    """Changes that need less memory where it ran out, the gentlest first; the effective batch stays. Empty for a model that the calculation does not know."""
     try:
-        found = alternatives(shape_of(model_config, plan.model.id), plan, prepared.facts, device())
+        found = alternatives(shape_of(model_config, plan.model.id), plan, data, device(), where=where)
     except LoratuiError:
         return []
-    return [{"change": one.change, "memory_total": one.memory_total_bytes, "cost": one.cost, "fits": one.fits} for one in found]
+    return [
+        {"change": one.change, "memory_total": one.memory_total_bytes, "cost": one.cost, "fits": one.fits, "start": one.start, "unattended": one.unattended}
+        for one in found
+    ]
 
 
 def device() -> Device:

@@ -15,14 +15,13 @@ import torch
 import transformers
 from accelerate import PartialState
 
-from loratui.core.errors import PlanError
 from loratui.core.plan import Plan
-from loratui.runs.directory import Run
-from loratui.runs.events import Step
-from loratui.runs.fingerprint import differences
+from loratui.runs.changing import set_aside
+from loratui.runs.course import read_course, sound_until
+from loratui.runs.directory import Run, step_of
 from loratui.runs.model_card import write_model_card
+from loratui.runs.recovery import allowed
 from loratui.runs.status import State
-from loratui.runs.tail import EventTail
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.training import fingerprint as prints
 from loratui.worker.training.callbacks import RunCallback, sync_folder
@@ -34,8 +33,13 @@ from loratui.worker.training.journal import Journal
 from loratui.worker.training.left_out import write_left_out
 from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
 from loratui.worker.training.measure import Measuring
-from loratui.worker.training.memory_full import out_of_memory
+from loratui.worker.training.memory_full import out_of_memory, out_of_memory_at_load
+from loratui.worker.training.mending import first_change, fixes_after, spoilt_at_the_end
+from loratui.worker.training.outcome import OutcomeWatch
+from loratui.worker.training.proposed import write_proposed
+from loratui.worker.training.resuming import check_shape, checkpoint_to_resume, load_finished, take_over, total_steps
 from loratui.worker.training.signals import Requests
+from loratui.worker.training.sound import is_finite
 from loratui.worker.training.trainer import Trainer, make_trainer
 
 log = logging.getLogger("loratui")
@@ -47,8 +51,10 @@ class Outcome:
 
     state: State
     message: str = ""
-    fix: dict[str, Any] = field(default_factory=dict)
-    """Plan keys and values that would mend what stopped it."""
+    code: str = ""
+    """What stopped it, where that was an error: a finding's kind."""
+    fixes: list[dict[str, Any]] = field(default_factory=list)
+    """Ways to mend it, as a `finding` event carries them."""
 
 
 class Session:
@@ -74,19 +80,28 @@ class Session:
         self._tell_missing_gpus()
         if self.rank == 0:
             prints.write_machine(self.run, self.device)
+        check_shape(self.run, self.plan, sharded=self.sharded)
         trainer, prepared = self.build()
-        checkpoint = self._checkpoint_to_resume(trainer, prepared)
+        checkpoint = checkpoint_to_resume(self.run, trainer, rank=self.rank)
+        take_over(self.run, self.plan, trainer, prepared, self.journal, checkpoint)
         callback = self._callback(trainer, prepared, checkpoint)
+        if self.rank == 0:
+            model: Any = trainer.model
+            write_proposed(self.run, self.plan, prepared, model.config.to_dict(), bf16=self.device.bf16)
         began = time.monotonic()
         self.requests.training = True
         try:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            if checkpoint is not None and step_of(checkpoint) == total_steps(trainer) and not self.sharded:
+                load_finished(trainer, checkpoint)
+                callback.on_train_begin(trainer.args, trainer.state, trainer.control)
+            else:
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             return self._conclude(trainer, callback, time.monotonic() - began)
         except Exception as error:
             if is_disk_full(error):
                 self._drop_broken_checkpoint()
             if is_out_of_memory(error):
-                raise out_of_memory(error, self.plan, prepared, trainer.model, self.journal.status.phase, begun=self.run.last_checkpoint() is not None) from error
+                raise out_of_memory(error, self.plan, prepared, trainer.model, self.journal.status.phase) from error
             raise
 
     def build(
@@ -96,7 +111,12 @@ class Session:
         plan, journal = self.plan, self.journal
         journal.phase("load_model", f"Loading {plan.model.id}")
         tokenizer = load_tokenizer(plan)
-        model = load_base(plan, device=self.device.kind, local_rank=self.local_rank, sharded=self.sharded)
+        try:
+            model = load_base(plan, device=self.device.kind, local_rank=self.local_rank, sharded=self.sharded)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise out_of_memory_at_load(error, plan) from error
+            raise
         journal.phase("tokenise", f"Reading and tokenising {plan.dataset.path}")
         self.tokeniser = tokeniser = Tokeniser(tokenizer, loss_on=plan.training.loss_on, max_length=plan.training.max_length, stop_ids=stop_ids(model))
         prepared = prepare(plan, tokeniser, progress=lambda rows: journal.emit("phase", phase="tokenise", message=f"{rows:,} rows tokenised", done=rows))
@@ -135,29 +155,10 @@ class Session:
                 message=f"{train.answers_unended} of {train.answers} answers do not end in a token that ends generation: the model may not learn to stop.",
             )
 
-    def _checkpoint_to_resume(self, trainer: Trainer, prepared: Prepared) -> Path | None:
-        model: Any = trainer.model
-        now = prints.fingerprint(self.plan, prepared, model.config.to_dict())
-        before = self.run.fingerprint()
-        checkpoint = self.run.last_checkpoint()
-        if checkpoint is not None and (checkpoint / "optimizer.bin").exists() != self.sharded:
-            raise PlanError(
-                f"{checkpoint.name} was written {'without' if self.sharded else 'with'} divided weights, and hardware.parallelism cannot change within a run.",
-                hint=f"Set hardware.parallelism back to {'ddp' if self.sharded else 'fsdp'}, or start a new run.",
-            )
-        if self.rank == 0:
-            for folder in prints.remove_broken_checkpoints(self.run):
-                log.warning("removed %s: it was not whole", folder.name)
-            if checkpoint is not None:
-                changed = differences(before, now)
-                if changed:
-                    self.journal.emit("finding", finding="resume-differs", severity="warning", message="This run will not be what it would have been uninterrupted: " + "; ".join(changed) + ".")
-            prints.write_fingerprint(self.run, now)
-        return checkpoint
-
     def _callback(self, trainer: Trainer, prepared: Prepared, checkpoint: Path | None) -> RunCallback:
-        step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-        callback = RunCallback(self.journal, self.requests, self.plan, tokens_before=self._tokens_at(step))
+        step = step_of(checkpoint) if checkpoint else 0
+        before = [one for one in read_course(self.run).steps if one.step <= step] if step else []
+        callback = RunCallback(self.journal, self.requests, self.plan, before=before, outcome=OutcomeWatch(self.run, self.journal))
         total, trained = count_parameters(trainer.model)
 
         def started(state: Any) -> None:
@@ -179,25 +180,16 @@ class Session:
             trainer.add_callback(Measuring(self.run, self.plan, prepared, self.device, model.config.to_dict()))
         return callback
 
-    def _tokens_at(self, step: int) -> int:
-        """Tokens trained on up to a step, as this run's own events say."""
-        if not step or self.rank:
-            return 0
-        steps = [event for event in EventTail(self.run.events_path).new_events() if isinstance(event, Step) and event.step == step]
-        return steps[-1].tokens if steps else 0
-
     def _conclude(self, trainer: Trainer, callback: RunCallback, seconds: float) -> Outcome:
         journal, step = self.journal, trainer.state.global_step
         if callback.finding is not None:
-            if callback.finding["finding"] == "diverged":
-                self._set_aside(callback.divergence.lowest_step)
-            last = self.run.last_checkpoint()
-            journal.emit("finding", **callback.finding)
-            journal.emit("stopped", step=step, reason=callback.stop_reason, checkpoint=f"checkpoints/{last.name}" if last else "")
-            return Outcome("stopped", callback.stop_reason, dict(callback.finding.get("fix") or {}))
+            return self._spoilt(callback.finding)
         if self.requests.stop and step < trainer.state.max_steps:
             journal.emit("stopped", step=step, reason=callback.stop_reason, checkpoint=f"checkpoints/checkpoint-{callback.saved_step}")
             return Outcome("stopped", callback.stop_reason)
+        spoilt = spoilt_at_the_end(self.run, self.plan)
+        if spoilt is not None and allowed(self.run):
+            return self._spoilt(*spoilt)
         journal.phase("export", "Writing the result", state="saving")
         best = callback.best_step if self.plan.evaluation.patience else 0
         result, result_step = self._write_result(trainer, best)
@@ -205,9 +197,21 @@ class Session:
             "finished", step=step, seconds=round(seconds, 3), loss=callback.last_loss, eval_loss=callback.last_eval_loss,
             tokens=callback.tokens, result=result, best_step=callback.best_step, result_step=result_step,
         )
+        if spoilt is not None:
+            told = spoilt[0]
+            journal.emit("finding", **told, fix=first_change(told["fixes"]))
+            callback.outcome.failed(told["finding"], step, told["message"])
+        callback.outcome.finished(step)
         self._write_card()
         journal.update(eta_seconds=0.0)
         return Outcome("finished", callback.stop_reason)
+
+    def _spoilt(self, finding: dict[str, Any], sound: int | None = None) -> Outcome:
+        """The training went wrong: nothing goes on from what was saved since, and what would mend it is told."""
+        fixes = finding.get("fixes") or fixes_after(self.run, self.plan, finding["finding"], finding["step"])
+        self._set_spoilt_aside(sound)
+        self.journal.emit("finding", **finding | {"fix": first_change(fixes), "fixes": fixes})
+        return Outcome("failed", finding["message"], finding["finding"], fixes)
 
     def _write_card(self) -> None:
         """The model card beside the result. A run whose card cannot be written is finished all the same."""
@@ -240,13 +244,12 @@ class Session:
             fresh.rename(target)
         return target.name, step
 
-    def _set_aside(self, good_step: int) -> None:
-        """Checkpoints written after the training began to diverge are kept, but nothing goes on from them."""
-        for folder in self.run.checkpoints() if self.rank == 0 else []:
-            step = int(folder.name.rpartition("-")[2])
-            if step > good_step:
-                folder.rename(folder.with_name(f"diverged-{step}"))
-                log.warning("%s was written after the loss began to climb: it is set aside as diverged-%d", folder.name, step)
+    def _set_spoilt_aside(self, sound: int | None) -> None:
+        """Checkpoints written after the training went wrong are kept, but nothing goes on from them. sound: the last step before, where known."""
+        limit = sound if sound is not None else sound_until(read_course(self.run), precision=self.plan.training.precision)
+        for folder in reversed(self.run.checkpoints()) if self.rank == 0 else ():
+            if (limit is not None and step_of(folder) > limit) or not is_finite(folder):
+                log.warning("%s was written after the training went wrong: it is set aside as %s", folder.name, set_aside(folder).name)
 
     def _drop_broken_checkpoint(self) -> None:
         """A half-written checkpoint or result counts for nothing and holds the space that the next one needs."""

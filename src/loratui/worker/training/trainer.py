@@ -10,6 +10,7 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from loratui.worker.training.obey import group_settings, obey
 from loratui.worker.training.signals import EvaluationStoppedError
 
 
@@ -33,6 +34,24 @@ class Trainer(SFTTrainer):
         super()._save_rng_state(output_dir)
         if self.args.world_size > 1:  # trainer_state.json, by which a checkpoint counts as whole, is written after this
             torch.distributed.barrier()
+
+    def _init_training_state(self, max_steps: int, *arguments: Any, **options: Any) -> tuple[int, int]:
+        """A checkpoint brings its own intervals: those of the plan hold."""
+        places = super()._init_training_state(max_steps, *arguments, **options)
+        self.state.compute_steps(self.args, max_steps)
+        self.state.train_batch_size = self._train_batch_size
+        return places
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """A checkpoint brings its own rates, decay and betas: those of the plan hold."""
+        wanted = group_settings(self.optimizer)
+        super()._load_optimizer_and_scheduler(checkpoint)
+        obey(self.optimizer, self.lr_scheduler, wanted)
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        """The loss scale of float16 is of no use to another precision."""
+        if self.accelerator.scaler is not None:
+            super()._load_scaler(checkpoint)
 
     def _evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         try:

@@ -1,0 +1,42 @@
+"""Ways to mend a training that went wrong, from what its course shows: what the calculation would propose is among them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loratui.core.diagnosis import Fix, after_divergence, after_not_finite, diagnose
+from loratui.core.plan import Plan
+from loratui.runs.course import read_course, sound_until
+from loratui.runs.directory import Run
+from loratui.runs.trouble import SPOILT
+
+
+def fixes_after(run: Run, plan: Plan, kind: str, step: int) -> list[dict[str, Any]]:
+    """The ways after a finding of this kind at this step, the best first, as a `finding` event carries them."""
+    course = read_course(run)
+    known = run.proposed()
+    curves = course.curves(proposed=known.get("values"), bf16=known.get("bf16"))
+    sound = sound_until(course, precision=plan.training.precision) or 0
+    found = after_divergence(plan, curves, healthy_step=sound) if kind == "diverged" else after_not_finite(plan, curves, step=step, healthy_step=sound)
+    return [as_fields(fix) for fix in found]
+
+
+def spoilt_at_the_end(run: Run, plan: Plan) -> tuple[dict[str, Any], int | None] | None:
+    """Where a run that made its last step is spoilt all the same: a `finding` event's fields, and the last sound step."""
+    course, known = read_course(run), run.proposed()
+    for finding in diagnose(course.curves(finished=True, proposed=known.get("values"), bf16=known.get("bf16")), plan):
+        if finding.kind in SPOILT and finding.severity == "error":
+            fixes = [as_fields(fix) for fix in finding.fixes]
+            told = {"finding": finding.kind, "severity": "error", "message": finding.message, "step": course.steps[-1].step, "fixes": fixes}
+            return told, finding.sound
+    return None
+
+
+def as_fields(fix: Fix) -> dict[str, Any]:
+    """A fix as the events carry it."""
+    return {"change": dict(fix.changes), "advice": fix.advice} | ({"restart": True} if fix.restart else {})
+
+
+def first_change(fixes: list[dict[str, Any]]) -> dict[str, Any]:
+    """The best fix's keys and values; empty where only a person can do something."""
+    return next((dict(fix["change"]) for fix in fixes if fix["change"]), {})
