@@ -22,7 +22,7 @@ def failing() -> list[Case]:
     for seed, (rate, extra) in enumerate(((0.3, full), (0.2, full), (0.6, {}), (0.9, {})), 20):
         found.append(Case("diverging", seed, {
             **extra, "training.learning_rate": rate, "training.warmup_steps": 160, "training.max_steps": 160, "saving.every_steps": 10, "saving.keep": 30,
-        }, auto=True, what="late"))
+        }, auto=True, live=True, what="late"))
     for seed in range(30, 33):
         found.append(Case("not-finite", seed, {"saving.every_steps": 5}, fault={"kind": "nan-weight", "at": 20 + 5 * (seed - 30)}, auto=True, what="loss"))
     for seed in range(40, 43):
@@ -45,7 +45,7 @@ def failing() -> list[Case]:
     for seed, rate in enumerate((1e-7, 1e-6, 3e-7), 100):
         extra = full if seed == 101 else {}
         found.append(Case("not-falling", seed, {**extra, "training.learning_rate": rate}, live=True, better_than_untouched=True))
-    for seed, targets in enumerate((["q_proj"], ["k_proj"], ["q_proj", "k_proj"]), 110):
+    for seed, targets in enumerate((["k_proj"], ["q_proj", "k_proj"], ["k_proj"]), 111):
         found.append(Case("plateau", seed, {
             "lora.r": 1, "lora.alpha": 2.0, "lora.targets": targets, "training.max_steps": 200, "training.scheduler": "constant",
         }, live=True, better_than_untouched=True))

@@ -104,10 +104,10 @@ class Replay:
             if not fixes:
                 outcome.problem = "no fix is offered"
                 return outcome
-            before, passes = len(events_of(run)), len(seen_by(self.seen))
+            workers = len({one["worker"] for one in seen_by(self.seen)})
             fixing.apply(run, fixes[0])
             wait_ended(run, TIMEOUT)
-            return self._judge(outcome, run, before, passes)
+            return self._judge(outcome, run, workers)
 
     def by_itself(self) -> Outcome:
         """Fail with `--auto-recover`."""
@@ -127,8 +127,7 @@ class Replay:
             outcome.problem = f"nothing was applied; {status.state}: {status.message}"
             return outcome
         starts = [number for number, event in enumerate(events) if isinstance(event, Started)]
-        first = sum(number < applied[-1] for number in starts)
-        return self._judge(outcome, run, applied[-1], self._passes_of_starts(first))
+        return self._judge(outcome, run, sum(number < applied[-1] for number in starts))
 
     # The parts
 
@@ -191,28 +190,21 @@ class Replay:
     def _limited_disk(self, name: str) -> Any:
         return _SmallDisk(self.folder / f"disk-{name}", self.case.disk_kib) if self.case.disk_kib else _Plainly(self.folder)
 
-    def _passes_of_starts(self, starts: int) -> int:
-        """How many forward passes the first so many workers made."""
-        count, passes = 0, seen_by(self.seen)
-        last = math.inf
-        for number, one in enumerate(passes):
-            if one.get("worker") != last:
-                count, last = count + 1, one.get("worker")
-                if count > starts:
-                    return number
-        return len(passes)
-
-    def _judge(self, outcome: Outcome, run: Run, before: int, passes: int) -> Outcome:
+    def _judge(self, outcome: Outcome, run: Run, workers: int) -> Outcome:
+        """Hold what came after the last fix against it. workers: how many made steps before it."""
         events = events_of(run)
-        earlier, after = events[:before], events[before:]
-        fix = next((event for event in after if isinstance(event, Fix)), None)
-        if fix is None:
+        last = max((number for number, event in enumerate(events) if isinstance(event, Fix)), default=-1)
+        if last < 0:
             outcome.problem = "no `fix` event"
             return outcome
+        earlier, fix, after = events[:last], events[last], events[last + 1 :]
+        assert isinstance(fix, Fix)
         outcome.fix = ", ".join(f"{key} {old} → {new}" for key, (old, new) in fix.changes.items())
         outcome.start = fix.start
         seen = seen_by(self.seen)
-        outcome.in_force = all(in_force(key, old, new, seen[:passes], seen[passes:], earlier, after, fix) for key, (old, new) in fix.changes.items())
+        first = list(dict.fromkeys(one["worker"] for one in seen))[:workers]
+        before, since = [one for one in seen if one["worker"] in first], [one for one in seen if one["worker"] not in first]
+        outcome.in_force = all(in_force(key, old, new, before, since, earlier, after, fix) for key, (old, new) in fix.changes.items())
         steps = [event for event in after if isinstance(event, Step)]
         finished = next((event for event in after if isinstance(event, Finished)), None)
         outcome.went_on = bool(steps) and finished is not None
