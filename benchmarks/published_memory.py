@@ -94,9 +94,10 @@ def summary(name: str, pairs: Iterable[tuple[int, int, Estimate]]) -> str:
     low = sum(error < 0 for error in errors)
     wrong = sum(found.upper_bytes <= SPARE * measured for measured, _, found in rows)
     expected = sum(found.total_bytes <= SPARE * measured for measured, _, found in rows)
+    widest = statistics.median(found.upper_bytes / found.total_bytes for _, _, found in rows)
     return (
         f"{name:<46} {len(rows):>4} {statistics.fmean(map(abs, errors)):>7.1%} {statistics.median(map(abs, errors)):>7.1%}"
-        f" {low:>4}/{len(rows):<4}{expected:>8}{wrong:>7}{statistics.median(found.upper_bytes / found.total_bytes for _, _, found in rows):>8.2f}"
+        f" {low:>4}/{len(rows):<4}{expected:>8}{wrong:>7}{widest:>8.2f}"
     )
 
 

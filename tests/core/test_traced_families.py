@@ -8,7 +8,8 @@ from loratui.core.architecture import Linear, ModelSpec
 from loratui.core.dataset import uniform
 from loratui.core.hardware import Device
 from loratui.core.lora_targets import adaptable, peft_targets
-from loratui.core.proposal import Situation, proposal_json, propose
+from loratui.core.proposal import Situation, propose
+from loratui.core.proposal_json import proposal_json
 
 CARD = Device(name="A10", memory_total_bytes=24 * 2**30, memory_free_bytes=23 * 2**30, compute_capability=(8, 6), peak_flops=125e12)
 

@@ -102,7 +102,8 @@ while True:
     if child == 0:
         os.dup2(os.open(journal + ".log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 2)
         os._exit(command.main(arguments, standalone_mode=False))
-    worked, until, ended = psutil.Process(child), random.uniform(0.02, 0.9), 0  # seconds of its own work: a busy machine changes nothing
+    # seconds of its own work: a busy machine changes nothing
+    worked, until, ended = psutil.Process(child), random.uniform(0.02, 0.9), 0
     while kills < 8 and not ended and sum(worked.cpu_times()[:2]) < until:
         ended, status = os.waitpid(child, os.WNOHANG)
         time.sleep(0.001)

@@ -193,7 +193,7 @@ def test_packing_needs_no_more_sequences_than_trl(model: Path):
     from datasets import Dataset
     from trl import pack_dataset
 
-    from loratui.worker.inspecting.lengths import best_fit
+    from loratui.data.lengths import best_fit
 
     draw = np.random.default_rng(0)
     for capacity in (16, 64, 128):

@@ -34,7 +34,7 @@ def under(proposal: Proposal, tool: str) -> Elsewhere:
 def of_plan(plan: Plan, tool: str) -> Elsewhere | None:
     """A whole plan in a tool, with its own rows, on its own device. Raises LoratuiError where model, rows or device
     are not found."""
-    from loratui.commands.plan import facts_of
+    from loratui.commands.situation import facts_of
     from loratui.core.measured import learned_memory
     from loratui.export.memory import elsewhere
     from loratui.machine.detect import detect_machine

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from loratui.commands.elsewhere import memory_verdict
+from loratui.commands.situation import asked_for
 from loratui.commands.text import echo_json, table
 from loratui.core.errors import InputError
 from loratui.format import printable, size
 
 if TYPE_CHECKING:
-    from loratui.core.presets import Preset
-    from loratui.core.proposal import Proposal, Situation
+    from loratui.core.proposal import Proposal
 
 
 @click.command()
@@ -39,7 +38,8 @@ def command(
 
         asked = find_key(asked)
     situation, chosen, mine = asked_for(model, dataset, preset, settings, gpu, gpu_memory)
-    from loratui.core.proposal import proposal_json, propose
+    from loratui.core.proposal import propose
+    from loratui.core.proposal_json import proposal_json
 
     proposal = propose(situation, chosen, mine)
     if output is not None:
@@ -70,53 +70,6 @@ def command(
             click.echo(f"\n{known.said('`loratui export` would write {}')}")
         if output is not None:
             click.echo(f"\nThe plan is in {printable(str(output))}. Train with: loratui train {printable(str(output))}")
-
-
-def asked_for(
-    model: str, dataset: str | None, preset: str, settings: tuple[str, ...], gpu: str | None, gpu_memory: str | None
-) -> tuple[Situation, Preset, dict[str, Any]]:
-    """Model, dataset and device, the preset, and the values that were set. Raises LoratuiError where one cannot be used."""
-    if gpu and gpu_memory:
-        raise InputError("--gpu and --gpu-memory exclude each other.", hint="Give one of them.")
-    from loratui.core.plan_text import parse_setting
-    from loratui.core.proposal import Situation
-    from loratui.machine.detect import detect_machine
-    from loratui.machine.device import device_for
-    from loratui.machine.sizes import parse_memory_size
-    from loratui.models.adapter import read_adapter
-    from loratui.models.find import find_model, with_exact_shape
-    from loratui.presets_store import find_preset
-    from loratui.runs.measured import read_measurements
-
-    mine: dict[str, Any] = dict(parse_setting(text) for text in settings)
-    found = with_exact_shape(find_model(model), lambda sentence: click.echo(printable(sentence), err=True))
-    mine["model.id"] = model
-    machine = detect_machine()
-    device = device_for(
-        machine, devices=mine.get("hardware.devices", []), gpu=gpu or mine.get("hardware.gpu", ""),
-        gpu_memory_bytes=parse_memory_size(gpu_memory) if gpu_memory else None, cpu=mine.get("hardware.cpu", False),
-    )
-    if gpu:
-        mine["hardware.gpu"] = gpu
-    if dataset is not None:
-        mine["dataset.path"] = dataset
-    chosen = find_preset(preset)
-    disk_free = None if device.simulated else machine.host.disk_free_bytes
-    adapter = read_adapter(mine["lora.adapter"]) if mine.get("lora.adapter") else None
-    situation = Situation(found.spec, facts_of(dataset, mine), device, disk_free, read_measurements(), adapter)
-    return situation, chosen, mine
-
-
-def facts_of(dataset: str | None, mine: Mapping[str, Any]) -> Any:
-    """What the calculation knows of the dataset; None without one: it then takes rows of the maximum length."""
-    if dataset is None:
-        return None
-    from loratui.core.plan import DatasetSection
-    from loratui.data.facts import quick_facts
-    from loratui.data.find import find_dataset
-
-    section = DatasetSection(**{key.removeprefix("dataset."): value for key, value in mine.items() if key.startswith("dataset.")})
-    return quick_facts(find_dataset(dataset, split=section.split, configuration=section.configuration), section)
 
 
 def write_plan(proposal: Proposal, output: Path) -> None:
@@ -171,10 +124,12 @@ def _methods(methods: list[dict[str, Any]]) -> str:
     rows = [["", "", "memory", "", "time", "result", "batch", "weights"]]
     for one in methods:
         batch, dtype = one["settings"]["training.batch_size"], one["settings"]["model.dtype"]
+        four_bit = "4 bit" if one["method"] == "qlora" else ""
+        recomputed = "checkpointing" if one["settings"]["training.checkpointing"] else ""
         rows.append([
             "▸" if one["chosen"] else " ", one["method"], size(one["memory_total"]), one["verdict"],
             " to ".join(duration(seconds) for seconds in one["seconds"]) if one["seconds"] else "not known", size(one["result_bytes"]),
-            str(batch), f"{dtype}{', 4 bit' if one['method'] == 'qlora' else ''}{', checkpointing' if one['settings']['training.checkpointing'] else ''}",
+            str(batch), ", ".join(filter(None, (dtype, four_bit, recomputed))),
         ])
     return table(rows, right=frozenset({2, 5, 6}))
 

@@ -33,7 +33,7 @@ def find_key(name: str) -> str:
 def why_json(key: str, proposal: Proposal) -> dict[str, Any]:
     """The derivation and the guides' tables as one object."""
     from loratui.core.knowledge import tables_for
-    from loratui.core.proposal import proposal_json
+    from loratui.core.proposal_json import proposal_json
 
     facts: dict[str, Any] = {"key": key}
     if key != GENERATION:

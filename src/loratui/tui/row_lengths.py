@@ -52,7 +52,7 @@ def lengths_now(check: Check, proposal: Proposal) -> RowLengths:
 
 
 def _guessed(proposal: Proposal) -> RowLengths:
-    from loratui.worker.inspecting.lengths import Lengths
+    from loratui.data.lengths import Lengths
 
     data, key = proposal.data, "training.max_length"
     lengths, reason = Lengths(), proposal.recommendations.get(key)

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from loratui.format import count, home_short, one_line, size
 from loratui.tui.screens.step import StepScreen
-from loratui.tui.widgets.filter_list import FilterList, Item, columns
+from loratui.tui.widgets.filter_list import FIT_GLYPHS, FilterList, Item, columns
 
 if TYPE_CHECKING:
     from loratui.models.found import FoundModel
@@ -22,7 +22,6 @@ GROUPS = {
     "demo": "the demo", "folder": "folders", "cache": "on this machine (hub cache)", "hub": "on the hub",
     "catalogue": "known models (for planning; not on this machine)",
 }
-GLYPHS = {"fits": ("✓", "$success"), "tight": ("▲", "$warning"), "too big": ("✗", "$error")}
 METHODS = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
 
 
@@ -126,7 +125,7 @@ class ModelScreen(StepScreen):
         )
 
     def _badge(self, key: str, method: str) -> Content:
-        glyph, color = GLYPHS.get(self.fits.get(key, {}).get(method, ""), ("…", "$text-muted"))
+        glyph, color = FIT_GLYPHS.get(self.fits.get(key, {}).get(method, ""), ("…", "$text-muted"))
         return Content.assemble((glyph, f"bold {color}"), "  " if method != "full" else " ")
 
     def _head(self, width: int) -> Content:

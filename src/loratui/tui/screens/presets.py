@@ -13,8 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from loratui.format import in_gib, one_line
-from loratui.tui.screens.model import GLYPHS
-from loratui.tui.widgets.filter_list import FilterList, Item, columns
+from loratui.tui.widgets.filter_list import FIT_GLYPHS, FilterList, Item, columns
 
 if TYPE_CHECKING:
     from loratui.tui.app import LoratuiApp
@@ -63,7 +62,7 @@ class PresetScreen(ModalScreen[str]):
             except LoratuiError:
                 outcomes[name] = ("–", "", "$text-muted")
                 continue
-            glyph, color = GLYPHS[proposal.verdict]
+            glyph, color = FIT_GLYPHS[proposal.verdict]
             outcomes[name] = (f"{in_gib(proposal.memory.total_bytes)} GiB {glyph}", f"{proposal.schedule.total_steps:,} steps", color)
         self.app.call_from_thread(self._take, outcomes)
 

@@ -18,6 +18,7 @@ from loratui.data.convert import to_conversation
 from loratui.data.facts import count_rows, guessed_tokens
 from loratui.data.find import find_dataset, find_evaluation
 from loratui.data.found import FoundDataset
+from loratui.data.lengths import Lengths
 from loratui.data.near import NearDuplicates
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
@@ -26,7 +27,6 @@ from loratui.data.sieve import Sieve, said
 from loratui.data.split import split_rows
 from loratui.worker.inspect_messages import InspectMessage, Recognised
 from loratui.worker.inspecting.findings import Findings
-from loratui.worker.inspecting.lengths import Lengths
 from loratui.worker.inspecting.model import TextModel
 from loratui.worker.tokenise import IGNORED, Tokenised
 

@@ -1,0 +1,62 @@
+"""What a command was asked to plan: model, rows and device, the preset, and the values that were set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from loratui.core.errors import InputError
+from loratui.format import printable
+
+if TYPE_CHECKING:
+    from loratui.core.presets import Preset
+    from loratui.core.proposal import Situation
+
+
+def asked_for(
+    model: str, dataset: str | None, preset: str, settings: tuple[str, ...], gpu: str | None, gpu_memory: str | None
+) -> tuple[Situation, Preset, dict[str, Any]]:
+    """Model, dataset and device, the preset, and the values that were set. Raises LoratuiError where one cannot be used."""
+    if gpu and gpu_memory:
+        raise InputError("--gpu and --gpu-memory exclude each other.", hint="Give one of them.")
+    from loratui.core.plan_text import parse_setting
+    from loratui.core.proposal import Situation
+    from loratui.machine.detect import detect_machine
+    from loratui.machine.device import device_for
+    from loratui.machine.sizes import parse_memory_size
+    from loratui.models.adapter import read_adapter
+    from loratui.models.find import find_model, with_exact_shape
+    from loratui.presets_store import find_preset
+    from loratui.runs.measured import read_measurements
+
+    mine: dict[str, Any] = dict(parse_setting(text) for text in settings)
+    found = with_exact_shape(find_model(model), lambda sentence: click.echo(printable(sentence), err=True))
+    mine["model.id"] = model
+    machine = detect_machine()
+    device = device_for(
+        machine, devices=mine.get("hardware.devices", []), gpu=gpu or mine.get("hardware.gpu", ""),
+        gpu_memory_bytes=parse_memory_size(gpu_memory) if gpu_memory else None, cpu=mine.get("hardware.cpu", False),
+    )
+    if gpu:
+        mine["hardware.gpu"] = gpu
+    if dataset is not None:
+        mine["dataset.path"] = dataset
+    chosen = find_preset(preset)
+    disk_free = None if device.simulated else machine.host.disk_free_bytes
+    adapter = read_adapter(mine["lora.adapter"]) if mine.get("lora.adapter") else None
+    situation = Situation(found.spec, facts_of(dataset, mine), device, disk_free, read_measurements(), adapter)
+    return situation, chosen, mine
+
+
+def facts_of(dataset: str | None, mine: Mapping[str, Any]) -> Any:
+    """What the calculation knows of the dataset; None without one: it then takes rows of the maximum length."""
+    if dataset is None:
+        return None
+    from loratui.core.plan import DatasetSection
+    from loratui.data.facts import quick_facts
+    from loratui.data.find import find_dataset
+
+    section = DatasetSection(**{key.removeprefix("dataset."): value for key, value in mine.items() if key.startswith("dataset.")})
+    return quick_facts(find_dataset(dataset, split=section.split, configuration=section.configuration), section)
