@@ -1,12 +1,12 @@
-"""Follow every advice to its end: trainings that fail for real, their first fix applied, and whether it helped; and trainings
-that do well, which must be left in peace.
+"""Follow every advice to its end: trainings that fail for real, their first fix applied, and whether it helped; and
+trainings that do well, which must be left in peace.
 
     python benchmarks/advice.py [--only oom] [--healthy | --failing] [--jobs 2] [--save]
 
-Each failing case of `tests/worker/advice_cases.py` is trained by the worker, its first fix is applied by the function behind the
-key `f`, and again by the run itself with `--auto-recover` where that meets it. Held are the events that follow: the change is in
-force, the run goes on to its end, and it helped. Exit status 1 where a fix failed or changed nothing, or more than one of the
-healthy runs was warned of.
+Each failing case of `tests/worker/advice_cases.py` is trained by the worker, its first fix is applied by the
+function behind the key `f`, and again by the run itself with `--auto-recover` where that meets it. Held are the
+events that follow: the change is in force, the run goes on to its end, and it helped. Exit status 1 where a fix
+failed or changed nothing, or more than one of the healthy runs was warned of.
 """
 
 from __future__ import annotations
@@ -65,10 +65,18 @@ def watch_healthy(folder: str, number: int, whole: bool) -> dict[str, Any]:
     if changes.get("demo"):
         from demo import demo_plan
 
-        plan = demo_plan({
-            "training.seed": changes["training.seed"], "training.max_steps": 60, "training.batch_size": 8, "training.accumulation": 1,
-            "dataset.eval_count": 8, "evaluation.every_steps": 20, "evaluation.batch_size": 8, "hardware.cpu": True,
-        })
+        plan = demo_plan(
+            {
+                "training.seed": changes["training.seed"],
+                "training.max_steps": 60,
+                "training.batch_size": 8,
+                "training.accumulation": 1,
+                "dataset.eval_count": 8,
+                "evaluation.every_steps": 20,
+                "evaluation.batch_size": 8,
+                "hardware.cpu": True,
+            }
+        )
     else:
         plan = world.plan(write_rows(place / "rows.jsonl", rows, changes["training.seed"]), world.changes(changes))
     try:
@@ -96,7 +104,7 @@ def make_world(folder: str) -> None:
 def main() -> int:
     """Follow, print, keep."""
     from advice_cases import failing, first_of_each, healthy
-    from advice_replay import PLAIN_HEAP, describe
+    from advice_replay import PLAIN_HEAP
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="cases whose name holds this")
@@ -104,7 +112,11 @@ def main() -> int:
     parser.add_argument("--failing", action="store_true", help="only the failing ones")
     parser.add_argument("--first", action="store_true", help="the first failing case of every sort alone")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--whole", action="store_true", help="start each worker as the program does, which takes longer; else as a fork of this process")
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="start each worker as the program does, which takes longer; else as a fork of this process",
+    )
     parser.add_argument("--keep", metavar="FOLDER", help="work here and leave everything there")
     parser.add_argument("--save", action="store_true", help="keep the figures in benchmarks/results/advice.json")
     options = parser.parse_args()
@@ -119,18 +131,40 @@ def main() -> int:
             jobs: dict[Any, bool] = {}
             for number, case in enumerate(failing() if not options.healthy else []):
                 if options.only in case.name and (not options.first or case in first_of_each()):
-                    jobs |= {pool.submit(follow_case, folder, number, by, options.whole): True for by in (["f", "auto"] if case.auto else ["f"])}
+                    jobs |= {
+                        pool.submit(follow_case, folder, number, by, options.whole): True
+                        for by in (["f", "auto"] if case.auto else ["f"])
+                    }
             for number, (name, _, _) in enumerate(healthy() if not options.failing else []):
                 if options.only in name:
                     jobs[pool.submit(watch_healthy, folder, number, options.whole)] = False
             for job in as_completed(jobs):
                 result = job.result()
                 (outcomes if jobs[job] else peaceful).append(result)
-                print(result.get("skipped") or (describe(result) if jobs[job] else f"{result['run']:22} {', '.join(result['alarms']) or 'in peace'}"), flush=True)
+                print(
+                    result.get("skipped")
+                    or (
+                        describe(result)
+                        if jobs[job]
+                        else f"{result['run']:22} {', '.join(result['alarms']) or 'in peace'}"
+                    ),
+                    flush=True,
+                )
     return tell(outcomes, peaceful, round(time.monotonic() - began), options)
 
 
-def tell(outcomes: list[dict[str, Any]], peaceful: list[dict[str, Any]], seconds: int, options: argparse.Namespace) -> int:
+def describe(outcome: dict[str, Any]) -> str:
+    """One line of the table."""
+    marks = "".join("✓" if outcome[name] else "✗" for name in ("in_force", "went_on", "helped"))
+    return (
+        f"{outcome['case']:22} {outcome['by']:5} {marks}  {outcome['start']:10} {outcome['fix']}  "
+        f"{outcome['problem']}  [{outcome['measure']}]"
+    )
+
+
+def tell(
+    outcomes: list[dict[str, Any]], peaceful: list[dict[str, Any]], seconds: int, options: argparse.Namespace
+) -> int:
     """The table by kind, and the counts."""
     done = [one for one in outcomes if "skipped" not in one]
     failed = [one for one in done if not one["held"]]
@@ -140,13 +174,22 @@ def tell(outcomes: list[dict[str, Any]], peaceful: list[dict[str, Any]], seconds
         mine = [one for one in done if one["kind"] == kind]
         print(f"{kind:14} {len({one['case'] for one in mine}):5} {len(mine):6} {sum(one['held'] for one in mine):5}")
     runs = len({one["case"] for one in done})
-    print(f"{runs} failing runs, {len(done)} fixes followed, {len(failed)} failed or changed nothing; "
-          f"{len(alarmed)} of {len(peaceful)} healthy runs warned of; {seconds} s")
+    print(
+        f"{runs} failing runs, {len(done)} fixes followed, {len(failed)} failed or changed nothing; "
+        f"{len(alarmed)} of {len(peaceful)} healthy runs warned of; {seconds} s"
+    )
     if options.save and not (options.only or options.first or options.healthy or options.failing):
         kept = {
-            "date": time.strftime("%Y-%m-%d"), "seconds": seconds, "failing_runs": runs, "fixes": len(done), "failed": len(failed),
-            "skipped": len(outcomes) - len(done), "healthy_runs": len(peaceful), "false_alarms": len(alarmed),
-            "outcomes": sorted(outcomes, key=lambda one: (one["case"], one["by"])), "healthy": sorted(peaceful, key=lambda one: one["run"]),
+            "date": time.strftime("%Y-%m-%d"),
+            "seconds": seconds,
+            "failing_runs": runs,
+            "fixes": len(done),
+            "failed": len(failed),
+            "skipped": len(outcomes) - len(done),
+            "healthy_runs": len(peaceful),
+            "false_alarms": len(alarmed),
+            "outcomes": sorted(outcomes, key=lambda one: (one["case"], one["by"])),
+            "healthy": sorted(peaceful, key=lambda one: one["run"]),
         }
         (RESULTS / "advice.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     return 1 if failed or len(alarmed) > FALSE_ALARMS_ALLOWED else 0

@@ -1,4 +1,6 @@
-"""The ladder: each rung needs less memory, keeps the effective batch, is possible for the plan, and says what it costs."""
+"""The ladder: each rung needs less memory, keeps the effective batch, is possible for the plan, and says what it
+costs.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,13 @@ CUTS = "training.max_length"
 
 
 def card(gib: float, capability: tuple[int, int] = (8, 6), count: int = 1) -> Device:
-    return Device(name="card", memory_total_bytes=round(gib * GIB), memory_free_bytes=round(gib * GIB), compute_capability=capability, count=count)
+    return Device(
+        name="card",
+        memory_total_bytes=round(gib * GIB),
+        memory_free_bytes=round(gib * GIB),
+        compute_capability=capability,
+        count=count,
+    )
 
 
 def keys(change: dict[str, Any]) -> set[str]:
@@ -32,14 +40,27 @@ def keys(change: dict[str, Any]) -> set[str]:
 @pytest.mark.parametrize("where", ["", "load", "step", "evaluation", "save"])
 def test_every_rung_is_a_plan_that_needs_less(kind: str, gib: float, batch: int, where: str) -> None:
     spec, data, device = spec_of("llama"), uniform(100, 2048), card(gib)
-    plan = plan_of(kind, **{"training.batch_size": batch, "training.accumulation": 2, "training.max_length": 2048, "evaluation.every_steps": 10, "evaluation.batch_size": 32})
+    plan = plan_of(
+        kind,
+        **{
+            "training.batch_size": batch,
+            "training.accumulation": 2,
+            "training.max_length": 2048,
+            "evaluation.every_steps": 10,
+            "evaluation.batch_size": 32,
+        },
+    )
     before = estimate(spec, plan, data, device).total_bytes
     for rung in alternatives(spec, plan, data, device, where=where):
         after = with_values(plan, rung.change)
         assert all(after.get(key) != plan.get(key) for key in rung.change), "a change that changes nothing"
         assert after.effective_batch_size == plan.effective_batch_size
         assert estimate(spec, after, data, device).total_bytes == rung.memory_total_bytes
-        lowers_that_moment = keys(rung.change) & {"training.batch_size", "training.checkpointing", "evaluation.batch_size"} if where else set()
+        lowers_that_moment = (
+            keys(rung.change) & {"training.batch_size", "training.checkpointing", "evaluation.batch_size"}
+            if where
+            else set()
+        )
         assert rung.memory_total_bytes < before or lowers_that_moment
         assert rung.fits == (rung.memory_total_bytes <= budget(device).bytes)
         assert rung.cost and rung.start == start_after(plan, rung.change)
@@ -51,17 +72,34 @@ def test_every_rung_is_a_plan_that_needs_less(kind: str, gib: float, batch: int,
 def test_the_batch_halves_to_the_largest_that_fits() -> None:
     spec, data = spec_of("llama"), uniform(100, 2048)
     plan = plan_of("lora", **{"training.batch_size": 16, "training.max_length": 2048, "training.accumulation": 1})
-    needs = {rows: estimate(spec, with_values(plan, {"training.batch_size": rows}), data, card(80)).total_bytes for rows in (16, 8, 4, 2, 1)}
+    needs = {
+        rows: estimate(spec, with_values(plan, {"training.batch_size": rows}), data, card(80)).total_bytes
+        for rows in (16, 8, 4, 2, 1)
+    }
     for larger, fitting in pairwise((16, 8, 4, 2)):
         between = card((needs[larger] + needs[fitting]) / 2 / GIB / 0.97)
         found = alternatives(spec, plan, data, between)
-        assert found[0].change == {"training.batch_size": fitting, "training.accumulation": 16 // fitting} and found[0].fits
+        assert (
+            found[0].change == {"training.batch_size": fitting, "training.accumulation": 16 // fitting}
+            and found[0].fits
+        )
 
 
 def test_what_ran_out_halves_even_where_the_estimate_fits() -> None:
     spec, data = spec_of("llama"), uniform(100, 2048)
-    plan = plan_of("lora", **{"training.batch_size": 16, "training.max_length": 2048, "evaluation.every_steps": 5, "evaluation.batch_size": 16})
-    assert alternatives(spec, plan, data, card(80), where="step")[0].change == {"training.batch_size": 8, "training.accumulation": 16}
+    plan = plan_of(
+        "lora",
+        **{
+            "training.batch_size": 16,
+            "training.max_length": 2048,
+            "evaluation.every_steps": 5,
+            "evaluation.batch_size": 16,
+        },
+    )
+    assert alternatives(spec, plan, data, card(80), where="step")[0].change == {
+        "training.batch_size": 8,
+        "training.accumulation": 16,
+    }
     generous = with_values(plan, {"evaluation.batch_size": 64})
     assert alternatives(spec, generous, data, card(80), where="evaluation")[0].change == {"evaluation.batch_size": 32}
 
@@ -93,10 +131,17 @@ def test_no_way_out_that_the_device_has_not() -> None:
     old = [one.change for one in alternatives(spec, plan, data, card(8, (7, 0)))]
     assert {"model.dtype": "fp16"} in old and {"model.dtype": "bf16"} not in old
     cpu = Device(name="CPU", kind="cpu", memory_total_bytes=8 * GIB, memory_free_bytes=8 * GIB)
-    assert not any("training.optimizer" in one.change or "method.quantization" in one.change for one in alternatives(spec, plan, data, cpu))
+    assert not any(
+        "training.optimizer" in one.change or "method.quantization" in one.change
+        for one in alternatives(spec, plan, data, cpu)
+    )
 
 
 def test_what_a_cut_loses_is_counted() -> None:
     data = DataFacts(4, (100, 300, 500, 1100), trained_share=0.5)
     words = cut_words(data, 1100, 300)
-    assert words.startswith("2 of 4 rows are cut to 300 tokens") and "50 % of all tokens" in words and "100 % of what" in words
+    assert (
+        words.startswith("2 of 4 rows are cut to 300 tokens")
+        and "50 % of all tokens" in words
+        and "100 % of what" in words
+    )

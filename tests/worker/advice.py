@@ -1,4 +1,6 @@
-"""The world in which advice is followed: models, rows, and the trainings that fail or do well in it (`advice_replay` follows)."""
+"""The world in which advice is followed: models, rows, and the trainings that fail or do well in it (`advice_replay`
+follows).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ def sums(path: Path, count: int, seed: int, *, shift: int = 0, noise: float = 0.
     with path.open("w") as file:
         for _ in range(count):
             one, two = dice.randrange(20), dice.randrange(20)
-            words = [WORDS[(number + shift) % len(WORDS)] if dice.random() >= noise else dice.choice(WORDS) for number in (one, two)]
+            words = [
+                WORDS[(number + shift) % len(WORDS)] if dice.random() >= noise else dice.choice(WORDS)
+                for number in (one, two)
+            ]
             prompt = f"{one} and {two} is" + " and" * (long or dice.randrange(3))
             file.write(json.dumps({"prompt": prompt, "completion": f"it is {words[0]} and {words[1]}"}) + "\n")
     return path
@@ -35,7 +40,15 @@ def by_heart(path: Path, count: int, seed: int) -> Path:
     dice = random.Random(seed)
     with path.open("w") as file:
         for number in range(count):
-            file.write(json.dumps({"prompt": f"{number} and {dice.randrange(90)} is", "completion": " ".join(dice.choice(WORDS) for _ in range(4))}) + "\n")
+            file.write(
+                json.dumps(
+                    {
+                        "prompt": f"{number} and {dice.randrange(90)} is",
+                        "completion": " ".join(dice.choice(WORDS) for _ in range(4)),
+                    }
+                )
+                + "\n"
+            )
     return path
 
 
@@ -46,7 +59,9 @@ class World:
         """What is there already is taken as it is."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.random, self.learned, self.deep, self.broken = (folder / name for name in ("random", "learned", "deep", "broken"))
+        self.random, self.learned, self.deep, self.broken = (
+            folder / name for name in ("random", "learned", "deep", "broken")
+        )
         if not self.broken.exists():
             write_tiny_model(self.random)
             write_tiny_model(self.deep, hidden=192, layers=6)
@@ -60,9 +75,16 @@ class World:
 
         tokenizer = AutoTokenizer.from_pretrained(self.random)
         model = AutoModelForCausalLM.from_pretrained(self.random, dtype=torch.float32)
-        rows = [json.loads(line) for line in sums(self.folder / "taught.jsonl", 600, 99, shift=3).read_text().splitlines()]
-        texts = [tokenizer.apply_chat_template(
-            [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}], tokenize=False) for row in rows]
+        rows = [
+            json.loads(line) for line in sums(self.folder / "taught.jsonl", 600, 99, shift=3).read_text().splitlines()
+        ]
+        texts = [
+            tokenizer.apply_chat_template(
+                [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}],
+                tokenize=False,
+            )
+            for row in rows
+        ]
         optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
         dice = random.Random(0)
         for _ in range(250):
@@ -93,12 +115,28 @@ class World:
 
     def plan(self, rows: Path, changes: Mapping[str, Any]) -> Plan:
         """A short training on the CPU."""
-        return with_values(Plan(), {
-            "model.id": str(self.learned), "model.dtype": "fp32", "dataset.path": str(rows), "dataset.eval_fraction": 0.2, "training.precision": "fp32",
-            "training.batch_size": 4, "training.accumulation": 1, "training.max_length": 64, "training.max_steps": 100, "training.warmup_steps": 3,
-            "training.learning_rate": 3e-3, "evaluation.every_steps": 20, "evaluation.batch_size": 32, "saving.every_steps": 10, "saving.keep": 4,
-            "hardware.cpu": True, **changes,
-        })
+        return with_values(
+            Plan(),
+            {
+                "model.id": str(self.learned),
+                "model.dtype": "fp32",
+                "dataset.path": str(rows),
+                "dataset.eval_fraction": 0.2,
+                "training.precision": "fp32",
+                "training.batch_size": 4,
+                "training.accumulation": 1,
+                "training.max_length": 64,
+                "training.max_steps": 100,
+                "training.warmup_steps": 3,
+                "training.learning_rate": 3e-3,
+                "evaluation.every_steps": 20,
+                "evaluation.batch_size": 32,
+                "saving.every_steps": 10,
+                "saving.keep": 4,
+                "hardware.cpu": True,
+                **changes,
+            },
+        )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""Advice followed to its end: a training fails for real, its first fix is applied by the function behind the key `f` or by
-the run itself, and the events after it say whether the change is in force, the run goes on, and it helped.
+"""Advice followed to its end: a training fails for real, its first fix is applied by the function behind the key `f`
+or by the run itself, and the events after it say whether the change is in force, the run goes on, and it helped.
 
 Used by the tests, and many times over by `benchmarks/advice.py`.
 """
@@ -11,7 +11,6 @@ import math
 import os
 import subprocess
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +95,9 @@ class Replay:
             followed = self._watch(run)
             outcome.found = ", ".join(sorted(self._told(followed)))
             if case.kind not in self._kinds(followed):
-                outcome.problem = f"not found: {outcome.found or 'nothing'}; {run.status().state}: {run.status().message}"
+                outcome.problem = (
+                    f"not found: {outcome.found or 'nothing'}; {run.status().state}: {run.status().message}"
+                )
                 return outcome
             fixes = fixing.fixes_of(followed)
             if case.no_fix:
@@ -133,11 +134,19 @@ class Replay:
 
     def _start(self, name: str, place: Path, *, unattended: bool = False, live: bool = False) -> Run:
         self.seen = self.folder / f"seen-{name}.jsonl"
-        fault = {"kind": "none", **self.case.fault, "once": str(self.folder / f"struck-{name}"), "slow": LIVE_SECONDS_A_STEP if live else 0}
+        fault = {
+            "kind": "none",
+            **self.case.fault,
+            "once": str(self.folder / f"struck-{name}"),
+            "slow": LIVE_SECONDS_A_STEP if live else 0,
+        }
         paths = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part not in ("", str(SITE))]
         os.environ |= {
             "PYTHONPATH": os.pathsep.join([str(SITE), *paths]),
-            "WORLD_FAULT": json.dumps(fault), "WORLD_SEEN": str(self.seen), **PLAIN_HEAP, "OMP_NUM_THREADS": "1",
+            "WORLD_FAULT": json.dumps(fault),
+            "WORLD_SEEN": str(self.seen),
+            **PLAIN_HEAP,
+            "OMP_NUM_THREADS": "1",
         }
         run = create_run(self.plan, output=place / name)
         if unattended:
@@ -168,7 +177,11 @@ class Replay:
 
     def _told(self, followed: Followed) -> set[str]:
         record = followed.record
-        return {one.kind for one in followed.findings} | {one.finding for one in record.findings} | ({"oom"} if record.oom else set())
+        return (
+            {one.kind for one in followed.findings}
+            | {one.finding for one in record.findings}
+            | ({"oom"} if record.oom else set())
+        )
 
     def _kinds(self, followed: Followed) -> set[str]:
         told = self._told(followed)
@@ -188,7 +201,11 @@ class Replay:
         return outcome
 
     def _limited_disk(self, name: str) -> Any:
-        return _SmallDisk(self.folder / f"disk-{name}", self.case.disk_kib) if self.case.disk_kib else _Plainly(self.folder)
+        return (
+            _SmallDisk(self.folder / f"disk-{name}", self.case.disk_kib)
+            if self.case.disk_kib
+            else _Plainly(self.folder)
+        )
 
     def _judge(self, outcome: Outcome, run: Run, workers: int) -> Outcome:
         """Hold what came after the last fix against it. workers: how many made steps before it."""
@@ -203,8 +220,13 @@ class Replay:
         outcome.start = fix.start
         seen = seen_by(self.seen)
         first = list(dict.fromkeys(one["worker"] for one in seen))[:workers]
-        before, since = [one for one in seen if one["worker"] in first], [one for one in seen if one["worker"] not in first]
-        outcome.in_force = all(in_force(key, old, new, before, since, earlier, after, fix) for key, (old, new) in fix.changes.items())
+        before, since = (
+            [one for one in seen if one["worker"] in first],
+            [one for one in seen if one["worker"] not in first],
+        )
+        outcome.in_force = all(
+            in_force(key, old, new, before, since, earlier, after, fix) for key, (old, new) in fix.changes.items()
+        )
         steps = [event for event in after if isinstance(event, Step)]
         finished = next((event for event in after if isinstance(event, Finished)), None)
         outcome.went_on = bool(steps) and finished is not None
@@ -226,7 +248,9 @@ class Replay:
         if self.case.better_than_untouched:
             other = self.untouched()
             return result < other * (1 - BETTER_SHARE), f"held-out loss {result:.3g}, left alone {other:.3g}"
-        begun = next(event.loss for event in earlier if isinstance(event, Step) and event.loss is not None and event.step == 1)
+        begun = next(
+            event.loss for event in earlier if isinstance(event, Step) and event.loss is not None and event.step == 1
+        )
         errors = [event.finding for event in after if isinstance(event, Finding) and event.severity == "error"]
         worst = begun if math.isfinite(begun) else math.inf
         return not errors and result < worst, f"held-out loss {result:.3g}, began at {begun:.3g}"
@@ -273,12 +297,23 @@ class _SmallDisk(_Plainly):
 
 def held_out_loss(after: list[Event], earlier: list[Event], step: int) -> float:
     """The held-out loss of the result's step, as it was evaluated last."""
-    found = [event.loss for event in [*earlier, *after] if isinstance(event, Eval) and event.step == step and event.loss is not None]
+    found = [
+        event.loss
+        for event in [*earlier, *after]
+        if isinstance(event, Eval) and event.step == step and event.loss is not None
+    ]
     return found[-1] if found else math.inf
 
 
 def in_force(
-    key: str, old: Any, new: Any, before: list[dict[str, Any]], since: list[dict[str, Any]], earlier: list[Event], after: list[Event], fix: Fix
+    key: str,
+    old: Any,
+    new: Any,
+    before: list[dict[str, Any]],
+    since: list[dict[str, Any]],
+    earlier: list[Event],
+    after: list[Event],
+    fix: Fix,
 ) -> bool:
     """Whether what the workers did after the fix shows the change, from the next step on."""
     steps, started = [one for one in since if "step" in one], [event for event in after if isinstance(event, Started)]
@@ -287,9 +322,17 @@ def in_force(
     match key:
         case "training.learning_rate":
             known = {one["step"]: one["rate"] for one in before if "step" in one}
-            same = [(one["rate"], known[one["step"]]) for one in steps if known.get(one["step"])] if fix.start == "checkpoint" else []
+            same = (
+                [(one["rate"], known[one["step"]]) for one in steps if known.get(one["step"])]
+                if fix.start == "checkpoint"
+                else []
+            )
             scaled = all(abs(now / was - new / old) < 1e-3 for now, was in same)
-            return scaled and max(one["rate"] for one in steps) <= new * (1 + NEAR) and (new < old or max(one["rate"] for one in steps) > old)
+            return (
+                scaled
+                and max(one["rate"] for one in steps) <= new * (1 + NEAR)
+                and (new < old or max(one["rate"] for one in steps) > old)
+            )
         case "training.batch_size":
             return all(one["rows"] <= new for one in steps) and max(one["rows"] for one in steps) == new
         case "training.accumulation":
@@ -341,11 +384,11 @@ def alarms_at_any_moment(run: Run, plan: Plan) -> set[str]:
     for event in events:
         record.take([event])
         if (isinstance(event, Step) and event.step in due) or isinstance(event, Eval | Finished):
-            found |= {f"{one.kind} ({one.severity})" for one in diagnose(record.as_curves(finished=isinstance(event, Finished), proposed=run.proposed().get("values")), plan) if one.severity != "note"}
+            found |= {
+                f"{one.kind} ({one.severity})"
+                for one in diagnose(
+                    record.as_curves(finished=isinstance(event, Finished), proposed=run.proposed().get("values")), plan
+                )
+                if one.severity != "note"
+            }
     return found | {event.finding for event in events if isinstance(event, Finding) and event.severity != "info"}
-
-
-def describe(outcome: Mapping[str, Any]) -> str:
-    """One line of the table."""
-    marks = "".join("✓" if outcome[name] else "✗" for name in ("in_force", "went_on", "helped"))
-    return f"{outcome['case']:22} {outcome['by']:5} {marks}  {outcome['start']:10} {outcome['fix']}  {outcome['problem']}  [{outcome['measure']}]"

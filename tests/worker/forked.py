@@ -1,4 +1,6 @@
-"""Workers as forks of a process that has imported torch and TRL already: the same code in a tenth of the time to start."""
+"""Workers as forks of a process that has imported torch and TRL already: the same code in a tenth of the time to
+start.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Child:
 def start_forked(run: Run, *, rehearse: bool = False) -> int:
     """As `runs.start.start_worker`, for one process on the CPU."""
     plan, previous = run.plan(), run.status()
-    write_status(run.status_path, Status(state="starting", created=previous.created, step=previous.step, total=previous.total))
+    write_status(
+        run.status_path, Status(state="starting", created=previous.created, step=previous.step, total=previous.total)
+    )
     environment = start.worker_environment(plan)
     sys.stdout.flush()
     pid = os.fork()

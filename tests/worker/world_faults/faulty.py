@@ -1,7 +1,8 @@
 """What WORLD_FAULT asks for: memory that ends where a real limit is, numbers that break, tokens that bear no loss.
 
-Memory is truly limited (RLIMIT_AS) while a step or an evaluation lasts, so that the allocation itself fails, and so that the
-run after a fix lives under the same limit; a load and a save fail by what they would need. What each forward pass holds is written to WORLD_SEEN.
+Memory is truly limited (RLIMIT_AS) while a step or an evaluation lasts, so that the allocation itself fails, and so
+that the run after a fix lives under the same limit; a load and a save fail by what they would need. What each
+forward pass holds is written to WORLD_SEEN.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ def put(session: Any) -> None:
             session.load_base = _no_room_for_weights(session.load_base)
         else:
             name = {"step": "training_step", "evaluation": "prediction_step", "save": "_save_checkpoint"}[where]
-            limited = _no_room_for_a_copy(getattr(trainer, name)) if where == "save" else _within_limit(getattr(trainer, name), where)
+            limited = (
+                _no_room_for_a_copy(getattr(trainer, name))
+                if where == "save"
+                else _within_limit(getattr(trainer, name), where)
+            )
             setattr(trainer, name, limited)
 
 
@@ -56,10 +61,16 @@ def _step(trainer: Any, model: Any, inputs: dict[str, Any], *_: Any) -> None:
         time.sleep(FAULT["slow"])
     step = trainer.state.global_step + 1
     weights = next(parameter for name, parameter in model.named_parameters() if "lora_" not in name)
-    _note({
-        "step": step, "rows": len(inputs["input_ids"]), "tokens": inputs["input_ids"].shape[1], "dtype": str(weights.dtype).removeprefix("torch."),
-        "rate": trainer.optimizer.param_groups[0]["lr"], "loss_tokens": int((inputs["labels"] != -100).sum()),
-    })
+    _note(
+        {
+            "step": step,
+            "rows": len(inputs["input_ids"]),
+            "tokens": inputs["input_ids"].shape[1],
+            "dtype": str(weights.dtype).removeprefix("torch."),
+            "rate": trainer.optimizer.param_groups[0]["lr"],
+            "loss_tokens": int((inputs["labels"] != -100).sum()),
+        }
+    )
     kind = FAULT.get("kind")
     if kind == "no-gradient" and trainer.args.learning_rate and _learns_from_answers():
         for parameter in model.parameters():
@@ -116,7 +127,9 @@ def _no_room_for_weights(load: Callable[..., Any]) -> Callable[..., Any]:
     """A load onto a card with so many bytes left."""
 
     def limited(plan: Any, **options: Any) -> Any:
-        wanted = (Path(plan.model.id) / "model.safetensors").stat().st_size * (1.0 if plan.model.dtype == "fp32" else 0.5)
+        wanted = (Path(plan.model.id) / "model.safetensors").stat().st_size * (
+            1.0 if plan.model.dtype == "fp32" else 0.5
+        )
         if wanted > FAULT["bytes"]:
             raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {wanted / 2**20:.2f} MiB.")
         return load(plan, **options)
@@ -128,7 +141,11 @@ def _no_room_for_a_copy(save: Callable[..., Any]) -> Callable[..., Any]:
     """A save that copies what is trained, on a card with so many bytes left."""
 
     def limited(trainer: Any, *arguments: Any, **options: Any) -> Any:
-        wanted = sum(parameter.numel() * parameter.element_size() for parameter in trainer.model.parameters() if parameter.requires_grad)
+        wanted = sum(
+            parameter.numel() * parameter.element_size()
+            for parameter in trainer.model.parameters()
+            if parameter.requires_grad
+        )
         if wanted > FAULT["bytes"]:
             raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {wanted / 2**20:.2f} MiB.")
         return save(trainer, *arguments, **options)

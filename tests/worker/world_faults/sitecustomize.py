@@ -1,6 +1,7 @@
 """Faults of the world around a training worker, put in place before anything of it is imported.
 
-On the PYTHONPATH of a worker, with what is to happen as JSON in WORLD_FAULT; `faulty.py` does it once the trainer is there.
+On the PYTHONPATH of a worker, with what is to happen as JSON in WORLD_FAULT; `faulty.py` does it once the trainer is
+there.
 """
 
 import importlib.abc

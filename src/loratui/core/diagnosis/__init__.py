@@ -1,8 +1,9 @@
 """What a loss curve means, and which change to the plan would mend it.
 
-Pure rules over a run's curves; each is one function in `training_loss`, `instability` or `generalising`, tested on recorded
-runs, and a rule speaks only where a person should act. What it advises is followed to its end in `benchmarks/advice.py`.
-The guides' tables of problems and fixes are the minimum; what only a person can check is a fix without changes.
+Pure rules over a run's curves; each is one function in `training_loss`, `instability` or `generalising`, tested on
+recorded runs, and a rule speaks only where a person should act. What it advises is followed to its end in
+`benchmarks/advice.py`. The guides' tables of problems and fixes are the minimum; what only a person can check is a
+fix without changes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,16 @@ from loratui.core.diagnosis.training_loss import no_gradient, not_falling, plate
 from loratui.core.plan import Plan
 
 RULES: tuple[Callable[[Curves, Plan], Iterator[Finding]], ...] = (
-    not_finite, no_gradient, diverging, overfitting, memorising, not_falling, spikes, erratic, plateau, underfitting,
+    not_finite,
+    no_gradient,
+    diverging,
+    overfitting,
+    memorising,
+    not_falling,
+    spikes,
+    erratic,
+    plateau,
+    underfitting,
 )
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 _BESIDE_THE_POINT = ("not-falling", "erratic", "plateau", "underfitting", "spikes")

@@ -25,13 +25,14 @@ Severity = Literal["note", "warning", "error"]
 
 @dataclass(frozen=True)
 class Curves:
-    """A run so far; of a long one, some of its steps. All per-step lists are as long as `steps`; NaN stands for a value that is missing.
+    """A run so far; of a long one, some of its steps. All per-step lists are as long as `steps`; NaN stands for a
+    value that is missing.
 
     steps: optimizer steps, ascending, from 1. losses: training loss of each. grad_norms: before clipping. eval_steps,
     eval_losses: the evaluations. total_steps: planned. steps_per_epoch: 0 where unknown. finished: nothing more comes.
     proposed: what the calculation would propose for this run's plan keys; empty where that is not known. eval_rows:
-    held-out rows, 0 where unknown. trained_tokens: tokens an epoch that bear loss. bf16: whether the device computes in bfloat16.
-    None where unknown.
+    held-out rows, 0 where unknown. trained_tokens: tokens an epoch that bear loss. bf16: whether the device computes
+    in bfloat16. None where unknown.
     """
 
     steps: Sequence[int]
@@ -65,27 +66,35 @@ class Curves:
         return next((loss for loss in self.losses if math.isfinite(loss)), math.nan) if seen else math.nan
 
     def healthy_step(self, before: int | None = None) -> int:
-        """The last step (before one that is known to be broken) whose weights were as good as any; 0 where none were."""
-        seen = [(step, loss) for step, loss in zip(self.steps, self.losses, strict=True) if before is None or step < before]
+        """The last step (before one that is known to be broken) whose weights were as good as any; 0 where none
+        were.
+        """
+        seen = [
+            (step, loss) for step, loss in zip(self.steps, self.losses, strict=True) if before is None or step < before
+        ]
         return DivergenceWatch.of(seen).healthy_step
 
     @cached_property
     def noise(self) -> float:
-        """Standard deviation of one step's loss around its trend, from the jumps between neighbours; 0 of fewer than 5."""
+        """Standard deviation of one step's loss around its trend, from the jumps between neighbours; 0 of fewer than
+        5.
+        """
         finite = [loss for loss in self.losses if math.isfinite(loss)]
         jumps = [abs(one - other) for one, other in pairwise(finite[-NOISE_STEPS:])]
         return NORMAL_JUMP * median(jumps) if len(jumps) >= 4 else 0.0
 
     @cached_property
     def evaluation_noise(self) -> float:
-        """By how much evaluation losses move without meaning: the largest step back between neighbours on the way down to
-        the best and up again, and what so few rows leave uncertain.
+        """By how much evaluation losses move without meaning: the largest step back between neighbours on the way
+        down to the best and up again, and what so few rows leave uncertain.
         """
         losses = [loss for _, loss in self.evaluations]
         if not losses:
             return 0.0
         best = losses.index(min(losses))
-        back = [later - earlier for earlier, later in pairwise(losses[: best + 1])] + [earlier - later for earlier, later in pairwise(losses[best:])]
+        back = [later - earlier for earlier, later in pairwise(losses[: best + 1])] + [
+            earlier - later for earlier, later in pairwise(losses[best:])
+        ]
         few = ROW_SPREAD * losses[best] / math.sqrt(self.eval_rows) if self.eval_rows else 0.0
         return max([0.0, *back, few])
 
@@ -103,7 +112,11 @@ class Curves:
     def window(self, start: float, end: float) -> list[float]:
         """Finite losses between two shares (0..1) of the steps so far."""
         count = len(self.losses)
-        return [loss for loss in self.losses[int(start * count) : max(int(end * count), int(start * count) + 1)] if math.isfinite(loss)]
+        return [
+            loss
+            for loss in self.losses[int(start * count) : max(int(end * count), int(start * count) + 1)]
+            if math.isfinite(loss)
+        ]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ STAYS = 60
 """Steps in a row, every single one above the start, after which a loss does not come back."""
 ABOVE_SHARE, ABOVE_NATS = 1.2, 0.2
 DEVIATIONS = 5.0
-"""How far the start lies below the losses since then, in their own standard deviations: it was not just one easy batch."""
+"""How far the start lies below the losses since then, in their own standard deviations: it was not just one easy
+batch.
+"""
 BURST_TIMES, BURST_NATS = 3.0, 5.0
 """A mean so far above the start needs no patience: ln(150,000 tokens) is 12, and a guess is not that bad."""
 HEALTHY_SHARE, HEALTHY_NATS = 1.1, 0.1
@@ -30,8 +32,8 @@ SHORT_SHARE, SHORT_NATS = 1.25, 0.25
 
 
 class DivergenceWatch:
-    """Two ways to have diverged: the mean loss of the last 30 steps is twice the lowest such mean before, and one nat more;
-    or the loss blew up at the start and every step of the last 60 is well above where it began.
+    """Two ways to have diverged: the mean loss of the last 30 steps is twice the lowest such mean before, and one
+    nat more; or the loss blew up at the start and every step of the last 60 is well above where it began.
 
     Its whole state follows from the (step, loss) pairs, so that `of` rebuilds it when a run goes on.
     """
@@ -67,11 +69,15 @@ class DivergenceWatch:
 
     @property
     def healthy_step(self) -> int:
-        """The last step whose weights are as good as any before: what was saved later is spoilt. 0 where none are, not even the first's."""
+        """The last step whose weights are as good as any before: what was saved later is spoilt. 0 where none are,
+        not even the first's.
+        """
         return self._healthy
 
     def diverged(self, step: int, loss: float) -> bool:
-        """Take up the loss of a step, and say whether the training has diverged by now. What is not finite is passed over."""
+        """Take up the loss of a step, and say whether the training has diverged by now. What is not finite is passed
+        over.
+        """
         if not math.isfinite(loss):
             return False
         if self._steps == 0 and step == 1:
@@ -95,12 +101,17 @@ class DivergenceWatch:
         floor = min(self.lowest, self.start) if math.isfinite(self.start) else self.lowest
         if not math.isfinite(floor):
             return True
-        return now <= max(HEALTHY_SHARE * floor, floor + HEALTHY_NATS) and newest <= max(SHORT_SHARE * floor, floor + SHORT_NATS)
+        return now <= max(HEALTHY_SHARE * floor, floor + HEALTHY_NATS) and newest <= max(
+            SHORT_SHARE * floor, floor + SHORT_NATS
+        )
 
     def _climbed(self) -> str:
         if self._steps < LEAST_STEPS or not self.mean > max(TIMES * self.lowest, self.lowest + NATS):
             return ""
-        return f"The loss was {self.lowest:.3g} over {WINDOW} steps and is {self.mean:.3g} over the last {WINDOW}: the training diverged."
+        return (
+            f"The loss was {self.lowest:.3g} over {WINDOW} steps and is {self.mean:.3g} over the last {WINDOW}: "
+            "the training diverged."
+        )
 
     def _above(self, loss: float) -> bool:
         return loss > max(ABOVE_SHARE * self.start, self.start + ABOVE_NATS)
@@ -116,4 +127,7 @@ class DivergenceWatch:
         deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
         if not burst and mean - DEVIATIONS * deviation < self.start:
             return ""
-        return f"The loss began at {self.start:.3g} and has stayed above that since step {FIRST_STEPS}, at {self.mean:.3g} now: the training diverged at once."
+        return (
+            f"The loss began at {self.start:.3g} and has stayed above that since step {FIRST_STEPS}, at "
+            f"{self.mean:.3g} now: the training diverged at once."
+        )

@@ -17,7 +17,9 @@ HOPELESS = 10.0
 """From this factor above the proposal what was trained so far is worth nothing."""
 CHECK_DATA = Fix("Look at the rows: wrong answers, empty ones, or two kinds of task in one file.")
 CHECK_TEMPLATE = Fix("Check the chat template and what is trained on, on the dataset screen or with `loratui inspect`.")
-CHECK_WEIGHTS = Fix("Check the base model: fetch it again, or try model.dtype = fp32. No setting of the training mends it.")
+CHECK_WEIGHTS = Fix(
+    "Check the base model: fetch it again, or try model.dtype = fp32. No setting of the training mends it."
+)
 MORE_ROWS = Fix("More rows, or more varied ones.")
 
 
@@ -31,7 +33,9 @@ def kept(fixes: Iterable[Fix | None]) -> tuple[Fix, ...]:
 
 
 def proposed_rate(plan: Plan, curves: Curves) -> float:
-    """The rate that the calculation proposes for this run; where that is not known, the plan's own held within published ones."""
+    """The rate that the calculation proposes for this run; where that is not known, the plan's own held within
+    published ones.
+    """
     known = curves.proposed.get(RATE)
     if known:
         return float(known)
@@ -45,13 +49,18 @@ def anew_with_proposed(plan: Plan, curves: Curves) -> Fix | None:
     if max(now, proposed) < 1.1 * min(now, proposed):
         return None
     whose = "proposed" if curves.proposed.get(RATE) else "nearest published"
-    return Fix(f"Start anew from the base with the {whose} learning rate {proposed:g} instead of {now:g}.", {RATE: proposed}, restart=True)
+    return Fix(
+        f"Start anew from the base with the {whose} learning rate {proposed:g} instead of {now:g}.",
+        {RATE: proposed},
+        restart=True,
+    )
 
 
 def after_divergence(plan: Plan, curves: Curves, *, healthy_step: int) -> tuple[Fix, ...]:
     """What mends a training that diverged, or whose weights are no numbers, what most surely helps first.
 
-    healthy_step: the last step before it went wrong; 0 where it never went right, so that there is nothing to go back to.
+    healthy_step: the last step before it went wrong; 0 where it never went right, so that there is nothing to go
+    back to.
     """
     now, proposed = plan.training.learning_rate, proposed_rate(plan, curves)
     anew = anew_with_proposed(plan, curves) if proposed < now else None
@@ -64,7 +73,9 @@ def _lower(now: float, proposed: float, healthy_step: int) -> Fix:
     value = rounded(proposed if now > FAR * proposed else now / FAR)
     text = f"Lower the learning rate from {now:g} to {value:g}"
     if healthy_step:
-        return Fix(f"{text}, and go on from a checkpoint up to step {healthy_step}, before it went wrong.", {RATE: value})
+        return Fix(
+            f"{text}, and go on from a checkpoint up to step {healthy_step}, before it went wrong.", {RATE: value}
+        )
     return Fix(f"{text}, and start anew from the base.", {RATE: value}, restart=True)
 
 
@@ -81,7 +92,9 @@ def raised_rate(plan: Plan, curves: Curves) -> Fix | None:
     value = rounded(now * FAR)
     if value > FAR * proposed or value > 1:
         return None
-    return Fix(f"Start anew from the base with the learning rate {value:g} instead of {now:g}.", {RATE: value}, restart=True)
+    return Fix(
+        f"Start anew from the base with the learning rate {value:g} instead of {now:g}.", {RATE: value}, restart=True
+    )
 
 
 def halved_rate(plan: Plan) -> Fix:
@@ -91,18 +104,28 @@ def halved_rate(plan: Plan) -> Fix:
 
 
 def warm_up(plan: Plan, curves: Curves) -> Fix | None:
-    """Twice the warm-up, and at least 3 % of the run; from the base, since a warm-up that is over cannot be made longer."""
+    """Twice the warm-up, and at least 3 % of the run; from the base, since a warm-up that is over cannot be made
+    longer.
+    """
     total = max(curves.total_steps, len(curves.steps))
     value = min(max(10, 2 * plan.training.warmup_steps, total * 3 // 100), total // 2)
     if value <= plan.training.warmup_steps:
         return None
-    return Fix(f"Start anew and warm up over {value} steps instead of {plan.training.warmup_steps}.", {"training.warmup_steps": value}, restart=True)
+    return Fix(
+        f"Start anew and warm up over {value} steps instead of {plan.training.warmup_steps}.",
+        {"training.warmup_steps": value},
+        restart=True,
+    )
 
 
 def larger_batch(plan: Plan) -> Fix:
     """Twice the accumulation: smoother gradients for no memory."""
     passes = plan.training.accumulation * 2
-    return Fix(f"Accumulate {passes} batches a step instead of {plan.training.accumulation}: smoother gradients, no more memory.", {"training.accumulation": passes})
+    return Fix(
+        f"Accumulate {passes} batches a step instead of {plan.training.accumulation}: smoother gradients, no more "
+        "memory.",
+        {"training.accumulation": passes},
+    )
 
 
 def safer_precision(plan: Plan, curves: Curves) -> Fix | None:
@@ -110,10 +133,16 @@ def safer_precision(plan: Plan, curves: Curves) -> Fix | None:
     if plan.training.precision != "fp16":
         return None
     other = "bf16" if curves.bf16 else "fp32"
-    changes = {"training.precision": other} | ({"method.compute_dtype": other} if plan.method.compute_dtype == "fp16" else {})
+    changes = {"training.precision": other} | (
+        {"method.compute_dtype": other} if plan.method.compute_dtype == "fp16" else {}
+    )
     if plan.model.dtype == "fp16" and plan.method.kind == "full":
         changes["model.dtype"] = "fp32"
-    words = "bfloat16, which has float32's range" if curves.bf16 else "float32: slower, and with twice the memory for activations"
+    words = (
+        "bfloat16, which has float32's range"
+        if curves.bf16
+        else "float32: slower, and with twice the memory for activations"
+    )
     return Fix(f"Leave float16, whose largest number is 65,504, for {words}.", changes)
 
 
@@ -134,7 +163,9 @@ def rank(plan: Plan, factor: float) -> Fix | None:
         return None
     word = "more" if factor > 1 else "less"
     changes: dict[str, Any] = {"lora.r": value, "lora.alpha": alpha}
-    return Fix(f"Rank {value} instead of {plan.lora.r}: {word} capacity. It starts anew from the base.", changes, restart=True)
+    return Fix(
+        f"Rank {value} instead of {plan.lora.r}: {word} capacity. It starts anew from the base.", changes, restart=True
+    )
 
 
 def all_layers(plan: Plan) -> Fix | None:
@@ -149,7 +180,9 @@ def dropout(plan: Plan) -> Fix | None:
     if plan.method.kind == "full" or plan.lora.dropout >= 0.2:
         return None
     value = 0.05 if plan.lora.dropout < 0.05 else 0.1 if plan.lora.dropout < 0.1 else 0.2
-    return Fix(f"Start anew with dropout {value:g} instead of {plan.lora.dropout:g}.", {"lora.dropout": value}, restart=True)
+    return Fix(
+        f"Start anew with dropout {value:g} instead of {plan.lora.dropout:g}.", {"lora.dropout": value}, restart=True
+    )
 
 
 def decay(plan: Plan) -> Fix | None:
@@ -157,11 +190,17 @@ def decay(plan: Plan) -> Fix | None:
     if plan.training.weight_decay >= 0.1:
         return None
     value = 0.01 if plan.training.weight_decay < 0.01 else 0.1
-    return Fix(f"Start anew with weight decay {value:g} instead of {plan.training.weight_decay:g}.", {"training.weight_decay": value}, restart=True)
+    return Fix(
+        f"Start anew with weight decay {value:g} instead of {plan.training.weight_decay:g}.",
+        {"training.weight_decay": value},
+        restart=True,
+    )
 
 
 def keep_best(plan: Plan, curves: Curves) -> Fix | None:
-    """End the run and take the weights of its best evaluation; for one that has reached its last step: train anew to there."""
+    """End the run and take the weights of its best evaluation; for one that has reached its last step: train anew to
+    there.
+    """
     points = curves.evaluations
     if not points:
         return None
@@ -172,12 +211,17 @@ def keep_best(plan: Plan, curves: Curves) -> Fix | None:
         if plan.evaluation.patience and plan.evaluation.patience <= patience:
             return None
         return Fix(
-            f"Stop after {patience} evaluation{'s' if patience > 1 else ''} without a better loss: the run ends at the next one, and its result is the checkpoint of step {step}.",
+            f"Stop after {patience} evaluation{'s' if patience > 1 else ''} without a better loss: the run ends at "
+            f"the next one, and its result is the checkpoint of step {step}.",
             {"evaluation.patience": patience},
         )
     if step >= curves.steps[-1] or plan.training.max_steps == step:
         return None
-    return Fix(f"Start anew and end at step {step}, where the held-out loss was lowest.", {"training.max_steps": step}, restart=True)
+    return Fix(
+        f"Start anew and end at step {step}, where the held-out loss was lowest.",
+        {"training.max_steps": step},
+        restart=True,
+    )
 
 
 def fewer_epochs(plan: Plan) -> Fix | None:

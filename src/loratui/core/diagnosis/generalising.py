@@ -19,7 +19,9 @@ STAIR_STEPS = 8
 
 
 def overfitting(curves: Curves, plan: Plan) -> Iterator[Finding]:
-    """The evaluation loss has turned up for at least two evaluations, by more than its noise, while the training loss fell on."""
+    """The evaluation loss has turned up for at least two evaluations, by more than its noise, while the training
+    loss fell on.
+    """
     points = curves.evaluations
     if len(points) < 3:
         return
@@ -33,16 +35,26 @@ def overfitting(curves: Curves, plan: Plan) -> Iterator[Finding]:
     if math.isfinite(at_best) and math.isfinite(now) and now > at_best * 1.02:
         return
     yield Finding(
-        "overfitting", "warning",
-        f"The evaluation loss was lowest at step {step} ({lowest:.3g}) and is {later[-1]:.3g} now, while the training loss falls: the model learns the rows by heart.",
-        step, _less_by_heart(curves, plan),
+        "overfitting",
+        "warning",
+        f"The evaluation loss was lowest at step {step} ({lowest:.3g}) and is {later[-1]:.3g} now, while the "
+        "training loss falls: the model learns the rows by heart.",
+        step,
+        _less_by_heart(curves, plan),
     )
 
 
 def _less_by_heart(curves: Curves, plan: Plan) -> tuple[Fix, ...]:
-    return fixes.kept([
-        fixes.keep_best(plan, curves), fixes.fewer_epochs(plan), fixes.dropout(plan), fixes.decay(plan), fixes.rank(plan, 0.5), fixes.MORE_ROWS,
-    ])
+    return fixes.kept(
+        [
+            fixes.keep_best(plan, curves),
+            fixes.fewer_epochs(plan),
+            fixes.dropout(plan),
+            fixes.decay(plan),
+            fixes.rank(plan, 0.5),
+            fixes.MORE_ROWS,
+        ]
+    )
 
 
 def _training_loss_at(curves: Curves, step: int) -> float:
@@ -51,22 +63,31 @@ def _training_loss_at(curves: Curves, step: int) -> float:
 
 
 def memorising(curves: Curves, plan: Plan) -> Iterator[Finding]:
-    """A training loss near 0 far below an evaluation loss that falls no more; or, with nothing held out, a loss that falls
-    in stairs, one an epoch.
+    """A training loss near 0 far below an evaluation loss that falls no more; or, with nothing held out, a loss that
+    falls in stairs, one an epoch.
     """
     now = curves.smoothed[-1] if curves.smoothed else math.nan
     points = curves.evaluations
     if not points:
         stair = _stairs(curves)
         if stair is not None:
-            message = f"The loss drops at the turn of each epoch (at step {stair}): rows seen before are recognised, and with no rows held out nothing shows whether more is learnt."
+            message = (
+                f"The loss drops at the turn of each epoch (at step {stair}): rows seen before are recognised, and "
+                "with no rows held out nothing shows whether more is learnt."
+            )
             yield Finding("memorising", "note", message, stair, _less_by_heart(curves, plan))
         return
     last = points[-1][1]
     apart = math.isfinite(now) and now < MEMORISED_LOSS and last > max(MEMORISED_GAP * now, now + MEMORISED_NATS)
     if apart and not _still_falls([loss for _, loss in points]):
-        since = next((at for at, value in zip(curves.steps, curves.smoothed, strict=True) if value < MEMORISED_LOSS), curves.steps[-1])
-        message = f"The training loss is {now:.2g} and the evaluation loss {last:.3g}, and falls no more: the rows are known by heart."
+        since = next(
+            (at for at, value in zip(curves.steps, curves.smoothed, strict=True) if value < MEMORISED_LOSS),
+            curves.steps[-1],
+        )
+        message = (
+            f"The training loss is {now:.2g} and the evaluation loss {last:.3g}, and falls no more: the rows are "
+            "known by heart."
+        )
         yield Finding("memorising", "warning", message, since, _less_by_heart(curves, plan))
 
 
@@ -76,7 +97,9 @@ def _still_falls(losses: list[float]) -> bool:
 
 
 def _stairs(curves: Curves) -> int | None:
-    """The first turn of an epoch, where the curve has every step, from which every turn so far shows a drop larger than what happens around it."""
+    """The first turn of an epoch, where the curve has every step, from which every turn so far shows a drop larger
+    than what happens around it.
+    """
     length = curves.steps_per_epoch
     every_step = len(curves.steps) == curves.steps[-1] - curves.steps[0] + 1 and curves.steps[0] == 1
     if not every_step or length < 3 * STAIR_STEPS or len(curves.losses) < length + STAIR_STEPS:

@@ -28,7 +28,9 @@ LEAST_ROWS = 8
 
 def not_finite(curves: Curves, plan: Plan) -> Iterator[Finding]:
     """NaN or infinite loss; NaN gradients too, except in float16, whose loss scaling skips such steps."""
-    broken = next((step for step, loss in zip(curves.steps, curves.losses, strict=True) if not math.isfinite(loss)), None)
+    broken = next(
+        (step for step, loss in zip(curves.steps, curves.losses, strict=True) if not math.isfinite(loss)), None
+    )
     what = "The loss"
     if broken is None and plan.training.precision != "fp16":
         norms = zip(curves.steps, curves.grad_norms, strict=False)
@@ -40,7 +42,9 @@ def not_finite(curves: Curves, plan: Plan) -> Iterator[Finding]:
     if broken <= 1:
         told = f"{what} is no number from the first step on, before anything was learnt: it is not the learning rate."
     sound = curves.healthy_step(broken)
-    yield Finding("not-finite", "error", told, broken, after_not_finite(plan, curves, step=broken, healthy_step=sound), sound)
+    yield Finding(
+        "not-finite", "error", told, broken, after_not_finite(plan, curves, step=broken, healthy_step=sound), sound
+    )
 
 
 def after_not_finite(plan: Plan, curves: Curves, *, step: int, healthy_step: int) -> tuple[Fix, ...]:
@@ -51,7 +55,9 @@ def after_not_finite(plan: Plan, curves: Curves, *, step: int, healthy_step: int
     """
     safer = fixes.safer_precision(plan, curves)
     if step <= 1:
-        every_token = Fix("Learn from every token: where none bears loss, it is no number.", {"training.loss_on": "all"}, restart=True)
+        every_token = Fix(
+            "Learn from every token: where none bears loss, it is no number.", {"training.loss_on": "all"}, restart=True
+        )
         nothing_learnt = every_token if plan.training.loss_on == "answers" and curves.trained_tokens == 0 else None
         return fixes.kept([safer, nothing_learnt, fixes.CHECK_WEIGHTS, fixes.CHECK_TEMPLATE])
     rest = fixes.after_divergence(plan, curves, healthy_step=healthy_step)
@@ -59,15 +65,21 @@ def after_not_finite(plan: Plan, curves: Curves, *, step: int, healthy_step: int
 
 
 def diverging(curves: Curves, plan: Plan) -> Iterator[Finding]:
-    """The loss stands above where it began, or has turned and climbed by a quarter and stays there; noise counts as neither."""
+    """The loss stands above where it began, or has turned and climbed by a quarter and stays there; noise counts as
+    neither.
+    """
     if len(curves.smoothed) < LEAST_STEPS:
         return
     early = _above_start(curves)
     if early:
-        yield Finding("diverging", "error", early, curves.steps[0], fixes.after_divergence(plan, curves, healthy_step=0), 0)
+        yield Finding(
+            "diverging", "error", early, curves.steps[0], fixes.after_divergence(plan, curves, healthy_step=0), 0
+        )
         return
     smoothed = curves.smoothed
-    lowest = min(range(len(smoothed)), key=lambda index: smoothed[index] if math.isfinite(smoothed[index]) else math.inf)
+    lowest = min(
+        range(len(smoothed)), key=lambda index: smoothed[index] if math.isfinite(smoothed[index]) else math.inf
+    )
     floor, now = smoothed[lowest], smoothed[-1]
     recent = [value for value in smoothed[-max(5, curves.span) :] if math.isfinite(value)]
     climb = max(DIVERGED_SHARE * floor, DIVERGED_NATS, 1.5 * DEVIATIONS * curves.noise / math.sqrt(curves.span))
@@ -75,13 +87,19 @@ def diverging(curves: Curves, plan: Plan) -> Iterator[Finding]:
         return
     sound = curves.healthy_step()
     yield Finding(
-        "diverging", "error", f"The loss climbs: {floor:.3g} at step {curves.steps[lowest]}, now {now:.3g}.", curves.steps[lowest],
-        fixes.after_divergence(plan, curves, healthy_step=sound), sound,
+        "diverging",
+        "error",
+        f"The loss climbs: {floor:.3g} at step {curves.steps[lowest]}, now {now:.3g}.",
+        curves.steps[lowest],
+        fixes.after_divergence(plan, curves, healthy_step=sound),
+        sound,
     )
 
 
 def _above_start(curves: Curves) -> str:
-    """What to say where the loss blew up, and did not come back far below its start or went so high that nothing is left; empty elsewhere."""
+    """What to say where the loss blew up, and did not come back far below its start or went so high that nothing is
+    left; empty elsewhere.
+    """
     begun, noise, smoothed = curves.start_loss, curves.noise, curves.smoothed
     recent = [loss for loss in curves.losses[-max(10, curves.span) :] if math.isfinite(loss)]
     finite = [value for value in smoothed if math.isfinite(value)]
@@ -92,9 +110,15 @@ def _above_start(curves: Curves) -> str:
         return f"The loss began at {begun:.3g} and stands at {level:.3g}: it has not come back below its start."
     burst = highest > BURST_TIMES * begun + DEVIATIONS * noise and highest > level + DEVIATIONS * noise
     if burst and highest > DESTROYED_TIMES * begun:
-        return f"The loss rose from {begun:.3g} to {highest:.3g}: what the base knew is lost, whatever was learnt since ({level:.3g} now)."
+        return (
+            f"The loss rose from {begun:.3g} to {highest:.3g}: what the base knew is lost, whatever was learnt "
+            f"since ({level:.3g} now)."
+        )
     if burst and level > begun * (1 - ABOVE_SHARE):
-        return f"The loss rose from {begun:.3g} to {highest:.3g} and has hardly come back below its start: {level:.3g} now."
+        return (
+            f"The loss rose from {begun:.3g} to {highest:.3g} and has hardly come back below its start: "
+            f"{level:.3g} now."
+        )
     return ""
 
 
@@ -116,24 +140,37 @@ def spikes(curves: Curves, plan: Plan) -> Iterator[Finding]:
     several = len(found) >= 3
     steps = ", ".join(map(str, found[:5])) + ("…" if len(found) > 5 else "")
     yield Finding(
-        "spikes", "note",
-        f"The loss jumps at step{'s' if len(found) > 1 else ''} {steps}: single hard or broken rows, or too large steps.", found[0],
-        fixes.kept([fixes.CHECK_DATA, fixes.clip(plan), fixes.halved_rate(plan) if several else None, fixes.larger_batch(plan)]),
+        "spikes",
+        "note",
+        f"The loss jumps at step{'s' if len(found) > 1 else ''} {steps}: single hard or broken rows, or too large "
+        "steps.",
+        found[0],
+        fixes.kept(
+            [fixes.CHECK_DATA, fixes.clip(plan), fixes.halved_rate(plan) if several else None, fixes.larger_batch(plan)]
+        ),
     )
 
 
 def erratic(curves: Curves, plan: Plan) -> Iterator[Finding]:
     """The evaluation loss swings up and down instead of falling: the steps are too large to settle."""
     losses = [loss for _, loss in curves.evaluations[-8:]]
-    moves = [later - earlier for earlier, later in pairwise(losses) if abs(later - earlier) > max(SWING_SHARE * earlier, SWING_NATS)]
+    moves = [
+        later - earlier
+        for earlier, later in pairwise(losses)
+        if abs(later - earlier) > max(SWING_SHARE * earlier, SWING_NATS)
+    ]
     rises = [move for move in moves if move > 0]
     few = 0 < curves.eval_rows < LEAST_ROWS
     if few or len(rises) < SWINGS or len(moves) - len(rises) < SWINGS - 1 or losses[0] - losses[-1] > sum(rises):
         return
     since = curves.evaluations[-len(losses)][0]
     yield Finding(
-        "erratic", "note", f"The evaluation loss swings between {min(losses):.3g} and {max(losses):.3g} instead of falling: the steps are too large.",
-        since, fixes.kept([_calmer(plan, curves), fixes.larger_batch(plan)]),
+        "erratic",
+        "note",
+        f"The evaluation loss swings between {min(losses):.3g} and {max(losses):.3g} instead of falling: the steps "
+        "are too large.",
+        since,
+        fixes.kept([_calmer(plan, curves), fixes.larger_batch(plan)]),
     )
 
 
@@ -141,5 +178,8 @@ def _calmer(plan: Plan, curves: Curves) -> Fix:
     proposed = fixes.proposed_rate(plan, curves)
     if plan.training.learning_rate > fixes.FAR * proposed:
         value = fixes.rounded(proposed)
-        return Fix(f"Lower the learning rate from {plan.training.learning_rate:g} to the proposed {value:g}.", {fixes.RATE: value})
+        return Fix(
+            f"Lower the learning rate from {plan.training.learning_rate:g} to the proposed {value:g}.",
+            {fixes.RATE: value},
+        )
     return fixes.halved_rate(plan)

@@ -37,8 +37,19 @@ def not_falling(curves: Curves, plan: Plan) -> Iterator[Finding]:
     if len(held_out) >= 2 and held_out[0] - held_out[-1] > NOT_FALLING_SHARE * held_out[0]:
         return
     yield Finding(
-        "not-falling", "warning", f"The loss does not fall: {first:.3g} at the start, {last:.3g} now.", curves.steps[min(begun, len(curves.steps) - 1)],
-        fixes.kept([fixes.raised_rate(plan, curves), fixes.all_layers(plan), fixes.rank(plan, 2), fixes.CHECK_TEMPLATE, fixes.CHECK_DATA]),
+        "not-falling",
+        "warning",
+        f"The loss does not fall: {first:.3g} at the start, {last:.3g} now.",
+        curves.steps[min(begun, len(curves.steps) - 1)],
+        fixes.kept(
+            [
+                fixes.raised_rate(plan, curves),
+                fixes.all_layers(plan),
+                fixes.rank(plan, 2),
+                fixes.CHECK_TEMPLATE,
+                fixes.CHECK_DATA,
+            ]
+        ),
     )
 
 
@@ -46,8 +57,9 @@ DEVIATIONS = 4.0
 
 
 def plateau(curves: Curves, plan: Plan) -> Iterator[Finding]:
-    """The loss fell, has been flat for the last 40 % of the steps while the learning rate is still high, and something of the
-    plan holds it there: a rate well below the proposed one, few layers or a small rank. Else it is what the data leaves.
+    """The loss fell, has been flat for the last 40 % of the steps while the learning rate is still high, and
+    something of the plan holds it there: a rate well below the proposed one, few layers or a small rank. Else it is
+    what the data leaves.
     """
     over = curves.finished or 0 < curves.total_steps <= curves.steps[-1]
     if over or len(curves.steps) < max(60, curves.total_steps // 4):
@@ -60,15 +72,21 @@ def plateau(curves: Curves, plan: Plan) -> Iterator[Finding]:
     held_back = _held_back(curves, plan)
     if held_back and high and early > middle * 1.05 and flat and late >= LOW_LOSS:
         since = curves.steps[int(0.6 * len(curves.steps))]
-        yield Finding("plateau", "note", f"The loss has stood at {late:.3g} since about step {since}.", since, held_back)
+        yield Finding(
+            "plateau", "note", f"The loss has stood at {late:.3g} since about step {since}.", since, held_back
+        )
 
 
 def _held_back(curves: Curves, plan: Plan) -> tuple[Fix, ...]:
     """What of the plan may keep the loss from falling further."""
     slow = plan.training.learning_rate * fixes.FAR <= fixes.proposed_rate(plan, curves)
-    return fixes.kept([
-        fixes.raised_rate(plan, curves) if slow else None, fixes.all_layers(plan), fixes.rank(plan, 4) if plan.lora.r <= SMALL_RANK else None,
-    ])
+    return fixes.kept(
+        [
+            fixes.raised_rate(plan, curves) if slow else None,
+            fixes.all_layers(plan),
+            fixes.rank(plan, 4) if plan.lora.r <= SMALL_RANK else None,
+        ]
+    )
 
 
 def underfitting(curves: Curves, plan: Plan) -> Iterator[Finding]:
@@ -89,9 +107,13 @@ def underfitting(curves: Curves, plan: Plan) -> Iterator[Finding]:
         return
     slow = plan.training.learning_rate * fixes.FAR <= fixes.proposed_rate(plan, curves)
     yield Finding(
-        "underfitting", "note", f"The loss was still falling at the end ({before:.3g} to {last:.3g}): there is more to learn.",
+        "underfitting",
+        "note",
+        f"The loss was still falling at the end ({before:.3g} to {last:.3g}): there is more to learn.",
         curves.steps[int(0.7 * len(curves.steps))],
-        fixes.kept([fixes.raised_rate(plan, curves) if slow else None, fixes.more_epochs(plan), fixes.all_layers(plan)]),
+        fixes.kept(
+            [fixes.raised_rate(plan, curves) if slow else None, fixes.more_epochs(plan), fixes.all_layers(plan)]
+        ),
     )
 
 
@@ -101,6 +123,9 @@ def no_gradient(curves: Curves, plan: Plan) -> Iterator[Finding]:
     if len(norms) == ZERO_GRADIENT_STEPS and all(norm == 0.0 for norm in norms):
         every_token = Fix("Start anew and learn from every token.", {"training.loss_on": "all"}, restart=True)
         yield Finding(
-            "no-gradient", "error", "The gradient is 0: no token bears loss, or nothing is trainable.", curves.steps[0],
+            "no-gradient",
+            "error",
+            "The gradient is 0: no token bears loss, or nothing is trainable.",
+            curves.steps[0],
             fixes.kept([every_token if plan.training.loss_on == "answers" else None, fixes.CHECK_TEMPLATE]),
         )

@@ -1,7 +1,8 @@
 """The gentlest ways to need less memory, in the order in which they are to be tried, each with its price.
 
-First what keeps the result (smaller passes of the same effective batch, recomputed activations, shares), then what holds the
-same in fewer bits, then a smaller adapter, and last what cuts rows: that loses answers, so only a person may choose it.
+First what keeps the result (smaller passes of the same effective batch, recomputed activations, shares), then what
+holds the same in fewer bits, then a smaller adapter, and last what cuts rows: that loses answers, so only a person
+may choose it.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *
     """Each rung alone that needs less memory, the gentlest first; where none so far fits, after them the first sum of
     rungs that does. Empty only where nothing can be lowered.
 
-    where: in which moment memory ran out (`load`, `step`, `evaluation`, `generation`, `save`), empty where it is only planned.
-    What has run out needs more than the estimate says: then what lowers that moment is offered whatever the estimate sees,
-    and what cannot lower it is left out.
+    where: in which moment memory ran out (`load`, `step`, `evaluation`, `generation`, `save`), empty where it is
+    only planned. What has run out needs more than the estimate says: then what lowers that moment is offered
+    whatever the estimate sees, and what cannot lower it is left out.
     """
     ladder = _Ladder(spec, plan, data, device, where)
     before = ladder.needed({}).total_bytes
@@ -106,14 +107,20 @@ class _Ladder:
 def _rungs(ladder: _Ladder) -> Iterator[_Rung]:
     """Every way down, the gentlest first; a rung that saves nothing here is left out by the caller."""
     training = ladder.plan.training
-    if ladder.where in ("", "evaluation", "generation") and ladder.plan.evaluation.every_steps and ladder.plan.evaluation.batch_size > 1:
+    if (
+        ladder.where in ("", "evaluation", "generation")
+        and ladder.plan.evaluation.every_steps
+        and ladder.plan.evaluation.batch_size > 1
+    ):
         rows = _halved(ladder, "evaluation.batch_size", ladder.plan.evaluation.batch_size)
         yield _Rung(rows, "Slower evaluations; the same training.", lowers=bool(ladder.where))
     if ladder.where in ("", "step") and training.batch_size > 1:
         cost = "More passes a step, so slower; the same effective batch, the same result."
         yield _Rung(_halved(ladder, "training.batch_size", training.batch_size), cost, lowers=bool(ladder.where))
     if ladder.where in ("", "step") and not training.checkpointing:
-        yield _Rung({"training.checkpointing": True}, "About a third slower; the same result.", lowers=bool(ladder.where))
+        yield _Rung(
+            {"training.checkpointing": True}, "About a third slower; the same result.", lowers=bool(ladder.where)
+        )
     yield from _shares(ladder)
     yield from _fewer_bits(ladder)
     yield from _smaller_adapter(ladder)
@@ -136,8 +143,13 @@ def _halved(ladder: _Ladder, key: str, rows: int) -> dict[str, Any]:
 def _shares(ladder: _Ladder) -> Iterator[_Rung]:
     plan = ladder.plan
     if ladder.device.count > 1 and plan.hardware.parallelism == "ddp" and plan.method.quantization != "int8":
-        change = {} if plan.training.optimizer.startswith("adamw_torch") else {"training.optimizer": "adamw_torch_fused"}
-        yield _Rung({"hardware.parallelism": "fsdp", **change}, "Each GPU holds a share of the weights: more traffic between them; the same result.")
+        change = (
+            {} if plan.training.optimizer.startswith("adamw_torch") else {"training.optimizer": "adamw_torch_fused"}
+        )
+        yield _Rung(
+            {"hardware.parallelism": "fsdp", **change},
+            "Each GPU holds a share of the weights: more traffic between them; the same result.",
+        )
 
 
 def _fewer_bits(ladder: _Ladder) -> Iterator[_Rung]:
@@ -153,10 +165,18 @@ def _fewer_bits(ladder: _Ladder) -> Iterator[_Rung]:
         short = "bf16" if bf16 else "fp16"
         yield _Rung({"model.dtype": short}, f"The frozen base in {short} instead of fp32: a slight loss of precision.")
     if plan.method.kind == "full":
-        yield _Rung({"method.kind": "lora", **_adapter_rate(ladder)}, "An adapter instead of all weights: less capacity, and less is forgotten.", False)
+        yield _Rung(
+            {"method.kind": "lora", **_adapter_rate(ladder)},
+            "An adapter instead of all weights: less capacity, and less is forgotten.",
+            False,
+        )
     four_bit = can is None or can.nf4 != "no"
     if gpu and four_bit and (plan.method.kind != "qlora" or plan.method.quantization == "int8"):
-        change: dict[str, Any] = {"method.kind": "qlora", "method.quantization": "nf4", "method.double_quantization": True}
+        change: dict[str, Any] = {
+            "method.kind": "qlora",
+            "method.quantization": "nf4",
+            "method.double_quantization": True,
+        }
         if plan.method.compute_dtype != plan.training.precision:
             change["method.compute_dtype"] = plan.training.precision
         cost = "The base is read in 4 bit: a little slower, and a slight loss of quality."
@@ -167,7 +187,9 @@ def _fewer_bits(ladder: _Ladder) -> Iterator[_Rung]:
 
 def _adapter_rate(ladder: _Ladder) -> dict[str, Any]:
     """For a run that goes on by itself: an adapter learns at about ten times the rate (a wizard proposes one anew)."""
-    return {"training.learning_rate": min(1.0, ADAPTER_RATE * ladder.plan.training.learning_rate)} if ladder.where else {}
+    return (
+        {"training.learning_rate": min(1.0, ADAPTER_RATE * ladder.plan.training.learning_rate)} if ladder.where else {}
+    )
 
 
 def _smaller_adapter(ladder: _Ladder) -> Iterator[_Rung]:
@@ -176,7 +198,10 @@ def _smaller_adapter(ladder: _Ladder) -> Iterator[_Rung]:
         return
     if plan.lora.r > LEAST_RANK:
         rank = 8 if plan.lora.r > 8 else LEAST_RANK
-        yield _Rung({"lora.r": rank, "lora.alpha": plan.lora.alpha * rank / plan.lora.r}, "A smaller adapter: less capacity for new facts.")
+        yield _Rung(
+            {"lora.r": rank, "lora.alpha": plan.lora.alpha * rank / plan.lora.r},
+            "A smaller adapter: less capacity for new facts.",
+        )
     attention = list(attention_names(spec))
     if attention and len(resolve_targets(spec, plan.lora.targets)) > len(resolve_targets(spec, attention)):
         yield _Rung({"lora.targets": attention}, "Attention layers alone learn less than all layers at the same rank.")
@@ -201,14 +226,22 @@ def cut_words(data: DataFacts, length: int, shorter: int) -> str:
     lost = sum(cut)
     answers = min(1.0, lost / max(1.0, sum(rows) * data.trained_share))
     return (
-        f"{about}{round(share * data.examples):,} of {data.examples:,} rows are cut to {shorter} tokens and lose {lost / max(1, sum(rows)):.0%} of all tokens, "
-        f"at the rows' ends, where answers stand: up to {answers:.0%} of what is learnt from."
-    ).replace("%", " %").capitalize()
+        (
+            f"{about}{round(share * data.examples):,} of {data.examples:,} rows are cut to {shorter} tokens and "
+            f"lose {lost / max(1, sum(rows)):.0%} of all tokens, "
+            f"at the rows' ends, where answers stand: up to {answers:.0%} of what is learnt from."
+        )
+        .replace("%", " %")
+        .capitalize()
+    )
 
 
 def _fitting_length(ladder: _Ladder) -> int:
     training = ladder.plan.training
     leanest = changed(
-        ladder.plan, training__batch_size=1, training__accumulation=training.batch_size * training.accumulation, training__checkpointing=True,
+        ladder.plan,
+        training__batch_size=1,
+        training__accumulation=training.batch_size * training.accumulation,
+        training__checkpointing=True,
     )
     return longest_length(ladder.spec, leanest, ladder.data, ladder.device)
