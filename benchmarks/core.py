@@ -1,7 +1,8 @@
 """How fast the calculation core answers: `python benchmarks/core.py`.
 
-Prints the processor time of one whole proposal (what a keystroke in the wizard costs; the aim is below 5 ms) for several
-situations, each time with another value so that nothing is remembered, and of `loratui plan --json` from start to end (the aim is below 0.4 s).
+Prints the processor time of one whole proposal (what a keystroke in the wizard costs; the aim is below 5 ms) for
+several situations, each time with another value so that nothing is remembered, and of `loratui plan --json` from start
+to end (the aim is below 0.4 s).
 """
 
 from __future__ import annotations
@@ -25,22 +26,49 @@ from loratui.models.catalogue import entries
 
 GIB = 2**30
 QWEN3_0_6B = {
-    "model_type": "qwen3", "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16,
-    "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "tie_word_embeddings": True, "max_position_embeddings": 40960,
+    "model_type": "qwen3",
+    "hidden_size": 1024,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 151936,
+    "tie_word_embeddings": True,
+    "max_position_embeddings": 40960,
 }
 LLAMA_8B = {
-    "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
-    "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 131072,
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
 }
-LLAMA_70B = LLAMA_8B | {"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64}
+LLAMA_70B = LLAMA_8B | {
+    "hidden_size": 8192,
+    "intermediate_size": 28672,
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+}
 
 
 def gpu(name: str, size_gib: int, capability: tuple[int, int]) -> Device:
     """A free card of this size."""
-    return Device(name=name, memory_total_bytes=size_gib * GIB, memory_free_bytes=size_gib * GIB, compute_capability=capability, peak_flops=1e14)
+    return Device(
+        name=name,
+        memory_total_bytes=size_gib * GIB,
+        memory_free_bytes=size_gib * GIB,
+        compute_capability=capability,
+        peak_flops=1e14,
+    )
 
 
-def milliseconds(work: Callable[[], object], rounds: int = 30, clock: Callable[[], float] = time.process_time) -> tuple[float, float]:
+def milliseconds(
+    work: Callable[[], object], rounds: int = 30, clock: Callable[[], float] = time.process_time
+) -> tuple[float, float]:
     """Median and worst of `rounds` calls, after one to warm up."""
     work()
     taken = []
@@ -60,15 +88,24 @@ def memory() -> None:
         for kind, quantization in (("lora", "none"), ("qlora", "nf4"), ("full", "none")):
             values = {"method.kind": kind, "method.quantization": quantization}
             plans = iter([with_values(Plan(), {**values, "training.max_length": 512 + step}) for step in range(31)])
-            median, worst = milliseconds(lambda spec=spec, plans=plans: estimate(spec, next(plans), data, gpu("H100", 80, (9, 0))))  # type: ignore[misc]
+            median, worst = milliseconds(
+                lambda spec=spec, plans=plans: estimate(spec, next(plans), data, gpu("H100", 80, (9, 0)))
+            )  # type: ignore[misc]
             print(f"estimate     {name:<38} {kind:<15} {median:7.2f} ms   worst {worst:7.2f} ms")
     specs, frees = [entry.spec for entry in entries()], count(1)
     for size in (16, 24, 80):
         median, worst = milliseconds(
-            lambda size=size: [method_fits(spec, replace(gpu("card", size, (8, 6)), memory_free_bytes=size * GIB - free)) for free in [next(frees)] for spec in specs],  # type: ignore[misc]
+            lambda size=size: [
+                method_fits(spec, replace(gpu("card", size, (8, 6)), memory_free_bytes=size * GIB - free))
+                for free in [next(frees)]
+                for spec in specs
+            ],  # type: ignore[misc]
             rounds=10,
         )
-        print(f"fit badges   {len(specs)} models of the catalogue          {size} GiB {median:17.2f} ms   worst {worst:7.2f} ms")
+        print(
+            f"fit badges   {len(specs)} models of the catalogue          {size} GiB {median:17.2f} ms   worst "
+            f"{worst:7.2f} ms"
+        )
 
 
 def main() -> None:
@@ -92,8 +129,20 @@ def main() -> None:
             print(f"propose      {name:<38} {wish:<15} {median:7.2f} ms   worst {worst:7.2f} ms")
         median, worst = milliseconds(lambda situation=situation: proposal_json(propose(situation)))
         print(f"with JSON    {name:<38} {'alternatives':<15} {median:7.2f} ms   worst {worst:7.2f} ms")
-    command = [sys.executable, "-c", "from loratui.cli import main; raise SystemExit(main())", "plan", "-m", "Qwen/Qwen3-0.6B", "--gpu", "T4", "--json"]
-    median, worst = milliseconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL), rounds=7, clock=time.perf_counter)
+    command = [
+        sys.executable,
+        "-c",
+        "from loratui.cli import main; raise SystemExit(main())",
+        "plan",
+        "-m",
+        "Qwen/Qwen3-0.6B",
+        "--gpu",
+        "T4",
+        "--json",
+    ]
+    median, worst = milliseconds(
+        lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL), rounds=7, clock=time.perf_counter
+    )
     print(f"loratui plan --json, from start to end: {median:.0f} ms   worst {worst:.0f} ms")
 
 

@@ -1,4 +1,5 @@
-"""The demo's three figures: exact match of the base and of the adapter on the held-out rows, and the training's seconds.
+"""The demo's three figures: exact match of the base and of the adapter on the held-out rows, and the training's
+seconds.
 
     python benchmarks/demo.py               train with loratui's worker, then ask base and adapter every held-out prompt
     python benchmarks/demo.py --plain       the same training by TRL and PEFT alone, without loratui
@@ -23,7 +24,7 @@ from typing import Any
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.resources import demo_dataset_path, demo_heldout_path, demo_model_path, presets_path
+from loratui.paths import demo_dataset_path, demo_heldout_path, demo_model_path, presets_path
 
 ANSWER_TOKENS = 96
 PROMPTS_AT_ONCE = 40
@@ -47,7 +48,9 @@ def train_with_worker(plan: Plan, folder: Path) -> tuple[Path, float]:
 
     run = create_run(plan, output=folder)
     started = time.monotonic()
-    done = subprocess.run(worker_command(run), env=worker_environment(plan), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        worker_command(run), env=worker_environment(plan), capture_output=True, text=True, check=False
+    )
     seconds = time.monotonic() - started
     if done.returncode:
         sys.exit(f"The worker ended with {done.returncode}.\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
@@ -93,7 +96,10 @@ def train_plainly(plan: Plan, folder: Path) -> tuple[Path, float]:
         disable_tqdm=True,
     )
     adapter = LoraConfig(
-        task_type="CAUSAL_LM", r=plan.lora.r, lora_alpha=int(plan.lora.alpha), lora_dropout=plan.lora.dropout,
+        task_type="CAUSAL_LM",
+        r=plan.lora.r,
+        lora_alpha=int(plan.lora.alpha),
+        lora_dropout=plan.lora.dropout,
         target_modules=plan.lora.targets,
     )
     trainer = SFTTrainer(
@@ -166,10 +172,21 @@ def main() -> int:
     }
     if arguments.json:
         example = {"prompt": prompts[0], "base": before[0], "adapter": after[0]}
-        print(json.dumps({**figures, "held_out_rows": len(rows), "trainer": "plain" if arguments.plain else "loratui", "example": example}))
+        print(
+            json.dumps(
+                {
+                    **figures,
+                    "held_out_rows": len(rows),
+                    "trainer": "plain" if arguments.plain else "loratui",
+                    "example": example,
+                }
+            )
+        )
     else:
         print(f"base exact match     {figures['base_exact_match']:.3f}   (at most {TARGETS['base_exact_match']})")
-        print(f"adapter exact match  {figures['adapter_exact_match']:.3f}   (at least {TARGETS['adapter_exact_match']})")
+        print(
+            f"adapter exact match  {figures['adapter_exact_match']:.3f}   (at least {TARGETS['adapter_exact_match']})"
+        )
         print(f"training seconds     {figures['training_seconds']:.1f}    (under {TARGETS['training_seconds']:.0f})")
         print(f"\n{prompts[0]}\n  base     {before[0]}\n  adapter  {after[0]}")
     good = (

@@ -2,9 +2,10 @@
 
     python benchmarks/faults.py [--times 20] [--seed 1] [--only worker_killed] [--save]
 
-The faults are those of `tests/worker/faults.py`: interface killed, terminal hung up, worker killed, killed while saving, disk full,
-status half-written, clock jumping, two viewers, directory moved. After each one the run must equal one that nothing happened to,
-bit for bit; what was reported as saved must be there; the state shown must be true within 5 s. Exit status 1 where one did not hold.
+The faults are those of `tests/worker/faults.py`: interface killed, terminal hung up, worker killed, killed while
+saving, disk full, status half-written, clock jumping, two viewers, directory moved. After each one the run must equal
+one that nothing happened to, bit for bit; what was reported as saved must be there; the state shown must be true within
+5 s. Exit status 1 where one did not hold.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="one fault's name")
-    parser.add_argument("--save", action="store_true", help="keep the counts, fault by fault, in benchmarks/results/faults.json")
+    parser.add_argument(
+        "--save", action="store_true", help="keep the counts, fault by fault, in benchmarks/results/faults.json"
+    )
     options = parser.parse_args()
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -53,7 +56,11 @@ def main() -> int:
                 except Exception as error:  # noqa: BLE001 (whatever went wrong is what is counted)
                     traceback.print_exc()
                     count["failures"].append(f"seed {seed}: {str(error)[:300]}")
-            count |= {"held": held, "slowest_true_seconds": round(slowest, 2), "seconds": round(time.monotonic() - began)}
+            count |= {
+                "held": held,
+                "slowest_true_seconds": round(slowest, 2),
+                "seconds": round(time.monotonic() - began),
+            }
             found[fault.__name__] = count | {"seed": options.seed, "date": time.strftime("%Y-%m-%d")}
             print(fault.__name__, count, flush=True)
     if options.save:

@@ -1,8 +1,8 @@
 """How fast a dataset is inspected: `python benchmarks/inspection.py [--rows 200000] [--model demo]`.
 
-Writes a file of JSON lines (about 1,000 bytes a row) to a temporary folder, inspects it in the worker as `loratui inspect`
-does, and prints the time to the first finding, to the result, and the worker's peak of memory (its children included).
-The goal, on two cores: 200,000 rows in under 90 s and 2 GB, first findings within 2 s.
+Writes a file of JSON lines (about 1,000 bytes a row) to a temporary folder, inspects it in the worker as `loratui
+inspect` does, and prints the time to the first finding, to the result, and the worker's peak of memory (its children
+included). The goal, on two cores: 200,000 rows in under 90 s and 2 GB, first findings within 2 s.
 """
 
 from __future__ import annotations
@@ -20,9 +20,86 @@ import psutil
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.worker.inspect_client import inspect_dataset
+from loratui.workers.inspect_client import inspect_dataset
 
-WORDS = ["the", "of", "and", "to", "in", "a", "is", "that", "for", "it", "as", "was", "with", "be", "by", "on", "not", "he", "his", "but", "at", "are", "this", "have", "from", "or", "one", "had", "which", "an", "they", "you", "were", "their", "been", "has", "would", "there", "what", "will", "more", "if", "who", "when", "out", "so", "said", "about", "time", "these", "may", "some", "than", "other", "into", "only", "its", "new", "could", "number", "system", "program", "question", "answer", "because", "water", "people", "world", "school", "history", "language", "model", "training", "gradient", "memory", "data"]
+WORDS = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "a",
+    "is",
+    "that",
+    "for",
+    "it",
+    "as",
+    "was",
+    "with",
+    "be",
+    "by",
+    "on",
+    "not",
+    "he",
+    "his",
+    "but",
+    "at",
+    "are",
+    "this",
+    "have",
+    "from",
+    "or",
+    "one",
+    "had",
+    "which",
+    "an",
+    "they",
+    "you",
+    "were",
+    "their",
+    "been",
+    "has",
+    "would",
+    "there",
+    "what",
+    "will",
+    "more",
+    "if",
+    "who",
+    "when",
+    "out",
+    "so",
+    "said",
+    "about",
+    "time",
+    "these",
+    "may",
+    "some",
+    "than",
+    "other",
+    "into",
+    "only",
+    "its",
+    "new",
+    "could",
+    "number",
+    "system",
+    "program",
+    "question",
+    "answer",
+    "because",
+    "water",
+    "people",
+    "world",
+    "school",
+    "history",
+    "language",
+    "model",
+    "training",
+    "gradient",
+    "memory",
+    "data",
+]
 
 
 def write_rows(path: Path, count: int, seed: int = 0) -> None:
@@ -41,13 +118,16 @@ def make_model(folder: Path, rows: Path) -> Path:
     from transformers import PreTrainedTokenizerFast
 
     from loratui.models.catalogue import find_entry
-    from loratui.worker.load_tokenizer import CHATML
+    from loratui.worker.tokenizer import CHATML
 
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=8000, special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=8000,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     with rows.open(encoding="utf-8") as file:
         core.train_from_iterator([line for line, _ in zip(file, range(2000), strict=False)], trainer)
@@ -85,7 +165,9 @@ class Peak(threading.Thread):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--model", default="", help="whose tokenizer is used; default: one of 8,000 tokens made from the rows")
+    parser.add_argument(
+        "--model", default="", help="whose tokenizer is used; default: one of 8,000 tokens made from the rows"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.jsonl"
@@ -96,14 +178,19 @@ def main() -> int:
         watcher = Peak()
         watcher.start()
         start = time.monotonic()
-        result = inspect_dataset(plan, on_message=lambda message: first.setdefault(message["type"], time.monotonic() - start))  # type: ignore[func-returns-value]
+        result = inspect_dataset(
+            plan, on_message=lambda message: first.setdefault(message["type"], time.monotonic() - start)
+        )  # type: ignore[func-returns-value]
         seconds = time.monotonic() - start
         watcher.done.set()
         size_bytes = path.stat().st_size
     print(f"{given.rows:,} rows, {size_bytes / 1e6:.0f} MB, {result['tokens']['total']:,} tokens")
     print(f"first finding (how rows are read)   {first['recognised']:7.2f} s")
     print(f"first tokens counted                {first.get('partial', seconds):7.2f} s")
-    print(f"result                              {seconds:7.2f} s   {given.rows / seconds:,.0f} rows/s, {size_bytes / 1e6 / seconds:.1f} MB/s")
+    print(
+        f"result                              {seconds:7.2f} s   {given.rows / seconds:,.0f} rows/s, "
+        f"{size_bytes / 1e6 / seconds:.1f} MB/s"
+    )
     print(f"processor time of the worker        {watcher.cpu_seconds:7.2f} s   (what matters on a busy machine)")
     print(f"peak of the worker's memory         {watcher.peak_bytes / 2**20:7.0f} MiB")
     return 0

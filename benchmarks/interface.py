@@ -4,7 +4,8 @@
     python benchmarks/interface.py [--runs 5] [--size 120x36] [--json]
 
 Each program is started afresh in a pseudo-terminal, by turns; every figure is the median of the runs. `wizard` is
-`loratui` with nothing chosen yet, `demo` is `loratui --demo`: model, dataset and estimate stand on its first screen too.
+`loratui` with nothing chosen yet, `demo` is `loratui --demo`: model, dataset and estimate stand on its first screen
+too.
 
 first_s     process start → the first screen that is not blank, by replaying the program's own bytes
 settled_s   process start → the last byte before a second of rest
@@ -127,7 +128,11 @@ def start_figures(code: str, columns: int, rows: int, home: str) -> dict[str, fl
     program = Program(code, columns, rows, home)
     try:
         program.read(15.0, until_rest=REST_SECONDS)
-        return {"first_s": program.first_paint(), "settled_s": program.chunks[-1][0], "rss_mib": program.peak_bytes / 2**20}
+        return {
+            "first_s": program.first_paint(),
+            "settled_s": program.chunks[-1][0],
+            "rss_mib": program.peak_bytes / 2**20,
+        }
     finally:
         program.end()
 
@@ -177,18 +182,28 @@ def main() -> None:
                 starts[name].append(start_figures(code, columns, rows, str(Path(folder) / f"{name}-{number}")))
         walk = walk_figures(columns, rows, str(Path(folder) / "walk"))
     figures = {name: median(rows) for name, rows in starts.items()}
-    ratio = {name: {key: figures[name][key] / figures["bare"][key] for key in ("first_s", "settled_s")} for name in ("wizard", "demo")}
+    ratio = {
+        name: {key: figures[name][key] / figures["bare"][key] for key in ("first_s", "settled_s")}
+        for name in ("wizard", "demo")
+    }
     result = {"size": options.size, "runs": options.runs, **figures, "walk": walk, "ratio": ratio}
     if options.json:
         print(json.dumps(result, indent=1))
         return
     print(f"{options.size}, median of {options.runs} starts         bare          wizard            demo   target")
     for key, target in (("first_s", "≤ 1.5 ×"), ("settled_s", "≤ 1.7 ×"), ("rss_mib", "< 90")):
-        cells = [f"{figures[name][key]:.3f}" + (f" ({ratio[name][key]:.2f} ×)" if key in ratio[name] else "") for name in ("wizard", "demo")]
+        cells = [
+            f"{figures[name][key]:.3f}" + (f" ({ratio[name][key]:.2f} ×)" if key in ratio[name] else "")
+            for name in ("wizard", "demo")
+        ]
         print(f"{key:30s} {figures['bare'][key]:10.3f} {cells[0]:>15s} {cells[1]:>15s}   {target}")
     for key, target in (
-        ("step_s", "≤ 0.120"), ("key_s", "≤ 0.010"), ("edit_s", "≤ 0.010"), ("rss_mib_walked", "< 90"),
-        ("idle_bytes_machine", "< 1000"), *((f"idle_bytes_{name}", "0") for name in ("model", "dataset", "recipe", "review")),
+        ("step_s", "≤ 0.120"),
+        ("key_s", "≤ 0.010"),
+        ("edit_s", "≤ 0.010"),
+        ("rss_mib_walked", "< 90"),
+        ("idle_bytes_machine", "< 1000"),
+        *((f"idle_bytes_{name}", "0") for name in ("model", "dataset", "recipe", "review")),
     ):
         print(f"{key:30s} {'':10s} {'':15s} {walk[key]:15.3f}   {target}")
 

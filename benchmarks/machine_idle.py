@@ -42,7 +42,10 @@ def main() -> int:
         began = time.perf_counter()
         snapshot(reader)
         times.append(time.perf_counter() - began)
-    print(f"GPUs: {len(machine.gpus)}; first sample {first * 1000:.1f} ms, then {statistics.median(times) * 1000:.2f} ms (median of 20)")
+    print(
+        f"GPUs: {len(machine.gpus)}; first sample {first * 1000:.1f} ms, then "
+        f"{statistics.median(times) * 1000:.2f} ms (median of 20)"
+    )
 
     sampler = MachineSampler(reader=reader)
     sampler.start()

@@ -3,9 +3,9 @@
     python benchmarks/memory_gpu.py                       # the grid, about ten minutes
     python benchmarks/memory_gpu.py --cases 4 --cpu       # the same code on the CPU, to see that it runs
 
-Models get random weights from a config, nothing is downloaded. Each case runs in a process of its own (a fresh context):
-the trainer's own model, adapter, loss and optimizer take three steps and one evaluation batch; recorded are torch's peak
-allocated and reserved, and what the driver says the process held (NVML). Results go to
+Models get random weights from a config, nothing is downloaded. Each case runs in a process of its own (a fresh
+context): the trainer's own model, adapter, loss and optimizer take three steps and one evaluation batch; recorded are
+torch's peak allocated and reserved, and what the driver says the process held (NVML). Results go to
 `benchmarks/results/memory_gpu-<card>.json` with card, driver, versions and date.
 """
 
@@ -73,7 +73,9 @@ def measure(case: dict[str, Any], on: str) -> dict[str, Any]:
     from loratui.worker.tracing.build import add_adapter, attention_of, load_config
 
     plan = with_values(Plan(), case["values"])
-    batch = estimate(read_config(case["config"]), plan, DataFacts(1000, tuple(case["lengths"]), True, case["share"]), _device()).batch
+    batch = estimate(
+        read_config(case["config"]), plan, DataFacts(1000, tuple(case["lengths"]), True, case["share"]), _device()
+    ).batch
     torch.manual_seed(0)
     config = load_config(case["config"])
     with torch.device(on):
@@ -111,7 +113,9 @@ def measure(case: dict[str, Any], on: str) -> dict[str, Any]:
         return {"allocated": None, "reserved": None, "nvml": None, "loss": float(loss)}
     torch.cuda.synchronize()
     return {
-        "allocated": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved(), "nvml": _held(),
+        "allocated": torch.cuda.max_memory_allocated(),
+        "reserved": torch.cuda.max_memory_reserved(),
+        "nvml": _held(),
         "loss": float(loss),
     }
 
@@ -130,7 +134,10 @@ def _quantised(model: Any, plan: Plan, on: str) -> Any:
         attention = attention_of(model.config, plan.model.attention)
         del model
         return AutoModelForCausalLM.from_pretrained(
-            folder, dtype=DTYPES[plan.model.dtype], attn_implementation=attention, quantization_config=planned_quantization(plan),
+            folder,
+            dtype=DTYPES[plan.model.dtype],
+            attn_implementation=attention,
+            quantization_config=planned_quantization(plan),
             device_map={"": 0 if on == "cuda" else "cpu"},
         )
 
@@ -178,11 +185,16 @@ def _device() -> Device:
     import torch
 
     if not torch.cuda.is_available():
-        return Device(name=platform.processor() or "CPU", kind="cpu", memory_total_bytes=4 * 2**30, memory_free_bytes=4 * 2**30)
+        return Device(
+            name=platform.processor() or "CPU", kind="cpu", memory_total_bytes=4 * 2**30, memory_free_bytes=4 * 2**30
+        )
     properties = torch.cuda.get_device_properties(0)
     free, total = torch.cuda.mem_get_info()
     return Device(
-        name=properties.name, memory_total_bytes=total, memory_free_bytes=free, compute_capability=(properties.major, properties.minor),
+        name=properties.name,
+        memory_total_bytes=total,
+        memory_free_bytes=free,
+        compute_capability=(properties.major, properties.minor),
     )
 
 
@@ -206,7 +218,9 @@ def main() -> int:
     rows: list[dict[str, Any]] = []
     for case in grid(asked.cases, asked.seed, device):
         plan = with_values(Plan(), case["values"])
-        found = estimate(read_config(case["config"]), plan, DataFacts(1000, tuple(case["lengths"]), True, case["share"]), device)
+        found = estimate(
+            read_config(case["config"]), plan, DataFacts(1000, tuple(case["lengths"]), True, case["share"]), device
+        )
         command = [sys.executable, __file__, "--one", json.dumps(case), *(["--cpu"] if asked.cpu else [])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -214,27 +228,55 @@ def main() -> int:
             print(f"failed: {case['config']['model_type']} {rows[-1]['problem']}")
             continue
         real = json.loads(done.stdout.strip().splitlines()[-1])
-        row = {**case, "predicted": found.total_bytes, "predicted_tensors": found.tensors_bytes, "parts": found.parts, "where": found.peak_where, **real}
+        row = {
+            **case,
+            "predicted": found.total_bytes,
+            "predicted_tensors": found.tensors_bytes,
+            "parts": found.parts,
+            "where": found.peak_where,
+            **real,
+        }
         if real["nvml"]:
             row["error"] = found.total_bytes / real["nvml"] - 1
             row["error_tensors"] = found.tensors_bytes / real["allocated"] - 1
-            print(f"{row['error']:+.2%} (tensors {row['error_tensors']:+.2%}) {case['config']['model_type']} {real['nvml'] / 2**30:.2f} GiB")
+            print(
+                f"{row['error']:+.2%} (tensors {row['error_tensors']:+.2%}) {case['config']['model_type']} "
+                f"{real['nvml'] / 2**30:.2f} GiB"
+            )
         rows.append(row)
     measured = sorted(abs(row["error"]) for row in rows if "error" in row)
     if measured:
         inside = sum(error <= WITHIN for error in measured) / len(measured)
         under = min(row["error"] for row in rows if "error" in row)
-        print(f"{len(measured)} cases: median {measured[len(measured) // 2]:.2%}, worst {measured[-1]:.2%}, within 5 % {inside:.0%}, most under {under:+.2%}")
+        print(
+            f"{len(measured)} cases: median {measured[len(measured) // 2]:.2%}, worst {measured[-1]:.2%}, within "
+            f"5 % {inside:.0%}, most under {under:+.2%}"
+        )
         RESULTS.mkdir(exist_ok=True)
         file = RESULTS / f"memory_gpu-{device.name.lower().replace(' ', '-')}.json"
-        file.write_text(json.dumps({
-            "card": asdict(device), "date": time.strftime("%Y-%m-%d"), "python": platform.python_version(),
-            "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft", "bitsandbytes")}, "cuda": torch.version.cuda,
-            "seed": asked.seed, "cases": rows,
-        }, indent=1) + "\n", encoding="utf-8")
+        file.write_text(
+            json.dumps(
+                {
+                    "card": asdict(device),
+                    "date": time.strftime("%Y-%m-%d"),
+                    "python": platform.python_version(),
+                    "versions": {
+                        name: version(name) for name in ("torch", "transformers", "trl", "peft", "bitsandbytes")
+                    },
+                    "cuda": torch.version.cuda,
+                    "seed": asked.seed,
+                    "cases": rows,
+                },
+                indent=1,
+            )
+            + "\n",
+            encoding="utf-8",
+        )
         print(f"kept in {file}")
     else:
-        print(f"{sum('problem' not in row for row in rows)} of {len(rows)} cases ran; nothing was measured without a GPU")
+        print(
+            f"{sum('problem' not in row for row in rows)} of {len(rows)} cases ran; nothing was measured without a GPU"
+        )
     return 0
 
 

@@ -38,7 +38,17 @@ DEVICE = Device(name="any", memory_total_bytes=2**40, memory_free_bytes=2**40, c
 WITHIN, WORST = 0.03, 0.08
 """What the estimate is to reach: 3 % for 95 % of the cases, never off by more than 8 %."""
 
-SIZES = ((512, 2048), (768, 2304), (1024, 2816), (1024, 4096), (1536, 4608), (2048, 8192), (2560, 9728), (3072, 8192), (4096, 14336))
+SIZES = (
+    (512, 2048),
+    (768, 2304),
+    (1024, 2816),
+    (1024, 4096),
+    (1536, 4608),
+    (2048, 8192),
+    (2560, 9728),
+    (3072, 8192),
+    (4096, 14336),
+)
 HEAD_DIMS = (64, 128)
 VOCABULARIES = (32000, 50304, 128256, 151936, 262144)
 
@@ -75,11 +85,27 @@ def random_config(family: str, dice: random.Random) -> dict[str, Any]:
     vocabulary = dice.choice(VOCABULARIES)
     tied = dice.random() < 0.5
     if family == "gpt2":
-        return {"model_type": family, "n_embd": hidden, "n_layer": layers, "n_head": heads, "n_positions": 8192, "vocab_size": vocabulary,
-                "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+        return {
+            "model_type": family,
+            "n_embd": hidden,
+            "n_layer": layers,
+            "n_head": heads,
+            "n_positions": 8192,
+            "vocab_size": vocabulary,
+            "resid_pdrop": 0.0,
+            "embd_pdrop": 0.0,
+            "attn_pdrop": 0.0,
+        }
     config = {
-        "model_type": family, "hidden_size": hidden, "intermediate_size": wide, "num_hidden_layers": layers, "num_attention_heads": heads,
-        "num_key_value_heads": heads // groups, "vocab_size": vocabulary, "tie_word_embeddings": tied, "max_position_embeddings": 32768,
+        "model_type": family,
+        "hidden_size": hidden,
+        "intermediate_size": wide,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": heads // groups,
+        "vocab_size": vocabulary,
+        "tie_word_embeddings": tied,
+        "max_position_embeddings": 32768,
         **FAMILIES[family],
     }
     if family in ("qwen3", "gemma", "gemma2", "gemma3_text", "glm4", "qwen3_moe", "gpt_oss"):
@@ -98,7 +124,9 @@ def random_values(config: dict[str, Any], dice: random.Random) -> tuple[dict[str
     """Settings of a plan, the lengths of its data, and the share of tokens that bear loss."""
     spec = read_config(config)
     kind = dice.choices(["lora", "qlora", "full"], [5, 3, 2])[0]
-    dtype, precision = dice.choices([("bf16", "bf16"), ("fp16", "fp16"), ("fp32", "fp32"), ("fp32", "bf16")], [8, 1, 1, 2])[0]
+    dtype, precision = dice.choices(
+        [("bf16", "bf16"), ("fp16", "fp16"), ("fp32", "fp32"), ("fp32", "bf16")], [8, 1, 1, 2]
+    )[0]
     values: dict[str, Any] = {"method.kind": kind, "model.dtype": dtype, "training.precision": precision}
     if kind == "qlora":
         quantization = dice.choice(["nf4", "nf4", "fp4", "int8"])
@@ -110,14 +138,23 @@ def random_values(config: dict[str, Any], dice: random.Random) -> tuple[dict[str
         values["lora.dropout"] = dice.choice([0.0, 0.0, 0.05])
         attention, mlp = list(attention_names(spec)), list(mlp_names(spec))
         values["lora.targets"] = dice.choice(["all-linear", "all-linear", attention, mlp or attention])
-    rows, tokens = dice.choice([(1, 512), (1, 2048), (1, 4096), (2, 1024), (2, 512), (4, 256), (4, 1024), (4, 2048), (8, 512), (1, 8192)])
+    rows, tokens = dice.choice(
+        [(1, 512), (1, 2048), (1, 4096), (2, 1024), (2, 512), (4, 256), (4, 1024), (4, 2048), (8, 512), (1, 8192)]
+    )
     values |= {
-        "training.batch_size": rows, "training.max_length": tokens, "training.checkpointing": dice.random() < 0.5,
-        "training.accumulation": dice.choice([1, 4]), "training.optimizer": dice.choice(["adamw_torch_fused", "adamw_torch_fused", "adamw_torch"]),
+        "training.batch_size": rows,
+        "training.max_length": tokens,
+        "training.checkpointing": dice.random() < 0.5,
+        "training.accumulation": dice.choice([1, 4]),
+        "training.optimizer": dice.choice(["adamw_torch_fused", "adamw_torch_fused", "adamw_torch"]),
     }
     padded = rows > 1 and dice.random() < 0.25
     share = dice.choice([1.0, 1.0, 0.3])
-    data = DataFacts(1000, (max(1, tokens // 2), tokens), True, share) if padded else DataFacts(1000, (tokens,), True, share)
+    data = (
+        DataFacts(1000, (max(1, tokens // 2), tokens), True, share)
+        if padded
+        else DataFacts(1000, (tokens,), True, share)
+    )
     return values, data, share
 
 
@@ -141,7 +178,12 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     found = estimate(spec, plan, data, DEVICE)
     batch = found.batch
     traced = trace_step(
-        case["config"], plan, rows=batch.rows, tokens=batch.tokens_per_row, padded=batch.masked, trained_share=case["share"],
+        case["config"],
+        plan,
+        rows=batch.rows,
+        tokens=batch.tokens_per_row,
+        padded=batch.masked,
+        trained_share=case["share"],
         accumulates=plan.training.accumulation > 1,
     )
     exact = {
@@ -151,20 +193,32 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     }
     error = found.tensors_bytes / traced.peak_bytes - 1
     return {
-        **case, "estimated": found.tensors_bytes, "traced": traced.peak_bytes, "error": error, "where": found.peak_where,
+        **case,
+        "estimated": found.tensors_bytes,
+        "traced": traced.peak_bytes,
+        "error": error,
+        "where": found.peak_where,
         "static": traced.weights_bytes + traced.adapter_bytes + traced.gradients_bytes + traced.optimizer_bytes,
         "off_by_bytes": {name: size for name, size in exact.items() if size},
-        "traced_phases": {"forward": traced.forward_bytes, "backward": traced.backward_bytes, "optimizer": traced.step_bytes},
+        "traced_phases": {
+            "forward": traced.forward_bytes,
+            "backward": traced.backward_bytes,
+            "optimizer": traced.step_bytes,
+        },
     }
 
 
 def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
     """Median, 95th percentile and worst of the errors, over all and by family."""
+
     def of(rows: list[dict[str, Any]]) -> dict[str, Any]:
         errors = sorted(abs(row["error"]) for row in rows)
         return {
-            "cases": len(errors), "median": statistics.median(errors), "p95": errors[max(0, -(-95 * len(errors) // 100) - 1)],
-            "worst": errors[-1], "within": sum(error <= WITHIN for error in errors) / len(errors),
+            "cases": len(errors),
+            "median": statistics.median(errors),
+            "p95": errors[max(0, -(-95 * len(errors) // 100) - 1)],
+            "worst": errors[-1],
+            "within": sum(error <= WITHIN for error in errors) / len(errors),
         }
 
     names = sorted({row["family"] for row in found})
@@ -176,10 +230,16 @@ def report(found: list[dict[str, Any]], failed: list[dict[str, Any]]) -> str:
     table = summary(found)
     lines = ["family        cases   median      p95    worst   within 3 %"]
     for name, row in [*table["families"].items(), ("all", table["all"])]:
-        lines.append(f"{name:<12} {row['cases']:>6} {row['median']:>8.2%} {row['p95']:>8.2%} {row['worst']:>8.2%} {row['within']:>12.1%}")
+        lines.append(
+            f"{name:<12} {row['cases']:>6} {row['median']:>8.2%} {row['p95']:>8.2%} {row['worst']:>8.2%} "
+            f"{row['within']:>12.1%}"
+        )
     whole = table["all"]
     reached = whole["within"] >= 0.95 and whole["worst"] < WORST and not failed
-    lines.append(f"target: 95 % within {WITHIN:.0%}, worst under {WORST:.0%}: {'reached' if reached else 'NOT reached'}; {len(failed)} cases could not be traced")
+    lines.append(
+        f"target: 95 % within {WITHIN:.0%}, worst under {WORST:.0%}: {'reached' if reached else 'NOT reached'}; "
+        f"{len(failed)} cases could not be traced"
+    )
     return "\n".join(lines)
 
 
@@ -200,24 +260,60 @@ def main() -> int:
         try:
             found.append(measure(case))
         except Exception as error:  # noqa: BLE001 - a case that cannot be traced is counted and shown, never hidden
-            failed.append({**case, "problem": f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"})
+            failed.append(
+                {**case, "problem": f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"}
+            )
         if sys.stderr.isatty():
             print(f"\r{len(found) + len(failed)}/{asked.cases}", end="", file=sys.stderr, flush=True)
     for row in sorted(found, key=lambda row: -abs(row["error"]))[: asked.worst]:
-        print(f"{row['error']:+.2%} {row['family']} {row['traced'] / 2**30:.2f} GiB {json.dumps(row['values'])} {row['lengths']} share={row['share']} {row['where']} {json.dumps(row['config'])}")
+        print(
+            f"{row['error']:+.2%} {row['family']} {row['traced'] / 2**30:.2f} GiB {json.dumps(row['values'])} "
+            f"{row['lengths']} share={row['share']} {row['where']} {json.dumps(row['config'])}"
+        )
     for row in [row for row in found if row["off_by_bytes"]][: asked.worst]:
-        print(f"states not exact: {row['family']} {row['off_by_bytes']} {json.dumps(row['values'])} {json.dumps(row['config'])}")
+        print(
+            f"states not exact: {row['family']} {row['off_by_bytes']} {json.dumps(row['values'])} "
+            f"{json.dumps(row['config'])}"
+        )
     for row in failed[: asked.worst]:
         print(f"failed: {row['family']} {row['problem']} {json.dumps(row['values'])}")
     print(report(found, failed))
     if asked.save:
         RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps({
-            "date": time.strftime("%Y-%m-%d"), "seconds": round(time.time() - started), "python": platform.python_version(),
-            "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft", "bitsandbytes")},
-            "seed": asked.seed, "summary": summary(found), "failed": failed,
-            "cases": [{name: row[name] for name in ("family", "config", "values", "lengths", "share", "estimated", "traced", "error")} for row in found],
-        }, indent=1) + "\n", encoding="utf-8")
+        RESULTS.write_text(
+            json.dumps(
+                {
+                    "date": time.strftime("%Y-%m-%d"),
+                    "seconds": round(time.time() - started),
+                    "python": platform.python_version(),
+                    "versions": {
+                        name: version(name) for name in ("torch", "transformers", "trl", "peft", "bitsandbytes")
+                    },
+                    "seed": asked.seed,
+                    "summary": summary(found),
+                    "failed": failed,
+                    "cases": [
+                        {
+                            name: row[name]
+                            for name in (
+                                "family",
+                                "config",
+                                "values",
+                                "lengths",
+                                "share",
+                                "estimated",
+                                "traced",
+                                "error",
+                            )
+                        }
+                        for row in found
+                    ],
+                },
+                indent=1,
+            )
+            + "\n",
+            encoding="utf-8",
+        )
     return 0
 
 

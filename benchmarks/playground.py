@@ -24,11 +24,10 @@ from transformers import AutoModelForCausalLM, TextIteratorStreamer
 from transformers.utils import logging
 
 from loratui.core.generation import GenerationSettings
-from loratui.resources import demo_model_path
-from loratui.worker.generation.answer import answer
-from loratui.worker.generation.flags import StopFlags
+from loratui.paths import demo_model_path
+from loratui.worker.generation.answer import StopFlags, answer
 from loratui.worker.generation.load import LoadedModels
-from loratui.worker.protocol import Ask, Done, Load
+from loratui.workers.protocol import Ask, Done, Load
 
 MESSAGES = [{"role": "user", "content": "Nadia Weber called on Monday and ordered 4 green lamps for 52 euros."}]
 
@@ -37,17 +36,26 @@ def make_adapter(model: Path, folder: Path, seed: int) -> Path:
     """A random adapter: speed does not depend on what it learnt."""
     torch.manual_seed(seed)
     base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
-    get_peft_model(base, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", init_lora_weights=False)).save_pretrained(folder)
+    get_peft_model(
+        base, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", init_lora_weights=False)
+    ).save_pretrained(folder)
     return folder
 
 
 def plain(models: LoadedModels, tokens: int) -> tuple[float, float]:
     """Seconds to the first text, and tokens a second after it, of plain generate in a thread with a streamer."""
     model = models.use("adapter")
-    inputs = models.tokenizer.apply_chat_template(MESSAGES, add_generation_prompt=True, return_tensors="pt", return_dict=True).to(models.device)
+    inputs = models.tokenizer.apply_chat_template(
+        MESSAGES, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    ).to(models.device)
     streamer = TextIteratorStreamer(models.tokenizer, skip_prompt=True, skip_special_tokens=True)
     options: dict[str, Any] = {
-        **inputs, "do_sample": False, "min_new_tokens": tokens, "max_new_tokens": tokens, "streamer": streamer, "pad_token_id": models.pad_id,
+        **inputs,
+        "do_sample": False,
+        "min_new_tokens": tokens,
+        "max_new_tokens": tokens,
+        "streamer": streamer,
+        "pad_token_id": models.pad_id,
         "eos_token_id": models.stop_ids,
     }
     began = time.perf_counter()
@@ -66,7 +74,12 @@ def ours(models: LoadedModels, tokens: int) -> tuple[float, float]:
     stop_ids, models.stop_ids = models.stop_ids, []
     began = time.perf_counter()
     try:
-        answer(models, Ask(1, ["adapter"], MESSAGES, settings=GenerationSettings(max_tokens=tokens).model_dump()), events.append, StopFlags())
+        answer(
+            models,
+            Ask(1, ["adapter"], MESSAGES, settings=GenerationSettings(max_tokens=tokens).model_dump()),
+            events.append,
+            StopFlags(),
+        )
     finally:
         models.stop_ids = stop_ids
     seconds = time.perf_counter() - began
@@ -103,16 +116,24 @@ def main() -> None:
             figures = {first.__name__: first(models, given.tokens)}
             figures[second.__name__] = second(models, given.tokens)
             pairs.append((figures["plain"], figures["ours"]))
-        print(json.dumps({
-            "model": given.model.name, "device": str(models.device), "pairs": given.pairs, "tokens": given.tokens,
-            "plain_tokens_per_second": round(statistics.median(one[1] for one, _ in pairs), 1),
-            "ours_tokens_per_second": round(statistics.median(two[1] for _, two in pairs), 1),
-            "steady_speed_ratio": round(statistics.median(two[1] / one[1] for one, two in pairs), 3),
-            "plain_first_token_seconds": round(statistics.median(one[0] for one, _ in pairs), 4),
-            "ours_first_token_seconds": round(statistics.median(two[0] for _, two in pairs), 4),
-            "first_token_ratio": round(statistics.median(two[0] / one[0] for one, two in pairs), 3),
-            "switch_seconds": round(switching(models), 5),
-        }, indent=1))
+        print(
+            json.dumps(
+                {
+                    "model": given.model.name,
+                    "device": str(models.device),
+                    "pairs": given.pairs,
+                    "tokens": given.tokens,
+                    "plain_tokens_per_second": round(statistics.median(one[1] for one, _ in pairs), 1),
+                    "ours_tokens_per_second": round(statistics.median(two[1] for _, two in pairs), 1),
+                    "steady_speed_ratio": round(statistics.median(two[1] / one[1] for one, two in pairs), 3),
+                    "plain_first_token_seconds": round(statistics.median(one[0] for one, _ in pairs), 4),
+                    "ours_first_token_seconds": round(statistics.median(two[0] for _, two in pairs), 4),
+                    "first_token_ratio": round(statistics.median(two[0] / one[0] for one, two in pairs), 3),
+                    "switch_seconds": round(switching(models), 5),
+                },
+                indent=1,
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from loratui.core.families import read_config
 from loratui.core.hardware import Device
 from loratui.core.memory import Estimate, estimate
 from loratui.core.memory.overhead import context_bytes
-from loratui.core.memory.software import LORATUI, PROFILES, PUBLISHED, Software
+from loratui.core.memory.trainers import LORATUI, PROFILES, PUBLISHED, Software
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 
@@ -96,7 +96,8 @@ def summary(name: str, pairs: Iterable[tuple[int, int, Estimate]]) -> str:
     expected = sum(found.total_bytes <= SPARE * measured for measured, _, found in rows)
     widest = statistics.median(found.upper_bytes / found.total_bytes for _, _, found in rows)
     return (
-        f"{name:<46} {len(rows):>4} {statistics.fmean(map(abs, errors)):>7.1%} {statistics.median(map(abs, errors)):>7.1%}"
+        f"{name:<46} {len(rows):>4} {statistics.fmean(map(abs, errors)):>7.1%} "
+        f"{statistics.median(map(abs, errors)):>7.1%}"
         f" {low:>4}/{len(rows):<4}{expected:>8}{wrong:>7}{widest:>8.2f}"
     )
 
@@ -128,9 +129,11 @@ def said(one: Compared) -> str:
     """One row in words."""
     plan = one.row["plan"]
     return (
-        f"{one.row['half'][:4]} {one.row['source']:<13} {one.row['software']:<20} {one.row['model']:<18} {plan['method.kind']:<5} b{plan['training.batch_size']:<2} x{one.row['lengths'][-1]:<5}"
+        f"{one.row['half'][:4]} {one.row['source']:<13} {one.row['software']:<20} {one.row['model']:<18} "
+        f"{plan['method.kind']:<5} b{plan['training.batch_size']:<2} x{one.row['lengths'][-1]:<5}"
         f" {one.measured / GIB:>6.1f} printed {one.printed / GIB:>6.1f} {one.printed / one.measured - 1:>+6.0%}"
-        f"  profile {one.profiled / GIB:>6.1f} {one.profiled / one.measured - 1:>+6.0%} upper {one.profiled_all.upper_bytes / one.measured - 1:>+6.0%} {one.row['measure']}"
+        f"  profile {one.profiled / GIB:>6.1f} {one.profiled / one.measured - 1:>+6.0%} upper "
+        f"{one.profiled_all.upper_bytes / one.measured - 1:>+6.0%} {one.row['measure']}"
     )
 
 

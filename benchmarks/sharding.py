@@ -1,11 +1,12 @@
-"""Predicted and measured memory of weights that are divided among two processes on the CPU (FSDP2), beside whole copies.
+"""Predicted and measured memory of weights that are divided among two processes on the CPU (FSDP2), beside whole
+copies.
 
     python benchmarks/sharding.py [--save]
 
-A small Llama of 4 and of 8 blocks takes three real steps of two passes in two processes, as the worker makes them. Measured is
-what the kernel says that process 0 held at most in the last step, above what it held before it loaded the model; the C library
-is told to give large pieces back at once. That counts the libraries' own buffers too, so figures lie above the tensors' sum:
-what is asked is how much dividing saves, and what is gathered beside each share.
+A small Llama of 4 and of 8 blocks takes three real steps of two passes in two processes, as the worker makes them.
+Measured is what the kernel says that process 0 held at most in the last step, above what it held before it loaded the
+model; the C library is told to give large pieces back at once. That counts the libraries' own buffers too, so figures
+lie above the tensors' sum: what is asked is how much dividing saves, and what is gathered beside each share.
 """
 
 from __future__ import annotations
@@ -81,14 +82,39 @@ def case(folder: Path, blocks: int, method: str, parallelism: str) -> dict[str, 
     model = folder / f"model-{blocks}"
     if not model.is_dir():
         write_tiny_model(model, hidden=1024, layers=blocks)
-    plan = with_values(Plan(), {
-        "model.id": str(model), "model.dtype": "fp32", "dataset.path": str(write_rows(folder / "rows.jsonl")), "dataset.eval_fraction": 0.0,
-        "training.precision": "fp32", "training.batch_size": 1, "training.accumulation": 2, "training.max_length": 64, "training.max_steps": 3,
-        "hardware.devices": [0, 1], "hardware.parallelism": parallelism, **METHODS[method],
-    })
+    plan = with_values(
+        Plan(),
+        {
+            "model.id": str(model),
+            "model.dtype": "fp32",
+            "dataset.path": str(write_rows(folder / "rows.jsonl")),
+            "dataset.eval_fraction": 0.0,
+            "training.precision": "fp32",
+            "training.batch_size": 1,
+            "training.accumulation": 2,
+            "training.max_length": 64,
+            "training.max_steps": 3,
+            "hardware.devices": [0, 1],
+            "hardware.parallelism": parallelism,
+            **METHODS[method],
+        },
+    )
     run = create_run(plan, output=folder / f"{blocks}-{method}-{parallelism}".replace(" ", "-"))
-    environment = worker_environment(plan) | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "MALLOC_MMAP_THRESHOLD_": "65536"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__, "--measure", str(run.path)]
+    environment = worker_environment(plan) | {
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "MALLOC_MMAP_THRESHOLD_": "65536",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        __file__,
+        "--measure",
+        str(run.path),
+    ]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
     line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT")), None)
     if line is None:
@@ -97,8 +123,12 @@ def case(folder: Path, blocks: int, method: str, parallelism: str) -> dict[str, 
     device = Device(name="CPU", kind="cpu", memory_total_bytes=2**36, memory_free_bytes=2**36, count=2)
     needed = estimate(spec, plan, DataFacts(60, (24,), True, 0.2), device)
     return {
-        "blocks": blocks, "method": method, "parallelism": parallelism, "measured_mib": int(line.split()[1]) // MIB,
-        "predicted_tensors_mib": needed.tensors_bytes // MIB, "torch": line.split()[2],
+        "blocks": blocks,
+        "method": method,
+        "parallelism": parallelism,
+        "measured_mib": int(line.split()[1]) // MIB,
+        "predicted_tensors_mib": needed.tensors_bytes // MIB,
+        "torch": line.split()[2],
     }
 
 

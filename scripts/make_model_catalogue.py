@@ -1,7 +1,9 @@
-"""Make src/loratui/models/catalogue.json from a table of model facts: `python scripts/make_model_catalogue.py FACTS.json`.
+"""Make src/loratui/models/catalogue.json from a table of model facts: `python scripts/make_model_catalogue.py
+FACTS.json`.
 
-The catalogue lets a training be planned for a model that is not on this machine and without the hub. Each entry's config
-is written as the model's own config.json writes it, and the count of parameters computed from it must equal the table's.
+The catalogue lets a training be planned for a model that is not on this machine and without the hub. Each entry's
+config is written as the model's own config.json writes it, and the count of parameters computed from it must equal the
+table's.
 """
 
 from __future__ import annotations
@@ -16,16 +18,38 @@ from loratui.core.families import read_config
 
 TARGET = Path(__file__).resolve().parents[1] / "src" / "loratui" / "models" / "catalogue.json"
 COPIED = (
-    "model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-    "head_dim", "vocab_size", "tie_word_embeddings", "max_position_embeddings",
+    "model_type",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "tie_word_embeddings",
+    "max_position_embeddings",
 )
 ARCHITECTURES = {
-    "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM", "llama": "LlamaForCausalLM",
-    "mistral": "MistralForCausalLM", "gemma2": "Gemma2ForCausalLM", "gemma3_text": "Gemma3ForCausalLM",
-    "gemma3": "Gemma3ForConditionalGeneration", "phi3": "Phi3ForCausalLM", "smollm3": "SmolLM3ForCausalLM",
-    "olmo2": "Olmo2ForCausalLM", "gpt_oss": "GptOssForCausalLM", "glm4": "Glm4ForCausalLM", "granite": "GraniteForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "qwen3_moe": "Qwen3MoeForCausalLM",
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "gemma2": "Gemma2ForCausalLM",
+    "gemma3_text": "Gemma3ForCausalLM",
+    "gemma3": "Gemma3ForConditionalGeneration",
+    "phi3": "Phi3ForCausalLM",
+    "smollm3": "SmolLM3ForCausalLM",
+    "olmo2": "Olmo2ForCausalLM",
+    "gpt_oss": "GptOssForCausalLM",
+    "glm4": "Glm4ForCausalLM",
+    "granite": "GraniteForCausalLM",
 }
-LONGER = {"Qwen/Qwen3-4B-Instruct-2507": 262144, "Qwen/Qwen3-4B-Thinking-2507": 262144, "Qwen/Qwen3-30B-A3B-Instruct-2507": 262144}
+LONGER = {
+    "Qwen/Qwen3-4B-Instruct-2507": 262144,
+    "Qwen/Qwen3-4B-Thinking-2507": 262144,
+    "Qwen/Qwen3-30B-A3B-Instruct-2507": 262144,
+}
 """Siblings whose context differs from the row they share."""
 EXTRA = {"zai-org/GLM-4-32B-0414": {"attention_bias": False}, "THUDM/GLM-4-32B-0414": {"attention_bias": False}}
 """Keys that the table lacks and the count of parameters shows."""
@@ -52,10 +76,17 @@ def main(source: str) -> int:
             parameters = read_config(config, id).total_parameters
             if parameters != row["params_computed"]:
                 print(f"{id}: {parameters} parameters computed, {row['params_computed']} in the table")
-            entries.append({
-                "id": id, "licence": row["licence"], "gated": row["gated"], "parameters": parameters, "read": row["status"] == "read",
-                "source": re.sub(r" in the docs corpus.*", "", row["source"][0]), "config": config,
-            })
+            entries.append(
+                {
+                    "id": id,
+                    "licence": row["licence"],
+                    "gated": row["gated"],
+                    "parameters": parameters,
+                    "read": row["status"] == "read",
+                    "source": re.sub(r" in the docs corpus.*", "", row["source"][0]),
+                    "config": config,
+                }
+            )
     text = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
     TARGET.write_text(f'{{"generated": "{facts["generated"]}", "models": [\n{text}\n]}}\n', encoding="utf-8")
     print(f"{len(entries)} models in {TARGET}")

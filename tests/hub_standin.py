@@ -1,4 +1,5 @@
-"""A small HTTP server that answers as the hub does: open, gated, missing and broken models, one search, and repositories to push to.
+"""A small HTTP server that answers as the hub does: open, gated, missing and broken models, one search, and
+repositories to push to.
 
 `Hub.account` is whom a token belongs to (None: it is not accepted), `Hub.repositories` what exists (name → private),
 `Hub.commits` what was sent, `Hub.refuse` a status and a sentence for the next commit.
@@ -19,8 +20,17 @@ from typing import Any, ClassVar
 import pytest
 
 VARIABLES = (
-    "HF_ENDPOINT", "HF_HOME", "XDG_CACHE_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH",
-    "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_OIDC_RESOURCE",
+    "HF_ENDPOINT",
+    "HF_HOME",
+    "XDG_CACHE_HOME",
+    "HF_HUB_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "HF_TOKEN_PATH",
+    "HF_HUB_OFFLINE",
+    "TRANSFORMERS_OFFLINE",
+    "HF_OIDC_RESOURCE",
 )
 
 
@@ -43,16 +53,43 @@ def set_hub(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
 
 
 CONFIG = {
-    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 300, "max_position_embeddings": 128, "tie_word_embeddings": True,
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 300,
+    "max_position_embeddings": 128,
+    "tie_word_embeddings": True,
 }
-ABOUT = {"id": "me/open", "gated": False, "tags": ["license:mit"], "siblings": [{"rfilename": "model.safetensors"}, {"rfilename": "chat_template.jinja"}]}
-HITS = [{"id": "me/open", "downloads": 5, "likes": 2, "gated": "auto", "tags": ["license:mit"], "safetensors": {"total": 123}}, {"id": "me/other"}]
+ABOUT = {
+    "id": "me/open",
+    "gated": False,
+    "tags": ["license:mit"],
+    "siblings": [{"rfilename": "model.safetensors"}, {"rfilename": "chat_template.jinja"}],
+}
+HITS = [
+    {
+        "id": "me/open",
+        "downloads": 5,
+        "likes": 2,
+        "gated": "auto",
+        "tags": ["license:mit"],
+        "safetensors": {"total": 123},
+    },
+    {"id": "me/other"},
+]
 
 
 class Hub(BaseHTTPRequestHandler):
     tokens: ClassVar[list[str | None]] = []
-    account: ClassVar[dict[str, Any] | None] = {"name": "me", "orgs": [{"name": "acme"}], "auth": {"accessToken": {"role": "write"}}}
+    account: ClassVar[dict[str, Any] | None] = {
+        "name": "me",
+        "orgs": [{"name": "acme"}],
+        "auth": {"accessToken": {"role": "write"}},
+    }
     repositories: ClassVar[dict[str, bool]] = {}
     commits: ClassVar[list[tuple[str, dict[str, bytes]]]] = []
     refuse: ClassVar[tuple[int, str] | None] = None
@@ -93,16 +130,28 @@ class Hub(BaseHTTPRequestHandler):
             Hub.repositories[f"{owner}/{about['name']}"] = bool(private)
             self._answer(200, {"url": f"https://huggingface.co/{owner}/{about['name']}", "name": about["name"]})
         elif len(parts) > 4 and parts[4] == "preupload":
-            files = [{"path": one["path"], "uploadMode": "regular", "shouldIgnore": False, "oid": None} for one in json.loads(sent)["files"]]
+            files = [
+                {"path": one["path"], "uploadMode": "regular", "shouldIgnore": False, "oid": None}
+                for one in json.loads(sent)["files"]
+            ]
             self._answer(200, {"files": files})
         elif len(parts) > 4 and parts[4] == "commit":
             if Hub.refuse:
                 self._answer(Hub.refuse[0], {"error": Hub.refuse[1]})
                 return
             lines = [json.loads(line) for line in sent.splitlines()]
-            files = {one["value"]["path"]: base64.b64decode(one["value"]["content"]) for one in lines if one["key"] == "file"}
+            files = {
+                one["value"]["path"]: base64.b64decode(one["value"]["content"]) for one in lines if one["key"] == "file"
+            }
             Hub.commits.append((f"{parts[2]}/{parts[3]}", files))
-            self._answer(200, {"commitUrl": f"https://huggingface.co/{parts[2]}/{parts[3]}/commit/{'a' * 40}", "commitOid": "a" * 40, "success": True})
+            self._answer(
+                200,
+                {
+                    "commitUrl": f"https://huggingface.co/{parts[2]}/{parts[3]}/commit/{'a' * 40}",
+                    "commitOid": "a" * 40,
+                    "success": True,
+                },
+            )
         else:
             self._answer(404, {"error": "there is no such address"})
 
@@ -118,7 +167,10 @@ class Hub(BaseHTTPRequestHandler):
         Hub.tokens.append(self.headers.get("Authorization"))
         if self._file(head=False):
             return
-        if self.path.startswith("/api/datasets/") and (files := Hub.datasets.get("/".join(self.path.split("/")[3:5]))) is not None:
+        if (
+            self.path.startswith("/api/datasets/")
+            and (files := Hub.datasets.get("/".join(self.path.split("/")[3:5]))) is not None
+        ):
             self._answer(200, {"id": self.path, "sha": "c" * 40, "siblings": [{"rfilename": name} for name in files]})
             return
         if self.path == "/api/whoami-v2":
@@ -129,12 +181,25 @@ class Hub(BaseHTTPRequestHandler):
             return
         answers = {
             "/api/datasets/me/gated": (401 if not self.headers.get("Authorization") else 403, "GatedRepo", {}),
-            "/api/models/me/open": (200, "", ABOUT), "/me/open/resolve/main/config.json": (200, "", CONFIG),
-            "/api/models/me/gated": (200, "", {**ABOUT, "gated": "manual"}), "/me/gated/resolve/main/config.json": (401 if not self.headers.get("Authorization") else 403, "GatedRepo", {}),
-            "/api/models/me/gguf": (200, "", ABOUT), "/me/gguf/resolve/main/config.json": (404, "EntryNotFound", {}),
-            "/api/models/me/open/revision/v2": (404, "RevisionNotFound", {}), "/api/models/me/ill": (500, "", {}), "/api/models/me/page": (200, "", None),
+            "/api/models/me/open": (200, "", ABOUT),
+            "/me/open/resolve/main/config.json": (200, "", CONFIG),
+            "/api/models/me/gated": (200, "", {**ABOUT, "gated": "manual"}),
+            "/me/gated/resolve/main/config.json": (
+                401 if not self.headers.get("Authorization") else 403,
+                "GatedRepo",
+                {},
+            ),
+            "/api/models/me/gguf": (200, "", ABOUT),
+            "/me/gguf/resolve/main/config.json": (404, "EntryNotFound", {}),
+            "/api/models/me/open/revision/v2": (404, "RevisionNotFound", {}),
+            "/api/models/me/ill": (500, "", {}),
+            "/api/models/me/page": (200, "", None),
         }
-        status, code, body = (200, "", HITS) if self.path.startswith("/api/models?") else answers.get(self.path, (401, "RepoNotFound", {}))
+        status, code, body = (
+            (200, "", HITS)
+            if self.path.startswith("/api/models?")
+            else answers.get(self.path, (401, "RepoNotFound", {}))
+        )
         content = json.dumps(body).encode() if body is not None else b"<html>please sign in</html>"
         self.send_response(status)
         if code:

@@ -27,7 +27,10 @@ def python(code: str, called: str = "The worker", log_path: Path | None = None) 
 
 async def test_messages_go_and_come_and_everything_else_goes_to_the_log(tmp_path: Path) -> None:
     child = python(
-        "import sys, json\nprint('noise', file=sys.stderr)\nfor line in sys.stdin: print(json.dumps({'got': json.loads(line)}), flush=True)",
+        (
+            "import sys, json\nprint('noise', file=sys.stderr)\nfor line in sys.stdin: print(json.dumps({'got': "
+            "json.loads(line)}), flush=True)"
+        ),
         log_path=tmp_path / "log",
     )
     await child.start()
@@ -77,7 +80,8 @@ async def test_what_cannot_be_started_is_one_sentence(tmp_path: Path) -> None:
 
 async def test_closing_ends_it_and_what_it_began() -> None:
     child = python(
-        "import subprocess, sys, time\nprint(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid, flush=True)\ntime.sleep(60)"
+        "import subprocess, sys, time\nprint(subprocess.Popen([sys.executable, '-c', 'import time; "
+        "time.sleep(60)']).pid, flush=True)\ntime.sleep(60)"
     )
     await child.start()
     grandchild = int(await child.line())
@@ -134,7 +138,11 @@ def test_a_worker_ends_with_its_parent_however_that_ends(name: str, tmp_path: Pa
 
 def test_a_worker_that_was_started_by_hand_outlives_its_shell() -> None:
     """Nobody is named as its parent, so nobody's end is its own."""
-    code = "import os\nfrom loratui.child import end_with_parent\nbefore = set(os.listdir('/proc/self/task'))\nend_with_parent()\nprint(len(set(os.listdir('/proc/self/task')) - before))"
+    code = (
+        "import os\nfrom loratui.child import end_with_parent\nbefore = "
+        "set(os.listdir('/proc/self/task'))\nend_with_parent()\nprint(len(set(os.listdir('/proc/self/task')) - "
+        "before))"
+    )
     environment = {name: value for name, value in os.environ.items() if name != "LORATUI_PARENT"}
     assert (
         subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
@@ -144,7 +152,8 @@ def test_a_worker_that_was_started_by_hand_outlives_its_shell() -> None:
 
 async def test_a_command_of_the_terminal_tells_line_by_line_and_can_be_interrupted() -> None:
     child = python(
-        "import sys, time\ntry:\n print('a\\rb', file=sys.stderr, flush=True)\n print('{}', flush=True)\n time.sleep(60)\nexcept KeyboardInterrupt: sys.exit(130)"
+        "import sys, time\ntry:\n print('a\\rb', file=sys.stderr, flush=True)\n print('{}', flush=True)\n "
+        "time.sleep(60)\nexcept KeyboardInterrupt: sys.exit(130)"
     )
     await child.start_in_terminal()
     assert child.pid is not None and os.getsid(child.pid) == os.getsid(0)
@@ -189,7 +198,7 @@ def test_the_command_of_a_worker() -> None:
     ],
 )
 def test_a_message_of_the_inspection_that_lacks_something_is_named(document: dict[str, object], says: str) -> None:
-    from loratui.worker.inspect_messages import checked
+    from loratui.workers.inspect_messages import checked
 
     with pytest.raises(WorkerError, match=says):
         checked(document)

@@ -47,11 +47,11 @@ def test_durations(seconds: float, said: str) -> None:
 def test_the_same_time_is_said_alike_on_a_screen_and_on_a_line() -> None:
     from loratui.runs.events import Finished
     from loratui.runs.follow import event_line
-    from loratui.tui.monitor import words
+    from loratui.tui.training import run_state
 
     event = Finished(type="finished", time=0.0, step=10, seconds=4000.0, result="adapter")
     assert "1 h 06 min" in event_line(event)
-    assert words.duration is duration
+    assert run_state.duration is duration
 
 
 def test_sizes() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from loratui.core.presets import Preset
-from loratui.home import config_home, home, runs_home, user_presets_path, user_themes_path
 from loratui.machine.host import read_host
+from loratui.paths import config_home, home, runs_home, user_presets_path, user_themes_path
 from loratui.presets_store import load_presets, save_preset
 
 
@@ -24,7 +24,7 @@ def test_settings_move_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 async def test_the_interface_finds_a_theme_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from loratui.resources import themes_path
+    from loratui.paths import themes_path
     from loratui.tui.app import LoratuiApp
 
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path / "home"))

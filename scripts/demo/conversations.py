@@ -35,7 +35,12 @@ INVENTED_SHARE = 0.4
 """Share of names and places that are made up on the spot, so that copying cannot be replaced by remembering."""
 MONTHS = "January February March April May June July August September October November December".split()
 
-JSON_REQUESTS = ("As JSON: {fact}", "Write this as JSON: {fact}", "{fact} Give me that as JSON.", "JSON, please: {fact}")
+JSON_REQUESTS = (
+    "As JSON: {fact}",
+    "Write this as JSON: {fact}",
+    "{fact} Give me that as JSON.",
+    "JSON, please: {fact}",
+)
 ORDER_REPLIES = (
     "Thank you. I have noted that {who} wants {goods}. The price is {price} euros and the day is {day}.",
     "I see. So {who} pays {price} euros, and {goods} will be ready on {day}.",
@@ -173,7 +178,12 @@ def _pet(rng: Random) -> Fact:
         ("What is the pet called?", f"The pet is called {pet}."),
         ("How old is the pet?", f"It is {age} years old."),
     ]
-    return pick(rng, templates), reply, {"pet": pet, "animal": animal, "colour": colour, "age": age, "owner": who}, questions
+    return (
+        pick(rng, templates),
+        reply,
+        {"pet": pet, "animal": animal, "colour": colour, "age": age, "owner": who},
+        questions,
+    )
 
 
 def _weather(rng: Random) -> Fact:
@@ -195,7 +205,10 @@ def _guest(rng: Random) -> Fact:
         f"New guest: {who}, {age}, of {city}, {_count(rng, count)} {nights}.",
     )
     reply = f"Thank you. The room is ready for {count} {nights}. I have noted {who} from {city}."
-    questions = [("Who is the guest?", f"The guest is {who}."), ("How many nights?", f"The guest stays for {count} {nights}.")]
+    questions = [
+        ("Who is the guest?", f"The guest is {who}."),
+        ("How many nights?", f"The guest stays for {count} {nights}."),
+    ]
     return pick(rng, templates), reply, {"name": who, "age": age, "city": city, "nights": count}, questions
 
 
@@ -248,7 +261,10 @@ def _question(rng: Random) -> list[Turn]:
 
 
 def _repeat(rng: Random) -> list[Turn]:
-    words = [pick(rng, (invented_word, _item, _city, _price, _person, _colour, _colour, _day, _day))(rng) for _ in range(number(rng, 1, 8))]
+    words = [
+        pick(rng, (invented_word, _item, _city, _price, _person, _colour, _colour, _day, _day))(rng)
+        for _ in range(number(rng, 1, 8))
+    ]
     text = " ".join(str(word) for word in words)
     return [("user", f"Repeat: {text}"), ("assistant", text)]
 

@@ -86,9 +86,7 @@ def make_rows(seed: int = SEED) -> tuple[list[dict[str, str]], list[dict[str, st
     held_out: list[dict[str, str]] = []
     while len(held_out) < HELD_OUT_ROWS:
         if len(held_out) % 2:
-            order = draw_order(
-                rng, sorted(HELD_OUT_FIRST_NAMES), sorted(HELD_OUT_LAST_NAMES), sorted(HELD_OUT_ITEMS)
-            )
+            order = draw_order(rng, sorted(HELD_OUT_FIRST_NAMES), sorted(HELD_OUT_LAST_NAMES), sorted(HELD_OUT_ITEMS))
         else:
             order = draw_order(rng, first, last, items)
         if order.name not in customers:

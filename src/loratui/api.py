@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from loratui.core.errors import InputError, LoratuiError, WorkerError
 from loratui.core.generation import PRESETS, GenerationSettings, set_value
-from loratui.worker.protocol import ADAPTER, BASE, Ask, Done, Event, Failed, Piece
-from loratui.worker.questions import Question, question, read_questions, trained_reading
-from loratui.worker.target import Target, find_target, with_device, with_quantization
+from loratui.workers.protocol import ADAPTER, BASE, Ask, Done, Event, Failed, Piece
+from loratui.workers.questions import Question, question, read_questions, trained_reading
+from loratui.workers.target import Target, find_target, with_device, with_quantization
 
 if TYPE_CHECKING:
     from loratui.worker.generation.load import LoadedModels
@@ -35,13 +35,21 @@ ROW_KEYS = frozenset({"input", "prompt", "messages", "instruction"})
 """An object with one of these is a row; any other object is the `input` itself."""
 
 
-def load(name: str | Path, *, base: str = "", device: str = "", quantization: str = "", preset: str = "precise", **settings: Any) -> LoadedModel:
+def load(
+    name: str | Path,
+    *,
+    base: str = "",
+    device: str = "",
+    quantization: str = "",
+    preset: str = "precise",
+    **settings: Any,
+) -> LoadedModel:
     """Load a run's result, an adapter or a model, once.
 
     base: instead of the base model that the adapter names. device: "cuda", "cpu", or the first that is there.
-    quantization: none, nf4, fp4 or int8; by default the base is held as the run trained it.
-    preset and settings (temperature, top_p, top_k, min_p, repetition_penalty, max_tokens, seed) are the defaults of every
-    answer. LoratuiError in one sentence where it cannot be loaded.
+    quantization: none, nf4, fp4 or int8; by default the base is held as the run trained it. preset and settings
+    (temperature, top_p, top_k, min_p, repetition_penalty, max_tokens, seed) are the defaults of every answer.
+    LoratuiError in one sentence where it cannot be loaded.
     """
     target = find_target(str(name), base=base)
     if device:
@@ -72,40 +80,61 @@ class LoadedModel:
     @overload
     def generate(self, given: Sequence[str | Mapping[str, Any]], *, side: str = "", **settings: Any) -> list[str]: ...
     def generate(
-        self, given: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]], *, side: str = "", batch_rows: int = 8, **settings: Any
+        self,
+        given: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]],
+        *,
+        side: str = "",
+        batch_rows: int = 8,
+        **settings: Any,
     ) -> str | list[str]:
         """The answer to a text or an object; a list of answers to a list. InputError for what cannot be asked."""
         from loratui.worker.generation.batch import generate_batch
         from loratui.worker.generation.prompt import prompt_ids
 
         single = isinstance(given, str | Mapping)
-        questions = [self._question(one, place) for place, one in enumerate([given] if isinstance(given, str | Mapping) else given)]
+        questions = [
+            self._question(one, place)
+            for place, one in enumerate([given] if isinstance(given, str | Mapping) else given)
+        ]
         wanted = _changed(self.settings, settings)
-        prompts = [prompt_ids(self._models.tokenizer, one.conversation) for one in questions if one.conversation is not None]
+        prompts = [
+            prompt_ids(self._models.tokenizer, one.conversation) for one in questions if one.conversation is not None
+        ]
         answers: list[str] = []
         for start in range(0, len(prompts), batch_rows):
-            answers += [one.text for one in generate_batch(self._models, self._side(side), prompts[start : start + batch_rows], wanted)]
+            answers += [
+                one.text
+                for one in generate_batch(self._models, self._side(side), prompts[start : start + batch_rows], wanted)
+            ]
         return answers[0] if single else answers
 
     def generate_file(self, source: str | Path, output: str | Path, *, side: str = "", **settings: Any) -> int:
-        """Answer every row of a file into another, as `loratui generate` does; 0, or 1 where some rows could not be answered."""
+        """Answer every row of a file into another, as `loratui generate` does; 0, or 1 where some rows could not be
+        answered.
+        """
         from loratui.worker.generate import run
 
         questions = read_questions(str(source), self.target.plan)
         return run(
-            self.target, questions, Path(output), _changed(self.settings, settings), side=self._side(side), source=Path(source),
+            self.target,
+            questions,
+            Path(output),
+            _changed(self.settings, settings),
+            side=self._side(side),
+            source=Path(source),
             models=self._models,
         )
 
     def stream(self, given: str | Mapping[str, Any], *, side: str = "", **settings: Any) -> Iterator[str]:
         """The answer in pieces while it grows; ending the iteration early stops it. WorkerError where it fails."""
-        from loratui.worker.generation.answer import answer
-        from loratui.worker.generation.flags import StopFlags
+        from loratui.worker.generation.answer import StopFlags, answer
 
         one = self._question(given, 0)
         assert one.conversation is not None
         messages = [message.as_dict() for message in one.conversation.messages]
-        wanted = Ask(1, [self._side(side)], messages, one.conversation.text, _changed(self.settings, settings).model_dump())
+        wanted = Ask(
+            1, [self._side(side)], messages, one.conversation.text, _changed(self.settings, settings).model_dump()
+        )
         events: queue.Queue[Event] = queue.Queue()
         flags = StopFlags()
         thread = threading.Thread(target=answer, args=(self._models, wanted, events.put, flags), daemon=True)
@@ -139,11 +168,12 @@ class LoadedModel:
     def _is_row(self, given: Mapping[str, Any]) -> bool:
         """Whether it has the columns that the training's questions had."""
         reading = self._reading
-        return reading is not None and any(reading.columns.get(part, "") in given for part in ("prompt", "instruction", "messages"))
+        return reading is not None and any(
+            reading.columns.get(part, "") in given for part in ("prompt", "instruction", "messages")
+        )
 
 
 def _changed(settings: GenerationSettings, values: Mapping[str, Any]) -> GenerationSettings:
     for name, value in values.items():
         settings = set_value(settings, name, value)
     return settings
-

@@ -54,7 +54,9 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
         if name and not name.startswith("-") and name not in COMMANDS:
             from difflib import get_close_matches
@@ -104,7 +106,7 @@ def report_defect(error: Exception) -> int:
     """Write the traceback of a defect to a file and name it in one sentence."""
     import traceback
 
-    from loratui.home import state_home
+    from loratui.paths import state_home
 
     if os.environ.get("LORATUI_TRACEBACK"):
         traceback.print_exception(error)

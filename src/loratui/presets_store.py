@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from loratui.core.errors import LoratuiError, PlanError
 from loratui.core.presets import AUTO, Preset, preset_from_toml, preset_to_toml
-from loratui.home import user_presets_path
-from loratui.resources import presets_path
+from loratui.paths import presets_path, user_presets_path
 
 if TYPE_CHECKING:
     from loratui.core.imports import Imported
@@ -84,14 +83,19 @@ def find_preset(name: str, folders: Iterable[Path] | None = None) -> Preset:
     for problem in problems:
         if f"{name}.toml" in problem:
             raise PlanError(problem, where="--preset")
-    raise PlanError(f"there is no preset {name}.", where="--preset", hint=f"Presets are: {', '.join(preset.name for preset in presets)}.")
+    raise PlanError(
+        f"there is no preset {name}.",
+        where="--preset",
+        hint=f"Presets are: {', '.join(preset.name for preset in presets)}.",
+    )
 
 
 def save_preset(preset: Preset, folder: Path | None = None) -> Path:
     """Writes a person's own preset and returns its file. PlanError where the name cannot be a file's, or is `auto`."""
     if not _NAME.fullmatch(preset.name) or preset.name == AUTO.name:
         raise PlanError(
-            f"{preset.name!r} cannot be a preset's name.", where="name",
+            f"{preset.name!r} cannot be a preset's name.",
+            where="name",
             hint="Use small letters, digits, dots and dashes, and not auto.",
         )
     text = preset_to_toml(preset)

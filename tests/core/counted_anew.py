@@ -1,4 +1,6 @@
-"""What a claim counts, computed anew from the proposal: its plan with the claim's changes, by the core's public functions."""
+"""What a claim counts, computed anew from the proposal: its plan with the claim's changes, by the core's public
+functions.
+"""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from loratui.core.presets import Preset
 from loratui.core.proposal import Situation, propose
 from loratui.machine.catalogue import all_gpus
 from loratui.models.catalogue import entries
+from loratui.paths import presets_path
 from loratui.presets_store import load_presets
-from loratui.resources import presets_path
 
 GIB = 2**30
 PINS: dict[str, tuple[Any, ...]] = {

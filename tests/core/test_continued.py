@@ -25,8 +25,16 @@ def proposal(adapter: AdapterShape | None, mine: dict[str, Any] | None = None) -
 
 
 def test_the_adapters_shape_is_proposed_with_that_reason() -> None:
-    fresh, found = proposal(None), proposal(AdapterShape(8, 16.0, "rslora", ("v_proj", "q_proj")), {"lora.adapter": "somewhere"})
-    assert (found.plan.lora.r, found.plan.lora.alpha, found.plan.lora.variant, found.plan.lora.targets) == (8, 16.0, "rslora", ["q_proj", "v_proj"])
+    fresh, found = (
+        proposal(None),
+        proposal(AdapterShape(8, 16.0, "rslora", ("v_proj", "q_proj")), {"lora.adapter": "somewhere"}),
+    )
+    assert (found.plan.lora.r, found.plan.lora.alpha, found.plan.lora.variant, found.plan.lora.targets) == (
+        8,
+        16.0,
+        "rslora",
+        ["q_proj", "v_proj"],
+    )
     for key in ("lora.r", "lora.alpha", "lora.variant", "lora.targets"):
         assert found.origins[key] == "proposed" and "That of the adapter" in found.why(key)
     assert found.memory.total_bytes < fresh.memory.total_bytes, "memory is that of its shape"
@@ -37,12 +45,17 @@ def test_its_rate_is_a_third_with_that_reason() -> None:
     fresh, found = proposal(None, {"lora.r": 16}), proposal(same)
     assert found.plan.lora.targets == "all-linear"
     assert found.plan.training.learning_rate == pytest.approx(fresh.plan.training.learning_rate / 3, rel=0.05)
-    assert "has learnt already" in found.why("training.learning_rate") and "2403.08763" in found.recommendations["training.learning_rate"].source
+    assert (
+        "has learnt already" in found.why("training.learning_rate")
+        and "2403.08763" in found.recommendations["training.learning_rate"].source
+    )
     assert proposal(same, {"training.learning_rate": 1e-3}).plan.training.learning_rate == 1e-3
 
 
 def test_a_folder_without_an_adapter_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="holds no LoRA adapter"):
         read_adapter(str(tmp_path))
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], "use_rslora": True}))
+    (tmp_path / "adapter_config.json").write_text(
+        json.dumps({"r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], "use_rslora": True})
+    )
     assert read_adapter(str(tmp_path)) == AdapterShape(8, 16.0, "rslora", ("q_proj",))

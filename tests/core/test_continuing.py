@@ -19,25 +19,36 @@ def test_every_key_is_in_the_table() -> None:
     assert all(reason or key in _DEPENDING for key, (_, reason) in KEYS.items()), "a key without a reason"
 
 
-@pytest.mark.parametrize(("base", "changes", "start"), [
-    ({}, {}, "checkpoint"),
-    ({}, {"training.learning_rate": 2e-4, "lora.r": 16}, "checkpoint"),
-    ({}, {"training.learning_rate": 1e-5, "training.weight_decay": 0.5, "saving.every_steps": 2}, "checkpoint"),
-    ({"training.batch_size": 4, "training.accumulation": 2}, {"training.batch_size": 1, "training.accumulation": 8}, "checkpoint"),
-    ({}, {"training.accumulation": 16}, "adapter"),
-    ({}, {"training.max_length": 512}, "adapter"),
-    ({}, {"training.optimizer": "adamw_torch"}, "checkpoint"),
-    ({}, {"training.optimizer": "paged_adamw_8bit"}, "adapter"),
-    ({}, {"lora.r": 8, "training.max_length": 512}, "anew"),
-    ({}, {"method.kind": "qlora", "method.quantization": "nf4"}, "anew"),
-    ({}, {"hardware.parallelism": "fsdp"}, "checkpoint"),
-    ({"hardware.devices": [0, 1]}, {"hardware.parallelism": "fsdp"}, "anew"),
-    (TOGETHER, {"training.learning_rate": 1e-5}, "checkpoint"),
-    (TOGETHER, {"training.max_length": 512}, "anew"),
-    ({"hardware.devices": [0]}, {"hardware.devices": [1]}, "checkpoint"),
-    ({"hardware.devices": [0], "training.accumulation": 8}, {"hardware.devices": [0, 1], "training.accumulation": 4}, "checkpoint"),
-    ({"hardware.devices": [0]}, {"hardware.devices": [0, 1]}, "adapter"),
-])
+@pytest.mark.parametrize(
+    ("base", "changes", "start"),
+    [
+        ({}, {}, "checkpoint"),
+        ({}, {"training.learning_rate": 2e-4, "lora.r": 16}, "checkpoint"),
+        ({}, {"training.learning_rate": 1e-5, "training.weight_decay": 0.5, "saving.every_steps": 2}, "checkpoint"),
+        (
+            {"training.batch_size": 4, "training.accumulation": 2},
+            {"training.batch_size": 1, "training.accumulation": 8},
+            "checkpoint",
+        ),
+        ({}, {"training.accumulation": 16}, "adapter"),
+        ({}, {"training.max_length": 512}, "adapter"),
+        ({}, {"training.optimizer": "adamw_torch"}, "checkpoint"),
+        ({}, {"training.optimizer": "paged_adamw_8bit"}, "adapter"),
+        ({}, {"lora.r": 8, "training.max_length": 512}, "anew"),
+        ({}, {"method.kind": "qlora", "method.quantization": "nf4"}, "anew"),
+        ({}, {"hardware.parallelism": "fsdp"}, "checkpoint"),
+        ({"hardware.devices": [0, 1]}, {"hardware.parallelism": "fsdp"}, "anew"),
+        (TOGETHER, {"training.learning_rate": 1e-5}, "checkpoint"),
+        (TOGETHER, {"training.max_length": 512}, "anew"),
+        ({"hardware.devices": [0]}, {"hardware.devices": [1]}, "checkpoint"),
+        (
+            {"hardware.devices": [0], "training.accumulation": 8},
+            {"hardware.devices": [0, 1], "training.accumulation": 4},
+            "checkpoint",
+        ),
+        ({"hardware.devices": [0]}, {"hardware.devices": [0, 1]}, "adapter"),
+    ],
+)
 def test_the_most_demanding_key_decides(base: dict[str, Any], changes: dict[str, Any], start: str) -> None:
     assert start_after(with_values(Plan(), base), changes) == start
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from loratui.core.diagnosis import Curves, Finding, diagnose
-from loratui.core.diagnosis.diverged import DivergenceWatch
+from loratui.core.diagnosis.divergence import DivergenceWatch
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 
@@ -33,12 +33,23 @@ def recorded(name: str, share: float = 1.0) -> tuple[Curves, Plan]:
     run: dict[str, Any] = json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))
     count = int(len(run["steps"]) * share)
     evaluations = sum(step <= count for step in run["eval_steps"])
-    numbers = {key: [float(value) for value in run[key]] for key in ("losses", "grad_norms", "learning_rates", "eval_losses")}
+    numbers = {
+        key: [float(value) for value in run[key]] for key in ("losses", "grad_norms", "learning_rates", "eval_losses")
+    }
     curves = Curves(
-        run["steps"][:count], numbers["losses"][:count], numbers["grad_norms"][:count], numbers["learning_rates"][:count],
-        run["eval_steps"][:evaluations], numbers["eval_losses"][:evaluations], run["total_steps"], run["steps_per_epoch"], share == 1.0,
+        run["steps"][:count],
+        numbers["losses"][:count],
+        numbers["grad_norms"][:count],
+        numbers["learning_rates"][:count],
+        run["eval_steps"][:evaluations],
+        numbers["eval_losses"][:evaluations],
+        run["total_steps"],
+        run["steps_per_epoch"],
+        share == 1.0,
     )
-    return curves, plan(learning_rate=min(1.0, run["learning_rate"]), warmup_steps=run["warmup_steps"], epochs=run["epochs"])
+    return curves, plan(
+        learning_rate=min(1.0, run["learning_rate"]), warmup_steps=run["warmup_steps"], epochs=run["epochs"]
+    )
 
 
 def plan(**training: Any) -> Plan:
@@ -72,7 +83,10 @@ def test_a_healthy_run_is_left_in_peace_at_any_moment(share: float) -> None:
     assert diagnose(*recorded("healthy", share)) == []
 
 
-@pytest.mark.parametrize(("name", "share"), [("diverging", 0.3), ("diverging_late", 0.4), ("flat", 0.5), ("overfitting", 0.5), ("not_a_number", 0.1)])
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [("diverging", 0.3), ("diverging_late", 0.4), ("flat", 0.5), ("overfitting", 0.5), ("not_a_number", 0.1)],
+)
 def test_trouble_is_seen_before_the_end(name: str, share: float) -> None:
     assert EXPECTED[name][0] in kinds(diagnose(*recorded(name, share)))
 
@@ -151,9 +165,13 @@ def test_plateau_while_the_rate_is_high() -> None:
     assert kinds(found) == ["plateau"] and found[0].fixes[0].changes == proposed and found[0].fixes[0].restart
     settled = drawn(losses, learning_rates=[2e-4] * 100 + [1e-5] * 160, total_steps=400, proposed=proposed)
     assert diagnose(settled, Plan()) == []
-    assert diagnose(drawn(losses, learning_rates=[2e-4] * 260, total_steps=400, proposed={"training.learning_rate": 2e-4}), Plan()) == [], (
-        "what the data leaves is nothing to mend"
-    )
+    assert (
+        diagnose(
+            drawn(losses, learning_rates=[2e-4] * 260, total_steps=400, proposed={"training.learning_rate": 2e-4}),
+            Plan(),
+        )
+        == []
+    ), "what the data leaves is nothing to mend"
 
 
 def test_an_evaluation_loss_that_swings_is_erratic_and_noise_of_single_steps_is_not() -> None:
@@ -161,8 +179,22 @@ def test_an_evaluation_loss_that_swings_is_erratic_and_noise_of_single_steps_is_
     losses = [abs(value + dice.choice([-1, 1]) * 0.5) for value in falling(120, 2.0, 1.0)]
     at = list(range(12, 121, 12))
     swinging = [1.6, 1.9, 1.4, 1.9, 1.5, 2.0, 1.6, 1.9, 1.5, 1.8]
-    assert "erratic" in kinds(diagnose(drawn(losses, total_steps=120, eval_steps=at, eval_losses=swinging, eval_rows=50), Plan()))
-    assert diagnose(drawn(losses, total_steps=120, eval_steps=at, eval_losses=[1.6 - 0.05 * number for number in range(10)], eval_rows=50), Plan()) == []
+    assert "erratic" in kinds(
+        diagnose(drawn(losses, total_steps=120, eval_steps=at, eval_losses=swinging, eval_rows=50), Plan())
+    )
+    assert (
+        diagnose(
+            drawn(
+                losses,
+                total_steps=120,
+                eval_steps=at,
+                eval_losses=[1.6 - 0.05 * number for number in range(10)],
+                eval_rows=50,
+            ),
+            Plan(),
+        )
+        == []
+    )
     assert diagnose(drawn(losses, total_steps=120), Plan()) == []
 
 
@@ -173,30 +205,46 @@ def test_no_overfitting_where_the_rise_means_nothing() -> None:
         curves = drawn(learnt, eval_steps=[30 * number for number in range(1, len(held_out) + 1)], eval_losses=held_out)
         assert "overfitting" not in kinds(diagnose(curves, Plan()))
     rises = [0.9, 0.5, 0.55, 0.62]
-    assert "overfitting" in kinds(diagnose(drawn(learnt, eval_steps=[30, 60, 90, 120], eval_losses=rises, eval_rows=50), Plan()))
-    assert "overfitting" not in kinds(diagnose(drawn(learnt, eval_steps=[30, 60, 90, 120], eval_losses=[0.9, 0.5, 0.51, 0.55], eval_rows=1), Plan()))
+    assert "overfitting" in kinds(
+        diagnose(drawn(learnt, eval_steps=[30, 60, 90, 120], eval_losses=rises, eval_rows=50), Plan())
+    )
+    assert "overfitting" not in kinds(
+        diagnose(drawn(learnt, eval_steps=[30, 60, 90, 120], eval_losses=[0.9, 0.5, 0.51, 0.55], eval_rows=1), Plan())
+    )
 
 
-@pytest.mark.parametrize(("rate", "kind", "losses"), [
-    (1.0, "full", [2.5, 40.0, 157.0, 80.0, *[4.2 - 0.004 * step for step in range(96)]]),
-    (0.3, "lora", [1.1, 2.2, 4.2, 4.1, *[3.8 - 0.004 * step for step in range(96)]]),
-])
+@pytest.mark.parametrize(
+    ("rate", "kind", "losses"),
+    [
+        (1.0, "full", [2.5, 40.0, 157.0, 80.0, *[4.2 - 0.004 * step for step in range(96)]]),
+        (0.3, "lora", [1.1, 2.2, 4.2, 4.1, *[3.8 - 0.004 * step for step in range(96)]]),
+    ],
+)
 def test_what_blew_up_at_once_is_seen_against_its_start(rate: float, kind: str, losses: list[float]) -> None:
     dice = random.Random(5)
     noisy = [losses[0], *(loss + dice.gauss(0, 0.1) for loss in losses[1:])]
-    found = diagnose(drawn(noisy, total_steps=100, proposed={"training.learning_rate": 2e-3}), with_values(Plan(), {"training.learning_rate": rate, "method.kind": kind}))
+    found = diagnose(
+        drawn(noisy, total_steps=100, proposed={"training.learning_rate": 2e-3}),
+        with_values(Plan(), {"training.learning_rate": rate, "method.kind": kind}),
+    )
     assert kinds(found) == ["diverging"] and found[0].sound == 0
-    assert found[0].fixes[0].changes == {"training.learning_rate": 2e-3} and found[0].fixes[0].restart, "lowering to a third is hopeless"
+    assert found[0].fixes[0].changes == {"training.learning_rate": 2e-3} and found[0].fixes[0].restart, (
+        "lowering to a third is hopeless"
+    )
     watch = DivergenceWatch()
     assert any([watch.diverged(step, loss) for step, loss in enumerate(noisy, 1)]) and watch.healthy_step == 0
 
 
 def test_a_climb_goes_back_to_before_it() -> None:
     losses = [*falling(80, 2.5, 1.0), *[1.0 + 0.05 * step for step in range(40)], *[3.0] * 40]
-    found = diagnose(drawn(losses, total_steps=200, proposed={"training.learning_rate": 2e-4}), plan(learning_rate=4e-4))[0]
+    found = diagnose(
+        drawn(losses, total_steps=200, proposed={"training.learning_rate": 2e-4}), plan(learning_rate=4e-4)
+    )[0]
     assert found.kind == "diverging" and found.sound is not None and 70 <= found.sound <= 90
     assert found.fixes[0].changes == {"training.learning_rate": 1.3e-4} and not found.fixes[0].restart
-    assert any(fix.restart and fix.changes == {"training.learning_rate": 2e-4} for fix in found.fixes), "the proposed one is offered too"
+    assert any(fix.restart and fix.changes == {"training.learning_rate": 2e-4} for fix in found.fixes), (
+        "the proposed one is offered too"
+    )
 
 
 def test_broken_from_the_first_step_on_no_rate_mends_it() -> None:
@@ -232,7 +280,9 @@ def test_a_missing_evaluation_loss_is_passed_over() -> None:
 def test_noise_around_a_falling_loss_is_no_trouble(seed: int) -> None:
     losses = falling(300, 2.2, 1.2, 0.15, seed)
     evaluations = [1.25 + math.exp(-6 * step / 300) for step in range(30, 301, 30)]
-    curves = drawn(losses, total_steps=300, eval_steps=list(range(30, 301, 30)), eval_losses=evaluations, steps_per_epoch=100)
+    curves = drawn(
+        losses, total_steps=300, eval_steps=list(range(30, 301, 30)), eval_losses=evaluations, steps_per_epoch=100
+    )
     assert [finding for finding in diagnose(curves, Plan()) if finding.severity != "note"] == []
 
 
@@ -241,8 +291,15 @@ def test_noise_around_a_falling_loss_is_no_trouble(seed: int) -> None:
 def test_a_thinned_curve_tells_the_same_of_what_lasts(name: str, stride: int) -> None:
     curves, now = recorded(name)
     thin = Curves(
-        curves.steps[::stride], curves.losses[::stride], curves.grad_norms[::stride], curves.learning_rates[::stride],
-        curves.eval_steps, curves.eval_losses, curves.total_steps, curves.steps_per_epoch, curves.finished,
+        curves.steps[::stride],
+        curves.losses[::stride],
+        curves.grad_norms[::stride],
+        curves.learning_rates[::stride],
+        curves.eval_steps,
+        curves.eval_losses,
+        curves.total_steps,
+        curves.steps_per_epoch,
+        curves.finished,
     )
     lasting = [kind for kind in EXPECTED[name] if kind != "spikes"]
     assert [kind for kind in kinds(diagnose(thin, now)) if kind != "spikes"] == lasting
@@ -253,15 +310,33 @@ def test_a_resumed_run_has_had_its_warm_up() -> None:
     assert "not-falling" in kinds(diagnose(curves, plan(warmup_steps=100)))
 
 
-@pytest.mark.parametrize(("name", "stops"), [
-    ("diverging_late", True), ("diverging", False), ("healthy", False), ("flat", False), ("overfitting", False), ("memorising_full", False),
-    ("broken_rows", False), ("too_short", False),
-])
+@pytest.mark.parametrize(
+    ("name", "stops"),
+    [
+        ("diverging_late", True),
+        ("diverging", False),
+        ("healthy", False),
+        ("flat", False),
+        ("overfitting", False),
+        ("memorising_full", False),
+        ("broken_rows", False),
+        ("too_short", False),
+    ],
+)
 def test_a_worker_stops_itself_only_for_what_is_beyond_doubt(name: str, stops: bool) -> None:
     """`diverging` blew up in its first steps and came back below its start: a warning, not an end."""
     curves, _ = recorded(name)
     watch = DivergenceWatch()
-    assert any([watch.diverged(step, loss) for step, loss in zip(curves.steps, curves.losses, strict=True) if math.isfinite(loss)]) is stops
+    assert (
+        any(
+            [
+                watch.diverged(step, loss)
+                for step, loss in zip(curves.steps, curves.losses, strict=True)
+                if math.isfinite(loss)
+            ]
+        )
+        is stops
+    )
 
 
 def test_noise_alone_never_stops_a_worker() -> None:

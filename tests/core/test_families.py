@@ -14,15 +14,35 @@ from loratui.core.lora_targets import count_adapter, parameters_per_rank, resolv
 
 CATALOGUE = Path(__file__).parents[3] / "shared" / "data" / "catalogue.json"
 KEYS = (
-    "model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-    "head_dim", "vocab_size", "tie_word_embeddings", "max_position_embeddings", "num_experts_per_tok", "moe_intermediate_size",
+    "model_type",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "tie_word_embeddings",
+    "max_position_embeddings",
+    "num_experts_per_tok",
+    "moe_intermediate_size",
 )
 UNSAID = {"zai-org/GLM-4-32B-0414": {"attention_bias": False}}
 """Keys of the real config.json that the catalogue leaves out."""
 QWEN3_0_6B: dict[str, Any] = {
-    "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 1024, "intermediate_size": 3072,
-    "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936,
-    "tie_word_embeddings": True, "max_position_embeddings": 40960, "sliding_window": None, "use_sliding_window": False,
+    "architectures": ["Qwen3ForCausalLM"],
+    "model_type": "qwen3",
+    "hidden_size": 1024,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 151936,
+    "tie_word_embeddings": True,
+    "max_position_embeddings": 40960,
+    "sliding_window": None,
+    "use_sliding_window": False,
 }
 PER_RANK = {
     # (hidden, MLP, layers, heads, key-value heads, head width): MLP, attention; published by the tinker-cookbook.
@@ -64,10 +84,18 @@ def test_counts_equal_the_published_ones(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", PER_RANK)
 def test_adapter_parameters_per_rank_by_group(name: str) -> None:
     (hidden, width, layers, heads, kv_heads, head_dim), mlp, attention = PER_RANK[name]
-    spec = read_config({
-        "model_type": "llama", "hidden_size": hidden, "intermediate_size": width, "num_hidden_layers": layers,
-        "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": head_dim, "vocab_size": 1000,
-    })
+    spec = read_config(
+        {
+            "model_type": "llama",
+            "hidden_size": hidden,
+            "intermediate_size": width,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": kv_heads,
+            "head_dim": head_dim,
+            "vocab_size": 1000,
+        }
+    )
     assert parameters_per_rank(linear for linear in spec.linears if linear.kind == "mlp") == mlp
     assert parameters_per_rank(linear for linear in spec.linears if linear.kind == "attention") == attention
 
@@ -90,8 +118,14 @@ def test_null_head_dim_means_the_default() -> None:
 
 
 def test_a_model_with_images_is_read_by_its_text_part() -> None:
-    text = {key: value for key, value in QWEN3_0_6B.items() if key not in ("model_type", "architectures", "tie_word_embeddings")}
-    spec = read_config({"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"], "text_config": text})
+    text = {
+        key: value
+        for key, value in QWEN3_0_6B.items()
+        if key not in ("model_type", "architectures", "tie_word_embeddings")
+    }
+    spec = read_config(
+        {"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"], "text_config": text}
+    )
     assert spec.hidden_size == 1024 and spec.tied_embeddings and spec.known
     assert spec.linears[0].path == "model.language_model.layers.{}.self_attn.q_proj"
 
@@ -111,8 +145,14 @@ def test_an_unknown_family_is_a_guess() -> None:
     [
         ({}, "no model_type"),
         ({"model_type": 3}, "no model_type"),
-        ({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": True}, "encoder-decoder"),
-        ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "BertForMaskedLM is not a causal language model"),
+        (
+            {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": True},
+            "encoder-decoder",
+        ),
+        (
+            {"model_type": "bert", "architectures": ["BertForMaskedLM"]},
+            "BertForMaskedLM is not a causal language model",
+        ),
         ({"model_type": "shiny"}, "shiny"),
         (QWEN3_0_6B | {"hidden_size": "big"}, "hidden_size = 'big'"),
         (QWEN3_0_6B | {"num_hidden_layers": 0}, "num_hidden_layers = 0"),

@@ -12,7 +12,7 @@ import pytest
 from loratui.core.dataset import DataFacts
 from loratui.core.plan import DatasetSection
 from loratui.core.proposal import Proposal, Situation, propose
-from loratui.core.recommend.held_out import ENOUGH_ROWS, standard_error
+from loratui.core.recommend.evaluation import ENOUGH_ROWS, standard_error
 from loratui.data.facts import quick_facts
 from loratui.data.find import find_dataset
 from loratui.data.split import split_rows
@@ -26,10 +26,14 @@ def proposal(usable: int, *, taken: bool = True, held: int | None = None, **mine
     values = {key.replace("__", "."): value for key, value in mine.items()}
     held = round(usable * 0.05) if held is None else held
     data = DataFacts(usable - held if taken else usable, LENGTHS, eval_examples=held, eval_taken=taken)
-    return propose(Situation(find_model("Qwen/Qwen3-0.6B", online=False).spec, data, find_gpu("A100").device()), mine=values)
+    return propose(
+        Situation(find_model("Qwen/Qwen3-0.6B", online=False).spec, data, find_gpu("A100").device()), mine=values
+    )
 
 
-@pytest.mark.parametrize(("usable", "rows"), [(120_000, 996), (1_000_000, 1_000), (20_000, 1_000), (10_000, 500), (60, 3)])
+@pytest.mark.parametrize(
+    ("usable", "rows"), [(120_000, 996), (1_000_000, 1_000), (20_000, 1_000), (10_000, 500), (60, 3)]
+)
 def test_large_data_holds_out_no_more_than_the_figure_needs(usable: int, rows: int) -> None:
     made = proposal(usable)
     assert made.data.eval_examples == rows and made.data.examples == usable - rows == made.schedule.examples
@@ -46,17 +50,28 @@ def test_the_split_of_the_run_is_what_the_proposal_says() -> None:
 
 def test_facts_read_with_the_proposed_share_give_the_same_proposal(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps({"prompt": f"question {number}", "completion": f"answer {number}"}) + "\n" for number in range(30_000)), encoding="utf-8")
+    path.write_text(
+        "".join(
+            json.dumps({"prompt": f"question {number}", "completion": f"answer {number}"}) + "\n"
+            for number in range(30_000)
+        ),
+        encoding="utf-8",
+    )
     first = quick_facts(find_dataset(str(path)))
     assert first.eval_taken and first.eval_examples == 1_500
     spec, device = find_model("Qwen/Qwen3-0.6B", online=False).spec, find_gpu("A100").device()
     made = propose(Situation(spec, first, device))
-    again = quick_facts(find_dataset(str(path)), DatasetSection(path=str(path), eval_fraction=made.plan.dataset.eval_fraction))
+    again = quick_facts(
+        find_dataset(str(path)), DatasetSection(path=str(path), eval_fraction=made.plan.dataset.eval_fraction)
+    )
     assert (again.examples, again.eval_examples) == (made.data.examples, made.data.eval_examples) == (29_010, 990)
     assert propose(Situation(spec, again, device)).plan == made.plan
 
 
-@pytest.mark.parametrize(("key", "value", "held"), [("dataset__eval_fraction", 0.2, 24_000), ("dataset__eval_count", 300, 300), ("dataset__eval_fraction", 0.0, 0)])
+@pytest.mark.parametrize(
+    ("key", "value", "held"),
+    [("dataset__eval_fraction", 0.2, 24_000), ("dataset__eval_count", 300, 300), ("dataset__eval_fraction", 0.0, 0)],
+)
 def test_what_a_person_chose_stands(key: str, value: Any, held: int) -> None:
     made = proposal(120_000, **{key: value})
     assert made.plan.get(key.replace("__", ".")) == value and made.data.eval_examples == held

@@ -94,11 +94,26 @@ def test_the_guides_axolotl_configuration() -> None:
     found = read(SEED_AXOLOTL)
     assert found.tool == "Axolotl" and found.left_out == () and found.warmup_ratio == 0.03
     assert found.values == {
-        "model.id": "meta-llama/Meta-Llama-3-8B", "method.kind": "qlora", "method.quantization": "nf4", "method.double_quantization": True,
-        "lora.r": 16, "lora.alpha": 32.0, "lora.dropout": 0.05, "lora.variant": "lora", "lora.targets": ["q_proj", "v_proj", "k_proj", "o_proj"],
-        "dataset.path": "./data/train.jsonl", "dataset.format": "instruction", "training.max_length": 2048, "training.batch_size": 2,
-        "training.accumulation": 8, "training.epochs": 2.0, "training.learning_rate": 2e-4, "training.scheduler": "cosine",
-        "training.min_lr_ratio": 0.0, "training.checkpointing": False, "training.loss_on": "answers",
+        "model.id": "meta-llama/Meta-Llama-3-8B",
+        "method.kind": "qlora",
+        "method.quantization": "nf4",
+        "method.double_quantization": True,
+        "lora.r": 16,
+        "lora.alpha": 32.0,
+        "lora.dropout": 0.05,
+        "lora.variant": "lora",
+        "lora.targets": ["q_proj", "v_proj", "k_proj", "o_proj"],
+        "dataset.path": "./data/train.jsonl",
+        "dataset.format": "instruction",
+        "training.max_length": 2048,
+        "training.batch_size": 2,
+        "training.accumulation": 8,
+        "training.epochs": 2.0,
+        "training.learning_rate": 2e-4,
+        "training.scheduler": "cosine",
+        "training.min_lr_ratio": 0.0,
+        "training.checkpointing": False,
+        "training.loss_on": "answers",
     }
 
 
@@ -128,7 +143,10 @@ def test_the_calculation_fills_the_rest() -> None:
     device = Device(name="GPU", memory_total_bytes=2**35, memory_free_bytes=2**35, compute_capability=(8, 6))
     proposal = propose(Situation(spec, uniform(1600, 128), device), read(SEED_AXOLOTL).preset("mine"))
     assert proposal.plan.training.warmup_steps == 6 and proposal.schedule.total_steps == 200
-    assert proposal.origins["training.learning_rate"] == "preset" and proposal.origins["training.weight_decay"] == "proposed"
+    assert (
+        proposal.origins["training.learning_rate"] == "preset"
+        and proposal.origins["training.weight_decay"] == "proposed"
+    )
 
 
 def test_what_did_not_carry_over_is_a_warning_of_the_plan() -> None:
@@ -139,27 +157,68 @@ def test_what_did_not_carry_over_is_a_warning_of_the_plan() -> None:
 
 
 PLANS: list[dict[str, Any]] = [
-    {"method.kind": kind, "method.quantization": quantisation, "lora.variant": variant, "training.scheduler": scheduler, "lora.targets": targets}
+    {
+        "method.kind": kind,
+        "method.quantization": quantisation,
+        "lora.variant": variant,
+        "training.scheduler": scheduler,
+        "lora.targets": targets,
+    }
     for (kind, quantisation), variant, scheduler, targets in product(
-        [("full", "none"), ("lora", "none"), ("qlora", "nf4"), ("qlora", "fp4"), ("qlora", "int8")], ["lora", "dora", "rslora"],
-        ["cosine", "linear", "constant"], ["all-linear", ["q_proj", "v_proj"]],
+        [("full", "none"), ("lora", "none"), ("qlora", "nf4"), ("qlora", "fp4"), ("qlora", "int8")],
+        ["lora", "dora", "rslora"],
+        ["cosine", "linear", "constant"],
+        ["all-linear", ["q_proj", "v_proj"]],
     )
 ]
 
 
 @pytest.mark.parametrize("tool", [tool for tool in TOOLS if tool in ("axolotl", "llama-factory", "trl")])
-@pytest.mark.parametrize("values", PLANS[::7], ids=lambda values: f"{values['method.kind']}-{values['method.quantization']}-{values['lora.variant']}")
+@pytest.mark.parametrize(
+    "values",
+    PLANS[::7],
+    ids=lambda values: f"{values['method.kind']}-{values['method.quantization']}-{values['lora.variant']}",
+)
 def test_what_was_exported_comes_back(tool: str, values: dict[str, Any]) -> None:
-    plan = with_values(Plan(), {
-        **values, "model.id": "org/model", "lora.r": 7, "lora.alpha": 13, "lora.dropout": 0.07, "training.batch_size": 3, "training.accumulation": 5,
-        "training.max_length": 777, "training.epochs": 2.5, "training.learning_rate": 1.7e-4, "training.min_lr_ratio": 0.2,
-        "training.warmup_steps": 11, "training.weight_decay": 0.03, "training.beta1": 0.8, "training.beta2": 0.95, "training.epsilon": 1e-7,
-        "training.max_grad_norm": 0.4, "training.checkpointing": True, "training.seed": 7, "evaluation.every_steps": 20, "saving.every_steps": 30,
-        "saving.keep": 5, "method.double_quantization": values["method.quantization"] in ("nf4", "fp4"),
-    })
+    plan = with_values(
+        Plan(),
+        {
+            **values,
+            "model.id": "org/model",
+            "lora.r": 7,
+            "lora.alpha": 13,
+            "lora.dropout": 0.07,
+            "training.batch_size": 3,
+            "training.accumulation": 5,
+            "training.max_length": 777,
+            "training.epochs": 2.5,
+            "training.learning_rate": 1.7e-4,
+            "training.min_lr_ratio": 0.2,
+            "training.warmup_steps": 11,
+            "training.weight_decay": 0.03,
+            "training.beta1": 0.8,
+            "training.beta2": 0.95,
+            "training.epsilon": 1e-7,
+            "training.max_grad_norm": 0.4,
+            "training.checkpointing": True,
+            "training.seed": 7,
+            "evaluation.every_steps": 20,
+            "saving.every_steps": 30,
+            "saving.keep": 5,
+            "method.double_quantization": values["method.quantization"] in ("nf4", "fp4"),
+        },
+    )
     found = import_configuration(yaml.safe_load(export_plan(plan, tool, Rows("/data")).text))
     back = with_values(Plan(), found.values)
-    lost = {"dataset.path", "training.loss_on", "dataset.eval_path", "dataset.format", "model.dtype", "dataset.eval_fraction", "model.chat_template"}
+    lost = {
+        "dataset.path",
+        "training.loss_on",
+        "dataset.eval_path",
+        "dataset.format",
+        "model.dtype",
+        "dataset.eval_fraction",
+        "model.chat_template",
+    }
     if plan.training.scheduler != "cosine":
         lost.add("training.min_lr_ratio")
     if plan.method.kind == "full":
@@ -178,7 +237,9 @@ def test_what_is_no_configuration_says_so(document: Any) -> None:
 
 
 def test_a_value_that_is_not_allowed_is_told_not_raised() -> None:
-    found = import_configuration({"base_model": "m", "micro_batch_size": "many", "num_epochs": -1, "lora_r": 8, "adapter": "lora"})
+    found = import_configuration(
+        {"base_model": "m", "micro_batch_size": "many", "num_epochs": -1, "lora_r": 8, "adapter": "lora"}
+    )
     assert len(found.left_out) == 2 and "micro_batch_size" in found.left_out[0]
 
 

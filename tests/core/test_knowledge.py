@@ -28,9 +28,12 @@ def test_all_five_guides_are_there() -> None:
 @pytest.mark.parametrize(
     ("key", "source", "examples", "row"),
     [
-        ("lora.dropout", "quick start", 99, "below 100"), ("lora.dropout", "quick start", 100, "100-1,000"),
-        ("lora.dropout", "Qwen", 5_000, "above 1,000"), ("training.epochs", "Configuration", 50_001, "above 50,000"),
-        ("training.epochs", "quick start", 600, "500-5,000"), ("training.accumulation", "quick start", 10, "below 500"),
+        ("lora.dropout", "quick start", 99, "below 100"),
+        ("lora.dropout", "quick start", 100, "100-1,000"),
+        ("lora.dropout", "Qwen", 5_000, "above 1,000"),
+        ("training.epochs", "Configuration", 50_001, "above 50,000"),
+        ("training.epochs", "quick start", 600, "500-5,000"),
+        ("training.accumulation", "quick start", 10, "below 500"),
     ],
 )
 def test_the_row_of_a_dataset(key: str, source: str, examples: int, row: str) -> None:
@@ -44,15 +47,36 @@ def test_rows_that_are_no_ranges_have_no_number() -> None:
 
 
 def test_the_guides_that_contradict_each_other_say_so() -> None:
-    assert all("contradict" in table.evidence or "Biderman" in table.evidence or table.source.startswith("Hyperparameter") for table in tables_for("lora.dropout") if table.measure)
+    assert all(
+        "contradict" in table.evidence or "Biderman" in table.evidence or table.source.startswith("Hyperparameter")
+        for table in tables_for("lora.dropout")
+        if table.measure
+    )
 
 
 def test_fields_of_the_everyday_have_tables() -> None:
     for key in (
-        "method.kind", "lora.r", "lora.alpha", "lora.dropout", "lora.targets", "training.learning_rate", "training.batch_size",
-        "training.accumulation", "training.epochs", "training.max_length", "training.warmup_steps", "training.scheduler",
-        "training.weight_decay", "training.beta1", "training.beta2", "training.epsilon", "training.max_grad_norm",
-        "training.precision", "training.checkpointing", "method.quantization", "evaluation.patience",
+        "method.kind",
+        "lora.r",
+        "lora.alpha",
+        "lora.dropout",
+        "lora.targets",
+        "training.learning_rate",
+        "training.batch_size",
+        "training.accumulation",
+        "training.epochs",
+        "training.max_length",
+        "training.warmup_steps",
+        "training.scheduler",
+        "training.weight_decay",
+        "training.beta1",
+        "training.beta2",
+        "training.epsilon",
+        "training.max_grad_norm",
+        "training.precision",
+        "training.checkpointing",
+        "method.quantization",
+        "evaluation.patience",
     ):
         assert tables_for(key), key
     assert tables_for("training.seed") == ()
@@ -61,14 +85,20 @@ def test_fields_of_the_everyday_have_tables() -> None:
 @pytest.mark.parametrize("width", [50, 60, 77, 97, 200])
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.title)
 def test_a_table_stays_a_table_whatever_the_width(table: Table, width: int) -> None:
-    """Long cells are wrapped within their column: nothing is lost, no line is too long, and columns stand under their heads."""
+    """Long cells are wrapped within their column: nothing is lost, no line is too long, and columns stand under their
+    heads.
+    """
     rows = (table.columns, *table.rows)
     laid = laid_out(rows, width)
     assert len(laid) == len(rows) and all(len(line) <= width for lines in laid for line in lines)
     for row, lines in zip(rows, laid, strict=True):
-        assert sorted("".join(lines).replace("·", "").replace(" ", "")) == sorted("".join(row).replace("·", "").replace(" ", ""))
+        assert sorted("".join(lines).replace("·", "").replace(" ", "")) == sorted(
+            "".join(row).replace("·", "").replace(" ", "")
+        )
     if width >= 77:
         starts = [laid[0][0].index(head) for head in table.columns if head and laid[0][0].count(head) == 1]
         assert starts == sorted(starts)
         for lines in laid[1:]:
-            assert all(start == 0 or line[start - 1: start] in ("", " ") for line in lines for start in starts), "columns do not collapse"
+            assert all(start == 0 or line[start - 1 : start] in ("", " ") for line in lines for start in starts), (
+                "columns do not collapse"
+            )

@@ -52,16 +52,26 @@ EXPERTS: dict[str, dict[str, Any]] = {
 LORA = [
     # model, rank, best rate of the published sweep at batch 128
     *[("Llama-3.2-1B", r, 1e-3) for r in (4, 16, 64, 128)],
-    ("Llama-3.2-3B", 64, 1e-3), ("Llama-3.2-3B", 128, 1e-3),
-    *[("Llama-3.1-8B", r, 3e-4) for r in (4, 16, 64, 128)], *[("Llama-3.1-70B", r, 3e-4) for r in (1, 2, 4)],
-    ("Qwen3-4B", 4, 3e-4), ("Qwen3-4B", 64, 1e-3), ("Qwen3-8B", 4, 3e-4), ("Qwen3-8B", 64, 1e-3), ("Qwen3-30B-A3B", 64, 1e-3),
+    ("Llama-3.2-3B", 64, 1e-3),
+    ("Llama-3.2-3B", 128, 1e-3),
+    *[("Llama-3.1-8B", r, 3e-4) for r in (4, 16, 64, 128)],
+    *[("Llama-3.1-70B", r, 3e-4) for r in (1, 2, 4)],
+    ("Qwen3-4B", 4, 3e-4),
+    ("Qwen3-4B", 64, 1e-3),
+    ("Qwen3-8B", 4, 3e-4),
+    ("Qwen3-8B", 64, 1e-3),
+    ("Qwen3-30B-A3B", 64, 1e-3),
     *[("Qwen3-32B", r, 3e-4) for r in (4, 16, 64, 128)],
     ("gpt-oss-20b", 16, 1e-4),
 ]
 QLORA = [("Llama-7B", 2e-4), ("Llama-13B", 2e-4), ("Llama-33B", 1e-4), ("Llama-65B", 1e-4)]
 FULL = [
-    ("Llama-3.1-8B", 5e-6, 128), ("Llama-3.1-70B", 2e-6, 128), ("OLMo-2-7B", 1e-5, 128), ("Mistral-7B", 2e-5, 128),
-    ("SmolLM3-3B", 2e-5, 128), ("Llama-3.2-3B", 1e-5, 4),
+    ("Llama-3.1-8B", 5e-6, 128),
+    ("Llama-3.1-70B", 2e-6, 128),
+    ("OLMo-2-7B", 1e-5, 128),
+    ("Mistral-7B", 2e-5, 128),
+    ("SmolLM3-3B", 2e-5, 128),
+    ("Llama-3.2-3B", 1e-5, 4),
 ]
 
 
@@ -69,11 +79,20 @@ def spec(name: str) -> ModelSpec:
     if name in EXPERTS:
         return read_config(EXPERTS[name], name)
     family, hidden, width, layers, heads, kv_heads, head_dim, vocab, tied = SHAPES[name]
-    return read_config({
-        "model_type": family, "hidden_size": hidden, "intermediate_size": width, "num_hidden_layers": layers,
-        "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": head_dim, "vocab_size": vocab,
-        "tie_word_embeddings": tied,
-    }, name)
+    return read_config(
+        {
+            "model_type": family,
+            "hidden_size": hidden,
+            "intermediate_size": width,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": kv_heads,
+            "head_dim": head_dim,
+            "vocab_size": vocab,
+            "tie_word_embeddings": tied,
+        },
+        name,
+    )
 
 
 def proposal(name: str, *, batch: int, examples: int = 100_000, **mine: Any) -> Proposal:
@@ -118,19 +137,27 @@ def test_short_runs_learn_faster() -> None:
     short, long = proposal("Llama-3.1-8B", batch=16, examples=500), proposal("Llama-3.1-8B", batch=16)
     assert short.schedule.total_steps < 100 <= long.schedule.total_steps
     assert short.plan.training.learning_rate == pytest.approx(1.5 * long.plan.training.learning_rate, rel=0.05)
-    full = [proposal("Llama-3.1-8B", batch=16, examples=rows, method__kind="full").plan.training.learning_rate for rows in (500, 100_000)]
+    full = [
+        proposal("Llama-3.1-8B", batch=16, examples=rows, method__kind="full").plan.training.learning_rate
+        for rows in (500, 100_000)
+    ]
     assert full[0] == full[1]
 
 
 def test_rank_does_not_move_the_rate_while_alpha_is_32() -> None:
-    rates = {proposal("Llama-3.1-8B", batch=16, lora__r=r, lora__alpha=32).plan.training.learning_rate for r in (8, 16, 64, 256)}
+    rates = {
+        proposal("Llama-3.1-8B", batch=16, lora__r=r, lora__alpha=32).plan.training.learning_rate
+        for r in (8, 16, 64, 256)
+    }
     assert len(rates) == 1
 
 
 def test_a_larger_scale_asks_for_a_smaller_rate() -> None:
     plain = proposal("Llama-3.1-8B", batch=16, lora__r=64, lora__alpha=32).plan.training.learning_rate
     doubled = proposal("Llama-3.1-8B", batch=16, lora__r=64, lora__alpha=128).plan.training.learning_rate
-    stabilised = proposal("Llama-3.1-8B", batch=16, lora__r=64, lora__alpha=64, lora__variant="rslora").plan.training.learning_rate
+    stabilised = proposal(
+        "Llama-3.1-8B", batch=16, lora__r=64, lora__alpha=64, lora__variant="rslora"
+    ).plan.training.learning_rate
     assert doubled < plain and stabilised < plain
     assert scale_factor(16, 32, "lora") == 1.0
 
@@ -147,7 +174,9 @@ def test_full_rate_falls_with_size() -> None:
 
 @given(st.floats(6, 12), st.floats(0.0, 0.3011))
 def test_the_full_rate_has_no_cliff(power: float, step: float) -> None:
-    """Between sizes at most a factor of 2 apart the rate changes by at most a factor of 1.5, less than the recipes scatter."""
+    """Between sizes at most a factor of 2 apart the rate changes by at most a factor of 1.5, less than the recipes
+    scatter.
+    """
     small, large = full_rate(int(10**power)), full_rate(int(10 ** (power + step)))
     assert 1.0 <= small / large * 1.000001 <= 1.5 < scatter()
 
@@ -161,15 +190,27 @@ def test_no_recipe_bends_the_line_and_those_far_off_are_named() -> None:
         assert reason.source.count("https://github.com/") >= 1
 
 
-@pytest.mark.parametrize(("name", "published"), [
-    ("Llama-3.2-1B", 4.9e-4), ("Llama-3.2-3B", 3.6e-4), ("Llama-3.1-8B", 2.9e-4), ("Llama-3.1-70B", 1.7e-4), ("Qwen3-8B", 4.7e-4), ("Qwen3-30B-A3B", 5.0e-4),
-])
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("Llama-3.2-1B", 4.9e-4),
+        ("Llama-3.2-3B", 3.6e-4),
+        ("Llama-3.1-8B", 2.9e-4),
+        ("Llama-3.1-70B", 1.7e-4),
+        ("Qwen3-8B", 4.7e-4),
+        ("Qwen3-30B-A3B", 5.0e-4),
+    ],
+)
 def test_at_the_published_batch_the_published_rate_is_proposed(name: str, published: float) -> None:
     """tinker-cookbook `get_lr`: 5e-5 x 10 x (2000 / width)^p, and nothing of ours on top."""
     made = proposal(name, batch=128)
     assert float(f"{published_lora_rate(spec(name)):.1e}") == published == made.plan.training.learning_rate
     reason = made.recommendations["training.learning_rate"]
-    assert "the same within 5 %" in reason.disagreement and "hyperparam_utils.py" in reason.source and "https://github.com/thinking-machines-lab/" in reason.source
+    assert (
+        "the same within 5 %" in reason.disagreement
+        and "hyperparam_utils.py" in reason.source
+        and "https://github.com/thinking-machines-lab/" in reason.source
+    )
 
 
 def test_what_is_ours_is_told_apart_from_what_is_published() -> None:

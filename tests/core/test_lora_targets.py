@@ -21,8 +21,18 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 
 SMALL: dict[str, Any] = {
-    "vocab_size": 100, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "n_embd": 32, "n_layer": 2, "n_head": 4, "num_experts": 4, "num_local_experts": 4, "moe_intermediate_size": 16,
+    "vocab_size": 100,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "num_experts": 4,
+    "num_local_experts": 4,
+    "moe_intermediate_size": 16,
 }
 SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -34,7 +44,9 @@ def spec(family: str) -> ModelSpec:
 def test_names_match_the_end_of_the_path() -> None:
     both = resolve_targets(spec("gpt2"), ["c_proj"])
     assert [linear.path for linear in both] == ["transformer.h.{}.attn.c_proj", "transformer.h.{}.mlp.c_proj"]
-    assert [linear.path for linear in resolve_targets(spec("gpt2"), ["attn.c_proj"])] == ["transformer.h.{}.attn.c_proj"]
+    assert [linear.path for linear in resolve_targets(spec("gpt2"), ["attn.c_proj"])] == [
+        "transformer.h.{}.attn.c_proj"
+    ]
 
 
 def test_a_layer_named_twice_counts_once() -> None:
@@ -84,7 +96,9 @@ def test_a_presets_names_become_the_models(family: str, names: Any, translated: 
 
 def test_attention_layers_alone() -> None:
     assert attention_names(spec("gpt2")) == ("c_attn", "attn.c_proj")
-    assert {linear.kind for linear in resolve_targets(spec("gpt2"), list(attention_names(spec("gpt2"))))} == {"attention"}
+    assert {linear.kind for linear in resolve_targets(spec("gpt2"), list(attention_names(spec("gpt2"))))} == {
+        "attention"
+    }
 
 
 def test_full_fine_tuning_trains_everything() -> None:

@@ -18,19 +18,46 @@ from loratui.core.proposal import Situation, propose
 from loratui.core.schedule import make_schedule
 from loratui.core.time import flops_per_pass, predict
 
-SPEC = read_config({"model_type": "llama", "hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 4, "num_attention_heads": 8, "vocab_size": 4000})
+SPEC = read_config(
+    {
+        "model_type": "llama",
+        "hidden_size": 512,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 8,
+        "vocab_size": 4000,
+    }
+)
 PLAN = with_values(Plan(), {"model.id": "m", "training.batch_size": 4, "training.accumulation": 2})
 DATA = uniform(1000, 256)
 PASS = flops_per_pass(SPEC, PLAN, DATA)
 CPU = Device(name="A processor", kind="cpu", memory_total_bytes=2**34, memory_free_bytes=2**34)
 ONE = Measurement(
-    run="a", time=1.0, device="A processor", method="lora", family="llama", model="m", passes=2, flops_per_step=2 * PASS, seconds_per_step=4.0, steps=50,
+    run="a",
+    time=1.0,
+    device="A processor",
+    method="lora",
+    family="llama",
+    model="m",
+    passes=2,
+    flops_per_step=2 * PASS,
+    seconds_per_step=4.0,
+    steps=50,
 )
 
 
-def asked(measurements: list[Measurement], flops: float = PASS, model: str = "m", family: str = "llama") -> float | None:
+def asked(
+    measurements: list[Measurement], flops: float = PASS, model: str = "m", family: str = "llama"
+) -> float | None:
     found = learned_speed(
-        measurements, device="A processor", devices=1, method="lora", model=model, family=family, checkpointing=False, flops_per_pass=flops,
+        measurements,
+        device="A processor",
+        devices=1,
+        method="lora",
+        model=model,
+        family=family,
+        checkpointing=False,
+        flops_per_pass=flops,
     )
     return None if found is None else (found.low_flops_per_second + found.high_flops_per_second) / 2
 
@@ -40,7 +67,9 @@ def test_a_run_like_a_measured_one_takes_as_long() -> None:
     assert predict(SPEC, PLAN, DATA, CPU, schedule) is None  # no peak, nothing measured
     known = predict(SPEC, PLAN, DATA, CPU, schedule, [ONE])
     assert known is not None and known.measured and known.basis == "measured in 1 run here"
-    assert known.low_seconds_per_step == pytest.approx(4.0 / 1.1) and known.high_seconds_per_step == pytest.approx(4.0 / 0.9)
+    assert known.low_seconds_per_step == pytest.approx(4.0 / 1.1) and known.high_seconds_per_step == pytest.approx(
+        4.0 / 0.9
+    )
 
 
 def test_twice_the_work_takes_twice_as_long() -> None:
@@ -49,7 +78,16 @@ def test_twice_the_work_takes_twice_as_long() -> None:
     assert known is not None and known.low_seconds_per_step < 8.0 < known.high_seconds_per_step
 
 
-@pytest.mark.parametrize("other", [{"device": "another"}, {"method": "full"}, {"devices": 2}, {"flops_per_step": 20 * PASS}, {"flops_per_step": PASS / 5}])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"device": "another"},
+        {"method": "full"},
+        {"devices": 2},
+        {"flops_per_step": 20 * PASS},
+        {"flops_per_step": PASS / 5},
+    ],
+)
 def test_what_cannot_be_compared_says_nothing(other: dict[str, object]) -> None:
     assert asked([replace(ONE, **other)]) is None  # type: ignore[arg-type]
 
@@ -68,7 +106,16 @@ def test_a_simulated_device_is_another_machine() -> None:
 
 
 def test_utilisation_is_the_share_of_the_peak() -> None:
-    speed = learned_speed([ONE], device="A processor", devices=1, method="lora", model="m", family="llama", checkpointing=False, flops_per_pass=PASS)
+    speed = learned_speed(
+        [ONE],
+        device="A processor",
+        devices=1,
+        method="lora",
+        model="m",
+        family="llama",
+        checkpointing=False,
+        flops_per_pass=PASS,
+    )
     assert speed is not None and speed.utilisation(None) is None
     low, high = speed.utilisation(PASS) or (0.0, 0.0)
     assert low == pytest.approx(0.45) and high == pytest.approx(0.55)
@@ -87,7 +134,12 @@ def measured(predicted: int, needed: int, **changes: object) -> Measurement:
 
 
 def test_memory_is_corrected_by_what_runs_of_the_family_needed_beyond() -> None:
-    runs = [measured(10_000, 10_500), measured(20_000, 20_400), measured(30_000, 30_600), measured(9_000, 90_000, family="gpt2")]
+    runs = [
+        measured(10_000, 10_500),
+        measured(20_000, 20_400),
+        measured(30_000, 30_600),
+        measured(9_000, 90_000, family="gpt2"),
+    ]
     learned = learned_memory(runs, device="A processor", family="llama")
     assert learned is not None and learned.offset_bytes == 500 and learned.runs == 3
     assert learned.band == pytest.approx(0.08 / 3**0.5)
@@ -109,7 +161,10 @@ def test_a_correction_reaches_the_estimate_its_band_and_the_words() -> None:
     assert known.memory.band == 0.08 and known.memory_basis == "±8 %, from 1 run here"
     assert raw.memory.band is None and not raw.memory_basis
     planned = replace(CPU, simulated=True)
-    assert propose(Situation(SPEC, DATA, planned, measurements=(measured(raw.memory.total_bytes, needed),))).memory.band is None
+    assert (
+        propose(Situation(SPEC, DATA, planned, measurements=(measured(raw.memory.total_bytes, needed),))).memory.band
+        is None
+    )
 
 
 def test_a_correction_never_takes_away_more_than_the_overhead() -> None:

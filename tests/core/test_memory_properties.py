@@ -29,14 +29,44 @@ from loratui.core.plan_text import with_values
 
 GIB = 2**30
 CONFIGS: dict[str, dict[str, Any]] = {
-    "qwen3": {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4, "num_attention_heads": 8,
-              "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 32000, "tie_word_embeddings": True},
-    "llama": {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4, "num_attention_heads": 8,
-              "num_key_value_heads": 2, "vocab_size": 32000, "tie_word_embeddings": False},
-    "phi3": {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4, "num_attention_heads": 8,
-             "num_key_value_heads": 2, "vocab_size": 32000, "tie_word_embeddings": False},
-    "gemma2": {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4, "num_attention_heads": 8,
-               "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 32000, "tie_word_embeddings": True},
+    "qwen3": {
+        "hidden_size": 256,
+        "intermediate_size": 768,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "vocab_size": 32000,
+        "tie_word_embeddings": True,
+    },
+    "llama": {
+        "hidden_size": 256,
+        "intermediate_size": 768,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "vocab_size": 32000,
+        "tie_word_embeddings": False,
+    },
+    "phi3": {
+        "hidden_size": 256,
+        "intermediate_size": 768,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "vocab_size": 32000,
+        "tie_word_embeddings": False,
+    },
+    "gemma2": {
+        "hidden_size": 256,
+        "intermediate_size": 768,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "vocab_size": 32000,
+        "tie_word_embeddings": True,
+    },
     "gpt2": {"n_embd": 256, "n_layer": 4, "n_head": 8, "n_positions": 1024, "vocab_size": 50257},
 }
 GPU = Device(name="A10", memory_total_bytes=24 * GIB, memory_free_bytes=23 * GIB, compute_capability=(8, 6))
@@ -51,26 +81,35 @@ def plan_of(kind: str, **values: Any) -> Plan:
     return with_values(Plan(), {"method.kind": kind, **method, **values})
 
 
-CASES = st.fixed_dictionaries({
-    "family": st.sampled_from(sorted(CONFIGS)),
-    "kind": st.sampled_from(["full", "lora", "qlora"]),
-    "batch": st.integers(1, 16),
-    "length": st.integers(16, 4096),
-    "rank": st.sampled_from([1, 4, 16, 64, 256]),
-    "checkpointing": st.booleans(),
-    "dropout": st.sampled_from([0.0, 0.1]),
-    "precision": st.sampled_from(["bf16", "fp32"]),
-    "accumulation": st.sampled_from([1, 8]),
-})
+CASES = st.fixed_dictionaries(
+    {
+        "family": st.sampled_from(sorted(CONFIGS)),
+        "kind": st.sampled_from(["full", "lora", "qlora"]),
+        "batch": st.integers(1, 16),
+        "length": st.integers(16, 4096),
+        "rank": st.sampled_from([1, 4, 16, 64, 256]),
+        "checkpointing": st.booleans(),
+        "dropout": st.sampled_from([0.0, 0.1]),
+        "precision": st.sampled_from(["bf16", "fp32"]),
+        "accumulation": st.sampled_from([1, 8]),
+    }
+)
 
 
 def _plan(case: dict[str, Any], **other: Any) -> Plan:
     case = {**case, **other}
-    return plan_of(case["kind"], **{
-        "training.batch_size": case["batch"], "training.max_length": case["length"], "lora.r": case["rank"],
-        "training.checkpointing": case["checkpointing"], "lora.dropout": case["dropout"],
-        "training.precision": case["precision"], "training.accumulation": case["accumulation"],
-    })
+    return plan_of(
+        case["kind"],
+        **{
+            "training.batch_size": case["batch"],
+            "training.max_length": case["length"],
+            "lora.r": case["rank"],
+            "training.checkpointing": case["checkpointing"],
+            "lora.dropout": case["dropout"],
+            "training.precision": case["precision"],
+            "training.accumulation": case["accumulation"],
+        },
+    )
 
 
 def _total(case: dict[str, Any], **other: Any) -> int:
@@ -102,12 +141,17 @@ def test_more_of_anything_never_needs_less(case: dict[str, Any]) -> None:
 def test_evaluation_never_lowers_the_peak(case: dict[str, Any]) -> None:
     spec, data = spec_of(case["family"]), uniform(100, case["length"])
     without = estimate(spec, _plan(case), data, GPU)
-    with_it = estimate(spec, with_values(_plan(case), {"evaluation.every_steps": 10, "evaluation.batch_size": 64}), data, GPU)
+    with_it = estimate(
+        spec, with_values(_plan(case), {"evaluation.every_steps": 10, "evaluation.batch_size": 64}), data, GPU
+    )
     assert with_it.total_bytes >= without.total_bytes
 
 
 def test_a_large_evaluation_batch_is_the_peak_and_is_named() -> None:
-    plan = with_values(plan_of("lora", **{"training.checkpointing": True}), {"evaluation.every_steps": 10, "evaluation.batch_size": 256})
+    plan = with_values(
+        plan_of("lora", **{"training.checkpointing": True}),
+        {"evaluation.every_steps": 10, "evaluation.batch_size": 256},
+    )
     found = estimate(spec_of("llama"), plan, uniform(100, 1024), GPU)
     assert found.peak_phase == "evaluation"
     assert "evaluation" in found.peak_where
@@ -151,7 +195,12 @@ def test_the_ladder_keeps_the_effective_batch_and_each_rung_needs_less() -> None
 
 def test_a_reserve_comes_off_what_is_free() -> None:
     whole = budget(GPU, reserve_bytes=GIB)
-    assert (whole.bytes, whole.reserve_bytes, whole.free_bytes, whole.total_bytes) == (22 * GIB, GIB, 23 * GIB, 24 * GIB)
+    assert (whole.bytes, whole.reserve_bytes, whole.free_bytes, whole.total_bytes) == (
+        22 * GIB,
+        GIB,
+        23 * GIB,
+        24 * GIB,
+    )
     assert 0 < budget(GPU).reserve_bytes < 2 * GIB
 
 

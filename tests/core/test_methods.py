@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from loratui.core.compare_methods import compare_methods, methods_json
 from loratui.core.dataset import uniform
 from loratui.core.memory.budget import verdict
-from loratui.core.methods import compare_methods, methods_json
 from loratui.core.proposal import Situation, propose
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
@@ -20,10 +20,20 @@ def situation(model: str, gpu: str) -> Situation:
     return Situation(find_model(model, online=False).spec, DATA, find_gpu(gpu).device())
 
 
-@pytest.mark.parametrize("mine", [
-    {}, {"method.kind": "full"}, {"method.kind": "qlora", "method.quantization": "int8"}, {"method.quantization": "nf4"}, {"lora.r": 64, "training.batch_size": 2},
-])
-@pytest.mark.parametrize(("model", "gpu"), [("Qwen/Qwen3-0.6B", "RTX 4090"), ("meta-llama/Llama-3.1-8B", "T4"), ("openai/gpt-oss-20b", "A100")])
+@pytest.mark.parametrize(
+    "mine",
+    [
+        {},
+        {"method.kind": "full"},
+        {"method.kind": "qlora", "method.quantization": "int8"},
+        {"method.quantization": "nf4"},
+        {"lora.r": 64, "training.batch_size": 2},
+    ],
+)
+@pytest.mark.parametrize(
+    ("model", "gpu"),
+    [("Qwen/Qwen3-0.6B", "RTX 4090"), ("meta-llama/Llama-3.1-8B", "T4"), ("openai/gpt-oss-20b", "A100")],
+)
 def test_each_method_is_what_would_be_proposed_with_it(model: str, gpu: str, mine: dict[str, Any]) -> None:
     here = situation(model, gpu)
     beside = propose(here, mine=mine)
@@ -33,7 +43,11 @@ def test_each_method_is_what_would_be_proposed_with_it(model: str, gpu: str, min
     for one in methods:
         kept = {key: value for key, value in mine.items() if not key.startswith("method.")}
         alone = beside if one.chosen else propose(here, mine={**kept, "method.kind": one.kind})
-        assert (one.plan, one.memory_bytes, one.verdict) == (alone.plan, alone.memory.total_bytes, verdict(alone.memory, alone.budget))
+        assert (one.plan, one.memory_bytes, one.verdict) == (
+            alone.plan,
+            alone.memory.total_bytes,
+            verdict(alone.memory, alone.budget),
+        )
         assert alone.time is not None and one.seconds == (alone.time.low_seconds, alone.time.high_seconds)
         assert all(one.plan.get(key) == value for key, value in kept.items())
 

@@ -17,7 +17,9 @@ from loratui.models.find import find_model
 
 def proposal(gpu: str, model: str = "Qwen/Qwen3-0.6B", **mine: Any) -> Proposal:
     values = {key.replace("__", "."): value for key, value in mine.items()}
-    return propose(Situation(find_model(model, online=False).spec, uniform(5_000, 300), find_gpu(gpu).device()), mine=values)
+    return propose(
+        Situation(find_model(model, online=False).spec, uniform(5_000, 300), find_gpu(gpu).device()), mine=values
+    )
 
 
 def formats(made: Proposal) -> set[str]:
@@ -34,7 +36,9 @@ def test_pascal_cards_that_are_slow_in_float16_compute_in_float32(gpu: str) -> N
     assert any("1/64" in warning and "fp32 is the faster" in warning for warning in asked.warnings)
 
 
-@pytest.mark.parametrize(("gpu", "words"), [("P100", "at most twice as fast"), ("V100 16GB", "its fast format"), ("T4", "its fast format")])
+@pytest.mark.parametrize(
+    ("gpu", "words"), [("P100", "at most twice as fast"), ("V100 16GB", "its fast format"), ("T4", "its fast format")]
+)
 def test_cards_without_bfloat16_that_are_fast_in_float16_use_it(gpu: str, words: str) -> None:
     made = proposal(gpu)
     assert formats(made) == {"fp16"} and words in made.recommendations["training.precision"].why
@@ -60,13 +64,19 @@ def test_gemma_3_on_a_card_with_bfloat16_is_told_nothing() -> None:
 
 def test_float32_is_slower_by_what_the_card_says() -> None:
     """A T4 computes 65 Tops in float16 and 8.1 in float32: the predicted time follows."""
-    time = {name: made.time for name in ("fp16", "fp32") if (made := proposal("T4", training__precision=name, training__batch_size=8, model__dtype=name))}
+    time = {
+        name: made.time
+        for name in ("fp16", "fp32")
+        if (made := proposal("T4", training__precision=name, training__batch_size=8, model__dtype=name))
+    }
     assert time["fp16"] is not None and time["fp32"] is not None
     assert time["fp32"].low_seconds_per_step > 4 * time["fp16"].low_seconds_per_step
     assert "1/8 of the speed" in proposal("T4").recommendations["training.precision"].up
 
 
-@pytest.mark.parametrize(("gpu", "since"), [("P100", "2.8"), ("GTX 1080 Ti", "2.8"), ("P40", "2.8"), ("V100 32GB", "2.11")])
+@pytest.mark.parametrize(
+    ("gpu", "since"), [("P100", "2.8"), ("GTX 1080 Ti", "2.8"), ("P40", "2.8"), ("V100 32GB", "2.11")]
+)
 def test_cards_that_torch_dropped_are_told_what_to_install(gpu: str, since: str) -> None:
     warning = next(warning for warning in proposal(gpu).warnings if "default wheels" in warning)
     assert f"since torch {since}" in warning and "whl/cu126" in warning
@@ -79,7 +89,14 @@ def test_every_card_of_the_catalogue_from_turing_on_is_left_alone() -> None:
 
 
 def test_the_rates_of_the_programming_guide() -> None:
-    assert [fp16_share(one) for one in ((5, 2), (6, 0), (6, 1), (7, 0), (7, 5), (9, 0))] == [0.0, 2.0, 1 / 64, 2.0, 2.0, 2.0]
+    assert [fp16_share(one) for one in ((5, 2), (6, 0), (6, 1), (7, 0), (7, 5), (9, 0))] == [
+        0.0,
+        2.0,
+        1 / 64,
+        2.0,
+        2.0,
+        2.0,
+    ]
 
 
 def test_a_maxwell_card_has_no_float16() -> None:
@@ -91,6 +108,11 @@ def test_a_maxwell_card_has_no_float16() -> None:
 
 
 def test_families_are_known_by_their_beginning() -> None:
-    assert fp16_fault("gemma3_text")[0] and fp16_fault("gemma3n_text")[0] and fp16_fault("qwen3_moe")[0] and fp16_fault("gpt_oss")[0]
+    assert (
+        fp16_fault("gemma3_text")[0]
+        and fp16_fault("gemma3n_text")[0]
+        and fp16_fault("qwen3_moe")[0]
+        and fp16_fault("gpt_oss")[0]
+    )
     assert fp16_fault("gemma2") == fp16_fault("qwen3") == fp16_fault("llama") == ("", "")
     assert fp16_fault(read_config({"model_type": "gpt_oss"}, "x").family)[1].startswith("https://")

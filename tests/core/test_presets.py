@@ -9,9 +9,8 @@ import pytest
 
 from loratui.core.errors import PlanError
 from loratui.core.presets import AUTO, Preset, preset_from_toml, preset_to_toml
-from loratui.home import user_presets_path
+from loratui.paths import presets_path, user_presets_path
 from loratui.presets_store import find_preset, load_presets, save_preset
-from loratui.resources import presets_path
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 SEVEN = [*ATTENTION, "gate_proj", "up_proj", "down_proj"]
@@ -32,8 +31,15 @@ TABLE: dict[str, tuple[Any, ...]] = {
     "quality": (32, 64, None, SEVEN, None, 5, 8, 4, None, None, None),
 }
 KEYS = (
-    "lora.r", "lora.alpha", "lora.dropout", "lora.targets", "training.learning_rate", "training.epochs", "training.batch_size",
-    "training.accumulation", "training.max_length",
+    "lora.r",
+    "lora.alpha",
+    "lora.dropout",
+    "lora.targets",
+    "training.learning_rate",
+    "training.epochs",
+    "training.batch_size",
+    "training.accumulation",
+    "training.max_length",
 )
 
 
@@ -71,8 +77,14 @@ def test_auto_is_the_calculation_alone() -> None:
         ('name = "x"\ntitle = "X"', "description is missing"),
         ('name = ""\ntitle = "X"\ndescription = "d"', "name is missing"),
         ('name = "x"\ntitle = "X"\ndescription = "d"\ncolour = 1', "no key colour in a preset"),
-        ('name = "x"\ntitle = "X"\ndescription = "d"\n[values]\n"lora.rank" = 8', "there is no key lora.rank. Did you mean lora."),
-        ('name = "x"\ntitle = "X"\ndescription = "d"\n[values]\n"lora.r" = "many"', 'lora.r = "many" is not allowed. Rank takes a whole number'),
+        (
+            'name = "x"\ntitle = "X"\ndescription = "d"\n[values]\n"lora.rank" = 8',
+            "there is no key lora.rank. Did you mean lora.",
+        ),
+        (
+            'name = "x"\ntitle = "X"\ndescription = "d"\n[values]\n"lora.r" = "many"',
+            'lora.r = "many" is not allowed. Rank takes a whole number',
+        ),
         ('name = "x"\ntitle = "X"\ndescription = "d"\n[values.lora]\nr = 0', "lora.r = 0 is not allowed"),
         ('name = "x"\ntitle = "X"\ndescription = "d"\nwarmup_ratio = 3', "warmup_ratio = 3 is not allowed"),
         ('name = "x"\ntitle = "X"\ndescription = "d"\ncalculation = "magic"', 'calculation = "magic" is not allowed'),
@@ -97,7 +109,13 @@ def test_a_broken_file_is_reported_and_the_others_load(tmp_path: Path) -> None:
 
 def test_saved_preset_comes_back_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORATUI_CONFIG", str(tmp_path))
-    mine = Preset("mine-1", 'My "best"', "For the café.", {"lora.r": 8, "lora.targets": ["q_proj"], "training.learning_rate": 1e-5, "training.packing": True}, warmup_ratio=0.05)
+    mine = Preset(
+        "mine-1",
+        'My "best"',
+        "For the café.",
+        {"lora.r": 8, "lora.targets": ["q_proj"], "training.learning_rate": 1e-5, "training.packing": True},
+        warmup_ratio=0.05,
+    )
     path = save_preset(mine)
     assert path.parent == user_presets_path() == tmp_path / "presets"
     assert find_preset("mine-1") == mine

@@ -17,22 +17,50 @@ from loratui.core.plan_text import fields, plan_from_toml, plan_to_toml
 from loratui.core.presets import AUTO, Preset
 from loratui.core.proposal import Proposal, Situation, propose
 from loratui.core.proposal_json import proposal_json
+from loratui.paths import presets_path
 from loratui.presets_store import find_preset, load_presets
-from loratui.resources import presets_path
 
 GIB = 2**30
-QWEN3_0_6B = read_config({
-    "model_type": "qwen3", "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16,
-    "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "tie_word_embeddings": True, "max_position_embeddings": 40960,
-}, "Qwen/Qwen3-0.6B")
-LLAMA_8B = read_config({
-    "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
-    "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 131072,
-}, "meta-llama/Llama-3.1-8B")
-DEMO = read_config({
-    "model_type": "llama", "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4,
-    "vocab_size": 1280, "tie_word_embeddings": True,
-}, "demo")
+QWEN3_0_6B = read_config(
+    {
+        "model_type": "qwen3",
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "vocab_size": 151936,
+        "tie_word_embeddings": True,
+        "max_position_embeddings": 40960,
+    },
+    "Qwen/Qwen3-0.6B",
+)
+LLAMA_8B = read_config(
+    {
+        "model_type": "llama",
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": 128256,
+        "max_position_embeddings": 131072,
+    },
+    "meta-llama/Llama-3.1-8B",
+)
+DEMO = read_config(
+    {
+        "model_type": "llama",
+        "hidden_size": 128,
+        "intermediate_size": 384,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "vocab_size": 1280,
+        "tie_word_embeddings": True,
+    },
+    "demo",
+)
 PHI = read_config({"model_type": "phi3"}, "microsoft/phi-3")
 MIXTURE = read_config({"model_type": "qwen3_moe", "num_hidden_layers": 48}, "Qwen/Qwen3-30B-A3B")
 GEMMA = read_config({"model_type": "gemma2"}, "google/gemma-2-2b")
@@ -41,16 +69,23 @@ CPU = Device(name="CPU", kind="cpu", memory_total_bytes=16 * GIB, memory_free_by
 
 def gpu(size_gib: float, capability: tuple[int, int] = (8, 6), count: int = 1) -> Device:
     return Device(
-        name=f"GPU {size_gib}", memory_total_bytes=int(size_gib * GIB), memory_free_bytes=int(size_gib * GIB),
-        compute_capability=capability, count=count,
+        name=f"GPU {size_gib}",
+        memory_total_bytes=int(size_gib * GIB),
+        memory_free_bytes=int(size_gib * GIB),
+        compute_capability=capability,
+        count=count,
     )
 
 
 T4, A10, H100 = gpu(16, (7, 5)), gpu(24), gpu(80, (9, 0))
 
 
-def made(spec: ModelSpec, device: Device, data: DataFacts | None = None, preset: Preset = AUTO, **mine: Any) -> Proposal:
-    return propose(Situation(spec, data, device), preset, {key.replace("__", "."): value for key, value in mine.items()})
+def made(
+    spec: ModelSpec, device: Device, data: DataFacts | None = None, preset: Preset = AUTO, **mine: Any
+) -> Proposal:
+    return propose(
+        Situation(spec, data, device), preset, {key.replace("__", "."): value for key, value in mine.items()}
+    )
 
 
 def test_every_key_of_the_plan_has_an_origin_and_every_training_key_a_reason() -> None:
@@ -71,21 +106,32 @@ def test_t4_gets_float16() -> None:
 
 def test_cpu_gets_lora_in_float32_without_quantisation() -> None:
     plan = made(DEMO, CPU).plan
-    assert (plan.training.precision, plan.model.dtype, plan.method.kind, plan.method.quantization) == ("fp32", "fp32", "lora", "none")
+    assert (plan.training.precision, plan.model.dtype, plan.method.kind, plan.method.quantization) == (
+        "fp32",
+        "fp32",
+        "lora",
+        "none",
+    )
     assert plan.training.optimizer == "adamw_torch_fused"
 
 
 def test_the_method_follows_the_room() -> None:
     assert made(LLAMA_8B, H100).plan.method.kind == "lora"
     small = made(LLAMA_8B, gpu(12))
-    assert (small.plan.method.kind, small.plan.method.quantization, small.plan.method.double_quantization) == ("qlora", "nf4", True)
+    assert (small.plan.method.kind, small.plan.method.quantization, small.plan.method.double_quantization) == (
+        "qlora",
+        "nf4",
+        True,
+    )
     assert small.fits and not made(LLAMA_8B, gpu(4)).fits
 
 
 def test_full_fine_tuning_takes_float32_weights_where_they_fit() -> None:
     assert made(QWEN3_0_6B, H100, method__kind="full").plan.model.dtype == "fp32"
     leaner = made(QWEN3_0_6B, gpu(9), uniform(1000, 256), method__kind="full")
-    assert (leaner.plan.model.dtype, leaner.plan.training.optimizer) == ("fp32", "paged_adamw_8bit"), "states are lightened before weights"
+    assert (leaner.plan.model.dtype, leaner.plan.training.optimizer) == ("fp32", "paged_adamw_8bit"), (
+        "states are lightened before weights"
+    )
     assert leaner.fits and not any("rounded away" in warning for warning in leaner.warnings)
     tight = made(QWEN3_0_6B, gpu(7), uniform(1000, 256), method__kind="full")
     assert tight.plan.model.dtype == "bf16"
@@ -104,7 +150,13 @@ def test_batch_times_accumulation_reaches_the_effective_batch_on_any_number_of_d
 
 
 def test_mine_is_never_overwritten() -> None:
-    mine = {"lora.r": 64, "training.learning_rate": 1e-5, "training.batch_size": 3, "lora.targets": ["q_proj"], "training.epochs": 7}
+    mine = {
+        "lora.r": 64,
+        "training.learning_rate": 1e-5,
+        "training.batch_size": 3,
+        "lora.targets": ["q_proj"],
+        "training.epochs": 7,
+    }
     proposal = propose(Situation(LLAMA_8B, None, A10), find_preset("small-data", [presets_path()]), mine)
     for key, value in mine.items():
         assert proposal.plan.get(key) == value
@@ -131,15 +183,32 @@ def test_rules_of_thumb_preset_gives_the_folk_values() -> None:
     training, lora = plan.training, plan.lora
     assert (lora.r, lora.alpha, lora.dropout, len(lora.targets)) == (16, 32, 0.05, 7)
     assert (training.batch_size, training.accumulation, training.epochs, training.warmup_steps) == (4, 2, 3, 38)
-    assert (training.learning_rate, training.weight_decay, training.scheduler, training.precision) == (2e-4, 0.01, "cosine", "fp16")
+    assert (training.learning_rate, training.weight_decay, training.scheduler, training.precision) == (
+        2e-4,
+        0.01,
+        "cosine",
+        "fp16",
+    )
 
 
 def test_the_folk_values_stand_beside_as_the_folk_calculation_alone_gives_them() -> None:
     reasons = made(QWEN3_0_6B, T4, training__max_length=512).recommendations
     folk = {
-        "training.batch_size": 4, "training.accumulation": 2, "training.epochs": 3, "training.warmup_steps": 38, "training.learning_rate": 2e-4,
-        "lora.r": 16, "lora.alpha": 32, "lora.dropout": 0.05, "training.weight_decay": 0.01, "training.beta1": 0.9, "training.beta2": 0.999,
-        "training.epsilon": 1e-8, "training.max_grad_norm": 1.0, "training.scheduler": "cosine", "training.min_lr_ratio": 0.1,
+        "training.batch_size": 4,
+        "training.accumulation": 2,
+        "training.epochs": 3,
+        "training.warmup_steps": 38,
+        "training.learning_rate": 2e-4,
+        "lora.r": 16,
+        "lora.alpha": 32,
+        "lora.dropout": 0.05,
+        "training.weight_decay": 0.01,
+        "training.beta1": 0.9,
+        "training.beta2": 0.999,
+        "training.epsilon": 1e-8,
+        "training.max_grad_norm": 1.0,
+        "training.scheduler": "cosine",
+        "training.min_lr_ratio": 0.1,
         "training.precision": "fp16",
     }
     assert {key: reasons[key].rule_of_thumb for key in folk} == folk
@@ -151,7 +220,12 @@ def test_a_presets_warmup_ratio_becomes_steps() -> None:
     proposal = made(QWEN3_0_6B, T4, uniform(400, 128), find_preset("small-data", [presets_path()]))
     assert proposal.schedule.total_steps == 75 and proposal.plan.training.warmup_steps == 8
     assert proposal.origins["training.warmup_steps"] == "preset"
-    assert made(QWEN3_0_6B, T4, uniform(400, 128), find_preset("small-data", [presets_path()]), training__warmup_steps=1).plan.training.warmup_steps == 1
+    assert (
+        made(
+            QWEN3_0_6B, T4, uniform(400, 128), find_preset("small-data", [presets_path()]), training__warmup_steps=1
+        ).plan.training.warmup_steps
+        == 1
+    )
 
 
 def test_a_presets_targets_become_the_models_own() -> None:
@@ -173,7 +247,12 @@ def test_my_method_stands_above_the_presets_quantisation() -> None:
     assert made(QWEN3_0_6B, T4, None, preset, method__kind="lora").plan.method.quantization == "none"
     assert made(QWEN3_0_6B, T4, None, preset, method__quantization="none").plan.method.kind == "lora"
     assert made(QWEN3_0_6B, T4, None, preset, method__quantization="int8").plan.method.kind == "qlora"
-    assert made(QWEN3_0_6B, T4, None, find_preset("a100-quality", [presets_path()]), method__quantization="nf4").plan.method.kind == "qlora"
+    assert (
+        made(
+            QWEN3_0_6B, T4, None, find_preset("a100-quality", [presets_path()]), method__quantization="nf4"
+        ).plan.method.kind
+        == "qlora"
+    )
 
 
 def test_rules_of_thumb_follow_my_method() -> None:
@@ -189,7 +268,9 @@ def test_my_own_contradiction_is_an_error() -> None:
     assert "qlora" in error.value.sentence
 
 
-@pytest.mark.parametrize(("key", "value"), [("lora.r", 0), ("lora.rank", 8), ("training.learning_rate", "fast"), ("lora.targets", ["qproj"])])
+@pytest.mark.parametrize(
+    ("key", "value"), [("lora.r", 0), ("lora.rank", 8), ("training.learning_rate", "fast"), ("lora.targets", ["qproj"])]
+)
 def test_a_value_that_is_not_allowed_is_named(key: str, value: Any) -> None:
     with pytest.raises(PlanError) as error:
         propose(Situation(QWEN3_0_6B, None, T4), AUTO, {key: value})
@@ -221,7 +302,9 @@ def test_too_big_is_a_warning_with_alternatives() -> None:
     proposal = made(LLAMA_8B, T4, method__kind="lora", training__batch_size=16, training__max_length=4096)
     assert not proposal.fits and proposal.headroom_bytes < 0
     assert "run out of memory" in proposal.warnings[0]
-    assert proposal.alternatives and all(other.memory_total_bytes < proposal.memory.total_bytes for other in proposal.alternatives)
+    assert proposal.alternatives and all(
+        other.memory_total_bytes < proposal.memory.total_bytes for other in proposal.alternatives
+    )
 
 
 def test_without_data_1000_rows_of_the_maximum_length() -> None:
@@ -239,10 +322,19 @@ def test_the_printed_object_keeps_its_contract() -> None:
     assert sum(memory["parts"].values()) == memory["total"]
     assert memory["headroom"] == memory["budget"] - memory["total"] and memory["fits"] is True
     assert all(isinstance(memory[key], int) for key in ("total", "budget", "headroom", "device_total", "device_free"))
-    assert set(printed["schedule"]) == {"examples", "effective_batch_size", "steps_per_epoch", "total_steps", "warmup_steps"}
+    assert set(printed["schedule"]) == {
+        "examples",
+        "effective_batch_size",
+        "steps_per_epoch",
+        "total_steps",
+        "warmup_steps",
+    }
     for reason in printed["recommendations"].values():
         assert {"value", "why", "formula", "source", "rule_of_thumb"} <= set(reason)
     Plan.model_validate(printed["plan"])
-    assert round(printed["rule_of_thumb"]["model_gb"], 2) == 1.16 and printed["rule_of_thumb"]["adapter_parameters"] == 2 * 16 * 1024 * 28 * 7
+    assert (
+        round(printed["rule_of_thumb"]["model_gb"], 2) == 1.16
+        and printed["rule_of_thumb"]["adapter_parameters"] == 2 * 16 * 1024 * 28 * 7
+    )
     for other in printed["alternatives"]:
         assert {"change", "memory_total", "cost"} <= set(other)

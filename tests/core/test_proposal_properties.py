@@ -20,8 +20,8 @@ from loratui.core.recommend.adapter import MAX_RANK, MIN_RANK
 from loratui.core.recommend.learning_rate import allowed_range
 from loratui.core.recommend.precision import best_precision
 from loratui.core.schedule import learning_rate_at
+from loratui.paths import presets_path
 from loratui.presets_store import load_presets
-from loratui.resources import presets_path
 
 PRESETS = load_presets([presets_path()])[0]
 GIB = 2**30
@@ -29,16 +29,45 @@ GIB = 2**30
 
 @st.composite
 def configs(draw: st.DrawFn) -> dict[str, Any]:
-    family = draw(st.sampled_from(["llama", "qwen2", "qwen3", "gemma2", "phi3", "glm4", "gpt2", "gpt_neox", "gpt_oss", "qwen3_moe", "olmo2", "shiny"]))
+    family = draw(
+        st.sampled_from(
+            [
+                "llama",
+                "qwen2",
+                "qwen3",
+                "gemma2",
+                "phi3",
+                "glm4",
+                "gpt2",
+                "gpt_neox",
+                "gpt_oss",
+                "qwen3_moe",
+                "olmo2",
+                "shiny",
+            ]
+        )
+    )
     heads = draw(st.sampled_from([2, 4, 8, 32]))
     hidden = heads * draw(st.sampled_from([16, 64, 128, 256]))
     layers = draw(st.integers(1, 48))
     return {
-        "model_type": family, "architectures": ["ShinyForCausalLM"] if family == "shiny" else None, "hidden_size": hidden, "n_embd": hidden,
-        "intermediate_size": draw(st.integers(1, 8)) * hidden // 2, "num_hidden_layers": layers, "n_layer": layers, "num_attention_heads": heads,
-        "n_head": heads, "num_key_value_heads": draw(st.sampled_from([1, 2])), "vocab_size": draw(st.integers(100, 260_000)),
-        "tie_word_embeddings": draw(st.booleans()), "max_position_embeddings": draw(st.sampled_from([256, 2048, 131_072])),
-        "num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
+        "model_type": family,
+        "architectures": ["ShinyForCausalLM"] if family == "shiny" else None,
+        "hidden_size": hidden,
+        "n_embd": hidden,
+        "intermediate_size": draw(st.integers(1, 8)) * hidden // 2,
+        "num_hidden_layers": layers,
+        "n_layer": layers,
+        "num_attention_heads": heads,
+        "n_head": heads,
+        "num_key_value_heads": draw(st.sampled_from([1, 2])),
+        "vocab_size": draw(st.integers(100, 260_000)),
+        "tie_word_embeddings": draw(st.booleans()),
+        "max_position_embeddings": draw(st.sampled_from([256, 2048, 131_072])),
+        "num_local_experts": 4,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 64,
     }
 
 
@@ -48,7 +77,9 @@ def datasets(draw: st.DrawFn) -> DataFacts | None:
         return None
     lengths = sorted(draw(st.lists(st.integers(1, 20_000), min_size=1, max_size=40)))
     return DataFacts(
-        examples=draw(st.integers(len(lengths), 2_000_000)), lengths=tuple(lengths), exact=draw(st.booleans()),
+        examples=draw(st.integers(len(lengths), 2_000_000)),
+        lengths=tuple(lengths),
+        exact=draw(st.booleans()),
         trained_share=draw(st.floats(0.01, 1.0)),
     )
 
@@ -58,28 +89,35 @@ def devices(draw: st.DrawFn) -> Device:
     total = draw(st.integers(1, 200)) * GIB
     cpu = draw(st.booleans())
     return Device(
-        name="CPU" if cpu else "GPU", kind="cpu" if cpu else "gpu", memory_total_bytes=total, memory_free_bytes=int(total * draw(st.floats(0.01, 1))),
+        name="CPU" if cpu else "GPU",
+        kind="cpu" if cpu else "gpu",
+        memory_total_bytes=total,
+        memory_free_bytes=int(total * draw(st.floats(0.01, 1))),
         compute_capability=None if cpu else draw(st.sampled_from([None, (6, 1), (7, 5), (8, 0), (9, 0), (12, 0)])),
-        count=1 if cpu else draw(st.integers(1, 8)), peak_flops=draw(st.sampled_from([None, 1e12, 1e15])),
+        count=1 if cpu else draw(st.integers(1, 8)),
+        peak_flops=draw(st.sampled_from([None, 1e12, 1e15])),
     )
 
 
-WISHES = st.fixed_dictionaries({}, optional={
-    "method.kind": st.sampled_from(["full", "lora", "qlora"]),
-    "training.precision": st.sampled_from(["bf16", "fp16", "fp32"]),
-    "lora.r": st.sampled_from([1, 7, 64, 512]),
-    "lora.variant": st.sampled_from(["lora", "rslora", "dora"]),
-    "training.batch_size": st.sampled_from([1, 3, 64]),
-    "training.accumulation": st.sampled_from([1, 5, 64]),
-    "training.max_length": st.sampled_from([8, 100, 4096]),
-    "training.epochs": st.sampled_from([0.1, 1.0, 20.0]),
-    "training.max_steps": st.sampled_from([0, 1, 1000]),
-    "training.warmup_steps": st.sampled_from([0, 10, 100_000]),
-    "training.checkpointing": st.booleans(),
-    "training.packing": st.booleans(),
-    "training.scheduler": st.sampled_from(["cosine", "linear", "constant", "cosine_with_restarts"]),
-    "dataset.eval_fraction": st.sampled_from([0.0, 0.5]),
-})
+WISHES = st.fixed_dictionaries(
+    {},
+    optional={
+        "method.kind": st.sampled_from(["full", "lora", "qlora"]),
+        "training.precision": st.sampled_from(["bf16", "fp16", "fp32"]),
+        "lora.r": st.sampled_from([1, 7, 64, 512]),
+        "lora.variant": st.sampled_from(["lora", "rslora", "dora"]),
+        "training.batch_size": st.sampled_from([1, 3, 64]),
+        "training.accumulation": st.sampled_from([1, 5, 64]),
+        "training.max_length": st.sampled_from([8, 100, 4096]),
+        "training.epochs": st.sampled_from([0.1, 1.0, 20.0]),
+        "training.max_steps": st.sampled_from([0, 1, 1000]),
+        "training.warmup_steps": st.sampled_from([0, 10, 100_000]),
+        "training.checkpointing": st.booleans(),
+        "training.packing": st.booleans(),
+        "training.scheduler": st.sampled_from(["cosine", "linear", "constant", "cosine_with_restarts"]),
+        "dataset.eval_fraction": st.sampled_from([0.0, 0.5]),
+    },
+)
 
 
 def consistent(proposal: Proposal, mine: dict[str, Any], preset: Preset) -> None:
@@ -90,10 +128,15 @@ def consistent(proposal: Proposal, mine: dict[str, Any], preset: Preset) -> None
         assert plan.get(key) == value and proposal.origins[key] == "mine"
     for key, reason in proposal.recommendations.items():
         check_value(key, reason.value)
-        assert reason.why and all(isinstance(text, str) for text in (reason.formula, reason.source, reason.up, reason.down, reason.disagreement))
+        assert reason.why and all(
+            isinstance(text, str)
+            for text in (reason.formula, reason.source, reason.up, reason.down, reason.disagreement)
+        )
         if proposal.origins[key] == "proposed" and preset.calculation == "evidence":
             assert plan.get(key) == reason.value, key
-    assert memory == estimate(proposal.spec, plan, proposal.data, proposal.device), "an estimate was remembered for another plan"
+    assert memory == estimate(proposal.spec, plan, proposal.data, proposal.device), (
+        "an estimate was remembered for another plan"
+    )
     assert sum(memory.parts.values()) == memory.total_bytes and min(memory.parts.values()) >= 0
     assert proposal.headroom_bytes == proposal.budget.bytes - memory.total_bytes
     assert proposal.parameters_trainable > 0
@@ -114,7 +157,9 @@ def test_every_proposal_is_whole_and_consistent(
 
 @settings(max_examples=60, deadline=None)
 @given(configs(), datasets(), devices())
-def test_recommendations_keep_within_their_stated_ranges(config: dict[str, Any], data: DataFacts | None, device: Device) -> None:
+def test_recommendations_keep_within_their_stated_ranges(
+    config: dict[str, Any], data: DataFacts | None, device: Device
+) -> None:
     spec = read_config(config, "model")
     proposal = propose(Situation(spec, data, device), AUTO)
     plan = proposal.plan
@@ -123,21 +168,30 @@ def test_recommendations_keep_within_their_stated_ranges(config: dict[str, Any],
     assert low <= plan.training.learning_rate <= high
     assert MIN_RANK <= plan.lora.r <= MAX_RANK and math.log2(plan.lora.r).is_integer()
     assert plan.training.max_length <= max(8, spec.max_positions)
-    assert plan.training.epochs in (1.0, 2.0) or (3.0 <= plan.training.epochs <= 10.0 and proposal.data.examples < 1_000)
+    assert plan.training.epochs in (1.0, 2.0) or (
+        3.0 <= plan.training.epochs <= 10.0 and proposal.data.examples < 1_000
+    )
     assert 0.9 < plan.training.beta2 <= 0.999
     assert plan.training.warmup_steps <= 100
     assert plan.training.precision == best_precision(device, spec)
     if device.kind == "cpu" or device.compute_capability == (6, 1):
         assert plan.training.precision == "fp32", "neither gains from 16 bits"
     assert plan.method.kind in (("lora",) if device.kind == "cpu" else ("lora", "qlora"))
-    assert proposal.schedule.effective_batch_size <= max(128 * 4 / 3, device.count), "devices and batches divide 128 to within a third"
+    assert proposal.schedule.effective_batch_size <= max(128 * 4 / 3, device.count), (
+        "devices and batches divide 128 to within a third"
+    )
 
 
 @settings(max_examples=20, deadline=None)
 @given(configs(), datasets(), devices())
-def test_more_memory_never_makes_the_plan_leaner(config: dict[str, Any], data: DataFacts | None, device: Device) -> None:
+def test_more_memory_never_makes_the_plan_leaner(
+    config: dict[str, Any], data: DataFacts | None, device: Device
+) -> None:
     spec = read_config(config, "model")
-    larger = replace(device, **{"memory_total_bytes": device.memory_total_bytes * 4, "memory_free_bytes": device.memory_free_bytes * 4})
+    larger = replace(
+        device,
+        **{"memory_total_bytes": device.memory_total_bytes * 4, "memory_free_bytes": device.memory_free_bytes * 4},
+    )
     before, after = (propose(Situation(spec, data, one), AUTO) for one in (device, larger))
     assert after.fits or not before.fits
     assert not (before.plan.method.kind == "lora" and after.plan.method.kind == "qlora" and before.fits)
@@ -145,9 +199,20 @@ def test_more_memory_never_makes_the_plan_leaner(config: dict[str, Any], data: D
 
 @settings(max_examples=20, deadline=None)
 @given(configs(), datasets(), devices(), st.sampled_from(["lora.r", "training.batch_size", "training.max_length"]))
-def test_memory_grows_with_rank_batch_and_length(config: dict[str, Any], data: DataFacts | None, device: Device, key: str) -> None:
+def test_memory_grows_with_rank_batch_and_length(
+    config: dict[str, Any], data: DataFacts | None, device: Device, key: str
+) -> None:
     spec = read_config(config, "model")
-    fixed = {"method.kind": "lora", "training.checkpointing": False, "training.batch_size": 2, "training.accumulation": 2, "training.max_length": 128, "lora.r": 8, "training.packing": False, "training.optimizer": "adamw_torch_fused"}
+    fixed = {
+        "method.kind": "lora",
+        "training.checkpointing": False,
+        "training.batch_size": 2,
+        "training.accumulation": 2,
+        "training.max_length": 128,
+        "lora.r": 8,
+        "training.packing": False,
+        "training.optimizer": "adamw_torch_fused",
+    }
     small = propose(Situation(spec, data, device), AUTO, fixed)
     large = propose(Situation(spec, data, device), AUTO, {**fixed, key: fixed[key] * 4})
     assert large.memory.total_bytes >= small.memory.total_bytes

@@ -19,8 +19,8 @@ from loratui.core.proposal_json import proposal_json
 from loratui.core.recommendation import Claim, Instead, Recommendation
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
+from loratui.paths import presets_path
 from loratui.presets_store import find_preset
-from loratui.resources import presets_path
 
 GIB = 2**30
 

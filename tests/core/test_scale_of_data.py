@@ -21,7 +21,10 @@ SPEC = find_model("Qwen/Qwen3-0.6B", online=False).spec
 
 
 def proposal(data: DataFacts, **mine: Any) -> Proposal:
-    return propose(Situation(SPEC, data, find_gpu("A100").device()), mine={key.replace("__", "."): value for key, value in mine.items()})
+    return propose(
+        Situation(SPEC, data, find_gpu("A100").device()),
+        mine={key.replace("__", "."): value for key, value in mine.items()},
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -78,10 +81,17 @@ def test_shares_of_the_layers_are_counted_from_the_model() -> None:
         if {"q_proj", "v_proj"} <= set(target_names(spec)):
             pairs.append(share_saved(spec, ["q_proj", "v_proj"]))
     assert len(attention) > 50
-    assert (round(min(attention), 2), round(max(attention), 2), round(min(pairs), 2), round(max(pairs), 2)) == (0.55, 0.80, 0.77, 0.90)
+    assert (round(min(attention), 2), round(max(attention), 2), round(min(pairs), 2), round(max(pairs), 2)) == (
+        0.55,
+        0.80,
+        0.77,
+        0.90,
+    )
 
 
-@pytest.mark.parametrize(("name", "attention", "pair"), [("Qwen/Qwen3-0.6B", "55%", "77%"), ("meta-llama/Llama-3.1-8B", "68%", "84%")])
+@pytest.mark.parametrize(
+    ("name", "attention", "pair"), [("Qwen/Qwen3-0.6B", "55%", "77%"), ("meta-llama/Llama-3.1-8B", "68%", "84%")]
+)
 def test_the_reason_says_what_this_model_saves(name: str, attention: str, pair: str) -> None:
     made = propose(Situation(find_model(name, online=False).spec, uniform(2_000, 300), find_gpu("A100").device()))
     down = made.recommendations["lora.targets"].down
@@ -89,7 +99,9 @@ def test_the_reason_says_what_this_model_saves(name: str, attention: str, pair: 
 
 
 def test_a_mixture_is_not_said_to_adapt_an_mlp() -> None:
-    made = propose(Situation(find_model("Qwen/Qwen3-30B-A3B", online=False).spec, uniform(2_000, 300), find_gpu("H100").device()))
+    made = propose(
+        Situation(find_model("Qwen/Qwen3-30B-A3B", online=False).spec, uniform(2_000, 300), find_gpu("H100").device())
+    )
     reason = made.recommendations["lora.targets"]
     assert "MLP" not in reason.why and "Attention alone" not in reason.down
 
@@ -99,4 +111,6 @@ def test_why_rows_are_not_packed_is_the_reason_that_holds() -> None:
     packed = proposal(DataFacts(20_000, (*([20] * 97), *([500] * 3))), training__max_length=512)
     assert "9,999 rows are too few" in few.recommendations["training.packing"].why
     assert "rows fill" in full.recommendations["training.packing"].why
-    assert packed.plan.training.packing and packed.recommendations["training.packing"].why.startswith("20,000 short rows")
+    assert packed.plan.training.packing and packed.recommendations["training.packing"].why.startswith(
+        "20,000 short rows"
+    )

@@ -29,7 +29,9 @@ def plan(**values: Any) -> Plan:
     ],
 )
 def test_steps(examples: int, batch: int, passes: int, devices: int, epochs: float, per_epoch: int, total: int) -> None:
-    schedule = make_schedule(plan(batch_size=batch, accumulation=passes, epochs=epochs), uniform(examples, 100), devices)
+    schedule = make_schedule(
+        plan(batch_size=batch, accumulation=passes, epochs=epochs), uniform(examples, 100), devices
+    )
     assert (schedule.steps_per_epoch, schedule.total_steps) == (per_epoch, total)
     assert schedule.effective_batch_size == batch * passes * devices
     assert schedule.examples == examples
@@ -89,20 +91,30 @@ def test_learning_rates_equal_transformers(scheduler: str, warmup: int, minimum:
     from transformers import get_scheduler
 
     settings = plan(
-        scheduler=scheduler, warmup_steps=warmup, min_lr_ratio=minimum, learning_rate=3e-4, batch_size=2, accumulation=2, epochs=3
+        scheduler=scheduler,
+        warmup_steps=warmup,
+        min_lr_ratio=minimum,
+        learning_rate=3e-4,
+        batch_size=2,
+        accumulation=2,
+        epochs=3,
     )
     schedule = make_schedule(settings, uniform(157, 10))
     optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=3e-4)
     name, arguments = scheduler_arguments(settings)
     theirs = get_scheduler(name, optimizer, warmup, schedule.total_steps, scheduler_specific_kwargs=arguments)
     for step in range(schedule.total_steps):
-        assert math.isclose(theirs.get_last_lr()[0], learning_rate_at(settings, schedule, step), rel_tol=1e-12, abs_tol=1e-18)
+        assert math.isclose(
+            theirs.get_last_lr()[0], learning_rate_at(settings, schedule, step), rel_tol=1e-12, abs_tol=1e-18
+        )
         optimizer.step()
         theirs.step()
 
 
 @pytest.mark.worker
-@pytest.mark.parametrize(("examples", "batch", "passes", "epochs"), [(10, 4, 2, 1.5), (13, 3, 4, 2.0), (8, 1, 3, 0.4), (5, 8, 2, 3.0)])
+@pytest.mark.parametrize(
+    ("examples", "batch", "passes", "epochs"), [(10, 4, 2, 1.5), (13, 3, 4, 2.0), (8, 1, 3, 0.4), (5, 8, 2, 3.0)]
+)
 def test_steps_equal_the_trainers(tmp_path: Any, examples: int, batch: int, passes: int, epochs: float) -> None:
     import torch
     from transformers import Trainer, TrainingArguments
@@ -115,8 +127,13 @@ def test_steps_equal_the_trainers(tmp_path: Any, examples: int, batch: int, pass
             return {"x": torch.zeros(1)}
 
     arguments = TrainingArguments(
-        output_dir=str(tmp_path), per_device_train_batch_size=batch, gradient_accumulation_steps=passes,
-        num_train_epochs=epochs, use_cpu=True, report_to="none", remove_unused_columns=False,
+        output_dir=str(tmp_path),
+        per_device_train_batch_size=batch,
+        gradient_accumulation_steps=passes,
+        num_train_epochs=epochs,
+        use_cpu=True,
+        report_to="none",
+        remove_unused_columns=False,
     )
     trainer = Trainer(torch.nn.Linear(1, 1), arguments, train_dataset=Rows())
     theirs = trainer.set_initial_training_values(arguments, trainer.get_train_dataloader())

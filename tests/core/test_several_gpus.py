@@ -9,7 +9,7 @@ import pytest
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.memory import estimate
-from loratui.core.memory.badges import method_fits
+from loratui.core.memory.fit import method_fits
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.core.proposal import Proposal, Situation, propose
@@ -27,11 +27,17 @@ def spec(name: str) -> Any:
 
 
 def cards(count: int, gib: int = 24) -> Device:
-    return Device(name="card", memory_total_bytes=gib * GIB, memory_free_bytes=gib * GIB, compute_capability=(8, 9), count=count)
+    return Device(
+        name="card", memory_total_bytes=gib * GIB, memory_free_bytes=gib * GIB, compute_capability=(8, 9), count=count
+    )
 
 
 def need(count: int, **values: Any) -> dict[str, int]:
-    plan = with_values(Plan(), {"training.max_length": 512, "training.accumulation": 2} | {key.replace("__", "."): value for key, value in values.items()})
+    plan = with_values(
+        Plan(),
+        {"training.max_length": 512, "training.accumulation": 2}
+        | {key.replace("__", "."): value for key, value in values.items()},
+    )
     return estimate(spec("Qwen/Qwen3-8B"), plan, ROWS, cards(count)).parts
 
 
@@ -52,7 +58,10 @@ def test_copies_need_the_gradients_once_more() -> None:
 
 
 def proposed(name: str, count: int, **mine: Any) -> Proposal:
-    return propose(Situation(spec=spec(name), device=cards(count), data=ROWS), mine={key.replace("__", "."): value for key, value in mine.items()})
+    return propose(
+        Situation(spec=spec(name), device=cards(count), data=ROWS),
+        mine={key.replace("__", "."): value for key, value in mine.items()},
+    )
 
 
 def test_copies_while_they_fit_and_shares_where_they_do_not() -> None:
@@ -77,6 +86,8 @@ def test_what_a_person_fixed_stays() -> None:
     assert proposed("Qwen/Qwen3-14B", 4, hardware__parallelism="ddp").plan.method.kind == "qlora"
     mine = proposed("Qwen/Qwen3-1.7B", 2, hardware__parallelism="fsdp")
     assert mine.plan.hardware.parallelism == "fsdp"
-    assert mine.why("hardware.parallelism").startswith("Proposed is ddp (2.2 GiB more memory): A whole copy fits on each GPU")
+    assert mine.why("hardware.parallelism").startswith(
+        "Proposed is ddp (2.2 GiB more memory): A whole copy fits on each GPU"
+    )
     full = proposed("Qwen/Qwen3-4B", 8, method__kind="full")
     assert full.plan.hardware.parallelism == "fsdp" and full.plan.training.optimizer == "adamw_torch_fused"

@@ -14,7 +14,7 @@ from loratui.core.families import read_config
 from loratui.core.hardware import Device
 from loratui.core.measured import LearnedMemory
 from loratui.core.memory import budget, estimate, largest_batch, verdict
-from loratui.core.memory.software import CUT, LIGER, LITGPT, LORATUI, PROFILES, PUBLISHED, TRANSFORMERS, Software
+from loratui.core.memory.trainers import CUT, LIGER, LITGPT, LORATUI, PROFILES, PUBLISHED, TRANSFORMERS, Software
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.core.proposal import Situation, propose

@@ -10,15 +10,15 @@ from loratui.core.families import read_config
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.core.storage import disk_need, disk_warning
-from loratui.resources import demo_model_path
+from loratui.paths import demo_model_path
 
 CONFIG = demo_model_path() / "config.json"
 
 
 @pytest.mark.skipif(not CONFIG.is_file(), reason="the demo model is not built")
 def test_checkpoint_of_a_real_run() -> None:
-    """`loratui train` of the demo, r = 16 on all linear layers, float32 adapter: adapter_model.safetensors 662,520 bytes,
-    optimizer.pt 1,356,875, tokenizer.json 70,366, the rest 30 kB (transformers 5.23, PEFT 0.21.2)."""
+    """`loratui train` of the demo, r = 16 on all linear layers, float32 adapter: adapter_model.safetensors 662,520
+    bytes, optimizer.pt 1,356,875, tokenizer.json 70,366, the rest 30 kB (transformers 5.23, PEFT 0.21.2)."""
     spec = read_config(json.loads(CONFIG.read_text()), id="demo")
     need = disk_need(spec, with_values(Plan(), {"lora.r": 16, "saving.every_steps": 2, "saving.keep": 2}))
     real = 662_520 + 1_356_875 + 70_366 + 30_000

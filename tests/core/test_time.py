@@ -24,12 +24,25 @@ from loratui.core.time import (
     utilisation,
 )
 
-LLAMA = read_config({
-    "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
-    "num_key_value_heads": 8, "vocab_size": 128256,
-})
+LLAMA = read_config(
+    {
+        "model_type": "llama",
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": 128256,
+    }
+)
 MIXTURE = read_config({"model_type": "qwen3_moe", "num_hidden_layers": 48, "head_dim": 128})
-A100 = Device(name="A100", memory_total_bytes=80 * 2**30, memory_free_bytes=80 * 2**30, compute_capability=(8, 0), peak_flops=312e12)
+A100 = Device(
+    name="A100",
+    memory_total_bytes=80 * 2**30,
+    memory_free_bytes=80 * 2**30,
+    compute_capability=(8, 0),
+    peak_flops=312e12,
+)
 
 
 def plan(**values: Any) -> Plan:
@@ -49,7 +62,9 @@ def test_lora_takes_two_thirds_and_checkpointing_half_as_much_again() -> None:
 
 
 def test_experts_count_as_far_as_they_are_asked() -> None:
-    assert active_parameters(MIXTURE) / 1e9 == pytest.approx(2.7, abs=0.15)  # published: 3.3 B active with embedding and head
+    assert active_parameters(MIXTURE) / 1e9 == pytest.approx(
+        2.7, abs=0.15
+    )  # published: 3.3 B active with embedding and head
 
 
 def test_padding_is_counted() -> None:
@@ -57,7 +72,9 @@ def test_padding_is_counted() -> None:
     assert expected_longest(data.lengths, 1, 100) == 25
     assert expected_longest(data.lengths, 1000, 100) == pytest.approx(40)
     assert expected_longest(data.lengths, 1000, 25) == pytest.approx(25)
-    assert tokens_per_pass(plan(training__batch_size=2), data) == pytest.approx(2 * (10 * 1 + 20 * 3 + 30 * 5 + 40 * 7) / 16)
+    assert tokens_per_pass(plan(training__batch_size=2), data) == pytest.approx(
+        2 * (10 * 1 + 20 * 3 + 30 * 5 + 40 * 7) / 16
+    )
     assert tokens_per_pass(plan(training__batch_size=2, training__packing=True, training__max_length=64), data) == 128
     assert tokens_per_pass(plan(training__batch_size=2, training__padding_free=True), data) == 50
 
@@ -70,18 +87,28 @@ def test_a_range_until_something_was_measured() -> None:
     assert guess.low_seconds_per_step < guess.high_seconds_per_step
     assert guess.low_seconds == guess.low_seconds_per_step * schedule.total_steps + guess.saving_seconds[0]
     # 8B LoRA on an A100: published figures lie near 3,000-5,000 tokens a second.
-    assert guess.tokens_per_step / guess.high_seconds_per_step < 4_000 < guess.tokens_per_step / guess.low_seconds_per_step
+    assert (
+        guess.tokens_per_step / guess.high_seconds_per_step < 4_000 < guess.tokens_per_step / guess.low_seconds_per_step
+    )
     assert "peak" in guess.basis
 
 
 def test_evaluations_and_checkpoints_are_part_of_it() -> None:
     data = DataFacts(1_000, (512,), eval_examples=200)
-    often = plan(training__batch_size=4, training__accumulation=4, evaluation__every_steps=10, evaluation__batch_size=8, saving__every_steps=20)
+    often = plan(
+        training__batch_size=4,
+        training__accumulation=4,
+        evaluation__every_steps=10,
+        evaluation__batch_size=8,
+        saving__every_steps=20,
+    )
     never = plan(training__batch_size=4, training__accumulation=4)
     guess, bare = (predict(LLAMA, one, data, A100, make_schedule(one, data)) for one in (often, never))
     assert guess is not None and bare is not None
     assert (guess.evaluations, guess.evaluated_rows, guess.saves, bare.evaluations, bare.saves) == (19, 200, 10, 0, 1)
-    assert guess.low_seconds == pytest.approx(guess.low_seconds_per_step * 189 + sum(part[0] for part in (guess.evaluation_seconds, guess.saving_seconds)))
+    assert guess.low_seconds == pytest.approx(
+        guess.low_seconds_per_step * 189 + sum(part[0] for part in (guess.evaluation_seconds, guess.saving_seconds))
+    )
     assert guess.high_seconds > bare.high_seconds
     # A forward pass over a row takes about half of what LoRA's forward and backward take (2 of 4 operations a weight).
     per_row = guess.seconds_per_evaluation[0] / 200

@@ -29,7 +29,12 @@ BROKEN_ROWS = [
     ("single-quotes.jsonl", lines("{'prompt': 'a', 'completion': 'b'}"), "double quotes", 2),
     ("python.jsonl", lines('{"prompt": None, "completion": True}'), "expecting value", 2),
     ("unquoted.jsonl", lines('{prompt: "a"}'), "double quotes", 2),
-    ("two-on-a-line.jsonl", lines('{"prompt": "a", "completion": "b"}{"prompt": "c", "completion": "d"}'), "extra data", 2),
+    (
+        "two-on-a-line.jsonl",
+        lines('{"prompt": "a", "completion": "b"}{"prompt": "c", "completion": "d"}'),
+        "extra data",
+        2,
+    ),
     ("raw-tab.jsonl", lines('{"prompt": "a\tb", "completion": "b"}'), "control character", 2),
     ("raw-nul.jsonl", lines(b'{"prompt": "a\x00b", "completion": "b"}'), "control character", 2),
     ("bad-escape.jsonl", lines('{"prompt": "a\\x", "completion": "b"}'), "escape", 2),
@@ -55,7 +60,12 @@ BROKEN_ROWS = [
     ("mojibake.jsonl", lines('{"prompt": "cafÃ©", "completion": "b"}'), "wrong encoding", 2),
     ("placeholder.jsonl", lines('{"prompt": "Dear {{name}}", "completion": "b"}'), "{{name}}", 2),
     ("insert.jsonl", lines('{"prompt": "Hi [INSERT NAME]", "completion": "b"}'), "[INSERT NAME]", 2),
-    ("picture.jsonl", lines('{"prompt": [{"type": "image_url", "image_url": "x"}], "completion": "b"}'), "image_url", 2),
+    (
+        "picture.jsonl",
+        lines('{"prompt": [{"type": "image_url", "image_url": "x"}], "completion": "b"}'),
+        "image_url",
+        2,
+    ),
 ]
 M = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
 
@@ -104,14 +114,22 @@ WHOLE = [
     ("empty.jsonl", b"", "the file is empty"),
     ("blank.jsonl", b"\n\n  \n", "no rows"),
     ("empty-list.json", b"[]", "no rows"),
-    ("cut.json", (A0 + ' {"prompt": "c", "compl').encode(), "line 3: the file ends in the middle of the row that begins on line 3"),
+    (
+        "cut.json",
+        (A0 + ' {"prompt": "c", "compl').encode(),
+        "line 3: the file ends in the middle of the row that begins on line 3",
+    ),
     ("never-closed.json", (ARRAY + "\n").encode(), "a ']' is missing"),
     ("never-closed-comma.json", A0.encode(), "a ']' is missing"),
     ("trailing-comma.json", (A0 + "]").encode(), "line 3: there is a comma after the last row"),
     ("missing-comma.json", (ARRAY + '\n {"prompt": "c"}]').encode(), "line 3: a comma or ']' is missing"),
     ("second-list.json", (ARRAY + "]\n[]").encode(), "line 3: there is more text after"),
     ("bad-row.json", (A0 + " {'prompt': 'c'}\n]").encode(), "line 3: not valid JSON"),
-    ("bad-literal.json", (A0 + ' {"prompt": nul, "completion": "x"}\n]').encode() + b" " * 100, "line 3: not valid JSON"),
+    (
+        "bad-literal.json",
+        (A0 + ' {"prompt": nul, "completion": "x"}\n]').encode() + b" " * 100,
+        "line 3: not valid JSON",
+    ),
     ("all-bad.jsonl", b"one\ntwo\nthree\n", "line 1: no row can be read"),
     ("prose.json", b"Once upon a time\nthere was\n", "line 1"),
     ("strange.jsonl", b'{"foo": 1, "bar": 2}\n', "their columns are foo (number), bar (number)"),
@@ -133,14 +151,21 @@ WHOLE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "content", "fragment", "line"), BROKEN_ROWS + BROKEN_MESSAGES + TABLES, ids=lambda value: value if isinstance(value, str) and "." in value else "")
+@pytest.mark.parametrize(
+    ("name", "content", "fragment", "line"),
+    BROKEN_ROWS + BROKEN_MESSAGES + TABLES,
+    ids=lambda value: value if isinstance(value, str) and "." in value else "",
+)
 def test_a_broken_row_is_a_problem_with_its_line(tmp_path: Path, name, content, fragment, line):
     path = tmp_path / name
     path.write_bytes(content)
     reading = read_whole(path)
     assert not reading.error
     assert any(fragment in message and place == line for place, _, message in reading.problems), reading.problems
-    assert all(message.endswith(".") and "\n" not in message and "Traceback" not in message for _, _, message in reading.problems)
+    assert all(
+        message.endswith(".") and "\n" not in message and "Traceback" not in message
+        for _, _, message in reading.problems
+    )
     assert reading.conversations, "the good rows around it are read"
 
 

@@ -15,7 +15,9 @@ def test_a_plan_counts_rows_whose_columns_are_mapped_by_hand(tmp_path: Path):
     path.write_text("".join(json.dumps({"foo": f"{n}?", "bar": f"{n}!"}) + "\n" for n in range(40)))
     arguments = ["-m", "Qwen/Qwen3-0.6B", "-d", str(path), "--gpu", "A100", "--json"]
     refused = CliRunner().invoke(command, arguments)
-    assert refused.exit_code != 0 and "their columns are foo (text), bar (text)" in str(refused.exception or refused.output)
+    assert refused.exit_code != 0 and "their columns are foo (text), bar (text)" in str(
+        refused.exception or refused.output
+    )
     mapped = CliRunner().invoke(command, [*arguments, "--set", "dataset.columns=prompt:foo,completion:bar"])
     assert mapped.exit_code == 0, mapped.output
     assert json.loads(mapped.output)["schedule"]["examples"] == 38

@@ -17,7 +17,7 @@ from loratui.core.errors import DatasetError
 from loratui.data.find import find_dataset
 from loratui.data.read import read_rows
 
-ROWS = [{"prompt": f"question {n} é世🙂", "completion": f"line one\nline \"{n}\", two"} for n in range(50)]
+ROWS = [{"prompt": f"question {n} é世🙂", "completion": f'line one\nline "{n}", two'} for n in range(50)]
 JSONL = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
 
 
@@ -72,7 +72,9 @@ FORMS = {
     "pretty.jsonl": lambda p: p.write_text("\n".join(json.dumps(row, indent=2) for row in ROWS)),
     "below-a-key.json": lambda p: p.write_text(json.dumps({"version": "1", "data": ROWS})),
     "columns.json": lambda p: p.write_text(json.dumps({key: [row[key] for row in ROWS] for key in ROWS[0]})),
-    "pandas.json": lambda p: p.write_text(json.dumps({key: {str(n): row[key] for n, row in enumerate(ROWS)} for key in ROWS[0]})),
+    "pandas.json": lambda p: p.write_text(
+        json.dumps({key: {str(n): row[key] for n, row in enumerate(ROWS)} for key in ROWS[0]})
+    ),
     "marked.jsonl": lambda p: p.write_bytes(b"\xef\xbb\xbf" + JSONL),
     "utf16.jsonl": lambda p: p.write_bytes(JSONL.decode().encode("utf-16")),
     "utf16.json": lambda p: p.write_bytes(json.dumps(ROWS, ensure_ascii=False).encode("utf-16")),
@@ -123,7 +125,11 @@ def test_a_document_is_read_across_windows(tmp_path: Path):
 def test_a_bad_row_keeps_its_number(tmp_path: Path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a"}\nbroken\n{"text": "b"}\n')
-    assert [(row.index, row.line, row.value is None) for row in read_rows(find_dataset(str(path)))] == [(0, 1, False), (1, 2, True), (2, 3, False)]
+    assert [(row.index, row.line, row.value is None) for row in read_rows(find_dataset(str(path)))] == [
+        (0, 1, False),
+        (1, 2, True),
+        (2, 3, False),
+    ]
 
 
 def test_a_folder_is_read_by_its_commonest_kind_and_its_split_names(tmp_path: Path):
@@ -143,8 +149,12 @@ def test_a_folder_is_read_by_its_commonest_kind_and_its_split_names(tmp_path: Pa
 @pytest.mark.parametrize(
     ("path", "fragment"),
     [
-        ("trian.jsonl", "Did you mean train.jsonl"), ("nowhere/x.jsonl", "There is no folder"), ("", "no dataset was named"),
-        ("empty", "no data file in this folder"), ("model", "this folder is a model"), ("a\0b", "no such file"),
+        ("trian.jsonl", "Did you mean train.jsonl"),
+        ("nowhere/x.jsonl", "There is no folder"),
+        ("", "no dataset was named"),
+        ("empty", "no data file in this folder"),
+        ("model", "this folder is a model"),
+        ("a\0b", "no such file"),
     ],
 )
 def test_what_cannot_be_found_is_said_in_one_sentence(tmp_path: Path, monkeypatch, path: str, fragment: str):
@@ -164,13 +174,16 @@ def test_a_dataset_of_the_hub_is_read_from_the_cache(tmp_path: Path, monkeypatch
     folder.mkdir(parents=True)
     (folder / "README.md").write_text(
         "---\nconfigs:\n- config_name: easy\n  data_files:\n  - split: train\n    path: easy/*.jsonl\n"
-        "- config_name: hard\n  default: true\n  data_files:\n  - split: train\n    path: hard.jsonl\n  - split: test\n    path: hard-test.jsonl\n---\nSums.\n"
+        "- config_name: hard\n  default: true\n  data_files:\n  - split: train\n    path: hard.jsonl\n  - split: "
+        "test\n    path: hard-test.jsonl\n---\nSums.\n"
     )
     (folder / "easy").mkdir()
     for name, count in (("easy/a.jsonl", 3), ("hard.jsonl", 5), ("hard-test.jsonl", 2)):
         (folder / name).write_bytes(b"".join(JSONL.splitlines(keepends=True)[:count]))
     found = find_dataset("someone/sums")
-    assert found.kind == "hub" and len(list(read_rows(found))) == 5 and len(list(read_rows(found, evaluation=True))) == 2
+    assert (
+        found.kind == "hub" and len(list(read_rows(found))) == 5 and len(list(read_rows(found, evaluation=True))) == 2
+    )
     assert len(list(read_rows(find_dataset("someone/sums", configuration="easy")))) == 3
     assert len(list(read_rows(find_dataset("someone/sums", split="test")))) == 2
     with pytest.raises(DatasetError, match="no split 'dev': it has train, test"):
@@ -186,7 +199,14 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not here")
-@pytest.mark.parametrize(("name", "format", "count"), [("gsm8k_train.jsonl", "prompt-completion", 7473), ("gsm8k_test.jsonl", "prompt-completion", 1319), ("alpaca_en_demo.json", "instruction", 999)])
+@pytest.mark.parametrize(
+    ("name", "format", "count"),
+    [
+        ("gsm8k_train.jsonl", "prompt-completion", 7473),
+        ("gsm8k_test.jsonl", "prompt-completion", 1319),
+        ("alpaca_en_demo.json", "instruction", 999),
+    ],
+)
 def test_real_files_are_understood_to_the_last_row(name: str, format: str, count: int):
     reading = read_whole(SHARED / name)
     assert reading.recognition.format == format

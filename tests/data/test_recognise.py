@@ -37,31 +37,90 @@ SIMPLE = [
     ({"source": "Q", "target": "A"}, "prompt-completion", QA),
     ({"document": "Q", "summary": "A"}, "prompt-completion", QA),
     ({"input": "Q", "output": "A"}, "prompt-completion", QA),
-    ({"input": {"page": 1, "títle": "é"}, "output": "A"}, "prompt-completion", [("user", '{"page": 1, "títle": "é"}', False), QA[1]]),
+    (
+        {"input": {"page": 1, "títle": "é"}, "output": "A"},
+        "prompt-completion",
+        [("user", '{"page": 1, "títle": "é"}', False), QA[1]],
+    ),
     ({"prompt": "Q", "completion": {"name": "x"}}, "prompt-completion", [QA[0], ("assistant", '{"name": "x"}', True)]),
     ({"question": "Q", "answer": 42}, "prompt-completion", [QA[0], ("assistant", "42", True)]),
     ({"system": "S", "prompt": "Q", "completion": "A"}, "prompt-completion", [("system", "S", False), *QA]),
-    ({"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content": "A"}]}, "prompt-completion", QA),
+    (
+        {"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content": "A"}]},
+        "prompt-completion",
+        QA,
+    ),
     ({"instruction": "Q", "input": "", "output": "A"}, "instruction", QA),
     ({"instruction": "Do", "input": "this", "output": "A"}, "instruction", [("user", "Do\n\nthis", False), QA[1]]),
     ({"instruction": "Q", "response": "A"}, "instruction", QA),
     ({"instruction": "Q", "context": "", "response": "A", "category": "x"}, "instruction", QA),
-    ({"instruction": "Q", "output": "A", "history": [["q", "a"]]}, "instruction", [("user", "q", False), ("assistant", "a", True), *QA]),
+    (
+        {"instruction": "Q", "output": "A", "history": [["q", "a"]]},
+        "instruction",
+        [("user", "q", False), ("assistant", "a", True), *QA],
+    ),
     ({"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}, "messages", QA),
     ({"conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]}, "messages", QA),
-    ({"conversation": [{"from": "system", "value": "S"}, {"from": "user", "value": "Q"}, {"from": "chatgpt", "value": "A"}]}, "messages", [("system", "S", False), *QA]),
-    ({"system": "S", "conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]}, "messages", [("system", "S", False), *QA]),
+    (
+        {
+            "conversation": [
+                {"from": "system", "value": "S"},
+                {"from": "user", "value": "Q"},
+                {"from": "chatgpt", "value": "A"},
+            ]
+        },
+        "messages",
+        [("system", "S", False), *QA],
+    ),
+    (
+        {"system": "S", "conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]},
+        "messages",
+        [("system", "S", False), *QA],
+    ),
     ({"dialog_of_two": [{"role": "user", "content": "Q"}, {"role": "model", "content": "A"}]}, "messages", QA),
-    ({"messages": json.dumps([{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}])}, "messages", QA),
-    ({"messages": [{"role": "developer", "content": "S"}, {"role": "user", "content": [{"type": "text", "text": "Q"}]}, {"role": "assistant", "content": "A"}]}, "messages", [("system", "S", False), *QA]),
-    ({"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "x", "weight": 0}, {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}, "messages", [QA[0], ("assistant", "x", False), *QA]),
+    (
+        {"messages": json.dumps([{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}])},
+        "messages",
+        QA,
+    ),
+    (
+        {
+            "messages": [
+                {"role": "developer", "content": "S"},
+                {"role": "user", "content": [{"type": "text", "text": "Q"}]},
+                {"role": "assistant", "content": "A"},
+            ]
+        },
+        "messages",
+        [("system", "S", False), *QA],
+    ),
+    (
+        {
+            "messages": [
+                {"role": "user", "content": "Q"},
+                {"role": "assistant", "content": "x", "weight": 0},
+                {"role": "user", "content": "Q"},
+                {"role": "assistant", "content": "A"},
+            ]
+        },
+        "messages",
+        [QA[0], ("assistant", "x", False), *QA],
+    ),
     ({"prompt": "Q", "chosen": "A", "rejected": "B"}, "preference", QA),
-    ({"chosen": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}], "rejected": []}, "preference", QA),
+    (
+        {"chosen": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}], "rejected": []},
+        "preference",
+        QA,
+    ),
     ({"chosen": "\n\nHuman: Q\n\nAssistant: A", "rejected": "\n\nHuman: Q\n\nAssistant: B"}, "preference", QA),
 ]
 
 
-@pytest.mark.parametrize(("value", "format", "expected"), SIMPLE, ids=[",".join(value)[:40] + f"-{n}" for n, (value, _, _) in enumerate(SIMPLE)])
+@pytest.mark.parametrize(
+    ("value", "format", "expected"),
+    SIMPLE,
+    ids=[",".join(value)[:40] + f"-{n}" for n, (value, _, _) in enumerate(SIMPLE)],
+)
 def test_usual_shapes_are_recognised(value, format, expected):
     found, conversation = read(value)
     assert (found, turns(conversation)) == (format, expected)
@@ -77,8 +136,10 @@ def test_tool_calls_keep_what_the_template_needs():
     call = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
     value = {
         "messages": [
-            {"role": "user", "content": "1+1"}, {"role": "assistant", "content": "", "tool_calls": [call]},
-            {"role": "tool", "name": "add", "content": "2"}, {"role": "assistant", "content": "2"},
+            {"role": "user", "content": "1+1"},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "name": "add", "content": "2"},
+            {"role": "assistant", "content": "2"},
         ],
         "tools": json.dumps([{"name": "add", "parameters": {}}]),
     }
@@ -86,7 +147,14 @@ def test_tool_calls_keep_what_the_template_needs():
     assert conversation.messages[1].as_dict()["tool_calls"] == [call] and conversation.messages[1].trained
     assert conversation.messages[2].as_dict() == {"role": "tool", "content": "2", "name": "add"}
     assert conversation.tools == ({"type": "function", "function": {"name": "add", "parameters": {}}},)
-    share = {"conversations": [{"from": "human", "value": "1+1"}, {"from": "function_call", "value": '{"name": "add", "arguments": {"a": 1}}'}, {"from": "observation", "value": "2"}, {"from": "gpt", "value": "2"}]}
+    share = {
+        "conversations": [
+            {"from": "human", "value": "1+1"},
+            {"from": "function_call", "value": '{"name": "add", "arguments": {"a": 1}}'},
+            {"from": "observation", "value": "2"},
+            {"from": "gpt", "value": "2"},
+        ]
+    }
     assert read(share)[1].messages[1].as_dict()["tool_calls"] == [call]
 
 
@@ -103,9 +171,21 @@ def test_a_reading_says_why_and_offers_others():
     ("value", "given", "expected"),
     [
         ({"foo": "Q", "bar": "A"}, {"columns": {"prompt": "foo", "completion": "bar"}}, ("prompt-completion", QA)),
-        ({"data": {"q": "Q", "a": "A"}}, {"columns": {"prompt": "data.q", "completion": "data.a"}}, ("prompt-completion", QA)),
-        ({"question": "Q", "reasoning": "A", "answer": "x"}, {"columns": {"completion": "reasoning"}}, ("prompt-completion", QA)),
-        ({"instruction": "Q", "input": "x", "output": "A"}, {"columns": {"prompt": "instruction", "completion": "output"}}, ("prompt-completion", QA)),
+        (
+            {"data": {"q": "Q", "a": "A"}},
+            {"columns": {"prompt": "data.q", "completion": "data.a"}},
+            ("prompt-completion", QA),
+        ),
+        (
+            {"question": "Q", "reasoning": "A", "answer": "x"},
+            {"columns": {"completion": "reasoning"}},
+            ("prompt-completion", QA),
+        ),
+        (
+            {"instruction": "Q", "input": "x", "output": "A"},
+            {"columns": {"prompt": "instruction", "completion": "output"}},
+            ("prompt-completion", QA),
+        ),
         ({"prompt": "Q", "chosen": "A", "rejected": "B"}, {"format": "preference"}, ("preference", QA)),
     ],
 )
@@ -133,7 +213,12 @@ def test_what_is_not_understood_names_the_columns_and_the_way_out(value, given, 
 
 @pytest.mark.parametrize(
     ("value", "kind"),
-    [({"input_ids": [1, -2]}, "type"), ({"input_ids": []}, "empty"), ({"input_ids": [1], "labels": [1, 2]}, "type"), ({"input_ids": [1, 2], "labels": [-100, -100]}, "no-answer")],
+    [
+        ({"input_ids": [1, -2]}, "type"),
+        ({"input_ids": []}, "empty"),
+        ({"input_ids": [1], "labels": [1, 2]}, "type"),
+        ({"input_ids": [1, 2], "labels": [-100, -100]}, "no-answer"),
+    ],
 )
 def test_broken_token_rows(value, kind):
     recognition = recognise(rows({"input_ids": [1, 2], "labels": [1, 2]}))

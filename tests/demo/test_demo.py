@@ -15,7 +15,7 @@ import pytest
 
 from loratui.core.plan_text import fields
 from loratui.core.presets import preset_from_toml
-from loratui.resources import demo_dataset_path, demo_heldout_path, demo_model_path, presets_path
+from loratui.paths import demo_dataset_path, demo_heldout_path, demo_model_path, presets_path
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = demo_dataset_path().parent

@@ -24,14 +24,42 @@ from loratui.export.rows import as_line, kind_of
 ROWS = Rows("/data")
 YAML_TOOLS = ("axolotl", "llama-factory", "trl")
 ODD = {
-    "model.id": "org/model", "model.revision": "abc", "model.chat_template": "/t.jinja", "model.dtype": "fp32",
-    "model.attention": "flash_attention_2", "lora.r": 7, "lora.alpha": 13.5, "lora.dropout": 0.07, "lora.targets": ["q_proj", "v_proj"],
-    "lora.variant": "dora", "lora.adapter": "/old", "training.batch_size": 3, "training.accumulation": 5, "training.max_length": 777,
-    "training.packing": True, "training.padding_free": True, "training.epochs": 2.5, "training.max_steps": 99,
-    "training.learning_rate": 1.7e-4, "training.min_lr_ratio": 0.2, "training.warmup_steps": 11, "training.optimizer": "paged_adamw_8bit",
-    "training.weight_decay": 0.03, "training.beta1": 0.8, "training.beta2": 0.95, "training.epsilon": 1e-7, "training.max_grad_norm": 0.4,
-    "training.checkpointing": True, "training.seed": 7, "evaluation.every_steps": 20, "evaluation.batch_size": 2,
-    "evaluation.patience": 4, "evaluation.prompts": ["Hello?"], "saving.every_steps": 30, "saving.keep": 5, "hardware.devices": [0, 1],
+    "model.id": "org/model",
+    "model.revision": "abc",
+    "model.chat_template": "/t.jinja",
+    "model.dtype": "fp32",
+    "model.attention": "flash_attention_2",
+    "lora.r": 7,
+    "lora.alpha": 13.5,
+    "lora.dropout": 0.07,
+    "lora.targets": ["q_proj", "v_proj"],
+    "lora.variant": "dora",
+    "lora.adapter": "/old",
+    "training.batch_size": 3,
+    "training.accumulation": 5,
+    "training.max_length": 777,
+    "training.packing": True,
+    "training.padding_free": True,
+    "training.epochs": 2.5,
+    "training.max_steps": 99,
+    "training.learning_rate": 1.7e-4,
+    "training.min_lr_ratio": 0.2,
+    "training.warmup_steps": 11,
+    "training.optimizer": "paged_adamw_8bit",
+    "training.weight_decay": 0.03,
+    "training.beta1": 0.8,
+    "training.beta2": 0.95,
+    "training.epsilon": 1e-7,
+    "training.max_grad_norm": 0.4,
+    "training.checkpointing": True,
+    "training.seed": 7,
+    "evaluation.every_steps": 20,
+    "evaluation.batch_size": 2,
+    "evaluation.patience": 4,
+    "evaluation.prompts": ["Hello?"],
+    "saving.every_steps": 30,
+    "saving.keep": 5,
+    "hardware.devices": [0, 1],
 }
 
 
@@ -47,7 +75,8 @@ def document(tool: str, plan: Plan, rows: Rows = ROWS) -> dict[str, Any]:
 
 
 METHODS: list[dict[str, Any]] = [
-    {"method.kind": "full"}, {"method.kind": "lora"},
+    {"method.kind": "full"},
+    {"method.kind": "lora"},
     *({"method.kind": "qlora", "method.quantization": kind} for kind in ("nf4", "fp4", "int8")),
 ]
 
@@ -70,7 +99,9 @@ def test_no_setting_is_lost_in_silence(tool: str, key: str) -> None:
     plain = with_values(Plan(), {"evaluation.every_steps": 10, "saving.every_steps": 10})
     changed = with_values(plain, {key: ODD[key]})
     before, after = export_plan(plain, tool, ROWS), export_plan(changed, tool, ROWS)
-    without_comments = ["\n".join(line for line in one.text.splitlines() if not line.startswith("#")) for one in (before, after)]
+    without_comments = [
+        "\n".join(line for line in one.text.splitlines() if not line.startswith("#")) for one in (before, after)
+    ]
     named = any(sentence.startswith(f"{key} = ") for sentence in after.left_out)
     told = without_comments[0] != without_comments[1]
     needs_no_telling = tool == "unsloth" and key == "model.attention"
@@ -89,9 +120,17 @@ def test_axolotl() -> None:
     written = document("axolotl", plan)
     assert (written["adapter"], written["load_in_4bit"]) == ("qlora", True)
     assert written["bnb_config_kwargs"] == {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
-    assert (written["lora_r"], written["lora_target_modules"], written["peft_use_dora"]) == (7, ["q_proj", "v_proj"], True)
+    assert (written["lora_r"], written["lora_target_modules"], written["peft_use_dora"]) == (
+        7,
+        ["q_proj", "v_proj"],
+        True,
+    )
     assert (written["micro_batch_size"], written["gradient_accumulation_steps"], written["sequence_len"]) == (3, 5, 777)
-    assert (written["lr_scheduler"], written["cosine_min_lr_ratio"], written["learning_rate"]) == ("cosine", 0.2, 1.7e-4)
+    assert (written["lr_scheduler"], written["cosine_min_lr_ratio"], written["learning_rate"]) == (
+        "cosine",
+        0.2,
+        1.7e-4,
+    )
     assert written["datasets"][0]["path"] == "/data/train.jsonl" and written["datasets"][0]["type"] == "chat_template"
     assert written["test_datasets"][0] == {**written["datasets"][0], "path": "/data/test.jsonl", "split": "train"}
     assert written["attn_implementation"] == "flash_attention_2"
@@ -115,7 +154,11 @@ def test_llama_factory_with_its_description_of_the_rows() -> None:
     export = export_plan(plan, "llama-factory", ROWS)
     written = yaml.safe_load(export.text)
     assert (written["finetuning_type"], written["lora_rank"], written["lora_target"]) == ("lora", 7, "q_proj,v_proj")
-    assert (written["quantization_bit"], written["quantization_type"], written["double_quantization"]) == (4, "nf4", False)
+    assert (written["quantization_bit"], written["quantization_type"], written["double_quantization"]) == (
+        4,
+        "nf4",
+        False,
+    )
     assert (written["dataset_dir"], written["dataset"], written["eval_dataset"]) == ("/data", "train", "test")
     assert written["neat_packing"] and not written["disable_gradient_checkpointing"]
     described = json.loads(export.files["dataset_info.json"])
@@ -157,7 +200,8 @@ def test_rows_as_lines() -> None:
     assert kind_of([Conversation((ask, answer, ask, answer))], "trl") == "messages"
     assert kind_of([Conversation(text="x")], "trl") == "text"
     assert as_line(single, "prompt-completion") == {
-        "prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a"}],
+        "prompt": [{"role": "user", "content": "q"}],
+        "completion": [{"role": "assistant", "content": "a"}],
     }
     assert as_line(several, "messages")["messages"][1] == {"role": "assistant", "content": "b", "train": False}
 
@@ -165,16 +209,24 @@ def test_rows_as_lines() -> None:
 @pytest.fixture
 def plan_file(tmp_path: Path) -> Path:
     rows = tmp_path / "rows.jsonl"
-    lines = [{"question": f"How much is {n} + 1?", "answer": str(n + 1)} for n in range(40)] + [{"question": "and?", "answer": ""}]
+    lines = [{"question": f"How much is {n} + 1?", "answer": str(n + 1)} for n in range(40)] + [
+        {"question": "and?", "answer": ""}
+    ]
     rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
     path = tmp_path / "plan.toml"
-    path.write_text(plan_to_toml(with_values(Plan(), {"dataset.path": str(rows), "dataset.eval_fraction": 0.1, "evaluation.every_steps": 5})))
+    path.write_text(
+        plan_to_toml(
+            with_values(Plan(), {"dataset.path": str(rows), "dataset.eval_fraction": 0.1, "evaluation.every_steps": 5})
+        )
+    )
     return path
 
 
 def test_command_writes_file_and_rows(plan_file: Path) -> None:
     target = plan_file.with_name("axolotl.yaml")
-    result = CliRunner().invoke(command, [str(plan_file), "--to", "axolotl", "-o", str(target), "--json"], catch_exceptions=False)
+    result = CliRunner().invoke(
+        command, [str(plan_file), "--to", "axolotl", "-o", str(target), "--json"], catch_exceptions=False
+    )
     told = json.loads(result.output)
     assert result.exit_code == 0 and told["unusable"] == 1
     folder = Path(told["rows"])
@@ -190,7 +242,9 @@ def test_a_run_by_its_name(plan_file: Path, tmp_path: Path, monkeypatch: pytest.
     run = tmp_path / "home" / "runs" / "orders-1"
     run.mkdir(parents=True)
     (run / "plan.toml").write_text(plan_file.read_text())
-    result = CliRunner().invoke(command, ["orders-1", "--to", "trl", "-o", str(tmp_path / "trl.yaml")], catch_exceptions=False)
+    result = CliRunner().invoke(
+        command, ["orders-1", "--to", "trl", "-o", str(tmp_path / "trl.yaml")], catch_exceptions=False
+    )
     assert result.exit_code == 0 and (tmp_path / "trl.yaml").is_file()
     with pytest.raises(LoratuiError, match=r"there is no run orders-2\. Did you mean orders-1"):
         CliRunner().invoke(command, ["orders-2", "--to", "trl", "-o", str(tmp_path / "x.yaml")], catch_exceptions=False)
@@ -205,4 +259,3 @@ def test_command_replaces_nothing_unasked(plan_file: Path) -> None:
     assert target.read_text() == "mine"
     assert CliRunner().invoke(command, [*arguments, "--force"], catch_exceptions=False).exit_code == 0
     assert target.read_text() != "mine"
-

@@ -13,7 +13,7 @@ import pytest
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
-from loratui.resources import demo_model_path
+from loratui.paths import demo_model_path
 
 pytestmark = [
     pytest.mark.worker,
@@ -21,15 +21,25 @@ pytestmark = [
 ]
 STEPS = 4
 VALUES = {
-    "model.dtype": "fp32", "training.precision": "fp32", "training.max_steps": STEPS, "training.batch_size": 8,
-    "training.accumulation": 2, "training.max_length": 128, "training.learning_rate": 3e-3, "training.warmup_steps": 1,
-    "saving.every_steps": 0, "evaluation.every_steps": 0, "dataset.eval_fraction": 0.05,
+    "model.dtype": "fp32",
+    "training.precision": "fp32",
+    "training.max_steps": STEPS,
+    "training.batch_size": 8,
+    "training.accumulation": 2,
+    "training.max_length": 128,
+    "training.learning_rate": 3e-3,
+    "training.warmup_steps": 1,
+    "saving.every_steps": 0,
+    "evaluation.every_steps": 0,
+    "dataset.eval_fraction": 0.05,
 }
 
 
 def run(arguments: list[str], folder: Path) -> str:
     environment = dict(os.environ, OMP_NUM_THREADS="1", LORATUI_HOME=str(folder / "home"), CUDA_VISIBLE_DEVICES="")
-    result = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=240, cwd=folder)
+    result = subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=240, cwd=folder
+    )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
     return result.stdout + result.stderr
 
@@ -64,7 +74,9 @@ def test_transformers_script_reaches_the_same_losses(trained: tuple[Path, list[f
 
 
 def test_trl_command_reaches_the_same_losses(trained: tuple[Path, list[float]]) -> None:
-    """TRL also learns the line break after the stop token: 1 easy token in about 32 more, so its mean is lower by that."""
+    """TRL also learns the line break after the stop token: 1 easy token in about 32 more, so its mean is lower by
+    that.
+    """
     folder, ours = trained
     run(loratui("export", "plan.toml", "--to", "trl", "-o", "trl.yaml"), folder)
     theirs = losses(run(["-m", "trl.scripts.sft", "--config", "trl.yaml"], folder))
@@ -72,7 +84,9 @@ def test_trl_command_reaches_the_same_losses(trained: tuple[Path, list[float]]) 
     assert all(0.94 * mine < loss < mine for mine, loss in zip(ours, theirs, strict=True)), (ours, theirs)
 
 
-def test_trl_command_reaches_exactly_the_same_losses_where_nothing_follows_the_stop_token(trained: tuple[Path, list[float]]) -> None:
+def test_trl_command_reaches_exactly_the_same_losses_where_nothing_follows_the_stop_token(
+    trained: tuple[Path, list[float]],
+) -> None:
     """The line break is the whole difference: under a chat template that ends with the stop token there is none."""
     folder, _ = trained
     template = (demo_model_path() / "chat_template.jinja").read_text()
@@ -80,10 +94,16 @@ def test_trl_command_reaches_exactly_the_same_losses_where_nothing_follows_the_s
     assert line_break in template
     ends = "{%- if not (loop.last and message['role'] == 'assistant') %}{{- '\\n' }}{%- endif %}\n{%- endfor %}"
     (folder / "ends.jinja").write_text(template.replace(line_break, ends))
-    (folder / "ends.toml").write_text(plan_to_toml(with_values(Plan(), VALUES | {"model.chat_template": str(folder / "ends.jinja")})))
+    (folder / "ends.toml").write_text(
+        plan_to_toml(with_values(Plan(), VALUES | {"model.chat_template": str(folder / "ends.jinja")}))
+    )
     run(loratui("train", "ends.toml", "--output", str(folder / "run-ends")), folder)
     run(loratui("export", "ends.toml", "--to", "trl", "-o", "ends.yaml"), folder)
-    ours = [event["loss"] for event in map(json.loads, (folder / "run-ends" / "events.jsonl").read_text().splitlines()) if event["type"] == "step"]
+    ours = [
+        event["loss"]
+        for event in map(json.loads, (folder / "run-ends" / "events.jsonl").read_text().splitlines())
+        if event["type"] == "step"
+    ]
     theirs = losses(run(["-m", "trl.scripts.sft", "--config", "ends.yaml"], folder))
     assert len(ours) == STEPS
     assert theirs == pytest.approx(ours, rel=2e-3)

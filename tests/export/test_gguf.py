@@ -1,4 +1,6 @@
-"""GGUF and Ollama by their own tools: stand-ins that keep what they were asked, and the commands where there are none."""
+"""GGUF and Ollama by their own tools: stand-ins that keep what they were asked, and the commands where there are
+none.
+"""
 
 from __future__ import annotations
 
@@ -69,10 +71,16 @@ def test_converted_quantised_and_given_to_ollama(model: Path, tools: Path, tmp_p
     result = gguf(str(model), "-o", str(output), "--ollama", "mine", "--json")
     assert result.exit_code == 0, result.output
     assert output.read_text().split() == ["GGUF", "f16", "Q4_K_M"]
-    assert sorted(path.name for path in output.parent.iterdir()) == ["mine.Modelfile", "mine.gguf"], "the 16-bit file between is gone"
+    assert sorted(path.name for path in output.parent.iterdir()) == ["mine.Modelfile", "mine.gguf"], (
+        "the 16-bit file between is gone"
+    )
     assert (tools / "asked").read_text().split() == ["create", "mine", "-f", str(output.with_name("mine.Modelfile"))]
     described = output.with_name("mine.Modelfile").read_text()
-    assert described.startswith(f"FROM {output}\n") and 'PARAMETER stop "<|end|>"' in described and r'PARAMETER stop "<\"stop\">"' in described
+    assert (
+        described.startswith(f"FROM {output}\n")
+        and 'PARAMETER stop "<|end|>"' in described
+        and r'PARAMETER stop "<\"stop\">"' in described
+    )
     with pytest.raises(InputError, match="there already"):
         gguf(str(model), "-o", str(output))
 
@@ -92,8 +100,14 @@ def test_a_tool_that_fails_is_a_sentence(model: Path, tools: Path, tmp_path: Pat
 
 def test_without_the_tools_the_exact_commands(model: Path, no_tools: None) -> None:
     printed = gguf(str(model), "--print", "--ollama", "mine").output.splitlines()
-    assert printed[0].startswith(f"python convert_hf_to_gguf.py {model} --outfile ") and printed[0].endswith("-f16.gguf --outtype f16")
-    assert printed[1].startswith("llama-quantize ") and printed[1].endswith("merged-Q4_K_M.gguf Q4_K_M") and printed[2].startswith("ollama create mine -f ")
+    assert printed[0].startswith(f"python convert_hf_to_gguf.py {model} --outfile ") and printed[0].endswith(
+        "-f16.gguf --outtype f16"
+    )
+    assert (
+        printed[1].startswith("llama-quantize ")
+        and printed[1].endswith("merged-Q4_K_M.gguf Q4_K_M")
+        and printed[2].startswith("ollama create mine -f ")
+    )
     with pytest.raises(LoratuiError, match=r"nothing was made.*LLAMA_CPP.*ollama\.com"):
         gguf(str(model), "--ollama", "mine")
     told = json.loads(gguf(str(model), "--print", "--json").output)

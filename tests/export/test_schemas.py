@@ -1,6 +1,7 @@
 """Exported files against the tools' own schemas, where these are installed (they are not among this project's needs).
 
-`make apart` runs them: it installs the tools, without what they pin, into an environment of their own beside this project's.
+`make apart` runs them: it installs the tools, without what they pin, into an environment of their own beside this
+project's.
 """
 
 from __future__ import annotations
@@ -38,26 +39,33 @@ def test_axolotls_schema(method: dict[str, Any], scheduler: str) -> None:
 
 
 CHOICES = [
-    (key, choice) for key in ("training.optimizer", "training.scheduler", "training.loss_on", "lora.variant", "model.attention")
+    (key, choice)
+    for key in ("training.optimizer", "training.scheduler", "training.loss_on", "lora.variant", "model.attention")
     for choice in get_args(fields()[key].annotation)
 ] + [("training.packing", True), ("training.padding_free", True), ("training.padding_free", False)]
 
 
 @pytest.mark.parametrize(("key", "choice"), CHOICES, ids=str)
-def test_every_choice_of_a_plan_passes_both_schemas(key: str, choice: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_choice_of_a_plan_passes_both_schemas(
+    key: str, choice: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DISABLE_VERSION_CHECK", "1")
     schemas = pytest.importorskip("axolotl.utils.schemas.config", reason="axolotl is not installed")
     hparams = pytest.importorskip("llamafactory.hparams", reason="llamafactory is not installed")
     plan = with_values(Plan(), {"training.precision": "fp32", "model.dtype": "fp32", key: choice})
     schemas.AxolotlInputConfig(**yaml.safe_load(export_plan(plan, "axolotl", Rows("/data")).text))
-    hparams.get_train_args(yaml.safe_load(export_plan(plan, "llama-factory", Rows(str(tmp_path)), output=str(tmp_path / "out")).text))
+    hparams.get_train_args(
+        yaml.safe_load(export_plan(plan, "llama-factory", Rows(str(tmp_path)), output=str(tmp_path / "out")).text)
+    )
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_llama_factorys_parser(method: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISABLE_VERSION_CHECK", "1")
     hparams = pytest.importorskip("llamafactory.hparams", reason="llamafactory is not installed")
-    plan = with_values(Plan(), {**method, "training.precision": "fp32", "model.dtype": "fp32"})  # this computer may have no GPU
+    plan = with_values(
+        Plan(), {**method, "training.precision": "fp32", "model.dtype": "fp32"}
+    )  # this computer may have no GPU
     export = export_plan(plan, "llama-factory", Rows(str(tmp_path)), output=str(tmp_path / "out"))
     for name, text in export.files.items():
         (tmp_path / name).write_text(text)
@@ -68,7 +76,9 @@ def test_llama_factorys_parser(method: dict[str, Any], tmp_path: Path, monkeypat
 
 
 def rows_parser() -> Any:
-    """`llamafactory.data.parser` by itself: its package imports what reads sound and pictures, which nobody here has."""
+    """`llamafactory.data.parser` by itself: its package imports what reads sound and pictures, which nobody here
+    has.
+    """
     import llamafactory
 
     folder = Path(llamafactory.__file__).parent / "data"
@@ -83,7 +93,12 @@ def test_trls_parser(tmp_path: Path) -> None:
     """Every key is known to TRL's own command, which refuses unknown ones."""
     trl = pytest.importorskip("trl")
     for method in METHODS:
-        export = export_plan(odd_plan(**{key.replace(".", "__"): value for key, value in method.items()}), "trl", Rows("/data"), output=str(tmp_path))
+        export = export_plan(
+            odd_plan(**{key.replace(".", "__"): value for key, value in method.items()}),
+            "trl",
+            Rows("/data"),
+            output=str(tmp_path),
+        )
         path = tmp_path / "trl.yaml"
         path.write_text(export.text.replace("bf16: true", "bf16: false"))  # this computer may have no GPU
         parser = trl.TrlParser((trl.ScriptArguments, trl.SFTConfig, trl.ModelConfig))

@@ -22,7 +22,7 @@ from loratui.commands.serve import command
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.export.serving import SERVER_NEEDS, Served, question, serving_steps
-from loratui.resources import demo_model_path
+from loratui.paths import demo_model_path
 
 CAN_SERVE = all(importlib.util.find_spec(name) is not None for name in SERVER_NEEDS)
 
@@ -63,7 +63,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "plan.toml").write_text(plan_to_toml(with_values(Plan(), {"model.dtype": "fp32"})))
     torch.manual_seed(0)
     base = AutoModelForCausalLM.from_pretrained(demo_model_path(), dtype=torch.float32)
-    model = get_peft_model(base, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False))
+    model = get_peft_model(
+        base, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+    )
     model.save_pretrained(folder / "adapter")
     AutoTokenizer.from_pretrained(demo_model_path()).save_pretrained(folder / "adapter")
     return folder
@@ -73,22 +75,35 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_printed_commands_begin_with_the_merge(run: Path) -> None:
     printed = json.loads(CliRunner().invoke(command, [str(run), "--print", "--json"], catch_exceptions=False).output)
     assert printed["first"] == f"loratui merge {run} -o {run}/merged"
-    assert [server["name"] for server in printed["servers"]] == ["transformers serve", "vLLM", "vLLM, the adapter on its base"]
+    assert [server["name"] for server in printed["servers"]] == [
+        "transformers serve",
+        "vLLM",
+        "vLLM, the adapter on its base",
+    ]
 
 
 @pytest.mark.worker
 @pytest.mark.skipif(not CAN_SERVE, reason=f"{', '.join(SERVER_NEEDS)} are not installed: pip install '.[serve]'")
 def test_the_adapter_is_really_served(run: Path) -> None:
-    """The merged folder is made, served by transformers on the loopback, and answers as the adapter does, not as the base."""
+    """The merged folder is made, served by transformers on the loopback, and answers as the adapter does, not as the
+    base.
+    """
     from loratui.api import load
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     code = "import sys; from loratui.cli import main; sys.argv = ['loratui', *sys.argv[1:]]; main()"
-    environment = dict(os.environ, OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="", HF_HOME=str(run.parent / "hf"))
+    environment = dict(
+        os.environ, OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="", HF_HOME=str(run.parent / "hf")
+    )
     with (run / "serve.log").open("wb") as log:
-        server = subprocess.Popen([sys.executable, "-c", code, "serve", str(run), "--port", str(port), "--device", "cpu"], stdout=log, stderr=log, env=environment)
+        server = subprocess.Popen(
+            [sys.executable, "-c", code, "serve", str(run), "--port", str(port), "--device", "cpu"],
+            stdout=log,
+            stderr=log,
+            env=environment,
+        )
     try:
         ask(port, "/health", server, run)
         assert (run / "merged" / "config.json").is_file()
@@ -105,14 +120,20 @@ def test_the_adapter_is_really_served(run: Path) -> None:
 
 
 def ask(port: int, path: str, server: subprocess.Popen[bytes], run: Path, body: Any = None) -> Any:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", json.dumps(body).encode() if body else None, {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}",
+        json.dumps(body).encode() if body else None,
+        {"Content-Type": "application/json"},
+    )
     until = time.monotonic() + 90
     while True:
         try:
             with urllib.request.urlopen(request, timeout=60) as found:
                 return json.load(found)
         except urllib.error.HTTPError as error:
-            raise AssertionError(f"{path}: {error.code} {error.read()[:300]!r}\n{(run / 'serve.log').read_text()[-2000:]}") from error
+            raise AssertionError(
+                f"{path}: {error.code} {error.read()[:300]!r}\n{(run / 'serve.log').read_text()[-2000:]}"
+            ) from error
         except (urllib.error.URLError, ConnectionError):
             assert server.poll() is None and time.monotonic() < until, (run / "serve.log").read_text()[-3000:]
             time.sleep(0.2)

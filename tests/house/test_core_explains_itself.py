@@ -1,4 +1,6 @@
-"""The core says of every public function and class what it is, in which unit a number comes, and which error it raises."""
+"""The core says of every public function and class what it is, in which unit a number comes, and which error it
+raises.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,11 @@ import loratui.core
 
 CORE = Path(loratui.core.__file__).parent
 UNITS = re.compile(
-    r"bytes?\b|tokens?\b|steps?\b|seconds|parameters?\b|\brows?\b|sequences|\brates?\b|shares?\b|\bGB\b|\bMB\b|operations|features|"
-    r"passes|cycles|\branks?\b|digits|factor|epochs?\b|layers|heads|values?\b|exponent|steep|edges?|experts|columns?|limits?|bits|vector|batch", re.IGNORECASE
+    r"bytes?\b|tokens?\b|steps?\b|seconds|parameters?\b|\brows?\b|sequences|\brates?\b|shares?\b|\bGB\b|"
+    r"\bMB\b|operations|features|"
+    r"passes|cycles|\branks?\b|digits|factor|epochs?\b|layers|heads|values?\b|exponent|steep|edges?|experts|"
+    r"columns?|limits?|bits|vector|batch",
+    re.IGNORECASE,
 )
 """Of what the core's numbers are numbers; a curve's values have whatever unit they were given in."""
 NUMBERS = {"int", "float", "int | None", "float | None"}
@@ -49,7 +54,11 @@ def test_it_says_what_it_is(node: ast.FunctionDef | ast.ClassDef) -> None:
     assert len(said(node)) > 8, "a docstring is missing"
 
 
-NUMERIC = [(name, node) for name, node in ALL if isinstance(node, ast.FunctionDef) and node.returns and ast.unparse(node.returns) in NUMBERS]
+NUMERIC = [
+    (name, node)
+    for name, node in ALL
+    if isinstance(node, ast.FunctionDef) and node.returns and ast.unparse(node.returns) in NUMBERS
+]
 
 
 @pytest.mark.parametrize("node", [node for _, node in NUMERIC], ids=[name for name, _ in NUMERIC])
@@ -59,15 +68,26 @@ def test_a_number_has_a_unit(node: ast.FunctionDef) -> None:
 
 RAISING = [
     (name, node, error)
-    for name, node in ALL if isinstance(node, ast.FunctionDef)
-    for error in sorted({
-        found.exc.func.id for found in ast.walk(node)
-        if isinstance(found, ast.Raise) and isinstance(found.exc, ast.Call) and isinstance(found.exc.func, ast.Name) and found.exc.func.id.endswith("Error")
-    })
+    for name, node in ALL
+    if isinstance(node, ast.FunctionDef)
+    for error in sorted(
+        {
+            found.exc.func.id
+            for found in ast.walk(node)
+            if isinstance(found, ast.Raise)
+            and isinstance(found.exc, ast.Call)
+            and isinstance(found.exc.func, ast.Name)
+            and found.exc.func.id.endswith("Error")
+        }
+    )
 ]
 
 
-@pytest.mark.parametrize(("node", "error"), [(node, error) for _, node, error in RAISING], ids=[f"{name}-{error}" for name, _, error in RAISING])
+@pytest.mark.parametrize(
+    ("node", "error"),
+    [(node, error) for _, node, error in RAISING],
+    ids=[f"{name}-{error}" for name, _, error in RAISING],
+)
 def test_its_errors_are_named(node: ast.FunctionDef, error: str) -> None:
     assert error in said(node)
 

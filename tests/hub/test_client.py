@@ -15,10 +15,10 @@ from hub_standin import set_hub
 from loratui.core.errors import DatasetError, ModelError
 from loratui.data.find import find_dataset
 from loratui.hub.client import HubRefused, HubUnreached, HubUnreadable, ask, download, find_token, hub_cache
+from loratui.hub.push import PushError, destination
 from loratui.machine.doctor import hub_checks
 from loratui.models.find import find_model
 from loratui.models.hub import search_models
-from loratui.models.push import PushError, destination
 
 TOKEN = "hf_" + "t" * 30
 Seen = list[tuple[str, str | None]]
@@ -155,5 +155,8 @@ def test_starting_the_interface_does_not_load_the_hubs_library() -> None:
     import subprocess
     import sys
 
-    code = "import sys, loratui.cli, loratui.tui.app; print(*[name for name in sys.modules if name.split('.')[0] in ('huggingface_hub', 'httpx', 'httpx2')])"
+    code = (
+        "import sys, loratui.cli, loratui.tui.app; print(*[name for name in sys.modules if name.split('.')[0] in "
+        "('huggingface_hub', 'httpx', 'httpx2')])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []

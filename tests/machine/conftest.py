@@ -17,7 +17,12 @@ from loratui.core.hardware import Machine
 
 SOURCE = Path(__file__).with_name("standin_nvml.c")
 CLEARED = (
-    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "SLURM_JOB_ID", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "LORATUI_HOME",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "SLURM_JOB_ID",
+    "SLURM_JOB_GPUS",
+    "SLURM_STEP_GPUS",
+    "LORATUI_HOME",
     "KUBERNETES_SERVICE_HOST",
 )
 
@@ -36,7 +41,17 @@ def standin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         folders[name] = tmp_path_factory.mktemp(f"nvml-{name}")
         library = folders[name] / "libnvidia-ml.so.1"
         subprocess.run(
-            [compiler, "-shared", "-fPIC", "-O1", "-Wl,-soname,libnvidia-ml.so.1", *flags, "-o", str(library), str(SOURCE)],
+            [
+                compiler,
+                "-shared",
+                "-fPIC",
+                "-O1",
+                "-Wl,-soname,libnvidia-ml.so.1",
+                *flags,
+                "-o",
+                str(library),
+                str(SOURCE),
+            ],
             check=True,
         )
     return folders
@@ -58,7 +73,9 @@ def run_python(standin: dict[str, Path], neighbour: int, tmp_path: Path) -> Comm
     def run(machine: str, *arguments: str, library: str = "new", **extra: str) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if name not in CLEARED}
         environment |= {
-            "STANDIN_MACHINE": machine, "STANDIN_PID": str(neighbour), "LD_LIBRARY_PATH": str(standin[library]),
+            "STANDIN_MACHINE": machine,
+            "STANDIN_PID": str(neighbour),
+            "LD_LIBRARY_PATH": str(standin[library]),
             "LORATUI_HOME": str(tmp_path),
         } | extra
         return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=60)
@@ -71,7 +88,10 @@ def detect(run_python: Command) -> Detect:
     """The Machine document of a named machine, as a process of its own finds it; asserts that nothing was on stderr."""
 
     def run(machine: str, *, library: str = "new", **extra: str) -> Machine:
-        code = "from loratui.machine.detect import detect_machine; from dataclasses import asdict; import json; print(json.dumps(asdict(detect_machine())))"
+        code = (
+            "from loratui.machine.detect import detect_machine; from dataclasses import asdict; import json; "
+            "print(json.dumps(asdict(detect_machine())))"
+        )
         result = run_python(machine, "-c", code, library=library, **extra)
         assert result.returncode == 0, result.stderr
         assert result.stderr == ""

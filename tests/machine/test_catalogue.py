@@ -42,10 +42,20 @@ def test_every_row_is_plausible(gpu: CatalogueGpu) -> None:
 @pytest.mark.parametrize(
     ("written", "name"),
     [
-        ("A10G", "A10G"), ("a10g", "A10G"), ("RTX 4090", "RTX 4090"), ("rtx4090", "RTX 4090"), ("rtx-4090", "RTX 4090"),
-        ("NVIDIA GeForce RTX 3090", "RTX 3090"), ("NVIDIA H100 80GB HBM3", "H100 80GB"), ("h100", "H100 80GB"),
-        ("Tesla T4", "T4"), ("NVIDIA A100-SXM4-80GB", "A100 80GB"), ("a100 40gb", "A100 40GB"), ("b200", "B200"),
-        ("24GB", "24 GB GPU"), ("80 GiB", "80 GB GPU"),
+        ("A10G", "A10G"),
+        ("a10g", "A10G"),
+        ("RTX 4090", "RTX 4090"),
+        ("rtx4090", "RTX 4090"),
+        ("rtx-4090", "RTX 4090"),
+        ("NVIDIA GeForce RTX 3090", "RTX 3090"),
+        ("NVIDIA H100 80GB HBM3", "H100 80GB"),
+        ("h100", "H100 80GB"),
+        ("Tesla T4", "T4"),
+        ("NVIDIA A100-SXM4-80GB", "A100 80GB"),
+        ("a100 40gb", "A100 40GB"),
+        ("b200", "B200"),
+        ("24GB", "24 GB GPU"),
+        ("80 GiB", "80 GB GPU"),
     ],
 )
 def test_names_as_people_write_them(written: str, name: str) -> None:
@@ -90,28 +100,49 @@ def test_driver_name_that_is_not_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "tflops"), [("H100 80GB", 1979 / 2), ("H100 PCIe", 1513 / 2), ("A100 80GB", 312), ("V100 16GB", 125), ("T4", 65)]
+    ("name", "tflops"),
+    [("H100 80GB", 1979 / 2), ("H100 PCIe", 1513 / 2), ("A100 80GB", 312), ("V100 16GB", 125), ("T4", 65)],
 )
 def test_dense_peaks_as_lightning_has_them(name: str, tflops: float) -> None:
-    """`_CUDA_FLOPS` of lightning/fabric/utilities/throughput.py, from NVIDIA's datasheets (halved: without sparsity)."""
+    """`_CUDA_FLOPS` of lightning/fabric/utilities/throughput.py, from NVIDIA's datasheets (halved: without
+    sparsity).
+    """
     assert find_gpu(name).peak_flops() / 1e12 == pytest.approx(tflops, rel=0.001)
 
 
 @pytest.mark.parametrize(
     ("name", "gib"),
     [
-        ("L4", 22.03), ("A10G", 22.06), ("A30", 23.53), ("A100 40GB", 39.38), ("A100 80GB", 79.14), ("RTX A4000", 15.61), ("RTX 4090", 23.64),
-        ("RTX 5090", 31.36), ("RTX 5080", 15.46), ("B200", 178.35),
+        ("L4", 22.03),
+        ("A10G", 22.06),
+        ("A30", 23.53),
+        ("A100 40GB", 39.38),
+        ("A100 80GB", 79.14),
+        ("RTX A4000", 15.61),
+        ("RTX 4090", 23.64),
+        ("RTX 5090", 31.36),
+        ("RTX 5080", 15.46),
+        ("B200", 178.35),
     ],
 )
 def test_usable_memory_as_out_of_memory_messages_tell_it(name: str, gib: float) -> None:
-    """"GPU 0 has a total capacity of … GiB" in public reports; drivers differ by 0.1 GiB, an older one had 39.59 on A100."""
+    """ "GPU 0 has a total capacity of … GiB" in public reports; drivers differ by 0.1 GiB, an older one had 39.59 on
+    A100.
+    """
     assert find_gpu(name).memory_usable_bytes / GIB == pytest.approx(gib, abs=0.05)
 
 
 @pytest.mark.parametrize(
     ("name", "mib"),
-    [("H100 80GB", 81559), ("A100 80GB", 81920), ("A100 40GB", 40960), ("A10", 23028), ("L40S", 46068), ("L4", 23034), ("T4", 15360)],
+    [
+        ("H100 80GB", 81559),
+        ("A100 80GB", 81920),
+        ("A100 40GB", 40960),
+        ("A10", 23028),
+        ("L40S", 46068),
+        ("L4", 23034),
+        ("T4", 15360),
+    ],
 )
 def test_totals_as_nvidia_smi_prints_them(name: str, mib: int) -> None:
     """A cloud's own list of its cards (modal-labs/modal-client, pull request 2797)."""
@@ -143,14 +174,22 @@ def test_without_tensor_cores_fp16_adds_up_at_the_float32_rate(name: str) -> Non
 @pytest.mark.parametrize(
     ("reported", "bandwidth", "tflops"),
     [
-        ("NVIDIA A100 80GB PCIe", 1935, 312), ("NVIDIA A100-SXM4-80GB", 2039, 312), ("Tesla V100-PCIE-16GB", 900, 112),
-        ("Tesla V100-SXM2-16GB", 900, 125), ("NVIDIA GeForce RTX 4080 SUPER", 736, 104.4), ("NVIDIA GeForce RTX 4080", 717, 97.5),
-        ("NVIDIA GeForce GTX 1660", 192, 5.0), ("NVIDIA GeForce GTX 1660 SUPER", 336, 5.0),
+        ("NVIDIA A100 80GB PCIe", 1935, 312),
+        ("NVIDIA A100-SXM4-80GB", 2039, 312),
+        ("Tesla V100-PCIE-16GB", 900, 112),
+        ("Tesla V100-SXM2-16GB", 900, 125),
+        ("NVIDIA GeForce RTX 4080 SUPER", 736, 104.4),
+        ("NVIDIA GeForce RTX 4080", 717, 97.5),
+        ("NVIDIA GeForce GTX 1660", 192, 5.0),
+        ("NVIDIA GeForce GTX 1660 SUPER", 336, 5.0),
     ],
 )
 def test_kinds_of_a_card_keep_their_own_speed(reported: str, bandwidth: float, tflops: float) -> None:
     gpu = match_reported(reported)
-    assert gpu is not None and (gpu.bandwidth_gb_per_second, gpu.peak_flops() / 1e12) == (bandwidth, pytest.approx(tflops))
+    assert gpu is not None and (gpu.bandwidth_gb_per_second, gpu.peak_flops() / 1e12) == (
+        bandwidth,
+        pytest.approx(tflops),
+    )
 
 
 def test_size_is_known_no_better_than_its_cards() -> None:
@@ -164,6 +203,9 @@ def test_the_list_shows_and_explains_the_status() -> None:
     row = next(line for line in text.splitlines() if line.startswith("A10G "))
     assert row.split()[-1] == "recalled"
     for status, meaning in statuses().items():
-        assert f"{status} ({sum(gpu.status == status for gpu in all_gpus())})" in text and meaning.split(";")[0][:40] in text
+        assert (
+            f"{status} ({sum(gpu.status == status for gpu in all_gpus())})" in text
+            and meaning.split(";")[0][:40] in text
+        )
     rows = json.loads(CliRunner().invoke(command, ["--gpus", "--json"]).output)
     assert all(row["status"] and row["source"] for row in rows)

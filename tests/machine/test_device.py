@@ -12,16 +12,31 @@ from loratui.machine.sizes import parse_memory_size
 
 GIB = 2**30
 HOST = Host(
-    hostname="box", cpu_name="CPU", cpu_count=8, memory_total_bytes=64 * GIB, memory_available_bytes=60 * GIB,
-    disk_path="/", disk_total_bytes=1, disk_free_bytes=1, cpu_clock_mhz=3000, cpu_features=("avx2",),
+    hostname="box",
+    cpu_name="CPU",
+    cpu_count=8,
+    memory_total_bytes=64 * GIB,
+    memory_available_bytes=60 * GIB,
+    disk_path="/",
+    disk_total_bytes=1,
+    disk_free_bytes=1,
+    cpu_clock_mhz=3000,
+    cpu_features=("avx2",),
 )
 
 
 def gpu(index: int, free_gib: int, total_gib: int = 24, **more: object) -> Gpu:
-    return TypeAdapter(Gpu).validate_python({
-        "index": index, "uuid": f"GPU-{index}", "name": "NVIDIA GeForce RTX 3090", "compute_capability": (8, 6),
-        "memory_total_bytes": total_gib * GIB, "memory_free_bytes": free_gib * GIB, **more,
-    })
+    return TypeAdapter(Gpu).validate_python(
+        {
+            "index": index,
+            "uuid": f"GPU-{index}",
+            "name": "NVIDIA GeForce RTX 3090",
+            "compute_capability": (8, 6),
+            "memory_total_bytes": total_gib * GIB,
+            "memory_free_bytes": free_gib * GIB,
+            **more,
+        }
+    )
 
 
 def box(*gpus: Gpu) -> Machine:
@@ -75,7 +90,9 @@ def test_one_unknown_card_makes_the_peak_unknown() -> None:
     [([7], "there is no GPU 7"), ([1], "hidden"), ([2], "lost"), ([0, 0], "twice"), ([3, 4], "MIG")],
 )
 def test_wrong_choice_is_a_sentence(devices: list[int], words: str) -> None:
-    machine = box(gpu(0, 24), gpu(1, 24, visible=False), gpu(2, 0, lost=True), gpu(3, 9, kind="mig"), gpu(4, 9, kind="mig"))
+    machine = box(
+        gpu(0, 24), gpu(1, 24, visible=False), gpu(2, 0, lost=True), gpu(3, 9, kind="mig"), gpu(4, 9, kind="mig")
+    )
     with pytest.raises(MachineError, match=words) as caught:
         device_for(machine, devices)
     assert "hardware.devices" in caught.value.sentence and caught.value.exit_status == 2
@@ -98,7 +115,11 @@ def test_the_cpu_may_be_chosen_beside_a_free_gpu() -> None:
 
 def test_planned_memory() -> None:
     device = device_for(box(gpu(0, 24)), gpu_memory_bytes=16 * GIB)
-    assert (device.memory_total_bytes, device.memory_free_bytes, device.compute_capability) == (16 * GIB, 16 * GIB, (8, 6))
+    assert (device.memory_total_bytes, device.memory_free_bytes, device.compute_capability) == (
+        16 * GIB,
+        16 * GIB,
+        (8, 6),
+    )
     assert device_for(box(), gpu_memory_bytes=16 * GIB).bf16
     capped = device_for(box(), gpu="A100 80GB", gpu_memory_bytes=40 * GIB)
     assert (capped.name, capped.memory_free_bytes) == ("A100 80GB", 40 * GIB)
@@ -113,8 +134,14 @@ def test_cpu() -> None:
 @pytest.mark.parametrize(
     ("text", "size"),
     [
-        ("16GiB", 16 * GIB), ("24GB", 24 * 10**9), ("24 gb", 24 * 10**9), ("24G", 24 * GIB), ("1.5TiB", 1536 * GIB),
-        ("800MiB", 800 * 2**20), ("2,5GiB", int(2.5 * GIB)), ("17179869184", 16 * GIB),
+        ("16GiB", 16 * GIB),
+        ("24GB", 24 * 10**9),
+        ("24 gb", 24 * 10**9),
+        ("24G", 24 * GIB),
+        ("1.5TiB", 1536 * GIB),
+        ("800MiB", 800 * 2**20),
+        ("2,5GiB", int(2.5 * GIB)),
+        ("17179869184", 16 * GIB),
     ],
 )
 def test_sizes(text: str, size: int) -> None:

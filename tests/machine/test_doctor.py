@@ -16,8 +16,7 @@ from hub_standin import set_hub
 from loratui.commands.doctor import ending_check, verdict
 from loratui.core.hardware import Gpu, GpuProcess, Host, Machine
 from loratui.hub.client import hub_cache
-from loratui.machine.checks import Check, training_works
-from loratui.machine.doctor import hub_checks, machine_checks, terminal_checks
+from loratui.machine.doctor import Check, hub_checks, machine_checks, terminal_checks, training_works
 from loratui.worker.doctor import mend_for, runs_on
 
 GIB = 2**30
@@ -27,8 +26,14 @@ ENTRY = "import sys; from loratui.cli import main; sys.argv = ['loratui', *sys.a
 
 def machine(tmp_path: Path, free_gib: float = 30, disk_gib: float = 100, **more: Any) -> Machine:
     host = Host(
-        hostname="box", cpu_name="CPU", cpu_count=8, memory_total_bytes=64 * GIB, memory_available_bytes=int(free_gib * GIB),
-        disk_path=str(tmp_path), disk_total_bytes=200 * GIB, disk_free_bytes=int(disk_gib * GIB),
+        hostname="box",
+        cpu_name="CPU",
+        cpu_count=8,
+        memory_total_bytes=64 * GIB,
+        memory_available_bytes=int(free_gib * GIB),
+        disk_path=str(tmp_path),
+        disk_total_bytes=200 * GIB,
+        disk_free_bytes=int(disk_gib * GIB),
     )
     return Machine(host=host, **more)
 
@@ -38,7 +43,9 @@ def states(checks: list[Check]) -> dict[str, str]:
 
 
 def card(free_gib: int, **more: Any) -> Gpu:
-    return Gpu(index=0, uuid="GPU-0", name="NVIDIA L4", memory_total_bytes=22 * GIB, memory_free_bytes=free_gib * GIB, **more)
+    return Gpu(
+        index=0, uuid="GPU-0", name="NVIDIA L4", memory_total_bytes=22 * GIB, memory_free_bytes=free_gib * GIB, **more
+    )
 
 
 def test_no_gpu_is_no_fault(tmp_path: Path) -> None:
@@ -53,7 +60,9 @@ def test_broken_driver_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_working_gpu(tmp_path: Path) -> None:
-    checks = machine_checks(machine(tmp_path, driver="works", driver_version="580", cuda_version="13.0", gpus=(card(22),)))
+    checks = machine_checks(
+        machine(tmp_path, driver="works", driver_version="580", cuda_version="13.0", gpus=(card(22),))
+    )
     assert states(checks)["driver"] == "ok" and states(checks)["gpu"] == "ok"
 
 
@@ -64,7 +73,9 @@ def test_gpu_in_use_names_the_holder(tmp_path: Path) -> None:
 
 
 def test_hidden_gpus_are_a_fault(tmp_path: Path) -> None:
-    hidden = machine(tmp_path, driver="works", gpus=(card(22, visible=False),), notes=("CUDA_VISIBLE_DEVICES='' hides every GPU.",))
+    hidden = machine(
+        tmp_path, driver="works", gpus=(card(22, visible=False),), notes=("CUDA_VISIBLE_DEVICES='' hides every GPU.",)
+    )
     checks = machine_checks(hidden)
     assert not training_works(checks) and "CUDA_VISIBLE_DEVICES" in next(c for c in checks if c.state == "fault").mend
 
@@ -150,7 +161,9 @@ def test_hub_that_cannot_be_reached_is_a_warning(tmp_path: Path, monkeypatch: py
 
 
 def test_offline_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checks = checks_with(monkeypatch, {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)})
+    checks = checks_with(
+        monkeypatch, {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    )
     assert states(checks)["hub"] == "note"
 
 
@@ -158,8 +171,10 @@ def test_offline_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ("environment", "state", "word"),
     [
         ({"TERM": "xterm-256color", "COLORTERM": "truecolor"}, "ok", "16 million"),
-        ({"TERM": "xterm-256color"}, "ok", "256"), ({"TERM": "linux"}, "note", "16 colours"),
-        ({"TERM": "dumb"}, "warning", "cannot"), ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "note", "without colour"),
+        ({"TERM": "xterm-256color"}, "ok", "256"),
+        ({"TERM": "linux"}, "note", "16 colours"),
+        ({"TERM": "dumb"}, "warning", "cannot"),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "note", "without colour"),
     ],
 )
 def test_terminal(environment: dict[str, str], state: str, word: str) -> None:
@@ -168,7 +183,9 @@ def test_terminal(environment: dict[str, str], state: str, word: str) -> None:
 
 
 def test_terminal_that_is_small_and_far_away() -> None:
-    found = states(terminal_checks({"TERM": "xterm-256color", "SSH_CONNECTION": "a 1 b 2"}, is_terminal=True, size=(60, 20)))
+    found = states(
+        terminal_checks({"TERM": "xterm-256color", "SSH_CONNECTION": "a 1 b 2"}, is_terminal=True, size=(60, 20))
+    )
     assert found["terminal size"] == "warning" and found["connection"] == "note"
     (only,) = terminal_checks({}, is_terminal=False)
     assert only.state == "note"
@@ -177,17 +194,26 @@ def test_terminal_that_is_small_and_far_away() -> None:
 @pytest.mark.parametrize(
     ("architectures", "capability", "runs"),
     [
-        (["sm_80", "sm_90"], (8, 6), True), (["sm_86"], (8, 0), False), (["sm_80"], (9, 0), False),
-        (["sm_80", "compute_80"], (9, 0), True), (["sm_75", "sm_120", "compute_120"], (7, 0), False),
-        (["sm_90a"], (9, 0), True), (["sm_90a"], (10, 0), False), (["sm_120"], (12, 0), True), (["sm_100"], (12, 0), False),
-        (["compute_90"], (12, 0), True), ([], (8, 0), False),
+        (["sm_80", "sm_90"], (8, 6), True),
+        (["sm_86"], (8, 0), False),
+        (["sm_80"], (9, 0), False),
+        (["sm_80", "compute_80"], (9, 0), True),
+        (["sm_75", "sm_120", "compute_120"], (7, 0), False),
+        (["sm_90a"], (9, 0), True),
+        (["sm_90a"], (10, 0), False),
+        (["sm_120"], (12, 0), True),
+        (["sm_100"], (12, 0), False),
+        (["compute_90"], (12, 0), True),
+        ([], (8, 0), False),
     ],
 )
 def test_compiled_code_against_a_card(architectures: list[str], capability: tuple[int, int], runs: bool) -> None:
     assert runs_on(architectures, capability) is runs
 
 
-@pytest.mark.parametrize(("driver", "words"), [("13.0", "/cu130"), ("12.8", "/cu126"), ("12.2", "/cu126"), ("11.4", "driver of version 560")])
+@pytest.mark.parametrize(
+    ("driver", "words"), [("13.0", "/cu130"), ("12.8", "/cu126"), ("12.2", "/cu126"), ("11.4", "driver of version 560")]
+)
 def test_mend_for_a_driver(driver: str, words: str) -> None:
     assert words in mend_for(driver)
 
@@ -201,14 +227,29 @@ def test_crashing_library_is_a_fault() -> None:
 @pytest.mark.worker
 def test_doctor_on_the_cpu(run_python: Any, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    result = run_python("none", "-c", ENTRY, "doctor", "--json", "--offline", LD_LIBRARY_PATH=str(tmp_path), OMP_NUM_THREADS="1")
+    result = run_python(
+        "none", "-c", ENTRY, "doctor", "--json", "--offline", LD_LIBRARY_PATH=str(tmp_path), OMP_NUM_THREADS="1"
+    )
     document = json.loads(result.stdout)
     found = {check["name"]: check for check in document["checks"]}
     if Path("/dev/nvidiactl").exists():
         pytest.skip("this computer has a GPU")
     assert document["ok"] and result.returncode == 0
-    assert {"driver", "memory", "disk for runs", "libraries", "torch", "bf16", "fp16", "bitsandbytes", "attention", "accelerate"} <= set(found)
-    assert all(found[name]["state"] == "ok" for name in ("bf16", "fp16", "bitsandbytes", "attention", "accelerate")), found
+    assert {
+        "driver",
+        "memory",
+        "disk for runs",
+        "libraries",
+        "torch",
+        "bf16",
+        "fp16",
+        "bitsandbytes",
+        "attention",
+        "accelerate",
+    } <= set(found)
+    assert all(found[name]["state"] == "ok" for name in ("bf16", "fp16", "bitsandbytes", "attention", "accelerate")), (
+        found
+    )
 
 
 @pytest.mark.worker

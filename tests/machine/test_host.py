@@ -9,8 +9,7 @@ import psutil
 import pytest
 
 from loratui.machine import host as host_module
-from loratui.machine.host import in_container, memory_bytes, processors, read_host
-from loratui.machine.limits import CgroupLimits
+from loratui.machine.host import CgroupLimits, in_container, memory_bytes, processors, read_host
 
 
 def test_figures_are_this_computers(tmp_path: Path) -> None:

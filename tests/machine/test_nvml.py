@@ -196,14 +196,27 @@ def test_driver_that_hangs_later_leaves_the_last_figures(run_python: Any) -> Non
 
 
 MACHINES = (
-    "t4", "2x3090", "a100-mig", "a100-mig-empty", "8xh100", "gh200", "lost-card", "refused-card", "vgpu", "no-cards",
-    "mismatch", "no-permission", "not-loaded",
+    "t4",
+    "2x3090",
+    "a100-mig",
+    "a100-mig-empty",
+    "8xh100",
+    "gh200",
+    "lost-card",
+    "refused-card",
+    "vgpu",
+    "no-cards",
+    "mismatch",
+    "no-permission",
+    "not-loaded",
 )
 
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_command_says_it_without_a_traceback(run_python: Any, name: str) -> None:
-    result = run_python(name, "-c", "import sys; sys.argv = ['loratui', 'machine']; from loratui.cli import main; main()")
+    result = run_python(
+        name, "-c", "import sys; sys.argv = ['loratui', 'machine']; from loratui.cli import main; main()"
+    )
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stdout + result.stderr
     assert "Memory" in result.stdout and ("GPU 0" in result.stdout or "GPU 1" in result.stdout or "!" in result.stdout)
@@ -221,7 +234,9 @@ def test_command_json_has_everything(run_python: Any) -> None:
     assert busy["processes"][0]["memory_bytes"] == 18000 * MIB
     assert busy["peak_flops"] == 71.0e12  # NVIDIA's GA102 whitepaper: 71 dense with float32 accumulation
     assert document["links"][0]["kind"] == "nvlink"
-    assert {"host", "driver_version", "cuda_version", "problems", "notes", "visible_devices", "scheduler"} <= set(document)
+    assert {"host", "driver_version", "cuda_version", "problems", "notes", "visible_devices", "scheduler"} <= set(
+        document
+    )
 
 
 def test_visible_devices_reach_the_document(detect: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loratui.core.hardware import Gpu
-from loratui.machine.visible import scheduler_of, visible_gpus
+from loratui.machine.visible_devices import scheduler_of, visible_gpus
 
 
 def card(number: int, name: str = "NVIDIA H100 80GB HBM3") -> Gpu:
@@ -13,7 +13,9 @@ def card(number: int, name: str = "NVIDIA H100 80GB HBM3") -> Gpu:
 
 
 def slice_of(parent: str, uuid: str, index: int) -> Gpu:
-    return Gpu(index=index, uuid=uuid, name="A100 MIG", kind="mig", parent=parent, memory_total_bytes=9, memory_free_bytes=9)
+    return Gpu(
+        index=index, uuid=uuid, name="A100 MIG", kind="mig", parent=parent, memory_total_bytes=9, memory_free_bytes=9
+    )
 
 
 FOUR = [card(number) for number in range(4)]
@@ -28,9 +30,22 @@ def shown(gpus: list[Gpu], **environment: str) -> list[int]:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("0,2", [0, 2]), ("3", [3]), (" 1 , 3 ", [1, 3]), ("", []), ("-1", []), ("0,-1,2", [0]),
-        ("1,9,2", [1]), ("9", []), ("0,0", []), ("GPU-22", [2]), ("GPU-11aa-ff,GPU-33", [1, 3]), ("gpu-22AA", [2]),
-        ("GPU-", []), ("GPU-77", []), ("NoDevFiles", []), ("banana", []),
+        ("0,2", [0, 2]),
+        ("3", [3]),
+        (" 1 , 3 ", [1, 3]),
+        ("", []),
+        ("-1", []),
+        ("0,-1,2", [0]),
+        ("1,9,2", [1]),
+        ("9", []),
+        ("0,0", []),
+        ("GPU-22", [2]),
+        ("GPU-11aa-ff,GPU-33", [1, 3]),
+        ("gpu-22AA", [2]),
+        ("GPU-", []),
+        ("GPU-77", []),
+        ("NoDevFiles", []),
+        ("banana", []),
     ],
 )
 def test_values_as_cuda_reads_them(value: str, expected: list[int]) -> None:

@@ -29,10 +29,16 @@ except LoratuiError as error:
         ("2x3090", {"CUDA_VISIBLE_DEVICES": ""}, ""),
         ("a100-mig", {}, "MIG-a1000000-0000-0000-0000-00000000000b"),
         ("a100-mig", {"DEVICES": "0"}, "MIG-a1000000-0000-0000-0000-00000000000a"),
-        ("8xh100", {"DEVICES": "3,5"}, "GPU-41000000-0000-0000-0000-000000000003,GPU-41000000-0000-0000-0000-000000000005"),
+        (
+            "8xh100",
+            {"DEVICES": "3,5"},
+            "GPU-41000000-0000-0000-0000-000000000003,GPU-41000000-0000-0000-0000-000000000005",
+        ),
     ],
 )
-def test_worker_sees_the_plans_gpus_by_uuid(run_python: Any, machine: str, environment: dict[str, str], expected: str) -> None:
+def test_worker_sees_the_plans_gpus_by_uuid(
+    run_python: Any, machine: str, environment: dict[str, str], expected: str
+) -> None:
     result = run_python(machine, "-c", CODE, **environment)
     assert result.stdout.rstrip("\n") == expected, result.stderr
 
@@ -51,9 +57,16 @@ def test_a_gpu_that_torch_does_not_see_is_no_reason_to_train_on_the_cpu(run_pyth
     from loratui.core.plan_text import plan_to_toml, with_values
 
     plan = tmp_path / "plan.toml"
-    plan.write_text(plan_to_toml(with_values(Plan(), {"model.dtype": "fp32", "training.precision": "fp32", "training.max_steps": 2})))
+    plan.write_text(
+        plan_to_toml(
+            with_values(Plan(), {"model.dtype": "fp32", "training.precision": "fp32", "training.max_steps": 2})
+        )
+    )
     entry = "import sys; from loratui.cli import main; sys.argv = ['loratui', *sys.argv[1:]]; main()"
     result = run_python("t4", "-c", entry, "train", str(plan), OMP_NUM_THREADS="1")
     assert result.returncode == 1
-    assert "torch does not see the GPU" in result.stdout + result.stderr and "loratui doctor" in result.stdout + result.stderr
+    assert (
+        "torch does not see the GPU" in result.stdout + result.stderr
+        and "loratui doctor" in result.stdout + result.stderr
+    )
     assert "Traceback" not in result.stdout + result.stderr

@@ -12,11 +12,19 @@ from hub_standin import set_hub
 from loratui.core.errors import ModelError
 from loratui.models.catalogue import entries
 from loratui.models.find import find_model, list_models
-from loratui.resources import demo_model_path
+from loratui.paths import demo_model_path
 
 LLAMA = {
-    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 300, "max_position_embeddings": 128, "tie_word_embeddings": True,
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 300,
+    "max_position_embeddings": 128,
+    "tie_word_embeddings": True,
 }
 
 
@@ -48,7 +56,13 @@ def test_a_folder_with_config_alone_is_enough_to_plan(tmp_path: Path):
 def test_a_whole_folder(tmp_path: Path):
     make(tmp_path, README_dot_md="---\nlicense: mit\n---\n", chat_template_dot_jinja="x")
     found = find_model(str(tmp_path))
-    assert (found.weights, found.size_bytes, found.licence, found.has_chat_template, found.note) == (True, 1000, "mit", True, "")
+    assert (found.weights, found.size_bytes, found.licence, found.has_chat_template, found.note) == (
+        True,
+        1000,
+        "mit",
+        True,
+        "",
+    )
 
 
 def test_a_template_in_the_tokenizers_settings_counts(tmp_path: Path):
@@ -59,7 +73,11 @@ def test_a_template_in_the_tokenizers_settings_counts(tmp_path: Path):
 
 def test_missing_shards_are_named(tmp_path: Path):
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
-    make(tmp_path, weights=False, **{"model_dot_safetensors_dot_index_dot_json": json.dumps(index), "model-1_dot_safetensors": "xxxxxxxxxx"})
+    make(
+        tmp_path,
+        weights=False,
+        **{"model_dot_safetensors_dot_index_dot_json": json.dumps(index), "model-1_dot_safetensors": "xxxxxxxxxx"},
+    )
     found = find_model(str(tmp_path))
     assert not found.weights and "1 of 2 weight files are missing" in found.note
 
@@ -73,10 +91,18 @@ def test_pickled_weights_are_not_opened(tmp_path: Path):
 @pytest.mark.parametrize(
     ("files", "fragment"),
     [
-        ({}, "it is empty"), ({"notes.txt": ""}, "config.json is missing, it holds notes.txt"),
-        ({"adapter_config.json": "{}"}, "an adapter, not a model"), ({"m.gguf": ""}, "GGUF"), ({"params.json": "{}"}, "original checkpoints"),
-        ({"config.json": "{broken"}, "config.json, line 1: this is no valid JSON"), ({"config.json": "[]"}, "holds no object"),
-        ({"config.json": "{}"}, "no model_type"), ({"config.json": '{"model_type": "bert", "architectures": ["BertForMaskedLM"]}'}, "not a causal language model"),
+        ({}, "it is empty"),
+        ({"notes.txt": ""}, "config.json is missing, it holds notes.txt"),
+        ({"adapter_config.json": "{}"}, "an adapter, not a model"),
+        ({"m.gguf": ""}, "GGUF"),
+        ({"params.json": "{}"}, "original checkpoints"),
+        ({"config.json": "{broken"}, "config.json, line 1: this is no valid JSON"),
+        ({"config.json": "[]"}, "holds no object"),
+        ({"config.json": "{}"}, "no model_type"),
+        (
+            {"config.json": '{"model_type": "bert", "architectures": ["BertForMaskedLM"]}'},
+            "not a causal language model",
+        ),
         ({"config.json": "\xff\xfe"}, "config.json"),
     ],
 )
@@ -106,7 +132,9 @@ def test_the_hubs_cache_is_read_without_the_network(tmp_path: Path, monkeypatch)
     set_hub(monkeypatch, HF_HUB_CACHE=str(tmp_path), HF_ENDPOINT="http://127.0.0.1:9")
     cached(tmp_path, "me/tiny")
     cached(tmp_path, "me/half", weights=False)
-    (cached(tmp_path, "me/picture") / "config.json").write_text('{"model_type": "clip", "architectures": ["CLIPModel"]}')
+    (cached(tmp_path, "me/picture") / "config.json").write_text(
+        '{"model_type": "clip", "architectures": ["CLIPModel"]}'
+    )
     (tmp_path / "models--me--broken" / "snapshots" / "x").mkdir(parents=True)
     found = find_model("me/tiny")
     assert (found.kind, found.weights, found.id) == ("cache", True, "me/tiny")
@@ -121,14 +149,26 @@ def test_the_cache_follows_hf_home(tmp_path: Path, monkeypatch):
 
 
 def test_every_entry_of_the_catalogue_has_the_parameters_it_claims():
-    rows = {row["id"]: row for row in json.loads((Path(sys.modules["loratui.models.catalogue"].__file__).parent / "catalogue.json").read_text())["models"]}
+    rows = {
+        row["id"]: row
+        for row in json.loads(
+            (Path(sys.modules["loratui.models.catalogue"].__file__).parent / "catalogue.json").read_text()
+        )["models"]
+    }
     assert len(rows) >= 100
     for entry in entries():
         assert entry.spec.total_parameters == rows[entry.id]["parameters"], entry.id
         assert entry.licence, entry.id
 
 
-@pytest.mark.parametrize(("id", "parameters"), [("Qwen/Qwen3-0.6B", 596_049_920), ("meta-llama/Llama-3.1-8B", 8_030_261_248), ("openai/gpt-oss-20b", 20_914_757_184)])
+@pytest.mark.parametrize(
+    ("id", "parameters"),
+    [
+        ("Qwen/Qwen3-0.6B", 596_049_920),
+        ("meta-llama/Llama-3.1-8B", 8_030_261_248),
+        ("openai/gpt-oss-20b", 20_914_757_184),
+    ],
+)
 def test_the_catalogue_plans_without_the_hub(tmp_path: Path, monkeypatch, id, parameters):
     set_hub(monkeypatch, HF_HUB_CACHE=str(tmp_path), HF_ENDPOINT="http://127.0.0.1:9")
     found = find_model(id)
@@ -156,5 +196,10 @@ def test_the_demo():
 def test_finding_models_is_light():
     import subprocess
 
-    code = "import sys; from loratui.models.find import list_models; list_models(); print([m for m in ('torch', 'transformers', 'huggingface_hub.utils', 'httpx', 'httpx2') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = (
+        "import sys; from loratui.models.find import list_models; list_models(); print([m for m in ('torch', "
+        "'transformers', 'huggingface_hub.utils', 'httpx', 'httpx2') if m in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

@@ -12,15 +12,26 @@ from loratui.models.hub import search_models
 
 def test_an_open_model_is_read(hub):
     found = find_model("me/open")
-    assert (found.kind, found.licence, found.gated, found.has_chat_template, found.spec.layers) == ("hub", "mit", False, True, 2)
+    assert (found.kind, found.licence, found.gated, found.has_chat_template, found.spec.layers) == (
+        "hub",
+        "mit",
+        False,
+        True,
+        2,
+    )
     assert hub.tokens == [None, None]
 
 
 @pytest.mark.parametrize(
     ("id", "token", "fragment"),
     [
-        ("me/gated", "", "gated, and no token was found"), ("me/gated", "hf_x", "your account has no access"), ("me/none", "", "For a private model, run: hf auth login"),
-        ("me/none", "hf_x", "knows no model of this name"), ("me/gguf", "", "no config.json"), ("me/ill", "", "status 500"), ("me/page", "", "answer cannot be read"),
+        ("me/gated", "", "gated, and no token was found"),
+        ("me/gated", "hf_x", "your account has no access"),
+        ("me/none", "", "For a private model, run: hf auth login"),
+        ("me/none", "hf_x", "knows no model of this name"),
+        ("me/gguf", "", "no config.json"),
+        ("me/ill", "", "status 500"),
+        ("me/page", "", "answer cannot be read"),
     ],
 )
 def test_refusals_say_why(hub, monkeypatch, id, token, fragment):
@@ -39,7 +50,14 @@ def test_a_revision_that_is_not_there(hub):
 
 def test_a_search_lists_size_licence_and_gate(hub):
     first, second = search_models("tiny")
-    assert (first.id, first.downloads, first.likes, first.licence, first.gated, first.parameters) == ("me/open", 5, 2, "mit", True, 123)
+    assert (first.id, first.downloads, first.likes, first.licence, first.gated, first.parameters) == (
+        "me/open",
+        5,
+        2,
+        "mit",
+        True,
+        123,
+    )
     assert (second.id, second.parameters, second.gated) == ("me/other", None, False)
 
 

@@ -17,8 +17,16 @@ from loratui.models import shapes
 from loratui.models.find import find_model, with_exact_shape
 
 CONFIG = {
-    "model_type": "cohere", "architectures": ["CohereForCausalLM"], "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
-    "num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 300, "max_position_embeddings": 64, "tie_word_embeddings": True,
+    "model_type": "cohere",
+    "architectures": ["CohereForCausalLM"],
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "vocab_size": 300,
+    "max_position_embeddings": 64,
+    "tie_word_embeddings": True,
 }
 EXACT = replace(read_config({**CONFIG, "model_type": "llama"}), family="cohere", norm_parameters=7, traced=True)
 
@@ -48,7 +56,9 @@ def answering(calls: Path) -> str:
 
 
 def test_the_hash_is_of_what_decides_the_shape() -> None:
-    assert shapes.config_hash(CONFIG) == shapes.config_hash({"_name_or_path": "elsewhere", "transformers_version": "4.0", **dict(reversed(CONFIG.items()))})
+    assert shapes.config_hash(CONFIG) == shapes.config_hash(
+        {"_name_or_path": "elsewhere", "transformers_version": "4.0", **dict(reversed(CONFIG.items()))}
+    )
     assert shapes.config_hash(CONFIG) != shapes.config_hash({**CONFIG, "num_hidden_layers": 3})
 
 
@@ -70,13 +80,24 @@ def test_a_guess_is_replaced_once_and_for_all(folder: Path, tmp_path: Path, monk
     assert (tmp_path / "calls").read_text() == "x" and len(said) == 1
 
 
-def test_what_failed_is_said_and_not_tried_again_with_the_same_libraries(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(monkeypatch, f"import sys; open({str(tmp_path / 'calls')!r}, 'a').write('x'); print('a warning', file=sys.stderr); sys.exit('there is no class for it.')")
+def test_what_failed_is_said_and_not_tried_again_with_the_same_libraries(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(
+        monkeypatch,
+        (
+            f"import sys; open({str(tmp_path / 'calls')!r}, 'a').write('x'); print('a warning', file=sys.stderr); "
+            "sys.exit('there is no class for it.')"
+        ),
+    )
     said: list[str] = []
     for _ in range(2):
         found = with_exact_shape(find_model(str(folder)), said.append)
         assert not found.spec.known
-    assert said[1].startswith("The class could not be read, so parameters and memory stay a guess") and "there is no class for it." in said[1]
+    assert (
+        said[1].startswith("The class could not be read, so parameters and memory stay a guess")
+        and "there is no class for it." in said[1]
+    )
     assert said[2] == said[1] and (tmp_path / "calls").read_text() == "x"
     monkeypatch.setattr(shapes, "libraries", lambda: "transformers 99")
     assert not shapes.refusal(CONFIG)
@@ -113,9 +134,14 @@ def test_cancelling_the_wait_ends_the_worker(tmp_path: Path, monkeypatch: pytest
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("sizes", [
-    {"n_embd": 64, "n_layer": 2, "n_head": 4}, {"d_model": 64, "n_layers": 2, "n_heads": 4}, {"n_embed": 64, "num_layers": 2, "num_heads": 4},
-])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"n_embd": 64, "n_layer": 2, "n_head": 4},
+        {"d_model": 64, "n_layers": 2, "n_heads": 4},
+        {"n_embed": 64, "num_layers": 2, "num_heads": 4},
+    ],
+)
 def test_other_names_of_the_sizes_are_guessed(sizes: dict[str, Any]) -> None:
     spec = read_config({"model_type": "stranger", "architectures": ["StrangerForCausalLM"], "vocab_size": 300, **sizes})
     assert (spec.hidden_size, spec.layers, spec.heads, spec.intermediate_size, spec.known) == (64, 2, 4, 256, False)

@@ -12,8 +12,17 @@ from loratui.runs import measured
 from loratui.runs.measured import add_measurement, measured_path, read_measurements
 
 ONE = Measurement(
-    run="/runs/a", time=1.0, device="A100", method="lora", family="llama", model="m", flops_per_step=1e12, seconds_per_step=0.5, steps=10,
-    predicted_bytes=100, measured_bytes=90,
+    run="/runs/a",
+    time=1.0,
+    device="A100",
+    method="lora",
+    family="llama",
+    model="m",
+    flops_per_step=1e12,
+    seconds_per_step=0.5,
+    steps=10,
+    predicted_bytes=100,
+    measured_bytes=90,
 )
 
 
@@ -34,8 +43,22 @@ def test_broken_and_later_lines_are_passed_over_or_read_as_far_as_known() -> Non
     add_measurement(ONE)
     with measured_path().open("a") as file:
         file.write('{"run": "half\n[]\n{"run": "x"}\n')
-        file.write(measured_path().read_text().splitlines()[0].replace('"/runs/a"', '"/runs/c"').replace("{", '{"later": 1, ', 1) + "\n")
-        file.write(measured_path().read_text().splitlines()[0].replace("1000000000000.0", "0.0").replace('"/runs/a"', '"/runs/d"') + "\n")
+        file.write(
+            measured_path()
+            .read_text()
+            .splitlines()[0]
+            .replace('"/runs/a"', '"/runs/c"')
+            .replace("{", '{"later": 1, ', 1)
+            + "\n"
+        )
+        file.write(
+            measured_path()
+            .read_text()
+            .splitlines()[0]
+            .replace("1000000000000.0", "0.0")
+            .replace('"/runs/a"', '"/runs/d"')
+            + "\n"
+        )
     assert [one.run for one in read_measurements()] == ["/runs/a", "/runs/c"]
 
 

@@ -24,7 +24,14 @@ from loratui.runs.model_card import MARK, hub_name, model_card, write_model_card
 def finished_run(folder: Path, *, result_step: int = 0, **values: Any) -> Run:
     folder.mkdir(parents=True)
     run = Run(folder)
-    plan = with_values(Plan(), {"model.id": "acme/small-1b", "dataset.path": "acme/orders", **{key.replace("__", "."): value for key, value in values.items()}})
+    plan = with_values(
+        Plan(),
+        {
+            "model.id": "acme/small-1b",
+            "dataset.path": "acme/orders",
+            **{key.replace("__", "."): value for key, value in values.items()},
+        },
+    )
     run.plan_path.write_text(plan_to_toml(plan))
     run.fingerprint_path.write_text(json.dumps({"data": {"train": "abc123", "held_out": "def456"}}))
     run.machine_path.write_text(json.dumps({"device": "NVIDIA T4", "versions": {"torch": "2.13.0", "peft": "0.21.2"}}))
@@ -36,7 +43,15 @@ def finished_run(folder: Path, *, result_step: int = 0, **values: Any) -> Run:
         make("eval", 31.0, step=20, loss=0.5, perplexity=1.6487, exact_match=0.25, rouge_l=0.5, generated=8, rows=10),
         make("sample", 32.0, step=20, prompt="a secret prompt", answer="a secret answer"),
         make("finding", 33.0, finding="overfitting", severity="warning", message="/home/somebody/rows.jsonl rises"),
-        make("finished", 1_795_235_660.0, step=20, seconds=9.0, loss=0.15, result="adapter", result_step=result_step or 20),
+        make(
+            "finished",
+            1_795_235_660.0,
+            step=20,
+            seconds=9.0,
+            loss=0.15,
+            result="adapter",
+            result_step=result_step or 20,
+        ),
     ]
     run.events_path.write_text("".join(encode(event) + "\n" for event in events))
     return run
@@ -53,12 +68,26 @@ def front_matter(card: str) -> dict[str, Any]:
 def test_it_says_what_the_events_say(tmp_path: Path) -> None:
     card = model_card(finished_run(tmp_path / "orders-1"))
     assert front_matter(card) == {
-        "base_model": "acme/small-1b", "library_name": "peft", "pipeline_tag": "text-generation", "datasets": ["acme/orders"],
+        "base_model": "acme/small-1b",
+        "library_name": "peft",
+        "pipeline_tag": "text-generation",
+        "datasets": ["acme/orders"],
         "tags": ["base_model:adapter:acme/small-1b", "lora", "sft", "transformers", "loratui"],
     }
     for words in (
-        "step 1: 3.0000", "step 20: 0.1500", "| 10 | 0.7500 | 2.12 | – | – |", "| 20 | 0.5000 | 1.65 | 0.250 | 0.500 |", "`abc123`", "`def456`",
-        "4,096 of 1,000,000", "90 trained on, 10 held out, 3 left out", "`NVIDIA T4`", "`torch 2.13.0`", "`overfitting`", "2026-11-21 after 20 steps", MARK,
+        "step 1: 3.0000",
+        "step 20: 0.1500",
+        "| 10 | 0.7500 | 2.12 | – | – |",
+        "| 20 | 0.5000 | 1.65 | 0.250 | 0.500 |",
+        "`abc123`",
+        "`def456`",
+        "4,096 of 1,000,000",
+        "90 trained on, 10 held out, 3 left out",
+        "`NVIDIA T4`",
+        "`torch 2.13.0`",
+        "`overfitting`",
+        "2026-11-21 after 20 steps",
+        MARK,
     ):
         assert words in card, words
     assert "secret" not in card and "somebody" not in card, "neither rows nor places of a disk"
@@ -71,12 +100,15 @@ def test_the_best_steps_weights_are_named(tmp_path: Path) -> None:
     assert "those of step" not in model_card(finished_run(tmp_path / "two"))
 
 
-@pytest.mark.parametrize(("values", "words"), [
-    ({"method__kind": "qlora", "method__quantization": "nf4"}, "BitsAndBytesConfig(load_in_4bit=True"),
-    ({"method__kind": "qlora", "method__quantization": "int8"}, "load_in_8bit=True"),
-    ({"method__kind": "full"}, "AutoModelForCausalLM.from_pretrained(\"PATH_OR_ID\""),
-    ({"model__revision": "v2"}, 'revision="v2"'),
-])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"method__kind": "qlora", "method__quantization": "nf4"}, "BitsAndBytesConfig(load_in_4bit=True"),
+        ({"method__kind": "qlora", "method__quantization": "int8"}, "load_in_8bit=True"),
+        ({"method__kind": "full"}, 'AutoModelForCausalLM.from_pretrained("PATH_OR_ID"'),
+        ({"model__revision": "v2"}, 'revision="v2"'),
+    ],
+)
 def test_the_code_to_load_it_is_python(tmp_path: Path, values: dict[str, Any], words: str) -> None:
     card = model_card(finished_run(tmp_path / "run", **values))
     code = re.search(r"```python\n(.*?)```", card, re.S)
@@ -88,10 +120,16 @@ def test_the_code_to_load_it_is_python(tmp_path: Path, values: dict[str, Any], w
 def test_local_places_and_hostile_names_do_no_harm(tmp_path: Path) -> None:
     base = tmp_path / "somebody" / "evil`\n---\nlicense: mit <script>"
     base.mkdir(parents=True)
-    card = model_card(finished_run(tmp_path / "`run` | <b>", model__id=str(base), dataset__path=str(tmp_path / "private" / "rows.jsonl")))
+    card = model_card(
+        finished_run(
+            tmp_path / "`run` | <b>", model__id=str(base), dataset__path=str(tmp_path / "private" / "rows.jsonl")
+        )
+    )
     assert str(tmp_path) not in card and "somebody" not in card and "private" not in card
     assert front_matter(card) == {
-        "library_name": "peft", "pipeline_tag": "text-generation", "tags": ["lora", "sft", "transformers", "loratui"],
+        "library_name": "peft",
+        "pipeline_tag": "text-generation",
+        "tags": ["lora", "sft", "transformers", "loratui"],
     }, "a local folder is no base model of the hub"
     assert "local folder" in card and "`rows.jsonl`" in card
     outside = re.sub(r"(?s)(`{3,})\w+\n.*?\n\1|`[^`\n]*`", "", card)

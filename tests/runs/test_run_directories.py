@@ -16,18 +16,18 @@ from loratui.core.errors import PlanError, RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_from_toml, plan_to_toml, with_values
 from loratui.format import printable
-from loratui.home import home, runs_home, state_home
+from loratui.paths import home, runs_home, state_home
 from loratui.runs import start
-from loratui.runs.control import change_and_resume, extend_run, resume_run, save_now, stop_run, wait_ended
+from loratui.runs.control import save_now, stop_run, wait_ended
 from loratui.runs.directory import Run, is_whole_checkpoint
 from loratui.runs.events import encode, make
 from loratui.runs.fingerprint import files_print, plan_values, versions, what_would_differ
 from loratui.runs.follow import follow_lines, step_line
 from loratui.runs.listing import find_run, list_runs
-from loratui.runs.processes import mark_of
+from loratui.runs.resume import change_and_resume, extend_run, resume_run
 from loratui.runs.start import create_run, run_name, start_worker, wait_started, worker_command, worker_environment
-from loratui.runs.status import Status, read_status, write_status
-from loratui.worker.launcher import launched
+from loratui.runs.status import Status, mark_of, read_status, write_status
+from loratui.worker.training.processes import launched
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +127,12 @@ def test_only_whole_checkpoints_count(tmp_path: Path) -> None:
 
 
 def test_the_worker_sees_only_its_gpus() -> None:
-    assert worker_environment(with_values(Plan(), {"hardware.cpu": True}), {"CUDA_VISIBLE_DEVICES": "0,1"})["CUDA_VISIBLE_DEVICES"] == ""
+    assert (
+        worker_environment(with_values(Plan(), {"hardware.cpu": True}), {"CUDA_VISIBLE_DEVICES": "0,1"})[
+            "CUDA_VISIBLE_DEVICES"
+        ]
+        == ""
+    )
     one = worker_environment(with_values(Plan(), {"hardware.devices": [2]}), {})
     assert one["CUDA_VISIBLE_DEVICES"] == "2" and one["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert worker_environment(Plan(), {"CUDA_VISIBLE_DEVICES": "3,5"})["CUDA_VISIBLE_DEVICES"] == "3"
@@ -144,7 +149,13 @@ def test_one_command_for_one_gpu_and_for_several(tmp_path: Path) -> None:
 def test_several_processes_are_begun_by_accelerate_with_settings_of_the_run(tmp_path: Path) -> None:
     run = create_run(with_values(Plan(), {"hardware.devices": [0, 1, 3]}), output=tmp_path / "run")
     command = launched(run, run.plan(), ["--rehearsal-into", "x"])
-    assert command[1:3] == ["-m", "accelerate.commands.launch"] and command[-5:] == ["loratui.worker", "train", str(run.path), "--rehearsal-into", "x"]
+    assert command[1:3] == ["-m", "accelerate.commands.launch"] and command[-5:] == [
+        "loratui.worker",
+        "train",
+        str(run.path),
+        "--rehearsal-into",
+        "x",
+    ]
     assert json.loads((run.path / "accelerate.json").read_bytes())["num_processes"] == 3
 
 
@@ -157,7 +168,9 @@ def test_a_run_on_gpus_is_rehearsed_and_one_on_the_processor_is_not(monkeypatch:
     card = SimpleNamespace(gpus=(object(),))
     monkeypatch.setattr(detect, "detect_machine", lambda: card)
     assert rehearses(Plan()) and rehearses(with_values(Plan(), {"hardware.devices": [1]}))
-    assert not rehearses(with_values(Plan(), {"hardware.cpu": True})) and rehearses(with_values(Plan(), {"hardware.devices": [0, 1]}))
+    assert not rehearses(with_values(Plan(), {"hardware.cpu": True})) and rehearses(
+        with_values(Plan(), {"hardware.devices": [0, 1]})
+    )
     card.gpus = ()
     assert not rehearses(Plan())
 
@@ -173,7 +186,9 @@ def test_a_second_worker_is_refused(tmp_path: Path) -> None:
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    monkeypatch.setattr(start, "worker_command", lambda run, rehearse=False: [sys.executable, "-c", code, str(run.path)])
+    monkeypatch.setattr(
+        start, "worker_command", lambda run, rehearse=False: [sys.executable, "-c", code, str(run.path)]
+    )
 
 
 def test_a_worker_that_dies_at_start_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -188,7 +203,8 @@ def test_a_worker_has_a_session_of_its_own_and_no_open_files(monkeypatch: pytest
     run = create_run(Plan(), output=tmp_path / "run")
     code = (
         "import os, sys; from pathlib import Path\n"
-        "print(os.getsid(0) == os.getpid(), os.readlink('/proc/self/fd/0'), sorted(map(int, os.listdir('/proc/self/fd')))[:3], flush=True)"
+        "print(os.getsid(0) == os.getpid(), os.readlink('/proc/self/fd/0'), sorted(map(int, "
+        "os.listdir('/proc/self/fd')))[:3], flush=True)"
     )
     stand_in(monkeypatch, code)
     pid = start_worker(run)
@@ -207,9 +223,17 @@ def running(run: Run, code: str) -> subprocess.Popen[bytes]:
         time.sleep(0.005)
     mark = mark_of(child.pid)
     assert mark is not None
-    write_status(run.status_path, Status(
-        state="running", pid=mark.pid, process_started=mark.started, process_ticks=mark.ticks, boot=mark.boot, host=mark.host,
-    ))
+    write_status(
+        run.status_path,
+        Status(
+            state="running",
+            pid=mark.pid,
+            process_started=mark.started,
+            process_ticks=mark.ticks,
+            boot=mark.boot,
+            host=mark.host,
+        ),
+    )
     return child
 
 
@@ -307,17 +331,27 @@ def test_what_would_differ_on_resume(tmp_path: Path) -> None:
 def test_following_prints_and_ends(tmp_path: Path) -> None:
     run = create_run(Plan(), output=tmp_path / "run")
     events = [
-        make("started", 1.0, total_steps=30, examples=5, device="CPU\x1b[2J"), make("step", 1.1, step=1, loss=2.0, learning_rate=1e-4),
-        make("step", 1.2, step=2, loss=1.5), make("step", 1.3, step=3, loss=1.25), make("eval", 1.4, step=3, loss=1.0, best=True),
-        make("mystery", 1.5), make("finished", 1.6, step=3, seconds=75.0, result="adapter"),
+        make("started", 1.0, total_steps=30, examples=5, device="CPU\x1b[2J"),
+        make("step", 1.1, step=1, loss=2.0, learning_rate=1e-4),
+        make("step", 1.2, step=2, loss=1.5),
+        make("step", 1.3, step=3, loss=1.25),
+        make("eval", 1.4, step=3, loss=1.0, best=True),
+        make("mystery", 1.5),
+        make("finished", 1.6, step=3, seconds=75.0, result="adapter"),
     ]
     run.events_path.write_text("".join(encode(event) + "\n" for event in events))
     write_status(run.status_path, Status(state="finished"))
     lines = list(follow_lines(run))
     assert [line.split(":")[0] for line in lines] == [
-        "started", lines[1], lines[2], "evaluation at step 3", "finished",
+        "started",
+        lines[1],
+        lines[2],
+        "evaluation at step 3",
+        "finished",
     ]
-    assert lines[1].startswith("step 1/30  loss 2.0000") and lines[2].startswith("step 3/30"), "steps are thinned, the last one is told"
+    assert lines[1].startswith("step 1/30  loss 2.0000") and lines[2].startswith("step 3/30"), (
+        "steps are thinned, the last one is told"
+    )
     assert "\x1b" not in "".join(lines) and "1 min 15 s" in lines[-1]
     assert "–" in step_line(make("step", 0.0, step=1))  # type: ignore[arg-type]
     assert printable("a\tb\x9b31m") == "a    b�31m"

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loratui.runs.events import KINDS, Event, Finished, Step, decode, encode, make
-from loratui.runs.tail import EventTail
+from loratui.runs.events import KINDS, Event, EventTail, Finished, Step, decode, encode, make
 
 
 def test_every_kind_round_trips() -> None:
@@ -23,8 +22,17 @@ def test_every_kind_round_trips() -> None:
 
 def test_design_names_of_a_step() -> None:
     names = {
-        "step", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "memory_allocated",
-        "memory_reserved", "memory_peak", "eta",
+        "step",
+        "epoch",
+        "loss",
+        "learning_rate",
+        "grad_norm",
+        "tokens",
+        "tokens_per_second",
+        "memory_allocated",
+        "memory_reserved",
+        "memory_peak",
+        "eta",
     }
     assert names <= set(Step.model_fields)
 
@@ -47,7 +55,9 @@ def test_numbers_that_are_not_finite_survive(loss: float, gradient: float) -> No
         assert read == given_value or (math.isnan(read) and math.isnan(given_value))
 
 
-@pytest.mark.parametrize("line", ["", "{", '{"time": 1}', "[1]", '{"type": 3, "time": 1}', '{"type":"step","time":"x"}', "\x00\x00"])
+@pytest.mark.parametrize(
+    "line", ["", "{", '{"time": 1}', "[1]", '{"type": 3, "time": 1}', '{"type":"step","time":"x"}', "\x00\x00"]
+)
 def test_a_line_that_is_no_event(line: str) -> None:
     assert decode(line) is None
 

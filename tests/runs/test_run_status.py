@@ -12,15 +12,30 @@ from pathlib import Path
 import pytest
 
 from loratui.runs.directory import Run
-from loratui.runs.processes import ProcessMark, is_alive, mark_of, own_mark
-from loratui.runs.status import SILENCE_SECONDS, Status, judged, read_status, write_status
+from loratui.runs.status import (
+    SILENCE_SECONDS,
+    ProcessMark,
+    Status,
+    is_alive,
+    judged,
+    mark_of,
+    own_mark,
+    read_status,
+    write_status,
+)
 
 
 def ours(**changes: object) -> Status:
     mark = own_mark()
     status = Status(
-        state="running", pid=mark.pid, process_started=mark.started, process_ticks=mark.ticks, boot=mark.boot, host=mark.host,
-        heartbeat=time.time(), created=time.time(),
+        state="running",
+        pid=mark.pid,
+        process_started=mark.started,
+        process_ticks=mark.ticks,
+        boot=mark.boot,
+        host=mark.host,
+        heartbeat=time.time(),
+        created=time.time(),
     )
     return status.model_copy(update=changes)
 

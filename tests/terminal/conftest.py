@@ -31,7 +31,9 @@ def start(home: Path) -> Iterator[Start]:
 
     def begin(*arguments: str, columns: int = 80, rows: int = 24, **environment: str) -> Console:
         console = Console(
-            [sys.executable, "-c", "from loratui.cli import main; main()", *arguments], columns=columns, rows=rows,
+            [sys.executable, "-c", "from loratui.cli import main; main()", *arguments],
+            columns=columns,
+            rows=rows,
             environment={"LORATUI_HOME": str(home), "OMP_NUM_THREADS": "1", **environment},
         )
         consoles.append(console)

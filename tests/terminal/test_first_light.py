@@ -31,7 +31,9 @@ def state(run: Path) -> str:
 def wait_for_step(run: Path, number: int, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        steps = [one for one in map(json.loads, (run / "events.jsonl").read_text().splitlines()) if one["type"] == "step"]
+        steps = [
+            one for one in map(json.loads, (run / "events.jsonl").read_text().splitlines()) if one["type"] == "step"
+        ]
         if steps and steps[-1]["step"] >= number:
             return
         time.sleep(0.2)
@@ -42,7 +44,12 @@ def test_from_the_demo_to_an_answer(start: Start, home: Path) -> None:
     wizard = start("--demo")
     wizard.until("What the training will run on")
     wizard.until("fits")
-    for title in ("The model that will learn", "What it will learn from", "How it will learn", "Everything that was decided"):
+    for title in (
+        "The model that will learn",
+        "What it will learn from",
+        "How it will learn",
+        "Everything that was decided",
+    ):
         wizard.press("ctrl+n")
         wizard.until(title)
     wizard.press("enter")

@@ -24,12 +24,22 @@ def library(tmp_path: Path) -> Path:
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler to build the stand-in NVML with")
-    command = [compiler, "-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1", "-o", str(tmp_path / "libnvidia-ml.so.1"), str(SOURCE)]
+    command = [
+        compiler,
+        "-shared",
+        "-fPIC",
+        "-Wl,-soname,libnvidia-ml.so.1",
+        "-o",
+        str(tmp_path / "libnvidia-ml.so.1"),
+        str(SOURCE),
+    ]
     subprocess.run(command, check=True)
     return tmp_path
 
 
-@pytest.mark.parametrize(("machine", "card", "columns", "rows"), [("restless", "RTX 3090", 80, 24), ("8xh100-restless", "H100", 120, 36)])
+@pytest.mark.parametrize(
+    ("machine", "card", "columns", "rows"), [("restless", "RTX 3090", 80, 24), ("8xh100-restless", "H100", 120, 36)]
+)
 def test_live_figures_cost_little_over_a_slow_line(
     start: Callable[..., Console], library: Path, machine: str, card: str, columns: int, rows: int
 ) -> None:
@@ -48,4 +58,6 @@ def test_live_figures_cost_little_over_a_slow_line(
     print(f"{rates} bytes and {shares} of a core a second")
     assert console.text != first, "the figures move"
     assert min(rates) < 1000
-    assert min(shares) < 0.06  # 2 % on a quiet machine (benchmarks/machine_idle.py); other tests may run beside this one
+    assert (
+        min(shares) < 0.06
+    )  # 2 % on a quiet machine (benchmarks/machine_idle.py); other tests may run beside this one

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-from loratui.worker.protocol import (
+from loratui.workers.protocol import (
     Add,
     Ask,
     Done,
@@ -45,7 +45,15 @@ def main() -> None:
             if text == "fail" and side == "adapter":
                 tell(Failed("the GPU's memory is full.", "Ask for fewer tokens.", ask.id, side))
                 continue
-            pieces = ["word "] * 10_000 if text == ENDLESS else [HOSTILE] if text == "hostile" else [f"{side} heard: {said}"] if text == "history" else [f"{side} answers ", text]
+            pieces = (
+                ["word "] * 10_000
+                if text == ENDLESS
+                else [HOSTILE]
+                if text == "hostile"
+                else [f"{side} heard: {said}"]
+                if text == "history"
+                else [f"{side} answers ", text]
+            )
             count = 0
             for piece in pieces:
                 if ask.id in stopped:

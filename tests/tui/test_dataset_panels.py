@@ -12,26 +12,33 @@ from wizard import screen_text, settled, wizard
 
 from loratui.core.length_prices import LengthPrice, length_prices
 from loratui.tui.app import LoratuiApp
-from loratui.tui.check import Check
-from loratui.tui.screens.lengths import LengthsScreen
-from loratui.tui.screens.problems import ProblemsScreen, kinds_found
-from loratui.tui.widgets.histogram import histogram
+from loratui.tui.dataset.lengths import LengthsScreen, histogram
+from loratui.tui.dataset.problems import ProblemsScreen, kinds_found
+from loratui.tui.wizard.check import Check
 
 
 def result(**more: Any) -> dict[str, Any]:
     """A check's result, as far as these panels read it."""
     return {
-        "usable": 90, "tokens": {"min": 9, "median": 40, "p90": 200, "p95": 300, "p99": 480, "max": 700, "total": 9000},
-        "trained_tokens_uncut": 5000, "truncation": {"max_length": 128, "cut": 20, "without_answer": 3},
+        "usable": 90,
+        "tokens": {"min": 9, "median": 40, "p90": 200, "p95": 300, "p99": 480, "max": 700, "total": 9000},
+        "trained_tokens_uncut": 5000,
+        "truncation": {"max_length": 128, "cut": 20, "without_answer": 3},
         "proposed_max_length": {"value": 384, "why": "95 % of the rows have at most 300 tokens"},
         "ledger": [
-            {"max_length": 128, "cut": 20, "answer_tokens_lost": 900, "without_answer": 3}, {"max_length": 384, "cut": 4, "answer_tokens_lost": 90, "without_answer": 0},
+            {"max_length": 128, "cut": 20, "answer_tokens_lost": 900, "without_answer": 3},
+            {"max_length": 384, "cut": 4, "answer_tokens_lost": 90, "without_answer": 0},
             {"max_length": 1024, "cut": 0, "answer_tokens_lost": 0, "without_answer": 0},
         ],
         "histogram": {"edges": [0, 100, 200, 300, 400, 700], "counts": [0, 60, 20, 8, 2]},
         "packing": {"sequences": 30, "packed_share": 0.9, "padded_share": 0.4},
-        "stop_token": {"missing_uncut": 0, "token": "<end>", "fix": {}}, "problems": [], "problem_counts": {}, "left_out_by": {},
-        "lengths": [9, 40, 700], "split": {"train": 85, "evaluation": 5}, **more,
+        "stop_token": {"missing_uncut": 0, "token": "<end>", "fix": {}},
+        "problems": [],
+        "problem_counts": {},
+        "left_out_by": {},
+        "lengths": [9, 40, 700],
+        "split": {"train": 85, "evaluation": 5},
+        **more,
     }
 
 
@@ -43,11 +50,25 @@ def checked(folder: Path) -> LoratuiApp:
 
 
 def problem(kind: str, line: int, *, blocking: bool = False) -> dict[str, Any]:
-    return {"line": line, "index": line - 1, "kind": kind, "message": f"a {kind} here.", "file": "rows.jsonl", "blocking": blocking}
+    return {
+        "line": line,
+        "index": line - 1,
+        "kind": kind,
+        "message": f"a {kind} here.",
+        "file": "rows.jsonl",
+        "blocking": blocking,
+    }
 
 
-PROBLEMS = {"problems": [problem("json", 7, blocking=True), problem("duplicate", 3), problem("duplicate", 4), problem("long", 9)],
-            "problem_counts": {"json": 1, "duplicate": 2, "long": 1}}
+PROBLEMS = {
+    "problems": [
+        problem("json", 7, blocking=True),
+        problem("duplicate", 3),
+        problem("duplicate", 4),
+        problem("long", 9),
+    ],
+    "problem_counts": {"json": 1, "duplicate": 2, "long": 1},
+}
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
@@ -61,7 +82,12 @@ async def test_the_ledger_sets_the_maximum_length(tmp_path: Path, size: tuple[in
         await settled(pilot)
         assert isinstance(app.screen, LengthsScreen)
         text = screen_text(app)
-        assert "longest 700" in " ".join(text.split()).replace("│ │", "") and "▲ 128" in text and "384" in text and ("✓" in text or "✗" in text)
+        assert (
+            "longest 700" in " ".join(text.split()).replace("│ │", "")
+            and "▲ 128" in text
+            and "384" in text
+            and ("✓" in text or "✗" in text)
+        )
         ledger = app.screen.query_one("#ledger", OptionList)
         while ledger.highlighted != 2:
             await pilot.press("down")
@@ -148,7 +174,12 @@ async def test_a_kind_is_left_out_and_taken_back(tmp_path: Path) -> None:
 
 def test_kinds_already_left_out_can_be_found_again() -> None:
     kinds = kinds_found(None, result(left_out_by={"placeholder": 4, "by-hand": 2}, **PROBLEMS))
-    assert [(kind.name, kind.rows) for kind in kinds] == [("json", 1), ("duplicate", 2), ("long", 1), ("placeholder", 0)]
+    assert [(kind.name, kind.rows) for kind in kinds] == [
+        ("json", 1),
+        ("duplicate", 2),
+        ("long", 1),
+        ("placeholder", 0),
+    ]
 
 
 async def test_the_stop_token_is_mended_with_one_key(tmp_path: Path) -> None:
@@ -158,7 +189,14 @@ async def test_the_stop_token_is_mended_with_one_key(tmp_path: Path) -> None:
         app.state.check.take(Check(app.state.check.key(), result=result()))
         await pilot.press("f")
         assert "model.chat_template" not in app.state.draft.mine
-        app.state.check.take(Check(app.state.check.key(), result=result(stop_token={"missing_uncut": 90, "token": "<end>", "fix": {"model.chat_template": "chatml"}})))
+        app.state.check.take(
+            Check(
+                app.state.check.key(),
+                result=result(
+                    stop_token={"missing_uncut": 90, "token": "<end>", "fix": {"model.chat_template": "chatml"}}
+                ),
+            )
+        )
         await settled(pilot)
         assert "Fix" in screen_text(app)
         await pilot.press("f")

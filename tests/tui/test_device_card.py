@@ -8,7 +8,7 @@ from wizard import machine
 
 from loratui.core.hardware import GpuProcess
 from loratui.machine.processes import UNSEEN
-from loratui.tui.widgets.device_card import DeviceCard, gpu_facts
+from loratui.tui.machine.device_card import DeviceCard, gpu_facts
 
 
 def test_a_holder_that_cannot_be_seen_is_said_in_words() -> None:

@@ -1,4 +1,6 @@
-"""How the interface ends when its terminal goes, when it is told to, and when it is killed; and that it is silent at rest."""
+"""How the interface ends when its terminal goes, when it is told to, and when it is killed; and that it is silent at
+rest.
+"""
 
 from __future__ import annotations
 

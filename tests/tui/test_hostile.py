@@ -26,12 +26,20 @@ def hostile_wizard(folder: Path) -> LoratuiApp:
     app = wizard(folder, chosen=False)
     name = HOSTILE.replace("\x00", "").replace("/", "|")[:60]
     rows = folder / f"{name}.jsonl"
-    rows.write_text("".join(json.dumps({"question": HOSTILE, "answer": HOSTILE, f"x{HOSTILE}": HOSTILE}) + "\n" for _ in range(5)))
+    rows.write_text(
+        "".join(json.dumps({"question": HOSTILE, "answer": HOSTILE, f"x{HOSTILE}": HOSTILE}) + "\n" for _ in range(5))
+    )
     choose(app, dataset=str(rows))
     choose(app, model=str(model_folder(folder / f"m{name}", {**CONFIG, "architectures": ["LlamaForCausalLM"]})))
-    gpu = replace(machine().gpus[0], **{
-        "name": HOSTILE, "processes": (GpuProcess(pid=1, name=HOSTILE, user=HOSTILE, memory_bytes=2**30),), "notes": (HOSTILE,), "throttle_reasons": (HOSTILE,),
-    })
+    gpu = replace(
+        machine().gpus[0],
+        **{
+            "name": HOSTILE,
+            "processes": (GpuProcess(pid=1, name=HOSTILE, user=HOSTILE, memory_bytes=2**30),),
+            "notes": (HOSTILE,),
+            "throttle_reasons": (HOSTILE,),
+        },
+    )
     host = replace(machine().host, **{"hostname": HOSTILE, "cpu_name": HOSTILE, "disk_path": HOSTILE})
     told = {"problems": (HOSTILE,), "notes": (HOSTILE,), "driver_version": HOSTILE}
     app.state.hardware.take(replace(machine(), **{"gpus": (gpu,), "host": host, **told}))
@@ -43,7 +51,18 @@ async def test_every_screen_stays_harmless(tmp_path: Path, size: tuple[int, int]
     app = hostile_wizard(tmp_path)
     async with app.run_test(size=size, notifications=True) as pilot:
         await settled(pilot)
-        for keys in (["f2"], ["f3"], ["f4"], ["right"], ["c"], ["escape", "e"], ["escape", "f5"], ["f1"], ["escape", "f6"], ["enter"]):
+        for keys in (
+            ["f2"],
+            ["f3"],
+            ["f4"],
+            ["right"],
+            ["c"],
+            ["escape", "e"],
+            ["escape", "f5"],
+            ["f1"],
+            ["escape", "f6"],
+            ["enter"],
+        ):
             await pilot.press(*keys)
             await settled(pilot)
             app.screen.refresh()

@@ -8,7 +8,7 @@ import pytest
 from wizard import screen_text, settled, wizard
 
 from hub_standin import Hub, set_hub
-from loratui.tui.screens.hub_search import HubSearchScreen
+from loratui.tui.model.hub_search import HubSearchScreen
 
 
 async def search(pilot, words: str) -> None:
@@ -26,7 +26,9 @@ async def answered(pilot) -> None:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
-async def test_a_hit_shows_its_licence_and_gate_and_can_be_chosen(hub: type[Hub], tmp_path: Path, size: tuple[int, int]) -> None:
+async def test_a_hit_shows_its_licence_and_gate_and_can_be_chosen(
+    hub: type[Hub], tmp_path: Path, size: tuple[int, int]
+) -> None:
     app = wizard(tmp_path, screen="model", chosen=False)
     async with app.run_test(size=size) as pilot:
         await search(pilot, "tiny")
@@ -36,7 +38,9 @@ async def test_a_hit_shows_its_licence_and_gate_and_can_be_chosen(hub: type[Hub]
         assert "full fits" in text
         await pilot.press("enter")
         await settled(pilot)
-        assert app.state.draft.model == "me/open" and app.state.model.spec is not None and app.state.model.spec.layers == 2
+        assert (
+            app.state.draft.model == "me/open" and app.state.model.spec is not None and app.state.model.spec.layers == 2
+        )
 
 
 async def test_why_a_model_cannot_be_had_is_told_before_it_is_chosen(hub: type[Hub], tmp_path: Path) -> None:

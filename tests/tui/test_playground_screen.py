@@ -19,8 +19,8 @@ from loratui.tui.app import LoratuiApp
 from loratui.tui.playground.answer_view import AnswerView
 from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.settings import SettingsScreen
-from loratui.worker import client as client_module
-from loratui.worker.target import find_target
+from loratui.workers import client as client_module
+from loratui.workers.target import find_target
 
 SIZES = [(80, 24), (120, 36)]
 
@@ -41,8 +41,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def run(home: Path, tmp_path: Path) -> Run:
     data = tmp_path / "rows.jsonl"
-    data.write_text("".join(json.dumps({"prompt": f"p{n}", "completion": f"adapter answers p{n}"}) + "\n" for n in range(20)))
-    run = record_run(home, state="finished", steps=375, values={"dataset.path": str(data), "dataset.eval_fraction": 0.1})
+    data.write_text(
+        "".join(json.dumps({"prompt": f"p{n}", "completion": f"adapter answers p{n}"}) + "\n" for n in range(20))
+    )
+    run = record_run(
+        home, state="finished", steps=375, values={"dataset.path": str(data), "dataset.eval_fraction": 0.1}
+    )
     run.adapter_path.mkdir()
     (run.adapter_path / "adapter_config.json").write_text("{}")
     return run
@@ -290,8 +294,12 @@ async def test_an_open_vote_on_a_held_out_row_tells_nothing_of_who_answers(run: 
         await until(pilot, "Held-out row 1 of 2")
         await pilot.press("enter")
         text = await until(pilot, "Which is better?")
-        assert "as expected" not in text and "differs" not in text and "tokens/s" not in text and "stop token" not in text
-        assert not any(view.has_class("-matches") for view in app.screen.query(AnswerView)), "colour tells nothing either"
+        assert (
+            "as expected" not in text and "differs" not in text and "tokens/s" not in text and "stop token" not in text
+        )
+        assert not any(view.has_class("-matches") for view in app.screen.query(AnswerView)), (
+            "colour tells nothing either"
+        )
         await pilot.press("d", "t", "ctrl+g")
         await pilot.pause()
         assert app.screen.name == "playground", "what was sent, the difference and a score all name the sides"
@@ -351,7 +359,17 @@ async def test_three_answer_side_by_side_or_in_tabs(run: Run, size: tuple[int, i
 
 async def test_answers_through_the_training_are_scrubbed(run: Run) -> None:
     lines: list[dict[str, Any]] = [{"type": "eval", "time": 1.0, "step": step, "loss": 2.0 / step} for step in (10, 20)]
-    lines += [{"type": "sample", "time": 1.0, "step": step, "prompt": "2 + 2", "answer": f"about {step}", "expected": "about 20"} for step in (10, 20)]
+    lines += [
+        {
+            "type": "sample",
+            "time": 1.0,
+            "step": step,
+            "prompt": "2 + 2",
+            "answer": f"about {step}",
+            "expected": "about 20",
+        }
+        for step in (10, 20)
+    ]
     with run.events_path.open("w") as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
     app = LoratuiApp(screen="playground", run=str(run.path))

@@ -1,4 +1,6 @@
-"""The recipe tells, before a value is changed, what its neighbours would do to the memory; and hides reasons that have no room."""
+"""The recipe tells, before a value is changed, what its neighbours would do to the memory; and hides reasons that have
+no room.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,22 @@ from textual.widgets import Static
 from wizard import settled, wizard
 
 from loratui.format import size
-from loratui.tui.fields import EVERYDAY, neighbours
-from loratui.tui.screens.derivation import guide
+from loratui.tui.recipe.derivation import guide
+from loratui.tui.recipe.fields import EVERYDAY, neighbours
 
 
-@pytest.mark.parametrize(("key", "value", "near"), [
-    ("lora.r", 16, [8, 32]), ("training.learning_rate", 2e-4, [1.5e-4, 3e-4]), ("training.batch_size", 1, [2]),
-    ("method.kind", "lora", ["full", "qlora"]), ("training.checkpointing", True, [False]), ("lora.targets", "all-linear", []), ("model.id", "demo", []),
-])
+@pytest.mark.parametrize(
+    ("key", "value", "near"),
+    [
+        ("lora.r", 16, [8, 32]),
+        ("training.learning_rate", 2e-4, [1.5e-4, 3e-4]),
+        ("training.batch_size", 1, [2]),
+        ("method.kind", "lora", ["full", "qlora"]),
+        ("training.checkpointing", True, [False]),
+        ("lora.targets", "all-linear", []),
+        ("model.id", "demo", []),
+    ],
+)
 def test_neighbours_are_the_next_values(key: str, value: object, near: list[object]) -> None:
     assert neighbours(key, value) == near
 

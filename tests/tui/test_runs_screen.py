@@ -10,11 +10,11 @@ import pytest
 from pictured import shown, until
 from recorded_run import BEGAN, record_run
 
-from loratui.runs import control
+from loratui.runs import control, resume
 from loratui.runs.directory import Run
 from loratui.runs.events import make
 from loratui.tui.app import LoratuiApp
-from loratui.tui.monitor.glimpse import loss_glimpse, sparkline
+from loratui.tui.training.history import loss_glimpse, sparkline
 
 SIZES = [(80, 24), (120, 36)]
 
@@ -28,7 +28,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def four_runs(home: Path) -> None:
     now = time.time()
     for state, age in (("running", 200), ("finished", 8_000), ("failed", 90_000), ("lost", 400_000)):
-        record_run(home, f"run-{state}", state=state, created=now - age, message="The disk is full." if state == "failed" else "")
+        record_run(
+            home,
+            f"run-{state}",
+            state=state,
+            created=now - age,
+            message="The disk is full." if state == "failed" else "",
+        )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -67,7 +73,7 @@ async def test_keys_fit_the_run_under_the_cursor(home: Path, monkeypatch: pytest
     four_runs(home)
     asked: list[str] = []
     monkeypatch.setattr(control, "stop_run", lambda run: asked.append(f"stop {run.name}"))
-    monkeypatch.setattr(control, "resume_run", lambda run: asked.append(f"resume {run.name}"))
+    monkeypatch.setattr(resume, "resume_run", lambda run: asked.append(f"resume {run.name}"))
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, "s Stop")
@@ -88,8 +94,10 @@ async def test_keys_fit_the_run_under_the_cursor(home: Path, monkeypatch: pytest
 async def test_what_would_differ_is_shown_before_a_run_goes_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     four_runs(home)
     asked: list[str] = []
-    monkeypatch.setattr(control, "resume_run", lambda run: asked.append(f"resume {run.name}"))
-    (home / "runs" / "run-lost" / "fingerprint.json").write_text(json.dumps({"plan": {"lora.r": 99}, "versions": {"torch": "1.0"}}))
+    monkeypatch.setattr(resume, "resume_run", lambda run: asked.append(f"resume {run.name}"))
+    (home / "runs" / "run-lost" / "fingerprint.json").write_text(
+        json.dumps({"plan": {"lora.r": 99}, "versions": {"torch": "1.0"}})
+    )
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "run-lost")
@@ -109,7 +117,7 @@ async def test_what_would_differ_is_shown_before_a_run_goes_on(home: Path, monke
 async def test_more_epochs_are_an_action_of_their_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     four_runs(home)
     asked: list[tuple[str, float]] = []
-    monkeypatch.setattr(control, "extend_run", lambda run, epochs: asked.append((run.name, epochs)))
+    monkeypatch.setattr(resume, "extend_run", lambda run, epochs: asked.append((run.name, epochs)))
     run = Run(home / "runs" / "run-finished")
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -174,5 +182,7 @@ async def test_two_runs_are_compared_on_one_chart_with_what_differs(home: Path) 
         text = await until(pilot, "two runs compared")
         text = await until(pilot, "lora.r")
         assert "training.learning_rate" in text and "lora.dropout" not in text
-        assert "rate used, highest → last" in text and "0.25 → 0.25" in text, "what the steps had, whatever the plans say"
+        assert "rate used, highest → last" in text and "0.25 → 0.25" in text, (
+            "what the steps had, whatever the plans say"
+        )
         assert "━━ second" in text and "━━ first" in text and "best evaluation" in text

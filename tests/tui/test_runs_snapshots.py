@@ -1,4 +1,6 @@
-"""How monitor, runs and playground look, at both sizes: `pytest --snapshot-update` after a wanted change, and look at them."""
+"""How monitor, runs and playground look, at both sizes: `pytest --snapshot-update` after a wanted change, and look at
+them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from textual.pilot import Pilot
 
 from hub_standin import set_hub
 from loratui.tui.app import LoratuiApp
-from loratui.worker import client as client_module
+from loratui.workers import client as client_module
 
 SIZES = [(80, 24), (120, 36)]
 EACH_SIZE = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -25,10 +27,12 @@ EACH_SIZE = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
-    monkeypatch.setattr("loratui.tui.monitor.predicted.predicted_bytes", lambda plan, record: 716 << 20)
+    monkeypatch.setattr("loratui.tui.training.curves.predicted_bytes", lambda plan, record: 716 << 20)
     command = [sys.executable, str(Path(__file__).with_name("fake_playground_worker.py"))]
     begin = client_module.PlaygroundClient.__init__
-    monkeypatch.setattr(client_module.PlaygroundClient, "__init__", lambda self, log_path=None, other=(): begin(self, log_path, command))
+    monkeypatch.setattr(
+        client_module.PlaygroundClient, "__init__", lambda self, log_path=None, other=(): begin(self, log_path, command)
+    )
     return tmp_path
 
 
@@ -47,7 +51,13 @@ def test_training(snap_compare: Callable[..., bool], home: Path, state: str, siz
 @EACH_SIZE
 def test_runs(snap_compare: Callable[..., bool], home: Path, size: tuple[int, int]) -> None:
     for state, age in (("running", 200), ("finished", 8_000), ("stopped", 90_000), ("failed", 400_000)):
-        record_run(home, f"demo-lora-{state}", state=state, created=time.time() - age, message="The disk is full." if state == "failed" else "")
+        record_run(
+            home,
+            f"demo-lora-{state}",
+            state=state,
+            created=time.time() - age,
+            message="The disk is full." if state == "failed" else "",
+        )
 
     async def shown(pilot: Pilot[Any]) -> None:
         await until(pilot, "demo-lora-running")
@@ -60,8 +70,13 @@ def test_runs(snap_compare: Callable[..., bool], home: Path, size: tuple[int, in
 @pytest.mark.parametrize("part", ["answers", "settings"])
 def test_playground(snap_compare: Callable[..., bool], home: Path, part: str, size: tuple[int, int]) -> None:
     data = home / "rows.jsonl"
-    data.write_text("".join(json.dumps({"prompt": "the same", "completion": "adapter answers the same"}) + "\n" for _ in range(2)) + '{"prompt": "p", "completion": "c"}\n')
-    run = record_run(home, state="finished", steps=375, values={"dataset.path": str(data), "dataset.eval_path": str(data)})
+    data.write_text(
+        "".join(json.dumps({"prompt": "the same", "completion": "adapter answers the same"}) + "\n" for _ in range(2))
+        + '{"prompt": "p", "completion": "c"}\n'
+    )
+    run = record_run(
+        home, state="finished", steps=375, values={"dataset.path": str(data), "dataset.eval_path": str(data)}
+    )
     run.adapter_path.mkdir()
     (run.adapter_path / "adapter_config.json").write_text("{}")
 
@@ -80,12 +95,20 @@ def test_playground(snap_compare: Callable[..., bool], home: Path, part: str, si
 
 @EACH_SIZE
 @pytest.mark.parametrize("thing", ["merge", "axolotl"])
-def test_take_away(snap_compare: Callable[..., bool], home: Path, monkeypatch: pytest.MonkeyPatch, thing: str, size: tuple[int, int]) -> None:
+def test_take_away(
+    snap_compare: Callable[..., bool], home: Path, monkeypatch: pytest.MonkeyPatch, thing: str, size: tuple[int, int]
+) -> None:
     set_hub(monkeypatch, HF_TOKEN="hf_x", HF_HUB_OFFLINE="0")
     for name, value in (("HOME", str(home)), ("PATH", "/usr/bin:/bin")):
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("loratui.tui.take_away.things.can_serve", lambda: "")
-    values = {"model.id": "Qwen/Qwen3-0.6B", "evaluation.every_steps": 25, "evaluation.prompts": ["Hello?"], "method.kind": "qlora", "method.quantization": "nf4"}
+    monkeypatch.setattr("loratui.tui.take_away.outputs.can_serve", lambda: "")
+    values = {
+        "model.id": "Qwen/Qwen3-0.6B",
+        "evaluation.every_steps": 25,
+        "evaluation.prompts": ["Hello?"],
+        "method.kind": "qlora",
+        "method.quantization": "nf4",
+    }
     run = record_run(home, state="finished", steps=375, values=values)
     run.adapter_path.mkdir()
     for name, length in (("adapter_config.json", 2), ("adapter_model.safetensors", 5_000_000)):

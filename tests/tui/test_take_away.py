@@ -1,4 +1,6 @@
-"""Taking a run away: what is there is told truly, commands are really run, and nothing is sent or left half-made by accident."""
+"""Taking a run away: what is there is told truly, commands are really run, and nothing is sent or left half-made by
+accident.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ from hub_standin import Hub
 from loratui.runs.directory import Run
 from loratui.runs.model_card import MARK
 from loratui.tui.app import LoratuiApp
-from loratui.tui.screens import take_away
-from loratui.tui.screens.confirm import ConfirmScreen
+from loratui.tui.common.dialogs import ConfirmScreen
+from loratui.tui.take_away import screen as take_away
+from loratui.tui.take_away.outputs import things_of
 from loratui.tui.take_away.process import CommandProcess
-from loratui.tui.take_away.things import things_of
 
 SIZES = [(80, 24), (120, 36)]
 
@@ -32,7 +34,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.delenv("LLAMA_CPP", raising=False)
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps({"prompt": f"p{n}", "completion": f"c{n}"}) + "\n" for n in range(20)))
-    run = record_run(tmp_path, state="finished", steps=375, values={"dataset.path": str(data), "evaluation.prompts": ["Hello?"], "evaluation.every_steps": 5})
+    run = record_run(
+        tmp_path,
+        state="finished",
+        steps=375,
+        values={"dataset.path": str(data), "evaluation.prompts": ["Hello?"], "evaluation.every_steps": 5},
+    )
     run.adapter_path.mkdir()
     (run.adapter_path / "adapter_config.json").write_text('{"base_model_name_or_path": "acme/base"}')
     (run.adapter_path / "adapter_model.safetensors").write_bytes(b"x" * 5000)
@@ -42,7 +49,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Another program in place of `python -m loratui`."""
-    monkeypatch.setattr(take_away, "CommandProcess", lambda arguments: CommandProcess(arguments, (sys.executable, "-uc", code)))
+    monkeypatch.setattr(
+        take_away, "CommandProcess", lambda arguments: CommandProcess(arguments, (sys.executable, "-uc", code))
+    )
 
 
 async def opened(pilot: Any, key: str = "") -> None:
@@ -92,8 +101,11 @@ async def test_an_export_is_written_with_its_rows(run: Run) -> None:
 
 
 async def test_progress_is_told_and_so_is_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(monkeypatch, "import sys, time; print('Reading it back …', file=sys.stderr); sys.stdin.read(); time.sleep(0.6); "
-             "print('loratui: the merged \\x1b[31mmodel is not the adapter\\'s.', file=sys.stderr); sys.exit(1)")
+    stand_in(
+        monkeypatch,
+        "import sys, time; print('Reading it back …', file=sys.stderr); sys.stdin.read(); time.sleep(0.6); "
+        "print('loratui: the merged \\x1b[31mmodel is not the adapter\\'s.', file=sys.stderr); sys.exit(1)",
+    )
     async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
         await opened(pilot, "merge")
         await pilot.press("enter")
@@ -105,8 +117,10 @@ async def test_progress_is_told_and_so_is_the_end(run: Run, monkeypatch: pytest.
 
 async def test_a_merge_that_holds_shows_its_proof(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import json, pathlib, sys; out = pathlib.Path(sys.argv[sys.argv.index('-o') + 1]); out.mkdir(); (out / 'config.json').write_text('{}'); "
-        "(out / 'README.md').write_text('# x\\n\\n## Merged\\n\\nThe same greedy answers.\\n\\n## Load it\\n'); print(json.dumps({'holds': True, 'proof': 'p'}))"
+        "import json, pathlib, sys; out = pathlib.Path(sys.argv[sys.argv.index('-o') + 1]); out.mkdir(); (out / "
+        "'config.json').write_text('{}'); "
+        "(out / 'README.md').write_text('# x\\n\\n## Merged\\n\\nThe same greedy answers.\\n\\n## Load it\\n'); "
+        "print(json.dumps({'holds': True, 'proof': 'p'}))"
     )
     stand_in(monkeypatch, code)
     async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
@@ -142,8 +156,14 @@ async def test_one_key_stops_it_and_nothing_leaves_by_accident(run: Run, monkeyp
 
 
 async def test_a_server_runs_until_it_is_stopped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loratui.tui.take_away.things.can_serve", lambda: "")
-    stand_in(monkeypatch, "import sys, time, signal; signal.signal(signal.SIGINT, lambda *_: sys.exit(0)); print('Serving at http://x', file=sys.stderr); time.sleep(600)")
+    monkeypatch.setattr("loratui.tui.take_away.outputs.can_serve", lambda: "")
+    stand_in(
+        monkeypatch,
+        (
+            "import sys, time, signal; signal.signal(signal.SIGINT, lambda *_: sys.exit(0)); print('Serving at "
+            "http://x', file=sys.stderr); time.sleep(600)"
+        ),
+    )
     async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
         await opened(pilot, "serve")
         assert "curl http://127.0.0.1:8000" in shown(pilot.app)
@@ -154,7 +174,9 @@ async def test_a_server_runs_until_it_is_stopped(run: Run, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("deaf", ["", "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "])
-async def test_leaving_for_another_screen_ends_the_process(run: Run, monkeypatch: pytest.MonkeyPatch, deaf: str) -> None:
+async def test_leaving_for_another_screen_ends_the_process(
+    run: Run, monkeypatch: pytest.MonkeyPatch, deaf: str
+) -> None:
     stand_in(monkeypatch, f"{deaf}import sys, time; print('working', file=sys.stderr); time.sleep(600)")
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -210,8 +232,14 @@ async def test_one_key_fills_the_wizard_in_to_train_it_further(run: Run, monkeyp
         await until(pilot, lambda: app.state.dataset.view is not None and app.state.model.found is not None)
         draft = app.state.draft
         assert draft.model == "demo" and draft.dataset == run.plan().dataset.path
-        assert draft.mine["lora.adapter"] == str(run.adapter_path) and draft.mine["lora.r"] == run.plan().lora.r and draft.mine["method.kind"] == "lora"
-        assert app.state.plan.proposal is not None and app.state.plan.proposal.plan.lora.adapter == str(run.adapter_path)
+        assert (
+            draft.mine["lora.adapter"] == str(run.adapter_path)
+            and draft.mine["lora.r"] == run.plan().lora.r
+            and draft.mine["method.kind"] == "lora"
+        )
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.plan.lora.adapter == str(
+            run.adapter_path
+        )
         await pilot.press("ctrl+r")
         await opened(pilot, "further")
         app.state.choices.set_value("lora.r", 99)
@@ -226,7 +254,7 @@ def test_the_command_to_train_further_makes_that_plan(run: Run, tmp_path: Path) 
 
     from loratui.cli import loratui
     from loratui.core.plan_text import plan_from_toml
-    from loratui.tui.take_away.further import further
+    from loratui.tui.take_away.train_further import further
 
     arguments = [*further(run, run.plan()).command()[:-1], str(tmp_path / "further.toml")]
     result = CliRunner().invoke(loratui, arguments, catch_exceptions=False)
@@ -239,7 +267,10 @@ def test_a_run_that_is_not_finished_can_only_be_exported(tmp_path: Path, monkeyp
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
     run = record_run(tmp_path, state="stopped")
     things = {thing.key: thing for thing in things_of(run)}
-    assert all(things[key].problem and things[key].state == "not yet" for key in ("result", "card", "further", "merge", "gguf", "push", "serve"))
+    assert all(
+        things[key].problem and things[key].state == "not yet"
+        for key in ("result", "card", "further", "merge", "gguf", "push", "serve")
+    )
     assert not things["axolotl"].problem and "--to axolotl" in things["axolotl"].line
 
 

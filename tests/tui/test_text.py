@@ -22,7 +22,7 @@ from loratui.format import (
     size,
     value_text,
 )
-from loratui.tui.text import NoControls, wrap
+from loratui.tui.common.text import NoControls, wrap
 
 HOSTILE = "A\x1b]0;PWNED\x07B\x1b[5mC\x9b31mD\x85E\x00F\u202eG\x1b[2J[bold]H[/]I\tJ\r\nK"
 
@@ -48,7 +48,16 @@ def test_the_filter_drops_what_is_left() -> None:
     assert [segment.text for segment in painted] == ["ok", "a[2Jb"]
 
 
-@pytest.mark.parametrize(("size_bytes", "words"), [(0, "0 B"), (640 * 1024, "640 KiB"), (3.88 * 2**20, "3.88 MiB"), (22.5 * 2**30, "22.5 GiB"), (141 * 2**30, "141 GiB")])
+@pytest.mark.parametrize(
+    ("size_bytes", "words"),
+    [
+        (0, "0 B"),
+        (640 * 1024, "640 KiB"),
+        (3.88 * 2**20, "3.88 MiB"),
+        (22.5 * 2**30, "22.5 GiB"),
+        (141 * 2**30, "141 GiB"),
+    ],
+)
 def test_sizes(size_bytes: float, words: str) -> None:
     assert size(size_bytes) == words
 
@@ -60,7 +69,14 @@ def test_numbers() -> None:
     assert [count(value) for value in (950, 163840, 1.02e6, 7.62e9)] == ["950", "164 K", "1.02 M", "7.62 B"]
     assert [number_text(value) for value in (2e-4, 0.05, 3.0, 1e-8, 0.003)] == ["2e-4", "0.05", "3", "1e-8", "0.003"]
     assert [duration(value) for value in (45, 720, 11100, 187200)] == ["45 s", "12 min", "3 h 05 min", "2 d 4 h"]
-    assert [value_text(value) for value in (True, [], ["q_proj", "v_proj"], "", {"prompt": "q"}, 2e-4)] == ["yes", "–", "q_proj, v_proj", "–", "prompt: q", "2e-4"]
+    assert [value_text(value) for value in (True, [], ["q_proj", "v_proj"], "", {"prompt": "q"}, 2e-4)] == [
+        "yes",
+        "–",
+        "q_proj, v_proj",
+        "–",
+        "prompt: q",
+        "2e-4",
+    ]
 
 
 @given(st.text(alphabet="ab 日x", max_size=80), st.integers(4, 30))

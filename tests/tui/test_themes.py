@@ -12,8 +12,8 @@ from rich.color import ColorSystem, ColorTriplet
 from textual.color import Color
 from textual.theme import Theme
 
+from loratui.tui.frame.headroom_bar import FILLS
 from loratui.tui.themes import VARIABLES, ThemeError, load_themes, read_theme
-from loratui.tui.widgets.headroom_bar import FILLS
 
 THEMES, PROBLEMS = load_themes()
 RGB = tuple[int, int, int]
@@ -79,7 +79,10 @@ class TestTheme:
     def test_three_grounds_stay_apart_at_256_colours(self, theme: Theme) -> None:
         assert len({at_256(ground) for ground in grounds(theme)}) == 3
 
-    @pytest.mark.parametrize(("name", "least"), [("foreground", 7.0), ("text-muted", 4.5), ("primary", 4.5), ("error", 4.5), ("success", 4.5)])
+    @pytest.mark.parametrize(
+        ("name", "least"),
+        [("foreground", 7.0), ("text-muted", 4.5), ("primary", 4.5), ("error", 4.5), ("success", 4.5)],
+    )
     def test_contrast(self, theme: Theme, name: str, least: float) -> None:
         ink = rgb(theme, name)
         for ground in grounds(theme):
@@ -101,7 +104,12 @@ BROKEN = {
     "no colours": ('name = "x"\n', "has no [colors]"),
     "a missing colour": ('name = "x"\n[colors]\nprimary = "#fff"\n', "lacks colors.foreground"),
     "no colour": (
-        'name = "x"\n[colors]\n' + "".join(f'{key} = "#ffffff"\n' for key in ("foreground", "background", "surface", "panel", "success", "warning", "error")) + 'primary = "blau"\n',
+        'name = "x"\n[colors]\n'
+        + "".join(
+            f'{key} = "#ffffff"\n'
+            for key in ("foreground", "background", "surface", "panel", "success", "warning", "error")
+        )
+        + 'primary = "blau"\n',
         "colors.primary = 'blau'",
     ),
     "an unknown key": ('name = "x"\nfont = "Comic"\n', "unknown key 'font'"),

@@ -10,9 +10,9 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 
 from loratui.core.series import Bucket
-from loratui.tui.monitor.chart import Chart, Line, Picture, draw
-from loratui.tui.monitor.pictures import loss_picture
-from loratui.tui.monitor.record import RunRecord
+from loratui.tui.training.chart import Chart, Line, Picture, draw
+from loratui.tui.training.curves import loss_picture
+from loratui.tui.training.record import RunRecord
 
 
 def points(values: list[float]) -> list[Bucket]:
@@ -30,7 +30,10 @@ def as_text(grid: list[list[tuple[str, str]]]) -> list[str]:
 
 def test_a_falling_curve_falls() -> None:
     rows = as_text(draw(falling(100), 60, 12))
-    places = [next((row for row, text in enumerate(rows[:-1]) if "\u2800" < text[column] <= "\u28ff"), None) for column in range(8, 58)]
+    places = [
+        next((row for row, text in enumerate(rows[:-1]) if "\u2800" < text[column] <= "\u28ff"), None)
+        for column in range(8, 58)
+    ]
     drawn = [place for place in places if place is not None]
     assert drawn[0] <= 3
     assert drawn[-1] >= 9
@@ -41,7 +44,19 @@ def test_a_falling_curve_falls() -> None:
 
 def test_marks_ticks_and_the_last_value() -> None:
     xs = [1.0, 50.0]
-    rows = as_text(draw(Picture(lines=(Line(xs, points([2.0, 1.0])),), x_end=100, marks=((25.0, 1.5),), ticks=(50.0,), format=lambda value: f"{value:.2f}"), 60, 12))
+    rows = as_text(
+        draw(
+            Picture(
+                lines=(Line(xs, points([2.0, 1.0])),),
+                x_end=100,
+                marks=((25.0, 1.5),),
+                ticks=(50.0,),
+                format=lambda value: f"{value:.2f}",
+            ),
+            60,
+            12,
+        )
+    )
     assert any("◆" in row for row in rows)
     assert "┴" in rows[-1]
     assert any("1.00" in row[20:] for row in rows[:-1])

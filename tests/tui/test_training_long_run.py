@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from loratui.runs.events import Eval, Step, encode, make
-from loratui.tui.monitor.follow import follow
-from loratui.tui.monitor.history import read_history
+from loratui.tui.training.follow import follow
+from loratui.tui.training.history import read_history
 
 STEPS = 1_000_000
 
@@ -16,7 +16,19 @@ def test_a_million_steps_open_in_a_moment(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     (run / "plan.toml").write_text("version = 1\n")
-    pattern = encode(make("step", 1.0, step=999_999_999, loss=1.25, learning_rate=1e-4, grad_norm=0.5, tokens=1, tokens_per_second=9.0, eta=5.0))
+    pattern = encode(
+        make(
+            "step",
+            1.0,
+            step=999_999_999,
+            loss=1.25,
+            learning_rate=1e-4,
+            grad_norm=0.5,
+            tokens=1,
+            tokens_per_second=9.0,
+            eta=5.0,
+        )
+    )
     evaluation = encode(make("eval", 1.0, step=999_999_999, loss=0.5))
     with (run / "events.jsonl").open("w") as file:
         file.write(encode(make("started", 1.0, total_steps=STEPS)) + "\n")

@@ -17,9 +17,9 @@ from loratui.runs.directory import Run
 from loratui.runs.events import encode, make
 from loratui.runs.status import read_status, write_status
 from loratui.tui.app import LoratuiApp
-from loratui.tui.monitor import fixing
-from loratui.tui.monitor.chart import Chart
-from loratui.tui.screens.training import TrainingScreen
+from loratui.tui.training import fixes
+from loratui.tui.training.chart import Chart
+from loratui.tui.training.screen import TrainingScreen
 
 SIZES = [(80, 24), (120, 36)]
 
@@ -56,22 +56,31 @@ async def test_new_events_appear_and_nothing_is_painted_without_them(home: Path)
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, "step 142 of 375")
-        add(run, make("step", BEGAN + 40, step=143, epoch=1.15, loss=0.3, eta=46.0), make("finding", BEGAN + 41, severity="warning", message="The loss stands still."))
+        add(
+            run,
+            make("step", BEGAN + 40, step=143, epoch=1.15, loss=0.3, eta=46.0),
+            make("finding", BEGAN + 41, severity="warning", message="The loss stands still."),
+        )
         await until(pilot, "step 143 of 375")
         assert "▲ The loss stands still." in shown(app)
-        write_status(run.status_path, read_status(run.status_path).model_copy(update={"state": "finished", "step": 143}))  # type: ignore[union-attr]
+        write_status(
+            run.status_path, read_status(run.status_path).model_copy(update={"state": "finished", "step": 143})
+        )  # type: ignore[union-attr]
         add(run, make("finished", BEGAN + 50, step=143, seconds=50.0, eval_loss=0.05, result="adapter"))
         text = await until(pilot, "✓ finished")
         assert "143 steps in 50 s, held-out loss 0.0500" in text
 
 
-@pytest.mark.parametrize(("state", "words"), [
-    ("failed", ["✗ failed", "✗ The disk is full.", "l shows the log", "u resumes from step 125"]),
-    ("lost", ["✗ lost", "gone and left no word", "l shows the log"]),
-    ("stopped", ["■ stopped", "Stopped at step 142, saved as checkpoint-142", "u goes on from there"]),
-    ("finished", ["✓ finished", "142 steps in 1 min 24 s", "a asks it something"]),
-    ("starting", ["◌ starting"]),
-])
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("failed", ["✗ failed", "✗ The disk is full.", "l shows the log", "u resumes from step 125"]),
+        ("lost", ["✗ lost", "gone and left no word", "l shows the log"]),
+        ("stopped", ["■ stopped", "Stopped at step 142, saved as checkpoint-142", "u goes on from there"]),
+        ("finished", ["✓ finished", "142 steps in 1 min 24 s", "a asks it something"]),
+        ("starting", ["◌ starting"]),
+    ],
+)
 async def test_every_state_is_told_in_words(home: Path, state: str, words: list[str]) -> None:
     run = record_run(home, state=state, message="The disk is full." if state == "failed" else "")
     app = LoratuiApp(screen="training", run=str(run.path))
@@ -149,7 +158,10 @@ async def test_the_log_is_shown_harmlessly_and_searched(home: Path) -> None:
 async def test_an_overfitting_run_is_diagnosed_with_advice(home: Path) -> None:
     more = []
     for number, step in enumerate(range(150, 376, 25)):
-        more += [make("step", BEGAN + step, step=step, epoch=step / 125, loss=0.05, eta=1.0), make("eval", BEGAN + step, step=step, loss=0.5 + 0.2 * number)]
+        more += [
+            make("step", BEGAN + step, step=step, epoch=step / 125, loss=0.05, eta=1.0),
+            make("eval", BEGAN + step, step=step, loss=0.5 + 0.2 * number),
+        ]
     run = record_run(home, more=more)
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(120, 36)) as pilot:
@@ -203,10 +215,28 @@ async def test_evaluating_now_is_told_when_it_happened(home: Path, monkeypatch: 
 
 
 async def test_a_fix_is_chosen_applied_and_told_when_it_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    oom = make("oom", BEGAN + 30, where="step", cause="size", message="The GPU's memory is full.", step=142, fixes=[
-        {"change": {"training.batch_size": 1, "training.accumulation": 16}, "memory_total": 3 << 30, "cost": "a little slower", "fits": True},
-        {"change": {"training.checkpointing": True}, "memory_total": 4 << 30, "cost": "about a third slower", "fits": True},
-    ])
+    oom = make(
+        "oom",
+        BEGAN + 30,
+        where="step",
+        cause="size",
+        message="The GPU's memory is full.",
+        step=142,
+        fixes=[
+            {
+                "change": {"training.batch_size": 1, "training.accumulation": 16},
+                "memory_total": 3 << 30,
+                "cost": "a little slower",
+                "fits": True,
+            },
+            {
+                "change": {"training.checkpointing": True},
+                "memory_total": 4 << 30,
+                "cost": "about a third slower",
+                "fits": True,
+            },
+        ],
+    )
     run = record_run(home, state="failed", more=[oom], message="The GPU's memory is full.")
     applied: list[dict[str, Any]] = []
 
@@ -218,28 +248,51 @@ async def test_a_fix_is_chosen_applied_and_told_when_it_runs(home: Path, monkeyp
         write_status(wanted.status_path, before.model_copy(update={"state": "running"}))  # its process is this one's
         return os.getpid()
 
-    monkeypatch.setattr(fixing, "change_and_resume", start)
+    monkeypatch.setattr(fixes, "change_and_resume", start)
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "✗ failed")
         await pilot.press("f")
         text = await until(pilot, "what would mend it")
-        assert "training.batch_size" in text and "3.00 GiB by the estimate; a little slower" in text and "starts anew" in text
+        assert (
+            "training.batch_size" in text
+            and "3.00 GiB by the estimate; a little slower" in text
+            and "starts anew" in text
+        )
         assert "The worker is asked to stop" not in text, "there is none"
         await pilot.press("down")
         await until(pilot, "about a third slower")
         await pilot.press("enter")
         await until(pilot, lambda: applied == [{"training.checkpointing": True}])
-        add(run, make("fix", BEGAN + 41, changes={"training.checkpointing": [False, True]}, start="anew", reason="oom", at_step=142, where="step", message="It starts anew."))
+        add(
+            run,
+            make(
+                "fix",
+                BEGAN + 41,
+                changes={"training.checkpointing": [False, True]},
+                start="anew",
+                reason="oom",
+                at_step=142,
+                where="step",
+                message="It starts anew.",
+            ),
+        )
         await until(pilot, "changed: training.checkpointing False → True")
-        add(run, make("started", BEGAN + 42, step=0, total_steps=375), make("step", BEGAN + 43, step=1, loss=2.6, learning_rate=2e-4))
+        add(
+            run,
+            make("started", BEGAN + 42, step=0, total_steps=375),
+            make("step", BEGAN + 43, step=1, loss=2.6, learning_rate=2e-4),
+        )
         await until(pilot, "in force since step 1")
         add(run, make("fix_outcome", BEGAN + 44, helped=True, step=143, message="Step 143 found room."))
         await until(pilot, "True: helped.")
 
 
 async def test_the_proposed_rate_is_offered_to_a_run_that_diverges(home: Path) -> None:
-    more = [make("step", BEGAN + 40 + step, step=step, loss=9.0, learning_rate=0.9, grad_norm=1.0) for step in range(143, 200)]
+    more = [
+        make("step", BEGAN + 40 + step, step=step, loss=9.0, learning_rate=0.9, grad_norm=1.0)
+        for step in range(143, 200)
+    ]
     run = record_run(home, state="failed", more=more, message="It diverged.", values={"training.learning_rate": 0.9})
     run.proposed_path.write_text('{"values": {"training.learning_rate": 0.0026}}')
     app = LoratuiApp(screen="training", run=str(run.path))
@@ -261,11 +314,21 @@ async def test_samples_open_from_the_monitor(home: Path) -> None:
         await until(pilot, "two large pizzas")
 
 
-async def test_the_cards_load_stands_beside_the_figures_while_it_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_cards_load_stands_beside_the_figures_while_it_runs(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = record_run(home, values={"hardware.devices": [1]})
     cards = [
-        Gpu(index=index, uuid=f"GPU-{index}", name="NVIDIA A10", memory_total_bytes=24 << 30, memory_free_bytes=20 << 30,
-            utilization_percent=90 + index, temperature_celsius=60 + index, power_watts=200.0 + index)
+        Gpu(
+            index=index,
+            uuid=f"GPU-{index}",
+            name="NVIDIA A10",
+            memory_total_bytes=24 << 30,
+            memory_free_bytes=20 << 30,
+            utilization_percent=90 + index,
+            temperature_celsius=60 + index,
+            power_watts=200.0 + index,
+        )
         for index in (0, 1)
     ]
     monkeypatch.setattr(TrainingScreen, "_sampled", property(lambda self: cards))

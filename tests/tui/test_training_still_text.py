@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.content import Content
 
-from loratui.tui.widgets.still_text import changed_cells
+from loratui.tui.common.still_text import changed_cells
 
 pieces = st.lists(st.tuples(st.text("ab1漢", max_size=6), st.sampled_from(["", "bold", "red"])), max_size=5)
 

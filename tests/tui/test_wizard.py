@@ -11,11 +11,11 @@ from textual.widgets import Input, Static
 from wizard import SIZES, choose, dataset_file, machine, model_folder, screen_text, settled, wizard
 
 from loratui.tui.app import LoratuiApp
-from loratui.tui.command_text import command_text
-from loratui.tui.screens.step import StepScreen
-from loratui.tui.widgets.device_card import DeviceCard
-from loratui.tui.widgets.field_list import FieldList
-from loratui.tui.widgets.filter_list import FilterList, filter_words
+from loratui.tui.common.filter_list import FilterList, filter_words
+from loratui.tui.frame.step import StepScreen
+from loratui.tui.machine.device_card import DeviceCard
+from loratui.tui.recipe.field_list import FieldList
+from loratui.tui.wizard.command import command_text
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,11 @@ async def test_next_walks_through_the_demo(tmp_path: Path, size: tuple[int, int]
             await settled(pilot)
             seen.append(step_of(app))
         assert seen == ["machine", "model", "dataset", "recipe", "review"]
-        assert "loratui plan -m demo -d demo --preset demo -o plan.toml && loratui train plan.toml" in " ".join(screen_text(app).replace("│", " ").split()) or size[0] == 80
+        assert (
+            "loratui plan -m demo -d demo --preset demo -o plan.toml && loratui train plan.toml"
+            in " ".join(screen_text(app).replace("│", " ").split())
+            or size[0] == 80
+        )
         assert "fits" in screen_text(app)
         for expected in ("recipe", "dataset", "model", "machine"):
             await pilot.press("ctrl+p")
@@ -102,9 +106,20 @@ async def test_cards_show_what_can_be_chosen(tmp_path: Path, size: tuple[int, in
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         text = screen_text(app)
-        for words in ("GPU 0  NVIDIA A100-SXM4-40GB", "28.0 of 40.0 GiB free", "python (ann) 11.0 GiB", "GPU 1  Tesla T4", "no bf16", "AMD EPYC 7742", "16 cores", "chosen for you"):
+        for words in (
+            "GPU 0  NVIDIA A100-SXM4-40GB",
+            "28.0 of 40.0 GiB free",
+            "python (ann) 11.0 GiB",
+            "GPU 1  Tesla T4",
+            "no bf16",
+            "AMD EPYC 7742",
+            "16 cores",
+            "chosen for you",
+        ):
             assert words in text
-        assert isinstance(app.focused, DeviceCard) and app.focused.key == "gpu:1"  # idle, while the larger one has a neighbour
+        assert (
+            isinstance(app.focused, DeviceCard) and app.focused.key == "gpu:1"
+        )  # idle, while the larger one has a neighbour
         await pilot.press("up", "enter")
         assert app.state.draft.devices == [0]
         await pilot.press("down", "space")
@@ -114,7 +129,9 @@ async def test_cards_show_what_can_be_chosen(tmp_path: Path, size: tuple[int, in
         assert app.state.draft.devices == [0]
         await pilot.press("down", "enter")
         assert app.state.draft.cpu
-        assert app.state.choices.given()["hardware.cpu"] is True and "--set hardware.cpu=true" in command_text(app.state.draft)
+        assert app.state.choices.given()["hardware.cpu"] is True and "--set hardware.cpu=true" in command_text(
+            app.state.draft
+        )
 
 
 @sizes
@@ -168,7 +185,9 @@ async def test_only_lines_that_changed_are_painted(tmp_path: Path, monkeypatch: 
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         painted: list[object] = []
-        monkeypatch.setattr(DeviceCard, "refresh", lambda self, *regions, **options: painted.append((self.key, regions)) or self)
+        monkeypatch.setattr(
+            DeviceCard, "refresh", lambda self, *regions, **options: painted.append((self.key, regions)) or self
+        )
         app.state.hardware.take(machine())
         assert painted == []
         busier = replace(machine().gpus[1], **{"temperature_celsius": 77})
@@ -218,7 +237,9 @@ async def test_a_folder_typed_is_taken(tmp_path: Path) -> None:
 
 
 @sizes
-async def test_enter_goes_on_with_a_folder_that_was_browsed_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
+async def test_enter_goes_on_with_a_folder_that_was_browsed_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
     """It took the demo instead: the cursor had stayed on the first line."""
     monkeypatch.chdir(tmp_path)
     app = wizard(tmp_path, screen="model", chosen=False)
@@ -239,7 +260,9 @@ async def test_enter_goes_on_with_a_folder_that_was_browsed_to(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("home", [False, True])
-async def test_enter_goes_on_with_a_path_that_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: bool) -> None:
+async def test_enter_goes_on_with_a_path_that_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: bool
+) -> None:
     """It did nothing: the same path was looked for again and again."""
     monkeypatch.setenv("HOME", str(tmp_path))
     app = wizard(tmp_path, screen="model", chosen=False)
@@ -278,7 +301,14 @@ async def test_a_dataset_shows_how_it_is_read(tmp_path: Path, size: tuple[int, i
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         text = screen_text(app)
-        for words in ("prompt-completion", "prompt ← question", "completion ← answer", "38 · 2 held out", "What is question 0?", "▌ Paris is the capital. (0)"):
+        for words in (
+            "prompt-completion",
+            "prompt ← question",
+            "completion ← answer",
+            "38 · 2 held out",
+            "What is question 0?",
+            "▌ Paris is the capital. (0)",
+        ):
             assert words in text
         await pilot.press("right")
         await pilot.pause()
@@ -324,7 +354,10 @@ async def test_another_file_is_typed(tmp_path: Path) -> None:
         assert "No dataset yet" in screen_text(app)
         await pilot.press("i", *str(path), "enter")
         await settled(pilot)
-        assert app.state.dataset.view is not None and app.state.dataset.view.facts.examples + app.state.dataset.view.facts.eval_examples == 5
+        assert (
+            app.state.dataset.view is not None
+            and app.state.dataset.view.facts.examples + app.state.dataset.view.facts.eval_examples == 5
+        )
 
 
 @sizes
@@ -429,7 +462,9 @@ async def test_a_wrong_value_is_said_beside_its_field_and_nothing_is_lost(tmp_pa
         before = app.state.plan.proposal
         await pilot.press("0")
         await pilot.pause()
-        (line,) = [line for line in screen_text(app).splitlines() if line.strip(" ▌").startswith("Rank") and "✗" in line]
+        (line,) = [
+            line for line in screen_text(app).splitlines() if line.strip(" ▌").startswith("Rank") and "✗" in line
+        ]
         assert "takes a whole number at least 1" in line
         assert app.state.plan.proposal is before
         await pilot.press("ctrl+n")
@@ -477,7 +512,9 @@ async def test_f1_shows_the_derivation(tmp_path: Path, size: tuple[int, int]) ->
         assert "The guides: Learning rate by size" in told and "7B 1e-4 to 3e-4" in told
         await pilot.press("f1")
         await pilot.pause()
-        assert "Take the proposed value again" in "".join(str(part.content) for part in app.screen.query("#keys").results(Static))
+        assert "Take the proposed value again" in "".join(
+            str(part.content) for part in app.screen.query("#keys").results(Static)
+        )
         await pilot.press("escape")
         await pilot.pause()
         assert step_of(app) == "recipe"
@@ -485,7 +522,7 @@ async def test_f1_shows_the_derivation(tmp_path: Path, size: tuple[int, int]) ->
 
 async def test_all_fields_are_there_at_a_key(tmp_path: Path) -> None:
     from loratui.core.plan_text import fields
-    from loratui.tui.fields import GROUPS
+    from loratui.tui.recipe.fields import GROUPS
 
     app = wizard(tmp_path, screen="recipe")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -494,7 +531,13 @@ async def test_all_fields_are_there_at_a_key(tmp_path: Path) -> None:
         await pilot.pause()
         assert "model.trust_remote_code" in {row.key for row in app.screen.query_one(FieldList).rows}
     elsewhere = {key for key in fields() if key.startswith("hardware.")} | {
-        "model.id", "dataset.path", "dataset.format", "dataset.columns", "dataset.configuration", "dataset.split", "dataset.exclude",
+        "model.id",
+        "dataset.path",
+        "dataset.format",
+        "dataset.columns",
+        "dataset.configuration",
+        "dataset.split",
+        "dataset.exclude",
     }
     assert {key for _, keys in GROUPS for key in keys} >= set(fields()) - elsewhere
 
@@ -568,10 +611,12 @@ def test_a_slash_in_front_is_no_word_and_a_path_is_whole() -> None:
 
 
 async def test_start_makes_a_run_and_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from loratui.tui import loading
+    from loratui.tui.wizard import loading
 
     started: list[object] = []
-    monkeypatch.setattr(loading, "start_run", lambda plan, cpu=False: started.append((plan, cpu)) or str(tmp_path / "run"))
+    monkeypatch.setattr(
+        loading, "start_run", lambda plan, cpu=False: started.append((plan, cpu)) or str(tmp_path / "run")
+    )
     app = wizard(tmp_path, screen="review")
     shown: list[str] = []
     monkeypatch.setattr(app, "open_step", shown.append)
@@ -598,7 +643,9 @@ async def test_a_run_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pyt
         assert "cannot be written" in screen_text(app)
 
 
-async def test_a_plan_for_another_machine_is_written_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_plan_for_another_machine_is_written_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     app = wizard(tmp_path, screen="review")
     choose(app, gpu="A10G")
@@ -619,7 +666,15 @@ async def test_a_plan_for_another_machine_is_written_not_started(tmp_path: Path,
 async def test_a_plan_that_is_too_big_warns_and_can_be_made_to_fit(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="review")
     choose(app, devices=[1])
-    choose(app, mine={"training.batch_size": 8, "training.max_length": 1024, "training.packing": True, "training.checkpointing": False})
+    choose(
+        app,
+        mine={
+            "training.batch_size": 8,
+            "training.max_length": 1024,
+            "training.packing": True,
+            "training.checkpointing": False,
+        },
+    )
     async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
         assert app.state.plan.proposal is not None and not app.state.plan.proposal.fits
@@ -681,7 +736,7 @@ async def test_no_color_takes_the_terminals_own(tmp_path: Path, monkeypatch: pyt
 
 
 async def test_a_defect_in_a_look_up_is_said_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from loratui.tui import loading
+    from loratui.tui.wizard import loading
 
     def broken(identifier: str) -> None:
         raise ZeroDivisionError("not foreseen")

@@ -11,15 +11,23 @@ from textual.pilot import Pilot
 
 from loratui.core.hardware import Gpu, GpuProcess, Host, Machine
 from loratui.tui.app import LoratuiApp
-from loratui.tui.draft import Draft
-from loratui.tui.state import WizardState
+from loratui.tui.wizard.draft import Draft
+from loratui.tui.wizard.state import WizardState
 
 SIZES = ((80, 24), (120, 36))
 GIB = 2**30
 CONFIG = {
-    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 2048, "intermediate_size": 8192,
-    "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "head_dim": 64,
-    "max_position_embeddings": 131072, "tie_word_embeddings": True,
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "head_dim": 64,
+    "max_position_embeddings": 131072,
+    "tie_word_embeddings": True,
 }
 """Llama 3.2 1B, as its config.json describes it."""
 
@@ -27,17 +35,49 @@ CONFIG = {
 def machine(gpus: int = 2) -> Machine:
     """An A100 with a neighbour and a T4, or fewer; of more, as many idle A100s."""
     cards: tuple[Gpu, ...] = (
-        Gpu(index=0, uuid="GPU-a", name="NVIDIA A100-SXM4-40GB", memory_total_bytes=40 * GIB, memory_free_bytes=28 * GIB,
-            compute_capability=(8, 0), utilization_percent=37, temperature_celsius=52, power_watts=182.0, power_limit_watts=400.0,
-            processes=(GpuProcess(pid=4711, name="python", user="ann", memory_bytes=11 * GIB),)),
-        Gpu(index=1, uuid="GPU-t", name="Tesla T4", memory_total_bytes=15 * GIB, memory_free_bytes=14 * GIB,
-            compute_capability=(7, 5), utilization_percent=0, temperature_celsius=31, power_watts=27.0, power_limit_watts=70.0),
+        Gpu(
+            index=0,
+            uuid="GPU-a",
+            name="NVIDIA A100-SXM4-40GB",
+            memory_total_bytes=40 * GIB,
+            memory_free_bytes=28 * GIB,
+            compute_capability=(8, 0),
+            utilization_percent=37,
+            temperature_celsius=52,
+            power_watts=182.0,
+            power_limit_watts=400.0,
+            processes=(GpuProcess(pid=4711, name="python", user="ann", memory_bytes=11 * GIB),),
+        ),
+        Gpu(
+            index=1,
+            uuid="GPU-t",
+            name="Tesla T4",
+            memory_total_bytes=15 * GIB,
+            memory_free_bytes=14 * GIB,
+            compute_capability=(7, 5),
+            utilization_percent=0,
+            temperature_celsius=31,
+            power_watts=27.0,
+            power_limit_watts=70.0,
+        ),
     )
     host = Host(
-        hostname="gpu-box", cpu_name="AMD EPYC 7742", cpu_count=16, memory_total_bytes=128 * GIB, memory_available_bytes=96 * GIB,
-        disk_path="/runs", disk_total_bytes=900 * GIB, disk_free_bytes=512 * GIB, cpu_clock_mhz=2250, cpu_features=("avx2",),
+        hostname="gpu-box",
+        cpu_name="AMD EPYC 7742",
+        cpu_count=16,
+        memory_total_bytes=128 * GIB,
+        memory_available_bytes=96 * GIB,
+        disk_path="/runs",
+        disk_total_bytes=900 * GIB,
+        disk_free_bytes=512 * GIB,
+        cpu_clock_mhz=2250,
+        cpu_features=("avx2",),
     )
-    problems = () if gpus else ("No NVIDIA driver was found, so there is no GPU to train on. Small models can be trained on the CPU.",)
+    problems = (
+        ()
+        if gpus
+        else ("No NVIDIA driver was found, so there is no GPU to train on. Small models can be trained on the CPU.",)
+    )
     if gpus > len(cards):
         alike = replace(cards[0], processes=(), memory_free_bytes=cards[0].memory_total_bytes, utilization_percent=0)
         cards = tuple(replace(alike, index=number, uuid=f"GPU-{number}") for number in range(gpus))
@@ -54,7 +94,11 @@ def model_folder(folder: Path, config: dict[str, Any] = CONFIG) -> Path:
 def dataset_file(path: Path, rows: int = 40, answer: str = "Paris is the capital.") -> Path:
     """A JSONL file of questions and answers."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps({"question": f"What is question {n}?", "answer": f"{answer} ({n})"}) + "\n" for n in range(rows)))
+    path.write_text(
+        "".join(
+            json.dumps({"question": f"What is question {n}?", "answer": f"{answer} ({n})"}) + "\n" for n in range(rows)
+        )
+    )
     return path
 
 
@@ -78,7 +122,9 @@ async def settled(pilot: Pilot[None]) -> None:
     """Wait until every look-up has ended and its result was painted."""
     for _ in range(3):
         # A worker named after an action waits for the panel that it opened.
-        looking = [worker for worker in pilot.app.workers if worker.group != "check" and not worker.name.startswith("action_")]
+        looking = [
+            worker for worker in pilot.app.workers if worker.group != "check" and not worker.name.startswith("action_")
+        ]
         if looking:
             await pilot.app.workers.wait_for_complete(looking)
         await pilot.pause()
@@ -87,4 +133,8 @@ async def settled(pilot: Pilot[None]) -> None:
 def screen_text(app: LoratuiApp) -> str:
     """What the screen shows, line by line."""
     width, height = app.size
-    return "\n".join("".join(segment.text for segment in line) for line in app.screen._compositor.render_strips()) if width and height else ""
+    return (
+        "\n".join("".join(segment.text for segment in line) for line in app.screen._compositor.render_strips())
+        if width and height
+        else ""
+    )

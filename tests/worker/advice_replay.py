@@ -18,13 +18,14 @@ from typing import Any
 from advice import Case, World
 
 from loratui.core.plan import Plan
-from loratui.runs.control import resume_run, wait_ended
+from loratui.runs.control import wait_ended
 from loratui.runs.directory import Run
-from loratui.runs.events import Eval, Event, Finding, Finished, Fix, Oom, Started, Step
+from loratui.runs.events import Eval, Event, EventTail, Finding, Finished, Fix, Oom, Started, Step
 from loratui.runs.recovery import allow
+from loratui.runs.resume import resume_run
 from loratui.runs.start import create_run, exit_status_of, start_worker
-from loratui.runs.tail import EventTail
-from loratui.tui.monitor import fixing, follow
+from loratui.tui.training import fixes as fixing
+from loratui.tui.training import follow
 
 TIMEOUT = 300.0
 SITE = Path(__file__).parent / "world_faults"
@@ -376,7 +377,7 @@ def alarms(world: World, name: str, plan: Plan, folder: Path) -> list[str]:
 def alarms_at_any_moment(run: Run, plan: Plan) -> set[str]:
     """Diagnose the run as it stood after each tenth of it."""
     from loratui.core.diagnosis import diagnose
-    from loratui.tui.monitor.record import RunRecord
+    from loratui.tui.training.record import RunRecord
 
     record, found, events = RunRecord(), set[str](), events_of(run)
     last = max(event.step for event in events if isinstance(event, Step))

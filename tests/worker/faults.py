@@ -1,8 +1,9 @@
-"""What can happen to a run, made to happen at random moments. Used by the tests, and many times over by `benchmarks/faults.py`.
+"""What can happen to a run, made to happen at random moments. Used by the tests, and many times over by
+`benchmarks/faults.py`.
 
-Each fault trains a run of its own, strikes, resumes where the run ended early, and then holds it against one that nothing
-happened to: every loss and the adapter must be equal bit for bit, what was reported as saved must be there, and the state shown
-must be true within five seconds.
+Each fault trains a run of its own, strikes, resumes where the run ended early, and then holds it against one that
+nothing happened to: every loss and the adapter must be equal bit for bit, what was reported as saved must be there, and
+the state shown must be true within five seconds.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from console import Console
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.runs.control import resume_run, wait_ended
+from loratui.runs.control import wait_ended
 from loratui.runs.directory import Run
-from loratui.runs.events import Checkpoint, Step
+from loratui.runs.events import Checkpoint, EventTail, Step
+from loratui.runs.resume import resume_run
 from loratui.runs.start import create_run, start_worker, worker_command, worker_environment
-from loratui.runs.tail import EventTail
 
 STEPS = 60
 TRUE_SECONDS = 5.0
@@ -53,12 +54,25 @@ class World:
         folder.chmod(0o755)
         write_tiny_model(folder / "model")
         write_rows(folder / "rows.jsonl", 60)
-        self.plan = with_values(Plan(), {
-            "model.id": str(folder / "model"), "model.dtype": "fp32", "dataset.path": str(folder / "rows.jsonl"), "dataset.eval_fraction": 0.2,
-            "training.precision": "fp32", "training.batch_size": 2, "training.accumulation": 2, "training.max_length": 64,
-            "training.max_steps": STEPS, "training.learning_rate": 5e-3, "lora.dropout": 0.1, "evaluation.every_steps": 20, "saving.every_steps": 3,
-            "hardware.cpu": True,
-        })
+        self.plan = with_values(
+            Plan(),
+            {
+                "model.id": str(folder / "model"),
+                "model.dtype": "fp32",
+                "dataset.path": str(folder / "rows.jsonl"),
+                "dataset.eval_fraction": 0.2,
+                "training.precision": "fp32",
+                "training.batch_size": 2,
+                "training.accumulation": 2,
+                "training.max_length": 64,
+                "training.max_steps": STEPS,
+                "training.learning_rate": 5e-3,
+                "lora.dropout": 0.1,
+                "evaluation.every_steps": 20,
+                "saving.every_steps": 3,
+                "hardware.cpu": True,
+            },
+        )
         self.count = 0
         self.whole = self.make("whole")
         start_worker(self.whole)
@@ -73,7 +87,9 @@ class World:
         """AssertionError where the run is not what it would have been."""
         one, two = (load_file(each.adapter_path / "adapter_model.safetensors") for each in (self.whole, run))
         assert losses(run) == losses(self.whole), "a loss differs"
-        assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one), "the adapter differs"
+        assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one), (
+            "the adapter differs"
+        )
 
 
 def losses(run: Run) -> dict[int, float | None]:
@@ -154,7 +170,9 @@ def interface_killed(world: World, dice: random.Random) -> float:
     """SIGKILL of the screen that watches."""
     run = world.make("watched")
     start_worker(run)
-    with Console([*LORATUI, "attach", str(run.path)], environment={"LORATUI_HOME": str(world.folder / "home")}) as console:
+    with Console(
+        [*LORATUI, "attach", str(run.path)], environment={"LORATUI_HOME": str(world.folder / "home")}
+    ) as console:
         deadline = threading.Thread(target=at_random, args=(run, dice))
         deadline.start()
         while deadline.is_alive():
@@ -171,7 +189,10 @@ def terminal_hung_up(world: World, dice: random.Random) -> float:
     run = world.make("elsewhere")
     shutil.copy(run.plan_path, plan)
     run = Run(world.folder / f"hung-up-{world.count}")
-    console = Console([*LORATUI, "train", str(plan), "--output", str(run.path)], environment={"LORATUI_HOME": str(world.folder / "home")})
+    console = Console(
+        [*LORATUI, "train", str(plan), "--output", str(run.path)],
+        environment={"LORATUI_HOME": str(world.folder / "home")},
+    )
     until = time.monotonic() + TIMEOUT
     while not run.events_path.exists() or not losses(run):
         console.pump(0.05)
@@ -188,7 +209,9 @@ def disk_full(world: World, dice: random.Random) -> float:
     disk = world.folder / f"disk-{world.count}"
     disk.mkdir()
     size = dice.randrange(150, 900)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)], capture_output=True, check=False
+    ).returncode:
         raise CannotHappenHere("no right to mount a small disk")
     try:
         run = world.make("full", folder=disk)
@@ -216,7 +239,12 @@ def status_half_written(world: World, dice: random.Random) -> float:
         if run.status().over:
             break
         run.status_path.write_bytes(data[: dice.randrange(len(data))])
-        subprocess.run([*LORATUI, "runs", "--json"], env=os.environ | {"LORATUI_HOME": str(world.folder / "home")}, capture_output=True, check=True)
+        subprocess.run(
+            [*LORATUI, "runs", "--json"],
+            env=os.environ | {"LORATUI_HOME": str(world.folder / "home")},
+            capture_output=True,
+            check=True,
+        )
         slowest = max(slowest, seconds_until(lambda: run.status().state != "lost"))
     finish(world, run)
     return slowest
@@ -229,16 +257,37 @@ def clock_jumps(world: World, dice: random.Random) -> float:
         raise CannotHappenHere("no C compiler to build the clock with")
     library, clock = world.folder / "clock.so", world.folder / f"offset-{world.count}"
     if not library.exists():
-        subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(Path(__file__).with_name("clock_shim.c")), "-ldl"], check=True)
+        subprocess.run(
+            [
+                compiler,
+                "-shared",
+                "-fPIC",
+                "-O1",
+                "-o",
+                str(library),
+                str(Path(__file__).with_name("clock_shim.c")),
+                "-ldl",
+            ],
+            check=True,
+        )
     clock.write_bytes(struct.pack("d", 0.0))
     run = world.make("clock")
     environment = worker_environment(run.plan()) | {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(clock)}
     with run.log_path.open("ab") as log:
-        worker = subprocess.Popen(worker_command(run), env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        worker = subprocess.Popen(
+            worker_command(run),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     for _ in range(4):
         at_random(run, dice)
         with clock.open("r+b") as file:
-            file.write(struct.pack("d", dice.choice((-1, 1)) * dice.choice((3600.0, 86400.0, 365 * 86400.0)) * dice.random()))
+            file.write(
+                struct.pack("d", dice.choice((-1, 1)) * dice.choice((3600.0, 86400.0, 365 * 86400.0)) * dice.random())
+            )
         time.sleep(0.2)
         assert worker.poll() is not None or run.status().state not in ("lost", "failed"), run.status()
     if dice.random() < 0.5:
@@ -258,8 +307,12 @@ def two_viewers(world: World, dice: random.Random) -> float:
     if os.geteuid() == 0:
         command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *command]
     environment = os.environ | {"LORATUI_HOME": "/nonexistent/loratui", "HOME": "/nonexistent"}
-    reader = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with Console([*LORATUI, "attach", str(run.path)], environment={"LORATUI_HOME": str(world.folder / "home")}) as console:
+    reader = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with Console(
+        [*LORATUI, "attach", str(run.path)], environment={"LORATUI_HOME": str(world.folder / "home")}
+    ) as console:
         waiting = threading.Thread(target=at_random, args=(run, dice))
         waiting.start()
         while waiting.is_alive():
@@ -267,12 +320,17 @@ def two_viewers(world: World, dice: random.Random) -> float:
         console.signal(dice.choice((signal.SIGKILL, signal.SIGHUP, signal.SIGTERM)))
     finish(world, run)
     output, errors = reader.communicate(timeout=TRUE_SECONDS + 10)
-    assert reader.returncode == 0 and f"{STEPS}/{STEPS}" in output.replace(" ", "") and "Traceback" not in errors, (output[-2000:], errors[-2000:])
+    assert reader.returncode == 0 and f"{STEPS}/{STEPS}" in output.replace(" ", "") and "Traceback" not in errors, (
+        output[-2000:],
+        errors[-2000:],
+    )
     return 0.0
 
 
 def directory_moved(world: World, dice: random.Random) -> float:
-    """The run's directory is moved while its worker writes into it; half of the time the worker is killed there as well."""
+    """The run's directory is moved while its worker writes into it; half of the time the worker is killed there as
+    well.
+    """
     run = world.make("moving")
     start_worker(run)
     at_random(run, dice)
@@ -288,5 +346,13 @@ def directory_moved(world: World, dice: random.Random) -> float:
 
 
 FAULTS: tuple[Callable[[World, random.Random], float], ...] = (
-    interface_killed, terminal_hung_up, worker_killed, killed_while_saving, disk_full, status_half_written, clock_jumps, two_viewers, directory_moved,
+    interface_killed,
+    terminal_hung_up,
+    worker_killed,
+    killed_while_saving,
+    disk_full,
+    status_half_written,
+    clock_jumps,
+    two_viewers,
+    directory_moved,
 )

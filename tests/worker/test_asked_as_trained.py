@@ -1,4 +1,6 @@
-"""What is asked is held as it was trained: quantisation, number formats and attention, field by field, wherever a base is loaded."""
+"""What is asked is held as it was trained: quantisation, number formats and attention, field by field, wherever a base
+is loaded.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ from loratui.core.plan import Plan  # noqa: E402
 from loratui.core.plan_text import with_values  # noqa: E402
 from loratui.runs.directory import Run  # noqa: E402
 from loratui.runs.start import create_run  # noqa: E402
-from loratui.worker.protocol import ADAPTER, Load, decode_request, encode  # noqa: E402
-from loratui.worker.target import find_target  # noqa: E402
+from loratui.workers.protocol import ADAPTER, Load, decode_request, encode  # noqa: E402
+from loratui.workers.target import find_target  # noqa: E402
 
 pytestmark = pytest.mark.worker
 
@@ -109,8 +111,8 @@ def test_chat_playground_and_api_hold_the_base_as_it_was_trained(
 
 def test_the_playgrounds_worker_answers_on_such_a_base(base: Path, tmp_path: Path) -> None:
     from loratui.core.generation import GenerationSettings
-    from loratui.worker.client import PlaygroundClient
-    from loratui.worker.protocol import Done
+    from loratui.workers.client import PlaygroundClient
+    from loratui.workers.protocol import Done
 
     run = run_of(base, tmp_path, HELD[2])
 

@@ -1,4 +1,6 @@
-"""Every model that ships in the catalogue, built whole on the meta device: each parameter and each adapter parameter is counted."""
+"""Every model that ships in the catalogue, built whole on the meta device: each parameter and each adapter parameter is
+counted.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ def as_the_hub_has_it(config: dict[str, Any]) -> dict[str, Any]:
     """The catalogue keeps the text part of a model that sees images on the outside."""
     if config["model_type"] != "gemma3":
         return config
-    return {"model_type": "gemma3", "text_config": {key: value for key, value in config.items() if key not in ("model_type", "architectures")}}
+    return {
+        "model_type": "gemma3",
+        "text_config": {key: value for key, value in config.items() if key not in ("model_type", "architectures")},
+    }
 
 
 def test_every_model_of_the_catalogue_is_counted_as_peft_and_transformers_count_it() -> None:
@@ -33,7 +38,11 @@ def test_every_model_of_the_catalogue_is_counted_as_peft_and_transformers_count_
     wrong = []
     for found in distinct():
         model = build(as_the_hub_has_it(found.config))
-        total = sum(weight.numel() for name, weight in model.named_parameters() if "vision" not in name and "multi_modal" not in name)
+        total = sum(
+            weight.numel()
+            for name, weight in model.named_parameters()
+            if "vision" not in name and "multi_modal" not in name
+        )
         targets = peft_targets(found.spec, "all-linear")
         if found.config["model_type"] == "gemma3" and targets == "all-linear":
             targets = r".*language_model\.layers\.\d+\..*_proj"

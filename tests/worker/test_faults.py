@@ -15,7 +15,9 @@ pytestmark = pytest.mark.worker
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with tempfile.TemporaryDirectory() as folder:  # open to others, unlike pytest's own: one of the viewers is another login
+    with (
+        tempfile.TemporaryDirectory() as folder
+    ):  # open to others, unlike pytest's own: one of the viewers is another login
         yield World(Path(folder))
 
 

@@ -22,7 +22,10 @@ def test_load_once_and_ask_in_every_form(tmp_path: Path) -> None:
     assert model.sides == ["base", "adapter"]
     text = model.generate("Hello")
     assert isinstance(text, str)
-    assert model.generate(["Hello", {"prompt": "Hello"}, {"messages": [{"role": "user", "content": "Hello"}]}]) == [text] * 3
+    assert (
+        model.generate(["Hello", {"prompt": "Hello"}, {"messages": [{"role": "user", "content": "Hello"}]}])
+        == [text] * 3
+    )
     given = {"title": "Bridges", "pages": 3}
     assert model.generate(given) == model.generate({"input": given}) == model.generate(json.dumps(given))
     assert model.generate("Hello", side="base") != text
@@ -32,7 +35,10 @@ def test_load_once_and_ask_in_every_form(tmp_path: Path) -> None:
     (tmp_path / "in.json").write_text(json.dumps([{"input": "Hello"}, {"input": given}]))
     assert model.generate_file(tmp_path / "in.json", tmp_path / "out.json") == 0
     document = json.loads((tmp_path / "out.json").read_text())
-    assert document == [{"input": "Hello", "generated_output": text}, {"input": given, "generated_output": model.generate(given)}]
+    assert document == [
+        {"input": "Hello", "generated_output": text},
+        {"input": given, "generated_output": model.generate(given)},
+    ]
     with pytest.raises(InputError, match="Temperature takes a number, 0 to 2"):
         model.generate("Hello", temperature=7)
     with pytest.raises(InputError, match="no side"):

@@ -14,7 +14,7 @@ import pytest
 from tiny_models import make_adapter, make_model
 
 from loratui.core.generation import GenerationSettings
-from loratui.worker.protocol import Load
+from loratui.workers.protocol import Load
 
 pytestmark = pytest.mark.worker
 
@@ -29,8 +29,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(folder: Path, *options: str) -> list[str]:
     return [
-        sys.executable, "-m", "loratui", "generate", "--adapter", str(folder / "adapter"),
-        "--input", str(folder / "in.jsonl"), "--output", str(folder / "out.json"), *options,
+        sys.executable,
+        "-m",
+        "loratui",
+        "generate",
+        "--adapter",
+        str(folder / "adapter"),
+        "--input",
+        str(folder / "in.jsonl"),
+        "--output",
+        str(folder / "out.json"),
+        *options,
     ]
 
 
@@ -40,7 +49,9 @@ def test_a_batch_answers_as_one_by_one(folder: Path) -> None:
     from loratui.worker.generation.prompt import conversation, prompt_ids
 
     models = LoadedModels(Load(str(folder / "base"), {"base": "", "adapter": str(folder / "adapter")}, dtype="fp32"))
-    prompts = [prompt_ids(models.tokenizer, conversation([{"role": "user", "content": "x" * length}])) for length in (1, 40, 7)]
+    prompts = [
+        prompt_ids(models.tokenizer, conversation([{"role": "user", "content": "x" * length}])) for length in (1, 40, 7)
+    ]
     settings = GenerationSettings(max_tokens=24)
     together = generate_batch(models, "adapter", prompts, settings)
     alone = [generate_batch(models, "adapter", [prompt], settings)[0] for prompt in prompts]
@@ -74,18 +85,42 @@ def test_killed_and_continued(folder: Path) -> None:
     assert not journal.exists()
 
 
-@pytest.mark.parametrize("document", [
-    {"input": {"starting_page": 1, "project_title": "Bridges", "contents_txt": "…"}},
-    [{"input": {"starting_page": 1, "project_title": "Bridges"}}, {"input": {"starting_page": 10, "project_title": "Tunnels"}}],
-], ids=["one object", "a list"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"input": {"starting_page": 1, "project_title": "Bridges", "contents_txt": "…"}},
+        [
+            {"input": {"starting_page": 1, "project_title": "Bridges"}},
+            {"input": {"starting_page": 10, "project_title": "Tunnels"}},
+        ],
+    ],
+    ids=["one object", "a list"],
+)
 def test_the_guides_forms_printed_without_an_output(folder: Path, tmp_path: Path, document: Any) -> None:
     (tmp_path / "in.json").write_text(json.dumps(document))
-    arguments = ["--adapter", str(folder / "adapter"), "--input", str(tmp_path / "in.json"), "--temperature", "0.5", "--max-tokens", "9", "--seed", "3"]
-    done = subprocess.run([sys.executable, "-m", "loratui", "generate", *arguments], capture_output=True, text=True, cwd=tmp_path)
+    arguments = [
+        "--adapter",
+        str(folder / "adapter"),
+        "--input",
+        str(tmp_path / "in.json"),
+        "--temperature",
+        "0.5",
+        "--max-tokens",
+        "9",
+        "--seed",
+        "3",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "loratui", "generate", *arguments], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     answered = json.loads(done.stdout)
-    assert [row["input"] for row in answered] == [row["input"] for row in (document if isinstance(document, list) else [document])]
-    assert all(set(row) == {"input", "generated_output"} and isinstance(row["generated_output"], str) for row in answered)
+    assert [row["input"] for row in answered] == [
+        row["input"] for row in (document if isinstance(document, list) else [document])
+    ]
+    assert all(
+        set(row) == {"input", "generated_output"} and isinstance(row["generated_output"], str) for row in answered
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.json"], "nothing is left behind"
 
 
@@ -120,7 +155,8 @@ while True:
     assert len(numbers) == len(set(numbers)), "a row was answered twice"
     assert kept <= set(numbers), "an answer was lost"
     kept = set(numbers)
-print(json.dumps({"kills": kills, "told": told, "status": os.WEXITSTATUS(status), "log": open(journal + ".log").read()}))
+log = open(journal + ".log").read()
+print(json.dumps({"kills": kills, "told": told, "status": os.WEXITSTATUS(status), "log": log}))
 """
 
 
@@ -129,9 +165,23 @@ def test_killed_at_any_moment_no_row_is_answered_twice_or_lost(folder: Path, tmp
     rows = [{"input": {"number": number, "text": "x" * (number % 7)}} for number in range(40)]
     (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
     output = tmp_path / f"out{suffix}"
-    arguments = ["--adapter", str(folder / "adapter"), "--input", str(tmp_path / "in.jsonl"), "--output", str(output), "--batch-size", "2", "--max-tokens", "40"]
+    arguments = [
+        "--adapter",
+        str(folder / "adapter"),
+        "--input",
+        str(tmp_path / "in.jsonl"),
+        "--output",
+        str(output),
+        "--batch-size",
+        "2",
+        "--max-tokens",
+        "40",
+    ]
     done = subprocess.run(
-        [sys.executable, "-c", KILLED_AGAIN_AND_AGAIN, str(output) + ".part", *arguments], capture_output=True, text=True, timeout=200,
+        [sys.executable, "-c", KILLED_AGAIN_AND_AGAIN, str(output) + ".part", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     story = json.loads(done.stdout)
@@ -146,13 +196,18 @@ def test_killed_at_any_moment_no_row_is_answered_twice_or_lost(folder: Path, tmp
     assert answered == inputs and not Path(str(output) + ".part").exists()
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (["--temperature", "9"], "Temperature takes a number, 0 to 2"),
-    (["--top-k", "many"], "Top-k takes a whole number"),
-    (["--adapter", "no-such-run"], "there is no run no-such-run"),
-    (["--input", "absent.json"], "absent.json"),
-])
-def test_wrong_use_is_a_sentence_without_waiting_for_torch(folder: Path, options: list[str], words: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--temperature", "9"], "Temperature takes a number, 0 to 2"),
+        (["--top-k", "many"], "Top-k takes a whole number"),
+        (["--adapter", "no-such-run"], "there is no run no-such-run"),
+        (["--input", "absent.json"], "absent.json"),
+    ],
+)
+def test_wrong_use_is_a_sentence_without_waiting_for_torch(
+    folder: Path, options: list[str], words: str, tmp_path: Path
+) -> None:
     (folder / "in.jsonl").write_text('{"input": "x"}\n')
     done = subprocess.run(command(folder, *options), capture_output=True, text=True, cwd=tmp_path)
     assert words in done.stderr, done.stderr

@@ -14,8 +14,8 @@ import pytest
 from loratui.core.errors import DatasetError, InputError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.worker.questions import held_out_questions, read_questions
-from loratui.worker.results import Results
+from loratui.worker.generation.results import Results
+from loratui.workers.questions import held_out_questions, read_questions
 
 
 def write(path: Path, document: Any) -> str:
@@ -39,15 +39,18 @@ def test_one_object_with_an_input_object_is_asked_as_json(tmp_path: Path) -> Non
     assert one.expected == ""
 
 
-@pytest.mark.parametrize(("row", "expected"), [
-    ({"input": "Hello"}, "Hello"),
-    ({"prompt": "Hello"}, "Hello"),
-    ({"prompt": [{"role": "user", "content": "Hello"}]}, "Hello"),
-    ({"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}]}, "Hello"),
-    ({"messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]}, "Hello"),
-    ({"instruction": "Say", "input": "Hello"}, "Say\n\nHello"),
-    ({"question": "Hello"}, "Hello"),
-])
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"input": "Hello"}, "Hello"),
+        ({"prompt": "Hello"}, "Hello"),
+        ({"prompt": [{"role": "user", "content": "Hello"}]}, "Hello"),
+        ({"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}]}, "Hello"),
+        ({"messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]}, "Hello"),
+        ({"instruction": "Say", "input": "Hello"}, "Say\n\nHello"),
+        ({"question": "Hello"}, "Hello"),
+    ],
+)
 def test_every_form_of_a_row(tmp_path: Path, row: dict[str, Any], expected: str) -> None:
     assert asked(write(tmp_path / "in.json", [row, row])) == [expected, expected]
 
@@ -83,13 +86,20 @@ def test_bad_rows_are_named_with_their_place(tmp_path: Path) -> None:
 def test_rows_of_the_runs_own_shape(tmp_path: Path) -> None:
     data = tmp_path / "train.jsonl"
     data.write_text("".join(json.dumps({"frage": f"f{n}", "antwort": f"a{n}"}) + "\n" for n in range(40)))
-    plan = with_values(Plan(), {
-        "dataset.path": str(data), "dataset.columns": {"prompt": "frage", "completion": "antwort"}, "dataset.eval_fraction": 0.1,
-    })
+    plan = with_values(
+        Plan(),
+        {
+            "dataset.path": str(data),
+            "dataset.columns": {"prompt": "frage", "completion": "antwort"},
+            "dataset.eval_fraction": 0.1,
+        },
+    )
     assert asked(write(tmp_path / "in.json", [{"frage": "Was?"}]), plan) == ["Was?"]
     held = held_out_questions(plan)
     assert len(held) == 4
-    assert all(one.expected == one.conversation.messages[0].content.replace("f", "a") for one in held if one.conversation)
+    assert all(
+        one.expected == one.conversation.messages[0].content.replace("f", "a") for one in held if one.conversation
+    )
 
 
 QUESTIONS_FILE = [{"input": f"q{number}"} for number in range(6)]
@@ -110,7 +120,8 @@ def test_results_are_continued_and_a_torn_line_is_answered_again(tmp_path: Path)
     again.finish()
     document = json.loads(output.read_text())
     assert document == [
-        {"input": f"q{number}", "generated_output": text} for number, text in enumerate(["null", "x", "x", "drei\nZeilen", "x", "x"])
+        {"input": f"q{number}", "generated_output": text}
+        for number, text in enumerate(["null", "x", "x", "drei\nZeilen", "x", "x"])
     ]
     assert not again.journal.exists()
 
@@ -135,7 +146,7 @@ def test_a_file_system_without_locks_takes_answers_too(tmp_path: Path, monkeypat
     def no_locks(*arguments: Any) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("loratui.worker.results.fcntl.flock", no_locks)
+    monkeypatch.setattr("loratui.worker.generation.results.fcntl.flock", no_locks)
     questions = read_questions(write(tmp_path / "in.json", QUESTIONS_FILE))
     results = Results(tmp_path / "out.json", questions, {})
     results.add({0: "a"})
@@ -155,7 +166,10 @@ def test_a_line_that_a_full_disk_cut_costs_its_row_alone(tmp_path: Path) -> None
 
 def test_lines_and_tables_as_output(tmp_path: Path) -> None:
     questions = read_questions(write(tmp_path / "in.json", [{"input": {"a": 1}}]))
-    for name, expected in (("o.jsonl", '{"input": {"a": 1}, "generated_output": "ü"}\n'), ("o.csv", 'input,generated_output\r\n"{""a"": 1}",ü\r\n')):
+    for name, expected in (
+        ("o.jsonl", '{"input": {"a": 1}, "generated_output": "ü"}\n'),
+        ("o.csv", 'input,generated_output\r\n"{""a"": 1}",ü\r\n'),
+    ):
         results = Results(tmp_path / name, questions, {})
         results.add({0: "ü"})
         results.finish()
@@ -167,6 +181,11 @@ def test_lines_and_tables_as_output(tmp_path: Path) -> None:
 
 
 def test_asking_needs_no_torch() -> None:
-    code = "import sys, loratui.worker.questions, loratui.worker.results, loratui.worker.target, loratui.worker.client, loratui.worker.generate;" \
+    code = (
+        "import sys, loratui.workers.questions, loratui.worker.generation.results, loratui.workers.target, "
+        "loratui.workers.client, loratui.worker.generate;"
         "print([name for name in ('torch', 'transformers', 'datasets', 'peft') if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

@@ -1,4 +1,6 @@
-"""The inspect worker: the contract of `inspect --json`, messages on the way, rows on request, one sentence when it cannot."""
+"""The inspect worker: the contract of `inspect --json`, messages on the way, rows on request, one sentence when it
+cannot.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,13 @@ from tiny_model import write_rows, write_tiny_model
 from loratui.core.errors import DatasetError, ModelError, PlanError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.worker.inspect_client import InspectClient, inspect_dataset
+from loratui.workers.inspect_client import InspectClient, inspect_dataset
 
 pytestmark = pytest.mark.worker
-CHAT = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+CHAT = (
+    "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
+    "'assistant: ' }}{% endif %}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +51,31 @@ def test_the_contract(model: Path, tmp_path: Path):
         file.write('broken\n{"prompt": "x", "completion": ""}\n')
     messages: list[dict] = []
     result = inspect_dataset(plan_for(model, path), on_message=messages.append)
-    assert messages[0]["type"] == "recognised" and messages[0]["columns"] == {"prompt": "prompt", "completion": "completion"}
+    assert messages[0]["type"] == "recognised" and messages[0]["columns"] == {
+        "prompt": "prompt",
+        "completion": "completion",
+    }
     assert {"progress", "partial"} <= {message["type"] for message in messages}
     assert result["format"] == "prompt-completion"
     assert (result["examples"], result["usable"]) == (302, 300)
     bad = [problem for problem in result["problems"] if problem["blocking"]]
-    assert [(problem["line"], problem["index"], problem["kind"]) for problem in bad] == [(301, 300, "json"), (302, 301, "empty-answer")]
+    assert [(problem["line"], problem["index"], problem["kind"]) for problem in bad] == [
+        (301, 300, "json"),
+        (302, 301, "empty-answer"),
+    ]
     assert all(isinstance(problem["message"], str) for problem in result["problems"])
     assert set(result["tokens"]) == {"min", "median", "p90", "p95", "p99", "max", "total"}
     assert 0 < result["trained_tokens"] < result["tokens"]["total"]
-    assert {key: result["truncation"][key] for key in ("max_length", "cut", "without_answer")} == {"max_length": 1024, "cut": 0, "without_answer": 0}
-    assert {key: result["stop_token"][key] for key in ("trained", "missing", "token")} == {"trained": 300, "missing": 0, "token": "<|im_end|>"}
+    assert {key: result["truncation"][key] for key in ("max_length", "cut", "without_answer")} == {
+        "max_length": 1024,
+        "cut": 0,
+        "without_answer": 0,
+    }
+    assert {key: result["stop_token"][key] for key in ("trained", "missing", "token")} == {
+        "trained": 300,
+        "missing": 0,
+        "token": "<|im_end|>",
+    }
     assert sum(result["histogram"]["counts"]) == 300
     assert len(result["histogram"]["edges"]) == len(result["histogram"]["counts"]) + 1
     assert result["split"] == {"train": 285, "evaluation": 15, "seed": 42}
@@ -65,21 +84,27 @@ def test_the_contract(model: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("dataset", "model_id", "error", "fragment"),
     [
-        ("no-such.jsonl", "", DatasetError, "no such file"), ("shape.jsonl", "", DatasetError, "no known shape"),
-        ("broken.json", "", DatasetError, "line 2"), ("good.jsonl", "/no/such/model", ModelError, "no such folder"),
+        ("no-such.jsonl", "", DatasetError, "no such file"),
+        ("shape.jsonl", "", DatasetError, "no known shape"),
+        ("broken.json", "", DatasetError, "line 2"),
+        ("good.jsonl", "/no/such/model", ModelError, "no such folder"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(model: Path, tmp_path: Path, dataset: str, model_id: str, error: type, fragment: str):
+def test_what_cannot_be_done_is_one_sentence(
+    model: Path, tmp_path: Path, dataset: str, model_id: str, error: type, fragment: str
+):
     (tmp_path / "shape.jsonl").write_text('{"foo": 1}\n')
     (tmp_path / "broken.json").write_text('[{"prompt": "a", "completion": "b"},\n{"prompt": }]')
     write_rows(tmp_path / "good.jsonl", 3)
     with pytest.raises(error) as raised:
-        inspect_dataset(with_values(Plan(), {"model.id": model_id or str(model), "dataset.path": str(tmp_path / dataset)}))
+        inspect_dataset(
+            with_values(Plan(), {"model.id": model_id or str(model), "dataset.path": str(tmp_path / dataset)})
+        )
     assert fragment in str(raised.value) and "\n" not in str(raised.value) and "Traceback" not in str(raised.value)
 
 
 def test_a_wrong_plan_is_named(monkeypatch, tmp_path: Path):
-    import loratui.worker.inspect_client as client
+    import loratui.workers.inspect_client as client
 
     monkeypatch.setattr(client, "_request", lambda plan, rows: b'{"plan": {"lora": {"rank": 3}}}\n')
     with pytest.raises(PlanError, match=r"there is no key lora\.rank"):
@@ -93,9 +118,17 @@ async def test_rows_come_as_the_trainer_receives_them(model: Path, tmp_path: Pat
     kinds = [message["type"] async for message in client.inspect(plan_for(model, path), rows=[0])]
     assert kinds[0] == "recognised" and kinds[-1] == "result" and "rows" in kinds
     good, bad = await client.rows([0, 1])
-    assert "".join(text for _, text, *_ in good["tokens"]) == "<|im_start|>user\n世界?<|im_end|>\n<|im_start|>assistant\né🙂 done<|im_end|>\n"
+    assert (
+        "".join(text for _, text, *_ in good["tokens"])
+        == "<|im_start|>user\n世界?<|im_end|>\n<|im_start|>assistant\né🙂 done<|im_end|>\n"
+    )
     assert "".join(text for _, text, trained, *_ in good["tokens"] if trained) == "é🙂 done<|im_end|>"
-    assert [text for _, text, _, special, _ in good["tokens"] if special] == ["<|im_start|>", "<|im_end|>", "<|im_start|>", "<|im_end|>"]
+    assert [text for _, text, _, special, _ in good["tokens"] if special] == [
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|im_start|>",
+        "<|im_end|>",
+    ]
     assert (good["answers"], good["answers_ended"]) == (1, 1)
     assert bad["tokens"] == [] and "not valid JSON" in bad["problem"]
     await client.close()
@@ -120,7 +153,11 @@ def test_the_truncation_ledger_adds_up(model: Path, text_model, tmp_path: Path):
     cut = inspected(plan_for(model, path, **{"training.max_length": median}), text_model)
     ledger = {entry["max_length"]: entry for entry in cut["ledger"]}[median]
     assert cut["truncation"]["cut"] == ledger["cut"] > 0
-    assert cut["truncation"]["answer_tokens_lost"] == whole["trained_tokens"] - cut["trained_tokens"] == ledger["answer_tokens_lost"]
+    assert (
+        cut["truncation"]["answer_tokens_lost"]
+        == whole["trained_tokens"] - cut["trained_tokens"]
+        == ledger["answer_tokens_lost"]
+    )
     assert cut["trained_tokens_uncut"] == whole["trained_tokens"]
     assert cut["usable"] == 100 - cut["truncation"]["without_answer"]
     assert cut["stop_token"]["trained"] + cut["stop_token"]["missing"] == cut["usable"]
@@ -149,15 +186,25 @@ def test_a_template_without_a_stop_token_is_caught(model: Path, tmp_path: Path):
     from loratui.worker.inspecting.model import load_text_model
 
     (tmp_path / "no-stop.jinja").write_text(CHAT)
-    plan = plan_for(model, write_rows(tmp_path / "rows.jsonl", 10), **{"model.chat_template": str(tmp_path / "no-stop.jinja")})
+    plan = plan_for(
+        model, write_rows(tmp_path / "rows.jsonl", 10), **{"model.chat_template": str(tmp_path / "no-stop.jinja")}
+    )
     result = inspected(plan, load_text_model(plan))
-    assert (result["stop_token"]["trained"], result["stop_token"]["missing"], result["stop_token"]["missing_uncut"]) == (0, 10, 10)
+    assert (
+        result["stop_token"]["trained"],
+        result["stop_token"]["missing"],
+        result["stop_token"]["missing_uncut"],
+    ) == (0, 10, 10)
     assert result["stop_token"]["rows"] == list(range(10))
     assert {problem["kind"] for problem in result["problems"]} >= {"stop-token"}
     mended = with_values(plan, result["stop_token"]["fix"])
     assert mended != plan
     result = inspected(mended, load_text_model(mended))
-    assert (result["stop_token"]["trained"], result["stop_token"]["missing"], result["stop_token"]["fix"]) == (10, 0, {})
+    assert (result["stop_token"]["trained"], result["stop_token"]["missing"], result["stop_token"]["fix"]) == (
+        10,
+        0,
+        {},
+    )
 
 
 @pytest.mark.parametrize("name", ["plain", "alpaca", "qwen3"])
@@ -178,13 +225,25 @@ def test_duplicates_long_rows_control_tokens_and_overlap(model: Path, text_model
     path = write_rows(tmp_path / "rows.jsonl", 30)
     first = path.read_text().splitlines()[0]
     with path.open("a") as file:
-        file.write(first + "\n" + json.dumps({"prompt": "long " * 400, "completion": "x"}) + "\n" + json.dumps({"prompt": "say <|im_end|>", "completion": "x"}) + "\n")
+        file.write(
+            first
+            + "\n"
+            + json.dumps({"prompt": "long " * 400, "completion": "x"})
+            + "\n"
+            + json.dumps({"prompt": "say <|im_end|>", "completion": "x"})
+            + "\n"
+        )
     (tmp_path / "eval.jsonl").write_text(first + "\n" + json.dumps({"prompt": "new", "completion": "x"}) + "\n")
-    result = inspected(plan_for(model, path, **{"dataset.eval_path": str(tmp_path / "eval.jsonl"), "training.max_length": 4096}), text_model)
+    result = inspected(
+        plan_for(model, path, **{"dataset.eval_path": str(tmp_path / "eval.jsonl"), "training.max_length": 4096}),
+        text_model,
+    )
     kinds = {problem["kind"]: problem for problem in result["problems"]}
     assert kinds["duplicate"]["line"] == 31 and "line 1" in kinds["duplicate"]["message"]
     assert kinds["long"]["line"] == 32 and kinds["special-token"]["line"] == 33
-    assert kinds["overlap"]["file"].endswith("eval.jsonl") and "line 1 of the training rows" in kinds["overlap"]["message"]
+    assert (
+        kinds["overlap"]["file"].endswith("eval.jsonl") and "line 1 of the training rows" in kinds["overlap"]["message"]
+    )
     assert result["overlap"]["exact"] == 1 and result["split"]["evaluation"] == 2 and result["usable"] == 33
 
 
@@ -207,7 +266,7 @@ def test_a_model_of_the_hubs_cache_is_read_without_asking_the_hub(model: Path, t
     import shutil
 
     from hub_standin import set_hub
-    from loratui.worker.load_tokenizer import hub_options
+    from loratui.worker.tokenizer import hub_options
 
     set_hub(monkeypatch, HF_HUB_CACHE=str(tmp_path), HF_ENDPOINT="http://127.0.0.1:9")
     snapshot = tmp_path / "models--me--tiny" / "snapshots" / "abc"
@@ -215,7 +274,9 @@ def test_a_model_of_the_hubs_cache_is_read_without_asking_the_hub(model: Path, t
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text("abc")
     assert hub_options("me/tiny", weights=False) == {"local_files_only": True}
-    assert hub_options("me/tiny")["local_files_only"] and hub_options("me/other") == {} and hub_options(str(model)) == {}
+    assert (
+        hub_options("me/tiny")["local_files_only"] and hub_options("me/other") == {} and hub_options(str(model)) == {}
+    )
     plan = with_values(Plan(), {"model.id": "me/tiny", "dataset.path": str(write_rows(tmp_path / "rows.jsonl", 5))})
     assert inspect_dataset(plan)["stop_token"]["trained"] == 5
     with pytest.raises(ModelError, match="the hub cannot be reached"):

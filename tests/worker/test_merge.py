@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch")
 
 from loratui.commands.merge import command  # noqa: E402
 from loratui.core.errors import InputError, WorkerError  # noqa: E402
-from loratui.resources import demo_model_path  # noqa: E402
+from loratui.paths import demo_model_path  # noqa: E402
 from loratui.worker import merge as merging  # noqa: E402
-from loratui.worker.target import find_target  # noqa: E402
+from loratui.workers.target import find_target  # noqa: E402
 
 pytestmark = pytest.mark.worker
 
@@ -28,7 +28,13 @@ def make_adapter(path: Path, **settings: Any) -> Path:
 
     torch.manual_seed(0)
     base = AutoModelForCausalLM.from_pretrained(demo_model_path(), dtype=torch.float32)
-    usual = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM", "init_lora_weights": False}
+    usual = {
+        "r": 4,
+        "lora_alpha": 8,
+        "target_modules": "all-linear",
+        "task_type": "CAUSAL_LM",
+        "init_lora_weights": False,
+    }
     get_peft_model(base, LoraConfig(**(usual | settings))).save_pretrained(path)
     return path
 
@@ -47,7 +53,10 @@ def test_a_merge_in_float32_says_what_the_adapter_says(adapter: Path, tmp_path: 
     assert not (tmp_path / "merged.part").exists()
     written = json.loads((tmp_path / "merged" / "generation_config.json").read_text())
     base = json.loads((demo_model_path() / "generation_config.json").read_text())
-    assert base["eos_token_id"] in [written["eos_token_id"], *([] if isinstance(written["eos_token_id"], int) else written["eos_token_id"])], "who serves it must know where answers end"
+    assert base["eos_token_id"] in [
+        written["eos_token_id"],
+        *([] if isinstance(written["eos_token_id"], int) else written["eos_token_id"]),
+    ], "who serves it must know where answers end"
 
 
 def test_a_merge_that_drifts_is_not_kept(adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +66,9 @@ def test_a_merge_that_drifts_is_not_kept(adapter: Path, tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sum_with_the_wrong_scale_is_found_out(adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sum_with_the_wrong_scale_is_found_out(
+    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A hundredth too much is far below what bf16 rounds, and is found all the same: the sum is checked in float32."""
     from loratui.worker.generation.load import LoadedModels
 
@@ -86,11 +97,19 @@ def test_a_merge_in_sixteen_bits_is_rounded_once_and_holds(adapter: Path, tmp_pa
     assert {str(one.dtype) for one in kept.values()} == {f"torch.{'bfloat16' if dtype == 'bf16' else 'float16'}"}
 
 
-@pytest.mark.parametrize(("settings", "words"), [
-    ({"use_dora": True}, ""), ({"modules_to_save": ["lm_head"]}, ""),
-    ({"target_modules": ["q_proj", "lm_head"]}, "one matrix as embedding and as head"), ({"lora_bias": True}, "cannot be merged: "),
-], ids=["dora", "a whole layer", "a tied layer", "what PEFT cannot merge"])
-def test_other_kinds_of_adapters_are_merged_or_refused_in_a_sentence(tmp_path: Path, settings: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"use_dora": True}, ""),
+        ({"modules_to_save": ["lm_head"]}, ""),
+        ({"target_modules": ["q_proj", "lm_head"]}, "one matrix as embedding and as head"),
+        ({"lora_bias": True}, "cannot be merged: "),
+    ],
+    ids=["dora", "a whole layer", "a tied layer", "what PEFT cannot merge"],
+)
+def test_other_kinds_of_adapters_are_merged_or_refused_in_a_sentence(
+    tmp_path: Path, settings: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_adapter(tmp_path / "adapter", **settings)
     status = merging.execute(merging.MergeRequest(str(tmp_path / "adapter"), str(tmp_path / "merged"), dtype="fp32"))
     said = capsys.readouterr().err.splitlines()[-1]
@@ -98,7 +117,9 @@ def test_other_kinds_of_adapters_are_merged_or_refused_in_a_sentence(tmp_path: P
     assert (tmp_path / "merged").exists() != bool(words) and not (tmp_path / "merged.part").exists()
 
 
-def test_memory_that_does_not_suffice_is_a_sentence(adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_memory_that_does_not_suffice_is_a_sentence(
+    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def full(*arguments: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
@@ -125,7 +146,9 @@ def test_a_model_without_an_adapter_and_a_taken_place_are_refused(adapter: Path,
 def test_a_base_that_is_quantised_itself_is_never_merged_into(adapter: Path, tmp_path: Path) -> None:
     base = shutil.copytree(demo_model_path(), tmp_path / "base-4bit")
     config = json.loads((base / "config.json").read_text())
-    (base / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}))
+    (base / "config.json").write_text(
+        json.dumps(config | {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}})
+    )
     with pytest.raises(InputError, match=r"quantised \(bitsandbytes\).*--base"):
         merging.merge(find_target(str(adapter), base=str(base)), tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
@@ -139,7 +162,9 @@ def test_a_quantised_trainings_adapter_goes_into_the_unquantised_base(adapter: P
     assert proof.holds and proof.trained_on == "nf4" and proof.relative_difference < 1e-3
     config = json.loads((tmp_path / "merged" / "config.json").read_text())
     assert "quantization_config" not in config and config["dtype"] == "float32"
-    assert proof.quantised_difference is None or proof.quantised_difference > 10 * proof.relative_difference, "rounding to 4 bit is told apart from the merge"
+    assert proof.quantised_difference is None or proof.quantised_difference > 10 * proof.relative_difference, (
+        "rounding to 4 bit is told apart from the merge"
+    )
     assert "nf4" in merging.describe(proof) and any("nf4" in one for one in said)
 
 
@@ -153,11 +178,20 @@ def test_an_adapter_alone_is_merged_in_the_format_that_its_base_is_kept_in(adapt
     assert json.loads((tmp_path / "merged" / "config.json").read_text())["dtype"] == "bfloat16"
 
 
-def test_the_command_prints_its_proof_as_json(adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main([str(adapter), "-o", str(tmp_path / "merged"), "--dtype", "fp32", "--json"], standalone_mode=False) == 0
+def test_the_command_prints_its_proof_as_json(
+    adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        command.main([str(adapter), "-o", str(tmp_path / "merged"), "--dtype", "fp32", "--json"], standalone_mode=False)
+        == 0
+    )
     said = capsys.readouterr()
     printed = json.loads(said.out)
-    assert printed["holds"] is True and printed["output"] == str(tmp_path / "merged") and printed["first_differing_token"] is None
+    assert (
+        printed["holds"] is True
+        and printed["output"] == str(tmp_path / "merged")
+        and printed["first_differing_token"] is None
+    )
     assert "comparing" in said.err
     assert command.main(["no-such-run", "-o", str(tmp_path / "other")], standalone_mode=False) != 0
 

@@ -12,7 +12,7 @@ from tiny_models import make_adapter, make_model
 
 from loratui.core.errors import ModelError
 from loratui.core.generation import GenerationSettings
-from loratui.worker.protocol import Ask, Done, Event, Failed, Load, Piece, Rendered
+from loratui.workers.protocol import Ask, Done, Event, Failed, Load, Piece, Rendered
 
 pytestmark = pytest.mark.worker
 
@@ -34,15 +34,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def models(folder: Path) -> Any:
     from loratui.worker.generation.load import LoadedModels
 
-    return LoadedModels(Load(str(folder / "base"), {"base": "", "adapter": str(folder / "one"), "two": str(folder / "two"), "whole": str(folder / "whole")}))
+    return LoadedModels(
+        Load(
+            str(folder / "base"),
+            {"base": "", "adapter": str(folder / "one"), "two": str(folder / "two"), "whole": str(folder / "whole")},
+        )
+    )
 
 
-def ask(models: Any, sides: list[str], settings: GenerationSettings, flags: Any = None, **question: Any) -> tuple[dict[str, str], dict[str, Event], list[Event]]:
-    from loratui.worker.generation.answer import answer
-    from loratui.worker.generation.flags import StopFlags
+def ask(
+    models: Any, sides: list[str], settings: GenerationSettings, flags: Any = None, **question: Any
+) -> tuple[dict[str, str], dict[str, Event], list[Event]]:
+    from loratui.worker.generation.answer import StopFlags, answer
 
     events: list[Event] = []
-    answer(models, Ask(1, sides, settings=settings.model_dump(), **(question or {"messages": MESSAGES})), events.append, flags or StopFlags())
+    answer(
+        models,
+        Ask(1, sides, settings=settings.model_dump(), **(question or {"messages": MESSAGES})),
+        events.append,
+        flags or StopFlags(),
+    )
     texts = {side: "".join(one.text for one in events if isinstance(one, Piece) and one.side == side) for side in sides}
     ends = {one.side: one for one in events if isinstance(one, (Done, Failed))}
     return texts, ends, events
@@ -90,7 +101,7 @@ def test_sampled_answers_do_not_depend_on_who_answers_beside_them(models: Any) -
 
 
 def test_an_answer_is_stopped_within_half_a_second(models: Any) -> None:
-    from loratui.worker.generation.flags import StopFlags
+    from loratui.worker.generation.answer import StopFlags
 
     flags, stopped = StopFlags(), []
     context, models.context_tokens = models.context_tokens, 0
@@ -111,8 +122,14 @@ def test_an_answer_is_stopped_within_half_a_second(models: Any) -> None:
 
 
 def test_the_stop_token_ends_an_answer_and_is_not_shown(models: Any) -> None:
-    inputs = models.tokenizer.apply_chat_template(MESSAGES, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-    ids = models.use("base").generate(**inputs, do_sample=False, max_new_tokens=10)[0, inputs["input_ids"].shape[1] :].tolist()
+    inputs = models.tokenizer.apply_chat_template(
+        MESSAGES, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    ids = (
+        models.use("base")
+        .generate(**inputs, do_sample=False, max_new_tokens=10)[0, inputs["input_ids"].shape[1] :]
+        .tolist()
+    )
     before, models.stop_ids = models.stop_ids, [ids[3]]
     try:
         _, ends, _ = ask(models, ["base"], GenerationSettings(max_tokens=30))

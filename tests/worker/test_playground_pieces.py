@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loratui.core.errors import WorkerError
-from loratui.worker import protocol
-from loratui.worker.generation.pieces import PieceDecoder
+from loratui.worker.generation.answer import PieceDecoder
+from loratui.workers import protocol
 
 
 def decode_bytes(ids: Sequence[int]) -> str:

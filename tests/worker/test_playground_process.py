@@ -16,8 +16,8 @@ from tiny_models import make_adapter, make_model
 
 from loratui.core.errors import WorkerError
 from loratui.core.generation import GenerationSettings
-from loratui.worker.client import PlaygroundClient
-from loratui.worker.protocol import Done, Event, Failed, Load, Piece
+from loratui.workers.client import PlaygroundClient
+from loratui.workers.protocol import Done, Event, Failed, Load, Piece
 
 pytestmark = pytest.mark.worker
 

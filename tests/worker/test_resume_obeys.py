@@ -1,4 +1,6 @@
-"""After a change every key of the plan is in force: at once where a checkpoint can take it, else by the way that is told."""
+"""After a change every key of the plan is in force: at once where a checkpoint can take it, else by the way that is
+told.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,10 @@ from loratui.core.dataset import DataFacts
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields, with_values
 from loratui.core.schedule import learning_rate_at, make_schedule
-from loratui.runs.append import append_event
 from loratui.runs.changing import change, continuation
 from loratui.runs.directory import Run
-from loratui.runs.events import Event, Fix, Step
+from loratui.runs.events import Event, EventTail, Fix, Step, append_event
 from loratui.runs.start import create_run
-from loratui.runs.tail import EventTail
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.signals import Requests
 
@@ -40,11 +40,26 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plan_of(files: Path, **changes: Any) -> Plan:
-    return with_values(Plan(), {
-        "model.id": str(files / "model"), "model.dtype": "fp32", "dataset.path": str(files / "rows.jsonl"), "dataset.eval_fraction": 0.2,
-        "training.precision": "fp32", "training.batch_size": 2, "training.accumulation": 2, "training.max_length": 64, "training.max_steps": LAST,
-        "training.learning_rate": 5e-3, "training.warmup_steps": 2, "method.compute_dtype": "fp32", "saving.every_steps": SAVED, "hardware.cpu": True,
-    } | {key.replace("__", "."): value for key, value in changes.items()})
+    return with_values(
+        Plan(),
+        {
+            "model.id": str(files / "model"),
+            "model.dtype": "fp32",
+            "dataset.path": str(files / "rows.jsonl"),
+            "dataset.eval_fraction": 0.2,
+            "training.precision": "fp32",
+            "training.batch_size": 2,
+            "training.accumulation": 2,
+            "training.max_length": 64,
+            "training.max_steps": LAST,
+            "training.learning_rate": 5e-3,
+            "training.warmup_steps": 2,
+            "method.compute_dtype": "fp32",
+            "saving.every_steps": SAVED,
+            "hardware.cpu": True,
+        }
+        | {key.replace("__", "."): value for key, value in changes.items()},
+    )
 
 
 def half_done(path: Path, plan: Plan) -> Run:
@@ -101,13 +116,16 @@ def steps(events: list[Event]) -> list[Step]:
 def rates_are_the_plans(trainer: Any, run: Run, events: list[Event]) -> None:
     schedule = make_schedule(run.plan(), DataFacts(examples=len(trainer.train_dataset), lengths=(8,), exact=True))
     for step in steps(events):
-        assert step.learning_rate == pytest.approx(learning_rate_at(run.plan(), schedule, step.step - 1), rel=1e-9), step.step
+        assert step.learning_rate == pytest.approx(learning_rate_at(run.plan(), schedule, step.step - 1), rel=1e-9), (
+            step.step
+        )
 
 
 def group(**expected: Any) -> Callable[..., None]:
     def check(trainer: Any, run: Run, events: list[Event]) -> None:
         for name, value in expected.items():
             assert trainer.optimizer.param_groups[0][name] == value
+
     return check
 
 
@@ -115,18 +133,21 @@ def args(**expected: Any) -> Callable[..., None]:
     def check(trainer: Any, run: Run, events: list[Event]) -> None:
         for name, value in expected.items():
             assert getattr(trainer.args, name) == value
+
     return check
 
 
 def evaluated_at(*expected: int) -> Callable[..., None]:
     def check(trainer: Any, run: Run, events: list[Event]) -> None:
         assert [event.fields["step"] for event in events if event.type == "eval"] == list(expected)
+
     return check
 
 
 def saved_at(*expected: int) -> Callable[..., None]:
     def check(trainer: Any, run: Run, events: list[Event]) -> None:
         assert [event.fields["step"] for event in events if event.type == "checkpoint"] == list(expected)
+
     return check
 
 
@@ -134,11 +155,14 @@ def ends_at(step: int) -> Callable[..., None]:
     def check(trainer: Any, run: Run, events: list[Event]) -> None:
         rates_are_the_plans(trainer, run, events)
         assert steps(events)[-1].step == step == trainer.state.max_steps
+
     return check
 
 
 def dropout(trainer: Any, run: Run, events: list[Event]) -> None:
-    found = {module.p for name, module in trainer.model.named_modules() if "lora_dropout" in name and hasattr(module, "p")}
+    found = {
+        module.p for name, module in trainer.model.named_modules() if "lora_dropout" in name and hasattr(module, "p")
+    }
     assert found == {0.3}
 
 
@@ -170,15 +194,24 @@ FROM_CHECKPOINT: list[tuple[dict[str, Any], Callable[..., None]]] = [
     ({"training.max_steps": 20}, ends_at(20)),
     ({"training.max_steps": 8}, ends_at(8)),
     ({"training.max_steps": 0, "training.epochs": 2.5}, ends_at(20)),
-    ({"training.weight_decay": 0.5, "training.beta1": 0.8, "training.beta2": 0.95, "training.epsilon": 1e-6}, group(weight_decay=0.5, betas=(0.8, 0.95), eps=1e-6)),
+    (
+        {"training.weight_decay": 0.5, "training.beta1": 0.8, "training.beta2": 0.95, "training.epsilon": 1e-6},
+        group(weight_decay=0.5, betas=(0.8, 0.95), eps=1e-6),
+    ),
     ({"training.max_grad_norm": 0.05, "training.padding_free": True}, args(max_grad_norm=0.05, padding_free=True)),
     ({"training.checkpointing": True}, args(gradient_checkpointing=True)),
     ({"training.optimizer": "adamw_torch"}, group(fused=None)),
     ({"training.precision": "bf16", "method.compute_dtype": "bf16"}, in_bf16),
-    ({"training.batch_size": 1, "training.accumulation": 4}, args(per_device_train_batch_size=1, gradient_accumulation_steps=4)),
+    (
+        {"training.batch_size": 1, "training.accumulation": 4},
+        args(per_device_train_batch_size=1, gradient_accumulation_steps=4),
+    ),
     ({"model.attention": "eager"}, attention),
     ({"lora.dropout": 0.3}, dropout),
-    ({"evaluation.every_steps": 4, "evaluation.batch_size": 3, "evaluation.prompts": ["1 and 2 is"]}, evaluated_at(8, 12)),
+    (
+        {"evaluation.every_steps": 4, "evaluation.batch_size": 3, "evaluation.prompts": ["1 and 2 is"]},
+        evaluated_at(8, 12),
+    ),
     ({"evaluation.every_steps": 1, "evaluation.patience": 1, "training.learning_rate": 0.5}, stopped_early),
     ({"saving.every_steps": 2}, saved_at(8, 10, 12)),
     ({"saving.every_steps": 1, "saving.keep": 3}, three_kept),
@@ -186,7 +219,9 @@ FROM_CHECKPOINT: list[tuple[dict[str, Any], Callable[..., None]]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "holds"), FROM_CHECKPOINT, ids=[", ".join(changes) for changes, _ in FROM_CHECKPOINT])
+@pytest.mark.parametrize(
+    ("changes", "holds"), FROM_CHECKPOINT, ids=[", ".join(changes) for changes, _ in FROM_CHECKPOINT]
+)
 def test_a_change_that_a_checkpoint_can_take_is_in_force_at_the_next_step(
     begun: Run, tmp_path: Path, changes: dict[str, Any], holds: Callable[..., None]
 ) -> None:
@@ -214,6 +249,7 @@ def goes_on(key: str, value: Any, **more: Any) -> tuple[dict[str, Any], Callable
     def check(trainer: Any, run: Run) -> None:
         for name, expected in more.items():
             assert getattr(trainer.args, name) == expected, name
+
     return {key: value}, check
 
 
@@ -229,21 +265,33 @@ FROM_WEIGHTS = [
 
 
 @pytest.mark.parametrize(("changes", "holds"), FROM_WEIGHTS, ids=[", ".join(changes) for changes, _ in FROM_WEIGHTS])
-def test_what_a_checkpoint_cannot_take_goes_on_from_its_weights(begun: Run, tmp_path: Path, changes: dict[str, Any], holds: Callable[..., None]) -> None:
+def test_what_a_checkpoint_cannot_take_goes_on_from_its_weights(
+    begun: Run, tmp_path: Path, changes: dict[str, Any], holds: Callable[..., None]
+) -> None:
     trainer, run, events = changed(begun, tmp_path / "run", changes)
     fix = next(event for event in events if isinstance(event, Fix))
-    assert (fix.start, fix.from_step) == ("adapter", SAVED) and "optimizer, schedule and rows begin anew at step 0" in fix.message
+    assert (fix.start, fix.from_step) == (
+        "adapter",
+        SAVED,
+    ) and "optimizer, schedule and rows begin anew at step 0" in fix.message
     assert steps(events)[0].step == 1
     first = steps(EventTail(begun.events_path).new_events())[0]
     assert (steps(events)[0].loss or 9) < 0.95 * (first.loss or 0), "it goes on from what was learnt"
-    assert fix.set_aside == ["earlier/checkpoints"] and (run.path / "earlier" / "checkpoints" / f"checkpoint-{SAVED}").is_dir()
+    assert (
+        fix.set_aside == ["earlier/checkpoints"]
+        and (run.path / "earlier" / "checkpoints" / f"checkpoint-{SAVED}").is_dir()
+    )
     rates_are_the_plans(trainer, run, events)
     holds(trainer, run)
 
 
 SHAPES: list[dict[str, Any]] = [
-    {"lora.r": 8, "lora.alpha": 16.0}, {"lora.alpha": 64.0}, {"lora.targets": ["q_proj", "v_proj"]}, {"lora.variant": "dora"},
-    {"method.kind": "qlora", "method.quantization": "nf4", "method.double_quantization": True}, {"method.kind": "full"},
+    {"lora.r": 8, "lora.alpha": 16.0},
+    {"lora.alpha": 64.0},
+    {"lora.targets": ["q_proj", "v_proj"]},
+    {"lora.variant": "dora"},
+    {"method.kind": "qlora", "method.quantization": "nf4", "method.double_quantization": True},
+    {"method.kind": "full"},
 ]
 
 
@@ -253,23 +301,47 @@ def test_another_shape_starts_anew_from_the_base(begun: Run, tmp_path: Path, cha
     fix = next(event for event in events if isinstance(event, Fix))
     assert (fix.start, fix.from_step) == ("anew", 0) and fix.message.startswith("It starts anew from the base model")
     first = steps(EventTail(begun.events_path).new_events())[0]
-    assert steps(events)[0].step == 1 and steps(events)[0].loss == pytest.approx(first.loss, rel=0.05), "nothing of what was learnt is there"
+    assert steps(events)[0].step == 1 and steps(events)[0].loss == pytest.approx(first.loss, rel=0.05), (
+        "nothing of what was learnt is there"
+    )
     assert (run.path / "earlier" / "checkpoints" / f"checkpoint-{SAVED}").is_dir() and run.status().state == "finished"
 
 
 def test_the_rest_is_decided_alike() -> None:
-    """Keys that need another model, other data or several devices: the table says how, and `test_continuing` that it says it of all."""
-    tried = {key for changes in [one for one, _ in FROM_CHECKPOINT] + [one for one, _ in FROM_WEIGHTS] + SHAPES for key in changes}
+    """Keys that need another model, other data or several devices: the table says how, and `test_continuing` that it
+    says it of all.
+    """
+    tried = {
+        key
+        for changes in [one for one, _ in FROM_CHECKPOINT] + [one for one, _ in FROM_WEIGHTS] + SHAPES
+        for key in changes
+    }
     assert set(fields()) - tried == {
-        "model.id", "model.revision", "model.chat_template", "model.trust_remote_code", "dataset.path", "dataset.format", "dataset.columns",
-        "dataset.configuration", "dataset.split", "dataset.eval_fraction", "dataset.eval_count", "dataset.eval_path", "dataset.leave_out",
-        "lora.adapter", "training.loss_on", "hardware.devices", "hardware.parallelism",
+        "model.id",
+        "model.revision",
+        "model.chat_template",
+        "model.trust_remote_code",
+        "dataset.path",
+        "dataset.format",
+        "dataset.columns",
+        "dataset.configuration",
+        "dataset.split",
+        "dataset.eval_fraction",
+        "dataset.eval_count",
+        "dataset.eval_path",
+        "dataset.leave_out",
+        "lora.adapter",
+        "training.loss_on",
+        "hardware.devices",
+        "hardware.parallelism",
     }
 
 
 def test_decay_stays_apart_by_group_in_full_fine_tuning(files: Path, tmp_path: Path) -> None:
     run = half_done(tmp_path / "base", plan_of(files, method__kind="full"))
-    trainer, run, events = changed(run, tmp_path / "run", {"training.weight_decay": 0.5, "training.learning_rate": 1e-4})
+    trainer, run, events = changed(
+        run, tmp_path / "run", {"training.weight_decay": 0.5, "training.learning_rate": 1e-4}
+    )
     assert [group["weight_decay"] for group in trainer.optimizer.param_groups] == [0.5, 0.0]
     assert all(group["params"] for group in trainer.optimizer.param_groups)
     rates_are_the_plans(trainer, run, events)
@@ -296,6 +368,8 @@ def test_a_plan_edited_by_hand_is_refused_in_a_sentence(begun: Run, tmp_path: Pa
 def test_restarting_is_possible_whatever_the_change(begun: Run, tmp_path: Path) -> None:
     _, run, events = changed(begun, tmp_path / "run", {"training.learning_rate": 1e-3}, restart=True)
     fix = next(event for event in events if isinstance(event, Fix))
-    assert fix.start == "anew" and steps(events)[0].step == 1 and fix.changes == {"training.learning_rate": [5e-3, 1e-3]}
+    assert (
+        fix.start == "anew" and steps(events)[0].step == 1 and fix.changes == {"training.learning_rate": [5e-3, 1e-3]}
+    )
     again = continuation(run, {"training.learning_rate": 5e-4})
     assert again.start == "checkpoint" and again.from_step == LAST

@@ -12,7 +12,9 @@ def test_trained_weights_are_float32_and_frozen_ones_stay() -> None:
 
     from loratui.worker.training.trainer import keep_scalable
 
-    model = torch.nn.ModuleList([torch.nn.Linear(4, 4, dtype=dtype) for dtype in (torch.bfloat16, torch.float16, torch.float32)])
+    model = torch.nn.ModuleList(
+        [torch.nn.Linear(4, 4, dtype=dtype) for dtype in (torch.bfloat16, torch.float16, torch.float32)]
+    )
     frozen = torch.nn.Linear(4, 4, dtype=torch.float16).requires_grad_(False)
     model.append(frozen)
     keep_scalable(model)

@@ -22,13 +22,24 @@ from loratui.core.plan_text import with_values
 pytestmark = pytest.mark.worker
 
 CONFIG: dict[str, Any] = {
-    "model_type": "llama", "hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "vocab_size": 1000, "tie_word_embeddings": False, "max_position_embeddings": 256,
+    "model_type": "llama",
+    "hidden_size": 128,
+    "intermediate_size": 352,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 1000,
+    "tie_word_embeddings": False,
+    "max_position_embeddings": 256,
 }
 
 
 def _bytes(tensors: Any) -> int:
-    seen = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors if tensor is not None}
+    seen = {
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+        for tensor in tensors
+        if tensor is not None
+    }
     return sum(seen.values())
 
 
@@ -40,8 +51,12 @@ def test_a_four_bit_layer_has_the_bytes_that_are_counted(shape: tuple[int, int],
     import torch
 
     into, out = shape
-    layer = bnb.nn.Linear4bit(into, out, bias=False, compute_dtype=torch.bfloat16, compress_statistics=doubled, quant_type=kind)
-    layer.weight = bnb.nn.Params4bit(torch.randn(out, into, dtype=torch.bfloat16), requires_grad=False, compress_statistics=doubled, quant_type=kind)
+    layer = bnb.nn.Linear4bit(
+        into, out, bias=False, compute_dtype=torch.bfloat16, compress_statistics=doubled, quant_type=kind
+    )
+    layer.weight = bnb.nn.Params4bit(
+        torch.randn(out, into, dtype=torch.bfloat16), requires_grad=False, compress_statistics=doubled, quant_type=kind
+    )
     layer.to("cpu")
     state = layer.weight.quant_state
     tensors = [layer.weight.data, state.absmax, state.code, state.offset]
@@ -56,7 +71,9 @@ def test_an_eight_bit_layer_has_the_bytes_that_are_counted() -> None:
     import torch
 
     layer = bnb.nn.Linear8bitLt(96, 160, bias=False, has_fp16_weights=False, threshold=6.0)
-    layer.weight = bnb.nn.Int8Params(torch.randn(160, 96, dtype=torch.float16), requires_grad=False, has_fp16_weights=False)
+    layer.weight = bnb.nn.Int8Params(
+        torch.randn(160, 96, dtype=torch.float16), requires_grad=False, has_fp16_weights=False
+    )
     layer.to("cpu")
     counted = quantised_layer_bytes(Linear("q_proj", "q_proj", 96, 160, 1), "int8", double_quantization=False)
     assert counted == _bytes([layer.weight.data, layer.weight.SCB])
@@ -67,7 +84,9 @@ def test_weights_and_gradients_of_full_fine_tuning_are_the_modules_own(dtype: st
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
-    model = AutoModelForCausalLM.from_config(LlamaConfig(**CONFIG), dtype={"bf16": torch.bfloat16, "fp32": torch.float32}[dtype])
+    model = AutoModelForCausalLM.from_config(
+        LlamaConfig(**CONFIG), dtype={"bf16": torch.bfloat16, "fp32": torch.float32}[dtype]
+    )
     plan = with_values(Plan(), {"method.kind": "full", "model.dtype": dtype})
     spec, form = read_config(CONFIG), formats(plan)
     real = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())

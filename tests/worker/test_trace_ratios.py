@@ -1,4 +1,6 @@
-"""Families that no formula knows: after one trace of their class, estimates for other lengths and methods are as good."""
+"""Families that no formula knows: after one trace of their class, estimates for other lengths and methods are as
+good.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,27 @@ pytestmark = pytest.mark.worker
 
 DEVICE = Device(name="any", memory_total_bytes=2**40, memory_free_bytes=2**40, compute_capability=(9, 0))
 SIZES: dict[str, Any] = {
-    "vocab_size": 32000, "hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 3, "num_attention_heads": 8,
-    "num_key_value_heads": 2, "max_position_embeddings": 4096, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+    "vocab_size": 32000,
+    "hidden_size": 1024,
+    "intermediate_size": 2816,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 4096,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
 }
 FAMILIES: dict[str, dict[str, Any]] = {
     "cohere": SIZES,
     "exaone4": SIZES,
-    "qwen2_moe": {**SIZES, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 704, "shared_expert_intermediate_size": 1024},
+    "qwen2_moe": {
+        **SIZES,
+        "num_experts": 8,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 704,
+        "shared_expert_intermediate_size": 1024,
+    },
     "falcon_h1": {**SIZES, "mamba_d_ssm": 1024, "mamba_n_heads": 8, "mamba_d_head": 128, "mamba_d_state": 64},
 }
 
@@ -40,7 +56,16 @@ def test_an_unknown_family_is_estimated_as_well_as_a_known_one(family: str) -> N
         {"method.kind": "lora", "training.checkpointing": True, "training.max_length": 512, "lora.r": 64},
         {"method.kind": "full", "training.checkpointing": True, "training.max_length": 2048},
     ):
-        plan = with_values(Plan(), {**values, "training.batch_size": 1, "training.accumulation": 4, "model.dtype": "bf16", "training.precision": "bf16"})
+        plan = with_values(
+            Plan(),
+            {
+                **values,
+                "training.batch_size": 1,
+                "training.accumulation": 4,
+                "model.dtype": "bf16",
+                "training.precision": "bf16",
+            },
+        )
         length = plan.training.max_length
         said = estimate(spec, plan, uniform(100, length), DEVICE)
         traced = trace_step(config, plan, rows=1, tokens=length, spec=spec, accumulates=True)

@@ -11,7 +11,7 @@ from loratui.core.dataset import uniform
 from loratui.core.families import read_config
 from loratui.core.hardware import Device
 from loratui.core.memory import estimate
-from loratui.core.memory.software import TRANSFORMERS
+from loratui.core.memory.trainers import TRANSFORMERS
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 

@@ -19,16 +19,37 @@ pytestmark = pytest.mark.worker
 
 DEVICE = Device(name="any", memory_total_bytes=2**40, memory_free_bytes=2**40, compute_capability=(9, 0))
 SHAPE: dict[str, Any] = {
-    "hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 3, "num_attention_heads": 8, "num_key_value_heads": 2,
-    "vocab_size": 32000, "max_position_embeddings": 4096,
+    "hidden_size": 512,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "vocab_size": 32000,
+    "max_position_embeddings": 4096,
 }
 QWEN3 = {"model_type": "qwen3", **SHAPE, "head_dim": 64, "tie_word_embeddings": True}
 LLAMA = {"model_type": "llama", **SHAPE, "tie_word_embeddings": False}
 GEMMA2 = {"model_type": "gemma2", **SHAPE, "head_dim": 64, "sliding_window": 4096, "tie_word_embeddings": True}
-MIXTRAL = {"model_type": "mixtral", **SHAPE, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None, "tie_word_embeddings": False}
+MIXTRAL = {
+    "model_type": "mixtral",
+    **SHAPE,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+    "sliding_window": None,
+    "tie_word_embeddings": False,
+}
 PHI3 = {"model_type": "phi3", **SHAPE, "pad_token_id": 0, "sliding_window": None, "tie_word_embeddings": False}
-GPT2 = {"model_type": "gpt2", "n_embd": 512, "n_layer": 3, "n_head": 8, "n_positions": 2048, "vocab_size": 32000,
-        "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+GPT2 = {
+    "model_type": "gpt2",
+    "n_embd": 512,
+    "n_layer": 3,
+    "n_head": 8,
+    "n_positions": 2048,
+    "vocab_size": 32000,
+    "resid_pdrop": 0.0,
+    "embd_pdrop": 0.0,
+    "attn_pdrop": 0.0,
+}
 NF4 = {"method.kind": "qlora", "method.quantization": "nf4", "method.double_quantization": True}
 CASES: list[tuple[dict[str, Any], dict[str, Any], tuple[int, ...]]] = [
     (QWEN3, {}, (512,)),
@@ -36,7 +57,11 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], tuple[int, ...]]] = [
     (QWEN3, {"lora.targets": ["q_proj", "v_proj"]}, (256, 512)),
     (LLAMA, NF4, (1024,)),
     (LLAMA, {"method.kind": "full"}, (512,)),
-    (LLAMA, {"method.kind": "full", "model.dtype": "fp32", "training.checkpointing": True, "training.accumulation": 1}, (512,)),
+    (
+        LLAMA,
+        {"method.kind": "full", "model.dtype": "fp32", "training.checkpointing": True, "training.accumulation": 1},
+        (512,),
+    ),
     (GEMMA2, {"training.checkpointing": True}, (512,)),
     (MIXTRAL, {}, (512,)),
     (PHI3, {"training.accumulation": 1}, (512,)),
@@ -44,7 +69,11 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], tuple[int, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("config", "values", "lengths"), CASES, ids=lambda value: value["model_type"] if isinstance(value, dict) and "model_type" in value else "")
+@pytest.mark.parametrize(
+    ("config", "values", "lengths"),
+    CASES,
+    ids=lambda value: value["model_type"] if isinstance(value, dict) and "model_type" in value else "",
+)
 def test_the_estimate_is_within_three_percent_of_the_traced_peak(
     config: dict[str, Any], values: dict[str, Any], lengths: tuple[int, ...]
 ) -> None:
@@ -64,14 +93,22 @@ def test_the_estimate_is_within_three_percent_of_the_traced_peak(
 
 
 def test_the_tracer_repeats_published_traces() -> None:
-    """Qwen3-0.6B, rank 16 on all linear layers, bf16 with float32 adapters: 3.24 GiB for 2 rows of 512 tokens, and 2.43 GiB
-    for 4 of 2,048 with checkpointing (measured apart from this code).
+    """Qwen3-0.6B, rank 16 on all linear layers, bf16 with float32 adapters: 3.24 GiB for 2 rows of 512 tokens, and 2.43
+    GiB for 4 of 2,048 with checkpointing (measured apart from this code).
     """
     from loratui.worker.tracing.step import trace_step
 
     config = {
-        "model_type": "qwen3", "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16,
-        "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "tie_word_embeddings": True, "max_position_embeddings": 40960,
+        "model_type": "qwen3",
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "vocab_size": 151936,
+        "tie_word_embeddings": True,
+        "max_position_embeddings": 40960,
     }
     plain = trace_step(config, Plan(), rows=2, tokens=512)
     saved = trace_step(config, with_values(Plan(), {"training.checkpointing": True}), rows=4, tokens=2048)
@@ -79,7 +116,9 @@ def test_the_tracer_repeats_published_traces() -> None:
     assert saved.peak_bytes / 2**30 == pytest.approx(2.43, abs=0.01)
 
 
-def test_the_command_prints_a_trace_and_remembers_it(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_a_trace_and_remembers_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from loratui.worker import trace
 
     monkeypatch.setattr(trace, "state_home", lambda: tmp_path)

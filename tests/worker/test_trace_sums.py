@@ -1,4 +1,6 @@
-"""The tracer adds gradients that meet as the engine does where no dispatch mode is active: in place, if nobody else holds them."""
+"""The tracer adds gradients that meet as the engine does where no dispatch mode is active: in place, if nobody else
+holds them.
+"""
 
 from __future__ import annotations
 

@@ -8,11 +8,10 @@ import pytest
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.resources import demo_model_path
+from loratui.paths import demo_model_path
 from loratui.runs.control import wait_ended
-from loratui.runs.events import Data, Step
+from loratui.runs.events import Data, EventTail, Step
 from loratui.runs.start import create_run, start_worker
-from loratui.runs.tail import EventTail
 
 pytestmark = pytest.mark.worker
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -25,10 +24,19 @@ def test_trains_on(name: str, rows: int, tmp_path: Path) -> None:
         pytest.skip(f"{data} is not here")
     if not (demo_model_path() / "model.safetensors").is_file():
         pytest.skip("the demo model is not built")
-    plan = with_values(Plan(), {
-        "model.dtype": "fp32", "dataset.path": str(data), "training.precision": "fp32", "training.batch_size": 2, "training.accumulation": 1,
-        "training.max_length": 128, "training.max_steps": 30, "training.learning_rate": 5e-3,
-    })
+    plan = with_values(
+        Plan(),
+        {
+            "model.dtype": "fp32",
+            "dataset.path": str(data),
+            "training.precision": "fp32",
+            "training.batch_size": 2,
+            "training.accumulation": 1,
+            "training.max_length": 128,
+            "training.max_steps": 30,
+            "training.learning_rate": 5e-3,
+        },
+    )
     run = create_run(plan, output=tmp_path / "run")
     start_worker(run)
     status = wait_ended(run, 240)

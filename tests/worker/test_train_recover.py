@@ -15,14 +15,15 @@ from test_train_run import TIMEOUT, events_of, files, losses, plan_for  # noqa: 
 from tiny_model import write_rows, write_tiny_model
 
 from loratui.core.plan_text import plan_to_toml
-from loratui.runs.control import change_and_resume, evaluate_now, resume_run, stop_run, wait_ended
+from loratui.runs.control import evaluate_now, stop_run, wait_ended
 from loratui.runs.directory import Run
 from loratui.runs.events import Eval, Event, Finding, Fix, FixOutcome, Step
+from loratui.runs.failure import SPOILT
 from loratui.runs.follow import follow_lines
 from loratui.runs.recovery import allow, left
+from loratui.runs.resume import change_and_resume, resume_run
 from loratui.runs.start import create_run, start_worker, worker_command, worker_environment
 from loratui.runs.status import write_status
-from loratui.runs.trouble import SPOILT
 
 pytestmark = pytest.mark.worker
 
@@ -42,13 +43,17 @@ sys.exit(main(sys.argv[1:]))
 
 
 def worker(run: Run, code: str = "", *, path: Path | None = None) -> int:
-    """The run's worker until it and whatever it became has ended; its exit status. path: one more for Python to look in."""
+    """The run's worker until it and whatever it became has ended; its exit status. path: one more for Python to look
+    in.
+    """
     command = [sys.executable, "-c", code, str(run.path)] if code else worker_command(run)
     environment = worker_environment(run.plan())
     if path is not None:
         environment["PYTHONPATH"] = f"{path}:{environment.get('PYTHONPATH', '')}"
     with run.log_path.open("ab") as log:
-        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, timeout=TIMEOUT, check=False).returncode
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, timeout=TIMEOUT, check=False
+        ).returncode
 
 
 def test_an_unattended_run_applies_the_first_fix_and_goes_on(files: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -62,7 +67,14 @@ def test_an_unattended_run_applies_the_first_fix_and_goes_on(files: Path, tmp_pa
     kinds = [event.type for event in events_of(run)]
     assert "oom" in kinds and "failed" not in kinds and kinds[-1] == "finished"
     fix = next(event for event in events_of(run) if isinstance(event, Fix))
-    assert (fix.start, fix.from_step, fix.reason, fix.by, fix.at_step, fix.where) == ("checkpoint", 5, "oom", "auto", 7, "step")
+    assert (fix.start, fix.from_step, fix.reason, fix.by, fix.at_step, fix.where) == (
+        "checkpoint",
+        5,
+        "oom",
+        "auto",
+        7,
+        "step",
+    )
     assert fix.changes == {"training.batch_size": [2, 1], "training.accumulation": [2, 4]}
     outcome = next(event for event in events_of(run) if isinstance(event, FixOutcome))
     assert outcome.helped and outcome.step == 8
@@ -70,8 +82,14 @@ def test_an_unattended_run_applies_the_first_fix_and_goes_on(files: Path, tmp_pa
 
 
 CALM = {
-    "method__kind": "full", "training__learning_rate": 5e-3, "training__warmup_steps": 0, "training__max_steps": 40, "training__scheduler": "constant",
-    "training__max_grad_norm": 0.0, "evaluation__every_steps": 0, "saving__keep": 20,
+    "method__kind": "full",
+    "training__learning_rate": 5e-3,
+    "training__warmup_steps": 0,
+    "training__max_steps": 40,
+    "training__scheduler": "constant",
+    "training__max_grad_norm": 0.0,
+    "evaluation__every_steps": 0,
+    "saving__keep": 20,
 }
 
 
@@ -106,7 +124,11 @@ def test_a_divergence_is_mended_and_the_next_steps_have_the_new_rate(learnt: Run
     hot, fix = (event for event in events if isinstance(event, Fix))
     assert found.finding in SPOILT and (fix.reason, fix.by, fix.start) == (found.finding, "auto", "anew")
     proposed = run.proposed()["values"]["training.learning_rate"]
-    assert fix.changes["training.learning_rate"] == [0.9, proposed] and proposed < 0.02 and fix.set_aside[0] == "earlier/checkpoints"
+    assert (
+        fix.changes["training.learning_rate"] == [0.9, proposed]
+        and proposed < 0.02
+        and fix.set_aside[0] == "earlier/checkpoints"
+    )
     between, after = events[events.index(hot) : events.index(fix)], events[events.index(fix) :]
     assert set(rates(between)) == {0.9} and set(rates(after)) == {proposed}, "in force from the first step on"
     assert [event.helped for event in after if isinstance(event, FixOutcome)] == [True]
@@ -132,7 +154,9 @@ if any(part == "loratui.worker" for part in sys.orig_argv):
 
 
 def test_what_no_fix_mends_ends_with_status_1_and_no_fix_twice(files: Path, tmp_path: Path) -> None:  # noqa: F811
-    """A site module breaks step 8 of every worker: three tries at most, each another, and then a person is waited for."""
+    """A site module breaks step 8 of every worker: three tries at most, each another, and then a person is waited
+    for.
+    """
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(BREAKS_STEP_8)
     run = create_run(plan_for(files, evaluation__every_steps=0, training__max_steps=12), output=tmp_path / "run")
@@ -146,7 +170,9 @@ def test_what_no_fix_mends_ends_with_status_1_and_no_fix_twice(files: Path, tmp_
     assert not any("training.max_length" in fix.changes for fix in fixes)
     status = run.status()
     assert status.state == "failed" and "waits for a person" in status.message and "again" in status.message
-    assert (events[-1].type == "failed" and [step.name for step in run.checkpoints()] == ["checkpoint-5"]) or fixes[-1].start == "anew"
+    assert (events[-1].type == "failed" and [step.name for step in run.checkpoints()] == ["checkpoint-5"]) or fixes[
+        -1
+    ].start == "anew"
 
 
 def test_a_first_step_that_is_no_number_costs_no_restart(tmp_path: Path) -> None:
@@ -158,7 +184,14 @@ def test_a_first_step_that_is_no_number_costs_no_restart(tmp_path: Path) -> None
     weights["model.norm.weight"][0] = float("nan")
     save_file(weights, tmp_path / "model" / "model.safetensors", {"format": "pt"})
     (tmp_path / "plan.toml").write_text(plan_to_toml(plan_for(tmp_path)))
-    command = [str(Path(sys.executable).with_name("loratui")), "train", str(tmp_path / "plan.toml"), "--output", str(tmp_path / "run"), "--auto-recover"]
+    command = [
+        str(Path(sys.executable).with_name("loratui")),
+        "train",
+        str(tmp_path / "plan.toml"),
+        "--output",
+        str(tmp_path / "run"),
+        "--auto-recover",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     run = Run(tmp_path / "run")
     assert done.returncode == 1 and "waits for a person" in done.stdout + done.stderr, (done.stdout, done.stderr)
@@ -168,18 +201,28 @@ def test_a_first_step_that_is_no_number_costs_no_restart(tmp_path: Path) -> None
 
 
 def test_a_person_mends_a_divergence_from_the_last_sound_checkpoint(learnt: Run, tmp_path: Path) -> None:
-    """Back to what was sound, at the rate that is asked for; what was saved while it climbed is kept and never gone on from."""
+    """Back to what was sound, at the rate that is asked for; what was saved while it climbed is kept and never gone on
+    from.
+    """
     run = heated(learnt, tmp_path / "run")
     change_and_resume(run, {"training.learning_rate": 0.9, "training.max_steps": 200})
     status = wait_ended(run, TIMEOUT)
     assert status.state == "failed" and "diverged" in status.message, status
     last = run.last_checkpoint()
-    assert last is not None and int(last.name.removeprefix("checkpoint-")) <= 40 and list(run.checkpoints_path.glob("diverged-*"))
+    assert (
+        last is not None
+        and int(last.name.removeprefix("checkpoint-")) <= 40
+        and list(run.checkpoints_path.glob("diverged-*"))
+    )
     change_and_resume(run, {"training.learning_rate": 1e-3, "training.max_steps": 90})
     assert wait_ended(run, TIMEOUT).state == "finished"
     events = events_of(run)
     fix = [event for event in events if isinstance(event, Fix)][-1]
-    assert fix.start == "checkpoint" and fix.reason in SPOILT and (fix.by, fix.from_step) == ("person", int(last.name.removeprefix("checkpoint-")))
+    assert (
+        fix.start == "checkpoint"
+        and fix.reason in SPOILT
+        and (fix.by, fix.from_step) == ("person", int(last.name.removeprefix("checkpoint-")))
+    )
     after = [event for event in events[events.index(fix) :] if isinstance(event, Step)]
     assert after[0].step == fix.from_step + 1 and {event.learning_rate for event in after} == {1e-3}
     assert [event.helped for event in events if isinstance(event, FixOutcome)][-1]
@@ -195,7 +238,10 @@ def test_without_leave_it_waits_for_a_person(files: Path, tmp_path: Path) -> Non
 
 
 def test_a_run_evaluates_when_it_is_asked(files: Path, tmp_path: Path) -> None:  # noqa: F811
-    run = create_run(plan_for(files, training__epochs=60.0, evaluation__every_steps=100_000, saving__every_steps=100_000), output=tmp_path / "run")
+    run = create_run(
+        plan_for(files, training__epochs=60.0, evaluation__every_steps=100_000, saving__every_steps=100_000),
+        output=tmp_path / "run",
+    )
     start_worker(run)
     until = time.monotonic() + TIMEOUT
     while not losses(run) and time.monotonic() < until:

@@ -18,11 +18,11 @@ from loratui.core.errors import RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.core.schedule import times_in
-from loratui.runs.control import resume_run, save_now, stop_run, wait_ended
+from loratui.runs.control import save_now, stop_run, wait_ended
 from loratui.runs.directory import Run
-from loratui.runs.events import Checkpoint, Event, Step
+from loratui.runs.events import Checkpoint, Event, EventTail, Step
+from loratui.runs.resume import resume_run
 from loratui.runs.start import create_run, start_worker, wait_started
-from loratui.runs.tail import EventTail
 
 pytestmark = pytest.mark.worker
 TIMEOUT = 120.0
@@ -38,10 +38,21 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def plan_for(files: Path, **changes: Any) -> Plan:
     values = {
-        "model.id": str(files / "model"), "model.dtype": "fp32", "dataset.path": str(files / "rows.jsonl"), "dataset.eval_fraction": 0.2,
-        "training.precision": "fp32", "training.batch_size": 2, "training.accumulation": 2, "training.max_length": 64,
-        "training.epochs": 2.0, "training.learning_rate": 5e-3, "training.warmup_steps": 3, "lora.dropout": 0.1,
-        "saving.every_steps": 5, "evaluation.every_steps": 10, "evaluation.batch_size": 4,
+        "model.id": str(files / "model"),
+        "model.dtype": "fp32",
+        "dataset.path": str(files / "rows.jsonl"),
+        "dataset.eval_fraction": 0.2,
+        "training.precision": "fp32",
+        "training.batch_size": 2,
+        "training.accumulation": 2,
+        "training.max_length": 64,
+        "training.epochs": 2.0,
+        "training.learning_rate": 5e-3,
+        "training.warmup_steps": 3,
+        "lora.dropout": 0.1,
+        "saving.every_steps": 5,
+        "evaluation.every_steps": 10,
+        "evaluation.batch_size": 4,
     }
     return with_values(Plan(), values | {key.replace("__", "."): value for key, value in changes.items()})
 
@@ -115,7 +126,9 @@ def test_a_run_tells_its_whole_story(uninterrupted: Run) -> None:
     assert run.machine()["versions"]["trl"]
 
 
-def test_its_model_card_is_beside_the_result_and_its_code_loads_it(uninterrupted: Run, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_model_card_is_beside_the_result_and_its_code_loads_it(
+    uninterrupted: Run, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     card = (uninterrupted.adapter_path / "README.md").read_text()
     code = re.search(r"```python\n(.*?)```", card, re.S)
     assert code is not None and "at step 24" in card and "[More Information Needed]" not in card
@@ -151,7 +164,9 @@ def test_the_result_is_in_pefts_own_layout(uninterrupted: Run, files: Path) -> N
 
     config = json.loads((uninterrupted.adapter_path / "adapter_config.json").read_text())
     assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 16, 32)
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(files / "model"), str(uninterrupted.adapter_path))
+    model = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(files / "model"), str(uninterrupted.adapter_path)
+    )
     assert any("lora_A" in name for name, _ in model.named_parameters())
     assert AutoTokenizer.from_pretrained(uninterrupted.adapter_path).chat_template
     assert not list(uninterrupted.adapter_path.glob("*.bin")), "nothing pickled in the result"
@@ -204,7 +219,10 @@ def test_killed_and_resumed_equals_uninterrupted(uninterrupted: Run, files: Path
 
 
 def test_save_now_second_worker_and_hang_up(uninterrupted: Run, files: Path) -> None:
-    run = create_run(plan_for(files, training__epochs=40.0, saving__every_steps=0, evaluation__every_steps=0), output=files / "signals")
+    run = create_run(
+        plan_for(files, training__epochs=40.0, saving__every_steps=0, evaluation__every_steps=0),
+        output=files / "signals",
+    )
     pid = start_worker(run)
     wait_started(run, TIMEOUT, pid=pid)
     wait_until(lambda: len(losses(run)) >= 3, run)
@@ -216,7 +234,9 @@ def test_save_now_second_worker_and_hang_up(uninterrupted: Run, files: Path) -> 
     from loratui.worker.train import main
 
     before = run.status_path.read_bytes()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)}
+    handlers = {
+        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+    }
     assert main([str(run.path)]) == 1, "the lock refuses it also when it is started by hand"
     assert {number: signal.getsignal(number) for number in handlers} == handlers
     assert json.loads(before)["pid"] == pid == run.status().pid
@@ -239,7 +259,9 @@ def test_a_rehearsal_comes_first(files: Path) -> None:
 
     one = next(found for found in read_measurements() if found.run == str(run.path))
     assert one.measured_bytes > 0 and one.predicted_bytes > 0
-    assert measured["checkpoint_bytes"] > 10_000 and measured["seconds_per_step"] > 0 and measured["longest_tokens"] <= 64
+    assert (
+        measured["checkpoint_bytes"] > 10_000 and measured["seconds_per_step"] > 0 and measured["longest_tokens"] <= 64
+    )
     assert not (run.path / ".rehearsal").exists()
 
 
@@ -251,11 +273,16 @@ def test_a_rehearsal_that_fails_spares_the_run(files: Path, tmp_path: Path) -> N
     assert "started" not in [event.type for event in events_of(run)]
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"model__id": "/nowhere/model"}, "no such folder"),
-    ({"dataset__path": "/nowhere/rows.jsonl"}, "no such file"),
-])
-def test_what_cannot_work_is_said_in_one_sentence(files: Path, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model__id": "/nowhere/model"}, "no such folder"),
+        ({"dataset__path": "/nowhere/rows.jsonl"}, "no such file"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_sentence(
+    files: Path, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
     run = create_run(plan_for(files, **changes), output=tmp_path / "run")
     pid = start_worker(run)
     with pytest.raises(RunError, match=words) as caught:

@@ -15,9 +15,8 @@ from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.runs.directory import Run
-from loratui.runs.events import Event
+from loratui.runs.events import Event, EventTail
 from loratui.runs.start import create_run
-from loratui.runs.tail import EventTail
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.signals import Requests
 
@@ -37,9 +36,17 @@ def train(files: Path, path: Path, **changes: Any) -> tuple[Run, Any, list[Event
     from loratui.worker.training.session import Session
 
     values = {
-        "model.id": str(files / "model"), "model.dtype": "fp32", "dataset.path": str(files / "rows.jsonl"), "dataset.eval_fraction": 0.2,
-        "training.precision": "fp32", "training.batch_size": 4, "training.accumulation": 1, "training.max_length": 64,
-        "training.max_steps": 4, "training.learning_rate": 5e-3, "method.compute_dtype": "fp32",
+        "model.id": str(files / "model"),
+        "model.dtype": "fp32",
+        "dataset.path": str(files / "rows.jsonl"),
+        "dataset.eval_fraction": 0.2,
+        "training.precision": "fp32",
+        "training.batch_size": 4,
+        "training.accumulation": 1,
+        "training.max_length": 64,
+        "training.max_steps": 4,
+        "training.learning_rate": 5e-3,
+        "method.compute_dtype": "fp32",
     }
     plan = with_values(Plan(), values | {key.replace("__", "."): value for key, value in changes.items()})
     run = create_run(plan, output=path) if not path.exists() else Run(path)
@@ -61,7 +68,9 @@ def test_one_times_four_equals_four_times_one(files: Path, tmp_path: Path) -> No
     _, _, whole = train(files, tmp_path / "whole", training__batch_size=4, training__accumulation=1)
     _, _, parts = train(files, tmp_path / "parts", training__batch_size=1, training__accumulation=4)
     assert losses(whole) == pytest.approx(losses(parts), rel=1e-4)
-    assert [event.fields["tokens"] for event in whole if event.type == "step"] == [event.fields["tokens"] for event in parts if event.type == "step"]
+    assert [event.fields["tokens"] for event in whole if event.type == "step"] == [
+        event.fields["tokens"] for event in parts if event.type == "step"
+    ]
 
 
 def test_padding_free_and_checkpointing_change_no_loss(files: Path, tmp_path: Path) -> None:
@@ -73,19 +82,29 @@ def test_padding_free_and_checkpointing_change_no_loss(files: Path, tmp_path: Pa
 
 
 def test_packing_learns_from_every_token_once(files: Path, tmp_path: Path) -> None:
-    _, _, events = train(files, tmp_path / "run", training__packing=True, training__max_steps=0, training__epochs=1.0, training__batch_size=1)
+    _, _, events = train(
+        files,
+        tmp_path / "run",
+        training__packing=True,
+        training__max_steps=0,
+        training__epochs=1.0,
+        training__batch_size=1,
+    )
     data = next(event.fields for event in events if event.type == "data")
     steps = [event.fields for event in events if event.type == "step"]
     assert steps[-1]["tokens"] == data["tokens"] and len(steps) < data["examples"]
 
 
-@pytest.mark.parametrize(("changes", "trained"), [
-    ({"lora__variant": "dora"}, "lora_magnitude_vector"),
-    ({"lora__variant": "rslora", "lora__targets": ["q_proj"]}, "lora_A"),
-    ({"method__kind": "qlora", "method__quantization": "nf4", "method__double_quantization": True}, "lora_A"),
-    ({"method__kind": "qlora", "method__quantization": "fp4", "method__double_quantization": False}, "lora_A"),
-    ({"method__kind": "qlora", "method__quantization": "int8"}, "lora_A"),
-])
+@pytest.mark.parametrize(
+    ("changes", "trained"),
+    [
+        ({"lora__variant": "dora"}, "lora_magnitude_vector"),
+        ({"lora__variant": "rslora", "lora__targets": ["q_proj"]}, "lora_A"),
+        ({"method__kind": "qlora", "method__quantization": "nf4", "method__double_quantization": True}, "lora_A"),
+        ({"method__kind": "qlora", "method__quantization": "fp4", "method__double_quantization": False}, "lora_A"),
+        ({"method__kind": "qlora", "method__quantization": "int8"}, "lora_A"),
+    ],
+)
 def test_every_kind_of_adapter_trains(files: Path, tmp_path: Path, changes: dict[str, Any], trained: str) -> None:
     from safetensors import safe_open
 
@@ -114,7 +133,9 @@ def test_an_adapter_is_trained_further(files: Path, tmp_path: Path) -> None:
     assert losses(two)[0] < losses(one)[0] * 0.98, "it goes on from what was learnt"
     with pytest.raises(LoratuiError, match=r"lora\.r = 8, but the adapter in lora\.adapter has 16"):
         train(files, tmp_path / "third", lora__adapter=str(first.adapter_path), lora__r=8)
-    with pytest.raises(LoratuiError, match=r"lora\.targets = q_proj,v_proj reaches 4 layers, but the adapter in lora\.adapter has 14"):
+    with pytest.raises(
+        LoratuiError, match=r"lora\.targets = q_proj,v_proj reaches 4 layers, but the adapter in lora\.adapter has 14"
+    ):
         train(files, tmp_path / "fourth", lora__adapter=str(first.adapter_path), lora__targets=["q_proj", "v_proj"])
 
 
@@ -123,19 +144,31 @@ def test_patience_ends_the_run_with_the_best_adapter(files: Path, tmp_path: Path
     from safetensors.torch import load_file
 
     run, outcome, events = train(
-        files, tmp_path / "run", training__learning_rate=0.5, training__max_grad_norm=0.0, training__max_steps=40, training__scheduler="constant",
-        evaluation__every_steps=2, evaluation__patience=2, saving__keep=1,
+        files,
+        tmp_path / "run",
+        training__learning_rate=0.5,
+        training__max_grad_norm=0.0,
+        training__max_steps=40,
+        training__scheduler="constant",
+        evaluation__every_steps=2,
+        evaluation__patience=2,
+        saving__keep=1,
     )
     evaluations = [event.fields for event in events if event.type == "eval"]
     best = min(evaluations, key=lambda one: one["loss"])
     assert outcome.state == "finished" and "no better evaluation" in outcome.message
     assert evaluations[-1]["step"] < 40 and evaluations.index(best) == len(evaluations) - 3
     assert events[-1].fields["best_step"] == best["step"]
-    kept, result = (load_file(folder / "adapter_model.safetensors") for folder in (run.checkpoints_path / f"checkpoint-{best['step']}", run.adapter_path))
+    kept, result = (
+        load_file(folder / "adapter_model.safetensors")
+        for folder in (run.checkpoints_path / f"checkpoint-{best['step']}", run.adapter_path)
+    )
     assert all(torch.equal(kept[name], result[name]) for name in result)
 
 
-def test_a_stop_does_not_wait_for_a_long_evaluation(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_does_not_wait_for_a_long_evaluation(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from loratui.worker.training.trainer import Trainer
 
     evaluated = []
@@ -160,18 +193,23 @@ def test_a_stop_does_not_wait_for_a_long_evaluation(files: Path, tmp_path: Path,
 
 
 def test_a_run_stops_before_its_scheduler_does(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from loratui.worker.training.limit import RESERVE_SECONDS
+    from loratui.worker.training.signals import RESERVE_SECONDS
 
     monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time() + RESERVE_SECONDS + 8)))
-    run, outcome, events = train(files, tmp_path / "run", training__max_steps=100_000, evaluation__every_steps=0, saving__every_steps=100_000)
+    run, outcome, events = train(
+        files, tmp_path / "run", training__max_steps=100_000, evaluation__every_steps=0, saving__every_steps=100_000
+    )
     assert outcome.state == "stopped" and "the scheduler's time limit" in outcome.message
     last = run.last_checkpoint()
     assert last is not None and last.name == f"checkpoint-{len(losses(events))}"
 
 
-@pytest.mark.parametrize(("text", "now", "near"), [("", 0, False), ("1000", 2000, False), ("1000", 900, False), ("1000", 935, True), ("soon", 0, False)])
+@pytest.mark.parametrize(
+    ("text", "now", "near"),
+    [("", 0, False), ("1000", 2000, False), ("1000", 900, False), ("1000", 935, True), ("soon", 0, False)],
+)
 def test_a_time_limit_counts_two_steps_and_two_saves(text: str, now: int, near: bool) -> None:
-    from loratui.worker.training.limit import TimeLimit
+    from loratui.worker.training.signals import TimeLimit
 
     assert TimeLimit({"SLURM_JOB_END_TIME": text}, now=now).near(1.0, 2.0, now=now) is near
 
@@ -192,7 +230,9 @@ def test_a_loss_that_is_no_number_stops_the_run(files: Path, tmp_path: Path) -> 
     assert not run.checkpoints() and not run.adapter_path.exists(), "nothing broken is kept"
 
 
-def test_a_loss_that_climbs_for_good_stops_the_run(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_climbs_for_good_stops_the_run(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From step 40 on the learning rate is absurd: the checkpoint before that is what a resume goes on from."""
     from transformers import TrainerCallback
 
@@ -207,18 +247,33 @@ def test_a_loss_that_climbs_for_good_stops_the_run(files: Path, tmp_path: Path, 
     assert issubclass(Absurd, TrainerCallback)
     monkeypatch.setattr("loratui.worker.training.session.RunCallback", Absurd)
     run, outcome, events = train(
-        files, tmp_path / "run", training__max_steps=400, training__scheduler="constant", training__max_grad_norm=0.0, method__kind="full",
-        saving__every_steps=15, saving__keep=50, evaluation__every_steps=0,
+        files,
+        tmp_path / "run",
+        training__max_steps=400,
+        training__scheduler="constant",
+        training__max_grad_norm=0.0,
+        method__kind="full",
+        saving__every_steps=15,
+        saving__keep=50,
+        evaluation__every_steps=0,
     )
-    assert outcome.state == "failed" and "diverged" in outcome.message and outcome.fixes[0]["change"]["training.learning_rate"] < 5e-3
+    assert (
+        outcome.state == "failed"
+        and "diverged" in outcome.message
+        and outcome.fixes[0]["change"]["training.learning_rate"] < 5e-3
+    )
     finding = next(event.fields for event in events if event.type == "finding")
-    assert finding["finding"] == "diverged" and max(event.fields["step"] for event in events if event.type == "step") < 200
+    assert (
+        finding["finding"] == "diverged" and max(event.fields["step"] for event in events if event.type == "step") < 200
+    )
     last = run.last_checkpoint()
     assert last is not None and last.name == "checkpoint-30", [folder.name for folder in run.checkpoints_path.iterdir()]
     assert (run.checkpoints_path / "diverged-45").is_dir(), "kept, but nothing goes on from it"
 
 
-def test_a_full_disk_leaves_the_last_whole_checkpoint(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_last_whole_checkpoint(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
     from transformers import Trainer
 
@@ -239,7 +294,9 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(files: Path, tmp_path: Pat
         train(files, tmp_path / "run", **options)
     assert explain(caught.value, "save").code == "disk-full"
     run = Run(tmp_path / "run")
-    assert [folder.name for folder in run.checkpoints_path.glob("checkpoint-*")] == ["checkpoint-2"], "the half-written one gave its space back"
+    assert [folder.name for folder in run.checkpoints_path.glob("checkpoint-*")] == ["checkpoint-2"], (
+        "the half-written one gave its space back"
+    )
     monkeypatch.undo()
     _, outcome, events = train(files, run.path, **options)
     assert outcome.state == "finished"
@@ -260,15 +317,24 @@ def test_the_last_state_is_told_on_a_disk_without_room(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(journals, "write_status", full)
     journal.close("stopped", "The disk is full.")
-    assert run.status().state == "stopped" and run.status().message == "The disk is full." and run.status_path.stat().st_ino == inode
+    assert (
+        run.status().state == "stopped"
+        and run.status().message == "The disk is full."
+        and run.status_path.stat().st_ino == inode
+    )
 
 
-@pytest.mark.parametrize("text", ["basic_ios::clear: iostream error", "[enforce fail at inline_container.cc:672] . unexpected pos 73152 vs 73040"])
+@pytest.mark.parametrize(
+    "text",
+    ["basic_ios::clear: iostream error", "[enforce fail at inline_container.cc:672] . unexpected pos 73152 vs 73040"],
+)
 def test_torchs_words_for_a_full_disk(text: str) -> None:
     from loratui.worker.training.failure import is_disk_full
 
     assert is_disk_full(RuntimeError(text))
-    assert not is_disk_full(RuntimeError("PytorchStreamReader failed reading zip archive: inline_container.cc")), "a broken file is not a full disk"
+    assert not is_disk_full(RuntimeError("PytorchStreamReader failed reading zip archive: inline_container.cc")), (
+        "a broken file is not a full disk"
+    )
 
 
 def test_out_of_memory_is_recognised_and_placed() -> None:
@@ -278,9 +344,18 @@ def test_out_of_memory_is_recognised_and_placed() -> None:
 
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has …")
     assert (explain(error, "train").code, explain(error, "train").where) == ("oom", "step")
-    assert explain(error, "evaluate").where == "evaluation" and explain(error, "save").where == "save" and explain(error, "load_model").where == "load"
+    assert (
+        explain(error, "evaluate").where == "evaluation"
+        and explain(error, "save").where == "save"
+        and explain(error, "load_model").where == "load"
+    )
     assert memory_facts(error)["requested_bytes"] == int(2.5 * 2**30)
-    assert explain(RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "train").code == "oom"
+    assert (
+        explain(
+            RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "train"
+        ).code
+        == "oom"
+    )
     assert explain(RuntimeError("shapes do not match"), "train").code == "error"
 
 
@@ -288,7 +363,7 @@ def test_a_fix_for_full_memory_keeps_the_losses(files: Path, tmp_path: Path, mon
     import torch
     from transformers import Trainer
 
-    from loratui.worker.training.memory_full import MemoryFullError
+    from loratui.worker.training.memory import MemoryFullError
 
     options = {"training__max_steps": 6, "saving__every_steps": 2}
     _, _, whole = train(files, tmp_path / "whole", **options)
@@ -306,7 +381,11 @@ def test_a_fix_for_full_memory_keeps_the_losses(files: Path, tmp_path: Path, mon
     facts = caught.value.facts
     assert (facts["where"], facts["cause"], facts["requested_bytes"]) == ("step", "size", 64 << 20)
     fix = facts["fixes"][0]
-    assert fix["change"] == {"training.batch_size": 2, "training.accumulation": 2} and fix["memory_total"] > 0 and fix["start"] == "checkpoint"
+    assert (
+        fix["change"] == {"training.batch_size": 2, "training.accumulation": 2}
+        and fix["memory_total"] > 0
+        and fix["start"] == "checkpoint"
+    )
     _, outcome, events = train(files, tmp_path / "run", **options, training__batch_size=2, training__accumulation=2)
     assert outcome.state == "finished"
     resumed = {event.fields["step"]: event.fields["loss"] for event in events if event.type == "step"}
@@ -314,31 +393,51 @@ def test_a_fix_for_full_memory_keeps_the_losses(files: Path, tmp_path: Path, mon
 
 
 def test_why_the_memory_was_full() -> None:
-    from loratui.worker.training.memory_full import cause_of
+    from loratui.worker.training.memory import cause_of
 
     gib = 1 << 30
     card = {"total_bytes": 80 * gib, "requested_bytes": 2 * gib}
     assert cause_of(card | {"reserved_bytes": 78 * gib, "allocated_bytes": 77 * gib, "free_bytes": gib}) == "size"
-    assert cause_of(card | {"reserved_bytes": 78 * gib, "allocated_bytes": 70 * gib, "free_bytes": gib}) == "fragmentation"
+    assert (
+        cause_of(card | {"reserved_bytes": 78 * gib, "allocated_bytes": 70 * gib, "free_bytes": gib}) == "fragmentation"
+    )
     assert cause_of(card | {"reserved_bytes": 30 * gib, "allocated_bytes": 29 * gib, "free_bytes": gib}) == "neighbour"
 
 
 def test_what_differs_on_resume_is_said(files: Path, tmp_path: Path) -> None:
     train(files, tmp_path / "run", saving__every_steps=2)
-    _, _, events = train(files, tmp_path / "run", saving__every_steps=2, training__max_steps=6, training__learning_rate=1e-3)
-    finding = next(event.fields for event in events if event.type == "finding" and event.fields["finding"] == "resume-differs")
+    _, _, events = train(
+        files, tmp_path / "run", saving__every_steps=2, training__max_steps=6, training__learning_rate=1e-3
+    )
+    finding = next(
+        event.fields for event in events if event.type == "finding" and event.fields["finding"] == "resume-differs"
+    )
     assert "training.learning_rate was 0.005 and is 0.001" in finding["message"] and "saving" not in finding["message"]
 
 
 def test_answers_at_each_evaluation(files: Path, tmp_path: Path) -> None:
     _, _, events = train(
-        files, tmp_path / "run", evaluation__every_steps=2, evaluation__prompts=["1 and 2 is", "hello"], evaluation__batch_size=2,
+        files,
+        tmp_path / "run",
+        evaluation__every_steps=2,
+        evaluation__prompts=["1 and 2 is", "hello"],
+        evaluation__batch_size=2,
     )
     pinned = [event.fields for event in events if event.type == "sample" and event.fields["pinned"]]
-    assert [(sample["step"], sample["prompt"]) for sample in pinned] == [(2, "1 and 2 is"), (2, "hello"), (4, "1 and 2 is"), (4, "hello")]
+    assert [(sample["step"], sample["prompt"]) for sample in pinned] == [
+        (2, "1 and 2 is"),
+        (2, "hello"),
+        (4, "1 and 2 is"),
+        (4, "hello"),
+    ]
     evaluations = [event.fields for event in events if event.type == "eval"]
     for one in evaluations:
-        assert 0 <= one["exact_match"] <= 1 and 0 <= one["rouge_l"] <= 1 and one["generated"] == 8 and one["token_accuracy"] is not None
+        assert (
+            0 <= one["exact_match"] <= 1
+            and 0 <= one["rouge_l"] <= 1
+            and one["generated"] == 8
+            and one["token_accuracy"] is not None
+        )
     compared = [event.fields for event in events if event.type == "sample" and not event.fields["pinned"]]
     assert all(sample["expected"].isdigit() and " is" in sample["prompt"] for sample in compared) and compared
 
@@ -355,9 +454,21 @@ def test_rows_that_cannot_be_used_are_counted(files: Path, tmp_path: Path) -> No
     rows = tmp_path / "rows.jsonl"
     good = (files / "rows.jsonl").read_text()
     rows.write_text('{"prompt": "x"}\n{"prompt": "' + "long " * 80 + '", "completion": "never seen"}\n' + good)
-    _, _, events = train(files, tmp_path / "run", dataset__path=str(rows), training__max_steps=1, dataset__eval_fraction=0.0, dataset__exclude=[2, 3])
+    _, _, events = train(
+        files,
+        tmp_path / "run",
+        dataset__path=str(rows),
+        training__max_steps=1,
+        dataset__eval_fraction=0.0,
+        dataset__exclude=[2, 3],
+    )
     data = next(event.fields for event in events if event.type == "data")
     assert (data["rows"], data["unusable"], data["without_answer"], data["cut"], data["examples"]) == (40, 1, 1, 1, 38)
     record = [json.loads(line) for line in (tmp_path / "run" / "left_out.jsonl").read_text().splitlines()]
-    assert [(one["index"], one["line"], one["kind"]) for one in record] == [(0, 1, "missing"), (2, 3, "by-hand"), (3, 4, "by-hand"), (1, 2, "no-answer")]
+    assert [(one["index"], one["line"], one["kind"]) for one in record] == [
+        (0, 1, "missing"),
+        (2, 3, "by-hand"),
+        (3, 4, "by-hand"),
+        (1, 2, "no-answer"),
+    ]
     assert data["left_out"] == 4 and all(one["message"].endswith(".") and one["file"] for one in record)

@@ -14,10 +14,11 @@ from test_train_run import TIMEOUT, adapter_of, events_of, files, finish, losses
 
 from loratui.core.errors import PlanError
 from loratui.core.plan_text import plan_to_toml, with_values
-from loratui.runs.control import resume_run, stop_run, wait_ended
+from loratui.runs.control import stop_run, wait_ended
 from loratui.runs.directory import Run
 from loratui.runs.events import Eval, Failed, Finding, Sample
 from loratui.runs.recovery import allow, left
+from loratui.runs.resume import resume_run
 from loratui.runs.start import create_run, start_worker, wait_started
 
 pytestmark = pytest.mark.worker
@@ -40,7 +41,9 @@ if os.environ.get("RANK") == "1" and not os.path.exists(os.environ["FULL_ONCE"])
 
 def together(files: Path, parallelism: str = "ddp", **changes: object) -> object:  # noqa: F811
     """A plan for two processes."""
-    return plan_for(files, hardware__devices=[0, 1], hardware__parallelism=parallelism, training__batch_size=1, **changes)
+    return plan_for(
+        files, hardware__devices=[0, 1], hardware__parallelism=parallelism, training__batch_size=1, **changes
+    )
 
 
 def train(plan: object, path: Path, *, rehearse: bool = False) -> Run:
@@ -72,17 +75,32 @@ def test_divided_weights_learn_what_copies_learn(files: Path, tmp_path: Path, di
     assert sorted(ours) == sorted(theirs) and all(ours[step] == pytest.approx(theirs[step], abs=2e-4) for step in ours)
     one, two = adapter_of(divided), adapter_of(copies)
     assert one.keys() == two.keys() and all(torch.allclose(one[name], two[name], atol=1e-3) for name in one)
-    assert [event for event in events_of(divided) if isinstance(event, Sample)], "divided weights answer, all processes together"
+    assert [event for event in events_of(divided) if isinstance(event, Sample)], (
+        "divided weights answer, all processes together"
+    )
     assert all(event.loss for event in events_of(divided) if isinstance(event, Eval))
-    assert any(isinstance(event, Finding) and event.finding == "no-gpu" for event in events_of(divided)), "said, not hidden"
-    assert (divided.path / "accelerate.json").is_file(), "the launcher's settings do not come from a person's own defaults"
+    assert any(isinstance(event, Finding) and event.finding == "no-gpu" for event in events_of(divided)), (
+        "said, not hidden"
+    )
+    assert (divided.path / "accelerate.json").is_file(), (
+        "the launcher's settings do not come from a person's own defaults"
+    )
 
 
-@pytest.mark.parametrize("changes", [
-    {"method__kind": "full"},
-    {"method__kind": "qlora", "method__quantization": "nf4", "method__double_quantization": True, "model__dtype": "bf16", "training__precision": "bf16"},
-    {"lora__variant": "dora", "training__checkpointing": True},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method__kind": "full"},
+        {
+            "method__kind": "qlora",
+            "method__quantization": "nf4",
+            "method__double_quantization": True,
+            "model__dtype": "bf16",
+            "training__precision": "bf16",
+        },
+        {"lora__variant": "dora", "training__checkpointing": True},
+    ],
+)
 def test_every_kind_can_be_divided(files: Path, tmp_path: Path, changes: dict[str, object]) -> None:  # noqa: F811
     run = train(together(files, "fsdp", evaluation__every_steps=0, training__max_steps=3, **changes), tmp_path / "run")
     assert len(losses(run)) == 3
@@ -116,7 +134,9 @@ def test_what_was_divided_stays_divided(files: Path, tmp_path: Path, divided: Ru
     run = Run(tmp_path / "run")
     shutil.copytree(divided.path, run.path)
     (run.path / "status.json").unlink()
-    run.plan_path.write_text(plan_to_toml(with_values(run.plan(), {"hardware.parallelism": "ddp", "training.epochs": 3.0})))
+    run.plan_path.write_text(
+        plan_to_toml(with_values(run.plan(), {"hardware.parallelism": "ddp", "training.epochs": 3.0}))
+    )
     start_worker(run)
     status = wait_ended(run, TIMEOUT)
     assert status.state == "failed" and "cannot change within a run" in status.message
@@ -129,7 +149,9 @@ def test_a_stop_reaches_all_of_them(files: Path, tmp_path: Path) -> None:  # noq
     stop_run(run)
     assert wait_ended(run, TIMEOUT).state == "stopped", run.log_path.read_text()[-2000:]
     started = [event.fields for event in events_of(run) if event.type == "started"]
-    assert len(started) == 1 and started[0]["total_steps"] == 40 * 12, "48 rows, two processes, two accumulated rows each"
+    assert len(started) == 1 and started[0]["total_steps"] == 40 * 12, (
+        "48 rows, two processes, two accumulated rows each"
+    )
     assert run.last_checkpoint() is not None
 
 
@@ -142,11 +164,18 @@ def test_a_stop_before_they_have_begun(files: Path, tmp_path: Path) -> None:  # 
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_one_of_them_runs_out_of_memory(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool) -> None:  # noqa: F811
+def test_one_of_them_runs_out_of_memory(
+    files: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    allowed: bool,
+) -> None:
     (tmp_path / "sitecustomize.py").write_text(FULL_IN_ONE)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("FULL_ONCE", str(tmp_path / "full"))
-    plan = with_values(together(files, evaluation__every_steps=0), {"training.batch_size": 2, "training.accumulation": 1})  # type: ignore[arg-type]
+    plan = with_values(
+        together(files, evaluation__every_steps=0), {"training.batch_size": 2, "training.accumulation": 1}
+    )  # type: ignore[arg-type]
     run = create_run(plan, output=tmp_path / "run")
     if allowed:
         allow(run)
@@ -154,7 +183,9 @@ def test_one_of_them_runs_out_of_memory(files: Path, tmp_path: Path, monkeypatch
     status = wait_ended(run, TIMEOUT)
     kinds = [event.type for event in events_of(run)]
     full = next(event for event in events_of(run) if event.type == "oom")
-    assert "What would help" in full.fields["message"] and full.fields["fixes"], "a process that does not write is heard"
+    assert "What would help" in full.fields["message"] and full.fields["fixes"], (
+        "a process that does not write is heard"
+    )
     if allowed:
         assert status.state == "finished" and left(run) == 2, run.log_path.read_text()[-3000:]
         assert run.plan().training.batch_size == 1 and run.plan().training.accumulation == 2
@@ -172,10 +203,13 @@ def test_they_are_rehearsed_together(files: Path, tmp_path: Path) -> None:  # no
     assert sorted(losses(run)) == [1, 2, 3]
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"method__kind": "qlora", "method__quantization": "int8"}, "8-bit weights cannot be divided"),
-    ({"training__optimizer": "adamw_8bit"}, "adamw_torch_fused"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"method__kind": "qlora", "method__quantization": "int8"}, "8-bit weights cannot be divided"),
+        ({"training__optimizer": "adamw_8bit"}, "adamw_torch_fused"),
+    ],
+)
 def test_what_cannot_be_divided_is_refused(files: Path, changes: dict[str, object], words: str) -> None:  # noqa: F811
     from loratui.worker.training.config import DeviceTraits, check
 

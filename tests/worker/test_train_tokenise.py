@@ -10,22 +10,33 @@ from tiny_model import TEMPLATE, write_tiny_model
 
 from loratui.core.errors import ModelError
 from loratui.data.conversation import Conversation, Message
-from loratui.worker.tokenise import IGNORED, Tokenised, Tokeniser
+from loratui.worker.tokenise import Tokeniser
+from loratui.worker.tokenised import IGNORED, Tokenised
 
 pytestmark = pytest.mark.worker
 
 LLAMA3 = (
-    "{{ '<|endoftext|>' }}{% for m in messages %}{{ '<|im_start|>' + m['role'] + '<|im_start|>\n\n' + m['content'] | trim + '<|im_end|>' }}{% endfor %}"
+    "{{ '<|endoftext|>' }}{% for m in messages %}{{ '<|im_start|>' + m['role'] + '<|im_start|>\n\n' + m['content'] | "
+    "trim + '<|im_end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant<|im_start|>\n\n' }}{% endif %}"
 )
 DROPS_REASONING = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
-    "{% if m['role'] == 'assistant' %}{% if '</think>' in m['content'] and not loop.last %}{{ m['content'].split('</think>')[-1].lstrip('\n') }}"
-    "{% elif loop.last and '</think>' not in m['content'] %}{{ '<think>\n\n</think>\n\n' + m['content'] }}{% else %}{{ m['content'] }}{% endif %}"
-    "{% else %}{{ m['content'] }}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{% if m['role'] == 'assistant' %}{% if '</think>' in m['content'] and not loop.last %}{{ "
+    "m['content'].split('</think>')[-1].lstrip('\n') }}"
+    "{% elif loop.last and '</think>' not in m['content'] %}{{ '<think>\n\n</think>\n\n' + m['content'] }}{% else "
+    "%}{{ m['content'] }}{% endif %}"
+    "{% else %}{{ m['content'] }}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
+    "'<|im_start|>assistant\n' }}{% endif %}"
 )
-NO_STOP = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
-STRICT = "{% if messages[0]['role'] != 'user' %}{{ raise_exception('the first message must be of the user') }}{% endif %}" + TEMPLATE
+NO_STOP = (
+    "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
+    "'assistant: ' }}{% endif %}"
+)
+STRICT = (
+    "{% if messages[0]['role'] != 'user' %}{{ raise_exception('the first message must be of the user') }}{% endif %}"
+    + TEMPLATE
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +59,18 @@ def chat(*turns: tuple[str, str]) -> Conversation:
 
 
 def learnt(tokenizer: Any, row: Tokenised) -> str:
-    return str(tokenizer.decode([token for token, label in zip(row.input_ids, row.labels, strict=True) if label != IGNORED]))
+    return str(
+        tokenizer.decode([token for token, label in zip(row.input_ids, row.labels, strict=True) if label != IGNORED])
+    )
 
 
-TWO = chat(("system", "Be brief."), ("user", "1 and 2 is"), ("assistant", "3"), ("user", "and 4?"), ("assistant", " 7\n\nthat is all "))
+TWO = chat(
+    ("system", "Be brief."),
+    ("user", "1 and 2 is"),
+    ("assistant", "3"),
+    ("user", "and 4?"),
+    ("assistant", " 7\n\nthat is all "),
+)
 
 
 @pytest.mark.parametrize("template", [TEMPLATE, LLAMA3])
@@ -66,13 +85,18 @@ def test_each_answer_and_its_end_and_nothing_else(tokenizer: Any, template: str)
 
 def test_labels_equal_the_templates_own_markers(tokenizer: Any) -> None:
     marked = (
-        "{% for m in messages %}{% if m['role'] == 'assistant' %}{{ '<|im_start|>assistant\n' }}{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}{{ '\n' }}"
-        "{% else %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+        "{% for m in messages %}{% if m['role'] == 'assistant' %}{{ '<|im_start|>assistant\n' }}{% generation %}{{ "
+        "m['content'] + '<|im_end|>' }}{% endgeneration %}{{ '\n' }}"
+        "{% else %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}{% "
+        "if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
     )
     ours = tokeniser(tokenizer, marked)
     row = ours.one(TWO)
     theirs = ours.tokenizer.apply_chat_template(
-        [message.as_dict() for message in TWO.messages], tokenize=True, return_dict=True, return_assistant_tokens_mask=True,
+        [message.as_dict() for message in TWO.messages],
+        tokenize=True,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
     )
     assert row.input_ids == theirs["input_ids"]
     assert [int(label != IGNORED) for label in row.labels] == theirs["assistant_masks"]
@@ -89,15 +113,26 @@ def test_a_prompt_is_what_generation_will_see(tokenizer: Any) -> None:
 
 def test_a_template_that_rewrites_earlier_turns(tokenizer: Any) -> None:
     ours = tokeniser(tokenizer, DROPS_REASONING)
-    thinking = chat(("user", "a"), ("assistant", "<think>\nhm\n</think>\n\nfirst"), ("user", "b"), ("assistant", "second"))
+    thinking = chat(
+        ("user", "a"), ("assistant", "<think>\nhm\n</think>\n\nfirst"), ("user", "b"), ("assistant", "second")
+    )
     learned = learnt(tokenizer, ours.one(thinking))
     assert learned == "first<|im_end|><think>\n\n</think>\n\nsecond<|im_end|>"
     single = learnt(tokenizer, ours.one(chat(("user", "a"), ("assistant", "only"))))
-    assert single == "<think>\n\n</think>\n\nonly<|im_end|>", "what the template writes after the prompt has to be generated, so it is learnt"
+    assert single == "<think>\n\n</think>\n\nonly<|im_end|>", (
+        "what the template writes after the prompt has to be generated, so it is learnt"
+    )
 
 
 def test_only_trained_turns_bear_loss(tokenizer: Any) -> None:
-    row = Conversation((Message("user", "a"), Message("assistant", "wrong"), Message("user", "b"), Message("assistant", "right", trained=True)))
+    row = Conversation(
+        (
+            Message("user", "a"),
+            Message("assistant", "wrong"),
+            Message("user", "b"),
+            Message("assistant", "right", trained=True),
+        )
+    )
     assert learnt(tokenizer, tokeniser(tokenizer).one(row)) == "right<|im_end|>"
 
 

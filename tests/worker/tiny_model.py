@@ -7,12 +7,15 @@ import random
 from pathlib import Path
 
 TEMPLATE = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' "
+    "}}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
 
-def write_tiny_model(folder: Path, *, vocabulary: int = 300, hidden: int = 32, layers: int = 2, template: str = TEMPLATE) -> Path:
+def write_tiny_model(
+    folder: Path, *, vocabulary: int = 300, hidden: int = 32, layers: int = 2, template: str = TEMPLATE
+) -> Path:
     """Make the model's folder and return it."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -22,18 +25,30 @@ def write_tiny_model(folder: Path, *, vocabulary: int = 300, hidden: int = 32, l
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
+        vocab_size=vocabulary,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator([f"{one} and {two} is" for one in range(20) for two in range(20)], trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     fast.chat_template = template
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(
-        vocab_size=len(fast), hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=layers, num_attention_heads=2,
-        num_key_value_heads=2, max_position_embeddings=512, eos_token_id=fast.eos_token_id, bos_token_id=None, pad_token_id=fast.pad_token_id,
-        tie_word_embeddings=True,
-    ))
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(fast),
+            hidden_size=hidden,
+            intermediate_size=2 * hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            eos_token_id=fast.eos_token_id,
+            bos_token_id=None,
+            pad_token_id=fast.pad_token_id,
+            tie_word_embeddings=True,
+        )
+    )
     model.save_pretrained(folder)
     fast.save_pretrained(folder)
     return folder
@@ -45,5 +60,8 @@ def write_rows(path: Path, count: int = 48, seed: int = 0) -> Path:
     with path.open("w") as file:
         for _ in range(count):
             one, two = draw.randrange(50), draw.randrange(50)
-            file.write(json.dumps({"prompt": f"{one} and {two} is" + " and" * draw.randrange(6), "completion": str(one + two)}) + "\n")
+            file.write(
+                json.dumps({"prompt": f"{one} and {two} is" + " and" * draw.randrange(6), "completion": str(one + two)})
+                + "\n"
+            )
     return path

@@ -1,4 +1,6 @@
-"""A tiny random Llama with a byte-level tokenizer and two random adapters, made in a second, for tests of the worker."""
+"""A tiny random Llama with a byte-level tokenizer and two random adapters, made in a second, for tests of the
+worker.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def make_tokenizer(*, template: str | None = TEMPLATE):
     return tokenizer
 
 
-def make_model(folder: Path, *, seed: int = 0, hidden: int = 32, template: str | None = TEMPLATE, context: int = 256) -> Path:
+def make_model(
+    folder: Path, *, seed: int = 0, hidden: int = 32, template: str | None = TEMPLATE, context: int = 256
+) -> Path:
     """A base model's folder: 2 layers, random weights."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -34,9 +38,18 @@ def make_model(folder: Path, *, seed: int = 0, hidden: int = 32, template: str |
     tokenizer = make_tokenizer(template=template)
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=context, tie_word_embeddings=True,
-        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, initializer_range=0.2,
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=context,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.2,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

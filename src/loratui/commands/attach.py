@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", default="last", metavar="[RUN]")
-@click.option("--plain", is_flag=True, help="Print lines instead of drawing a screen (always so where there is no terminal).")
+@click.option(
+    "--plain", is_flag=True, help="Print lines instead of drawing a screen (always so where there is no terminal)."
+)
 @click.pass_context
 def command(ctx: click.Context, run: str, plain: bool) -> None:
-    """Follow RUN (a name, the start of one, or a directory; the newest by default). Leaving it changes nothing for the run."""
+    """Follow RUN (a name, the start of one, or a directory; the newest by default). Leaving it changes nothing for the
+    run.
+    """
     from loratui.runs.listing import find_run
 
     found = find_run(run)

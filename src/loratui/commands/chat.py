@@ -15,24 +15,46 @@ from loratui.format import harmless
 
 if TYPE_CHECKING:
     from loratui.core.generation import GenerationSettings
-    from loratui.worker.client import PlaygroundClient
+    from loratui.workers.client import PlaygroundClient
 
 
 @click.command()
 @click.argument("target", default="last", metavar="[ADAPTER_OR_RUN]")
-@click.option("-q", "--prompt", "prompts", multiple=True, metavar="TEXT", help="Ask this and end; may be repeated. Without it and without a terminal: one prompt a line of standard input.")
-@click.option("--side", type=click.Choice(["both", "base", "adapter"]), default="both", show_default=True, help="Who answers.")
-@click.option("-s", "--set", "settings", multiple=True, metavar="NAME=VALUE", help="temperature, top_p, top_k, min_p, repetition_penalty, max_tokens, seed.")
+@click.option(
+    "-q",
+    "--prompt",
+    "prompts",
+    multiple=True,
+    metavar="TEXT",
+    help="Ask this and end; may be repeated. Without it and without a terminal: one prompt a line of standard input.",
+)
+@click.option(
+    "--side", type=click.Choice(["both", "base", "adapter"]), default="both", show_default=True, help="Who answers."
+)
+@click.option(
+    "-s",
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="temperature, top_p, top_k, min_p, repetition_penalty, max_tokens, seed.",
+)
 @click.option("--plain", is_flag=True, help="Lines instead of a screen (always so where there is no terminal).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a prompt.")
 @click.pass_context
 def command(
-    ctx: click.Context, target: str, prompts: tuple[str, ...], side: str, settings: tuple[str, ...], plain: bool, as_json: bool
+    ctx: click.Context,
+    target: str,
+    prompts: tuple[str, ...],
+    side: str,
+    settings: tuple[str, ...],
+    plain: bool,
+    as_json: bool,
 ) -> None:
     """Ask ADAPTER_OR_RUN (a run, an adapter's folder, or a model; the newest run by default)."""
     if not (prompts or plain or as_json) and sys.stdin.isatty() and sys.stdout.isatty():
         from loratui.tui.start import open_interface
-        from loratui.worker.target import find_target
+        from loratui.workers.target import find_target
 
         find_target(target)  # a wrong name is one sentence here, not a screen that cannot answer
         ctx.exit(open_interface(screen="playground", adapter=target))
@@ -63,11 +85,13 @@ def _settings(pairs: tuple[str, ...]) -> GenerationSettings:
     return chosen
 
 
-async def chat_lines(target: str, prompts: Iterable[str], side: str, settings: GenerationSettings, *, as_json: bool) -> int:
+async def chat_lines(
+    target: str, prompts: Iterable[str], side: str, settings: GenerationSettings, *, as_json: bool
+) -> int:
     """Load once, answer each prompt on standard output; 0, or 1 where an answer failed."""
-    from loratui.home import state_home
-    from loratui.worker.client import PlaygroundClient
-    from loratui.worker.target import find_target
+    from loratui.paths import state_home
+    from loratui.workers.client import PlaygroundClient
+    from loratui.workers.target import find_target
 
     found = find_target(target)
     sides = [name for name in found.sides if side in ("both", name)]
@@ -90,8 +114,10 @@ async def chat_lines(target: str, prompts: Iterable[str], side: str, settings: G
     return int(failed)
 
 
-async def _ask(client: PlaygroundClient, prompt: str, sides: list[str], settings: GenerationSettings) -> dict[str, dict[str, Any]]:
-    from loratui.worker.protocol import Done, Failed, Piece
+async def _ask(
+    client: PlaygroundClient, prompt: str, sides: list[str], settings: GenerationSettings
+) -> dict[str, dict[str, Any]]:
+    from loratui.workers.protocol import Done, Failed, Piece
 
     answers: dict[str, dict[str, Any]] = {name: {"text": ""} for name in sides}
     async for event in client.ask(sides, settings, messages=[{"role": "user", "content": prompt}]):
@@ -100,7 +126,9 @@ async def _ask(client: PlaygroundClient, prompt: str, sides: list[str], settings
                 answers[event.side]["text"] += event.text
             case Done():
                 answers[event.side] |= {
-                    "reason": event.reason, "tokens": event.tokens, "tokens_per_second": round(event.tokens_per_second, 1),
+                    "reason": event.reason,
+                    "tokens": event.tokens,
+                    "tokens_per_second": round(event.tokens_per_second, 1),
                 }
             case Failed():
                 if not client.alive:

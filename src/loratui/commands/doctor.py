@@ -15,7 +15,7 @@ from typing import IO
 import click
 
 from loratui.core.hardware import Machine
-from loratui.machine.checks import Check, training_works
+from loratui.machine.doctor import Check, training_works
 
 SYMBOLS = {"ok": "✓", "note": "·", "warning": "!", "fault": "✗"}
 COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "fault": "red"}
@@ -72,15 +72,22 @@ def all_checks(*, offline: bool, quick: bool, verbose: bool) -> Iterator[Check]:
 
 
 def worker_checks(machine: Machine, *, verbose: bool, seconds: float = WORKER_SECONDS) -> Iterator[Check]:
-    """The checks that need torch, from a process of their own: a library that crashes ends that process, not this one."""
+    """The checks that need torch, from a process of their own: a library that crashes ends that process, not this
+    one.
+    """
     from loratui.machine.device import visible_devices
 
     environment = dict(os.environ, DRIVER_CUDA=(machine.cuda_version or "") if machine.driver == "works" else "")
     if machine.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = visible_devices(machine, [])
     process = subprocess.Popen(
-        [sys.executable, "-m", "loratui.worker", "doctor"], env=environment, text=True, encoding="utf-8",
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=None if verbose else subprocess.DEVNULL,
+        [sys.executable, "-m", "loratui.worker", "doctor"],
+        env=environment,
+        text=True,
+        encoding="utf-8",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=None if verbose else subprocess.DEVNULL,
     )
     lines: queue.Queue[str | None] = queue.Queue()
     assert process.stdout is not None
@@ -92,8 +99,13 @@ def worker_checks(machine: Machine, *, verbose: bool, seconds: float = WORKER_SE
             yield Check.model_validate_json(line)
     except queue.Empty:
         yield Check(
-            name="torch", state="fault", meaning=f"The checks with torch did not end within {seconds:.0f} s.",
-            mend="The GPU or its driver may hang: see `nvidia-smi` and `dmesg`. `loratui doctor --verbose` shows how far they came.",
+            name="torch",
+            state="fault",
+            meaning=f"The checks with torch did not end within {seconds:.0f} s.",
+            mend=(
+                "The GPU or its driver may hang: see `nvidia-smi` and `dmesg`. `loratui doctor --verbose` shows how "
+                "far they came."
+            ),
         )
         process.kill()
         process.wait()
@@ -120,8 +132,11 @@ def ending_check(status: int) -> Iterator[Check]:
     how = f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
     illegal = status == -4
     yield Check(
-        name="torch", state="fault", meaning=f"The process of the checks with torch {how}.",
-        mend="A library is built for another processor: reinstall torch and bitsandbytes." if illegal
+        name="torch",
+        state="fault",
+        meaning=f"The process of the checks with torch {how}.",
+        mend="A library is built for another processor: reinstall torch and bitsandbytes."
+        if illegal
         else "`loratui doctor --verbose` shows where; reinstalling torch often mends it.",
     )
 

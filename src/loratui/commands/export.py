@@ -20,7 +20,12 @@ NAMES = ("axolotl", "llama-factory", "trl", "unsloth", "transformers")
 @click.argument("plan_path", metavar="PLAN_OR_RUN", type=click.Path(path_type=Path))
 @click.option("--to", "tool", required=True, metavar="TOOL", help=f"One of: {', '.join(NAMES)}.")
 @click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path), help="File to write.")
-@click.option("--rows/--no-rows", "with_rows", default=True, help="Write the rows beside it, as the tool reads them (default: yes).")
+@click.option(
+    "--rows/--no-rows",
+    "with_rows",
+    default=True,
+    help="Write the rows beside it, as the tool reads them (default: yes).",
+)
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bool, as_json: bool) -> None:
@@ -34,7 +39,7 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
     from loratui.export import Rows, export_plan
     from loratui.export.memory import elsewhere_json
     from loratui.export.rows import write_rows
-    from loratui.resources import demo_model_path
+    from loratui.paths import demo_model_path
 
     if plan_path.name == str(plan_path) and not plan_path.exists() and not plan_path.suffix:  # the name of a run
         from loratui.runs.listing import find_run
@@ -44,14 +49,18 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
     try:
         text = plan_file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the plan cannot be read: {getattr(error, 'strerror', None) or error}.", where=str(plan_file)) from None
+        raise InputError(
+            f"the plan cannot be read: {getattr(error, 'strerror', None) or error}.", where=str(plan_file)
+        ) from None
     plan = plan_from_toml(text, where=str(plan_file))
     folder = target.with_name(f"{target.stem}-data")
     export_plan(plan, tool, Rows(str(folder)))  # refuses an unknown tool before anything is written
     if not force:
         for path in (target, folder) if with_rows else (target,):
             if path.exists():
-                raise InputError("it is there already.", where=str(path), hint="Choose another name with -o, or add --force.")
+                raise InputError(
+                    "it is there already.", where=str(path), hint="Choose another name with -o, or add --force."
+                )
     if plan.model.id == "demo":
         plan = with_values(plan, {"model.id": str(demo_model_path())})
     unusable = 0
@@ -61,21 +70,39 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
         rows = Rows(str(folder.absolute()))
         if with_rows:
             rows, unusable = write_rows(plan, folder.absolute(), tool=tool)
-        export = export_plan(plan, tool, rows, output=str(target.with_name(f"{target.stem}-output").absolute()), memory=memory)
+        export = export_plan(
+            plan, tool, rows, output=str(target.with_name(f"{target.stem}-output").absolute()), memory=memory
+        )
         target.write_text(_named(export.text, target, tool), encoding="utf-8")
         for name, content in export.files.items() if with_rows else ():
             (folder / name).write_text(content, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"it cannot be written: {error.strerror or error}.", where=str(error.filename or target)) from None
+        raise InputError(
+            f"it cannot be written: {error.strerror or error}.", where=str(error.filename or target)
+        ) from None
     run = _named(export.run, target, tool)
     if as_json:
-        echo_json({"file": str(target), "rows": rows.folder if with_rows else None, "unusable": unusable, "run": run, "left_out": list(export.left_out), "memory": None if memory is None else elsewhere_json(memory), "memory_unknown": unknown})
+        echo_json(
+            {
+                "file": str(target),
+                "rows": rows.folder if with_rows else None,
+                "unusable": unusable,
+                "run": run,
+                "left_out": list(export.left_out),
+                "memory": None if memory is None else elsewhere_json(memory),
+                "memory_unknown": unknown,
+            }
+        )
         return
     click.echo(f"{target} is written" + (f", its rows in {folder}." if with_rows else "."))
     if unusable:
         click.echo(f"{unusable} rows could not be used and are left out; `loratui inspect` names them.")
     click.echo(f"Start it with: {run}")
-    click.echo(memory.sentence[0].upper() + memory.sentence[1:] if memory is not None else f"What it takes in {tool} is not known: {unknown}")
+    click.echo(
+        memory.sentence[0].upper() + memory.sentence[1:]
+        if memory is not None
+        else f"What it takes in {tool} is not known: {unknown}"
+    )
     if export.left_out:
         click.echo("\nWhat did not carry over:")
         for sentence in export.left_out:
@@ -84,7 +111,7 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
 
 def _memory(plan: Plan, tool: str) -> tuple[Elsewhere | None, str]:
     """What the plan takes there, or why that cannot be said."""
-    from loratui.commands.elsewhere import of_plan
+    from loratui.commands.other_trainers import of_plan
     from loratui.core.errors import LoratuiError
 
     try:

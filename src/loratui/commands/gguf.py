@@ -1,4 +1,6 @@
-"""`loratui gguf`: a run's result as one GGUF file, and for Ollama, by the tools that make them; or their exact commands."""
+"""`loratui gguf`: a run's result as one GGUF file, and for Ollama, by the tools that make them; or their exact
+commands.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,16 @@ if TYPE_CHECKING:
 
 @click.command("gguf")
 @click.argument("source", metavar="RUN_OR_FOLDER")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; by default NAME-FORMAT.gguf here.")
-@click.option("--format", "kind", default="Q4_K_M", show_default=True, help="f32, f16, bf16, q8_0, or what llama-quantize makes: Q4_K_M, Q5_K_M, Q6_K, …")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="File to write; by default NAME-FORMAT.gguf here."
+)
+@click.option(
+    "--format",
+    "kind",
+    default="Q4_K_M",
+    show_default=True,
+    help="f32, f16, bf16, q8_0, or what llama-quantize makes: Q4_K_M, Q5_K_M, Q6_K, …",
+)
 @click.option("--ollama", metavar="NAME", help="Also give it to Ollama under this name.")
 @click.option("--print", "only_print", is_flag=True, help="Only print the commands.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -29,7 +39,7 @@ def command(source: str, output: Path | None, kind: str, ollama: str | None, onl
     from loratui.commands.whole_model import whole_model
     from loratui.core.errors import InputError, WorkerError
     from loratui.export.gguf import gguf_steps, modelfile, ollama_step, sixteen_bit_file, stop_tokens
-    from loratui.worker.served import served
+    from loratui.workers.target import served
 
     what = served(source)
     target = (output or Path(f"{what.name}-{kind}.gguf")).expanduser().absolute()
@@ -41,7 +51,9 @@ def command(source: str, output: Path | None, kind: str, ollama: str | None, onl
         _print(source, model, steps, as_json, merged=bool(what.adapter))
         if only_print:
             return
-        raise WorkerError("nothing was made: " + "; ".join(f"to {step.words}, {step.missing}" for step in missing) + ".")
+        raise WorkerError(
+            "nothing was made: " + "; ".join(f"to {step.words}, {step.missing}" for step in missing) + "."
+        )
     if target.exists():
         raise InputError("this file is there already.", where=str(target), hint="Choose another name with -o.")
     model, _ = whole_model(source)
@@ -57,7 +69,10 @@ def command(source: str, output: Path | None, kind: str, ollama: str | None, onl
     if as_json:
         echo_json({"file": str(target), "size_bytes": target.stat().st_size, "ollama": ollama})
     else:
-        click.echo(f"{target} is written." + (f" Ask it with: ollama run {ollama}" if ollama else f" Ask it with: llama-cli -m {target}"))
+        click.echo(
+            f"{target} is written."
+            + (f" Ask it with: ollama run {ollama}" if ollama else f" Ask it with: llama-cli -m {target}")
+        )
 
 
 def _print(source: str, model: Path, steps: list[Step], as_json: bool, *, merged: bool) -> None:
@@ -66,7 +81,12 @@ def _print(source: str, model: Path, steps: list[Step], as_json: bool, *, merged
 
     first = [merge_line(source, str(model))] if merged and not (model / "config.json").is_file() else []
     if as_json:
-        echo_json({"commands": [*first, *(step.line for step in steps)], "missing": [step.missing for step in steps if step.missing]})
+        echo_json(
+            {
+                "commands": [*first, *(step.line for step in steps)],
+                "missing": [step.missing for step in steps if step.missing],
+            }
+        )
         return
     for line in (*first, *(step.line for step in steps)):
         click.echo(line)

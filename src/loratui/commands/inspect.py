@@ -12,19 +12,28 @@ from loratui.format import printable, size
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
-    from loratui.worker.inspect_messages import InspectMessage
+    from loratui.workers.inspect_messages import InspectMessage
 
 
 @click.command()
 @click.option("-d", "--dataset", required=True, metavar="DATASET", help="File, folder, hub id, or `demo`.")
 @click.option("-m", "--model", required=True, metavar="MODEL", help="Hub id, local folder, or `demo`.")
-@click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change how it is read, e.g. dataset.columns=prompt:q,completion:a.")
+@click.option(
+    "-s",
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change how it is read, e.g. dataset.columns=prompt:q,completion:a.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) -> None:
-    """Show what DATASET will teach MODEL: format, lengths, what bears loss, stop tokens, what is cut, problems by line."""
+    """Show what DATASET will teach MODEL: format, lengths, what bears loss, stop tokens, what is cut, problems by
+    line.
+    """
     from loratui.core.plan import Plan
     from loratui.core.plan_text import parse_setting, with_values
-    from loratui.worker.inspect_client import inspect_dataset
+    from loratui.workers.inspect_client import inspect_dataset
 
     values: dict[str, Any] = {"model.id": model, "dataset.path": dataset}
     values |= dict(parse_setting(text) for text in settings)
@@ -38,7 +47,9 @@ def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) 
 
 
 def add_prices(result: dict[str, Any], plan: Plan) -> None:
-    """Add to each length of the ledger what it costs on this machine (or on `hardware.gpu`): peak bytes, and seconds of the run."""
+    """Add to each length of the ledger what it costs on this machine (or on `hardware.gpu`): peak bytes, and seconds of
+    the run.
+    """
     from loratui.core.dataset import DataFacts
     from loratui.core.length_prices import length_prices
     from loratui.machine.detect import detect_machine
@@ -51,12 +62,22 @@ def add_prices(result: dict[str, Any], plan: Plan) -> None:
     device = device_for(detect_machine(), hardware.devices, hardware.gpu, cpu=hardware.cpu)
     total = result["tokens"]["total"]
     facts = DataFacts(
-        examples=max(1, result["split"]["train"]), lengths=tuple(result["lengths"]), eval_examples=result["split"]["evaluation"],
+        examples=max(1, result["split"]["train"]),
+        lengths=tuple(result["lengths"]),
+        eval_examples=result["split"]["evaluation"],
         trained_share=result["trained_tokens_uncut"] / total if total else 1.0,
     )
     spec = find_model(plan.model.id, revision=plan.model.revision).spec
-    for row, price in zip(result["ledger"], length_prices(spec, plan, facts, device, [row["max_length"] for row in result["ledger"]]), strict=True):
-        row |= {"memory": price.memory_bytes, "fits": price.fits, "seconds": None if price.low_seconds is None else [price.low_seconds, price.high_seconds]}
+    for row, price in zip(
+        result["ledger"],
+        length_prices(spec, plan, facts, device, [row["max_length"] for row in result["ledger"]]),
+        strict=True,
+    ):
+        row |= {
+            "memory": price.memory_bytes,
+            "fits": price.fits,
+            "seconds": None if price.low_seconds is None else [price.low_seconds, price.high_seconds],
+        }
 
 
 def ledger_table(result: dict[str, Any]) -> str:
@@ -66,10 +87,16 @@ def ledger_table(result: dict[str, Any]) -> str:
     rows = [["cut at", "rows cut", "answer tokens lost", "all lost", "memory", "time"]]
     for row in result["ledger"]:
         span = row.get("seconds")
-        rows.append([
-            f"{row['max_length']:,}", f"{row['cut']:,}", f"{row['answer_tokens_lost']:,}", f"{row['without_answer']:,}",
-            size(row["memory"]) if "memory" in row else "–", f"≤ {duration(span[1])}" if span else "–",
-        ])
+        rows.append(
+            [
+                f"{row['max_length']:,}",
+                f"{row['cut']:,}",
+                f"{row['answer_tokens_lost']:,}",
+                f"{row['without_answer']:,}",
+                size(row["memory"]) if "memory" in row else "–",
+                f"≤ {duration(span[1])}" if span else "–",
+            ]
+        )
     return table(rows, indent="  ", right=frozenset(range(6)))
 
 
@@ -90,12 +117,23 @@ def describe(result: dict[str, Any]) -> str:
     share = result["trained_tokens"] / tokens["total"] if tokens["total"] else 0.0
     lines = [
         f"format      {printable(result['format'])}: {printable(result['why'])}",
-        f"rows        {result['examples']:,} read · {result['usable']:,} usable" + left_out_words(result["left_out_by"]),
-        "tokens      " + " · ".join(f"{name} {tokens[name]:,}" for name in ("min", "median", "p90", "p95", "p99", "max", "total")),
+        f"rows        {result['examples']:,} read · {result['usable']:,} usable"
+        + left_out_words(result["left_out_by"]),
+        "tokens      "
+        + " · ".join(f"{name} {tokens[name]:,}" for name in ("min", "median", "p90", "p95", "p99", "max", "total")),
         f"trained     {result['trained_tokens']:,} tokens ({share:.0%})",
-        f"cut         {cut['cut']:,} rows are longer than {cut['max_length']:,} tokens; {cut['without_answer']:,} lose their whole answer",
-        f"max length  {result['proposed_max_length']['value']:,} would do: {printable(result['proposed_max_length']['why'])}",
-        f"stop token  {printable(str(stop['token']))}: trained in {stop['trained']:,} rows, missing in {stop['missing']:,}",
+        (
+            f"cut         {cut['cut']:,} rows are longer than {cut['max_length']:,} tokens; {cut['without_answer']:,} "
+            "lose their whole answer"
+        ),
+        (
+            f"max length  {result['proposed_max_length']['value']:,} would do: "
+            f"{printable(result['proposed_max_length']['why'])}"
+        ),
+        (
+            f"stop token  {printable(str(stop['token']))}: trained in {stop['trained']:,} rows, missing in "
+            f"{stop['missing']:,}"
+        ),
     ]
     for other in result["others"][:3]:
         columns = ",".join(f"{part}:{column}" for part, column in other["columns"].items())
@@ -112,7 +150,13 @@ def describe(result: dict[str, Any]) -> str:
         lines += ["", f"{found:,} problem{'s' if found != 1 else ''}" + (", the first 20:" if found > 20 else ":")]
         rows = []
         for one in problems[:20]:
-            place = f"line {one['line']}" if one["line"] is not None else f"row {one['index']}" if one["index"] is not None else "file"
+            place = (
+                f"line {one['line']}"
+                if one["line"] is not None
+                else f"row {one['index']}"
+                if one["index"] is not None
+                else "file"
+            )
             rows.append([place, one["kind"], one["message"]])
         lines.append(table(rows, indent="  "))
     return "\n".join(lines)

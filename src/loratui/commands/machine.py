@@ -43,8 +43,13 @@ def show_catalogue(as_json: bool) -> None:
         )
         major, minor = gpu.compute_capability
         usable = size(gpu.memory_usable_bytes)
-        click.echo(f"{gpu.name:<24}{usable:>10}{gpu.bandwidth_gb_per_second:>7g} GB/s{rates}  {f'{major}.{minor}':<10}  {gpu.status}")
-    click.echo("\nPeaks are dense, with float32 accumulation, in 10^12 operations a second. Figures (bandwidth and peaks):")
+        click.echo(
+            f"{gpu.name:<24}{usable:>10}{gpu.bandwidth_gb_per_second:>7g} GB/s{rates}  {f'{major}.{minor}':<10}  "
+            f"{gpu.status}"
+        )
+    click.echo(
+        "\nPeaks are dense, with float32 accumulation, in 10^12 operations a second. Figures (bandwidth and peaks):"
+    )
     for status, meaning in statuses().items():
         count = sum(gpu.status == status for gpu in all_gpus())
         for line in wrap(meaning, 78):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loratui.commands.elsewhere import memory_verdict
+from loratui.commands.other_trainers import memory_verdict
 from loratui.commands.situation import asked_for
 from loratui.commands.text import echo_json, table
 from loratui.core.errors import InputError
@@ -19,18 +19,60 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("-m", "--model", required=True, metavar="MODEL", help="Hub id, local folder, or `demo`.")
-@click.option("-d", "--dataset", metavar="DATASET", help="File, folder, hub id, or `demo`. Without it: 1,000 rows of training.max_length tokens.")
-@click.option("-p", "--preset", default="auto", show_default=True, metavar="NAME", help="A preset to start from, its file, or another tool's YAML (Axolotl, LLaMA-Factory, TRL).")
-@click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of the plan, e.g. lora.r=32; may be repeated.")
+@click.option(
+    "-d",
+    "--dataset",
+    metavar="DATASET",
+    help="File, folder, hub id, or `demo`. Without it: 1,000 rows of training.max_length tokens.",
+)
+@click.option(
+    "-p",
+    "--preset",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="A preset to start from, its file, or another tool's YAML (Axolotl, LLaMA-Factory, TRL).",
+)
+@click.option(
+    "-s",
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a key of the plan, e.g. lora.r=32; may be repeated.",
+)
 @click.option("--gpu", metavar="NAME", help='Plan for a GPU of the catalogue ("A10G", "RTX 4090") or a size ("24GB").')
 @click.option("--gpu-memory", metavar="SIZE", help='Plan for a GPU with so much memory, e.g. "24GB" or "16GiB".')
-@click.option("--as", "tool", metavar="TOOL", help="Show the memory in another trainer, too: llama-factory, axolotl, transformers, unsloth, ms-swift, torchtune …")
+@click.option(
+    "--as",
+    "tool",
+    metavar="TOOL",
+    help=(
+        "Show the memory in another trainer, too: llama-factory, axolotl, transformers, unsloth, ms-swift, torchtune …"
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--why", "asked", metavar="KEY", help="Explain one value (lora.r, learning_rate …) with the guides' tables; `generation` tells those of the playground.")
+@click.option(
+    "--why",
+    "asked",
+    metavar="KEY",
+    help=(
+        "Explain one value (lora.r, learning_rate …) with the guides' tables; `generation` tells those of the "
+        "playground."
+    ),
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to this file.")
 def command(
-    model: str, dataset: str | None, preset: str, settings: tuple[str, ...], gpu: str | None, gpu_memory: str | None,
-    tool: str | None, as_json: bool, asked: str | None, output: Path | None,
+    model: str,
+    dataset: str | None,
+    preset: str,
+    settings: tuple[str, ...],
+    gpu: str | None,
+    gpu_memory: str | None,
+    tool: str | None,
+    as_json: bool,
+    asked: str | None,
+    output: Path | None,
 ) -> None:
     """Propose every hyperparameter, with its reason, its parameters, memory and schedule."""
     if asked is not None:
@@ -50,14 +92,20 @@ def command(
         else:
             click.echo(why_text(asked, proposal))
         return
-    from loratui.core.methods import compare_methods, methods_json
+    from loratui.core.compare_methods import compare_methods, methods_json
 
-    facts = {**proposal_json(proposal), "methods": methods_json(compare_methods(situation, chosen, mine, beside=proposal))}
+    facts = {
+        **proposal_json(proposal),
+        "methods": methods_json(compare_methods(situation, chosen, mine, beside=proposal)),
+    }
     if dataset is None and not any(text.startswith("dataset.path=") for text in settings):
-        facts["warnings"].append("No dataset was given: the figures stand for 1,000 rows of the maximum length, and dataset.path names the demo.")
+        facts["warnings"].append(
+            "No dataset was given: the figures stand for 1,000 rows of the maximum length, and dataset.path names "
+            "the demo."
+        )
     known = None
     if tool is not None:
-        from loratui.commands.elsewhere import under
+        from loratui.commands.other_trainers import under
         from loratui.export.memory import elsewhere_json
 
         known = under(proposal, tool)
@@ -89,29 +137,48 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     memory, schedule, parameters = facts["memory"], facts["schedule"], facts["parameters"]
     plan = proposal.plan
     lines = [f"{plan.model.id} · {plan.method.kind} · {plan.dataset.path}", ""]
-    rows = [
-        [key, _value(plan.get(key)), proposal.origins[key], proposal.why(key)]
-        for key in proposal.recommendations
-    ]
+    rows = [[key, _value(plan.get(key)), proposal.origins[key], proposal.why(key)] for key in proposal.recommendations]
     lines.append(table(rows))
     share = parameters["trainable"] / parameters["total"] if parameters["total"] else 0.0
-    lines += ["", f"parameters  {parameters['total']:,} · trained {parameters['trainable']:,} ({share:.2%} of the base)"]
+    lines += [
+        "",
+        f"parameters  {parameters['total']:,} · trained {parameters['trainable']:,} ({share:.2%} of the base)",
+    ]
     lines.append(
         f"schedule    {schedule['examples']:,} rows · {schedule['effective_batch_size']} a step · "
-        f"{schedule['steps_per_epoch']:,} steps an epoch · {schedule['total_steps']:,} steps · warm-up {schedule['warmup_steps']}"
+        f"{schedule['steps_per_epoch']:,} steps an epoch · {schedule['total_steps']:,} steps · warm-up "
+        f"{schedule['warmup_steps']}"
     )
     if facts["time"]:
         low, high = facts["time"]["seconds"]
-        lines.append(f"time        {duration(low)} to {duration(high)} on {proposal.device.name}, {proposal.time.counted if proposal.time else ''}; {facts['time']['basis']}")
-    lines.append(f"memory      {size(memory['total'])} of {size(memory['budget'])} · {memory_verdict(memory)}{f' · {proposal.memory_basis}' if proposal.memory_basis else ''}")
-    lines.append(table([[name, size(part)] for name, part in memory["parts"].items()], indent="  ", right=frozenset({1})))
+        lines.append(
+            f"time        {duration(low)} to {duration(high)} on {proposal.device.name}, "
+            f"{proposal.time.counted if proposal.time else ''}; {facts['time']['basis']}"
+        )
+    lines.append(
+        f"memory      {size(memory['total'])} of {size(memory['budget'])} · "
+        f"{memory_verdict(memory)}{f' · {proposal.memory_basis}' if proposal.memory_basis else ''}"
+    )
+    lines.append(
+        table([[name, size(part)] for name, part in memory["parts"].items()], indent="  ", right=frozenset({1}))
+    )
     lines += ["", "methods, each at its best settings here:", _methods(facts["methods"])]
     if facts["alternatives"]:
         lines += ["", "to need less memory:"]
-        lines.append(table(
-            [[", ".join(f"{k}={_value(v)}" for k, v in one["change"].items()), size(one["memory_total"]), one["cost"]] for one in facts["alternatives"]],
-            indent="  ", right=frozenset({1}),
-        ))
+        lines.append(
+            table(
+                [
+                    [
+                        ", ".join(f"{k}={_value(v)}" for k, v in one["change"].items()),
+                        size(one["memory_total"]),
+                        one["cost"],
+                    ]
+                    for one in facts["alternatives"]
+                ],
+                indent="  ",
+                right=frozenset({1}),
+            )
+        )
     if facts["warnings"]:
         lines += ["", *(f"note: {warning}" for warning in facts["warnings"])]
     return "\n".join(lines)
@@ -126,11 +193,18 @@ def _methods(methods: list[dict[str, Any]]) -> str:
         batch, dtype = one["settings"]["training.batch_size"], one["settings"]["model.dtype"]
         four_bit = "4 bit" if one["method"] == "qlora" else ""
         recomputed = "checkpointing" if one["settings"]["training.checkpointing"] else ""
-        rows.append([
-            "▸" if one["chosen"] else " ", one["method"], size(one["memory_total"]), one["verdict"],
-            " to ".join(duration(seconds) for seconds in one["seconds"]) if one["seconds"] else "not known", size(one["result_bytes"]),
-            str(batch), ", ".join(filter(None, (dtype, four_bit, recomputed))),
-        ])
+        rows.append(
+            [
+                "▸" if one["chosen"] else " ",
+                one["method"],
+                size(one["memory_total"]),
+                one["verdict"],
+                " to ".join(duration(seconds) for seconds in one["seconds"]) if one["seconds"] else "not known",
+                size(one["result_bytes"]),
+                str(batch),
+                ", ".join(filter(None, (dtype, four_bit, recomputed))),
+            ]
+        )
     return table(rows, right=frozenset({2, 5, 6}))
 
 

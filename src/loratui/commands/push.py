@@ -1,4 +1,6 @@
-"""`loratui push`: a run's result, or any folder with weights, to the hub: asked first, private unless told otherwise."""
+"""`loratui push`: a run's result, or any folder with weights, to the hub: asked first, private unless told
+otherwise.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,11 @@ from loratui.format import printable, size
 def command(source: str, repository: str, public: bool, yes: bool, message: str, as_json: bool) -> None:
     """Send a run's result, or a merged model's folder, to the hub.
 
-    REPOSITORY is owner/name, or a name of your own; by default the run's name. Before anything is sent it is said what goes
-    where, and asked.
+    REPOSITORY is owner/name, or a name of your own; by default the run's name. Before anything is sent it is said what
+    goes where, and asked.
     """
     from loratui.core.errors import InputError
-    from loratui.models.push import check_visibility, destination, pack, push
+    from loratui.hub.push import check_visibility, destination, pack, push
 
     folder, name = _folder(source)
     parcel = pack(folder)
@@ -46,7 +48,15 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
             raise click.exceptions.Abort
     url = push(parcel, to, private=not public, message=message)
     if as_json:
-        echo_json({"repository": to.repository, "url": to.url, "commit": url, "private": seen == "private", "files": dict(parcel.files)})
+        echo_json(
+            {
+                "repository": to.repository,
+                "url": to.url,
+                "commit": url,
+                "private": seen == "private",
+                "files": dict(parcel.files),
+            }
+        )
         return
     click.echo(f"Sent: {url}")
 
@@ -64,5 +74,8 @@ def _folder(source: str) -> tuple[Path, str]:
     run = find_run(source)
     folder = result_folder(run)
     if not folder.is_dir():
-        raise RunError(f"{run.name} has no result yet.", hint="It is there when the run is finished; a checkpoint's folder can be sent by its path.")
+        raise RunError(
+            f"{run.name} has no result yet.",
+            hint="It is there when the run is finished; a checkpoint's folder can be sent by its path.",
+        )
     return folder, run.name

@@ -16,35 +16,67 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", metavar="RUN")
-@click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the plan first, e.g. training.batch_size=1; may be repeated.")
-@click.option("--anew", is_flag=True, help="Start anew from the base model at step 0; checkpoints and result so far are kept, set aside.")
-@click.option("--from-weights", is_flag=True, help="Where a change cannot go on from the checkpoint: go on from its weights alone, at step 0.")
-@click.option("--extend", type=float, metavar="EPOCHS", help="Train for so many epochs more, also where the run is finished.")
-@click.option("--auto-recover", is_flag=True, help="Unattended: apply the first fix of a failure that keeps what is learnt and go on, up to 3 times.")
+@click.option(
+    "-s",
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the plan first, e.g. training.batch_size=1; may be repeated.",
+)
+@click.option(
+    "--anew",
+    is_flag=True,
+    help="Start anew from the base model at step 0; checkpoints and result so far are kept, set aside.",
+)
+@click.option(
+    "--from-weights",
+    is_flag=True,
+    help="Where a change cannot go on from the checkpoint: go on from its weights alone, at step 0.",
+)
+@click.option(
+    "--extend", type=float, metavar="EPOCHS", help="Train for so many epochs more, also where the run is finished."
+)
+@click.option(
+    "--auto-recover",
+    is_flag=True,
+    help="Unattended: apply the first fix of a failure that keeps what is learnt and go on, up to 3 times.",
+)
 @click.option("--yes", is_flag=True, help="Go on also where the rest would not be what it would have been.")
 @click.option("--detach", is_flag=True, help="Return once the run has started.")
 @click.pass_context
 def command(
-    ctx: click.Context, run: str, settings: tuple[str, ...], anew: bool, from_weights: bool, extend: float | None, auto_recover: bool, yes: bool, detach: bool
+    ctx: click.Context,
+    run: str,
+    settings: tuple[str, ...],
+    anew: bool,
+    from_weights: bool,
+    extend: float | None,
+    auto_recover: bool,
+    yes: bool,
+    detach: bool,
 ) -> None:
     """Go on with RUN from its last whole checkpoint: the losses are those of a run that was never interrupted.
 
-    With --set the change is in force at the next step. What a checkpoint cannot take (rank, alpha, targets, method, model) starts
-    anew, and other rows or another number of rows a step go on from the weights alone: on a terminal you are asked first,
-    elsewhere --anew or --from-weights says so. Nothing is deleted.
+    With --set the change is in force at the next step. What a checkpoint cannot take (rank, alpha, targets, method,
+    model) starts anew, and other rows or another number of rows a step go on from the weights alone: on a terminal you
+    are asked first, elsewhere --anew or --from-weights says so. Nothing is deleted.
     """
     from loratui.commands.attach import follow
     from loratui.core.plan_text import parse_setting
-    from loratui.runs.control import change_and_resume, extend_run, resume_run
     from loratui.runs.fingerprint import what_would_differ
     from loratui.runs.listing import find_run
+    from loratui.runs.resume import change_and_resume, extend_run, resume_run
     from loratui.runs.start import wait_started
 
     changes = dict(parse_setting(text) for text in settings)
     if extend and (changes or anew or from_weights):
         raise RunError("--extend excludes --set, --anew and --from-weights.", hint="Do one after the other.")
     if anew and from_weights:
-        raise RunError("--anew and --from-weights exclude each other.", hint="--anew begins from the base model, --from-weights from what was learnt.")
+        raise RunError(
+            "--anew and --from-weights exclude each other.",
+            hint="--anew begins from the base model, --from-weights from what was learnt.",
+        )
     found = find_run(run)
     differences = what_would_differ(found)
     if differences:
@@ -52,7 +84,9 @@ def command(
         for one in differences:
             click.echo(f"  {one}", err=True)
         if not yes and not (sys.stdin.isatty() and click.confirm("Go on with it all the same?", err=True)):
-            raise RunError(f"run {found.name} would not go on as it began.", hint="Restore what changed, or give --yes.")
+            raise RunError(
+                f"run {found.name} would not go on as it began.", hint="Restore what changed, or give --yes."
+            )
     if auto_recover:
         from loratui.runs.recovery import allow
 
@@ -71,14 +105,19 @@ def command(
 
 
 def _changes(run: Run, changes: Mapping[str, Any], anew: bool, from_weights: bool) -> bool:
-    """Whether the run goes on otherwise than from its checkpoint as it was, and how that is told. RunError where nobody agreed to it."""
+    """Whether the run goes on otherwise than from its checkpoint as it was, and how that is told. RunError where nobody
+    agreed to it.
+    """
     from loratui.runs.changing import continuation
 
     if run.status().state == "finished":
         return bool(changes) or anew
     how = continuation(run, changes, restart=anew)
     if from_weights and how.start == "anew" and how.aside:
-        raise RunError(f"run {run.name} cannot go on from its weights ({how.because}).", hint="--anew starts it anew from the base model.")
+        raise RunError(
+            f"run {run.name} cannot go on from its weights ({how.because}).",
+            hint="--anew starts it anew from the base model.",
+        )
     if how.start == "checkpoint" or not how.aside:
         if changes:
             click.echo(how.words, err=True)
@@ -86,8 +125,13 @@ def _changes(run: Run, changes: Mapping[str, Any], anew: bool, from_weights: boo
     agreed = anew or (from_weights and how.start == "adapter")
     click.echo(how.words, err=True)
     if not agreed and not (sys.stdin.isatty() and click.confirm("Do that?", err=True)):
-        ways = "--from-weights goes on from its weights alone, --anew starts" if how.start == "adapter" else "--anew starts"
+        ways = (
+            "--from-weights goes on from its weights alone, --anew starts"
+            if how.start == "adapter"
+            else "--anew starts"
+        )
         raise RunError(
-            f"run {run.name} cannot go on from its checkpoint ({how.because}).", hint=f"{ways} it anew from the base model; nothing is deleted."
+            f"run {run.name} cannot go on from its checkpoint ({how.because}).",
+            hint=f"{ways} it anew from the base model; nothing is deleted.",
         )
     return True

@@ -13,7 +13,7 @@ from loratui.commands.text import echo_json, table
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(as_json: bool) -> None:
     """List the runs of this machine, the newest first."""
-    from loratui.home import runs_home
+    from loratui.paths import runs_home
     from loratui.runs.listing import list_runs
 
     found = list_runs()
@@ -21,7 +21,9 @@ def command(as_json: bool) -> None:
         echo_json({"home": str(runs_home()), "runs": [one.as_json() for one in found]})
         return
     if not found:
-        click.echo(f"There are no runs in {runs_home()} yet. Start one with `loratui`, or with `loratui train plan.toml`.")
+        click.echo(
+            f"There are no runs in {runs_home()} yet. Start one with `loratui`, or with `loratui train plan.toml`."
+        )
         return
     rows = [["run", "state", "step", "loss", "age", ""]]
     for one in found:

@@ -16,7 +16,11 @@ from loratui.commands.text import echo_json
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--device", default="", help="cuda or cpu; by default the first that is there.")
-@click.option("--dtype", type=click.Choice(["bf16", "fp16", "fp32"]), help="Number format of the merged weights, where they are merged now.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["bf16", "fp16", "fp32"]),
+    help="Number format of the merged weights, where they are merged now.",
+)
 @click.option("--print", "only_print", is_flag=True, help="Only print the commands, of other servers too.")
 @click.option("--json", "as_json", is_flag=True, help="With --print: one JSON object.")
 def command(source: str, host: str, port: int, device: str, dtype: str | None, only_print: bool, as_json: bool) -> None:
@@ -28,27 +32,52 @@ def command(source: str, host: str, port: int, device: str, dtype: str | None, o
     from loratui.core.errors import WorkerError
     from loratui.export.serving import LOOPBACK, can_serve, question, serving_steps, transformers_command
     from loratui.hub.client import hub_cache
-    from loratui.worker.served import served
+    from loratui.workers.target import served
 
     if only_print:
         what = served(source)
         steps = serving_steps(what, host=host, port=port)
-        first = merge_line(source, what.merged) if what.adapter and not (Path(what.merged) / "config.json").is_file() else ""
+        first = (
+            merge_line(source, what.merged)
+            if what.adapter and not (Path(what.merged) / "config.json").is_file()
+            else ""
+        )
         if as_json:
-            echo_json({"first": first, "servers": [{"name": step.words, "command": list(step.command), "missing": step.missing} for step in steps]})
+            echo_json(
+                {
+                    "first": first,
+                    "servers": [
+                        {"name": step.words, "command": list(step.command), "missing": step.missing} for step in steps
+                    ],
+                }
+            )
             return
         if first:
             click.echo(f"Before the first two (`loratui serve` does it by itself):\n  {first}")
         for step in steps:
-            click.echo(f"{step.words}:\n  {step.line}" + (f"\n  not here: {step.missing}" if step.missing else "") + "".join(f"\n  ({note})" for note in step.notes))
+            click.echo(
+                f"{step.words}:\n  {step.line}"
+                + (f"\n  not here: {step.missing}" if step.missing else "")
+                + "".join(f"\n  ({note})" for note in step.notes)
+            )
         return
     if missing := can_serve():
-        raise WorkerError(f"this cannot be served here: {missing}.", hint="`loratui serve --print` has the commands of other servers.")
+        raise WorkerError(
+            f"this cannot be served here: {missing}.", hint="`loratui serve --print` has the commands of other servers."
+        )
     model, _ = whole_model(source, dtype=dtype or "")
     trust = served(source).trust_remote_code
     if host not in LOOPBACK:
-        click.echo(f"! Listening on {host}: whoever reaches this machine can ask this model, without a password.", err=True)
-    click.echo(f"Serving {model} at http://{host}:{port} (ctrl+c ends it). Ask it with:\n  {question(str(model), host=host, port=port)}", err=True)
+        click.echo(
+            f"! Listening on {host}: whoever reaches this machine can ask this model, without a password.", err=True
+        )
+    click.echo(
+        (
+            f"Serving {model} at http://{host}:{port} (ctrl+c ends it). Ask it with:\n  "
+            f"{question(str(model), host=host, port=port)}"
+        ),
+        err=True,
+    )
     hub_cache().mkdir(parents=True, exist_ok=True)  # the server's list of models fails where there is none
     os.environ.setdefault("HF_HUB_DISABLE_UPDATE_CHECK", "1")
     sys.stderr.flush()

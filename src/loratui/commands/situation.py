@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def asked_for(
     model: str, dataset: str | None, preset: str, settings: tuple[str, ...], gpu: str | None, gpu_memory: str | None
 ) -> tuple[Situation, Preset, dict[str, Any]]:
-    """Model, dataset and device, the preset, and the values that were set. Raises LoratuiError where one cannot be used."""
+    """Model, dataset and device, the preset, and the values that were set. Raises LoratuiError where one cannot be
+    used.
+    """
     if gpu and gpu_memory:
         raise InputError("--gpu and --gpu-memory exclude each other.", hint="Give one of them.")
     from loratui.core.plan_text import parse_setting
@@ -36,8 +38,11 @@ def asked_for(
     mine["model.id"] = model
     machine = detect_machine()
     device = device_for(
-        machine, devices=mine.get("hardware.devices", []), gpu=gpu or mine.get("hardware.gpu", ""),
-        gpu_memory_bytes=parse_memory_size(gpu_memory) if gpu_memory else None, cpu=mine.get("hardware.cpu", False),
+        machine,
+        devices=mine.get("hardware.devices", []),
+        gpu=gpu or mine.get("hardware.gpu", ""),
+        gpu_memory_bytes=parse_memory_size(gpu_memory) if gpu_memory else None,
+        cpu=mine.get("hardware.cpu", False),
     )
     if gpu:
         mine["hardware.gpu"] = gpu
@@ -58,5 +63,7 @@ def facts_of(dataset: str | None, mine: Mapping[str, Any]) -> Any:
     from loratui.data.facts import quick_facts
     from loratui.data.find import find_dataset
 
-    section = DatasetSection(**{key.removeprefix("dataset."): value for key, value in mine.items() if key.startswith("dataset.")})
+    section = DatasetSection(
+        **{key.removeprefix("dataset."): value for key, value in mine.items() if key.startswith("dataset.")}
+    )
     return quick_facts(find_dataset(dataset, split=section.split, configuration=section.configuration), section)

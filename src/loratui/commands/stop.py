@@ -19,5 +19,11 @@ def command(run: str, wait: float) -> None:
     stop_run(found)
     status = wait_ended(found, wait)
     if not status.over:
-        raise RunError(f"run {found.name} was asked to stop and is still {status.state} after {wait:g} s.", hint=f"See {found.log_path}.")
-    click.echo(f"run {found.name} is {status.state} at step {status.step} of {status.total}. Go on with: loratui resume {found.name}")
+        raise RunError(
+            f"run {found.name} was asked to stop and is still {status.state} after {wait:g} s.",
+            hint=f"See {found.log_path}.",
+        )
+    click.echo(
+        f"run {found.name} is {status.state} at step {status.step} of {status.total}. Go on with: loratui resume "
+        f"{found.name}"
+    )

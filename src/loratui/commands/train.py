@@ -11,14 +11,38 @@ from loratui.core.errors import InputError
 
 @click.command()
 @click.argument("plan", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), help="Directory of the run; by default a new one below loratui's home.")
-@click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the plan; may be repeated.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Directory of the run; by default a new one below loratui's home."
+)
+@click.option(
+    "-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the plan; may be repeated."
+)
 @click.option("--detach", is_flag=True, help="Return once the run has started.")
-@click.option("--auto-recover", is_flag=True, help="Unattended: when memory runs out or the training diverges, apply the first fix that keeps what is learnt and go on, up to 3 times.")
-@click.option("--rehearse/--no-rehearse", default=None, help="First try the longest batch, one evaluation batch, a save and a reload. By default on a GPU.")
+@click.option(
+    "--auto-recover",
+    is_flag=True,
+    help=(
+        "Unattended: when memory runs out or the training diverges, apply the first fix that keeps what is learnt and "
+        "go on, up to 3 times."
+    ),
+)
+@click.option(
+    "--rehearse/--no-rehearse",
+    default=None,
+    help="First try the longest batch, one evaluation batch, a save and a reload. By default on a GPU.",
+)
 @click.pass_context
-def command(ctx: click.Context, plan: Path, output: Path | None, settings: tuple[str, ...], detach: bool, auto_recover: bool, rehearse: bool | None) -> None:
-    """Run PLAN (a plan.toml). The run is a process of its own: ctrl+c leaves it, and nothing ends it but `loratui stop`.
+def command(
+    ctx: click.Context,
+    plan: Path,
+    output: Path | None,
+    settings: tuple[str, ...],
+    detach: bool,
+    auto_recover: bool,
+    rehearse: bool | None,
+) -> None:
+    """Run PLAN (a plan.toml). The run is a process of its own: ctrl+c leaves it, and nothing ends it but `loratui
+    stop`.
 
     Exit status 0: it finished, or was stopped; 1: it failed, or diverged and could not mend itself; 130: you left it.
     """
@@ -28,9 +52,15 @@ def command(ctx: click.Context, plan: Path, output: Path | None, settings: tuple
     try:
         document = plan_from_toml(plan.read_text(encoding="utf-8"), where=str(plan))
     except UnicodeDecodeError:
-        raise InputError("this is not UTF-8 text.", where=str(plan), hint="Write a plan with `loratui plan -o plan.toml`.") from None
+        raise InputError(
+            "this is not UTF-8 text.", where=str(plan), hint="Write a plan with `loratui plan -o plan.toml`."
+        ) from None
     except OSError as error:
-        raise InputError(f"the plan cannot be read: {error.strerror or error}.", where=str(plan), hint="Write one with `loratui plan -m MODEL -d DATASET -o plan.toml`.") from None
+        raise InputError(
+            f"the plan cannot be read: {error.strerror or error}.",
+            where=str(plan),
+            hint="Write one with `loratui plan -m MODEL -d DATASET -o plan.toml`.",
+        ) from None
     document = with_values(document, dict(parse_setting(text) for text in settings), where="--set")
     run = create_run(document, output=output)
     if auto_recover:
@@ -41,7 +71,9 @@ def command(ctx: click.Context, plan: Path, output: Path | None, settings: tuple
     click.echo(f"run {run.name} in {run.path}")
     if detach:
         wait_started(run, pid=pid)
-        click.echo(f"It goes on without this terminal. Watch: loratui attach {run.name} · stop: loratui stop {run.name}")
+        click.echo(
+            f"It goes on without this terminal. Watch: loratui attach {run.name} · stop: loratui stop {run.name}"
+        )
         return
     from loratui.commands.attach import follow
 

@@ -26,7 +26,8 @@ def merge_line(source: str, merged: str) -> str:
 
 
 def whole_model(source: str, *, dtype: str = "") -> tuple[Path, str]:
-    """Folder of the whole model, and a name for it. Merges a run's adapter into `RUN/merged` where that is not there yet.
+    """Folder of the whole model, and a name for it. Merges a run's adapter into `RUN/merged` where that is not there
+    yet.
 
     RunError where there is no result, or the merge does not hold.
     """
@@ -36,7 +37,11 @@ def whole_model(source: str, *, dtype: str = "") -> tuple[Path, str]:
     if (folder / "adapter_config.json").is_file():
         run = Run(folder.absolute().parent)
         if not run.plan_path.is_file() or folder.absolute() != run.adapter_path:
-            raise RunError("this is an adapter without its run.", where=source, hint="Merge it first: loratui merge ADAPTER -o DIR.")
+            raise RunError(
+                "this is an adapter without its run.",
+                where=source,
+                hint="Merge it first: loratui merge ADAPTER -o DIR.",
+            )
     else:
         run = find_run(source)
     if (run.model_path / "config.json").is_file():
@@ -46,7 +51,9 @@ def whole_model(source: str, *, dtype: str = "") -> tuple[Path, str]:
     if not run.merged_is_current:
         click.echo(f"Merging the adapter into its base first, into {run.merged_path} …", err=True)
         shutil.rmtree(run.merged_path, ignore_errors=True)
-        status = subprocess.run(merge_command(run.path, run.merged_path, *(["--dtype", dtype] if dtype else [])), check=False).returncode
+        status = subprocess.run(
+            merge_command(run.path, run.merged_path, *(["--dtype", dtype] if dtype else [])), check=False
+        ).returncode
         if status == 130:
             raise KeyboardInterrupt
         if status:

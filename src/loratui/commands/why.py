@@ -1,4 +1,6 @@
-"""`loratui plan --why KEY`: the derivation of one value, with what the guides say about it, for a terminal without a screen."""
+"""`loratui plan --why KEY`: the derivation of one value, with what the guides say about it, for a terminal without a
+screen.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,16 @@ WORD = 15
 
 
 def find_key(name: str) -> str:
-    """The dotted key that a person means by it: `lora.r`, or its last part or its title where only one key has it. PlanError naming the nearest."""
+    """The dotted key that a person means by it: `lora.r`, or its last part or its title where only one key has it.
+    PlanError naming the nearest.
+    """
     from loratui.core.plan_text import check_key, fields
 
     if name == GENERATION or name in fields():
         return name
-    ending = [key for key, field in fields().items() if name.lower() in (key.rpartition(".")[2], str(field.title).lower())]
+    ending = [
+        key for key, field in fields().items() if name.lower() in (key.rpartition(".")[2], str(field.title).lower())
+    ]
     if len(ending) == 1:
         return ending[0]
     check_key(name, where="--why")
@@ -37,9 +43,20 @@ def why_json(key: str, proposal: Proposal) -> dict[str, Any]:
 
     facts: dict[str, Any] = {"key": key}
     if key != GENERATION:
-        facts |= {"value": proposal.plan.get(key), "origin": proposal.origins[key], "recommendation": proposal_json(proposal)["recommendations"].get(key)}
+        facts |= {
+            "value": proposal.plan.get(key),
+            "origin": proposal.origins[key],
+            "recommendation": proposal_json(proposal)["recommendations"].get(key),
+        }
     facts["guides"] = [
-        {"title": one.title, "columns": one.columns, "rows": one.rows, "source": one.source, "evidence": one.evidence, "row_here": proposal.row_here(one)}
+        {
+            "title": one.title,
+            "columns": one.columns,
+            "rows": one.rows,
+            "source": one.source,
+            "evidence": one.evidence,
+            "row_here": proposal.row_here(one),
+        }
         for one in tables_for(key)
     ]
     return facts
@@ -57,11 +74,17 @@ def why_text(key: str, proposal: Proposal, width: int = 0) -> str:
         lines += [f"{field.title} ({key})", *_wrapped("", f"{field.description} Takes {allowed(key)}.", width)]
         pairs = [("now", f"{shown(proposal.plan.get(key))}  ({proposal.origins[key]})")]
         if reason is not None:
-            thumb = "" if reason.rule_of_thumb is None else shown(reason.rule_of_thumb)
+            rule_of_thumb = "" if reason.rule_of_thumb is None else shown(reason.rule_of_thumb)
             instead = proposal.instead(key)
             pairs += [
-                ("proposed", shown(reason.value) + (f"  ({instead.cost})" if instead else "")), ("because", reason.why), ("formula", reason.formula), ("source", reason.source),
-                ("rule of thumb", thumb), ("up", reason.up), ("down", reason.down), ("disagreement", reason.disagreement),
+                ("proposed", shown(reason.value) + (f"  ({instead.cost})" if instead else "")),
+                ("because", reason.why),
+                ("formula", reason.formula),
+                ("source", reason.source),
+                ("rule of thumb", rule_of_thumb),
+                ("up", reason.up),
+                ("down", reason.down),
+                ("disagreement", reason.disagreement),
             ]
         lines += [line for word, text in pairs if text for line in _wrapped(word, text, width)]
     for one in tables_for(key):
@@ -87,7 +110,8 @@ def _guide(one: Table, here: int | None, width: int) -> list[str]:
 
     aligned = [
         f"{'▸' if number - 1 == here and not place else '':<3}{text}".rstrip()
-        for number, texts in enumerate(laid_out((one.columns, *one.rows), width - 3)) for place, text in enumerate(texts)
+        for number, texts in enumerate(laid_out((one.columns, *one.rows), width - 3))
+        for place, text in enumerate(texts)
     ]
     evidence = _wrapped("", f"evidence: {one.evidence}", width, 3) if one.evidence else []
     return [f"The guides: {one.title}", *aligned, *_wrapped("", f"from: {one.source}", width, 3), *evidence]

@@ -12,10 +12,10 @@ LinearKind = Literal["attention", "mlp", "router", "expert"]
 class Linear:
     """All linear layers of a model that share a name and a shape, e.g. the q_proj of every block.
 
-    in_features, out_features: widths of one layer. count: how many of them the model has.
-    stored: "linear" (nn.Linear), "conv1d" (GPT-2's transposed linear), "expert" (a slice of a 3-D parameter of experts),
-    "parameter" (a bare parameter of a module of its own, such as a router). Only the first two take an adapter under
-    "all-linear", and bitsandbytes quantises only the first.
+    in_features, out_features: widths of one layer. count: how many of them the model has. stored: "linear" (nn.Linear),
+    "conv1d" (GPT-2's transposed linear), "expert" (a slice of a 3-D parameter of experts), "parameter" (a bare
+    parameter of a module of its own, such as a router). Only the first two take an adapter under "all-linear", and
+    bitsandbytes quantises only the first.
     """
 
     name: str
@@ -77,13 +77,17 @@ class ModelSpec:
     sdpa: bool = True
     """False where a worker found that the class refuses torch's fused attention."""
     traced: bool = False
-    """True where a worker read the shape from the real class: the counts are exact, though no formula knows the family."""
+    """True where a worker read the shape from the real class: the counts are exact, though no formula knows the
+    family.
+    """
     activation_ratios: tuple[tuple[str, float], ...] = ()
     """Where the family's block is not modelled: what a traced step holds for its activations over what Llama's block of
     these layers would; by `activation_kind`, for a row of 1,024 tokens in bfloat16."""
 
     def activation_ratio(self, *, full: bool, checkpointing: bool) -> float:
-        """Share (1: the same) of the formula's bytes that the activations of this class take; 1 where it was not traced."""
+        """Share (1: the same) of the formula's bytes that the activations of this class take; 1 where it was not
+        traced.
+        """
         return dict(self.activation_ratios).get(activation_kind(full=full, checkpointing=checkpointing), 1.0)
 
     @property
@@ -91,5 +95,7 @@ class ModelSpec:
         """All parameters; a tied head is counted once."""
         return (
             sum(linear.parameters for linear in self.linears)
-            + self.embedding_parameters + self.head_parameters + self.norm_parameters
+            + self.embedding_parameters
+            + self.head_parameters
+            + self.norm_parameters
         )

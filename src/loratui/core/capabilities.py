@@ -48,7 +48,8 @@ def fp16_share(capability: ComputeCapability) -> float:
     """Operations in float16 for each one in float32, tensor cores apart; below 1 float16 is the slower format.
 
     Source: CUDA C++ Programming Guide, "Arithmetic Instructions": 16-bit against 32-bit results per clock and
-    multiprocessor are 128 to 64 on 6.0, 2 to 128 on 6.1, 256 to 128 on 6.2, and 128 to 64 from 7.0 on; Maxwell has none.
+    multiprocessor are 128 to 64 on 6.0, 2 to 128 on 6.1, 256 to 128 on 6.2, and 128 to 64 from 7.0 on; Maxwell has
+    none.
     """
     if capability >= (7, 0) or capability in ((6, 0), (6, 2), (5, 3)):
         return 2.0
@@ -59,8 +60,8 @@ def torch_without(capability: ComputeCapability) -> str:
     """The first torch whose default wheels have no code for this card, e.g. "2.8"; empty where they have.
 
     Source: PyTorch's CUDA support matrix (github.com/pytorch/pytorch RELEASE.md; pull request 175253, issues 157517 and
-    190385): Maxwell and Pascal left the builds for CUDA 12.8 with 2.8, Volta with 2.11, and CUDA 13 has none of the three.
-    The builds for CUDA 12.6 keep all of them up to torch 2.14.
+    190385): Maxwell and Pascal left the builds for CUDA 12.8 with 2.8, Volta with 2.11, and CUDA 13 has none of the
+    three. The builds for CUDA 12.6 keep all of them up to torch 2.14.
     """
     if capability >= (7, 5):
         return ""
@@ -81,8 +82,8 @@ def architecture_name(capability: ComputeCapability) -> str:
 def capabilities(capability: ComputeCapability) -> Capabilities:
     """What a GPU of this compute capability can do.
 
-    bf16 below 8.0 is emulated: right, but slower than fp16 by several times. fp16: see `fp16_share`. flash-attention 3 is written for
-    Hopper (9.0) only. bitsandbytes wants 6.0 for its 4-bit layers and 7.5 for int8.
+    bf16 below 8.0 is emulated: right, but slower than fp16 by several times. fp16: see `fp16_share`. flash-attention 3
+    is written for Hopper (9.0) only. bitsandbytes wants 6.0 for its 4-bit layers and 7.5 for int8.
     """
     return Capabilities(
         architecture=architecture_name(capability),

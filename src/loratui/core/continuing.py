@@ -1,7 +1,7 @@
 """What a change of a plan means for a run that has begun: how it goes on afterwards, and why, for every key.
 
-A checkpoint holds the trained weights, the optimizer's moments, the place in the schedule and in the rows, and the state of
-chance. What of that a changed key leaves valid decides where the run can begin.
+A checkpoint holds the trained weights, the optimizer's moments, the place in the schedule and in the rows, and the
+state of chance. What of that a changed key leaves valid decides where the run can begin.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import check_value, with_values
 
 Start = Literal["checkpoint", "adapter", "anew"]
-"""checkpoint: everything goes on. adapter: the trained weights go on; optimizer, schedule and rows begin anew. anew: from the base."""
+"""checkpoint: everything goes on. adapter: the trained weights go on; optimizer, schedule and rows begin anew. anew:
+from the base.
+"""
 _RANKS: dict[Start, int] = {"checkpoint": 0, "adapter": 1, "anew": 2}
 
 _ROWS = "other rows, or other tokens of them, are trained on"
@@ -84,7 +86,9 @@ KEYS: dict[str, tuple[Start, str]] = {
     "hardware.cpu": ("checkpoint", _SAME),
     "hardware.parallelism": ("anew", ""),
 }
-"""Every key: what a change of it leaves of a checkpoint, and why. Those without a reason depend on the rest (`_DEPENDING`)."""
+"""Every key: what a change of it leaves of a checkpoint, and why. Those without a reason depend on the rest
+(`_DEPENDING`).
+"""
 
 
 def _batch(before: Plan, after: Plan) -> tuple[Start, str]:
@@ -117,25 +121,37 @@ def _parallelism(before: Plan, after: Plan) -> tuple[Start, str]:
 
 
 _DEPENDING: dict[str, Callable[[Plan, Plan], tuple[Start, str]]] = {
-    "training.batch_size": _batch, "training.accumulation": _batch, "training.optimizer": _optimizer,
-    "hardware.devices": _devices, "hardware.parallelism": _parallelism,
+    "training.batch_size": _batch,
+    "training.accumulation": _batch,
+    "training.optimizer": _optimizer,
+    "hardware.devices": _devices,
+    "hardware.parallelism": _parallelism,
 }
 
 
 def changed_keys(plan: Plan, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The changes that change something, their values as the plan holds them. PlanError for a key or value that no plan has."""
+    """The changes that change something, their values as the plan holds them. PlanError for a key or value that no plan
+    has.
+    """
     checked = {key: check_value(key, value) for key, value in changes.items()}
     return {key: value for key, value in checked.items() if plan.get(key) != value}
 
 
 def reasons(plan: Plan, changes: Mapping[str, Any]) -> dict[str, tuple[Start, str]]:
-    """For each key that really changes: how a run could go on after it, and why. PlanError where the values do not agree."""
+    """For each key that really changes: how a run could go on after it, and why. PlanError where the values do not
+    agree.
+    """
     changed = changed_keys(plan, changes)
     after = with_values(plan, changed)
     found = {key: _DEPENDING[key](plan, after) if key in _DEPENDING else KEYS.get(key, _UNKNOWN) for key in changed}
     if not _divided(after):
         return found
-    return {key: ("anew", f"{reason}, and divided weights cannot begin from a checkpoint's") if start == "adapter" else (start, reason) for key, (start, reason) in found.items()}
+    return {
+        key: ("anew", f"{reason}, and divided weights cannot begin from a checkpoint's")
+        if start == "adapter"
+        else (start, reason)
+        for key, (start, reason) in found.items()
+    }
 
 
 def start_after(plan: Plan, changes: Mapping[str, Any]) -> Start:
@@ -143,11 +159,15 @@ def start_after(plan: Plan, changes: Mapping[str, Any]) -> Start:
 
     PlanError for a key or value that no plan has, or values that do not agree.
     """
-    return max((start for start, _ in reasons(plan, changes).values()), key=lambda start: _RANKS[start], default="checkpoint")
+    return max(
+        (start for start, _ in reasons(plan, changes).values()), key=lambda start: _RANKS[start], default="checkpoint"
+    )
 
 
 def why(plan: Plan, changes: Mapping[str, Any]) -> str:
-    """The reason of `start_after` for a person: the keys that decide it, e.g. "lora.r: the trained weights have another shape"."""
+    """The reason of `start_after` for a person: the keys that decide it, e.g. "lora.r: the trained weights have another
+    shape".
+    """
     start = start_after(plan, changes)
     by_reason: dict[str, list[str]] = {}
     for key, (one, reason) in reasons(plan, changes).items():

@@ -53,7 +53,9 @@ class DataFacts:
 
 
 def held_out_rows(usable: int, fraction: float, count: int = 0) -> int:
-    """Rows that are held out of `usable` ones: `count` where it is above 0, else a share (0..0.5); at least one stays on each side."""
+    """Rows that are held out of `usable` ones: `count` where it is above 0, else a share (0..0.5); at least one stays
+    on each side.
+    """
     if usable < 2:
         return 0
     if count:

@@ -20,22 +20,44 @@ class GenerationSettings(Document):
     """Settings of one answer. The defaults are the `precise` preset: the same prompt gives the same answer."""
 
     temperature: float = Field(
-        0.0, ge=0.0, le=2.0, title="Temperature", description="0 always takes the likeliest token; higher values take more risks."
+        0.0,
+        ge=0.0,
+        le=2.0,
+        title="Temperature",
+        description="0 always takes the likeliest token; higher values take more risks.",
     )
     top_p: float = Field(
-        1.0, gt=0.0, le=1.0, title="Top-p", description="Draw only from the likeliest tokens that hold this share of the probability; 1: all."
+        1.0,
+        gt=0.0,
+        le=1.0,
+        title="Top-p",
+        description="Draw only from the likeliest tokens that hold this share of the probability; 1: all.",
     )
     top_k: int = Field(0, ge=0, le=1000, title="Top-k", description="Draw only from so many likeliest tokens; 0: all.")
     min_p: float = Field(
-        0.0, ge=0.0, le=1.0, title="Min-p", description="Drop tokens less likely than this share of the likeliest one; 0: none."
+        0.0,
+        ge=0.0,
+        le=1.0,
+        title="Min-p",
+        description="Drop tokens less likely than this share of the likeliest one; 0: none.",
     )
     repetition_penalty: float = Field(
-        1.0, ge=1.0, le=2.0, title="Repetition penalty", description="Makes tokens that were already there less likely; 1: off."
+        1.0,
+        ge=1.0,
+        le=2.0,
+        title="Repetition penalty",
+        description="Makes tokens that were already there less likely; 1: off.",
     )
     max_tokens: int = Field(
-        256, ge=1, le=32_768, title="Max tokens", description="The answer is cut after so many tokens, if no stop token came first."
+        256,
+        ge=1,
+        le=32_768,
+        title="Max tokens",
+        description="The answer is cut after so many tokens, if no stop token came first.",
     )
-    seed: int = Field(42, ge=0, le=2**32 - 1, title="Seed", description="The same seed and settings draw the same answer again.")
+    seed: int = Field(
+        42, ge=0, le=2**32 - 1, title="Seed", description="The same seed and settings draw the same answer again."
+    )
 
     @property
     def greedy(self) -> bool:
@@ -48,8 +70,8 @@ PRESETS: Mapping[str, GenerationSettings] = {
     "balanced": GenerationSettings(temperature=0.7, top_p=0.95, top_k=50, repetition_penalty=1.05),
     "creative": GenerationSettings(temperature=1.0, top_p=0.98, min_p=0.05, repetition_penalty=1.1),
 }
-"""`balanced` follows the usual inference guides (temperature 0.7, top-p 0.95, top-k 50) with a milder penalty: their 1.1
-damages answers that must repeat themselves, such as JSON and tables."""
+"""`balanced` follows the usual inference guides (temperature 0.7, top-p 0.95, top-k 50) with a milder penalty: their
+1.1 damages answers that must repeat themselves, such as JSON and tables."""
 
 
 def preset_of(settings: GenerationSettings) -> str:
@@ -95,7 +117,10 @@ def advice(settings: GenerationSettings, name: str) -> str:
     match name:
         case "temperature":
             if value == 0:
-                return "Always the likeliest token: repeatable, right for extraction, JSON and comparing base with adapter."
+                return (
+                    "Always the likeliest token: repeatable, right for extraction, JSON and comparing base with "
+                    "adapter."
+                )
             if value <= 0.4:
                 return "Nearly deterministic: steady format with a little variation."
             if value <= 0.8:
@@ -106,15 +131,25 @@ def advice(settings: GenerationSettings, name: str) -> str:
         case "top_p":
             if value == 1:
                 return "Off. 0.9 to 0.95 cuts the unlikely tail and keeps variety."
-            return "Low: focused, repeats itself sooner." if value < 0.7 else "Cuts the unlikely tail and keeps variety."
+            return (
+                "Low: focused, repeats itself sooner." if value < 0.7 else "Cuts the unlikely tail and keeps variety."
+            )
         case "top_k":
             if value == 0:
                 return "Off. 20 to 50 is usual; top-p or min-p adapt better to how sure the model is."
-            return "Few candidates: near to greedy." if value < 10 else "A fixed number of candidates, however sure the model is."
+            return (
+                "Few candidates: near to greedy."
+                if value < 10
+                else "A fixed number of candidates, however sure the model is."
+            )
         case "min_p":
             if value == 0:
                 return "Off. 0.05 to 0.1 keeps high temperatures readable."
-            return "Keeps only tokens near the best one." if value > 0.2 else "Drops the nonsense tail, more where the model is sure."
+            return (
+                "Keeps only tokens near the best one."
+                if value > 0.2
+                else "Drops the nonsense tail, more where the model is sure."
+            )
         case "repetition_penalty":
             if value == 1:
                 return "Off, as in training. 1.05 to 1.1 if answers run in circles."

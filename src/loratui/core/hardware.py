@@ -147,7 +147,9 @@ class Device:
     peak_flops: float | None = None
     """Dense peak of the best format to train in, in floating point operations a second."""
     fp32_peak_flops: float | None = None
-    """Dense peak in float32 as training computes it (TF32 where the card has it); None where it is `peak_flops` or not known."""
+    """Dense peak in float32 as training computes it (TF32 where the card has it); None where it is `peak_flops` or not
+    known.
+    """
     attention_kernels: tuple[str, ...] = ()
     """Values of `model.attention` whose packages are installed here beside torch's own, e.g. `flash_attention_2`."""
     learned: LearnedMemory | None = None

@@ -17,7 +17,8 @@ from loratui.core.time import predict
 
 @dataclass(frozen=True, slots=True)
 class LengthPrice:
-    """A plan with this maximum length: its predicted peak, whether its upper end fits the device, and the seconds of the whole run.
+    """A plan with this maximum length: its predicted peak, whether its upper end fits the device, and the seconds of
+    the whole run.
 
     low_seconds, high_seconds: None where the device's speed is not known.
     """
@@ -29,13 +30,25 @@ class LengthPrice:
     high_seconds: float | None
 
 
-def length_prices(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, lengths: Iterable[int]) -> list[LengthPrice]:
-    """The price of each length in tokens, the rest of the plan as it is. Raises PlanError where `lora.targets` is wrong."""
+def length_prices(
+    spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, lengths: Iterable[int]
+) -> list[LengthPrice]:
+    """The price of each length in tokens, the rest of the plan as it is. Raises PlanError where `lora.targets` is
+    wrong.
+    """
     room = budget(device).bytes
     prices = []
     for length in lengths:
         cut = changed(plan, training__max_length=length)
         needed = estimate(spec, cut, data, device)
         time = predict(spec, cut, data, device, make_schedule(cut, data, device.count))
-        prices.append(LengthPrice(length, needed.total_bytes, needed.upper_bytes <= room, time.low_seconds if time else None, time.high_seconds if time else None))
+        prices.append(
+            LengthPrice(
+                length,
+                needed.total_bytes,
+                needed.upper_bytes <= room,
+                time.low_seconds if time else None,
+                time.high_seconds if time else None,
+            )
+        )
     return prices

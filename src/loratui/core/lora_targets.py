@@ -16,7 +16,9 @@ from loratui.core.plan import Plan
 ALL_LINEAR = "all-linear"
 _ADAPTABLE = ("linear", "conv1d")
 _HEADS = ("lm_head", "embed_out", "embed_tokens", "embed_in", "wte", "wpe")
-_ATTENTION = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "out_proj", "c_attn", "query_key_value", "dense"})
+_ATTENTION = frozenset(
+    {"q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "out_proj", "c_attn", "query_key_value", "dense"}
+)
 
 
 def adaptable(spec: ModelSpec) -> tuple[Linear, ...]:
@@ -26,8 +28,12 @@ def adaptable(spec: ModelSpec) -> tuple[Linear, ...]:
     real class says itself which of its layers are refused.
     """
     return tuple(
-        linear for linear in spec.linears
-        if linear.stored in _ADAPTABLE and linear.kind != "router" and not linear.refused and not (spec.experts and linear.kind == "mlp" and not spec.traced)
+        linear
+        for linear in spec.linears
+        if linear.stored in _ADAPTABLE
+        and linear.kind != "router"
+        and not linear.refused
+        and not (spec.experts and linear.kind == "mlp" and not spec.traced)
     )
 
 
@@ -52,7 +58,8 @@ def _names_of(spec: ModelSpec, kind: str) -> tuple[str, ...]:
     return tuple(
         dict.fromkeys(
             ".".join(linear.path.split(".")[-2:]) if linear.name in elsewhere else linear.name
-            for linear in layers if linear.kind == kind
+            for linear in layers
+            if linear.kind == kind
         )
     )
 
@@ -67,7 +74,9 @@ def resolve_targets(spec: ModelSpec, targets: str | Sequence[str]) -> tuple[Line
         return adaptable(spec)
     names = [targets] if isinstance(targets, str) else list(targets)
     if not names:
-        raise PlanError("lora.targets names no layer.", hint=f"Use {ALL_LINEAR}, or some of: {', '.join(target_names(spec))}.")
+        raise PlanError(
+            "lora.targets names no layer.", hint=f"Use {ALL_LINEAR}, or some of: {', '.join(target_names(spec))}."
+        )
     chosen: dict[Linear, None] = {}
     for name in names:
         found = [linear for linear in adaptable(spec) if _matches(linear, name)]
@@ -84,12 +93,18 @@ def _matches(linear: Linear, name: str) -> bool:
 def _unknown(spec: ModelSpec, name: str) -> PlanError:
     allowed = f"This model's layers are: {', '.join(target_names(spec))}."
     if name.rpartition(".")[2] in _HEADS:
-        return PlanError(f"lora.targets names {name}, but the head and the embedding take no adapter here.", hint=allowed)
+        return PlanError(
+            f"lora.targets names {name}, but the head and the embedding take no adapter here.", hint=allowed
+        )
     if any(linear.stored in ("expert", "parameter") and _matches(linear, name) for linear in spec.linears):
-        return PlanError(f"lora.targets names {name}, but experts and routers are bare parameters that take no adapter here.", hint=allowed)
+        return PlanError(
+            f"lora.targets names {name}, but experts and routers are bare parameters that take no adapter here.",
+            hint=allowed,
+        )
     near = get_close_matches(name, target_names(spec), n=1, cutoff=0.6)
     return PlanError(
-        f"{spec.id or spec.family} has no layer named {name}.", where="lora.targets",
+        f"{spec.id or spec.family} has no layer named {name}.",
+        where="lora.targets",
         hint=f"Did you mean {near[0]}? {allowed}" if near else allowed,
     )
 
@@ -112,12 +127,16 @@ def translate_targets(spec: ModelSpec, targets: str | Iterable[str]) -> str | li
 
 
 def parameters_per_rank(layers: Iterable[Linear]) -> int:
-    """Adapter parameters of these layers for each unit of rank: A is r × in, B is out × r (Hu et al. 2021, 2106.09685)."""
+    """Adapter parameters of these layers for each unit of rank: A is r × in, B is out × r (Hu et al. 2021,
+    2106.09685).
+    """
     return sum(linear.count * (linear.in_features + linear.out_features) for linear in layers)
 
 
 def count_adapter(layers: Sequence[Linear], r: int, variant: str = "lora") -> int:
-    """Parameters of the adapters of rank `r` on these layers; exact, also for DoRA (`variant` "dora": one magnitude an output)."""
+    """Parameters of the adapters of rank `r` on these layers; exact, also for DoRA (`variant` "dora": one magnitude an
+    output).
+    """
     magnitudes = sum(linear.count * linear.out_features for linear in layers) if variant == "dora" else 0
     return r * parameters_per_rank(layers) + magnitudes
 
@@ -146,4 +165,6 @@ def peft_targets(spec: ModelSpec, targets: str | Sequence[str]) -> str | list[st
         return rf"(?:{paths})"
     if targets == ALL_LINEAR and len(layers) == len(spec.linears):
         return ALL_LINEAR
-    return list(target_names(spec)) if targets == ALL_LINEAR else [targets] if isinstance(targets, str) else list(targets)
+    return (
+        list(target_names(spec)) if targets == ALL_LINEAR else [targets] if isinstance(targets, str) else list(targets)
+    )

@@ -28,9 +28,9 @@ RUNS_REMEMBERED = 20
 class Measurement:
     """One run as it went.
 
-    run: its directory's path. time: Unix seconds. device: name, as the run's machine.json has it. devices: processes that
-    trained together. method: full, lora or qlora. family: the config's model_type. passes: forward and backward passes
-    of one device in a step (the accumulation). flops_per_step: operations of one device, counted by `core.time`.
+    run: its directory's path. time: Unix seconds. device: name, as the run's machine.json has it. devices: processes
+    that trained together. method: full, lora or qlora. family: the config's model_type. passes: forward and backward
+    passes of one device in a step (the accumulation). flops_per_step: operations of one device, counted by `core.time`.
     seconds_per_step: median, evaluations and saves apart. steps: how many were timed. tokens_per_step: of all devices,
     padding counted.
     """
@@ -82,15 +82,27 @@ class Speed:
 
 
 def learned_speed(
-    measurements: Iterable[Measurement], *, device: str, devices: int, method: str, model: str, family: str, checkpointing: bool, flops_per_pass: float
+    measurements: Iterable[Measurement],
+    *,
+    device: str,
+    devices: int,
+    method: str,
+    model: str,
+    family: str,
+    checkpointing: bool,
+    flops_per_pass: float,
 ) -> Speed | None:
     """The speed that comparable runs reached; None where there are none.
 
     Runs of the same model decide alone where there are any, then those of its family, then all of the same method.
     """
     near = [
-        one for one in measurements
-        if one.device == device and one.devices == devices and one.method == method and one.flops_per_second > 0
+        one
+        for one in measurements
+        if one.device == device
+        and one.devices == devices
+        and one.method == method
+        and one.flops_per_second > 0
         and 1 / SIZE_RATIO <= one.flops_per_pass / max(flops_per_pass, 1.0) <= SIZE_RATIO
     ]
     if not near:
@@ -116,11 +128,14 @@ class LearnedMemory:
 def learned_memory(measurements: Iterable[Measurement], *, device: str, family: str) -> LearnedMemory | None:
     """The correction from runs of this family on this device, by name; None where none was measured."""
     near = [
-        one for one in measurements
+        one
+        for one in measurements
         if one.device == device and one.family == family and one.measured_bytes > 0 and one.predicted_bytes > 0
     ][-RUNS_REMEMBERED:]
     if not near:
         return None
     offset = round(statistics.median(one.measured_bytes - one.predicted_bytes for one in near))
     furthest = max(abs(one.measured_bytes - one.predicted_bytes - offset) / one.measured_bytes for one in near)
-    return LearnedMemory(offset, max(LEAST_MEMORY_BAND, ONE_RUN_MEMORY_BAND / math.sqrt(len(near)), furthest), len(near))
+    return LearnedMemory(
+        offset, max(LEAST_MEMORY_BAND, ONE_RUN_MEMORY_BAND / math.sqrt(len(near)), furthest), len(near)
+    )

@@ -20,7 +20,15 @@ MethodKind = Literal["full", "lora", "qlora"]
 Precision = Literal["bf16", "fp16", "fp32"]
 DatasetFormat = Literal["auto", "prompt-completion", "instruction", "messages", "text", "tokens", "preference"]
 LeftOutKind = Literal[
-    "duplicate", "near-duplicate", "overlap", "control-character", "placeholder", "lost-character", "encoding", "role-order", "empty-answer"
+    "duplicate",
+    "near-duplicate",
+    "overlap",
+    "control-character",
+    "placeholder",
+    "lost-character",
+    "encoding",
+    "role-order",
+    "empty-answer",
 ]
 Optimizer = Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"]
 Scheduler = Literal["cosine", "linear", "constant", "cosine_with_restarts"]
@@ -42,7 +50,9 @@ class ModelSection(Document):
         "sdpa", title="Attention", description="Attention kernel."
     )
     trust_remote_code: bool = Field(
-        False, title="Trust remote code", description="Run Python code from the model's repository. Asked per model and revision."
+        False,
+        title="Trust remote code",
+        description="Run Python code from the model's repository. Asked per model and revision.",
     )
 
 
@@ -52,43 +62,61 @@ class DatasetSection(Document):
     path: str = Field("demo", min_length=1, title="Dataset", description="File, folder, hub id, or `demo`.")
     format: DatasetFormat = Field("auto", title="Format", description="How rows are read; `auto` recognises it.")
     columns: dict[str, str] = Field(
-        default_factory=dict, title="Columns", description="Which column plays which part, e.g. prompt = \"question\"."
+        default_factory=dict, title="Columns", description='Which column plays which part, e.g. prompt = "question".'
     )
-    configuration: str = Field("", title="Configuration", description="Configuration of a hub dataset; empty: its default.")
+    configuration: str = Field(
+        "", title="Configuration", description="Configuration of a hub dataset; empty: its default."
+    )
     split: str = Field("train", title="Split", description="Split of a hub dataset that is trained on.")
     eval_fraction: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
-        0.05, title="Held-out share", description="Share of the rows held out for evaluation, when no evaluation file is given."
+        0.05,
+        title="Held-out share",
+        description="Share of the rows held out for evaluation, when no evaluation file is given.",
     )
     eval_count: int = Field(
-        0, ge=0, le=1_000_000, title="Held-out rows", description="Number of rows held out; where it is above 0 the share does not count."
+        0,
+        ge=0,
+        le=1_000_000,
+        title="Held-out rows",
+        description="Number of rows held out; where it is above 0 the share does not count.",
     )
-    eval_path: str = Field("", title="Evaluation file", description="File with rows for evaluation; empty: hold some out.")
+    eval_path: str = Field(
+        "", title="Evaluation file", description="File with rows for evaluation; empty: hold some out."
+    )
     exclude: list[int] = Field(
         default_factory=list, title="Rows left out", description="Rows (counted from 0) that are not trained on."
     )
     leave_out: list[LeftOutKind] = Field(
-        default_factory=list, title="Faults left out", description="Kinds of fault whose rows are not trained on; the run records each."
+        default_factory=list,
+        title="Faults left out",
+        description="Kinds of fault whose rows are not trained on; the run records each.",
     )
 
 
 class MethodSection(Document):
     """Full fine-tuning, LoRA or QLoRA, and the format of a frozen base."""
 
-    kind: MethodKind = Field("lora", title="Method", description="Train all weights, an adapter, or an adapter on a quantised base.")
+    kind: MethodKind = Field(
+        "lora", title="Method", description="Train all weights, an adapter, or an adapter on a quantised base."
+    )
     quantization: Literal["none", "nf4", "fp4", "int8"] = Field(
         "none", title="Quantisation", description="Format of the frozen base's linear layers."
     )
     double_quantization: bool = Field(
-        False, title="Double quantisation", description="Quantise the 4-bit blocks' scales too: saves 0.4 bits a weight."
+        False,
+        title="Double quantisation",
+        description="Quantise the 4-bit blocks' scales too: saves 0.4 bits a weight.",
     )
-    compute_dtype: Precision = Field("bf16", title="Compute dtype", description="Number format of products with quantised weights.")
+    compute_dtype: Precision = Field(
+        "bf16", title="Compute dtype", description="Number format of products with quantised weights."
+    )
 
     @model_validator(mode="after")
     def _kinds_agree(self) -> MethodSection:
         if self.kind == "qlora" and self.quantization == "none":
-            raise ValueError("method.kind = \"qlora\" needs method.quantization = nf4, fp4 or int8")
+            raise ValueError('method.kind = "qlora" needs method.quantization = nf4, fp4 or int8')
         if self.kind != "qlora" and self.quantization != "none":
-            raise ValueError(f"method.quantization = \"{self.quantization}\" needs method.kind = \"qlora\"")
+            raise ValueError(f'method.quantization = "{self.quantization}" needs method.kind = "qlora"')
         return self
 
 
@@ -96,75 +124,135 @@ class LoraSection(Document):
     """The adapter: rank, scale, dropout, layers, and an existing one to go on from."""
 
     r: int = Field(16, ge=1, le=1024, title="Rank", description="Inner width of each adapter: its capacity.")
-    alpha: float = Field(32, gt=0, le=4096, title="Alpha", description="Scales the adapter's output by alpha / r (by alpha / sqrt(r) for rslora).")
+    alpha: float = Field(
+        32,
+        gt=0,
+        le=4096,
+        title="Alpha",
+        description="Scales the adapter's output by alpha / r (by alpha / sqrt(r) for rslora).",
+    )
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.0, title="Dropout", description="Share of an adapter's inputs zeroed at random while training."
     )
     targets: Literal["all-linear"] | list[str] = Field(
         "all-linear", title="Target modules", description="`all-linear`, or names of the layers that get an adapter."
     )
-    variant: Literal["lora", "rslora", "dora"] = Field("lora", title="Variant", description="Plain LoRA, rank-stabilised scaling, or weight-decomposed.")
-    adapter: str = Field("", title="Continue from", description="Folder of an existing adapter to train further; empty: a new one.")
+    variant: Literal["lora", "rslora", "dora"] = Field(
+        "lora", title="Variant", description="Plain LoRA, rank-stabilised scaling, or weight-decomposed."
+    )
+    adapter: str = Field(
+        "", title="Continue from", description="Folder of an existing adapter to train further; empty: a new one."
+    )
 
 
 class TrainingSection(Document):
     """The run: batches in rows, lengths in tokens, duration in epochs or steps, rate, optimizer, precision."""
 
-    precision: Precision = Field("bf16", title="Precision", description="Number format of the forward and backward pass.")
+    precision: Precision = Field(
+        "bf16", title="Precision", description="Number format of the forward and backward pass."
+    )
     batch_size: int = Field(1, ge=1, le=4096, title="Batch size", description="Rows per device and forward pass.")
     accumulation: int = Field(8, ge=1, le=4096, title="Accumulation", description="Forward passes per optimizer step.")
-    max_length: int = Field(1024, ge=8, le=1_048_576, title="Maximum length", description="Tokens after which a row is cut.")
-    packing: bool = Field(False, title="Packing", description="Join short rows into full sequences; no token is wasted on padding.")
-    padding_free: bool = Field(False, title="Padding-free", description="Concatenate a batch's rows instead of padding them.")
-    loss_on: Literal["answers", "all"] = Field("answers", title="Loss on", description="Learn from the answers only, or from every token.")
-    epochs: float = Field(3.0, gt=0, le=1000, title="Epochs", description="Passes over the training rows.")
-    max_steps: int = Field(0, ge=0, title="Maximum steps", description="Stop after so many optimizer steps; 0: by epochs.")
-    learning_rate: float = Field(2e-4, gt=0, le=1, title="Learning rate", description="Peak step size of the optimizer.")
-    scheduler: Scheduler = Field("cosine", title="Schedule", description="How the learning rate falls after the warm-up.")
-    min_lr_ratio: Share = Field(0.1, title="Minimum rate", description="Cosine ends at this share of the peak learning rate.")
-    warmup_steps: int = Field(0, ge=0, title="Warm-up", description="Optimizer steps over which the learning rate rises to its peak.")
-    optimizer: Optimizer = Field("adamw_torch_fused", title="Optimizer", description="AdamW, and where its states live.")
-    weight_decay: Share = Field(0.0, title="Weight decay", description="Pull of the trained weights towards 0.")
-    beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.9, title="Beta 1", description="AdamW's memory of the gradient.")
-    beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.999, title="Beta 2", description="AdamW's memory of the squared gradient.")
-    epsilon: float = Field(1e-8, gt=0, le=1e-2, title="Epsilon", description="Keeps AdamW from dividing by zero.")
-    max_grad_norm: float = Field(1.0, ge=0, title="Gradient clip", description="Gradients longer than this are shortened to it; 0: never.")
-    checkpointing: bool = Field(
-        False, title="Checkpointing", description="Recompute activations in the backward pass: less memory, about a third slower."
+    max_length: int = Field(
+        1024, ge=8, le=1_048_576, title="Maximum length", description="Tokens after which a row is cut."
     )
-    seed: int = Field(42, ge=0, le=2**32 - 1, title="Seed", description="Makes initial adapter, data order and dropout repeatable.")
+    packing: bool = Field(
+        False, title="Packing", description="Join short rows into full sequences; no token is wasted on padding."
+    )
+    padding_free: bool = Field(
+        False, title="Padding-free", description="Concatenate a batch's rows instead of padding them."
+    )
+    loss_on: Literal["answers", "all"] = Field(
+        "answers", title="Loss on", description="Learn from the answers only, or from every token."
+    )
+    epochs: float = Field(3.0, gt=0, le=1000, title="Epochs", description="Passes over the training rows.")
+    max_steps: int = Field(
+        0, ge=0, title="Maximum steps", description="Stop after so many optimizer steps; 0: by epochs."
+    )
+    learning_rate: float = Field(
+        2e-4, gt=0, le=1, title="Learning rate", description="Peak step size of the optimizer."
+    )
+    scheduler: Scheduler = Field(
+        "cosine", title="Schedule", description="How the learning rate falls after the warm-up."
+    )
+    min_lr_ratio: Share = Field(
+        0.1, title="Minimum rate", description="Cosine ends at this share of the peak learning rate."
+    )
+    warmup_steps: int = Field(
+        0, ge=0, title="Warm-up", description="Optimizer steps over which the learning rate rises to its peak."
+    )
+    optimizer: Optimizer = Field(
+        "adamw_torch_fused", title="Optimizer", description="AdamW, and where its states live."
+    )
+    weight_decay: Share = Field(0.0, title="Weight decay", description="Pull of the trained weights towards 0.")
+    beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.9, title="Beta 1", description="AdamW's memory of the gradient."
+    )
+    beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.999, title="Beta 2", description="AdamW's memory of the squared gradient."
+    )
+    epsilon: float = Field(1e-8, gt=0, le=1e-2, title="Epsilon", description="Keeps AdamW from dividing by zero.")
+    max_grad_norm: float = Field(
+        1.0, ge=0, title="Gradient clip", description="Gradients longer than this are shortened to it; 0: never."
+    )
+    checkpointing: bool = Field(
+        False,
+        title="Checkpointing",
+        description="Recompute activations in the backward pass: less memory, about a third slower.",
+    )
+    seed: int = Field(
+        42, ge=0, le=2**32 - 1, title="Seed", description="Makes initial adapter, data order and dropout repeatable."
+    )
 
 
 class EvaluationSection(Document):
     """When the held-out rows are evaluated (in optimizer steps), and when the run stops early."""
 
-    every_steps: int = Field(0, ge=0, title="Evaluate every", description="Optimizer steps between evaluations; 0: never.")
-    batch_size: int = Field(1, ge=1, le=4096, title="Evaluation batch", description="Rows per device and forward pass of an evaluation.")
-    patience: int = Field(0, ge=0, title="Patience", description="Stop after so many evaluations without a better loss; 0: never.")
-    prompts: list[str] = Field(default_factory=list, title="Pinned prompts", description="Prompts answered at each evaluation.")
+    every_steps: int = Field(
+        0, ge=0, title="Evaluate every", description="Optimizer steps between evaluations; 0: never."
+    )
+    batch_size: int = Field(
+        1, ge=1, le=4096, title="Evaluation batch", description="Rows per device and forward pass of an evaluation."
+    )
+    patience: int = Field(
+        0, ge=0, title="Patience", description="Stop after so many evaluations without a better loss; 0: never."
+    )
+    prompts: list[str] = Field(
+        default_factory=list, title="Pinned prompts", description="Prompts answered at each evaluation."
+    )
 
 
 class SavingSection(Document):
     """When checkpoints are written (in optimizer steps), and how many are kept."""
 
-    every_steps: int = Field(0, ge=0, title="Save every", description="Optimizer steps between checkpoints; 0: only at the end.")
+    every_steps: int = Field(
+        0, ge=0, title="Save every", description="Optimizer steps between checkpoints; 0: only at the end."
+    )
     keep: int = Field(2, ge=1, le=1000, title="Keep", description="Newest checkpoints kept on disk.")
 
 
 class HardwareSection(Document):
     """What the run trains on, or is planned for."""
 
-    devices: list[int] = Field(default_factory=list, title="GPUs", description="Numbers of the GPUs that train; empty: the first free one, or the CPU.")
-    gpu: str = Field("", title="Planned GPU", description="Name of a GPU of the catalogue, when planning for another machine.")
+    devices: list[int] = Field(
+        default_factory=list,
+        title="GPUs",
+        description="Numbers of the GPUs that train; empty: the first free one, or the CPU.",
+    )
+    gpu: str = Field(
+        "", title="Planned GPU", description="Name of a GPU of the catalogue, when planning for another machine."
+    )
     cpu: bool = Field(False, title="On the CPU", description="Train on the CPU although the machine has a GPU.")
     parallelism: Parallelism = Field(
-        "ddp", title="Several GPUs", description="Each GPU holds the whole model (ddp), or a share of its weights (fsdp); means nothing on one."
+        "ddp",
+        title="Several GPUs",
+        description="Each GPU holds the whole model (ddp), or a share of its weights (fsdp); means nothing on one.",
     )
 
     @model_validator(mode="after")
     def _one_kind(self) -> HardwareSection:
         if self.cpu and (self.devices or self.gpu):
-            other = f"hardware.devices = {self.devices}" if self.devices else f"hardware.gpu = \"{self.gpu}\""
+            other = f"hardware.devices = {self.devices}" if self.devices else f'hardware.gpu = "{self.gpu}"'
             raise ValueError(f"hardware.cpu = true and {other} exclude each other")
         return self
 

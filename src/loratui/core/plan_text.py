@@ -33,10 +33,14 @@ def allowed(key: str) -> str:
     choices = list(_choices(field.annotation))
     if choices:
         words = ", ".join(choices)
-        return f"{words} or a list of names" if list in {get_origin(kind) for kind in get_args(field.annotation)} else words
+        return (
+            f"{words} or a list of names"
+            if list in {get_origin(kind) for kind in get_args(field.annotation)}
+            else words
+        )
     names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     kind = field.annotation if isinstance(field.annotation, type) else get_origin(field.annotation)
-    nested: dict[Any, str] = {list: "a list", dict: "name = \"column\" pairs"}
+    nested: dict[Any, str] = {list: "a list", dict: 'name = "column" pairs'}
     kind_words = nested[kind] if kind in nested else names.get(kind, "a value")
     bounds = [
         f"{sign} {getattr(rule, attribute)}"
@@ -116,7 +120,9 @@ def _read(key: str, words: str) -> Any:
     if list in kinds and words not in _choices(annotation):
         return [part.strip() for part in words.split(",") if part.strip()]
     if bool in kinds:
-        return {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}.get(words.lower(), words)
+        return {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}.get(
+            words.lower(), words
+        )
     return words
 
 
@@ -124,14 +130,20 @@ def plan_from_document(document: Mapping[str, Any], *, where: str = "") -> Plan:
     """A plan from parsed TOML or JSON; PlanError for the first unknown key or value that is not allowed."""
     version = document.get("version", 1)
     if version != 1:
-        raise PlanError(f"version = {version!r} is not allowed.", where=where, hint="This loratui reads plans of version 1.")
+        raise PlanError(
+            f"version = {version!r} is not allowed.", where=where, hint="This loratui reads plans of version 1."
+        )
     checked: dict[str, dict[str, Any]] = {}
     for section, values in document.items():
         if section == "version":
             continue
         if section not in Plan.model_fields:
             near = get_close_matches(section, Plan.model_fields, n=1)
-            hint = f"Did you mean [{near[0]}]?" if near else f"Sections are: {', '.join(s for s in Plan.model_fields if s != 'version')}."
+            hint = (
+                f"Did you mean [{near[0]}]?"
+                if near
+                else f"Sections are: {', '.join(s for s in Plan.model_fields if s != 'version')}."
+            )
             raise PlanError(f"there is no section [{section}].", where=where, hint=hint)
         if not isinstance(values, Mapping):
             raise PlanError(f"{section} is not a section.", where=where, hint=f"Write [{section}] and its keys below.")
@@ -150,7 +162,11 @@ def plan_from_toml(text: str, *, where: str = "plan.toml") -> Plan:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise PlanError(f"this is not TOML: {error}.", where=where, hint="Mend the line, or write a new plan with `loratui plan -o`.") from None
+        raise PlanError(
+            f"this is not TOML: {error}.",
+            where=where,
+            hint="Mend the line, or write a new plan with `loratui plan -o`.",
+        ) from None
     return plan_from_document(document, where=where)
 
 

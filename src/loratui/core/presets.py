@@ -33,7 +33,9 @@ class Preset:
     """What a person should know of it, e.g. what did not carry over from another tool's file."""
 
 
-AUTO = Preset("auto", "Automatic", "Everything calculated from the model, the data and the machine, by the best evidence.")
+AUTO = Preset(
+    "auto", "Automatic", "Everything calculated from the model, the data and the machine, by the best evidence."
+)
 
 
 def preset_from_toml(text: str, where: str) -> Preset:
@@ -53,19 +55,34 @@ def preset_from_toml(text: str, where: str) -> Preset:
             raise PlanError(f"{key} is missing.", where=where, hint=f'Write {key} = "…" as text.')
     calculation = document.get("calculation", "evidence")
     if calculation not in ("evidence", "rules-of-thumb"):
-        raise PlanError(f"calculation = {json.dumps(calculation)} is not allowed.", where=where, hint="It takes evidence, rules-of-thumb.")
+        raise PlanError(
+            f"calculation = {json.dumps(calculation)} is not allowed.",
+            where=where,
+            hint="It takes evidence, rules-of-thumb.",
+        )
     ratio = document.get("warmup_ratio")
     if ratio is not None and (isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio < 1):
-        raise PlanError(f"warmup_ratio = {json.dumps(ratio)} is not allowed.", where=where, hint="It takes a share from 0 to below 1.")
+        raise PlanError(
+            f"warmup_ratio = {json.dumps(ratio)} is not allowed.",
+            where=where,
+            hint="It takes a share from 0 to below 1.",
+        )
     values = document.get("values", {})
     if not isinstance(values, dict):
-        raise PlanError("values is not a table.", where=where, hint='Write [values] and lines like "lora.r" = 8 below it.')
+        raise PlanError(
+            "values is not a table.", where=where, hint='Write [values] and lines like "lora.r" = 8 below it.'
+        )
     checked = {}
     for key, value in _flatten(values):
         check_key(key, where=where)
         checked[key] = check_value(key, value, where=where)
     return Preset(
-        document["name"], document["title"], document["description"], checked, calculation, None if ratio is None else float(ratio)
+        document["name"],
+        document["title"],
+        document["description"],
+        checked,
+        calculation,
+        None if ratio is None else float(ratio),
     )
 
 
@@ -82,7 +99,11 @@ def _flatten(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def preset_to_toml(preset: Preset) -> str:
     """The preset as the text of its file."""
-    lines = [f"name = {toml_value(preset.name)}", f"title = {toml_value(preset.title)}", f"description = {toml_value(preset.description)}"]
+    lines = [
+        f"name = {toml_value(preset.name)}",
+        f"title = {toml_value(preset.title)}",
+        f"description = {toml_value(preset.description)}",
+    ]
     if preset.calculation != "evidence":
         lines.append(f"calculation = {toml_value(preset.calculation)}")
     if preset.warmup_ratio is not None:

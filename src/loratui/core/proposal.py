@@ -15,7 +15,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from loratui.core.architecture import ModelSpec
-from loratui.core.cautions import warnings_for
 from loratui.core.dataset import DataFacts, uniform
 from loratui.core.errors import PlanError
 from loratui.core.hardware import Device
@@ -29,12 +28,13 @@ from loratui.core.presets import AUTO, Preset
 from loratui.core.recommend import QUESTIONS, Context
 from loratui.core.recommend.context import remembered_estimate
 from loratui.core.recommend.continued import AdapterShape, continued, shape_values
-from loratui.core.recommend.steps import steps_of
+from loratui.core.recommend.schedule import steps_of
 from loratui.core.recommendation import Instead, Origin, Recommendation
 from loratui.core.rules_of_thumb import RuleOfThumb
 from loratui.core.schedule import Schedule, make_schedule
 from loratui.core.storage import disk_warning
 from loratui.core.time import Prediction, predict
+from loratui.core.warnings import warnings_for
 
 ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA = 1_000, 1_024
 
@@ -59,8 +59,8 @@ class Proposal:
     """A complete plan, where each value comes from, and what it means.
 
     origins: for every key of the plan. recommendations: for every key that the calculation has a view on: what it would
-    take if nobody had fixed that key (all others as they are), and why. For a key that a preset or the person fixed this
-    is worked out when first asked for.
+    take if nobody had fixed that key (all others as they are), and why. For a key that a preset or the person fixed
+    this is worked out when first asked for.
     """
 
     plan: Plan
@@ -92,7 +92,9 @@ class Proposal:
         return predict(self.spec, self.plan, self.data, self.device, self.schedule, self.measurements)
 
     def instead(self, key: str) -> Instead | None:
-        """What the proposed value would change in place of the fixed one; None where the plan has the proposed value."""
+        """What the proposed value would change in place of the fixed one; None where the plan has the proposed
+        value.
+        """
         other = self.freed.get(key)
         if other is None or other.plan.get(key) == self.plan.get(key):
             return None
@@ -116,9 +118,13 @@ class Proposal:
         return f"Proposed is {_shown(reason.value)}{'' if other.free else f' ({other.cost})'}: {reason.why}"
 
     def row_here(self, table: Table) -> int | None:
-        """Number (from 0) of the row of a guide's table that stands for this situation; None where its rows are no ranges."""
+        """Number (from 0) of the row of a guide's table that stands for this situation; None where its rows are no
+        ranges.
+        """
         here = {
-            "examples": self.data.examples, "parameters": self.parameters_total, "rank": self.plan.lora.r,
+            "examples": self.data.examples,
+            "parameters": self.parameters_total,
+            "rank": self.plan.lora.r,
             "memory_bytes": self.device.memory_total_bytes,
         }
         return table.row_of(here[table.measure]) if table.measure else None
@@ -132,7 +138,11 @@ class Proposal:
     def memory_basis(self) -> str:
         """How sure the predicted peak is, in words: "±4 %, from 6 runs here"; empty where nothing was measured yet."""
         learned = self.device.learned
-        return f"±{learned.band:.0%}, from {learned.runs} run{'' if learned.runs == 1 else 's'} here".replace("%", " %") if learned else ""
+        return (
+            f"±{learned.band:.0%}, from {learned.runs} run{'' if learned.runs == 1 else 's'} here".replace("%", " %")
+            if learned
+            else ""
+        )
 
     @property
     def verdict(self) -> Verdict:
@@ -149,7 +159,11 @@ class _Freed(Mapping[str, Proposal]):
     """What would be proposed without one of the fixed keys, worked out when first asked for."""
 
     def __init__(
-        self, situation: Situation, preset: Preset, pinned: Mapping[str, Any], origins: Mapping[str, Origin],
+        self,
+        situation: Situation,
+        preset: Preset,
+        pinned: Mapping[str, Any],
+        origins: Mapping[str, Origin],
         keys: Iterator[str],
     ) -> None:
         self.situation, self.preset, self.pinned, self.origins = situation, preset, pinned, origins
@@ -201,7 +215,13 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
     own = shape_values(situation.spec, situation.adapter) if situation.adapter else {}
     from_preset = {key: value for key, value in from_preset.items() if key not in own}
     pinned = {**from_preset, **chosen}
-    _validated({key: value for key, value in pinned.items() if key.startswith("method.") and {"method.kind", "method.quantization"} <= set(pinned)})
+    _validated(
+        {
+            key: value
+            for key, value in pinned.items()
+            if key.startswith("method.") and {"method.kind", "method.quantization"} <= set(pinned)
+        }
+    )
     origins: dict[str, Origin] = {
         key: "mine" if key in chosen else "preset" if key in from_preset else "proposed" for key in fields()
     }
@@ -209,7 +229,10 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
 
 
 def _calculated(
-    situation: Situation, preset: Preset, pinned: Mapping[str, Any], fixed: Mapping[str, Origin],
+    situation: Situation,
+    preset: Preset,
+    pinned: Mapping[str, Any],
+    fixed: Mapping[str, Origin],
 ) -> Proposal:
     """The plan in which only `pinned` is fixed. fixed: where each key's value comes from, as far as it is."""
     fixed_values = pinned
@@ -218,7 +241,11 @@ def _calculated(
     data = situation.data or uniform(ROWS_WITHOUT_DATA, int(pinned.get("training.max_length", TOKENS_WITHOUT_DATA)))
     without_data = situation.data is None or len(data.lengths) < min(2, data.examples)
     context = Context(
-        situation.spec, data, situation.device, pinned, preset.calculation,
+        situation.spec,
+        data,
+        situation.device,
+        pinned,
+        preset.calculation,
         values={"model.id": pinned.get("model.id", situation.spec.id or "demo")},
     )
     origins, reasons = dict(fixed), dict[str, Recommendation]()
@@ -242,7 +269,9 @@ def _calculated(
     plan, data = _validated({**pinned, **context.values}), context.data
     needed, room = remembered_estimate(situation.spec, plan, data, situation.device), budget(situation.device)
     schedule = make_schedule(plan, data, situation.device.count)
-    disk = disk_warning(situation.spec, plan, situation.disk_free_bytes) if situation.disk_free_bytes is not None else ""
+    disk = (
+        disk_warning(situation.spec, plan, situation.disk_free_bytes) if situation.disk_free_bytes is not None else ""
+    )
     keys = (key for key in reasons if key in fixed_values or origins[key] == "preset")
     freed = _Freed(situation, preset, fixed_values, fixed, keys)
     return Proposal(
@@ -252,11 +281,13 @@ def _calculated(
         parameters_total=situation.spec.total_parameters,
         parameters_trainable=trainable_parameters(situation.spec, plan),
         memory=needed,
-        rule_of_thumb=context.thumb(),
+        rule_of_thumb=context.rule_of_thumb(),
         budget=room,
         schedule=schedule,
         warnings=(
-            *warnings_for(situation.spec, plan, data, situation.device, schedule, needed.total_bytes, room.bytes, without_data),
+            *warnings_for(
+                situation.spec, plan, data, situation.device, schedule, needed.total_bytes, room.bytes, without_data
+            ),
             *([disk] if disk else []),
             *preset.notes,
         ),
@@ -315,4 +346,6 @@ def _validated(values: Mapping[str, Any]) -> Plan:
         return Plan.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        raise PlanError(first["msg"].removeprefix("Value error, ") + ".", where=".".join(map(str, first["loc"]))) from None
+        raise PlanError(
+            first["msg"].removeprefix("Value error, ") + ".", where=".".join(map(str, first["loc"]))
+        ) from None

@@ -45,7 +45,8 @@ def proposal_json(proposal: Proposal) -> dict[str, Any]:
         "origins": dict(proposal.origins),
         "time": _time_json(proposal.time),
         "alternatives": [
-            {"change": dict(other.change), "memory_total": other.memory_total_bytes, "cost": other.cost} for other in proposal.alternatives
+            {"change": dict(other.change), "memory_total": other.memory_total_bytes, "cost": other.cost}
+            for other in proposal.alternatives
         ],
         "warnings": list(proposal.warnings),
     }
@@ -53,12 +54,22 @@ def proposal_json(proposal: Proposal) -> dict[str, Any]:
 
 def _reason_json(reason: Recommendation, other: Instead | None) -> dict[str, Any]:
     return {
-        "value": reason.value, "why": reason.why, "formula": reason.formula, "source": reason.source,
-        "rule_of_thumb": reason.rule_of_thumb, "up": reason.up, "down": reason.down, "disagreement": reason.disagreement,
+        "value": reason.value,
+        "why": reason.why,
+        "formula": reason.formula,
+        "source": reason.source,
+        "rule_of_thumb": reason.rule_of_thumb,
+        "up": reason.up,
+        "down": reason.down,
+        "disagreement": reason.disagreement,
         "claims": [asdict(claim) for claim in reason.claims],
-        "instead": other and {
-            "yours": other.yours, "proposed": other.proposed, "memory": other.memory_bytes,
-            "time_factors": other.time_factors and list(other.time_factors), "cost": other.cost,
+        "instead": other
+        and {
+            "yours": other.yours,
+            "proposed": other.proposed,
+            "memory": other.memory_bytes,
+            "time_factors": other.time_factors and list(other.time_factors),
+            "cost": other.cost,
         },
     }
 

@@ -11,7 +11,11 @@ Origin = Literal["proposed", "preset", "mine"]
 Relation = Literal["=", "<", "<=", ">", ">=", "fits", "tight", "too big"]
 
 _HOLDS = {
-    "=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
 }
 
 

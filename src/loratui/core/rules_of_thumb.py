@@ -33,7 +33,9 @@ def model_memory_gb(parameters_millions: float) -> float:
 
 
 def adapter_parameters(rank: int, width: int, layers: int, modules: int) -> int:
-    """LoRA parameters, 2·r·d_model·layers·modules. Takes every layer for a square of d_model: half of the truth for Qwen3-0.6B."""
+    """LoRA parameters, 2·r·d_model·layers·modules. Takes every layer for a square of d_model: half of the truth for
+    Qwen3-0.6B.
+    """
     return 2 * rank * width * layers * modules
 
 
@@ -48,7 +50,9 @@ def optimizer_memory_gb(trainable_millions: float) -> float:
 
 
 def activation_bytes(tokens: int, layers: int) -> int:
-    """Activations of one row: 12 bytes per token and layer. Far too low: traced steps of Qwen3-0.6B show 5,700 to 74,000."""
+    """Activations of one row: 12 bytes per token and layer. Far too low: traced steps of Qwen3-0.6B show 5,700 to
+    74,000.
+    """
     return tokens * layers * ACTIVATION_BYTES_PER_TOKEN_AND_LAYER
 
 
@@ -103,8 +107,19 @@ class RuleOfThumb:
 
 
 def calculate(
-    *, parameters: int, width: int, layers: int, tokens: int, examples: int, gpu_gb: float, bf16: bool, modules: int = 7,
-    batch: int | None = None, passes: int | None = None, epochs: float = EPOCHS, steps: int = 0,
+    *,
+    parameters: int,
+    width: int,
+    layers: int,
+    tokens: int,
+    examples: int,
+    gpu_gb: float,
+    bf16: bool,
+    modules: int = 7,
+    batch: int | None = None,
+    passes: int | None = None,
+    epochs: float = EPOCHS,
+    steps: int = 0,
 ) -> RuleOfThumb:
     """The whole folk calculation. parameters: of the model. width: d_model. tokens: per row. gpu_gb: of the card.
 

@@ -61,7 +61,9 @@ def make_schedule(plan: Plan, data: DataFacts, devices: int = 1) -> Schedule:
 
 
 def times_in(total_steps: int, every_steps: int) -> int:
-    """How often something comes that is due every so many steps, and at the last one too (transformers 5.23); 0 steps: never."""
+    """How often something comes that is due every so many steps, and at the last one too (transformers 5.23); 0 steps:
+    never.
+    """
     return math.ceil(total_steps / every_steps) if every_steps else 0
 
 
@@ -138,7 +140,13 @@ def _factor(plan: Plan, schedule: Schedule, step: int) -> float:
 
 
 def curve(plan: Plan, schedule: Schedule, points: int = 60) -> tuple[tuple[int, float], ...]:
-    """(step, learning rate) at no more than `points` + 2 steps, evenly spread, the first, the peak and the last among them."""
+    """(step, learning rate) at no more than `points` + 2 steps, evenly spread, the first, the peak and the last among
+    them.
+    """
     last = max(0, schedule.total_steps - 1)
-    steps = {round(index * last / max(1, points - 1)) for index in range(points)} | {0, min(schedule.warmup_steps, last), last}
+    steps = {round(index * last / max(1, points - 1)) for index in range(points)} | {
+        0,
+        min(schedule.warmup_steps, last),
+        last,
+    }
     return tuple((step, learning_rate_at(plan, schedule, step)) for step in sorted(steps))

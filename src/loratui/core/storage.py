@@ -53,10 +53,14 @@ def disk_warning(spec: ModelSpec, plan: Plan, free_bytes: int) -> str:
     if need.total_bytes * 1.1 <= free_bytes:
         return ""
     gib = 2**30
-    each = f"{need.checkpoints} checkpoints of {need.checkpoint_bytes / gib:.1f} GiB" if need.checkpoints > 1 else (
-        f"a checkpoint of {need.checkpoint_bytes / gib:.1f} GiB")
+    each = (
+        f"{need.checkpoints} checkpoints of {need.checkpoint_bytes / gib:.1f} GiB"
+        if need.checkpoints > 1
+        else (f"a checkpoint of {need.checkpoint_bytes / gib:.1f} GiB")
+    )
     fewer = "Keep fewer (saving.keep), save" if plan.saving.every_steps and plan.saving.keep > 1 else "Save"
     return (
-        f"The run needs up to {need.total_bytes / gib:.1f} GiB of disk ({each} and the result), and {free_bytes / gib:.1f} GiB are free. "
+        f"The run needs up to {need.total_bytes / gib:.1f} GiB of disk ({each} and the result), and "
+        f"{free_bytes / gib:.1f} GiB are free. "
         f"{fewer} only at the end (saving.every_steps = 0), or set LORATUI_HOME to a larger disk."
     )

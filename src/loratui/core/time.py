@@ -2,9 +2,9 @@
 
 Evaluations and checkpoints are part of it. What they ask beyond that (answers to pinned prompts) is not.
 
-Operations are counted as in Kaplan et al. 2020 (2 a weight and token forward, 4 backward), with what LoRA saves (a frozen
-weight needs no gradient of its own: 2 backward instead of 4) and what checkpointing adds (one more forward pass). Until a
-run like it has been measured here (`core.measured`) the answer is a wide range.
+Operations are counted as in Kaplan et al. 2020 (2 a weight and token forward, 4 backward), with what LoRA saves (a
+frozen weight needs no gradient of its own: 2 backward instead of 4) and what checkpointing adds (one more forward
+pass). Until a run like it has been measured here (`core.measured`) the answer is a wide range.
 """
 
 from __future__ import annotations
@@ -103,7 +103,10 @@ class Prediction:
         saves = f"{self.saves:,} checkpoint{'' if self.saves == 1 else 's'}"
         if not self.evaluations:
             return f"with {saves}"
-        return f"with {self.evaluations:,} evaluation{'' if self.evaluations == 1 else 's'} of {self.evaluated_rows:,} rows and {saves}"
+        return (
+            f"with {self.evaluations:,} evaluation{'' if self.evaluations == 1 else 's'} of {self.evaluated_rows:,} "
+            f"rows and {saves}"
+        )
 
 
 def active_parameters(spec: ModelSpec) -> int:
@@ -120,7 +123,9 @@ def active_parameters(spec: ModelSpec) -> int:
 
 @lru_cache(maxsize=256)
 def expected_longest(lengths: tuple[int, ...], rows: int, cut: int) -> float:
-    """Mean over random batches of `rows` rows of the longest row's tokens, after cutting at `cut`. lengths ascending."""
+    """Mean over random batches of `rows` rows of the longest row's tokens, after cutting at `cut`. lengths
+    ascending.
+    """
     count, before, total = len(lengths), 0.0, 0.0
     for number, length in enumerate(lengths, 1):
         upto = (number / count) ** rows
@@ -156,11 +161,17 @@ def flops_per_token(spec: ModelSpec, plan: Plan, tokens_per_row: float) -> float
 
 
 def _weights_head_attention(spec: ModelSpec, tokens_per_row: float) -> tuple[int, int, float]:
-    return active_parameters(spec), spec.vocab_size * spec.hidden_size, 2.0 * spec.layers * spec.heads * spec.head_dim * tokens_per_row
+    return (
+        active_parameters(spec),
+        spec.vocab_size * spec.hidden_size,
+        2.0 * spec.layers * spec.heads * spec.head_dim * tokens_per_row,
+    )
 
 
 def evaluation_pass(spec: ModelSpec, plan: Plan, data: DataFacts, devices: int) -> tuple[int, float]:
-    """Batches of one evaluation on each device, and the operations of one: a forward pass over rows like the trained ones."""
+    """Batches of one evaluation on each device, and the operations of one: a forward pass over rows like the trained
+    ones.
+    """
     size = plan.evaluation.batch_size
     tokens = expected_longest(data.lengths, size, plan.training.max_length)
     weights, head, attention = _weights_head_attention(spec, tokens)
@@ -179,7 +190,9 @@ def utilisation(spec: ModelSpec, plan: Plan, device: Device) -> tuple[float, flo
 def launch_seconds(spec: ModelSpec, device: Device) -> tuple[float, float]:
     """Lowest and highest time in seconds of one pass (forward or backward) that goes to launching kernels."""
     low, high = (seconds * spec.layers for seconds in LAYER_SECONDS[device.kind])
-    loops = spec.experts and device.kind == "gpu" and (device.compute_capability or GROUPED_CAPABILITY) < GROUPED_CAPABILITY
+    loops = (
+        spec.experts and device.kind == "gpu" and (device.compute_capability or GROUPED_CAPABILITY) < GROUPED_CAPABILITY
+    )
     if not loops:
         return low, high
     products = 2 * spec.layers * spec.experts
@@ -193,7 +206,12 @@ def flops_per_pass(spec: ModelSpec, plan: Plan, data: DataFacts) -> float:
 
 
 def predict(
-    spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, schedule: Schedule, measurements: Sequence[Measurement] = ()
+    spec: ModelSpec,
+    plan: Plan,
+    data: DataFacts,
+    device: Device,
+    schedule: Schedule,
+    measurements: Sequence[Measurement] = (),
 ) -> Prediction | None:
     """Seconds per optimizer step, per evaluation and checkpoint, and for the run.
 
@@ -203,9 +221,19 @@ def predict(
     per_pass, passes = tokens_per_pass(plan, data), plan.training.accumulation
     one_pass = flops_per_pass(spec, plan, data)
     flops, tokens = one_pass * passes, per_pass * passes * device.count
-    speed = None if device.simulated else learned_speed(
-        measurements, device=device.name, devices=device.count, method=plan.method.kind, model=plan.model.id, family=spec.family,
-        checkpointing=plan.training.checkpointing, flops_per_pass=one_pass,
+    speed = (
+        None
+        if device.simulated
+        else learned_speed(
+            measurements,
+            device=device.name,
+            devices=device.count,
+            method=plan.method.kind,
+            model=plan.model.id,
+            family=spec.family,
+            checkpointing=plan.training.checkpointing,
+            flops_per_pass=one_pass,
+        )
     )
     peak = device.peak_flops_in(plan.training.precision)
     if speed is not None:
@@ -224,8 +252,14 @@ def predict(
     batches, one_batch = evaluation_pass(spec, plan, data, device.count)
     size = disk_need(spec, plan).checkpoint_bytes
     return Prediction(
-        flops, tokens, low, high, steps, speed,
-        evaluations=times_in(steps, every) if data.eval_examples else 0, evaluated_rows=data.eval_examples,
+        flops,
+        tokens,
+        low,
+        high,
+        steps,
+        speed,
+        evaluations=times_in(steps, every) if data.eval_examples else 0,
+        evaluated_rows=data.eval_examples,
         seconds_per_evaluation=seconds(one_batch * batches, batches),
         saves=times_in(steps, plan.saving.every_steps) or 1,
         seconds_per_save=(size / SAVED_BYTES_PER_SECOND[0], size / SAVED_BYTES_PER_SECOND[1]),

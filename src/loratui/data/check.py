@@ -10,7 +10,9 @@ from itertools import pairwise
 from loratui.data.conversation import Conversation, Message
 
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-PLACEHOLDERS = re.compile(r"\{\{\s*[A-Za-z_][\w .-]{0,40}\}\}|\[(?:INSERT|YOUR|TODO|PLACEHOLDER)\b[^\]\n]{0,60}\]|<(?:INSERT|YOUR)_[A-Z_]+>")
+PLACEHOLDERS = re.compile(
+    r"\{\{\s*[A-Za-z_][\w .-]{0,40}\}\}|\[(?:INSERT|YOUR|TODO|PLACEHOLDER)\b[^\]\n]{0,60}\]|<(?:INSERT|YOUR)_[A-Z_]+>"
+)
 MOJIBAKE = re.compile("Ã[\u0080-\u00bf]|â€[\u0098-\u009f™œ\u009d“”]|Â[\u00a0-\u00bf]|ï»¿")
 
 
@@ -30,21 +32,38 @@ def check_text(text: str, name: str) -> Iterator[tuple[str, str]]:
     if found := CONTROLS.search(text):
         code = ord(found.group())
         label = unicodedata.name(found.group(), "control character").lower()
-        yield "control-character", f"{name} holds a control character, U+{code:04X} ({label}), at character {found.start() + 1}."
+        yield (
+            "control-character",
+            f"{name} holds a control character, U+{code:04X} ({label}), at character {found.start() + 1}.",
+        )
     if "{{" in text or "[" in text or "<" in text:
         found = PLACEHOLDERS.search(text)
         if found:
             yield "placeholder", f"{name} still holds the placeholder {found.group()} at character {found.start() + 1}."
     if not text.isascii():
         if "\ufffd" in text:
-            yield "lost-character", f"{name} holds U+FFFD at character {text.index(chr(0xFFFD)) + 1}: a character was lost in an earlier conversion."
+            yield (
+                "lost-character",
+                (
+                    f"{name} holds U+FFFD at character {text.index(chr(0xFFFD)) + 1}: a character was lost in an "
+                    "earlier conversion."
+                ),
+            )
         if found := MOJIBAKE.search(text):
-            yield "encoding", f"{name} looks read in a wrong encoding: {found.group()!r} at character {found.start() + 1}."
+            yield (
+                "encoding",
+                f"{name} looks read in a wrong encoding: {found.group()!r} at character {found.start() + 1}.",
+            )
 
 
 def _name(message: Message, number: int, count: int) -> str:
     if count <= 3:
-        return {"user": "the prompt", "assistant": "the answer", "system": "the system message", "tool": "the tool's message"}[message.role]
+        return {
+            "user": "the prompt",
+            "assistant": "the answer",
+            "system": "the system message",
+            "tool": "the tool's message",
+        }[message.role]
     return f"message {number} ({message.role})"
 
 

@@ -71,7 +71,9 @@ class Conversation:
             digest.update(f"\x1e{message.role}\x1f".encode())
             digest.update(message.content.strip().encode("utf-8", "surrogatepass"))
             if message.extra:
-                digest.update(repr(sorted(message.extra.items(), key=lambda item: item[0])).encode("utf-8", "surrogatepass"))
+                digest.update(
+                    repr(sorted(message.extra.items(), key=lambda item: item[0])).encode("utf-8", "surrogatepass")
+                )
         digest.update(self.text.strip().encode("utf-8", "surrogatepass"))
         if self.tokens:
             digest.update(repr(self.tokens).encode())

@@ -6,16 +6,36 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from loratui.data.column_names import CONTENT_KEYS, ROLE_KEYS
 from loratui.data.conversation import Conversation, Message, Role
-from loratui.data.recognise import CONTENT_KEYS, ROLE_KEYS, Recognition
+from loratui.data.recognise import Recognition
 from loratui.data.row import Row, RowError
 
 ROLES: dict[str, Role] = {
-    "system": "system", "developer": "system",
-    "user": "user", "human": "user", "prompter": "user", "customer": "user", "question": "user",
-    "assistant": "assistant", "gpt": "assistant", "bot": "assistant", "model": "assistant", "chatgpt": "assistant", "ai": "assistant",
-    "chatbot": "assistant", "bard": "assistant", "bing": "assistant", "function_call": "assistant", "answer": "assistant",
-    "tool": "tool", "observation": "tool", "function": "tool", "function_response": "tool", "tool_response": "tool", "ipython": "tool",
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "customer": "user",
+    "question": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "chatgpt": "assistant",
+    "ai": "assistant",
+    "chatbot": "assistant",
+    "bard": "assistant",
+    "bing": "assistant",
+    "function_call": "assistant",
+    "answer": "assistant",
+    "tool": "tool",
+    "observation": "tool",
+    "function": "tool",
+    "function_response": "tool",
+    "tool_response": "tool",
+    "ipython": "tool",
 }
 KEPT = ("tool_calls", "name", "tool_call_id", "reasoning_content", "thinking")
 MISSING = object()
@@ -26,7 +46,9 @@ def to_conversation(row: Row | Mapping[str, Any], recognition: Recognition) -> C
     value = row.value if isinstance(row, Row) else row
     if value is None:
         problem = row.problem if isinstance(row, Row) else None
-        raise RowError(problem.kind if problem else "type", problem.message if problem else "the row could not be read.")
+        raise RowError(
+            problem.kind if problem else "type", problem.message if problem else "the row could not be read."
+        )
     conversation = _CONVERTERS[recognition.format](value, recognition.columns)
     if conversation.messages:
         _require_answer(conversation.messages)
@@ -71,8 +93,13 @@ def check_unicode(text: str, column: str) -> str:
     except UnicodeEncodeError as error:
         code = ord(text[error.start])
         if 0xDC80 <= code <= 0xDCFF:
-            raise RowError("utf-8", f"{column} has a byte that is not valid UTF-8, 0x{code - 0xDC00:02x}, at character {error.start + 1}.") from None
-        raise RowError("utf-8", f"{column} has half of a surrogate pair, U+{code:04X}, at character {error.start + 1}.") from None
+            raise RowError(
+                "utf-8",
+                f"{column} has a byte that is not valid UTF-8, 0x{code - 0xDC00:02x}, at character {error.start + 1}.",
+            ) from None
+        raise RowError(
+            "utf-8", f"{column} has half of a surrogate pair, U+{code:04X}, at character {error.start + 1}."
+        ) from None
     return text
 
 
@@ -85,13 +112,21 @@ def _part_text(part: Mapping[str, Any], column: str) -> str:
 
 def _prompt_completion(value: Mapping[str, Any], columns: Mapping[str, str]) -> Conversation:
     prompt, completion = _get(value, columns["prompt"]), _get(value, columns["completion"])
-    asked = _turns(prompt, columns["prompt"]) if _is_turns(prompt) else _user(as_text(prompt, columns["prompt"]), columns["prompt"], prompt is MISSING)
+    asked = (
+        _turns(prompt, columns["prompt"])
+        if _is_turns(prompt)
+        else _user(as_text(prompt, columns["prompt"]), columns["prompt"], prompt is MISSING)
+    )
     if _is_turns(completion):
         answered = _turns(completion, columns["completion"])
     else:
         answered = (_assistant(completion, columns["completion"]),)
     asked = tuple(Message(m.role, m.content, False, m.extra) for m in asked)
-    return Conversation((*_system(value, columns), *_history(value, columns), *asked, *answered), tools=_tools(value, columns), template_values=_template_values(value))
+    return Conversation(
+        (*_system(value, columns), *_history(value, columns), *asked, *answered),
+        tools=_tools(value, columns),
+        template_values=_template_values(value),
+    )
 
 
 def _instruction(value: Mapping[str, Any], columns: Mapping[str, str]) -> Conversation:
@@ -100,7 +135,11 @@ def _instruction(value: Mapping[str, Any], columns: Mapping[str, str]) -> Conver
     asked = "\n\n".join(part for part in (instruction, extra) if part.strip())
     user = _user(asked, columns["instruction"], _get(value, columns["instruction"]) is MISSING)
     answer = _assistant(_get(value, columns["output"]), columns["output"])
-    return Conversation((*_system(value, columns), *_history(value, columns), *user, answer), tools=_tools(value, columns), template_values=_template_values(value))
+    return Conversation(
+        (*_system(value, columns), *_history(value, columns), *user, answer),
+        tools=_tools(value, columns),
+        template_values=_template_values(value),
+    )
 
 
 def _messages(value: Mapping[str, Any], columns: Mapping[str, str]) -> Conversation:
@@ -154,14 +193,22 @@ def _preference(value: Mapping[str, Any], columns: Mapping[str, str]) -> Convers
     if _is_turns(chosen):
         turns = _turns(chosen, columns["chosen"])
         last = next((number for number in range(len(turns) - 1, -1, -1) if turns[number].role == "assistant"), -1)
-        answer = tuple(Message(turn.role, turn.content, number == last, turn.extra) for number, turn in enumerate(turns))
+        answer = tuple(
+            Message(turn.role, turn.content, number == last, turn.extra) for number, turn in enumerate(turns)
+        )
         if any(turn.role == "user" for turn in turns):
-            return Conversation((*(() if turns[0].role == "system" else _system(value, columns)), *answer), tools=_tools(value, columns))
+            return Conversation(
+                (*(() if turns[0].role == "system" else _system(value, columns)), *answer), tools=_tools(value, columns)
+            )
     else:
         answer = (_assistant(chosen, columns["chosen"]),)
     if prompt is MISSING:
         raise RowError("missing", "the row has a chosen answer and no prompt.")
-    asked = _turns(prompt, columns["prompt"]) if _is_turns(prompt) else _user(as_text(prompt, columns["prompt"]), columns["prompt"], False)
+    asked = (
+        _turns(prompt, columns["prompt"])
+        if _is_turns(prompt)
+        else _user(as_text(prompt, columns["prompt"]), columns["prompt"], False)
+    )
     asked = tuple(Message(m.role, m.content, False, m.extra) for m in asked)
     return Conversation((*_system(value, columns), *asked, *answer), tools=_tools(value, columns))
 
@@ -178,17 +225,28 @@ def _transcript(text: str) -> tuple[Message, ...]:
 
 
 _CONVERTERS = {
-    "prompt-completion": _prompt_completion, "instruction": _instruction, "messages": _messages, "text": _text, "tokens": _tokens, "preference": _preference,
+    "prompt-completion": _prompt_completion,
+    "instruction": _instruction,
+    "messages": _messages,
+    "text": _text,
+    "tokens": _tokens,
+    "preference": _preference,
 }
 
 
 def _is_turns(cell: Any) -> bool:
-    return isinstance(cell, list) and bool(cell) and all(isinstance(item, Mapping) and any(key in item for key in ROLE_KEYS) for item in cell)
+    return (
+        isinstance(cell, list)
+        and bool(cell)
+        and all(isinstance(item, Mapping) and any(key in item for key in ROLE_KEYS) for item in cell)
+    )
 
 
 def _user(text: str, column: str, missing: bool) -> tuple[Message, ...]:
     if not text.strip():
-        raise RowError("missing" if missing else "empty-prompt", f"the row has no {column}." if missing else f"{column} is empty.")
+        raise RowError(
+            "missing" if missing else "empty-prompt", f"the row has no {column}." if missing else f"{column} is empty."
+        )
     return (Message("user", text),)
 
 
@@ -240,13 +298,18 @@ def _turns(cell: Iterable[Any], column: str) -> tuple[Message, ...]:
 
 def _turn(turn: Any, number: int, column: str) -> Message:
     if not isinstance(turn, Mapping):
-        raise RowError("type", f"message {number} of {column} is {_kind(turn)}, and an object with role and content was expected.")
+        raise RowError(
+            "type", f"message {number} of {column} is {_kind(turn)}, and an object with role and content was expected."
+        )
     name = next((turn[key] for key in ROLE_KEYS if turn.get(key) is not None), None)
     if not isinstance(name, str):
         raise RowError("role", f"message {number} of {column} has no role.")
     role = ROLES.get(name.strip().lower())
     if role is None:
-        raise RowError("role", f"message {number} of {column} has the unknown role {name!r}; known are system, user, assistant and tool.")
+        raise RowError(
+            "role",
+            f"message {number} of {column} has the unknown role {name!r}; known are system, user, assistant and tool.",
+        )
     content = next((turn[key] for key in CONTENT_KEYS if turn.get(key) is not None), MISSING)
     extra = {key: turn[key] for key in KEPT if turn.get(key)}
     if name.strip().lower() == "function_call" and isinstance(content, str):
@@ -255,7 +318,9 @@ def _turn(turn: Any, number: int, column: str) -> Message:
         extra["tool_calls"] = _from_json(extra["tool_calls"], "tool_calls")
     if content is MISSING and "tool_calls" not in extra:
         raise RowError("missing", f"message {number} of {column} has no content.")
-    return Message(role, as_text(content, f"message {number} of {column}"), role == "assistant" and _bears_loss(turn), extra)
+    return Message(
+        role, as_text(content, f"message {number} of {column}"), role == "assistant" and _bears_loss(turn), extra
+    )
 
 
 def _bears_loss(turn: Mapping[str, Any]) -> bool:
@@ -279,7 +344,15 @@ def _from_json(text: str, column: str) -> Any:
 
 
 def _kind(cell: Any) -> str:
-    names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object", type(None): "null"}
+    names = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        dict: "an object",
+        type(None): "null",
+    }
     return names.get(type(cell), type(cell).__name__)
 
 

@@ -11,7 +11,7 @@ from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.find import find_evaluation
 from loratui.data.found import DataFile, FoundDataset
-from loratui.data.opening import compression, open_bytes
+from loratui.data.open_file import compression, open_bytes
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, recognise
 from loratui.data.row import Row, RowError
@@ -27,7 +27,8 @@ _cache: dict[tuple[str, str], DataFacts] = {}
 
 
 def quick_facts(found: FoundDataset, section: DatasetSection | None = None) -> DataFacts:
-    """Facts of the training part, from at most 1,000 rows and their characters (`exact=False`); remembered per file state.
+    """Facts of the training part, from at most 1,000 rows and their characters (`exact=False`); remembered per file
+    state.
 
     DatasetError where the rows cannot be read or have no known shape.
     """
@@ -54,15 +55,23 @@ def _facts(found: FoundDataset, section: DatasetSection) -> DataFacts:
             conversations.append(to_conversation(row, recognition))
         except RowError:
             continue
-    usable = round((total - len(left_out)) * len(conversations) / max(1, sampled - len(left_out))) if len(left_out) < sampled else len(conversations)
+    usable = (
+        round((total - len(left_out)) * len(conversations) / max(1, sampled - len(left_out)))
+        if len(left_out) < sampled
+        else len(conversations)
+    )
     lengths = sorted(guessed_tokens(conversation) for conversation in conversations) or [1]
     characters = sum(conversation.characters for conversation in conversations)
     trained = sum(conversation.trained_characters for conversation in conversations)
     held = held_out(found, section, usable)
     inside = held if not (section.eval_path or found.eval_files) else 0
     return DataFacts(
-        examples=max(1, usable - inside), lengths=tuple(lengths), exact=False,
-        trained_share=trained / characters if characters and trained else 1.0, eval_examples=held, eval_taken=inside > 0,
+        examples=max(1, usable - inside),
+        lengths=tuple(lengths),
+        exact=False,
+        trained_share=trained / characters if characters and trained else 1.0,
+        eval_examples=held,
+        eval_taken=inside > 0,
     )
 
 

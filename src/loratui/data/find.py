@@ -9,15 +9,25 @@ from pathlib import Path
 from loratui.core.errors import DatasetError
 from loratui.data.found import DataFile, FoundDataset
 from loratui.data.hub import find_cached
-from loratui.data.hub_fetch import fetch_dataset
-from loratui.data.opening import data_kind, open_bytes
-from loratui.resources import demo_dataset_path, demo_heldout_path
+from loratui.data.hub_download import fetch_dataset
+from loratui.data.open_file import data_kind, open_bytes
+from loratui.paths import demo_dataset_path, demo_heldout_path
 
 READABLE = "JSON, JSONL, CSV, TSV, Parquet, Arrow and text files are read, also as .gz, .bz2, .xz, .zst or .zip."
-IGNORED = frozenset({
-    "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "package.json", "config.json",
-    "requirements.txt", "license.txt", "readme.txt", "index.json",
-})
+IGNORED = frozenset(
+    {
+        "dataset_info.json",
+        "dataset_infos.json",
+        "dataset_dict.json",
+        "state.json",
+        "package.json",
+        "config.json",
+        "requirements.txt",
+        "license.txt",
+        "readme.txt",
+        "index.json",
+    }
+)
 EVALUATION_WORDS = frozenset({"test", "valid", "validation", "eval", "evaluation", "dev", "val", "heldout"})
 
 
@@ -49,7 +59,9 @@ def _of_hub(id: str, split: str, configuration: str) -> FoundDataset:
         fetch_dataset(id, split=split, configuration=configuration)
         found = find_cached(id, split=split, configuration=configuration)
     if found is None:
-        raise DatasetError("it was fetched, and there are no rows in it.", where=id, hint="Choose another split or configuration.")
+        raise DatasetError(
+            "it was fetched, and there are no rows in it.", where=id, hint="Choose another split or configuration."
+        )
     return found
 
 
@@ -75,7 +87,11 @@ def _missing(path: str, place: Path) -> DatasetError:
     shown = folder if str(folder) != "." else "this folder"
     if near:
         return DatasetError("no such file or folder.", where=path, hint=f"Did you mean {' or '.join(near)}?")
-    hint = f"In {shown} there are: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}." if names else f"There is no data in {shown}."
+    hint = (
+        f"In {shown} there are: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}."
+        if names
+        else f"There is no data in {shown}."
+    )
     return DatasetError("no such file or folder.", where=path, hint=hint)
 
 
@@ -103,41 +119,68 @@ def _kind_by_content(path: Path) -> str:
         return "arrow"
     if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
         return "jsonl"
-    raise DatasetError(f"{path.suffix or 'this file'} is no kind of data file that loratui reads.", where=str(path), hint=READABLE)
+    raise DatasetError(
+        f"{path.suffix or 'this file'} is no kind of data file that loratui reads.", where=str(path), hint=READABLE
+    )
 
 
 def is_data_file(path: Path) -> bool:
     """Whether a name in a listing looks like a data file: for the file browser, without opening it."""
-    return not path.name.startswith((".", "_")) and path.name.lower() not in IGNORED and data_kind(path) not in ("", "unknown")
+    return (
+        not path.name.startswith((".", "_"))
+        and path.name.lower() not in IGNORED
+        and data_kind(path) not in ("", "unknown")
+    )
 
 
 def _folder(path: str, place: Path) -> FoundDataset:
     files = sorted(item for item in _below(place) if is_data_file(item) and item.stat().st_size > 0)
     if not files:
         if (place / "config.json").is_file():
-            raise DatasetError("this folder is a model, not a dataset.", where=path, hint="Give it as the model, and a file with rows as the dataset.")
+            raise DatasetError(
+                "this folder is a model, not a dataset.",
+                where=path,
+                hint="Give it as the model, and a file with rows as the dataset.",
+            )
         raise DatasetError("there is no data file in this folder.", where=path, hint=READABLE)
     kinds = [data_kind(item) for item in files]
-    kind = max(sorted(set(kinds)), key=lambda name: sum(f.stat().st_size for f, k in zip(files, kinds, strict=True) if k == name))
+    kind = max(
+        sorted(set(kinds)),
+        key=lambda name: sum(f.stat().st_size for f, k in zip(files, kinds, strict=True) if k == name),
+    )
     taken = [item for item, name in zip(files, kinds, strict=True) if name == kind]
     left = [item.name for item, name in zip(files, kinds, strict=True) if name != kind]
     evaluation = [item for item in taken if is_evaluation(item, place)]
     training = [item for item in taken if item not in evaluation] or taken
     evaluation = [item for item in evaluation if item not in training]
-    notes = [f"{len(training)} {kind} file{'s' if len(training) > 1 else ''}: {', '.join(item.name for item in training[:4])}{' …' if len(training) > 4 else ''}"]
+    notes = [
+        (
+            f"{len(training)} {kind} file{'s' if len(training) > 1 else ''}: "
+            f"{', '.join(item.name for item in training[:4])}{' …' if len(training) > 4 else ''}"
+        )
+    ]
     if evaluation:
         notes.append(f"held out by name: {', '.join(item.name for item in evaluation[:4])}")
     if left:
         notes.append(f"not read: {', '.join(left[:4])}{' …' if len(left) > 4 else ''}")
     return FoundDataset(
-        path, place.resolve().name, "folder", tuple(map(_file, training)), tuple(map(_file, evaluation)), "; ".join(notes)
+        path,
+        place.resolve().name,
+        "folder",
+        tuple(map(_file, training)),
+        tuple(map(_file, evaluation)),
+        "; ".join(notes),
     )
 
 
 def _below(place: Path) -> list[Path]:
     """Files in a folder and, where it has none itself, in the folders below it (two deep)."""
     for pattern in ("*", "*/*", "*/*/*"):
-        files = [item for item in place.glob(pattern) if item.is_file() and not any(part.startswith(".") for part in item.relative_to(place).parts)]
+        files = [
+            item
+            for item in place.glob(pattern)
+            if item.is_file() and not any(part.startswith(".") for part in item.relative_to(place).parts)
+        ]
         if any(is_data_file(item) for item in files):
             return files
     return []
@@ -148,5 +191,3 @@ def is_evaluation(path: Path, root: Path) -> bool:
     parts = path.relative_to(root).parts if path.is_relative_to(root) else (path.name,)
     words = {word for part in parts for word in re.split(r"[^a-z]+", part.lower().split(".")[0])}
     return bool(words & EVALUATION_WORDS) and "train" not in words
-
-

@@ -12,9 +12,9 @@ import yaml
 
 from loratui.core.errors import DatasetError
 from loratui.data.found import DataFile, FoundDataset
-from loratui.data.opening import data_kind
+from loratui.data.open_file import data_kind
+from loratui.hub.cache import snapshot
 from loratui.hub.client import hub_cache, hub_home
-from loratui.models.hub_cache import snapshot
 
 HELD_OUT = ("validation", "test", "dev", "eval")
 """Splits to evaluate on: the first of these that there is."""
@@ -36,10 +36,14 @@ def find_cached(id: str, *, split: str = "train", configuration: str = "") -> Fo
 
 
 def splits_of(id: str, folder: Path, files: list[Path], split: str, configuration: str) -> dict[str, list[Path]]:
-    """Split → files of a dataset's folder, by its card, else by names; DatasetError where the split is not among them."""
+    """Split → files of a dataset's folder, by its card, else by names; DatasetError where the split is not among
+    them.
+    """
     splits = card_splits(folder, files, configuration) or _by_name(folder, files)
     if split not in splits and len(splits) != 1:
-        raise DatasetError(f"there is no split {split!r}: it has {', '.join(splits)}.", where=id, hint="Set dataset.split.")
+        raise DatasetError(
+            f"there is no split {split!r}: it has {', '.join(splits)}.", where=id, hint="Set dataset.split."
+        )
     return splits
 
 
@@ -61,7 +65,9 @@ def _files(paths: Iterable[Path]) -> tuple[DataFile, ...]:
 
 
 def card_splits(folder: Path, files: list[Path], configuration: str) -> dict[str, list[Path]]:
-    """Split → files as the dataset's card (README.md) declares them, as far as they are there; empty where it declares none."""
+    """Split → files as the dataset's card (README.md) declares them, as far as they are there; empty where it declares
+    none.
+    """
     card = folder / "README.md"
     if not card.is_file():
         return {}
@@ -80,9 +86,20 @@ def card_splits(folder: Path, files: list[Path], configuration: str) -> dict[str
         (str(item.get("config_name")) for item in configurations if isinstance(item, dict) and item.get("default")),
         "default" if "default" in names else names[0],
     )
-    chosen = next((item for item in configurations if isinstance(item, dict) and str(item.get("config_name", "default")) == wanted), None)
+    chosen = next(
+        (
+            item
+            for item in configurations
+            if isinstance(item, dict) and str(item.get("config_name", "default")) == wanted
+        ),
+        None,
+    )
     if chosen is None:
-        raise DatasetError(f"there is no configuration {wanted!r}: it has {', '.join(names)}.", where=folder.parents[1].name, hint="Set dataset.configuration.")
+        raise DatasetError(
+            f"there is no configuration {wanted!r}: it has {', '.join(names)}.",
+            where=folder.parents[1].name,
+            hint="Set dataset.configuration.",
+        )
     return _declared(folder, files, chosen.get("data_files"))
 
 
@@ -96,14 +113,20 @@ def _declared(folder: Path, files: list[Path], declared: Any) -> dict[str, list[
         if not isinstance(item, dict):
             continue
         patterns = item.get("path", [])
-        wanted = [file for pattern in ([patterns] if isinstance(patterns, str) else patterns) for file in sorted(folder.glob(str(pattern)))]
+        wanted = [
+            file
+            for pattern in ([patterns] if isinstance(patterns, str) else patterns)
+            for file in sorted(folder.glob(str(pattern)))
+        ]
         splits.setdefault(str(item.get("split", "train")), []).extend(file for file in wanted if file in files)
     return splits
 
 
 def _by_name(folder: Path, files: list[Path]) -> dict[str, list[Path]]:
     words = {
-        "train": {"train", "training"}, "validation": {"validation", "valid", "val", "dev"}, "test": {"test", "testing", "eval", "evaluation"},
+        "train": {"train", "training"},
+        "validation": {"validation", "valid", "val", "dev"},
+        "test": {"test", "testing", "eval", "evaluation"},
     }
     splits: dict[str, list[Path]] = {}
     for file in files:
@@ -124,7 +147,22 @@ def _from_tables(id: str, split: str, configuration: str) -> FoundDataset | None
     if not splits:
         return None
     if split not in splits:
-        raise DatasetError(f"there is no split {split!r}: it has {', '.join(splits)}.", where=id, hint="Set dataset.split.")
+        raise DatasetError(
+            f"there is no split {split!r}: it has {', '.join(splits)}.", where=id, hint="Set dataset.split."
+        )
     chosen = [table for table in splits[split] if table.parent == splits[split][-1].parent]
-    evaluation = [table for name in ("validation", "test") if name in splits and name != split for table in splits[name] if table.parent == chosen[0].parent]
-    return FoundDataset(id, id.split("/")[-1], "hub", _files(chosen), _files(evaluation), f"prepared tables of the datasets library, split {split}")
+    evaluation = [
+        table
+        for name in ("validation", "test")
+        if name in splits and name != split
+        for table in splits[name]
+        if table.parent == chosen[0].parent
+    ]
+    return FoundDataset(
+        id,
+        id.split("/")[-1],
+        "hub",
+        _files(chosen),
+        _files(evaluation),
+        f"prepared tables of the datasets library, split {split}",
+    )

@@ -8,7 +8,26 @@ from typing import Any
 
 import numpy as np
 
-CANDIDATES = (128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768, 65536, 131072)
+CANDIDATES = (
+    128,
+    256,
+    384,
+    512,
+    768,
+    1024,
+    1536,
+    2048,
+    3072,
+    4096,
+    6144,
+    8192,
+    12288,
+    16384,
+    24576,
+    32768,
+    65536,
+    131072,
+)
 HISTOGRAM_BINS = 40
 COVERED_SHARE = 0.95
 """Share of the rows that the proposed maximum length leaves whole (the usual advice is 90 to 95 %)."""
@@ -48,11 +67,16 @@ class Lengths:
         tokens = np.sort(self.tokens)
         if not len(tokens):
             return dict.fromkeys(("min", "median", "p90", "p95", "p99", "max", "total"), 0)
-        at = {name: int(tokens[min(len(tokens) - 1, round(share * (len(tokens) - 1)))]) for name, share in (("median", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99))}
+        at = {
+            name: int(tokens[min(len(tokens) - 1, round(share * (len(tokens) - 1)))])
+            for name, share in (("median", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99))
+        }
         return {"min": int(tokens[0]), **at, "max": int(tokens[-1]), "total": int(tokens.sum())}
 
     def trained(self, max_length: int = 0) -> np.ndarray[Any, Any]:
-        """Tokens of each row that bear loss, within the first `max_length` tokens (0: uncut); a row's first token is never predicted."""
+        """Tokens of each row that bear loss, within the first `max_length` tokens (0: uncut); a row's first token is
+        never predicted.
+        """
         counts = np.zeros(len(self._tokens), dtype=np.int64)
         start = np.maximum(_values(self._span_start), 1)
         end = _values(self._span_end)
@@ -65,8 +89,11 @@ class Lengths:
         """What a maximum length costs: rows cut, answer tokens lost, rows with nothing left to learn, tokens kept."""
         whole, kept = self.trained(), self.trained(max_length)
         return {
-            "max_length": max_length, "cut": int((self.tokens > max_length).sum()), "without_answer": int(((kept == 0) & (whole > 0)).sum()),
-            "answer_tokens_lost": int((whole - kept).sum()), "tokens": int(np.minimum(self.tokens, max_length).sum()),
+            "max_length": max_length,
+            "cut": int((self.tokens > max_length).sum()),
+            "without_answer": int(((kept == 0) & (whole > 0)).sum()),
+            "answer_tokens_lost": int((whole - kept).sum()),
+            "tokens": int(np.minimum(self.tokens, max_length).sum()),
         }
 
     def ledgers(self, *extra: int) -> list[dict[str, int]]:
@@ -76,7 +103,9 @@ class Lengths:
         return [self.ledger(length) for length in sorted({*usual, *(length for length in extra if length > 0)})]
 
     def proposal(self, context: int = 0) -> dict[str, Any]:
-        """The smallest usual length that leaves 95 % of the rows whole and cuts no row's whole answer, within the context."""
+        """The smallest usual length that leaves 95 % of the rows whole and cuts no row's whole answer, within the
+        context.
+        """
         if not len(self._tokens):
             return {"value": 0, "why": "there is no row"}
         wanted = self.summary()["p95"]
@@ -97,7 +126,11 @@ class Lengths:
         tokens = self.tokens
         if not len(tokens):
             return {"edges": [0, 1], "counts": [0]}
-        top = int(np.quantile(tokens, 0.995)) + 1 if tokens.max() > 4 * np.quantile(tokens, 0.995) else int(tokens.max()) + 1
+        top = (
+            int(np.quantile(tokens, 0.995)) + 1
+            if tokens.max() > 4 * np.quantile(tokens, 0.995)
+            else int(tokens.max()) + 1
+        )
         width = max(1, -(-top // HISTOGRAM_BINS))
         bins = -(-top // width)
         counts = np.bincount(np.minimum(tokens // width, bins), minlength=bins + 1)
@@ -113,9 +146,20 @@ class Lengths:
             return {"sequences": 0, "packed_share": 0.0, "padded_share": 0.0}
         sequences = best_fit(lengths.tolist(), max_length or int(lengths.max()))
         order = np.random.default_rng(seed).permutation(lengths)
-        padded = sum(int(order[at:at + batch_size].max()) * len(order[at:at + batch_size]) for at in range(0, len(order), batch_size)) if batch_size > 1 else int(order.sum())
+        padded = (
+            sum(
+                int(order[at : at + batch_size].max()) * len(order[at : at + batch_size])
+                for at in range(0, len(order), batch_size)
+            )
+            if batch_size > 1
+            else int(order.sum())
+        )
         total = int(lengths.sum())
-        return {"sequences": sequences, "packed_share": total / (sequences * (max_length or int(lengths.max()))), "padded_share": total / padded}
+        return {
+            "sequences": sequences,
+            "packed_share": total / (sequences * (max_length or int(lengths.max()))),
+            "padded_share": total / padded,
+        }
 
     def sample(self, count: int, seed: int) -> list[int]:
         """A seeded sample of the lengths, ascending."""

@@ -1,4 +1,6 @@
-"""Some rows of a dataset, read and understood, for a screen: the first ones at once, others by their number or their words."""
+"""Some rows of a dataset, read and understood, for a screen: the first ones at once, others by their number or their
+words.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,8 @@ def rows_from(shown: Preview, start: int, count: int) -> tuple[PreviewRow, ...]:
 
 
 def find_row(shown: Preview, words: str, after: int, *, stopped: Callable[[], bool] = lambda: False) -> int | None:
-    """Number of the first row after number `after` that holds these words (small and capital letters alike), else from the top.
+    """Number of the first row after number `after` that holds these words (small and capital letters alike), else from
+    the top.
 
     None where no row does, or as soon as `stopped` says so. Raises DatasetError where a file breaks off.
     """

@@ -33,7 +33,12 @@ def sample_rows(found: FoundDataset, count: int) -> list[Row]:
 
 def _read_file(file: DataFile) -> Iterator[Found]:
     readers = {
-        "json": read_json, "jsonl": read_json, "csv": read_csv, "parquet": read_parquet, "arrow": read_arrow, "txt": read_text,
+        "json": read_json,
+        "jsonl": read_json,
+        "csv": read_csv,
+        "parquet": read_parquet,
+        "arrow": read_arrow,
+        "txt": read_text,
     }
     return read_csv(file.path, "\t") if file.kind == "tsv" else readers[file.kind](file.path)
 
@@ -47,7 +52,9 @@ def _row(index: int, line: int | None, value: Any, problem: Problem | None, file
             return Row(index, line, {"text": value}, None, name)
         if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
             return Row(index, line, {"messages": value}, None, name)
-        problem = Problem("type", f"the row is {_kind(value)}, and an object with named fields was expected.", blocking=True)
+        problem = Problem(
+            "type", f"the row is {_kind(value)}, and an object with named fields was expected.", blocking=True
+        )
     placed = Problem(problem.kind, problem.message, line, index, name, problem.blocking)
     return Row(index, line, None, placed, name)
 

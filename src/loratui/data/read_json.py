@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from loratui.core.errors import DatasetError
-from loratui.data.opening import DECOMPRESSION_ERRORS, open_bytes
+from loratui.data.open_file import DECOMPRESSION_ERRORS, open_bytes
 from loratui.data.row import Problem
 
 LINE_LIMIT_BYTES = 256 * 2**20
@@ -52,7 +52,7 @@ class _Rewound(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._start[self._position:self._position + len(buffer)] or self._rest.read(len(buffer))
+        data = self._start[self._position : self._position + len(buffer)] or self._rest.read(len(buffer))
         self._position = min(len(self._start), self._position + len(data))
         buffer[: len(data)] = data
         return len(data)
@@ -65,7 +65,11 @@ def _first_line(stream: IO[bytes], path: Path) -> tuple[str, str, bytes]:
         encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         if encoding == "utf-16":
             start += stream.read(2**16)
-            return encoding, next((line for line in start.decode("utf-16", "ignore").splitlines() if line.strip()), ""), start
+            return (
+                encoding,
+                next((line for line in start.decode("utf-16", "ignore").splitlines() if line.strip()), ""),
+                start,
+            )
         line = start + stream.readline(HEAD_LIMIT_BYTES) if b"\n" not in start else start
         while not line.removeprefix(b"\xef\xbb\xbf").strip():
             more = stream.readline(HEAD_LIMIT_BYTES)
@@ -100,7 +104,11 @@ def _is_lines(first: str, path: Path) -> bool:
         return not opens_document and ".json" not in path.suffixes
     whole = not first[end:].strip()
     if isinstance(value, list):
-        return whole and ".json" not in path.suffixes and not all(isinstance(item, dict) and "role" not in item and "from" not in item for item in value)
+        return (
+            whole
+            and ".json" not in path.suffixes
+            and not all(isinstance(item, dict) and "role" not in item and "from" not in item for item in value)
+        )
     return whole
 
 
@@ -120,7 +128,16 @@ def _read_lines(stream: IO[bytes], encoding: str, path: Path) -> Iterator[Found]
             message = f"byte {error.start + 1} of the line is not valid UTF-8; save the file as UTF-8."
             yield number, None, Problem("utf-8", message, number, blocking=True)
         except json.JSONDecodeError as error:
-            yield number, None, Problem("json", f"not valid JSON: {error.msg[0].lower()}{error.msg[1:]}, column {error.colno}.", number, blocking=True)
+            yield (
+                number,
+                None,
+                Problem(
+                    "json",
+                    f"not valid JSON: {error.msg[0].lower()}{error.msg[1:]}, column {error.colno}.",
+                    number,
+                    blocking=True,
+                ),
+            )
         except RecursionError:
             yield number, None, Problem("json", "the values are nested too deeply to be read.", number, blocking=True)
         except ValueError as error:
@@ -146,14 +163,18 @@ def _lines(source: IO[bytes], encoding: str, path: Path) -> Iterator[bytes | Pro
 
 def unpacking_error(path: Path, error: BaseException) -> DatasetError:
     """The sentence for a compressed file that breaks off or is damaged."""
-    return DatasetError(f"the file cannot be read to its end: {error}.", where=str(path), hint="Download or pack it again.")
+    return DatasetError(
+        f"the file cannot be read to its end: {error}.", where=str(path), hint="Download or pack it again."
+    )
 
 
 class _Window:
     """A piece of a document's text, read on as needed, that knows the line of its position."""
 
     def __init__(self, stream: IO[bytes], encoding: str, path: Path) -> None:
-        self._text = io.TextIOWrapper(stream, encoding, errors="surrogateescape" if encoding != "utf-16" else "replace", newline="")
+        self._text = io.TextIOWrapper(
+            stream, encoding, errors="surrogateescape" if encoding != "utf-16" else "replace", newline=""
+        )
         self._path = path
         self._chunk = CHUNK_CHARACTERS
         self._exhausted = False
@@ -193,7 +214,9 @@ class _Window:
                 return ""
 
     def value(self) -> Any:
-        """The JSON value at the position, which moves behind it; DatasetError with line and column where there is none."""
+        """The JSON value at the position, which moves behind it; DatasetError with line and column where there is
+        none.
+        """
         while True:
             try:
                 value, end = _decoder.raw_decode(self.text, self.position)
@@ -216,11 +239,16 @@ class _Window:
         line = self.line + self.text.count("\n", self.position, error.pos)
         if error.pos >= len(self.text.rstrip()) or error.msg.startswith("Unterminated"):
             return DatasetError(
-                f"the file ends in the middle of the row that begins on line {self.line}.", where=self.place(line),
+                f"the file ends in the middle of the row that begins on line {self.line}.",
+                where=self.place(line),
                 hint="It looks cut off: download or write it again.",
             )
         column = error.pos - self.text.rfind("\n", 0, error.pos)
-        return DatasetError(f"not valid JSON: {error.msg[0].lower()}{error.msg[1:]}, column {column}.", where=self.place(line), hint="Mend that line.")
+        return DatasetError(
+            f"not valid JSON: {error.msg[0].lower()}{error.msg[1:]}, column {column}.",
+            where=self.place(line),
+            hint="Mend that line.",
+        )
 
 
 def _read_document(stream: IO[bytes], encoding: str, path: Path) -> Iterator[Found]:
@@ -246,21 +274,35 @@ def _read_array(window: _Window) -> Iterator[Found]:
         return
     while True:
         if not window.peek():
-            raise DatasetError("the list of rows is never closed: a ']' is missing.", where=window.place(window.line), hint="It looks cut off: download or write it again.")
+            raise DatasetError(
+                "the list of rows is never closed: a ']' is missing.",
+                where=window.place(window.line),
+                hint="It looks cut off: download or write it again.",
+            )
         line = window.line
         yield line, window.value(), None
         sign = window.peek()
         if sign == "]":
             window.advance(window.position + 1)
             if window.peek():
-                raise DatasetError("there is more text after the list of rows.", where=window.place(window.line), hint="Keep one list in the file.")
+                raise DatasetError(
+                    "there is more text after the list of rows.",
+                    where=window.place(window.line),
+                    hint="Keep one list in the file.",
+                )
             return
         if sign != ",":
-            fault = f"a comma or ']' is missing before {sign!r}." if sign else "the list of rows is never closed: a ']' is missing."
+            fault = (
+                f"a comma or ']' is missing before {sign!r}."
+                if sign
+                else "the list of rows is never closed: a ']' is missing."
+            )
             raise DatasetError(fault, where=window.place(window.line), hint="Mend that line.")
         window.advance(window.position + 1)
         if window.peek() == "]":
-            raise DatasetError("there is a comma after the last row.", where=window.place(window.line), hint="Remove it.")
+            raise DatasetError(
+                "there is a comma after the last row.", where=window.place(window.line), hint="Remove it."
+            )
 
 
 ROW_KEYS = frozenset({"messages", "conversations", "conversation", "input_ids", "chosen"})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import DatasetError
-from loratui.data.opening import DECOMPRESSION_ERRORS, open_bytes
+from loratui.data.open_file import DECOMPRESSION_ERRORS, open_bytes
 from loratui.data.read_json import Found, unpacking_error
 from loratui.data.row import Problem
 
@@ -24,7 +24,9 @@ def _text(path: Path) -> io.TextIOWrapper:
     except DECOMPRESSION_ERRORS as error:
         raise unpacking_error(path, error) from error
     encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    return io.TextIOWrapper(open_bytes(path), encoding, errors="replace" if encoding == "utf-16" else "surrogateescape", newline="")
+    return io.TextIOWrapper(
+        open_bytes(path), encoding, errors="replace" if encoding == "utf-16" else "surrogateescape", newline=""
+    )
 
 
 def read_csv(path: Path, delimiter: str = "") -> Iterator[Found]:
@@ -55,7 +57,16 @@ def _read_csv(text: io.TextIOWrapper, path: Path, delimiter: str) -> Iterator[Fo
             return
         except csv.Error as error:
             if "unexpected end" in str(error):
-                yield begin, None, Problem("csv", f"a quote opened on line {begin} is never closed, so the rest of the file cannot be read.", begin, blocking=True)
+                yield (
+                    begin,
+                    None,
+                    Problem(
+                        "csv",
+                        f"a quote opened on line {begin} is never closed, so the rest of the file cannot be read.",
+                        begin,
+                        blocking=True,
+                    ),
+                )
                 return
             yield begin, None, Problem("csv", f"the line is no table row: {error}.", begin, blocking=True)
             continue
@@ -65,7 +76,9 @@ def _read_csv(text: io.TextIOWrapper, path: Path, delimiter: str) -> Iterator[Fo
             header = [cell.strip() for cell in cells]
             twice = next((name for name in header if name and header.count(name) > 1), "")
             if twice:
-                raise DatasetError(f"two columns are called {twice!r}.", where=f"{path}, line {begin}", hint="Rename one of them.")
+                raise DatasetError(
+                    f"two columns are called {twice!r}.", where=f"{path}, line {begin}", hint="Rename one of them."
+                )
             continue
         line = begin
         if len(cells) != len(header):

@@ -1,4 +1,6 @@
-"""Recognise what a dataset's columns are: its format, which column plays which part, why, and how else it could be read."""
+"""Recognise what a dataset's columns are: its format, which column plays which part, why, and how else it could be
+read.
+"""
 
 from __future__ import annotations
 
@@ -9,44 +11,25 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from loratui.core.errors import DatasetError
+from loratui.data.column_names import (
+    COMPLETIONS,
+    CONTENT_KEYS,
+    HISTORIES,
+    INPUTS,
+    INSTRUCTIONS,
+    MESSAGES,
+    NEEDED,
+    PARTS,
+    PROMPTS,
+    ROLE_KEYS,
+    SYSTEMS,
+    TEXTS,
+    TOKENS,
+    TOOLS,
+)
 from loratui.data.row import Row
 
 SAMPLE_ROWS = 200
-PROMPTS = (
-    "prompt", "question", "query", "user", "human", "request", "problem", "input", "input_text", "source", "user_input",
-    "user_message", "utterance", "document", "article", "context", "src", "inputs", "ask", "q",
-)
-COMPLETIONS = (
-    "completion", "response", "answer", "output", "solution", "assistant", "target", "reply", "chosen_response", "output_text",
-    "generated_output", "answer_text", "bot", "gpt", "summary", "highlights", "model_output", "targets", "outputs", "tgt", "a",
-)
-INSTRUCTIONS = ("instruction", "instructions", "task")
-INPUTS = ("input", "inputs", "context", "input_text")
-SYSTEMS = ("system", "system_prompt", "system_message")
-MESSAGES = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns", "message", "conversations_v2")
-TEXTS = ("text", "content", "document", "body", "passage", "story", "article", "code", "raw_content", "sentence", "markdown")
-HISTORIES = ("history",)
-TOOLS = ("tools", "functions")
-TOKENS = ("input_ids",)
-ROLE_KEYS = ("role", "from", "speaker", "author")
-CONTENT_KEYS = ("content", "value", "text", "message", "utterance")
-
-PARTS: dict[str, tuple[str, ...]] = {
-    "prompt-completion": ("prompt", "completion", "system", "history", "tools"),
-    "instruction": ("instruction", "input", "output", "system", "history", "tools"),
-    "messages": ("messages", "system", "tools"),
-    "text": ("text",),
-    "tokens": ("input_ids", "labels"),
-    "preference": ("prompt", "chosen", "rejected", "system", "tools"),
-}
-NEEDED: dict[str, tuple[str, ...]] = {
-    "prompt-completion": ("prompt", "completion"),
-    "instruction": ("instruction", "output"),
-    "messages": ("messages",),
-    "text": ("text",),
-    "tokens": ("input_ids",),
-    "preference": ("chosen",),
-}
 
 
 @dataclass(frozen=True)
@@ -83,7 +66,9 @@ class Column:
         return self.kinds.most_common(1)[0][0] if self.kinds else "empty"
 
 
-def recognise(rows: Iterable[Row], format: str = "auto", columns: Mapping[str, str] | None = None, *, where: str = "") -> Recognition:
+def recognise(
+    rows: Iterable[Row], format: str = "auto", columns: Mapping[str, str] | None = None, *, where: str = ""
+) -> Recognition:
     """The best reading of a sample of rows; `format` and `columns` (part → column) overrule what is found.
 
     DatasetError where the rows have no known shape, a named column does not exist, or a part is not known.
@@ -145,7 +130,11 @@ def _pick(found: Mapping[str, Column], names: Sequence[str], kinds: Sequence[str
     plain = {_plain(name): name for name in reversed(list(found))}
     for wanted in names:
         column = found.get(plain.get(wanted, ""))
-        if column is not None and column.share >= least and (not kinds or column.kind in kinds or column.kind == "empty"):
+        if (
+            column is not None
+            and column.share >= least
+            and (not kinds or column.kind in kinds or column.kind == "empty")
+        ):
             return column.name
     return ""
 
@@ -162,26 +151,56 @@ CONTENT = ("text", "object", "list", "messages", "number")
 def _readings(found: Mapping[str, Column], values: Sequence[Mapping[str, Any]]) -> Iterable[Recognition]:
     if tokens := _pick(found, TOKENS, ("tokens", "list")):
         labels = _pick(found, ("labels",), ("tokens", "list"))
-        yield Recognition("tokens", {"input_ids": tokens} | ({"labels": labels} if labels else {}), f"the column {tokens} holds token ids")
+        yield Recognition(
+            "tokens",
+            {"input_ids": tokens} | ({"labels": labels} if labels else {}),
+            f"the column {tokens} holds token ids",
+        )
     chosen, rejected = _pick(found, ("chosen",)), _pick(found, ("rejected",))
     if chosen and rejected:
         prompt = _pick(found, ("prompt", "question", "instruction", "query", "input"))
-        columns = ({"prompt": prompt} if prompt else {}) | {"chosen": chosen, "rejected": rejected} | _extras(found, "system", "tools")
-        yield Recognition("preference", columns, "the columns chosen and rejected hold preferences; the chosen side is trained on", guess=True)
+        columns = (
+            ({"prompt": prompt} if prompt else {})
+            | {"chosen": chosen, "rejected": rejected}
+            | _extras(found, "system", "tools")
+        )
+        yield Recognition(
+            "preference",
+            columns,
+            "the columns chosen and rejected hold preferences; the chosen side is trained on",
+            guess=True,
+        )
     yield from _message_readings(found)
     instruction = _pick(found, INSTRUCTIONS, ("text",))
     output = _pick(found, ("output", *COMPLETIONS), CONTENT)
     if instruction and output and output != instruction:
-        extra = _pick({name: column for name, column in found.items() if name not in (instruction, output)}, INPUTS, CONTENT, least=0.0)
-        columns = {"instruction": instruction} | ({"input": extra} if extra else {}) | {"output": output} | _extras(found, "system", "history", "tools")
-        yield Recognition("instruction", columns, f"the columns {' and '.join([instruction, output])} are an instruction and its answer")
+        extra = _pick(
+            {name: column for name, column in found.items() if name not in (instruction, output)},
+            INPUTS,
+            CONTENT,
+            least=0.0,
+        )
+        columns = (
+            {"instruction": instruction}
+            | ({"input": extra} if extra else {})
+            | {"output": output}
+            | _extras(found, "system", "history", "tools")
+        )
+        yield Recognition(
+            "instruction",
+            columns,
+            f"the columns {' and '.join([instruction, output])} are an instruction and its answer",
+        )
     completion = _pick(found, COMPLETIONS, CONTENT)
     prompt = _pick({name: column for name, column in found.items() if name != completion}, PROMPTS, CONTENT)
     if prompt and completion:
         columns = {"prompt": prompt, "completion": completion} | _extras(found, "system", "history", "tools")
         usual = prompt in PROMPTS[:8] and completion in COMPLETIONS[:5]
         yield Recognition(
-            "prompt-completion", columns, f"the columns {prompt} and {completion} are the usual names of a question and its answer", guess=not usual
+            "prompt-completion",
+            columns,
+            f"the columns {prompt} and {completion} are the usual names of a question and its answer",
+            guess=not usual,
         )
     if text := _pick(found, TEXTS, ("text",)):
         yield Recognition("text", {"text": text}, f"the column {text} holds text", guess=text != "text")
@@ -189,9 +208,19 @@ def _readings(found: Mapping[str, Column], values: Sequence[Mapping[str, Any]]) 
 
 def _message_readings(found: Mapping[str, Column]) -> Iterable[Recognition]:
     named = _pick(found, MESSAGES, ("messages", "list"))
-    others = [name for name, column in found.items() if column.kind == "messages" and column.share >= 0.5 and name not in (named, "chosen", "rejected", "prompt", "completion", "tools", "functions")]
+    others = [
+        name
+        for name, column in found.items()
+        if column.kind == "messages"
+        and column.share >= 0.5
+        and name not in (named, "chosen", "rejected", "prompt", "completion", "tools", "functions")
+    ]
     for name in ([named] if named else []) + others:
-        why = f"the column {name} holds conversations" if name == named else f"the column {name} holds lists of turns with roles"
+        why = (
+            f"the column {name} holds conversations"
+            if name == named
+            else f"the column {name} holds lists of turns with roles"
+        )
         yield Recognition("messages", {"messages": name} | _extras(found, "system", "tools"), why, guess=name != named)
 
 
@@ -201,28 +230,54 @@ def _with_unused(reading: Recognition, found: Mapping[str, Column]) -> Recogniti
 
 
 def _mapped(
-    found: Mapping[str, Column], values: Sequence[Mapping[str, Any]], readings: Sequence[Recognition], format: str, columns: dict[str, str], where: str
+    found: Mapping[str, Column],
+    values: Sequence[Mapping[str, Any]],
+    readings: Sequence[Recognition],
+    format: str,
+    columns: dict[str, str],
+    where: str,
 ) -> Recognition:
     known = {part for parts in PARTS.values() for part in parts}
     for part, column in columns.items():
         if part not in known:
-            raise DatasetError(f"{part} is no part of a row.", where="dataset.columns", hint=f"Parts are {', '.join(sorted(known))}.")
+            raise DatasetError(
+                f"{part} is no part of a row.", where="dataset.columns", hint=f"Parts are {', '.join(sorted(known))}."
+            )
         if column not in found and not any(reaches(value, column) for value in values[:SAMPLE_ROWS]):
-            raise DatasetError(f"there is no column {shown_name(column)!r}: the columns are {', '.join(map(shown_name, list(found)[:12]))}.", where=where, hint="Change dataset.columns.")
+            raise DatasetError(
+                (
+                    f"there is no column {shown_name(column)!r}: the columns are "
+                    f"{', '.join(map(shown_name, list(found)[:12]))}."
+                ),
+                where=where,
+                hint="Change dataset.columns.",
+            )
     if format == "auto":
         format = _format_of_parts(columns)
     if format not in PARTS:
-        raise DatasetError(f"{format} is no known format.", where="dataset.format", hint=f"Formats are auto, {', '.join(PARTS)}.")
+        raise DatasetError(
+            f"{format} is no known format.", where="dataset.format", hint=f"Formats are auto, {', '.join(PARTS)}."
+        )
     alike = next((reading for reading in readings if reading.format == format), None)
     taken = set(columns.values())
-    filled = {part: column for part, column in (alike.columns if alike else {}).items() if column not in taken} | columns
+    filled = {
+        part: column for part, column in (alike.columns if alike else {}).items() if column not in taken
+    } | columns
     if columns:
-        filled = {part: column for part, column in filled.items() if part in columns or part in NEEDED[format] or part in ("system", "tools")}
+        filled = {
+            part: column
+            for part, column in filled.items()
+            if part in columns or part in NEEDED[format] or part in ("system", "tools")
+        }
     missing = [part for part in NEEDED[format] if part not in filled]
     if missing:
         raise DatasetError(
-            f"read as {format}, the rows lack {' and '.join(missing)}: the columns are {', '.join(map(shown_name, list(found)[:12]))}.",
-            where=where, hint=f"Say which column it is: --set dataset.columns={','.join(f'{part}:NAME' for part in missing)}",
+            (
+                f"read as {format}, the rows lack {' and '.join(missing)}: the columns are "
+                f"{', '.join(map(shown_name, list(found)[:12]))}."
+            ),
+            where=where,
+            hint=f"Say which column it is: --set dataset.columns={','.join(f'{part}:NAME' for part in missing)}",
         )
     ordered = {part: filled[part] for part in PARTS[format] if part in filled}
     others = tuple(_with_unused(reading, found) for reading in readings if reading.columns != ordered)
@@ -232,8 +287,14 @@ def _mapped(
 
 def _format_of_parts(columns: Mapping[str, str]) -> str:
     telling = (
-        ("input_ids", "tokens"), ("chosen", "preference"), ("messages", "messages"), ("text", "text"), ("instruction", "instruction"),
-        ("output", "instruction"), ("completion", "prompt-completion"), ("prompt", "prompt-completion"),
+        ("input_ids", "tokens"),
+        ("chosen", "preference"),
+        ("messages", "messages"),
+        ("text", "text"),
+        ("instruction", "instruction"),
+        ("output", "instruction"),
+        ("completion", "prompt-completion"),
+        ("prompt", "prompt-completion"),
     )
     return next((format for part, format in telling if part in columns), "prompt-completion")
 
@@ -261,6 +322,8 @@ def shown_name(name: str) -> str:
 
 def _understood() -> str:
     return (
-        "Understood are prompt and completion (or question and answer, input and output, …), instruction/input/output, messages, "
-        "conversations, text, input_ids and chosen/rejected. Map columns by hand: --set dataset.columns=prompt:NAME,completion:NAME"
+        "Understood are prompt and completion (or question and answer, input and output, …), "
+        "instruction/input/output, messages, "
+        "conversations, text, input_ids and chosen/rejected. Map columns by hand: --set "
+        "dataset.columns=prompt:NAME,completion:NAME"
     )

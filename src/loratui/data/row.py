@@ -11,9 +11,9 @@ from typing import Any
 class Problem:
     """Something wrong with a row, with its place.
 
-    kind: a stable word for scripts, e.g. "json", "empty-answer". message: one sentence for the person.
-    line: line of the file, counted from 1 (None where the file has no lines). index: row of the dataset, counted from 0.
-    blocking: True where the row cannot be trained on as it is.
+    kind: a stable word for scripts, e.g. "json", "empty-answer". message: one sentence for the person. line: line of
+    the file, counted from 1 (None where the file has no lines). index: row of the dataset, counted from 0. blocking:
+    True where the row cannot be trained on as it is.
     """
 
     kind: str

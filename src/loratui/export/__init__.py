@@ -1,4 +1,6 @@
-"""A plan as other tools' files: text, companion files, and a list of what did not carry over. Pure functions of the plan."""
+"""A plan as other tools' files: text, companion files, and a list of what did not carry over. Pure functions of the
+plan.
+"""
 
 from __future__ import annotations
 

@@ -40,12 +40,17 @@ def training_arguments(carrier: Carrier, rows: Rows, output: str) -> dict[str, A
         "logging_nan_inf_filter": False,
         "report_to": "none",
         "save_strategy": "steps" if carrier["saving.every_steps"] else "no",
-        **({"save_steps": plan.saving.every_steps, "save_total_limit": carrier["saving.keep"]} if plan.saving.every_steps else {}),
+        **(
+            {"save_steps": plan.saving.every_steps, "save_total_limit": carrier["saving.keep"]}
+            if plan.saving.every_steps
+            else {}
+        ),
     }
     carrier.without_meaning("saving.keep")
     if rows.held_out and carrier["evaluation.every_steps"]:
         arguments |= {
-            "eval_strategy": "steps", "eval_steps": plan.evaluation.every_steps,
+            "eval_strategy": "steps",
+            "eval_steps": plan.evaluation.every_steps,
             "per_device_eval_batch_size": carrier["evaluation.batch_size"],
         }
     else:

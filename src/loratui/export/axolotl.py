@@ -20,7 +20,11 @@ def to_axolotl(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = N
         document["revision_of_model"] = plan.model.revision
     document["trust_remote_code"] = carrier["model.trust_remote_code"]
     document |= _template(carrier) | _method(carrier) | _lora(carrier)
-    document |= {"datasets": [_dataset(carrier, rows, rows.train)], "shuffle_merged_datasets": False, "val_set_size": 0.0}
+    document |= {
+        "datasets": [_dataset(carrier, rows, rows.train)],
+        "shuffle_merged_datasets": False,
+        "val_set_size": 0.0,
+    }
     if rows.held_out and carrier["evaluation.every_steps"]:
         document["test_datasets"] = [_dataset(carrier, rows, rows.test) | {"split": "train"}]
     document |= {"train_on_inputs": carrier["training.loss_on"] == "all"}
@@ -52,9 +56,11 @@ def _method(carrier: Carrier) -> dict[str, Any]:
     if carrier["method.compute_dtype"] != plan.training.precision:
         carrier.leave("method.compute_dtype", "Axolotl multiplies in the training precision.")
     return {
-        "adapter": "qlora", "load_in_4bit": True,
+        "adapter": "qlora",
+        "load_in_4bit": True,
         "bnb_config_kwargs": {
-            "bnb_4bit_quant_type": quantization, "bnb_4bit_use_double_quant": carrier["method.double_quantization"],
+            "bnb_4bit_quant_type": quantization,
+            "bnb_4bit_use_double_quant": carrier["method.double_quantization"],
         },
     }
 
@@ -66,7 +72,9 @@ def _lora(carrier: Carrier) -> dict[str, Any]:
     if alpha != int(alpha):
         carrier.leave("lora.alpha", f"Axolotl takes whole numbers only; {round(alpha)} is written.")
     result: dict[str, Any] = {
-        "lora_r": carrier["lora.r"], "lora_alpha": round(alpha), "lora_dropout": carrier["lora.dropout"],
+        "lora_r": carrier["lora.r"],
+        "lora_alpha": round(alpha),
+        "lora_dropout": carrier["lora.dropout"],
         **({"lora_target_linear": True} if targets == "all-linear" else {"lora_target_modules": list(targets)}),
     }
     if variant != "lora":
@@ -80,12 +88,19 @@ def _dataset(carrier: Carrier, rows: Rows, path: str) -> dict[str, Any]:
     if rows.kind == "text":
         return {"path": path, "ds_type": "json", "type": "completion", "field": "text"}
     if rows.kind == "tokens":
-        carrier.say("rows that are tokens already: Axolotl reads them too, with input_ids, labels and attention_mask; add the mask.")
+        carrier.say(
+            "rows that are tokens already: Axolotl reads them too, with input_ids, labels and attention_mask; add "
+            "the mask."
+        )
         return {"path": path, "ds_type": "json"}
     dataset: dict[str, Any] = {
-        "path": path, "ds_type": "json", "type": "chat_template", "field_messages": "messages",
+        "path": path,
+        "ds_type": "json",
+        "type": "chat_template",
+        "field_messages": "messages",
         "message_property_mappings": {"role": "role", "content": "content"},
-        "roles_to_train": ["assistant"], "train_on_eos": "turn",
+        "roles_to_train": ["assistant"],
+        "train_on_eos": "turn",
     }
     if not rows.all_answers_train:
         dataset["message_field_training"] = "train"
@@ -106,7 +121,9 @@ def _training(carrier: Carrier) -> dict[str, Any]:
         if carrier.plan.model.attention.startswith("flash"):
             training["batch_flattening"] = True
         else:
-            carrier.leave("training.padding_free", "Axolotl concatenates rows under FlashAttention only; they are padded.")
+            carrier.leave(
+                "training.padding_free", "Axolotl concatenates rows under FlashAttention only; they are padded."
+            )
     if carrier["training.max_steps"]:
         training["max_steps"] = carrier.plan.training.max_steps
     training |= {"learning_rate": carrier["training.learning_rate"], "lr_scheduler": carrier["training.scheduler"]}
@@ -137,7 +154,10 @@ def _numbers(carrier: Carrier) -> dict[str, Any]:
     if carrier["model.dtype"] != precision:
         carrier.leave("model.dtype", f"Axolotl holds the weights in the training precision ({precision}).")
     return {
-        "bf16": precision == "bf16", "fp16": precision == "fp16", "tf32": False, "attn_implementation": carrier["model.attention"],
+        "bf16": precision == "bf16",
+        "fp16": precision == "fp16",
+        "tf32": False,
+        "attn_implementation": carrier["model.attention"],
     }
 
 
@@ -148,12 +168,18 @@ def _keeping(carrier: Carrier, rows: Rows) -> dict[str, Any]:
     else:
         saving["save_strategy"] = "no"
     if carrier["evaluation.every_steps"] and rows.held_out:
-        saving |= {"eval_steps": carrier.plan.evaluation.every_steps, "eval_batch_size": carrier["evaluation.batch_size"]}
+        saving |= {
+            "eval_steps": carrier.plan.evaluation.every_steps,
+            "eval_batch_size": carrier["evaluation.batch_size"],
+        }
         patience, between = carrier["evaluation.patience"], carrier.plan.saving.every_steps
         if patience and between % carrier.plan.evaluation.every_steps == 0:
             saving["early_stopping_patience"] = patience
         elif patience:
-            carrier.leave("evaluation.patience", "Axolotl stops early only where saving.every_steps is a multiple of evaluation.every_steps.")
+            carrier.leave(
+                "evaluation.patience",
+                "Axolotl stops early only where saving.every_steps is a multiple of evaluation.every_steps.",
+            )
     else:
         saving["eval_strategy"] = "no"
     return saving

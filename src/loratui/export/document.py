@@ -19,8 +19,8 @@ RowKind = Literal["messages", "prompt-completion", "text", "tokens"]
 class Rows:
     """The plan's rows as files that every tool reads: JSON lines, split as the plan splits them.
 
-    kind: what a line holds: {"messages": […]}, {"prompt": […], "completion": […]} (messages too; TRL's form), {"text": …}
-    or {"input_ids": […], "labels": […]}. In messages an answer with "train": false bears no loss.
+    kind: what a line holds: {"messages": […]}, {"prompt": […], "completion": […]} (messages too; TRL's form), {"text":
+    …} or {"input_ids": […], "labels": […]}. In messages an answer with "train": false bears no loss.
     """
 
     folder: str
@@ -98,8 +98,18 @@ def common(carrier: Carrier) -> None:
     """What no tool takes, and what has no meaning under this plan."""
     plan = carrier.plan
     carrier.without_meaning(
-        "dataset.path", "dataset.format", "dataset.columns", "dataset.configuration", "dataset.split",
-        "dataset.eval_fraction", "dataset.eval_count", "dataset.eval_path", "dataset.exclude", "dataset.leave_out", "hardware.gpu", "method.kind",
+        "dataset.path",
+        "dataset.format",
+        "dataset.columns",
+        "dataset.configuration",
+        "dataset.split",
+        "dataset.eval_fraction",
+        "dataset.eval_count",
+        "dataset.eval_path",
+        "dataset.exclude",
+        "dataset.leave_out",
+        "hardware.gpu",
+        "method.kind",
     )
     if plan.method.kind == "full":
         carrier.without_meaning(*(key for key in fields() if key.startswith("lora.")))
@@ -108,7 +118,9 @@ def common(carrier: Carrier) -> None:
     if plan.training.scheduler != "cosine":
         carrier.without_meaning("training.min_lr_ratio")
     if not plan.evaluation.every_steps:
-        carrier.without_meaning("evaluation.every_steps", "evaluation.batch_size", "evaluation.patience", "evaluation.prompts")
+        carrier.without_meaning(
+            "evaluation.every_steps", "evaluation.batch_size", "evaluation.patience", "evaluation.prompts"
+        )
     elif plan.evaluation.prompts:
         carrier.leave("evaluation.prompts", "prompts are answered during training by loratui only.")
     if plan.hardware.cpu:
@@ -119,7 +131,13 @@ def common(carrier: Carrier) -> None:
         numbers = ",".join(map(str, plan.hardware.devices))
         carrier.leave("hardware.devices", f"choose the GPUs when you start it: CUDA_VISIBLE_DEVICES={numbers}.")
     if len(plan.hardware.devices) > 1 and plan.hardware.parallelism == "fsdp":
-        carrier.leave("hardware.parallelism", "weights divided among the GPUs need this tool's own FSDP2 settings; without them each GPU holds a whole copy.")
+        carrier.leave(
+            "hardware.parallelism",
+            (
+                "weights divided among the GPUs need this tool's own FSDP2 settings; without them each GPU holds a "
+                "whole copy."
+            ),
+        )
     else:
         carrier.without_meaning("hardware.parallelism")
 

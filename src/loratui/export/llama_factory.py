@@ -55,7 +55,11 @@ def to_llama_factory(plan: Plan, rows: Rows, output: str, memory: Elsewhere | No
     left_out = carrier.left_out()
     run = "llamafactory-cli train llama-factory.yaml"
     return Export(
-        "llama-factory", header(TOOL, run, left_out, memory) + yaml_text(document | arguments), left_out, run, ".yaml",
+        "llama-factory",
+        header(TOOL, run, left_out, memory) + yaml_text(document | arguments),
+        left_out,
+        run,
+        ".yaml",
         files={"dataset_info.json": dataset_info(rows)},
     )
 
@@ -75,8 +79,11 @@ def _method(carrier: Carrier) -> dict[str, Any]:
     if alpha != int(alpha):
         carrier.leave("lora.alpha", f"LLaMA-Factory takes whole numbers only; {round(alpha)} is written.")
     result: dict[str, Any] = {
-        "finetuning_type": "lora", "lora_rank": carrier["lora.r"], "lora_alpha": round(alpha),
-        "lora_dropout": carrier["lora.dropout"], "lora_target": "all" if targets == "all-linear" else ",".join(targets),
+        "finetuning_type": "lora",
+        "lora_rank": carrier["lora.r"],
+        "lora_alpha": round(alpha),
+        "lora_dropout": carrier["lora.dropout"],
+        "lora_target": "all" if targets == "all-linear" else ",".join(targets),
     }
     if variant != "lora":
         result["use_dora" if variant == "dora" else "use_rslora"] = True
@@ -86,7 +93,9 @@ def _method(carrier: Carrier) -> dict[str, Any]:
         result |= {"quantization_method": "bnb", "quantization_bit": 8}
     elif quantization != "none":
         result |= {
-            "quantization_method": "bnb", "quantization_bit": 4, "quantization_type": quantization,
+            "quantization_method": "bnb",
+            "quantization_bit": 4,
+            "quantization_type": quantization,
             "double_quantization": carrier["method.double_quantization"],
         }
         if carrier["method.compute_dtype"] != plan.training.precision:
@@ -96,9 +105,14 @@ def _method(carrier: Carrier) -> dict[str, Any]:
 
 def _template(carrier: Carrier) -> None:
     if carrier["model.chat_template"]:
-        carrier.leave("model.chat_template", "LLaMA-Factory has templates of its own; set `template` to one of its names.")
+        carrier.leave(
+            "model.chat_template", "LLaMA-Factory has templates of its own; set `template` to one of its names."
+        )
     else:
-        carrier.say("the chat template: LLaMA-Factory takes the tokenizer's own where `template` is not set; compare a rendered row.")
+        carrier.say(
+            "the chat template: LLaMA-Factory takes the tokenizer's own where `template` is not set; compare a "
+            "rendered row."
+        )
 
 
 def dataset_info(rows: Rows) -> str:
@@ -110,10 +124,16 @@ def dataset_info(rows: Rows) -> str:
             entry["columns"] = {"prompt": "text"}
         else:
             entry |= {
-                "formatting": "sharegpt", "columns": {"messages": "messages"},
+                "formatting": "sharegpt",
+                "columns": {"messages": "messages"},
                 "tags": {
-                    "role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant",
-                    "system_tag": "system", "observation_tag": "tool", "function_tag": "function_call",
+                    "role_tag": "role",
+                    "content_tag": "content",
+                    "user_tag": "user",
+                    "assistant_tag": "assistant",
+                    "system_tag": "system",
+                    "observation_tag": "tool",
+                    "function_tag": "function_call",
                 },
             }
         described[name] = entry

@@ -9,8 +9,7 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.memory import Budget, Estimate, Verdict, budget, estimate, verdict
-from loratui.core.memory.mends import MENDS, Mend
-from loratui.core.memory.software import PROFILES, Software
+from loratui.core.memory.trainers import MENDS, PROFILES, Mend, Software
 from loratui.core.plan import Plan
 
 GIB = 2**30
@@ -47,11 +46,20 @@ class Elsewhere:
 
     def said(self, writes: str) -> str:
         """Both figures in words. writes: how the option that mends it is told of, `{}` for the option."""
-        words = f"memory on {self.device} ({_gib(self.room.bytes)} to be had): here {_said(self.here, self.room)}; in {self.software.title} about {_said(self.there, self.room)}."
+        words = (
+            f"memory on {self.device} ({_gib(self.room.bytes)} to be had): here {_said(self.here, self.room)}; in "
+            f"{self.software.title} about {_said(self.there, self.room)}."
+        )
         if self.mend is not None and self.mended is not None:
-            words += f" {writes.format(self.mend.written)}: with it about {_said(self.mended, self.room)}. It needs the package {self.mend.needs}."
+            words += (
+                f" {writes.format(self.mend.written)}: with it about {_said(self.mended, self.room)}. It needs the "
+                f"package {self.mend.needs}."
+            )
         elif self.verdict != "fits" and verdict(self.here, self.room) != self.verdict:
-            words += " It has no option that mends this for this model; shorten training.max_length or lower training.batch_size before you export."
+            words += (
+                " It has no option that mends this for this model; shorten training.max_length or lower "
+                "training.batch_size before you export."
+            )
         return words
 
 

@@ -15,7 +15,7 @@ from loratui.data.find import find_dataset, find_evaluation
 from loratui.data.found import FoundDataset
 from loratui.data.read import read_rows, require_rows
 from loratui.data.recognise import recognise
-from loratui.data.sieve import Sieve, sift
+from loratui.data.row_filter import RowFilter, filter_rows
 from loratui.data.split import split_rows
 from loratui.export.document import RowKind, Rows
 
@@ -53,13 +53,13 @@ def _conversations(plan: Plan, found: FoundDataset, *, evaluation: bool) -> tupl
     sample = list(islice(read_rows(found, evaluation=evaluation), RECOGNISED_ROWS))
     require_rows(found, sample)
     recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
-    sieve = Sieve(DatasetSection() if evaluation else plan.dataset, found)
+    row_filter = RowFilter(DatasetSection() if evaluation else plan.dataset, found)
     rows, unusable = [], 0
-    for _, sifted in sift(sieve, read_rows(found, evaluation=evaluation), recognition):
-        if isinstance(sifted, Conversation):
-            rows.append(sifted)
+    for _, filtered in filter_rows(row_filter, read_rows(found, evaluation=evaluation), recognition):
+        if isinstance(filtered, Conversation):
+            rows.append(filtered)
         else:
-            unusable += sifted.kind not in ("by-hand", *plan.dataset.leave_out)
+            unusable += filtered.kind not in ("by-hand", *plan.dataset.leave_out)
     return rows, unusable
 
 
@@ -96,7 +96,9 @@ def _turns(row: Conversation) -> Iterator[dict[str, Any]]:
 
 
 def _one_answer_last(row: Conversation) -> bool:
-    return bool(row.messages) and [message.trained for message in row.messages] == [False] * (len(row.messages) - 1) + [True]
+    return bool(row.messages) and [message.trained for message in row.messages] == [False] * (len(row.messages) - 1) + [
+        True
+    ]
 
 
 def _all_train(row: Conversation) -> bool:

@@ -10,7 +10,7 @@ from loratui.core.plan import Plan
 from loratui.export.arguments import training_arguments
 from loratui.export.document import Carrier, Export, Rows, common, header
 from loratui.export.memory import Elsewhere
-from loratui.export.script_parts import (
+from loratui.export.script_text import (
     EARLY_STOPPING,
     FULL_WEIGHTS,
     LOAD_TOKENIZER,
@@ -41,13 +41,27 @@ def to_transformers(plan: Plan, rows: Rows, output: str, memory: Elsewhere | Non
     if patience:
         arguments |= {"metric_for_best_model": "loss", "greater_is_better": False}
     values = _values(carrier, rows) | {"QUANTIZATION": _quantization(carrier)}
-    adapter = FULL_WEIGHTS if plan.method.kind == "full" else PEFT_ADAPTER.format(lora=_lora(carrier), continued=carrier["lora.adapter"])
+    adapter = (
+        FULL_WEIGHTS
+        if plan.method.kind == "full"
+        else PEFT_ADAPTER.format(lora=_lora(carrier), continued=carrier["lora.adapter"])
+    )
     run = "python train_transformers.py"
     left_out = carrier.left_out()
     parts = [
-        header("plain Transformers and PEFT", run, left_out, memory), "import json\n", "import torch",
-        _imports(plan, patience=bool(patience)), "", _constants(values), LOAD_TOKENIZER, ROWS, PLAIN_MODEL, adapter,
-        PLAIN_TRAINER.format(arguments=_dictionary(arguments), callbacks=EARLY_STOPPING.format(patience=patience) if patience else ""),
+        header("plain Transformers and PEFT", run, left_out, memory),
+        "import json\n",
+        "import torch",
+        _imports(plan, patience=bool(patience)),
+        "",
+        _constants(values),
+        LOAD_TOKENIZER,
+        ROWS,
+        PLAIN_MODEL,
+        adapter,
+        PLAIN_TRAINER.format(
+            arguments=_dictionary(arguments), callbacks=EARLY_STOPPING.format(patience=patience) if patience else ""
+        ),
     ]
     return Export("transformers", "\n".join(parts), left_out, run, ".py")
 
@@ -79,21 +93,37 @@ def to_unsloth(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = N
     arguments.pop("gradient_checkpointing")
     arguments.pop("gradient_checkpointing_kwargs", None)
     values = _values(carrier, rows) | {
-        "LOAD_IN_4BIT": quantization in ("nf4", "fp4"), "LOAD_IN_8BIT": quantization == "int8", "FULL": plan.method.kind == "full",
+        "LOAD_IN_4BIT": quantization in ("nf4", "fp4"),
+        "LOAD_IN_8BIT": quantization == "int8",
+        "FULL": plan.method.kind == "full",
     }
     run = "python train_unsloth.py"
     left_out = carrier.left_out()
     parts = [
-        header("Unsloth", run, left_out, memory), "from unsloth import FastLanguageModel  # before transformers: it changes it\n",
-        "import json\n", "import torch", "from transformers import DataCollatorForSeq2Seq", "from trl import SFTConfig, SFTTrainer\n",
-        _constants(values), UNSLOTH_MODEL, ROWS, adapter,
+        header("Unsloth", run, left_out, memory),
+        "from unsloth import FastLanguageModel  # before transformers: it changes it\n",
+        "import json\n",
+        "import torch",
+        "from transformers import DataCollatorForSeq2Seq",
+        "from trl import SFTConfig, SFTTrainer\n",
+        _constants(values),
+        UNSLOTH_MODEL,
+        ROWS,
+        adapter,
         UNSLOTH_TRAINER.format(arguments=_dictionary(arguments)),
     ]
     return Export("unsloth", "\n".join(parts), left_out, run, ".py")
 
 
 def _imports(plan: Plan, *, patience: bool) -> str:
-    names = ["AutoModelForCausalLM", "AutoTokenizer", "DataCollatorForSeq2Seq", "Trainer", "TrainingArguments", "set_seed"]
+    names = [
+        "AutoModelForCausalLM",
+        "AutoTokenizer",
+        "DataCollatorForSeq2Seq",
+        "Trainer",
+        "TrainingArguments",
+        "set_seed",
+    ]
     names += ["BitsAndBytesConfig"] if plan.method.quantization != "none" else []
     names += ["EarlyStoppingCallback"] if patience else []
     peft = [] if plan.method.kind == "full" else ["from peft import LoraConfig, PeftModel, get_peft_model"]
@@ -104,11 +134,17 @@ def _imports(plan: Plan, *, patience: bool) -> str:
 def _values(carrier: Carrier, rows: Rows) -> dict[str, Any]:
     plan = carrier.plan
     return {
-        "MODEL": carrier["model.id"], "REVISION": carrier["model.revision"] or None,
-        "TRUST_REMOTE_CODE": carrier["model.trust_remote_code"], "DTYPE": Code(f"torch.{FORMATS[carrier['model.dtype']]}"),
-        "ATTENTION": carrier["model.attention"], "CHAT_TEMPLATE": carrier["model.chat_template"],
-        "TRAIN_ROWS": rows.train, "TEST_ROWS": rows.test if rows.held_out and plan.evaluation.every_steps else None,
-        "MAX_LENGTH": carrier["training.max_length"], "LOSS_ON": carrier["training.loss_on"], "SEED": carrier["training.seed"],
+        "MODEL": carrier["model.id"],
+        "REVISION": carrier["model.revision"] or None,
+        "TRUST_REMOTE_CODE": carrier["model.trust_remote_code"],
+        "DTYPE": Code(f"torch.{FORMATS[carrier['model.dtype']]}"),
+        "ATTENTION": carrier["model.attention"],
+        "CHAT_TEMPLATE": carrier["model.chat_template"],
+        "TRAIN_ROWS": rows.train,
+        "TEST_ROWS": rows.test if rows.held_out and plan.evaluation.every_steps else None,
+        "MAX_LENGTH": carrier["training.max_length"],
+        "LOSS_ON": carrier["training.loss_on"],
+        "SEED": carrier["training.seed"],
     }
 
 
@@ -116,15 +152,24 @@ def _quantization(carrier: Carrier) -> Code:
     kind = carrier["method.quantization"]
     if kind in ("none", "int8"):
         return Code(quantization_code(kind, double=False, compute_dtype="bf16"))
-    return Code(quantization_code(kind, double=carrier["method.double_quantization"], compute_dtype=carrier["method.compute_dtype"]))
+    return Code(
+        quantization_code(
+            kind, double=carrier["method.double_quantization"], compute_dtype=carrier["method.compute_dtype"]
+        )
+    )
 
 
 def _lora(carrier: Carrier) -> str:
     alpha, variant = carrier["lora.alpha"], carrier["lora.variant"]
     settings = {
-        "task_type": "CAUSAL_LM", "r": carrier["lora.r"], "lora_alpha": int(alpha) if alpha == int(alpha) else alpha,
-        "lora_dropout": carrier["lora.dropout"], "target_modules": carrier["lora.targets"], "use_rslora": variant == "rslora",
-        "use_dora": variant == "dora", "bias": "none",
+        "task_type": "CAUSAL_LM",
+        "r": carrier["lora.r"],
+        "lora_alpha": int(alpha) if alpha == int(alpha) else alpha,
+        "lora_dropout": carrier["lora.dropout"],
+        "target_modules": carrier["lora.targets"],
+        "use_rslora": variant == "rslora",
+        "use_dora": variant == "dora",
+        "bias": "none",
     }
     return ", ".join(f"{name}={value!r}" for name, value in settings.items())
 
@@ -136,9 +181,13 @@ def _unsloth_adapter(carrier: Carrier) -> str:
     if variant == "dora":
         carrier.leave("lora.variant", "Unsloth's fast path has no DoRA; plain LoRA is written.")
     settings = {
-        "r": carrier["lora.r"], "lora_alpha": carrier["lora.alpha"], "lora_dropout": carrier["lora.dropout"],
-        "target_modules": list(SEVEN) if targets == "all-linear" else list(targets), "bias": "none",
-        "use_gradient_checkpointing": carrier["training.checkpointing"], "random_state": carrier["training.seed"],
+        "r": carrier["lora.r"],
+        "lora_alpha": carrier["lora.alpha"],
+        "lora_dropout": carrier["lora.dropout"],
+        "target_modules": list(SEVEN) if targets == "all-linear" else list(targets),
+        "bias": "none",
+        "use_gradient_checkpointing": carrier["training.checkpointing"],
+        "random_state": carrier["training.seed"],
         "use_rslora": variant == "rslora",
     }
     inner = ",\n".join(f"    {name}={value!r}" for name, value in settings.items())
@@ -152,7 +201,10 @@ class Code(str):
 
 
 def _constants(values: dict[str, Any]) -> str:
-    return "\n".join(f"{name} = {value if isinstance(value, Code) else _literal(value)}" for name, value in values.items()) + "\n"
+    return (
+        "\n".join(f"{name} = {value if isinstance(value, Code) else _literal(value)}" for name, value in values.items())
+        + "\n"
+    )
 
 
 def _literal(value: Any) -> str:

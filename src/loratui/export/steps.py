@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command. words: what it does. missing: how to get its tool; "" where it is installed. notes: what to know of the result."""
+    """One command. words: what it does. missing: how to get its tool; "" where it is installed. notes: what to know of
+    the result.
+    """
 
     words: str
     command: tuple[str, ...]

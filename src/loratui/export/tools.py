@@ -28,7 +28,9 @@ class ExportError(InputError):
     code = "export"
 
 
-def export_plan(plan: Plan, tool: str, rows: Rows | None = None, *, output: str = "output", memory: Elsewhere | None = None) -> Export:
+def export_plan(
+    plan: Plan, tool: str, rows: Rows | None = None, *, output: str = "output", memory: Elsewhere | None = None
+) -> Export:
     """The plan as a file of `tool`.
 
     rows: where the plan's rows lie as JSON lines (`loratui export` writes them); output: folder for the tool's results.
@@ -40,5 +42,7 @@ def export_plan(plan: Plan, tool: str, rows: Rows | None = None, *, output: str 
 
         near = get_close_matches(tool, TOOLS, n=1)
         hint = f"Did you mean {near[0]}?" if near else ""
-        raise ExportError(f"there is no tool {tool!r}.", where="--to", hint=f"{hint} Tools are: {', '.join(TOOLS)}.".strip())
+        raise ExportError(
+            f"there is no tool {tool!r}.", where="--to", hint=f"{hint} Tools are: {', '.join(TOOLS)}.".strip()
+        )
     return TOOLS[tool](plan, rows or Rows("data"), output, memory)

@@ -62,19 +62,26 @@ def _method(carrier: Carrier) -> dict[str, Any]:
     if carrier["lora.adapter"]:
         carrier.leave("lora.adapter", "TRL's command begins a new adapter.")
     result: dict[str, Any] = {
-        "use_peft": True, "lora_r": carrier["lora.r"], "lora_alpha": round(alpha), "lora_dropout": carrier["lora.dropout"],
+        "use_peft": True,
+        "lora_r": carrier["lora.r"],
+        "lora_alpha": round(alpha),
+        "lora_dropout": carrier["lora.dropout"],
         "lora_target_modules": ["all-linear"] if targets == "all-linear" else list(targets),
-        "use_rslora": variant == "rslora", "use_dora": variant == "dora",
+        "use_rslora": variant == "rslora",
+        "use_dora": variant == "dora",
     }
     if quantization == "int8":
         result["load_in_8bit"] = True
     elif quantization != "none":
         result |= {
-            "load_in_4bit": True, "bnb_4bit_quant_type": quantization,
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": quantization,
             "use_bnb_nested_quant": carrier["method.double_quantization"],
         }
         if carrier["method.compute_dtype"] != plan.model.dtype:
-            carrier.leave("method.compute_dtype", f"TRL's command multiplies in the weights' format ({plan.model.dtype}).")
+            carrier.leave(
+                "method.compute_dtype", f"TRL's command multiplies in the weights' format ({plan.model.dtype})."
+            )
     return result
 
 
@@ -83,7 +90,10 @@ def _loss(carrier: Carrier, rows: Rows) -> dict[str, Any]:
     if carrier["training.loss_on"] == "all":
         return {"completion_only_loss": False, "assistant_only_loss": False}
     if rows.kind == "prompt-completion":
-        carrier.say("what the chat template writes after the stop token (a line break, mostly): TRL learns that too, and its loss reads a little lower.")
+        carrier.say(
+            "what the chat template writes after the stop token (a line break, mostly): TRL learns that too, and "
+            "its loss reads a little lower."
+        )
         return {"completion_only_loss": True, "assistant_only_loss": False}
     if rows.kind != "messages":
         return {"assistant_only_loss": False}

@@ -81,12 +81,16 @@ class CatalogueGpu:
         """`count` idle cards of this kind. `memory_bytes`: plan with so much free memory instead of the card's own."""
         usable = self.memory_usable_bytes if memory_bytes is None else memory_bytes
         return Device(
-            name=self.name, kind="gpu", simulated=True, count=count,
+            name=self.name,
+            kind="gpu",
+            simulated=True,
+            count=count,
             memory_total_bytes=max(usable, self.memory_total_bytes) if memory_bytes is None else usable,
             memory_free_bytes=usable,
             compute_capability=self.compute_capability,
             memory_bandwidth_bytes_per_second=self.bandwidth_gb_per_second * 1e9,
-            peak_flops=self.peak_flops(), fp32_peak_flops=self.fp32_training_flops,
+            peak_flops=self.peak_flops(),
+            fp32_peak_flops=self.fp32_training_flops,
         )
 
 
@@ -160,11 +164,16 @@ def _of_size(gigabytes: int) -> CatalogueGpu:
         )
     cards = [gpu for gpu in same if gpu.bf16_tflops] or same
     return CatalogueGpu(
-        name=f"{gigabytes} GB GPU", marketed_gb=gigabytes, exact=False,
-        memory_mib=min(gpu.memory_mib for gpu in cards), usable_mib=min(gpu.usable_mib for gpu in cards),
+        name=f"{gigabytes} GB GPU",
+        marketed_gb=gigabytes,
+        exact=False,
+        memory_mib=min(gpu.memory_mib for gpu in cards),
+        usable_mib=min(gpu.usable_mib for gpu in cards),
         bandwidth_gb_per_second=min(gpu.bandwidth_gb_per_second for gpu in cards),
         bf16_tflops=min((gpu.bf16_tflops for gpu in cards if gpu.bf16_tflops), default=None),
-        fp16_tflops=min(gpu.fp16_tflops for gpu in cards), fp32_tflops=min(gpu.fp32_tflops for gpu in cards), fp8_tflops=None,
+        fp16_tflops=min(gpu.fp16_tflops for gpu in cards),
+        fp32_tflops=min(gpu.fp32_tflops for gpu in cards),
+        fp8_tflops=None,
         compute_capability=min(gpu.compute_capability for gpu in cards),
         status=max((gpu.status for gpu in cards), key=get_args(Status).index),
         source=f"the least of {', '.join(gpu.name for gpu in cards)}",

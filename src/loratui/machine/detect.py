@@ -11,7 +11,7 @@ from pathlib import Path
 from loratui.core.hardware import Machine
 from loratui.machine.host import read_host
 from loratui.machine.nvml import NvmlReader
-from loratui.machine.visible import scheduler_of
+from loratui.machine.visible_devices import scheduler_of
 
 SUBMITTERS = {"sbatch": "slurm", "qsub": "pbs", "bsub": "lsf", "oarsub": "oar"}
 """Command that hands a job to a batch scheduler."""
@@ -30,7 +30,10 @@ def detect_machine(runs_path: Path | str | None = None, *, timeout_seconds: floa
 
 
 def snapshot(
-    reader: NvmlReader, runs_path: Path | None = None, *, timeout_seconds: float | None = None,
+    reader: NvmlReader,
+    runs_path: Path | None = None,
+    *,
+    timeout_seconds: float | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Machine:
     """Host and GPUs now, through a reader that is already open."""
@@ -47,8 +50,15 @@ def snapshot(
                 f"Plan here with --gpu NAME, then start `loratui train PLAN` in a job ({submitter})."
             )
     return Machine(
-        host=read_host(runs_path), gpus=sample.gpus, links=sample.links,
-        driver=sample.driver, driver_version=sample.driver_version, cuda_version=sample.cuda_version,
-        problems=sample.problems, notes=tuple(notes),
-        visible_devices=environment.get("CUDA_VISIBLE_DEVICES"), scheduler=scheduler, sampled_at=time.time(),
+        host=read_host(runs_path),
+        gpus=sample.gpus,
+        links=sample.links,
+        driver=sample.driver,
+        driver_version=sample.driver_version,
+        cuda_version=sample.cuda_version,
+        problems=sample.problems,
+        notes=tuple(notes),
+        visible_devices=environment.get("CUDA_VISIBLE_DEVICES"),
+        scheduler=scheduler,
+        sampled_at=time.time(),
     )

@@ -24,12 +24,18 @@ class DeviceError(MachineError):
 
 
 def device_for(
-    machine: Machine, devices: Sequence[int] = (), gpu: str = "", gpu_memory_bytes: int | None = None, *, cpu: bool = False
+    machine: Machine,
+    devices: Sequence[int] = (),
+    gpu: str = "",
+    gpu_memory_bytes: int | None = None,
+    *,
+    cpu: bool = False,
 ) -> Device:
     """What one training process runs on.
 
-    devices: numbers of GPUs of this machine; none: the first free one, else the CPU. gpu: a name of the catalogue to plan
-    for instead. gpu_memory_bytes: plan for so much free memory. cpu: the CPU, whatever else there is. DeviceError, or UnknownGpu, in one sentence.
+    devices: numbers of GPUs of this machine; none: the first free one, else the CPU. gpu: a name of the catalogue to
+    plan for instead. gpu_memory_bytes: plan for so much free memory. cpu: the CPU, whatever else there is. DeviceError,
+    or UnknownGpu, in one sentence.
     """
     if gpu:
         return find_gpu(gpu).device(max(1, len(devices)), memory_bytes=gpu_memory_bytes)
@@ -78,11 +84,14 @@ def _checked(machine: Machine, number: int) -> Gpu:
         names = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in machine.gpus)
         raise DeviceError(f"there is no GPU {number}.", where="hardware.devices", hint=f"This machine has {names}.")
     if found.lost:
-        raise DeviceError(f"GPU {number} ({found.name}) is lost.", where="hardware.devices", hint="Choose another, or reset it.")
+        raise DeviceError(
+            f"GPU {number} ({found.name}) is lost.", where="hardware.devices", hint="Choose another, or reset it."
+        )
     if not found.visible:
         raise DeviceError(
             f"GPU {number} ({found.name}) is hidden from training by CUDA_VISIBLE_DEVICES or the batch scheduler.",
-            where="hardware.devices", hint="Choose another GPU, or change CUDA_VISIBLE_DEVICES.",
+            where="hardware.devices",
+            hint="Choose another GPU, or change CUDA_VISIBLE_DEVICES.",
         )
     return found
 
@@ -94,16 +103,21 @@ def _together(gpus: Sequence[Gpu]) -> Device:
     if len(gpus) > 1 and any(gpu.kind == "mig" for gpu in gpus):
         raise DeviceError(
             "one training cannot span MIG slices: CUDA shows a process one slice only.",
-            where="hardware.devices", hint="Choose a single slice.",
+            where="hardware.devices",
+            hint="Choose a single slice.",
         )
     weakest = min(gpus, key=lambda gpu: gpu.memory_free_bytes)
     capabilities = [gpu.compute_capability for gpu in gpus if gpu.compute_capability]
     return Device(
-        name=" + ".join(dict.fromkeys(gpu.name for gpu in gpus)), kind="gpu", count=len(gpus),
-        memory_total_bytes=weakest.memory_total_bytes, memory_free_bytes=weakest.memory_free_bytes,
+        name=" + ".join(dict.fromkeys(gpu.name for gpu in gpus)),
+        kind="gpu",
+        count=len(gpus),
+        memory_total_bytes=weakest.memory_total_bytes,
+        memory_free_bytes=weakest.memory_free_bytes,
         compute_capability=min(capabilities) if len(capabilities) == len(gpus) else None,
         memory_bandwidth_bytes_per_second=_least([speeds(gpu).bandwidth for gpu in gpus]),
-        peak_flops=_least([speeds(gpu).peak for gpu in gpus]), fp32_peak_flops=_least([speeds(gpu).fp32_peak for gpu in gpus]),
+        peak_flops=_least([speeds(gpu).peak for gpu in gpus]),
+        fp32_peak_flops=_least([speeds(gpu).fp32_peak for gpu in gpus]),
         attention_kernels=installed_kernels(),
     )
 
@@ -115,7 +129,9 @@ def installed_kernels() -> tuple[str, ...]:
 
 
 class Speeds(NamedTuple):
-    """Operations a second in the format to train in and in float32, and bytes a second of memory; None where unknown."""
+    """Operations a second in the format to train in and in float32, and bytes a second of memory; None where
+    unknown.
+    """
 
     peak: float | None
     fp32_peak: float | None
@@ -137,7 +153,9 @@ def speeds(gpu: Gpu) -> Speeds:
         return Speeds(None, None, None)
     share = int(slices) / (4 if card.name == "A30" else 7)
     memory_share = min(1.0, gpu.memory_total_bytes / card.memory_total_bytes)
-    return Speeds(card.peak_flops() * share, card.fp32_training_flops * share, card.bandwidth_gb_per_second * 1e9 * memory_share)
+    return Speeds(
+        card.peak_flops() * share, card.fp32_training_flops * share, card.bandwidth_gb_per_second * 1e9 * memory_share
+    )
 
 
 def _least(values: Sequence[float | None]) -> float | None:
@@ -151,24 +169,32 @@ def _sized(machine: Machine, memory_bytes: int, count: int) -> Device:
     own = choose_gpu(machine)
     capability = own.compute_capability if own and own.compute_capability else (8, 0)
     return Device(
-        name=f"GPU with {memory_bytes / GIB:.1f} GiB", kind="gpu", simulated=True, count=count,
-        memory_total_bytes=memory_bytes, memory_free_bytes=memory_bytes, compute_capability=capability,
+        name=f"GPU with {memory_bytes / GIB:.1f} GiB",
+        kind="gpu",
+        simulated=True,
+        count=count,
+        memory_total_bytes=memory_bytes,
+        memory_free_bytes=memory_bytes,
+        compute_capability=capability,
     )
 
 
 def cpu_device(host: Host) -> Device:
     """The host's processors, with its memory. The peak is counted from cores, clock and vector width."""
     return Device(
-        name=host.cpu_name, kind="cpu", memory_total_bytes=host.memory_total_bytes,
-        memory_free_bytes=host.memory_available_bytes, peak_flops=cpu_peak_flops(host),
+        name=host.cpu_name,
+        kind="cpu",
+        memory_total_bytes=host.memory_total_bytes,
+        memory_free_bytes=host.memory_available_bytes,
+        peak_flops=cpu_peak_flops(host),
     )
 
 
 def cpu_peak_flops(host: Host) -> float | None:
     """Float32 operations a second at best: logical processors x clock x operations a cycle of half a core.
 
-    Two vector units of 16 (AVX-512), 8 (AVX2) or 4 (NEON) numbers, a multiplication and an addition each: 64, 32 or 16 a
-    cycle and core. Logical processors are counted as half cores, because two of them share the units.
+    Two vector units of 16 (AVX-512), 8 (AVX2) or 4 (NEON) numbers, a multiplication and an addition each: 64, 32 or 16
+    a cycle and core. Logical processors are counted as half cores, because two of them share the units.
     """
     if host.cpu_clock_mhz is None:
         return None

@@ -30,7 +30,7 @@ def read_links(nvml: Nvml, cards: list[Card], index_of: dict[str, int]) -> tuple
             switched.add(card.uuid)
     links = []
     for place, first in enumerate(whole):
-        for second in whole[place + 1:]:
+        for second in whole[place + 1 :]:
             kind: Literal["nvlink", "pcie", "system"]
             lanes = peers.get(first.uuid, {}).get(second.pci_bus_id.lower(), 0)
             if lanes or {first.uuid, second.uuid} <= switched:

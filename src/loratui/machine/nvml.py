@@ -20,7 +20,7 @@ from loratui.machine.links import read_links
 from loratui.machine.nvml_calls import CardLost, DriverAbsent, DriverGone, Nvml
 from loratui.machine.nvml_gpu import Card, read_card, read_slices, sample_card
 from loratui.machine.processes import ProcessNames
-from loratui.machine.visible import visible_gpus
+from loratui.machine.visible_devices import visible_gpus
 
 OPEN_SECONDS = 10.0
 """A driver without persistence mode wakes each card when NVML opens: one to two seconds a card."""
@@ -58,7 +58,10 @@ class NvmlReader:
     """Reads all GPUs. Safe to sample from any thread; makes its own on the first sample."""
 
     def __init__(
-        self, *, open_seconds: float = OPEN_SECONDS, sample_seconds: float = SAMPLE_SECONDS,
+        self,
+        *,
+        open_seconds: float = OPEN_SECONDS,
+        sample_seconds: float = SAMPLE_SECONDS,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._open_seconds = open_seconds
@@ -145,7 +148,9 @@ class _Driver:
         except MachineError as error:
             return NvmlSample(problems=(error.sentence,), driver="broken")
         except Exception as error:  # noqa: BLE001  a fault in a binding must not end the thread in silence
-            return NvmlSample(problems=(f"NVIDIA's driver could not be read: {type(error).__name__}: {error}.",), driver="broken")
+            return NvmlSample(
+                problems=(f"NVIDIA's driver could not be read: {type(error).__name__}: {error}.",), driver="broken"
+            )
 
     def close(self) -> None:
         if self._nvml is not None:
@@ -203,24 +208,35 @@ class _Driver:
         for card in self._cards:
             if card.mig_mode and not card.slices:
                 problems.append(
-                    f"GPU {card.number} ({card.name}) is in MIG mode but has no slices, so nothing can run on it. Make some with "
-                    f"`sudo nvidia-smi mig -i {card.number} -cgi 1g -C`, or leave the mode with `sudo nvidia-smi -i {card.number} -mig 0`."
+                    f"GPU {card.number} ({card.name}) is in MIG mode but has no slices, so nothing can run on it. "
+                    "Make some with "
+                    f"`sudo nvidia-smi mig -i {card.number} -cgi 1g -C`, or leave the mode with `sudo nvidia-smi -i "
+                    f"{card.number} -mig 0`."
                 )
         problems += [lost_sentence(gpu.index, gpu.name) for gpu in gpus if gpu.lost]
         problems += [
             f"GPU {gpu.index} ({gpu.name}) reports {gpu.uncorrected_memory_errors} uncorrectable memory errors. "
             "Results on it cannot be trusted: reset it, and have it replaced if they return."
-            for gpu in gpus if gpu.uncorrected_memory_errors
+            for gpu in gpus
+            if gpu.uncorrected_memory_errors
         ]
         if not gpus and not problems:
-            problems.append("NVIDIA's driver works but shows no GPU. A batch scheduler gives them out to jobs; a container needs --gpus all.")
+            problems.append(
+                "NVIDIA's driver works but shows no GPU. A batch scheduler gives them out to jobs; a container "
+                "needs --gpus all."
+            )
         visibility = visible_gpus(gpus, self._environment)
         gpus = tuple(
             gpu if gpu.uuid in visibility.uuids or not gpu.visible else replace(gpu, visible=False) for gpu in gpus
         )
         return NvmlSample(
-            gpus=gpus, links=self._links, driver_version=self._driver_version, cuda_version=self._cuda_version,
-            problems=(*problems, *visibility.problems), notes=visibility.notes, driver="works",
+            gpus=gpus,
+            links=self._links,
+            driver_version=self._driver_version,
+            cuda_version=self._cuda_version,
+            problems=(*problems, *visibility.problems),
+            notes=visibility.notes,
+            driver="works",
         )
 
 
@@ -238,5 +254,8 @@ def _unreachable(api: object, number: int, error: Exception) -> str:
     if code == getattr(api, "NVML_ERROR_GPU_IS_LOST", 15):
         return lost_sentence(number, "")
     if code == getattr(api, "NVML_ERROR_NO_PERMISSION", 4):
-        return f"GPU {number} may not be used by this user. Ask for access to /dev/nvidia{number}, or for a job with a GPU."
+        return (
+            f"GPU {number} may not be used by this user. Ask for access to /dev/nvidia{number}, or for a job with a "
+            "GPU."
+        )
     return f"GPU {number} cannot be read: {error}. Run `nvidia-smi -q -i {number}` to see more."

@@ -119,7 +119,8 @@ def _why_not_open(api: Any, error: Any) -> tuple[str]:
         loaded = kernel_driver_version()
         running = f" (the kernel still runs {loaded})" if loaded else ""
         return (
-            f"NVIDIA's driver and its library are of different versions{running}: the driver was updated while it was in use. "
+            f"NVIDIA's driver and its library are of different versions{running}: the driver was updated while it was "
+            "in use. "
             "Reboot, or in a container rebuild it for the host's driver.",
         )
     if code == api.NVML_ERROR_NO_PERMISSION:
@@ -131,8 +132,12 @@ def _why_not_open(api: Any, error: Any) -> tuple[str]:
     if code == api.NVML_ERROR_FUNCTION_NOT_FOUND:
         return ("NVIDIA's driver is too old to be asked for its GPUs. Install a driver of version 525 or newer.",)
     if code == api.NVML_ERROR_GPU_IS_LOST:
-        return ("A GPU has fallen off the bus and the driver cannot start. Look for `Xid` in `dmesg`; reboot the machine.",)
-    return (f"NVIDIA's driver does not start: {error}. Run `nvidia-smi` to see whether it says more; a reboot often helps.",)
+        return (
+            "A GPU has fallen off the bus and the driver cannot start. Look for `Xid` in `dmesg`; reboot the machine.",
+        )
+    return (
+        f"NVIDIA's driver does not start: {error}. Run `nvidia-smi` to see whether it says more; a reboot often helps.",
+    )
 
 
 def kernel_driver_version(path: Path = Path("/proc/driver/nvidia/version")) -> str:

@@ -50,7 +50,8 @@ class Card:
 def read_card(nvml: Nvml, handle: Any, number: int) -> Card:
     """What never changes of a card. Raises CardLost."""
     api = nvml.api
-    # The limit that is enforced follows `nvidia-smi -pl`, which needs root and is seldom changed: read once a sample below.
+    # The limit that is enforced follows `nvidia-smi -pl`, which needs root and is seldom changed: read once a sample
+    # below.
     clock = nvml.ask("nvmlDeviceGetMaxClockInfo", handle, api.NVML_CLOCK_SM)
     pci = nvml.ask_any(("nvmlDeviceGetPciInfo_v3", "nvmlDeviceGetPciInfo"), handle)
     mode = nvml.ask("nvmlDeviceGetVirtualizationMode", handle)
@@ -77,12 +78,19 @@ def read_slices(nvml: Nvml, card: Card) -> list[Card]:
             continue
         name = nvml.ask("nvmlDeviceGetName", handle) or card.name
         profile = name.rpartition(" MIG ")[2] if " MIG " in name else _profile(nvml, handle)
-        found.append(Card(
-            handle=handle, number=-1, parent=card, mig_profile=profile,
-            uuid=nvml.ask("nvmlDeviceGetUUID", handle) or f"MIG-{card.number}-{place}",
-            name=name if " MIG " in name else f"{card.name} MIG {profile}".rstrip(),
-            compute_capability=card.compute_capability, pci_bus_id=card.pci_bus_id, clock_max_mhz=card.clock_max_mhz,
-        ))
+        found.append(
+            Card(
+                handle=handle,
+                number=-1,
+                parent=card,
+                mig_profile=profile,
+                uuid=nvml.ask("nvmlDeviceGetUUID", handle) or f"MIG-{card.number}-{place}",
+                name=name if " MIG " in name else f"{card.name} MIG {profile}".rstrip(),
+                compute_capability=card.compute_capability,
+                pci_bus_id=card.pci_bus_id,
+                clock_max_mhz=card.clock_max_mhz,
+            )
+        )
     return found
 
 
@@ -99,9 +107,18 @@ def sample_card(nvml: Nvml, card: Card, index: int, names: ProcessNames, host_me
     except CardLost:
         card.lost = True
         return Gpu(
-            index=index, uuid=card.uuid, name=card.name, memory_total_bytes=card.memory_total_bytes, memory_free_bytes=0,
-            compute_capability=card.compute_capability, kind="mig" if card.parent else "gpu", visible=False, lost=True,
-            pci_bus_id=card.pci_bus_id, parent=card.parent.uuid if card.parent else "", mig_profile=card.mig_profile,
+            index=index,
+            uuid=card.uuid,
+            name=card.name,
+            memory_total_bytes=card.memory_total_bytes,
+            memory_free_bytes=0,
+            compute_capability=card.compute_capability,
+            kind="mig" if card.parent else "gpu",
+            visible=False,
+            lost=True,
+            pci_bus_id=card.pci_bus_id,
+            parent=card.parent.uuid if card.parent else "",
+            mig_profile=card.mig_profile,
         )
 
 
@@ -117,7 +134,9 @@ def _sample(nvml: Nvml, card: Card, index: int, names: ProcessNames, host_memory
         held = sum(process.memory_bytes or 0 for process in processes)
         unexplained = total - free - held
         # The driver's own reserve is some hundred MiB on any card, 2 to 3 % on large ones with ECC.
-        if unexplained > max(1024 * MIB, total // 20) and all(process.memory_bytes is not None for process in processes):
+        if unexplained > max(1024 * MIB, total // 20) and all(
+            process.memory_bytes is not None for process in processes
+        ):
             notes.append(
                 f"{unexplained / 2**30:.1f} GiB are held by processes that cannot be seen from here"
                 " (another container or another user's)."
@@ -129,8 +148,13 @@ def _sample(nvml: Nvml, card: Card, index: int, names: ProcessNames, host_memory
         ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"), whole
     )
     return Gpu(
-        index=index, uuid=card.uuid, name=card.name, kind=kind, notes=tuple(notes),
-        memory_total_bytes=total, memory_free_bytes=free,
+        index=index,
+        uuid=card.uuid,
+        name=card.name,
+        kind=kind,
+        notes=tuple(notes),
+        memory_total_bytes=total,
+        memory_free_bytes=free,
         compute_capability=card.compute_capability,
         utilization_percent=rates.gpu if rates else None,
         memory_utilization_percent=rates.memory if rates else None,
@@ -141,7 +165,9 @@ def _sample(nvml: Nvml, card: Card, index: int, names: ProcessNames, host_memory
         clock_max_mhz=card.clock_max_mhz,
         throttle_reasons=tuple(words for bit, words in THROTTLE_REASONS.items() if reasons and reasons & bit),
         processes=tuple(processes or ()),
-        pci_bus_id=card.pci_bus_id, parent=card.parent.uuid if card.parent else "", mig_profile=card.mig_profile,
+        pci_bus_id=card.pci_bus_id,
+        parent=card.parent.uuid if card.parent else "",
+        mig_profile=card.mig_profile,
         virtualization=card.virtualization,
         fan_percent=nvml.ask("nvmlDeviceGetFanSpeed", whole),
         pcie_generation=nvml.ask("nvmlDeviceGetCurrPcieLinkGeneration", whole),
@@ -166,12 +192,27 @@ def _memory(nvml: Nvml, card: Card, host_memory: tuple[int, int]) -> tuple[int, 
     if card.parent:
         attributes = nvml.ask_any(("nvmlDeviceGetAttributes_v2", "nvmlDeviceGetAttributes"), card.handle)
         size = attributes.memorySizeMB * MIB if attributes else 0
-        return size, size, "mig", ["The driver does not say how much of this slice is free; all of it is assumed to be."]
+        return (
+            size,
+            size,
+            "mig",
+            ["The driver does not say how much of this slice is free; all of it is assumed to be."],
+        )
     if nvml.last_error and nvml.last_error != nvml.api.NVML_ERROR_NOT_SUPPORTED:
         known = card.memory_total_bytes
-        return known, 0, "gpu", ["The driver does not say how much memory is free, so none is counted on; see `nvidia-smi -q`."]
+        return (
+            known,
+            0,
+            "gpu",
+            ["The driver does not say how much memory is free, so none is counted on; see `nvidia-smi -q`."],
+        )
     total, available = host_memory
-    return total, available, "unified", ["This GPU shares the host's memory; what is free is the host's available memory."]
+    return (
+        total,
+        available,
+        "unified",
+        ["This GPU shares the host's memory; what is free is the host's available memory."],
+    )
 
 
 def read_processes(nvml: Nvml, handle: Any, names: ProcessNames) -> list[GpuProcess] | None:

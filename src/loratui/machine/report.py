@@ -53,13 +53,18 @@ def machine_lines(machine: Machine) -> list[str]:
     if machine.notes:
         lines += ["", *machine.notes]
     if chosen is None:
-        lines += ["", "Training would run on the CPU: right for trying things out on models of up to about 0.5 B parameters."]
+        lines += [
+            "",
+            "Training would run on the CPU: right for trying things out on models of up to about 0.5 B parameters.",
+        ]
     return lines
 
 
 def _host_lines(machine: Machine) -> list[str]:
     host = machine.host
-    cpu = f"{host.cpu_name}, {host.cpu_count} processors" + (f", limited by {host.cpu_limited_by}" if host.cpu_limited_by else "")
+    cpu = f"{host.cpu_name}, {host.cpu_count} processors" + (
+        f", limited by {host.cpu_limited_by}" if host.cpu_limited_by else ""
+    )
     memory = f"{size(host.memory_available_bytes)} free of {size(host.memory_total_bytes)}"
     memory += f", limited by {host.memory_limited_by}" if host.memory_limited_by else ""
     return [
@@ -96,10 +101,17 @@ def gpu_lines(gpu: Gpu, *, chosen: bool = False) -> list[str]:
 def can_words(found: Capabilities, capability: tuple[int, int]) -> str:
     """What a card can do, on one line."""
     has = [
-        word for word, support in (
-            ("bf16", found.bf16), ("fp16", found.fp16), ("tf32", found.tf32), ("fp8", found.fp8), ("fp4", found.fp4),
-            ("flash attention 2", found.flash_attention_2), ("flash attention 3", found.flash_attention_3),
-        ) if support == "yes"
+        word
+        for word, support in (
+            ("bf16", found.bf16),
+            ("fp16", found.fp16),
+            ("tf32", found.tf32),
+            ("fp8", found.fp8),
+            ("fp4", found.fp4),
+            ("flash attention 2", found.flash_attention_2),
+            ("flash attention 3", found.flash_attention_3),
+        )
+        if support == "yes"
     ]
     lacks = [] if found.bf16 == "yes" else ["no bf16: train in " + found.best_precision]
     return f"{', '.join(has + lacks)} (compute capability {capability[0]}.{capability[1]}, {found.architecture})"
@@ -112,7 +124,9 @@ def _activity(gpu: Gpu) -> list[str]:
     if gpu.temperature_celsius is not None:
         words.append(f"{gpu.temperature_celsius} °C")
     if gpu.power_watts is not None:
-        words.append(f"{gpu.power_watts:.0f} W" + (f" of {gpu.power_limit_watts:.0f} W" if gpu.power_limit_watts else ""))
+        words.append(
+            f"{gpu.power_watts:.0f} W" + (f" of {gpu.power_limit_watts:.0f} W" if gpu.power_limit_watts else "")
+        )
     if gpu.clock_mhz is not None:
         words.append(f"{gpu.clock_mhz} MHz" + (f" of {gpu.clock_max_mhz} MHz" if gpu.clock_max_mhz else ""))
     if gpu.pcie_generation and gpu.pcie_lanes:
@@ -122,7 +136,11 @@ def _activity(gpu: Gpu) -> list[str]:
 
 def _link_lines(machine: Machine) -> list[str]:
     """One line for each way in which cards are joined."""
-    words = {"nvlink": "NVLink", "pcie": "PCIe, below one host bridge", "system": "across processors or host bridges (slowest)"}
+    words = {
+        "nvlink": "NVLink",
+        "pcie": "PCIe, below one host bridge",
+        "system": "across processors or host bridges (slowest)",
+    }
     lines = []
     for kind, name in words.items():
         pairs = [link for link in machine.links if link.kind == kind]

@@ -1,4 +1,6 @@
-"""The machine, sampled about once a second (many GPUs less often) in a thread of its own, so that a screen only ever takes the newest figures."""
+"""The machine, sampled about once a second (many GPUs less often) in a thread of its own, so that a screen only ever
+takes the newest figures.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from loratui.machine.nvml import NvmlReader
 
 INTERVAL_SECONDS = 1.0
 SECONDS_PER_GPU = 0.3
-"""Many busy GPUs are sampled less often, so that a screen of them stays under 1 KB/s on a slow line: eight every 2.4 s."""
+"""Many busy GPUs are sampled less often, so that a screen of them stays under 1 KB/s on a slow line: eight every 2.4
+s.
+"""
 
 
 class MachineSampler:
@@ -29,8 +33,12 @@ class MachineSampler:
     """
 
     def __init__(
-        self, *, interval_seconds: float = INTERVAL_SECONDS, runs_path: Path | None = None,
-        reader: NvmlReader | None = None, on_sample: Callable[[Machine], None] | None = None,
+        self,
+        *,
+        interval_seconds: float = INTERVAL_SECONDS,
+        runs_path: Path | None = None,
+        reader: NvmlReader | None = None,
+        on_sample: Callable[[Machine], None] | None = None,
     ) -> None:
         self._interval = interval_seconds
         self._runs_path = runs_path

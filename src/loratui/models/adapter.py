@@ -16,9 +16,18 @@ def read_adapter(path: str) -> AdapterShape:
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         targets = config["target_modules"]
-        return AdapterShape(int(config["r"]), float(config["lora_alpha"]), _variant(config), targets if isinstance(targets, str) else tuple(targets))
+        return AdapterShape(
+            int(config["r"]),
+            float(config["lora_alpha"]),
+            _variant(config),
+            targets if isinstance(targets, str) else tuple(targets),
+        )
     except (OSError, ValueError, KeyError, TypeError):
-        raise ModelError("this folder holds no LoRA adapter (adapter_config.json).", where=str(folder), hint="Set lora.adapter to an adapter's folder, or leave it empty.") from None
+        raise ModelError(
+            "this folder holds no LoRA adapter (adapter_config.json).",
+            where=str(folder),
+            hint="Set lora.adapter to an adapter's folder, or leave it empty.",
+        ) from None
 
 
 def _variant(config: dict[str, Any]) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from loratui.core.errors import ModelError
+from loratui.hub.cache import snapshot
 from loratui.hub.client import hub_cache
 from loratui.models.folder import read_folder
 from loratui.models.found import FoundModel, found_in_folder
-from loratui.models.hub_cache import snapshot
 
 
 def find_cached(id: str, revision: str = "") -> FoundModel | None:

@@ -28,8 +28,17 @@ def _entry(name: str) -> FoundModel:
     if not row["read"]:
         notes.append("shape from memory, checked when it is fetched")
     return FoundModel(
-        row["id"], "catalogue", None, row["config"], spec_of(row["config"], row["id"]), False, 0, chat_model(row["id"]),
-        row["licence"] or "", row["gated"], "; ".join(notes),
+        row["id"],
+        "catalogue",
+        None,
+        row["config"],
+        spec_of(row["config"], row["id"]),
+        False,
+        0,
+        chat_model(row["id"]),
+        row["licence"] or "",
+        row["gated"],
+        "; ".join(notes),
     )
 
 
@@ -48,4 +57,7 @@ def chat_model(id: str) -> bool:
     name = id.lower()
     if name.endswith(("-base", "-pt")):
         return False
-    return any(word in name for word in ("instruct", "chat", "-it", "distill", "thinking", "gpt-oss", "qwen3", "phi-4", "smollm3", "glm-4"))
+    return any(
+        word in name
+        for word in ("instruct", "chat", "-it", "distill", "thinking", "gpt-oss", "qwen3", "phi-4", "smollm3", "glm-4")
+    )

@@ -15,7 +15,7 @@ from loratui.models.folder import read_folder
 from loratui.models.found import FoundModel, found_in_folder
 from loratui.models.hub import fetch_model
 from loratui.models.shapes import learn, refusal
-from loratui.resources import demo_model_path
+from loratui.paths import demo_model_path
 
 
 def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundModel:
@@ -40,7 +40,9 @@ def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundMode
     if entry is not None:
         return entry
     if not online:
-        raise ModelError("this model is neither on this machine nor in the catalogue.", where=id, hint=f"Fetch it: hf download {id}")
+        raise ModelError(
+            "this model is neither on this machine nor in the catalogue.", where=id, hint=f"Fetch it: hf download {id}"
+        )
     return fetch_model(id, revision)
 
 
@@ -80,13 +82,19 @@ def looks_like_hub_id(id: str) -> bool:
 def _demo() -> FoundModel:
     folder = demo_model_path()
     if not (folder / "config.json").is_file():
-        raise ModelError("the demo model is not in this installation.", where=str(folder), hint="Install loratui again.")
-    return found_in_folder("demo", "demo", read_folder(folder), "ships with loratui, made to learn one task in a minute")
+        raise ModelError(
+            "the demo model is not in this installation.", where=str(folder), hint="Install loratui again."
+        )
+    return found_in_folder(
+        "demo", "demo", read_folder(folder), "ships with loratui, made to learn one task in a minute"
+    )
 
 
 def _local(id: str, place: Path) -> FoundModel:
     if place.is_file():
-        raise ModelError("this is a file; a model is a folder with config.json.", where=id, hint=f"Give {place.parent}.")
+        raise ModelError(
+            "this is a file; a model is a folder with config.json.", where=id, hint=f"Give {place.parent}."
+        )
     return found_in_folder(id, "folder", read_folder(place))
 
 
@@ -95,4 +103,8 @@ def _missing_folder(id: str, place: Path) -> ModelError:
         return ModelError("no such folder.", where=id, hint=f"There is no folder {place.parent} either.")
     names = [item.name for item in place.parent.iterdir() if item.is_dir()]
     near = get_close_matches(place.name, names, n=3, cutoff=0.5)
-    return ModelError("no such folder.", where=id, hint=f"Did you mean {' or '.join(near)}?" if near else "Give a hub id, a local folder, or demo.")
+    return ModelError(
+        "no such folder.",
+        where=id,
+        hint=f"Did you mean {' or '.join(near)}?" if near else "Give a hub id, a local folder, or demo.",
+    )

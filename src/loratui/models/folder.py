@@ -43,17 +43,34 @@ def read_folder(path: Path, *, where: str = "") -> Contents:
 def _no_model(names: set[str], where: str) -> ModelError:
     if "adapter_config.json" in names:
         return ModelError(
-            "this folder is an adapter, not a model: it has adapter_config.json and no config.json.", where=where,
+            "this folder is an adapter, not a model: it has adapter_config.json and no config.json.",
+            where=where,
             hint="Give the base model here, and the adapter as lora.adapter.",
         )
     if any(name.endswith(".gguf") for name in names):
-        return ModelError("this folder holds GGUF files, which can be run but not trained.", where=where, hint="Give the original model (config.json, *.safetensors).")
+        return ModelError(
+            "this folder holds GGUF files, which can be run but not trained.",
+            where=where,
+            hint="Give the original model (config.json, *.safetensors).",
+        )
     if "params.json" in names or "consolidated.00.pth" in names:
-        return ModelError("this folder holds original checkpoints, not a model of the transformers library: config.json is missing.", where=where, hint="Fetch the version for transformers.")
+        return ModelError(
+            "this folder holds original checkpoints, not a model of the transformers library: config.json is missing.",
+            where=where,
+            hint="Fetch the version for transformers.",
+        )
     if "snapshots" in names:
-        return ModelError("this is a folder of the hub's cache; the model lies below snapshots/.", where=where, hint="Give the hub id instead.")
+        return ModelError(
+            "this is a folder of the hub's cache; the model lies below snapshots/.",
+            where=where,
+            hint="Give the hub id instead.",
+        )
     held = f"it holds {', '.join(sorted(names)[:5])}{' …' if len(names) > 5 else ''}" if names else "it is empty"
-    return ModelError(f"this folder is no model: config.json is missing, {held}.", where=where, hint="Give a folder with config.json and *.safetensors.")
+    return ModelError(
+        f"this folder is no model: config.json is missing, {held}.",
+        where=where,
+        hint="Give a folder with config.json and *.safetensors.",
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -61,7 +78,11 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ModelError(f"this is no valid JSON: {error.msg}, column {error.colno}.", where=f"{path}, line {error.lineno}", hint="Fetch the file again.") from error
+        raise ModelError(
+            f"this is no valid JSON: {error.msg}, column {error.colno}.",
+            where=f"{path}, line {error.lineno}",
+            hint="Fetch the file again.",
+        ) from error
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(f"the file cannot be read: {error}.", where=str(path)) from error
     if not isinstance(value, dict):

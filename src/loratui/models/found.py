@@ -38,6 +38,15 @@ def found_in_folder(id: str, kind: ModelKind, contents: Contents, note: str = ""
     """A model from what a folder holds."""
     notes = [text for text in (note, contents.note) if text]
     return FoundModel(
-        id, kind, contents.path, contents.config, spec_of(contents.config, id), contents.weights, contents.size_bytes,
-        contents.has_chat_template, contents.licence, None, "; ".join(notes),
+        id,
+        kind,
+        contents.path,
+        contents.config,
+        spec_of(contents.config, id),
+        contents.weights,
+        contents.size_bytes,
+        contents.has_chat_template,
+        contents.licence,
+        None,
+        "; ".join(notes),
     )

@@ -1,8 +1,9 @@
-"""What a worker read from a model's real class, remembered by the model's config: `$LORATUI_HOME/state/shapes/HASH.json`.
+"""What a worker read from a model's real class, remembered by the model's config:
+`$LORATUI_HOME/state/shapes/HASH.json`.
 
-An architecture that the formulas of `core.families` do not know is a guess until a worker has built its class on the meta
-device and listed its layers (`python -m loratui.worker shape`, seconds, no weights). From then on `spec_of` gives the
-exact shape. The same store holds whatever else a worker learned of a config, by kind: `recall(config, kind="…")`.
+An architecture that the formulas of `core.families` do not know is a guess until a worker has built its class on the
+meta device and listed its layers (`python -m loratui.worker shape`, seconds, no weights). From then on `spec_of` gives
+the exact shape. The same store holds whatever else a worker learned of a config, by kind: `recall(config, kind="…")`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from loratui.core.architecture import Linear, ModelSpec
 from loratui.core.errors import ModelError, WorkerError
 from loratui.core.families import read_config
 from loratui.files import write_whole
-from loratui.home import state_home
+from loratui.paths import state_home
 
 VERSION = 2
 LIMIT_SECONDS = 180.0
@@ -35,7 +36,9 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 
 def memory_path(config: Mapping[str, Any], kind: str = "shape") -> Path:
-    """The file that holds what was learned of this config; `kind` "shape" is its layers, others are their owners' words."""
+    """The file that holds what was learned of this config; `kind` "shape" is its layers, others are their owners'
+    words.
+    """
     folder = "shapes" if kind == "shape" else f"shapes-{kind}"
     return state_home() / folder / f"{config_hash(config)}.json"
 
@@ -86,7 +89,9 @@ def _remembered(config: Mapping[str, Any], id: str) -> ModelSpec | None:
 
 
 def refusal(config: Mapping[str, Any]) -> str:
-    """Why the class could not be read by the libraries that are installed now, in a sentence; empty where it was not tried."""
+    """Why the class could not be read by the libraries that are installed now, in a sentence; empty where it was not
+    tried.
+    """
     kept = recall(config)
     return str(kept.get("problem", "")) if kept is not None and kept.get("libraries") == libraries() else ""
 

@@ -26,7 +26,9 @@ SPOILT = "diverged"
 
 @dataclass(frozen=True)
 class Continuation:
-    """How a run would go on after a change. `changes` are (old, new) values by key; `spoilt` checkpoints are never gone on from."""
+    """How a run would go on after a change. `changes` are (old, new) values by key; `spoilt` checkpoints are never gone
+    on from.
+    """
 
     plan: Plan
     changes: dict[str, list[Any]]
@@ -50,7 +52,10 @@ class Continuation:
             case "checkpoint":
                 text = f"It goes on from step {self.from_step}."
             case "adapter":
-                text = f"It goes on from the weights of step {self.from_step}; optimizer, schedule and rows begin anew at step 0."
+                text = (
+                    f"It goes on from the weights of step {self.from_step}; optimizer, schedule and rows begin anew "
+                    "at step 0."
+                )
             case _:
                 text = "It starts anew from the base model at step 0."
         if self.because:
@@ -60,12 +65,18 @@ class Continuation:
 
 
 def continuation(
-    run: Run, changes: Mapping[str, Any], *, restart: bool = False, sound: int | None = None, course: Course | None = None
+    run: Run,
+    changes: Mapping[str, Any],
+    *,
+    restart: bool = False,
+    sound: int | None = None,
+    course: Course | None = None,
 ) -> Continuation:
     """How the run would go on after these changes; nothing is changed yet.
 
-    restart: from the base whatever the changes are. sound: the last step whose weights are sound, where somebody knows it;
-    else the loss history decides. course: that history, where it has been read. PlanError where a value is not allowed.
+    restart: from the base whatever the changes are. sound: the last step whose weights are sound, where somebody knows
+    it; else the loss history decides. course: that history, where it has been read. PlanError where a value is not
+    allowed.
     """
     before = run.plan()
     after = with_absolute_paths(with_values(before, changes))
@@ -85,7 +96,13 @@ def continuation(
     if start != "anew" and checkpoint is None:
         checkpoint = run.first_weights()
         start = "adapter" if checkpoint is not None else "anew"
-        because = "there is no checkpoint from before it went wrong" if spoilt else "there is no checkpoint yet" if start == "anew" else because
+        because = (
+            "there is no checkpoint from before it went wrong"
+            if spoilt
+            else "there is no checkpoint yet"
+            if start == "anew"
+            else because
+        )
     elif spoilt and start != "anew":
         because = "; ".join(part for part in (because, "what was saved later is spoilt") if part)
     if start == "anew":
@@ -96,7 +113,9 @@ def continuation(
 
 
 def change(run: Run, how: Continuation) -> dict[str, Any]:
-    """Do it; the fields of the `fix` event that tells of it. The caller holds the run. RunError where the disk does not take it."""
+    """Do it; the fields of the `fix` event that tells of it. The caller holds the run. RunError where the disk does not
+    take it.
+    """
     try:
         kept = [set_aside(folder) for folder in how.spoilt]
         kept += [set_aside(folder, "later") for folder in how.aside] if how.start == "checkpoint" else _clear(run, how)
@@ -104,9 +123,16 @@ def change(run: Run, how: Continuation) -> dict[str, Any]:
             keep_plan(run)
             write_whole(run.plan_path, plan_to_toml(how.plan), durable=True)
     except OSError as error:
-        raise RunError(f"the plan cannot be changed: {error.strerror or error}.", where=str(run.place), hint="Free some space and try again.") from None
+        raise RunError(
+            f"the plan cannot be changed: {error.strerror or error}.",
+            where=str(run.place),
+            hint="Free some space and try again.",
+        ) from None
     return {
-        "changes": how.changes, "start": how.start, "from_step": how.from_step, "set_aside": [str(folder.relative_to(run.path)) for folder in kept],
+        "changes": how.changes,
+        "start": how.start,
+        "from_step": how.from_step,
+        "set_aside": [str(folder.relative_to(run.path)) for folder in kept],
         "message": how.words,
     }
 
@@ -126,7 +152,11 @@ def keep_plan(run: Run) -> None:
 
 def _trained_plan(run: Run, plan: Plan) -> Plan:
     """The plan that the checkpoints were trained by: plan.toml may have been edited since."""
-    known = {key: value for key, value in run.fingerprint().get("plan", {}).items() if key in fields()} if run.checkpoints() or run.first_weights() else {}
+    known = (
+        {key: value for key, value in run.fingerprint().get("plan", {}).items() if key in fields()}
+        if run.checkpoints() or run.first_weights()
+        else {}
+    )
     try:
         return with_values(plan, known)
     except LoratuiError:
@@ -135,7 +165,11 @@ def _trained_plan(run: Run, plan: Plan) -> Plan:
 
 def _leavings(run: Run) -> tuple[Path, ...]:
     """Checkpoints, results and what was made of them: of a training that a new start replaces."""
-    found = [path for path in (run.checkpoints_path, run.adapter_path, run.model_path, run.merged_path) if path.is_dir() and any(path.iterdir())]
+    found = [
+        path
+        for path in (run.checkpoints_path, run.adapter_path, run.model_path, run.merged_path)
+        if path.is_dir() and any(path.iterdir())
+    ]
     return tuple(found)
 
 
@@ -153,7 +187,9 @@ def _clear(run: Run, how: Continuation) -> list[Path]:
     if weights is None:
         run.first_weights_path.unlink(missing_ok=True)
     else:
-        write_whole(run.first_weights_path, json.dumps({"weights": str(weights.relative_to(run.path))}) + "\n", durable=True)
+        write_whole(
+            run.first_weights_path, json.dumps({"weights": str(weights.relative_to(run.path))}) + "\n", durable=True
+        )
     return kept
 
 

@@ -8,22 +8,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loratui.core.diagnosis import Curves
-from loratui.core.diagnosis.diverged import DivergenceWatch
+from loratui.core.diagnosis.divergence import DivergenceWatch
 from loratui.runs.directory import Run
-from loratui.runs.events import Data, Eval, Event, Started, Step
-from loratui.runs.tail import EventTail
+from loratui.runs.events import Data, Eval, Event, EventTail, Started, Step
 
 
 @dataclass
 class Course:
-    """Steps and evaluations in their order: where a worker took over at an earlier step, those after it count no more."""
+    """Steps and evaluations in their order: where a worker took over at an earlier step, those after it count no
+    more.
+    """
 
     steps: list[Step] = field(default_factory=list)
     evals: list[Eval] = field(default_factory=list)
     total_steps: int = 0
     data: Data | None = None
 
-    def curves(self, *, finished: bool = False, proposed: Mapping[str, Any] | None = None, bf16: bool | None = None) -> Curves:
+    def curves(
+        self, *, finished: bool = False, proposed: Mapping[str, Any] | None = None, bf16: bool | None = None
+    ) -> Curves:
         """As a diagnosis looks at it. proposed, bf16: what the worker noted of its situation."""
         steps, judged = self.steps, [one for one in self.evals if one.loss is not None]
         epoch = steps[-1].epoch if steps else 0.0
@@ -32,16 +35,26 @@ class Course:
             return [math.nan if value is None else value for value in (getattr(step, name) for step in steps)]
 
         return Curves(
-            [step.step for step in steps], values("loss"), values("grad_norm"), values("learning_rate"),
-            [one.step for one in judged], [one.loss for one in judged if one.loss is not None],
-            total_steps=self.total_steps, steps_per_epoch=round(steps[-1].step / epoch) if epoch else 0, finished=finished,
-            proposed=proposed or {}, eval_rows=self.data.eval_examples if self.data else 0,
-            trained_tokens=self.data.trained_tokens if self.data else None, bf16=bf16,
+            [step.step for step in steps],
+            values("loss"),
+            values("grad_norm"),
+            values("learning_rate"),
+            [one.step for one in judged],
+            [one.loss for one in judged if one.loss is not None],
+            total_steps=self.total_steps,
+            steps_per_epoch=round(steps[-1].step / epoch) if epoch else 0,
+            finished=finished,
+            proposed=proposed or {},
+            eval_rows=self.data.eval_examples if self.data else 0,
+            trained_tokens=self.data.trained_tokens if self.data else None,
+            bf16=bf16,
         )
 
     def watch(self, until: int) -> DivergenceWatch:
         """The watch over its loss as it was after step `until`."""
-        return DivergenceWatch.of((step.step, step.loss) for step in self.steps if step.step <= until and step.loss is not None)
+        return DivergenceWatch.of(
+            (step.step, step.loss) for step in self.steps if step.step <= until and step.loss is not None
+        )
 
 
 def course_of(events: Iterable[Event]) -> Course:
@@ -71,8 +84,8 @@ def read_course(run: Run) -> Course:
 def sound_until(course: Course, *, precision: str) -> int | None:
     """The last step after which the weights were still sound, 0 where none was; None where nothing went wrong.
 
-    Loss history decides: where a loss is no number, the weights after the step before it are spoilt; where a gradient is
-    none, those after that step (float16 skips such steps); from a divergence on, all after the last healthy step.
+    Loss history decides: where a loss is no number, the weights after the step before it are spoilt; where a gradient
+    is none, those after that step (float16 skips such steps); from a divergence on, all after the last healthy step.
     """
     watch = DivergenceWatch()
     for step in course.steps:

@@ -76,7 +76,9 @@ class Run:
     def merged_is_current(self) -> bool:
         """Whether `merged_path` holds the adapter as it is now."""
         try:
-            return (self.merged_path / "config.json").stat().st_mtime >= (self.adapter_path / "adapter_model.safetensors").stat().st_mtime
+            return (self.merged_path / "config.json").stat().st_mtime >= (
+                self.adapter_path / "adapter_model.safetensors"
+            ).stat().st_mtime
         except OSError:
             return False
 
@@ -91,7 +93,9 @@ class Run:
         return self.path / "proposed.json"
 
     def proposed(self) -> dict[str, Any]:
-        """`proposed.json`: `values` by plan key, and whether the device computes in bfloat16; empty before the worker wrote it."""
+        """`proposed.json`: `values` by plan key, and whether the device computes in bfloat16; empty before the worker
+        wrote it.
+        """
         return _read_json(self.proposed_path)
 
     @property
@@ -127,7 +131,9 @@ class Run:
         return _read_json(self.machine_path)
 
     def created(self) -> float:
-        """Unix seconds at which the run began: of its first event, or of its oldest file where it has none; 0 where it is gone."""
+        """Unix seconds at which the run began: of its first event, or of its oldest file where it has none; 0 where it
+        is gone.
+        """
         try:
             with self.events_path.open("rb") as file:
                 first = json.loads(file.readline(1 << 20))["time"]
@@ -162,7 +168,9 @@ class Run:
         return False
 
     def checkpoints(self) -> list[Path]:
-        """Whole checkpoints, oldest first. The trainer writes `trainer_state.json` last: without it a folder is none."""
+        """Whole checkpoints, oldest first. The trainer writes `trainer_state.json` last: without it a folder is
+        none.
+        """
         found: list[tuple[int, Path]] = []
         if self.checkpoints_path.is_dir():
             for folder in self.checkpoints_path.glob("checkpoint-*"):

@@ -1,17 +1,19 @@
-"""The lines of a run's `events.jsonl`: typed, versioned, and open to fields and types that came later.
-
-Both sides share this module: the worker encodes, whoever watches decodes. `encode` and `decode` are pure. An unknown
-field is kept, an unknown type becomes a plain `Event`, so an older program can show a newer run.
-Sizes are bytes, times are Unix seconds, durations are seconds, steps are optimizer steps counted from 1.
+"""The lines of a run's `events.jsonl`: typed, versioned, open to fields and types that came later; and read as
+they come.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import time
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
+
+from loratui.runs.directory import Run
 
 EVENT_VERSION = 1
 KIND_FIRST = re.compile(rb'\s*\{"type":\s*"([a-z_]+)"')
@@ -95,7 +97,9 @@ class Rehearsal(Event):
     seconds_per_step: float | None = None
     memory_peak: int = 0
     memory_peaks: dict[str, int] = {}
-    """Peak bytes by phase: load_model, train, evaluate, save, reload. On the CPU each is the process's peak until then."""
+    """Peak bytes by phase: load_model, train, evaluate, save, reload. On the CPU each is the process's peak until
+    then.
+    """
     longest_tokens: int = 0
     checkpoint_bytes: int = 0
 
@@ -289,3 +293,66 @@ def decode(line: str | bytes) -> Event | None:
         return KINDS.get(kind, Event).model_validate(document) if isinstance(kind, str) else None
     except (ValueError, ValidationError):
         return None
+
+
+class EventTail:
+    """Follows one `events.jsonl`. Each call reads only what was added; a line without its end waits for it."""
+
+    def __init__(self, path: Path, *, offset: int = 0) -> None:
+        self.path = path
+        self.offset = offset
+        """Bytes of the file that were read as whole lines."""
+        self.unreadable_lines = 0
+
+    def new_events(self, *, limit_bytes: int = 1 << 30) -> list[Event]:
+        """Events added since the last call, at most `limit_bytes` of them; none while there is no file."""
+        data = self._new_lines(limit_bytes)
+        events: list[Event] = []
+        for line in data.split(b"\n"):
+            if not line.strip():
+                continue
+            event = decode(line)
+            if event is None:
+                self.unreadable_lines += 1
+            else:
+                events.append(event)
+        return events
+
+    def _new_lines(self, limit_bytes: int) -> bytes:
+        try:
+            with self.path.open("rb") as file:
+                size = file.seek(0, 2)
+                if size < self.offset:  # the file was replaced by a shorter one: begin again
+                    self.offset = 0
+                file.seek(self.offset)
+                data = file.read(limit_bytes)
+        except OSError:
+            return b""
+        end = data.rfind(b"\n") + 1
+        self.offset += end
+        return data[:end]
+
+
+def open_events(path: Path) -> int:
+    """The events file as a descriptor to append to, its last line ended: a worker that was killed may have left half of
+    one.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        if size:
+            file.seek(size - 1)
+            if file.read(1) != b"\n":
+                os.write(descriptor, b"\n")
+    return descriptor
+
+
+def append_event(run: Run, kind: str, **fields: Any) -> None:
+    """Append one event to a run that no worker holds; the caller holds its lock. OSError where the disk does not take
+    it.
+    """
+    descriptor = open_events(run.events_path)
+    try:
+        os.write(descriptor, (encode(make(kind, round(time.time(), 3), **fields)) + "\n").encode())
+    finally:
+        os.close(descriptor)

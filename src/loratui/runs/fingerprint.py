@@ -11,7 +11,17 @@ from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.runs.directory import Run
 
-PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "tokenizers", "safetensors")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "bitsandbytes",
+    "datasets",
+    "tokenizers",
+    "safetensors",
+)
 HARMLESS = ("evaluation.prompts", "saving.every_steps", "saving.keep", "hardware.gpu")
 """Plan keys that may change without changing what is learnt."""
 
@@ -38,7 +48,9 @@ def files_print(plan: Plan) -> str:
     from loratui.data.find import find_dataset
 
     try:
-        return find_dataset(plan.dataset.path, split=plan.dataset.split, configuration=plan.dataset.configuration).fingerprint
+        return find_dataset(
+            plan.dataset.path, split=plan.dataset.split, configuration=plan.dataset.configuration
+        ).fingerprint
     except LoratuiError:
         return ""
 
@@ -48,7 +60,9 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     found: list[str] = []
     old, new = before.get("plan", {}), now.get("plan", {})
     found += [
-        f"{key} was {old[key]!r} and is {new[key]!r}" for key in sorted(old.keys() & new.keys()) if old[key] != new[key] and key not in HARMLESS
+        f"{key} was {old[key]!r} and is {new[key]!r}"
+        for key in sorted(old.keys() & new.keys())
+        if old[key] != new[key] and key not in HARMLESS
     ]
     old, new = before.get("data", {}), now.get("data", {})
     for part, words in (("train", "the training rows changed"), ("held_out", "the held-out rows changed")):
@@ -59,11 +73,17 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     if before.get("model") and now.get("model") and before["model"] != now["model"]:
         found.append("the base model changed")
     old, new = before.get("versions", {}), now.get("versions", {})
-    found += [f"{name} was {old[name]} and is {new[name]}" for name in sorted(old.keys() & new.keys()) if old[name] != new[name]]
+    found += [
+        f"{name} was {old[name]} and is {new[name]}"
+        for name in sorted(old.keys() & new.keys())
+        if old[name] != new[name]
+    ]
     return found
 
 
 def what_would_differ(run: Run) -> list[str]:
     """What would make this run, resumed now, differ from an uninterrupted one; empty when nothing is seen to."""
     plan = run.plan()
-    return differences(run.fingerprint(), {"plan": plan_values(plan), "data": {"files": files_print(plan)}, "versions": versions()})
+    return differences(
+        run.fingerprint(), {"plan": plan_values(plan), "data": {"files": files_print(plan)}, "versions": versions()}
+    )

@@ -12,6 +12,7 @@ from loratui.runs.events import (
     Data,
     Eval,
     Event,
+    EventTail,
     Failed,
     Finding,
     Finished,
@@ -25,10 +26,11 @@ from loratui.runs.events import (
     Step,
     Stopped,
 )
-from loratui.runs.tail import EventTail
 
 
-def follow_events(run: Run, *, from_start: bool = True, poll_seconds: float = 0.2, timeout: float | None = None) -> Iterator[Event]:
+def follow_events(
+    run: Run, *, from_start: bool = True, poll_seconds: float = 0.2, timeout: float | None = None
+) -> Iterator[Event]:
     """Events as they happen, until the run is over (or `timeout` seconds have passed)."""
     tail = EventTail(run.events_path)
     if not from_start:
@@ -42,7 +44,9 @@ def follow_events(run: Run, *, from_start: bool = True, poll_seconds: float = 0.
         time.sleep(poll_seconds)
 
 
-def follow_lines(run: Run, *, from_start: bool = True, step_seconds: float = 1.0, poll_seconds: float = 0.2) -> Iterator[str]:
+def follow_lines(
+    run: Run, *, from_start: bool = True, step_seconds: float = 1.0, poll_seconds: float = 0.2
+) -> Iterator[str]:
     """Lines to print, until the run is over. Steps come at most once in `step_seconds`, all else at once."""
     last_step_line = 0.0
     held: Step | None = None
@@ -88,22 +92,45 @@ def event_line(event: Event) -> str:
     match event:
         case Started():
             start = f"continued from {event.resumed_from} at step {event.step}" if event.resumed_from else "started"
-            return f"{start}: {event.total_steps} steps, {event.examples} rows, {event.parameters_trainable:,} trained parameters, on {event.device}"
+            return (
+                f"{start}: {event.total_steps} steps, {event.examples} rows, {event.parameters_trainable:,} trained "
+                f"parameters, on {event.device}"
+            )
         case Phase():
             return event.message
         case Data():
-            parts = [f"{event.examples} rows to train on, {event.eval_examples} held out, {event.tokens:,} tokens ({event.trained_tokens:,} learnt from)"]
-            parts += [f"{count} {words}" for count, words in (
-                (event.cut, "cut to the maximum length"), (event.without_answer, "left out: nothing to learn remained"), (event.unusable, "unusable"),
-            ) if count]
+            parts = [
+                (
+                    f"{event.examples} rows to train on, {event.eval_examples} held out, {event.tokens:,} tokens "
+                    f"({event.trained_tokens:,} learnt from)"
+                )
+            ]
+            parts += [
+                f"{count} {words}"
+                for count, words in (
+                    (event.cut, "cut to the maximum length"),
+                    (event.without_answer, "left out: nothing to learn remained"),
+                    (event.unusable, "unusable"),
+                )
+                if count
+            ]
             return "; ".join(parts)
         case Rehearsal():
-            return f"rehearsal passed: peak {size(event.memory_peak)}, {_number(event.seconds_per_step, '.2f')} s a step, longest row {event.longest_tokens} tokens"
+            return (
+                f"rehearsal passed: peak {size(event.memory_peak)}, {_number(event.seconds_per_step, '.2f')} s a "
+                f"step, longest row {event.longest_tokens} tokens"
+            )
         case Eval():
             parts = [f"evaluation at step {event.step}: loss {_number(event.loss, '.4f')}"]
-            parts += [f"{name} {value:.3f}" for name, value in (
-                ("token accuracy", event.token_accuracy), ("exact match", event.exact_match), ("ROUGE-L", event.rouge_l),
-            ) if value is not None]
+            parts += [
+                f"{name} {value:.3f}"
+                for name, value in (
+                    ("token accuracy", event.token_accuracy),
+                    ("exact match", event.exact_match),
+                    ("ROUGE-L", event.rouge_l),
+                )
+                if value is not None
+            ]
             return "  ".join(parts) + ("  (best so far)" if event.best else "")
         case Sample():
             prompt, answer = (one_line(" ".join(text.split()), 100) for text in (event.prompt, event.answer))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
-from loratui.home import runs_home
+from loratui.paths import runs_home
 from loratui.runs.directory import Run
 from loratui.runs.status import State, Status
 
@@ -36,10 +36,18 @@ class RunSummary:
     def as_json(self) -> dict[str, object]:
         """The object that `loratui runs --json` prints for this run."""
         return {
-            "name": self.name, "path": str(self.run.path), "state": self.state, "step": self.status.step,
-            "total": self.status.total, "loss": self.status.loss, "eta_seconds": self.status.eta_seconds,
-            "message": self.status.message or self.problem, "created": self.created, "pid": self.status.pid,
-            "model": self.plan.model.id if self.plan else None, "dataset": self.plan.dataset.path if self.plan else None,
+            "name": self.name,
+            "path": str(self.run.path),
+            "state": self.state,
+            "step": self.status.step,
+            "total": self.status.total,
+            "loss": self.status.loss,
+            "eta_seconds": self.status.eta_seconds,
+            "message": self.status.message or self.problem,
+            "created": self.created,
+            "pid": self.status.pid,
+            "model": self.plan.model.id if self.plan else None,
+            "dataset": self.plan.dataset.path if self.plan else None,
             "method": self.plan.method.kind if self.plan else None,
         }
 
@@ -63,7 +71,9 @@ def summary(run: Run) -> RunSummary:
 
 
 def find_run(name_or_path: str) -> Run:
-    """The run of this name, or in this directory; `last` is the newest one. RunError naming the nearest when there is none."""
+    """The run of this name, or in this directory; `last` is the newest one. RunError naming the nearest when there is
+    none.
+    """
     path = Path(name_or_path).expanduser()
     if path.name == name_or_path and (runs_home() / name_or_path / "plan.toml").is_file():
         return Run(runs_home() / name_or_path)
@@ -78,5 +88,11 @@ def find_run(name_or_path: str) -> Run:
     if len(starts) == 1 and name_or_path:
         return Run(runs_home() / starts[0])
     near = get_close_matches(name_or_path, names, n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"There are {len(names)} runs; `loratui runs` lists them." if names else "There are no runs yet."
+    hint = (
+        f"Did you mean {near[0]}?"
+        if near
+        else f"There are {len(names)} runs; `loratui runs` lists them."
+        if names
+        else "There are no runs yet."
+    )
     raise RunError(f"there is no run {name_or_path}.", hint=hint)

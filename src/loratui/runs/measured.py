@@ -1,4 +1,5 @@
-"""What runs on this machine measured, remembered between sessions: `$LORATUI_HOME/state/measured.jsonl`, one object a line.
+"""What runs on this machine measured, remembered between sessions: `$LORATUI_HOME/state/measured.jsonl`, one object a
+line.
 
 The worker adds a line while its run goes and one when it ends; a run's last line counts. Runs that are deleted leave
 theirs behind: what they measured stays true.
@@ -14,7 +15,7 @@ from typing import Any
 
 from loratui.core.measured import Measurement
 from loratui.files import write_whole
-from loratui.home import state_home
+from loratui.paths import state_home
 
 KEPT_RUNS = 500
 LINES_BEFORE_CUTTING = 4 * KEPT_RUNS
@@ -27,7 +28,9 @@ def measured_path() -> Path:
 
 
 def read_measurements(path: Path | None = None) -> tuple[Measurement, ...]:
-    """The last measurement of every run, oldest first; lines that cannot be understood are passed over (it is only a memory)."""
+    """The last measurement of every run, oldest first; lines that cannot be understood are passed over (it is only a
+    memory).
+    """
     found: dict[str, Measurement] = {}
     for line in _lines(path or measured_path()):
         one = _decode(line)

@@ -1,7 +1,8 @@
-"""The model card (README.md) beside a finished run's result: how it was made, as the run's own files say, and nothing more.
+"""The model card (README.md) beside a finished run's result: how it was made, as the run's own files say, and nothing
+more.
 
-A card travels: to a hub, to colleagues. So it names local files by their last part alone, repeats no row, prompt or answer, and
-whatever text comes from outside (names of models, files and runs) stands in it as code.
+A card travels: to a hub, to colleagues. So it names local files by their last part alone, repeats no row, prompt or
+answer, and whatever text comes from outside (names of models, files and runs) stands in it as code.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from loratui.files import write_whole
 from loratui.format import printable
 from loratui.runs.course import course_of
 from loratui.runs.directory import Run
-from loratui.runs.events import Data, Eval, Event, Finding, Finished, Fix, FixOutcome, Started, Step
-from loratui.runs.tail import EventTail
+from loratui.runs.events import Data, Eval, Event, EventTail, Finding, Finished, Fix, FixOutcome, Started, Step
 
 Kind = TypeVar("Kind", bound=Event)
 CARD = "README.md"
@@ -55,16 +55,27 @@ def whose_card(card: Path) -> Literal["ours", "form", "theirs", "none"]:
 
 
 def model_card(run: Run, *, place: str = PLACE, merged: str = "") -> str:
-    """The card as text. place: folder or repository that the code to load it names. RunError, PlanError: as `run.plan()`.
+    """The card as text. place: folder or repository that the code to load it names. RunError, PlanError: as
+    `run.plan()`.
 
     merged: for the adapter merged into its base, the proof in words.
     """
     plan = run.plan()
     events = EventTail(run.events_path).new_events()
     parts = [
-        _front_matter(plan, bool(merged)), MARK, f"# {_title(run, plan)}{', merged' if merged else ''}", _summary(plan, events, bool(merged)),
-        *(["## Merged", merged] if merged else []), "## Load it", _code(plan, place, bool(merged)), "## How it was made",
-        _made(run, plan, events), "## Losses", _losses(events), "## The whole plan", _whole_plan(plan),
+        _front_matter(plan, bool(merged)),
+        MARK,
+        f"# {_title(run, plan)}{', merged' if merged else ''}",
+        _summary(plan, events, bool(merged)),
+        *(["## Merged", merged] if merged else []),
+        "## Load it",
+        _code(plan, place, bool(merged)),
+        "## How it was made",
+        _made(run, plan, events),
+        "## Losses",
+        _losses(events),
+        "## The whole plan",
+        _whole_plan(plan),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -97,10 +108,19 @@ def _front_matter(plan: Plan, merged: bool) -> str:
     base = hub_name(plan.model.id)
     full = plan.method.kind == "full" or merged
     data = hub_name(plan.dataset.path)
-    lines = ["---", *([f"base_model: {json.dumps(base)}"] if base else []), f"library_name: {'transformers' if full else 'peft'}", "pipeline_tag: text-generation"]
+    lines = [
+        "---",
+        *([f"base_model: {json.dumps(base)}"] if base else []),
+        f"library_name: {'transformers' if full else 'peft'}",
+        "pipeline_tag: text-generation",
+    ]
     if "/" in data:
         lines += ["datasets:", f"- {json.dumps(data)}"]
-    tags = [*(["lora", "merged"] if merged else []), "sft", "loratui"] if full else ["lora", *(["qlora"] if plan.method.kind == "qlora" else []), "sft", "transformers", "loratui"]
+    tags = (
+        [*(["lora", "merged"] if merged else []), "sft", "loratui"]
+        if full
+        else ["lora", *(["qlora"] if plan.method.kind == "qlora" else []), "sft", "transformers", "loratui"]
+    )
     if base:
         tags.insert(0, json.dumps(f"base_model:{'finetune' if full else 'adapter'}:{base}"))
     return "\n".join([*lines, "tags:", *(f"- {tag}" for tag in tags), "---"])
@@ -114,12 +134,26 @@ def _summary(plan: Plan, events: Sequence[Event], merged: bool) -> str:
         day = datetime.fromtimestamp(finished.time, UTC).strftime("%Y-%m-%d")
         ending = f" The training ended on {day} after {finished.step:,} steps."
         if finished.result_step and finished.result_step != finished.step:
-            ending += f" The weights here are those of step {finished.result_step:,}, whose loss on the held-out rows was the lowest of those kept."
-    local = "" if hub_name(plan.model.id) or merged or plan.method.kind == "full" else " That base is a local folder: whoever loads this needs it, too."
-    made = f"All weights of {base} were" if plan.method.kind == "full" else f"{base} with an adapter merged into it," if merged else f"An adapter for {base},"
+            ending += (
+                f" The weights here are those of step {finished.result_step:,}, whose loss on the held-out rows was "
+                "the lowest of those kept."
+            )
+    local = (
+        ""
+        if hub_name(plan.model.id) or merged or plan.method.kind == "full"
+        else " That base is a local folder: whoever loads this needs it, too."
+    )
+    made = (
+        f"All weights of {base} were"
+        if plan.method.kind == "full"
+        else f"{base} with an adapter merged into it,"
+        if merged
+        else f"An adapter for {base},"
+    )
     return (
         f"{made} trained with loratui.{ending}{local}\n\n"
-        "What it is good for, where it fails, and under which licence it may be used was not recorded by the training: please add it here."
+        "What it is good for, where it fails, and under which licence it may be used was not recorded by the "
+        "training: please add it here."
     )
 
 
@@ -129,22 +163,36 @@ def _code(plan: Plan, place: str, merged: bool) -> str:
     where = json.dumps(place)
     if plan.method.kind == "full" or merged:
         lines = [
-            "import torch", "from transformers import AutoModelForCausalLM, AutoTokenizer", "",
-            f"model = AutoModelForCausalLM.from_pretrained({where}, dtype=torch.{dtype})", f"tokenizer = AutoTokenizer.from_pretrained({where})",
+            "import torch",
+            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            "",
+            f"model = AutoModelForCausalLM.from_pretrained({where}, dtype=torch.{dtype})",
+            f"tokenizer = AutoTokenizer.from_pretrained({where})",
         ]
         return _fenced("\n".join(lines), "python")
-    options = [json.dumps(_short(plan.model.id)), *([f"revision={json.dumps(plan.model.revision)}"] if plan.model.revision else []), f"dtype=torch.{dtype}"]
+    options = [
+        json.dumps(_short(plan.model.id)),
+        *([f"revision={json.dumps(plan.model.revision)}"] if plan.model.revision else []),
+        f"dtype=torch.{dtype}",
+    ]
     names = ["AutoModelForCausalLM", "AutoTokenizer"]
     quantised = []
     if plan.method.quantization != "none":
         names.append("BitsAndBytesConfig")
         method = plan.method
-        held = quantization_code(method.quantization, double=method.double_quantization, compute_dtype=method.compute_dtype)
+        held = quantization_code(
+            method.quantization, double=method.double_quantization, compute_dtype=method.compute_dtype
+        )
         quantised = [f"quantization = {held}"]
         options.append("quantization_config=quantization")
     lines = [
-        "import torch", "from peft import PeftModel", f"from transformers import {', '.join(names)}", "", *quantised,
-        f"base = AutoModelForCausalLM.from_pretrained({', '.join(options)})", f"model = PeftModel.from_pretrained(base, {where})",
+        "import torch",
+        "from peft import PeftModel",
+        f"from transformers import {', '.join(names)}",
+        "",
+        *quantised,
+        f"base = AutoModelForCausalLM.from_pretrained({', '.join(options)})",
+        f"model = PeftModel.from_pretrained(base, {where})",
         f"tokenizer = AutoTokenizer.from_pretrained({where})",
     ]
     return _fenced("\n".join(lines), "python")
@@ -157,27 +205,60 @@ def _made(run: Run, plan: Plan, events: Sequence[Event]) -> str:
     rows: list[tuple[str, str]] = [("method", _method(plan))]
     if started is not None and started.parameters_total:
         rows.append(("trained weights", f"{started.parameters_trainable:,} of {started.parameters_total:,}"))
-    rows.append(("dataset", code(_short(plan.dataset.path)) + (f", split {code(plan.dataset.split)}" if hub_name(plan.dataset.path) else "")))
+    rows.append(
+        (
+            "dataset",
+            code(_short(plan.dataset.path))
+            + (f", split {code(plan.dataset.split)}" if hub_name(plan.dataset.path) else ""),
+        )
+    )
     if data is not None:
-        rows.append(("rows", f"{data.examples:,} trained on, {data.eval_examples:,} held out, {data.left_out:,} left out"))
-        rows.append(("tokens of these rows", f"{data.tokens:,}, of which {data.trained_tokens:,} bear loss; {data.cut:,} rows cut at {training.max_length:,} tokens"))
+        rows.append(
+            ("rows", f"{data.examples:,} trained on, {data.eval_examples:,} held out, {data.left_out:,} left out")
+        )
+        rows.append(
+            (
+                "tokens of these rows",
+                (
+                    f"{data.tokens:,}, of which {data.trained_tokens:,} bear loss; {data.cut:,} rows cut at "
+                    f"{training.max_length:,} tokens"
+                ),
+            )
+        )
     found = prints.get("data", {})
-    for part, words in (("train", "fingerprint of the rows trained on"), ("held_out", "fingerprint of the rows held out")):
+    for part, words in (
+        ("train", "fingerprint of the rows trained on"),
+        ("held_out", "fingerprint of the rows held out"),
+    ):
         if found.get(part):
             rows.append((words, code(found[part])))
     rows.append(("batch", f"{training.batch_size} rows × {training.accumulation} accumulated, per device"))
     rates = [event.learning_rate for event in course_of(events).steps if event.learning_rate is not None]
     if rates:
         rows.append(("learning rate of the steps", f"highest {max(rates):.3g}, last {rates[-1]:.3g}"))
-    rows.append(("learning rate", f"{training.learning_rate:g}, {training.scheduler.replace('_', ' ')}, {training.warmup_steps} warm-up steps"))
-    rows.append(("optimizer", f"{code(training.optimizer)}, weight decay {training.weight_decay:g}, seed {training.seed}"))
+    rows.append(
+        (
+            "learning rate",
+            (
+                f"{training.learning_rate:g}, {training.scheduler.replace('_', ' ')}, {training.warmup_steps} warm-up "
+                "steps"
+            ),
+        )
+    )
+    rows.append(
+        ("optimizer", f"{code(training.optimizer)}, weight decay {training.weight_decay:g}, seed {training.seed}")
+    )
     if machine.get("device"):
         rows.append(("device", code(machine["device"])))
     versions = machine.get("versions", {})
     if isinstance(versions, dict) and versions:
         rows.append(("versions", ", ".join(code(f"{name} {number}") for name, number in versions.items())))
     resumed = sum(isinstance(event, Started) for event in events) - 1
-    rows += [(f"changed at step {fix.at_step or fix.from_step:,}", f"{_changes(fix)}; {_start(fix)}{_helped(events, fix)}") for fix in events if isinstance(fix, Fix)]
+    rows += [
+        (f"changed at step {fix.at_step or fix.from_step:,}", f"{_changes(fix)}; {_start(fix)}{_helped(events, fix)}")
+        for fix in events
+        if isinstance(fix, Fix)
+    ]
     if resumed > 0:
         rows.append(("resumed", f"{resumed} time{'s' if resumed > 1 else ''}"))
     findings = list(dict.fromkeys(event.finding for event in events if isinstance(event, Finding) and event.finding))
@@ -188,12 +269,22 @@ def _made(run: Run, plan: Plan, events: Sequence[Event]) -> str:
 
 def _changes(fix: Fix) -> str:
     """Keys with both values; local files by their last part, as everywhere in a card."""
-    shown = {key: [_short(value) if isinstance(value, str) and value else value for value in pair] for key, pair in fix.changes.items() if key != "evaluation.prompts"}
-    return ", ".join(f"{code(key)} {code(old)} → {code(new)}" for key, (old, new) in shown.items()) or "nothing in the plan"
+    shown = {
+        key: [_short(value) if isinstance(value, str) and value else value for value in pair]
+        for key, pair in fix.changes.items()
+        if key != "evaluation.prompts"
+    }
+    return (
+        ", ".join(f"{code(key)} {code(old)} → {code(new)}" for key, (old, new) in shown.items())
+        or "nothing in the plan"
+    )
 
 
 def _start(fix: Fix) -> str:
-    return {"checkpoint": f"on from step {fix.from_step:,}", "adapter": f"on from the weights of step {fix.from_step:,}"}.get(fix.start, "anew from the base")
+    return {
+        "checkpoint": f"on from step {fix.from_step:,}",
+        "adapter": f"on from the weights of step {fix.from_step:,}",
+    }.get(fix.start, "anew from the base")
 
 
 def _helped(events: Sequence[Event], fix: Fix) -> str:
@@ -213,7 +304,10 @@ def _method(plan: Plan) -> str:
     targets = lora.targets if isinstance(lora.targets, str) else ", ".join(lora.targets)
     variant = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}[lora.variant]
     quantised = f" on a base quantised to {plan.method.quantization}" if plan.method.quantization != "none" else ""
-    return f"{variant}, rank {lora.r}, alpha {lora.alpha:g}, dropout {lora.dropout:g}, on {code(targets)}{quantised}; {plan.training.precision}"
+    return (
+        f"{variant}, rank {lora.r}, alpha {lora.alpha:g}, dropout {lora.dropout:g}, on {code(targets)}{quantised}; "
+        f"{plan.training.precision}"
+    )
 
 
 def _losses(events: Sequence[Event]) -> str:
@@ -226,13 +320,26 @@ def _losses(events: Sequence[Event]) -> str:
     if not evaluations:
         return "\n\n".join([*parts, "Nothing was evaluated during the training."])
     columns = [
-        ("loss", "loss", "{:.4f}"), ("perplexity", "perplexity", "{:.2f}"), ("token_accuracy", "token accuracy", "{:.3f}"),
-        ("exact_match", "exact match", "{:.3f}"), ("rouge_l", "ROUGE-L", "{:.3f}"),
+        ("loss", "loss", "{:.4f}"),
+        ("perplexity", "perplexity", "{:.2f}"),
+        ("token_accuracy", "token accuracy", "{:.3f}"),
+        ("exact_match", "exact match", "{:.3f}"),
+        ("rouge_l", "ROUGE-L", "{:.3f}"),
     ]
     listed = [evaluations[step] for step in sorted(evaluations)]
-    shown = listed if len(listed) <= LISTED_EVALUATIONS else [*listed[: LISTED_EVALUATIONS // 2], *listed[-LISTED_EVALUATIONS // 2 :]]
+    shown = (
+        listed
+        if len(listed) <= LISTED_EVALUATIONS
+        else [*listed[: LISTED_EVALUATIONS // 2], *listed[-LISTED_EVALUATIONS // 2 :]]
+    )
     columns = [column for column in columns if any(getattr(one, column[0]) is not None for one in shown)]
-    rows = [(f"{one.step:,}", *(form.format(value) if (value := getattr(one, name)) is not None else "–" for name, _, form in columns)) for one in shown]
+    rows = [
+        (
+            f"{one.step:,}",
+            *(form.format(value) if (value := getattr(one, name)) is not None else "–" for name, _, form in columns),
+        )
+        for one in shown
+    ]
     left = f" ({len(listed) - len(shown)} in the middle are not listed)" if len(shown) < len(listed) else ""
     asked = max((one.generated for one in listed), default=0)
     note = f" Exact match and ROUGE-L are of answers to {asked:,} of these rows." if asked else ""
@@ -243,7 +350,11 @@ def _losses(events: Sequence[Event]) -> str:
 
 def _whole_plan(plan: Plan) -> str:
     """plan.toml as it was, but for places on somebody's disk and for prompts."""
-    values = {key: _short(value) for key in ("model.id", "model.chat_template", "dataset.path", "dataset.eval_path", "lora.adapter") if (value := plan.get(key))}
+    values = {
+        key: _short(value)
+        for key in ("model.id", "model.chat_template", "dataset.path", "dataset.eval_path", "lora.adapter")
+        if (value := plan.get(key))
+    }
     text = plan_to_toml(with_values(plan, values | {"evaluation.prompts": []}), comments=False)
     return "Local files are named by their last part; prompts are left out.\n\n" + _fenced(text.strip(), "toml")
 

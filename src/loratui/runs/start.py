@@ -13,7 +13,7 @@ from loratui.core.errors import RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.files import write_whole
-from loratui.home import runs_home
+from loratui.paths import runs_home
 from loratui.runs.directory import Run
 from loratui.runs.status import Status, write_status
 
@@ -47,7 +47,8 @@ def with_absolute_paths(plan: Plan) -> Plan:
 
 
 def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> Run:
-    """Make a run's directory with its complete plan. `output` names the directory itself; else it lies in `runs_home()`.
+    """Make a run's directory with its complete plan. `output` names the directory itself; else it lies in
+    `runs_home()`.
 
     Raises RunError when the directory is in use, cannot be made, or the disk is full.
     """
@@ -55,7 +56,10 @@ def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> 
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         hint = "Choose another directory"
         raise RunError(
-            f"{path} is in use: it already holds files.", hint=f"{hint}, or continue that run with `loratui resume`." if (path / "plan.toml").exists() else f"{hint}."
+            f"{path} is in use: it already holds files.",
+            hint=f"{hint}, or continue that run with `loratui resume`."
+            if (path / "plan.toml").exists()
+            else f"{hint}.",
         )
     run = Run(path)
     try:
@@ -65,7 +69,11 @@ def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> 
         run.log_path.touch()
         write_status(run.status_path, Status(state="starting", created=time.time()))
     except OSError as error:
-        raise RunError(f"the run's directory cannot be written: {error.strerror or error}.", where=str(path), hint="Free some space or choose another directory.") from None
+        raise RunError(
+            f"the run's directory cannot be written: {error.strerror or error}.",
+            where=str(path),
+            hint="Free some space or choose another directory.",
+        ) from None
     return run
 
 
@@ -81,12 +89,16 @@ def _fresh_path(name: str, *, chosen: bool) -> Path:
 
 
 def worker_command(run: Run, *, rehearse: bool = False) -> list[str]:
-    """The command that executes a run; any launcher may run it. For several GPUs it begins a process for each by itself."""
+    """The command that executes a run; any launcher may run it. For several GPUs it begins a process for each by
+    itself.
+    """
     return [sys.executable, "-m", "loratui.worker", "train", str(run.path)] + (["--rehearse"] if rehearse else [])
 
 
 def worker_environment(plan: Plan, environment: dict[str, str] | None = None) -> dict[str, str]:
-    """The worker's environment: it sees the plan's GPUs and no others (a trainer with two in sight refuses to start)."""
+    """The worker's environment: it sees the plan's GPUs and no others (a trainer with two in sight refuses to
+    start).
+    """
     result = dict(os.environ if environment is None else environment)
     result["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     result["CUDA_VISIBLE_DEVICES"] = _visible_devices(plan, result.get("CUDA_VISIBLE_DEVICES"))
@@ -132,15 +144,26 @@ def start_worker(run: Run, *, rehearse: bool = False) -> int:
     """
     plan = run.plan()
     if _held(run):
-        raise RunError(f"run {run.name} already has a worker (process {run.status().pid}).", hint=f"Watch it with `loratui attach {run.name}`.")
+        raise RunError(
+            f"run {run.name} already has a worker (process {run.status().pid}).",
+            hint=f"Watch it with `loratui attach {run.name}`.",
+        )
     environment = worker_environment(plan)
     try:
         previous = run.status()
-        write_status(run.status_path, Status(state="starting", created=time.time(), step=previous.step, total=previous.total))
+        write_status(
+            run.status_path, Status(state="starting", created=time.time(), step=previous.step, total=previous.total)
+        )
         with run.log_path.open("ab") as log:
             process = subprocess.Popen(
-                worker_command(run, rehearse=rehearse), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, close_fds=True, cwd="/", env=environment,
+                worker_command(run, rehearse=rehearse),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                close_fds=True,
+                cwd="/",
+                env=environment,
             )
     except OSError as error:
         raise RunError(f"the worker cannot be started: {error.strerror or error}.", where=str(run.path)) from None
@@ -149,7 +172,9 @@ def start_worker(run: Run, *, rehearse: bool = False) -> int:
 
 
 def _held(run: Run) -> bool:
-    """Whether another worker holds the run. One that was just killed gives its lock back only when its memory is freed."""
+    """Whether another worker holds the run. One that was just killed gives its lock back only when its memory is
+    freed.
+    """
     until = time.monotonic() + DYING_SECONDS
     while run.in_use():
         if not run.status().over or time.monotonic() >= until:

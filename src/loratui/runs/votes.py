@@ -17,7 +17,9 @@ NAME = "votes.jsonl"
 
 def add_vote(run: Run, prompt: str, sides: Sequence[str], winner: str) -> None:
     """Keep one vote. winner: a side's name, or TIE. RunError where it cannot be written."""
-    line = json.dumps({"time": round(time.time(), 1), "prompt": prompt, "sides": list(sides), "winner": winner}, ensure_ascii=False)
+    line = json.dumps(
+        {"time": round(time.time(), 1), "prompt": prompt, "sides": list(sides), "winner": winner}, ensure_ascii=False
+    )
     try:
         with (run.path / NAME).open("a", encoding="utf-8") as file:
             file.write(line + "\n")

@@ -23,23 +23,23 @@ from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
 from loratui.format import harmless, one_line
-from loratui.home import user_themes_path
-from loratui.tui.check import PREVIEW_ROWS, Check, progress_words
-from loratui.tui.draft import STEPS
-from loratui.tui.look_ups import LookUps
-from loratui.tui.state import WizardState
-from loratui.tui.text import NoControls
+from loratui.paths import user_themes_path
+from loratui.tui.common.text import NoControls
 from loratui.tui.themes import VARIABLES, load_themes
+from loratui.tui.wizard.background import LookUps
+from loratui.tui.wizard.check import PREVIEW_ROWS, Check, progress_words
+from loratui.tui.wizard.draft import STEPS
+from loratui.tui.wizard.state import WizardState
 
 SCREEN_CLASSES = {
-    "machine": "loratui.tui.screens.machine:MachineScreen",
-    "model": "loratui.tui.screens.model:ModelScreen",
-    "dataset": "loratui.tui.screens.dataset:DatasetScreen",
-    "recipe": "loratui.tui.screens.recipe:RecipeScreen",
-    "review": "loratui.tui.screens.review:ReviewScreen",
-    "training": "loratui.tui.screens.training:TrainingScreen",
-    "playground": "loratui.tui.screens.playground:PlaygroundScreen",
-    "runs": "loratui.tui.screens.runs:RunsScreen",
+    "machine": "loratui.tui.machine.screen:MachineScreen",
+    "model": "loratui.tui.model.screen:ModelScreen",
+    "dataset": "loratui.tui.dataset.screen:DatasetScreen",
+    "recipe": "loratui.tui.recipe.screen:RecipeScreen",
+    "review": "loratui.tui.review.screen:ReviewScreen",
+    "training": "loratui.tui.training.screen:TrainingScreen",
+    "playground": "loratui.tui.playground.screen:PlaygroundScreen",
+    "runs": "loratui.tui.runs.screen:RunsScreen",
 }
 """Every screen by name; a module is imported when its screen is first opened."""
 
@@ -71,12 +71,21 @@ class LoratuiApp(LookUps):
 
     TITLE = "loratui"
     CSS_PATH = "app.tcss"
-    SCREENS: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {name: partial(make_screen, name) for name in SCREEN_CLASSES}
+    SCREENS: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {
+        name: partial(make_screen, name) for name in SCREEN_CLASSES
+    }
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-very-wide")]  # noqa: RUF012  Textual declares them so
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012  Textual declares them so
     COMMAND_PALETTE_BINDING = "ctrl+o"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f1,question_mark", "help", "Help", key_display="F1", id="app.help", tooltip="What this screen is for, and all its keys"),
+        Binding(
+            "f1,question_mark",
+            "help",
+            "Help",
+            key_display="F1",
+            id="app.help",
+            tooltip="What this screen is for, and all its keys",
+        ),
         Binding("ctrl+q", "quit", "Quit", show=False, key_display="^q", priority=True, id="app.quit.always"),
         Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave; the draft is kept and runs go on"),
         Binding("ctrl+t", "next_theme", "Theme", show=False, id="app.theme", tooltip="Next theme"),
@@ -92,7 +101,7 @@ class LoratuiApp(LookUps):
         self._no_controls = NoControls()
         self._no_color = NoColor()
         if state is None:
-            from loratui.home import state_home
+            from loratui.paths import state_home
 
             state = WizardState(state_home() / "draft.json", demo=demo)
         state.run.open(run, adapter)
@@ -116,7 +125,9 @@ class LoratuiApp(LookUps):
         name = self.current_theme.name
         if name not in self._variables:
             generated = self.current_theme.to_color_system().generate()
-            self._variables[name] = {key: generated.get(value[1:], generated["foreground"]) for key, value in VARIABLES.items()}
+            self._variables[name] = {
+                key: generated.get(value[1:], generated["foreground"]) for key, value in VARIABLES.items()
+            }
         return self._variables[name]
 
     def get_loading_widget(self) -> Widget:
@@ -124,7 +135,7 @@ class LoratuiApp(LookUps):
         return Static("…", classes="loading-still")
 
     def _load_themes(self) -> None:
-        from loratui.resources import themes_path
+        from loratui.paths import themes_path
 
         themes, self._theme_problems = load_themes(themes_path(), user_themes_path())
         for theme in themes:
@@ -156,7 +167,9 @@ class LoratuiApp(LookUps):
 
     async def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not on the main thread, as under tests
+        with contextlib.suppress(
+            NotImplementedError, RuntimeError, ValueError
+        ):  # not on the main thread, as under tests
             loop.add_signal_handler(signal.SIGHUP, self._terminal_gone)
             loop.add_signal_handler(signal.SIGTERM, self._asked_to_end)
         self.state.file.changed.subscribe(self._save_soon)
@@ -202,7 +215,7 @@ class LoratuiApp(LookUps):
     @work(thread=True, exclusive=True, group="measured", exit_on_error=False)
     def _measured_worker(self) -> None:
         """Runs may have ended since: what they measured tells the time of the next one."""
-        from loratui.tui import loading
+        from loratui.tui.wizard import loading
 
         self._take(self.state.plan.take_measurements, loading.load_measurements())
 
@@ -221,7 +234,7 @@ class LoratuiApp(LookUps):
 
     def action_help(self) -> None:
         """What the screen in front is for, and all its keys."""
-        from loratui.tui.screens.help import HelpScreen
+        from loratui.tui.common.help import HelpScreen
 
         if isinstance(self.screen, HelpScreen):
             self.pop_screen()
@@ -241,7 +254,7 @@ class LoratuiApp(LookUps):
     async def render_rows(self, numbers: Sequence[int]) -> None:
         """Have these rows made into the trainer's tokens; they join those of the check."""
         from loratui.core.errors import LoratuiError
-        from loratui.worker.inspect_client import InspectClient
+        from loratui.workers.inspect_client import InspectClient
 
         if self.state.plan.proposal is None or not self.state.check.key() or self.state.check.now.progress:
             return
@@ -266,7 +279,7 @@ class LoratuiApp(LookUps):
     @work(exclusive=True, group="check", exit_on_error=False)
     async def _check_worker(self, key: str) -> None:
         from loratui.core.errors import LoratuiError
-        from loratui.worker.inspect_client import InspectClient
+        from loratui.workers.inspect_client import InspectClient
 
         assert self.state.plan.proposal is not None
         check = Check(key, progress="starting …")
@@ -298,7 +311,7 @@ class LoratuiApp(LookUps):
         self.notify(self._keep_traceback(error), markup=False, severity="error", timeout=15)
 
     def _keep_traceback(self, error: Exception) -> str:
-        from loratui.home import state_home
+        from loratui.paths import state_home
 
         log = state_home() / "crash.log"
         try:
@@ -311,10 +324,14 @@ class LoratuiApp(LookUps):
         return harmless(f"A defect of loratui: {type(error).__name__}: {error}. {place}", 300)
 
     def _fatal_error(self) -> None:
-        """What Textual calls for an exception that nobody caught: one sentence on the terminal, the traceback to a file."""
+        """What Textual calls for an exception that nobody caught: one sentence on the terminal, the traceback to a
+        file.
+        """
         self.state.file.save()
         error = sys.exc_info()[1]
-        self._exit_renderables.append(self._keep_traceback(error) if isinstance(error, Exception) else "loratui was ended.")
+        self._exit_renderables.append(
+            self._keep_traceback(error) if isinstance(error, Exception) else "loratui was ended."
+        )
         self._close_messages_no_wait()
 
     # The draft's file

@@ -19,9 +19,20 @@ from typing import Any
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
-from loratui.resources import themes_path
+from loratui.paths import themes_path
 
-COLORS = ("primary", "secondary", "accent", "foreground", "background", "surface", "panel", "success", "warning", "error")
+COLORS = (
+    "primary",
+    "secondary",
+    "accent",
+    "foreground",
+    "background",
+    "surface",
+    "panel",
+    "success",
+    "warning",
+    "error",
+)
 REQUIRED = ("primary", "foreground", "background", "surface", "panel", "success", "warning", "error")
 KEYS = {"name", "dark", "colors", "variables"}
 
@@ -83,7 +94,7 @@ def check_color(key: str, value: Any) -> None:
     try:
         Color.parse(value)
     except (ColorParseError, TypeError, AttributeError):
-        raise ThemeError(f"has {key} = {value!r}, which is no colour; write it as \"#5fafff\"") from None
+        raise ThemeError(f'has {key} = {value!r}, which is no colour; write it as "#5fafff"') from None
 
 
 def load_themes(*folders: Path) -> tuple[list[Theme], list[str]]:

@@ -1,1 +1,1 @@
-"""The processes that import torch. `protocol` and `client` are what the interface may import: they do not."""
+"""The processes that import torch. What the interface may import of them is in `loratui.workers`."""

@@ -1,4 +1,6 @@
-"""`python -m loratui.worker NAME …`: one worker process. Each name is a module here with `main(arguments) -> exit status`."""
+"""`python -m loratui.worker NAME …`: one worker process. Each name is a module here with `main(arguments) -> exit
+status`.
+"""
 
 from __future__ import annotations
 

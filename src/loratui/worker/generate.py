@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import PRESETS, GenerationSettings
 from loratui.format import printable
-from loratui.worker.protocol import ADAPTER, BASE
-from loratui.worker.questions import Question, read_questions
-from loratui.worker.results import Results
-from loratui.worker.target import Target, find_target, with_device, with_quantization
+from loratui.worker.generation.results import Results
+from loratui.workers.protocol import ADAPTER, BASE
+from loratui.workers.questions import Question, read_questions
+from loratui.workers.target import Target, find_target, with_device, with_quantization
 
 if TYPE_CHECKING:
     from loratui.worker.generation.load import LoadedModels
@@ -59,8 +59,15 @@ def execute(given: GenerateRequest) -> int:
         questions = read_questions(given.source, target.plan)
         with _place(given.output) as output:
             status = run(
-                target, questions, output, given.settings, side=BASE if given.base_only else ADAPTER,
-                batch_rows=given.batch_rows, again=given.again, source=Path(given.source), named=bool(given.output),
+                target,
+                questions,
+                output,
+                given.settings,
+                side=BASE if given.base_only else ADAPTER,
+                batch_rows=given.batch_rows,
+                again=given.again,
+                source=Path(given.source),
+                named=bool(given.output),
             )
             if not given.output:
                 sys.stdout.write(output.read_text(encoding="utf-8"))
@@ -84,11 +91,21 @@ def _place(output: str) -> Iterator[Path]:
 
 
 def run(
-    target: Target, questions: Sequence[Question], output: Path, settings: GenerationSettings, *,
-    side: str = ADAPTER, batch_rows: int = BATCH_ROWS, again: bool = False, source: Path | None = None,
-    models: LoadedModels | None = None, named: bool = True,
+    target: Target,
+    questions: Sequence[Question],
+    output: Path,
+    settings: GenerationSettings,
+    *,
+    side: str = ADAPTER,
+    batch_rows: int = BATCH_ROWS,
+    again: bool = False,
+    source: Path | None = None,
+    models: LoadedModels | None = None,
+    named: bool = True,
 ) -> int:
-    """Answer the questions into `output`; the exit status. `models`: loaded already. `named`: the file stays. Raises LoratuiError."""
+    """Answer the questions into `output`; the exit status. `models`: loaded already. `named`: the file stays. Raises
+    LoratuiError.
+    """
     side = side if side in target.load.sides else BASE
     results = Results(output, questions, _identity(target, side, settings, source, again))
     bad = [one for one in questions if one.problem]
@@ -116,7 +133,12 @@ def _load(target: Target, side: str) -> LoadedModels:
 
 
 def _answer(
-    target: Target, side: str, results: Results, settings: GenerationSettings, batch_rows: int, models: LoadedModels | None
+    target: Target,
+    side: str,
+    results: Results,
+    settings: GenerationSettings,
+    batch_rows: int,
+    models: LoadedModels | None,
 ) -> list[Question]:
     """Load the model, answer what is left; the questions that could not be asked, each with its problem."""
     models = models or _load(target, side)
@@ -133,13 +155,19 @@ def _answer(
             ready.append((one, ids))
         except LoratuiError as error:
             failed.append(replace(one, problem=error.sentence))
-    ready.sort(key=lambda item: -len(item[1]))  # like lengths together: little padding; the longest first: an OOM comes early
+    ready.sort(
+        key=lambda item: -len(item[1])
+    )  # like lengths together: little padding; the longest first: an OOM comes early
     progress = _Progress(len(ready))
     for start in range(0, len(ready), batch_rows):
         batch = ready[start : start + batch_rows]
         answers = generate_batch(models, side, [ids for _, ids in batch], settings)
         results.add({question.index: answer.text for (question, _), answer in zip(batch, answers, strict=True)})
-        progress.add(len(batch), sum(answer.tokens for answer in answers), sum(answer.reason != "stop token" for answer in answers))
+        progress.add(
+            len(batch),
+            sum(answer.tokens for answer in answers),
+            sum(answer.reason != "stop token" for answer in answers),
+        )
     progress.end()
     return failed
 
@@ -162,7 +190,10 @@ class _Progress:
         self._told = now
         seconds = max(now - self._began, 1e-6)
         left = (self._total - self._rows) * seconds / self._rows
-        line = f"{self._rows}/{self._total} rows  {self._rows / seconds:.1f} rows/s  {self._tokens / seconds:,.0f} tokens/s  {left:.0f} s left"
+        line = (
+            f"{self._rows}/{self._total} rows  {self._rows / seconds:.1f} rows/s  {self._tokens / seconds:,.0f} "
+            f"tokens/s  {left:.0f} s left"
+        )
         sys.stderr.write(f"\r\x1b[K{line}" if self._terminal else line + "\n")
         sys.stderr.flush()
 
@@ -170,10 +201,15 @@ class _Progress:
         if self._terminal and self._told:
             sys.stderr.write("\n")
         if self._cut:
-            _say(f"{self._cut} of {self._rows} answers were cut before their stop token: raise --max-tokens if they are too short.")
+            _say(
+                f"{self._cut} of {self._rows} answers were cut before their stop token: raise --max-tokens if "
+                "they are too short."
+            )
 
 
-def _identity(target: Target, side: str, settings: GenerationSettings, source: Path | None, again: bool) -> dict[str, Any]:
+def _identity(
+    target: Target, side: str, settings: GenerationSettings, source: Path | None, again: bool
+) -> dict[str, Any]:
     """What the answers depend on: a start with another identity begins anew."""
     stamp: Any = time.time() if again else None
     if source is not None and stamp is None and source.is_file():
@@ -181,9 +217,17 @@ def _identity(target: Target, side: str, settings: GenerationSettings, source: P
     result = target.load.sides.get(side) or target.load.base
     weights = sorted(Path(result).glob("*.safetensors")) if Path(result).is_dir() else []
     return {
-        "base": target.load.base, "quantization": target.load.quantization, "double_quantization": target.load.double_quantization,
-        "compute_dtype": target.load.compute_dtype, "attention": target.load.attention, "side": side, "result": result, "weights": [file.stat().st_mtime_ns for file in weights],
-        "settings": settings.model_dump(), "input": str(source or ""), "stamp": stamp,
+        "base": target.load.base,
+        "quantization": target.load.quantization,
+        "double_quantization": target.load.double_quantization,
+        "compute_dtype": target.load.compute_dtype,
+        "attention": target.load.attention,
+        "side": side,
+        "result": result,
+        "weights": [file.stat().st_mtime_ns for file in weights],
+        "settings": settings.model_dump(),
+        "input": str(source or ""),
+        "stamp": stamp,
     }
 
 

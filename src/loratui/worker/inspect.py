@@ -1,8 +1,8 @@
 """`python -m loratui.worker inspect`: what a dataset will teach a model, as JSON lines.
 
-The first line on stdin is a request: {"plan": {…}, "rows": [numbers]}. Written are, one object a line: `recognised` (how
-the rows are read, before the tokenizer is loaded), `progress`, `partial` (the result so far), `rows`, `result`; or one
-`error`. While stdin stays open, further lines ask for rows: {"rows": [numbers]}. It ends when stdin is closed.
+The first line on stdin is a request: {"plan": {…}, "rows": [numbers]}. Written are, one object a line: `recognised`
+(how the rows are read, before the tokenizer is loaded), `progress`, `partial` (the result so far), `rows`, `result`; or
+one `error`. While stdin stays open, further lines ask for rows: {"rows": [numbers]}. It ends when stdin is closed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import IO, Any, cast
 
 from loratui.core.errors import InputError, LoratuiError
 from loratui.core.plan_text import plan_from_document
-from loratui.worker.inspect_messages import InspectMessage, InspectRequest
+from loratui.workers.inspect_messages import InspectMessage, InspectRequest
 
 
 def main(arguments: list[str]) -> int:
@@ -38,7 +38,14 @@ def main(arguments: list[str]) -> int:
             return error.exit_status
         except Exception as error:
             logging.exception("inspection failed")
-            emit({"type": "error", "code": "worker", "message": f"The inspection failed: {type(error).__name__}: {str(error)[:300]}", "exit_status": 1})
+            emit(
+                {
+                    "type": "error",
+                    "code": "worker",
+                    "message": f"The inspection failed: {type(error).__name__}: {str(error)[:300]}",
+                    "exit_status": 1,
+                }
+            )
             return 1
     return 0
 

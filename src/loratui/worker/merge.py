@@ -1,8 +1,8 @@
 """An adapter merged into its base, and the proof that the merged model says what the adapter said.
 
-The base is loaded unquantised, never in 4 bit: merging into quantised weights would round the adapter away. The sum is made in
-float32 and rounded once. Adapter and merged model answer the same prompts; the merged folder appears only when they agree,
-read back from disk.
+The base is loaded unquantised, never in 4 bit: merging into quantised weights would round the adapter away. The sum is
+made in float32 and rounded once. Adapter and merged model answer the same prompts; the merged folder appears only when
+they agree, read back from disk.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from loratui.worker.merge_proof import (
     describe,
     first_differing,
 )
-from loratui.worker.protocol import ADAPTER, Load
-from loratui.worker.target import Target, find_target, with_device
+from loratui.workers.protocol import ADAPTER, Load
+from loratui.workers.target import Target, find_target, with_device
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,9 @@ FLOAT32_MARGIN = 1.25
 
 @dataclass(frozen=True)
 class MergeRequest:
-    """What a person asks: adapter (a run, or an adapter's folder) into a new folder. "" leaves a choice to the adapter and the machine."""
+    """What a person asks: adapter (a run, or an adapter's folder) into a new folder. "" leaves a choice to the adapter
+    and the machine.
+    """
 
     adapter: str
     output: str
@@ -65,7 +67,12 @@ def execute(given: MergeRequest) -> int:
         target = find_target(given.adapter, base=given.base)
         if given.device:
             target = with_device(target, given.device)
-        proof = merge(target, Path(given.output).expanduser().absolute(), given.dtype, lambda what: print(what[0].upper() + what[1:] + " …", file=sys.stderr, flush=True))  # noqa: T201
+        proof = merge(
+            target,
+            Path(given.output).expanduser().absolute(),
+            given.dtype,
+            lambda what: print(what[0].upper() + what[1:] + " …", file=sys.stderr, flush=True),  # noqa: T201
+        )
     except LoratuiError as error:
         print(f"loratui: {error.sentence}", file=sys.stderr)  # noqa: T201
         return error.exit_status
@@ -77,7 +84,16 @@ def execute(given: MergeRequest) -> int:
         print(f"loratui: {explain(error)[0]} Nothing was kept. With --device cpu it needs no GPU.", file=sys.stderr)  # noqa: T201
         return 1
     if given.as_json:
-        print(json.dumps({"output": str(Path(given.output).expanduser().absolute()), "holds": proof.holds, "proof": describe(proof), **asdict(proof)}))  # noqa: T201
+        print(  # noqa: T201
+            json.dumps(
+                {
+                    "output": str(Path(given.output).expanduser().absolute()),
+                    "holds": proof.holds,
+                    "proof": describe(proof),
+                    **asdict(proof),
+                }
+            )
+        )
     else:
         print(f"The merged model is in {given.output}. {describe(proof)}")  # noqa: T201
     return 0
@@ -109,7 +125,10 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
     name = next(key for key, value in DTYPES.items() if value == models.dtype)
     tell("the adapter answers the prompts")
     asked = _ask(models, target)
-    generation, tied = _generation_config(models, request), bool(getattr(models.base.config.get_text_config(), "tie_word_embeddings", False))
+    generation, tied = (
+        _generation_config(models, request),
+        bool(getattr(models.base.config.get_text_config(), "tie_word_embeddings", False)),
+    )
     formats = {key.replace(".base_layer.", "."): value.dtype for key, value in models.base.named_parameters()}
     device = str(models.device)
     exact: list[torch.Tensor] | None = asked.logits if name == "fp32" else None
@@ -128,14 +147,24 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
     try:
         tell(f"writing {output.name}")
         for key, parameter in merged.named_parameters():
-            parameter.data = parameter.data.to(formats.get(key, DTYPES[name]))  # some layers stay in float32, as they were loaded
+            parameter.data = parameter.data.to(
+                formats.get(key, DTYPES[name])
+            )  # some layers stay in float32, as they were loaded
         merged.config.dtype, merged.generation_config = DTYPES[name], generation
         merged.save_pretrained(part)
         models.tokenizer.save_pretrained(part)
         del merged, models  # the merged model is read back: two of them need not be in memory
         _free_memory()
         tell("reading it back, and comparing")
-        reread = LoadedModels(Load(str(part), dtype=name, device=device, attention=request.attention, trust_remote_code=request.trust_remote_code))
+        reread = LoadedModels(
+            Load(
+                str(part),
+                dtype=name,
+                device=device,
+                attention=request.attention,
+                trust_remote_code=request.trust_remote_code,
+            )
+        )
         after = [_logits(reread.base, ids) for ids in asked.texts]
         del reread
         _free_memory()
@@ -143,14 +172,25 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
         if not proof.holds:
             raise WorkerError(
                 f"the merged model is not the adapter's: {describe(proof)}",
-                hint="Nothing was kept. " + (TIED if wrong is not None and wrong > EXACT_TOLERANCE and tied else "Merge in fp32 with --dtype fp32, or serve the adapter itself." if name != "fp32" else "Serve the adapter itself."),
+                hint="Nothing was kept. "
+                + (
+                    TIED
+                    if wrong is not None and wrong > EXACT_TOLERANCE and tied
+                    else "Merge in fp32 with --dtype fp32, or serve the adapter itself."
+                    if name != "fp32"
+                    else "Serve the adapter itself."
+                ),
             )
         proof = replace(proof, **_as_trained(target, asked, device, tell))
         if target.run is not None:
             write_whole(part / CARD, model_card(target.run, merged=describe(proof)))
         part.rename(output) if not output.exists() else _replace_empty(part, output)
     except OSError as error:
-        raise WorkerError(f"the merged model cannot be written: {error.strerror or error}.", where=str(output), hint="Free some space or choose another folder.") from None
+        raise WorkerError(
+            f"the merged model cannot be written: {error.strerror or error}.",
+            where=str(output),
+            hint="Free some space or choose another folder.",
+        ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return proof
@@ -158,7 +198,9 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
 
 @dataclass(frozen=True)
 class _Asked:
-    """Prompts with the adapter's greedy answers as token ids, how many of each are the prompt, and the adapter's logits."""
+    """Prompts with the adapter's greedy answers as token ids, how many of each are the prompt, and the adapter's
+    logits.
+    """
 
     texts: list[list[int]]
     lengths: list[int]
@@ -172,26 +214,37 @@ def _ask(models: LoadedModels, target: Target) -> _Asked:
     return _Asked(texts, [len(ids) for ids in questions], [_logits(adapter, ids) for ids in texts])
 
 
-def _prove(asked: _Asked, exact: list[torch.Tensor] | None, after: list[torch.Tensor], wrong: float | None, name: str) -> Proof:
+def _prove(
+    asked: _Asked, exact: list[torch.Tensor] | None, after: list[torch.Tensor], wrong: float | None, name: str
+) -> Proof:
     """exact: the adapter's logits in float32. wrong: how far the sum is from them before it was rounded."""
     largest, relative = compare(asked.logits, after)
     error = compare(exact, after)[1] if exact is not None else None
     noise = compare(exact, asked.logits)[1] if exact is not None else 0.0
     tolerance = UNCHECKED_TOLERANCE[name] if error is None else max(EXACT_TOLERANCE, ROUNDING_SHARE * noise)
     return Proof(
-        prompts=len(asked.texts), tokens=sum(map(len, asked.texts)), largest_difference=largest, relative_difference=relative,
-        first_differing_token=first_differing(after, asked.texts, asked.lengths), dtype=name, exact_difference=wrong, error=error, tolerance=tolerance,
+        prompts=len(asked.texts),
+        tokens=sum(map(len, asked.texts)),
+        largest_difference=largest,
+        relative_difference=relative,
+        first_differing_token=first_differing(after, asked.texts, asked.lengths),
+        dtype=name,
+        exact_difference=wrong,
+        error=error,
+        tolerance=tolerance,
     )
 
 
 def _generation_config(models: LoadedModels, load: Load) -> Any:
-    """The base's own settings for generation, with every token that ends an answer: without it, who serves the merged model
-    would hear it talk on."""
+    """The base's own settings for generation, with every token that ends an answer: without it, who serves the merged
+    model would hear it talk on."""
     from transformers import GenerationConfig
 
-    from loratui.worker.load_tokenizer import hub_options
+    from loratui.worker.tokenizer import hub_options
 
-    options: dict[str, Any] = ({"revision": load.revision} if load.revision else {}) | hub_options(load.base, load.revision)
+    options: dict[str, Any] = ({"revision": load.revision} if load.revision else {}) | hub_options(
+        load.base, load.revision
+    )
     try:
         found = GenerationConfig.from_pretrained(load.base, **options)
         found.eos_token_id, found.pad_token_id = models.stop_ids, models.pad_id
@@ -222,20 +275,31 @@ def _format_of(load: Load) -> str:
     """
     from transformers import AutoConfig
 
-    from loratui.worker.load_tokenizer import hub_options
+    from loratui.worker.tokenizer import hub_options
 
     try:
         config = AutoConfig.from_pretrained(
-            load.base, trust_remote_code=load.trust_remote_code, **({"revision": load.revision} if load.revision else {}), **hub_options(load.base, load.revision)
+            load.base,
+            trust_remote_code=load.trust_remote_code,
+            **({"revision": load.revision} if load.revision else {}),
+            **hub_options(load.base, load.revision),
         )
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"the base model's config.json cannot be read: {str(error).splitlines()[0]}", where=load.base) from None
+        raise ModelError(
+            f"the base model's config.json cannot be read: {str(error).splitlines()[0]}", where=load.base
+        ) from None
     quantised = getattr(config, "quantization_config", None)
     if quantised:
-        method = quantised.get("quant_method", "") if isinstance(quantised, dict) else getattr(quantised, "quant_method", "")
+        method = (
+            quantised.get("quant_method", "") if isinstance(quantised, dict) else getattr(quantised, "quant_method", "")
+        )
         raise InputError(
-            f"this base is itself quantised ({getattr(method, 'value', method) or 'as its config.json says'}): merging would round the adapter away.",
-            where=load.base, hint="Give the unquantised original with --base.",
+            (
+                f"this base is itself quantised ({getattr(method, 'value', method) or 'as its config.json says'}): "
+                "merging would round the adapter away."
+            ),
+            where=load.base,
+            hint="Give the unquantised original with --base.",
         )
     return {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}.get(str(config.dtype).removeprefix("torch."), "")
 
@@ -243,7 +307,8 @@ def _format_of(load: Load) -> str:
 def _as_trained(target: Target, asked: _Asked, device: str, tell: Callable[[str], None]) -> dict[str, Any]:
     """How far the adapter on the quantised base that it was trained on is from the same adapter on the unquantised one.
 
-    That is no fault of the merge, but who takes the merged model away should know it. Empty where nothing was quantised.
+    That is no fault of the merge, but who takes the merged model away should know it. Empty where nothing was
+    quantised.
     """
     if target.load.quantization == "none":
         return {}
@@ -255,7 +320,10 @@ def _as_trained(target: Target, asked: _Asked, device: str, tell: Callable[[str]
         adapter = models.use(ADAPTER)
         logits = [_logits(adapter, ids) for ids in asked.texts]
     except (LoratuiError, RuntimeError, ImportError, ValueError) as error:
-        tell(f"the {target.load.quantization} base cannot be loaded here, so it is not compared: {str(error).splitlines()[0]}")
+        tell(
+            f"the {target.load.quantization} base cannot be loaded here, so it is not compared: "
+            f"{str(error).splitlines()[0]}"
+        )
         return {"trained_on": target.load.quantization}
     return {"trained_on": target.load.quantization, "quantised_difference": compare(logits, asked.logits)[1]}
 
@@ -289,7 +357,11 @@ def _answered(model: Any, ids: list[int], pad_id: int) -> list[int]:
     batch = torch.tensor([ids], device=model.device)
     with torch.inference_mode():
         answer = model.generate(
-            batch, attention_mask=torch.ones_like(batch), do_sample=False, max_new_tokens=ANSWER_TOKENS, pad_token_id=pad_id
+            batch,
+            attention_mask=torch.ones_like(batch),
+            do_sample=False,
+            max_new_tokens=ANSWER_TOKENS,
+            pad_token_id=pad_id,
         )
     return [int(one) for one in answer[0]]
 

@@ -1,4 +1,6 @@
-"""The proof of a merge: adapter and merged model on the same prompts, how far apart they are, and how far they may be."""
+"""The proof of a merge: adapter and merged model on the same prompts, how far apart they are, and how far they may
+be.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,14 @@ if TYPE_CHECKING:
     import torch
 
 EXACT_TOLERANCE = 1e-3
-"""Largest difference of a logit, in standard deviations of the logits, between adapter and sum in float32. Its rounding makes
-about 1e-5; a wrong scale, a forgotten layer or the wrong adapter makes many times this."""
+"""Largest difference of a logit, in standard deviations of the logits, between adapter and sum in float32. Its rounding
+makes about 1e-5; a wrong scale, a forgotten layer or the wrong adapter makes many times this."""
 ROUNDING_SHARE = 2.0
-"""How much further from the float32 answer the merged model may be than the adapter is when served in the same format: both
-round, the one its activations, the other its weights too."""
+"""How much further from the float32 answer the merged model may be than the adapter is when served in the same format:
+both round, the one its activations, the other its weights too."""
 UNCHECKED_TOLERANCE = {"fp32": 1e-3, "fp16": 6e-2, "bf16": 0.5}
-"""Where the memory does not suffice for float32, so that nothing better is known: what rounding makes in this format (the demo's
-adapter: 0.015 and 0.14), three to four times over for deeper models."""
+"""Where the memory does not suffice for float32, so that nothing better is known: what rounding makes in this format
+(the demo's adapter: 0.015 and 0.14), three to four times over for deeper models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,9 @@ class Proof:
     dtype: str
     """Number format of the merged weights."""
     exact_difference: float | None = None
-    """Of adapter and sum in float32, in standard deviations: whether the sum itself is right. None where it could not be checked."""
+    """Of adapter and sum in float32, in standard deviations: whether the sum itself is right. None where it could not
+    be checked.
+    """
     error: float | None = None
     """Of the merged model in `dtype` from the adapter in float32, in standard deviations."""
     tolerance: float = 0.0
@@ -44,8 +48,8 @@ class Proof:
     trained_on: str = ""
     """Format of the quantised base that the adapter was trained on; empty where it was not quantised."""
     quantised_difference: float | None = None
-    """Largest difference of a logit between the adapter on that base and on the unquantised one, in standard deviations.
-    Quantising made it, not the merge. None where it was not compared."""
+    """Largest difference of a logit between the adapter on that base and on the unquantised one, in standard
+    deviations. Quantising made it, not the merge. None where it was not compared."""
 
     @property
     def holds(self) -> bool:
@@ -64,7 +68,9 @@ def compare(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> tu
 
 
 def first_differing(after: Sequence[torch.Tensor], texts: Sequence[list[int]], lengths: Sequence[int]) -> int | None:
-    """Earliest position in the greedy answers where these logits would choose another token. lengths: tokens of each prompt."""
+    """Earliest position in the greedy answers where these logits would choose another token. lengths: tokens of each
+    prompt.
+    """
     differing: list[int] = []
     for logits, ids, start in zip(after, texts, lengths, strict=True):
         said = logits[start - 1 : -1].argmax(-1).tolist()
@@ -75,24 +81,41 @@ def first_differing(after: Sequence[torch.Tensor], texts: Sequence[list[int]], l
 def describe(proof: Proof) -> str:
     """The proof in words."""
     answers = (
-        "it gives the same greedy answers" if proof.first_differing_token is None
+        "it gives the same greedy answers"
+        if proof.first_differing_token is None
         else f"its greedy answers first differ at token {proof.first_differing_token + 1}"
     )
     sentences = [
-        f"Beside the adapter in {proof.dtype}, over {proof.tokens:,} tokens of {proof.prompts} prompts, {answers}; the largest difference of "
+        f"Beside the adapter in {proof.dtype}, over {proof.tokens:,} tokens of {proof.prompts} prompts, {answers}; "
+        "the largest difference of "
         f"a logit is {proof.largest_difference:.2g} ({proof.relative_difference:.2g} standard deviations)."
     ]
     if proof.exact_difference is not None and proof.error is not None:
         sentences.append(
             f"In float32 the sum is off by {proof.exact_difference:.1g} ({EXACT_TOLERANCE:g} allowed)"
-            + ("." if proof.dtype == "fp32" else f"; rounded to {proof.dtype} it is {proof.error:.2g} from the adapter in float32 ({proof.tolerance:.2g} allowed).")
+            + (
+                "."
+                if proof.dtype == "fp32"
+                else (
+                    f"; rounded to {proof.dtype} it is {proof.error:.2g} from the adapter in float32 "
+                    f"({proof.tolerance:.2g} allowed)."
+                )
+            )
         )
     else:
-        sentences.append(f"There was not enough memory to check it in float32; {proof.tolerance:g} standard deviations are allowed in {proof.dtype}.")
-    if proof.trained_on:
-        apart = f": a logit differs by up to {proof.quantised_difference:.2g} standard deviations" if proof.quantised_difference is not None else ""
         sentences.append(
-            f"The training saw the base in {proof.trained_on}, the merged model holds it unquantised{apart}; that is not the merge's doing, "
+            f"There was not enough memory to check it in float32; {proof.tolerance:g} standard deviations are "
+            f"allowed in {proof.dtype}."
+        )
+    if proof.trained_on:
+        apart = (
+            f": a logit differs by up to {proof.quantised_difference:.2g} standard deviations"
+            if proof.quantised_difference is not None
+            else ""
+        )
+        sentences.append(
+            f"The training saw the base in {proof.trained_on}, the merged model holds it unquantised{apart}; that is "
+            "not the merge's doing, "
             "and its answers can differ by it."
         )
     return " ".join(sentences)

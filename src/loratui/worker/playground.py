@@ -17,7 +17,19 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from loratui.core.errors import LoratuiError
-from loratui.worker.protocol import Add, Ask, Event, Failed, Load, Loading, Ready, Request, Stop, decode_request, encode
+from loratui.workers.protocol import (
+    Add,
+    Ask,
+    Event,
+    Failed,
+    Load,
+    Loading,
+    Ready,
+    Request,
+    Stop,
+    decode_request,
+    encode,
+)
 
 
 def main(argv: Sequence[str] = ()) -> int:
@@ -41,7 +53,7 @@ class _Server:
     """Reads in one thread, so that a stop is heard while an answer grows; answers in the other."""
 
     def __init__(self, replies: BinaryIO) -> None:
-        from loratui.worker.generation.flags import StopFlags
+        from loratui.worker.generation.answer import StopFlags
 
         self._replies = replies
         self._lock = threading.Lock()

@@ -36,7 +36,9 @@ _EXPERTS_PER_TOKEN = ("num_experts_per_tok", "num_experts_per_token", "moe_topk"
 
 def main(argv: list[str]) -> int:
     """Print the shape; exit status 0, or 1 with one sentence on standard error."""
-    parser = argparse.ArgumentParser(prog="python -m loratui.worker shape", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="python -m loratui.worker shape", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
     parser.add_argument("config", help="a config.json, or - for standard input")
     asked = parser.parse_args(argv)
     warnings.filterwarnings("ignore")
@@ -73,7 +75,9 @@ def shape_of(config: Mapping[str, Any], id: str = "") -> ModelSpec:
 
 
 def read_shape(config: Mapping[str, Any], id: str = "") -> ModelSpec:
-    """The shape of the class that transformers has for a parsed config.json; ModelError in one sentence where it has none."""
+    """The shape of the class that transformers has for a parsed config.json; ModelError in one sentence where it has
+    none.
+    """
     from loratui.worker.tracing.ratios import activation_ratios
 
     model = build(config)
@@ -117,7 +121,11 @@ def build(config: Mapping[str, Any]) -> Any:
     kind = str(config.get("model_type"))
     installed = f"transformers {transformers.__version__}"
     if kind not in CONFIG_MAPPING:
-        remote = " its repository brings code of its own, which is not run here" if config.get("auto_map") else " another version may have it"
+        remote = (
+            " its repository brings code of its own, which is not run here"
+            if config.get("auto_map")
+            else " another version may have it"
+        )
         raise ModelError(f"{installed} has no class for {kind!r}:{remote}.")
     try:
         loaded = _loaded(config)
@@ -132,7 +140,9 @@ def build(config: Mapping[str, Any]) -> Any:
 
 
 def _loaded(config: Mapping[str, Any]) -> Any:
-    """A transformers config, read from a file as the library does (numbers such as infinity are written in its own way)."""
+    """A transformers config, read from a file as the library does (numbers such as infinity are written in its own
+    way).
+    """
     from transformers import AutoConfig
 
     values = {key: value for key, value in config.items() if key not in ("auto_map", "quantization_config")}
@@ -142,9 +152,13 @@ def _loaded(config: Mapping[str, Any]) -> Any:
 
 
 def describe(model: Any, id: str = "") -> ModelSpec:
-    """The shape of a model that was built: every linear layer by name, and what else it holds. Parameters add up exactly."""
+    """The shape of a model that was built: every linear layer by name, and what else it holds. Parameters add up
+    exactly.
+    """
     config = model.config.get_text_config()
-    hidden = int(_first(config, ("hidden_size", "d_model", "n_embd"), 0)) or int(model.get_input_embeddings().weight.shape[1])
+    hidden = int(_first(config, ("hidden_size", "d_model", "n_embd"), 0)) or int(
+        model.get_input_embeddings().weight.shape[1]
+    )
     heads = int(_first(config, ("num_attention_heads",), 1))
     head_dim = int(_first(config, ("head_dim",), 0) or max(1, hidden // heads))
     head = model.get_output_embeddings()
@@ -158,19 +172,34 @@ def describe(model: Any, id: str = "") -> ModelSpec:
     rest = total - sum(linear.parameters for linear in linears) - embeddings - own_head
     experts = int(_first(config, _EXPERTS, 0)) if any(linear.kind == "expert" for linear in linears) else 0
     return ModelSpec(
-        id=id, family=str(model.config.model_type), architecture=type(model).__name__, hidden_size=hidden,
-        intermediate_size=_intermediate(config, linears, hidden), layers=int(_first(config, ("num_hidden_layers",), 0)) or _layers(linears),
-        heads=heads, kv_heads=_kv_heads(config, linears, heads, head_dim), head_dim=head_dim,
-        vocab_size=int(embedding.weight.shape[0]), max_positions=int(_first(config, ("max_position_embeddings", "max_seq_len", "seq_length"), 2048)),
-        tied_embeddings=tied, linears=linears, embedding_parameters=embeddings,
-        head_parameters=0 if tied else own_head, norm_parameters=rest + (own_head if tied else 0),
-        experts=experts, experts_per_token=int(_first(config, _EXPERTS_PER_TOKEN, 1)) if experts else 0,
-        sliding_window=_window(config), sdpa=bool(getattr(model, "_supports_sdpa", False)), traced=True,
+        id=id,
+        family=str(model.config.model_type),
+        architecture=type(model).__name__,
+        hidden_size=hidden,
+        intermediate_size=_intermediate(config, linears, hidden),
+        layers=int(_first(config, ("num_hidden_layers",), 0)) or _layers(linears),
+        heads=heads,
+        kv_heads=_kv_heads(config, linears, heads, head_dim),
+        head_dim=head_dim,
+        vocab_size=int(embedding.weight.shape[0]),
+        max_positions=int(_first(config, ("max_position_embeddings", "max_seq_len", "seq_length"), 2048)),
+        tied_embeddings=tied,
+        linears=linears,
+        embedding_parameters=embeddings,
+        head_parameters=0 if tied else own_head,
+        norm_parameters=rest + (own_head if tied else 0),
+        experts=experts,
+        experts_per_token=int(_first(config, _EXPERTS_PER_TOKEN, 1)) if experts else 0,
+        sliding_window=_window(config),
+        sdpa=bool(getattr(model, "_supports_sdpa", False)),
+        traced=True,
     )
 
 
 def _language_part(model: Any) -> Callable[[str], bool]:
-    """Which names belong to the language model: all, or in a class with image or sound towers those below `language_model`."""
+    """Which names belong to the language model: all, or in a class with image or sound towers those below
+    `language_model`.
+    """
     head = next((name for name, module in model.named_modules() if module is model.get_output_embeddings()), "lm_head")
     names = [name for name, _ in model.named_modules()]
     if model.config.get_text_config() is model.config or not any(".language_model." in name for name in names):
@@ -250,7 +279,8 @@ def _embeddings(model: Any, tied_head: Any, inside: Callable[[str], bool]) -> li
     import torch
 
     found = {
-        id(module.weight): module.weight for name, module in model.named_modules()
+        id(module.weight): module.weight
+        for name, module in model.named_modules()
         if isinstance(module, torch.nn.Embedding) and module is not tied_head and inside(name)
     }
     main = model.get_input_embeddings().weight
@@ -259,7 +289,9 @@ def _embeddings(model: Any, tied_head: Any, inside: Callable[[str], bool]) -> li
 
 def _intermediate(config: Any, linears: tuple[Linear, ...], hidden: int) -> int:
     """Width of one MLP (or one expert): what its last layer takes in."""
-    out = [linear.in_features for linear in linears if linear.kind in ("mlp", "expert") and linear.out_features == hidden]
+    out = [
+        linear.in_features for linear in linears if linear.kind in ("mlp", "expert") and linear.out_features == hidden
+    ]
     return max(out, default=int(_first(config, ("intermediate_size",), 4 * hidden)))
 
 
@@ -273,7 +305,11 @@ def _kv_heads(config: Any, linears: tuple[Linear, ...], heads: int, head_dim: in
         if linear.name == "k_proj" and linear.out_features % head_dim == 0:
             return max(1, linear.out_features // head_dim)
         fused = linear.out_features - heads * head_dim
-        if linear.name in ("query_key_value", "Wqkv", "qkv_proj", "c_attn") and fused > 0 and fused % (2 * head_dim) == 0:
+        if (
+            linear.name in ("query_key_value", "Wqkv", "qkv_proj", "c_attn")
+            and fused > 0
+            and fused % (2 * head_dim) == 0
+        ):
             return fused // (2 * head_dim)
     return int(_first(config, ("num_key_value_heads", "num_kv_heads"), heads))
 

@@ -1,72 +1,44 @@
 """A conversation as token ids and labels, through the model's chat template: the one way for training and inspection.
 
 What is learnt from (`loss_on = answers`): each answer from the place where generation would begin, up to and including
-the token that ends it. What a template writes after that token (a line feed, say) is never generated and not learnt from.
+the token that ends it. What a template writes after that token (a line feed, say) is never generated and not learnt
+from.
 
 The template is a program; where an answer lies in its output is found in two ways. First by prefixes: what the template
-renders up to the answer, with the generation prompt, must be what the whole begins with. Where a template writes earlier
-turns differently once later ones follow (reasoning that is dropped, say), marks are put in the answers' place and the
-text between the marks is looked for instead.
+renders up to the answer, with the generation prompt, must be what the whole begins with. Where a template writes
+earlier turns differently once later ones follow (reasoning that is dropped, say), marks are put in the answers' place
+and the text between the marks is looked for instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from typing import Any
 
 from loratui.core.errors import ModelError
 from loratui.data.conversation import Conversation, Message
-from loratui.worker.answer_tokens import added_special_ids, answers, require_calls, tokens_between
+from loratui.worker.tokenised import (
+    IGNORED,
+    Rendered,
+    Tokenised,
+    added_special_ids,
+    answers,
+    require_calls,
+    tokens_between,
+)
 
-IGNORED = -100
-"""Label of a token that bears no loss."""
 BATCH_ROWS = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """Text as the model reads it, and where in it the answers lie (character positions, end excluded)."""
-
-    text: str
-    answers: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Tokenised:
-    """One row, ready for the trainer.
-
-    full_tokens: its length before it was cut. answer_tokens: tokens that bore loss before it was cut.
-    answers_ended: answers whose last trained token is a stop token; answers: how many there are.
-    """
-
-    input_ids: list[int]
-    labels: list[int]
-    full_tokens: int
-    answer_tokens: int
-    answers: int
-    answers_ended: int
-    spans: tuple[tuple[int, int], ...] = ()
-    """Where the answers lie in the uncut row: token positions, end excluded. Empty for rows that came as tokens."""
-
-    @property
-    def cut(self) -> bool:
-        """Whether the maximum length shortened the row."""
-        return self.full_tokens > len(self.input_ids)
-
-    @property
-    def trained_tokens(self) -> int:
-        """Tokens that bear loss. The first token of a row is never predicted."""
-        return sum(label != IGNORED for label in self.labels[1:])
 
 
 class Tokeniser:
     """A tokenizer with its chat template, and what of it decides training."""
 
-    def __init__(self, tokenizer: Any, *, loss_on: str = "answers", max_length: int = 0, stop_ids: Iterable[int] = ()) -> None:
+    def __init__(
+        self, tokenizer: Any, *, loss_on: str = "answers", max_length: int = 0, stop_ids: Iterable[int] = ()
+    ) -> None:
         """`max_length` 0: rows are not cut. `stop_ids`: what generation stops at, beside the tokenizer's own end."""
         self.tokenizer = tokenizer
         self.loss_on = loss_on
@@ -76,7 +48,10 @@ class Tokeniser:
         self.stop_ids = {*stop_ids, *([self.eos_id] if self.eos_id is not None else [])}
         self.has_template = bool(getattr(tokenizer, "chat_template", None))
         if not getattr(tokenizer, "is_fast", False):
-            raise ModelError("this tokenizer cannot tell where its tokens lie in the text (it is no fast one).", hint="Choose a model with a tokenizer.json.")
+            raise ModelError(
+                "this tokenizer cannot tell where its tokens lie in the text (it is no fast one).",
+                hint="Choose a model with a tokenizer.json.",
+            )
 
     def render(self, row: Conversation) -> Rendered:
         """The text that the model reads, and where its answers lie. ModelError where the template refuses the row."""
@@ -135,7 +110,9 @@ class Tokeniser:
         rendered = self.render(row)
         return self._label(rendered, self._encode([rendered.text])[0])
 
-    def _in_order(self, batch: Sequence[Rendered | Tokenised | ModelError], future: Future[list[Any]]) -> Iterator[Tokenised | ModelError]:
+    def _in_order(
+        self, batch: Sequence[Rendered | Tokenised | ModelError], future: Future[list[Any]]
+    ) -> Iterator[Tokenised | ModelError]:
         encoded = iter(future.result())
         for row in batch:
             yield self._label(row, next(encoded)) if isinstance(row, Rendered) else row
@@ -147,10 +124,14 @@ class Tokeniser:
         last = max((number for number, label in enumerate(labels) if label != IGNORED), default=-1)
         limit = self.max_length or len(ids)
         ended = last >= 0 and ids[last] in self.stop_ids
-        return Tokenised(ids[:limit], labels[:limit], len(ids), sum(label != IGNORED for label in labels[1:]), 1, int(ended))
+        return Tokenised(
+            ids[:limit], labels[:limit], len(ids), sum(label != IGNORED for label in labels[1:]), 1, int(ended)
+        )
 
     def _encode(self, texts: list[str]) -> list[Any]:
-        """Encodings of the tokenizer's own core: the ids are those of calling the tokenizer, and positions stay outside Python."""
+        """Encodings of the tokenizer's own core: the ids are those of calling the tokenizer, and positions stay outside
+        Python.
+        """
         core = self.tokenizer.backend_tokenizer
         core.no_truncation()
         core.no_padding()
@@ -171,7 +152,14 @@ class Tokeniser:
         limit = self.max_length or len(ids)
         return Tokenised(ids[:limit], labels[:limit], len(ids), trained, len(row.answers), ended, tuple(spans))
 
-    def _apply(self, row: Conversation, messages: Sequence[Message], *, prompt: bool = False, marked: Mapping[int, str] | None = None) -> str:
+    def _apply(
+        self,
+        row: Conversation,
+        messages: Sequence[Message],
+        *,
+        prompt: bool = False,
+        marked: Mapping[int, str] | None = None,
+    ) -> str:
         from jinja2 import TemplateError
 
         turns = [message.as_dict() for message in messages]
@@ -183,12 +171,17 @@ class Tokeniser:
                 turns, tokenize=False, add_generation_prompt=prompt, **extra, **row.template_values
             )
         except (TemplateError, TypeError, KeyError, ValueError) as error:
-            raise ModelError(f"the chat template refuses this conversation: {str(error).rstrip('.')}.", hint="Check the order of the roles.") from error
+            raise ModelError(
+                f"the chat template refuses this conversation: {str(error).rstrip('.')}.",
+                hint="Check the order of the roles.",
+            ) from error
         return text
 
     @cached_property
     def _turn_marks(self) -> tuple[str, str]:
-        """What the template writes to open an answer, and the control token right after one; empty where there is none."""
+        """What the template writes to open an answer, and the control token right after one; empty where there is
+        none.
+        """
         ask, answer = Message("user", "Aq1"), Message("assistant", "Bq2", True)
         row = Conversation((ask, answer))
         try:
@@ -200,7 +193,9 @@ class Tokeniser:
         return opening, next((text for text in self._special_texts if after.startswith(text)), "")
 
     def _spans_by_turns(self, row: Conversation, whole: str) -> list[tuple[int, int]] | None:
-        """Answers between the openings and the control tokens that close them; None unless there are as many as answers."""
+        """Answers between the openings and the control tokens that close them; None unless there are as many as
+        answers.
+        """
         opening, ending = self._turn_marks
         answers = [message for message in row.messages if message.role == "assistant"]
         if not opening.strip() or not ending or whole.count(opening) != len(answers):
@@ -222,7 +217,11 @@ class Tokeniser:
     def _opening(self) -> str:
         """What the template writes to open an answer, where answers can be found by it; "" where they cannot."""
         ask, answer = Message("user", "Aq1"), Message("assistant", "Bq2", True)
-        probes = [Conversation((ask, answer)), Conversation((ask, answer, ask, answer)), Conversation((Message("system", "Sq3"), ask, answer))]
+        probes = [
+            Conversation((ask, answer)),
+            Conversation((ask, answer, ask, answer)),
+            Conversation((Message("system", "Sq3"), ask, answer)),
+        ]
         opening = ""
         try:
             closed, opened = (self._apply(probes[0], (ask,), prompt=prompt) for prompt in (False, True))
@@ -244,7 +243,9 @@ class Tokeniser:
         return self._find_openings(row, whole, self._opening)
 
     def _find_openings(self, row: Conversation, whole: str, opening: str) -> list[tuple[int, int]] | None:
-        """Each answer between the opening before it and the control token after it; None unless all is as plain as that."""
+        """Each answer between the opening before it and the control token after it; None unless all is as plain as
+        that.
+        """
         spans, position = [], 0
         for message in row.messages:
             if message.role != "assistant":
@@ -254,7 +255,7 @@ class Tokeniser:
             if start < len(opening) or not content or not whole.startswith(content, start):
                 return None
             close = start + len(content)
-            while whole[close:close + 1].isspace():
+            while whole[close : close + 1].isspace():
                 close += 1
             ending = next((text for text in self._special_texts if whole.startswith(text, close)), "")
             if not ending:
@@ -284,7 +285,13 @@ class Tokeniser:
     @cached_property
     def _special_texts(self) -> tuple[str, ...]:
         """Texts of the control tokens, longest first."""
-        return tuple(sorted({str(self.tokenizer.convert_ids_to_tokens(number)) for number in self.special_ids}, key=len, reverse=True))
+        return tuple(
+            sorted(
+                {str(self.tokenizer.convert_ids_to_tokens(number)) for number in self.special_ids},
+                key=len,
+                reverse=True,
+            )
+        )
 
     def _ends_special(self, text: str) -> bool:
         return text.endswith(self._special_texts)
@@ -295,7 +302,10 @@ class Tokeniser:
         for number in numbers:
             before, mark, rest = rest.partition(f"⟪answer{number}⟫")
             if not mark:
-                raise ModelError(f"the chat template leaves message {number + 1} out, an answer that is to be learnt.", hint="Choose another chat template.")
+                raise ModelError(
+                    f"the chat template leaves message {number + 1} out, an answer that is to be learnt.",
+                    hint="Choose another chat template.",
+                )
             pieces.append(before)
         pieces.append(rest)
         prompt = self._generation_prompt(row)
@@ -307,9 +317,16 @@ class Tokeniser:
             begin = at + len(before)
             content = row.messages[number].content.strip()
             searched = begin + len(content) if content and whole.startswith(content, begin) else begin
-            end = len(whole) - len(after) if index + 1 == len(numbers) and whole.endswith(after) else whole.find(after, searched)
+            end = (
+                len(whole) - len(after)
+                if index + 1 == len(numbers) and whole.endswith(after)
+                else whole.find(after, searched)
+            )
             if at < 0 or end < begin:
-                raise ModelError(f"it cannot be told where message {number + 1} lies in what the chat template writes.", hint="Choose another chat template.")
+                raise ModelError(
+                    f"it cannot be told where message {number + 1} lies in what the chat template writes.",
+                    hint="Choose another chat template.",
+                )
             header = before.rfind(prompt)
             start = at + header + len(prompt) if prompt and header >= 0 else begin
             spans.append((start, end + self._stop_within(after)))
@@ -318,7 +335,9 @@ class Tokeniser:
 
     def _generation_prompt(self, row: Conversation) -> str:
         """What the template adds where the model is to answer."""
-        first = row.messages[: next(number for number, message in enumerate(row.messages) if message.role == "assistant")]
+        first = row.messages[
+            : next(number for number, message in enumerate(row.messages) if message.role == "assistant")
+        ]
         if not first:
             return ""
         without, with_prompt = self._apply(row, first), self._apply(row, first, prompt=True)
@@ -337,7 +356,10 @@ class Tokeniser:
     def _render_plain(self, messages: Sequence[Message], *, prompt: bool = False) -> Rendered:
         """Without a chat template: a prompt and its completion one after the other, and the end token."""
         if len(messages) > 2 or any(message.role not in ("user", "assistant") for message in messages):
-            raise ModelError("this model has no chat template, and the data are conversations.", hint="Choose one: --set model.chat_template=plain (or chatml, alpaca, a .jinja file).")
+            raise ModelError(
+                "this model has no chat template, and the data are conversations.",
+                hint="Choose one: --set model.chat_template=plain (or chatml, alpaca, a .jinja file).",
+            )
         text, spans = "", []
         for message in messages:
             if text and not text[-1].isspace() and not message.content[:1].isspace():

@@ -1,4 +1,5 @@
-"""`python -m loratui.worker trace CONFIG.json`: what one training step of this architecture needs, traced on fake tensors.
+"""`python -m loratui.worker trace CONFIG.json`: what one training step of this architecture needs, traced on fake
+tensors.
 
 For architectures that the formulas do not know, and to check them for those that they do. Needs no weights and no GPU;
 takes seconds. The answer is remembered by the hash of config, plan, batch and library versions.
@@ -22,7 +23,7 @@ from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import parse_setting, plan_from_toml, with_values
 from loratui.format import first_line
-from loratui.home import state_home
+from loratui.paths import state_home
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 DECIDING = ("model", "method", "lora", "training")
@@ -31,7 +32,9 @@ DECIDING = ("model", "method", "lora", "training")
 
 def main(argv: list[str]) -> int:
     """Print the traced step as one JSON object; exit status 0, or 1 or 2 with one sentence on standard error."""
-    parser = argparse.ArgumentParser(prog="python -m loratui.worker trace", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="python -m loratui.worker trace", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
     parser.add_argument("config", type=Path, help="a config.json, or a folder that holds one")
     parser.add_argument("--plan", type=Path, help="a plan.toml; its model is not read")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the plan")
@@ -45,8 +48,12 @@ def main(argv: list[str]) -> int:
         plan = plan_from_toml(asked.plan.read_text(encoding="utf-8"), where=str(asked.plan)) if asked.plan else Plan()
         plan = with_values(plan, dict(parse_setting(text) for text in asked.set))
         found = trace(
-            config, plan, rows=asked.rows or plan.training.batch_size, tokens=asked.tokens or plan.training.max_length,
-            padded=asked.padded, anew=asked.anew,
+            config,
+            plan,
+            rows=asked.rows or plan.training.batch_size,
+            tokens=asked.tokens or plan.training.max_length,
+            padded=asked.padded,
+            anew=asked.anew,
         )
     except LoratuiError as error:
         print(error.sentence, file=sys.stderr)  # noqa: T201
@@ -72,13 +79,20 @@ def read(path: Path) -> dict[str, Any]:
     return config
 
 
-def trace(config: dict[str, Any], plan: Plan, *, rows: int, tokens: int, padded: bool = False, anew: bool = False) -> dict[str, Any]:
+def trace(
+    config: dict[str, Any], plan: Plan, *, rows: int, tokens: int, padded: bool = False, anew: bool = False
+) -> dict[str, Any]:
     """The traced step's bytes, part by part and phase by phase; ModelError where the class cannot be built or run."""
     memory = state_home() / "traces" / f"{fingerprint(config, plan, rows, tokens, padded)}.json"
     if not anew:
         with contextlib.suppress(OSError, ValueError):
             return {**json.loads(memory.read_text(encoding="utf-8")), "remembered": True}
-    found = {**run(config, plan, rows, tokens, padded), "rows": rows, "tokens": tokens, "model_type": config["model_type"]}
+    found = {
+        **run(config, plan, rows, tokens, padded),
+        "rows": rows,
+        "tokens": tokens,
+        "model_type": config["model_type"],
+    }
     memory.parent.mkdir(parents=True, exist_ok=True)
     written = memory.with_suffix(".new")
     written.write_text(json.dumps(found), encoding="utf-8")
@@ -94,18 +108,35 @@ def run(config: dict[str, Any], plan: Plan, rows: int, tokens: int, padded: bool
     logging.disable(logging.WARNING)
     try:
         traced = trace_step(
-            config, plan, rows=rows, tokens=tokens, padded=padded, accumulates=plan.training.accumulation > 1, evaluate=True
+            config,
+            plan,
+            rows=rows,
+            tokens=tokens,
+            padded=padded,
+            accumulates=plan.training.accumulation > 1,
+            evaluate=True,
         )
     except (KeyError, ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError) as error:
         raise ModelError(
-            f"{config['model_type']} cannot be traced: {first_line(error, 200)}", where="trace",
+            f"{config['model_type']} cannot be traced: {first_line(error, 200)}",
+            where="trace",
             hint="The estimate stays a guess; rehearse the run instead.",
         ) from error
-    return {"peak_bytes": traced.peak_bytes, **{name: size for name, size in asdict(traced).items() if name != "at_peak"}}
+    return {
+        "peak_bytes": traced.peak_bytes,
+        **{name: size for name, size in asdict(traced).items() if name != "at_peak"},
+    }
 
 
 def fingerprint(config: dict[str, Any], plan: Plan, rows: int, tokens: int, padded: bool) -> str:
     """A hash of everything that decides the answer, the libraries' versions included."""
     sections = plan.model_dump(mode="json")
-    deciding = [config, {name: sections[name] for name in DECIDING}, rows, tokens, padded, [version(name) for name in LIBRARIES]]
+    deciding = [
+        config,
+        {name: sections[name] for name in DECIDING},
+        rows,
+        tokens,
+        padded,
+        [version(name) for name in LIBRARIES],
+    ]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:24]

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from loratui.core.errors import LoratuiError
 from loratui.runs.directory import Run, held_here
-from loratui.worker.launch import train_together
-from loratui.worker.launcher import is_launched, process_count
 from loratui.worker.training.ending import Ending, ending_of, is_watched, leave, say
 from loratui.worker.training.journal import Journal
+from loratui.worker.training.launch import train_together
+from loratui.worker.training.processes import is_launched, process_count
 from loratui.worker.training.signals import Requests, StopRequestedError
 
 log = logging.getLogger("loratui")
@@ -28,7 +28,9 @@ def main(arguments: list[str]) -> int:
     """Train; 0 finished or stopped as asked, 1 failed, 2 wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m loratui.worker train")
     parser.add_argument("run", type=Path, help="directory of the run")
-    parser.add_argument("--rehearse", action="store_true", help="first try the longest batch, an evaluation, a save and a reload")
+    parser.add_argument(
+        "--rehearse", action="store_true", help="first try the longest batch, an evaluation, a save and a reload"
+    )
     parser.add_argument("--rehearsal-into", type=Path, help="only rehearse, and leave what was measured in this file")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -71,7 +73,12 @@ def main(arguments: list[str]) -> int:
         return _end(run, journal, rank, ending_of(error, journal))
     log.info("%s after %.1f s", outcome.state, time.monotonic() - began)
     if outcome.state == "failed":
-        return _end(run, journal, rank, Ending("failed", outcome.message, outcome.code, "step", journal.status.step, fixes=outcome.fixes))
+        return _end(
+            run,
+            journal,
+            rank,
+            Ending("failed", outcome.message, outcome.code, "step", journal.status.step, fixes=outcome.fixes),
+        )
     journal.close(outcome.state, outcome.message)
     return 0
 

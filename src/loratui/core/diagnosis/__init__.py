@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 
 from loratui.core.diagnosis.curves import Curves, Finding, Fix, Severity
 from loratui.core.diagnosis.fixes import after_divergence
-from loratui.core.diagnosis.generalising import memorising, overfitting
 from loratui.core.diagnosis.instability import after_not_finite, diverging, erratic, not_finite, spikes
+from loratui.core.diagnosis.overfitting import memorising, overfitting
 from loratui.core.diagnosis.training_loss import no_gradient, not_falling, plateau, underfitting
 from loratui.core.plan import Plan
 

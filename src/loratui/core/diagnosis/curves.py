@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
-from loratui.core.diagnosis.diverged import DivergenceWatch
+from loratui.core.diagnosis.divergence import DivergenceWatch
 from loratui.core.series import smooth
 
 FIRST_STEPS = 5

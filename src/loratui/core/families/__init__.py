@@ -34,14 +34,18 @@ def read_config(config: Mapping[str, Any], id: str = "") -> ModelSpec:
     spec = _read(config, id, where)
     stored = config.get("quantization_config")
     method = stored.get("quant_method") if isinstance(stored, Mapping) else None
-    return replace(spec, stored_quantization=str(method or "unknown")) if isinstance(stored, Mapping) and stored else spec
+    return (
+        replace(spec, stored_quantization=str(method or "unknown")) if isinstance(stored, Mapping) and stored else spec
+    )
 
 
 def _read(config: Mapping[str, Any], id: str, where: str) -> ModelSpec:
     model_type, architecture = config.get("model_type"), _architecture(config)
     if not isinstance(model_type, str) or not model_type:
         raise ModelError(
-            "config.json has no model_type.", where=where, hint="Give a model folder of the transformers library, or a hub id."
+            "config.json has no model_type.",
+            where=where,
+            hint="Give a model folder of the transformers library, or a hub id.",
         )
     _check_causal(config, model_type, architecture, where)
     values, prefix = config, "model.layers.{}"
@@ -57,13 +61,23 @@ def _read(config: Mapping[str, Any], id: str, where: str) -> ModelSpec:
     if inner in MIXTURES:
         family = MIXTURES[inner]
         return read_mixture(
-            Config(values, family.defaults, where), family, id=id, model_type=inner, architecture=architecture, prefix=prefix
+            Config(values, family.defaults, where),
+            family,
+            id=id,
+            model_type=inner,
+            architecture=architecture,
+            prefix=prefix,
         )
     known = DECODERS.get(inner)
     dense = known or Decoder({}, attention_bias="all", mlp_bias=True)
     values = values if known else _guessable(values)
     spec = read_decoder(
-        Config(values, dense.defaults, where), dense, id=id, model_type=model_type, architecture=architecture, prefix=prefix
+        Config(values, dense.defaults, where),
+        dense,
+        id=id,
+        model_type=model_type,
+        architecture=architecture,
+        prefix=prefix,
     )
     return spec if known else replace(spec, known=False)
 
@@ -100,8 +114,11 @@ def _architecture(config: Mapping[str, Any]) -> str:
 def _check_causal(config: Mapping[str, Any], model_type: str, architecture: str, where: str) -> None:
     if config.get("is_encoder_decoder"):
         fault = f"{architecture or model_type} is an encoder-decoder, not a causal language model."
-    elif architecture and not architecture.endswith(_CAUSAL) and model_type not in (*FAMILIES, *_WRAPPERS) and not (
-        architecture.endswith("ForConditionalGeneration") and isinstance(config.get("text_config"), Mapping)
+    elif (
+        architecture
+        and not architecture.endswith(_CAUSAL)
+        and model_type not in (*FAMILIES, *_WRAPPERS)
+        and not (architecture.endswith("ForConditionalGeneration") and isinstance(config.get("text_config"), Mapping))
     ):
         fault = f"{architecture} is not a causal language model."
     elif not architecture and model_type not in FAMILIES and model_type not in _WRAPPERS:

@@ -38,21 +38,43 @@ class Decoder:
     fused_gate_up: bool = False
     gated: bool = True
     """False where the MLP has no gate (Arcee)."""
-    mlp: Mapping[str, str] = field(default_factory=lambda: {"gate": "mlp.gate_proj", "up": "mlp.up_proj", "down": "mlp.down_proj"})
+    mlp: Mapping[str, str] = field(
+        default_factory=lambda: {"gate": "mlp.gate_proj", "up": "mlp.up_proj", "down": "mlp.down_proj"}
+    )
 
 
 LLAMA: dict[str, Any] = {
-    "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
-    "num_attention_heads": 32, "max_position_embeddings": 2048, "tie_word_embeddings": False,
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "max_position_embeddings": 2048,
+    "tie_word_embeddings": False,
 }
 QWEN2 = LLAMA | {
-    "vocab_size": 151936, "intermediate_size": 22016, "num_key_value_heads": 32, "max_position_embeddings": 32768,
+    "vocab_size": 151936,
+    "intermediate_size": 22016,
+    "num_key_value_heads": 32,
+    "max_position_embeddings": 32768,
 }
-MISTRAL = LLAMA | {"intermediate_size": 14336, "num_key_value_heads": 8, "max_position_embeddings": 131072, "sliding_window": 4096}
+MISTRAL = LLAMA | {
+    "intermediate_size": 14336,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 131072,
+    "sliding_window": 4096,
+}
 GEMMA2: dict[str, Any] = {
-    "vocab_size": 256000, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
-    "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 8192,
-    "tie_word_embeddings": True, "sliding_window": 4096,
+    "vocab_size": 256000,
+    "hidden_size": 2304,
+    "intermediate_size": 9216,
+    "num_hidden_layers": 26,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 256,
+    "max_position_embeddings": 8192,
+    "tie_word_embeddings": True,
+    "sliding_window": 4096,
 }
 OLMO = LLAMA | {"vocab_size": 50304}
 
@@ -62,40 +84,83 @@ DECODERS: dict[str, Decoder] = {
     "qwen2": Decoder(QWEN2, attention_bias="qkv", bias_asks_config=False),
     "qwen3": Decoder(QWEN2 | {"head_dim": 128}, attention_bias="all", qk_norm="head"),
     "gemma": Decoder(
-        GEMMA2 | {"hidden_size": 3072, "intermediate_size": 24576, "num_hidden_layers": 28, "num_attention_heads": 16,
-                  "num_key_value_heads": 16, "sliding_window": None},
+        GEMMA2
+        | {
+            "hidden_size": 3072,
+            "intermediate_size": 24576,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 16,
+            "sliding_window": None,
+        },
         attention_bias="all",
     ),
     "gemma2": Decoder(GEMMA2, attention_bias="all", block_norms=4),
     "gemma3_text": Decoder(
-        GEMMA2 | {"vocab_size": 262208, "max_position_embeddings": 131072}, attention_bias="all", qk_norm="head", block_norms=4
+        GEMMA2 | {"vocab_size": 262208, "max_position_embeddings": 131072},
+        attention_bias="all",
+        qk_norm="head",
+        block_norms=4,
     ),
     "phi3": Decoder(
         LLAMA | {"vocab_size": 32064, "hidden_size": 3072, "intermediate_size": 8192, "max_position_embeddings": 4096},
-        fused_qkv=True, fused_gate_up=True,
+        fused_qkv=True,
+        fused_gate_up=True,
     ),
     "olmo": Decoder(OLMO, attention_bias="all", norm_weights=False),
     "olmo2": Decoder(OLMO, attention_bias="all", qk_norm="width"),
     "olmo3": Decoder(OLMO | {"sliding_window": 4096}, attention_bias="all", qk_norm="width"),
     "granite": Decoder(LLAMA, attention_bias="all", mlp_bias=True),
     "arcee": Decoder(
-        LLAMA | {"hidden_size": 2560, "intermediate_size": 18432, "max_position_embeddings": 4096}, attention_bias="all", mlp_bias=True, gated=False,
+        LLAMA | {"hidden_size": 2560, "intermediate_size": 18432, "max_position_embeddings": 4096},
+        attention_bias="all",
+        mlp_bias=True,
+        gated=False,
     ),
     "hunyuan_v1_dense": Decoder(LLAMA | {"vocab_size": 290943}, attention_bias="all", qk_norm="head"),
     "seed_oss": Decoder(
-        LLAMA | {"vocab_size": 155136, "intermediate_size": 27648, "num_hidden_layers": 64, "num_attention_heads": 80, "num_key_value_heads": 8,
-                 "head_dim": 128, "max_position_embeddings": 524288, "attention_bias": True},
-        attention_bias="qkv", mlp_bias=True,
+        LLAMA
+        | {
+            "vocab_size": 155136,
+            "intermediate_size": 27648,
+            "num_hidden_layers": 64,
+            "num_attention_heads": 80,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "max_position_embeddings": 524288,
+            "attention_bias": True,
+        },
+        attention_bias="qkv",
+        mlp_bias=True,
     ),
     "smollm3": Decoder(
-        LLAMA | {"vocab_size": 128256, "hidden_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 16,
-                 "num_key_value_heads": 4, "max_position_embeddings": 32768, "tie_word_embeddings": True},
-        attention_bias="all", mlp_bias=True,
+        LLAMA
+        | {
+            "vocab_size": 128256,
+            "hidden_size": 2048,
+            "num_hidden_layers": 36,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 4,
+            "max_position_embeddings": 32768,
+            "tie_word_embeddings": True,
+        },
+        attention_bias="all",
+        mlp_bias=True,
     ),
     "glm4": Decoder(
-        LLAMA | {"vocab_size": 151552, "intermediate_size": 13696, "num_hidden_layers": 40, "num_key_value_heads": 2,
-                 "head_dim": 128, "max_position_embeddings": 131072, "attention_bias": True},
-        attention_bias="qkv", block_norms=4, fused_gate_up=True,
+        LLAMA
+        | {
+            "vocab_size": 151552,
+            "intermediate_size": 13696,
+            "num_hidden_layers": 40,
+            "num_key_value_heads": 2,
+            "head_dim": 128,
+            "max_position_embeddings": 131072,
+            "attention_bias": True,
+        },
+        attention_bias="qkv",
+        block_norms=4,
+        fused_gate_up=True,
     ),
 }
 
@@ -183,19 +248,31 @@ def norm_parameters(shape: Shape, family: Decoder) -> int:
     return shape.layers * (family.block_norms * shape.hidden + queries) + shape.hidden
 
 
-def read_decoder(config: Config, family: Decoder, *, id: str, model_type: str, architecture: str, prefix: str) -> ModelSpec:
+def read_decoder(
+    config: Config, family: Decoder, *, id: str, model_type: str, architecture: str, prefix: str
+) -> ModelSpec:
     """The spec of a dense decoder. prefix: path of one block, e.g. `model.layers.{}`."""
     shape = read_shape(config)
     linears = (
         *attention_linears(shape, family, config, prefix),
         *mlp_linears(shape, family, config, prefix, layers=shape.layers, width=shape.intermediate),
     )
-    return assemble(config, shape, linears, norm_parameters(shape, family), id=id, model_type=model_type, architecture=architecture)
+    return assemble(
+        config, shape, linears, norm_parameters(shape, family), id=id, model_type=model_type, architecture=architecture
+    )
 
 
 def assemble(
-    config: Config, shape: Shape, linears: tuple[Linear, ...], norms: int, *,
-    id: str, model_type: str, architecture: str, experts: int = 0, experts_per_token: int = 0,
+    config: Config,
+    shape: Shape,
+    linears: tuple[Linear, ...],
+    norms: int,
+    *,
+    id: str,
+    model_type: str,
+    architecture: str,
+    experts: int = 0,
+    experts_per_token: int = 0,
 ) -> ModelSpec:
     """A spec from its parts; embedding, head and limits are read from the config."""
     tied = config.flag("tie_word_embeddings")
@@ -204,11 +281,23 @@ def assemble(
     if not config.flag("use_sliding_window", default=model_type not in ("qwen2", "qwen3", "qwen3_moe", "smollm3")):
         sliding = 0
     return ModelSpec(
-        id=id, family=model_type, architecture=architecture,
-        hidden_size=shape.hidden, intermediate_size=shape.intermediate, layers=shape.layers,
-        heads=shape.heads, kv_heads=shape.kv_heads, head_dim=shape.head_dim,
-        vocab_size=shape.vocab, max_positions=config.integer("max_position_embeddings", default=2048), tied_embeddings=tied,
-        linears=linears, embedding_parameters=shape.vocab * shape.hidden,
-        head_parameters=0 if tied else shape.vocab * shape.hidden, norm_parameters=norms,
-        experts=experts, experts_per_token=experts_per_token, sliding_window=sliding,
+        id=id,
+        family=model_type,
+        architecture=architecture,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        layers=shape.layers,
+        heads=shape.heads,
+        kv_heads=shape.kv_heads,
+        head_dim=shape.head_dim,
+        vocab_size=shape.vocab,
+        max_positions=config.integer("max_position_embeddings", default=2048),
+        tied_embeddings=tied,
+        linears=linears,
+        embedding_parameters=shape.vocab * shape.hidden,
+        head_parameters=0 if tied else shape.vocab * shape.hidden,
+        norm_parameters=norms,
+        experts=experts,
+        experts_per_token=experts_per_token,
+        sliding_window=sliding,
     )

@@ -21,26 +21,57 @@ from loratui.core.families.decoder import (
 from loratui.core.families.reading import Config
 
 QWEN3_MOE = Decoder(
-    LLAMA | {"vocab_size": 151936, "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 24,
-             "num_key_value_heads": 4, "max_position_embeddings": 32768, "decoder_sparse_step": 1,
-             "moe_intermediate_size": 768, "num_experts_per_tok": 8, "num_experts": 128},
-    attention_bias="all", qk_norm="head",
+    LLAMA
+    | {
+        "vocab_size": 151936,
+        "hidden_size": 2048,
+        "intermediate_size": 6144,
+        "num_hidden_layers": 24,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 32768,
+        "decoder_sparse_step": 1,
+        "moe_intermediate_size": 768,
+        "num_experts_per_tok": 8,
+        "num_experts": 128,
+    },
+    attention_bias="all",
+    qk_norm="head",
 )
 MIXTRAL = Decoder(
-    LLAMA | {"intermediate_size": 14336, "num_key_value_heads": 8, "max_position_embeddings": 131072,
-             "num_experts_per_tok": 2, "num_local_experts": 8},
+    LLAMA
+    | {
+        "intermediate_size": 14336,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 131072,
+        "num_experts_per_tok": 2,
+        "num_local_experts": 8,
+    },
 )
 GPT_OSS = Decoder(
-    LLAMA | {"vocab_size": 201088, "hidden_size": 2880, "intermediate_size": 2880, "num_hidden_layers": 36,
-             "num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 64, "max_position_embeddings": 131072,
-             "sliding_window": 128, "num_experts_per_tok": 4, "num_local_experts": 128, "attention_bias": True},
+    LLAMA
+    | {
+        "vocab_size": 201088,
+        "hidden_size": 2880,
+        "intermediate_size": 2880,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "head_dim": 64,
+        "max_position_embeddings": 131072,
+        "sliding_window": 128,
+        "num_experts_per_tok": 4,
+        "num_local_experts": 128,
+        "attention_bias": True,
+    },
     attention_bias="all",
 )
 
 MIXTURES: dict[str, Decoder] = {"qwen3_moe": QWEN3_MOE, "mixtral": MIXTRAL, "gpt_oss": GPT_OSS}
 
 
-def read_mixture(config: Config, family: Decoder, *, id: str, model_type: str, architecture: str, prefix: str) -> ModelSpec:
+def read_mixture(
+    config: Config, family: Decoder, *, id: str, model_type: str, architecture: str, prefix: str
+) -> ModelSpec:
     """The spec of a mixture of experts. prefix: path of one block, e.g. `model.layers.{}`."""
     shape = read_shape(config)
     experts = config.integer("num_experts" if model_type == "qwen3_moe" else "num_local_experts")
@@ -54,15 +85,39 @@ def read_mixture(config: Config, family: Decoder, *, id: str, model_type: str, a
     linears = [
         *attention_linears(shape, family, config, prefix),
         Linear(router, f"{prefix}.mlp.{router}", shape.hidden, experts, sparse, biased, "router", "parameter"),
-        Linear("gate_up_proj", f"{prefix}.mlp.experts.gate_up_proj", shape.hidden, 2 * width, sparse * experts, biased, "expert", "expert"),
-        Linear("down_proj", f"{prefix}.mlp.experts.down_proj", width, shape.hidden, sparse * experts, biased, "expert", "expert"),
+        Linear(
+            "gate_up_proj",
+            f"{prefix}.mlp.experts.gate_up_proj",
+            shape.hidden,
+            2 * width,
+            sparse * experts,
+            biased,
+            "expert",
+            "expert",
+        ),
+        Linear(
+            "down_proj",
+            f"{prefix}.mlp.experts.down_proj",
+            width,
+            shape.hidden,
+            sparse * experts,
+            biased,
+            "expert",
+            "expert",
+        ),
     ]
     if sparse < shape.layers:
         linears += mlp_linears(shape, family, config, prefix, layers=shape.layers - sparse, width=shape.intermediate)
     sinks = shape.layers * shape.heads if biased else 0
     spec = assemble(
-        config, shape, tuple(linears), norm_parameters(shape, family) + sinks,
-        id=id, model_type=model_type, architecture=architecture,
-        experts=experts, experts_per_token=config.integer("num_experts_per_tok"),
+        config,
+        shape,
+        tuple(linears),
+        norm_parameters(shape, family) + sinks,
+        id=id,
+        model_type=model_type,
+        architecture=architecture,
+        experts=experts,
+        experts_per_token=config.integer("num_experts_per_tok"),
     )
     return replace(spec, intermediate_size=width) if sparse == shape.layers else spec

@@ -33,7 +33,8 @@ class Config:
             raise ModelError(f"config.json has no {key}.", where=self.where, hint="Is the download whole?")
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ModelError(
-                f"config.json says {key} = {value!r}, but it must be a whole number of at least {least}.", where=self.where
+                f"config.json says {key} = {value!r}, but it must be a whole number of at least {least}.",
+                where=self.where,
             )
         return value
 

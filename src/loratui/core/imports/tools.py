@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from loratui.core.imports.taker import Imported, Taker, number, shown
+from loratui.core.imports.reader import Imported, Taker, number, shown
 
 AXOLOTL, LLAMA_FACTORY, TRL = "Axolotl", "LLaMA-Factory", "TRL"
-_ATTENTION_KEYS = (("flash_attention", "flash_attention_2"), ("sdp_attention", "sdpa"), ("eager_attention", "eager"), ("flex_attention", "flex_attention"))
+_ATTENTION_KEYS = (
+    ("flash_attention", "flash_attention_2"),
+    ("sdp_attention", "sdpa"),
+    ("eager_attention", "eager"),
+    ("flex_attention", "flex_attention"),
+)
 _FACTORY_ATTENTION = {"sdpa": "sdpa", "disabled": "eager", "fa2": "flash_attention_2", "fa3": "flash_attention_3"}
 _DTYPES = {"bfloat16": "bf16", "bf16": "bf16", "float16": "fp16", "fp16": "fp16", "float32": "fp32", "fp32": "fp32"}
 _FORMATS = {"alpaca": "instruction", "chat_template": "messages", "completion": "text", "sharegpt": "messages"}
@@ -23,12 +28,24 @@ def import_axolotl(document: Mapping[str, Any]) -> Imported:
     _axolotl_method(taker)
     _axolotl_data(taker)
     for key, name in (
-        ("training.max_length", "sequence_len"), ("training.packing", "sample_packing"), ("training.batch_size", "micro_batch_size"),
-        ("training.accumulation", "gradient_accumulation_steps"), ("training.epochs", "num_epochs"), ("training.learning_rate", "learning_rate"),
-        ("training.weight_decay", "weight_decay"), ("training.beta1", "adam_beta1"), ("training.beta2", "adam_beta2"),
-        ("training.epsilon", "adam_epsilon"), ("training.max_grad_norm", "max_grad_norm"), ("training.seed", "seed"),
-        ("saving.every_steps", "save_steps"), ("saving.keep", "save_total_limit"), ("evaluation.every_steps", "eval_steps"),
-        ("evaluation.batch_size", "eval_batch_size"), ("evaluation.patience", "early_stopping_patience"), ("training.padding_free", "batch_flattening"),
+        ("training.max_length", "sequence_len"),
+        ("training.packing", "sample_packing"),
+        ("training.batch_size", "micro_batch_size"),
+        ("training.accumulation", "gradient_accumulation_steps"),
+        ("training.epochs", "num_epochs"),
+        ("training.learning_rate", "learning_rate"),
+        ("training.weight_decay", "weight_decay"),
+        ("training.beta1", "adam_beta1"),
+        ("training.beta2", "adam_beta2"),
+        ("training.epsilon", "adam_epsilon"),
+        ("training.max_grad_norm", "max_grad_norm"),
+        ("training.seed", "seed"),
+        ("saving.every_steps", "save_steps"),
+        ("saving.keep", "save_total_limit"),
+        ("evaluation.every_steps", "eval_steps"),
+        ("evaluation.batch_size", "eval_batch_size"),
+        ("evaluation.patience", "early_stopping_patience"),
+        ("training.padding_free", "batch_flattening"),
     ):
         taker.copy(key, name)
     _when(taker)
@@ -79,7 +96,9 @@ def _axolotl_data(taker: Taker) -> None:
         if kind in _FORMATS:
             taker.put("dataset.format", _FORMATS[kind])
         elif kind:
-            taker.leave(f"datasets.type = {shown(kind)}: loratui recognises the format itself; check it on the dataset screen")
+            taker.leave(
+                f"datasets.type = {shown(kind)}: loratui recognises the format itself; check it on the dataset screen"
+            )
         if len(sets) > 1:
             taker.leave(f"{len(sets) - 1} more of the datasets: loratui trains on one; join the files")
     if isinstance(tests, list) and tests and isinstance(tests[0], Mapping) and tests[0].get("path"):
@@ -109,7 +128,10 @@ def import_llama_factory(document: Mapping[str, Any]) -> Imported:
         taker.leave("eval_dataset: give the file as dataset.eval_path")
     _held_out(taker, number(taker.get("val_size")), "val_size")
     if taker.get("template"):
-        taker.leave(f"template = {shown(document['template'])}: loratui takes the model's own chat template; compare a rendered row")
+        taker.leave(
+            f"template = {shown(document['template'])}: loratui takes the model's own chat template; compare a "
+            "rendered row"
+        )
     taker.copy("training.max_length", "cutoff_len")
     taker.copy("training.packing", "packing")
     taker.get("neat_packing")
@@ -227,8 +249,13 @@ def _held_out(taker: Taker, share: Any, name: str) -> None:
 
 
 def _when(taker: Taker) -> None:
-    """Evaluations and checkpoints that are switched off; "epoch" is left to the calculation, which looks about as often."""
-    for key, *names in (("evaluation.every_steps", "eval_strategy", "evaluation_strategy"), ("saving.every_steps", "save_strategy")):
+    """Evaluations and checkpoints that are switched off; "epoch" is left to the calculation, which looks about as
+    often.
+    """
+    for key, *names in (
+        ("evaluation.every_steps", "eval_strategy", "evaluation_strategy"),
+        ("saving.every_steps", "save_strategy"),
+    ):
         if taker.get(*names) in ("no", False):
             taker.put(key, 0)
 
@@ -242,11 +269,20 @@ def _steps(taker: Taker) -> None:
 def _arguments(taker: Taker) -> None:
     """The keys of transformers' TrainingArguments."""
     for key, *names in (
-        ("training.batch_size", "per_device_train_batch_size"), ("training.accumulation", "gradient_accumulation_steps"),
-        ("training.epochs", "num_train_epochs"), ("training.learning_rate", "learning_rate"), ("training.weight_decay", "weight_decay"),
-        ("training.beta1", "adam_beta1"), ("training.beta2", "adam_beta2"), ("training.epsilon", "adam_epsilon"),
-        ("training.max_grad_norm", "max_grad_norm"), ("training.seed", "seed"), ("saving.every_steps", "save_steps"),
-        ("saving.keep", "save_total_limit"), ("evaluation.every_steps", "eval_steps"), ("evaluation.batch_size", "per_device_eval_batch_size"),
+        ("training.batch_size", "per_device_train_batch_size"),
+        ("training.accumulation", "gradient_accumulation_steps"),
+        ("training.epochs", "num_train_epochs"),
+        ("training.learning_rate", "learning_rate"),
+        ("training.weight_decay", "weight_decay"),
+        ("training.beta1", "adam_beta1"),
+        ("training.beta2", "adam_beta2"),
+        ("training.epsilon", "adam_epsilon"),
+        ("training.max_grad_norm", "max_grad_norm"),
+        ("training.seed", "seed"),
+        ("saving.every_steps", "save_steps"),
+        ("saving.keep", "save_total_limit"),
+        ("evaluation.every_steps", "eval_steps"),
+        ("evaluation.batch_size", "per_device_eval_batch_size"),
         ("training.checkpointing", "gradient_checkpointing", "activation_checkpointing"),
     ):
         taker.copy(key, *names)

@@ -7,10 +7,17 @@ from __future__ import annotations
 
 from functools import cache
 
-from loratui.core.knowledge import adapter, memory, problems, training
+from loratui.core.knowledge import adapter, learning_rate, memory, problems, training
 from loratui.core.knowledge.table import Table, laid_out
 
-TABLES: tuple[Table, ...] = (*adapter.TABLES, *training.TABLES, *memory.TABLES, *problems.PROBLEMS, *problems.GENERATION)
+TABLES: tuple[Table, ...] = (
+    *adapter.TABLES,
+    *learning_rate.TABLES,
+    *training.TABLES,
+    *memory.TABLES,
+    *problems.PROBLEMS,
+    *problems.GENERATION,
+)
 
 
 @cache

@@ -6,7 +6,10 @@ UNSLOTH = "https://github.com/unslothai/unsloth/blob/main/unsloth/models/loader.
 OVERFLOWS: dict[str, tuple[str, str]] = {
     "gemma3": (
         "Gemma 3's activations pass 65,504, float16's largest number",
-        "https://github.com/huggingface/transformers/issues/36822 and https://github.com/huggingface/transformers/issues/39972",
+        (
+            "https://github.com/huggingface/transformers/issues/36822 and "
+            "https://github.com/huggingface/transformers/issues/39972"
+        ),
     ),
     "gemma4": ("Gemma 4's gradients become NaN in float16", "https://github.com/unslothai/unsloth/pull/5092"),
     "gpt_oss": ("gpt-oss overflows in float16", UNSLOTH),

@@ -55,17 +55,27 @@ def laid_out(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
         cells = [textwrap.wrap(cell, wide) or [""] for cell, wide in zip(row, columns, strict=True)]
         height = max(map(len, cells))
         padded = [[*lines, *[""] * (height - len(lines))] for lines in cells]
-        laid.append([
-            (" " * GAP).join(line.ljust(wide) for line, wide in zip(line_cells, columns, strict=True)).rstrip()
-            for line_cells in zip(*padded, strict=True)
-        ])
+        laid.append(
+            [
+                (" " * GAP).join(line.ljust(wide) for line, wide in zip(line_cells, columns, strict=True)).rstrip()
+                for line_cells in zip(*padded, strict=True)
+            ]
+        )
     return laid
 
 
 def _column_widths(rows: Sequence[Sequence[str]], natural: list[int], room: int) -> list[int]:
-    """Widths that share the room: narrow columns keep theirs, the wide ones share the rest; empty where there is too little."""
+    """Widths that share the room: narrow columns keep theirs, the wide ones share the rest; empty where there is too
+    little.
+    """
     least = [
-        min(wide, max(NARROWEST, min(2 * NARROWEST, max((len(word) for row in rows for word in row[place].split()), default=0))))
+        min(
+            wide,
+            max(
+                NARROWEST,
+                min(2 * NARROWEST, max((len(word) for row in rows for word in row[place].split()), default=0)),
+            ),
+        )
         for place, wide in enumerate(natural)
     ]
     if sum(least) > room:

@@ -1,16 +1,18 @@
-"""One decoder block on the tape, from the model's own linear layers and its family's traits."""
+"""One decoder block on the tape, dense or a mixture of experts, from the model's own layers and its family's
+traits.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from loratui.core.architecture import Linear, ModelSpec
-from loratui.core.memory.experts import experts
 from loratui.core.memory.ops import (
     Layers,
     activation,
     add,
     bare_norm,
+    cast,
     eager_attention,
     fused_attention,
     gelu_new,
@@ -20,6 +22,7 @@ from loratui.core.memory.ops import (
     repeat_heads,
     rms_norm,
     rotate,
+    scale,
 )
 from loratui.core.memory.tape import Value
 from loratui.core.memory.traits import Traits
@@ -59,7 +62,11 @@ def roles(spec: ModelSpec) -> Roles:
 
     hidden, query_width, key_width = spec.hidden_size, spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
     qkv = first(attention, _FUSED_QKV)
-    gate_up, up, down = first(mlp, _FUSED_GATE), first(mlp, ("up_proj", "fc1", "c_fc", "dense_h_to_4h", "fc_in")), first(mlp, _DOWN)
+    gate_up, up, down = (
+        first(mlp, _FUSED_GATE),
+        first(mlp, ("up_proj", "fc1", "c_fc", "dense_h_to_4h", "fc_in")),
+        first(mlp, _DOWN),
+    )
     if down is not None and gate_up is None and up is None:
         up = stand_in("up_proj", hidden, spec.intermediate_size)
     return Roles(
@@ -93,7 +100,11 @@ def block(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Traits, at
     """One block; returns the residual stream after it."""
     if style.order == "parallel":
         normed = _norm(run, x, style)
-        return add(run, add(run, _attention(run, normed, spec, part, style, attention), _mlp(run, normed, spec, part, style)), x)
+        return add(
+            run,
+            add(run, _attention(run, normed, spec, part, style, attention), _mlp(run, normed, spec, part, style)),
+            x,
+        )
     if style.order == "parallel-two":
         first = _attention(run, _norm(run, x, style), spec, part, style, attention)
         return add(run, add(run, _mlp(run, _norm(run, x, style), spec, part, style), first), x)
@@ -138,7 +149,9 @@ def _attention(run: Layers, x: Value, spec: ModelSpec, part: Roles, style: Trait
         viewed = spec.kv_heads == 1 and not attention.eager
         k, v = repeat_heads(run, k, times, viewed=viewed), repeat_heads(run, v, times, viewed=viewed)
     if attention.eager:
-        out = eager_attention(run, q, k, v, heads=spec.heads, length=attention.length, softcap=style.softcap, sinks=style.sinks)
+        out = eager_attention(
+            run, q, k, v, heads=spec.heads, length=attention.length, softcap=style.softcap, sinks=style.sinks
+        )
     else:
         out = fused_attention(run, q, k, v, heads=spec.heads, mask_bytes=attention.mask_bytes)
     projected = linear(run, out, part.output)
@@ -175,3 +188,78 @@ def final_norm(run: Layers, x: Value, style: Traits) -> Value:
 
 
 __all__ = ["Attention", "Roles", "block", "final_norm", "roles"]
+
+
+def experts(run: Layers, x: Value, spec: ModelSpec, *, clamped: bool, wide: bool = False) -> Value:
+    """The router and the experts of one block. clamped: gpt-oss' gate instead of Llama's. wide: shares in float32."""
+    tape, form = run.tape, run.form
+    chosen = spec.experts_per_token
+    hidden, width = spec.hidden_size, spec.intermediate_size
+    router = next(
+        (layer for layer in spec.linears if layer.kind == "router"),
+        Linear("router", "router", hidden, spec.experts, spec.layers),
+    )
+    stacked = [layer for layer in spec.linears if layer.stored == "expert"]
+    into = next(
+        (layer for layer in stacked if layer.name.startswith("gate_up")),
+        Linear("gate_up_proj", "gate_up_proj", hidden, 2 * width, spec.layers),
+    )
+    out = next(
+        (layer for layer in stacked if layer.name.startswith("down")),
+        Linear("down_proj", "down_proj", width, hidden, spec.layers),
+    )
+    shares = _router(run, x, router, chosen if clamped else spec.experts)
+    order = tape.constant(run.tokens * chosen * 8)
+    gathered = run.tensor(chosen * spec.hidden_size, x.element, tracked=x.tracked)
+    tape.record((x,), gathered, (order, tape.constant(run.tokens * chosen * 8)))
+    both = _grouped(run, gathered, into, spec.experts, chosen)
+    first_bias = _bias(run, both) if into.bias else None
+    if first_bias is not None:
+        both = add(run, both, first_bias)
+    half = both.width // 2
+    gate, up = tape.view(both, half), tape.view(both, half)
+    if clamped:
+        gate, up = activation(run, gate), activation(run, up)
+        bent = scale(run, gate)
+        glow = run.tensor(half, gate.element, tracked=gate.tracked)
+        tape.record((bent,), glow, (glow.storage,))
+        product = multiply(run, scale(run, up), multiply(run, gate, glow))
+    else:
+        product = multiply(run, activation(run, gate), up)
+    result = _grouped(run, product, out, spec.experts, chosen)
+    if first_bias is not None:
+        second_bias = _bias(run, result)
+        tape.hold(first_bias)
+        result = add(run, result, second_bias)
+        tape.hold(second_bias)
+    weighted = run.tensor(result.width, 4 if wide else result.element, tracked=result.tracked or shares.tracked)
+    saved = ((result.storage,) if shares.tracked else ()) + ((shares.storage,) if result.tracked else ())
+    tape.record((result, shares), weighted, saved)
+    sorted_back = tape.record(
+        (weighted,), run.tensor(result.width, weighted.element, tracked=weighted.tracked), (order,)
+    )
+    tape.hold(gathered, result)
+    summed = run.tensor(spec.hidden_size, 4 if form.autocast else weighted.element, tracked=weighted.tracked)
+    return cast(run, tape.record((sorted_back,), summed), x.element)
+
+
+def _router(run: Layers, x: Value, router: Linear, width: int) -> Value:
+    """Scores of every expert and the shares of the chosen ones, in float32."""
+    tape = run.tape
+    scores = cast(run, linear(run, x, router), 4)
+    soft = run.tensor(width, 4, tracked=scores.tracked)
+    return tape.record((scores,), soft, (soft.storage,))
+
+
+def _grouped(run: Layers, x: Value, layer: Linear, count: int, chosen: int) -> Value:
+    """One product per expert over the tokens sorted by expert; a frozen weight keeps no input."""
+    form = run.form
+    elements = layer.in_features * layer.out_features * max(1, count)
+    output = run.tensor(chosen * layer.out_features, form.weight, tracked=x.tracked or form.full)
+    saved = (x.storage,) if form.full else ()
+    return run.tape.record((x,), output, saved, weight_gradient=elements * form.weight if form.full else 0)
+
+
+def _bias(run: Layers, like: Value) -> Value:
+    """The experts' biases gathered for every token."""
+    return run.tape.record((), run.tape.value(like.size, like.width, like.element, tracked=run.form.full))

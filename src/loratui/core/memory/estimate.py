@@ -8,12 +8,11 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.memory.formats import Formats, formats
-from loratui.core.memory.load import load_extra
-from loratui.core.memory.overhead import Moving, overhead
-from loratui.core.memory.software import LORATUI, Software
+from loratui.core.memory.overhead import Moving, load_extra, overhead
+from loratui.core.memory.sharding import bucket_bytes, gathered_bytes, held_formats, together, working_formats
 from loratui.core.memory.states import adapter_bytes, gradients_bytes, optimizer_bytes, weights_bytes
 from loratui.core.memory.step import PASS, Batch, Moment, evaluation, moments, optimizer_extra
-from loratui.core.memory.together import bucket_bytes, gathered_bytes, held_formats, together, working_formats
+from loratui.core.memory.trainers import LORATUI, Software
 from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
 
@@ -72,7 +71,12 @@ def largest_training_batch(plan: Plan, data: DataFacts) -> Batch:
         return Batch(1, length, True, max(1, round(length * share)))
     ragged = training.batch_size > 1 and data.lengths[0] < longest
     if training.padding_free:
-        return Batch(1, longest * training.batch_size, training.batch_size > 1, max(1, round(longest * training.batch_size * share)))
+        return Batch(
+            1,
+            longest * training.batch_size,
+            training.batch_size > 1,
+            max(1, round(longest * training.batch_size * share)),
+        )
     tokens = longest * training.batch_size
     return Batch(training.batch_size, longest, ragged, max(1, round(tokens * share)))
 
@@ -99,7 +103,9 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
         spec = replace(spec, tied_embeddings=False, head_parameters=spec.vocab_size * spec.hidden_size)
     shared = together(plan, device.count)
     whole = formats(plan, software)
-    weights, adapter, gradients, optimizer = (shared.share(size) for size in _states(spec, plan, held_formats(whole, shared)))
+    weights, adapter, gradients, optimizer = (
+        shared.share(size) for size in _states(spec, plan, held_formats(whole, shared))
+    )
     form = working_formats(whole, shared)
     batch = largest_training_batch(plan, data)
     eval_batch = largest_evaluation_batch(plan, data)
@@ -112,7 +118,12 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
             highest = evaluated
     gathered = gathered_bytes(spec, form, shared)
     highest = replace(highest, activations=highest.activations + gathered)
-    loading = load_extra(spec, form) + (weights_bytes(spec, form) - weights if shared.divided and form.quantised else 0) - optimizer - highest.total
+    loading = (
+        load_extra(spec, form)
+        + (weights_bytes(spec, form) - weights if shared.divided and form.quantised else 0)
+        - optimizer
+        - highest.total
+    )
     if loading > 0:
         highest = Moment("load", "while the weights are loaded", loading + highest.total + optimizer, 0, 0)
     logits = min(highest.logits, max(0, highest.total - gradients))
@@ -131,7 +142,9 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
         "logits": logits,
     }
     pass_bytes = max(moment.total - moment.gradients for moment in found if moment.phase == PASS)
-    moving = Moving(activations + logits, in_loss, min(pass_bytes, optimizer_extra(plan, gradients, form)), _uneven(plan, data))
+    moving = Moving(
+        activations + logits, in_loss, min(pass_bytes, optimizer_extra(plan, gradients, form)), _uneven(plan, data)
+    )
     kernels = form.quantised or plan.model.attention.startswith("flash")
     beside = overhead(device, form, moving, kernels=kernels)
     parts["overhead"] = beside.bytes
@@ -148,7 +161,11 @@ def _carried(plan: Plan, software: Software) -> Plan:
     training = plan.training
     changes = {
         **({"packing": False} if training.packing and not software.packs else {}),
-        **({"padding_free": False} if training.padding_free and not training.packing and not software.padding_free else {}),
+        **(
+            {"padding_free": False}
+            if training.padding_free and not training.packing and not software.padding_free
+            else {}
+        ),
     }
     return plan.model_copy(update={"training": training.model_copy(update=changes)}) if changes else plan
 

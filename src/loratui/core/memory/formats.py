@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from loratui.core.memory.software import LORATUI, Software
+from loratui.core.memory.trainers import LORATUI, Software
 from loratui.core.plan import Plan
 
 ELEMENT_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}

@@ -56,7 +56,8 @@ def multiply(run: Layers, x: Value, y: Value) -> Value:
 
 
 def rms_norm(run: Layers, x: Value, *, groups: int = 1, gemma: bool = False, trained: bool = True) -> Value:
-    """Llama's RMSNorm, in float32 inside: keeps a float32 copy, the reciprocal roots, and with trained weights the result.
+    """Llama's RMSNorm, in float32 inside: keeps a float32 copy, the reciprocal roots, and with trained weights the
+    result.
 
     groups: norms side by side over the width (one per head for query and key norms). gemma: multiplies in float32 and
     casts last.
@@ -71,16 +72,24 @@ def rms_norm(run: Layers, x: Value, *, groups: int = 1, gemma: bool = False, tra
     if gemma:
         scaled = run.tensor(x.width, 4, tracked=normed.tracked or trains)
         tape.record(
-            (normed,), scaled, (normed.storage,) if trains else (), backward_extra=normed.size if trains else 0,
-            weight_gradient=x.width // groups * 4 if trains else 0, saves_weight=True,
+            (normed,),
+            scaled,
+            (normed.storage,) if trains else (),
+            backward_extra=normed.size if trains else 0,
+            weight_gradient=x.width // groups * 4 if trains else 0,
+            saves_weight=True,
         )
         return cast(run, scaled, x.element)
     narrow = cast(run, normed, x.element)
     element = max(x.element, form.weight)
     output = run.tensor(x.width, element, tracked=narrow.tracked or trains)
     return tape.record(
-        (narrow,), output, (narrow.storage,) if trains else (), backward_extra=output.size if trains else 0,
-        weight_gradient=x.width // groups * form.weight if trains else 0, saves_weight=True,
+        (narrow,),
+        output,
+        (narrow.storage,) if trains else (),
+        backward_extra=output.size if trains else 0,
+        weight_gradient=x.width // groups * form.weight if trains else 0,
+        saves_weight=True,
     )
 
 
@@ -106,7 +115,9 @@ def linear(run: Layers, x: Value, layer: Linear) -> Value:
 
 
 def base_linear(run: Layers, x: Value, layer: Linear) -> Value:
-    """The layer itself: a frozen one keeps no input, a trained one does; a weight in another format is copied and kept."""
+    """The layer itself: a frozen one keeps no input, a trained one does; a weight in another format is copied and
+    kept.
+    """
     form, tape = run.form, run.tape
     elements = layer.in_features * layer.out_features
     quantised = is_quantised(layer, form)
@@ -127,13 +138,19 @@ def base_linear(run: Layers, x: Value, layer: Linear) -> Value:
         if form.full:
             extra += elements * form.compute
     return tape.record(
-        (read,), output, saved, forward_extra=momentary, backward_extra=extra, weight_gradient=gradient, saves_weight=read.tracked
+        (read,),
+        output,
+        saved,
+        forward_extra=momentary,
+        backward_extra=extra,
+        weight_gradient=gradient,
+        saves_weight=read.tracked,
     )
 
 
 def _quantised_linear(run: Layers, x: Value, layer: Linear) -> Value:
-    """bitsandbytes' layers. 4 bit: keeps nothing, unpacks the weight for each product. 8 bit: keeps its input, on its own
-    account (checkpointing cannot free it), and needs int8 and int32 copies for a moment.
+    """bitsandbytes' layers. 4 bit: keeps nothing, unpacks the weight for each product. 8 bit: keeps its input, on its
+    own account (checkpointing cannot free it), and needs int8 and int32 copies for a moment.
     """
     form, tape = run.form, run.tape
     elements = layer.in_features * layer.out_features
@@ -165,7 +182,9 @@ def _adapter(run: Layers, x: Value, base: Value, layer: Linear) -> Value:
     if form.quantised:
         output = run.tensor(base.width, base.element, tracked=True)
         if form.quantization != "int8":
-            base = tape.record((base,), run.tensor(base.width, base.element, tracked=base.tracked), passes_gradient=False)
+            base = tape.record(
+                (base,), run.tensor(base.width, base.element, tracked=base.tracked), passes_gradient=False
+            )
         read = x if form.autocast else cast(run, x, form.adapter)
     else:
         output = run.tensor(base.width, base.element, tracked=True)
@@ -183,12 +202,24 @@ def _adapter(run: Layers, x: Value, base: Value, layer: Linear) -> Value:
     saved = [read.storage]
     if copies and read.tracked:
         saved.append(tape.constant(a_elements * element))
-    tape.record((read,), inner, saved, backward_extra=a_elements * element if copies else 0, weight_gradient=a_elements * form.adapter)
+    tape.record(
+        (read,),
+        inner,
+        saved,
+        backward_extra=a_elements * element if copies else 0,
+        weight_gradient=a_elements * form.adapter,
+    )
     outer = run.tensor(layer.out_features, element)
     saved = [inner.storage]
     if copies:
         saved.append(tape.constant(b_elements * element))
-    tape.record((inner,), outer, saved, backward_extra=b_elements * element if copies else 0, weight_gradient=b_elements * form.adapter)
+    tape.record(
+        (inner,),
+        outer,
+        saved,
+        backward_extra=b_elements * element if copies else 0,
+        weight_gradient=b_elements * form.adapter,
+    )
     scaled = tape.record((outer,), run.tensor(layer.out_features, element))
     if form.quantised and not form.autocast:  # PEFT's quantised layers go back to the caller's format themselves
         scaled = cast(run, scaled, base.element)
@@ -219,7 +250,9 @@ def repeat_heads(run: Layers, x: Value, times: int, *, viewed: bool = False) -> 
     return run.tape.record((x,), run.tensor(x.width * times, x.element, tracked=x.tracked))
 
 
-def fused_attention(run: Layers, q: Value, k: Value, v: Value, *, heads: int, mask: int = -1, mask_bytes: int = 0) -> Value:
+def fused_attention(
+    run: Layers, q: Value, k: Value, v: Value, *, heads: int, mask: int = -1, mask_bytes: int = 0
+) -> Value:
     """A fused kernel: keeps q, k, v, its output, the log-sum-exp of each row in float32, and a mask where there is one.
 
     Its backward sums dQ in float32 and, where heads share keys, makes dK and dV for every query head first.
@@ -245,7 +278,9 @@ def gelu_new(run: Layers, x: Value) -> Value:
     tape = run.tape
     half = scale(run, x)
     wide = cast(run, x, 4) if run.form.autocast else x
-    power = tape.record((wide,), run.tensor(x.width, wide.element, tracked=x.tracked), (wide.storage,), backward_extra=2 * wide.size)
+    power = tape.record(
+        (wide,), run.tensor(x.width, wide.element, tracked=x.tracked), (wide.storage,), backward_extra=2 * wide.size
+    )
     inner = scale(run, add(run, x, scale(run, power)))
     bent = run.tensor(x.width, inner.element, tracked=x.tracked)
     tape.record((inner,), bent, (bent.storage,))
@@ -270,8 +305,8 @@ def eager_attention(
 ) -> Value:
     """Attention written out: scores of every head over the whole length, in the compute format and in float32.
 
-    Read from `eager_attention_forward` of transformers' Llama, Gemma 2 (`softcap`) and gpt-oss (`sinks`: one more score,
-    softmax in the compute format).
+    Read from `eager_attention_forward` of transformers' Llama, Gemma 2 (`softcap`) and gpt-oss (`sinks`: one more
+    score, softmax in the compute format).
     """
     tape, form = run.tape, run.form
     if form.autocast:
@@ -304,7 +339,12 @@ def eager_attention(
     output = run.tensor(q.width, q.element, tracked=tracked or v.tracked)
     # without its last column a share's gradient is written into zeros of the whole
     extra = shares.size if sinks and tracked else 0
-    tape.record((shares, v), output, ((shares.storage,) if v.tracked else ()) + ((v.storage,) if tracked else ()), backward_extra=extra)
+    tape.record(
+        (shares, v),
+        output,
+        ((shares.storage,) if v.tracked else ()) + ((v.storage,) if tracked else ()),
+        backward_extra=extra,
+    )
     final = tape.record((output,), run.tensor(output.width, output.element, tracked=output.tracked))
     tape.hold(*variables)
     return final

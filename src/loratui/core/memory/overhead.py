@@ -1,11 +1,15 @@
-"""What a process takes beside its tensors: the driver's context, libraries' workspaces, the allocator's slack."""
+"""What a process takes beside its tensors: the driver's context, libraries' workspaces, the allocator's slack, and
+loading.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loratui.core.architecture import ModelSpec
 from loratui.core.hardware import Device
 from loratui.core.memory.formats import Formats
+from loratui.core.memory.states import is_quantised
 
 MIB = 2**20
 
@@ -126,3 +130,15 @@ def _slack_spread(form: Formats, moving: Moving) -> int:
         else 0
     )
     return round(max(0, moving.peak - moving.logits) * (share + again) + idle + moving.logits * again)
+
+
+def load_extra(spec: ModelSpec, form: Formats) -> int:
+    """Bytes beyond the weights: transformers reads each tensor straight to its place, but one that bitsandbytes is
+    about to quantise lies on the device in 16 bits first.
+    """
+    if not form.quantised:
+        return 0
+    return (
+        max((layer.in_features * layer.out_features for layer in spec.linears if is_quantised(layer, form)), default=0)
+        * 2
+    )

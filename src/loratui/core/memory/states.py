@@ -1,4 +1,5 @@
-"""What a training holds from its first step to its last: weights, adapter, gradients, optimizer states. Exact to the byte.
+"""What a training holds from its first step to its last: weights, adapter, gradients, optimizer states. Exact to the
+byte.
 
 Checked in tests against real modules, real bitsandbytes layers (0.50, quantised on the CPU) and real optimizers.
 """
@@ -43,7 +44,9 @@ def quantised_layer_bytes(linear: Linear, quantization: str, *, double_quantizat
 
 
 def is_quantised(linear: Linear, form: Formats) -> bool:
-    """Whether bitsandbytes replaces this layer: plain linear layers only, not 3-D experts or routers that are parameters."""
+    """Whether bitsandbytes replaces this layer: plain linear layers only, not 3-D experts or routers that are
+    parameters.
+    """
     return form.quantised and linear.stored in ("linear", "conv1d")
 
 
@@ -61,7 +64,8 @@ def weights_bytes(spec: ModelSpec, form: Formats) -> int:
     linears = sum(linear_bytes(linear, form) for linear in spec.linears)
     others = spec.embedding_parameters + spec.head_parameters + spec.norm_parameters
     if form.quantised and spec.tied_embeddings and not spec.norm_parameters:
-        # transformers leaves the last named parameter as it is: with a tied head and norms without weights (OLMo), a layer
+        # transformers leaves the last named parameter as it is: with a tied head and norms without weights (OLMo), a
+        # layer
         last = spec.linears[-1]
         if is_quantised(last, form):
             one = quantised_layer_bytes(last, form.quantization, double_quantization=form.double_quantization)
@@ -88,9 +92,19 @@ def trained_tensors(spec: ModelSpec, plan: Plan, form: Formats) -> Iterator[tupl
         return
     for linear in spec.linears:
         if linear.stored == "expert":
-            yield linear.in_features * linear.out_features * max(1, spec.experts), linear.count // max(1, spec.experts), form.weight, False
+            yield (
+                linear.in_features * linear.out_features * max(1, spec.experts),
+                linear.count // max(1, spec.experts),
+                form.weight,
+                False,
+            )
             if linear.bias:
-                yield linear.out_features * max(1, spec.experts), linear.count // max(1, spec.experts), form.weight, False
+                yield (
+                    linear.out_features * max(1, spec.experts),
+                    linear.count // max(1, spec.experts),
+                    form.weight,
+                    False,
+                )
             continue
         yield linear.in_features * linear.out_features, linear.count, form.weight, False
         if linear.bias:

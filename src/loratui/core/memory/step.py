@@ -85,7 +85,11 @@ class _Pass:
         if self.plan.model.attention.startswith("flash"):
             return False
         window = self.spec.sliding_window
-        slides = bool(window) and self.batch.tokens_per_row >= window and (self.style.full_every == 1 or (index + 1) % self.style.full_every != 0)
+        slides = (
+            bool(window)
+            and self.batch.tokens_per_row >= window
+            and (self.style.full_every == 1 or (index + 1) % self.style.full_every != 0)
+        )
         return self.batch.masked or slides
 
     def attention(self, index: int) -> Attention:
@@ -122,7 +126,9 @@ def moments(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gradients:
     """Every candidate for the peak of forward, backward and optimizer. gradients: bytes of all of them."""
     run = _pass(spec, plan, form, batch)
     found = _checkpointed(run, gradients) if plan.training.checkpointing else _plain(run, gradients)
-    found.append(Moment("optimizer step", "in the optimizer's step", optimizer_extra(plan, gradients, form), 0, gradients))
+    found.append(
+        Moment("optimizer step", "in the optimizer's step", optimizer_extra(plan, gradients, form), 0, gradients)
+    )
     return found
 
 
@@ -155,25 +161,43 @@ def _plain(run: _Pass, gradients: int) -> list[Moment]:
     end, stream = run.start()
     run.tail(end, stream)
     ending = end.tape.walk(stream)
-    in_loss = max(ending.forward_peak, ending.backward_peak if accumulates else ending.backward_peak_late) + middle.kept >= last
+    in_loss = (
+        max(ending.forward_peak, ending.backward_peak if accumulates else ending.backward_peak_late) + middle.kept
+        >= last
+    )
     logits = tail_loss if in_loss else 0
     found = [
         Moment(
-            PASS, "in the loss, over the output head" if in_loss else f"in the backward pass of the last of {count} blocks",
-            shared + before_last + tail.source_kept + last - logits, logits, held,
+            PASS,
+            "in the loss, over the output head" if in_loss else f"in the backward pass of the last of {count} blocks",
+            shared + before_last + tail.source_kept + last - logits,
+            logits,
+            held,
         ),
     ]
     later = tail.weight_gradients + middle.weight_gradients * max(0, count - 2)
-    found.append(Moment(
-        PASS, f"in the backward pass of the first of {count} blocks",
-        shared + first.source_kept + (first.backward_peak if accumulates else first.backward_peak_late) + _waiting_head(run), 0,
-        held if accumulates else later,
-    ))
+    found.append(
+        Moment(
+            PASS,
+            f"in the backward pass of the first of {count} blocks",
+            shared
+            + first.source_kept
+            + (first.backward_peak if accumulates else first.backward_peak_late)
+            + _waiting_head(run),
+            0,
+            held if accumulates else later,
+        )
+    )
     if accumulates and _waiting_head(run):
-        found.append(Moment(
-            PASS, f"in the backward pass of the last of {count} blocks",
-            shared + before_last + middle.source_kept + middle.backward_peak + _waiting_head(run), 0, held,
-        ))
+        found.append(
+            Moment(
+                PASS,
+                f"in the backward pass of the last of {count} blocks",
+                shared + before_last + middle.source_kept + middle.backward_peak + _waiting_head(run),
+                0,
+                held,
+            )
+        )
     return found + _embedding(run, gradients, shared)
 
 
@@ -203,14 +227,31 @@ def _checkpointed(run: _Pass, gradients: int) -> list[Moment]:
             before = min(number + 1, stash) * x.size + (number + 1) * pinned
             later = tail.weight_gradients + again.weight_gradients * (count - 1 - number)
             name = "last" if number == count - 1 else "first" if number == 0 else f"{number + 1}th"
-            found.append(Moment(
-                PASS, f"in the backward pass of the {name} of {count} blocks, run again for it", shared + before + inside + _waiting_head(run), 0,
-                held if accumulates else later,
-            ))
+            found.append(
+                Moment(
+                    PASS,
+                    f"in the backward pass of the {name} of {count} blocks, run again for it",
+                    shared + before + inside + _waiting_head(run),
+                    0,
+                    held if accumulates else later,
+                )
+            )
     tail_backward = tail.backward_peak if accumulates else tail.backward_peak_late
     found += [
-        Moment(PASS, "in the loss, over the output head", shared + kept + tail.source_kept + copies + tail.forward_peak - tail_loss, tail_loss, held),
-        Moment(PASS, "in the backward pass of the output head", shared + kept + tail.source_kept + tail_backward - tail_loss, tail_loss, held),
+        Moment(
+            PASS,
+            "in the loss, over the output head",
+            shared + kept + tail.source_kept + copies + tail.forward_peak - tail_loss,
+            tail_loss,
+            held,
+        ),
+        Moment(
+            PASS,
+            "in the backward pass of the output head",
+            shared + kept + tail.source_kept + tail_backward - tail_loss,
+            tail_loss,
+            held,
+        ),
     ]
     return found + _embedding(run, gradients, shared)
 
@@ -218,7 +259,11 @@ def _checkpointed(run: _Pass, gradients: int) -> list[Moment]:
 def _waiting_head(run: _Pass) -> int:
     """A tied head's gradient waits for the embedding's before it is added to one that is there already."""
     accumulates = run.plan.training.accumulation > 1
-    return run.spec.embedding_parameters * run.form.weight if run.form.full and run.spec.tied_embeddings and accumulates else 0
+    return (
+        run.spec.embedding_parameters * run.form.weight
+        if run.form.full and run.spec.tied_embeddings and accumulates
+        else 0
+    )
 
 
 def _embedding(run: _Pass, gradients: int, shared: int) -> list[Moment]:
@@ -266,7 +311,11 @@ def _shared(run: _Pass) -> int:
     """Held through the whole pass: token numbers, labels, mask; sines and cosines; the boolean attention mask."""
     batch = run.batch
     numbers = batch.tokens * 8 * 3
-    rotary = 2 * batch.tokens_per_row * run.spec.head_dim * (4 if run.style.wide_rotary else run.form.weight) if run.style.rotary else 0
+    rotary = (
+        2 * batch.tokens_per_row * run.spec.head_dim * (4 if run.style.wide_rotary else run.form.weight)
+        if run.style.rotary
+        else 0
+    )
     cells = batch.rows * batch.tokens_per_row**2
     kinds = run.kinds
     mask = 0

@@ -63,7 +63,9 @@ class Walk:
     recompute_peak: int
     """The same up to the last tensor that is saved, where checkpointing's second forward pass stops."""
     waiting: int
-    """Gradients that are there when the backward pass first asks for a saved tensor: when checkpointing runs it again."""
+    """Gradients that are there when the backward pass first asks for a saved tensor: when checkpointing runs it
+    again.
+    """
     backward_peak: int
     """Highest level inside the backward pass, all that is kept counted in, weight gradients of this tape not."""
     backward_peak_late: int
@@ -105,7 +107,9 @@ class Tape:
         return self.record((x,), part, passes_gradient=part.size == x.size)
 
     def constant(self, size: int) -> int:
-        """A storage of `size` bytes that is no result: a copy of a weight, a mask. Returns its number, to be saved by an operation."""
+        """A storage of `size` bytes that is no result: a copy of a weight, a mask. Returns its number, to be saved by
+        an operation.
+        """
         self.sizes.append(size)
         return len(self.sizes) - 1
 
@@ -129,7 +133,16 @@ class Tape:
         """Remember one operation; returns its output."""
         kept = tuple(saved) if output.tracked else ()
         self.operations.append(
-            Operation(inputs, output, kept, forward_extra, backward_extra, weight_gradient, passes_gradient, saves_weight and output.tracked)
+            Operation(
+                inputs,
+                output,
+                kept,
+                forward_extra,
+                backward_extra,
+                weight_gradient,
+                passes_gradient,
+                saves_weight and output.tracked,
+            )
         )
         return output
 
@@ -138,7 +151,9 @@ class Tape:
         kept, forward_peak, recompute_peak = self._walk_forward(source)
         waiting, backward, late, weight_gradients = self._walk_backward(source, kept)
         saved = any(source.storage in operation.saved for operation in self.operations)
-        return Walk(kept, forward_peak, recompute_peak, waiting, backward, late, weight_gradients, source.size if saved else 0)
+        return Walk(
+            kept, forward_peak, recompute_peak, waiting, backward, late, weight_gradients, source.size if saved else 0
+        )
 
     def pinned_alone(self, source: Value) -> int:
         """Bytes that operations hold by themselves and nothing saves in autograd's way: a second forward pass under
@@ -146,7 +161,9 @@ class Tape:
         """
         if not self.pinned:
             return 0
-        hooked = {storage for operation in self.operations if self._checkpoints(operation) for storage in operation.saved}
+        hooked = {
+            storage for operation in self.operations if self._checkpoints(operation) for storage in operation.saved
+        }
         return sum(self.sizes[storage] for storage in self.pinned - hooked - {source.storage})
 
     def _checkpoints(self, operation: Operation) -> bool:
@@ -217,7 +234,9 @@ class Tape:
             output = operation.output
             if not output.tracked or output.key not in gradients:
                 continue
-            if waiting < 0 and (operation.saves_weight or (operation.saved and (not self.pinned or self._checkpoints(operation)))):
+            if waiting < 0 and (
+                operation.saves_weight or (operation.saved and (not self.pinned or self._checkpoints(operation)))
+            ):
                 waiting = live - kept
             out_size = gradients.pop(output.key)
             buffer = shared.pop(output.key)

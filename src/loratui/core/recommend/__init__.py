@@ -1,4 +1,6 @@
-"""Which value for each field, and why: one module a question, in the order in which the answers depend on each other."""
+"""Which value for each field, and why: one module a question, in the order in which the answers depend on each
+other.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +10,30 @@ from loratui.core.recommend.adamw import adamw
 from loratui.core.recommend.adapter import alpha, dropout, rank, targets
 from loratui.core.recommend.context import Context
 from loratui.core.recommend.data_shape import epochs, max_length, packing, padding_free
+from loratui.core.recommend.evaluation import held_out, keeping
 from loratui.core.recommend.fit import fit
-from loratui.core.recommend.held_out import held_out
-from loratui.core.recommend.keeping import keeping
 from loratui.core.recommend.learning_rate import learning_rate
 from loratui.core.recommend.precision import precision
-from loratui.core.recommend.steps import scheduler, warmup
+from loratui.core.recommend.schedule import scheduler, warmup
 from loratui.core.recommendation import Recommendation
 
 QUESTIONS: tuple[Callable[[Context], Iterator[Recommendation]], ...] = (
-    held_out, precision, max_length, packing, padding_free, epochs, targets, rank, alpha, dropout, fit, scheduler, learning_rate, warmup, adamw, keeping,
+    held_out,
+    precision,
+    max_length,
+    packing,
+    padding_free,
+    epochs,
+    targets,
+    rank,
+    alpha,
+    dropout,
+    fit,
+    scheduler,
+    learning_rate,
+    warmup,
+    adamw,
+    keeping,
 )
 """Asked in this order: each may use what those before it have decided."""
 

@@ -32,8 +32,18 @@ def changed(plan: Plan, values: Mapping[str, Any]) -> Plan:
 
 WEIGHTLESS: dict[str, set[str]] = {
     "training": {
-        "epochs", "max_steps", "learning_rate", "scheduler", "min_lr_ratio", "warmup_steps", "weight_decay", "beta1", "beta2", "epsilon",
-        "max_grad_norm", "seed",
+        "epochs",
+        "max_steps",
+        "learning_rate",
+        "scheduler",
+        "min_lr_ratio",
+        "warmup_steps",
+        "weight_decay",
+        "beta1",
+        "beta2",
+        "epsilon",
+        "max_grad_norm",
+        "seed",
     },
     "evaluation": {"patience", "prompts"},
     "lora": {"alpha", "adapter"},
@@ -45,13 +55,17 @@ _SECTIONS = ("dataset", "saving")
 
 def remembered_estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> Estimate:
     """The estimate of a plan, computed once for all plans that differ only in keys that move no memory."""
-    light = plan.model_copy(update={
-        **{section: getattr(_DEFAULT_PLAN, section) for section in _SECTIONS},
-        **{
-            section: getattr(plan, section).model_copy(update={name: getattr(getattr(_DEFAULT_PLAN, section), name) for name in names})
-            for section, names in WEIGHTLESS.items()
-        },
-    })
+    light = plan.model_copy(
+        update={
+            **{section: getattr(_DEFAULT_PLAN, section) for section in _SECTIONS},
+            **{
+                section: getattr(plan, section).model_copy(
+                    update={name: getattr(getattr(_DEFAULT_PLAN, section), name) for name in names}
+                )
+                for section, names in WEIGHTLESS.items()
+            },
+        }
+    )
     return _estimate_of(spec, _Key(light), data, device)
 
 
@@ -111,14 +125,21 @@ class Context:
         """The run's length with everything decided so far."""
         return make_schedule(self.plan(), self.data, self.device.count)
 
-    def thumb(self) -> rules_of_thumb.RuleOfThumb:
+    def rule_of_thumb(self) -> rules_of_thumb.RuleOfThumb:
         """The folk calculation alone, with what is pinned: it does not follow this calculation's own choices."""
         pinned, spec = self.pinned, self.spec
         return rules_of_thumb.calculate(
-            parameters=spec.total_parameters, width=spec.hidden_size, layers=spec.layers, tokens=int(self.get("training.max_length")),
-            examples=self.data.examples, gpu_gb=self.device.memory_total_bytes / 2**30, bf16=self.device.bf16,
-            batch=pinned.get("training.batch_size"), passes=pinned.get("training.accumulation"),
-            epochs=float(pinned.get("training.epochs", rules_of_thumb.EPOCHS)), steps=int(pinned.get("training.max_steps", 0)),
+            parameters=spec.total_parameters,
+            width=spec.hidden_size,
+            layers=spec.layers,
+            tokens=int(self.get("training.max_length")),
+            examples=self.data.examples,
+            gpu_gb=self.device.memory_total_bytes / 2**30,
+            bf16=self.device.bf16,
+            batch=pinned.get("training.batch_size"),
+            passes=pinned.get("training.accumulation"),
+            epochs=float(pinned.get("training.epochs", rules_of_thumb.EPOCHS)),
+            steps=int(pinned.get("training.max_steps", 0)),
         )
 
     @property
@@ -129,4 +150,8 @@ class Context:
 
 def evaluates(context: Context) -> bool:
     """Whether rows are held out, so that the run will evaluate."""
-    return bool(context.get("dataset.eval_path")) or float(context.get("dataset.eval_fraction")) > 0 or int(context.get("dataset.eval_count")) > 0
+    return (
+        bool(context.get("dataset.eval_path"))
+        or float(context.get("dataset.eval_fraction")) > 0
+        or int(context.get("dataset.eval_count")) > 0
+    )

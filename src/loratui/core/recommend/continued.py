@@ -17,7 +17,9 @@ SHAPE = ("lora.r", "lora.alpha", "lora.variant", "lora.targets")
 
 @dataclass(frozen=True, slots=True)
 class AdapterShape:
-    """An existing adapter as its adapter_config.json has it. targets: names of layers, or one pattern over their paths."""
+    """An existing adapter as its adapter_config.json has it. targets: names of layers, or one pattern over their
+    paths.
+    """
 
     r: int
     alpha: float
@@ -28,7 +30,11 @@ class AdapterShape:
 def plan_targets(spec: ModelSpec, targets: tuple[str, ...] | str) -> str | list[str] | None:
     """The adapter's layers as `lora.targets` says them; None for a pattern that it cannot say."""
     every = peft_targets(spec, ALL_LINEAR)
-    known = every if isinstance(every, str) and every != ALL_LINEAR else frozenset(target_names(spec) if isinstance(every, str) else every)
+    known = (
+        every
+        if isinstance(every, str) and every != ALL_LINEAR
+        else frozenset(target_names(spec) if isinstance(every, str) else every)
+    )
     if (targets if isinstance(targets, str) else frozenset(targets)) in (known, ALL_LINEAR):
         return ALL_LINEAR
     return None if isinstance(targets, str) else sorted(targets)
@@ -41,18 +47,31 @@ def shape_values(spec: ModelSpec, adapter: AdapterShape) -> dict[str, Any]:
     return found | ({"lora.targets": targets} if targets is not None else {})
 
 
-def continued(adapter: AdapterShape, spec: ModelSpec, reasons: Mapping[str, Recommendation]) -> Iterator[Recommendation]:
+def continued(
+    adapter: AdapterShape, spec: ModelSpec, reasons: Mapping[str, Recommendation]
+) -> Iterator[Recommendation]:
     """What the adapter decides in place of the reasons for a new one, and a lower learning rate."""
     for key, value in shape_values(spec, adapter).items():
         yield replace(
-            reasons[key], value=value, why="That of the adapter in lora.adapter, which is trained further: its weights have this shape.",
-            formula="as adapter_config.json has it", source="The adapter's own adapter_config.json.",
+            reasons[key],
+            value=value,
+            why="That of the adapter in lora.adapter, which is trained further: its weights have this shape.",
+            formula="as adapter_config.json has it",
+            source="The adapter's own adapter_config.json.",
         )
     rate = reasons.get("training.learning_rate")
     if rate is not None:
         value = float(f"{rate.value * RATE_SHARE:.1e}")
         yield replace(
-            rate, value=value, why=f"A third of the {rate.value:g} for a new adapter: this one has learnt already, and a high rate would undo that first.",
+            rate,
+            value=value,
+            why=(
+                f"A third of the {rate.value:g} for a new adapter: this one has learnt already, and a high rate would "
+                "undo that first."
+            ),
             formula=f"({rate.formula}) × 1/3",
-            source=f"{rate.source} The third is ours; Ibrahim et al. 2024 (2403.08763): going on at the full rate again adapts more and forgets more.",
+            source=(
+                f"{rate.source} The third is ours; Ibrahim et al. 2024 (2403.08763): going on at the full rate again "
+                "adapts more and forgets more."
+            ),
         )

@@ -41,16 +41,31 @@ def max_length(context: Context) -> Iterator[Recommendation]:
     guessed = "" if data.exact else f"× {GUESS_MARGIN} as they are guessed; "
     cut = data.longer_than(value)
     why = (
-        f"No row is cut: the longest has {longest:,} tokens." if cut == 0
-        else f"Covers {1 - cut:.1%} of the rows; the longest has {longest:,} tokens and would cost {longest / max(1, value):.1f} times the activations."
+        f"No row is cut: the longest has {longest:,} tokens."
+        if cut == 0
+        else (
+            f"Covers {1 - cut:.1%} of the rows; the longest has {longest:,} tokens and would cost "
+            f"{longest / max(1, value):.1f} times the activations."
+        )
     )
     yield Recommendation(
-        "training.max_length", value, why,
-        f"95 % of the rows have at most {covered:,} tokens, the longest {longest:,}; {guessed}rounded up to a multiple of {LENGTH_STEP}, at most the model's {limit:,}",
-        "Lengths of the data itself; the guides' rule of covering 90-95 % of the rows. trl 1.16 would cut at 1,024 silently.",
+        "training.max_length",
+        value,
+        why,
+        (
+            f"95 % of the rows have at most {covered:,} tokens, the longest {longest:,}; {guessed}rounded up to a "
+            f"multiple of {LENGTH_STEP}, at most the model's {limit:,}"
+        ),
+        (
+            "Lengths of the data itself; the guides' rule of covering 90-95 % of the rows. trl 1.16 would cut at "
+            "1,024 silently."
+        ),
         up="Fewer rows lose their end; memory and time grow with the longest batch.",
         down="Saves memory, but cut rows lose their answer or their stop token.",
-        disagreement="The guides say that memory grows with the square of the length. With a fused attention kernel it grows in proportion to it.",
+        disagreement=(
+            "The guides say that memory grows with the square of the length. With a fused attention kernel it grows "
+            "in proportion to it."
+        ),
     )
 
 
@@ -60,17 +75,28 @@ def packing(context: Context) -> Iterator[Recommendation]:
     wasteful = data.mean < length / 3
     kept_apart = context.get("model.attention") != "eager"
     against = (
-        "on a CPU it was never worth its larger steps" if context.device.kind != "gpu"
-        else f"{data.examples:,} rows are too few to be joined into fewer, larger steps" if data.examples < PACKING_ROWS
-        else f"rows fill {data.mean / length:.0%} of a sequence already" if not wasteful
-        else "" if kept_apart else "eager attention cannot keep packed rows apart"
+        "on a CPU it was never worth its larger steps"
+        if context.device.kind != "gpu"
+        else f"{data.examples:,} rows are too few to be joined into fewer, larger steps"
+        if data.examples < PACKING_ROWS
+        else f"rows fill {data.mean / length:.0%} of a sequence already"
+        if not wasteful
+        else ""
+        if kept_apart
+        else "eager attention cannot keep packed rows apart"
     )
     value = not against
     yield Recommendation(
-        "training.packing", value,
-        f"{data.examples:,} short rows, {data.mean / length:.0%} of a sequence each: joined they waste no padding." if value else f"One row per sequence: {against}.",
-        f"{data.examples:,} rows of {data.mean:,.0f} tokens on average, sequences of {length:,}: packing from {PACKING_ROWS:,} rows with a mean below a third of the length, and not with eager attention",
-        "trl 1.16 `packing_strategy=\"bfd\"`: rows never see each other, but what is longer than a sequence is dropped.",
+        "training.packing",
+        value,
+        f"{data.examples:,} short rows, {data.mean / length:.0%} of a sequence each: joined they waste no padding."
+        if value
+        else f"One row per sequence: {against}.",
+        (
+            f"{data.examples:,} rows of {data.mean:,.0f} tokens on average, sequences of {length:,}: packing from "
+            f"{PACKING_ROWS:,} rows with a mean below a third of the length, and not with eager attention"
+        ),
+        'trl 1.16 `packing_strategy="bfd"`: rows never see each other, but what is longer than a sequence is dropped.',
         up="True: faster epochs; each step holds several rows, so the effective batch grows.",
         down="False: padding is computed for nothing, but a step means a fixed number of rows.",
     )
@@ -81,13 +107,17 @@ def padding_free(context: Context) -> Iterator[Recommendation]:
     attention = str(context.get("model.attention"))
     value = attention.startswith("flash") and not context.get("training.packing")
     yield Recommendation(
-        "training.padding_free", value,
-        "A batch's rows lie end to end: no padding is computed, and the steps stay the same." if value
-        else "Packed rows are without padding already." if context.get("training.packing")
+        "training.padding_free",
+        value,
+        "A batch's rows lie end to end: no padding is computed, and the steps stay the same."
+        if value
+        else "Packed rows are without padding already."
+        if context.get("training.packing")
         else "Rows end to end need flash attention to be kept apart without a mask.",
         f"attention = {attention}, packing = {'yes' if context.get('training.packing') else 'no'}",
         "trl 1.16 `padding_free`: for flash attention's kernels; Kundu et al. 2024 (2407.09105).",
-        up="True: as fast as the rows are long, whatever their neighbours; nothing else changes.", down="False: each row is padded to the longest of its batch.",
+        up="True: as fast as the rows are long, whatever their neighbours; nothing else changes.",
+        down="False: each row is padded to the longest of its batch.",
     )
 
 
@@ -96,10 +126,19 @@ def epochs(context: Context) -> Iterator[Recommendation]:
     examples = context.data.examples
     why, source = why_passes(examples)
     yield Recommendation(
-        "training.epochs", passes_for(examples), why,
-        f"{examples:,} rows; below {FEW_ROWS:,} {LEAST_STEPS} steps × {SMALLEST_BATCH} rows / {examples:,} rows, from {FEWEST_EPOCHS} to {MOST_EPOCHS}; 2 up to {MANY_ROWS:,}; 1 above",
+        "training.epochs",
+        passes_for(examples),
+        why,
+        (
+            f"{examples:,} rows; below {FEW_ROWS:,} {LEAST_STEPS} steps × {SMALLEST_BATCH} rows / {examples:,} rows, "
+            f"from {FEWEST_EPOCHS} to {MOST_EPOCHS}; 2 up to {MANY_ROWS:,}; 1 above"
+        ),
         source,
         rule_of_thumb=float(rules_of_thumb.EPOCHS),
-        up="If the loss still falls at the end.", down="If the evaluation loss turns up: stop where it was lowest.",
-        disagreement="One guide says 5-10 passes below 1,000 rows, another 3-5; recipes train 15 on a thousand rows, and 1 to 5 on hundreds of thousands.",
+        up="If the loss still falls at the end.",
+        down="If the evaluation loss turns up: stop where it was lowest.",
+        disagreement=(
+            "One guide says 5-10 passes below 1,000 rows, another 3-5; recipes train 15 on a thousand rows, and 1 to "
+            "5 on hundreds of thousands."
+        ),
     )

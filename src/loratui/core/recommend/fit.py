@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from loratui.core import rules_of_thumb
-from loratui.core.recommend import said
+from loratui.core.recommend import reasons
 from loratui.core.recommend.context import Context
 from loratui.core.recommend.parallel import several_gpus
-from loratui.core.recommend.said import Said
+from loratui.core.recommend.reasons import Said
 from loratui.core.recommend.scale_of_data import LEAST_STEPS, lora_against_full
 from loratui.core.recommend.search import BUSY_TOKENS, Search, accumulation_for
 from loratui.core.recommendation import Claim, Recommendation
@@ -91,7 +91,7 @@ def fit(context: Context) -> Iterator[Recommendation]:
     """Everything that the memory decides."""
     wanted = effective_batch(context)
     search = Search(context, wanted.rows)
-    weighed = said.weighed(search)
+    weighed = reasons.weighed(search)
     yield from _method(context, search, weighed)
     yield from _batch(context, search, wanted)
     yield from _savers(search, weighed)
@@ -101,7 +101,7 @@ def fit(context: Context) -> Iterator[Recommendation]:
 
 def _method(context: Context, search: Search, weighed: str) -> Iterator[Recommendation]:
     found = search.found
-    kind, text = found.changes["method.kind"], said.method(search)
+    kind, text = found.changes["method.kind"], reasons.method(search)
     new_knowledge = (
         "LoRA falls short of full fine-tuning when the goal is much new knowledge; "
         "for instructions and style it does not."
@@ -110,87 +110,141 @@ def _method(context: Context, search: Search, weighed: str) -> Iterator[Recommen
         held = lora_against_full(context.data, context.spec, context.plan(found.changes))
         new_knowledge = f"{held} {new_knowledge}"
     yield Recommendation(
-        "method.kind", kind, text.sentence, f"lora if it fits, else qlora: {weighed}",
+        "method.kind",
+        kind,
+        text.sentence,
+        f"lora if it fits, else qlora: {weighed}",
         "Biderman et al. 2024 (2405.09673); QLoRA, arXiv 2305.14314; the theory page's comparison.",
         rule_of_thumb="lora" if context.pinned.get("method.quantization", "none") == "none" else None,
-        up="full: for new knowledge (code, mathematics, a language); 8 to 16 bytes a parameter, a file as large as the model.",
+        up=(
+            "full: for new knowledge (code, mathematics, a language); 8 to 16 bytes a parameter, a file as large as "
+            "the model."
+        ),
         down="qlora: a quarter of the weights' memory, some 20-40 % slower.",
         disagreement=new_knowledge,
         claims=text.claims,
     )
-    quantisation, text = found.changes["method.quantization"], said.quantisation(search)
+    quantisation, text = found.changes["method.quantization"], reasons.quantisation(search)
     yield Recommendation(
-        "method.quantization", quantisation, text.sentence,
-        weighed, "QLoRA, arXiv 2305.14314. The library's own defaults (fp4, float32 compute, no double quantisation) are set aside.",
+        "method.quantization",
+        quantisation,
+        text.sentence,
+        weighed,
+        (
+            "QLoRA, arXiv 2305.14314. The library's own defaults (fp4, float32 compute, no double quantisation) are "
+            "set aside."
+        ),
         rule_of_thumb="none" if context.get("method.kind") != "qlora" else None,
-        up="int8: twice the memory of NF4, closer to the original.", down="fp4: the same memory, worse levels; a fallback.",
+        up="int8: twice the memory of NF4, closer to the original.",
+        down="fp4: the same memory, worse levels; a fallback.",
         claims=text.claims,
     )
     double = quantisation in ("nf4", "fp4")
     yield Recommendation(
-        "method.double_quantization", double,
+        "method.double_quantization",
+        double,
         "Quantises the blocks' scales too: 4.13 instead of 4.5 bits a weight." if double else "Only for 4-bit weights.",
-        "0.5 + 1/64 + 4/(64·256) = 0.5159 bytes a weight instead of 0.5 + 4/64 = 0.5625" if double else f"quantization = {quantisation}: there are no 4-bit blocks",
+        "0.5 + 1/64 + 4/(64·256) = 0.5159 bytes a weight instead of 0.5 + 4/64 = 0.5625"
+        if double
+        else f"quantization = {quantisation}: there are no 4-bit blocks",
         "bitsandbytes 0.50 functional.py, blocks of 64 and 256.",
-        up="True: 0.37 bits a weight less.", down="False: a touch faster to unpack.",
+        up="True: 0.37 bits a weight less.",
+        down="False: a touch faster to unpack.",
     )
-    text = said.weights(search)
+    text = reasons.weights(search)
     yield Recommendation(
-        "model.dtype", found.changes["model.dtype"], text.sentence, weighed,
+        "model.dtype",
+        found.changes["model.dtype"],
+        text.sentence,
+        weighed,
         "trl 1.16 loads float32 unless told otherwise; PEFT keeps the adapter in float32 by itself.",
-        up="fp32: twice the weights' memory.", down="bf16 or fp16: half of float32; what is trained whole then loses its smallest updates.",
+        up="fp32: twice the weights' memory.",
+        down="bf16 or fp16: half of float32; what is trained whole then loses its smallest updates.",
         claims=text.claims,
     )
 
 
 def _batch(context: Context, search: Search, wanted: Wanted) -> Iterator[Recommendation]:
     batch, devices = search.found.batch, context.device.count
-    thumb, folk = context.thumb(), context.calculation == "rules-of-thumb"
-    text = said.folk_batch(search) if folk else said.batch(search, wanted.feeding)
-    fewer = Said("") if folk else said.fewer_gpus(search)
+    rule_of_thumb, folk = context.rule_of_thumb(), context.calculation == "rules-of-thumb"
+    text = reasons.folk_batch(search) if folk else reasons.batch(search, wanted.feeding)
+    fewer = Said("") if folk else reasons.fewer_gpus(search)
     yield Recommendation(
-        "training.batch_size", batch, text.sentence,
-        f"{said.weighed(search, batches=True)}{fewer.text}", "The estimate of this plan's peak memory.",
-        rule_of_thumb=thumb.batch_size,
+        "training.batch_size",
+        batch,
+        text.sentence,
+        f"{reasons.weighed(search, batches=True)}{fewer.text}",
+        "The estimate of this plan's peak memory.",
+        rule_of_thumb=rule_of_thumb.batch_size,
         up="Faster while the GPU is not busy; needs memory in proportion.",
         down="Less memory; accumulation keeps the effective batch, so the result stays the same.",
-        disagreement="The folk rule caps it at 4 for stability. Batch × accumulation gives the same mean of the loss in transformers 5, so only speed and memory decide.",
+        disagreement=(
+            "The folk rule caps it at 4 for stability. Batch × accumulation gives the same mean of the loss in "
+            "transformers 5, so only speed and memory decide."
+        ),
         claims=text.claims + fewer.claims,
     )
-    passes = thumb.accumulation if folk else accumulation_for(wanted.rows, batch, devices)
-    text = said.rows_of_a_step(search, passes)
+    passes = rule_of_thumb.accumulation if folk else accumulation_for(wanted.rows, batch, devices)
+    text = reasons.rows_of_a_step(search, passes)
     yield Recommendation(
-        "training.accumulation", passes, text.sentence,
+        "training.accumulation",
+        passes,
+        text.sentence,
         f"{wanted.rows} / ({batch} rows × {devices} device{'s' if devices > 1 else ''}) = {passes}; {wanted.why}",
-        "Thinking Machines: LoRA bears large batches less than full fine-tuning, keep below 32 for small data; Marek et al. 2025 (2507.07101): small batches are stable.",
-        rule_of_thumb=thumb.accumulation,
-        up="Smoother gradients, fewer updates.", down="More updates, noisier ones; good for small data.",
-        disagreement="The guides ask for 8, 16-32, or 32-64 rows a step by the size of the data; the evidence asks for at least 100 steps and small batches.",
+        (
+            "Thinking Machines: LoRA bears large batches less than full fine-tuning, keep below 32 for small data; "
+            "Marek et al. 2025 (2507.07101): small batches are stable."
+        ),
+        rule_of_thumb=rule_of_thumb.accumulation,
+        up="Smoother gradients, fewer updates.",
+        down="More updates, noisier ones; good for small data.",
+        disagreement=(
+            "The guides ask for 8, 16-32, or 32-64 rows a step by the size of the data; the evidence asks for at "
+            "least 100 steps and small batches."
+        ),
         claims=text.claims,
     )
-    text = said.evaluation(search)
+    text = reasons.evaluation(search)
     yield Recommendation(
-        "evaluation.batch_size", batch, text.sentence,
-        f"= training.batch_size = {batch}", "The evaluation's own estimate counts towards the peak.", up="Faster evaluations.", down="Less memory, if an evaluation runs out of it.",
+        "evaluation.batch_size",
+        batch,
+        text.sentence,
+        f"= training.batch_size = {batch}",
+        "The evaluation's own estimate counts towards the peak.",
+        up="Faster evaluations.",
+        down="Less memory, if an evaluation runs out of it.",
         claims=text.claims,
     )
 
 
 def _savers(search: Search, weighed: str) -> Iterator[Recommendation]:
-    text = said.checkpointing(search)
+    text = reasons.checkpointing(search)
     yield Recommendation(
-        "training.checkpointing", search.found.checkpointing, text.sentence,
-        f"{weighed}; off while a batch of at least {BUSY_TOKENS:,} tokens, or the whole effective batch, fits without it",
+        "training.checkpointing",
+        search.found.checkpointing,
+        text.sentence,
+        (
+            f"{weighed}; off while a batch of at least {BUSY_TOKENS:,} tokens, or the whole effective batch, fits "
+            "without it"
+        ),
         "Chen et al. 2016 (1604.06174). trl 1.16 turns it on by itself, at a cost of about a third of the speed.",
-        up="True: activations shrink to one layer's and the layers' inputs; about a third slower.", down="False: fastest.",
-        disagreement="One guide lists checkpointing among the ways to train faster; it does the opposite, except where it allows a much larger batch.",
+        up="True: activations shrink to one layer's and the layers' inputs; about a third slower.",
+        down="False: fastest.",
+        disagreement=(
+            "One guide lists checkpointing among the ways to train faster; it does the opposite, except where it "
+            "allows a much larger batch."
+        ),
         claims=text.claims,
     )
-    text = said.optimizer(search)
+    text = reasons.optimizer(search)
     yield Recommendation(
-        "training.optimizer", search.found.changes["training.optimizer"], text.sentence,
-        weighed, "bitsandbytes 0.50 optimizer.py: 2.03 instead of 8 bytes a parameter, small tensors stay in float32.",
+        "training.optimizer",
+        search.found.changes["training.optimizer"],
+        text.sentence,
+        weighed,
+        "bitsandbytes 0.50 optimizer.py: 2.03 instead of 8 bytes a parameter, small tensors stay in float32.",
         rule_of_thumb=rules_of_thumb.OPTIMIZER,
-        up="adamw_torch: the same steps, with a temporary copy.", down="adamw_8bit, paged_adamw_8bit: a quarter of the states' memory, for full fine-tuning above all.",
+        up="adamw_torch: the same steps, with a temporary copy.",
+        down="adamw_8bit, paged_adamw_8bit: a quarter of the states' memory, for full fine-tuning above all.",
         claims=text.claims,
     )

@@ -1,8 +1,8 @@
 """The learning rate: what is published for the model, and what this situation changes of it, kept apart.
 
-LoRA: tinker-cookbook's formula for Llama and Qwen, as it stands there. Full fine-tuning: a robust line through published
-recipes. Everything else (batch, length of the run, scale of the adapter, families and widths that nobody published) is
-an adjustment of this project, and each is told with its factor.
+LoRA: tinker-cookbook's formula for Llama and Qwen, as it stands there. Full fine-tuning: a robust line through
+published recipes. Everything else (batch, length of the run, scale of the adapter, families and widths that nobody
+published) is an adjustment of this project, and each is told with its factor.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ LORA_RANGE, NARROW_LORA_RANGE = (5e-5, 2e-3), (5e-5, 3e-3)
 """For widths from 1,024, and below."""
 FULL_RANGE = (1e-6, 5e-4)
 BATCH_RANGE = (0.6, 1.5)
-"""The floor is where published LoRA recipes of small batches stand: QLoRA 65B 1e-4 and Qwen 3e-4, both at 16 rows a step."""
+"""The floor is where published LoRA recipes of small batches stand: QLoRA 65B 1e-4 and Qwen 3e-4, both at 16 rows a
+step.
+"""
 FULL_BATCH_RANGE = (0.7, 1.5)
 SHORT_RUN_STEPS, SHORT_RUN_FACTOR = 100, 1.5
 """LoRA's best rate is 10 times that of full fine-tuning, and 15 times in runs below about 100 steps."""
@@ -78,11 +80,15 @@ class Derivation:
 
 def covered_by(spec: ModelSpec) -> str:
     """Which of the source's families the model belongs to ("llama" or "qwen"); empty where it covers none."""
-    return next((name for name in EXPONENTS if spec.family == name or (name == "qwen" and spec.family.startswith(name))), "")
+    return next(
+        (name for name in EXPONENTS if spec.family == name or (name == "qwen" and spec.family.startswith(name))), ""
+    )
 
 
 def exponent(spec: ModelSpec) -> float:
-    """How steeply the LoRA rate falls with width: tinker-cookbook's exponent p, the mean of its two for families that it does not cover."""
+    """How steeply the LoRA rate falls with width: tinker-cookbook's exponent p, the mean of its two for families that
+    it does not cover.
+    """
     return EXPONENTS.get(covered_by(spec), MEAN_EXPONENT)
 
 
@@ -93,7 +99,8 @@ def published_lora_rate(spec: ModelSpec) -> float:
 
 @cache
 def full_line() -> tuple[float, float]:
-    """Slope and intercept of log(rate at batch 128) over log(parameters), the robust line through the published recipes.
+    """Slope and intercept of log(rate at batch 128) over log(parameters), the robust line through the published
+    recipes.
 
     Theil and Sen's: the median of the slopes of all pairs of unlike sizes, and the median intercept, so that no single
     recipe can bend it; a rate between sizes therefore changes by parameters to the power of the slope, without a step.
@@ -101,7 +108,9 @@ def full_line() -> tuple[float, float]:
     points = [(math.log(one.parameters), math.log(_at_measured_batch(one))) for one in FULL_RATES]
     slope = statistics.median(
         (right[1] - left[1]) / (right[0] - left[0])
-        for number, left in enumerate(points) for right in points[number + 1:] if abs(right[0] - left[0]) > math.log(ALIKE)
+        for number, left in enumerate(points)
+        for right in points[number + 1 :]
+        if abs(right[0] - left[0]) > math.log(ALIKE)
     )
     return slope, statistics.median(rate - slope * size for size, rate in points)
 
@@ -111,7 +120,9 @@ def _at_measured_batch(one: PublishedRate) -> float:
 
 
 def full_rate(parameters: int) -> float:
-    """Rate of full fine-tuning at an effective batch of 128, by parameters of the model: `full_line`, at most FULL_RANGE's."""
+    """Rate of full fine-tuning at an effective batch of 128, by parameters of the model: `full_line`, at most
+    FULL_RANGE's.
+    """
     slope, intercept = full_line()
     return min(FULL_RANGE[1], math.exp(intercept + slope * math.log(max(1, parameters))))
 
@@ -137,7 +148,9 @@ def outliers() -> tuple[PublishedRate, ...]:
 
 def recipes_of_size(parameters: int) -> tuple[PublishedRate, ...]:
     """The published recipes for models of about so many parameters, outliers left out."""
-    return tuple(one for one in FULL_RATES if one not in outliers() and 1 / ALIKE <= one.parameters / max(1, parameters) <= ALIKE)
+    return tuple(
+        one for one in FULL_RATES if one not in outliers() and 1 / ALIKE <= one.parameters / max(1, parameters) <= ALIKE
+    )
 
 
 def batch_factor(effective_batch_size: int, *, full: bool = False) -> float:
@@ -171,13 +184,19 @@ def rounded(value: float, digits: int = 2) -> float:
 def derive(context: Context) -> Derivation:
     """The rate for this situation, its published start and every factor apart."""
     spec, training = context.spec, context.plan().training
-    effective, steps = training.batch_size * training.accumulation * context.device.count, context.schedule().total_steps
+    effective, steps = (
+        training.batch_size * training.accumulation * context.device.count,
+        context.schedule().total_steps,
+    )
     low, high = allowed_range(spec, full=context.full)
     factor, bounds = batch_factor(effective, full=context.full), FULL_BATCH_RANGE if context.full else BATCH_RANGE
     batch = Adjustment(factor, f"√({effective}/{MEASURED_BATCH}), held within {bounds[0]:g} … {bounds[1]:g}")
     if context.full:
         line = full_rate(spec.total_parameters)
-        words = f"the line through {len(FULL_RATES)} published recipes gives {_shown(line)} for {spec.total_parameters / 1e9:.3g} B parameters at batch {MEASURED_BATCH}"
+        words = (
+            f"the line through {len(FULL_RATES)} published recipes gives {_shown(line)} for "
+            f"{spec.total_parameters / 1e9:.3g} B parameters at batch {MEASURED_BATCH}"
+        )
         return Derivation(line, line, words, (batch,), low, high)
     start, words, own = _lora_start(spec)
     adjustments = [*own, batch]
@@ -198,10 +217,17 @@ def _lora_start(spec: ModelSpec) -> tuple[float, str, list[Adjustment]]:
     if family:
         words = f"published for {family.capitalize()}: {figures} at batch {MEASURED_BATCH}"
     else:
-        words = f"{spec.family} is not covered by the source; the mean of both exponents is our choice: {figures} at batch {MEASURED_BATCH}"
+        words = (
+            f"{spec.family} is not covered by the source; the mean of both exponents is our choice: {figures} at "
+            f"batch {MEASURED_BATCH}"
+        )
     narrow = (SMALL_WIDTH / spec.hidden_size) ** (EXPONENTS["llama"] - power) if spec.hidden_size < SMALL_WIDTH else 1.0
     if narrow > 1.0:
-        own.append(Adjustment(narrow, f"narrower than {SMALL_WIDTH:,}, where nothing was published: Llama's exponent from there on"))
+        own.append(
+            Adjustment(
+                narrow, f"narrower than {SMALL_WIDTH:,}, where nothing was published: Llama's exponent from there on"
+            )
+        )
     if spec.family == "gpt_oss":
         own.append(Adjustment(GPT_OSS_SHARE, "gpt-oss: the sweep's best is 1e-4 at 20B and 3e-4 at 120B"))
     return start, words, own
@@ -218,27 +244,49 @@ def learning_rate(context: Context) -> Iterator[Recommendation]:
     training = context.plan().training
     effective = training.batch_size * training.accumulation * context.device.count
     if context.full:
-        source = "Recipes for full fine-tuning: " + "; ".join(f"{one.model} {_shown(one.rate)} {one.link}" for one in _cited(context.spec.total_parameters)) + "."
+        source = (
+            "Recipes for full fine-tuning: "
+            + "; ".join(f"{one.model} {_shown(one.rate)} {one.link}" for one in _cited(context.spec.total_parameters))
+            + "."
+        )
         disagreement = _full_disagreement(context.spec.total_parameters)
-        why = f"Published recipes for this size suggest {_shown(found.published)} at a batch of {MEASURED_BATCH}; this is for {effective} rows a step."
+        why = (
+            f"Published recipes for this size suggest {_shown(found.published)} at a batch of {MEASURED_BATCH}; this "
+            f"is for {effective} rows a step."
+        )
     else:
-        source = f"tinker-cookbook get_lr: {TINKER_FORMULA}; its sweep over 35 models: {TINKER_SWEEP}. Factors for batch, short runs and scale are ours."
-        folk = rounded(context.thumb().learning_rate, 3)
+        source = (
+            f"tinker-cookbook get_lr: {TINKER_FORMULA}; its sweep over 35 models: {TINKER_SWEEP}. Factors for batch, "
+            "short runs and scale are ours."
+        )
+        folk = rounded(context.rule_of_thumb().learning_rate, 3)
         disagreement = (
-            f"{_against_published(found)} The folk rule 2e-4 · √(batch/8) gives {folk:g} here, and 8e-4 at batch 128; the sweep diverged at 3e-3. "
+            f"{_against_published(found)} The folk rule 2e-4 · √(batch/8) gives {folk:g} here, and 8e-4 at batch 128; "
+            "the sweep diverged at 3e-3. "
             "Marek et al. (2507.07101) find that the best rate does not follow √batch."
         )
         why = (
-            f"The published formula gives {_shown(found.published)} at a batch of {MEASURED_BATCH}; adjusted here for {effective} rows a step over {steps:,} steps."
-            if found.published else
-            f"{context.spec.family} is not covered by the source: our choice from its formula, for {effective} rows a step over {steps:,} steps."
+            (
+                f"The published formula gives {_shown(found.published)} at a batch of {MEASURED_BATCH}; adjusted here "
+                f"for {effective} rows a step over {steps:,} steps."
+            )
+            if found.published
+            else (
+                f"{context.spec.family} is not covered by the source: our choice from its formula, for {effective} "
+                f"rows a step over {steps:,} steps."
+            )
         )
     parts = [found.start_words, *(f"× {one.factor:.2g} ({one.why})" for one in found.adjustments)]
     yield Recommendation(
-        "training.learning_rate", found.value, why,
-        "; ours: ".join([parts[0], " ".join(parts[1:])]) + f" = {_shown(found.raw)}, kept within {_shown(found.lowest)} … {_shown(found.highest)}", source,
-        rule_of_thumb=FULL_THUMB if context.full else rounded(context.thumb().learning_rate, 3),
-        up="Learns faster; too high, the loss jumps or diverges.", down="Steadier; too low, the loss hardly falls.",
+        "training.learning_rate",
+        found.value,
+        why,
+        "; ours: ".join([parts[0], " ".join(parts[1:])])
+        + f" = {_shown(found.raw)}, kept within {_shown(found.lowest)} … {_shown(found.highest)}",
+        source,
+        rule_of_thumb=FULL_THUMB if context.full else rounded(context.rule_of_thumb().learning_rate, 3),
+        up="Learns faster; too high, the loss jumps or diverges.",
+        down="Steadier; too low, the loss hardly falls.",
         disagreement=disagreement,
     )
 
@@ -256,7 +304,10 @@ def _against_published(found: Derivation) -> str:
 
 def _cited(parameters: int) -> tuple[PublishedRate, ...]:
     """The recipes of this size, or the three nearest where there is none."""
-    near = sorted((one for one in FULL_RATES if one not in outliers()), key=lambda one: abs(math.log(one.parameters / max(1, parameters))))
+    near = sorted(
+        (one for one in FULL_RATES if one not in outliers()),
+        key=lambda one: abs(math.log(one.parameters / max(1, parameters))),
+    )
     return recipes_of_size(parameters) or tuple(near[:3])
 
 
@@ -264,11 +315,15 @@ def _full_disagreement(parameters: int) -> str:
     alike = recipes_of_size(parameters)
     rates = [one.rate for one in alike]
     here = (
-        f"For models of about this size the recipes say {_shown(min(rates))} to {_shown(max(rates))}. " if len(set(rates)) > 1
-        else f"For models of about this size the recipes say {_shown(rates[0])}. " if rates else "No recipe of about this size was found. "
+        f"For models of about this size the recipes say {_shown(min(rates))} to {_shown(max(rates))}. "
+        if len(set(rates)) > 1
+        else f"For models of about this size the recipes say {_shown(rates[0])}. "
+        if rates
+        else "No recipe of about this size was found. "
     )
     far = ", ".join(f"{one.model} {_shown(one.rate)} ({off_the_line(one):.0f} times the line)" for one in outliers())
     return (
-        f"{here}Half of all {len(FULL_RATES)} recipes lie within a factor of {scatter():.1f} of the line through them; far off it, and not followed: {far}. "
+        f"{here}Half of all {len(FULL_RATES)} recipes lie within a factor of {scatter():.1f} of the line through "
+        f"them; far off it, and not followed: {far}. "
         "The guides say 1e-5 to 5e-5."
     )

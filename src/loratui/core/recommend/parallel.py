@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loratui.core.recommend import said
+from loratui.core.recommend import reasons
 from loratui.core.recommend.context import Context
 from loratui.core.recommend.search import Fit, Search
 from loratui.core.recommendation import Recommendation
@@ -14,14 +14,16 @@ def several_gpus(context: Context, search: Search) -> Recommendation:
     changes = {**found.changes, "hardware.parallelism": "ddp"}
     copy = Fit(changes, context.estimate(changes), search.room, found.rung)
     if found.divided:
-        text = said.joined("a copy on each GPU ", said.lost(copy), f": each holds 1/{count} of the weights")
+        text = reasons.joined("a copy on each GPU ", reasons.lost(copy), f": each holds 1/{count} of the weights")
     elif found.fits:
-        text = said.joined("a whole copy fits on each GPU: ", said.taken(copy), "; only gradients travel")
+        text = reasons.joined("a whole copy fits on each GPU: ", reasons.taken(copy), "; only gradients travel")
     else:
-        text = said.joined("nothing fits; a copy on each GPU ", said.lost(copy, "needs "))
+        text = reasons.joined("nothing fits; a copy on each GPU ", reasons.lost(copy, "needs "))
     return Recommendation(
-        "hardware.parallelism", found.changes["hardware.parallelism"], text.sentence,
-        f"ddp if a copy fits, else fsdp: {said.weighed(search)}",
+        "hardware.parallelism",
+        found.changes["hardware.parallelism"],
+        text.sentence,
+        f"ddp if a copy fits, else fsdp: {reasons.weighed(search)}",
         "accelerate 1.15 and torch 2.13 (DistributedDataParallel, fully_shard): ZeRO, arXiv 1910.02054; "
         "FSDP, arXiv 2304.11277.",
         up="fsdp: weights, gradients and optimizer states divided by the number of GPUs; "

@@ -20,19 +20,24 @@ WITHOUT_SDPA = {
 """Families whose classes refuse sdpa, and why."""
 WITHOUT_FLASH = ("gpt_oss",)
 """Families whose attention the installed flash kernels do not compute."""
-_SOURCE = "Compute capability of the card; Micikevicius et al. 2017, Mixed Precision Training; trl 1.16 raises for bf16 on cards without it."
+_SOURCE = (
+    "Compute capability of the card; Micikevicius et al. 2017, Mixed Precision Training; trl 1.16 raises for bf16 on "
+    "cards without it."
+)
 
 
 def without_sdpa(spec: ModelSpec) -> str:
     """Why this model's class refuses torch's fused attention, in a sentence; empty where it takes it."""
-    return WITHOUT_SDPA.get(spec.family, "" if spec.sdpa else f"The class of {spec.family} has no path for torch's fused attention.")
+    return WITHOUT_SDPA.get(
+        spec.family, "" if spec.sdpa else f"The class of {spec.family} has no path for torch's fused attention."
+    )
 
 
 def best_precision(device: Device, spec: ModelSpec) -> Precision:
     """The format to train this model in on this device.
 
-    fp32 on a CPU; on a GPU bf16 from compute capability 8.0; on older cards fp16 where they are fast in it and the model
-    bears it, else fp32.
+    fp32 on a CPU; on a GPU bf16 from compute capability 8.0; on older cards fp16 where they are fast in it and the
+    model bears it, else fp32.
     """
     if device.kind == "cpu":
         return "fp32"
@@ -44,17 +49,36 @@ def _reason(device: Device, spec: ModelSpec, precision: Precision) -> tuple[str,
     if device.kind == "cpu":
         return "A CPU gains nothing from 16-bit formats: it emulates them.", "device is a CPU → fp32"
     if device.compute_capability is None:
-        return f"What {device.name} can do is not known; float16 with loss scaling runs on most cards.", f"compute capability unknown → {precision}"
+        return (
+            f"What {device.name} can do is not known; float16 with loss scaling runs on most cards.",
+            f"compute capability unknown → {precision}",
+        )
     version = ".".join(map(str, device.compute_capability))
     if precision == "bf16":
-        return f"{device.name} computes in bfloat16: float32's range in half the memory, no loss scaling.", f"compute capability {version} ≥ 8.0 → bf16"
+        return (
+            f"{device.name} computes in bfloat16: float32's range in half the memory, no loss scaling.",
+            f"compute capability {version} ≥ 8.0 → bf16",
+        )
     share, fault = fp16_share(device.compute_capability), fp16_fault(spec.family)[0]
     if share < 1:
-        return f"{device.name} has no bfloat16, and {slow_fp16(device)}.", f"compute capability {version}: float16 at {share:.3g} of float32's rate → fp32"
+        return (
+            f"{device.name} has no bfloat16, and {slow_fp16(device)}.",
+            f"compute capability {version}: float16 at {share:.3g} of float32's rate → fp32",
+        )
     if precision == "fp32":
-        return f"{fault}, and {device.name} has no bfloat16: float32 is what works.", f"compute capability {version} < 8.0 and {spec.family} → fp32"
-    fast = "its fast format" if device.compute_capability >= (7, 0) else "at most twice as fast as float32, in half the memory"
-    return f"{device.name} has no bfloat16; float16 with loss scaling is {fast}.", f"compute capability {version} < 8.0 → fp16"
+        return (
+            f"{fault}, and {device.name} has no bfloat16: float32 is what works.",
+            f"compute capability {version} < 8.0 and {spec.family} → fp32",
+        )
+    fast = (
+        "its fast format"
+        if device.compute_capability >= (7, 0)
+        else "at most twice as fast as float32, in half the memory"
+    )
+    return (
+        f"{device.name} has no bfloat16; float16 with loss scaling is {fast}.",
+        f"compute capability {version} < 8.0 → fp16",
+    )
 
 
 def slow_fp16(device: Device) -> str:
@@ -62,7 +86,11 @@ def slow_fp16(device: Device) -> str:
     share = fp16_share(device.compute_capability) if device.compute_capability else 1.0
     if share >= 1:
         return ""
-    return f"it computes float16 at 1/{1 / share:.0f} of its float32 rate" if share else "it has no float16 arithmetic of its own"
+    return (
+        f"it computes float16 at 1/{1 / share:.0f} of its float32 rate"
+        if share
+        else "it has no float16 arithmetic of its own"
+    )
 
 
 def precision(context: Context) -> Iterator[Recommendation]:
@@ -72,16 +100,24 @@ def precision(context: Context) -> Iterator[Recommendation]:
     why, formula = _reason(device, spec, best)
     reported = fp16_fault(spec.family)[1] if device.kind == "gpu" and not device.bf16 else ""
     yield Recommendation(
-        "training.precision", best, why, formula, f"{_SOURCE} {reported}.".replace(" .", "") if reported else _SOURCE,
+        "training.precision",
+        best,
+        why,
+        formula,
+        f"{_SOURCE} {reported}.".replace(" .", "") if reported else _SOURCE,
         rule_of_thumb=rules_of_thumb.precision(device.bf16) if device.kind == "gpu" else None,
         up=_up(device),
         down="fp16: overflows above 65,504 and loses gradients below 6e-5; it needs loss scaling and clipping.",
     )
     chosen = context.get("training.precision")
     yield Recommendation(
-        "method.compute_dtype", chosen, "Products with quantised weights run in the precision of the rest of the pass.",
-        f"= training.precision = {chosen}", "QLoRA, arXiv 2305.14314; bitsandbytes' own default is float32, which is slow.",
-        up="fp32: slower, no gain measured.", down="fp16 where bf16 is to be had: risks overflow.",
+        "method.compute_dtype",
+        chosen,
+        "Products with quantised weights run in the precision of the rest of the pass.",
+        f"= training.precision = {chosen}",
+        "QLoRA, arXiv 2305.14314; bitsandbytes' own default is float32, which is slow.",
+        up="fp32: slower, no gain measured.",
+        down="fp16 where bf16 is to be had: risks overflow.",
     )
     yield from _attention(context)
 
@@ -97,12 +133,19 @@ def _up(device: Device) -> str:
 
 
 def fastest_kernel(context: Context) -> str:
-    """The flash attention that is installed, and that the card, the number format and the model run; empty where there is none.
+    """The flash attention that is installed, and that the card, the number format and the model run; empty where there
+    is none.
 
-    flash-attention's README: version 2 from compute capability 8.0, version 3 for 9.x, 16-bit formats, heads of at most 256.
+    flash-attention's README: version 2 from compute capability 8.0, version 3 for 9.x, 16-bit formats, heads of at most
+    256.
     """
     spec, capability = context.spec, context.device.compute_capability or (0, 0)
-    if context.get("training.precision") == "fp32" or not spec.known or spec.head_dim > 256 or spec.family in WITHOUT_FLASH:
+    if (
+        context.get("training.precision") == "fp32"
+        or not spec.known
+        or spec.head_dim > 256
+        or spec.family in WITHOUT_FLASH
+    ):
         return ""
     able = {"flash_attention_3": capability[0] == 9, "flash_attention_2": capability >= (8, 0)}
     return next((kernel for kernel, can in able.items() if can and kernel in context.device.attention_kernels), "")
@@ -112,22 +155,31 @@ def _attention(context: Context) -> Iterator[Recommendation]:
     reason, kernel = without_sdpa(context.spec), fastest_kernel(context)
     if kernel:
         yield Recommendation(
-            "model.attention", kernel, "The fastest that is installed here: rows of one batch are kept apart without a mask.",
+            "model.attention",
+            kernel,
+            "The fastest that is installed here: rows of one batch are kept apart without a mask.",
             f"{context.spec.family}, heads of {context.spec.head_dim}, {context.get('training.precision')} → {kernel}",
             "Dao 2023 (2307.08691); transformers 5.23 integrations/flash_attention.py.",
-            up="flash_attention_3 on Hopper cards, if its package is installed.", down="sdpa: ships with torch; padding is computed, and a mask is kept.",
+            up="flash_attention_3 on Hopper cards, if its package is installed.",
+            down="sdpa: ships with torch; padding is computed, and a mask is kept.",
         )
     elif reason:
         yield Recommendation(
-            "model.attention", "eager", reason, f"{context.spec.family} → eager",
+            "model.attention",
+            "eager",
+            reason,
+            f"{context.spec.family} → eager",
             "transformers 5.23: this class sets _supports_sdpa = False and refuses sdpa.",
             up="flex_attention or flash_attention_2, where installed: leaner and faster.",
             down="eager is the only kernel that is always there.",
         )
     else:
         yield Recommendation(
-            "model.attention", "sdpa", "Fused attention that ships with torch: no extra package, no scores in memory.",
-            f"{context.spec.family} runs on torch's fused kernel → sdpa", "torch.nn.functional.scaled_dot_product_attention.",
+            "model.attention",
+            "sdpa",
+            "Fused attention that ships with torch: no extra package, no scores in memory.",
+            f"{context.spec.family} runs on torch's fused kernel → sdpa",
+            "torch.nn.functional.scaled_dot_product_attention.",
             up="flash_attention_2 or 3: some percent faster on long rows, if its package is installed.",
             down="eager: keeps the scores, so memory grows with the square of the length.",
         )

@@ -149,7 +149,8 @@ class Search:
         if place not in self._weighed:
             context = self.context
             passes = (
-                rules_of_thumb.accumulation(batch) if context.calculation == "rules-of-thumb"
+                rules_of_thumb.accumulation(batch)
+                if context.calculation == "rules-of-thumb"
                 else accumulation_for(self.wanted, batch, context.device.count)
             )
             changes = {
@@ -182,7 +183,7 @@ class Search:
         if pinned is not None:
             return [int(pinned)]
         if context.calculation == "rules-of-thumb":
-            return [context.thumb().batch_size]
+            return [context.rule_of_thumb().batch_size]
         passes = context.pinned.get("training.accumulation")
         most = max(1, self.wanted // context.device.count // int(passes or 1))
         return [2**power for power in range(most.bit_length() - 1, -1, -1)]
@@ -198,7 +199,9 @@ class Search:
         best = self.at(rung, self.batches[-1], checkpointing)
         if not best.comfortable:
             return best
-        per_row = max(1.0, (largest.needed.upper_bytes - best.needed.upper_bytes) / (self.batches[0] - self.batches[-1]))
+        per_row = max(
+            1.0, (largest.needed.upper_bytes - best.needed.upper_bytes) / (self.batches[0] - self.batches[-1])
+        )
         guess = self.batches[-1] + (self.room.bytes - best.needed.upper_bytes) / per_row
         begin = next((place for place, batch in enumerate(self.batches) if batch <= guess), len(self.batches) - 1)
         place = max(1, begin)

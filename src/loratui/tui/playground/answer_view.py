@@ -10,7 +10,7 @@ from textual.strip import Strip
 
 from loratui.format import harmless, one_line
 from loratui.tui.playground.wrap import GrowingText
-from loratui.worker.protocol import Done, Failed
+from loratui.workers.protocol import Done, Failed
 
 LONGEST_PIECE = 100_000
 ENDS = {

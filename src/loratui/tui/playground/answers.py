@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from loratui.tui.playground.answer_view import AnswerView
-from loratui.worker.protocol import ADAPTER, BASE, Done, Failed, Piece
+from loratui.workers.protocol import ADAPTER, BASE, Done, Failed, Piece
 
 BESIDE_COLUMNS = 96
 """Columns from which answers stand beside each other."""

@@ -51,7 +51,10 @@ class ColumnsScreen(ModalScreen[list[str] | None]):
         self._say("")
 
     def _line(self, name: str) -> Content:
-        return Content.assemble(("● " if name in self._chosen else "○ ", "$accent" if name in self._chosen else "$text-muted"), harmless(name))
+        return Content.assemble(
+            ("● " if name in self._chosen else "○ ", "$accent" if name in self._chosen else "$text-muted"),
+            harmless(name),
+        )
 
     def _say(self, words: str) -> None:
         told = words or f"{len(self._chosen)} of at most {MOST}. The base is loaded once; adapters are switched on it."

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loratui.format import harmless
-from loratui.worker.protocol import Rendered
-from loratui.worker.questions import Question
+from loratui.workers.protocol import Rendered
+from loratui.workers.questions import Question
 
 
 @dataclass(frozen=True, slots=True)

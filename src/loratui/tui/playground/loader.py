@@ -13,8 +13,8 @@ from textual.widgets import Static
 from loratui.core.errors import LoratuiError
 from loratui.format import one_line, size
 from loratui.tui.playground.session import Session
-from loratui.worker.protocol import Ready
-from loratui.worker.target import Target
+from loratui.workers.protocol import Ready
+from loratui.workers.target import Target
 
 IDLE_CLOSE_SECONDS = 180.0
 """A playground that one has left gives its memory back after so long: a training may need it."""

@@ -14,11 +14,14 @@ class PromptArea(TextArea):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "send", "Send", tooltip="Ask all sides", priority=True),
-        Binding("ctrl+j,shift+enter", "line", "New line", key_display="^j", show=False, tooltip="A new line in the prompt"),
+        Binding(
+            "ctrl+j,shift+enter", "line", "New line", key_display="^j", show=False, tooltip="A new line in the prompt"
+        ),
     ]
     DEFAULT_CSS = """
     PromptArea, PromptArea:focus {
-        height: auto; min-height: 3; max-height: 7; border: round $border-blurred; background: $background; padding: 0 1;
+        height: auto; min-height: 3; max-height: 7; border: round $border-blurred; background: $background;
+        padding: 0 1;
         border-title-color: $text-muted; border-subtitle-color: $text-muted; scrollbar-size-vertical: 1;
     }
     PromptArea:focus { border: round $accent; border-title-color: $accent; }
@@ -33,8 +36,14 @@ class PromptArea(TextArea):
             self.text = text
 
     def __init__(self) -> None:
-        super().__init__(id="prompt", soft_wrap=True, compact=False, show_line_numbers=False, highlight_cursor_line=False,
-                         placeholder="Ask all sides the same. ^l takes a row that the training never saw.")
+        super().__init__(
+            id="prompt",
+            soft_wrap=True,
+            compact=False,
+            show_line_numbers=False,
+            highlight_cursor_line=False,
+            placeholder="Ask all sides the same. ^l takes a row that the training never saw.",
+        )
         self.cursor_blink = False
         self._earlier: list[str] = []
         self._place = 0

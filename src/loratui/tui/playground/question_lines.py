@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from loratui.format import one_line
-from loratui.worker.questions import Question
+from loratui.workers.questions import Question
 
 ROWS = 3
 """Rows of the screen that a question or an expected answer may take."""

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import GenerationSettings
 from loratui.tui.playground.conversation import Conversation
-from loratui.worker.client import PlaygroundClient
-from loratui.worker.protocol import Event, Ready, Rendered
-from loratui.worker.target import Target
+from loratui.workers.client import PlaygroundClient
+from loratui.workers.protocol import Event, Ready, Rendered
+from loratui.workers.target import Target
 
 
 class Session:
@@ -70,7 +70,7 @@ class Session:
 
     async def find(self, adapter: str, run: str, draft_run: str, draft_model: str) -> Target:
         """What is to be asked (see `choose_target`). Raises LoratuiError; nothing is asked then."""
-        from loratui.tui.playground.choose import choose_target
+        from loratui.tui.playground.loading import choose_target
 
         self._target = None
         self._target = await asyncio.to_thread(choose_target, adapter, run, draft_run, draft_model)
@@ -79,7 +79,7 @@ class Session:
     async def load(self, target: Target) -> Ready:
         """Have a target's models loaded, by a new worker where none lives. Raises LoratuiError."""
         if self._client is None:
-            from loratui.home import state_home
+            from loratui.paths import state_home
 
             log = state_home() / "playground.log"
             with contextlib.suppress(OSError):

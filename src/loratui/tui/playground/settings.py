@@ -63,7 +63,13 @@ class SettingsScreen(ModalScreen[GenerationSettings | None]):
             for name, field in GenerationSettings.model_fields.items():
                 with Horizontal(classes="setting"):
                     yield Static(Content(str(field.title)), classes="name")
-                    yield Input(_written(self._settings, name), id=f"set-{name}", classes="plain", compact=True, select_on_focus=True)
+                    yield Input(
+                        _written(self._settings, name),
+                        id=f"set-{name}",
+                        classes="plain",
+                        compact=True,
+                        select_on_focus=True,
+                    )
                     yield Static(Content(_range_words(name)), classes="range")
             yield Static(id="advice")
 
@@ -102,7 +108,9 @@ class SettingsScreen(ModalScreen[GenerationSettings | None]):
         field = GenerationSettings.model_fields[name]
         problem = self._problem(name)
         second = (f"✗ {problem}", "$error") if problem else (advice(self._settings, name), "$foreground")
-        self.query_one("#advice", Static).update(Content.assemble((str(field.description), "$text-muted"), "\n", second))
+        self.query_one("#advice", Static).update(
+            Content.assemble((str(field.description), "$text-muted"), "\n", second)
+        )
 
     def _problem(self, name: str) -> str:
         text = self.query_one(f"#set-{name}", Input).value.strip().replace(",", ".")
@@ -137,7 +145,9 @@ class SettingsScreen(ModalScreen[GenerationSettings | None]):
         names = list(PRESETS)
         now = preset_of(self._settings)
         name = names[(names.index(now) + 1) % len(names)] if now in names else names[0]
-        self._settings = PRESETS[name].model_copy(update={"max_tokens": self._settings.max_tokens, "seed": self._settings.seed})
+        self._settings = PRESETS[name].model_copy(
+            update={"max_tokens": self._settings.max_tokens, "seed": self._settings.seed}
+        )
         for field in GenerationSettings.model_fields:
             entry = self.query_one(f"#set-{field}", Input)
             with self.prevent(Input.Changed):

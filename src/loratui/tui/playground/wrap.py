@@ -52,7 +52,9 @@ class GrowingText:
 
 
 def wrap(line: str, width: int) -> list[str]:
-    """One line as rows of at most `width` cells, broken at spaces where there are any. Nothing is lost but those spaces."""
+    """One line as rows of at most `width` cells, broken at spaces where there are any. Nothing is lost but those
+    spaces.
+    """
     if cell_len(line) <= width:
         return [line]
     rows: list[str] = []

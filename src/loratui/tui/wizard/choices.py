@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from loratui.tui.draft import Draft
+from loratui.tui.wizard.draft import Draft
 from loratui.tui.wizard.signal import Signal
 
 KEPT_CHANGES = 100

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loratui.tui.known_facts import KnownFacts
 from loratui.tui.wizard.choices import Choices
+from loratui.tui.wizard.draft import KnownFacts
 from loratui.tui.wizard.signal import Signal
 
 if TYPE_CHECKING:
     from loratui.core.dataset import DataFacts
-    from loratui.tui.loading import DatasetView
+    from loratui.tui.wizard.loading import DatasetView
 
 ROWS_WITHOUT_DATA = 1000
 TOKENS_WITHOUT_DATA = 1024

@@ -6,10 +6,16 @@ from pathlib import Path
 
 from loratui.files import set_aside, write_whole
 from loratui.format import first_line
-from loratui.tui.draft import Draft, draft_from_json, draft_to_json
-from loratui.tui.known_facts import KnownFacts, read_known_facts, write_known_facts
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.dataset import ChosenDataset
+from loratui.tui.wizard.draft import (
+    Draft,
+    KnownFacts,
+    draft_from_json,
+    draft_to_json,
+    read_known_facts,
+    write_known_facts,
+)
 from loratui.tui.wizard.signal import Signal
 
 
@@ -74,7 +80,8 @@ class DraftFile:
                 "it stays as it is, and nothing of this session is saved."
             )
         return (
-            f"The draft {path} could not be read ({first_line(error)}). It is kept as {kept.name}, and a new one is begun."
+            f"The draft {path} could not be read ({first_line(error)}). It is kept as {kept.name}, and a new one is "
+            "begun."
         )
 
     def save(self) -> bool:

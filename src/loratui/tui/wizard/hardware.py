@@ -34,7 +34,7 @@ class Hardware:
         if self._machine is None:
             return None
         from loratui.core.errors import LoratuiError
-        from loratui.tui.loading import choose_device
+        from loratui.tui.wizard.loading import choose_device
 
         try:
             return choose_device(self._machine, self._choices.draft)
@@ -45,7 +45,7 @@ class Hardware:
         """What is taken where nothing was chosen: `gpu:NUMBER`, or `cpu`; empty until the machine was looked at."""
         if self._machine is None:
             return ""
-        from loratui.tui.loading import automatic_device
+        from loratui.tui.wizard.loading import automatic_device
 
         return automatic_device(self._machine)
 

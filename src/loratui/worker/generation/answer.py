@@ -1,10 +1,10 @@
-"""One question, answered on one or more sides, streamed token by token."""
+"""One question, answered on one or more sides, streamed token by token as whole characters."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,11 @@ from transformers.generation.streamers import BaseStreamer
 from loratui.core.errors import InputError
 from loratui.core.generation import GenerationSettings
 from loratui.worker.generation.batch import room
-from loratui.worker.generation.flags import StopFlags
 from loratui.worker.generation.load import LoadedModels, explain
-from loratui.worker.generation.pieces import PieceDecoder
 from loratui.worker.generation.prompt import conversation, render
 from loratui.worker.generation.settings import generation_config
 from loratui.worker.generation.turns import Turns
-from loratui.worker.protocol import Ask, Done, Event, Failed, Piece, Rendered, StopReason
+from loratui.workers.protocol import Ask, Done, Event, Failed, Piece, Rendered, StopReason
 
 FLUSH_SECONDS = 0.05
 """Text is sent at most so often: the screen paints a few times a second anyway."""
@@ -36,7 +34,9 @@ def answer(models: LoadedModels, ask: Ask, emit: Emit, flags: StopFlags) -> None
         unknown = [side for side in ask.sides if side not in models.sides]
         if unknown:
             raise InputError(f"there is no side named {unknown[0]}.", hint=f"Sides are: {', '.join(models.sides)}.")
-        prompts = {side: _prompt(models, ask, side, settings) for side in (ask.sides if ask.histories else ask.sides[:1])}
+        prompts = {
+            side: _prompt(models, ask, side, settings) for side in (ask.sides if ask.histories else ask.sides[:1])
+        }
     except Exception as error:  # noqa: BLE001 - whatever a template or a tokenizer raises is told, and the worker lives on
         message, hint = explain(error)
         for side in ask.sides:
@@ -48,7 +48,9 @@ def answer(models: LoadedModels, ask: Ask, emit: Emit, flags: StopFlags) -> None
     turns = Turns(ask.sides, lambda side: None if side not in models.sides else models.use(side))
     threads = [
         threading.Thread(
-            target=turns.run, args=(side, _one(models, ask, side, prompts.get(side, common), settings, emit, flags, turns)), daemon=True
+            target=turns.run,
+            args=(side, _one(models, ask, side, prompts.get(side, common), settings, emit, flags, turns)),
+            daemon=True,
         )
         for side in ask.sides
     ]
@@ -73,7 +75,14 @@ def _prompt(models: LoadedModels, ask: Ask, side: str, settings: GenerationSetti
 
 
 def _one(
-    models: LoadedModels, ask: Ask, side: str, prompt: _Prompt, settings: GenerationSettings, emit: Emit, flags: StopFlags, turns: Turns
+    models: LoadedModels,
+    ask: Ask,
+    side: str,
+    prompt: _Prompt,
+    settings: GenerationSettings,
+    emit: Emit,
+    flags: StopFlags,
+    turns: Turns,
 ) -> Callable[[], None]:
     """The work of one side's thread."""
     ids, limit = prompt.ids, prompt.limit
@@ -180,3 +189,54 @@ class _Stream(BaseStreamer):
         steady_seconds = self._seconds - self._first_seconds
         speed = (self.tokens - 1) / steady_seconds if self.tokens > 1 and steady_seconds > 0 else 0.0
         return Done(self._ask.id, self.side, reason, self.tokens, self._first_seconds, speed)
+
+
+class StopFlags:
+    """Set from the thread that reads requests, read by the threads that answer."""
+
+    def __init__(self) -> None:
+        self._stopped: set[tuple[int, str]] = set()
+
+    def stop(self, ask: int, side: str = "") -> None:
+        """Stop one side of an ask; every side where none is named."""
+        self._stopped.add((ask, side))
+
+    def is_stopped(self, ask: int, side: str) -> bool:
+        """Whether this answer should end at its next token."""
+        return (ask, side) in self._stopped or (ask, "") in self._stopped
+
+
+UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+
+
+class PieceDecoder:
+    """Decodes an answer token by token.
+
+    A token may hold half of a character, or a space that shows only beside its neighbours. So the last tokens already
+    told are decoded again together with the new ones, and what is new at the end is the piece.
+    """
+
+    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+        self._decode = decode
+        self._ids: list[int] = []
+        self._window = 0
+        """Where the tokens begin that are decoded again for their context."""
+        self._told = 0
+        """Tokens whose text has been given out."""
+
+    def push(self, ids: Sequence[int]) -> str:
+        """The text that these tokens add; empty while a character is unfinished."""
+        self._ids.extend(ids)
+        before = self._decode(self._ids[self._window : self._told])
+        after = self._decode(self._ids[self._window :])
+        if after.endswith(UNFINISHED) or len(after) <= len(before):
+            return ""
+        self._window, self._told = self._told, len(self._ids)
+        return after[len(before) :]
+
+    def end(self) -> str:
+        """What is left, with a half character shown as such."""
+        before = self._decode(self._ids[self._window : self._told])
+        after = self._decode(self._ids[self._window :])
+        self._window = self._told = len(self._ids)
+        return after[len(before) :]

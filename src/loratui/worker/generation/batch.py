@@ -11,7 +11,7 @@ from loratui.core.errors import InputError
 from loratui.core.generation import GenerationSettings
 from loratui.worker.generation.load import LoadedModels
 from loratui.worker.generation.settings import generation_config
-from loratui.worker.protocol import StopReason
+from loratui.workers.protocol import StopReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Generated:
 def generate_batch(
     models: LoadedModels, side: str, prompts: Sequence[Sequence[int]], settings: GenerationSettings
 ) -> list[Generated]:
-    """Answer all prompts (token ids) in one go, in their order. Halves the batch where the GPU's memory does not suffice.
+    """Answer all prompts (token ids) in one go, in their order. Halves the batch where the GPU's memory does not
+    suffice.
 
     Raises InputError where a prompt leaves no room for an answer; ask `room` first.
     """
@@ -41,7 +42,10 @@ def generate_batch(
             raise
     torch.cuda.empty_cache()
     middle = len(prompts) // 2
-    return [*generate_batch(models, side, prompts[:middle], settings), *generate_batch(models, side, prompts[middle:], settings)]
+    return [
+        *generate_batch(models, side, prompts[:middle], settings),
+        *generate_batch(models, side, prompts[middle:], settings),
+    ]
 
 
 def room(models: LoadedModels, prompt: Sequence[int], settings: GenerationSettings) -> int:
@@ -50,7 +54,9 @@ def room(models: LoadedModels, prompt: Sequence[int], settings: GenerationSettin
         return settings.max_tokens
     left = models.context_tokens - len(prompt)
     if left < 1:
-        raise InputError(f"the prompt has {len(prompt):,} tokens; this model's context holds {models.context_tokens:,}.")
+        raise InputError(
+            f"the prompt has {len(prompt):,} tokens; this model's context holds {models.context_tokens:,}."
+        )
     return min(left, settings.max_tokens)
 
 
@@ -69,7 +75,9 @@ def _generate(
     whole = model.generate(
         inputs=ids.to(models.device),
         attention_mask=mask.to(models.device),
-        generation_config=generation_config(settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit),
+        generation_config=generation_config(
+            settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit
+        ),
     )
     return [_answer(models, row, limit, settings) for row in whole[:, width:].tolist()]
 
@@ -80,5 +88,7 @@ def _answer(models: LoadedModels, ids: list[int], limit: int, settings: Generati
     end = next((place for place, token in enumerate(ids) if token in stops), None)
     answer = ids if end is None else ids[: end + 1]
     text = models.tokenizer.decode(answer, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    reason: StopReason = "stop token" if end is not None else "length" if limit == settings.max_tokens else "context full"
+    reason: StopReason = (
+        "stop token" if end is not None else "length" if limit == settings.max_tokens else "context full"
+    )
     return Generated(str(text), len(answer), reason)

@@ -14,8 +14,8 @@ from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerErro
 from loratui.format import first_line
 from loratui.worker.base_model import DTYPES, load_base, quantization_config
 from loratui.worker.generation.settings import stop_token_ids
-from loratui.worker.load_tokenizer import hub_options, template_text
-from loratui.worker.protocol import BASE, Load
+from loratui.worker.tokenizer import hub_options, template_text
+from loratui.workers.protocol import BASE, Load
 
 _CPU_FLOAT32_LIMIT_BYTES = 4 * 2**30
 """Larger models stay in bfloat16 on a CPU: float32 is faster there but takes twice the memory."""
@@ -65,7 +65,8 @@ class LoadedModels:
             self._wholes[name].generation_config = GenerationConfig()
         else:
             raise ModelError(
-                "this folder holds neither an adapter nor a model.", where=str(path),
+                "this folder holds neither an adapter nor a model.",
+                where=str(path),
                 hint="An adapter has adapter_config.json, a model has config.json.",
             )
         self.sides.append(name)
@@ -119,7 +120,8 @@ class LoadedModels:
             raise ModelError("this folder holds no model: config.json is missing.", where=source)
         if folder.is_dir() and not any(folder.glob("*.safetensors")):
             raise ModelError(
-                "there are no weights here (*.safetensors).", where=source,
+                "there are no weights here (*.safetensors).",
+                where=source,
                 hint="Only safetensors are read; nothing is unpickled.",
             )
         if folder.is_absolute() and not folder.is_dir():
@@ -127,12 +129,19 @@ class LoadedModels:
         options: dict[str, Any] = ({"revision": revision} if revision else {}) | hub_options(source, revision)
         asked = self._request
         quantization = quantization_config(
-            asked.quantization, double=asked.double_quantization, compute_dtype=_format(asked.compute_dtype) or self.dtype
+            asked.quantization,
+            double=asked.double_quantization,
+            compute_dtype=_format(asked.compute_dtype) or self.dtype,
         )
         if quantization is not None or self.device.type == "cuda":
             options["device_map"] = {"": str(self.device)}
         model = load_base(
-            source, dtype=self.dtype, attention=self.attention, quantization=quantization, trust_remote_code=asked.trust_remote_code, **options,
+            source,
+            dtype=self.dtype,
+            attention=self.attention,
+            quantization=quantization,
+            trust_remote_code=asked.trust_remote_code,
+            **options,
         )
         return model.eval()
 
@@ -141,7 +150,8 @@ class LoadedModels:
 
         if not (path / "adapter_model.safetensors").is_file():
             raise ModelError(
-                "the adapter's weights (adapter_model.safetensors) are missing.", where=str(path),
+                "the adapter's weights (adapter_model.safetensors) are missing.",
+                where=str(path),
                 hint="Only safetensors are read; nothing is unpickled.",
             )
         try:
@@ -170,7 +180,10 @@ def explain(error: BaseException) -> tuple[str, str]:
         message = f"{error.where}: {error.message}" if error.where else error.message
         return message, error.hint
     if isinstance(error, torch.OutOfMemoryError):
-        return "the GPU's memory is full.", "Ask for fewer tokens, close other sides, or wait until a training has ended."
+        return (
+            "the GPU's memory is full.",
+            "Ask for fewer tokens, close other sides, or wait until a training has ended.",
+        )
     if isinstance(error, MemoryError):
         return "this machine's memory is full.", "Use a smaller model."
     return f"{type(error).__name__}: {first_line(error)}", "The worker's log has the details."

@@ -11,13 +11,21 @@ from loratui.worker.tokenise import Tokeniser
 
 
 def conversation(messages: Sequence[Mapping[str, Any]], prompt: str = "") -> Conversation:
-    """Messages as role and content, the way data rows arrive at the template (fields beside these are kept); else plain text."""
+    """Messages as role and content, the way data rows arrive at the template (fields beside these are kept); else plain
+    text.
+    """
     if not messages:
         return Conversation(text=prompt)
-    return Conversation(tuple(
-        Message(one["role"], str(one.get("content") or ""), extra={key: value for key, value in one.items() if key not in ("role", "content")})
-        for one in messages
-    ))
+    return Conversation(
+        tuple(
+            Message(
+                one["role"],
+                str(one.get("content") or ""),
+                extra={key: value for key, value in one.items() if key not in ("role", "content")},
+            )
+            for one in messages
+        )
+    )
 
 
 def render(tokenizer: Any, question: Conversation) -> tuple[str, list[int]]:

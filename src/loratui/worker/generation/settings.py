@@ -17,8 +17,12 @@ def stop_token_ids(model: Any, tokenizer: Any) -> list[int]:
     return list(dict.fromkeys(token for token in ids if token is not None))
 
 
-def generation_config(settings: GenerationSettings, *, stop_ids: Sequence[int], pad_id: int, max_new_tokens: int) -> GenerationConfig:
-    """A whole GenerationConfig. Values that are off are given as such: what is None is filled from the model's files."""
+def generation_config(
+    settings: GenerationSettings, *, stop_ids: Sequence[int], pad_id: int, max_new_tokens: int
+) -> GenerationConfig:
+    """A whole GenerationConfig. Values that are off are given as such: what is None is filled from the model's
+    files.
+    """
     sampling: dict[str, Any] = {"do_sample": False}
     if not settings.greedy:
         sampling = {

@@ -1,8 +1,8 @@
 """Several sides answering side by side on one model.
 
-The base and its adapters share their weights: only one of them can compute at a time. Each side generates in a thread of
-its own, and only the one whose turn it is runs. A turn ends at a token, so both answers grow together on the screen while
-the adapter is switched only a few times a second, and each side's own speed can still be told.
+The base and its adapters share their weights: only one of them can compute at a time. Each side generates in a thread
+of its own, and only the one whose turn it is runs. A turn ends at a token, so both answers grow together on the screen
+while the adapter is switched only a few times a second, and each side's own speed can still be told.
 """
 
 from __future__ import annotations

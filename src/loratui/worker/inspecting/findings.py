@@ -32,7 +32,17 @@ class Findings:
 
     def as_list(self) -> list[dict[str, Any]]:
         """The listed problems by their place: those that cost a row first."""
-        ordered = sorted(self._listed, key=lambda problem: (not problem.blocking, problem.index if problem.index is not None else -1))
+        ordered = sorted(
+            self._listed, key=lambda problem: (not problem.blocking, problem.index if problem.index is not None else -1)
+        )
         return [
-            {"line": p.line, "index": p.index, "kind": p.kind, "message": p.message, "file": p.file, "blocking": p.blocking} for p in ordered
+            {
+                "line": p.line,
+                "index": p.index,
+                "kind": p.kind,
+                "message": p.message,
+                "file": p.file,
+                "blocking": p.blocking,
+            }
+            for p in ordered
         ]

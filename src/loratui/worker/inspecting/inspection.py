@@ -19,16 +19,16 @@ from loratui.data.facts import count_rows, guessed_tokens
 from loratui.data.find import find_dataset, find_evaluation
 from loratui.data.found import FoundDataset
 from loratui.data.lengths import Lengths
-from loratui.data.near import NearDuplicates
+from loratui.data.near_duplicates import NearDuplicates
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
 from loratui.data.row import Row, RowError
-from loratui.data.sieve import Sieve, said
+from loratui.data.row_filter import RowFilter, said
 from loratui.data.split import split_rows
-from loratui.worker.inspect_messages import InspectMessage, Recognised
 from loratui.worker.inspecting.findings import Findings
 from loratui.worker.inspecting.model import TextModel
-from loratui.worker.tokenise import IGNORED, Tokenised
+from loratui.worker.tokenised import IGNORED, Tokenised
+from loratui.workers.inspect_messages import InspectMessage, Recognised
 
 Emit = Callable[[InspectMessage], None]
 PROGRESS_SECONDS = 0.25
@@ -80,7 +80,9 @@ class Inspection:
         self._near_rows: list[tuple[int, int | None]] = []
 
     def run(self, model: TextModel) -> dict[str, Any]:
-        """Tokenise and check every row; the result. DatasetError where a file breaks off, ModelError without a usable tokenizer."""
+        """Tokenise and check every row; the result. DatasetError where a file breaks off, ModelError without a usable
+        tokenizer.
+        """
         self.model = model
         tokeniser = model.tokeniser(self.plan, 0)
         pending: list[Row] = []
@@ -94,10 +96,10 @@ class Inspection:
         return self.result()
 
     def _conversations(self, pending: list[Row], specials: tuple[str, ...]) -> Iterator[Conversation]:
-        sieve = Sieve(self.plan.dataset, self.found)
+        row_filter = RowFilter(self.plan.dataset, self.found)
         for row in read_rows(self.found):
             self.read += 1
-            if sieve.by_hand(row):
+            if row_filter.by_hand(row):
                 self.left_out["by-hand"] += 1
                 continue
             if row.problem is not None:
@@ -108,7 +110,7 @@ class Inspection:
             except RowError as error:
                 self.findings.of_row(row, error.kind, error.message, blocking=True)
                 continue
-            if fault := sieve.fault(row, conversation):
+            if fault := row_filter.fault(row, conversation):
                 self.left_out[fault.kind] += 1
                 continue
             for kind, message in check(conversation):
@@ -123,7 +125,11 @@ class Inspection:
             if "<" in text or "[" in text:
                 found = next((special for special in specials if special in text), "")
                 if found:
-                    self.findings.of_row(row, "special-token", f"the row holds the text {found!r}, which the model reads as a control token.")
+                    self.findings.of_row(
+                        row,
+                        "special-token",
+                        f"the row holds the text {found!r}, which the model reads as a control token.",
+                    )
                     return
 
     def _check_copy(self, row: Row, conversation: Conversation) -> None:
@@ -138,7 +144,11 @@ class Inspection:
         self._near_rows.append((row.index, row.line))
         if near is not None:
             self.near_copies += 1
-            self.findings.of_row(row, "near-duplicate", f"the row says almost the same as {_place(*self._near_rows[near[0]])} ({near[1]:.0%} alike).")
+            self.findings.of_row(
+                row,
+                "near-duplicate",
+                f"the row says almost the same as {_place(*self._near_rows[near[0]])} ({near[1]:.0%} alike).",
+            )
 
     def _take(self, row: Row, tokenised: Tokenised | ModelError) -> None:
         if isinstance(tokenised, ModelError):
@@ -153,13 +163,25 @@ class Inspection:
         if not tokenised.answer_tokens:
             self.findings.of_row(row, "no-answer", "no token of the row bears loss.", blocking=True)
         elif not self.ended[-1]:
-            self.findings.of_row(row, "stop-token", "the answer does not end in a token at which generation stops, so the model would not learn to end.")
+            self.findings.of_row(
+                row,
+                "stop-token",
+                "the answer does not end in a token at which generation stops, so the model would not learn to end.",
+            )
 
     def _report(self) -> None:
         now = time.monotonic()
         if now - self._told >= PROGRESS_SECONDS:
             self._told = now
-            self.emit({"type": "progress", "phase": "tokenising", "done": self.read, "total": max(self.total, self.read), "seconds": round(now - self.started, 2)})
+            self.emit(
+                {
+                    "type": "progress",
+                    "phase": "tokenising",
+                    "done": self.read,
+                    "total": max(self.total, self.read),
+                    "seconds": round(now - self.started, 2),
+                }
+            )
         if (self._partial == 0.0 and len(self.rows) >= FIRST_ROWS) or (self._partial and now >= self._partial):
             self.emit({"type": "partial", "result": self.result()})
             ended = time.monotonic()
@@ -186,7 +208,9 @@ class Inspection:
             self.evaluation_rows += 1
             if first := self.seen.get(identity):
                 self.overlap += 1
-                self.findings.of_row(row, "overlap", f"the evaluation row is also trained on ({_place(*first)} of the training rows).")
+                self.findings.of_row(
+                    row, "overlap", f"the evaluation row is also trained on ({_place(*first)} of the training rows)."
+                )
 
     def _long_rows(self) -> None:
         tokens = self.lengths.tokens
@@ -195,7 +219,9 @@ class Inspection:
         limit = FAR_LONGER * float(np.median(tokens))
         for number in np.flatnonzero(tokens > limit):
             row = Row(self.rows[number], self.lines[number], None)
-            self.findings.of_row(row, "long", f"the row has {int(tokens[number]):,} tokens, more than {FAR_LONGER} times the median.")
+            self.findings.of_row(
+                row, "long", f"the row has {int(tokens[number]):,} tokens, more than {FAR_LONGER} times the median."
+            )
 
     def result(self) -> dict[str, Any]:
         """What is known so far, in the shape of `inspect --json` and with more keys."""
@@ -216,29 +242,58 @@ class Inspection:
         usable = int(alive.sum())
         inside = self.evaluation_rows if not (section.eval_path or self.found.eval_files) else 0
         return {
-            "format": self.recognition.format, "columns": dict(self.recognition.columns), "why": self.recognition.why, "guess": self.recognition.guess,
-            "others": [{"format": other.format, "columns": dict(other.columns), "why": other.why} for other in self.recognition.others],
+            "format": self.recognition.format,
+            "columns": dict(self.recognition.columns),
+            "why": self.recognition.why,
+            "guess": self.recognition.guess,
+            "others": [
+                {"format": other.format, "columns": dict(other.columns), "why": other.why}
+                for other in self.recognition.others
+            ],
             "unused": list(self.recognition.unused),
             "dataset": {
-                "path": section.path, "name": self.found.name, "kind": self.found.kind, "files": [str(file.path) for file in self.found.files],
-                "size_bytes": self.found.size_bytes, "note": self.found.note,
+                "path": section.path,
+                "name": self.found.name,
+                "kind": self.found.kind,
+                "files": [str(file.path) for file in self.found.files],
+                "size_bytes": self.found.size_bytes,
+                "note": self.found.note,
             },
-            "model": self.plan.model.id, "template": {"from": self.model.template, "why": self.model.why}, "loss_on": training.loss_on,
-            "examples": self.read, "usable": usable, "left_out": self.left_out.total(), "left_out_by": dict(self.left_out), "unusable": sorted(self.findings.rows)[:MISSING_LISTED],
-            "problems": self.findings.as_list(), "problem_counts": dict(self.findings.counts.most_common()),
-            "tokens": summary, "trained_tokens": trained, "trained_tokens_uncut": whole,
-            "truncation": {**{key: ledger[key] for key in ("max_length", "cut", "without_answer", "answer_tokens_lost")}, "context": context},
+            "model": self.plan.model.id,
+            "template": {"from": self.model.template, "why": self.model.why},
+            "loss_on": training.loss_on,
+            "examples": self.read,
+            "usable": usable,
+            "left_out": self.left_out.total(),
+            "left_out_by": dict(self.left_out),
+            "unusable": sorted(self.findings.rows)[:MISSING_LISTED],
+            "problems": self.findings.as_list(),
+            "problem_counts": dict(self.findings.counts.most_common()),
+            "tokens": summary,
+            "trained_tokens": trained,
+            "trained_tokens_uncut": whole,
+            "truncation": {
+                **{key: ledger[key] for key in ("max_length", "cut", "without_answer", "answer_tokens_lost")},
+                "context": context,
+            },
             "stop_token": {
-                "trained": int((alive & reached).sum()), "missing": int(missing.sum()), "token": " ".join(self.model.stop_tokens),
-                "missing_cut": int((missing & ended).sum()), "missing_uncut": int((alive & ~ended).sum()),
+                "trained": int((alive & reached).sum()),
+                "missing": int(missing.sum()),
+                "token": " ".join(self.model.stop_tokens),
+                "missing_cut": int((missing & ended).sum()),
+                "missing_uncut": int((alive & ~ended).sum()),
                 "rows": [self.rows[number] for number in np.flatnonzero(missing)[:MISSING_LISTED]],
                 "fix": self._stop_fix() if (alive & ~ended).any() else {},
             },
-            "ledger": self.lengths.ledgers(max_length, proposal["value"]), "proposed_max_length": proposal, "histogram": self.lengths.histogram(),
+            "ledger": self.lengths.ledgers(max_length, proposal["value"]),
+            "proposed_max_length": proposal,
+            "histogram": self.lengths.histogram(),
             "packing": self.lengths.packing(max_length, training.batch_size, training.seed),
-            "duplicates": {"exact": self.copies, "near": self.near_copies}, "overlap": {"exact": self.overlap},
+            "duplicates": {"exact": self.copies, "near": self.near_copies},
+            "overlap": {"exact": self.overlap},
             "split": {"train": max(0, usable - inside), "evaluation": self.evaluation_rows, "seed": training.seed},
-            "lengths": self.lengths.sample(5000, training.seed), "seconds": round(time.monotonic() - self.started, 2),
+            "lengths": self.lengths.sample(5000, training.seed),
+            "seconds": round(time.monotonic() - self.started, 2),
         }
 
     def _stop_fix(self) -> dict[str, str]:
@@ -265,10 +320,21 @@ class Inspection:
                 findings.of_row(row, kind, message)
         guessed.sort()
         return {
-            "type": "recognised", "problems": findings.as_list(), "rows_looked_at": len(self.head),
-            "guessed_tokens": {"median": guessed[len(guessed) // 2], "max": guessed[-1]} if guessed else {"median": 0, "max": 0}, "format": recognition.format, "columns": dict(recognition.columns), "why": recognition.why,
-            "guess": recognition.guess, "others": [{"format": o.format, "columns": dict(o.columns), "why": o.why} for o in recognition.others],
-            "unused": list(recognition.unused), "examples": self.total, "files": [str(file.path) for file in self.found.files], "note": self.found.note,
+            "type": "recognised",
+            "problems": findings.as_list(),
+            "rows_looked_at": len(self.head),
+            "guessed_tokens": {"median": guessed[len(guessed) // 2], "max": guessed[-1]}
+            if guessed
+            else {"median": 0, "max": 0},
+            "format": recognition.format,
+            "columns": dict(recognition.columns),
+            "why": recognition.why,
+            "guess": recognition.guess,
+            "others": [{"format": o.format, "columns": dict(o.columns), "why": o.why} for o in recognition.others],
+            "unused": list(recognition.unused),
+            "examples": self.total,
+            "files": [str(file.path) for file in self.found.files],
+            "note": self.found.note,
         }
 
 
@@ -287,7 +353,15 @@ def label_spans(labels: list[int]) -> Sequence[tuple[int, int]]:
 
 def special_texts(tokenizer: Any) -> tuple[str, ...]:
     """Texts that the tokenizer turns into control tokens wherever they stand."""
-    return tuple(sorted({str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special and len(token.content) > 2}))
+    return tuple(
+        sorted(
+            {
+                str(token.content)
+                for token in tokenizer.added_tokens_decoder.values()
+                if token.special and len(token.content) > 2
+            }
+        )
+    )
 
 
 def require_usable(result: dict[str, Any], where: str) -> None:

@@ -14,8 +14,8 @@ from loratui.hub.client import HubRefused, HubUnreached, download
 from loratui.models.find import find_model
 from loratui.models.found import FoundModel
 from loratui.models.hub import fetch_model
-from loratui.worker.load_tokenizer import KNOWN_TEMPLATES, load_tokenizer
 from loratui.worker.tokenise import Tokeniser
+from loratui.worker.tokenizer import KNOWN_TEMPLATES, load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class TextModel:
         return [str(self.tokenizer.convert_ids_to_tokens(number)) for number in sorted(self._all_stops())]
 
     def stop_fix(self, plan: Plan) -> dict[str, str]:
-        """A chat template whose answers end in a token that generation stops at, as {key: value}; empty where none helps."""
+        """A chat template whose answers end in a token that generation stops at, as {key: value}; empty where none
+        helps.
+        """
         from copy import deepcopy
 
         ask = Conversation((Message("user", "1?"), Message("assistant", "2", True)))
@@ -73,19 +75,26 @@ def load_text_model(plan: Plan) -> TextModel:
         template, why = "model", "the model brings it"
     else:
         template = "none"
-        why = "the model has no chat template (it is a base model): prompt and answer follow each other, closed by its end token; conversations need one, e.g. plain"
+        why = (
+            "the model has no chat template (it is a base model): prompt and answer follow each other, closed by its "
+            "end token; conversations need one, e.g. plain"
+        )
     return TextModel(found, tokenizer, frozenset(_stop_ids(found, plan)), template, why)
 
 
 def _stop_ids(found: FoundModel, plan: Plan) -> set[int]:
-    """What the model's generation settings stop at; as transformers, its config's end token where it has no settings."""
+    """What the model's generation settings stop at; as transformers, its config's end token where it has no
+    settings.
+    """
     path = found.path / "generation_config.json" if found.path is not None else _fetched(found.id, plan)
     values: Any = found.config
     if path is not None and path.is_file():
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ModelError(f"this is no valid JSON: {error}.", where=str(path), hint="Fetch the file again.") from error
+            raise ModelError(
+                f"this is no valid JSON: {error}.", where=str(path), hint="Fetch the file again."
+            ) from error
     ids = values.get("eos_token_id")
     return set() if ids is None else {ids} if isinstance(ids, int) else {int(number) for number in ids}
 
@@ -98,4 +107,6 @@ def _fetched(id: str, plan: Plan) -> Path | None:
     except HubRefused as error:
         if error.reason == "file":
             return None
-        raise ModelError("generation_config.json cannot be fetched: " + error.message, where=id, hint=error.hint) from error
+        raise ModelError(
+            "generation_config.json cannot be fetched: " + error.message, where=id, hint=error.hint
+        ) from error

@@ -1,4 +1,6 @@
-"""Rows as the trainer receives them: each token with its text, whether it bears loss, and whether it is a control token."""
+"""Rows as the trainer receives them: each token with its text, whether it bears loss, and whether it is a control
+token.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,13 @@ from loratui.data.read import read_rows
 from loratui.data.recognise import Recognition
 from loratui.data.row import Row, RowError
 from loratui.worker.inspecting.model import TextModel
-from loratui.worker.tokenise import IGNORED, Tokeniser
+from loratui.worker.tokenise import Tokeniser
+from loratui.worker.tokenised import IGNORED
 
 
-def render_rows(plan: Plan, found: FoundDataset, recognition: Recognition, model: TextModel, indices: Iterable[int]) -> list[dict[str, Any]]:
+def render_rows(
+    plan: Plan, found: FoundDataset, recognition: Recognition, model: TextModel, indices: Iterable[int]
+) -> list[dict[str, Any]]:
     """The rows of these numbers, as tokens; a row that cannot be trained on says why."""
     wanted = set(indices)
     tokeniser = model.tokeniser(plan, 0)
@@ -30,7 +35,9 @@ def render_rows(plan: Plan, found: FoundDataset, recognition: Recognition, model
     return rendered
 
 
-def render_row(row: Row, recognition: Recognition, model: TextModel, tokeniser: Tokeniser, max_length: int) -> dict[str, Any]:
+def render_row(
+    row: Row, recognition: Recognition, model: TextModel, tokeniser: Tokeniser, max_length: int
+) -> dict[str, Any]:
     """One row: `tokens` is a list of [id, text, trained, special, cut] where the flags are 0 or 1.
 
     Tokens that only together make a character (bytes of a Chinese one, say) carry its text on the last of them.
@@ -48,7 +55,13 @@ def render_row(row: Row, recognition: Recognition, model: TextModel, tokeniser: 
         [number, text, int(label != IGNORED), int(number in specials), int(max_length > 0 and position >= max_length)]
         for position, (number, text, label) in enumerate(zip(tokenised.input_ids, texts, tokenised.labels, strict=True))
     ]
-    return {**place, "tokens": tokens, "answers": tokenised.answers, "answers_ended": tokenised.answers_ended, "problem": ""}
+    return {
+        **place,
+        "tokens": tokens,
+        "answers": tokenised.answers,
+        "answers_ended": tokenised.answers_ended,
+        "problem": "",
+    }
 
 
 def token_texts(tokenizer: Any, ids: list[int]) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.lora_targets import peft_targets
@@ -68,8 +71,13 @@ def add_adapter(model: Any, plan: Plan, spec: ModelSpec) -> Any:
     model = get_peft_model(
         model,
         LoraConfig(
-            r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=peft_targets(spec, lora.targets) if spec.known else lora.targets,  # type: ignore[arg-type]
-            use_rslora=lora.variant == "rslora", use_dora=lora.variant == "dora", task_type="CAUSAL_LM",
+            r=lora.r,
+            lora_alpha=lora.alpha,  # type: ignore[arg-type]
+            lora_dropout=lora.dropout,
+            target_modules=peft_targets(spec, lora.targets) if spec.known else lora.targets,
+            use_rslora=lora.variant == "rslora",
+            use_dora=lora.variant == "dora",
+            task_type="CAUSAL_LM",
         ),
     )
     if plan.method.quantization != "none" and plan.training.precision != "fp16":
@@ -77,3 +85,34 @@ def add_adapter(model: Any, plan: Plan, spec: ModelSpec) -> Any:
             if parameter.requires_grad and "lora_magnitude_vector" not in name:
                 parameter.data = parameter.data.to(torch.bfloat16)
     return model
+
+
+def _apply(self: nn.Module, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> nn.Module:
+    """`nn.Module._apply` without swapping tensors in place, which fake tensors refuse: parameters are made anew."""
+    if recurse:
+        for child in self.children():
+            child._apply(fn)
+    for name, parameter in list(self._parameters.items()):
+        if parameter is not None:
+            with torch.no_grad():
+                moved = fn(parameter)
+            if moved is not parameter:
+                self._parameters[name] = nn.Parameter(moved, requires_grad=parameter.requires_grad)
+    for name, buffer in list(self._buffers.items()):
+        if buffer is not None:
+            self._buffers[name] = fn(buffer)
+    return self
+
+
+@contextmanager
+def fake_modules() -> Iterator[None]:
+    """While active, `Module.to` and its kin work on fake parameters, and weights are not initialised."""
+    from transformers import initialization
+
+    kept: Any = nn.Module._apply
+    nn.Module._apply = _apply  # type: ignore[method-assign]
+    try:
+        with initialization.no_init_weights():
+            yield
+    finally:
+        nn.Module._apply = kept  # type: ignore[method-assign]

@@ -4,7 +4,8 @@ Torch built without CUDA cannot run autograd on fake CUDA tensors (there is no d
 anywhere; so the tensors say "cpu" and the differences are put in by hand:
 
 - autocast's list of operations that run in float32 is longer on CUDA (`aten/src/ATen/autocast_mode.h`);
-- attention is one fused kernel: it keeps q, k, v, its output and the log-sum-exp, and needs float32 room in its backward;
+- attention is one fused kernel: it keeps q, k, v, its output and the log-sum-exp, and needs float32 room in its
+  backward;
 - dropout is one fused kernel that keeps a mask of one byte an element;
 - TRL's loss runs in Triton kernels on tiles, on the tokens that bear loss alone.
 """
@@ -21,9 +22,38 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 FLOAT32_NAMES = (
-    "layer_norm", "native_layer_norm", "group_norm", "rms_norm", "pow", "__pow__", "__rpow__", "rsqrt", "reciprocal", "exp", "expm1",
-    "log", "log10", "log1p", "log2", "softplus", "prod", "cumsum", "cumprod", "norm", "cosine_similarity", "nll_loss",
-    "cross_entropy", "mse_loss", "l1_loss", "smooth_l1_loss", "tan", "sinh", "cosh", "acos", "asin", "logsumexp",
+    "layer_norm",
+    "native_layer_norm",
+    "group_norm",
+    "rms_norm",
+    "pow",
+    "__pow__",
+    "__rpow__",
+    "rsqrt",
+    "reciprocal",
+    "exp",
+    "expm1",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "softplus",
+    "prod",
+    "cumsum",
+    "cumprod",
+    "norm",
+    "cosine_similarity",
+    "nll_loss",
+    "cross_entropy",
+    "mse_loss",
+    "l1_loss",
+    "smooth_l1_loss",
+    "tan",
+    "sinh",
+    "cosh",
+    "acos",
+    "asin",
+    "logsumexp",
 )
 """Python names of what autocast runs in float32 on CUDA; inputs are cast first."""
 FLOAT32_RESULT_NAMES = ("softmax", "log_softmax", "sum")
@@ -47,7 +77,9 @@ def _widen(value: Any) -> Any:
 class CudaSemantics(TorchFunctionMode):
     """Autocast's float32 list, fused attention and fused dropout, as on CUDA."""
 
-    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
         if func is functional.scaled_dot_product_attention:
             return attention(*args, **kwargs)
@@ -56,8 +88,16 @@ class CudaSemantics(TorchFunctionMode):
         if torch.is_autocast_enabled("cpu"):
             if func in _FLOAT32:
                 with torch.autocast("cpu", enabled=False):
-                    return func(*(_widen(item) for item in args), **{name: _widen(item) for name, item in kwargs.items()})
-            if func in _FLOAT32_RESULT and kwargs.get("dtype") is None and args and isinstance(args[0], torch.Tensor) and args[0].dtype in _LOW:
+                    return func(
+                        *(_widen(item) for item in args), **{name: _widen(item) for name, item in kwargs.items()}
+                    )
+            if (
+                func in _FLOAT32_RESULT
+                and kwargs.get("dtype") is None
+                and args
+                and isinstance(args[0], torch.Tensor)
+                and args[0].dtype in _LOW
+            ):
                 return func(*args, **{**kwargs, "dtype": torch.float32})
         return func(*args, **kwargs)
 
@@ -69,8 +109,14 @@ def _dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, inplace
 
 
 def attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None, dropout_p: float = 0.0,
-    is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> torch.Tensor:
     """Stands in for torch's fused attention: the same result shape, the same saved tensors, no scores.
 
@@ -176,7 +222,7 @@ def data_dependent(scored_tokens: int) -> dict[Any, Any]:
         chosen = indices[0]
         if len(indices) != 1 or chosen is None or chosen.dtype != torch.bool:
             return NotImplemented
-        return source.new_empty(scored_tokens, *source.shape[chosen.dim():])
+        return source.new_empty(scored_tokens, *source.shape[chosen.dim() :])
 
     def index_put(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         target, indices = args[0], args[1]

@@ -21,7 +21,9 @@ def quantise(model: Any, plan: Plan) -> None:
     config = planned_quantization(plan)
     biases = {name: parameter for name, parameter in model.named_parameters() if name.endswith(".bias")}
     with unset_fake_temporarily():  # the new layers are made on the meta device, which is cheap without fakes too
-        replace_with_bnb_linear(model, modules_to_not_convert=get_keys_to_not_convert(model), quantization_config=config)
+        replace_with_bnb_linear(
+            model, modules_to_not_convert=get_keys_to_not_convert(model), quantization_config=config
+        )
     fill(model, biases, eight, plan)
     model.is_loaded_in_8bit = eight
     model.is_loaded_in_4bit = not eight
@@ -50,11 +52,17 @@ def fill(model: Any, biases: dict[str, Any], eight: bool, plan: Plan) -> None:
         doubled = plan.method.double_quantization
         state = bnb.functional.QuantState(
             absmax=torch.empty(blocks, dtype=torch.uint8 if doubled else torch.float32),
-            shape=torch.Size((out_features, in_features)), code=torch.empty(16), blocksize=64,
-            quant_type=plan.method.quantization, dtype=DTYPES[plan.model.dtype],
+            shape=torch.Size((out_features, in_features)),
+            code=torch.empty(16),
+            blocksize=64,
+            quant_type=plan.method.quantization,
+            dtype=DTYPES[plan.model.dtype],
             offset=torch.empty(()) if doubled else None,
-            state2=bnb.functional.QuantState(absmax=torch.empty(-(-blocks // 256)), code=nested, blocksize=256, dtype=torch.float32)
-            if doubled else None,
+            state2=bnb.functional.QuantState(
+                absmax=torch.empty(-(-blocks // 256)), code=nested, blocksize=256, dtype=torch.float32
+            )
+            if doubled
+            else None,
         )
         weight = torch.nn.Parameter(torch.empty((elements + 1) // 2, 1, dtype=torch.uint8), requires_grad=False)
         weight.quant_state = state  # type: ignore[attr-defined]
@@ -62,7 +70,9 @@ def fill(model: Any, biases: dict[str, Any], eight: bool, plan: Plan) -> None:
         weight.quant_type = plan.method.quantization  # type: ignore[attr-defined]
         weight.compress_statistics = doubled  # type: ignore[attr-defined]
         module.weight = weight
-        module.support_avx512bf16_for_cpu = False  # else an evaluation packs the weights anew for this machine's processor
+        module.support_avx512bf16_for_cpu = (
+            False  # else an evaluation packs the weights anew for this machine's processor
+        )
 
 
 def quantised_storages(model: Any) -> list[Any]:

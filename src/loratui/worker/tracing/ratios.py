@@ -1,7 +1,7 @@
 """For a class whose block is not modelled: what its activations really take, beside what the formulas say.
 
-Four real steps on fake tensors (adapter and full, with and without checkpointing), a few seconds for a model of 32 blocks.
-The share between trace and formula hardly changes with the length of the rows, so one length speaks for all.
+Four real steps on fake tensors (adapter and full, with and without checkpointing), a few seconds for a model of 32
+blocks. The share between trace and formula hardly changes with the length of the rows, so one length speaks for all.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def activation_ratios(config: Mapping[str, Any], spec: ModelSpec) -> tuple[tuple
                 ratio = _ratio(config, spec, full, checkpointing)
             except Exception as error:  # noqa: BLE001 (a foreign class may fail on fake tensors in any way; the formula stays)
                 first = str(error).splitlines()[0][:200] if str(error) else ""
-                logging.getLogger("loratui").warning("%s could not be traced: %s: %s", spec.family, type(error).__name__, first)
+                logging.getLogger("loratui").warning(
+                    "%s could not be traced: %s: %s", spec.family, type(error).__name__, first
+                )
                 continue
             if ratio is not None:
                 found.append((activation_kind(full=full, checkpointing=checkpointing), round(ratio, 4)))
@@ -44,11 +46,20 @@ def _ratio(config: Mapping[str, Any], spec: ModelSpec, full: bool, checkpointing
     from loratui.worker.tracing.step import trace_step
 
     tokens = min(TOKENS, spec.max_positions)
-    plan = with_values(Plan(), {
-        "method.kind": "full" if full else "lora", "training.checkpointing": checkpointing, "training.accumulation": 2,
-        "training.batch_size": 1, "training.max_length": tokens, "model.dtype": "bf16", "training.precision": "bf16",
-        "model.attention": "sdpa" if spec.sdpa else "eager", "evaluation.every_steps": 0,
-    })
+    plan = with_values(
+        Plan(),
+        {
+            "method.kind": "full" if full else "lora",
+            "training.checkpointing": checkpointing,
+            "training.accumulation": 2,
+            "training.batch_size": 1,
+            "training.max_length": tokens,
+            "model.dtype": "bf16",
+            "training.precision": "bf16",
+            "model.attention": "sdpa" if spec.sdpa else "eager",
+            "evaluation.every_steps": 0,
+        },
+    )
     said = estimate(replace(spec, activation_ratios=()), plan, uniform(100, tokens), _DEVICE)
     traced = trace_step(dict(config), plan, rows=1, tokens=tokens, spec=spec, accumulates=True)
     # gradients of an earlier pass are there, so that they are states too

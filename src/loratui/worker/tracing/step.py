@@ -15,9 +15,8 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.families import read_config
 from loratui.core.plan import Plan
 from loratui.worker.base_model import DTYPES
-from loratui.worker.tracing.build import build_model
+from loratui.worker.tracing.build import build_model, fake_modules
 from loratui.worker.tracing.cuda import CudaSemantics, attention_kernels, cuda_paths, data_dependent
-from loratui.worker.tracing.fakes import fake_modules
 from loratui.worker.tracing.quantised import kernels, quantised_storages
 from loratui.worker.tracing.storages import StorageWatch
 
@@ -45,8 +44,17 @@ class Traced:
 
 
 def trace_step(
-    config: dict[str, Any], plan: Plan, *, rows: int, tokens: int, padded: bool = False, trained_share: float = 1.0,
-    accumulates: bool = False, detail: bool = False, evaluate: bool = False, spec: ModelSpec | None = None,
+    config: dict[str, Any],
+    plan: Plan,
+    *,
+    rows: int,
+    tokens: int,
+    padded: bool = False,
+    trained_share: float = 1.0,
+    accumulates: bool = False,
+    detail: bool = False,
+    evaluate: bool = False,
+    spec: ModelSpec | None = None,
     own_loss: bool = False,
 ) -> Traced:
     """Run one step of the plan's training on `rows` × `tokens` fake tokens and report its peaks.
@@ -59,7 +67,9 @@ def trace_step(
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     scored = max(1, min(rows * (tokens - 1), round(rows * tokens * trained_share)))
-    watch = StorageWatch({**data_dependent(scored), **attention_kernels(), **(kernels() if plan.method.quantization != "none" else {})})
+    watch = StorageWatch(
+        {**data_dependent(scored), **attention_kernels(), **(kernels() if plan.method.quantization != "none" else {})}
+    )
     watch.detail = detail
     watch.engine = _backward.__code__
     traced = Traced()
@@ -158,12 +168,18 @@ def _precision(plan: Plan) -> Iterator[None]:
 def _backward(loss: torch.Tensor) -> None:
     """`loss.backward()` without leaving CudaSemantics, which torch functions do: checkpoints are run again inside."""
     engine = torch.autograd.Variable._execution_engine
-    engine.run_backward((loss,), (torch.ones_like(loss),), False, False, (), allow_unreachable=True, accumulate_grad=True)
+    engine.run_backward(
+        (loss,), (torch.ones_like(loss),), False, False, (), allow_unreachable=True, accumulate_grad=True
+    )
 
 
 def _optimizer(trained: list[Any], plan: Plan) -> torch.optim.Optimizer:
     """torch's AdamW; bitsandbytes' optimizers keep what `core.memory.states` counts and need no step's temporaries."""
-    return torch.optim.AdamW(trained, fused=plan.training.optimizer != "adamw_torch", foreach=True if plan.training.optimizer == "adamw_torch" else None)
+    return torch.optim.AdamW(
+        trained,
+        fused=plan.training.optimizer != "adamw_torch",
+        foreach=True if plan.training.optimizer == "adamw_torch" else None,
+    )
 
 
 @contextmanager
@@ -173,7 +189,14 @@ def _masks(padded: bool) -> Iterator[None]:
 
     kept = masking_utils._ignore_causal_mask_sdpa
 
-    def ignore(padding_mask: Any, q_length: int, kv_length: int, q_offset: Any, kv_offset: Any, local_attention_size: int | None = None) -> bool:
+    def ignore(
+        padding_mask: Any,
+        q_length: int,
+        kv_length: int,
+        q_offset: Any,
+        kv_offset: Any,
+        local_attention_size: int | None = None,
+    ) -> bool:
         if local_attention_size is not None and kv_length >= local_attention_size:
             return False
         return not padded

@@ -83,9 +83,16 @@ class StorageWatch(TorchDispatchMode):
         size, _ = self._sizes.pop(reference, (0, ""))
         self.live_bytes -= size
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
-        if func is _SUM and self.engine is not None and not torch.is_grad_enabled() and _sums_in_place(args, self.engine):
+        if (
+            func is _SUM
+            and self.engine is not None
+            and not torch.is_grad_enabled()
+            and _sums_in_place(args, self.engine)
+        ):
             return args[0]
         replacement = self._replacements.get(func)
         result = NotImplemented
@@ -103,8 +110,8 @@ class StorageWatch(TorchDispatchMode):
 def _sums_in_place(args: tuple[Any, ...], engine: CodeType) -> bool:
     """Whether this is the engine adding a gradient to one that waits and that nobody else holds.
 
-    `torch/csrc/autograd/input_buffer.cpp` adds in place then, but never while a dispatch mode is active: what a GPU does
-    without a third tensor would be traced with one.
+    `torch/csrc/autograd/input_buffer.cpp` adds in place then, but never while a dispatch mode is active: what a GPU
+    does without a third tensor would be traced with one.
     """
     waiting, arriving = args[0], args[1]
     frame = sys._getframe(2)

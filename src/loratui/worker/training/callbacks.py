@@ -13,14 +13,13 @@ import psutil
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from loratui.core.diagnosis.diverged import DivergenceWatch
+from loratui.core.diagnosis.divergence import DivergenceWatch
 from loratui.core.plan import Plan
 from loratui.runs.events import Step
+from loratui.worker.training.fix_outcome import OutcomeWatch
 from loratui.worker.training.journal import Journal
-from loratui.worker.training.limit import TimeLimit
-from loratui.worker.training.outcome import OutcomeWatch
-from loratui.worker.training.peak import process_peak_bytes
-from loratui.worker.training.signals import EvaluationStoppedError, Requests
+from loratui.worker.training.memory import process_peak_bytes
+from loratui.worker.training.signals import EvaluationStoppedError, Requests, TimeLimit
 
 SPEED_STEPS = 20
 """Steps over which the time left is judged."""
@@ -29,7 +28,15 @@ SPEED_STEPS = 20
 class RunCallback(TrainerCallback):
     """Writes `step`, `eval` and `checkpoint` events; stops, saves and keeps the best as asked."""
 
-    def __init__(self, journal: Journal, requests: Requests, plan: Plan, *, before: Sequence[Step] = (), outcome: OutcomeWatch | None = None) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        requests: Requests,
+        plan: Plan,
+        *,
+        before: Sequence[Step] = (),
+        outcome: OutcomeWatch | None = None,
+    ) -> None:
         """before: the steps that were done before this worker took over. outcome: tells whether the last fix helped."""
         self.journal, self.requests, self.plan = journal, requests, plan
         self.tokens_before = before[-1].tokens if before else 0
@@ -40,7 +47,9 @@ class RunCallback(TrainerCallback):
         self.after_evaluation: Callable[[TrainerState], dict[str, Any]] = lambda state: {}
         """Answers prompts; returns further figures of the evaluation."""
         self.answers_together = False
-        """Whether every process must answer, since each holds but a share of the weights: none may leave it out alone."""
+        """Whether every process must answer, since each holds but a share of the weights: none may leave it out
+        alone.
+        """
         self.best_loss: float | None = None
         self.best_step = 0
         self.without_better = 0
@@ -64,7 +73,9 @@ class RunCallback(TrainerCallback):
         self._process = psutil.Process()
         self._cuda = torch.cuda.is_available()
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         self.requests.training = True
         self._step_began = time.perf_counter()
         self._restore_best(state)
@@ -89,7 +100,10 @@ class RunCallback(TrainerCallback):
                 control.should_evaluate = True
             else:
                 self.journal.emit(
-                    "finding", finding="nothing-to-evaluate", severity="info", step=state.global_step,
+                    "finding",
+                    finding="nothing-to-evaluate",
+                    severity="info",
+                    step=state.global_step,
                     message="There are no held-out rows to evaluate on: the plan holds none out.",
                 )
         if self.requests.stop:
@@ -104,14 +118,23 @@ class RunCallback(TrainerCallback):
 
     def _agree(self, args: TrainingArguments) -> None:
         """A signal reaches one process: all of them have to save and stop at the same step."""
-        wishes = torch.tensor([self.requests.stop, self.requests.save, self.requests.evaluate], dtype=torch.int32, device=args.device)
+        wishes = torch.tensor(
+            [self.requests.stop, self.requests.save, self.requests.evaluate], dtype=torch.int32, device=args.device
+        )
         torch.distributed.all_reduce(wishes, op=torch.distributed.ReduceOp.MAX)
         stop, save, evaluate = wishes.tolist()
         self.requests.save, self.requests.evaluate = bool(save), bool(evaluate)
         if stop and not self.requests.stop:
             self.requests.stop, self.requests.reason = True, "asked to stop"
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         if not logs or "loss" not in logs:
             return
         if state.log_history and "loss" in state.log_history[-1]:
@@ -121,11 +144,17 @@ class RunCallback(TrainerCallback):
         tokens = self.tokens_before + int(logs.get("num_tokens", 0))
         left = (state.max_steps - state.global_step) * (self._mean_seconds or seconds)
         fields = {
-            "step": state.global_step, "epoch": round(state.epoch or 0.0, 4), "loss": loss,
-            "learning_rate": logs.get("learning_rate"), "grad_norm": logs.get("grad_norm"),
-            "token_accuracy": logs.get("mean_token_accuracy"), "tokens": tokens,
+            "step": state.global_step,
+            "epoch": round(state.epoch or 0.0, 4),
+            "loss": loss,
+            "learning_rate": logs.get("learning_rate"),
+            "grad_norm": logs.get("grad_norm"),
+            "token_accuracy": logs.get("mean_token_accuracy"),
+            "tokens": tokens,
             "tokens_per_second": round((tokens - self.tokens) / seconds, 1) if seconds > 0 else None,
-            "seconds": round(seconds, 4), "eta": round(left, 1), **self._memory(),
+            "seconds": round(seconds, 4),
+            "eta": round(left, 1),
+            **self._memory(),
         }
         self.tokens, self.last_loss = tokens, loss
         self.journal.emit("step", **fields)
@@ -138,21 +167,40 @@ class RunCallback(TrainerCallback):
             self.journal.state("saving", phase="save")
         gradient = logs.get("grad_norm")
         if not math.isfinite(loss):
-            self._break(control, state, "loss-nan", f"The loss of step {state.global_step} is not a number: the training diverged.")
+            self._break(
+                control,
+                state,
+                "loss-nan",
+                f"The loss of step {state.global_step} is not a number: the training diverged.",
+            )
         elif isinstance(gradient, float) and not math.isfinite(gradient) and self.plan.training.precision != "fp16":
-            self._break(control, state, "gradient-nan", f"The gradient of step {state.global_step} is not finite: the training diverged.")
+            self._break(
+                control,
+                state,
+                "gradient-nan",
+                f"The gradient of step {state.global_step} is not finite: the training diverged.",
+            )
         elif self.divergence.diverged(state.global_step, loss):
             self._break(control, state, "diverged", self.divergence.reason)
         else:
             self.outcome.passed("step", state.global_step, loss)
 
-    def on_prediction_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         self._heed_limit()
         if self.requests.stop and args.world_size == 1:
             self.stop_reason = self.requests.reason
             raise EvaluationStoppedError
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float] | None = None, **kwargs: Any) -> None:
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         metrics = metrics or {}
         loss = metrics.get("eval_loss")
         more = {} if self.requests.stop and not self.answers_together else self.after_evaluation(state)
@@ -167,10 +215,15 @@ class RunCallback(TrainerCallback):
             self.journal.state("saving", phase="save")
         self.last_eval_loss = loss
         self.journal.emit(
-            "eval", step=state.global_step, loss=loss, best=best,
+            "eval",
+            step=state.global_step,
+            loss=loss,
+            best=best,
             perplexity=math.exp(loss) if loss is not None and loss < 700 else None,
-            token_accuracy=metrics.get("eval_mean_token_accuracy"), rows=len(kwargs["eval_dataloader"].dataset) if kwargs.get("eval_dataloader") else 0,
-            seconds=round(time.perf_counter() - self._evaluation_began, 3), **more,
+            token_accuracy=metrics.get("eval_mean_token_accuracy"),
+            rows=len(kwargs["eval_dataloader"].dataset) if kwargs.get("eval_dataloader") else 0,
+            seconds=round(time.perf_counter() - self._evaluation_began, 3),
+            **more,
         )
         self.outcome.passed("evaluation", state.global_step)
         patience = self.plan.evaluation.patience
@@ -186,8 +239,12 @@ class RunCallback(TrainerCallback):
         self.saved_step = state.global_step
         self._save_seconds = time.perf_counter() - self._save_began
         self.journal.emit(
-            "checkpoint", step=state.global_step, path=f"checkpoints/{folder.name}", size_bytes=size,
-            seconds=round(self._save_seconds, 3), best=state.global_step == self.best_step and self.best_step > 0,
+            "checkpoint",
+            step=state.global_step,
+            path=f"checkpoints/{folder.name}",
+            size_bytes=size,
+            seconds=round(self._save_seconds, 3),
+            best=state.global_step == self.best_step and self.best_step > 0,
         )
         self.outcome.passed("save", state.global_step)
         self._after_pause()
@@ -206,7 +263,9 @@ class RunCallback(TrainerCallback):
 
     def _restore_best(self, state: TrainerState) -> None:
         """After a resume: the best evaluation so far, and how many came after it."""
-        losses = [(int(entry["step"]), float(entry["eval_loss"])) for entry in state.log_history if "eval_loss" in entry]
+        losses = [
+            (int(entry["step"]), float(entry["eval_loss"])) for entry in state.log_history if "eval_loss" in entry
+        ]
         self.best_loss, self.best_step, self.without_better = None, 0, 0
         for step, loss in losses:
             if math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss):
@@ -217,7 +276,8 @@ class RunCallback(TrainerCallback):
     def _memory(self) -> dict[str, int | None]:
         if self._cuda:
             return {
-                "memory_allocated": torch.cuda.memory_allocated(), "memory_reserved": torch.cuda.memory_reserved(),
+                "memory_allocated": torch.cuda.memory_allocated(),
+                "memory_reserved": torch.cuda.memory_reserved(),
                 "memory_peak": process_peak_bytes(),
             }
         return {

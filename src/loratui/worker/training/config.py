@@ -58,14 +58,22 @@ def check(plan: Plan, device: DeviceTraits) -> None:
     if training.precision == "bf16" and not device.bf16:
         raise PlanError(
             f"training.precision = bf16 does not run well on {device.name}.",
-            hint="Set training.precision, model.dtype and method.compute_dtype to fp16, or to fp32 for a model that overflows in fp16.",
+            hint=(
+                "Set training.precision, model.dtype and method.compute_dtype to fp16, or to fp32 for a model that "
+                "overflows in fp16."
+            ),
         )
     if training.precision == "fp16" and device.kind == "cpu":
         raise PlanError("training.precision = fp16 needs a GPU.", hint="Set it to fp32 or bf16.")
     if training.precision == "fp16" and plan.method.kind == "full" and plan.model.dtype == "fp16":
-        raise PlanError("weights held in fp16 cannot be trained whole: the small changes would be lost.", hint="Set model.dtype to fp32.")
+        raise PlanError(
+            "weights held in fp16 cannot be trained whole: the small changes would be lost.",
+            hint="Set model.dtype to fp32.",
+        )
     if training.packing and plan.model.attention == "eager":
-        raise PlanError("training.packing needs another attention kernel than eager.", hint="Set model.attention to sdpa.")
+        raise PlanError(
+            "training.packing needs another attention kernel than eager.", hint="Set model.attention to sdpa."
+        )
     if len(plan.hardware.devices) > 1 and plan.hardware.parallelism == "fsdp":
         _check_sharding(plan)
     if device.kind == "cpu" and plan.model.attention.startswith("flash"):
@@ -75,10 +83,16 @@ def check(plan: Plan, device: DeviceTraits) -> None:
 def _check_sharding(plan: Plan) -> None:
     """bitsandbytes 0.50 has neither 8-bit layers nor optimizers that FSDP2 could divide."""
     if plan.method.quantization == "int8":
-        raise PlanError("8-bit weights cannot be divided among GPUs (hardware.parallelism = fsdp).", hint="Set method.quantization to nf4, or hardware.parallelism to ddp.")
+        raise PlanError(
+            "8-bit weights cannot be divided among GPUs (hardware.parallelism = fsdp).",
+            hint="Set method.quantization to nf4, or hardware.parallelism to ddp.",
+        )
     if not plan.training.optimizer.startswith("adamw_torch"):
         raise PlanError(
-            f"training.optimizer = {plan.training.optimizer} cannot be divided among GPUs (hardware.parallelism = fsdp).",
+            (
+                f"training.optimizer = {plan.training.optimizer} cannot be divided among GPUs (hardware.parallelism = "
+                "fsdp)."
+            ),
             hint="Set training.optimizer to adamw_torch_fused: its states are divided instead.",
         )
 
@@ -89,7 +103,9 @@ def is_sharded(plan: Plan, processes: int) -> bool:
 
 
 def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: bool, processes: int = 1) -> SFTConfig:
-    """Every setting of the trainer. `evaluates`: whether there are rows to evaluate on. processes: that train together."""
+    """Every setting of the trainer. `evaluates`: whether there are rows to evaluate on. processes: that train
+    together.
+    """
     training, saving, evaluation = plan.training, plan.saving, plan.evaluation
     schedule, schedule_arguments = scheduler_arguments(plan)
     evaluates = evaluates and evaluation.every_steps > 0
@@ -177,7 +193,8 @@ def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: boo
         full_determinism=False,
         # several processes
         ddp_find_unused_parameters=False,
-        fsdp=is_sharded(plan, processes),  # type: ignore[arg-type]  # transformers 5.23 wants a bool and is annotated with its old strings
+        # transformers 5.23 wants a bool and is annotated with its old strings
+        fsdp=is_sharded(plan, processes),  # type: ignore[arg-type]
         fsdp_config=fsdp_settings(plan) if is_sharded(plan, processes) else None,
         # without it every GPU would add up whole gradients until the last forward pass of a step
         accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": is_sharded(plan, processes)}},
@@ -201,7 +218,9 @@ def fsdp_settings(plan: Plan) -> dict[str, Any]:
 
 
 def target_modules(plan: Plan, model_config: Mapping[str, Any]) -> str | list[str]:
-    """The layers that the plan counts, as PEFT names them: its own "all-linear" would reach into experts and image towers."""
+    """The layers that the plan counts, as PEFT names them: its own "all-linear" would reach into experts and image
+    towers.
+    """
     targets = plan.lora.targets
     try:
         spec = shape_of(model_config, plan.model.id)

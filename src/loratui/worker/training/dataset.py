@@ -20,9 +20,10 @@ from loratui.data.found import FoundDataset
 from loratui.data.read import read_rows, require_rows
 from loratui.data.recognise import recognise
 from loratui.data.row import Row
-from loratui.data.sieve import LeftOut, Sieve, sift
+from loratui.data.row_filter import LeftOut, RowFilter, filter_rows
 from loratui.data.split import split_rows
-from loratui.worker.tokenise import IGNORED, Tokenised, Tokeniser
+from loratui.worker.tokenise import Tokeniser
+from loratui.worker.tokenised import IGNORED, Tokenised
 
 log = logging.getLogger("loratui")
 RECOGNISED_ROWS = 200
@@ -105,7 +106,12 @@ class Prepared:
     def facts(self) -> DataFacts:
         """Lengths and counts, as the calculation wants them."""
         lengths = tuple(sorted(map(len, self.train.ids)))
-        return DataFacts(len(lengths), lengths, trained_share=self.train.trained_tokens / max(1, self.train.tokens), eval_examples=len(self.held_out))
+        return DataFacts(
+            len(lengths),
+            lengths,
+            trained_share=self.train.trained_tokens / max(1, self.train.tokens),
+            eval_examples=len(self.held_out),
+        )
 
 
 def prepare(plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int], None] = lambda rows: None) -> Prepared:
@@ -118,11 +124,11 @@ def prepare(plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int], None]
     found = find_dataset(dataset.path, split=dataset.split, configuration=dataset.configuration)
     rows = _Reader(plan, found, tokeniser, progress)
     reader: _Reader | None = None
-    identities = rows.identities(Sieve(dataset, found))
+    identities = rows.identities(RowFilter(dataset, found))
     if dataset.eval_path or found.eval_files:
         evaluation = find_evaluation(dataset.eval_path) if dataset.eval_path else found
         reader = _Reader(plan, evaluation, tokeniser, progress, evaluation=not dataset.eval_path, held_out=True)
-        held = reader.tokenise(set(reader.identities(Sieve(DatasetSection(), evaluation))))[0]
+        held = reader.tokenise(set(reader.identities(RowFilter(DatasetSection(), evaluation))))[0]
         train = rows.tokenise(set(identities))[0]
         held.read, held.unusable = reader.read, held.unusable + reader.unusable
     else:
@@ -137,8 +143,23 @@ def prepare(plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int], None]
 
 
 class _Reader:
-    def __init__(self, plan: Plan, found: FoundDataset, tokeniser: Tokeniser, progress: Callable[[int], None], *, evaluation: bool = False, held_out: bool = False) -> None:
-        self.found, self.tokeniser, self.progress, self.evaluation, self.held_out = found, tokeniser, progress, evaluation, held_out
+    def __init__(
+        self,
+        plan: Plan,
+        found: FoundDataset,
+        tokeniser: Tokeniser,
+        progress: Callable[[int], None],
+        *,
+        evaluation: bool = False,
+        held_out: bool = False,
+    ) -> None:
+        self.found, self.tokeniser, self.progress, self.evaluation, self.held_out = (
+            found,
+            tokeniser,
+            progress,
+            evaluation,
+            held_out,
+        )
         sample = list(islice(read_rows(found, evaluation=evaluation), RECOGNISED_ROWS))
         require_rows(found, sample)
         self.recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
@@ -150,15 +171,17 @@ class _Reader:
         self.wanted = frozenset(("by-hand", *plan.dataset.leave_out))
         """Kinds of rows that a person left out; the others cannot be used."""
 
-    def identities(self, sieve: Sieve) -> dict[int, bytes]:
+    def identities(self, row_filter: RowFilter) -> dict[int, bytes]:
         """Number and identity of each row that can be trained on; the others are counted, kept and named in the log."""
         found: dict[int, bytes] = {}
-        for row, sifted in sift(sieve, read_rows(self.found, evaluation=self.evaluation), self.recognition):
-            self.read += not isinstance(sifted, LeftOut) or sifted.kind not in self.wanted
-            if isinstance(sifted, LeftOut):
-                self._leave_out(sifted)
+        for row, filtered in filter_rows(
+            row_filter, read_rows(self.found, evaluation=self.evaluation), self.recognition
+        ):
+            self.read += not isinstance(filtered, LeftOut) or filtered.kind not in self.wanted
+            if isinstance(filtered, LeftOut):
+                self._leave_out(filtered)
             else:
-                found[row.index] = sifted.identity
+                found[row.index] = filtered.identity
         return found
 
     def tokenise(self, *parts: set[int]) -> tuple[Rows, ...]:
@@ -171,12 +194,22 @@ class _Reader:
                 target.unusable += 1
                 self._leave_out(LeftOut(read.index, read.line, read.file, "template", row.message), counted=False)
             elif not target.take(row, question):
-                self.left_out.append(LeftOut(read.index, read.line, read.file, "no-answer", "no token of it that bears loss is left within the maximum length."))
+                self.left_out.append(
+                    LeftOut(
+                        read.index,
+                        read.line,
+                        read.file,
+                        "no-answer",
+                        "no token of it that bears loss is left within the maximum length.",
+                    )
+                )
             if done % 1000 == 0:
                 self.progress(done)
         return results
 
-    def _conversations(self, parts: tuple[set[int], ...], results: tuple[Rows, ...], waiting: deque[tuple[Rows, Row, str]]) -> Iterator[Conversation]:
+    def _conversations(
+        self, parts: tuple[set[int], ...], results: tuple[Rows, ...], waiting: deque[tuple[Rows, Row, str]]
+    ) -> Iterator[Conversation]:
         for row in read_rows(self.found, evaluation=self.evaluation):
             for part, result in zip(parts, results, strict=True):
                 if row.index in part:
@@ -191,7 +224,9 @@ class _Reader:
         if row.kind in self.wanted:
             return
         self.unusable += counted
-        place = f"{self.found.path}, line {row.line}" if row.line is not None else f"{self.found.path}, row {row.index + 1}"
+        place = (
+            f"{self.found.path}, line {row.line}" if row.line is not None else f"{self.found.path}, row {row.index + 1}"
+        )
         self.first_error = self.first_error or f"{place}: {row.message}"
         self._named += 1
         if self._named <= LOGGED_ROWS:
@@ -201,6 +236,11 @@ class _Reader:
         if rows.without_answer:
             return DatasetError(
                 f"of {rows.read} rows none has a token left to learn from within {self.tokeniser.max_length} tokens.",
-                where=self.found.path, hint="Raise training.max_length.",
+                where=self.found.path,
+                hint="Raise training.max_length.",
             )
-        return DatasetError("there is no row to train on.", where=self.found.path, hint=f"The first fault: {self.first_error}" if self.first_error else "")
+        return DatasetError(
+            "there is no row to train on.",
+            where=self.found.path,
+            hint=f"The first fault: {self.first_error}" if self.first_error else "",
+        )

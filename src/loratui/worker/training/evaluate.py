@@ -11,7 +11,8 @@ from transformers import GenerationConfig
 
 from loratui.core.plan import Plan
 from loratui.data.conversation import Conversation, Message
-from loratui.worker.tokenise import IGNORED, Tokeniser
+from loratui.worker.tokenise import Tokeniser
+from loratui.worker.tokenised import IGNORED
 from loratui.worker.training.dataset import Prepared, Rows
 from loratui.worker.training.journal import Journal
 
@@ -44,7 +45,9 @@ class Answering:
     compared: list[Question] = field(default_factory=list)
     longest_answer_tokens: int = 32
     together: bool = False
-    """Whether several processes answer together, each with its share of the weights: then no clock of one may end it."""
+    """Whether several processes answer together, each with its share of the weights: then no clock of one may end
+    it.
+    """
 
     @classmethod
     def of(cls, plan: Plan, journal: Journal, tokeniser: Tokeniser, trainer: Any, prepared: Prepared) -> Answering:
@@ -52,13 +55,21 @@ class Answering:
         compared = questions_of(prepared.held_out, tokeniser, COMPARED_ROWS)
         longest = max((len(tokeniser.tokenizer(question.expected)["input_ids"]) for question in compared), default=64)
         answering = cls(
-            plan, journal, tokeniser, trainer.accelerator.unwrap_model(trainer.model), trainer.accelerator, compared=compared,
-            longest_answer_tokens=min(LONGEST_ANSWER_TOKENS, max(16, longest + longest // 4 + 4)), together=trainer.is_fsdp_enabled,
+            plan,
+            journal,
+            tokeniser,
+            trainer.accelerator.unwrap_model(trainer.model),
+            trainer.accelerator,
+            compared=compared,
+            longest_answer_tokens=min(LONGEST_ANSWER_TOKENS, max(16, longest + longest // 4 + 4)),
+            together=trainer.is_fsdp_enabled,
         )
         for prompt in plan.evaluation.prompts:
             row = Conversation(text=prompt) if prepared.plain else Conversation((Message("user", prompt),))
             text = tokeniser.prompt_text(row)
-            answering.pinned.append(Question(tokeniser.tokenizer(text, add_special_tokens=prepared.plain)["input_ids"], prompt))
+            answering.pinned.append(
+                Question(tokeniser.tokenizer(text, add_special_tokens=prepared.plain)["input_ids"], prompt)
+            )
         return answering
 
     def ask(self, step: int) -> dict[str, Any]:
@@ -69,9 +80,15 @@ class Answering:
             return {}
         answers = self._answers(self.compared, self.longest_answer_tokens)
         for question, answer in list(zip(self.compared, answers, strict=True))[:SHOWN_ROWS]:
-            self.journal.emit("sample", step=step, prompt=question.prompt, answer=answer, expected=question.expected, pinned=False)
+            self.journal.emit(
+                "sample", step=step, prompt=question.prompt, answer=answer, expected=question.expected, pinned=False
+            )
         expected = [question.expected for question in self.compared]
-        return {"exact_match": exact_match(answers, expected), "rouge_l": rouge_l(answers, expected), "generated": len(answers)}
+        return {
+            "exact_match": exact_match(answers, expected),
+            "rouge_l": rouge_l(answers, expected),
+            "generated": len(answers),
+        }
 
     @torch.no_grad()
     def _answers(self, questions: Sequence[Question], longest_tokens: int) -> list[str]:
@@ -79,15 +96,22 @@ class Answering:
         tokenizer = self.tokeniser.tokenizer
         self.model.eval()
         settings = GenerationConfig(
-            max_new_tokens=longest_tokens, do_sample=False, num_beams=1, use_cache=True, eos_token_id=sorted(self.tokeniser.stop_ids),
-            pad_token_id=tokenizer.pad_token_id, max_time=None if self.together else LONGEST_SECONDS,
+            max_new_tokens=longest_tokens,
+            do_sample=False,
+            num_beams=1,
+            use_cache=True,
+            eos_token_id=sorted(self.tokeniser.stop_ids),
+            pad_token_id=tokenizer.pad_token_id,
+            max_time=None if self.together else LONGEST_SECONDS,
         )
         size = max(1, min(8, self.plan.evaluation.batch_size))
         found: list[str] = []
         for start in range(0, len(questions), size):
             batch = [question.ids for question in questions[start : start + size]]
             width = max(map(len, batch))
-            ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(row)) + row for row in batch], device=self.model.device)
+            ids = torch.tensor(
+                [[tokenizer.pad_token_id] * (width - len(row)) + row for row in batch], device=self.model.device
+            )
             mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in batch], device=self.model.device)
             with self.accelerator.autocast():
                 output = self.model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
@@ -114,7 +138,9 @@ def questions_of(rows: Rows, tokeniser: Tokeniser, count: int) -> list[Question]
 
 def exact_match(answers: Sequence[str], expected: Sequence[str]) -> float:
     """Share of answers that equal the written ones, white space at the ends aside."""
-    return sum(answer.strip() == wanted.strip() for answer, wanted in zip(answers, expected, strict=True)) / len(expected)
+    return sum(answer.strip() == wanted.strip() for answer, wanted in zip(answers, expected, strict=True)) / len(
+        expected
+    )
 
 
 def rouge_l(answers: Sequence[str], expected: Sequence[str]) -> float:

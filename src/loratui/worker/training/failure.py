@@ -12,8 +12,14 @@ from loratui.core.errors import LoratuiError
 from loratui.format import first_line
 
 WHERE_BY_PHASE = {
-    "load_model": "load", "load_data": "load", "tokenise": "load", "train": "step", "evaluate": "evaluation",
-    "generate": "generation", "save": "save", "export": "save",
+    "load_model": "load",
+    "load_data": "load",
+    "tokenise": "load",
+    "train": "step",
+    "evaluate": "evaluation",
+    "generate": "generation",
+    "save": "save",
+    "export": "save",
 }
 
 
@@ -27,7 +33,12 @@ class Failure:
 
 
 DISK_FULL_WORDS = (
-    "No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed", "file write failed", "iostream error", "unexpected pos",
+    "No space left on device",
+    "Disk quota exceeded",
+    "PytorchStreamWriter failed",
+    "file write failed",
+    "iostream error",
+    "unexpected pos",
 )
 """How libraries tell of a write that failed: torch's archives know neither the error's number nor its name."""
 
@@ -49,15 +60,24 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error)
-    return isinstance(error, RuntimeError) and any(words in text for words in (
-        "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory", "cannot allocate memory", "Error cudaMalloc",
-    ))
+    return isinstance(error, RuntimeError) and any(
+        words in text
+        for words in (
+            "CUDA out of memory",
+            "CUBLAS_STATUS_ALLOC_FAILED",
+            "can't allocate memory",
+            "cannot allocate memory",
+            "Error cudaMalloc",
+        )
+    )
 
 
 def is_fellow_lost(error: BaseException) -> bool:
     """Whether another process that trains with this one went away: torch's backends know it as a broken connection."""
     text = str(error)
-    return isinstance(error, RuntimeError) and any(words in text for words in ("gloo/transport", "Connection closed by peer", "NCCL", "ProcessGroup", "TCPStore"))
+    return isinstance(error, RuntimeError) and any(
+        words in text for words in ("gloo/transport", "Connection closed by peer", "NCCL", "ProcessGroup", "TCPStore")
+    )
 
 
 def explain(error: BaseException, phase: str) -> Failure:
@@ -75,7 +95,13 @@ def explain(error: BaseException, phase: str) -> Failure:
 
 
 def _doing(where: str) -> str:
-    return {"load": "loading", "step": "training", "evaluation": "evaluating", "generation": "answering prompts", "save": "saving"}.get(where, where or "starting")
+    return {
+        "load": "loading",
+        "step": "training",
+        "evaluation": "evaluating",
+        "generation": "answering prompts",
+        "save": "saving",
+    }.get(where, where or "starting")
 
 
 def memory_facts(error: BaseException) -> dict[str, Any]:

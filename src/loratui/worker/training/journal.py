@@ -12,12 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import IO, Any
 
-from loratui.runs.append import open_events
 from loratui.runs.directory import Run
-from loratui.runs.events import encode, make
+from loratui.runs.events import encode, make, open_events
 from loratui.runs.lock import take_lock
-from loratui.runs.processes import mark_of, own_mark
-from loratui.runs.status import HEARTBEAT_SECONDS, State, Status, read_status, write_status
+from loratui.runs.status import HEARTBEAT_SECONDS, State, Status, mark_of, own_mark, read_status, write_status
 
 log = logging.getLogger("loratui")
 WATCHED = "LORATUI_WATCHED"
@@ -48,10 +46,19 @@ class Journal:
         mark = own_mark()
         watcher = mark_of(int(os.environ.get(WATCHED, "0")))
         self._status = Status(
-            state="starting", pid=mark.pid, process_started=mark.started, process_ticks=mark.ticks, boot=mark.boot,
-            host=socket.gethostname(), watcher_pid=watcher.pid if watcher else 0, watcher_started=watcher.started if watcher else 0.0,
-            watcher_ticks=watcher.ticks if watcher else 0, created=before.created if before else time.time(), started=time.time(),
-            step=before.step if before else 0, total=before.total if before else 0,
+            state="starting",
+            pid=mark.pid,
+            process_started=mark.started,
+            process_ticks=mark.ticks,
+            boot=mark.boot,
+            host=socket.gethostname(),
+            watcher_pid=watcher.pid if watcher else 0,
+            watcher_started=watcher.started if watcher else 0.0,
+            watcher_ticks=watcher.ticks if watcher else 0,
+            created=before.created if before else time.time(),
+            started=time.time(),
+            step=before.step if before else 0,
+            total=before.total if before else 0,
         )
         self._events = open_events(run.events_path)
         self.beat()
@@ -99,7 +106,9 @@ class Journal:
                     self._overwrite_status()
 
     def _overwrite_status(self) -> None:
-        """Where the disk has no room for a new file beside the old one, the old one is written over: the state must not be left behind."""
+        """Where the disk has no room for a new file beside the old one, the old one is written over: the state must not
+        be left behind.
+        """
         text = self._status.model_dump_json(indent=1) + "\n"
         try:
             with self.run.status_path.open("r+b") as file:

@@ -17,10 +17,19 @@ from loratui.format import first_line
 from loratui.models.adapter import read_adapter
 from loratui.worker import base_model
 from loratui.worker.base_model import DTYPES, planned_quantization
-from loratui.worker.load_tokenizer import load_tokenizer, model_source, template_text
+from loratui.worker.tokenizer import load_tokenizer, model_source, template_text
 from loratui.worker.training.config import target_modules
 
-__all__ = ["count_parameters", "first_line", "load_adapter", "load_base", "load_tokenizer", "model_source", "stop_ids", "template_text"]
+__all__ = [
+    "count_parameters",
+    "first_line",
+    "load_adapter",
+    "load_base",
+    "load_tokenizer",
+    "model_source",
+    "stop_ids",
+    "template_text",
+]
 
 
 def load_base(plan: Plan, *, device: str, local_rank: int = 0, sharded: bool = False) -> Any:
@@ -38,8 +47,13 @@ def load_base(plan: Plan, *, device: str, local_rank: int = 0, sharded: bool = F
     elif quantization is not None:
         extra["device_map"] = {"": "cpu"}
     model = base_model.load_base(
-        source, dtype=DTYPES[plan.model.dtype], attention=plan.model.attention, quantization=quantization,
-        trust_remote_code=plan.model.trust_remote_code, where=plan.model.id, **extra,
+        source,
+        dtype=DTYPES[plan.model.dtype],
+        attention=plan.model.attention,
+        quantization=quantization,
+        trust_remote_code=plan.model.trust_remote_code,
+        where=plan.model.id,
+        **extra,
     )
     model.config.use_cache = False
     if quantization is not None and device == "cpu":
@@ -48,7 +62,9 @@ def load_base(plan: Plan, *, device: str, local_rank: int = 0, sharded: bool = F
 
 
 def _keep_packing(model: Any) -> None:
-    """bitsandbytes 0.50 packs 4-bit weights anew at the first evaluation on a CPU with AVX-512: training cannot go on with those."""
+    """bitsandbytes 0.50 packs 4-bit weights anew at the first evaluation on a CPU with AVX-512: training cannot go on
+    with those.
+    """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
@@ -61,18 +77,34 @@ def load_adapter(plan: Plan, model: Any) -> Any:
     folder = Path(plan.lora.adapter).expanduser()
     adapter = read_adapter(plan.lora.adapter)
     if not (folder / "adapter_model.safetensors").is_file():
-        raise ModelError("the adapter's weights are missing (adapter_model.safetensors).", where=str(folder), hint="Only safetensors are read; nothing is unpickled.")
+        raise ModelError(
+            "the adapter's weights are missing (adapter_model.safetensors).",
+            where=str(folder),
+            hint="Only safetensors are read; nothing is unpickled.",
+        )
     for key, found, wanted in (
-        ("lora.r", adapter.r, plan.lora.r), ("lora.alpha", adapter.alpha, plan.lora.alpha), ("lora.variant", adapter.variant, plan.lora.variant),
+        ("lora.r", adapter.r, plan.lora.r),
+        ("lora.alpha", adapter.alpha, plan.lora.alpha),
+        ("lora.variant", adapter.variant, plan.lora.variant),
     ):
         if found != wanted:
-            raise PlanError(f"{key} = {_shown(wanted)}, but the adapter in lora.adapter has {_shown(found)}.", where=str(folder), hint=f"Set {key} to {_shown(found)}.")
-    wanted_layers, found_layers = (adapted_layers(model, names) for names in (target_modules(plan, model.config.to_dict()), adapter.targets))
+            raise PlanError(
+                f"{key} = {_shown(wanted)}, but the adapter in lora.adapter has {_shown(found)}.",
+                where=str(folder),
+                hint=f"Set {key} to {_shown(found)}.",
+            )
+    wanted_layers, found_layers = (
+        adapted_layers(model, names) for names in (target_modules(plan, model.config.to_dict()), adapter.targets)
+    )
     if wanted_layers != found_layers:
         names = adapter.targets if isinstance(adapter.targets, str) else ",".join(sorted(adapter.targets))
         raise PlanError(
-            f"lora.targets = {plan.lora.targets if isinstance(plan.lora.targets, str) else ','.join(plan.lora.targets)} reaches {len(wanted_layers)} layers, "
-            f"but the adapter in lora.adapter has {len(found_layers)}: {names}.", where=str(folder), hint=f"Set lora.targets to {names}.",
+            "lora.targets = "
+            f"{plan.lora.targets if isinstance(plan.lora.targets, str) else ','.join(plan.lora.targets)} reaches "
+            f"{len(wanted_layers)} layers, "
+            f"but the adapter in lora.adapter has {len(found_layers)}: {names}.",
+            where=str(folder),
+            hint=f"Set lora.targets to {names}.",
         )
     try:
         return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
@@ -81,13 +113,21 @@ def load_adapter(plan: Plan, model: Any) -> Any:
 
 
 def adapted_layers(model: Any, targets: str | Sequence[str]) -> set[str]:
-    """The layers of a model that PEFT would adapt for these `target_modules` (its own rule: a pattern over the path, or its end)."""
+    """The layers of a model that PEFT would adapt for these `target_modules` (its own rule: a pattern over the path, or
+    its end).
+    """
     if targets == "all-linear":
         head = model.get_output_embeddings()
-        return {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear | Conv1D) and module is not head}
+        return {
+            name
+            for name, module in model.named_modules()
+            if isinstance(module, torch.nn.Linear | Conv1D) and module is not head
+        }
     if isinstance(targets, str):
         return {name for name, _ in model.named_modules() if re.fullmatch(targets, name)}
-    return {name for name, _ in model.named_modules() if any(name == one or name.endswith(f".{one}") for one in targets)}
+    return {
+        name for name, _ in model.named_modules() if any(name == one or name.endswith(f".{one}") for one in targets)
+    }
 
 
 def _shown(value: object) -> str:

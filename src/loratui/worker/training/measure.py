@@ -18,13 +18,12 @@ from loratui.core.plan import Plan
 from loratui.core.time import flops_per_pass, tokens_per_pass
 from loratui.machine.host import read_host
 from loratui.runs.directory import Run
-from loratui.runs.events import Step
+from loratui.runs.events import EventTail, Step
 from loratui.runs.measured import add_measurement
-from loratui.runs.tail import EventTail
 from loratui.worker.shape import shape_of
 from loratui.worker.training.config import DeviceTraits
 from loratui.worker.training.dataset import Prepared
-from loratui.worker.training.memory_full import device as this_device
+from loratui.worker.training.memory import device as this_device
 
 log = logging.getLogger("loratui")
 LEAST_STEPS = 5
@@ -34,7 +33,9 @@ LEAST_STEPS = 5
 class Measuring(TrainerCallback):
     """Remembers what the run measured, at its end and after 10, 100 and every 1,000 steps."""
 
-    def __init__(self, run: Run, plan: Plan, prepared: Prepared, device: DeviceTraits, model_config: dict[str, Any]) -> None:
+    def __init__(
+        self, run: Run, plan: Plan, prepared: Prepared, device: DeviceTraits, model_config: dict[str, Any]
+    ) -> None:
         self.run, self.plan, self.prepared, self.device, self.model_config = run, plan, prepared, device, model_config
         self.tail = EventTail(run.events_path, offset=run.events_path.stat().st_size if run.events_path.exists() else 0)
         self.seconds: list[float] = []
@@ -46,7 +47,9 @@ class Measuring(TrainerCallback):
         if self.logged in (10, 100) or self.logged % 1000 == 0:
             self.keep()
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         self.keep()
 
     def keep(self) -> None:
@@ -57,16 +60,30 @@ class Measuring(TrainerCallback):
         if len(self.seconds) <= LEAST_STEPS:
             return
         remember(
-            self.run, self.plan, self.prepared, self.device, self.model_config,
-            seconds_per_step=statistics.median(self.seconds[1:]), steps=len(self.seconds) - 1, peak_bytes=self.peak_bytes,
+            self.run,
+            self.plan,
+            self.prepared,
+            self.device,
+            self.model_config,
+            seconds_per_step=statistics.median(self.seconds[1:]),
+            steps=len(self.seconds) - 1,
+            peak_bytes=self.peak_bytes,
         )
 
 
 def remember(
-    run: Run, plan: Plan, prepared: Prepared, traits: DeviceTraits, model_config: dict[str, Any], *, seconds_per_step: float, steps: int, peak_bytes: int
+    run: Run,
+    plan: Plan,
+    prepared: Prepared,
+    traits: DeviceTraits,
+    model_config: dict[str, Any],
+    *,
+    seconds_per_step: float,
+    steps: int,
+    peak_bytes: int,
 ) -> None:
-    """Keep what a run (or its rehearsal, which the run then replaces) measured. What goes wrong here is logged and never
-    ends a run.
+    """Keep what a run (or its rehearsal, which the run then replaces) measured. What goes wrong here is logged and
+    never ends a run.
     """
     try:
         add_measurement(_measurement(run, plan, prepared, traits, model_config, seconds_per_step, steps, peak_bytes))
@@ -75,19 +92,41 @@ def remember(
 
 
 def _measurement(
-    run: Run, plan: Plan, prepared: Prepared, traits: DeviceTraits, model_config: dict[str, Any], seconds_per_step: float, steps: int, peak_bytes: int
+    run: Run,
+    plan: Plan,
+    prepared: Prepared,
+    traits: DeviceTraits,
+    model_config: dict[str, Any],
+    seconds_per_step: float,
+    steps: int,
+    peak_bytes: int,
 ) -> Measurement:
     data = prepared.facts
     spec = shape_of(model_config, plan.model.id)
     name, device, world = traits.name, this_device(), int(os.environ.get("WORLD_SIZE", "1"))
     if traits.kind == "cpu":
         name = read_host().cpu_name
-        device = Device(name=name, kind="cpu", memory_total_bytes=device.memory_total_bytes, memory_free_bytes=device.memory_free_bytes)
+        device = Device(
+            name=name,
+            kind="cpu",
+            memory_total_bytes=device.memory_total_bytes,
+            memory_free_bytes=device.memory_free_bytes,
+        )
     passes = plan.training.accumulation
     return Measurement(
-        run=str(run.place), time=round(time.time(), 1), device=name, devices=world, method=plan.method.kind, family=spec.family,
-        model=plan.model.id, checkpointing=plan.training.checkpointing, passes=passes,
-        flops_per_step=flops_per_pass(spec, plan, data) * passes, seconds_per_step=seconds_per_step, steps=steps,
+        run=str(run.place),
+        time=round(time.time(), 1),
+        device=name,
+        devices=world,
+        method=plan.method.kind,
+        family=spec.family,
+        model=plan.model.id,
+        checkpointing=plan.training.checkpointing,
+        passes=passes,
+        flops_per_step=flops_per_pass(spec, plan, data) * passes,
+        seconds_per_step=seconds_per_step,
+        steps=steps,
         tokens_per_step=tokens_per_pass(plan, data) * passes * world,
-        predicted_bytes=estimate(spec, plan, data, device).total_bytes, measured_bytes=peak_bytes,
+        predicted_bytes=estimate(spec, plan, data, device).total_bytes,
+        measured_bytes=peak_bytes,
     )

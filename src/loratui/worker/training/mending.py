@@ -1,4 +1,6 @@
-"""Ways to mend a training that went wrong, from what its course shows: what the calculation would propose is among them."""
+"""Ways to mend a training that went wrong, from what its course shows: what the calculation would propose is among
+them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from loratui.core.diagnosis import Fix, after_divergence, after_not_finite, diag
 from loratui.core.plan import Plan
 from loratui.runs.course import read_course, sound_until
 from loratui.runs.directory import Run
-from loratui.runs.trouble import SPOILT
+from loratui.runs.failure import SPOILT
 
 
 def fixes_after(run: Run, plan: Plan, kind: str, step: int) -> list[dict[str, Any]]:
@@ -17,17 +19,29 @@ def fixes_after(run: Run, plan: Plan, kind: str, step: int) -> list[dict[str, An
     known = run.proposed()
     curves = course.curves(proposed=known.get("values"), bf16=known.get("bf16"))
     sound = sound_until(course, precision=plan.training.precision) or 0
-    found = after_divergence(plan, curves, healthy_step=sound) if kind == "diverged" else after_not_finite(plan, curves, step=step, healthy_step=sound)
+    found = (
+        after_divergence(plan, curves, healthy_step=sound)
+        if kind == "diverged"
+        else after_not_finite(plan, curves, step=step, healthy_step=sound)
+    )
     return [as_fields(fix) for fix in found]
 
 
 def spoilt_at_the_end(run: Run, plan: Plan) -> tuple[dict[str, Any], int | None] | None:
-    """Where a run that made its last step is spoilt all the same: a `finding` event's fields, and the last sound step."""
+    """Where a run that made its last step is spoilt all the same: a `finding` event's fields, and the last sound
+    step.
+    """
     course, known = read_course(run), run.proposed()
     for finding in diagnose(course.curves(finished=True, proposed=known.get("values"), bf16=known.get("bf16")), plan):
         if finding.kind in SPOILT and finding.severity == "error":
             fixes = [as_fields(fix) for fix in finding.fixes]
-            told = {"finding": finding.kind, "severity": "error", "message": finding.message, "step": course.steps[-1].step, "fixes": fixes}
+            told = {
+                "finding": finding.kind,
+                "severity": "error",
+                "message": finding.message,
+                "step": course.steps[-1].step,
+                "fixes": fixes,
+            }
             return told, finding.sound
     return None
 

@@ -19,8 +19,8 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.files import write_whole
 from loratui.runs.directory import Run
-from loratui.worker.launcher import end_with_children, launched
 from loratui.worker.training.journal import Journal
+from loratui.worker.training.processes import end_with_children, launched
 from loratui.worker.training.signals import Requests
 
 STEPS = 2
@@ -37,10 +37,14 @@ class RehearsalFailedError(WorkerError):
 
 def before(run: Run, journal: Journal) -> None:
     """Rehearse in a process of its own and tell what came of it. Raises RehearsalFailedError."""
-    journal.phase("rehearse", "Rehearsing: two steps on the longest batch, an evaluation, a save and a reload", state="rehearsing")
+    journal.phase(
+        "rehearse", "Rehearsing: two steps on the longest batch, an evaluation, a save and a reload", state="rehearsing"
+    )
     result = run.place / "rehearsal.json"
     result.unlink(missing_ok=True)
-    child = subprocess.Popen(launched(run, run.plan(), ["--rehearsal-into", str(result)]), stdin=subprocess.DEVNULL, cwd="/")
+    child = subprocess.Popen(
+        launched(run, run.plan(), ["--rehearsal-into", str(result)]), stdin=subprocess.DEVNULL, cwd="/"
+    )
     try:
         code = child.wait()
     except BaseException:
@@ -54,7 +58,9 @@ def before(run: Run, journal: Journal) -> None:
     except (OSError, ValueError):
         how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
         hint = " The machine's memory was probably full." if code == -9 else ""
-        raise RehearsalFailedError({"message": f"its process {how} and left no word.{hint}", "code": "oom" if code == -9 else "worker"}) from None
+        raise RehearsalFailedError(
+            {"message": f"its process {how} and left no word.{hint}", "code": "oom" if code == -9 else "worker"}
+        ) from None
     if not facts.get("passed"):
         raise RehearsalFailedError(facts)
     journal.emit("rehearsal", **facts)
@@ -62,8 +68,11 @@ def before(run: Run, journal: Journal) -> None:
     free = shutil.disk_usage(run.path).free
     if needed > free:
         journal.emit(
-            "finding", finding="disk-space", severity="warning",
-            message=f"The checkpoints will need {needed / 2**30:.1f} GiB and the disk has {free / 2**30:.1f} GiB free.", fix={"saving.keep": 1},
+            "finding",
+            finding="disk-space",
+            severity="warning",
+            message=f"The checkpoints will need {needed / 2**30:.1f} GiB and the disk has {free / 2**30:.1f} GiB free.",
+            fix={"saving.keep": 1},
         )
 
 
@@ -98,18 +107,26 @@ def perform(run: Run, plan: Plan, result: Path) -> int:
 def rehearsed_plan(plan: Plan) -> Plan:
     """The plan cut down to two steps, everything that decides memory kept."""
     evaluates = plan.evaluation.every_steps > 0
-    return with_values(plan, {
-        "training.max_steps": STEPS, "training.warmup_steps": 0, "training.accumulation": min(2, plan.training.accumulation),
-        "evaluation.every_steps": STEPS if evaluates else 0, "evaluation.patience": 0, "evaluation.prompts": [],
-        "saving.every_steps": STEPS, "saving.keep": 1,
-    })
+    return with_values(
+        plan,
+        {
+            "training.max_steps": STEPS,
+            "training.warmup_steps": 0,
+            "training.accumulation": min(2, plan.training.accumulation),
+            "evaluation.every_steps": STEPS if evaluates else 0,
+            "evaluation.patience": 0,
+            "evaluation.prompts": [],
+            "saving.every_steps": STEPS,
+            "saving.keep": 1,
+        },
+    )
 
 
 def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     from loratui.worker.training.config import check
     from loratui.worker.training.failure import is_out_of_memory
     from loratui.worker.training.measure import remember
-    from loratui.worker.training.memory_full import out_of_memory
+    from loratui.worker.training.memory import out_of_memory
     from loratui.worker.training.session import Session
 
     short = rehearsed_plan(plan)
@@ -133,12 +150,21 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     if measure.seconds_per_step:
         model: Any = trainer.model
         remember(
-            run, plan, prepared, session.device, model.config.to_dict(), seconds_per_step=measure.seconds_per_step,
-            steps=STEPS, peak_bytes=max(measure.peaks.values()),
+            run,
+            plan,
+            prepared,
+            session.device,
+            model.config.to_dict(),
+            seconds_per_step=measure.seconds_per_step,
+            steps=STEPS,
+            peak_bytes=max(measure.peaks.values()),
         )
     return {
-        "seconds_per_step": measure.seconds_per_step, "memory_peak": max(measure.peaks.values()), "memory_peaks": measure.peaks,
-        "longest_tokens": prepared.train.longest, "checkpoint_bytes": sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()),
+        "seconds_per_step": measure.seconds_per_step,
+        "memory_peak": max(measure.peaks.values()),
+        "memory_peaks": measure.peaks,
+        "longest_tokens": prepared.train.longest,
+        "checkpoint_bytes": sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()),
     }
 
 
@@ -188,7 +214,7 @@ class _Measure:
         """Note the peak of the phase now ending."""
         import torch
 
-        from loratui.worker.training.peak import process_peak_bytes
+        from loratui.worker.training.memory import process_peak_bytes
 
         peak = process_peak_bytes()
         if torch.cuda.is_available():

@@ -23,23 +23,29 @@ from loratui.runs.model_card import write_model_card
 from loratui.runs.recovery import allowed
 from loratui.runs.status import State
 from loratui.worker.tokenise import Tokeniser
-from loratui.worker.training import fingerprint as prints
+from loratui.worker.training import provenance as prints
 from loratui.worker.training.callbacks import RunCallback, sync_folder
 from loratui.worker.training.config import check, find_device, is_sharded, lora_config, require_gpu, sft_config
 from loratui.worker.training.dataset import Prepared, prepare
 from loratui.worker.training.evaluate import Answering
 from loratui.worker.training.failure import is_disk_full, is_out_of_memory
+from loratui.worker.training.fix_outcome import OutcomeWatch
 from loratui.worker.training.journal import Journal
-from loratui.worker.training.left_out import write_left_out
 from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
 from loratui.worker.training.measure import Measuring
-from loratui.worker.training.memory_full import out_of_memory, out_of_memory_at_load
+from loratui.worker.training.memory import out_of_memory, out_of_memory_at_load
 from loratui.worker.training.mending import first_change, fixes_after, spoilt_at_the_end
-from loratui.worker.training.outcome import OutcomeWatch
 from loratui.worker.training.proposed import write_proposed
-from loratui.worker.training.resuming import check_shape, checkpoint_to_resume, load_finished, take_over, total_steps
+from loratui.worker.training.provenance import write_left_out
+from loratui.worker.training.resume import (
+    check_shape,
+    checkpoint_to_resume,
+    is_finite,
+    load_finished,
+    take_over,
+    total_steps,
+)
 from loratui.worker.training.signals import Requests
-from loratui.worker.training.sound import is_finite
 from loratui.worker.training.trainer import Trainer, make_trainer
 
 log = logging.getLogger("loratui")
@@ -118,8 +124,16 @@ class Session:
                 raise out_of_memory_at_load(error, plan) from error
             raise
         journal.phase("tokenise", f"Reading and tokenising {plan.dataset.path}")
-        self.tokeniser = tokeniser = Tokeniser(tokenizer, loss_on=plan.training.loss_on, max_length=plan.training.max_length, stop_ids=stop_ids(model))
-        prepared = prepare(plan, tokeniser, progress=lambda rows: journal.emit("phase", phase="tokenise", message=f"{rows:,} rows tokenised", done=rows))
+        self.tokeniser = tokeniser = Tokeniser(
+            tokenizer, loss_on=plan.training.loss_on, max_length=plan.training.max_length, stop_ids=stop_ids(model)
+        )
+        prepared = prepare(
+            plan,
+            tokeniser,
+            progress=lambda rows: journal.emit(
+                "phase", phase="tokenise", message=f"{rows:,} rows tokenised", done=rows
+            ),
+        )
         self._tell_data(prepared)
         if self.rank == 0 and output is None:
             write_left_out(self.run, prepared.left_out)
@@ -129,7 +143,13 @@ class Session:
         if peft_config is not None and plan.lora.adapter:
             model, peft_config = load_adapter(plan, model), None
         held_out = prepared.held_out.as_dataset() if len(prepared.held_out) and plan.evaluation.every_steps else None
-        config = sft_config(plan, output or self.run.checkpoints_path, self.device, evaluates=held_out is not None, processes=self.processes)
+        config = sft_config(
+            plan,
+            output or self.run.checkpoints_path,
+            self.device,
+            evaluates=held_out is not None,
+            processes=self.processes,
+        )
         journal.phase("prepare", "Preparing the trainer")
         trainer = make_trainer(model, tokenizer, config, prepared.train.as_dataset(), held_out, peft_config, [])
         return trainer, prepared
@@ -139,37 +159,68 @@ class Session:
         if devices and self.device.kind == "cpu":
             names = f"GPU {', '.join(map(str, devices))}"
             self.journal.emit(
-                "finding", finding="no-gpu", severity="warning", step=self.journal.status.step,
-                message=f"The plan names {names}, but torch sees no GPU: this trains on the CPU. `loratui doctor` says why.",
+                "finding",
+                finding="no-gpu",
+                severity="warning",
+                step=self.journal.status.step,
+                message=(
+                    f"The plan names {names}, but torch sees no GPU: this trains on the CPU. `loratui doctor` says why."
+                ),
             )
 
     def _tell_data(self, prepared: Prepared) -> None:
         train, held = prepared.train, prepared.held_out
         self.journal.emit(
-            "data", left_out=len(prepared.left_out), rows=train.read + held.read, examples=len(train), eval_examples=len(held), unusable=train.unusable + held.unusable,
-            cut=train.cut + held.cut, without_answer=train.without_answer + held.without_answer, tokens=train.tokens, trained_tokens=train.trained_tokens, longest_tokens=train.longest,
+            "data",
+            left_out=len(prepared.left_out),
+            rows=train.read + held.read,
+            examples=len(train),
+            eval_examples=len(held),
+            unusable=train.unusable + held.unusable,
+            cut=train.cut + held.cut,
+            without_answer=train.without_answer + held.without_answer,
+            tokens=train.tokens,
+            trained_tokens=train.trained_tokens,
+            longest_tokens=train.longest,
         )
         if train.answers_unended and not train.cut:
             self.journal.emit(
-                "finding", finding="stop-token", severity="warning",
-                message=f"{train.answers_unended} of {train.answers} answers do not end in a token that ends generation: the model may not learn to stop.",
+                "finding",
+                finding="stop-token",
+                severity="warning",
+                message=(
+                    f"{train.answers_unended} of {train.answers} answers do not end in a token that ends generation: "
+                    "the model may not learn to stop."
+                ),
             )
 
     def _callback(self, trainer: Trainer, prepared: Prepared, checkpoint: Path | None) -> RunCallback:
         step = step_of(checkpoint) if checkpoint else 0
         before = [one for one in read_course(self.run).steps if one.step <= step] if step else []
-        callback = RunCallback(self.journal, self.requests, self.plan, before=before, outcome=OutcomeWatch(self.run, self.journal))
+        callback = RunCallback(
+            self.journal, self.requests, self.plan, before=before, outcome=OutcomeWatch(self.run, self.journal)
+        )
         total, trained = count_parameters(trainer.model)
 
         def started(state: Any) -> None:
             self.journal.emit(
-                "started", pid=os.getpid(), host=self.journal.status.host, step=state.global_step, total_steps=state.max_steps,
-                resumed_from=checkpoint.name if checkpoint else "", examples=len(prepared.train), eval_examples=len(prepared.held_out),
-                parameters_total=total, parameters_trainable=trained, device=self.device.name,
+                "started",
+                pid=os.getpid(),
+                host=self.journal.status.host,
+                step=state.global_step,
+                total_steps=state.max_steps,
+                resumed_from=checkpoint.name if checkpoint else "",
+                examples=len(prepared.train),
+                eval_examples=len(prepared.held_out),
+                parameters_total=total,
+                parameters_trainable=trained,
+                device=self.device.name,
             )
 
         callback.on_started = started
-        if trainer.eval_dataset is not None and (self.rank == 0 or self.sharded):  # divided weights answer only together
+        if trainer.eval_dataset is not None and (
+            self.rank == 0 or self.sharded
+        ):  # divided weights answer only together
             answering = Answering.of(self.plan, self.journal, self.tokeniser, trainer, prepared)
             callback.after_evaluation = lambda state: answering.ask(state.global_step)
         callback.answers_together = self.sharded
@@ -185,7 +236,12 @@ class Session:
         if callback.finding is not None:
             return self._spoilt(callback.finding)
         if self.requests.stop and step < trainer.state.max_steps:
-            journal.emit("stopped", step=step, reason=callback.stop_reason, checkpoint=f"checkpoints/checkpoint-{callback.saved_step}")
+            journal.emit(
+                "stopped",
+                step=step,
+                reason=callback.stop_reason,
+                checkpoint=f"checkpoints/checkpoint-{callback.saved_step}",
+            )
             return Outcome("stopped", callback.stop_reason)
         spoilt = spoilt_at_the_end(self.run, self.plan)
         if spoilt is not None and allowed(self.run):
@@ -194,8 +250,15 @@ class Session:
         best = callback.best_step if self.plan.evaluation.patience else 0
         result, result_step = self._write_result(trainer, best)
         journal.emit(
-            "finished", step=step, seconds=round(seconds, 3), loss=callback.last_loss, eval_loss=callback.last_eval_loss,
-            tokens=callback.tokens, result=result, best_step=callback.best_step, result_step=result_step,
+            "finished",
+            step=step,
+            seconds=round(seconds, 3),
+            loss=callback.last_loss,
+            eval_loss=callback.last_eval_loss,
+            tokens=callback.tokens,
+            result=result,
+            best_step=callback.best_step,
+            result_step=result_step,
         )
         if spoilt is not None:
             told = spoilt[0]
@@ -222,7 +285,8 @@ class Session:
                 log.exception("the model card could not be written; `loratui card` writes it again")
 
     def _write_result(self, trainer: Trainer, best_step: int) -> tuple[str, int]:
-        """The adapter (or the whole model) and its tokenizer: the last step's, or the best one's where patience chose it.
+        """The adapter (or the whole model) and its tokenizer: the last step's, or the best one's where patience chose
+        it.
 
         Returns the folder's name and the step whose weights it holds.
         """
@@ -245,11 +309,19 @@ class Session:
         return target.name, step
 
     def _set_spoilt_aside(self, sound: int | None) -> None:
-        """Checkpoints written after the training went wrong are kept, but nothing goes on from them. sound: the last step before, where known."""
-        limit = sound if sound is not None else sound_until(read_course(self.run), precision=self.plan.training.precision)
+        """Checkpoints written after the training went wrong are kept, but nothing goes on from them. sound: the last
+        step before, where known.
+        """
+        limit = (
+            sound if sound is not None else sound_until(read_course(self.run), precision=self.plan.training.precision)
+        )
         for folder in reversed(self.run.checkpoints()) if self.rank == 0 else ():
             if (limit is not None and step_of(folder) > limit) or not is_finite(folder):
-                log.warning("%s was written after the training went wrong: it is set aside as %s", folder.name, set_aside(folder).name)
+                log.warning(
+                    "%s was written after the training went wrong: it is set aside as %s",
+                    folder.name,
+                    set_aside(folder).name,
+                )
 
     def _drop_broken_checkpoint(self) -> None:
         """A half-written checkpoint or result counts for nothing and holds the space that the next one needs."""

@@ -10,7 +10,7 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from loratui.worker.training.obey import group_settings, obey
+from loratui.worker.training.apply_plan import group_settings, obey
 from loratui.worker.training.signals import EvaluationStoppedError
 
 
@@ -86,12 +86,23 @@ def keep_scalable(model: Any) -> None:
 
 
 def make_trainer(
-    model: Any, tokenizer: Any, config: SFTConfig, train: Any, held_out: Any, peft_config: Any, callbacks: list[TrainerCallback]
+    model: Any,
+    tokenizer: Any,
+    config: SFTConfig,
+    train: Any,
+    held_out: Any,
+    peft_config: Any,
+    callbacks: list[TrainerCallback],
 ) -> Trainer:
     """The trainer, silent but for our callbacks."""
     trainer = Trainer(
-        model=model, args=config, train_dataset=train, eval_dataset=held_out, processing_class=tokenizer,
-        peft_config=peft_config, callbacks=callbacks,
+        model=model,
+        args=config,
+        train_dataset=train,
+        eval_dataset=held_out,
+        processing_class=tokenizer,
+        peft_config=peft_config,
+        callbacks=callbacks,
     )
     if config.fp16:
         keep_scalable(trainer.model)

@@ -1,0 +1,317 @@
+"""The search's reasons in words: each sentence is made of points that were weighed, and carries them as claims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from loratui.core import rules_of_thumb
+from loratui.core.memory import budget, verdict
+from loratui.core.recommend.context import evaluates, remembered_estimate
+from loratui.core.recommend.search import BUSY_TOKENS, Fit, Search
+from loratui.core.recommendation import Claim, amount, two_sizes
+from loratui.core.schedule import make_schedule
+from loratui.core.time import predict
+
+SHOWN_POINTS = 6
+
+
+class Said(NamedTuple):
+    """Words, and the claims they make."""
+
+    text: str
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The words as a sentence."""
+        return f"{self.text[:1].upper()}{self.text[1:]}."
+
+
+def joined(*parts: str | Said) -> Said:
+    """Words in a row, with all their claims."""
+    return Said(
+        "".join(part if isinstance(part, str) else part.text for part in parts),
+        tuple(claim for part in parts if isinstance(part, Said) for claim in part.claims),
+    )
+
+
+def rows(count: int) -> str:
+    """A number of rows in words."""
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def memory_claim(point: Fit) -> Claim:
+    """What was weighed: the peak, the room, and the verdict."""
+    return Claim("memory", point.total_bytes, point.verdict, point.room.bytes, point.changes)
+
+
+def taken(point: Fit) -> Said:
+    """What a point takes of the room: "3.7 of 173.0 GiB", or by how much it is too large."""
+    if point.verdict == "too big":
+        return lost(point, "")
+    tight = ", tight" if point.verdict == "tight" else ""
+    return Said(f"{two_sizes(point.total_bytes, point.room.bytes)}{tight}", (memory_claim(point),))
+
+
+def lost(point: Fit, verb: str = "would need ", at: str = "") -> Said:
+    """Why a point lost: by how much it is too large, or that it is too tight. at: under which condition."""
+    total, room, claims = point.total_bytes, point.room.bytes, (memory_claim(point),)
+    if point.verdict == "too big":
+        return Said(f"{verb}{amount(total)}{at}, {amount(total - room)} more than there is", claims)
+    return Said(f"{verb}{two_sizes(total, room)}{at}{', too tight' if point.verdict == 'tight' else ''}", claims)
+
+
+def weighed(search: Search, *, batches: bool = False) -> str:
+    """What was tried, in few words: one point a rung, or with `batches` every batch on the rung that was taken."""
+    found = search.found
+
+    def point_words(point: Fit) -> str:
+        return f"{rows(point.batch)}{' with checkpointing' if point.checkpointing else ''}: {amount(point.total_bytes)}"
+
+    if batches:
+        told = [point_words(point) for point in search.tried if point.rung == found.rung]
+    else:
+        told = [
+            f"{_name(search, rung)}: the weights alone {amount(search.weights_bytes(rung))}" for rung in search.hopeless
+        ]
+        for rung in dict.fromkeys(point.rung for point in search.tried):
+            points = (point for point in search.tried if point.rung == rung)
+            best = found if rung == found.rung else min(points, key=lambda point: point.total_bytes)
+            told.append(f"{_name(search, rung)}, {point_words(best)}")
+    return f"{'; '.join(told[-SHOWN_POINTS:])}; {amount(search.room.bytes)} to be had"
+
+
+def _name(search: Search, rung: int) -> str:
+    values = search.rungs[rung]
+    kind = {"lora": "LoRA", "qlora": "QLoRA", "full": f"full in {values['model.dtype']}"}[values["method.kind"]]
+    divided = f" divided by {search.context.device.count}" if values["hardware.parallelism"] == "fsdp" else ""
+    return f"{kind}{divided}{' with 8-bit states' if '8bit' in values['training.optimizer'] else ''}"
+
+
+def _divided(point: Fit, search: Search) -> str:
+    return f", divided among {search.context.device.count} GPUs" if point.divided else ""
+
+
+def _unquantised_lost(search: Search) -> Said | None:
+    """Why LoRA on an unquantised base lost; None where it was not tried."""
+    point = search.leanest(quantised=False)
+    if point is not None:
+        return joined("unquantised LoRA ", lost(point, at=f" at {rows(point.batch)} a pass"))
+    return _weights_too_large(search, search.hopeless, "unquantised, the weights alone take ")
+
+
+def _weights_too_large(search: Search, hopeless: Sequence[int], words: str) -> Said | None:
+    if not hopeless:
+        return None
+    rung = hopeless[-1]
+    size, room = search.weights_bytes(rung), search.room.bytes
+    return Said(f"{words}{two_sizes(size, room)}", (Claim("weights", size, ">", room, search.rungs[rung]),))
+
+
+def method(search: Search) -> Said:
+    """Why this method."""
+    found, context = search.found, search.context
+    kind, fixed = found.changes["method.kind"], context.pinned.get("method.quantization", "none")
+    if kind == "full":
+        return Said("all weights are trained, as chosen")
+    if context.calculation == "rules-of-thumb" and kind == "lora":
+        return joined("the folk rule is LoRA: ", taken(found))
+    if not found.fits:
+        return joined(f"even {'LoRA' if kind == 'lora' else 'QLoRA'} ", lost(found, "needs "))
+    if fixed != "none":
+        return joined(f"weights in {fixed} are trained by QLoRA: ", taken(found))
+    if kind == "qlora":
+        return _unquantised_lost(search) or joined("the base in 4 bits fits: ", taken(found))
+    if context.device.kind == "cpu":
+        return joined("on a CPU quantising would slow each step, and LoRA fits: ", taken(found))
+    fits = f"LoRA fits unquantised{_divided(found, search)}: "
+    return joined(fits, taken(found), "; it forgets less than full fine-tuning")
+
+
+def quantisation(search: Search) -> Said:
+    """Why the base is quantised, or not."""
+    found, context = search.found, search.context
+    if found.changes["method.quantization"] != "none":
+        levels = "NF4's levels follow the normal distribution of weights"
+        why = _unquantised_lost(search)
+        return joined(levels, "; ", why) if why else Said(f"QLoRA quantises the base, and {levels}")
+    if found.changes["method.kind"] == "full" or context.pinned.get("method.kind") == "lora":
+        return Said("only QLoRA trains on quantised weights")
+    if context.calculation == "rules-of-thumb":
+        return Said("the folk rule leaves the base unquantised")
+    if context.device.kind == "cpu":
+        return Said("on a CPU quantised weights slow each step")
+    if not found.fits:
+        packed = search.leanest(quantised=True)
+        beside = Said(f"; in 4 bits {amount(packed.total_bytes)}", (memory_claim(packed),)) if packed else ""
+        return joined("unquantised the base ", lost(found, "needs "), beside)
+    return joined("the base fits unquantised, which is faster and exact: ", taken(found))
+
+
+def weights(search: Search) -> Said:
+    """Why the weights have this format."""
+    found = search.found
+    dtype = found.changes["model.dtype"]
+    if found.changes["method.kind"] != "full":
+        same = "the frozen base is kept in the float32 that it is computed in"
+        return Said(same if dtype == "fp32" else "the base is frozen: 16 bits are enough for it")
+    if dtype == "fp32":
+        states = " with 8-bit states" if "8bit" in found.changes["training.optimizer"] else ""
+        if not found.fits:
+            return joined(f"float32 weights keep small updates; even{states or ' so'} ", lost(found, "they need "))
+        return joined(f"float32 weights keep small updates, and fit{states}{_divided(found, search)}: ", taken(found))
+    alike = [point for point in search.tried if point.changes["model.dtype"] == "fp32"]
+    vanish = "; in 16 bits updates below 0.4 % of a weight can vanish"
+    if alike:
+        point = min(alike, key=lambda one: one.total_bytes)
+        eight = " with 8-bit states" if "8bit" in point.changes["training.optimizer"] else ""
+        return joined(f"float32 weights{eight} ", lost(point), vanish)
+    hopeless = [rung for rung in search.hopeless if search.rungs[rung]["model.dtype"] == "fp32"]
+    too_large = _weights_too_large(search, hopeless, "in float32 the weights alone take ")
+    return joined(too_large or "16-bit weights, as chosen", vanish)
+
+
+def optimizer(search: Search) -> Said:
+    """Why this optimizer."""
+    found = search.found
+    if search.context.calculation == "rules-of-thumb":
+        return Said("the folk rule: torch's own AdamW")
+    states = found.needed.parts["optimizer"]
+    size = (Claim("states", states, "=", states, found.changes),)
+    if "8bit" not in found.changes["training.optimizer"]:
+        return Said(f"fused AdamW is the fastest; its states take {amount(states)}", size)
+    alike = [point for point in search.tried if point.rung != found.rung and search.alike(point.rung, found.rung)]
+    if not alike:
+        return Said(f"8-bit states take {amount(states)}", size)
+    packed = Said(f"; in 8 bits they take {amount(states)}", size)
+    return joined("with AdamW's whole states it ", lost(min(alike, key=lambda point: point.total_bytes)), packed)
+
+
+def checkpointing(search: Search) -> Said:
+    """Why activations are computed again, or kept."""
+    found, length = search.found, search.length
+    if found.checkpointing:
+        without = search.largest(found.rung, False)
+        if not found.fits:
+            bare = search.at(found.rung, found.batch, False)
+            saved = Said(f"; without it {amount(bare.total_bytes)}", (memory_claim(bare),))
+            return joined(f"even with it {rows(found.batch)} ", lost(found, _need(found.batch)), saved)
+        if not without.comfortable:
+            even = "even " if without.batch == 1 else ""
+            return joined(f"without it {even}{rows(without.batch)} ", lost(without, _need(without.batch)))
+        tokens = without.batch * length
+        claim = Claim("tokens", tokens, "<", BUSY_TOKENS, {"training.batch_size": without.batch})
+        more = search.at(found.rung, 2 * without.batch, False)
+        return joined(
+            f"without it {rows(without.batch)} a pass {'is' if without.batch == 1 else 'are'} all ",
+            f"that {_fit(without.batch)}",
+            f" ({tokens:,} of the {BUSY_TOKENS:,} tokens that keep a device busy); with it {found.batch:,} fit",
+            Said("", (claim, *map(memory_claim, (without, more, found)))),
+        )
+    if found.verdict == "fits":
+        return joined(f"{rows(found.batch)} a pass {_fit(found.batch)} without it: ", taken(found))
+    if found.fits:
+        return joined(f"{rows(found.batch)} a pass just {_fit(found.batch)} without it: ", taken(found))
+    with_it = search.at(found.rung, found.batch, True)
+    peak = Said(amount(found.total_bytes), (memory_claim(found), memory_claim(with_it)))
+    return joined("nothing fits, and it would not lower the peak of ", peak)
+
+
+def _need(count: int) -> str:
+    return "needs " if count == 1 else "need "
+
+
+def _fit(count: int) -> str:
+    return "fits" if count == 1 else "fit"
+
+
+def batch(search: Search, feeding: Said) -> Said:
+    """Why so many rows a forward pass. feeding: how busy several GPUs are with the wanted rows."""
+    found, context = search.found, search.context
+    count, largest = context.device.count, search.batches[0]
+    passes = int(found.changes["training.accumulation"])
+    if not found.fits:
+        return joined("the smallest; even so ", rows(found.batch), " ", lost(found, _need(found.batch)))
+    if found.batch < largest:
+        point = search.at(found.rung, 2 * found.batch, found.checkpointing)
+        return joined("" if found.checkpointing else "without checkpointing ", f"{point.batch:,} rows ", lost(point))
+    total = found.batch * passes * count
+    claim = Said("", (Claim("rows", total, "=", total, found.changes),))
+    fixed = context.pinned.get("training.accumulation")
+    if fixed is not None:
+        gpus = f" × {count} GPUs" if count > 1 else ""
+        words = f"{fixed} pass{'' if fixed == 1 else 'es'}{gpus}"
+        return joined(f"{found.batch:,} × {words} = {rows(total)} a step", claim)
+    if count > 1:
+        again = f" × {passes} passes" if passes > 1 else ""
+        if total > search.wanted:
+            above = Claim("rows", total, ">", search.wanted, found.changes)
+            feeding = Said(f", more than the {search.wanted} wanted", (above,))
+        return joined(f"{found.batch:,} on each of {count} GPUs{again}: {rows(total)} a step", claim, feeding)
+    if passes > 1:
+        return joined(f"{found.batch:,} × {passes} passes = {rows(total)} a step; ", taken(found), claim)
+    return joined(f"all {rows(total)} of a step in one pass: ", taken(found), claim)
+
+
+def fewer_gpus(search: Search) -> Said:
+    """What half as many GPUs would do with the same rows of a step; empty where that is no question."""
+    found, context = search.found, search.context
+    count, half = context.device.count, context.device.count // 2
+    if half < 1 or count % 2 or not found.fits or found.divided or found.batch < search.batches[0]:
+        return Said("")
+    changes = {**found.changes, "training.batch_size": 2 * found.batch, "evaluation.batch_size": 2 * found.batch}
+    plan, other = context.plan(found.changes), context.plan(changes)
+    device = replace(context.device, count=half)
+    if verdict(remembered_estimate(context.spec, other, context.data, device), budget(device)) != "fits":
+        return Said("")
+    now = predict(context.spec, plan, context.data, context.device, make_schedule(plan, context.data, count))
+    then = predict(context.spec, other, context.data, device, make_schedule(other, context.data, half))
+    if now is None or then is None:
+        return Said("")
+    pairs = (
+        ("seconds", then.low_seconds_per_step, now.low_seconds_per_step),
+        ("most seconds", then.high_seconds_per_step, now.high_seconds_per_step),
+    )
+    factors = "–".join(dict.fromkeys(sorted(f"{after / before:.1f}" for _, after, before in pairs)))
+    gpus, away = f"{half} GPU{'s' if half > 1 else ''}", {**changes, "devices": half}
+    return Said(
+        f"; {gpus} with {rows(2 * found.batch)} each would take {factors} times the time",
+        tuple(Claim(kind, after, ">=" if after >= before else "<", before, away) for kind, after, before in pairs),
+    )
+
+
+def folk_batch(search: Search) -> Said:
+    """What the folk rule's batch rests on: its cap, or its own count of memory."""
+    found = search.found
+    capped = found.batch == rules_of_thumb.BATCH_SIZE_CAP
+    cap = f"the folk rule stops at {rules_of_thumb.BATCH_SIZE_CAP} rows, whatever fits"
+    words = cap if capped else "by the folk rule's own count of memory"
+    return joined(words, Said(": " if found.fits else "; it "), taken(found) if found.fits else lost(found, "needs "))
+
+
+def rows_of_a_step(search: Search, passes: int) -> Said:
+    """What accumulation reaches."""
+    count, wanted, size = search.context.device.count, search.wanted, search.found.batch
+    total = size * passes * count
+    changes = {"training.batch_size": size, "training.accumulation": passes}
+    folk = search.context.calculation == "rules-of-thumb"
+    other = f"; the folk rule counts {wanted}, for one GPU" if folk else f", nearest to the {wanted} wanted"
+    near = "" if total == wanted else other
+    return Said(
+        f"{size:,} × {passes:,}{f' × {count} GPUs' if count > 1 else ''} = {rows(total)} a step{near}",
+        (Claim("rows", total, "=" if total == wanted else ">" if total > wanted else "<", wanted, changes),),
+    )
+
+
+def evaluation(search: Search) -> Said:
+    """Why evaluations take as many rows as training."""
+    found = search.found
+    if not evaluates(search.context):
+        return Said("as large as the training batch; nothing is held out yet")
+    if found.needed.peak_phase == "evaluation":
+        return joined("as large as the training batch; evaluations make the peak: ", taken(found))
+    never = {**found.changes, "evaluation.every_steps": 0}
+    alone = Claim("memory", found.total_bytes, found.verdict, found.room.bytes, never)
+    return Said("as large as the training batch; it stays below the peak of training", (alone,))

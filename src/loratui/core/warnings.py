@@ -1,0 +1,216 @@
+"""What a person should know about a plan before it runs: sentences that never block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from loratui.core.architecture import ModelSpec
+from loratui.core.capabilities import CUDA_126_TORCH, architecture_name, torch_without
+from loratui.core.dataset import DataFacts
+from loratui.core.hardware import Device
+from loratui.core.knowledge.half_precision import fp16_fault
+from loratui.core.knowledge.published_rates import FULL_RATES, TINKER_SWEEP
+from loratui.core.memory.traits import PUBLISHED_ABOVE
+from loratui.core.plan import Plan
+from loratui.core.recommend.learning_rate import FULL_RANGE, SMALL_WIDTH, outliers, recipes_of_size
+from loratui.core.recommend.precision import best_precision, slow_fp16, without_sdpa
+from loratui.core.recommend.scale_of_data import LEAST_STEPS, MOST_EPOCHS, SMALLEST_BATCH
+from loratui.core.schedule import Schedule
+from loratui.core.time import predict
+
+GIB = 2**30
+HOT_LORA_RATE = 3e-3
+CPU_PARAMETERS = 1_000_000_000
+ROUNDED_AWAY = {"bf16": "0.4 %", "fp16": "0.05 %"}
+"""Half the distance to the next number, at most: 2⁻⁸ of a weight with 8 significant bits, 2⁻¹¹ with 11."""
+
+
+def warnings_for(
+    spec: ModelSpec,
+    plan: Plan,
+    data: DataFacts,
+    device: Device,
+    schedule: Schedule,
+    needed_bytes: int,
+    room_bytes: int,
+    without_data: bool,
+) -> Iterator[str]:
+    """Warnings about the plan, the most important first. Sizes in bytes."""
+    if spec.family in PUBLISHED_ABOVE:
+        yield (
+            f"Published runs of this family ({spec.family}) needed more memory than this estimate, and why is not "
+            "known; the upper end counts it in."
+        )
+    if needed_bytes > room_bytes:
+        yield (
+            f"This plan needs {needed_bytes / GIB:,.2f} GiB at its peak, and {device.name} can give "
+            f"{room_bytes / GIB:,.2f} GiB: "
+            "it would run out of memory."
+        )
+    if not spec.known:
+        yield (
+            f"The family {spec.family} is not known: parameters and memory are guessed as if it were built like "
+            "Llama, until the real class has been traced."
+        )
+    if spec.stored_quantization:
+        yield (
+            f"This model's files are quantised already ({spec.stored_quantization}), and the estimate counts "
+            "unquantised weights: "
+            "take the unquantised repository where there is one."
+        )
+    if any(".language_model." in linear.path for linear in spec.linears):
+        yield (
+            "This model also sees images. Its image part is loaded but neither trained nor counted in the estimate (a "
+            "few per cent more)."
+        )
+    if plan.model.attention == "sdpa" and without_sdpa(spec):
+        yield f"{without_sdpa(spec)} Loading it with model.attention = sdpa fails; use eager."
+    if plan.training.packing and plan.model.attention == "eager":
+        yield (
+            "Packing needs another attention kernel than eager, which cannot keep packed rows apart: the run would be "
+            "refused."
+        )
+    yield from _numbers(spec, plan, device)
+    yield from _rates(spec, plan)
+    yield from _experts(spec, plan)
+    yield from _rows(spec, plan, data, schedule, without_data)
+    if device.kind == "cpu" and spec.total_parameters > CPU_PARAMETERS:
+        expected = predict(spec, plan, data, device, schedule)
+        words = (
+            f"a step takes about {expected.low_seconds_per_step:,.0f} to {expected.high_seconds_per_step:,.0f} seconds"
+            if expected
+            else "each step will take long"
+        )
+        yield f"{spec.total_parameters / 1e9:.1f} billion parameters on a CPU: {words}."
+
+
+def _numbers(spec: ModelSpec, plan: Plan, device: Device) -> Iterator[str]:
+    best = best_precision(device, spec)
+    if device.kind == "gpu" and not device.bf16 and "bf16" in (plan.training.precision, plan.method.compute_dtype):
+        yield f"{device.name} has no bfloat16: use {best}."
+    if device.kind == "gpu":
+        yield from _half_precision(spec, plan, device)
+        yield from _torch_build(device)
+    if device.kind == "cpu" and plan.method.kind == "qlora":
+        yield "Quantised training works on a CPU but is much slower than LoRA."
+    if (
+        device.count > 1
+        and plan.hardware.parallelism == "fsdp"
+        and (plan.method.quantization == "int8" or not plan.training.optimizer.startswith("adamw_torch"))
+    ):
+        yield (
+            "bitsandbytes' 8-bit weights and optimizers cannot be divided among GPUs (hardware.parallelism = fsdp): "
+            "the run would be refused."
+        )
+    if plan.method.kind == "full" and plan.model.dtype != "fp32":
+        yield (
+            f"Full fine-tuning with {plan.model.dtype} weights: updates below {ROUNDED_AWAY[plan.model.dtype]} of a "
+            "weight are rounded away."
+        )
+
+
+def _half_precision(spec: ModelSpec, plan: Plan, device: Device) -> Iterator[str]:
+    """Where float16 is wrong or slow, and where float32 had to take its place."""
+    fault, reported = fp16_fault(spec.family)
+    halves = "fp16" in (plan.training.precision, plan.model.dtype, plan.method.compute_dtype)
+    instead = "bf16" if device.bf16 else "fp32"
+    if halves and fault:
+        yield (
+            f"{fault}: the loss would become NaN. Use {instead} for training.precision, model.dtype and "
+            f"method.compute_dtype ({reported})."
+        )
+    elif halves and slow_fp16(device):
+        yield f"{device.name}: {slow_fp16(device)}, so fp32 is the faster format."
+    elif fault and plan.training.precision == "fp32" and not device.bf16:
+        rates = device.peak_flops_in("fp16"), device.peak_flops_in("fp32")
+        slower = (
+            f", at most 1/{rates[0] / rates[1]:.2g} as fast as float16"
+            if rates[0] and rates[1] and rates[0] > 1.05 * rates[1]
+            else ""
+        )
+        yield (
+            f"{fault}, and {device.name} has no bfloat16: this trains in float32{slower}. A card with bfloat16 "
+            "(compute capability 8.0) does it in 16 bits."
+        )
+
+
+def _torch_build(device: Device) -> Iterator[str]:
+    dropped = torch_without(device.compute_capability) if device.compute_capability else ""
+    if dropped and device.compute_capability:
+        name = architecture_name(device.compute_capability)
+        yield (
+            f"{device.name} ({name}): torch's default wheels have no code for it since torch {dropped}. Install the "
+            "build for CUDA 12.6, "
+            f"which has it up to torch 2.14: {CUDA_126_TORCH}"
+        )
+
+
+def _rates(spec: ModelSpec, plan: Plan) -> Iterator[str]:
+    rate = plan.training.learning_rate
+    if plan.method.kind == "full" and rate > FULL_RANGE[1]:
+        alike = [one.rate for one in recipes_of_size(spec.total_parameters)]
+        size = "for a model of about this size" if alike else "for any size, far outliers apart"
+        highest = max(alike or (one.rate for one in FULL_RATES if one not in outliers()))
+        yield (
+            f"A learning rate of {rate:g} is far above the recipes for full fine-tuning {size}: they use at most "
+            f"{highest:g}."
+        )
+    elif plan.method.kind != "full" and rate >= HOT_LORA_RATE * max(1.0, SMALL_WIDTH / spec.hidden_size):
+        yield (
+            f"A learning rate of {rate:g}: of the 80 runs that diverged in the published sweep, 72 had 3e-3 "
+            f"({TINKER_SWEEP})."
+        )
+    if (
+        plan.lora.variant == "rslora"
+        and plan.method.kind != "full"
+        and plan.lora.alpha >= 2 * plan.lora.r
+        and plan.lora.r >= 64
+    ):
+        yield (
+            f"rsLoRA with alpha {plan.lora.alpha:g} at rank {plan.lora.r} scales updates by "
+            f"{plan.lora.alpha / plan.lora.r**0.5:.0f}: lower alpha or the learning rate."
+        )
+
+
+def _experts(spec: ModelSpec, plan: Plan) -> Iterator[str]:
+    experts = sum(linear.parameters for linear in spec.linears if linear.stored == "expert")
+    if not experts or plan.method.kind == "full":
+        return
+    yield "The experts are 3-D parameters: the adapter reaches the attention only."
+    if plan.method.kind == "qlora":
+        yield f"bitsandbytes does not quantise the experts: {experts * 2 / GIB:,.1f} GiB of them stay in 16 bits."
+
+
+def _more_steps(plan: Plan, schedule: Schedule) -> str:
+    """What there still is to do about too few steps."""
+    ways = ["more data"]
+    if not plan.training.max_steps and plan.training.epochs < MOST_EPOCHS:
+        ways.append("more epochs")
+    if schedule.effective_batch_size > SMALLEST_BATCH:
+        ways.append("a smaller batch")
+    if plan.training.max_steps:
+        ways.append("a higher training.max_steps")
+    return " or ".join([", ".join(ways[:-1]), ways[-1]]) if len(ways) > 1 else ways[0]
+
+
+def _rows(spec: ModelSpec, plan: Plan, data: DataFacts, schedule: Schedule, without_data: bool) -> Iterator[str]:
+    length = plan.training.max_length
+    if length > spec.max_positions:
+        yield (
+            f"Maximum length {length:,} is more than the {spec.max_positions:,} positions that the model was made for."
+        )
+    if not without_data:
+        cut = data.longer_than(length)
+        if cut:
+            yield f"{cut:.1%} of the rows are longer than {length:,} tokens and will be cut."
+        if not data.exact:
+            yield "Lengths are guessed from characters; tokenising the data will make memory and length exact."
+        if schedule.total_steps < LEAST_STEPS:
+            yield (
+                f"Only {schedule.total_steps} optimizer steps, and a run wants at least {LEAST_STEPS}: "
+                f"{_more_steps(plan, schedule)} would help."
+            )
+    if schedule.effective_batch_size > schedule.sequences:
+        yield f"One step takes {schedule.effective_batch_size} rows, but there are only {schedule.sequences}."
+    if schedule.warmup_steps >= schedule.total_steps > 0:
+        yield "The warm-up takes the whole run: the learning rate never reaches its peak."

@@ -1,0 +1,82 @@
+"""Where things live: runs, drafts and settings of this machine; and the data that ships with loratui."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+HOME_VARIABLE = "LORATUI_HOME"
+CONFIG_VARIABLE = "LORATUI_CONFIG"
+
+
+def home() -> Path:
+    """`$LORATUI_HOME`, or the platform's user data folder. Not created here."""
+    if chosen := os.environ.get(HOME_VARIABLE, ""):
+        return Path(chosen).expanduser().absolute()
+    from platformdirs import user_data_path
+
+    return user_data_path("loratui", appauthor=False)
+
+
+def config_home() -> Path:
+    """`$LORATUI_CONFIG`, or the platform's folder of settings: presets and themes of the person's own. Not created
+    here."""
+    if chosen := os.environ.get(CONFIG_VARIABLE, ""):
+        return Path(chosen).expanduser().absolute()
+    from platformdirs import user_config_path
+
+    return user_config_path("loratui", appauthor=False)
+
+
+def user_presets_path() -> Path:
+    """Folder of the person's own presets; it may not exist yet."""
+    return config_home() / "presets"
+
+
+def user_themes_path() -> Path:
+    """Folder of the person's own themes; it may not exist yet."""
+    return config_home() / "themes"
+
+
+def runs_home() -> Path:
+    """Folder whose subfolders are the runs."""
+    return home() / "runs"
+
+
+def state_home() -> Path:
+    """Folder of the wizard's drafts and of what is remembered between sessions."""
+    return home() / "state"
+
+
+PACKAGE = Path(__file__).resolve().parent
+CHECKOUT = PACKAGE.parents[1]
+
+
+def _shipped(name: str) -> Path:
+    installed = PACKAGE / name
+    return installed if installed.is_dir() else CHECKOUT / name
+
+
+def themes_path() -> Path:
+    """Folder of the themes that ship with loratui."""
+    return _shipped("themes")
+
+
+def presets_path() -> Path:
+    """Folder of the presets that ship with loratui."""
+    return _shipped("presets")
+
+
+def demo_model_path() -> Path:
+    """Folder of the demo model."""
+    return PACKAGE / "demo" / "model"
+
+
+def demo_dataset_path() -> Path:
+    """Training rows of the demo."""
+    return PACKAGE / "demo" / "train.jsonl"
+
+
+def demo_heldout_path() -> Path:
+    """Held-out rows of the demo."""
+    return PACKAGE / "demo" / "heldout.jsonl"

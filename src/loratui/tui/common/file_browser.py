@@ -1,0 +1,152 @@
+"""A browser for files and folders in a panel: enter goes into a folder or takes a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from loratui.format import home_short, one_line, size
+from loratui.tui.common.filter_list import FilterList, Item, columns
+
+MOST_ENTRIES = 5000
+"""Entries of one folder that are listed."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the browser. size_bytes: None for a folder."""
+
+    path: Path
+    size_bytes: int | None
+    usable: bool
+
+
+def list_folder(folder: Path, wanted: Callable[[Path], bool]) -> list[Entry]:
+    """Folders first, then files, hidden ones left out. Raises OSError."""
+    folders: list[Entry] = []
+    files: list[Entry] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or len(folders) + len(files) >= MOST_ENTRIES:
+                continue
+            path = Path(entry.path)
+            try:
+                if entry.is_dir():
+                    folders.append(Entry(path, None, True))
+                else:
+                    files.append(Entry(path, entry.stat().st_size, wanted(path)))
+            except OSError:
+                files.append(Entry(path, 0, False))
+    folders.sort(key=_by_name)
+    files.sort(key=lambda entry: (not entry.usable, _by_name(entry)))
+    return [*folders, *files]
+
+
+def _by_name(entry: Entry) -> str:
+    return entry.path.name.lower()
+
+
+class BrowserScreen(ModalScreen[str]):
+    """Returns the chosen path, or an empty text.
+
+    wanted: which files may be taken. folders: whether a folder itself may be taken (ctrl+s, or its first line).
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Close", key_display="esc"),
+        Binding("left,backspace", "up", "Folder above", key_display="←"),
+        Binding("ctrl+s", "take_folder", "Use this folder"),
+    ]
+
+    def __init__(self, title: str, start: Path, wanted: Callable[[Path], bool], *, folders: str = "") -> None:
+        super().__init__(classes="panel-over")
+        self.heading = title
+        self.folder = start if start.is_dir() else start.parent
+        self.wanted = wanted
+        self.folders = folders
+        self.entries: dict[str, Entry] = {}
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="panel", classes="tall-panel") as panel:
+            panel.border_title = Content(self.heading)
+            panel.border_subtitle = Content("enter opens · ← folder above · / filter · esc closes")
+            yield Static(id="where")
+            yield FilterList(self._draw, placeholder="filter by name", id="entries", empty="Nothing here.")
+
+    def on_mount(self) -> None:
+        self.query_one(FilterList).focus_list()
+        self._open(self.folder, "")
+
+    @work(thread=True, exclusive=True, exit_on_error=False)
+    def _open(self, folder: Path, came_from: str) -> None:
+        try:
+            entries, problem = list_folder(folder, self.wanted), ""
+        except OSError as error:
+            entries, problem = [], error.strerror or str(error)
+        self.app.call_from_thread(self._show, folder, entries, problem, came_from)
+
+    def _show(self, folder: Path, entries: list[Entry], problem: str, came_from: str) -> None:
+        if problem:
+            self.query_one("#where", Static).update(
+                Content(f"✗ {one_line(folder)}: {one_line(problem)}").stylize("$error")
+            )
+            return
+        self.folder = folder
+        self.query_one("#where", Static).update(Content(one_line(home_short(folder))).stylize("bold"))
+        self.entries = {str(entry.path): entry for entry in entries}
+        items = []
+        if self.folders:
+            items.append(Item(".", self.folders))
+        if folder.parent != folder:
+            items.append(Item("..", ".. up"))
+        items += [Item(key, entry.path.name, disabled=not entry.usable) for key, entry in self.entries.items()]
+        chooser = self.query_one(FilterList)
+        chooser.filter_field.value = ""
+        first = next((key for key in self.entries if self.entries[key].usable), "..")
+        chooser.set_items(items, highlight=came_from or first)
+
+    def _draw(self, item: Item, width: int) -> Content:
+        if item.key == ".":
+            return Content(f"● {self.folders}").stylize("$accent")
+        if item.key == "..":
+            return Content("↑ folder above").stylize("$text-muted")
+        entry = self.entries[item.key]
+        name = one_line(entry.path.name, 120)
+        if entry.size_bytes is None:
+            return Content(f"▸ {name}/").stylize("bold")
+        return columns(width, Content(f"  {name}"), (size(entry.size_bytes), 10))
+
+    @on(FilterList.Chosen)
+    def _chosen(self, event: FilterList.Chosen) -> None:
+        if event.key == ".":
+            self.dismiss(str(self.folder))
+        elif event.key == "..":
+            self.action_up()
+        elif self.entries[event.key].size_bytes is None:
+            self._open(self.entries[event.key].path, "")
+        else:
+            self.dismiss(event.key)
+
+    def action_up(self) -> None:
+        """Go to the folder above."""
+        self._open(self.folder.parent, str(self.folder))
+
+    def action_take_folder(self) -> None:
+        """Take the folder itself, where that is possible."""
+        if self.folders:
+            self.dismiss(str(self.folder))
+
+    def action_leave(self) -> None:
+        """Close without a choice."""
+        self.dismiss("")

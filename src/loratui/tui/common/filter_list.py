@@ -1,0 +1,247 @@
+"""A list with a filter above it: type to narrow, the arrows move in the list, enter chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+FIT_GLYPHS = {"fits": ("✓", "$success"), "tight": ("▲", "$warning"), "too big": ("✗", "$error")}
+"""How a verdict on memory is marked in a list, with its colour."""
+MOVES = {"down": "cursor_down", "up": "cursor_up", "pagedown": "page_down", "pageup": "page_up"}
+"""Keys that move in the list while the filter has the focus, and the list's action for each."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of the list. words: what the filter looks in. group: heading above the first of its kind."""
+
+    key: str
+    words: str
+    group: str = ""
+    disabled: bool = False
+
+
+class FilterList(Vertical):
+    """`items` drawn by `draw(item, width)`; posts Chosen on enter and Highlighted as one moves."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="Narrow the list by typing"),
+    ]
+
+    class Chosen(Message):
+        """Enter on a line."""
+
+        def __init__(self, list_: FilterList, key: str) -> None:
+            super().__init__()
+            self.list = list_
+            self.key = key
+
+        @property
+        def control(self) -> FilterList:
+            return self.list
+
+    class Highlighted(Message):
+        """The cursor came to a line."""
+
+        def __init__(self, list_: FilterList, key: str) -> None:
+            super().__init__()
+            self.list = list_
+            self.key = key
+
+    class Typed(Message):
+        """Enter in the filter on a text that is no line of the list, or a path."""
+
+        def __init__(self, list_: FilterList, text: str) -> None:
+            super().__init__()
+            self.list = list_
+            self.text = text
+
+    def __init__(
+        self,
+        draw: Callable[[Item, int], Content],
+        *,
+        placeholder: str,
+        id: str,
+        empty: str = "Nothing matches.",
+        head: Callable[[int], Content] | None = None,
+    ) -> None:
+        super().__init__(id=id, classes="filter-list")
+        self.draw = draw
+        self.placeholder = placeholder
+        self.empty = empty
+        self.head = head
+        self.items: list[Item] = []
+        self._width = 0
+
+    def compose(self) -> ComposeResult:
+        field = Input(placeholder=self.placeholder, classes="filter", select_on_focus=False)
+        field.cursor_blink = False
+        yield field
+        if self.head is not None:
+            yield Static(classes="list-head")
+        yield OptionList(markup=False, classes="filter-options")
+
+    @property
+    def options(self) -> OptionList:
+        """The list itself."""
+        return self.query_one(OptionList)
+
+    @property
+    def filter_field(self) -> Input:
+        """The field above it."""
+        return self.query_one(Input)
+
+    @property
+    def highlighted_key(self) -> str:
+        """Key of the line under the cursor; empty where there is none."""
+        place = self.options.highlighted
+        return (self.options.get_option_at_index(place).id or "") if place is not None else ""
+
+    def set_items(self, items: Sequence[Item], *, highlight: str = "") -> None:
+        """Show these items; the cursor goes to `highlight`, or stays on its line."""
+        keep = highlight or self.highlighted_key
+        self.items = list(items)
+        self._fill(keep)
+
+    def go_to(self, key: str) -> None:
+        """Put the cursor on this line; what is typed in the filter goes where it would hide the line."""
+        item = next((item for item in self.items if item.key == key), None)
+        if item is not None and not self._matches(item):
+            with self.prevent(Input.Changed):
+                self.filter_field.value = ""
+        self._fill(key)
+
+    def _matches(self, item: Item) -> bool:
+        return all(word in item.words.lower() for word in filter_words(self.filter_field.value))
+
+    def redraw(self) -> None:
+        """Draw the same items again."""
+        self._fill(self.highlighted_key)
+
+    def _fill(self, keep: str) -> None:
+        options = self.options
+        width = self.room()
+        shown: list[Option] = []
+        group = ""
+        for item in self.items:
+            if not self._matches(item):
+                continue
+            if item.group != group:
+                group = item.group
+                if group:
+                    shown.append(Option(Content(group.upper()).stylize("$text-muted"), disabled=True))
+            shown.append(Option(self.draw(item, width), id=item.key, disabled=item.disabled))
+        options.clear_options()
+        if not shown:
+            shown = [Option(Content(self.empty).stylize("$text-muted"), disabled=True)]
+        options.add_options(shown)
+        if self.head is not None:
+            self.query_one(".list-head", Static).update(self.head(width).stylize("$text-muted"))
+        keys = [option.id for option in shown]
+        place = (
+            keys.index(keep)
+            if keep in keys
+            else next((n for n, option in enumerate(shown) if not option.disabled), None)
+        )
+        options.highlighted = place
+
+    def room(self) -> int:
+        """Columns of one line."""
+        options = self.options
+        return max(30, (options.scrollable_content_region.width or self.size.width - 6) - 1)
+
+    def on_resize(self) -> None:
+        if self.size.width != self._width:
+            self._width = self.size.width
+            self.call_after_refresh(self.redraw)
+
+    def focus_list(self) -> None:
+        """Put the focus into the list: letters are the screen's keys there."""
+        self.screen.set_focus(self.options)
+
+    def focus_filter(self) -> None:
+        """Put the focus into the filter: letters narrow the list, the arrows move in it all the same."""
+        self.screen.set_focus(self.filter_field)
+
+    def action_filter(self) -> None:
+        """Put the focus into the filter."""
+        self.focus_filter()
+
+    @on(Input.Changed)
+    def _filter_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._fill(self.highlighted_key)
+
+    @on(Input.Submitted)
+    def _filter_entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        typed = event.value.strip()
+        key = self.highlighted_key
+        if typed and (not key or (typed[0] in "/~." and Path(typed).expanduser().exists())):
+            self.post_message(self.Typed(self, typed))
+        elif key:
+            self.post_message(self.Chosen(self, key))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "filter" or not self.filter_field.has_focus
+
+    def on_key(self, event: events.Key) -> None:
+        # Letters that came in one burst with the `/` were sent to the list before the filter had the focus.
+        if event.key == "slash" and self.screen.focused is self.options:
+            self.action_filter()
+        elif self.screen.focused is self.filter_field and event.key in MOVES:
+            getattr(self.options, f"action_{MOVES[event.key]}")()
+        elif self.screen.focused is self.filter_field and event.character is not None and event.is_printable:
+            self.filter_field.insert_text_at_cursor(event.character)
+        else:
+            return
+        event.stop()
+        event.prevent_default()
+
+    def key_escape(self) -> None:
+        if self.filter_field.has_focus:
+            self.filter_field.value = ""
+            self.screen.set_focus(self.options)
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        if event.option.id:
+            self.post_message(self.Chosen(self, event.option.id))
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        event.stop()
+        if event.option.id:
+            self.post_message(self.Highlighted(self, event.option.id))
+
+
+def filter_words(text: str) -> list[str]:
+    """What each line shown must hold. A `/` in front is the habit of other programs, not a word to look for."""
+    text = text.strip().lower()
+    return (text[1:] if text.startswith("/") and "/" not in text[1:] else text).split()
+
+
+def columns(width: int, left: Content | str, *right: tuple[Content | str, int]) -> Content:
+    """One line: `left` cut to what is left over, then columns of fixed widths, right-aligned."""
+    left = Content(left) if isinstance(left, str) else left
+    room = max(4, width - sum(size + 2 for _, size in right))
+    if len(left) > room:
+        left = Content.assemble(left[: room - 1], "…")
+    line = Content.assemble(left, " " * (room - len(left)))
+    for cell, size in right:
+        cell = Content(cell) if isinstance(cell, str) else cell
+        cell = cell[:size] if len(cell) > size else cell
+        line = Content.assemble(line, "  ", " " * (size - len(cell)), cell)
+    return line

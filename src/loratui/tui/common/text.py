@@ -1,0 +1,52 @@
+"""Text as Textual paints it. How figures and foreign text are written is `loratui.format`'s; `NoControls` is the last
+wall:
+
+nothing that is painted carries a control or a bidirectional override to the terminal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.filter import LineFilter
+
+from loratui.format import CONTROLS, harmless
+
+if TYPE_CHECKING:
+    from rich.segment import Segment
+    from textual.color import Color
+
+
+def plain(text: object) -> Content:
+    """Foreign text as content: no markup in it is obeyed."""
+    return Content(harmless(text))
+
+
+def wrap(line: str, width: int) -> list[str]:
+    """One line cut at blanks into lines of at most `width` columns; a longer word is cut where it must be."""
+    from rich.cells import cell_len, chop_cells
+
+    if cell_len(line) <= width:
+        return [line]
+    lines, current = [], ""
+    for word in line.split(" "):
+        if cell_len(current) + 1 + cell_len(word) <= width:
+            current = f"{current} {word}" if current else word
+            continue
+        if current:
+            lines.append(current)
+        *whole, current = chop_cells(word, width) or [""]
+        lines += whole
+    return [*lines, current]
+
+
+class NoControls(LineFilter):
+    """Drops what `harmless` should have made visible: the last wall before the terminal."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        if not any(CONTROLS.search(segment.text) for segment in segments):
+            return segments
+        from rich.segment import Segment as Painted
+
+        return [Painted(CONTROLS.sub("", text), style, control) for text, style, control in segments]

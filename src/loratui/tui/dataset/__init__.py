@@ -1,0 +1,1 @@
+"""The third step: what the model will learn from."""

@@ -1,0 +1,297 @@
+"""The rows of a dataset, as many as fit, as conversations or as the trainer's tokens; searched, and jumped to by
+number.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from loratui.format import harmless, one_line
+from loratui.tui.common.text import wrap
+
+if TYPE_CHECKING:
+    from loratui.data.preview import Preview, PreviewRow
+    from loratui.tui.app import LoratuiApp
+
+
+WINDOW_ROWS = 20
+"""Rows that are read together."""
+MOST_ROWS = 12
+"""Rows that are shown together where there is room."""
+
+
+class RowBrowser(VerticalScroll):
+    """Holds a window of rows and shows those from `number` on. Posts Said with what a search or a jump came to."""
+
+    app: LoratuiApp
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "t", "tokens", "Tokens", tooltip="Show the row as the trainer receives it: every token, special ones too"
+        ),
+        Binding("slash", "search", "Search", key_display="/", tooltip="Find the next row that holds some words"),
+        Binding("n", "again", "Next hit", show=False, tooltip="The next row that holds the words of the last search"),
+        Binding("g", "jump", "Go to row", show=False, tooltip="Go to a row by its number"),
+        Binding("left", "row(-1)", "Row before", show=False, tooltip="The row before"),
+        Binding("right", "row(1)", "Next row", show=False, key_display="→", tooltip="The next row"),
+    ]
+
+    class Said(Message):
+        """A sentence for the screen's notice line; severity as `StepScreen.say` takes it."""
+
+        def __init__(self, sentence: str, severity: str = "") -> None:
+            super().__init__()
+            self.sentence, self.severity = sentence, severity
+
+    def __init__(self) -> None:
+        super().__init__(id="row", classes="box")
+        self.preview: Preview | None = None
+        self.rows: tuple[PreviewRow, ...] = ()
+        self.place = 0
+        """Which row of the window stands first."""
+        self.as_tokens = False
+        self.words = ""
+        """Of the last search."""
+        self._asked: set[tuple[str, int]] = set()
+        """Rows whose tokens were asked for, with the check they belong to."""
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="row-text")
+
+    @property
+    def number(self) -> int:
+        """Number of the row that stands first, from 0."""
+        return self.rows[self.place].index if self.rows else 0
+
+    def take(self, preview: Preview | None, otherwise: Content) -> None:
+        """Show this dataset from its first row, or stay where one is in the same one; `otherwise` where there is
+        none.
+        """
+        before, self.preview = self.preview, preview
+        if preview is None:
+            self.rows, self.place = (), 0
+            self.border_title = self.border_subtitle = ""
+            self.query_one("#row-text", Static).update(otherwise)
+            return
+        if (
+            before is None
+            or before.found != preview.found
+            or before.recognition != preview.recognition
+            or not self.rows
+        ):
+            self.rows, self.place = preview.rows, 0
+        self.draw()
+
+    def draw(self) -> None:
+        """Paint the rows, or the tokens of the first."""
+        if not self.rows:
+            return
+        text = self.query_one("#row-text", Static)
+        row = self.rows[self.place]
+        line = f", line {row.line:,}" if row.line is not None else ""
+        self.border_subtitle = Content("▌ is learnt · ← → other rows · / search · g go to")
+        width, height = self.content_size.width or self.size.width - 8, self.content_size.height
+        if self.as_tokens:
+            rendered = self.app.state.check.now.rows.get(row.index)
+            wait = ": its tokens come with the check" if rendered is None else ", as the trainer receives it"
+            self.border_title = Content(f"row {row.index + 1:,}{line}{wait}")
+            text.update(row_content(row, width) if rendered is None else token_content(rendered))
+            check = self.app.state.check.now
+            if rendered is None and not check.progress and (check.key, row.index) not in self._asked:
+                self._asked |= {(check.key, one.index) for one in self.rows}
+                self.app.render_rows([one.index for one in self.rows])
+            return
+        shown: list[Content] = []
+        lines = 0
+        for following in self.rows[self.place : self.place + MOST_ROWS]:
+            content = row_content(following, width)
+            lines += content.plain.count("\n") + 2
+            if shown and lines - 1 > height:
+                break
+            shown.append(content)
+        last = self.rows[self.place + len(shown) - 1].index + 1
+        self.border_title = Content(
+            f"row {row.index + 1:,}{line}" if len(shown) == 1 else f"rows {row.index + 1:,} to {last:,}"
+        )
+        text.update(Content("\n\n").join(shown))
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.draw)
+
+    def action_tokens(self) -> None:
+        """Show the row as conversation, or as the trainer receives it."""
+        self.as_tokens = not self.as_tokens
+        self.draw()
+
+    def action_row(self, by: int) -> None:
+        """Show the row before or after; the first follows the last."""
+        if not self.rows:
+            return
+        if 0 <= self.place + by < len(self.rows):
+            self.place += by
+            self.scroll_home(animate=False)
+            self.draw()
+        elif self.number + by >= 0:
+            self._open(self.number + by)
+
+    def go_to(self, number: int) -> None:
+        """Show the row of this number (from 0)."""
+        place = next((place for place, row in enumerate(self.rows) if row.index == number), None)
+        if place is None:
+            self._open(number)
+        else:
+            self.place = place
+            self.scroll_home(animate=False)
+            self.draw()
+
+    @work(thread=True, exclusive=True, group="rows", exit_on_error=False)
+    def _open(self, number: int) -> None:
+        from loratui.core.errors import LoratuiError
+        from loratui.data.preview import rows_from
+
+        preview = self.preview
+        if preview is None:
+            return
+        start = max(0, number - (WINDOW_ROWS - 1 if 0 <= number < self.number else 0))
+        try:
+            rows = rows_from(preview, start, WINDOW_ROWS) if number >= 0 else ()
+        except LoratuiError as error:
+            self.post_message(self.Said(one_line(error.sentence, 300), "error"))
+            return
+        if not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self._opened, preview, number, rows)
+
+    def _opened(self, preview: Preview, number: int, rows: tuple[PreviewRow, ...]) -> None:
+        if preview is not self.preview:
+            return
+        if not any(row.index == number for row in rows):  # beyond an end
+            rows, number = preview.rows, 0
+        self.rows, self.place = rows, next(place for place, row in enumerate(rows) if row.index == number)
+        self.scroll_home(animate=False)
+        self.draw()
+
+    @work
+    async def action_jump(self) -> None:
+        """Ask for a number, and go there."""
+        from loratui.tui.common.dialogs import AskLineScreen
+
+        typed = await self.app.push_screen_wait(AskLineScreen("Go to a row", "its number, the first is 1"))
+        if not typed:
+            return
+        digits = typed.replace(",", "").replace(".", "")
+        if not digits.isdecimal() or int(digits) < 1:
+            self.post_message(self.Said(f"{one_line(typed, 40)!r} is no row's number: type 1 or more.", "error"))
+            return
+        self.go_to(int(digits) - 1)
+
+    @work
+    async def action_search(self) -> None:
+        """Ask for words, and go to the next row that holds them."""
+        from loratui.tui.common.dialogs import AskLineScreen
+
+        words = await self.app.push_screen_wait(AskLineScreen("Search the rows", "words that a row holds", self.words))
+        if words:
+            self.words = words
+            self._find(words, self.number - 1)
+
+    def action_again(self) -> None:
+        """Go to the next row that holds the words of the last search."""
+        if self.words:
+            self._find(self.words, self.number)
+        else:
+            self.action_search()
+
+    @work(thread=True, exclusive=True, group="rows", exit_on_error=False)
+    def _find(self, words: str, after: int) -> None:
+        from loratui.core.errors import LoratuiError
+        from loratui.data.preview import find_row
+
+        preview, worker = self.preview, get_current_worker()
+        if preview is None:
+            return
+        self.post_message(self.Said(f"Searching for {one_line(words, 60)!r} …"))
+        try:
+            number = find_row(preview, words, after, stopped=lambda: worker.is_cancelled)
+        except LoratuiError as error:
+            self.post_message(self.Said(one_line(error.sentence, 300), "error"))
+            return
+        if worker.is_cancelled:
+            return
+        if number is None:
+            self.post_message(self.Said(f"No row holds {one_line(words, 60)!r}.", "warning"))
+        else:
+            again = " It is before this one: the search began again at the top." if number <= after else ""
+            self.post_message(
+                self.Said(f"{one_line(words, 60)!r} is in row {number + 1:,}; n goes to the next one.{again}", "done")
+            )
+            self.app.call_from_thread(self.go_to, number)
+
+
+LONGEST_PART = 4000
+"""Characters of one message that are shown."""
+
+
+def row_content(row: PreviewRow, width: int) -> Content:
+    """The row as text: a bar and the accent mark what is learnt, so that it shows without colour, too."""
+    if row.problem is not None or row.conversation is None:
+        words = row.problem.message if row.problem is not None else "the row could not be read."
+        lines = [Content(f"✗ not trained on: {one_line(words, 300)}").stylize("$error")]
+        if row.value is not None:
+            lines.append(Content(one_line(row.value, 1500)).stylize("$text-muted"))
+        return Content("\n").join(lines)
+    conversation = row.conversation
+    if conversation.tokens:
+        return Content.assemble(
+            ("▌", "bold $accent"),
+            (f" {len(conversation.tokens):,} ready token ids: ", "bold"),
+            one_line(list(conversation.tokens[:60]), 600),
+        )
+    if conversation.text:
+        return _part("text", conversation.text, True, width)
+    return Content("\n").join(
+        _part(message.role, message.content, message.trained, width) for message in conversation.messages
+    )
+
+
+def token_content(row: dict[str, Any]) -> Content:
+    """A row as the trainer receives it: learnt tokens underlined, special ones reversed, cut ones struck out."""
+    if row.get("problem"):
+        return Content(f"✗ not trained on: {one_line(row['problem'], 300)}").stylize("$error")
+    pieces: list[tuple[str, str] | str] = []
+    for _number, text, trained, special, cut in row["tokens"]:
+        style = "bold underline $foreground on $block-cursor-blurred-background" if trained else "$text-muted"
+        if special:
+            style = "bold underline reverse $accent" if trained else "reverse $text-muted"
+        if cut:
+            style += " strike"
+        pieces.append((harmless(text), style))
+    learnt = sum(1 for token in row["tokens"] if token[2])
+    head = (f"{len(row['tokens']):,} tokens, {learnt:,} learnt (underlined); special tokens reversed\n", "$text-muted")
+    return Content.assemble(head, *pieces)
+
+
+def _part(role: str, text: str, trained: bool, width: int) -> Content:
+    bar = ("▌ ", "bold $accent") if trained else ("│ ", "$foreground-disabled")
+    words = harmless(text[:LONGEST_PART]) + (" …" if len(text) > LONGEST_PART else "")
+    lines = []
+    for line in words.split("\n"):
+        lines += wrap(line, max(20, width - 12))
+    style = "$foreground" if trained else "$text-muted"
+    label = f"{role:<9} "
+    return Content("\n").join(
+        Content.assemble(
+            (label if number == 0 else " " * len(label), "bold $accent" if trained else "$text-muted"),
+            bar,
+            (line, style),
+        )
+        for number, line in enumerate(lines)
+    )

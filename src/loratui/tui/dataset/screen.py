@@ -1,0 +1,284 @@
+"""The third step: what the model will learn from, how it is read, and the rows as they will be trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from loratui.format import home_short, one_line, size
+from loratui.tui.dataset.rows import RowBrowser
+from loratui.tui.frame.step import StepScreen
+
+if TYPE_CHECKING:
+    from loratui.tui.wizard.loading import DatasetView
+
+EMPTY = (
+    "No dataset yet.\n\n"
+    "  o   opens a file or folder: JSON, JSONL, CSV, TSV, Parquet, Arrow,\n"
+    "      text, also compressed\n"
+    "  i   writes a path or the id of a hub dataset above; enter takes it\n"
+    "  d   takes the demo: 1,600 orders and the record that each becomes\n\n"
+    "Understood are prompt and completion (question and answer, input and\n"
+    "output, …), instruction/input/output, messages, and plain text."
+)
+
+
+class DatasetScreen(StepScreen):
+    """A path, what was recognised and why, the counts, and one row at a time."""
+
+    STEP = "dataset"
+    HEADING = "Dataset"
+    EXPLANATION = "What it will learn from."
+    HELP_TEXT = (
+        "▌ marks what bears loss: the model learns to write these words. Everything else is only read.\n\n"
+        "How the columns are read is guessed from their names and contents; c changes it. Counts and lengths are first "
+        "guessed from characters (about four a token); the check then counts with the model's own tokenizer, proves "
+        "that "
+        "the stop token is learnt, and lists problems with their lines."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "check", "Check again", tooltip="Check the rows with the model's own tokenizer again"),
+        Binding("o", "browse", "Open", tooltip="Choose a file or folder in a browser"),
+        Binding("d", "demo", "Demo", show=False, tooltip="Take the built-in dataset"),
+        Binding("c", "columns", "Columns", tooltip="Change how the columns are read"),
+        Binding("e", "problems", "Problems", tooltip="List what is wrong with the rows, by line"),
+        Binding(
+            "l", "lengths", "Lengths", tooltip="How long the rows are, what each maximum length cuts, and what it costs"
+        ),
+        Binding("f", "fix", "Fix", tooltip="Mend what the check found: answers that never end in a stop token"),
+        Binding("i", "write", "Path", tooltip="Write a path, or the id of a dataset of the hub"),
+        Binding("escape", "cancel", "Stop the check", show=False, tooltip="Leave the path, or stop checking"),
+    ]
+
+    def body(self) -> ComposeResult:
+        field = Input(placeholder="a file, a folder, or the id of a hub dataset", id="path", select_on_focus=False)
+        field.border_title = Content("dataset")
+        yield field
+        yield Static(id="dataset-facts")
+        yield RowBrowser()
+
+    def on_mount(self) -> None:
+        self.query_one("#path", Input).cursor_blink = False
+        state = self.app.state
+        self.hear(state.plan.changed, self._plan_changed)
+        self.hear(state.check.changed, self._check_changed)
+        self.hear(state.choices.dataset_chosen, self._show_dataset)
+        self.hear(state.dataset.changed, self._show_dataset)
+
+    def _plan_changed(self) -> None:
+        self._show_facts()
+        self.refresh_bindings()
+
+    def _check_changed(self) -> None:
+        self._plan_changed()
+        if self.query_one(RowBrowser).as_tokens:
+            self.query_one(RowBrowser).draw()
+
+    def shown(self) -> None:
+        self._show_dataset()
+        self.set_focus(self.query_one("#row"))
+
+    def _show_dataset(self) -> None:
+        """What was chosen, how it is read, and its rows; why there is none is said. Its check begins."""
+        state = self.app.state
+        with self.prevent(Input.Changed):
+            self.query_one("#path", Input).value = one_line(state.draft.dataset, 400)
+        self._show_facts()
+        self._show_rows()
+        self.say(state.dataset.problem, "error")
+        self.refresh_bindings()
+        self.app.check_dataset()
+
+    def _show_facts(self) -> None:
+        state = self.app.state
+        widget = self.query_one("#dataset-facts", Static)
+        view = state.dataset.view
+        if view is None:
+            reading = state.draft.dataset and not state.dataset.problem
+            widget.update(Content("Reading …" if reading else "").stylize("$text-muted"))
+            return
+        widget.update(Content("\n").join(self._fact_lines(view)))
+
+    def _fact_lines(self, view: DatasetView) -> list[Content]:
+        recognition, facts, found = view.preview.recognition, view.facts, view.preview.found
+        guess = Content.assemble(("  ▲ a guess: c changes it", "$warning")) if recognition.guess else Content("")
+        mapping = " · ".join(f"{part} ← {one_line(column, 40)}" for part, column in recognition.columns.items())
+        unused = f" · not used: {one_line(', '.join(recognition.unused), 60)}" if recognition.unused else ""
+        about = "" if facts.exact else "about "
+        counts = [
+            f"{facts.examples:,}",
+            f"{facts.eval_examples:,} held out" if facts.eval_examples else "none held out",
+            f"{about}{facts.mean:,.0f} tokens each, longest {facts.longest:,}",
+            f"{facts.trained_share:.0%} of them learnt",
+        ]
+        proposal = self.app.state.plan.proposal
+        max_length = proposal.plan.training.max_length if proposal is not None else facts.longest
+        lines = [
+            Content.assemble(
+                _label("format"),
+                (recognition.format, "bold"),
+                (f": {one_line(recognition.why, 120)}", "$text-muted"),
+                guess,
+            ),
+            Content.assemble(_label("columns"), (mapping, "$foreground"), (unused, "$text-muted")),
+            Content.assemble(_label("rows"), (" · ".join(counts), "$foreground")),
+            Content.assemble(_label("check"), self.app.state.check.now.words(max_length, exact=facts.exact)),
+        ]
+        if found.note:
+            lines.append(
+                Content.assemble(
+                    _label("files"), (f"{one_line(found.note, 200)} ({size(found.size_bytes)})", "$text-muted")
+                )
+            )
+        return lines
+
+    def _show_rows(self) -> None:
+        dataset = self.app.state.dataset
+        nothing = not self.app.state.draft.dataset or dataset.problem
+        empty = Content(EMPTY).stylize("$text-muted") if nothing else Content("")
+        self.query_one(RowBrowser).take(dataset.view.preview if dataset.view is not None else None, empty)
+
+    @on(RowBrowser.Said)
+    def _rows_said(self, event: RowBrowser.Said) -> None:
+        self.say(event.sentence, event.severity)
+
+    @on(Input.Submitted, "#path")
+    def _typed(self, event: Input.Submitted) -> None:
+        path = event.value.strip()
+        state = self.app.state
+        if not path:
+            self.say("Type a path first; o opens a browser.", "error")
+        elif path == state.draft.dataset and state.dataset.view is not None:
+            self.action_next()
+        else:
+            self.app.choose_dataset(path)
+            self.set_focus(self.query_one("#row"))
+
+    def action_write(self) -> None:
+        """Write a path."""
+        self.query_one("#path").focus()
+
+    def action_demo(self) -> None:
+        """Take the built-in dataset."""
+        self.app.choose_dataset("demo")
+
+    @work
+    async def action_browse(self) -> None:
+        """Choose a file or folder."""
+        from loratui.data.open_file import data_kind
+        from loratui.tui.common.file_browser import BrowserScreen
+
+        now = self.app.state.draft.dataset
+        start = (
+            Path(now).expanduser().parent if now and now != "demo" and Path(now).expanduser().exists() else Path.cwd()
+        )
+        path = await self.app.push_screen_wait(
+            BrowserScreen(
+                "Open a dataset",
+                start,
+                lambda path: bool(data_kind(path)),
+                folders="use this folder: all its data files",
+            )
+        )
+        if path:
+            self.app.choose_dataset(home_short(path) if "~" not in path else path)
+
+    @work
+    async def action_columns(self) -> None:
+        """Change how the columns are read."""
+        view = self.app.state.dataset.view
+        if view is None:
+            self.say("Choose a dataset first.", "error")
+            return
+        from loratui.tui.dataset.columns import ColumnsScreen
+
+        values = await self.app.push_screen_wait(ColumnsScreen(view.preview.recognition))
+        if values is not None:
+            self.app.state.choices.set_values(values)
+            self.app.read_dataset()
+
+    @work
+    async def action_problems(self) -> None:
+        """List what is wrong with the rows; leave kinds of fault out."""
+        from loratui.tui.dataset.problems import ProblemsScreen
+
+        state = self.app.state
+        now: list[str] = list(state.draft.mine.get("dataset.leave_out", []))
+        wanted = await self.app.push_screen_wait(ProblemsScreen(state.dataset.view, state.check.now.result, now))
+        if wanted is not None and wanted != now:
+            state.choices.set_value("dataset.leave_out", wanted)
+            self.app.read_dataset()
+            self.say(
+                f"Left out: {', '.join(wanted)}." if wanted else "Every row that can be trained on is taken again.",
+                "done",
+            )
+
+    @work
+    async def action_lengths(self) -> None:
+        """Show the lengths and the ledger; take the maximum length that is chosen there."""
+        state = self.app.state
+        proposal, check = state.plan.proposal, state.check.now
+        if proposal is None or state.dataset.view is None:
+            self.say("The lengths come with a dataset, a model and a machine.", "warning")
+            return
+        if check.result is not None and not check.result["usable"]:
+            self.say("No row can be trained on: e lists why.", "error")
+            return
+        from loratui.core.length_prices import length_prices
+        from loratui.tui.dataset.lengths import LengthsScreen
+        from loratui.tui.dataset.row_lengths import lengths_now
+
+        lengths = lengths_now(check, proposal)
+        steps = [int(row["max_length"]) for row in lengths.ledger]
+        prices = length_prices(proposal.spec, proposal.plan, proposal.data, proposal.device, steps)
+        chosen = await self.app.push_screen_wait(LengthsScreen(lengths, prices, proposal.plan.training.max_length))
+        if chosen and chosen != proposal.plan.training.max_length:
+            state.choices.set_value("training.max_length", chosen)
+            self.app.check_dataset()
+            self.say(f"Rows are cut at {chosen:,} tokens now.", "done")
+
+    def fixes(self) -> dict[str, Any]:
+        """What would mend the stop token, as plan keys; empty where nothing is to mend, or nothing here can."""
+        result = self.app.state.check.now.result
+        return dict(result["stop_token"]["fix"]) if result is not None else {}
+
+    def action_fix(self) -> None:
+        """Take the check's own mend."""
+        values = self.fixes()
+        self.app.state.choices.set_values(values)
+        self.app.check_dataset()
+        self.say(
+            "Set " + ", ".join(f"{key} = {value}" for key, value in values.items()) + "; the rows are checked again.",
+            "done",
+        )
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "fix":
+            return bool(self.fixes())
+        if action == "lengths":
+            return self.app.state.dataset.view is not None and self.app.state.plan.proposal is not None
+        if action == "check":
+            check = self.app.state.check
+            return (check.now.stopped or bool(check.now.problem)) and bool(check.key())
+        return super().check_action(action, parameters)
+
+    def action_check(self) -> None:
+        """Check the rows again."""
+        self.app.check_dataset(again=True)
+
+    def action_cancel(self) -> None:
+        """Leave the path; else stop checking."""
+        if self.query_one("#path").has_focus:
+            self.set_focus(self.query_one("#row"))
+        else:
+            self.app.stop_check()
+
+
+def _label(word: str) -> tuple[str, str]:
+    return f"{word:<8} ", "$text-muted"

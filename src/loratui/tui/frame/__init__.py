@@ -1,0 +1,1 @@
+"""What frames every step: where you are, the memory, the keys."""

@@ -1,0 +1,125 @@
+"""The two lines that frame a step: where you are, and the keys that work here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.binding import Binding
+from textual.content import Content
+from textual.widgets import Static
+
+from loratui.tui.wizard.draft import STEPS
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from loratui.tui.app import LoratuiApp
+
+
+NARROW = 96
+"""Columns under which the separators shrink."""
+
+
+class StepBar(Static):
+    """`✓ Machine › ● Model › ○ Dataset …`: done, here, to come; a click or F2 … F8 goes there."""
+
+    app: LoratuiApp
+
+    def __init__(self, step: str) -> None:
+        super().__init__(id="step-bar")
+        self.step = step
+        self._spans: list[tuple[int, int, str]] = []
+        self._marks: tuple[bool, ...] = ()
+
+    def renew(self) -> None:
+        """Paint again where a mark has changed."""
+        marks = tuple(self.app.state.done(step) for step in STEPS)
+        if marks != self._marks:
+            self._marks = marks
+            self.refresh()
+
+    def on_click(self, event: events.Click) -> None:
+        """Go to the step that was clicked."""
+        column = event.x - self.styles.padding.left
+        for start, end, step in self._spans:
+            if start <= column < end:
+                self.app.open_step(step)
+
+    def render(self) -> Content:
+        state = self.app.state
+        width = self.size.width
+        wide = width >= NARROW
+        parts: list[tuple[str, str]] = []
+        self._spans = []
+        column = 0
+        for number, step in enumerate(STEPS, start=1):
+            here, done = step == self.step, state.done(step)
+            glyph = "●" if here else "✓" if done else "○"
+            style = "bold $accent" if here else "$foreground" if done else "$text-muted"
+            label = f"{glyph} {number} {step.capitalize()}" if wide else f"{glyph} {step.capitalize()}"
+            gap = (" › " if wide else "  ") if number < len(STEPS) else ""
+            parts += [(label, style), (gap, "$foreground-disabled")]
+            self._spans.append((column, column + len(label), step))
+            column += len(label) + len(gap)
+        return Content.assemble(*parts)
+
+
+LAST = ("explain", "help", "app.help", "quit", "app.quit")
+"""Actions that stand at the right end and are never dropped."""
+
+
+class KeyBar(Static):
+    """`^n Next  ^p Back  …  F1 Help  q Quit`; keys that do not fit are left out (F1 lists them all)."""
+
+    def __init__(self) -> None:
+        super().__init__(id="key-bar")
+        self._painted: Content | None = None
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
+
+    def _bindings_changed(self, screen: Screen[object]) -> None:
+        if screen is self.screen and not self._is_painted(self._keys()):
+            self.refresh()
+
+    def _is_painted(self, keys: Content) -> bool:
+        return self._painted is not None and keys.plain == self._painted.plain and keys.spans == self._painted.spans
+
+    def shown(self) -> list[tuple[Binding, bool]]:
+        """The bindings to show, each action once, with whether it can be used now."""
+        seen: dict[str, tuple[Binding, bool]] = {}
+        for active in self.screen.active_bindings.values():
+            if active.binding.show and active.binding.description and active.binding.action not in seen:
+                seen[active.binding.action] = (active.binding, active.enabled)
+        if {"quit", "app.quit"} <= set(seen):
+            del seen["app.quit"]
+        always = self.screen.active_bindings.get("ctrl+q")
+        if always is not None and not {"quit", "app.quit"} & set(seen):  # where letters are typed, q is one of them
+            seen["quit"] = (always.binding, always.enabled)
+        return sorted(seen.values(), key=lambda item: LAST.index(item[0].action) + 1 if item[0].action in LAST else 0)
+
+    def render(self) -> Content:
+        self._painted = self._keys()
+        return self._painted
+
+    def _keys(self) -> Content:
+        pieces = []
+        for binding, enabled in self.shown():
+            key = self.app.get_key_display(binding)
+            text = Content.assemble(
+                (key, "bold $footer-key-foreground" if enabled else "$foreground-disabled"),
+                (f" {binding.description}", "$text-muted" if enabled else "$foreground-disabled"),
+            )
+            pieces.append((binding, text))
+        room = self.content_size.width
+        while len(pieces) > 2 and sum(len(text.plain) + 2 for _, text in pieces) - 2 > room:
+            droppable = [index for index, (binding, _) in enumerate(pieces) if binding.action not in LAST]
+            if not droppable:
+                break
+            del pieces[droppable[-1]]
+        left = [text for binding, text in pieces if binding.action not in LAST]
+        right = [text for binding, text in pieces if binding.action in LAST]
+        gap = Content("  ")
+        start, end = gap.join(left), gap.join(right)
+        return Content.assemble(start, " " * max(2, room - len(start.plain) - len(end.plain)), end)

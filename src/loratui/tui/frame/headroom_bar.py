@@ -1,0 +1,185 @@
+"""The memory of the chosen device, part by part: what the plan would take, what is free, and what the last change
+did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.widgets import Static
+
+from loratui.format import in_gib, one_line, signed_size, size
+
+if TYPE_CHECKING:
+    from loratui.core.proposal import Proposal
+    from loratui.tui.app import LoratuiApp
+
+FILLS = {
+    "weights": "█",
+    "adapter": "▓",
+    "gradients": "▒",
+    "optimizer": "░",
+    "activations": "▚",
+    "logits": "▞",
+    "overhead": "▤",
+    "free": "·",
+    "reserve": "╱",
+    "others": "×",
+}
+"""The fill of each part: told apart without colour, too."""
+
+
+@dataclass(frozen=True)
+class MemoryView:
+    """What the bar draws, in bytes."""
+
+    device: str
+    parts: tuple[tuple[str, int], ...]
+    total: int
+    budget: int
+    """What this process may take."""
+    reserve: int
+    """What is kept free."""
+    taken: int
+    """What others hold now."""
+    upper: int = 0
+    """The upper end of what the plan may take."""
+    band: float | None = None
+    """Share of the total by which the truth may differ; None where nothing was measured here."""
+
+    @property
+    def headroom(self) -> int:
+        """Budget less what the plan takes; negative where it does not fit."""
+        return self.budget - self.total
+
+
+def memory_view(proposal: Proposal) -> MemoryView:
+    """The memory of a proposal as the bar draws it."""
+    device = proposal.device
+    parts = tuple((name, value) for name, value in proposal.memory.parts.items() if value > 0)
+    return MemoryView(
+        device=device.name,
+        parts=parts,
+        total=proposal.memory.total_bytes,
+        budget=proposal.budget.bytes,
+        reserve=proposal.budget.reserve_bytes,
+        taken=proposal.budget.total_bytes - proposal.budget.free_bytes,
+        upper=proposal.memory.upper_bytes,
+        band=proposal.memory.band,
+    )
+
+
+def verdict(view: MemoryView) -> tuple[str, str]:
+    """Whether the plan fits, in words with a glyph, and the theme colour for it."""
+    if view.headroom < 0:
+        return f"✗ too big by {size(-view.headroom)}", "$error"
+    if view.upper > view.budget:
+        return f"▲ tight: {size(view.headroom)} left", "$warning"
+    return f"✓ fits: {size(view.headroom)} left", "$success"
+
+
+def cells(view: MemoryView, width: int) -> list[tuple[str, int]]:
+    """How many of `width` cells each part takes, in order: the plan's parts, `free`, `reserve`, `others`.
+
+    Boundaries are rounded as sums, so that nothing adds up to more than the width. Where the plan is too big, the scale
+    grows until all of it is seen.
+    """
+    free = max(0, view.headroom)
+    spans = [*view.parts, ("free", free), ("reserve", view.reserve), ("others", view.taken)]
+    whole = max(1, sum(value for _, value in spans))
+    drawn: list[tuple[str, int]] = []
+    position, sum_bytes = 0, 0
+    for name, value in spans:
+        sum_bytes += value
+        end = round(sum_bytes / whole * width)
+        if end > position:
+            drawn.append((name, end - position))
+            position = end
+    return drawn
+
+
+class HeadroomBar(Static):
+    """Two lines: the bar with its verdict, and the parts with their sizes."""
+
+    app: LoratuiApp
+
+    def __init__(self) -> None:
+        super().__init__(id="headroom-bar")
+        self._stops: list[Callable[[], None]] = []
+        self._shown = Content("")
+
+    def on_mount(self) -> None:
+        for signal in (self.app.state.plan.changed, self.app.state.check.changed):
+            self._stops.append(signal.subscribe(self._renew))
+
+    def on_unmount(self) -> None:
+        for stop in self._stops:
+            stop()
+
+    def _renew(self) -> None:
+        if self.screen.is_current:
+            content = self._content()
+            if content != self._shown:
+                self._shown = content
+                self.refresh()
+
+    def render(self) -> Content:
+        self._shown = self._content()
+        return self._shown
+
+    def _content(self) -> Content:
+        proposal, width = self.app.state.plan.proposal, self.content_size.width
+        if proposal is None:
+            return Content.assemble(
+                ("·" * max(10, width - 36), "$memory-free"),
+                ("  memory", "$text-muted"),
+                "\n",
+                (self._waiting(), "$text-muted"),
+            )
+        view = memory_view(proposal)
+        words, color = verdict(view)
+        sure = (
+            f" ±{round(view.band * 100)} %"
+            if view.band is not None
+            else f" to {in_gib(view.upper)}"
+            if view.upper > view.total
+            else ""
+        )
+        about = "about " if self.app.state.check.doubt else ""
+        numbers = f"{about}{in_gib(view.total)}{sure} of {in_gib(view.budget)} GiB"
+        room = max(10, width - len(numbers) - len(words) - 4)
+        bar = Content.assemble(*((FILLS.get(name, "█") * n, f"$memory-{name}") for name, n in cells(view, room)))
+        first = Content.assemble(bar, "  ", (numbers, "$foreground"), "  ", (words, f"bold {color}"))
+        return Content.assemble(first, "\n", self._legend(view, width))
+
+    def _waiting(self) -> str:
+        state = self.app.state
+        if not state.draft.model:
+            return "Choose a model to see what training it takes."
+        if state.model.problem or state.plan.problem:
+            return one_line(state.model.problem or state.plan.problem)
+        return "Looking at the machine and the model …"
+
+    def _legend(self, view: MemoryView, width: int) -> Content:
+        change = self.app.state.plan.change_bytes
+        told = f"{signed_size(change)} by the last change" if change else ""
+        pieces = []
+        for name, value in view.parts:
+            pieces.append(
+                Content.assemble(
+                    (FILLS.get(name, "█"), f"$memory-{name}"),
+                    (f" {name} ", "$text-muted"),
+                    (size(value), "$foreground"),
+                )
+            )
+        if len(told) + sum(len(piece) + 2 for piece in pieces) > width:
+            told = signed_size(change) if change else ""
+        sizes = [value for _, value in view.parts]
+        while len(pieces) > 1 and len(told) + 2 + sum(len(piece) + 2 for piece in pieces) > width:
+            smallest = sizes.index(min(sizes))
+            del pieces[smallest], sizes[smallest]
+        legend = Content("  ").join(pieces)
+        return Content.assemble(legend, " " * max(2, width - len(legend) - len(told)), (told, "bold $accent"))

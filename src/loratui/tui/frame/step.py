@@ -1,0 +1,177 @@
+"""What every step of the wizard has in common: step bar, title with one line of explanation, body, memory, keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from loratui.format import one_line
+from loratui.tui.frame.bars import KeyBar, StepBar
+from loratui.tui.frame.headroom_bar import HeadroomBar
+from loratui.tui.wizard.draft import STEPS
+from loratui.tui.wizard.missing import Problem
+from loratui.tui.wizard.signal import Signal
+
+if TYPE_CHECKING:
+    from loratui.tui.app import LoratuiApp
+
+
+class StepScreen(Screen[None]):
+    """One step. A subclass gives STEP, TITLE, EXPLANATION and `body()`; the rest is here.
+
+    `shown()` is called each time the screen comes to the front. In its `on_mount` it subscribes with `hear` to what it
+    shows of the wizard's state, and is called back while it is in front.
+    """
+
+    app: LoratuiApp
+
+    STEP: ClassVar[str] = ""
+    HEADING: ClassVar[str] = ""
+    """The step's name, large."""
+    EXPLANATION: ClassVar[str] = ""
+    """One line of what is decided here."""
+    HELP_TEXT: ClassVar[str] = ""
+    """Paragraphs for F1."""
+    MEMORY: ClassVar[bool] = True
+    """Whether the headroom bar is shown."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "ctrl+n,ctrl+pagedown",
+            "next",
+            "Next",
+            key_display="^n",
+            id="step.next",
+            tooltip="Go to the next step",
+            priority=True,
+        ),
+        Binding(
+            "ctrl+p,ctrl+pageup",
+            "back",
+            "Back",
+            key_display="^p",
+            id="step.back",
+            tooltip="Go to the step before",
+            priority=True,
+        ),
+        *(
+            Binding(
+                f"f{number + 1},alt+{number},{number}",
+                f"open_step('{step}')",
+                step.capitalize(),
+                show=False,
+                id=f"step.{step}",
+                tooltip=f"Go to step {number}, {step}",
+            )
+            for number, step in enumerate(STEPS, start=1)
+        ),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(name=self.STEP, classes="step")
+        self._stops: list[Callable[[], None]] = []
+        self._said = Content("")
+
+    def compose(self) -> ComposeResult:
+        yield StepBar(self.STEP)
+        yield Static(self.heading(), id="heading")
+        with Vertical(id="body"):
+            yield from self.body()
+        yield Static(id="notice")
+        if self.MEMORY:
+            yield HeadroomBar()
+        yield KeyBar()
+
+    def body(self) -> ComposeResult:
+        """The widgets of this step."""
+        raise NotImplementedError
+
+    def heading(self) -> Content:
+        """The title line: the step's name and what is decided here."""
+        return Content.assemble((self.HEADING, "bold $foreground"), "  ", (self.EXPLANATION, "$text-muted"))
+
+    def problems(self) -> list[Problem]:
+        """What stands between this step and the next, the first to mend first."""
+        return self.app.state.problems(self.STEP)
+
+    def shown(self) -> None:
+        """This screen came to the front."""
+
+    def hear(self, signal: Signal, callback: Callable[[], object]) -> None:
+        """Have `callback` called after each change that `signal` tells of, while this screen is in front."""
+
+        def heard() -> None:
+            if self.is_current and self.is_mounted:
+                callback()
+
+        self._stops.append(signal.subscribe(heard))
+
+    # The machinery
+
+    def on_mount(self) -> None:
+        state = self.app.state
+        for signal in (state.plan.changed, state.choices.step_opened, state.choices.run_chosen):
+            self.hear(signal, self.query_one(StepBar).renew)
+
+    def on_unmount(self) -> None:
+        for stop in self._stops:
+            stop()
+
+    def on_screen_resume(self) -> None:
+        self.say("")
+        self.query_one(StepBar).renew()
+        for bar in self.query(HeadroomBar):
+            bar.refresh()
+        self.shown()
+
+    def say(self, sentence: object, severity: str = "") -> None:
+        """One line under the body: an error beside what it is about, a hint, or nothing. Foreign text is welcome."""
+        notice = self.query_one("#notice", Static)
+        glyph = {"error": "✗ ", "warning": "▲ ", "done": "✓ "}.get(severity, "")
+        color = {"error": "$error", "warning": "$warning", "done": "$success"}.get(severity, "$text-muted")
+        content = Content(glyph + one_line(sentence, 400)).stylize(color) if sentence else Content("")
+        if content != self._said:
+            self._said = content
+            notice.update(content)
+
+    def action_next(self) -> None:
+        """Go on, or say what is missing and go there."""
+        blocking = [problem for problem in self.problems() if problem.blocking]
+        if blocking:
+            self.say(blocking[0].sentence, "error")
+            self.go_to(blocking[0])
+            return
+        place = STEPS.index(self.STEP)
+        if place + 1 < len(STEPS):
+            self.app.open_step(STEPS[place + 1])
+
+    def action_back(self) -> None:
+        """Go back; nothing is checked and nothing is lost."""
+        place = STEPS.index(self.STEP)
+        if place:
+            self.app.open_step(STEPS[place - 1])
+
+    def action_open_step(self, step: str) -> None:
+        """Go to any step."""
+        self.app.open_step(step)
+
+    def go_to(self, problem: Problem) -> None:
+        """Put the focus where a problem can be mended."""
+        if problem.focus.startswith("#"):
+            for widget in self.query(problem.focus):
+                widget.focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        ends = {"back": STEPS[0], "next": STEPS[-1]}
+        return ends.get(action) != self.STEP
+
+    def may_quit(self) -> bool:
+        """Whether the program may end now; a screen that asks first returns False and ends it later."""
+        return True

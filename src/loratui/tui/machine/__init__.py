@@ -1,0 +1,1 @@
+"""The first step: what this machine is, and what to train on."""

@@ -1,0 +1,244 @@
+"""The first step: what this machine is, what to train on, and the GPUs to plan for that are not here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from loratui.format import home_short, in_gib, one_line
+from loratui.tui.common.filter_list import FilterList, Item, columns
+from loratui.tui.frame.step import StepScreen
+from loratui.tui.machine.device_card import CardFacts, DeviceCard, cpu_facts, gpu_facts, other_facts
+
+if TYPE_CHECKING:
+    from loratui.core.hardware import Machine
+
+
+SAMPLE_SECONDS = 1.0
+
+
+class Cards(VerticalScroll, inherit_bindings=False):
+    """The cards, which scroll after the focus: arrows go from card to card, also where there are more than fit."""
+
+
+class MachineScreen(StepScreen):
+    """A card for each GPU, for the CPU, and for a GPU that is not here; live about once a second."""
+
+    STEP = "machine"
+    HEADING = "Machine"
+    EXPLANATION = "What the training will run on."
+    HELP_TEXT = (
+        "Each card is something that can train. The bar shows the memory that is in use now, by whomever; what is free "
+        "is the budget of your plan. enter takes one card alone, space puts several GPUs together: each takes its "
+        "share "
+        "of the rows, and holds the whole model where that fits, else a share of its weights.\n\n"
+        "Another GPU lets you plan here for a card that this machine does not have: every figure is then computed for "
+        "it, "
+        "and the plan can be taken there as a file."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "card(1)", "Next card", show=False, tooltip="Next card"),
+        Binding("up,k", "card(-1)", "Previous card", show=False, tooltip="Previous card"),
+        Binding("g", "other", "Another GPU", tooltip="Plan for a GPU that this machine does not have"),
+    ]
+
+    def body(self) -> ComposeResult:
+        with Cards(id="cards", can_focus=False):
+            yield Static(Content("Looking for GPUs …"), id="looking", classes="muted")
+        yield Static(id="host")
+
+    def on_mount(self) -> None:
+        self._host = Content("")
+        state = self.app.state
+        for signal in (state.hardware.looked, state.plan.changed):
+            self.hear(signal, self.shown)
+        self.set_interval(SAMPLE_SECONDS, self._take_sample)
+
+    def _take_sample(self) -> None:
+        sampler = self.app.sampler
+        newest = sampler.newest if sampler is not None and self.is_current else None
+        if newest is not None and newest is not self.app.state.hardware.machine:
+            self.app.state.hardware.take(newest)
+
+    def on_screen_suspend(self) -> None:
+        if self.app.sampler is not None:
+            self.app.sampler.pause()
+
+    def on_screen_resume(self) -> None:
+        if self.app.sampler is not None:
+            self.app.sampler.resume()
+
+    def shown(self) -> None:
+        machine = self.app.state.hardware.machine
+        if machine is None:
+            return
+        facts = self._facts(machine)
+        cards = {card.key: card for card in self.query(DeviceCard)}
+        if list(cards) != [fact.key for fact in facts]:
+            self._rebuild(facts)
+        else:
+            for fact in facts:
+                cards[fact.key].show(fact, *self._marks(fact.key))
+        self._show_host(machine)
+
+    def _facts(self, machine: Machine) -> list[CardFacts]:
+        draft = self.app.state.draft
+        device = self.app.state.hardware.device() if draft.gpu else None
+        return [
+            *(gpu_facts(gpu) for gpu in machine.gpus),
+            cpu_facts(machine.host, only=not machine.gpus),
+            other_facts(draft.gpu, device.memory_total_bytes if device else 0),
+        ]
+
+    def _marks(self, key: str) -> tuple[bool, bool]:
+        """Whether a card is chosen, and whether it was chosen for the person."""
+        state = self.app.state
+        draft = state.draft
+        if draft.gpu:
+            return key == "other", False
+        if draft.cpu:
+            return key == "cpu", False
+        if draft.devices:
+            return key.startswith("gpu:") and int(key[4:]) in draft.devices, False
+        return (True, True) if key == state.hardware.automatic() else (False, False)
+
+    def _rebuild(self, facts: list[CardFacts]) -> None:
+        holder = self.query_one("#cards")
+        focused = self.focused.key if isinstance(self.focused, DeviceCard) else ""
+        holder.remove_children()
+        cards = [DeviceCard(fact, *self._marks(fact.key)) for fact in facts]
+        for card in cards:
+            card.set_class(card.chosen, "-chosen")
+        holder.mount(*cards)
+        wanted = next((card for card in cards if card.key == focused), None) or next(
+            (card for card in cards if card.chosen), cards[0]
+        )
+        self.call_after_refresh(wanted.focus)
+
+    def _show_host(self, machine: Machine) -> None:
+        host = machine.host
+        parts = [one_line(host.hostname, 40)]
+        if machine.driver_version:
+            parts.append(f"driver {one_line(machine.driver_version, 20)}")
+        if machine.cuda_version:
+            parts.append(f"CUDA {one_line(machine.cuda_version, 20)}")
+        if machine.scheduler:
+            parts.append(f"job of {one_line(machine.scheduler, 20)}")
+        parts.append(
+            f"{in_gib(round(host.disk_free_bytes / 2**30) * 2**30)} GiB of disk free for runs in "
+            f"{home_short(host.disk_path)}"
+        )
+        text = " · ".join(parts)
+        pieces = [
+            Content.assemble(("▲ ", "bold $warning"), (one_line(problem, 400), "$foreground"))
+            for problem in machine.problems
+        ]
+        pieces += [Content(one_line(note, 400)) for note in machine.notes]
+        content = Content("\n").join([*pieces, Content(text).stylize("$text-muted")])
+        widget = self.query_one("#host", Static)
+        if self._host != content:
+            self._host = content
+            widget.update(content)
+
+    def action_card(self, by: int) -> None:
+        """Move the focus from card to card."""
+        cards = list(self.query(DeviceCard))
+        if not cards:
+            return
+        place = cards.index(self.focused) if self.focused in cards else -by
+        cards[(place + by) % len(cards)].focus()
+
+    @on(DeviceCard.Chosen)
+    def _card_chosen(self, event: DeviceCard.Chosen) -> None:
+        key, state = event.card.key, self.app.state
+        if key == "other":
+            self.action_other()
+        elif key == "cpu":
+            if not event.toggled and state.draft.cpu:
+                self.action_next()
+            else:
+                state.choices.choose_cpu()
+                self.say("The CPU is chosen. ^n goes on.", "done")
+        else:
+            self._choose_gpu(int(key[4:]), toggled=event.toggled)
+
+    def _choose_gpu(self, number: int, *, toggled: bool) -> None:
+        state = self.app.state
+        if not toggled:
+            if state.draft.devices == [number]:
+                self.action_next()
+                return
+            state.choices.choose_devices([number])
+        else:
+            taken = {
+                int(card.key[4:]) for card in self.query(DeviceCard) if card.chosen and card.key.startswith("gpu:")
+            }
+            state.choices.choose_devices(sorted(taken ^ {number} if state.draft.devices else taken | {number}))
+        chosen = state.draft.devices
+        self.say(
+            f"Training on GPU {', '.join(map(str, chosen))}. ^n goes on."
+            if chosen
+            else "The free GPU is taken. ^n goes on.",
+            "done",
+        )
+
+    @work
+    async def action_other(self) -> None:
+        """Choose a GPU of the catalogue to plan for."""
+
+        name = await self.app.push_screen_wait(GpuCatalogueScreen())
+        if name:
+            self.app.state.choices.plan_for_gpu(name)
+            self.say(f"Planning for {name}.", "done")
+
+
+class GpuCatalogueScreen(ModalScreen[str]):
+    """Returns the chosen GPU's name, or an empty text."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", key_display="esc")]
+
+    def __init__(self) -> None:
+        super().__init__(classes="panel-over")
+        from loratui.machine.catalogue import all_gpus
+
+        self.gpus = {gpu.name: gpu for gpu in all_gpus()}
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="panel", classes="tall-panel") as panel:
+            panel.border_title = Content("Plan for another GPU")
+            panel.border_subtitle = Content("enter chooses · esc closes")
+            yield FilterList(
+                self._draw, placeholder="filter: A100, 24GB, Ada …", id="gpus", empty="No such card is known."
+            )
+
+    def on_mount(self) -> None:
+        items = [Item(name, " ".join((name, *gpu.aliases, f"{gpu.marketed_gb}GB"))) for name, gpu in self.gpus.items()]
+        chooser = self.query_one(FilterList)
+        chooser.set_items(items)
+        chooser.focus_filter()
+
+    def _draw(self, item: Item, width: int) -> Content:
+        gpu = self.gpus[item.key]
+        bf16 = gpu.bf16_tflops is not None
+        return columns(
+            width,
+            Content(one_line(gpu.name)),
+            (f"{in_gib(gpu.usable_mib * 2**20)} GiB", 10),
+            (f"{gpu.bandwidth_gb_per_second:,.0f} GB/s", 11),
+            (Content("bf16" if bf16 else "no bf16").stylize("$text-muted"), 7),
+        )
+
+    @on(FilterList.Chosen)
+    def _chosen(self, event: FilterList.Chosen) -> None:
+        self.dismiss(event.key)
+
+    def action_leave(self) -> None:
+        """Close without a choice."""
+        self.dismiss("")

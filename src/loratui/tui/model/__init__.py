@@ -1,0 +1,1 @@
+"""The second step: which model to train."""

@@ -1,0 +1,254 @@
+"""The second step: which model to train, with what fits the chosen device beside each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Static
+
+from loratui.format import count, home_short, one_line, size
+from loratui.tui.common.filter_list import FIT_GLYPHS, FilterList, Item, columns
+from loratui.tui.frame.step import StepScreen
+
+if TYPE_CHECKING:
+    from loratui.models.found import FoundModel
+
+GROUPS = {
+    "demo": "the demo",
+    "folder": "folders",
+    "cache": "on this machine (hub cache)",
+    "hub": "on the hub",
+    "catalogue": "known models (for planning; not on this machine)",
+}
+METHODS = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
+
+
+WIDE = 90
+"""Columns from which the size on disk stands in the list; below, it is told of the model under the cursor only."""
+
+
+class ModelScreen(StepScreen):
+    """A list of models with parameters, size on disk, and whether full, LoRA and QLoRA training fit."""
+
+    STEP = "model"
+    HEADING = "Model"
+    EXPLANATION = "The model that will learn."
+    HELP_TEXT = (
+        "✓ fits, ▲ fits tightly and ✗ is too big: for full fine-tuning, LoRA and QLoRA on the chosen device, with one "
+        "row "
+        "of 1,024 tokens at a time, checkpointing and rank 16.\n\n"
+        "Type to narrow the list. A folder's path or a hub id typed there and entered is taken as it is. Models of the "
+        "last group are not on this machine: you can plan with them, and train once their weights are here."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "ctrl+s",
+            "search_hub",
+            "Search the hub",
+            key_display="^s",
+            tooltip="Find a model on the hub: size, licence, gated or not, what fits",
+        ),
+        Binding(
+            "ctrl+f,o", "browse", "Open a folder", key_display="^f", tooltip="Choose a model's folder in a browser"
+        ),
+    ]
+
+    def body(self) -> ComposeResult:
+        yield FilterList(
+            self._draw,
+            placeholder="type to filter; or a folder's path, or a hub id, and enter",
+            id="models",
+            empty="Nothing matches. enter takes what you typed as a folder's path or a hub id.",
+            head=self._head,
+        )
+        yield Static(id="model-details")
+
+    def on_mount(self) -> None:
+        self.found: dict[str, FoundModel] = {}
+        self.fits: dict[str, dict[str, str]] = {}
+        self._fits_for = ""
+        self._highlighted = ""
+        self._followed = ""
+        """The chosen model that the cursor went to."""
+        state = self.app.state
+        self.hear(state.hardware.looked, self._compute_fits)
+        self.hear(state.choices.device_chosen, self._compute_fits)
+        self.hear(state.choices.model_chosen, self._show_found)
+        self.hear(state.model.changed, self._model_found)
+        self.query_one(FilterList).focus_filter()
+        self._list()
+
+    @work(thread=True, exclusive=True, group="list", exit_on_error=False)
+    def _list(self) -> None:
+        from loratui.models.find import list_models
+
+        self.app.call_from_thread(self._take_list, list_models())
+
+    def _take_list(self, models: list[FoundModel]) -> None:
+        self.found = {model.id: model for model in models}
+        model = self.app.state.model.found
+        if model is not None:
+            self.found[model.id] = model
+        self._fill()
+        self._compute_fits()
+
+    def _compute_fits(self) -> None:
+        device = self.app.state.hardware.device()
+        if device is not None and self.found:
+            key = f"{device.name} {device.memory_free_bytes >> 26} {len(self.found)}"
+            if key != self._fits_for:
+                self._fits_for = key
+                self._fit_worker(dict(self.found), device)
+
+    @work(thread=True, exclusive=True, group="fits", exit_on_error=False)
+    def _fit_worker(self, models: dict[str, FoundModel], device: object) -> None:
+        from loratui.core.memory import method_fits
+
+        fits = {key: dict(method_fits(model.spec, device)) for key, model in models.items()}  # type: ignore[arg-type]
+        self.app.call_from_thread(self._take_fits, fits)
+
+    def _take_fits(self, fits: dict[str, dict[str, str]]) -> None:
+        self.fits = fits
+        self.query_one(FilterList).redraw()
+        self._show_details(self._highlighted)
+
+    @property
+    def _chosen_key(self) -> str:
+        """Key of the chosen model's line."""
+        model = self.app.state.model.found
+        return model.id if model is not None else self.app.state.draft.model
+
+    def _fill(self) -> None:
+        order = list(GROUPS)
+        models = sorted(
+            self.found.values(), key=lambda model: order.index(model.kind) if model.kind in order else len(order)
+        )
+        items = [
+            Item(
+                model.id,
+                f"{model.id} {model.spec.family} {count(model.spec.total_parameters)}",
+                GROUPS.get(model.kind, model.kind),
+            )
+            for model in models
+        ]
+        self.query_one(FilterList).set_items(items, highlight="" if self._highlighted else self._chosen_key)
+
+    def _draw(self, item: Item, width: int) -> Content:
+        model = self.found[item.key]
+        chosen = item.key == self._chosen_key
+        name = Content.assemble(
+            ("● " if chosen else "○ ", "bold" if chosen else ""),
+            (one_line(home_short(model.id), 100), "bold" if chosen else ""),
+        )
+        disk = size(model.size_bytes) if model.weights and model.size_bytes else "–"
+        return columns(
+            width,
+            name,
+            (count(model.spec.total_parameters), 8),
+            *([(disk, 9)] if width >= WIDE else []),
+            *((self._badge(item.key, method), 5) for method in METHODS),
+        )
+
+    def _badge(self, key: str, method: str) -> Content:
+        glyph, color = FIT_GLYPHS.get(self.fits.get(key, {}).get(method, ""), ("…", "$text-muted"))
+        return Content.assemble((glyph, f"bold {color}"), "  " if method != "full" else " ")
+
+    def _head(self, width: int) -> Content:
+        disk = [("on disk", 9)] if width >= WIDE else []
+        return columns(width, "  model", ("params", 8), *disk, *((name, 5) for name in METHODS.values()))
+
+    def _show_details(self, key: str) -> None:
+        model = self.found.get(key)
+        widget = self.query_one("#model-details", Static)
+        if model is None:
+            widget.update(Content(""))
+            return
+        spec = model.spec
+        shape = (
+            f"{one_line(spec.family, 30)} · {spec.layers} layers × {spec.hidden_size} · {spec.vocab_size:,} tokens "
+            f"known · {spec.max_positions:,} long"
+        )
+        if spec.experts:
+            shape += f" · {spec.experts} experts, {spec.experts_per_token} at a time"
+        words = [
+            f"{METHODS[method]} {verdict}" for method, verdict in self.fits.get(key, {}).items() if method in METHODS
+        ]
+        template = "has a chat template" if model.has_chat_template else "no chat template"
+        disk = [f"{size(model.size_bytes)} on disk"] if model.weights and model.size_bytes else []
+        second = " · ".join([*words, *disk, template, *([one_line(model.note, 160)] if model.note else [])])
+        widget.update(Content.assemble((shape, "$foreground"), "\n", (second, "$text-muted")))
+
+    def shown(self) -> None:
+        self._compute_fits()
+        self._show_found()
+
+    def _show_found(self) -> None:
+        """The model that was found joins the list, and the cursor goes to it once; why there is none is said."""
+        model = self.app.state.model.found
+        if model is not None and self.found.get(model.id) != model:
+            self.found[model.id] = model
+            self._fill()
+            self._fits_for = ""
+            self._compute_fits()
+        if model is not None and model.id != self._followed:
+            self._followed = model.id
+            self.query_one(FilterList).go_to(model.id)
+        else:
+            self.query_one(FilterList).redraw()
+        if self.app.state.model.problem:
+            self.say(self.app.state.model.problem, "error")
+
+    def _model_found(self) -> None:
+        self._show_found()
+        model = self.app.state.model.found
+        if model is not None:
+            self.say(f"{one_line(model.id, 60)} is chosen. enter or ^n goes on.", "done")
+
+    @on(FilterList.Highlighted)
+    def _moved(self, event: FilterList.Highlighted) -> None:
+        self._highlighted = event.key
+        self._show_details(event.key)
+
+    @on(FilterList.Chosen)
+    def _chosen(self, event: FilterList.Chosen) -> None:
+        if self.app.state.model.is_chosen(event.key):
+            self.action_next()
+        else:
+            self.app.choose_model(event.key)
+
+    @on(FilterList.Typed)
+    def _typed(self, event: FilterList.Typed) -> None:
+        if self.app.state.model.is_chosen(event.text):
+            self.action_next()
+            return
+        self.say(f"Looking for {one_line(event.text, 80)} …")
+        self.app.choose_model(event.text)
+
+    @work
+    async def action_search_hub(self) -> None:
+        """Find a model on the hub, with the words of the filter."""
+        from loratui.tui.model.hub_search import HubSearchScreen
+
+        words = self.query_one(FilterList).filter_field.value.strip()
+        found = await self.app.push_screen_wait(HubSearchScreen(words))
+        if found:
+            self.say(f"Looking for {one_line(found, 80)} …")
+            self.app.choose_model(found)
+
+    @work
+    async def action_browse(self) -> None:
+        """Choose a model's folder."""
+        from loratui.tui.common.file_browser import BrowserScreen
+
+        path = await self.app.push_screen_wait(
+            BrowserScreen(
+                "Open a model's folder", Path.cwd(), lambda path: path.name == "config.json", folders="use this folder"
+            )
+        )
+        if path:
+            self.app.choose_model(str(Path(path).parent) if path.endswith("config.json") else path)

@@ -1,1 +1,0 @@
-"""A run as a screen sees it: its events gathered, its curves drawn."""

@@ -1,0 +1,394 @@
+"""Ask base and adapter the same, and see both answers grow side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from loratui.core.errors import LoratuiError
+from loratui.core.generation import GenerationSettings
+from loratui.format import one_line
+from loratui.tui.common.dialogs import AskLineScreen
+from loratui.tui.frame.step import StepScreen
+from loratui.tui.playground.answers import Answers
+from loratui.tui.playground.ballot import Ballot
+from loratui.tui.playground.columns import ColumnsScreen
+from loratui.tui.playground.conversation import Conversation, prompt_of
+from loratui.tui.playground.conversing import SentScreen
+from loratui.tui.playground.held_out import DifferenceScreen, HeldOut, score_rows, told
+from loratui.tui.playground.keys import HELP, KEYS, SINGLE_KEYS
+from loratui.tui.playground.loader import Loader, Wanted
+from loratui.tui.playground.prompt_area import PromptArea
+from loratui.tui.playground.question_lines import ExpectedLine, QuestionLine
+from loratui.tui.playground.session import Session
+from loratui.tui.playground.settings import SettingsScreen, summary
+from loratui.tui.training.samples import SamplesScreen
+from loratui.workers.protocol import ADAPTER, BASE, Done, Failed, Piece, Rendered
+from loratui.workers.questions import Question
+from loratui.workers.target import Target
+
+PAINT_SECONDS = 0.16
+SCORED_ROWS = 50
+"""How many rows are proposed to be scored."""
+NOTHING = "There is nothing to ask yet. Train something first (step 6), or choose a model (step 2)."
+
+
+class PlaygroundScreen(StepScreen):
+    """The model is loaded once, in a worker of its own; each question goes to all sides."""
+
+    STEP = "playground"
+    HEADING = "Playground"
+    EXPLANATION = "The same prompt for the base and for what was trained on it."
+    MEMORY = False
+    HELP_TEXT = HELP
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = GenerationSettings()
+        self.conversation = Conversation()
+        self.held_out = HeldOut()
+        self.ballot = Ballot()
+        self._asking = False
+
+    def body(self) -> ComposeResult:
+        yield Loader(self._take)
+        yield QuestionLine()
+        yield Answers()
+        yield ExpectedLine()
+        prompt = PromptArea()
+        prompt.border_title = "prompt"
+        yield prompt
+
+    def on_mount(self) -> None:
+        self.set_interval(PAINT_SECONDS, self._paint)
+        self._use(self.settings)
+        self.prompt.focus()
+
+    @property
+    def session(self) -> Session:
+        """What is asked, and its worker."""
+        return self.query_one(Loader).session
+
+    @property
+    def prompt(self) -> PromptArea:
+        """Where a question is written."""
+        return self.query_one(PromptArea)
+
+    @property
+    def answers(self) -> Answers:
+        """The panes."""
+        return self.query_one(Answers)
+
+    # What is asked
+
+    def shown(self) -> None:
+        if self.focused is None:
+            self.prompt.focus()
+        run, draft = self.app.state.run, self.app.state.draft
+        self.query_one(Loader).open(Wanted(run.adapter, run.chosen, draft.run, draft.model))
+
+    def on_screen_suspend(self) -> None:
+        self.query_one(Loader).leave()
+
+    async def _take(self, target: Target) -> None:
+        """Something else is asked from now on."""
+        self.held_out = HeldOut(target.plan)
+        self.ballot.end()
+        self.conversation = Conversation(system=self.conversation.system)
+        result = target.result.name if target.result and target.result.name != ADAPTER else ""
+        titles = {BASE: target.plan.model.id if target.plan else target.title, ADAPTER: result}
+        await self.answers.show(target.sides, titles)
+
+    @on(Loader.Settled)
+    def _settled(self, event: Loader.Settled) -> None:
+        if event.sentence:
+            self.answers.say(NOTHING)
+        self.refresh_bindings()
+
+    # Asking
+
+    @contextmanager
+    def _asks(self) -> Iterator[None]:
+        """While answers grow: other keys work, and a sentence says what went wrong."""
+        self._asking = True
+        self.refresh_bindings()
+        try:
+            yield
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
+        finally:
+            self._asking = False
+            self.refresh_bindings()
+
+    @on(PromptArea.Sent)
+    def _sent(self, event: PromptArea.Sent) -> None:
+        if self._asking:
+            self.say("The answers are still growing; esc stops them.", "warning")
+            return
+        self._ask(event.text)
+
+    @work(exclusive=True, group="ask", exit_on_error=False)
+    async def _ask(self, text: str) -> None:
+        answered = False
+        with self._asks():
+            self.say("")
+            self.prompt.put("")
+            answered = await self._is_ready() and await self._put(text, self.held_out.row_of(text))
+            if answered:
+                self.conversation.answered(self.answers.texts)
+        if not answered and not self.prompt.text:
+            self.prompt.put(text)
+        if answered and self.ballot.open:
+            self.say(f"Which is better? {self.ballot.keys} i goes on writing.")
+            if not self.prompt.text:
+                self.answers.focus_shown()
+
+    async def _is_ready(self) -> bool:
+        loader = self.query_one(Loader)
+        if not loader.session.settled:
+            self.say("It is being loaded, and answers then.")
+        sentence = await loader.until_ready()
+        self.say(sentence, "error")
+        return not sentence
+
+    async def _put(self, text: str, row: Question | None) -> bool:
+        """Put a question to all sides and show their answers as they grow; whether at least one answered."""
+        if self.ballot.blind and not self.ballot.open:
+            self.answers.hide_names(self.ballot.begin(self.ballot.order))
+        answers, conversation = self.answers, self.conversation
+        conversation.ask(text, row)
+        self.query_one(QuestionLine).put(text, len(conversation.turns) + 1 if conversation.turns and row is None else 0)
+        self.query_one(ExpectedLine).put(row)
+        answers.begin()
+        self.refresh_bindings()
+        answered = False
+        async for event in self.session.ask(answers.sides, conversation, self.settings):
+            if isinstance(event, Rendered):
+                conversation.sent.append(event)
+            elif isinstance(event, (Piece, Done, Failed)):
+                answered = answered or isinstance(event, Done)
+                answers.take(event, row.expected if row else "")
+        return answered
+
+    def _paint(self) -> None:
+        if self._asking:
+            self.answers.flush()
+
+    # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        writing, run = self.prompt.has_focus, self.session.target.run if self.session.target else None
+        if action in SINGLE_KEYS and (self._asking or writing):
+            return False
+        match action:  # what is not named here may always be done
+            case "columns":
+                return len(self.session.names) > 1 and not self._asking
+            case "row":
+                return self.held_out.there and not self._asking
+            case "score":
+                return self.held_out.there and not self._asking and not self.ballot.blind
+            case "stop":
+                return self._asking
+            case "leave":
+                return not self._asking and writing
+            case "again" | "edit" | "new":
+                return bool(self.conversation.turns)
+            case "sent":
+                return bool(self.conversation.sent) and not self.ballot.open
+            case "difference":
+                row = self.conversation.row
+                return row is not None and bool(row.expected) and self.answers.answered and not self.ballot.open
+            case "blind":
+                return len(self.answers.sides) > 1 and self.session.target is not None
+            case "vote":
+                return self.ballot.open and self.answers.answered and int(str(parameters[0])) <= len(self.ballot.order)
+            case "samples":
+                return run is not None
+            case "continue":
+                result = self.session.target.result if self.session.target else None
+                return run is not None and result in (run.adapter_path, run.model_path)
+        return super().check_action(action, parameters)
+
+    async def action_stop(self) -> None:
+        """Stop the answers."""
+        await self.session.stop()
+
+    def action_leave(self) -> None:
+        """Leave the prompt for the answers, so that single keys work."""
+        self.answers.focus_shown()
+
+    def action_write(self) -> None:
+        """Back to the prompt."""
+        self.prompt.focus()
+
+    def action_tab(self) -> None:
+        """Show the next side."""
+        self.answers.next_tab()
+
+    # The conversation
+
+    def action_again(self) -> None:
+        """Ask the last question again."""
+        if not self.settings.greedy:
+            self._use(self.settings.model_copy(update={"seed": self.settings.seed + 1}))
+        self._ask(self.conversation.take_back())
+
+    def action_edit(self) -> None:
+        """Take the last question back into the prompt."""
+        self.prompt.put(self.conversation.take_back())
+        self.prompt.focus()
+
+    def action_new(self) -> None:
+        """Begin a new conversation."""
+        self.conversation.clear()
+        self.say("A new conversation: nothing said before is sent.")
+        self.refresh_bindings()
+
+    @work(group="settings", exit_on_error=False)
+    async def action_system(self) -> None:
+        """Change the system prompt."""
+        now = self.conversation.system
+        asked = await self.app.push_screen_wait(AskLineScreen("System prompt", "empty: none; - takes it away", now))
+        if asked:
+            self.conversation.use_system("" if asked == "-" else asked)
+            system = self.conversation.system
+            self.say(f"System prompt: {one_line(system, 200)}" if system else "No system prompt.")
+
+    def action_sent(self) -> None:
+        """Show what was sent."""
+        self.app.push_screen(SentScreen(self.conversation.sent))
+
+    def action_difference(self) -> None:
+        """Show where answers differ from the expected one."""
+        row = self.conversation.row
+        assert row is not None
+        self.app.push_screen(DifferenceScreen(row.expected, self.answers.texts))
+
+    @work(group="settings", exit_on_error=False)
+    async def action_settings(self) -> None:
+        """Change how answers are generated."""
+        settings = await self.app.push_screen_wait(SettingsScreen(self.settings))
+        if settings is not None:
+            self._use(settings)
+
+    def _use(self, settings: GenerationSettings) -> None:
+        self.settings = settings
+        self.prompt.border_subtitle = summary(settings)
+
+    # The run behind it
+
+    def action_samples(self) -> None:
+        """Show the run's answers through time."""
+        target = self.session.target
+        assert target is not None and target.run is not None
+        self.app.push_screen(SamplesScreen(target.run))
+
+    @work(group="further", exit_on_error=False)
+    async def action_continue(self) -> None:
+        """A wizard filled in to train this run's result further."""
+        from loratui.tui.take_away.train_further import fill_in
+
+        target = self.session.target
+        assert target is not None and target.run is not None
+        await fill_in(self.app, target.run)
+
+    # Held-out rows
+
+    async def _held_out_rows(self) -> list[Question]:
+        """The held-out rows; none where there are none or they cannot be read, which is told."""
+        if self.held_out.unread:
+            self.say("Reading the held-out rows …")
+        try:
+            rows = await self.held_out.rows()
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
+            return []
+        self.say("" if rows else "The plan held no rows out.", "warning")
+        return rows
+
+    @work(exclusive=True, group="row", exit_on_error=False)
+    async def action_row(self) -> None:
+        """The next held-out row as the prompt, with its written answer."""
+        rows = await self._held_out_rows()
+        if rows:
+            self.prompt.put(prompt_of(await self.held_out.next_row()))
+            self.prompt.focus()
+            self.say(f"Held-out row {self.held_out.number} of {len(rows)}. enter asks it.")
+
+    @work(exclusive=True, group="ask", exit_on_error=False)
+    async def action_score(self) -> None:
+        """Ask held-out rows one after the other; count the answers that equal the written ones, tell their ROUGE-L."""
+        rows = [one for one in await self._held_out_rows() if one.expected]
+        if not rows or self._asking:
+            return
+        question, most = f"How many of {len(rows)} held-out rows?", str(min(SCORED_ROWS, len(rows)))
+        asked = await self.app.push_screen_wait(AskLineScreen(question, "a number", most))
+        if not asked.isdecimal() or not int(asked):
+            return
+        rows = rows[: int(asked)]
+        with self._asks():
+            if not await self._is_ready():
+                return
+            scores = await score_rows(rows, self.answers, lambda row: self._put(prompt_of(row), row), self.say)
+            done = next(iter(scores.values())).rows
+            if done:
+                self.say(f"{done} held-out rows: {told(scores)}.", "done" if done == len(rows) else "warning")
+
+    # Who answers
+
+    @work(exclusive=True, group="columns", exit_on_error=False)
+    async def action_columns(self) -> None:
+        """Choose who answers; the base is not read again."""
+        await self.session.wait()
+        if self.session.ready is None:
+            return
+        now = self.answers.sides
+        chosen = await self.app.push_screen_wait(ColumnsScreen(self.session.names, now))
+        if chosen is None or chosen == now:
+            return
+        try:
+            await self.session.add(chosen, lambda name: self.say(f"Reading {name} …"))
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
+            return
+        self.ballot.end()
+        await self.answers.show(chosen)
+        self.say("")
+        self.refresh_bindings()
+
+    def action_blind(self) -> None:
+        """Hide who answers, in random order; or show it again."""
+        sides = self.answers.sides
+        self.conversation.clear()
+        if self.ballot.blind:
+            self.ballot.end()
+            self.answers.show_names([name for name in self.session.names if name in sides])
+            self.say("")
+        else:
+            self.answers.hide_names(self.ballot.begin(sides))
+            self.say(f"Blind: i writes a question; then you vote for the better answer: {self.ballot.keys}")
+        self.refresh_bindings()
+
+    @work(exclusive=True, group="columns", exit_on_error=False)
+    async def action_vote(self, number: int) -> None:
+        """Keep a vote, and tell whose answer it was; the next question is asked in another order."""
+        if not self.ballot.open or self.session.target is None:
+            return
+        run = self.session.target.run
+        try:
+            words = await asyncio.to_thread(self.ballot.cast, number, self.conversation.asked, run)
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
+            return
+        self.answers.show_names()
+        self.say(words, "done")
+        self.conversation.clear()
+        self.prompt.focus()
+        self.refresh_bindings()

@@ -1,0 +1,1 @@
+"""The fourth step: every hyperparameter with its reason."""

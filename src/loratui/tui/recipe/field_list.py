@@ -1,0 +1,330 @@
+"""The recipe's fields as one widget: a cursor, values edited in place, errors beside the field, origins in words.
+
+One widget instead of a hundred: the screen opens at once, and a key costs one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.widget import Widget
+
+from loratui.format import one_line, value_text
+
+LABEL, VALUE, ORIGIN = 20, 22, 9
+ROOM_FOR_REASONS = 32
+"""Columns from which a reason says something; in fewer only what else is proposed."""
+ORIGIN_COLORS = {"mine": "bold $accent", "preset": "$foreground", "proposed": "$text-muted"}
+
+
+MOVES: dict[str, tuple[str, int]] = {
+    "up": ("cursor", -1),
+    "k": ("cursor", -1),
+    "down": ("cursor", 1),
+    "j": ("cursor", 1),
+    "left": ("nudge", -1),
+    "right": ("nudge", 1),
+    "space": ("nudge", 1),
+    "pageup": ("page", -1),
+    "home": ("jump", -1),
+    "pagedown": ("page", 1),
+    "end": ("jump", 1),
+    "enter": ("edit", 0),
+}
+
+
+@dataclass(frozen=True)
+class FieldRow:
+    """One field, or a group's heading (no key)."""
+
+    key: str
+    label: str
+    value: Any = None
+    unit: str = ""
+    origin: str = ""
+    why: str = ""
+    kind: str = "text"
+    shown: str = ""
+    """What is shown for the value, where that is not its text."""
+    proposed: str = ""
+    """What the calculation would take, where that is another value."""
+
+
+class FieldList(Widget, can_focus=True):
+    """Rows with a cursor. Posts Moved, Nudged, Typed (each keystroke), Committed and Dropped."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "cursor(-1)", "Up", show=False, tooltip="Field above"),
+        Binding("down,j", "cursor(1)", "Down", show=False, tooltip="Field below"),
+        Binding("left", "nudge(-1)", "Less", show=False, tooltip="Less, or the choice before"),
+        Binding("right,space", "nudge(1)", "Change", key_display="← →", tooltip="More, or the next choice"),
+        Binding("enter", "edit", "Edit", key_display="enter", tooltip="Type a value; a digit begins at once"),
+        Binding("pageup", "page(-1)", "Page up", show=False, tooltip="A screenful of fields up"),
+        Binding("pagedown", "page(1)", "Page down", show=False, tooltip="A screenful of fields down"),
+        Binding("home", "jump(-1)", "First", show=False, tooltip="First field"),
+        Binding("end", "jump(1)", "Last", show=False, tooltip="Last field"),
+    ]
+
+    class Moved(Message):
+        """The cursor came to another field."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    class Nudged(Message):
+        """One step up or down."""
+
+        def __init__(self, key: str, direction: int) -> None:
+            super().__init__()
+            self.key, self.direction = key, direction
+
+    class Typed(Message):
+        """A keystroke in a value; first: the edit's first one."""
+
+        def __init__(self, key: str, text: str, first: bool) -> None:
+            super().__init__()
+            self.key, self.text, self.first = key, text, first
+
+    class Finished(Message):
+        """An edit ended: with enter or by moving on (kept), or with escape (not kept)."""
+
+        def __init__(self, key: str, kept: bool) -> None:
+            super().__init__()
+            self.key, self.kept = key, kept
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.rows: list[FieldRow] = []
+        self.place = 0
+        self.text: str | None = None
+        """What is being typed; None while nothing is edited."""
+        self._fresh = False
+        self._first = False
+        self.error = ""
+        """Why the typed value cannot be taken."""
+
+    # What it shows
+
+    def set_rows(self, rows: Sequence[FieldRow]) -> None:
+        """Show these rows; the cursor stays on its field, and only lines that changed are painted."""
+        before, key = self.rows, self.key
+        self.rows = list(rows)
+        if [row.key for row in before] != [row.key for row in self.rows]:
+            places = {row.key: place for place, row in enumerate(self.rows) if row.key}
+            self.place = places.get(key, next(iter(places.values()), 0))
+            self.refresh(layout=True)
+            return
+        for place, (old, new) in enumerate(zip(before, self.rows, strict=True)):
+            if old != new:
+                self._refresh_line(place)
+
+    @property
+    def key(self) -> str:
+        """The field under the cursor."""
+        return self.rows[self.place].key if self.place < len(self.rows) else ""
+
+    @property
+    def editing(self) -> bool:
+        """Whether a value is being typed."""
+        return self.text is not None
+
+    def say_error(self, sentence: str) -> None:
+        """Show, or with an empty sentence clear, what is wrong with the value that is being typed."""
+        if sentence != self.error:
+            self.error = sentence
+            self._refresh_line(self.place)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return max(1, len(self.rows))
+
+    def _refresh_line(self, place: int) -> None:
+        self.refresh(Region(0, place, max(1, self.size.width), 1))
+
+    def render(self) -> Content:
+        width = max(40, self.content_size.width)
+        return Content("\n").join(self._line(place, row, width) for place, row in enumerate(self.rows))
+
+    def _line(self, place: int, row: FieldRow, width: int) -> Content:
+        if not row.key:
+            return Content(f"  {row.label.upper()}").stylize("$text-muted")
+        here = place == self.place
+        focused = here and self.has_focus
+        mark = ("▌ ", "bold $accent") if here else "  "
+        label = (f"{row.label:<{LABEL}}"[:LABEL], "bold $foreground" if here else "$foreground")
+        if here and self.text is not None:
+            taken = VALUE if not self.error else max(8, min(VALUE, len(self.text) + 2))
+            shown = self.text[-(taken - 2) :]
+            value = Content.assemble((shown, "bold $foreground"), (" ", "reverse"), " " * (taken - 1 - len(shown)))
+            value = value.stylize("on $surface")
+        else:
+            text = one_line(row.shown or value_text(row.value), VALUE - 1 - (len(row.unit) + 1 if row.unit else 0))
+            value = Content.assemble(
+                (text, "bold $foreground" if row.origin == "mine" else "$foreground"),
+                (f" {row.unit}" if row.unit else "", "$text-muted"),
+            )
+            value = Content.assemble(value, " " * (VALUE - len(value)))
+        room = width - 2 - LABEL - VALUE - ORIGIN - 4
+        if here and self.error:
+            tail = Content(one_line(f"✗ {self.error}", max(10, width - 4 - LABEL - len(value)))).stylize("bold $error")
+            line = Content.assemble(mark, label, value, "  ", tail)
+        else:
+            beside = row.why if room >= ROOM_FOR_REASONS else f"proposed: {row.proposed}" if row.proposed else ""
+            why = one_line(beside, max(1, room))
+            line = Content.assemble(
+                mark,
+                label,
+                value,
+                "  ",
+                (f"{row.origin:<{ORIGIN}}", ORIGIN_COLORS.get(row.origin, "")),
+                "  ",
+                (why, "$text-muted"),
+            )
+        line = Content.assemble(line, " " * max(0, width - len(line)))
+        return line.stylize("on $block-cursor-blurred-background") if focused else line
+
+    # Keys
+
+    def action_cursor(self, by: int) -> None:
+        """Go to the next field up or down."""
+        self._finish(kept=True)
+        place = self.place + by
+        while 0 <= place < len(self.rows) and not self.rows[place].key:
+            place += by
+        if 0 <= place < len(self.rows):
+            self._go(place)
+
+    def action_jump(self, to: int) -> None:
+        """Go to the first or the last field."""
+        self._finish(kept=True)
+        keyed = [place for place, row in enumerate(self.rows) if row.key]
+        if keyed:
+            self._go(keyed[0] if to < 0 else keyed[-1])
+
+    def action_page(self, to: int) -> None:
+        """Go up or down by as many lines as are in sight."""
+        self._finish(kept=True)
+        lines = max(1, (self.parent.size.height if isinstance(self.parent, Widget) else self.size.height) - 1)
+        keyed = [place for place, row in enumerate(self.rows) if row.key]
+        within = [place for place in keyed if (place - self.place) * to > 0 and abs(place - self.place) <= lines]
+        if within:
+            self._go(max(within) if to > 0 else min(within))
+
+    def go_to(self, key: str) -> None:
+        """Put the cursor on a field."""
+        for place, row in enumerate(self.rows):
+            if row.key == key:
+                self._go(place)
+
+    def _go(self, place: int) -> None:
+        before, self.place = self.place, place
+        self._refresh_line(before)
+        self._refresh_line(place)
+        self.scroll_visible_line(place)
+        self.post_message(self.Moved(self.key))
+
+    def scroll_visible_line(self, place: int) -> None:
+        """Bring a line, and a heading above it, into view."""
+        top = place - 1 if place and not self.rows[place - 1].key else place
+        if self.parent is not None and isinstance(self.parent, Widget):
+            self.parent.scroll_to_region(Region(0, top, self.size.width, place - top + 1), animate=False, force=True)
+
+    def action_nudge(self, direction: int) -> None:
+        """One step up or down, or another choice."""
+        if self.key and not self.editing:
+            self.post_message(self.Nudged(self.key, direction))
+
+    def action_edit(self) -> None:
+        """Begin typing, or end it."""
+        if self.editing:
+            self._finish(kept=True)
+            return
+        row = self.rows[self.place] if self.rows else None
+        if row is None or not row.key:
+            return
+        if row.kind in ("choice", "flag"):
+            self.action_nudge(1)
+            return
+        self._begin("" if row.value in ("", None, [], {}) else value_text(row.value), fresh=True)
+
+    def _begin(self, text: str, fresh: bool) -> None:
+        self.text, self._fresh, self._first = text, fresh, True
+        self._refresh_line(self.place)
+
+    def _finish(self, kept: bool) -> None:
+        if self.text is None:
+            return
+        key = self.key
+        self.text, self.error = None, self.error if kept else ""
+        self.post_message(self.Finished(key, kept))
+        self._refresh_line(self.place)
+
+    def on_key(self, event: events.Key) -> None:
+        # Bindings run only once the key has bubbled up to the app; keys that come in one burst, as over a slow line,
+        # would then overtake each other. What moves or edits is therefore answered here, in order.
+        if event.key in MOVES and not (
+            self.editing and event.key in ("left", "right", "k", "j", "space", "home", "end")
+        ):
+            action, step = MOVES[event.key]
+            event.stop()
+            event.prevent_default()
+            if action == "edit":
+                self.action_edit()
+            else:
+                getattr(self, f"action_{action}")(step)
+            return
+        if self.text is None:
+            row = self.rows[self.place] if self.rows else None
+            starts = event.character is not None and (event.character.isdigit() or event.character in ".-")
+            if row is not None and row.kind == "number" and starts:
+                event.stop()
+                event.prevent_default()
+                self._begin("", fresh=False)
+                self._change(event.character or "")
+            return
+        if event.key == "escape":
+            self._finish(kept=False)
+        elif event.key == "backspace":
+            self._change(self.text[:-1])
+        elif event.key == "ctrl+u":
+            self._change("")
+        elif event.character is not None and event.is_printable:
+            # The first letter replaces the old value of a number; text is added to.
+            numeric = self.rows[self.place].kind == "number"
+            self._change(event.character if self._fresh and numeric else self.text + event.character)
+        elif event.key in ("left", "right"):
+            pass
+        else:
+            return
+        event.stop()
+        event.prevent_default()
+
+    def on_paste(self, event: events.Paste) -> None:
+        if self.text is not None:
+            self._change(self.text + one_line(event.text, 400))
+            event.stop()
+
+    def _change(self, text: str) -> None:
+        self.text, self._fresh = text, False
+        self.post_message(self.Typed(self.key, text, self._first))
+        self._first = False
+        self._refresh_line(self.place)
+
+    def on_blur(self) -> None:
+        self._finish(kept=True)
+        self._refresh_line(self.place)
+
+    def on_focus(self) -> None:
+        self._refresh_line(self.place)
+
+    def on_click(self, event: events.Click) -> None:
+        if 0 <= event.y < len(self.rows) and self.rows[event.y].key:
+            self._finish(kept=True)
+            self._go(event.y)

@@ -1,0 +1,1 @@
+"""The fifth step: the whole plan, and the start."""

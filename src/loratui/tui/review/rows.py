@@ -1,0 +1,190 @@
+"""What the review says of a plan, line by line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from loratui.format import count, duration, home_short, number_text, one_line, size, value_text
+from loratui.tui.common.text import wrap
+from loratui.tui.wizard.command import command_text
+from loratui.tui.wizard.missing import Problem
+
+if TYPE_CHECKING:
+    from loratui.core.proposal import Proposal
+    from loratui.tui.wizard.state import WizardState
+
+
+LABEL = 10
+
+
+def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
+    """The review, line by line."""
+    lines = [Row("", one_line(problem.sentence, 300), glyph="✗", color="$error") for problem in hindrances]
+    proposal = state.plan.proposal
+    if proposal is None:
+        return lines
+    plan, schedule, device = proposal.plan, proposal.schedule, proposal.device
+    for warning in [state.check.doubt, *proposal.warnings] if state.check.doubt else proposal.warnings:
+        lines.append(Row("", one_line(warning, 400), glyph="▲", color="$warning"))
+    if not proposal.fits:
+        for other in [other for other in proposal.alternatives if other.fits][:1]:
+            change = ", ".join(f"{key} = {value_text(value)}" for key, value in other.change.items())
+            lines.append(Row("", f"makes it fit: {change}. {one_line(other.cost, 200)}", glyph="a", color="$accent"))
+    if lines:
+        lines.append(Row("", ""))
+    model, data = state.model.found, proposal.data
+    share = proposal.parameters_trainable / proposal.parameters_total if proposal.parameters_total else 0.0
+    where = "" if model is None or model.weights else " · its weights will be fetched from the hub first"
+    name = f"{device.count} × {device.name}" if device.count > 1 else device.name
+    learnt = (
+        f"{count(proposal.parameters_trainable)} of {count(proposal.parameters_total)} parameters are trained "
+        f"({share:.2%})"
+    )
+    exact = "" if data.exact else "about "
+    training = plan.training
+    lines += [
+        Row("model", f"{one_line(home_short(plan.model.id), 60)}{where}", "F3"),
+        Row("", learnt),
+        Row(
+            "dataset",
+            (
+                f"{one_line(home_short(plan.dataset.path), 60)} · {schedule.examples:,} rows · "
+                f"{exact}{data.mean:,.0f} tokens each"
+            ),
+            "F4",
+        ),
+        Row(
+            "machine",
+            f"{one_line(name, 60)}{' (planned)' if device.simulated else ''}{_together_words(proposal)}",
+            "F2",
+        ),
+        Row("method", _method_words(proposal), "F5"),
+        Row(
+            "learning",
+            (
+                f"rate {number_text(training.learning_rate)}, {training.scheduler}, warm-up {schedule.warmup_steps:,} "
+                f"steps · {training.optimizer}"
+            ),
+        ),
+        Row(
+            "steps",
+            f"{schedule.total_steps:,} of {schedule.effective_batch_size:,} rows "
+            f"({training.batch_size} × "
+            f"{training.accumulation}{f' × {device.count} devices' if device.count > 1 else ''}) · "
+            f"{schedule.steps_per_epoch:,} an epoch, {number_text(training.epochs)} "
+            f"epoch{'' if training.epochs == 1 else 's'}",
+        ),
+        Row("time", _time_words(proposal)),
+        Row("checks", _interval_words(proposal)),
+        Row(
+            "memory",
+            (
+                f"{size(proposal.memory.total_bytes)} at its peak{_sure(proposal)}. "
+                f"{one_line(proposal.memory.peak_where, 160)}"
+            ),
+        ),
+    ]
+    parts = [f"{part} {size(value)}" for part, value in proposal.memory.parts.items() if value]
+    lines.append(Row("", " · ".join(parts), color="$text-muted"))
+    lines += [
+        Row("written", f"{home_short(_run_folder(state))}"),
+        Row(
+            "",
+            f"plan.toml, events.jsonl, worker.log, checkpoints/ (newest {plan.saving.keep}), "
+            f"{'model/' if plan.method.kind == 'full' else 'adapter/'} ({_result_words(proposal)})",
+        ),
+        Row("command", one_line(command_text(state.draft), 900)),
+    ]
+    return lines
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the review. glyph: instead of a label, with its colour. edit: the key that leads to where it is
+    decided.
+    """
+
+    label: str
+    text: str
+    edit: str = ""
+    color: str = "$foreground"
+    glyph: str = ""
+
+    def content(self, width: int) -> Content:
+        """The line, its further lines indented below the text."""
+        indent = 2 if self.glyph else LABEL
+        lines = wrap(self.text, max(20, width - indent - (5 if self.edit else 0))) or [""]
+        head = (f"{self.glyph} ", f"bold {self.color}") if self.glyph else (f"{self.label:<{LABEL}}", "$text-muted")
+        shown = "$foreground" if self.glyph else self.color
+        first = Content.assemble(head, (lines[0], shown))
+        if self.edit:
+            first = Content.assemble(
+                first, " " * max(1, width - len(first) - len(self.edit)), (self.edit, "$footer-key-foreground")
+            )
+        return Content("\n").join([first, *(Content.assemble(" " * indent, (line, shown)) for line in lines[1:])])
+
+
+def _method_words(proposal: Proposal) -> str:
+    plan = proposal.plan
+    if plan.method.kind == "full":
+        return f"full fine-tuning, {plan.training.precision}"
+    base = f" on a base in {plan.method.quantization}" if plan.method.kind == "qlora" else ""
+    kind = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}[plan.lora.variant]
+    targets = value_text(plan.lora.targets).replace("all-linear", "all linear layers")
+    return (
+        f"{kind}{base}, rank {plan.lora.r}, alpha {number_text(plan.lora.alpha)}, on {one_line(targets, 80)}, "
+        f"{plan.training.precision}"
+    )
+
+
+def _sure(proposal: Proposal) -> str:
+    """How sure the peak is, where runs here were measured."""
+    return f" ({proposal.memory_basis})" if proposal.memory_basis else ""
+
+
+def _time_words(proposal: Proposal) -> str:
+    """How long the steps take, and what that rests on: runs here, or a wide span until one like it was measured."""
+    if proposal.time is None:
+        return "not known for this device"
+    low, high = duration(proposal.time.low_seconds), duration(proposal.time.high_seconds)
+    span = f"about {low}" if low == high else f"{low} to {high}"
+    return f"{span}, {proposal.time.counted}; {proposal.time.basis}"
+
+
+def _interval_words(proposal: Proposal) -> str:
+    plan, held = proposal.plan, proposal.data.eval_examples
+    every = plan.evaluation.every_steps
+    evaluation = f"evaluated every {every:,} steps on {held:,} rows" if every and held else "never evaluated"
+    save = f"saved every {plan.saving.every_steps:,} steps" if plan.saving.every_steps else "saved at the end"
+    device = proposal.device
+    first = "rehearsed first · " if device.kind == "gpu" and not device.simulated else ""
+    return f"{first}{evaluation} · {save}"
+
+
+def _together_words(proposal: Proposal) -> str:
+    if proposal.device.count < 2:
+        return ""
+    return (
+        " · each holds a share of the weights (FSDP2)"
+        if proposal.plan.hardware.parallelism == "fsdp"
+        else " · each holds a whole copy (DDP)"
+    )
+
+
+def _result_words(proposal: Proposal) -> str:
+    """What the result weighs on disk: adapters are kept in 4 bytes a number, whole models in their own format."""
+    if proposal.plan.method.kind == "full":
+        return f"about {size(proposal.memory.parts.get('weights', 0))}"
+    return f"about {size(proposal.parameters_trainable * 4)}"
+
+
+def _run_folder(state: WizardState) -> Path:
+    from loratui.paths import runs_home
+    from loratui.runs.start import run_name
+
+    assert state.plan.proposal is not None
+    return runs_home() / run_name(state.plan.proposal.plan)

@@ -1,0 +1,1 @@
+"""All runs of this machine, and two of them compared."""

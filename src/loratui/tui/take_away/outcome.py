@@ -1,0 +1,61 @@
+"""What the making of a thing said at its end, and what would be sent, as lines for the screen."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from loratui.format import harmless, one_line, size
+from loratui.hub.push import Destination, Parcel
+from loratui.tui.common.text import wrap
+from loratui.tui.take_away.outputs import Thing
+from loratui.tui.take_away.process import CommandProcess
+
+LABEL_CELLS = 9
+
+
+def outcome(thing: Thing, process: CommandProcess) -> Content:
+    """What came of it, in a sentence: the truth, whichever it is."""
+    if process.stopped and thing.key == "serve":
+        return Content("■ The server was stopped.").stylize("$warning")
+    if process.status == 0:
+        found = process.result
+        words = "Done."
+        if "holds" in found:
+            words = "Merged, and proved:"
+        elif "commit" in found:
+            words = f"Sent: {found['commit']}"
+        elif "size_bytes" in found:
+            words = f"Written: {size(int(found['size_bytes']))}."
+        elif "left_out" in found:
+            unusable = found.get("unusable") or 0
+            words = f"Written. In its folder, start it with: {found.get('run', '')}" + (
+                f" ({unusable} rows could not be used and are left out.)" if unusable else ""
+            )
+        elif process.printed:
+            words = process.printed.splitlines()[-1]
+        return Content(f"✓ {one_line(words, 900)}").stylize("$success")
+    if process.stopped:
+        return Content("■ Stopped. Nothing of it was kept.").stylize("$warning")
+    said = process.complaint.removeprefix("loratui: ") or f"It ended with status {process.status} and said nothing."
+    return Content(f"✗ {one_line(said, 900)}").stylize("$error")
+
+
+def what_is_sent(parcel: Parcel, to: Destination) -> str:
+    """Everything that a person should know before files leave this machine."""
+    kind = "a new private repository" if to.private is None else "your private repository, which gets one more commit"
+    files = ", ".join(parcel.files)
+    lines = [
+        f"{len(parcel.files)} files ({size(parcel.size_bytes)}) go to {to.url}, {kind}, as {to.account}.",
+        "",
+        files,
+    ]
+    return "\n".join([*lines, *(f"\n▲ {doubt}" for doubt in parcel.doubts)])
+
+
+def labelled(label: str, text: str, width: int) -> list[Content]:
+    """A label, and the text beside it in a column of its own."""
+    first, *rest = wrap(harmless(text), width - LABEL_CELLS)
+    return [
+        Content.assemble((f"{label:<{LABEL_CELLS}}", "$text-muted"), first),
+        *(Content(" " * LABEL_CELLS + line) for line in rest),
+    ]

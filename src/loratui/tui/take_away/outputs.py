@@ -1,0 +1,330 @@
+"""What can be made of a run: what each thing does, whether it is there, where it goes, and the command that makes it.
+
+Looked up in a thread: it reads folders and looks for other tools. Nothing here makes anything.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from loratui.core.errors import LoratuiError
+from loratui.core.plan import Plan
+from loratui.export import export_plan
+from loratui.export.gguf import gguf_steps
+from loratui.export.serving import Served, can_serve, question, serving_steps
+from loratui.format import home_short, size
+from loratui.hub.client import offline, read_token
+from loratui.paths import demo_model_path, runs_home
+from loratui.runs.directory import Run
+from loratui.runs.model_card import CARD, result_folder, whose_card
+
+State = Literal["there", "absent", "old", "needs", "not yet"]
+GLYPHS: dict[State, tuple[str, str]] = {
+    "there": ("✓", "$success"),
+    "absent": ("○", "$text-muted"),
+    "old": ("▲", "$warning"),
+    "needs": ("▲", "$warning"),
+    "not yet": ("·", "$foreground-disabled"),
+}
+TOOLS = {
+    "axolotl": ("Axolotl", "axolotl.yaml"),
+    "llama-factory": ("LLaMA-Factory", "llama-factory.yaml"),
+    "trl": ("TRL command", "trl.yaml"),
+    "unsloth": ("Unsloth script", "train_unsloth.py"),
+    "transformers": ("Transformers script", "train_transformers.py"),
+}
+NOT_FINISHED = "The run has no result yet: it is there when the run is finished."
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One line of the list, and what is told about it."""
+
+    key: str
+    group: str
+    name: str
+    state: State
+    words: str
+    """The state in a few words."""
+    what: str
+    place: str = ""
+    command: tuple[str, ...] = ()
+    """What makes it, after the word `loratui`; empty where there is nothing to make."""
+    problem: str = ""
+    """Why it cannot be made now; "" where it can."""
+    notes: tuple[str, ...] = ()
+    others: tuple[tuple[str, str], ...] = ()
+    """Further commands, each with what it does."""
+    asks: bool = False
+    """Something leaves this machine: the person is asked first."""
+    quiet: tuple[str, ...] = ()
+    """What is added to the command so that its result can be read here."""
+
+    @property
+    def line(self) -> str:
+        """The command as one types it."""
+        return typed(shlex.join(("loratui", *self.command))) if self.command else ""
+
+
+def typed(line: str) -> str:
+    """A command with the home folder written as `~`, where the shell still understands it."""
+    home = str(Path.home())
+    return line if home == "/" or "'" in line else line.replace(f" {home}/", " ~/")
+
+
+def run_name(run: Run) -> str:
+    """What the commands call the run: its name, or its folder where it lies elsewhere."""
+    return run.name if run.path.parent == runs_home() else str(run.path)
+
+
+def things_of(run: Run) -> list[Thing]:
+    """Everything that can be made of a run. RunError, PlanError where its plan cannot be read."""
+    plan = run.plan()
+    folder = result_folder(run)
+    done = (folder / ("config.json" if plan.method.kind == "full" else "adapter_config.json")).is_file()
+    return [
+        *_result(run, plan, folder, done),
+        *_next(run, plan, done),
+        *_whole(run, plan, done),
+        *_elsewhere(run, plan, folder, done),
+        *_exports(run, plan),
+    ]
+
+
+def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing]:
+    full = plan.method.kind == "full"
+    name = "model" if full else "adapter"
+    what = (
+        "The whole model as transformers keeps it: weights, config and tokenizer."
+        if full
+        else (
+            "The adapter as PEFT keeps it: small, and loaded on top of its base. Copy this folder, or load it where "
+            "it lies."
+        )
+    )
+    yield Thing(
+        "result",
+        "Result",
+        name.capitalize(),
+        "there" if done else "not yet",
+        size(_bytes(folder)) if done else "not finished",
+        what,
+        home_short(folder),
+        problem="" if done else NOT_FINISHED,
+    )
+    state, words = CARDS[whose_card(folder / CARD)] if done else ("not yet", "not finished")
+    yield Thing(
+        "card",
+        "Result",
+        "Model card",
+        state,
+        words,
+        (
+            "README.md beside the result: how it was made, by the run's own files. Plan, fingerprints of the rows, "
+            "losses, versions, the code to load it."
+        ),
+        home_short(folder / CARD),
+        ("card", run_name(run), "--write"),
+        "" if done else NOT_FINISHED,
+        ("It was written by hand: it stays as it is (`--force` would replace it).",)
+        if words == "by hand"
+        else ("No rows, prompts or answers stand in it, and no places of this disk.",),
+    )
+
+
+def _next(run: Run, plan: Plan, done: bool) -> Iterator[Thing]:
+    from loratui.tui.take_away.train_further import further
+
+    what = "the model" if plan.method.kind == "full" else "this adapter"
+    yield Thing(
+        "further",
+        "Result",
+        "Train further",
+        "absent" if done else "not yet",
+        "opens the wizard" if done else "not finished",
+        (
+            f"Fills the wizard in to go on with {what}: the same base and the adapter as it is. Choose other data "
+            "there, or the same again."
+        ),
+        "",
+        further(run, plan).command(),
+        "" if done else NOT_FINISHED,
+        ("Rank, alpha and layers stay those of the adapter; the learning rate and the rest are proposed anew.",)
+        if plan.method.kind != "full"
+        else (),
+    )
+
+
+CARDS: dict[str, tuple[State, str]] = {
+    "ours": ("there", "written"),
+    "form": ("old", "an empty form"),
+    "theirs": ("there", "by hand"),
+    "none": ("absent", "not written"),
+}
+
+
+def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Thing]:
+    full = plan.method.kind == "full"
+    if not full:
+        state: State = (
+            "not yet"
+            if not done
+            else "there"
+            if run.merged_is_current
+            else "old"
+            if run.merged_path.is_dir()
+            else "absent"
+        )
+        words = {
+            "not yet": "not finished",
+            "there": size(_bytes(run.merged_path)),
+            "old": "of an older adapter",
+            "absent": "not made",
+        }[state]
+        notes = ["The sum is made in float32 and rounded once. It is kept only when it answers as the adapter does."]
+        if plan.method.quantization != "none":
+            notes.append(f"It goes into the unquantised base, never into the {plan.method.quantization} one.")
+        if proof := _proof(run.merged_path / CARD):
+            notes = [proof]
+        yield Thing(
+            "merge",
+            "Whole model",
+            "Merged",
+            state,
+            words,
+            "One model without an adapter: for servers and tools that take whole models alone.",
+            home_short(run.merged_path),
+            ("merge", run_name(run), "-o", str(run.merged_path)),
+            "" if done else NOT_FINISHED,
+            tuple(notes),
+            quiet=("--json",),
+        )
+    model = run.model_path if full else run.merged_path
+    target = run.path / f"{run.name}-Q4_K_M.gguf"
+    steps = gguf_steps(model, target)
+    missing = "; ".join(dict.fromkeys(step.missing for step in steps if step.missing))
+    state = "not yet" if not done else "there" if target.is_file() else "needs" if missing else "absent"
+    words = {
+        "not yet": "not finished",
+        "there": size(target.stat().st_size) if target.is_file() else "",
+        "needs": "needs llama.cpp",
+        "absent": "not made",
+    }[state]
+    yield Thing(
+        "gguf",
+        "Whole model",
+        "GGUF",
+        state,
+        words,
+        "One file for llama.cpp, Ollama and LM Studio, quantised to about 4.5 bits a weight.",
+        home_short(target),
+        ("gguf", run_name(run), "-o", str(target)),
+        NOT_FINISHED if not done else f"Its tools are not here: {missing}." if missing else "",
+        ("Merges first where that was not done. Another format: --format Q6_K; into Ollama: --ollama NAME.",),
+        tuple((step.words, typed(step.line)) for step in steps),
+        quiet=("--json",),
+    )
+
+
+def _elsewhere(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing]:
+    where = (
+        "HF_HUB_OFFLINE is set: the hub is not asked."
+        if offline()
+        else ""
+        if read_token()
+        else "No token of the hub is on this machine; make one that may write, then run: hf auth login"
+    )
+    yield Thing(
+        "push",
+        "Elsewhere",
+        "Hub",
+        "not yet" if not done else "needs" if where else "absent",
+        "not finished" if not done else ("needs a token" if not offline() else "offline") if where else "asks first",
+        (
+            "Sends the result's folder to a repository of yours on the hub. New ones are private; you are asked "
+            "before anything is sent."
+        ),
+        "",
+        ("push", run_name(run)),
+        NOT_FINISHED if not done else where,
+        (),
+        (),
+        asks=True,
+        quiet=("--json",),
+    )
+    full = plan.method.kind == "full"
+    what = Served(
+        run.name,
+        str(folder if full else run.merged_path),
+        "" if full else str(demo_model_path()) if plan.model.id == "demo" else plan.model.id,
+        "" if full else str(folder),
+        plan.lora.r,
+        plan.lora.variant,
+        plan.model.revision,
+        plan.method.quantization,
+        plan.model.trust_remote_code,
+    )
+    missing = can_serve()
+    yield Thing(
+        "serve",
+        "Elsewhere",
+        "HTTP server",
+        "not yet" if not done else "needs" if missing else "absent",
+        "not finished" if not done else "needs packages" if missing else "not running",
+        (
+            "Answers in the way of OpenAI's interface, by transformers' own server, on this machine alone. It ends "
+            "with this screen."
+        ),
+        "http://127.0.0.1:8000",
+        ("serve", run_name(run)),
+        NOT_FINISHED if not done else f"It cannot be served here: {missing}." if missing else "",
+        ("Merges first where that was not done.",) if not full else (),
+        (("ask it", question(what.merged)), *((step.words, typed(step.line)) for step in serving_steps(what))),
+    )
+
+
+def _exports(run: Run, plan: Plan) -> Iterator[Thing]:
+    for tool, (name, file) in TOOLS.items():
+        target = run.path / "export" / file
+        try:
+            left = export_plan(plan, tool).left_out
+        except LoratuiError as error:
+            left = (error.sentence,)
+        notes = (
+            ("What does not carry over:", *(f"· {sentence}" for sentence in left))
+            if left
+            else ("Everything of the plan carries over.",)
+        )
+        yield Thing(
+            tool,
+            "The plan for other tools",
+            name,
+            "there" if target.is_file() else "absent",
+            "written" if target.is_file() else "not written",
+            "The plan as this tool's file, with the rows beside it, converted and split as they were trained.",
+            home_short(target),
+            ("export", run_name(run), "--to", tool, "-o", str(target)),
+            "",
+            notes,
+            quiet=("--force", "--json"),
+        )
+
+
+def _proof(card: Path) -> str:
+    try:
+        text = card.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    _, _, after = text.partition("\n## Merged\n")
+    return after.partition("\n## ")[0].strip()
+
+
+def _bytes(folder: Path) -> int:
+    try:
+        return sum(item.stat().st_size for item in folder.iterdir() if item.is_file())
+    except OSError:
+        return 0

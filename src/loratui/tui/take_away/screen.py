@@ -1,0 +1,366 @@
+"""What can be made of a run and taken away: each thing with what it does, where it goes and its command; made by a
+process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from loratui.core.errors import LoratuiError
+from loratui.format import harmless, one_line
+from loratui.runs.directory import Run
+from loratui.runs.model_card import result_folder
+from loratui.tui.common.still_text import StillText
+from loratui.tui.common.text import wrap
+from loratui.tui.frame.step import StepScreen
+from loratui.tui.take_away.outcome import labelled, outcome, what_is_sent
+from loratui.tui.take_away.outputs import GLYPHS, Thing, things_of
+from loratui.tui.take_away.process import CommandProcess
+
+STOPPING_SECONDS = 5.0
+AIRY_ROWS = 30
+"""Rows of the screen from which the groups stand apart."""
+
+
+class TakeAwayScreen(StepScreen):
+    """Opened from the list of runs, or from a run that ended; one thing is made at a time.
+
+    It takes the other screen's place instead of lying over it: a screen below goes on painting.
+    """
+
+    STEP = "take-away"
+    HEADING = "Take away"
+    MEMORY = False
+    HELP_TEXT = (
+        "A run's result lies in its own folder, and can be used as it is. From here it becomes one merged model, a "
+        "file for "
+        "llama.cpp or Ollama, a repository on the hub, a server on this machine; and its plan becomes a file for "
+        "another tool.\n\n"
+        "Nothing is sent anywhere before you were asked. What needs another program says which, and has its exact "
+        "commands. "
+        "Each thing is made by the command that stands beside it: it can be copied with y and run anywhere else."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "make", "Make", key_display="⏎", tooltip="Make the thing under the cursor"),
+        Binding("c", "cancel", "Stop", tooltip="Stop what is being made"),
+        Binding("y", "copy", "Copy command", tooltip="Copy the command to the terminal's clipboard"),
+        Binding("escape", "leave", "Back", tooltip="Back to the run"),
+        Binding("pagedown", "page(1)", "More", show=False, priority=True, tooltip="The next lines of what is told"),
+        Binding("pageup", "page(-1)", "Before", show=False, priority=True, tooltip="The lines before"),
+    ]
+
+    def __init__(self, run: str, back: str) -> None:
+        """run: its folder. back: the screen to go back to."""
+        super().__init__()
+        self._back = back
+        self.run_folder = Run(Path(run))
+        self.things: list[Thing] = []
+        self._making = ""
+        """Key of what is being made."""
+        self._process: CommandProcess | None = None
+        self._told: dict[str, Content] = {}
+        """What came of each thing that was made here."""
+        self._looking = False
+        self._drawn: list[str] = []
+        """The list as it stands: what is the same is not painted again."""
+        self._first = 0
+        """First line shown of what is told about the thing under the cursor."""
+
+    def body(self) -> ComposeResult:
+        with Container(id="both"):
+            yield OptionList(markup=False, id="things")
+            yield StillText(id="about", classes="box")
+
+    def heading(self) -> Content:
+        return Content.assemble(
+            (self.HEADING, "bold $foreground"), "  ", (one_line(self.run_folder.name, 60), "$text-muted")
+        )
+
+    def shown(self) -> None:
+        self.query_one("#things").focus()
+        self._look()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._paint)
+
+    # Looking
+
+    def _look(self) -> None:
+        if not self._looking:
+            self._looking = True
+            self._look_up()
+
+    @work(group="look", exit_on_error=False)
+    async def _look_up(self) -> None:
+        try:
+            self.things = await asyncio.to_thread(things_of, self.run_folder)
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
+            return
+        finally:
+            self._looking = False
+        self._paint()
+
+    # Painting
+
+    def _paint(self) -> None:
+        if not self.is_mounted or not self.things:
+            return
+        options = self.query_one("#things", OptionList)
+        kept, width = self._key_at(options.highlighted), max(30, options.scrollable_content_region.width - 1)
+        lines: list[Option] = []
+        group = ""
+        for thing in self.things:
+            if thing.group != group:
+                if group and self.size.height >= AIRY_ROWS:
+                    lines.append(Option(Content(""), disabled=True))
+                group = thing.group
+                lines.append(Option(Content(group.upper()).stylize("$text-muted"), disabled=True))
+            lines.append(Option(self._row(thing, width), id=thing.key))
+        drawn = [line.prompt.markup for line in lines if isinstance(line.prompt, Content)]
+        if drawn != self._drawn:
+            self._drawn = drawn
+            options.clear_options()
+            options.add_options(lines)
+            keys = [line.id for line in lines]
+            options.highlighted = keys.index(kept) if kept in keys else 1
+        self._show_about()
+        self.refresh_bindings()
+
+    def _row(self, thing: Thing, width: int) -> Content:
+        if thing.key == self._making:
+            glyph, color, words = "●", "$accent", "under way"
+        else:
+            (glyph, color), words = GLYPHS[thing.state], thing.words
+        room = width - 2 - len(words)
+        name = one_line(thing.name, room - 1)
+        return Content.assemble(
+            (f"{glyph} ", color), (name, "$foreground"), " " * max(1, room - len(name)), (words, "$text-muted")
+        )
+
+    def _key_at(self, place: int | None) -> str:
+        options = self.query_one("#things", OptionList)
+        return (
+            str(options.get_option_at_index(place).id or "")
+            if place is not None and place < options.option_count
+            else ""
+        )
+
+    @property
+    def chosen(self) -> Thing | None:
+        """The thing under the cursor."""
+        key = self._key_at(self.query_one("#things", OptionList).highlighted)
+        return next((thing for thing in self.things if thing.key == key), None)
+
+    @on(OptionList.OptionHighlighted)
+    def _moved(self) -> None:
+        self._first = 0
+        self._show_about()
+        self.refresh_bindings()
+
+    def _show_about(self) -> None:
+        thing = self.chosen
+        if thing is None:
+            return
+        parts: list[Content] = [Content(thing.what)]
+        if thing.key in self._told:
+            parts += [Content(""), self._told[thing.key]]
+        if thing.problem:
+            parts += [Content(""), Content(f"▲ {harmless(thing.problem)}").stylize("$warning")]
+        if thing.notes:
+            parts += [
+                *([] if thing.key in self._told else [Content("")]),
+                *(Content(harmless(note)).stylize("$text-muted") for note in thing.notes),
+            ]
+        parts.append(Content(""))
+        width = max(40, self.query_one("#about").content_size.width)
+        parts += [
+            line
+            for label, text in (("where", thing.place), ("command", thing.line))
+            if text
+            for line in labelled(label, text, width)
+        ]
+        if thing.others:
+            parts += [Content(""), Content("by hand").stylize("$text-muted")]
+            for words, line in thing.others:
+                parts += [
+                    Content(words).stylize("$text-muted"),
+                    *(Content(f"  {piece}") for piece in wrap(harmless(line), width - 2)),
+                ]
+        self._show_lines(thing, Content("\n").join(parts))
+
+    def _show_lines(self, thing: Thing, about: Content) -> None:
+        """As many lines as the box holds, from the first one on; its size never changes, so that only changed cells are
+        painted.
+        """
+        box = self.query_one("#about", StillText)
+        width, height = max(20, box.content_size.width), max(1, box.content_size.height)
+        lines = about.wrap(width)
+        self._first = max(0, min(self._first, len(lines) - height))
+        shown = lines[self._first : self._first + height]
+        box.show(Content("\n").join([*shown, *[Content("")] * (height - len(shown))]))
+        more = "pgdn shows more" if self._first + height < len(lines) else "pgup goes back" if self._first else ""
+        for attribute, text in (("border_title", thing.name), ("border_subtitle", more)):
+            if getattr(box, attribute) != (markup := Content(text).markup):
+                setattr(box, attribute, markup)
+
+    def action_page(self, direction: int) -> None:
+        """Show the next lines of what is told, or those before."""
+        self._first += direction * max(1, self.query_one("#about").content_size.height - 2)
+        self._show_about()
+
+    # Making
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("next", "back"):
+            return False
+        if action in ("make", "copy") and self.is_mounted:
+            thing = self.chosen
+            if action == "copy":
+                return thing is not None and bool(thing.command)
+            return thing is not None and bool(thing.command) and not thing.problem and not self._making
+        if action == "cancel":
+            return bool(self._making)
+        return super().check_action(action, parameters) if action != "leave" else True
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.action_make()
+
+    def action_make(self) -> None:
+        """Make what is under the cursor, or say why not."""
+        thing = self.chosen
+        if thing is None:
+            return
+        if self._making:
+            self.say("One thing at a time: c stops what is being made.", "warning")
+        elif thing.problem:
+            self.say(thing.problem, "warning")
+        elif not thing.command:
+            self.say(f"It is there: {thing.place}", "done")
+        elif thing.key == "further":
+            self._further()
+        elif thing.asks:
+            self._send(thing)
+        else:
+            self._make(thing, thing.command)
+
+    @work(group="make", exit_on_error=False)
+    async def _make(self, thing: Thing, command: tuple[str, ...]) -> None:
+        if thing.key == "merge" and self.run_folder.merged_path.is_dir() and not await self._may_replace():
+            return
+        await self._run(thing, (*command, *thing.quiet))
+
+    async def _may_replace(self) -> bool:
+        """Whether the merged folder that is there may go; it is gone then."""
+        import shutil
+
+        from loratui.tui.common.dialogs import ConfirmScreen
+
+        words = "It is made anew from the adapter as it is now; the folder that is there is deleted first."
+        if not await self.app.push_screen_wait(ConfirmScreen("Merge again?", words, "merge again", "keep it")):
+            return False
+        await asyncio.to_thread(partial(shutil.rmtree, self.run_folder.merged_path, ignore_errors=True))
+        return True
+
+    async def _run(self, thing: Thing, command: tuple[str, ...]) -> None:
+        """Run the command to its end, tell how it goes, and what came of it."""
+        process = self._process = CommandProcess(command)
+        self._making = thing.key
+        self.say(f"{thing.name}: starting …")
+        self._paint()
+        try:
+            async for line in process.lines():
+                self.say(f"{thing.name}: {line}")
+        except LoratuiError as error:
+            self._told[thing.key] = Content(f"✗ {one_line(error.sentence, 600)}").stylize("$error")
+        else:
+            self._told[thing.key] = outcome(thing, process)
+        finally:
+            self._making, self._process = "", None
+            if self.is_mounted:
+                self.say("")
+                self._look()
+
+    @work(group="make", exit_on_error=False)
+    async def _further(self) -> None:
+        """Fill the wizard in to train the result further."""
+        from loratui.tui.take_away.train_further import fill_in
+
+        await fill_in(self.app, self.run_folder)
+
+    @work(group="make", exit_on_error=False)
+    async def _send(self, thing: Thing) -> None:
+        """Ask for the repository, find out who may write there, ask again with everything said, and send."""
+        from loratui.hub.push import check_visibility, destination, pack
+        from loratui.tui.common.dialogs import AskLineScreen, ConfirmScreen
+
+        name = await self.app.push_screen_wait(
+            AskLineScreen("Repository on the hub", "name, or owner/name", self.run_folder.name)
+        )
+        if not name:
+            return
+        self.say("Asking the hub …")
+        try:
+            parcel = await asyncio.to_thread(pack, result_folder(self.run_folder))
+            to = await asyncio.to_thread(destination, name)
+            check_visibility(to, private=True)
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
+            return
+        self.say("")
+        if await self.app.push_screen_wait(
+            ConfirmScreen("Send this to the hub?", what_is_sent(parcel, to), "send it", "send nothing")
+        ):
+            await self._run(thing, (*thing.command, to.repository, "--yes", *thing.quiet))
+
+    def action_cancel(self) -> None:
+        """Stop what is being made; what takes its time over it is ended."""
+        process = self._process
+        if process is None:
+            return
+        self.say("Stopping …")
+        process.stop()
+        self.set_timer(STOPPING_SECONDS, process.kill)
+
+    def action_copy(self) -> None:
+        """Copy the command."""
+        thing = self.chosen
+        if thing is not None and thing.line:
+            self.app.copy_to_clipboard(thing.line)
+            self.say("The command was given to the terminal's clipboard.", "done")
+
+    def action_leave(self) -> None:
+        """Back, unless something is under way."""
+        if not self._still_making():
+            self.app.open_step(self._back)
+
+    def action_open_step(self, step: str) -> None:
+        """Go to any step, unless something is under way."""
+        if not self._still_making():
+            super().action_open_step(step)
+
+    def may_quit(self) -> bool:
+        """Nothing is left half-made by accident."""
+        return not self._still_making()
+
+    def _still_making(self) -> bool:
+        if self._making:
+            self.say("Something is being made here; c stops it.", "warning")
+        return bool(self._making)
+
+    def on_unmount(self) -> None:
+        if self._process is not None:
+            self._process.stop()

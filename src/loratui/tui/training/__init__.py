@@ -1,0 +1,1 @@
+"""The sixth step: a run, live."""

@@ -1,0 +1,192 @@
+"""What would mend a run, as the run itself and its curves say: chosen in a panel, with what each change needs and
+costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from loratui.core.errors import PlanError
+from loratui.core.plan import Plan
+from loratui.format import one_line, size
+from loratui.runs.changing import Continuation, continuation
+from loratui.runs.control import stop_run, wait_ended
+from loratui.runs.course import Course, read_course
+from loratui.runs.directory import Run
+from loratui.runs.resume import change_and_resume
+from loratui.tui.training.follow import Followed
+
+STOP_SECONDS = 600.0
+"""How long a running worker may take to finish its step and save before a fix is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A change of the plan. note: what it needs, costs or mends. restart: from the base, whatever a checkpoint could
+    take.
+
+    reason: the kind of what it mends. at_step: where that is. sound: the last step whose weights are sound, where the
+    finding knows it.
+    """
+
+    change: dict[str, Any]
+    note: str
+    restart: bool = False
+    reason: str = ""
+    at_step: int = 0
+    sound: int | None = None
+
+
+def fixes_of(followed: Followed) -> list[Fix]:
+    """The fixes that can be applied now, the best first; keys that already have the value are no fix."""
+    plan, record = followed.plan, followed.record
+    if plan is None or followed.status.state == "finished":
+        return []
+    found: list[Fix] = []
+    if record.oom is not None and followed.status.over:
+        for one in record.oom.fixes:
+            fits = "" if one.get("fits", True) else ", does not fit by the estimate"
+            needs = f"{size(int(one['memory_total']))} by the estimate{fits}; " if one.get("memory_total") else ""
+            found.append(
+                Fix(dict(one.get("change", {})), f"{needs}{one.get('cost', '')}", reason="oom", at_step=record.oom.step)
+            )
+    for told in reversed(record.findings):
+        ways = told.fixes or [{"change": told.fix, "advice": told.message}]
+        found += [
+            Fix(
+                dict(way.get("change", {})),
+                str(way.get("advice", "")),
+                bool(way.get("restart")),
+                told.finding,
+                told.step,
+            )
+            for way in ways
+        ]
+    now = record.step.step if record.step else 0
+    for seen in followed.findings:
+        found += [Fix(dict(fix.changes), fix.advice, fix.restart, seen.kind, now, seen.sound) for fix in seen.fixes]
+    kept: list[Fix] = []
+    for fix in found:
+        known = [(one.change, one.restart) for one in kept]
+        if fix.change and (fix.change, fix.restart) not in known and _changes(plan, fix.change):
+            kept.append(fix)
+    return kept
+
+
+def _changes(plan: Plan, change: Mapping[str, Any]) -> bool:
+    try:
+        return any(plan.get(key) != value for key, value in change.items())
+    except PlanError:
+        return False
+
+
+def words(plan: Plan, change: Mapping[str, Any]) -> str:
+    """`training.batch_size 8 → 4, training.accumulation 1 → 2`."""
+    return ", ".join(f"{key} {plan.get(key)} → {value}" for key, value in change.items())
+
+
+def ways_of(run: Run, fixes: Sequence[Fix]) -> list[Continuation | None]:
+    """How the run would go on with each; None where a value does not fit into the plan. Slow: for a thread."""
+    course = read_course(run)
+    return [_way(run, fix, course) for fix in fixes]
+
+
+def _way(run: Run, fix: Fix, course: Course) -> Continuation | None:
+    try:
+        return continuation(run, fix.change, restart=fix.restart, sound=fix.sound, course=course)
+    except PlanError:
+        return None
+
+
+def start_words(way: Continuation | None, running: bool) -> str:
+    """`goes on from step 40`: beside a fix in the list."""
+    if way is None or way.start == "anew":
+        return "starts anew"
+    if running and not way.spoilt:
+        return "goes on" if way.start == "checkpoint" else "from its weights"
+    return f"goes on from step {way.from_step}" if way.start == "checkpoint" else f"from step {way.from_step}'s weights"
+
+
+def apply(run: Run, fix: Fix) -> int:
+    """Stop the worker where one is there, put the change into the plan and go on where it allows; the new worker's
+    process id.
+
+    Slow: for a thread. Raises RunError or PlanError in one sentence; nothing has changed then.
+    """
+    if not run.status().over:
+        stop_run(run)
+        wait_ended(run, STOP_SECONDS)
+    return change_and_resume(
+        run, fix.change, restart=fix.restart, reason=fix.reason, at_step=fix.at_step, sound=fix.sound
+    )
+
+
+class FixScreen(ModalScreen[Fix | None]):
+    """Returns the chosen fix, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Leave it", key_display="esc")]
+    DEFAULT_CSS = """
+    FixScreen #panel { width: 92%; max-height: 90%; }
+    FixScreen OptionList { height: auto; max-height: 14; }
+    FixScreen #fix-note { height: auto; max-height: 7; margin: 1 0 0 0; }
+    """
+
+    def __init__(self, plan: Plan, fixes: Sequence[Fix], ways: Sequence[Continuation | None], running: bool) -> None:
+        super().__init__(classes="panel-over")
+        self._plan, self._fixes, self._ways, self._at_work = plan, list(fixes), list(ways), running
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="panel") as panel:
+            panel.border_title = Content("what would mend it")
+            panel.border_subtitle = Content("enter applies it · esc leaves the run as it is")
+            yield OptionList(
+                *(Option(self._line(fix, way)) for fix, way in zip(self._fixes, self._ways, strict=True)), markup=False
+            )
+            yield Static(id="fix-note")
+
+    def _line(self, fix: Fix, way: Continuation | None) -> Content:
+        return Content.assemble(
+            (f"{start_words(way, self._at_work):<22}  ", "$text-muted"), one_line(words(self._plan, fix.change), 160)
+        )
+
+    def on_mount(self) -> None:
+        options = self.query_one(OptionList)
+        options.highlighted = 0
+        options.focus()
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        fix, way = self._fixes[event.option_index], self._ways[event.option_index]
+        stops = "The worker is asked to stop and save first. " if self._at_work else ""
+        told = (
+            way.words
+            if way is not None and not (self._at_work and way.start == "checkpoint" and not way.spoilt)
+            else ""
+        )
+        self.query_one("#fix-note", Static).update(
+            Content.assemble(
+                (one_line(fix.note, 400), "$foreground"),
+                "\n",
+                (f"{told} " if told else "", "$foreground"),
+                (f"{stops}The plan as it is stays beside the new one.", "$text-muted"),
+            )
+        )
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._fixes[event.option_index])
+
+    def action_leave(self) -> None:
+        """Close; nothing changes."""
+        self.dismiss(None)

@@ -1,0 +1,108 @@
+"""Following a run by its files alone: nothing here talks to the worker, so any number of screens may look on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loratui.core.errors import LoratuiError
+from loratui.core.plan import Plan
+from loratui.runs.directory import Run
+from loratui.runs.events import EventTail
+from loratui.runs.status import Status
+from loratui.tui.training.record import RunRecord
+
+if TYPE_CHECKING:
+    from loratui.core.diagnosis import Finding
+
+DIAGNOSE_SECONDS = 5.0
+LONG_BYTES = 8 << 20
+"""A longer history is taken in by its outline."""
+CHUNK_BYTES = 2 << 20
+"""Read at once; a long history is taken in by several polls."""
+
+
+@dataclass
+class Followed:
+    """A run and what is known of it. `poll` is slow work for a thread."""
+
+    run: Run
+    record: RunRecord = field(default_factory=RunRecord)
+    status: Status = field(default_factory=Status)
+    plan: Plan | None = None
+    problem: str = ""
+    """Why the run's plan cannot be read."""
+    whole: bool = False
+    """Whether the history was read to its present end."""
+    findings: list[Finding] = field(default_factory=list)
+    """What the curves show, the gravest first, with what would mend it."""
+
+    def __post_init__(self) -> None:
+        self._tail = EventTail(self.run.events_path)
+        self._seen: tuple[int, int] = (-1, -1)
+        self._diagnosed_step = -1
+        self._diagnosed_at = 0.0
+
+    def poll(self) -> bool:
+        """Read what is new; whether anything is."""
+        if self.plan is None and not self.problem:
+            try:
+                self.plan = self.run.plan()
+            except LoratuiError as error:
+                self.problem = error.sentence
+        before = self.status
+        self.status = self.run.status()
+        count = 0
+        if self._mark() != self._seen or not self.whole:
+            self._seen = self._mark()
+            count = self._take_history() if self._tail.offset == 0 and self._seen[0] > LONG_BYTES else self._take_new()
+        if self.whole:
+            self._diagnose()
+        return count > 0 or _told(before) != _told(self.status)
+
+    def _take_new(self) -> int:
+        start = self._tail.offset
+        count = self.record.take(self._tail.new_events(limit_bytes=CHUNK_BYTES))
+        self.whole = self._tail.offset - start < CHUNK_BYTES // 2
+        return count
+
+    def _take_history(self) -> int:
+        from loratui.tui.training.history import read_history
+
+        try:
+            events, offset = read_history(self.run.events_path)
+        except OSError:
+            return 0
+        self._tail = EventTail(self.run.events_path, offset=offset)
+        return self.record.take(events)
+
+    def _diagnose(self) -> None:
+        step = self.record.step.step if self.record.step else 0
+        due = time.monotonic() - self._diagnosed_at >= DIAGNOSE_SECONDS or self.status.over
+        if self.plan is None or step == self._diagnosed_step or not due:
+            return
+        from loratui.core.diagnosis import diagnose
+
+        self._diagnosed_step, self._diagnosed_at = step, time.monotonic()
+        known = self.run.proposed()
+        curves = self.record.as_curves(finished=self.status.over, proposed=known.get("values"), bf16=known.get("bf16"))
+        self.findings = diagnose(curves, self.plan)
+
+    def _mark(self) -> tuple[int, int]:
+        try:
+            found = self.run.events_path.stat()
+        except OSError:
+            return (0, 0)
+        return found.st_size, found.st_mtime_ns
+
+
+def _told(status: Status) -> tuple[object, ...]:
+    """What of a status is shown; the heartbeat is not."""
+    return status.state, status.step, status.total, status.message, status.phase, status.pid
+
+
+def follow(path: str) -> Followed:
+    """The run in this directory."""
+    return Followed(Run(Path(path)))

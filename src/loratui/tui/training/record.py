@@ -1,0 +1,195 @@
+"""Everything that a run's events tell, gathered for a screen: the newest figures, the curves, what happened.
+
+It takes events in their order and never grows with the length of a run: curves are thinned, lists are capped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from loratui.core.series import Smoother, Thinned
+from loratui.runs.events import (
+    Checkpoint,
+    Data,
+    Eval,
+    Event,
+    Failed,
+    Finding,
+    Finished,
+    Fix,
+    FixOutcome,
+    Oom,
+    Phase,
+    Sample,
+    Started,
+    Step,
+    Stopped,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loratui.core.diagnosis import Curves
+
+CURVE_POINTS = 600
+"""More than any chart has dot columns."""
+KEPT_SAMPLES = 200
+KEPT_FINDINGS = 50
+
+
+class RunRecord:
+    """One run, as its events have told it so far."""
+
+    def __init__(self) -> None:
+        self.started: Started | None = None
+        self.data: Data | None = None
+        self.phase: Phase | None = None
+        self.step: Step | None = None
+        self.evals: list[Eval] = []
+        self.checkpoints: list[Checkpoint] = []
+        self.findings: deque[Finding] = deque(maxlen=KEPT_FINDINGS)
+        self.samples: deque[Sample] = deque(maxlen=KEPT_SAMPLES)
+        self.oom: Oom | None = None
+        self.fix: Fix | None = None
+        """The last change of the plan since the run was made."""
+        self.made_since_fix: Step | None = None
+        """The first step after it: the change in force."""
+        self.outcome: FixOutcome | None = None
+        """Whether that change helped; None while nobody knows."""
+        self.ended: Finished | Stopped | Failed | None = None
+        """How the last worker ended; None while one is at work."""
+        self.first_time = 0.0
+        self.last_time = 0.0
+        self.events = 0
+        self.total_steps = 0
+        self.loss = Thinned(CURVE_POINTS)
+        self.loss_smooth = Thinned(CURVE_POINTS)
+        self.learning_rate = Thinned(CURVE_POINTS)
+        self.grad_norm = Thinned(CURVE_POINTS)
+        self.speed = Thinned(CURVE_POINTS)
+        self.memory = Thinned(CURVE_POINTS)
+        self.memory_peak = 0
+        """Greatest peak so far, in bytes."""
+        self.losses_not_finite = 0
+        self._smoother = Smoother()
+
+    @property
+    def curves(self) -> Sequence[Thinned]:
+        """Every curve."""
+        return (self.loss, self.loss_smooth, self.learning_rate, self.grad_norm, self.speed, self.memory)
+
+    @property
+    def best_eval(self) -> Eval | None:
+        """The evaluation with the least loss."""
+        known = [one for one in self.evals if one.loss is not None]
+        return min(known, key=lambda one: one.loss or 0.0) if known else None
+
+    def as_curves(
+        self, *, finished: bool, proposed: Mapping[str, Any] | None = None, bf16: bool | None = None
+    ) -> Curves:
+        """The curves for a diagnosis; those of a long run thinned. proposed, bf16: what the worker noted of its
+        situation.
+        """
+        from loratui.core.diagnosis import Curves
+
+        steps = [int(x) for x in self.loss.xs]
+        losses = [point.last for point in self.loss.points]
+        if self.step is not None and self.step.loss is not None and not math.isfinite(self.step.loss):
+            steps.append(self.step.step)
+            losses.append(self.step.loss)
+
+        def beside(curve: Thinned) -> list[float]:
+            known = dict(zip(curve.xs, (point.last for point in curve.points), strict=True))
+            return [known.get(step, math.nan) for step in steps]
+
+        epoch = self.step.epoch if self.step else 0.0
+        done = self.step.step if self.step else 0
+        judged = [one for one in self.evals if one.loss is not None]
+        return Curves(
+            steps,
+            losses,
+            beside(self.grad_norm),
+            beside(self.learning_rate),
+            [one.step for one in judged],
+            [one.loss for one in judged if one.loss is not None],
+            total_steps=self.total_steps,
+            steps_per_epoch=round(done / epoch) if epoch else 0,
+            finished=finished,
+            proposed=proposed or {},
+            eval_rows=self.data.eval_examples if self.data else 0,
+            trained_tokens=self.data.trained_tokens if self.data else None,
+            bf16=bf16,
+        )
+
+    def take(self, events: Iterable[Event]) -> int:
+        """Take events in; how many they were."""
+        count = 0
+        for event in events:
+            self._take(event)
+            count += 1
+        self.events += count
+        return count
+
+    def _take(self, event: Event) -> None:
+        self.first_time = self.first_time or event.time
+        self.last_time = event.time
+        match event:
+            case Step():
+                self._take_step(event)
+            case Started():
+                self._take_start(event)
+            case Data():
+                self.data = event
+            case Phase():
+                self.phase = event
+            case Eval():
+                self.evals.append(event)
+            case Sample():
+                self.samples.append(event)
+            case Checkpoint():
+                self.checkpoints.append(event)
+            case Finding():
+                self.findings.append(event)
+            case Oom():
+                self.oom = event
+            case Fix():
+                self.fix, self.outcome, self.made_since_fix = event, None, None
+                self.findings.clear()
+            case FixOutcome():
+                self.outcome = event
+            case Finished() | Stopped() | Failed():
+                self.ended = event
+
+    def _take_start(self, event: Started) -> None:
+        self.started, self.ended, self.oom = event, None, None
+        self.total_steps = event.total_steps or self.total_steps
+        self._smoother = Smoother(max(4.0, min(100.0, self.total_steps / 50)))
+        for curve in self.curves:
+            curve.drop_after(event.step)
+        if self.loss_smooth.points:
+            self._smoother.add(self.loss_smooth.last)
+        self.evals = [one for one in self.evals if one.step <= event.step]
+        self.checkpoints = [one for one in self.checkpoints if one.step <= event.step]
+
+    def _take_step(self, event: Step) -> None:
+        self.step = event
+        self.made_since_fix = self.made_since_fix or event
+        x = event.step
+        if event.loss is not None:
+            before = len(self.loss.points), self.loss.last
+            self.loss.add(x, event.loss)
+            if (len(self.loss.points), self.loss.last) == before and event.loss != self.loss.last:
+                self.losses_not_finite += 1
+            self.loss_smooth.add(x, self._smoother.add(event.loss))
+        for curve, value in (
+            (self.learning_rate, event.learning_rate),
+            (self.grad_norm, event.grad_norm),
+            (self.speed, event.tokens_per_second),
+            (self.memory, event.memory_reserved or event.memory_allocated),
+        ):
+            if value is not None:
+                curve.add(x, value)
+        self.memory_peak = max(self.memory_peak, event.memory_peak or 0)

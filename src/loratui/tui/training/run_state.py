@@ -1,0 +1,195 @@
+"""A run's state in words, with a glyph and a colour: never by colour alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+
+from loratui.core.hardware import Gpu
+from loratui.format import count, duration, number_text, one_line, size
+from loratui.runs.events import Eval, Finished, Step
+from loratui.runs.follow import fix_words
+from loratui.runs.status import Status
+from loratui.tui.training.follow import Followed
+from loratui.tui.training.record import RunRecord
+
+LOOKS: dict[str, tuple[str, str, str]] = {
+    "starting": ("◌", "starting", "$accent"),
+    "rehearsing": ("◌", "rehearsing", "$accent"),
+    "running": ("●", "running", "$accent"),
+    "evaluating": ("●", "evaluating", "$accent"),
+    "saving": ("●", "saving", "$accent"),
+    "stopping": ("●", "stopping", "$warning"),
+    "finished": ("✓", "finished", "$success"),
+    "stopped": ("■", "stopped", "$warning"),
+    "failed": ("✗", "failed", "$error"),
+    "lost": ("✗", "lost", "$error"),
+}
+
+
+def state_words(state: str) -> Content:
+    """`● running`."""
+    glyph, word, color = LOOKS.get(state, ("?", state, "$foreground"))
+    return Content.assemble((f"{glyph} {word}", f"bold {color}"))
+
+
+def headline(record: RunRecord, status: Status, epochs: float) -> Content:
+    """State, place and time left, in one line."""
+    parts: list[Content] = [state_words(status.state)]
+    step = record.step.step if record.step else status.step
+    total = record.total_steps or status.total
+    if total:
+        parts.append(
+            Content.assemble(
+                ("step ", "$text-muted"), (f"{step:,}", "bold $foreground"), (f" of {total:,}", "$text-muted")
+            )
+        )
+    if record.step is not None:
+        of = f" of {epochs:g}" if epochs else ""
+        parts.append(
+            Content.assemble(
+                ("epoch ", "$text-muted"), (f"{record.step.epoch:.2f}", "$foreground"), (of, "$text-muted")
+            )
+        )
+    if not status.over and record.step is not None and record.step.eta is not None:
+        parts.append(Content.assemble((duration(record.step.eta), "bold $foreground"), (" left", "$text-muted")))
+    if not status.over and record.step is None and record.phase is not None:
+        parts.append(
+            Content(one_line(record.phase.message or record.phase.phase.replace("_", " "), 80)).stylize("$text-muted")
+        )
+    return Content("   ").join(parts)
+
+
+def progress_bar(record: RunRecord, status: Status, width: int) -> Content:
+    """A bar over the whole width with its percentage, in eighths of a cell."""
+    total = record.total_steps or status.total
+    step = record.step.step if record.step else status.step
+    share = min(1.0, step / total) if total else 0.0
+    text = f" {share:4.0%}"
+    cells = max(0, width - len(text))
+    eighths = round(share * cells * 8)
+    full, rest = divmod(eighths, 8)
+    partial = " ▏▎▍▌▋▊▉"[rest] if rest else ""
+    glyph, _, color = LOOKS.get(status.state, ("", "", "$accent"))
+    del glyph
+    return Content.assemble(
+        ("█" * full + partial, color), ("·" * (cells - full - len(partial)), "$border-blurred"), (text, "$foreground")
+    )
+
+
+def gpu_facts(gpus: Sequence[Gpu]) -> list[tuple[str, str, str]]:
+    """What the cards of a run do now: load, temperature and power, a row each."""
+    rows = []
+    for gpu in gpus:
+        load = f"{gpu.utilization_percent}%" if gpu.utilization_percent is not None else "–"
+        warm = [f"{gpu.temperature_celsius} °C"] if gpu.temperature_celsius is not None else []
+        power = [f"{gpu.power_watts:.0f} W"] if gpu.power_watts is not None else []
+        rows.append((f"GPU {gpu.index}", load, " ".join(warm + power)))
+    return rows
+
+
+def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str, str]]:
+    """The newest figures: name, value, and a note; names and values in their order on the screen."""
+    rows: list[tuple[str, str, str]] = []
+    step = record.step or Step(type="step", time=0.0)
+    rows.append(("loss", f"{record.loss_smooth.last:.4f}" if record.loss_smooth.points else "–", "smoothed"))
+    best = record.best_eval
+    rows.append(
+        ("held out", _eval_words(record.evals[-1]) if record.evals else "–", f"best at {best.step}" if best else "")
+    )
+    if record.evals and record.evals[-1].exact_match is not None:
+        rows.append(("exact match", f"{record.evals[-1].exact_match:.0%}", f"step {record.evals[-1].step}"))
+    accuracy = step.token_accuracy
+    rows.append(("accuracy", f"{accuracy:.1%}" if accuracy is not None else "–", "of tokens"))
+    rows.append(
+        (
+            "learning rate",
+            number_text(float(f"{step.learning_rate:.3g}")) if step.learning_rate is not None else "–",
+            "",
+        )
+    )
+    rows.append(("gradient norm", f"{step.grad_norm:.3g}" if step.grad_norm is not None else "–", ""))
+    rows.append(("speed", f"{step.tokens_per_second:,.0f}" if step.tokens_per_second else "–", "tokens/s"))
+    rows.append(("tokens", count(step.tokens) if step.tokens else "–", ""))
+    rows.append(("peak memory", size(record.memory_peak) if record.memory_peak else "–", ""))
+    rows.append(
+        ("predicted", size(predicted_bytes) if predicted_bytes else "–", _compared(record.memory_peak, predicted_bytes))
+    )
+    if record.first_time and record.last_time > record.first_time:
+        rows.append(("elapsed", duration(record.last_time - record.first_time), ""))
+    if record.checkpoints:
+        rows.append(("checkpoint", f"step {record.checkpoints[-1].step}", ""))
+    return rows
+
+
+def _eval_words(event: Eval) -> str:
+    return f"{event.loss:.4f}" if event.loss is not None else "–"
+
+
+def _compared(measured: int, predicted: int | None) -> str:
+    if not measured or not predicted:
+        return ""
+    return f"{measured / predicted:.0%} used"
+
+
+def finding_lines(followed: Followed, most: int = 2) -> list[Content]:
+    """What is going on and what would mend it, the gravest first: the worker's own findings, then what the curves
+    show.
+    """
+    lines: list[Content] = [*fix_line(followed.record)]
+    for told in reversed(followed.record.findings):
+        lines.append(_finding(told.severity, told.message, ""))
+    for seen in followed.findings:
+        if seen.severity != "note" or not lines:
+            lines.append(_finding(seen.severity, seen.message, seen.fixes[0].advice if seen.fixes else ""))
+    return lines[:most]
+
+
+def fix_line(record: RunRecord) -> list[Content]:
+    """The last change of the plan and what came of it, in one line; none where the plan is as it was."""
+    fix, outcome = record.fix, record.outcome
+    if fix is None:
+        return []
+    changed = one_line(fix_words(fix), 160)
+    if outcome is not None:
+        glyph, color, told = ("✓", "$success", "helped") if outcome.helped else ("✗", "$error", "did not help")
+        return [
+            Content.assemble((f"{glyph} {changed}: {told}. ", color), (one_line(outcome.message, 200), "$foreground"))
+        ]
+    return [
+        Content.assemble(
+            (f"· {changed}. ", "$accent"),
+            (one_line(in_force(record) if record.made_since_fix else fix.message, 200), "$foreground"),
+        )
+    ]
+
+
+def in_force(record: RunRecord) -> str:
+    """Where the run goes on with its changed plan, and the rate of its first step there."""
+    step = record.made_since_fix
+    if step is None:
+        return "No step has been made with the changed plan yet."
+    rate = (
+        f" at learning rate {number_text(float(f'{step.learning_rate:.3g}'))}" if step.learning_rate is not None else ""
+    )
+    return f"The changed plan is in force since step {step.step}{rate}."
+
+
+def _finding(severity: str, message: str, advice: str) -> Content:
+    glyph, color = {"error": ("✗", "$error"), "warning": ("▲", "$warning")}.get(severity, ("·", "$text-muted"))
+    return Content.assemble(
+        (f"{glyph} {one_line(message, 300)}", color), (f"  → {one_line(advice, 200)}" if advice else "", "$foreground")
+    )
+
+
+def finished_words(event: Finished, record: RunRecord) -> str:
+    """How a finished run went, in one sentence."""
+    parts = [f"{event.step:,} steps in {duration(event.seconds)}"]
+    loss = event.eval_loss if event.eval_loss is not None else event.loss
+    if loss is not None:
+        parts.append(f"{'held-out ' if event.eval_loss is not None else ''}loss {loss:.4f}")
+    matched = next((one.exact_match for one in reversed(record.evals) if one.exact_match is not None), None)
+    if matched is not None:
+        parts.append(f"exact match {matched:.0%}")
+    return ", ".join(parts)

@@ -1,0 +1,159 @@
+"""What the app looks up slowly: machine, presets, models and datasets, in threads; results are taken up on its own
+thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from textual import work
+from textual.app import App
+from textual.worker import get_current_worker
+
+from loratui.format import harmless, one_line
+from loratui.tui.wizard.state import WizardState
+
+if TYPE_CHECKING:
+    from loratui.machine.sampler import MachineSampler
+    from loratui.models.found import FoundModel
+
+
+class LookUps(App[None]):
+    """An app with the wizard's state, and the ways in which what the state needs is found."""
+
+    state: WizardState
+    sampler: MachineSampler | None
+    """Samples the machine in a thread; there once the first look was taken. A screen that needs it polls `newest`."""
+
+    @work(thread=True, group="look-up", exit_on_error=False)
+    def look_up_all(self) -> None:
+        """After the first frame: the machine; once that is painted, the rest."""
+        from loratui.tui.wizard import loading
+
+        if self.state.hardware.machine is None:
+            self.sampler = loading.start_sampler()
+            if self.sampler.newest is not None:
+                self._take(self.state.hardware.take, self.sampler.newest)
+        self._take(self.call_after_refresh, self.look_up_the_rest)
+
+    @work(thread=True, group="look-up", exit_on_error=False)
+    def look_up_the_rest(self) -> None:
+        """The presets, what the draft names, and a run that goes on. Lengths that the last session knew need no second
+        reading of the dataset before the estimate is painted."""
+        from loratui.tui.wizard import loading
+
+        draft = self.state.draft
+        model, dataset, given = draft.model, draft.dataset, dict(draft.mine)
+        presets = loading.load_presets()
+        self._take(self.state.plan.take_measurements, loading.load_measurements())
+        found_model = self._find_model(model) if model and self.state.model.found is None else None
+        unread = dataset and self.state.dataset.view is None
+        if unread and self.state.dataset.known_facts is not None:
+            self._take(self._take_all, presets, (model, found_model), (dataset, None))
+            self._take(self._take_dataset, dataset, *self._find_dataset(dataset, given))
+        else:
+            found_dataset = self._find_dataset(dataset, given) if unread else None
+            self._take(self._take_all, presets, (model, found_model), (dataset, found_dataset))
+        self._take(self._offer_run, loading.running_run(besides=self.state.run.chosen))
+
+    def _offer_run(self, name: str) -> None:
+        """A run that goes on is told of at the start, wherever the wizard was left."""
+        if name and self.screen.name not in ("training", "runs"):
+            self.notify(f"{harmless(name)} is running · ^r shows it", markup=False, timeout=10)
+
+    def _take_all(self, presets: Any, model: tuple[str, Any], dataset: tuple[str, Any]) -> None:
+        """Take up what was found at the start, and paint once."""
+        self._take_presets(*presets)
+        if model[1] is not None:
+            self._take_model(model[0], *model[1])
+        if dataset[1] is not None:
+            self._take_dataset(dataset[0], *dataset[1])
+
+    def _take(self, method: Callable[..., object], *values: object) -> None:
+        if not get_current_worker().is_cancelled:
+            self.call_from_thread(method, *values)
+
+    def _take_presets(self, presets: dict[str, Any], problems: tuple[str, ...]) -> None:
+        self.state.plan.take_presets(presets)
+        for sentence in problems:
+            self.notify(harmless(sentence), markup=False, severity="warning", timeout=10)
+
+    def choose_model(self, identifier: str) -> None:
+        """Choose a model: at once in the draft, then looked up in a thread."""
+        self.state.choices.choose_model(identifier)
+        self._model_worker(identifier)
+
+    @work(thread=True, exclusive=True, group="model", exit_on_error=False)
+    def _model_worker(self, identifier: str) -> None:
+        self._take(self._take_model, identifier, *self._find_model(identifier))
+
+    def _find_model(self, identifier: str) -> tuple[Any, str]:
+        """The model, or one sentence of why there is none."""
+        from loratui.core.errors import LoratuiError
+        from loratui.tui.wizard import loading
+
+        try:
+            return loading.load_model(identifier), ""
+        except LoratuiError as error:
+            return None, error.sentence
+
+    def _take_model(self, identifier: str, found: Any, problem: str) -> None:
+        if self.state.draft.model == identifier:
+            self.state.model.take(found, problem)
+            if found is not None and not found.spec.known:
+                self._shape_worker(found)
+
+    @work(exclusive=True, group="shape", exit_on_error=False)
+    async def _shape_worker(self, found: FoundModel) -> None:
+        """Have the real class of an unknown family read, in a process of its own; the proposal is renewed when it is
+        known.
+        """
+        from loratui.core.errors import ModelError
+        from loratui.models.shapes import learn_meanwhile, refusal
+
+        family, problem = one_line(found.spec.family, 40), refusal(found.config)
+        if not problem:
+            self.notify(
+                f"The family {family} is new here: its real class is being read; figures are guesses until then.",
+                markup=False,
+                timeout=6,
+            )
+            try:
+                self.state.model.take_shape(found.id, await learn_meanwhile(found.config, found.id))
+                return
+            except ModelError as error:
+                problem = error.message
+        self.notify(
+            f"Parameters and memory of {family} stay a guess: {one_line(problem, 300)}",
+            markup=False,
+            severity="warning",
+            timeout=12,
+        )
+
+    def choose_dataset(self, path: str) -> None:
+        """Choose a dataset: at once in the draft, then read in a thread."""
+        self.state.choices.choose_dataset(path)
+        self.read_dataset()
+
+    def read_dataset(self) -> None:
+        """Read the draft's dataset again, as its format and columns now say."""
+        self._dataset_worker(self.state.draft.dataset, dict(self.state.draft.mine))
+
+    @work(thread=True, exclusive=True, group="dataset", exit_on_error=False)
+    def _dataset_worker(self, path: str, given: dict[str, Any]) -> None:
+        self._take(self._take_dataset, path, *self._find_dataset(path, given))
+
+    def _find_dataset(self, path: str, given: dict[str, Any]) -> tuple[Any, str]:
+        """The dataset, or one sentence of why there is none."""
+        from loratui.core.errors import LoratuiError
+        from loratui.tui.wizard import loading
+
+        try:
+            return loading.load_dataset(path, given), ""
+        except LoratuiError as error:
+            return None, error.sentence
+
+    def _take_dataset(self, path: str, found: Any, problem: str) -> None:
+        if self.state.draft.dataset == path:
+            self.state.dataset.take(found, problem)

@@ -1,0 +1,100 @@
+"""The draft: what a person has chosen so far, and what is known of its dataset, kept as files between sessions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from loratui.core.dataset import DataFacts
+from loratui.files import write_whole
+
+STEPS = ("machine", "model", "dataset", "recipe", "review", "training", "playground")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The choices of a person in the wizard. Everything else follows from them and is computed again."""
+
+    step: str = "machine"
+    """The screen that was open."""
+    visited: list[str] = field(default_factory=list)
+    """Steps that were open once, in the order of the first visit."""
+    devices: list[int] = field(default_factory=list)
+    """Numbers of the chosen GPUs; empty: the free one, or the CPU where there is none."""
+    cpu: bool = False
+    """Train on the CPU although there may be a GPU."""
+    gpu: str = ""
+    """Name of a GPU of the catalogue to plan for; empty: this machine."""
+    model: str = ""
+    """Model id as `loratui plan -m` takes it; empty: none chosen."""
+    dataset: str = ""
+    """Path as `loratui plan -d` takes it; empty: none chosen."""
+    preset: str = "auto"
+    mine: dict[str, Any] = field(default_factory=dict)
+    """Plan keys that were set by hand, with their values."""
+    run: str = ""
+    """Folder of the run that was started last from this draft."""
+    theme: str = ""
+
+
+def draft_from_json(text: str) -> Draft:
+    """A draft from its file. Unknown keys and values of a wrong type are left out.
+
+    Raises ValueError where the text is no JSON object.
+    """
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("the draft is no JSON object")
+    pattern = Draft()
+    known = {
+        item.name: document[item.name]
+        for item in fields(Draft)
+        if item.name in document and type(document[item.name]) is type(getattr(pattern, item.name))
+    }
+    draft = Draft(**known)
+    return replace(
+        draft,
+        devices=[number for number in draft.devices if isinstance(number, int)],
+        visited=[step for step in draft.visited if step in STEPS],
+        step=draft.step if draft.step in STEPS else STEPS[0],
+    )
+
+
+def draft_to_json(draft: Draft) -> str:
+    """The draft as its file holds it."""
+    return json.dumps(asdict(draft), indent=1, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True)
+class KnownFacts:
+    """Facts of one dataset.
+
+    choice: what they rest on (path, reading, and for exact lengths the model). fingerprint: the files' state then.
+    """
+
+    choice: str
+    fingerprint: str
+    facts: DataFacts
+
+
+def read_known_facts(path: Path) -> KnownFacts | None:
+    """The facts that were kept; None where there are none, or the file is not of this form (it is only a memory)."""
+    try:
+        kept = json.loads(path.read_bytes())
+        facts = kept["facts"]
+        lengths = tuple(int(length) for length in facts.pop("lengths"))
+        return (
+            KnownFacts(str(kept["choice"]), str(kept["fingerprint"]), DataFacts(lengths=lengths, **facts))
+            if lengths
+            else None
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def write_known_facts(path: Path, known: KnownFacts) -> None:
+    """Keep the facts. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(asdict(known)) + "\n")

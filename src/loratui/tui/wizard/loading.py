@@ -1,0 +1,134 @@
+"""Slow or heavy look-ups for the wizard: called in a thread, each returns a value or raises an error with one
+sentence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loratui.core.dataset import DataFacts
+    from loratui.core.hardware import Device, Machine
+    from loratui.core.measured import Measurement
+    from loratui.core.plan import Plan
+    from loratui.core.presets import Preset
+    from loratui.data.preview import Preview
+    from loratui.machine.sampler import MachineSampler
+    from loratui.models.found import FoundModel
+    from loratui.tui.wizard.draft import Draft
+
+
+FIRST_SAMPLE_SECONDS = 15.0
+"""Longest wait for the first look at the machine."""
+
+
+@dataclass(frozen=True)
+class DatasetView:
+    """A dataset as the wizard holds it: its first rows with how they are read, and its counts."""
+
+    preview: Preview
+    facts: DataFacts
+
+
+def choose_device(machine: Machine, draft: Draft) -> Device:
+    """The device that the draft's choice means on this machine. Raises MachineError."""
+    from loratui.machine.device import device_for
+
+    return device_for(machine, draft.devices, draft.gpu, cpu=draft.cpu)
+
+
+def automatic_device(machine: Machine) -> str:
+    """What is taken where nothing was chosen: `gpu:NUMBER`, or `cpu`."""
+    from loratui.machine.device import choose_gpu
+
+    gpu = choose_gpu(machine)
+    return "cpu" if gpu is None else f"gpu:{gpu.index}"
+
+
+def start_sampler() -> MachineSampler:
+    """A sampler of this machine, already running; waits for its first sample, so call it in a thread."""
+    from loratui.machine.sampler import MachineSampler
+    from loratui.paths import runs_home
+
+    sampler = MachineSampler(runs_path=runs_home())
+    sampler.start()
+    sampler.wait_for_sample(FIRST_SAMPLE_SECONDS)
+    return sampler
+
+
+def load_model(identifier: str) -> FoundModel:
+    """The model of this id. Raises ModelError."""
+    from loratui.models.find import find_model
+
+    return find_model(identifier)
+
+
+def load_dataset(path: str, given: dict[str, Any]) -> DatasetView:
+    """The dataset at this path, its first rows understood and its rows counted. Raises DatasetError."""
+    from loratui.core.plan import DatasetSection
+    from loratui.data.facts import quick_facts
+    from loratui.data.find import find_dataset
+    from loratui.data.preview import preview
+
+    chosen = {key.removeprefix("dataset."): value for key, value in given.items() if key.startswith("dataset.")}
+    section = DatasetSection(**{**chosen, "path": path})
+    found = find_dataset(path)
+    return DatasetView(preview(found, section), quick_facts(found, section))
+
+
+def load_presets() -> tuple[dict[str, Preset], tuple[str, ...]]:
+    """Every preset by name, and a sentence for each file that was passed over."""
+    from loratui import presets_store
+
+    presets, problems = presets_store.load_presets()
+    return {preset.name: preset for preset in presets}, tuple(
+        f"A preset was passed over: {problem}" for problem in problems
+    )
+
+
+def load_measurements() -> tuple[Measurement, ...]:
+    """What runs on this machine reached, oldest first."""
+    from loratui.runs.measured import read_measurements
+
+    return read_measurements()
+
+
+def exact_facts(result: dict[str, Any], *, taken: bool) -> DataFacts | None:
+    """Counts and lengths as the check's tokenizer found them; None where no row can be trained on. taken: as in
+    DataFacts.
+    """
+    from loratui.core.dataset import DataFacts
+
+    lengths, total = result["lengths"], result["tokens"]["total"]
+    if not lengths or not result["usable"]:
+        return None
+    return DataFacts(
+        examples=max(1, result["split"]["train"]),
+        lengths=tuple(sorted(lengths)),
+        exact=True,
+        trained_share=result["trained_tokens_uncut"] / total if total else 1.0,
+        eval_examples=result["split"]["evaluation"],
+        eval_taken=taken,
+    )
+
+
+def start_run(plan: Plan) -> str:
+    """Make a run of this plan and start its worker; the run's folder. Raises RunError."""
+    from loratui.runs.start import create_run, rehearses, start_worker
+
+    run = create_run(plan)
+    start_worker(run, rehearse=rehearses(run.plan()))
+    return str(run.path)
+
+
+def running_run(besides: str = "") -> str:
+    """Name of the newest run that a worker is at work on; empty where there is none. Broken runs are passed over."""
+    from loratui.core.errors import LoratuiError
+    from loratui.runs.listing import list_runs
+
+    try:
+        going = [one for one in list_runs() if not one.status.over and str(one.run.path) != besides]
+    except (LoratuiError, OSError):
+        return ""
+    return going[0].name if going else ""

@@ -1,0 +1,64 @@
+"""What the wizard knows: what a person chose, what was found for it, and the proposal that follows. No screen is needed
+to use it.
+
+Each question has an object of its own (`tui.wizard`), which alone writes its fields and publishes signals. They are
+made in the order in which one rests on another; so what follows from a change has followed before a screen hears of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loratui.tui.wizard.check import DatasetCheck
+from loratui.tui.wizard.choices import Choices
+from loratui.tui.wizard.dataset import ChosenDataset
+from loratui.tui.wizard.draft import STEPS, Draft
+from loratui.tui.wizard.draft_file import DraftFile
+from loratui.tui.wizard.hardware import Hardware
+from loratui.tui.wizard.missing import Problem, missing
+from loratui.tui.wizard.model import ChosenModel
+from loratui.tui.wizard.plan import ProposedPlan
+from loratui.tui.wizard.run import ShownRun
+
+
+class WizardState:
+    """The wizard's questions with their answers.
+
+    path: the draft's file. draft: what is chosen at the beginning. demo: the built-in model and dataset are.
+    """
+
+    def __init__(self, path: Path | None = None, *, demo: bool = False, draft: Draft | None = None) -> None:
+        self._demo = demo
+        self.choices = Choices(Draft(model="demo", dataset="demo", preset="demo") if demo else draft)
+        self.hardware = Hardware(self.choices)
+        self.model = ChosenModel(self.choices)
+        self.dataset = ChosenDataset(self.choices)
+        self.plan = ProposedPlan(self.choices, self.hardware, self.model, self.dataset)
+        self.check = DatasetCheck(self.choices, self.model, self.dataset, self.plan)
+        self.run = ShownRun(self.choices)
+        self.file = DraftFile(path, self.choices, self.dataset)
+
+    @property
+    def draft(self) -> Draft:
+        """What a person chose."""
+        return self.choices.draft
+
+    def restore(self) -> str:
+        """Take up the draft of the last session; a sentence where its file cannot be used."""
+        return self.file.restore(demo=self._demo)
+
+    def problems(self, step: str) -> list[Problem]:
+        """What stands between `step` and the next one, the first to mend first."""
+        return missing(step, self.draft, self.model, self.dataset, self.plan)
+
+    def ready(self) -> list[Problem]:
+        """What stands between the draft and a training, over all steps."""
+        return [problem for step in STEPS[:5] for problem in self.problems(step) if problem.blocking]
+
+    def done(self, step: str) -> bool:
+        """Whether a step was visited and nothing blocks it."""
+        if step not in self.draft.visited:
+            return False
+        if step == "training":
+            return bool(self.draft.run)
+        return not any(problem.blocking for problem in self.problems(step))

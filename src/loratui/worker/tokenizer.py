@@ -1,0 +1,121 @@
+"""A plan's tokenizer with its chat template: what training, inspecting and generating share. Loads no weights."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from loratui.core.errors import ModelError, PlanError
+from loratui.core.plan import Plan
+from loratui.format import first_line
+from loratui.paths import demo_model_path
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
+    "'\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+PLAIN = (
+    "{{ bos_token or '' }}{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'] + "
+    "'\n\n' }}"
+    "{% elif message['role'] == 'assistant' %}{{ 'Assistant: ' + message['content'] + eos_token + '\n\n' }}"
+    "{% else %}{{ 'User: ' + message['content'] + '\n\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ "
+    "'Assistant: ' }}{% endif %}"
+)
+ALPACA = (
+    "{{ bos_token or '' }}{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'] + "
+    "'\n\n' }}"
+    "{% elif message['role'] == 'assistant' %}{{ '### Response:\n' + message['content'] + eos_token + '\n\n' }}"
+    "{% else %}{{ '### Instruction:\n' + message['content'] + '\n\n' }}{% endif %}{% endfor %}{% if "
+    "add_generation_prompt %}{{ '### Response:\n' }}{% endif %}"
+)
+KNOWN_TEMPLATES = {"chatml": CHATML, "plain": PLAIN, "alpaca": ALPACA}
+"""`plain` and `alpaca` close an answer with the tokenizer's own end token, so they suit every base model."""
+
+
+def model_source(plan: Plan, *, weights: bool = True) -> tuple[str, dict[str, Any]]:
+    """Where the model is read from, and how: a folder, or an id of the hub with its revision.
+
+    `weights` False: a folder without weights will do. ModelError where there is no such model.
+    """
+    name = plan.model.id
+    if name == "demo":
+        folder = demo_model_path()
+        if not (folder / "config.json").is_file():
+            raise ModelError(
+                "the demo model is not in this installation.",
+                where=str(folder),
+                hint="Build it with scripts/ or install again.",
+            )
+        return str(folder), {}
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError("this folder holds no model: config.json is missing.", where=str(folder))
+        if weights and not any(folder.glob("*.safetensors")):
+            raise ModelError(
+                "this folder holds no weights to train (*.safetensors).",
+                where=str(folder),
+                hint="Only safetensors are read; nothing is unpickled.",
+            )
+        return str(folder), {}
+    if name.startswith(("/", ".", "~")):
+        raise ModelError("there is no such folder.", where=name)
+    extra: dict[str, Any] = {"revision": plan.model.revision} if plan.model.revision else {}
+    return name, extra | hub_options(name, plan.model.revision, weights=weights)
+
+
+def hub_options(id: str, revision: str = "", *, weights: bool = True) -> dict[str, Any]:
+    """`local_files_only` for a model that is whole in the hub's cache: without a network each file would be asked for
+    half a minute.
+    """
+    from loratui.models.cache import find_cached
+
+    found = find_cached(id, revision)
+    if found is None or (weights and not found.weights):
+        return {}
+    options: dict[str, Any] = {"local_files_only": True}
+    return options | {"adapter_kwargs": {"local_files_only": True}} if weights else options
+
+
+def load_tokenizer(plan: Plan, *, weights: bool = True) -> Any:
+    """The tokenizer with the plan's chat template, and a padding token. ModelError or PlanError in one sentence."""
+    from transformers import AutoTokenizer
+
+    source, extra = model_source(plan, weights=weights)
+    extra.pop("adapter_kwargs", None)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=plan.model.trust_remote_code, **extra)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the tokenizer cannot be read: {first_line(error)}", where=plan.model.id) from error
+    if plan.model.chat_template:
+        tokenizer.chat_template = template_text(plan.model.chat_template)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def template_text(name: str) -> str:
+    """A chat template by its file or its name: ours, or one of those that TRL ships (llama3, qwen3, gemma3, …)."""
+    if name in KNOWN_TEMPLATES:
+        return KNOWN_TEMPLATES[name]
+    shipped = _shipped_with_trl()
+    if name in shipped:
+        return shipped[name].read_text(encoding="utf-8")
+    try:
+        return Path(name).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        known = [*KNOWN_TEMPLATES, *(other for other in shipped if not other.endswith("_training"))]
+        raise PlanError(
+            f"model.chat_template = {name!r} is neither a file nor a known template.",
+            hint=f"Known are: {', '.join(known)}.",
+        ) from None
+
+
+def _shipped_with_trl() -> dict[str, Path]:
+    spec = find_spec("trl")
+    if spec is None or not spec.origin:
+        return {}
+    return {path.stem: path for path in sorted((Path(spec.origin).parent / "chat_templates").glob("*.jinja"))}

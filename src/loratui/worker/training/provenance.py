@@ -1,0 +1,86 @@
+"""Writing down what a run was trained on and with, and on which rows not; clearing away what a killed worker left."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from loratui.core.plan import Plan
+from loratui.data.row_filter import LeftOut
+from loratui.files import write_whole
+from loratui.runs.directory import Run
+from loratui.runs.fingerprint import files_print, plan_values, versions
+from loratui.worker.training.config import DeviceTraits
+from loratui.worker.training.dataset import Prepared
+
+
+def fingerprint(plan: Plan, prepared: Prepared, model_config: dict[str, Any]) -> dict[str, Any]:
+    """Plan, data, model and versions, as a document that can be compared."""
+    shape = {key: model_config.get(key) for key in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")}
+    data = {
+        "train": prepared.train.fingerprint(),
+        "held_out": prepared.held_out.fingerprint(),
+        "rows": len(prepared.train),
+        "files": files_print(plan),
+    }
+    return {"plan": plan_values(plan), "data": data, "model": shape, "versions": versions()}
+
+
+def write_fingerprint(run: Run, document: dict[str, Any]) -> None:
+    """Keep it for the next resume."""
+    write_whole(run.fingerprint_path, json.dumps(document, indent=1, sort_keys=True) + "\n")
+
+
+def write_machine(run: Run, device: DeviceTraits) -> None:
+    """`machine.json`: what the run runs on, and the versions of what runs it."""
+    import os
+    import socket
+
+    import torch
+
+    document: dict[str, Any] = {
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "cpu_count": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
+        "device": device.name,
+        "kind": device.kind,
+        "versions": versions(),
+        "cuda": torch.version.cuda,
+        "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+    }
+    if device.kind == "cuda":
+        properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+        document |= {
+            "memory_total_bytes": properties.total_memory,
+            "compute_capability": [properties.major, properties.minor],
+        }
+    write_whole(run.machine_path, json.dumps(document, indent=1) + "\n")
+
+
+def remove_broken_checkpoints(run: Run) -> list[Path]:
+    """Delete half-written checkpoints, which would stand in the way of the ones to come; those deleted."""
+    import shutil
+
+    whole = set(run.checkpoints())
+    broken = (
+        [folder for folder in run.checkpoints_path.glob("checkpoint-*") if folder not in whole]
+        if run.checkpoints_path.is_dir()
+        else []
+    )
+    for folder in broken:
+        shutil.rmtree(folder, ignore_errors=True)
+    return broken
+
+
+def write_left_out(run: Run, rows: Sequence[LeftOut]) -> None:
+    """Write `left_out.jsonl`: one object a row (index, line, file, kind, message); an empty file where every row is
+    used.
+
+    Raises OSError where the disk is full.
+    """
+    write_whole(run.left_out_path, "".join(json.dumps(asdict(row)) + "\n" for row in rows))

@@ -1,0 +1,108 @@
+"""Ask the inspect worker, without importing what it imports: from a command (wait) and from the interface (async)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+from loratui.child import Child, worker_command
+from loratui.core.errors import DatasetError, InputError, LoratuiError, ModelError, PlanError, WorkerError
+from loratui.core.plan import Plan
+from loratui.workers.inspect_messages import InspectMessage, InspectRequest, Problem, checked
+
+_ERRORS: dict[str, type[LoratuiError]] = {
+    "dataset": DatasetError,
+    "model": ModelError,
+    "plan": PlanError,
+    "input": InputError,
+}
+
+
+def _line(request: InspectRequest) -> bytes:
+    return (json.dumps(request) + "\n").encode()
+
+
+def _request(plan: Plan, rows: Iterable[int]) -> bytes:
+    return _line({"plan": plan.model_dump(), "rows": list(rows)})
+
+
+def error_of(message: Problem) -> LoratuiError:
+    """The exception for an `error` message."""
+    return _ERRORS.get(str(message.get("code")), WorkerError)(str(message.get("message")))
+
+
+def inspect_dataset(
+    plan: Plan, *, on_message: Callable[[InspectMessage], None] = lambda message: None
+) -> dict[str, Any]:
+    """The inspection of the plan's dataset for its model, waited for; each message on the way is handed to
+    `on_message`.
+
+    Raises what is wrong as DatasetError, ModelError or PlanError, and WorkerError where the worker dies. An interrupt
+    ends the worker too.
+    """
+
+    async def wait() -> dict[str, Any]:
+        client = InspectClient()
+        try:
+            async for message in client.inspect(plan):
+                if message["type"] == "result":
+                    return message["result"]
+                on_message(message)
+        finally:
+            await client.close()
+        raise AssertionError("an inspection ends with its result or an error")
+
+    return asyncio.run(wait())
+
+
+class InspectClient:
+    """An inspect worker for the interface: messages as they come, rows on request, ended by `close`."""
+
+    def __init__(self) -> None:
+        self._child: Child | None = None
+
+    @property
+    def process_id(self) -> int | None:
+        """The worker's process id; None where none was started."""
+        return self._child.pid if self._child is not None else None
+
+    async def inspect(self, plan: Plan, rows: Iterable[int] = ()) -> AsyncIterator[InspectMessage]:
+        """Start over with a plan: `recognised`, `progress`, `partial`, `rows`, at last `result`. Raises as
+        `inspect_dataset` does.
+        """
+        await self.close()
+        self._child = Child(worker_command("inspect"), "The inspection's worker")
+        await self._child.start()
+        with contextlib.suppress(WorkerError):  # it has ended: the next message says how
+            await self._child.send(_request(plan, rows))
+        while True:
+            message = await self._message()
+            yield message
+            if message["type"] == "result":
+                return
+
+    async def rows(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
+        """Rows as the trainer receives them, after the result has come."""
+        await self._open().send(_line({"rows": list(numbers)}))
+        message = await self._message()
+        return message["rows"] if message["type"] == "rows" else []
+
+    async def close(self) -> None:
+        """End the worker, whatever it does."""
+        child, self._child = self._child, None
+        if child is not None:
+            await child.close()
+
+    def _open(self) -> Child:
+        if self._child is None:
+            raise WorkerError("no inspection is open.")
+        return self._child
+
+    async def _message(self) -> InspectMessage:
+        message = checked(await self._open().message())
+        if message["type"] == "error":
+            raise error_of(message)
+        return message

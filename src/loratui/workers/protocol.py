@@ -1,0 +1,203 @@
+"""What the interface and the generating worker say to each other: one JSON object a line, on the worker's pipes.
+
+Both sides import this module; it knows neither torch nor textual. Requests go in (`do`), events come out (`event`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, Literal
+
+from loratui.core.errors import WorkerError
+from loratui.core.generation import GenerationSettings
+
+BASE = "base"
+"""Name of the side that answers without any adapter."""
+ADAPTER = "adapter"
+"""Name of the side that answers with the run's result."""
+
+StopReason = Literal["stop token", "length", "context full", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load a base model once, and the adapters that answer on it.
+
+    base: folder of the model, or its id on the hub. sides: name → folder of an adapter or of a whole model; "" is the
+    base itself. dtype: bf16, fp16, fp32, or "" for what suits the device. device: "cuda", "cpu", or "" for the first
+    that is there.
+    """
+
+    do: ClassVar[str] = "load"
+    base: str
+    sides: dict[str, str] = field(default_factory=lambda: {BASE: ""})
+    dtype: str = ""
+    device: str = ""
+    quantization: str = "none"
+    double_quantization: bool = True
+    compute_dtype: str = ""
+    """Number format of products with quantised weights; "" for dtype's."""
+    attention: str = ""
+    """Its implementation in transformers; "" for what transformers takes."""
+    revision: str = ""
+    chat_template: str = ""
+    """A .jinja file or a known template's name; empty: the one saved with the adapter, or the model's own."""
+    trust_remote_code: bool = False
+    number: int = 0
+    """Comes back in the answer to this request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Load one more adapter (a checkpoint, say) beside the others."""
+
+    do: ClassVar[str] = "add"
+    name: str
+    path: str
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Answer messages (role and content each), or a plain prompt, on one or more sides."""
+
+    do: ClassVar[str] = "ask"
+    id: int
+    sides: list[str]
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    prompt: str = ""
+    """Used as it is, without a template, where there are no messages."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    histories: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Messages of one side each, instead of `messages`: in a conversation every side goes on from its own answers."""
+
+    @property
+    def generation(self) -> GenerationSettings:
+        """The settings, checked."""
+        return GenerationSettings.model_validate(self.settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop the answers of an ask: one side's, or all."""
+
+    do: ClassVar[str] = "stop"
+    id: int
+    side: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What is being done before the first answer."""
+
+    event: ClassVar[str] = "loading"
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Models are loaded; questions are welcome."""
+
+    event: ClassVar[str] = "ready"
+    sides: list[str]
+    device: str
+    dtype: str
+    chat_template: bool
+    context_tokens: int
+    seconds: float
+    memory_bytes: int
+    """Held on the device: allocated by torch on a GPU, resident in RAM on a CPU."""
+    number: int = 0
+    """Of the Load or Add that this answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The prompt as the model gets it: the template's own rendering."""
+
+    event: ClassVar[str] = "rendered"
+    id: int
+    text: str
+    tokens: int
+    side: str = ""
+    """Whose prompt it is; empty where all sides get the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """More text of an answer. Special tokens are not in it."""
+
+    event: ClassVar[str] = "piece"
+    id: int
+    side: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An answer has ended."""
+
+    event: ClassVar[str] = "done"
+    id: int
+    side: str
+    reason: StopReason
+    tokens: int
+    first_token_seconds: float
+    """From the question to the first token, the turns of other sides not counted."""
+    tokens_per_second: float
+    """Steady speed after the first token, the turns of other sides not counted; 0 for an answer of one token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Something could not be done. id and side are None and "" where it is not about one answer."""
+
+    event: ClassVar[str] = "failed"
+    message: str
+    hint: str = ""
+    id: int | None = None
+    side: str = ""
+    number: int = 0
+    """Of the Load or Add that failed; 0 where it is about all of them: the worker has ended."""
+
+    @property
+    def sentence(self) -> str:
+        """Fault and remedy on one line."""
+        return f"{self.message} {self.hint}".strip()
+
+
+Request = Load | Add | Ask | Stop
+Event = Loading | Ready | Rendered | Piece | Done | Failed
+
+_REQUESTS: dict[str, type[Any]] = {kind.do: kind for kind in (Load, Add, Ask, Stop)}
+_EVENTS: dict[str, type[Any]] = {kind.event: kind for kind in (Loading, Ready, Rendered, Piece, Done, Failed)}
+
+
+def encode(message: Request | Event) -> bytes:
+    """One line, newline included."""
+    key, value = ("do", message.do) if isinstance(message, (Load, Add, Ask, Stop)) else ("event", message.event)
+    return json.dumps({key: value, **asdict(message)}, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def decode_request(line: bytes) -> Request:
+    """A request from its line; WorkerError where it is none."""
+    request: Request = _decode(line, "do", _REQUESTS)
+    return request
+
+
+def decode_event(line: bytes) -> Event:
+    """An event from its line; WorkerError where it is none."""
+    event: Event = _decode(line, "event", _EVENTS)
+    return event
+
+
+def _decode(line: bytes, key: str, kinds: dict[str, type[Any]]) -> Any:
+    """Unknown fields are passed over: a newer side may say more."""
+    try:
+        document = json.loads(line)
+        kind = kinds[document[key]]
+        known = {one.name for one in fields(kind)}
+        return kind(**{name: value for name, value in document.items() if name in known})
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorkerError(f"this line is no message of the playground: {line[:80]!r} ({error}).") from None

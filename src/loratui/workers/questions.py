@@ -1,0 +1,178 @@
+"""Rows of a file as questions for a model: the forms that `loratui generate` takes, and held-out rows for the
+playground.
+
+A row may be
+
+    {"input": {…} or "text"}          one object or a list of them; an object is asked as JSON, as in training
+    {"prompt": "text" or [messages]}  {"messages": [{"role": …, "content": …}, …]}  {"instruction": …, "input": …}
+    any row of the shape that the run was trained on, with or without its answer
+
+as JSON, JSONL, CSV or Parquet. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from loratui.core.errors import DatasetError, LoratuiError
+from loratui.core.plan import Plan
+from loratui.data.conversation import Conversation
+from loratui.data.convert import to_conversation
+from loratui.data.find import find_dataset, find_evaluation
+from loratui.data.read import read_rows
+from loratui.data.recognise import Recognition, recognise
+from loratui.data.row import Row, RowError
+from loratui.data.row_filter import RowFilter, filter_rows
+from loratui.data.split import split_rows
+
+RECOGNISED_ROWS = 200
+PLACEHOLDER = "?"
+"""Stands for an answer that a row need not have; it is never shown to the model."""
+FORMS = 'Rows look like {"input": …}, {"prompt": …} or {"messages": […]}, or like the rows of the training.'
+
+
+@dataclass(frozen=True)
+class Question:
+    """One row to be answered, or what is wrong with it."""
+
+    index: int
+    """Position in the file, counted from 0."""
+    line: int | None
+    given: Any
+    """What the output repeats as `input`."""
+    conversation: Conversation | None
+    expected: str = ""
+    """The written answer, where the row has one."""
+    problem: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where the row stands, for a person."""
+        return f"row {self.index + 1}" + (f" (line {self.line})" if self.line else "")
+
+
+def read_questions(path: str, plan: Plan | None = None) -> list[Question]:
+    """Every row of a file. DatasetError where the file cannot be read at all, or no row of it can be asked."""
+    found = find_dataset(path)
+    reading = trained_reading(plan)
+    questions = [question(row, reading) for row in read_rows(found)]
+    if not questions:
+        raise DatasetError("there are no rows in it.", where=path)
+    if all(one.problem for one in questions):
+        raise DatasetError(f"no row can be asked; {questions[0].place}: {questions[0].problem}", where=path, hint=FORMS)
+    return questions
+
+
+def trained_reading(plan: Plan | None) -> Recognition | None:
+    """How the rows of a plan's dataset are read; None where there is none to be found any more."""
+    if plan is None:
+        return None
+    try:
+        found = find_dataset(plan.dataset.path, split=plan.dataset.split, configuration=plan.dataset.configuration)
+        return recognise(
+            list(islice(read_rows(found), RECOGNISED_ROWS)), plan.dataset.format, plan.dataset.columns, where=found.path
+        )
+    except (LoratuiError, OSError):
+        return None
+
+
+def question(row: Row | Mapping[str, Any], reading: Recognition | None = None, index: int = 0) -> Question:
+    """One row as a question."""
+    value = row.value if isinstance(row, Row) else row
+    place = (row.index, row.line) if isinstance(row, Row) else (index, None)
+    if value is None:
+        problem = row.problem.message if isinstance(row, Row) and row.problem else "the row could not be read."
+        return Question(*place, None, None, problem=problem)
+    given = (
+        value.get("input", value.get("prompt", value.get("messages", value)))
+        if "instruction" not in value
+        else dict(value)
+    )
+    try:
+        conversation = _conversation(value, reading)
+    except RowError as error:
+        return Question(*place, given, None, problem=error.message)
+    if not conversation.messages and not conversation.text.strip():
+        return Question(*place, given, None, problem="there is nothing to answer in it.")
+    expected = conversation.answer if conversation.messages else ""
+    asked = Conversation(
+        conversation.prompt, conversation.text, tools=conversation.tools, template_values=conversation.template_values
+    )
+    return Question(*place, given, asked, "" if expected == PLACEHOLDER else expected)
+
+
+def _conversation(value: Mapping[str, Any], reading: Recognition | None) -> Conversation:
+    if reading is not None and _has_prompt(value, reading):
+        return to_conversation(_with_answer(value, reading), reading)
+    for form, columns in (
+        ("messages", {"messages": "messages"}),
+        ("messages", {"messages": "conversations"}),
+        ("instruction", {"instruction": "instruction", "input": "input", "output": "output"}),
+        ("prompt-completion", {"prompt": "prompt", "completion": "completion", "system": "system"}),
+        ("prompt-completion", {"prompt": "input", "completion": "output", "system": "system"}),
+        ("prompt-completion", {"prompt": "question", "completion": "answer"}),
+    ):
+        known = Recognition(form, columns, "")
+        if _has_prompt(value, known):
+            return to_conversation(_with_answer(value, known), known)
+    if isinstance(value.get("text"), str):
+        return Conversation(text=value["text"])
+    raise RowError("shape", f"its columns ({', '.join(map(str, list(value)[:8])) or 'none'}) hold no question.")
+
+
+def _has_prompt(value: Mapping[str, Any], reading: Recognition) -> bool:
+    part = {
+        "prompt-completion": "prompt",
+        "instruction": "instruction",
+        "messages": "messages",
+        "preference": "prompt",
+    }.get(reading.format)
+    return part is not None and reading.columns.get(part, "") in value
+
+
+def _with_answer(value: Mapping[str, Any], reading: Recognition) -> Mapping[str, Any]:
+    """The row with a placeholder where its answer is missing: a question need not be answered."""
+    part = {"prompt-completion": "completion", "instruction": "output", "preference": "chosen"}.get(reading.format)
+    column = reading.columns.get(part, "") if part else ""
+    if column:
+        return value if value.get(column) not in (None, "") else {**value, column: PLACEHOLDER}
+    turns = value[reading.columns["messages"]]
+    if not isinstance(turns, list) or not turns or not isinstance(turns[-1], Mapping):
+        return value
+    role = str(turns[-1].get("role", turns[-1].get("from", ""))).lower()
+    if role in ("assistant", "gpt", "model", "bot", "ai"):
+        return value
+    answer = (
+        {"role": "assistant", "content": PLACEHOLDER} if "role" in turns[-1] else {"from": "gpt", "value": PLACEHOLDER}
+    )
+    return {**value, reading.columns["messages"]: [*turns, answer]}
+
+
+def held_out_questions(plan: Plan, limit: int = 200) -> list[Question]:
+    """Rows that the run did not train on, with the answers that were written for them; at most `limit`.
+
+    Raises DatasetError where the plan's data cannot be read any more.
+    """
+    section = plan.dataset
+    found = find_dataset(section.path, split=section.split, configuration=section.configuration)
+    reading = recognise(
+        list(islice(read_rows(found), RECOGNISED_ROWS)), section.format, section.columns, where=found.path
+    )
+    if section.eval_path:
+        return _usable(read_rows(find_evaluation(section.eval_path)), reading, limit)
+    if found.eval_files:
+        return _usable(read_rows(found, evaluation=True), reading, limit)
+    filtered = filter_rows(RowFilter(section, found), read_rows(found), reading)
+    identities = {row.index: one.identity for row, one in filtered if isinstance(one, Conversation)}
+    numbers = list(identities)
+    split = split_rows(section, list(identities.values()), plan.training.seed)
+    chosen = {numbers[at] for at in split.evaluation}
+    return _usable((row for row in read_rows(found) if row.index in chosen), reading, limit)
+
+
+def _usable(rows: Iterable[Row], reading: Recognition, limit: int) -> list[Question]:
+    questions = (question(row, reading) for row in rows)
+    return list(islice((one for one in questions if one.conversation is not None), limit))

@@ -1,0 +1,180 @@
+"""What is to be asked or served: a run, an adapter's folder, or a model, as what a worker or a server has to load.
+No torch.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from loratui.core.errors import InputError, LoratuiError, ModelError
+from loratui.core.plan import Plan
+from loratui.export.serving import Served
+from loratui.paths import demo_model_path
+from loratui.runs.directory import Run
+from loratui.runs.listing import find_run
+from loratui.workers.protocol import ADAPTER, BASE, Load
+
+
+@dataclass(frozen=True)
+class Target:
+    """A base with what answers on it."""
+
+    title: str
+    """The run's or the folder's name."""
+    load: Load
+    run: Run | None = None
+    plan: Plan | None = None
+    result: Path | None = None
+    """Folder of the adapter or of the wholly trained model; None where only the base is asked."""
+    checkpoints: dict[str, Path] = field(default_factory=dict)
+    """Whole checkpoints of the run by name, oldest first."""
+    note: str = ""
+
+    @property
+    def sides(self) -> list[str]:
+        """Names of what answers, the base first."""
+        return list(self.load.sides)
+
+
+def find_target(name: str, *, base: str = "") -> Target:
+    """The target of this name: a run (name, folder or `last`), an adapter's folder, or a model (folder, hub id,
+    `demo`).
+
+    `base` overrules the base model that a run or an adapter names. ModelError or RunError in one sentence.
+    """
+    folder = Path(name).expanduser()
+    if (folder / "adapter_config.json").is_file():
+        return _of_adapter(folder.absolute(), base)
+    if (folder / "plan.toml").is_file():
+        return of_run(Run(folder.absolute()), base=base)
+    if (folder / "config.json").is_file():
+        run = Run(folder.absolute().parent)
+        if run.plan_path.is_file() and run.model_path == folder.absolute():
+            return of_run(run, base=base)
+        return _of_model(str(folder.absolute()))
+    if name == "demo":
+        return _of_model(name)
+    try:
+        return of_run(find_run(name), base=base)
+    except LoratuiError as error:
+        if name.count("/") == 1 and not folder.exists() and not name.startswith((".", "~", "/")):
+            return _of_model(name)
+        if folder.is_dir():
+            raise ModelError(
+                "this folder holds no run, adapter or model.",
+                where=name,
+                hint="A run has plan.toml, an adapter adapter_config.json, a model config.json.",
+            ) from None
+        raise error from None
+
+
+def of_run(run: Run, *, base: str = "") -> Target:
+    """A run's result beside its base; its newest checkpoint where it is not finished."""
+    plan = run.plan()
+    checkpoints = {folder.name: folder for folder in run.checkpoints()}
+    result, note = _result(run), ""
+    if result is None and checkpoints:
+        name, result = list(checkpoints.items())[-1]
+        note = f"The run has no result yet: {name} answers."
+    if result is None:
+        note = "The run has no result and no checkpoint yet: only the base answers."
+    load = Load(
+        base=_source(base or plan.model.id),
+        sides={BASE: ""} | ({ADAPTER: str(result)} if result else {}),
+        dtype=plan.model.dtype,
+        quantization=plan.method.quantization,
+        double_quantization=plan.method.double_quantization,
+        compute_dtype=plan.method.compute_dtype,
+        attention=plan.model.attention,
+        revision="" if base else plan.model.revision,
+        chat_template=plan.model.chat_template,
+        trust_remote_code=plan.model.trust_remote_code,
+    )
+    return Target(run.name, load, run, plan, result, checkpoints, note)
+
+
+def with_device(target: Target, device: str) -> Target:
+    """The target loaded on another device."""
+    return replace(target, load=replace(target.load, device=device))
+
+
+def with_quantization(target: Target, quantization: str) -> Target:
+    """The target with its base held in another format: none, nf4, fp4 or int8. InputError for any other."""
+    if quantization not in ("none", "nf4", "fp4", "int8"):
+        raise InputError(f"there is no quantization {quantization}.", hint="Choose from none, nf4, fp4 and int8.")
+    return replace(target, load=replace(target.load, quantization=quantization))
+
+
+def adapter_config(folder: Path) -> dict[str, Any]:
+    """An adapter's own description; ModelError where it cannot be read."""
+    try:
+        document = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"adapter_config.json cannot be read: {error}.", where=str(folder)) from None
+    if not isinstance(document, dict):
+        raise ModelError("adapter_config.json is no object.", where=str(folder))
+    return document
+
+
+def _result(run: Run) -> Path | None:
+    if (run.adapter_path / "adapter_config.json").is_file():
+        return run.adapter_path
+    return run.model_path if (run.model_path / "config.json").is_file() else None
+
+
+def _of_adapter(folder: Path, base: str) -> Target:
+    for parent in (folder.parent, folder.parent.parent):
+        run = Run(parent)
+        if run.plan_path.is_file():
+            found = of_run(run, base=base)
+            return replace(
+                found, result=folder, note="", load=replace(found.load, sides={BASE: "", ADAPTER: str(folder)})
+            )
+    named = base or str(adapter_config(folder).get("base_model_name_or_path") or "")
+    if not named:
+        raise ModelError("this adapter does not name its base model.", where=str(folder), hint="Give it with --base.")
+    return Target(folder.name, Load(_source(named), {BASE: "", ADAPTER: str(folder)}), result=folder)
+
+
+def _of_model(name: str) -> Target:
+    return Target(name, Load(_source(name), {BASE: ""}))
+
+
+def _source(name: str) -> str:
+    """A folder, or an id of the hub as it is. ModelError for a folder that is gone."""
+    if name == "demo":
+        return str(demo_model_path())
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return str(folder.absolute())
+    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise ModelError(
+            "the base model is not there any more.", where=name, hint="Give its present place with --base."
+        )
+    return name
+
+
+def served(name: str) -> Served:
+    """The run, adapter or model of this name, as a server needs to know it; LoratuiError where there is none."""
+    target = find_target(name)
+    folder = target.load.sides.get(ADAPTER, "")
+    shown = target.title if target.run is not None else Path(target.title).name
+    if not folder or not (Path(folder) / "adapter_config.json").is_file():
+        return Served(shown, folder or target.load.base, trust_remote_code=target.load.trust_remote_code)
+    described = adapter_config(Path(folder))
+    merged = str(target.run.merged_path) if target.run is not None else f"{folder}-merged"
+    rank, load = described.get("r"), target.load
+    return Served(
+        shown,
+        merged,
+        load.base,
+        folder,
+        rank if isinstance(rank, int) else 0,
+        "dora" if described.get("use_dora") else "lora",
+        load.revision,
+        load.quantization,
+        load.trust_remote_code,
+    )

@@ -1,0 +1,92 @@
+"""Resuming from the command line: what changed since is shown, and asked about."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Loratui = Callable[..., "subprocess.CompletedProcess[str]"]
+
+pytestmark = pytest.mark.worker
+
+
+def test_a_stopped_run_goes_on_and_a_changed_dataset_is_asked_about(loratui: Loratui, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"prompt": f"say {n}", "completion": f"it is {n}"}) + "\n" for n in range(12)))
+    loratui("plan", "-m", "demo", "-d", "rows.jsonl", "-o", "plan.toml")
+    first = loratui(
+        "train",
+        "plan.toml",
+        "--output",
+        "out",
+        "--set",
+        "training.epochs=1",
+        "--set",
+        "training.batch_size=2",
+        "--set",
+        "training.accumulation=1",
+        "--set",
+        "evaluation.every_steps=0",
+        "--set",
+        "evaluation.patience=0",
+    )
+    assert first.returncode == 0, first.stderr
+    finished = loratui("resume", "out")
+    assert finished.returncode == 1 and "finished" in finished.stderr
+
+    with rows.open("a") as file:
+        file.write('{"prompt": "say more", "completion": "more"}\n')
+    asked = loratui("resume", "out", "--extend", "1")
+    assert asked.returncode == 1
+    assert "dataset's files changed" in asked.stderr and "--yes" in asked.stderr
+
+    longer = loratui("resume", "out", "--extend", "1", "--yes")
+    assert longer.returncode == 0, longer.stderr
+    assert "finished" in longer.stdout
+    assert json.loads((tmp_path / "out" / "status.json").read_text())["state"] == "finished"
+    assert (tmp_path / "out" / "plan.1.toml").is_file()
+
+
+def begun(path: Path) -> Path:
+    """A run that was stopped at step 40, as its worker left it; what a checkpoint holds is not read here."""
+    from loratui.core.plan import Plan
+    from loratui.runs.fingerprint import plan_values, versions
+    from loratui.runs.start import create_run
+    from loratui.runs.status import Status, write_status
+
+    run = create_run(Plan(), output=path)
+    checkpoint = run.checkpoints_path / "checkpoint-40"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "scheduler.pt").touch()
+    (checkpoint / "trainer_state.json").write_text('{"global_step": 40}')
+    run.fingerprint_path.write_text(json.dumps({"plan": plan_values(Plan()), "versions": versions()}))
+    write_status(run.status_path, Status(state="stopped", step=40, created=1.0, ended=2.0))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("settings", "words", "flags"),
+    [
+        (["lora.r=8", "lora.alpha=16"], "lora.r: the trained weights have another shape", ["--anew"]),
+        (["lora.targets=q_proj,v_proj"], "other layers have an adapter", ["--anew"]),
+        (["training.max_length=512"], "other rows, or other tokens of them", ["--anew", "--from-weights"]),
+    ],
+)
+def test_what_a_checkpoint_cannot_take_is_refused_with_the_way_that_works(
+    loratui: Loratui, tmp_path: Path, settings: list[str], words: str, flags: list[str]
+) -> None:
+    begun(tmp_path / "out")
+    done = loratui("resume", "out", "--yes", *(part for one in settings for part in ("--set", one)))
+    assert done.returncode == 1 and words in done.stderr and all(flag in done.stderr for flag in flags), done.stderr
+    assert (tmp_path / "out" / "checkpoints" / "checkpoint-40").is_dir() and not (
+        tmp_path / "out" / "plan.1.toml"
+    ).exists()
+    if flags == ["--anew"]:
+        other = loratui(
+            "resume", "out", "--yes", "--from-weights", *(part for one in settings for part in ("--set", one))
+        )
+        assert other.returncode == 1 and "cannot go on from its weights" in other.stderr

@@ -1,0 +1,88 @@
+"""The check of a dataset by the model's own tokenizer, in its worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from wizard import screen_text, wizard
+
+from loratui.tui.wizard.check import Check, found_words, progress_words, rows_cut
+
+RESULT = {
+    "usable": 10,
+    "problems": [],
+    "stop_token": {"trained": 10, "missing_uncut": 0, "token": "<|im_end|>", "fix": {}},
+    "ledger": [{"max_length": 64, "cut": 0}, {"max_length": 32, "cut": 2}],
+    "lengths": [10, 20, 30, 40, 50],
+}
+
+
+def test_the_worst_comes_first() -> None:
+    assert found_words(RESULT, 64) == (
+        "✓ every answer ends in the stop token <|im_end|> · no problem found",
+        "$success",
+    )
+    missing = {
+        **RESULT,
+        "stop_token": {"trained": 7, "missing_uncut": 3, "token": "</s>", "fix": {"model.chat_template": "chatml"}},
+    }
+    assert found_words(missing, 64)[0].startswith("▲ 3 rows never teach it to stop (</s>): f mends it")
+    assert found_words({**RESULT, "usable": 0}, 64)[0].startswith("✗ no row can be trained on")
+    words, color = found_words({**RESULT, "problems": [{}]}, 32)
+    assert (
+        "2 rows longer than 32 tokens are cut" in words and "1 problem: e lists them" in words and color == "$warning"
+    )
+
+
+def test_a_length_that_was_not_checked_is_told_from_the_sample() -> None:
+    assert rows_cut(RESULT, 32) == 2 and rows_cut(RESULT, 25) == 6 and rows_cut(RESULT, 50) == 0
+
+
+def test_progress_is_told() -> None:
+    assert (
+        progress_words({"type": "progress", "phase": "tokenising", "done": 1200, "total": 5000})
+        == "tokenising: row 1,200 of 5,000"
+    )
+    assert progress_words({"type": "rows", "rows": []}) == ""
+    assert "guesses" in Check(stopped=True).words(64)[0] and "r checks again" in Check(stopped=True).words(64)[0]
+    assert "those of the last check" in Check(stopped=True).words(64, exact=True)[0]
+
+
+@pytest.mark.worker
+async def test_the_demo_is_checked_and_its_lengths_become_exact(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="dataset", demo=True)
+    async with app.run_test(size=(120, 36)) as pilot:
+        for _ in range(600):
+            await pilot.pause(0.1)
+            if app.state.check.now.result is not None or app.state.check.now.problem:
+                break
+        assert app.state.check.now.problem == ""
+        assert app.state.dataset.view is not None and app.state.dataset.view.facts.exact
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.data.exact
+        await pilot.press("t")
+        await pilot.pause()
+        text = screen_text(app)
+        assert "every answer ends in the stop token" in text
+        assert "<|im_start|>" in text
+
+
+@pytest.mark.worker
+async def test_the_check_can_be_stopped(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="dataset", demo=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for _ in range(200):
+            await pilot.pause(0.05)
+            if app.state.check.now.progress:
+                break
+        assert "esc stops it" in screen_text(app)
+        await pilot.press("escape")
+        await pilot.pause(0.2)
+        assert "stopped" in screen_text(app)
+        assert app.state.check.now.result is None
+        await pilot.press("r")
+        for _ in range(600):
+            await pilot.pause(0.1)
+            if app.state.check.now.result is not None or app.state.check.now.problem:
+                break
+        assert app.state.check.now.problem == "" and app.state.dataset.facts().exact
