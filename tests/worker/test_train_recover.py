@@ -14,6 +14,7 @@ import pytest
 from test_train_run import TIMEOUT, events_of, files, losses, plan_for  # noqa: F401 (a fixture among them)
 from tiny_model import write_rows, write_tiny_model
 
+from loratui.core.errors import RunError
 from loratui.core.plan_text import plan_to_toml
 from loratui.runs.control import evaluate_now, stop_run, wait_ended
 from loratui.runs.directory import Run
@@ -226,6 +227,15 @@ def test_a_person_mends_a_divergence_from_the_last_sound_checkpoint(learnt: Run,
     after = [event for event in events[events.index(fix) :] if isinstance(event, Step)]
     assert after[0].step == fix.from_step + 1 and {event.learning_rate for event in after} == {1e-3}
     assert [event.helped for event in events if isinstance(event, FixOutcome)][-1]
+    with pytest.raises(RunError, match="is finished"):
+        change_and_resume(run, {"training.learning_rate": 5e-4})
+    change_and_resume(run, {"training.learning_rate": 5e-4, "training.max_steps": 6}, restart=True)
+    assert wait_ended(run, TIMEOUT).state == "finished"
+    events = events_of(run)
+    begun = [index for index, event in enumerate(events) if isinstance(event, Fix)][-1]
+    again = [event for event in events[begun:] if isinstance(event, Step)]
+    assert [event.step for event in again] == list(range(1, 7)) and {event.learning_rate for event in again} == {5e-4}
+    assert (run.path / "earlier" / "model").is_dir() and run.model_path.is_dir(), "the first result is kept"
 
 
 def test_without_leave_it_waits_for_a_person(files: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -110,8 +110,8 @@ def _changes(run: Run, changes: Mapping[str, Any], anew: bool, from_weights: boo
     """
     from loratui.runs.changing import continuation
 
-    if run.status().state == "finished":
-        return bool(changes) or anew
+    if run.status().state == "finished" and not changes and not anew:
+        return False
     how = continuation(run, changes, restart=anew)
     if from_weights and how.start == "anew" and how.aside:
         raise RunError(

@@ -21,7 +21,19 @@ def resume_run(run: Run) -> int:
     Raises RunError when the run is still going or is finished.
     """
     _require_over(run)
+    if run.status().state == "finished":
+        raise _finished(run)
     return start_worker(run)
+
+
+def _finished(run: Run) -> RunError:
+    return RunError(
+        f"run {run.name} is finished.",
+        hint=(
+            "`--anew` trains it again from the base, `--extend` for more epochs; or start a new run with lora.adapter "
+            "set to its adapter."
+        ),
+    )
 
 
 def _require_over(run: Run) -> None:
@@ -29,11 +41,6 @@ def _require_over(run: Run) -> None:
     if not status.over:
         raise RunError(
             f"run {run.name} is still going ({status.state}).", hint=f"Watch it with `loratui attach {run.name}`."
-        )
-    if status.state == "finished":
-        raise RunError(
-            f"run {run.name} is finished.",
-            hint="To train further, start a new run with lora.adapter set to its adapter.",
         )
 
 
@@ -52,9 +59,14 @@ def change_and_resume(
     `restart` always does. What is not gone on from is set aside. The plan as it was stays as `plan.1.toml`,
     `plan.2.toml`, …, and a `fix` event tells of it. reason, at_step: the finding's kind and where the trouble was; else
     what ended the last worker. sound: the last step whose weights are sound, where the finding knows it. PlanError when
-    a value is not allowed, RunError when the run is still going or is finished.
+    a value is not allowed, RunError when the run is still going, or is finished and would only go on from its end.
     """
     _require_over(run)
+    if (
+        run.status().state == "finished"
+        and continuation(run, changes, restart=restart, sound=sound).start == "checkpoint"
+    ):
+        raise _finished(run)
     _change(run, changes, restart=restart, sound=sound, reason=reason, at_step=at_step)
     return start_worker(run)
 

@@ -17,6 +17,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from loratui.core.continuing import start_after
 from loratui.core.errors import PlanError
 from loratui.core.plan import Plan
 from loratui.format import one_line, size
@@ -49,10 +50,14 @@ class Fix:
 
 
 def fixes_of(followed: Followed) -> list[Fix]:
-    """The fixes that can be applied now, the best first; keys that already have the value are no fix."""
+    """The fixes that can be applied now, the best first; keys that already have the value are no fix.
+
+    A finished run can only begin otherwise than from its end: anew, or from its weights alone.
+    """
     plan, record = followed.plan, followed.record
-    if plan is None or followed.status.state == "finished":
+    if plan is None:
         return []
+    finished = followed.status.state == "finished"
     found: list[Fix] = []
     if record.oom is not None and followed.status.over:
         for one in record.oom.fixes:
@@ -79,7 +84,9 @@ def fixes_of(followed: Followed) -> list[Fix]:
     kept: list[Fix] = []
     for fix in found:
         known = [(one.change, one.restart) for one in kept]
-        if fix.change and (fix.change, fix.restart) not in known and _changes(plan, fix.change):
+        if not fix.change or (fix.change, fix.restart) in known or not _changes(plan, fix.change):
+            continue
+        if not finished or fix.restart or start_after(plan, fix.change) != "checkpoint":
             kept.append(fix)
     return kept
 
