@@ -73,7 +73,7 @@ def test_the_batch_halves_to_the_largest_that_fits() -> None:
     spec, data = spec_of("llama"), uniform(100, 2048)
     plan = plan_of("lora", **{"training.batch_size": 16, "training.max_length": 2048, "training.accumulation": 1})
     needs = {
-        rows: estimate(spec, with_values(plan, {"training.batch_size": rows}), data, card(80)).total_bytes
+        rows: estimate(spec, with_values(plan, {"training.batch_size": rows}), data, card(80)).upper_bytes
         for rows in (16, 8, 4, 2, 1)
     }
     for larger, fitting in pairwise((16, 8, 4, 2)):
@@ -120,7 +120,7 @@ def test_where_one_rung_is_not_enough_the_gentle_ones_come_together() -> None:
     spec, data = spec_of("llama"), uniform(100, 4096)
     plan = plan_of("lora", **{"training.batch_size": 2, "training.accumulation": 1, "training.max_length": 4096})
     both = {"training.batch_size": 1, "training.accumulation": 2, "training.checkpointing": True}
-    needed = estimate(spec, with_values(plan, both), data, card(80)).total_bytes
+    needed = estimate(spec, with_values(plan, both), data, card(80)).upper_bytes
     found = alternatives(spec, plan, data, card((needed + (8 << 20)) / GIB / 0.97))
     assert next(one for one in found if one.fits).change == both
 
