@@ -70,7 +70,7 @@ class Session:
 
     async def find(self, adapter: str, run: str, draft_run: str, draft_model: str) -> Target:
         """What is to be asked (see `choose_target`). Raises LoratuiError; nothing is asked then."""
-        from loratui.tui.playground.loading import choose_target
+        from loratui.tui.playground.choose_target import choose_target
 
         self._target = None
         self._target = await asyncio.to_thread(choose_target, adapter, run, draft_run, draft_model)
