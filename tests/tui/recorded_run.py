@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,10 @@ def record_run(
         events.append(make("stopped", BEGAN + 60, step=steps, reason="asked to", checkpoint=f"checkpoint-{steps}"))
     if state == "failed":
         events.append(make("failed", BEGAN + 60, step=steps, message=message, code="worker"))
-    run.events_path.write_text("".join(encode(event) + "\n" for event in events), encoding="utf-8")
+    lines = [encode(event) for event in events]
+    if created:
+        lines[0] = json.dumps({**json.loads(lines[0]), "time": created})
+    run.events_path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     run.log_path.write_text("Loading\rLoading weights: 100%\nTraining began.\n\x1b[31mred\x1b[0m\n", encoding="utf-8")
     mark = own_mark()
     write_status(
@@ -156,6 +159,4 @@ def record_run(
             created=created or time.time(),
         ),
     )
-    if created:
-        os.utime(run.plan_path, (created, created))
     return run

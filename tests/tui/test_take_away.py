@@ -41,7 +41,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         values={"dataset.path": str(data), "evaluation.prompts": ["Hello?"], "evaluation.every_steps": 5},
     )
     run.adapter_path.mkdir()
-    (run.adapter_path / "adapter_config.json").write_text('{"base_model_name_or_path": "acme/base"}')
+    lora = run.plan().lora
+    shape = {"r": lora.r, "lora_alpha": lora.alpha, "target_modules": "all-linear"}
+    config = {"base_model_name_or_path": "acme/base", **shape}
+    (run.adapter_path / "adapter_config.json").write_text(json.dumps(config))
     (run.adapter_path / "adapter_model.safetensors").write_bytes(b"x" * 5000)
     (run.adapter_path / "README.md").write_text("# Model Card [More Information Needed]")
     return run
