@@ -170,7 +170,7 @@ def test_nobody_else_starts_a_process_and_talks_to_it() -> None:
         "commands/gguf.py",
         "commands/whole_model.py",
         "runs/start.py",
-        "worker/launch.py",
+        "worker/training/launch.py",
         "worker/training/rehearse.py",
     }
     found = set()
