@@ -21,14 +21,13 @@ def test_share_of_the_model_is_0_77_to_0_78_percent() -> None:
     assert 0.0077 <= rule_of_thumb.adapter_parameters(16, WIDTH, LAYERS, MODULES) / PARAMETERS < 0.0078
 
 
-def test_optimizer_states_are_38_4_mb() -> None:
-    assert rule_of_thumb.optimizer_memory_mb(4.8) == pytest.approx(38.4)
+def test_optimizer_states_are_0_038_gb() -> None:
     assert round(rule_of_thumb.optimizer_memory_gb(4.816896), 3) == 0.038
 
 
 def test_full_fine_tuning_would_need_130_times_as_much() -> None:
-    assert rule_of_thumb.optimizer_memory_mb(619) == pytest.approx(4952)
-    assert rule_of_thumb.optimizer_memory_mb(619) / rule_of_thumb.optimizer_memory_mb(4.8) == pytest.approx(129, abs=1)
+    whole, adapter = rule_of_thumb.optimizer_memory_gb(619), rule_of_thumb.optimizer_memory_gb(4.8)
+    assert whole == pytest.approx(4.836, abs=0.001) and whole / adapter == pytest.approx(129, abs=1)
 
 
 def test_activations_of_a_row_are_147_456_bytes() -> None:

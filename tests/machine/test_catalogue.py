@@ -22,21 +22,21 @@ def test_at_least_forty_cards() -> None:
     assert len({gpu.name for gpu in all_gpus()}) == len(all_gpus())
 
 
-@pytest.mark.parametrize("gpu", all_gpus(), ids=lambda gpu: gpu.name)
-def test_every_row_is_plausible(gpu: CatalogueGpu) -> None:
-    assert TypeAdapter(CatalogueGpu).validate_json(json.dumps(asdict(gpu)), strict=True) == gpu
-    nominal = gpu.marketed_gb * GIB
-    assert 0.88 * nominal < gpu.memory_usable_bytes < gpu.memory_total_bytes <= nominal * 1.01
-    assert 100 < gpu.bandwidth_gb_per_second < 10_000
-    assert gpu.fp32_tflops > 1 and gpu.source
-    can = capabilities(gpu.compute_capability)
-    assert (gpu.bf16_tflops is not None) == (can.bf16 == "yes")
-    assert (gpu.fp8_tflops is not None) == (can.fp8 == "yes")
-    if gpu.fp8_tflops and gpu.bf16_tflops:
-        assert gpu.fp8_tflops == pytest.approx(2 * gpu.bf16_tflops, rel=0.02)
-    if gpu.bf16_tflops:
-        assert gpu.bf16_tflops == gpu.fp16_tflops
-    assert find_gpu(gpu.name) == gpu
+def test_every_row_is_plausible() -> None:
+    for gpu in all_gpus():
+        assert TypeAdapter(CatalogueGpu).validate_json(json.dumps(asdict(gpu)), strict=True) == gpu
+        nominal = gpu.marketed_gb * GIB
+        assert 0.88 * nominal < gpu.memory_usable_bytes < gpu.memory_total_bytes <= nominal * 1.01
+        assert 100 < gpu.bandwidth_gb_per_second < 10_000
+        assert gpu.fp32_tflops > 1 and gpu.source
+        can = capabilities(gpu.compute_capability)
+        assert (gpu.bf16_tflops is not None) == (can.bf16 == "yes")
+        assert (gpu.fp8_tflops is not None) == (can.fp8 == "yes")
+        if gpu.fp8_tflops and gpu.bf16_tflops:
+            assert gpu.fp8_tflops == pytest.approx(2 * gpu.bf16_tflops, rel=0.02)
+        if gpu.bf16_tflops:
+            assert gpu.bf16_tflops == gpu.fp16_tflops
+        assert find_gpu(gpu.name) == gpu
 
 
 @pytest.mark.parametrize(
@@ -149,21 +149,23 @@ def test_totals_as_nvidia_smi_prints_them(name: str, mib: int) -> None:
     assert find_gpu(name).memory_mib == mib
 
 
-@pytest.mark.parametrize("gpu", all_gpus(), ids=lambda gpu: gpu.name)
-def test_every_row_says_how_it_is_known(gpu: CatalogueGpu) -> None:
-    assert gpu.status in statuses()
-    if gpu.status == "recalled":
-        assert gpu.source.startswith("from memory")
-    else:
-        assert re.search(r"[a-z0-9-]+\.[a-z]+/?|[A-Za-z-]+/[A-Za-z-]+ ", gpu.source), "no site or file is named"
-        assert not gpu.source.startswith("from memory")
+def test_every_row_says_how_it_is_known() -> None:
+    for gpu in all_gpus():
+        assert gpu.status in statuses()
+        if gpu.status == "recalled":
+            assert gpu.source.startswith("from memory")
+        else:
+            assert re.search(r"[a-z0-9-]+\.[a-z]+/?|[A-Za-z-]+/[A-Za-z-]+ ", gpu.source), "no site or file is named"
+            assert not gpu.source.startswith("from memory")
 
 
-@pytest.mark.parametrize("gpu", [gpu for gpu in all_gpus() if gpu.status == "derived"], ids=lambda gpu: gpu.name)
-def test_derived_peaks_follow_the_rule_that_is_told(gpu: CatalogueGpu) -> None:
-    geforce = gpu.name.startswith("RTX ") and not re.search(r"A\d000|Ada", gpu.name)
-    factor = 1 if gpu.name.startswith("GTX") else 2 if geforce else 4 if gpu.compute_capability >= (8, 0) else 8
-    assert gpu.fp16_tflops == pytest.approx(factor * gpu.fp32_tflops, rel=0.01)
+def test_derived_peaks_follow_the_rule_that_is_told() -> None:
+    derived = [gpu for gpu in all_gpus() if gpu.status == "derived"]
+    assert len(derived) > 10
+    for gpu in derived:
+        geforce = gpu.name.startswith("RTX ") and not re.search(r"A\d000|Ada", gpu.name)
+        factor = 1 if gpu.name.startswith("GTX") else 2 if geforce else 4 if gpu.compute_capability >= (8, 0) else 8
+        assert gpu.fp16_tflops == pytest.approx(factor * gpu.fp32_tflops, rel=0.01)
 
 
 @pytest.mark.parametrize("name", ["P100", "P40", "GTX 1080 Ti", "GTX 1650", "GTX 1660 Ti"])

@@ -39,11 +39,6 @@ def adapter_parameters(rank: int, width: int, layers: int, modules: int) -> int:
     return 2 * rank * width * layers * modules
 
 
-def optimizer_memory_mb(trainable_millions: float) -> float:
-    """AdamW's two states at 4 bytes each, in MB of 10⁶ bytes: 8 bytes per trainable parameter."""
-    return trainable_millions * OPTIMIZER_BYTES_PER_PARAMETER
-
-
 def optimizer_memory_gb(trainable_millions: float) -> float:
     """AdamW's two states in GB: millions · 8 / 1024."""
     return trainable_millions * OPTIMIZER_BYTES_PER_PARAMETER / 1024

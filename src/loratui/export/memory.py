@@ -11,8 +11,8 @@ from loratui.core.hardware import Device
 from loratui.core.memory import Budget, Estimate, Verdict, budget, estimate, verdict
 from loratui.core.memory.trainers import MENDS, PROFILES, Mend, Software
 from loratui.core.plan import Plan
+from loratui.format import size
 
-GIB = 2**30
 WORDS: dict[Verdict, str] = {"fits": "fits", "tight": "is tight", "too big": "does not fit"}
 ORDER: tuple[Verdict, ...] = ("fits", "tight", "too big")
 
@@ -47,7 +47,7 @@ class Elsewhere:
     def said(self, writes: str) -> str:
         """Both figures in words. writes: how the option that mends it is told of, `{}` for the option."""
         words = (
-            f"memory on {self.device} ({_gib(self.room.bytes)} to be had): here {_said(self.here, self.room)}; in "
+            f"memory on {self.device} ({size(self.room.bytes)} to be had): here {_said(self.here, self.room)}; in "
             f"{self.software.title} about {_said(self.there, self.room)}."
         )
         if self.mend is not None and self.mended is not None:
@@ -112,8 +112,4 @@ def elsewhere_json(known: Elsewhere) -> dict[str, object]:
 
 
 def _said(found: Estimate, room: Budget) -> str:
-    return f"{_gib(found.total_bytes)}, which {WORDS[verdict(found, room)]}"
-
-
-def _gib(size_bytes: int) -> str:
-    return f"{size_bytes / GIB:,.1f} GiB"
+    return f"{size(found.total_bytes)}, which {WORDS[verdict(found, room)]}"

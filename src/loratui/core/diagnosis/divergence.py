@@ -46,8 +46,6 @@ class DivergenceWatch:
         """The first step's loss: what the untrained weights know. NaN where the run's first step was not seen."""
         self.lowest = math.inf
         """Lowest mean of 30 steps in a row so far."""
-        self.lowest_step = 0
-        """The step at which those 30 ended."""
         self._healthy = 0
         self._came_back = False
         self.reason = ""
@@ -88,7 +86,7 @@ class DivergenceWatch:
             self._since.append(loss)
             self._came_back = self._came_back or not self._above(loss)
         if len(self._last) == WINDOW and self.mean < self.lowest:
-            self.lowest, self.lowest_step = self.mean, step
+            self.lowest = self.mean
         if self._is_healthy():
             self._healthy = step - 1  # a step's loss is that of the weights before its update
         self.reason = self._climbed() or self._blew_up()

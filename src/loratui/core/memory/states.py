@@ -23,8 +23,6 @@ CODE_8BIT_BYTES = 1024
 """The 256 float32 values that 8 bits stand for; one table on a device."""
 MINIMUM_8BIT_ELEMENTS = 4096
 """Tensors below this keep float32 states under an 8-bit optimizer."""
-PAGED_ELEMENTS = 100_000
-"""Tensors from here on have their states in managed memory under a paged optimizer."""
 
 
 def quantised_layer_bytes(linear: Linear, quantization: str, *, double_quantization: bool) -> int:

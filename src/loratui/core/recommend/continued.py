@@ -12,7 +12,6 @@ from loratui.core.recommendation import Recommendation
 
 RATE_SHARE = 1 / 3
 """Of a new adapter's rate: ours, between the full rate and the tenth that recipes for a second stage use."""
-SHAPE = ("lora.r", "lora.alpha", "lora.variant", "lora.targets")
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,6 @@ class RunRecord:
         self.memory = Thinned(CURVE_POINTS)
         self.memory_peak = 0
         """Greatest peak so far, in bytes."""
-        self.losses_not_finite = 0
         self._smoother = Smoother()
 
     @property
@@ -179,10 +178,7 @@ class RunRecord:
         self.made_since_fix = self.made_since_fix or event
         x = event.step
         if event.loss is not None:
-            before = len(self.loss.points), self.loss.last
             self.loss.add(x, event.loss)
-            if (len(self.loss.points), self.loss.last) == before and event.loss != self.loss.last:
-                self.losses_not_finite += 1
             self.loss_smooth.add(x, self._smoother.add(event.loss))
         for curve, value in (
             (self.learning_rate, event.learning_rate),

@@ -158,11 +158,6 @@ class Choices:
         self._put(self.recipe_changed, preset=preset, mine=mine)
         return True
 
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a change of the recipe to take back."""
-        return bool(self._past)
-
     def _remember(self) -> None:
         self._past.append((self._draft.preset, self._draft.mine))
         del self._past[:-KEPT_CHANGES]

@@ -86,11 +86,6 @@ class LoadedModels:
             self._active = side
         return self.base
 
-    @property
-    def has_adapters(self) -> bool:
-        """Whether an adapter is on the base, rather than whole models beside it."""
-        return self._peft is not None
-
     def merge(self, side: str) -> Any:
         """An adapter added into the base's weights for good: the merged transformers model. This object is spent by it.
 

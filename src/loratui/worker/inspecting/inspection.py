@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from loratui.core.errors import DatasetError, ModelError
+from loratui.core.errors import ModelError
 from loratui.core.plan import Plan
 from loratui.data.check import check
 from loratui.data.conversation import Conversation
@@ -362,9 +362,3 @@ def special_texts(tokenizer: Any) -> tuple[str, ...]:
             }
         )
     )
-
-
-def require_usable(result: dict[str, Any], where: str) -> None:
-    """DatasetError where no row can be trained on."""
-    if not result["usable"] and not result["examples"]:
-        raise DatasetError("there are no rows in it.", where=where)
