@@ -162,6 +162,8 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     lines.append(
         table([[name, size(part)] for name, part in memory["parts"].items()], indent="  ", right=frozenset({1}))
     )
+    if memory["peak_phase"] == "load":
+        lines.append(f"  {memory['peak_where']}")
     lines += ["", "methods, each at its best settings here:", _methods(facts["methods"])]
     if facts["alternatives"]:
         lines += ["", "to need less memory:"]
