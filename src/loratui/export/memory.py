@@ -14,8 +14,8 @@ from loratui.core.memory import Budget, Estimate, Verdict, budget, estimate, ver
 from loratui.core.memory.trainers import MENDS, PROFILES, Mend, Software
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
+from loratui.format import size
 
-GIB = 2**30
 LENGTH_STEP = 64
 WORDS: dict[Verdict, str] = {"fits": "fits", "tight": "is tight", "too big": "does not fit"}
 ORDER: tuple[Verdict, ...] = ("fits", "tight", "too big")
@@ -79,7 +79,7 @@ class Elsewhere:
         """
         rows, filled = self.rows, self.filled
         words = (
-            f"memory on {self.device} ({_gib(self.room.bytes)} to be had), rows of up to {rows.tokens:,} tokens: here "
+            f"memory on {self.device} ({size(self.room.bytes)} to be had), rows of up to {rows.tokens:,} tokens: here "
             f"{_said(rows.here, self.room)}; in {self.software.title} about {_said(rows.there, self.room)}."
         )
         if filled is not None:
@@ -159,9 +159,9 @@ def _ways(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, software
 
     if not training.checkpointing and fits(checkpointing=True):
         yield "training.checkpointing = true"
-    size = next((size for size in range(training.batch_size - 1, 0, -1) if fits(batch_size=size)), 0)
-    if size:
-        yield f"training.batch_size = {size}"
+    rows = next((rows for rows in range(training.batch_size - 1, 0, -1) if fits(batch_size=rows)), 0)
+    if rows:
+        yield f"training.batch_size = {rows}"
     low, high = 0, (training.max_length - 1) // LENGTH_STEP
     while low < high:
         middle = (low + high + 1) // 2
@@ -197,12 +197,8 @@ def _judged_json(judged: Judged, known: Elsewhere) -> dict[str, object]:
 
 def _figures(judged: Judged) -> tuple[str, str]:
     """The figures as they are printed."""
-    return _gib(judged.here.total_bytes), _gib(judged.there.total_bytes)
+    return size(judged.here.total_bytes), size(judged.there.total_bytes)
 
 
 def _said(found: Estimate, room: Budget) -> str:
-    return f"{_gib(found.total_bytes)}, which {WORDS[verdict(found, room)]}"
-
-
-def _gib(size_bytes: int) -> str:
-    return f"{size_bytes / GIB:,.1f} GiB"
+    return f"{size(found.total_bytes)}, which {WORDS[verdict(found, room)]}"
