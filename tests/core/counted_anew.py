@@ -45,7 +45,7 @@ def _weights(owner: Proposal, changes: Mapping[str, Any]) -> float:
 
 
 def _states(owner: Proposal, changes: Mapping[str, Any]) -> float:
-    return needed(owner, changes).parts["optimizer"]
+    return needed(owner, changes).states_bytes
 
 
 def _rows(owner: Proposal, changes: Mapping[str, Any]) -> float:

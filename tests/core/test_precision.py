@@ -116,3 +116,43 @@ def test_families_are_known_by_their_beginning() -> None:
     )
     assert fp16_fault("gemma2") == fp16_fault("qwen3") == fp16_fault("llama") == ("", "")
     assert fp16_fault(read_config({"model_type": "gpt_oss"}, "x").family)[1].startswith("https://")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "kernel", "reason"),
+    [
+        ("T4", "flash_attention_2", "needs compute capability 8.0, and T4 has 7.5"),
+        ("RTX 4090", "flash_attention_3", "needs compute capability 9.x, and RTX 4090 has 8.9"),
+        ("RTX 4090", "flash_attention_2", ""),
+        ("T4", "sdpa", ""),
+    ],
+)
+def test_an_attention_that_cannot_run_is_warned_of_and_rows_are_not_laid_end_to_end(
+    gpu: str, kernel: str, reason: str
+) -> None:
+    made = proposal(gpu, model__attention=kernel)
+    told = [warning for warning in made.warnings if "The run would fail: use model.attention = sdpa." in warning]
+    assert [reason in warning for warning in told] == ([True] if reason else [])
+    assert made.plan.training.padding_free == (kernel != "sdpa" and not reason)
+    assert not reason or reason in made.recommendations["training.padding_free"].why
+
+
+def test_double_quantisation_without_4_bits_is_told_to_do_nothing() -> None:
+    told = "method.double_quantization packs the scales of 4-bit weights"
+    idle = proposal("RTX 4090", method__kind="lora", method__double_quantization=True)
+    used = proposal("RTX 4090", method__kind="qlora", method__double_quantization=True)
+    assert sum(told in warning for warning in idle.warnings) == 1
+    assert used.plan.method.quantization == "nf4" and not any(told in warning for warning in used.warnings)
+
+
+def test_float32_beside_4_bits_is_of_what_is_not_quantised() -> None:
+    packed = proposal("GTX 1080 Ti", method__kind="qlora").recommendations["model.dtype"]
+    assert packed.value == "fp32" and packed.why.startswith("What the frozen base has unquantised is kept in")
+    plain = proposal("GTX 1080 Ti", method__kind="lora").recommendations["model.dtype"]
+    assert plain.value == "fp32" and plain.why.startswith("The frozen base is kept in")
+
+
+def test_weights_that_do_not_fit_are_not_said_to_be_taken() -> None:
+    why = proposal("RTX 4090", "meta-llama/Llama-3.1-70B-Instruct").recommendations["method.quantization"].why
+    assert "the weights alone need 131.4 GiB, there are " in why
+    assert " take " not in why

@@ -13,6 +13,7 @@ from loratui.core.memory.fit import method_fits
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.proposal_json import proposal_json
 from loratui.models.catalogue import find_entry
 from loratui.models.shapes import spec_of
 
@@ -91,3 +92,28 @@ def test_what_a_person_fixed_stays() -> None:
     )
     full = proposed("Qwen/Qwen3-4B", 8, method__kind="full")
     assert full.plan.hardware.parallelism == "fsdp" and full.plan.training.optimizer == "adamw_torch_fused"
+
+
+def test_a_4_bit_base_that_is_loaded_whole_is_booked_as_weights_and_named() -> None:
+    made = proposed("Qwen/Qwen3-32B", 4, method__kind="qlora", hardware__parallelism="fsdp")
+    memory = made.memory
+    whole = proposed("Qwen/Qwen3-32B", 1, method__kind="qlora").memory.parts["weights"]
+    assert memory.peak_phase == "load" and memory.parts["weights"] >= whole
+    assert {name for name, size in memory.parts.items() if size} <= {"weights", "adapter", "overhead"}
+    assert "whole on each card before it is divided" in memory.peak_where and memory.peak_where in made.warnings
+    assert memory.states_bytes > 0, "what the optimizer takes later is known all the same"
+    facts = proposal_json(made)["memory"]
+    assert facts["peak_phase"] == "load" and facts["peak_where"] == memory.peak_where
+
+
+def test_the_peak_of_training_is_not_said_to_be_of_loading() -> None:
+    made = proposed("Qwen/Qwen3-14B", 4)
+    assert made.memory.peak_phase != "load" and not made.memory.loads_whole
+    assert not any("while loading" in warning for warning in made.warnings)
+
+
+def test_dividing_on_one_card_is_warned_of() -> None:
+    alone, several = (proposed("Qwen/Qwen3-4B", count, hardware__parallelism="fsdp") for count in (1, 2))
+    told = "hardware.parallelism = fsdp divides nothing on a single device"
+    assert sum(told in warning for warning in alone.warnings) == 1
+    assert not any(told in warning for warning in several.warnings)

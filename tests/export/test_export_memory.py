@@ -138,3 +138,63 @@ def test_plan_shows_another_trainer_and_refuses_one_that_is_not_known() -> None:
     assert there["software"] == "llama-factory" and there["there"]["total"] == sum(there["there"]["parts"].values()) > 0
     refused = CliRunner().invoke(plan_command, ["-m", "demo", "-d", "demo", "--gpu", "24GB", "--as", "lama-factory"])
     assert isinstance(refused.exception, InputError) and "Did you mean llama-factory?" in refused.exception.sentence
+
+
+def test_a_plan_made_without_rows_is_judged_by_its_longest_row_too_and_mended(tmp_path: Path) -> None:
+    from loratui.commands.plan import command as plan_command
+
+    path, file = tmp_path / "plan.toml", tmp_path / "f.yaml"
+    asked = ["-m", "Qwen/Qwen2.5-7B", "--gpu", "RTX 4090", "-s", "training.max_length=8192", "-o", str(path)]
+    planned = CliRunner().invoke(plan_command, [*asked, "--as", "llama-factory", "--json"])
+    assert planned.exit_code == 0, planned.output
+    told = CliRunner().invoke(command, [str(path), "--to", "llama-factory", "-o", str(file), "--no-rows", "--json"])
+    assert told.exit_code == 0, told.output
+    memory, promised = json.loads(told.output)["memory"], json.loads(planned.stdout)["elsewhere"]
+    assert memory["rows_tokens"] < 100 and memory["there"]["verdict"] == "fits"
+    full = memory["at_max_length"]
+    assert full["rows_tokens"] == 8192 and full["there"]["verdict"] == "too big"
+    assert full["mended"]["verdict"] == "fits" and full["mended"]["option"] == promised["mended"]["option"]
+    assert full["there"]["total"] == pytest.approx(promised["there"]["total"], rel=0.01)
+    text = file.read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["enable_liger_kernel"] is True
+    assert "With rows as long as training.max_length, 8,192 tokens: here" in text
+
+
+def test_rows_as_long_as_the_plan_allows_have_one_figure() -> None:
+    found = known("llama-factory")
+    assert found.filled is None and "With rows as long as" not in found.sentence
+
+
+def test_advice_is_of_this_plan_and_holds() -> None:
+    found = known("litgpt")
+    assert found.verdict == "too big" and found.mend is None
+    assert "training.batch_size" not in found.sentence and "training.checkpointing" not in found.sentence
+    (way,) = found.ways
+    length = int(way.removeprefix("training.max_length = ").split()[0])
+    assert known("litgpt", plan=with_values(PLAN, {"training.max_length": length})).verdict == "fits"
+    longer = with_values(PLAN, {"training.max_length": length + 64})
+    assert known("litgpt", plan=longer).verdict != "fits"
+
+    def batches(size: int) -> Any:
+        return known(
+            "litgpt", plan=with_values(PLAN, {"training.batch_size": size, "training.max_length": 1024}), tokens=1024
+        )
+
+    fewer = next(int(way.split()[-1]) for way in batches(8).ways if way.startswith("training.batch_size = "))
+    assert batches(fewer).verdict == "fits" and batches(fewer + 1).verdict != "fits"
+
+
+def test_export_is_spoken_of_only_where_there_is_one() -> None:
+    from loratui.commands.other_trainers import told
+
+    assert "export" not in told(known("litgpt")) and "export" not in told(known("ms-swift"))
+    unknown_there = known("llama-factory", {**QWEN, "model_type": "seed_oss", "head_dim": 128})
+    assert "before you export" in told(unknown_there)
+
+
+def test_the_options_of_ms_swift_and_torchtune() -> None:
+    swift, tune = known("ms-swift"), known("torchtune")
+    assert swift.mend.written == "use_liger_kernel: true" and swift.verdict == "fits"
+    assert tune.mend.written == "loss._component_: torchtune.modules.loss.LinearCrossEntropyLoss"
+    assert tune.rows.mended.total_bytes < tune.there.total_bytes and tune.mend.needs == ""
+    assert "It needs the package" not in tune.sentence and "It needs the package liger-kernel" in swift.sentence

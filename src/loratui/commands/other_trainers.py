@@ -31,6 +31,15 @@ def under(proposal: Proposal, tool: str) -> Elsewhere:
     return known
 
 
+def told(known: Elsewhere) -> str:
+    """What `plan --as` says of a tool: what the export would write, or what is to be set where there is none."""
+    from loratui.export import TOOLS
+
+    exported = known.software.name in TOOLS
+    writes = "`loratui export` would write {}" if exported else "It has an option, {}"
+    return known.said(writes, exported=exported)
+
+
 def of_plan(plan: Plan, tool: str) -> Elsewhere | None:
     """A whole plan in a tool, with its own rows, on its own device. Raises LoratuiError where model, rows or device
     are not found."""
@@ -60,4 +69,4 @@ def memory_verdict(memory: dict[str, Any]) -> str:
     return f"fits, {size(memory['headroom'])} left, {size(memory['budget'] - memory['upper'])} at least"
 
 
-__all__ = ["memory_verdict", "of_plan", "under"]
+__all__ = ["memory_verdict", "of_plan", "told", "under"]

@@ -105,7 +105,7 @@ def command(
         )
     known = None
     if tool is not None:
-        from loratui.commands.other_trainers import under
+        from loratui.commands.other_trainers import told, under
         from loratui.export.memory import elsewhere_json
 
         known = under(proposal, tool)
@@ -115,7 +115,7 @@ def command(
     else:
         click.echo(describe(proposal, facts))
         if known is not None:
-            click.echo(f"\n{known.said('`loratui export` would write {}')}")
+            click.echo(f"\n{told(known)}")
         if output is not None:
             click.echo(f"\nThe plan is in {printable(str(output))}. Train with: loratui train {printable(str(output))}")
 
@@ -162,6 +162,8 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     lines.append(
         table([[name, size(part)] for name, part in memory["parts"].items()], indent="  ", right=frozenset({1}))
     )
+    if memory["peak_phase"] == "load":
+        lines.append(f"  {memory['peak_where']}")
     lines += ["", "methods, each at its best settings here:", _methods(facts["methods"])]
     if facts["alternatives"]:
         lines += ["", "to need less memory:"]

@@ -285,9 +285,7 @@ def _calculated(
         budget=room,
         schedule=schedule,
         warnings=(
-            *warnings_for(
-                situation.spec, plan, data, situation.device, schedule, needed.total_bytes, room.bytes, without_data
-            ),
+            *warnings_for(situation.spec, plan, data, situation.device, schedule, needed, room.bytes, without_data),
             *([disk] if disk else []),
             *preset.notes,
         ),

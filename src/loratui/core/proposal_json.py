@@ -28,6 +28,8 @@ def proposal_json(proposal: Proposal) -> dict[str, Any]:
             "device_total": proposal.device.memory_total_bytes,
             "device_free": proposal.device.memory_free_bytes,
             "parts": dict(memory.parts),
+            "peak_phase": memory.peak_phase,
+            "peak_where": memory.peak_where,
             "band": memory.band,
             "measured_runs": proposal.device.learned.runs if proposal.device.learned else 0,
         },

@@ -10,10 +10,11 @@ from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.knowledge.half_precision import fp16_fault
 from loratui.core.knowledge.published_rates import FULL_RATES, TINKER_SWEEP
+from loratui.core.memory import Estimate
 from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
 from loratui.core.recommend.learning_rate import FULL_RANGE, SMALL_WIDTH, outliers, recipes_of_size
-from loratui.core.recommend.precision import best_precision, slow_fp16, without_sdpa
+from loratui.core.recommend.precision import best_precision, kernel_fault, slow_fp16, without_sdpa
 from loratui.core.recommend.scale_of_data import LEAST_STEPS, MOST_EPOCHS, SMALLEST_BATCH
 from loratui.core.schedule import Schedule
 from loratui.core.time import predict
@@ -31,7 +32,7 @@ def warnings_for(
     data: DataFacts,
     device: Device,
     schedule: Schedule,
-    needed_bytes: int,
+    needed: Estimate,
     room_bytes: int,
     without_data: bool,
 ) -> Iterator[str]:
@@ -41,12 +42,14 @@ def warnings_for(
             f"Published runs of this family ({spec.family}) needed more memory than this estimate, and why is not "
             "known; the upper end counts it in."
         )
-    if needed_bytes > room_bytes:
+    if needed.total_bytes > room_bytes:
         yield (
-            f"This plan needs {needed_bytes / GIB:,.2f} GiB at its peak, and {device.name} can give "
+            f"This plan needs {needed.total_bytes / GIB:,.2f} GiB at its peak, and {device.name} can give "
             f"{room_bytes / GIB:,.2f} GiB: "
             "it would run out of memory."
         )
+    if needed.loads_whole:
+        yield needed.peak_where
     if not spec.known:
         yield (
             f"The family {spec.family} is not known: parameters and memory are guessed as if it were built like "
@@ -65,6 +68,10 @@ def warnings_for(
         )
     if plan.model.attention == "sdpa" and without_sdpa(spec):
         yield f"{without_sdpa(spec)} Loading it with model.attention = sdpa fails; use eager."
+    computes = plan.model.dtype if plan.training.precision == "fp32" else plan.training.precision
+    fault = kernel_fault(plan.model.attention, device, spec, computes)
+    if fault:
+        yield f"{fault} The run would fail: use model.attention = {'eager' if without_sdpa(spec) else 'sdpa'}."
     if plan.training.packing and plan.model.attention == "eager":
         yield (
             "Packing needs another attention kernel than eager, which cannot keep packed rows apart: the run would be "
@@ -101,6 +108,13 @@ def _numbers(spec: ModelSpec, plan: Plan, device: Device) -> Iterator[str]:
         yield (
             "bitsandbytes' 8-bit weights and optimizers cannot be divided among GPUs (hardware.parallelism = fsdp): "
             "the run would be refused."
+        )
+    if plan.hardware.parallelism == "fsdp" and device.count == 1:
+        yield "hardware.parallelism = fsdp divides nothing on a single device: name several with hardware.devices."
+    if plan.method.double_quantization and plan.method.quantization not in ("nf4", "fp4"):
+        yield (
+            "method.double_quantization packs the scales of 4-bit weights: with method.quantization = "
+            f"{plan.method.quantization} it does nothing."
         )
     if plan.method.kind == "full" and plan.model.dtype != "fp32":
         yield (

@@ -3,7 +3,9 @@ for it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
@@ -11,54 +13,97 @@ from loratui.core.hardware import Device
 from loratui.core.memory import Budget, Estimate, Verdict, budget, estimate, verdict
 from loratui.core.memory.trainers import MENDS, PROFILES, Mend, Software
 from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
 from loratui.format import size
 
+LENGTH_STEP = 64
 WORDS: dict[Verdict, str] = {"fits": "fits", "tight": "is tight", "too big": "does not fit"}
 ORDER: tuple[Verdict, ...] = ("fits", "tight", "too big")
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """A plan's estimate here and under another tool; with the option that mends it, where one is written."""
+class Judged:
+    """A plan's estimates for rows of up to `tokens` tokens: here, in the tool, and there with the option on."""
 
-    software: Software
-    device: str
-    room: Budget
+    tokens: int
     here: Estimate
     there: Estimate
-    mend: Mend | None = None
-    mended: Estimate | None = None
+    mended: Estimate | None
 
     @property
     def as_written(self) -> Estimate:
         """The estimate of what is exported."""
         return self.mended or self.there
 
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A plan here and under another tool; with the option that mends it, where one is written."""
+
+    software: Software
+    device: str
+    room: Budget
+    rows: Judged
+    """The dataset's own rows."""
+    filled: Judged | None = None
+    """Rows as long as `training.max_length`; None where the dataset's own come to the same."""
+    mend: Mend | None = None
+    ways: tuple[str, ...] = ()
+    """What in the plan, changed alone, makes it fit there, where it does not as it is written."""
+
+    @property
+    def here(self) -> Estimate:
+        """The estimate of the dataset's own rows in this program."""
+        return self.rows.here
+
+    @property
+    def there(self) -> Estimate:
+        """The estimate of the dataset's own rows in the tool, without its option."""
+        return self.rows.there
+
     @property
     def verdict(self) -> Verdict:
-        """Whether what is exported fits there."""
-        return verdict(self.as_written, self.room)
+        """Whether what is exported fits there with the dataset's own rows."""
+        return verdict(self.rows.as_written, self.room)
 
     @property
     def sentence(self) -> str:
-        """Both figures in words, and the option that was written."""
-        return self.said("So {} is written")
+        """The figures in words, and the option that was written."""
+        return self.said("So {} is written", exported=True)
 
-    def said(self, writes: str) -> str:
-        """Both figures in words. writes: how the option that mends it is told of, `{}` for the option."""
+    def said(self, writes: str, *, exported: bool) -> str:
+        """The figures in words, each with the row length that it stands for.
+
+        writes: how the option that mends it is told of, `{}` for the option. exported: whether the plan can be exported
+        to the tool.
+        """
+        rows, filled = self.rows, self.filled
         words = (
-            f"memory on {self.device} ({size(self.room.bytes)} to be had): here {_said(self.here, self.room)}; in "
-            f"{self.software.title} about {_said(self.there, self.room)}."
+            f"memory on {self.device} ({size(self.room.bytes)} to be had), rows of up to {rows.tokens:,} tokens: here "
+            f"{_said(rows.here, self.room)}; in {self.software.title} about {_said(rows.there, self.room)}."
         )
-        if self.mend is not None and self.mended is not None:
+        if filled is not None:
             words += (
-                f" {writes.format(self.mend.written)}: with it about {_said(self.mended, self.room)}. It needs the "
-                f"package {self.mend.needs}."
+                f" With rows as long as training.max_length, {filled.tokens:,} tokens: here "
+                f"{_said(filled.here, self.room)}; there about {_said(filled.there, self.room)}."
             )
-        elif self.verdict != "fits" and verdict(self.here, self.room) != self.verdict:
+        if self.mend is not None:
+            told = [(one.tokens, one.mended) for one in (rows, filled) if one is not None and one.mended is not None]
+            lengths = " (rows of up to {:,} tokens)" if filled is not None else ""
+            figures = " and ".join(f"{_said(found, self.room)}{lengths.format(tokens)}" for tokens, found in told)
+            words += f" {writes.format(self.mend.written)}: with it about {figures}."
+            words += f" It needs the package {self.mend.needs}." if self.mend.needs else ""
+        worst = filled or rows
+        reached = verdict(worst.as_written, self.room)
+        if reached != "fits" and verdict(worst.here, self.room) != reached:
+            if self.mend is None:
+                words += " It has no option that mends this for this model."
+            before = " before you export" if exported else ""
+            alone = "; ".join(self.ways)
             words += (
-                " It has no option that mends this for this model; shorten training.max_length or lower "
-                "training.batch_size before you export."
+                f" To make it fit there, change the plan{before}: {alone}{' (one is enough)' if self.ways[1:] else ''}."
+                if self.ways
+                else " Neither shorter rows nor a smaller batch makes it fit there."
             )
         return words
 
@@ -66,21 +111,63 @@ class Elsewhere:
 def elsewhere(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, tool: str) -> Elsewhere | None:
     """What the plan takes in a tool; None for a tool whose memory is not known.
 
-    An option that mends it is chosen only where the plan does not fit there without, and fits better with it.
+    It is judged by the dataset's own rows and by rows as long as `training.max_length`: the file outlives the rows that
+    it was written with. An option that mends it is chosen where the plan does not fit there without, by either, and
+    fits better with it.
     """
     software = PROFILES.get(tool)
     if software is None:
         return None
-    room = budget(device)
-    here, there = estimate(spec, plan, data, device), estimate(spec, plan, data, device, software)
-    known = Elsewhere(software, device.name, room, here, there)
-    mend = MENDS.get(tool)
-    if mend is None or spec.family not in mend.families or known.verdict == "fits":
-        return known
-    mended = estimate(spec, plan, data, device, mend.of(software))
-    if ORDER.index(verdict(mended, room)) >= ORDER.index(known.verdict) and mended.upper_bytes >= there.upper_bytes:
-        return known
-    return Elsewhere(software, device.name, room, here, there, mend, mended)
+    room, length = budget(device), plan.training.max_length
+    by_rows = [data, replace(data, lengths=(*data.lengths[:-1], length))] if data.longest < length else [data]
+    pairs = [
+        (facts, estimate(spec, plan, facts, device), estimate(spec, plan, facts, device, software)) for facts in by_rows
+    ]
+    facts, _, worst = pairs[-1]
+    mend = MENDS.get(tool) if verdict(worst, room) != "fits" else None
+    if mend is not None and spec.family in mend.families:
+        better = estimate(spec, plan, facts, device, mend.of(software))
+        if ORDER.index(verdict(better, room)) >= ORDER.index(verdict(worst, room)) and (
+            better.upper_bytes >= worst.upper_bytes
+        ):
+            mend = None
+    else:
+        mend = None
+    as_written = software if mend is None else mend.of(software)
+    own, *longer = (
+        Judged(
+            length if plan.training.packing and software.packs else min(facts.longest, length),
+            here,
+            there,
+            None if mend is None else estimate(spec, plan, facts, device, as_written),
+        )
+        for facts, here, there in pairs
+    )
+    filled = next((one for one in longer if _figures(one) != _figures(own)), None)
+    judged = filled or own
+    ways = tuple(_ways(spec, plan, facts, device, as_written)) if verdict(judged.as_written, room) != "fits" else ()
+    return Elsewhere(software, device.name, room, own, filled, mend, ways)
+
+
+def _ways(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, software: Software) -> Iterator[str]:
+    """Changes of the plan that make it fit in a tool, each alone."""
+    room, training = budget(device), plan.training
+
+    def fits(**changes: Any) -> bool:
+        changed = with_values(plan, {f"training.{key}": value for key, value in changes.items()})
+        return verdict(estimate(spec, changed, data, device, software), room) == "fits"
+
+    if not training.checkpointing and fits(checkpointing=True):
+        yield "training.checkpointing = true"
+    rows = next((rows for rows in range(training.batch_size - 1, 0, -1) if fits(batch_size=rows)), 0)
+    if rows:
+        yield f"training.batch_size = {rows}"
+    low, high = 0, (training.max_length - 1) // LENGTH_STEP
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(max_length=middle * LENGTH_STEP) else (low, middle - 1)
+    if low:
+        yield f"training.max_length = {low * LENGTH_STEP} (longer rows are cut)"
 
 
 def elsewhere_json(known: Elsewhere) -> dict[str, object]:
@@ -88,27 +175,29 @@ def elsewhere_json(known: Elsewhere) -> dict[str, object]:
     return {
         "software": known.software.name,
         "budget": known.room.bytes,
-        "here": {
-            "total": known.here.total_bytes,
-            "upper": known.here.upper_bytes,
-            "verdict": verdict(known.here, known.room),
-        },
-        "there": {
-            "total": known.there.total_bytes,
-            "upper": known.there.upper_bytes,
-            "verdict": verdict(known.there, known.room),
-            "parts": dict(known.there.parts),
-        },
-        "mended": None
-        if known.mend is None or known.mended is None
-        else {
-            "option": known.mend.written,
-            "needs": known.mend.needs,
-            "total": known.mended.total_bytes,
-            "upper": known.mended.upper_bytes,
-            "verdict": known.verdict,
-        },
+        **_judged_json(known.rows, known),
+        "at_max_length": None if known.filled is None else _judged_json(known.filled, known),
+        "ways": list(known.ways),
     }
+
+
+def _judged_json(judged: Judged, known: Elsewhere) -> dict[str, object]:
+    def figures(found: Estimate) -> dict[str, object]:
+        return {"total": found.total_bytes, "upper": found.upper_bytes, "verdict": verdict(found, known.room)}
+
+    return {
+        "rows_tokens": judged.tokens,
+        "here": figures(judged.here),
+        "there": {**figures(judged.there), "parts": dict(judged.there.parts)},
+        "mended": None
+        if known.mend is None or judged.mended is None
+        else {"option": known.mend.written, "needs": known.mend.needs, **figures(judged.mended)},
+    }
+
+
+def _figures(judged: Judged) -> tuple[str, str]:
+    """The figures as they are printed."""
+    return size(judged.here.total_bytes), size(judged.there.total_bytes)
 
 
 def _said(found: Estimate, room: Budget) -> str:

@@ -11,11 +11,16 @@ from loratui.core.memory.formats import Formats, formats
 from loratui.core.memory.overhead import Moving, load_extra, overhead
 from loratui.core.memory.sharding import bucket_bytes, gathered_bytes, held_formats, together, working_formats
 from loratui.core.memory.states import adapter_bytes, gradients_bytes, optimizer_bytes, weights_bytes
-from loratui.core.memory.step import PASS, Batch, Moment, evaluation, moments, optimizer_extra
+from loratui.core.memory.step import PASS, Batch, evaluation, moments, optimizer_extra
 from loratui.core.memory.trainers import LORATUI, Software
 from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
 
+LOADED = "The peak is while the weights are loaded."
+LOADED_WHOLE = (
+    "The peak is while loading: the 4-bit base is loaded whole on each card before it is divided among them "
+    "(hardware.parallelism = fsdp)."
+)
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
 
 
@@ -24,7 +29,7 @@ class Estimate:
     """The peak and what it is made of, in bytes. The parts add up to `total_bytes`.
 
     Gradients and optimizer states are whole even where the peak comes before they are: `activations` is what the peak
-    holds beyond them.
+    holds beyond them. Only a peak while loading has none of them: `weights` is then what is loaded.
     """
 
     parts: dict[str, int]
@@ -36,6 +41,10 @@ class Estimate:
     """Share of the total by which the truth may differ, from what was measured; None where nothing was."""
     batch: Batch
     """The batch that decides."""
+    states_bytes: int
+    """The optimizer's states, wherever the peak is."""
+    loads_whole: bool = False
+    """Whether the peak is the base lying whole on each of several devices that are to hold shares of it."""
     spread: dict[str, int] = field(default_factory=dict)
     """What the run may need beyond the total, by cause; where runs here measured it, what is left of that."""
 
@@ -103,9 +112,8 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
         spec = replace(spec, tied_embeddings=False, head_parameters=spec.vocab_size * spec.hidden_size)
     shared = together(plan, device.count)
     whole = formats(plan, software)
-    weights, adapter, gradients, optimizer = (
-        shared.share(size) for size in _states(spec, plan, held_formats(whole, shared))
-    )
+    held = held_formats(whole, shared)
+    weights, adapter, gradients, optimizer = (shared.share(size) for size in _states(spec, plan, held))
     form = working_formats(whole, shared)
     batch = largest_training_batch(plan, data)
     eval_batch = largest_evaluation_batch(plan, data)
@@ -118,21 +126,12 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
             highest = evaluated
     gathered = gathered_bytes(spec, form, shared)
     highest = replace(highest, activations=highest.activations + gathered)
-    loading = (
-        load_extra(spec, form)
-        + (weights_bytes(spec, form) - weights if shared.divided and form.quantised else 0)
-        - optimizer
-        - highest.total
-    )
-    if loading > 0:
-        highest = Moment("load", "while the weights are loaded", loading + highest.total + optimizer, 0, 0)
     logits = min(highest.logits, max(0, highest.total - gradients))
     activations = max(0, highest.total - gradients - logits)
     if spec.activation_ratios and highest.phase == PASS:
         ratio = spec.activation_ratio(full=form.full, checkpointing=plan.training.checkpointing)
         activations = max(0, round((activations + logits) * ratio) - logits)
-    if highest.phase == "load":
-        activations = max(0, highest.total - gradients - optimizer)
+    phase, where, loads_whole = highest.phase, f"The peak is {highest.where}.", False
     parts = {
         "weights": weights,
         "adapter": adapter,
@@ -141,6 +140,10 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
         "activations": activations,
         "logits": logits,
     }
+    loaded, adapted = _loaded(spec, plan, held)
+    if form.quantised and loaded + adapted > sum(parts.values()):
+        parts = dict.fromkeys(parts, 0) | {"weights": loaded, "adapter": adapted}
+        phase, where, loads_whole = "load", LOADED_WHOLE if shared.divided else LOADED, shared.divided
     pass_bytes = max(moment.total - moment.gradients for moment in found if moment.phase == PASS)
     moving = Moving(
         activations + logits, in_loss, min(pass_bytes, optimizer_extra(plan, gradients, form)), _uneven(plan, data)
@@ -148,12 +151,19 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     kernels = form.quantised or plan.model.attention.startswith("flash")
     beside = overhead(device, form, moving, kernels=kernels)
     parts["overhead"] = beside.bytes
-    where = f"The peak is {highest.where}."
     if device.learned is not None:
         spread = {"measured": round(sum(parts.values()) * device.learned.band)}
-        return Estimate(parts, highest.phase, where, device.learned.band, batch, spread)
+        return Estimate(parts, phase, where, device.learned.band, batch, optimizer, loads_whole, spread)
     above = round(sum(parts.values()) * PUBLISHED_ABOVE.get(spec.family, 0.0))
-    return Estimate(parts, highest.phase, where, None, batch, {**beside.spread, **({"family": above} if above else {})})
+    spread = {**beside.spread, **({"family": above} if above else {})}
+    return Estimate(parts, phase, where, None, batch, optimizer, loads_whole, spread)
+
+
+def _loaded(spec: ModelSpec, plan: Plan, form: Formats) -> tuple[int, int]:
+    """Weights and adapter, in bytes, before a quantised base is divided: it is packed layer by layer, and the adapter
+    is made when the last layer's 16-bit weight has gone."""
+    base, extra, adapter = weights_bytes(spec, form), load_extra(spec, form), adapter_bytes(spec, plan, form)
+    return (base + extra, 0) if extra >= adapter else (base, adapter)
 
 
 def _carried(plan: Plan, software: Software) -> Plan:

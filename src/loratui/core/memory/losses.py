@@ -13,6 +13,9 @@ from loratui.core.memory.tape import Value
 
 CHUNK_FORWARD, CHUNK_BACKWARD = 10, 12
 """Bytes per logit of a chunk at work: 16 bit, float32 and log-probabilities; log-probabilities and two gradients."""
+PIECE_FORWARD, PIECE_BACKWARD = 6, 10
+"""Bytes per logit of a piece at work whose log-probabilities are kept: 16 bit and float32; two gradients in float32,
+one in 16 bit."""
 FUSED_LOGIT = 6
 """Bytes per logit of Liger's chunk: in 16 bit, and in float32 while its gradient is made in place."""
 
@@ -58,7 +61,8 @@ def _whole(run: Layers, x: Value, spec: ModelSpec, rows: int) -> int:
 
 
 def _by_chunks(run: Layers, x: Value, spec: ModelSpec, *, scored: int) -> int:
-    """Liger's, cut cross entropy's and TRL's earlier chunks: hidden states are kept, logits are not."""
+    """Liger's, cut cross entropy's and TRL's earlier chunks: hidden states are kept, logits are not. torchtune's linear
+    loss makes logits by pieces, too, but keeps their log-probabilities."""
     form, tape, style = run.form, run.tape, run.form.software.loss
     hidden, vocabulary = spec.hidden_size, spec.vocab_size
     element = form.compute if form.autocast else x.element
@@ -67,7 +71,13 @@ def _by_chunks(run: Layers, x: Value, spec: ModelSpec, *, scored: int) -> int:
     weight_gradient = head * form.weight if form.full else 0
     sums = head * 4 if form.full and form.weight != 4 else 0
     saved = [x.storage, tape.constant(run.tokens * 12)]
-    if style.kind == "cut":
+    kept = 0
+    if style.kind == "projected":
+        kept, tokens = scored * vocabulary * 4, -(-scored // style.pieces)
+        saved.append(tape.constant(kept))
+        forward = tokens * vocabulary * PIECE_FORWARD + copy
+        backward = tokens * vocabulary * PIECE_BACKWARD + copy + sums
+    elif style.kind == "cut":
         forward = backward = copy
     elif style.kind == "fused":
         tokens = _liger_chunk(run.tokens, vocabulary, hidden)
@@ -82,7 +92,7 @@ def _by_chunks(run: Layers, x: Value, spec: ModelSpec, *, scored: int) -> int:
         )
     result = tape.value(run.tokens * 4, 0, 4, tracked=True)
     tape.record((x,), result, saved, forward_extra=forward, backward_extra=backward, weight_gradient=weight_gradient)
-    return max(forward, backward)
+    return max(forward, backward) + kept
 
 
 def _liger_chunk(tokens: int, vocabulary: int, hidden: int) -> int:

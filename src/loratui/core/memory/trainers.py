@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-LossKind = Literal["tiled", "whole", "chunked", "fused", "cut"]
+LossKind = Literal["tiled", "whole", "projected", "chunked", "fused", "cut"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +13,9 @@ class Loss:
     """How the output head meets the loss.
 
     tiled: tiles of tokens by vocabulary, never the whole (TRL 1.16). whole: every logit, log-probabilities beside
-    them. chunked: the head a few tokens at a time, run again in the backward pass (TRL 1.0 to 1.15). fused: Liger's
-    kernel, which makes the gradient in the forward pass. cut: no logit reaches memory (cut cross entropy).
+    them. projected: the head and the loss in so many pieces, whose log-probabilities are all kept. chunked: the head a
+    few tokens at a time, run again in the backward pass (TRL 1.0 to 1.15). fused: Liger's kernel, which makes the
+    gradient in the forward pass. cut: no logit reaches memory (cut cross entropy).
     """
 
     kind: LossKind = "tiled"
@@ -25,7 +26,7 @@ class Loss:
     held: bool = False
     """whole: the caller's variable holds the logits until the backward pass is over."""
     pieces: int = 1
-    """whole: the loss takes the logits in so many pieces, whose results are all kept."""
+    """whole and projected: the loss takes the logits in so many pieces, whose results are all kept."""
     saves_logits: bool = False
     """whole: a compiled loss keeps the logits themselves instead of log-probabilities."""
     tokens: int = 256
@@ -120,7 +121,7 @@ MS_SWIFT = replace(
     title="ms-swift",
     packs=True,
     padding_free=True,
-    source="ms-swift 2026-08: trainers/ (the model's own loss)",
+    source="ms-swift 2026-08: trainers/ (the model's own loss); docs, Command-line parameters: use_liger_kernel",
 )
 TORCHTUNE = Software(
     "torchtune",
@@ -128,7 +129,8 @@ TORCHTUNE = Software(
     Loss("whole", held=True, pieces=8),
     lora_adapter=2,
     autocast=False,
-    source="torchtune 2026-04: modules/loss/ce_chunked_output_loss.py; recipes with dtype bf16",
+    source="torchtune 2026-04: modules/loss/ce_chunked_output_loss.py; recipes with dtype bf16; its option: "
+    "modules/loss/cross_entropy_loss.py (LinearCrossEntropyLoss: eight pieces of the scored tokens, none made again)",
 )
 LITGPT = Software(
     "litgpt",
@@ -144,6 +146,7 @@ LITGPT = Software(
 )
 LIGER = Loss("fused")
 CUT = Loss("cut")
+PROJECTED = Loss("projected", pieces=8, scored_only=True)
 
 PROFILES: dict[str, Software] = {
     one.name: one for one in (LORATUI, TRL, TRANSFORMERS, LLAMA_FACTORY, AXOLOTL, UNSLOTH, MS_SWIFT, TORCHTUNE, LITGPT)
@@ -253,7 +256,8 @@ PUBLISHED: dict[str, Software] = {
 
 @dataclass(frozen=True, slots=True)
 class Mend:
-    """key, value: what is written into the tool's file. needs: the package that must be installed beside the tool."""
+    """key, value: what is written into the tool's file. needs: the package that must be installed beside the tool;
+    empty where the tool brings it."""
 
     key: str
     value: bool | tuple[str, ...]
@@ -325,5 +329,13 @@ MENDS: dict[str, Mend] = {
         _CUT_FAMILIES,
     ),
     "transformers": Mend("use_liger_kernel", True, LIGER, "liger-kernel", _LIGER_FAMILIES),
+    "ms-swift": Mend("use_liger_kernel", True, LIGER, "liger-kernel", _LIGER_FAMILIES),
+    "torchtune": Mend(
+        "loss._component_",
+        ("torchtune.modules.loss.LinearCrossEntropyLoss",),
+        PROJECTED,
+        "",
+        frozenset(("gemma", "llama", "mistral", "phi3", "qwen2", "qwen3")),
+    ),
 }
 """By the tool's name; a tool that is not here has no such option or needs none."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from loratui.core import rules_of_thumb
 from loratui.core.recommend.context import Context
+from loratui.core.recommend.precision import FLASH_KERNELS, kernel_fault
 from loratui.core.recommend.scale_of_data import (
     FEW_ROWS,
     FEWEST_EPOCHS,
@@ -105,7 +106,8 @@ def packing(context: Context) -> Iterator[Recommendation]:
 def padding_free(context: Context) -> Iterator[Recommendation]:
     """`training.padding_free`: where the attention keeps the rows of a batch apart by itself."""
     attention = str(context.get("model.attention"))
-    value = attention.startswith("flash") and not context.get("training.packing")
+    fault = kernel_fault(attention, context.device, context.spec, str(context.get("training.precision")))
+    value = attention in FLASH_KERNELS and not fault and not context.get("training.packing")
     yield Recommendation(
         "training.padding_free",
         value,
@@ -113,6 +115,8 @@ def padding_free(context: Context) -> Iterator[Recommendation]:
         if value
         else "Packed rows are without padding already."
         if context.get("training.packing")
+        else f"Rows end to end need an attention that can run: {fault}"
+        if fault
         else "Rows end to end need flash attention to be kept apart without a mask.",
         f"attention = {attention}, packing = {'yes' if context.get('training.packing') else 'no'}",
         "trl 1.16 `padding_free`: for flash attention's kernels; Kundu et al. 2024 (2407.09105).",

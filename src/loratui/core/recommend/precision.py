@@ -18,6 +18,9 @@ WITHOUT_SDPA = {
     "gpt_oss": "gpt-oss adds a sink to its attention scores, which torch's fused kernel cannot do.",
 }
 """Families whose classes refuse sdpa, and why."""
+FLASH_KERNELS = ("flash_attention_3", "flash_attention_2")
+"""Values of `model.attention` whose kernels keep rows apart without a mask, the fastest first."""
+MOST_FLASH_HEAD = 256
 WITHOUT_FLASH = ("gpt_oss",)
 """Families whose attention the installed flash kernels do not compute."""
 _SOURCE = (
@@ -135,20 +138,36 @@ def _up(device: Device) -> str:
 def fastest_kernel(context: Context) -> str:
     """The flash attention that is installed, and that the card, the number format and the model run; empty where there
     is none.
+    """
+    spec, device, precision = context.spec, context.device, str(context.get("training.precision"))
+    if not spec.known or device.compute_capability is None:
+        return ""
+    installed = (kernel for kernel in FLASH_KERNELS if kernel in device.attention_kernels)
+    return next((kernel for kernel in installed if not kernel_fault(kernel, device, spec, precision)), "")
+
+
+def kernel_fault(kernel: str, device: Device, spec: ModelSpec, precision: str) -> str:
+    """Why a flash attention cannot run here, in a sentence; empty where it can, or where nothing speaks against it.
 
     flash-attention's README: version 2 from compute capability 8.0, version 3 for 9.x, 16-bit formats, heads of at most
     256.
     """
-    spec, capability = context.spec, context.device.compute_capability or (0, 0)
-    if (
-        context.get("training.precision") == "fp32"
-        or not spec.known
-        or spec.head_dim > 256
-        or spec.family in WITHOUT_FLASH
-    ):
+    if kernel not in FLASH_KERNELS:
         return ""
-    able = {"flash_attention_3": capability[0] == 9, "flash_attention_2": capability >= (8, 0)}
-    return next((kernel for kernel, can in able.items() if can and kernel in context.device.attention_kernels), "")
+    if device.kind != "gpu":
+        return f"{kernel} runs on NVIDIA GPUs only."
+    capability = device.compute_capability
+    if capability is not None:
+        can = capabilities(capability)
+        support = can.flash_attention_3 if kernel == "flash_attention_3" else can.flash_attention_2
+        if support == "no":
+            needed = "9.x" if kernel == "flash_attention_3" else "8.0"
+            return f"{kernel} needs compute capability {needed}, and {device.name} has {capability[0]}.{capability[1]}."
+    if precision == "fp32":
+        return f"{kernel} computes in 16 bits only, and training.precision is fp32."
+    if spec.head_dim > MOST_FLASH_HEAD:
+        return f"{kernel} takes heads of at most {MOST_FLASH_HEAD}, and this model's have {spec.head_dim}."
+    return f"{kernel} does not compute the attention of {spec.family}." if spec.family in WITHOUT_FLASH else ""
 
 
 def _attention(context: Context) -> Iterator[Recommendation]:

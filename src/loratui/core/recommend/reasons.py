@@ -99,7 +99,7 @@ def _unquantised_lost(search: Search) -> Said | None:
     point = search.leanest(quantised=False)
     if point is not None:
         return joined("unquantised LoRA ", lost(point, at=f" at {rows(point.batch)} a pass"))
-    return _weights_too_large(search, search.hopeless, "unquantised, the weights alone take ")
+    return _weights_too_large(search, search.hopeless, "unquantised, the weights alone ")
 
 
 def _weights_too_large(search: Search, hopeless: Sequence[int], words: str) -> Said | None:
@@ -107,7 +107,8 @@ def _weights_too_large(search: Search, hopeless: Sequence[int], words: str) -> S
         return None
     rung = hopeless[-1]
     size, room = search.weights_bytes(rung), search.room.bytes
-    return Said(f"{words}{two_sizes(size, room)}", (Claim("weights", size, ">", room, search.rungs[rung]),))
+    needed = f"{words}need {amount(size)}, there are {amount(room)}"
+    return Said(needed, (Claim("weights", size, ">", room, search.rungs[rung]),))
 
 
 def method(search: Search) -> Said:
@@ -155,7 +156,9 @@ def weights(search: Search) -> Said:
     found = search.found
     dtype = found.changes["model.dtype"]
     if found.changes["method.kind"] != "full":
-        same = "the frozen base is kept in the float32 that it is computed in"
+        packed = found.changes["method.quantization"] != "none"
+        kept = "what the frozen base has unquantised" if packed else "the frozen base"
+        same = f"{kept} is kept in the float32 that it is computed in"
         return Said(same if dtype == "fp32" else "the base is frozen: 16 bits are enough for it")
     if dtype == "fp32":
         states = " with 8-bit states" if "8bit" in found.changes["training.optimizer"] else ""
@@ -169,7 +172,7 @@ def weights(search: Search) -> Said:
         eight = " with 8-bit states" if "8bit" in point.changes["training.optimizer"] else ""
         return joined(f"float32 weights{eight} ", lost(point), vanish)
     hopeless = [rung for rung in search.hopeless if search.rungs[rung]["model.dtype"] == "fp32"]
-    too_large = _weights_too_large(search, hopeless, "in float32 the weights alone take ")
+    too_large = _weights_too_large(search, hopeless, "in float32 the weights alone ")
     return joined(too_large or "16-bit weights, as chosen", vanish)
 
 
@@ -178,7 +181,7 @@ def optimizer(search: Search) -> Said:
     found = search.found
     if search.context.calculation == "rules-of-thumb":
         return Said("the folk rule: torch's own AdamW")
-    states = found.needed.parts["optimizer"]
+    states = found.needed.states_bytes
     size = (Claim("states", states, "=", states, found.changes),)
     if "8bit" not in found.changes["training.optimizer"]:
         return Said(f"fused AdamW is the fastest; its states take {amount(states)}", size)
