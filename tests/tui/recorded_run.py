@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from pathlib import Path
@@ -113,8 +112,12 @@ def record_run(
     message: str = "",
     values: dict[str, Any] | None = None,
     created: float = 0.0,
+    checkpoint: bool = False,
 ) -> Run:
-    """Write a run below `home`/runs. A state that is not over counts this test's own process as the worker."""
+    """Write a run below `home`/runs. A state that is not over counts this test's own process as the worker.
+
+    checkpoint: with the newest one's folder, whole by its files' names.
+    """
     run = Run(home / "runs" / name)
     run.path.mkdir(parents=True)
     run.plan_path.write_text(plan_to_toml(with_values(Plan(), values or {})), encoding="utf-8")
@@ -136,10 +139,9 @@ def record_run(
         events.append(make("stopped", BEGAN + 60, step=steps, reason="asked to", checkpoint=f"checkpoint-{steps}"))
     if state == "failed":
         events.append(make("failed", BEGAN + 60, step=steps, message=message, code="worker"))
-    lines = [encode(event) for event in events]
-    if created:
-        lines[0] = json.dumps({**json.loads(lines[0]), "time": created})
-    run.events_path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    if created:  # a run is as old as its first event
+        events = [event.model_copy(update={"time": event.time + created - BEGAN}) for event in events]
+    run.events_path.write_text("".join(encode(event) + "\n" for event in events), encoding="utf-8")
     run.log_path.write_text("Loading\rLoading weights: 100%\nTraining began.\n\x1b[31mred\x1b[0m\n", encoding="utf-8")
     mark = own_mark()
     write_status(
@@ -159,4 +161,9 @@ def record_run(
             created=created or time.time(),
         ),
     )
+    if checkpoint:
+        folder = run.checkpoints_path / f"checkpoint-{steps // 25 * 25}"
+        folder.mkdir(parents=True)
+        (folder / "scheduler.pt").touch()
+        (folder / "trainer_state.json").write_text(f'{{"global_step": {steps // 25 * 25}}}', encoding="utf-8")
     return run

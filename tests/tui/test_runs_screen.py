@@ -78,11 +78,12 @@ async def test_keys_fit_the_run_under_the_cursor(home: Path, monkeypatch: pytest
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, "s Stop")
         await pilot.press("u")
+        await until(pilot, "Resume: only for a run that stopped, failed or was lost; it is running.")
         assert asked == []
         await pilot.press("s")
         await until(pilot, "stop and save")
         await pilot.press("enter")
-        await until(pilot, "stops after this step")
+        await until(pilot, "run-running: Stopping after this step")
         await pilot.press("down", "down", "down")
         await until(pilot, "u Resume")
         assert "s Stop" not in shown(app)
@@ -128,6 +129,7 @@ async def test_more_epochs_are_an_action_of_their_own(home: Path, monkeypatch: p
         checkpoint.mkdir(parents=True, exist_ok=True)
         (checkpoint / "scheduler.pt").touch()
         (checkpoint / "trainer_state.json").write_text('{"global_step": 9}')
+        await until(pilot, lambda: "act('more')" in {one.binding.action for one in app.screen.active_bindings.values()})
         for typed, told in (("many", "is no number of epochs"), ("1.5", "a worker is starting for 1.5 more epochs")):
             await pilot.press("m")
             await until(pilot, "for how many epochs more?")
@@ -176,9 +178,9 @@ async def test_two_runs_are_compared_on_one_chart_with_what_differs(home: Path) 
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, "first")
-        await pilot.press("c")
+        await pilot.press("d")
         await until(pilot, "is marked")
-        await pilot.press("down", "c")
+        await pilot.press("down", "d")
         text = await until(pilot, "two runs compared")
         text = await until(pilot, "lora.r")
         assert "training.learning_rate" in text and "lora.dropout" not in text

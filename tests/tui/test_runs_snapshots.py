@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @EACH_SIZE
 @pytest.mark.parametrize("state", ["running", "finished"])
 def test_training(snap_compare: Callable[..., bool], home: Path, state: str, size: tuple[int, int]) -> None:
-    run = record_run(home, state=state, steps=375 if state == "finished" else 142)
+    run = record_run(home, state=state, steps=375 if state == "finished" else 142, checkpoint=True)
 
     async def shown(pilot: Pilot[Any]) -> None:
         await until(pilot, "✓ finished" if state == "finished" else "● running")
@@ -57,11 +57,12 @@ def test_runs(snap_compare: Callable[..., bool], home: Path, size: tuple[int, in
             state=state,
             created=time.time() - age,
             message="The disk is full." if state == "failed" else "",
+            checkpoint=True,
         )
 
     async def shown(pilot: Pilot[Any]) -> None:
         await until(pilot, "demo-lora-running")
-        await until(pilot, "s Stop")
+        await until(pilot, "e Evaluate")
 
     assert snap_compare(LoratuiApp(screen="runs"), terminal_size=size, run_before=shown)
 

@@ -64,6 +64,14 @@ class Continuation:
         return text + (f" Kept, but set aside: {', '.join(kept)}." if kept else "")
 
 
+def may_begin(state: str, start: Start) -> bool:
+    """Whether a run in this state may begin so: a finished one has nothing left to go on to from its last checkpoint.
+
+    More epochs are another matter: `runs.resume.extend_run`.
+    """
+    return state != "finished" or start != "checkpoint"
+
+
 def continuation(
     run: Run,
     changes: Mapping[str, Any],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from loratui.core.errors import RunError
-from loratui.runs.changing import change, continuation
+from loratui.runs.changing import change, continuation, may_begin
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail, append_event
 from loratui.runs.failure import Trouble, trouble_of
@@ -62,10 +62,8 @@ def change_and_resume(
     a value is not allowed, RunError when the run is still going, or is finished and would only go on from its end.
     """
     _require_over(run)
-    if (
-        run.status().state == "finished"
-        and continuation(run, changes, restart=restart, sound=sound).start == "checkpoint"
-    ):
+    state = run.status().state
+    if state == "finished" and not may_begin(state, continuation(run, changes, restart=restart, sound=sound).start):
         raise _finished(run)
     _change(run, changes, restart=restart, sound=sound, reason=reason, at_step=at_step)
     return start_worker(run)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -18,16 +16,17 @@ from textual.widgets.option_list import Option
 
 from loratui.core.errors import LoratuiError
 from loratui.format import one_line
-from loratui.runs.directory import Run
 from loratui.runs.listing import RunSummary, list_runs
 from loratui.tui.frame.step import StepScreen
+from loratui.tui.training.allowed import bindings
+from loratui.tui.training.follow import Followed
 from loratui.tui.training.history import loss_glimpse, sparkline
+from loratui.tui.training.run_actions import RunActions
 from loratui.tui.training.run_state import LOOKS
 
-if TYPE_CHECKING:
-    from loratui.tui.app import LoratuiApp
-
 REFRESH_SECONDS = 2.0
+SETTLE_SECONDS = 0.1
+"""How long the cursor rests on a run before its history is read: a held arrow key passes over many."""
 GLIMPSE_POINTS = 16
 AGE_CELLS = 10
 
@@ -50,21 +49,18 @@ class RunsScreen(StepScreen):
     HELP_TEXT = (
         "Runs live in directories of their own and go on without this program. A run that is lost, stopped or failed "
         "can be "
-        "resumed from its last whole checkpoint; a finished one answers in the playground."
+        "resumed from its last whole checkpoint; a finished one answers in the playground, and can be trained for more "
+        "epochs or anew."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "open", "Open", tooltip="Show the run", key_display="⏎"),
-        Binding("s", "stop", "Stop", tooltip="Finish the step, save a checkpoint, and stop"),
-        Binding("u", "resume", "Resume", tooltip="Go on from the last checkpoint"),
-        Binding("a", "ask", "Ask it", tooltip="Ask it something in the playground"),
         Binding(
-            "c",
+            "d",
             "compare",
             "Compare",
             tooltip="Mark this run; on another one, show both on one chart and what differs in their plans",
         ),
-        Binding("t", "take_away", "Take away", tooltip="Merge, export, push or serve what it made"),
-        Binding("m", "more", "More epochs", tooltip="Train it for more epochs, from its last checkpoint"),
+        *bindings(),
         Binding("escape", "leave", "Back", tooltip="Back to the step that was open"),
     ]
     DEFAULT_CSS = """
@@ -80,7 +76,10 @@ class RunsScreen(StepScreen):
         self._shown: list[str] = []
         self._glimpses: dict[str, tuple[tuple[int, int], tuple[float, ...]]] = {}
         self._reading = False
-        self._keys: tuple[bool | None, ...] = ()
+        self._followed: dict[str, Followed] = {}
+        """What is known of each run that the cursor was on."""
+        self._studying = False
+        self.actions = RunActions(self, lambda: self.followed, self._tick, back="runs", named=True)
         self._where = ""
         self._marked: RunSummary | None = None
         """The first of two runs to be compared."""
@@ -121,7 +120,9 @@ class RunsScreen(StepScreen):
         finally:
             self._reading = False
         self._lines = lines
+        self._renew_followed()
         self._paint()
+        self._study()
 
     def _look(self) -> list[Line]:
         return [Line(summary, self._losses(summary)) for summary in list_runs()]
@@ -137,6 +138,49 @@ class RunsScreen(StepScreen):
             known = (mark, tuple(loss_glimpse(summary.run.events_path, GLIMPSE_POINTS)))
             self._glimpses[summary.name] = known
         return known[1]
+
+    # The run under the cursor, as the training screen knows it
+
+    @property
+    def followed(self) -> Followed | None:
+        """The run under the cursor with all that is known of it so far."""
+        summary = self.chosen if self.is_mounted else None
+        if summary is None:
+            return None
+        if summary.name not in self._followed:
+            self._followed[summary.name] = Followed(
+                summary.run, status=summary.status, plan=summary.plan, problem=summary.problem
+            )
+        return self._followed[summary.name]
+
+    def _renew_followed(self) -> None:
+        summaries = {line.summary.name: line.summary for line in self._lines}
+        self._followed = {name: one for name, one in self._followed.items() if name in summaries}
+        for name, followed in self._followed.items():
+            summary = summaries[name]
+            followed.status, followed.plan, followed.problem = summary.status, summary.plan, summary.problem
+
+    def _study(self) -> None:
+        if not self._studying and self.is_current and self.chosen is not None:
+            self._studying = True
+            self._read_chosen()
+
+    @work(group="study", exit_on_error=False)
+    async def _read_chosen(self) -> None:
+        """Read what is new of the run under the cursor, and of the one that was asked something."""
+        try:
+            await asyncio.sleep(SETTLE_SECONDS)
+            if (waiting := self.actions.waiting) is not None and waiting is not self.followed:
+                await asyncio.to_thread(waiting.poll)
+                self.actions.confirm(waiting)
+            while (followed := self.followed) is not None:
+                await asyncio.to_thread(followed.poll)
+                self.actions.confirm(followed)
+                if followed is self.followed and followed.whole:
+                    break
+        finally:
+            self._studying = False
+        self._show_keys()
 
     # Painting
 
@@ -160,13 +204,7 @@ class RunsScreen(StepScreen):
 
     def _show_keys(self) -> None:
         """The keys for the run under the cursor, written again only where they are others."""
-        keys = tuple(
-            self.check_action(action, ())
-            for action in ("open", "stop", "resume", "ask", "compare", "take_away", "more")
-        )
-        if keys != self._keys:
-            self._keys = keys
-            self.refresh_bindings()
+        self.actions.renew_keys(self.check_action("open", ()), self.check_action("compare", ()))
 
     def _paint_lines(self, listed: OptionList) -> None:
         width = max(60, (listed.scrollable_content_region.width or self.size.width - 8) - 2)
@@ -198,6 +236,7 @@ class RunsScreen(StepScreen):
     def _moved(self) -> None:
         self._show_where()
         self._show_keys()
+        self._study()
 
     def _show_where(self) -> None:
         summary = self.chosen
@@ -218,22 +257,10 @@ class RunsScreen(StepScreen):
             return False
         if action == "compare":
             return len(self._lines) > 1
-        if action in ("open", "stop", "resume", "more", "ask", "take_away"):
-            summary = self.chosen if self.is_mounted else None
-            if summary is None:
-                return False
-            if action == "stop":
-                return not summary.status.over
-            if action == "resume":
-                return summary.state in ("stopped", "failed", "lost")
-            if action == "more":
-                from loratui.tui.training.resume import can_be_extended
-
-                return can_be_extended(summary.state, summary.plan)
-            if action == "ask":
-                return summary.state == "finished" or bool(summary.run.checkpoints())
-            if action == "take_away":
-                return summary.plan is not None
+        if action == "open":
+            return self.is_mounted and self.chosen is not None
+        if action == "act":
+            return not self.actions.why_not(str(parameters[0]))
         return super().check_action(action, parameters)
 
     @on(OptionList.OptionSelected)
@@ -243,65 +270,13 @@ class RunsScreen(StepScreen):
             self.app.state.run.show(str(self.chosen.run.path))
             self.app.open_step("training")
 
-    @work(group="ask", exit_on_error=False)
-    async def action_stop(self) -> None:
-        """Ask first, then ask the worker."""
-        summary = self.chosen
-        if summary is None:
-            return
-        from loratui.tui.common.dialogs import ConfirmScreen
+    def action_act(self, name: str) -> None:
+        """Do something with the run under the cursor."""
+        self.actions.do(name)
 
-        sentence = (
-            "The worker finishes the step in hand, saves a checkpoint and stops. The run can be resumed from there at "
-            "any time."
-        )
-        if await self.app.push_screen_wait(
-            ConfirmScreen(f"Stop {summary.name}?", sentence, "stop and save", "let it run")
-        ):
-            from loratui.runs.control import stop_run
-
-            self._control(partial(stop_run, summary.run), f"{summary.name} stops after this step …")
-
-    @work(group="ask", exit_on_error=False)
-    async def action_resume(self) -> None:
-        """Go on from the last checkpoint; what would differ is shown first."""
-        from loratui.tui.training.resume import resume
-
-        await self._go_on(resume)
-
-    @work(group="ask", exit_on_error=False)
-    async def action_more(self) -> None:
-        """Train it for more epochs from its last checkpoint."""
-        from loratui.tui.training.resume import train_longer
-
-        await self._go_on(train_longer)
-
-    async def _go_on(self, way: Callable[[LoratuiApp, Run], Awaitable[str]]) -> None:
-        if self.chosen is None:
-            return
-        try:
-            told = await way(self.app, self.chosen.run)
-        except LoratuiError as error:
-            self.say(error.sentence, "error")
-            return
-        if told:
-            self.say(told)
-            self._tick()
-
-    def _control(self, action: partial[Any], sentence: str) -> None:
-        try:
-            action()
-        except LoratuiError as error:
-            self.say(error.sentence, "error")
-            return
-        self.say(sentence)
-        self._tick()
-
-    def action_ask(self) -> None:
-        """Go to the playground with this run."""
-        if self.chosen is not None:
-            self.app.state.run.ask(str(self.chosen.run.path))
-            self.app.open_step("playground")
+    def on_key(self, event: events.Key) -> None:
+        """Say why a key does nothing now."""
+        self.actions.explain(event.key)
 
     def action_compare(self) -> None:
         """Mark the first run, or compare it with this one."""
@@ -310,20 +285,13 @@ class RunsScreen(StepScreen):
             return
         if marked is None or marked.name == chosen.name:
             self._marked = chosen
-            self.say(f"{chosen.name} is marked. Go to another run and press c again.")
+            self.say(f"{chosen.name} is marked. Go to another run and press d again.")
             return
         from loratui.tui.runs.compare import CompareScreen
 
         self._marked = None
         self.say("")
         self.app.push_screen(CompareScreen(marked.run, chosen.run))
-
-    def action_take_away(self) -> None:
-        """What can be made of it."""
-        if self.chosen is not None:
-            from loratui.tui.take_away.screen import TakeAwayScreen
-
-            self.app.switch_screen(TakeAwayScreen(str(self.chosen.run.path), "runs"))
 
     def action_leave(self) -> None:
         """Back to the step that was open."""

@@ -21,7 +21,7 @@ from loratui.core.continuing import start_after
 from loratui.core.errors import PlanError
 from loratui.core.plan import Plan
 from loratui.format import one_line, size
-from loratui.runs.changing import Continuation, continuation
+from loratui.runs.changing import Continuation, continuation, may_begin
 from loratui.runs.control import stop_run, wait_ended
 from loratui.runs.course import Course, read_course
 from loratui.runs.directory import Run
@@ -57,7 +57,6 @@ def fixes_of(followed: Followed) -> list[Fix]:
     plan, record = followed.plan, followed.record
     if plan is None:
         return []
-    finished = followed.status.state == "finished"
     found: list[Fix] = []
     if record.oom is not None and followed.status.over:
         for one in record.oom.fixes:
@@ -86,7 +85,7 @@ def fixes_of(followed: Followed) -> list[Fix]:
         known = [(one.change, one.restart) for one in kept]
         if not fix.change or (fix.change, fix.restart) in known or not _changes(plan, fix.change):
             continue
-        if not finished or fix.restart or start_after(plan, fix.change) != "checkpoint":
+        if may_begin(followed.status.state, "anew" if fix.restart else start_after(plan, fix.change)):
             kept.append(fix)
     return kept
 

@@ -39,7 +39,11 @@ class Followed:
     findings: list[Finding] = field(default_factory=list)
     """What the curves show, the gravest first, with what would mend it."""
 
+    has_checkpoint: bool = False
+    """Whether a whole checkpoint lies in the run's directory, as of the last poll."""
+
     def __post_init__(self) -> None:
+        self._checkpoints_seen: tuple[object, ...] = ()
         self._tail = EventTail(self.run.events_path)
         self._seen: tuple[int, int] = (-1, -1)
         self._diagnosed_step = -1
@@ -58,9 +62,11 @@ class Followed:
         if self._mark() != self._seen or not self.whole:
             self._seen = self._mark()
             count = self._take_history() if self._tail.offset == 0 and self._seen[0] > LONG_BYTES else self._take_new()
+        had_checkpoint = self.has_checkpoint
+        self._look_for_checkpoints()
         if self.whole:
             self._diagnose()
-        return count > 0 or _told(before) != _told(self.status)
+        return count > 0 or _told(before) != _told(self.status) or self.has_checkpoint != had_checkpoint
 
     def _take_new(self) -> int:
         start = self._tail.offset
@@ -89,6 +95,17 @@ class Followed:
         known = self.run.proposed()
         curves = self.record.as_curves(finished=self.status.over, proposed=known.get("values"), bf16=known.get("bf16"))
         self.findings = diagnose(curves, self.plan)
+
+    def _look_for_checkpoints(self) -> None:
+        """Only where something may have changed: each one has a file that grows with the run."""
+        try:
+            changed = self.run.checkpoints_path.stat().st_mtime_ns
+        except OSError:
+            changed = 0
+        seen = (changed, len(self.record.checkpoints), self.status.state)
+        if seen != self._checkpoints_seen or not self.has_checkpoint:
+            self._checkpoints_seen = seen
+            self.has_checkpoint = self.run.last_checkpoint() is not None
 
     def _mark(self) -> tuple[int, int]:
         try:

@@ -1,9 +1,10 @@
-"""Going on with a run that is over: from its last checkpoint, or for more epochs. What would differ is shown first."""
+"""Going on with a run that is over: from its last checkpoint, for more epochs, or anew. The person sees first how."""
 
 from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from loratui.core.errors import RunError
@@ -15,8 +16,10 @@ from loratui.runs.fingerprint import what_would_differ
 from loratui.tui.common.dialogs import AskLineScreen, ConfirmScreen
 
 if TYPE_CHECKING:
-    from loratui.core.plan import Plan
     from loratui.tui.app import LoratuiApp
+
+Way = Callable[["LoratuiApp", Run], Awaitable[str]]
+"""How a run goes on: what to say of it, empty where the person would rather not."""
 
 SHOWN = 8
 MOST_EPOCHS = 1000
@@ -52,9 +55,15 @@ async def train_longer(app: LoratuiApp, run: Run) -> str:
     )
 
 
-def can_be_extended(state: str, plan: Plan | None) -> bool:
-    """Whether more epochs can be asked for: it ended, and its plan counts epochs."""
-    return state in ("finished", "stopped") and plan is not None and not plan.training.max_steps
+async def train_anew(app: LoratuiApp, run: Run) -> str:
+    """Train it again from the base: what to say of it, empty where the person would rather not. Raises
+    LoratuiError.
+    """
+    how = await asyncio.to_thread(continuation, run, {}, restart=True)
+    if not await app.push_screen_wait(ConfirmScreen(f"Train {one_line(run.name, 40)} anew?", how.words, "do that")):
+        return ""
+    await asyncio.to_thread(runs_resume.change_and_resume, run, {}, restart=True)
+    return f"{one_line(run.name, 40)}: a worker is starting, from the base …"
 
 
 async def _agreed(app: LoratuiApp, run: Run) -> bool:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import work
+from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -18,16 +18,18 @@ from loratui.core.hardware import Gpu
 from loratui.format import home_short, one_line
 from loratui.runs.events import Failed, Finished, Stopped
 from loratui.tui.common.still_text import StillText
-from loratui.tui.training.actions import RunActions
+from loratui.tui.frame.step import StepScreen
+from loratui.tui.training.allowed import bindings
 from loratui.tui.training.chart import Chart
 from loratui.tui.training.curves import Window, loss_picture, reading, small_picture, x_end
 from loratui.tui.training.follow import Followed, follow
+from loratui.tui.training.run_actions import RunActions
 from loratui.tui.training.run_state import facts, finding_lines, finished_words, gpu_facts, headline, progress_bar
 
 POLL_SECONDS = 1.0
 
 
-class TrainingScreen(RunActions):
+class TrainingScreen(StepScreen):
     """Follows a run by its files; painted at most once a second, and only when something is new."""
 
     STEP = "training"
@@ -43,16 +45,7 @@ class TrainingScreen(RunActions):
         "rise while the line falls mean that the rows are being learnt by heart."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "stop", "Stop", tooltip="Finish the step, save a checkpoint, and stop"),
-        Binding("f", "fix", "Fix", tooltip="Apply what would mend the run, and go on from the last checkpoint"),
-        Binding("c", "save", "Save now", tooltip="Save a checkpoint after this step"),
-        Binding("e", "evaluate", "Evaluate", tooltip="Evaluate on the held-out rows after this step"),
-        Binding("u", "resume", "Resume", tooltip="Go on from the last checkpoint"),
-        Binding("a", "ask", "Ask it", tooltip="Ask the adapter something in the playground"),
-        Binding("t", "take_away", "Take away", tooltip="Merge, export, push or serve what it made"),
-        Binding("l", "log", "Log", tooltip="What the worker printed"),
-        Binding("p", "samples", "Samples", tooltip="The pinned prompts' answers at each evaluation"),
-        Binding("m", "more", "More epochs", tooltip="Train it for more epochs, from its last checkpoint"),
+        *bindings(),
         Binding("left", "cursor(-1)", "Read", show=False, tooltip="Read the curves at an earlier step"),
         Binding("right", "cursor(1)", "Read", show=False, tooltip="Read the curves at a later step"),
         Binding("shift+left,ctrl+left", "cursor(-10)", "Read", show=False, tooltip="Ten columns earlier"),
@@ -82,13 +75,14 @@ class TrainingScreen(RunActions):
 
     def __init__(self) -> None:
         super().__init__()
+        self.followed: Followed | None = None
+        self.actions = RunActions(self, lambda: self.followed, self._tick, back="training")
         self.predicted: int | None = None
         self._predicting = False
         self._log_axis = False
         self.window = Window()
         self._reading = False
         self._painted: dict[str, str] = {}
-        self._keys: tuple[bool | None, ...] = ()
 
     def body(self) -> ComposeResult:
         yield Static(id="empty")
@@ -128,7 +122,6 @@ class TrainingScreen(RunActions):
         """Show another run, whole."""
         self.followed = follow(path)
         self.predicted, self._predicting = None, False
-        self.forget()
         self.window = Window()
         self._painted.clear()
         self._reading = False
@@ -212,14 +205,8 @@ class TrainingScreen(RunActions):
             self.query_one("#gradient", Chart).show(small_picture(record, record.grad_norm, self.window.cursor, span))
             self.query_one("#speed", Chart).show(small_picture(record, record.speed, self.window.cursor, span))
         self._put("news", self._news(followed))
-        self.confirm(followed)
-        keys = tuple(
-            self.check_action(action, ())
-            for action in ("stop", "save", "evaluate", "fix", "resume", "ask", "samples", "take_away", "more")
-        )
-        if keys != self._keys:
-            self._keys = keys
-            self.refresh_bindings()
+        self.actions.confirm(followed)
+        self.actions.renew_keys()
 
     def _put(self, name: str, content: Content) -> None:
         """Update a text only when it is another: what does not change is not written again."""
@@ -319,6 +306,32 @@ class TrainingScreen(RunActions):
             line.truncate(max(20, self.size.width - 4), ellipsis=True) if len(line) > 2 * self.size.width else line
             for line in lines
         )
+
+    # What one may do
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "act":
+            return not self.actions.why_not(str(parameters[0]))
+        if action in ("log_axis", "cursor", "zoom", "no_cursor"):
+            return self.followed is not None
+        return super().check_action(action, parameters)
+
+    def action_act(self, name: str) -> None:
+        """Do something with the run."""
+        self.actions.do(name)
+
+    def on_key(self, event: events.Key) -> None:
+        """Say why a key does nothing now."""
+        self.actions.explain(event.key)
+
+    def may_quit(self) -> bool:
+        """Quitting loses nothing; where a run goes on, the terminal is told how to come back to it."""
+        followed = self.followed
+        if followed is None or followed.status.over:
+            return True
+        self.app.state.file.save()
+        self.app.exit(message=f"{followed.run.name} goes on. Watch it with: loratui attach {followed.run.name}")
+        return False
 
     # Reading the curves
 

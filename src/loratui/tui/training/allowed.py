@@ -1,0 +1,121 @@
+"""The actions on a run: their keys and words, in which states each is possible, and why it is not in the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import get_args
+
+from textual.binding import Binding
+
+from loratui.runs.status import ENDED, State
+from loratui.tui.training.fixes import fixes_of
+from loratui.tui.training.follow import Followed
+
+EVERY: frozenset[str] = frozenset(get_args(State))
+AT_WORK = EVERY - ENDED
+UNFINISHED = ENDED - {"finished"}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must hold besides the state; `otherwise` says what is missing."""
+
+    holds: Callable[[Followed], bool]
+    otherwise: str
+
+
+READ = Condition(lambda followed: followed.whole, "the run's history is still being read")
+PLAN = Condition(lambda followed: followed.plan is not None, "its plan cannot be read")
+FIXES = Condition(lambda followed: bool(fixes_of(followed)), "nothing was found that a change of its plan would mend")
+SAMPLES = Condition(lambda followed: bool(followed.record.samples), "it has answered no pinned prompt yet")
+WEIGHTS = Condition(
+    lambda followed: followed.status.state == "finished" or followed.has_checkpoint, "it has no checkpoint yet"
+)
+CHECKPOINT = Condition(lambda followed: followed.has_checkpoint, "it has no checkpoint to go on from")
+EPOCHS = Condition(
+    lambda followed: followed.plan is not None and not followed.plan.training.max_steps,
+    "its plan counts steps, not epochs: raise training.max_steps",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunAction:
+    """One action. states: in which it may be taken; `when` says that in words. changes: it starts another worker."""
+
+    name: str
+    key: str
+    label: str
+    tooltip: str
+    states: frozenset[str] = EVERY
+    when: str = ""
+    conditions: tuple[Condition, ...] = ()
+    changes: bool = False
+
+    def why_not(self, followed: Followed | None) -> str:
+        """Why it cannot be done with this run now, in one sentence; empty where it can."""
+        if followed is None:
+            return f"{self.label}: there is no run here."
+        if followed.status.state not in self.states:
+            return f"{self.label}: only {self.when}; it is {followed.status.state}."
+        missing = next((one.otherwise for one in self.conditions if not one.holds(followed)), "")
+        return f"{self.label}: {missing}." if missing else ""
+
+
+RUNNING = "while its worker is at work"
+
+ACTIONS: tuple[RunAction, ...] = (
+    RunAction("stop", "s", "Stop", "Finish the step, save a checkpoint, and stop", AT_WORK, RUNNING),
+    RunAction(
+        "fix",
+        "f",
+        "Fix",
+        "Apply what would mend the run, and go on from the last checkpoint",
+        conditions=(PLAN, FIXES),
+        changes=True,
+    ),
+    RunAction("save", "c", "Save now", "Save a checkpoint after this step", AT_WORK, RUNNING, (READ,)),
+    RunAction("evaluate", "e", "Evaluate", "Evaluate on the held-out rows after this step", AT_WORK, RUNNING, (READ,)),
+    RunAction(
+        "resume",
+        "u",
+        "Resume",
+        "Go on from the last checkpoint",
+        UNFINISHED,
+        "for a run that stopped, failed or was lost",
+        changes=True,
+    ),
+    RunAction("ask", "a", "Ask it", "Ask it something in the playground", conditions=(WEIGHTS,)),
+    RunAction("take_away", "t", "Take away", "Merge, export, push or serve what it made", conditions=(PLAN,)),
+    RunAction("log", "l", "Log", "What the worker printed"),
+    RunAction(
+        "more",
+        "m",
+        "More epochs",
+        "Train it for more epochs, from its last checkpoint",
+        frozenset({"finished", "stopped"}),
+        "for a run that finished or was stopped",
+        (PLAN, EPOCHS, CHECKPOINT),
+        changes=True,
+    ),
+    RunAction(
+        "anew",
+        "n",
+        "Train anew",
+        "Train it again from the base; what it made is kept, set aside",
+        ENDED,
+        "once it is over",
+        (PLAN,),
+        changes=True,
+    ),
+    RunAction("samples", "p", "Samples", "The pinned prompts' answers at each evaluation", conditions=(SAMPLES,)),
+)
+"""All of them, in the order of their keys on a screen."""
+
+BY_NAME = {action.name: action for action in ACTIONS}
+BY_KEY = {action.key: action for action in ACTIONS}
+
+
+def bindings() -> list[Binding]:
+    """The keys of a screen that shows a run; they call its `action_act` with the action's name."""
+    return [Binding(action.key, f"act('{action.name}')", action.label, tooltip=action.tooltip) for action in ACTIONS]
