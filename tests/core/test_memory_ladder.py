@@ -113,7 +113,7 @@ def test_what_ran_out_halves_even_where_the_estimate_fits() -> None:
 
 def test_it_goes_on_below_batch_1_and_cuts_rows_last() -> None:
     spec, data = large(), uniform(100, 2048)
-    plan = plan_of("lora", **{"training.batch_size": 1, "training.max_length": 2048})
+    plan = plan_of("lora", **{"training.batch_size": 1, "training.max_length": 2048, "lora.r": 64})
     found = alternatives(spec, plan, data, card(80))
     assert keys(found[0].change) == {"training.checkpointing"}
     assert {"training.optimizer"} in [keys(one.change) for one in found]

@@ -26,7 +26,8 @@ class Claim:
     kind: what is counted, which also says how. "memory": bytes of the predicted peak against the budget ("fits",
     "tight", "too big": `core.memory.verdict`). "weights", "states": bytes of one GPU's unquantised weights, of its
     optimizer. "rows": of an optimizer step. "tokens": of one device's forward pass. "steps": of the run. "seconds",
-    "most seconds": shortest and longest predicted time of a step. changes: plan keys in which what is counted differs
+    "most seconds": shortest and longest predicted time of a step. "more time": per cent by which a row takes longer
+    than in the plan, by the middle of the prediction. changes: plan keys in which what is counted differs
     from the plan that is proposed; `devices` and `rows` where no key stands for them.
     """
 
