@@ -174,3 +174,12 @@ def test_relative_paths_of_a_plan_are_those_of_here(loratui: Loratui, tmp_path: 
     assert tomllib.loads((tmp_path / "out" / "plan.toml").read_text())["dataset"]["path"] == str(
         tmp_path / "rows.jsonl"
     )
+
+
+def test_plan_shows_no_adapter_for_full_and_says_where_nothing_fits(loratui: Loratui) -> None:
+    full = loratui("plan", "-m", "Qwen/Qwen3-0.6B", "--gpu", "T4", "--set", "method.kind=full")
+    assert full.returncode == 0 and "\nlora." not in full.stdout
+    hopeless = loratui("plan", "-m", "Qwen/Qwen3-32B", "--gpu", "T4", "--set", "method.kind=full")
+    assert "it fit T4, nor do all together: take a smaller model or a larger GPU." in hopeless.stdout
+    empty = loratui("plan", "-m", "demo", "--gpu", "")
+    assert empty.returncode == 2 and "--gpu is empty" in empty.stderr

@@ -4,6 +4,7 @@ functions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from loratui.core.plan import Plan
 from loratui.core.proposal import Proposal
 from loratui.core.recommend.context import changed
 from loratui.core.schedule import make_schedule, packed_sequences
-from loratui.core.time import predict
+from loratui.core.time import predict, row_seconds
 
 _estimates: dict[tuple[Any, ...], Estimate] = {}
 
@@ -77,6 +78,19 @@ def _seconds(owner: Proposal, changes: Mapping[str, Any], longest: bool = False)
     return time.high_seconds_per_step if longest else time.low_seconds_per_step
 
 
+def _more_time(owner: Proposal, changes: Mapping[str, Any]) -> float:
+    """By how many per cent a row takes longer than in the plan itself, by the middle of the prediction."""
+
+    def seconds(plan: Plan) -> float:
+        time = predict(owner.spec, plan, owner.data, owner.device, make_schedule(plan, owner.data, owner.device.count))
+        if time is None:
+            return row_seconds(owner.spec, plan, owner.data, owner.device)
+        middle = math.sqrt(time.low_seconds_per_step * time.high_seconds_per_step)
+        return middle / (plan.training.batch_size * plan.training.accumulation)
+
+    return (seconds(_plan(owner, changes)) / seconds(owner.plan) - 1) * 100
+
+
 COUNTED: dict[str, Callable[[Proposal, Mapping[str, Any]], float]] = {
     "memory": _memory,
     "weights": _weights,
@@ -85,5 +99,6 @@ COUNTED: dict[str, Callable[[Proposal, Mapping[str, Any]], float]] = {
     "tokens": _tokens,
     "steps": _steps,
     "seconds": _seconds,
+    "more time": _more_time,
     "most seconds": lambda owner, changes: _seconds(owner, changes, True),
 }

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from test_memory_properties import GIB, plan_of, spec_of
 
+from loratui.core.architecture import ModelSpec
 from loratui.core.continuing import start_after
 from loratui.core.dataset import DataFacts, uniform
 from loratui.core.hardware import Device
 from loratui.core.memory import alternatives, budget, estimate
 from loratui.core.memory.alternatives import cut_words
 from loratui.core.plan_text import with_values
+from loratui.models.find import find_model
 
 CUTS = "training.max_length"
 
@@ -28,6 +30,11 @@ def card(gib: float, capability: tuple[int, int] = (8, 6), count: int = 1) -> De
         compute_capability=capability,
         count=count,
     )
+
+
+def large() -> ModelSpec:
+    """A model of which every rung saves enough to be listed."""
+    return find_model("Qwen/Qwen3-8B", online=False).spec
 
 
 def keys(change: dict[str, Any]) -> set[str]:
@@ -105,8 +112,8 @@ def test_what_ran_out_halves_even_where_the_estimate_fits() -> None:
 
 
 def test_it_goes_on_below_batch_1_and_cuts_rows_last() -> None:
-    spec, data = spec_of("llama"), uniform(100, 2048)
-    plan = plan_of("lora", **{"training.batch_size": 1, "training.max_length": 2048})
+    spec, data = large(), uniform(100, 2048)
+    plan = plan_of("lora", **{"training.batch_size": 1, "training.max_length": 2048, "lora.r": 64})
     found = alternatives(spec, plan, data, card(80))
     assert keys(found[0].change) == {"training.checkpointing"}
     assert {"training.optimizer"} in [keys(one.change) for one in found]
@@ -126,7 +133,7 @@ def test_where_one_rung_is_not_enough_the_gentle_ones_come_together() -> None:
 
 
 def test_no_way_out_that_the_device_has_not() -> None:
-    spec, data = spec_of("llama"), uniform(100, 2048)
+    spec, data = large(), uniform(100, 2048)
     plan = plan_of("lora", **{"model.dtype": "fp32", "training.precision": "fp16", "training.max_length": 2048})
     old = [one.change for one in alternatives(spec, plan, data, card(8, (7, 0)))]
     assert {"model.dtype": "fp16"} in old and {"model.dtype": "bf16"} not in old

@@ -183,9 +183,13 @@ def test_states_that_cannot_be_divided_are_not_proposed_for_divided_weights() ->
 @pytest.mark.parametrize(
     ("examples", "rows", "said"),
     [
-        (5_000, 16, "32 would feed them better, but leave 312 steps, fewer than 1,000"),
+        (
+            5_000,
+            16,
+            "32 would feed them better, but rows are added only while 1,000 steps are left, and then 312 would be",
+        ),
         (20_000, 32, "2,048 tokens a pass keep a GPU busy"),
-        (300, 8, "16 would feed them better, but leave 56 steps, fewer than 1,000"),
+        (300, 8, "16 would feed them better, but rows are added only while 1,000 steps are left, and then 56 would be"),
     ],
 )
 def test_several_gpus_are_fed_as_far_as_the_rows_allow(examples: int, rows: int, said: str) -> None:

@@ -291,3 +291,21 @@ def test_the_command_makes_the_same_plan(state: WizardState, tmp_path: Path) -> 
 def test_a_step_is_what_a_person_would_take(key: str, value: float, up: float, down: float) -> None:
     assert nudged(key, value, 1) == pytest.approx(up)
     assert nudged(key, value, -1) == pytest.approx(down)
+
+
+def test_keystrokes_of_one_edit_are_compared_with_the_plan_before_it(state: WizardState) -> None:
+    assert state.plan.proposal is not None
+    state.choices.set_value("training.batch_size", 4)
+    before = state.plan.proposal.memory.total_bytes
+    state.choices.begin_edit()
+    state.plan.begin_edit()
+    for typed in (1, 16):
+        state.choices.set_value("training.batch_size", typed, remember=False)
+        assert state.plan.change_bytes == state.plan.proposal.memory.total_bytes - before
+    state.choices.cancel_edit()
+    assert state.plan.change_bytes == 0 and state.plan.proposal.memory.total_bytes == before
+    state.plan.end_edit()
+    state.choices.set_value("training.batch_size", 8)
+    after = state.plan.proposal.memory.total_bytes
+    state.choices.set_value("training.batch_size", 2)
+    assert state.plan.change_bytes == state.plan.proposal.memory.total_bytes - after < 0

@@ -100,8 +100,8 @@ def command(
     }
     if dataset is None and not any(text.startswith("dataset.path=") for text in settings):
         facts["warnings"].append(
-            "No dataset was given: the figures stand for 1,000 rows of the maximum length, and dataset.path names "
-            "the demo."
+            "No dataset was given: the figures stand for 1,000 rows of the maximum length to train on, and "
+            "dataset.path names the demo."
         )
     known = None
     if tool is not None:
@@ -137,7 +137,9 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     memory, schedule, parameters = facts["memory"], facts["schedule"], facts["parameters"]
     plan = proposal.plan
     lines = [f"{plan.model.id} · {plan.method.kind} · {plan.dataset.path}", ""]
-    rows = [[key, _value(plan.get(key)), proposal.origins[key], proposal.why(key)] for key in proposal.recommendations]
+    full = plan.method.kind == "full"
+    keys = [key for key in proposal.recommendations if not (full and key.startswith("lora."))]
+    rows = [[key, _value(plan.get(key)), proposal.origins[key], proposal.why(key)] for key in keys]
     lines.append(table(rows))
     share = parameters["trainable"] / parameters["total"] if parameters["total"] else 0.0
     lines += [
@@ -165,25 +167,32 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     if memory["peak_phase"] == "load":
         lines.append(f"  {memory['peak_where']}")
     lines += ["", "methods, each at its best settings here:", _methods(facts["methods"])]
-    if facts["alternatives"]:
-        lines += ["", "to need less memory:"]
-        lines.append(
-            table(
-                [
-                    [
-                        ", ".join(f"{k}={_value(v)}" for k, v in one["change"].items()),
-                        size(one["memory_total"]),
-                        one["cost"],
-                    ]
-                    for one in facts["alternatives"]
-                ],
-                indent="  ",
-                right=frozenset({1}),
-            )
-        )
+    lines += _alternatives(proposal, facts["alternatives"])
     if facts["warnings"]:
         lines += ["", *(f"note: {warning}" for warning in facts["warnings"])]
     return "\n".join(lines)
+
+
+def _alternatives(proposal: Proposal, alternatives: list[dict[str, Any]]) -> list[str]:
+    """The changes that need less memory, each with what it costs and the exact settings that reach it."""
+    lines = []
+    if alternatives:
+        lines += ["", "to need less memory (set all of a line, what is in brackets holds the rest as it is):"]
+    for one in alternatives:
+        own, rest = (
+            " ".join(
+                f"--set {key}={_value(value)}" for key, value in one["change"].items() if (key in one["held"]) is held
+            )
+            for held in (False, True)
+        )
+        lines += [f"  {size(one['memory_total']):>9}  {one['cost']}", f"  {'':9}  {own}{f' [{rest}]' if rest else ''}"]
+    if not proposal.fits and not any(one["fits"] for one in alternatives):
+        beside = "none of these makes" if alternatives else "nothing that could be changed makes"
+        lines += [
+            "",
+            f"{beside} it fit {proposal.device.name}, nor do all together: take a smaller model or a larger GPU.",
+        ]
+    return lines
 
 
 def _methods(methods: list[dict[str, Any]]) -> str:

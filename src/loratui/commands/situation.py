@@ -23,6 +23,9 @@ def asked_for(
     """
     if gpu and gpu_memory:
         raise InputError("--gpu and --gpu-memory exclude each other.", hint="Give one of them.")
+    for option, text in (("--gpu", gpu), ("--gpu-memory", gpu_memory)):
+        if text is not None and not text.strip():
+            raise InputError(f"{option} is empty.", hint='Name a GPU ("A10G"), a size ("24GB"), or leave it out.')
     from loratui.core.plan_text import parse_setting
     from loratui.core.proposal import Situation
     from loratui.machine.detect import detect_machine

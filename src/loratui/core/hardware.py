@@ -154,6 +154,8 @@ class Device:
     """Values of `model.attention` whose packages are installed here beside torch's own, e.g. `flash_attention_2`."""
     learned: LearnedMemory | None = None
     """What runs of the model's family needed here beyond their prediction; corrects estimates."""
+    assumed: str = ""
+    """Where only a size is known: whose compute capability is taken, in words for a person."""
 
     @property
     def bf16(self) -> bool:

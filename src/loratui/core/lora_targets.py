@@ -14,6 +14,8 @@ from loratui.core.errors import PlanError
 from loratui.core.plan import Plan
 
 ALL_LINEAR = "all-linear"
+ALPHA = 32
+"""Constant, whatever the rank: the best learning rate then does not follow it."""
 _ADAPTABLE = ("linear", "conv1d")
 _HEADS = ("lm_head", "embed_out", "embed_tokens", "embed_in", "wte", "wpe")
 _ATTENTION = frozenset(

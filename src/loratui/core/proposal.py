@@ -25,9 +25,11 @@ from loratui.core.memory import Alternative, Budget, Estimate, Verdict, alternat
 from loratui.core.plan import Plan
 from loratui.core.plan_text import check_value, fields
 from loratui.core.presets import AUTO, Preset
+from loratui.core.proposal_alternatives import Again, settable
 from loratui.core.recommend import QUESTIONS, Context
 from loratui.core.recommend.context import remembered_estimate
 from loratui.core.recommend.continued import AdapterShape, continued, shape_values
+from loratui.core.recommend.evaluation import USUAL_SHARE
 from loratui.core.recommend.schedule import steps_of
 from loratui.core.recommendation import Instead, Origin, Recommendation
 from loratui.core.rules_of_thumb import RuleOfThumb
@@ -41,7 +43,10 @@ ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA = 1_000, 1_024
 
 @dataclass(frozen=True)
 class Situation:
-    """What the calculation starts from. data None: 1,000 rows of `training.max_length` tokens each."""
+    """What the calculation starts from.
+
+    data None: 1,000 rows of `training.max_length` tokens to train on, and beside them those that are held out.
+    """
 
     spec: ModelSpec
     data: DataFacts | None
@@ -80,16 +85,39 @@ class Proposal:
     measurements: tuple[Measurement, ...] = ()
     freed: Mapping[str, Proposal] = field(default_factory=dict, compare=False, repr=False)
     """For each key that is fixed and that the calculation has a view on: what would be proposed without it."""
+    again: Again | None = field(default=None, compare=False, repr=False)
+    """What would be proposed with some more keys set by hand."""
 
     @cached_property
     def alternatives(self) -> tuple[Alternative, ...]:
-        """The gentlest changes that need less memory; worked out when first asked for."""
-        return tuple(alternatives(self.spec, self.plan, self.data, self.device))
+        """The gentlest changes that need less memory, each complete: set by hand it gives the memory that it tells.
+
+        Worked out when first asked for.
+        """
+        found = alternatives(self.spec, self.plan, self.data, self.device)
+        return tuple(settable(found, self, self.again) if self.again else found)
 
     @cached_property
     def time(self) -> Prediction | None:
         """How long it takes, from runs here where there were like ones; None where the device's speed is not known."""
         return predict(self.spec, self.plan, self.data, self.device, self.schedule, self.measurements)
+
+    @cached_property
+    def guessed_time(self) -> Prediction | None:
+        """How long it takes by the device's peak alone, whatever was measured."""
+        return predict(self.spec, self.plan, self.data, self.device, self.schedule)
+
+    def time_factors(self, other: Proposal) -> tuple[float, float] | None:
+        """Shortest and longest time of another proposal as a factor of this one's; None where they are not known.
+
+        Like is compared with like: both by the same measured runs, or both by the device's peak.
+        """
+        now, then = self.time, other.time
+        if now is None or then is None or now.speed != then.speed:
+            now, then = self.guessed_time, other.guessed_time
+        if now is None or then is None:
+            return None
+        return then.low_seconds / now.low_seconds, then.high_seconds / now.high_seconds
 
     def instead(self, key: str) -> Instead | None:
         """What the proposed value would change in place of the fixed one; None where the plan has the proposed
@@ -98,12 +126,10 @@ class Proposal:
         other = self.freed.get(key)
         if other is None or other.plan.get(key) == self.plan.get(key):
             return None
-        now, then = self.time, other.time
-        factors = None
-        if now is not None and then is not None:
-            factors = then.low_seconds / now.low_seconds, then.high_seconds / now.high_seconds
         change = other.memory.total_bytes - self.memory.total_bytes
-        return Instead(self.plan.get(key), other.plan.get(key), change, factors)
+        steps = self.schedule.effective_batch_size, other.schedule.effective_batch_size
+        rows = steps if steps[0] != steps[1] else None
+        return Instead(self.plan.get(key), other.plan.get(key), change, self.time_factors(other), rows)
 
     def why(self, key: str) -> str:
         """The reason of a key's value on one line; where another would be proposed, that, its price and its reason.
@@ -209,6 +235,7 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
     preset: values that stand above the calculation. mine: dotted keys set by hand, which stand above both. Raises
     PlanError where a value is not allowed, or where the person's values contradict each other.
     """
+    asked = situation
     situation = _informed(situation)
     chosen = {key: check_value(key, value) for key, value in (mine or {}).items()}
     from_preset = _preset_values(preset, chosen, situation.spec)
@@ -225,7 +252,8 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
     origins: dict[str, Origin] = {
         key: "mine" if key in chosen else "preset" if key in from_preset else "proposed" for key in fields()
     }
-    return _calculated(situation, preset, pinned, origins)
+    found = _calculated(situation, preset, pinned, origins)
+    return replace(found, again=lambda more: propose(asked, preset, {**chosen, **more}))
 
 
 def _calculated(
@@ -238,7 +266,7 @@ def _calculated(
     fixed_values = pinned
     if situation.adapter:
         pinned = {**shape_values(situation.spec, situation.adapter), **pinned}
-    data = situation.data or uniform(ROWS_WITHOUT_DATA, int(pinned.get("training.max_length", TOKENS_WITHOUT_DATA)))
+    data = situation.data or _stand_in(pinned)
     without_data = situation.data is None or len(data.lengths) < min(2, data.examples)
     context = Context(
         situation.spec,
@@ -295,6 +323,14 @@ def _calculated(
         measurements=situation.measurements,
         freed=freed,
     )
+
+
+def _stand_in(pinned: Mapping[str, Any]) -> DataFacts:
+    """Rows for planning without data: 1,000 to train on, and as many beside them as would be held out."""
+    share = float(pinned.get("dataset.eval_fraction", USUAL_SHARE))
+    held = int(pinned.get("dataset.eval_count", 0)) or round(ROWS_WITHOUT_DATA * share / (1 - share))
+    rows = uniform(ROWS_WITHOUT_DATA, int(pinned.get("training.max_length", TOKENS_WITHOUT_DATA)))
+    return replace(rows, eval_examples=held, eval_taken=True)
 
 
 def _by_the_folk_rule(reason: Recommendation) -> Recommendation:

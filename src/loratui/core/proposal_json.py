@@ -47,7 +47,13 @@ def proposal_json(proposal: Proposal) -> dict[str, Any]:
         "origins": dict(proposal.origins),
         "time": _time_json(proposal.time),
         "alternatives": [
-            {"change": dict(other.change), "memory_total": other.memory_total_bytes, "cost": other.cost}
+            {
+                "change": dict(other.change),
+                "held": list(other.held),
+                "memory_total": other.memory_total_bytes,
+                "fits": other.fits,
+                "cost": other.cost,
+            }
             for other in proposal.alternatives
         ],
         "warnings": list(proposal.warnings),

@@ -26,7 +26,8 @@ class Claim:
     kind: what is counted, which also says how. "memory": bytes of the predicted peak against the budget ("fits",
     "tight", "too big": `core.memory.verdict`). "weights", "states": bytes of one GPU's unquantised weights, of its
     optimizer. "rows": of an optimizer step. "tokens": of one device's forward pass. "steps": of the run. "seconds",
-    "most seconds": shortest and longest predicted time of a step. changes: plan keys in which what is counted differs
+    "most seconds": shortest and longest predicted time of a step. "more time": per cent by which a row takes longer
+    than in the plan, by the middle of the prediction. changes: plan keys in which what is counted differs
     from the plan that is proposed; `devices` and `rows` where no key stands for them.
     """
 
@@ -77,11 +78,14 @@ class Instead:
     """Of the predicted peak; negative: less."""
     time_factors: tuple[float, float] | None
     """The run's shortest and longest time as a factor of what they are now; None where the speed is not known."""
+    rows: tuple[int, int] | None = None
+    """Rows of a step, yours and then, where they differ: then the result differs, too."""
 
     @property
     def free(self) -> bool:
         """Whether it changes neither memory nor time, as far as that is known."""
-        return not self.memory_bytes and (self.time_factors is None or _time(self.time_factors) == _SAME)
+        same = not self.memory_bytes and self.rows is None
+        return same and (self.time_factors is None or time_words(self.time_factors) == _SAME)
 
     @property
     def cost(self) -> str:
@@ -89,16 +93,19 @@ class Instead:
         size = amount(self.memory_bytes)
         other = f"{size} {'more' if self.memory_bytes > 0 else 'less'} memory"
         memory = other if self.memory_bytes else "the same memory"
+        if self.rows is not None:
+            memory += f", {self.rows[1]:,} rows a step instead of {self.rows[0]:,}"
         if self.time_factors is None:
             return memory
-        return "the same memory and time" if self.free else f"{memory}, {_time(self.time_factors)}"
+        return "the same memory and time" if self.free else f"{memory}, {time_words(self.time_factors)}"
 
 
 _SAME, _NEAR_PERCENT = "the same time", 2
 """Closer than this no prediction of time tells two plans apart."""
 
 
-def _time(factors: tuple[float, float]) -> str:
+def time_words(factors: tuple[float, float]) -> str:
+    """Two factors of a time in words: "12 % less time", "the same time", "1.5–2.0 times the time"."""
     low, high = sorted(factors)
     if low >= 1.5:
         words = [f"{factor:.1f}" for factor in (low, high)]

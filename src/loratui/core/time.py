@@ -205,6 +205,47 @@ def flops_per_pass(spec: ModelSpec, plan: Plan, data: DataFacts) -> float:
     return flops_per_token(spec, plan, tokens / plan.training.batch_size) * tokens
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a device works: operations a second, slowest and fastest, and the least seconds of a sweep."""
+
+    slowest: float
+    fastest: float
+    launch: tuple[float, float] = (0.0, 0.0)
+
+    def seconds(self, operations: float, sweeps: int) -> tuple[float, float]:
+        """Shortest and longest time of so many operations in so many forward or backward passes."""
+        shortest = max(operations / self.fastest, self.launch[0] * sweeps)
+        return shortest, operations / self.slowest + self.launch[1] * sweeps
+
+    def step_seconds(self, plan: Plan, one_pass: float) -> tuple[float, float]:
+        """Shortest and longest time of an optimizer step whose passes take so many operations each."""
+        passes = plan.training.accumulation
+        return self.seconds(one_pass * passes, (3 if plan.training.checkpointing else 2) * passes)
+
+
+def guessed_pace(spec: ModelSpec, plan: Plan, device: Device, peak_flops: float) -> Pace:
+    """The pace from a peak, by the share of it that trainings reach."""
+    low, high = utilisation(spec, plan, device)
+    return Pace(peak_flops * low, peak_flops * high, launch_seconds(spec, device))
+
+
+NOMINAL_FLOPS = {"gpu": 1e14, "cpu": 1e12}
+"""Stands in where a device's peak is not known and plans are only to be ordered by time."""
+
+
+def row_seconds(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> float:
+    """Middle (geometric) of the guessed time for one row of a step, padding counted. For comparing plans on one device.
+
+    Seconds where the device's peak is known, else in proportion to them. Measurements do not enter: like is to be
+    compared with like.
+    """
+    peak = device.peak_flops_in(plan.training.precision) or NOMINAL_FLOPS[device.kind]
+    pace = guessed_pace(spec, plan, device, peak)
+    low, high = pace.step_seconds(plan, flops_per_pass(spec, plan, data))
+    return math.sqrt(low * high) / (plan.training.batch_size * plan.training.accumulation)
+
+
 def predict(
     spec: ModelSpec,
     plan: Plan,
@@ -237,17 +278,12 @@ def predict(
     )
     peak = device.peak_flops_in(plan.training.precision)
     if speed is not None:
-        slowest, fastest, launch = speed.low_flops_per_second, speed.high_flops_per_second, (0.0, 0.0)
+        pace = Pace(speed.low_flops_per_second, speed.high_flops_per_second)
     elif peak:
-        low_share, high_share = utilisation(spec, plan, device)
-        slowest, fastest, launch = peak * low_share, peak * high_share, launch_seconds(spec, device)
+        pace = guessed_pace(spec, plan, device, peak)
     else:
         return None
-
-    def seconds(operations: float, sweeps: int) -> tuple[float, float]:
-        return max(operations / fastest, launch[0] * sweeps), operations / slowest + launch[1] * sweeps
-
-    low, high = seconds(flops, (3 if plan.training.checkpointing else 2) * passes)
+    low, high = pace.step_seconds(plan, one_pass)
     every, steps = plan.evaluation.every_steps, schedule.total_steps
     batches, one_batch = evaluation_pass(spec, plan, data, device.count)
     size = disk_need(spec, plan).checkpoint_bytes
@@ -260,7 +296,7 @@ def predict(
         speed,
         evaluations=times_in(steps, every) if data.eval_examples else 0,
         evaluated_rows=data.eval_examples,
-        seconds_per_evaluation=seconds(one_batch * batches, batches),
+        seconds_per_evaluation=pace.seconds(one_batch * batches, batches),
         saves=times_in(steps, plan.saving.every_steps) or 1,
         seconds_per_save=(size / SAVED_BYTES_PER_SECOND[0], size / SAVED_BYTES_PER_SECOND[1]),
     )

@@ -93,6 +93,13 @@ def warnings_for(
 
 def _numbers(spec: ModelSpec, plan: Plan, device: Device) -> Iterator[str]:
     best = best_precision(device, spec)
+    if device.assumed and device.compute_capability:
+        version = ".".join(map(str, device.compute_capability))
+        formats = "with bfloat16" if device.bf16 else "without bfloat16"
+        yield (
+            f"{device.name} names no card: compute capability {version} is assumed, {formats} ({device.assumed}). "
+            "Name the card where it is another."
+        )
     if device.kind == "gpu" and not device.bf16 and "bf16" in (plan.training.precision, plan.method.compute_dtype):
         yield f"{device.name} has no bfloat16: use {best}."
     if device.kind == "gpu":

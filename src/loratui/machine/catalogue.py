@@ -91,7 +91,12 @@ class CatalogueGpu:
             memory_bandwidth_bytes_per_second=self.bandwidth_gb_per_second * 1e9,
             peak_flops=self.peak_flops(),
             fp32_peak_flops=self.fp32_training_flops,
+            assumed=self.source if self.source.startswith(LEAST) else "",
         )
+
+
+LEAST = "the least of "
+"""Begins the source of what is assumed of a nameless card."""
 
 
 @cache
@@ -176,7 +181,7 @@ def _of_size(gigabytes: int) -> CatalogueGpu:
         fp8_tflops=None,
         compute_capability=min(gpu.compute_capability for gpu in cards),
         status=max((gpu.status for gpu in cards), key=get_args(Status).index),
-        source=f"the least of {', '.join(gpu.name for gpu in cards)}",
+        source=f"{LEAST}{', '.join(gpu.name for gpu in cards)}",
     )
 
 

@@ -176,6 +176,7 @@ def _sized(machine: Machine, memory_bytes: int, count: int) -> Device:
         memory_total_bytes=memory_bytes,
         memory_free_bytes=memory_bytes,
         compute_capability=capability,
+        assumed=f"that of this machine's {own.name}" if own and own.compute_capability else "Ampere's",
     )
 
 

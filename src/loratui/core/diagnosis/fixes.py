@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from loratui.core.diagnosis.curves import Curves, Fix
+from loratui.core.lora_targets import ALPHA
 from loratui.core.plan import Plan
 
 PUBLISHED_LORA_RATES, PUBLISHED_FULL_RATES = (1e-4, 1e-3), (1e-6, 3e-4)
@@ -154,15 +155,15 @@ def clip(plan: Plan, healthy_step: int = 1) -> Fix | None:
 
 
 def rank(plan: Plan, factor: float) -> Fix | None:
-    """Another rank, the scale kept. Its weights have another shape: it starts anew."""
+    """Another rank; alpha as it is where it is the constant 32, else the scale kept. It starts anew: another shape."""
     if plan.method.kind == "full" or plan.lora.adapter:
         return None
     value = round(plan.lora.r * factor)
-    alpha = plan.lora.alpha * value / plan.lora.r
+    alpha = plan.lora.alpha if plan.lora.alpha == ALPHA else plan.lora.alpha * value / plan.lora.r
     if value < 2 or value > 256 or alpha > 4096:
         return None
     word = "more" if factor > 1 else "less"
-    changes: dict[str, Any] = {"lora.r": value, "lora.alpha": alpha}
+    changes: dict[str, Any] = {"lora.r": value, **({} if alpha == plan.lora.alpha else {"lora.alpha": alpha})}
     return Fix(
         f"Rank {value} instead of {plan.lora.r}: {word} capacity. It starts anew from the base.", changes, restart=True
     )

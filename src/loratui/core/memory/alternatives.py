@@ -16,7 +16,7 @@ from loratui.core.capabilities import capabilities
 from loratui.core.continuing import Start, start_after
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
-from loratui.core.lora_targets import attention_names, resolve_targets
+from loratui.core.lora_targets import ALPHA, attention_names, resolve_targets
 from loratui.core.memory.budget import budget
 from loratui.core.memory.estimate import Estimate, estimate
 from loratui.core.memory.fit import changed, longest_length
@@ -29,9 +29,16 @@ EIGHT_BIT = "paged_adamw_8bit"
 """Its states also leave the card while they are not needed."""
 
 
+LEAST_SHARE, LEAST_BYTES = 0.01, 64 * 2**20
+"""What a change must save to be worth a line: a share of the peak, and on a GPU so many bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One change of the plan. cost: what it costs in speed or quality, in words."""
+    """One change of the plan. cost: what it costs in quality (and, in a proposal, in time), in words.
+
+    change: every key that reaches `memory_total_bytes`. held: those of them that only hold the rest as it is.
+    """
 
     change: dict[str, Any]
     memory_total_bytes: int
@@ -41,6 +48,7 @@ class Alternative:
     """What it means for a run that has begun: on from its checkpoint, from its adapter, or anew from the base."""
     unattended: bool = True
     """Whether a run may take it without a person: never what loses rows or tokens."""
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +61,8 @@ class _Rung:
 
 
 def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *, where: str = "") -> list[Alternative]:
-    """Each rung alone that needs less memory, the gentlest first; where none so far fits, after them the first sum of
-    rungs that does. Empty only where nothing can be lowered.
+    """Each rung alone that saves enough memory to be worth it, the gentlest first; where none so far fits, after them
+    the first sum of rungs that does. Empty only where nothing can be lowered.
 
     where: in which moment memory ran out (`load`, `step`, `evaluation`, `generation`, `save`), empty where it is
     only planned. What has run out needs more than the estimate says: then what lowers that moment is offered
@@ -62,18 +70,23 @@ def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *
     """
     ladder = _Ladder(spec, plan, data, device, where)
     before = ladder.needed({}).total_bytes
+    least = max(round(before * LEAST_SHARE), LEAST_BYTES if device.kind == "gpu" else 0) if not where else 1
     found: list[Alternative] = []
     together: dict[str, Any] = {}
+    lowest = before
     taken: list[_Rung] = []
     fitting = False
     for rung in _rungs(ladder):
         alone = ladder.weigh(rung.change, rung.cost, rung.unattended)
-        if alone.memory_total_bytes >= before and not rung.lowers:
-            continue
-        found.append(alone)
-        fitting = fitting or alone.fits
-        together |= rung.change
-        taken.append(rung)
+        worth = rung.lowers or alone.memory_total_bytes <= before - least
+        if worth:
+            found.append(alone)
+            fitting = fitting or alone.fits
+        summed = ladder.needed(together | rung.change).total_bytes
+        if worth or summed < lowest:
+            together |= rung.change
+            lowest = summed
+            taken.append(rung)
         if len(taken) > 1 and not fitting:
             total = ladder.weigh(together, " ".join(one.cost for one in taken), all(one.unattended for one in taken))
             if total.fits:
@@ -113,14 +126,13 @@ def _rungs(ladder: _Ladder) -> Iterator[_Rung]:
         and ladder.plan.evaluation.batch_size > 1
     ):
         rows = _halved(ladder, "evaluation.batch_size", ladder.plan.evaluation.batch_size)
-        yield _Rung(rows, "Slower evaluations; the same training.", lowers=bool(ladder.where))
+        yield _Rung(rows, "Evaluations in smaller batches; the same training.", lowers=bool(ladder.where))
     if ladder.where in ("", "step") and training.batch_size > 1:
-        cost = "More passes a step, so slower; the same effective batch, the same result."
+        cost = "More passes a step; the same effective batch, the same result."
         yield _Rung(_halved(ladder, "training.batch_size", training.batch_size), cost, lowers=bool(ladder.where))
     if ladder.where in ("", "step") and not training.checkpointing:
-        yield _Rung(
-            {"training.checkpointing": True}, "About a third slower; the same result.", lowers=bool(ladder.where)
-        )
+        cost = "Activations are computed again in the backward pass; the same result."
+        yield _Rung({"training.checkpointing": True}, cost, lowers=bool(ladder.where))
     yield from _shares(ladder)
     yield from _fewer_bits(ladder)
     yield from _smaller_adapter(ladder)
@@ -136,6 +148,9 @@ def _halved(ladder: _Ladder, key: str, rows: int) -> dict[str, Any]:
         change: dict[str, Any] = {key: smaller}
         if key == "training.batch_size":
             change["training.accumulation"] = ladder.plan.training.accumulation * rows // smaller
+            evaluation = ladder.plan.evaluation
+            if not ladder.where and evaluation.every_steps and evaluation.batch_size > smaller:
+                change["evaluation.batch_size"] = smaller
         if smaller == 1 or ladder.needed(change).upper_bytes <= ladder.limit:
             return change
 
@@ -179,7 +194,7 @@ def _fewer_bits(ladder: _Ladder) -> Iterator[_Rung]:
         }
         if plan.method.compute_dtype != plan.training.precision:
             change["method.compute_dtype"] = plan.training.precision
-        cost = "The base is read in 4 bit: a little slower, and a slight loss of quality."
+        cost = "The base is read in 4 bit: a slight loss of quality."
         if plan.method.kind == "full":
             change, cost = change | _adapter_rate(ladder), f"An adapter instead of all weights. {cost}"
         yield _Rung(change, cost, plan.method.kind != "full")
@@ -198,10 +213,8 @@ def _smaller_adapter(ladder: _Ladder) -> Iterator[_Rung]:
         return
     if plan.lora.r > LEAST_RANK:
         rank = 8 if plan.lora.r > 8 else LEAST_RANK
-        yield _Rung(
-            {"lora.r": rank, "lora.alpha": plan.lora.alpha * rank / plan.lora.r},
-            "A smaller adapter: less capacity for new facts.",
-        )
+        kept = {} if plan.lora.alpha == ALPHA else {"lora.alpha": plan.lora.alpha * rank / plan.lora.r}
+        yield _Rung({"lora.r": rank, **kept}, "A smaller adapter: less capacity for new facts.")
     attention = list(attention_names(spec))
     if attention and len(resolve_targets(spec, plan.lora.targets)) > len(resolve_targets(spec, attention)):
         yield _Rung({"lora.targets": attention}, "Attention layers alone learn less than all layers at the same rank.")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from loratui.core import rules_of_thumb
 from loratui.core.architecture import ModelSpec
 from loratui.core.lora_targets import (
+    ALPHA,
     adaptable,
     attention_names,
     mlp_names,
@@ -20,7 +21,6 @@ from loratui.core.recommend.scale_of_data import TOKENS_PER_PARAMETER, holds, tr
 from loratui.core.recommendation import Recommendation
 
 MIN_RANK, MAX_RANK = 16, 256
-ALPHA = 32
 TINKER = "tinker-cookbook, sft_sweep.md (35 models, learning rate × rank)"
 
 

@@ -15,7 +15,7 @@ from loratui.core.recommend.context import Context
 from loratui.core.recommend.parallel import several_gpus
 from loratui.core.recommend.reasons import Said
 from loratui.core.recommend.scale_of_data import LEAST_STEPS, lora_against_full
-from loratui.core.recommend.search import BUSY_TOKENS, Search, accumulation_for
+from loratui.core.recommend.search import AS_FAST, BUSY_TOKENS, Search, accumulation_for
 from loratui.core.recommendation import Claim, Recommendation
 from loratui.core.schedule import packed_sequences
 
@@ -52,9 +52,12 @@ def effective_batch(context: Context) -> Wanted:
         size = 16
         while size > 4 and steps(size) < LEAST_STEPS:
             size //= 2
+        while size > max(1, examples):
+            size //= 2
+        few = f", and at most the {examples:,} there are" if examples < 4 else ""
         why = (
             f"{examples:,} {word} × {passes:g} epochs / {size} = {steps(size):,.0f} steps: "
-            f"16, halved down to 4 while there are fewer than {LEAST_STEPS}"
+            f"16, halved down to 4 while there are fewer than {LEAST_STEPS}{few}"
         )
     count = context.device.count
     if count == 1 or context.device.kind == "cpu":
@@ -83,8 +86,8 @@ def _feeding(size: int, count: int, tokens: float, steps: float) -> Said:
     if steps >= GOOD_STEPS:
         return Said("")
     claim = Claim("steps", steps, "<", GOOD_STEPS, {"rows": 2 * size})
-    left = f"leave {math.floor(steps):,} steps, fewer than {GOOD_STEPS:,}"
-    return Said(f"; {2 * size} would feed them better, but {left}", (busy, claim))
+    rule = f"rows are added only while {GOOD_STEPS:,} steps are left, and then {math.floor(steps):,} would be"
+    return Said(f"; {2 * size} would feed them better, but {rule}", (busy, claim))
 
 
 def fit(context: Context) -> Iterator[Recommendation]:
@@ -176,8 +179,8 @@ def _batch(context: Context, search: Search, wanted: Wanted) -> Iterator[Recomme
         f"{reasons.weighed(search, batches=True)}{fewer.text}",
         "The estimate of this plan's peak memory.",
         rule_of_thumb=rule_of_thumb.batch_size,
-        up="Faster while the GPU is not busy; needs memory in proportion.",
-        down="Less memory; accumulation keeps the effective batch, so the result stays the same.",
+        up="Faster while the GPU is not busy and rows are alike in length; needs memory in proportion.",
+        down=_down(context),
         disagreement=(
             "The folk rule caps it at 4 for stability. Batch × accumulation gives the same mean of the loss in "
             "transformers 5, so only speed and memory decide."
@@ -217,6 +220,18 @@ def _batch(context: Context, search: Search, wanted: Wanted) -> Iterator[Recomme
     )
 
 
+def _down(context: Context) -> str:
+    """What a smaller batch does: the rows of a step stay only where the accumulation may follow it."""
+    fixed = context.pinned.get("training.accumulation")
+    if fixed is None:
+        return "Less memory; accumulation keeps the effective batch, so the result stays the same."
+    count = f" × {context.device.count} GPUs" if context.device.count > 1 else ""
+    return (
+        f"Less memory; the accumulation is fixed at {fixed}, so a step takes fewer rows (batch × {fixed}{count}), and "
+        "the result is another."
+    )
+
+
 def _savers(search: Search, weighed: str) -> Iterator[Recommendation]:
     text = reasons.checkpointing(search)
     yield Recommendation(
@@ -224,8 +239,8 @@ def _savers(search: Search, weighed: str) -> Iterator[Recommendation]:
         search.found.checkpointing,
         text.sentence,
         (
-            f"{weighed}; off while a batch of at least {BUSY_TOKENS:,} tokens, or the whole effective batch, fits "
-            "without it"
+            f"{weighed}; of all batches that fit, with it and without, the fastest by the prediction (padding and "
+            f"recomputing counted), and the largest of those within {100 * AS_FAST:.0f} %"
         ),
         "Chen et al. 2016 (1604.06174). trl 1.16 turns it on by itself, at a cost of about a third of the speed.",
         up="True: activations shrink to one layer's and the layers' inputs; about a third slower.",

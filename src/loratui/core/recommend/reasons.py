@@ -9,12 +9,14 @@ from typing import NamedTuple
 from loratui.core import rules_of_thumb
 from loratui.core.memory import budget, verdict
 from loratui.core.recommend.context import evaluates, remembered_estimate
-from loratui.core.recommend.search import BUSY_TOKENS, Fit, Search
+from loratui.core.recommend.search import Fit, Search
 from loratui.core.recommendation import Claim, amount, two_sizes
 from loratui.core.schedule import make_schedule
 from loratui.core.time import predict
 
 SHOWN_POINTS = 6
+LEAST_PERCENT = 0.5
+"""A difference of time below it is none."""
 
 
 class Said(NamedTuple):
@@ -194,7 +196,7 @@ def optimizer(search: Search) -> Said:
 
 def checkpointing(search: Search) -> Said:
     """Why activations are computed again, or kept."""
-    found, length = search.found, search.length
+    found = search.found
     if found.checkpointing:
         without = search.largest(found.rung, False)
         if not found.fits:
@@ -204,22 +206,36 @@ def checkpointing(search: Search) -> Said:
         if not without.comfortable:
             even = "even " if without.batch == 1 else ""
             return joined(f"without it {even}{rows(without.batch)} ", lost(without, _need(without.batch)))
-        tokens = without.batch * length
-        claim = Claim("tokens", tokens, "<", BUSY_TOKENS, {"training.batch_size": without.batch})
         more = search.at(found.rung, 2 * without.batch, False)
+        best = search.fastest(found.rung, without)
         return joined(
             f"without it {rows(without.batch)} a pass {'is' if without.batch == 1 else 'are'} all ",
             f"that {_fit(without.batch)}",
-            f" ({tokens:,} of the {BUSY_TOKENS:,} tokens that keep a device busy); with it {found.batch:,} fit",
-            Said("", (claim, *map(memory_claim, (without, more, found)))),
+            _slower(search, best.batch, False, ", at best {} slower by the prediction"),
+            f"; with it {found.batch:,} fit",
+            Said("", tuple(map(memory_claim, (without, more, found)))),
         )
     if found.verdict == "fits":
-        return joined(f"{rows(found.batch)} a pass {_fit(found.batch)} without it: ", taken(found))
+        larger = [batch for batch in search.batches if batch > found.batch]
+        best_with = min(larger, key=lambda batch: search.seconds(found.rung, batch, True), default=found.batch)
+        slower = _slower(search, best_with, True, "; with it {} slower by the prediction, whatever the batch")
+        return joined(f"{rows(found.batch)} a pass {_fit(found.batch)} without it: ", taken(found), slower)
     if found.fits:
         return joined(f"{rows(found.batch)} a pass just {_fit(found.batch)} without it: ", taken(found))
     with_it = search.at(found.rung, found.batch, True)
     peak = Said(amount(found.total_bytes), (memory_claim(found), memory_claim(with_it)))
     return joined("nothing fits, and it would not lower the peak of ", peak)
+
+
+def _slower(search: Search, batch: int, checkpointing: bool, words: str) -> Said:
+    """How much slower another batch on the same rung is, in words with a place for it; empty where it is not."""
+    found = search.found
+    now = search.seconds(found.rung, found.batch, found.checkpointing)
+    percent = (search.seconds(found.rung, batch, checkpointing) / now - 1) * 100
+    if percent < LEAST_PERCENT:
+        return Said("")
+    claim = Claim("more time", percent, ">", 0, search.changes_at(found.rung, batch, checkpointing))
+    return Said(words.format(f"{percent:,.0f} %"), (claim,))
 
 
 def _need(count: int) -> str:
@@ -237,6 +253,12 @@ def batch(search: Search, feeding: Said) -> Said:
     passes = int(found.changes["training.accumulation"])
     if not found.fits:
         return joined("the smallest; even so ", rows(found.batch), " ", lost(found, _need(found.batch)))
+    most = search.largest(found.rung, found.checkpointing).batch
+    if found.batch < most:
+        slower = _slower(search, most, found.checkpointing, ", but {} slower by the prediction")
+        beside = f"{rows(most)} fit, too" if slower.text else f"{rows(most)} fit, too, and are no faster"
+        kept = "; rows of unlike length are padded to the longest" if _padded(search) else ""
+        return joined(f"{beside}", slower, kept, f": {rows(found.batch)} take ", taken(found))
     if found.batch < largest:
         point = search.at(found.rung, 2 * found.batch, found.checkpointing)
         return joined("" if found.checkpointing else "without checkpointing ", f"{point.batch:,} rows ", lost(point))
@@ -256,6 +278,11 @@ def batch(search: Search, feeding: Said) -> Said:
     if passes > 1:
         return joined(f"{found.batch:,} × {passes} passes = {rows(total)} a step; ", taken(found), claim)
     return joined(f"all {rows(total)} of a step in one pass: ", taken(found), claim)
+
+
+def _padded(search: Search) -> bool:
+    data, training = search.context.data, search.context.plan().training
+    return data.lengths[0] < data.longest and not training.packing and not training.padding_free
 
 
 def fewer_gpus(search: Search) -> Said:

@@ -1,7 +1,7 @@
 """The search for what fits: method, weights' format, batch, checkpointing and optimizer, weighed together.
 
-The ladder goes from the best to the leanest. On each rung the largest batch is sought, first without checkpointing;
-without it a batch must still be large enough to keep the device busy, or recomputing is the better price. Everything
+The ladder goes from the best to the leanest. On each rung the largest batch is sought, without checkpointing and with
+it; among all batches up to these the fastest by the prediction is taken, padding and recomputing counted. Everything
 that was weighed is kept: the reasons are made of it.
 """
 
@@ -14,9 +14,12 @@ from typing import Any
 from loratui.core import rules_of_thumb
 from loratui.core.memory import Budget, Estimate, Verdict, verdict
 from loratui.core.recommend.context import Context, evaluates
+from loratui.core.time import row_seconds
 
 BUSY_TOKENS = 2048
 """Tokens of a forward pass from which a GPU is busy enough that a larger batch gains little."""
+AS_FAST = 0.03
+"""Share by which a prediction of time may differ and still tell nothing: then the larger batch is taken."""
 DIVIDED: dict[str, Any] = {"hardware.parallelism": "fsdp"}
 """Where a whole copy does not fit on one of several GPUs, each holds a share of the weights."""
 Rung = Mapping[str, Any]
@@ -136,6 +139,7 @@ class Search:
                 self.rungs.append(fixed)
         self.hopeless: list[int] = []
         self._weighed: dict[tuple[int, int, bool], Fit] = {}
+        self._seconds: dict[tuple[int, int, bool], float] = {}
         self.found = self._find()
 
     @property
@@ -147,23 +151,50 @@ class Search:
         """One point of the search, weighed now if it was not before."""
         place = (rung, batch, checkpointing)
         if place not in self._weighed:
-            context = self.context
-            passes = (
-                rules_of_thumb.accumulation(batch)
-                if context.calculation == "rules-of-thumb"
-                else accumulation_for(self.wanted, batch, context.device.count)
-            )
-            changes = {
-                **self.rungs[rung],
-                "training.batch_size": batch,
-                "training.accumulation": passes,
-                "training.checkpointing": checkpointing,
-                "evaluation.batch_size": batch,
-                "evaluation.every_steps": 1 if evaluates(context) else 0,
-            }
-            changes = {key: context.pinned.get(key, value) for key, value in changes.items()}
-            self._weighed[place] = Fit(changes, context.estimate(changes), self.room, rung)
+            changes = self.changes_at(rung, batch, checkpointing)
+            self._weighed[place] = Fit(changes, self.context.estimate(changes), self.room, rung)
         return self._weighed[place]
+
+    def changes_at(self, rung: int, batch: int, checkpointing: bool) -> dict[str, Any]:
+        """The plan keys that make one point; what is fixed stays."""
+        context = self.context
+        passes = (
+            rules_of_thumb.accumulation(batch)
+            if context.calculation == "rules-of-thumb"
+            else accumulation_for(self.wanted, batch, context.device.count)
+        )
+        changes = {
+            **self.rungs[rung],
+            "training.batch_size": batch,
+            "training.accumulation": passes,
+            "training.checkpointing": checkpointing,
+            "evaluation.batch_size": batch,
+            "evaluation.every_steps": 1 if evaluates(context) else 0,
+        }
+        return {key: context.pinned.get(key, value) for key, value in changes.items()}
+
+    def seconds(self, rung: int, batch: int, checkpointing: bool) -> float:
+        """Predicted time of a row at one point, padding and recomputing counted; memory is not weighed for it."""
+        place = (rung, batch, checkpointing)
+        if place not in self._seconds:
+            context = self.context
+            plan = context.plan(self.changes_at(rung, batch, checkpointing))
+            self._seconds[place] = row_seconds(context.spec, plan, context.data, context.device)
+        return self._seconds[place]
+
+    def fastest(self, rung: int, *largest: Fit) -> Fit:
+        """The fastest point by the prediction with at most the rows of one of these; of those as fast the largest.
+
+        Where the accumulation is fixed, the batch decides the rows of a step: then the largest comes first.
+        """
+        points = [(batch, most.checkpointing) for most in largest for batch in self.batches if batch <= most.batch]
+        if "training.accumulation" in self.context.pinned:
+            rows = max(batch for batch, _ in points)
+            points = [point for point in points if point[0] == rows]
+        limit = min(self.seconds(rung, *point) for point in points) * (1 + AS_FAST)
+        alike = [point for point in points if self.seconds(rung, *point) <= limit]
+        found = sorted(alike, key=lambda point: (-point[0], self.seconds(rung, *point)))
+        return next((fit for fit in (self.at(rung, *point) for point in found) if fit.comfortable), largest[0])
 
     def leanest(self, *, quantised: bool) -> Fit | None:
         """Of all that was weighed with quantised weights, or without, what needs least; None where nothing was."""
@@ -227,6 +258,14 @@ class Search:
         ]
         return bool(stateless) and min(stateless) > self.room.bytes
 
+    def _may_gain(self, rung: int, without: Fit) -> bool:
+        """Whether recomputing could be worth it: it allows a batch that none without it reaches, and is as fast."""
+        larger = [batch for batch in self.batches if batch > without.batch]
+        if not larger or "training.accumulation" in self.context.pinned:
+            return bool(larger)
+        best = min(self.seconds(rung, batch, False) for batch in self.batches if batch <= without.batch)
+        return min(self.seconds(rung, batch, True) for batch in larger) <= best * (1 + AS_FAST)
+
     def _find(self) -> Fit:
         pinned = self.context.pinned.get("training.checkpointing")
         second: list[Fit] = []
@@ -237,19 +276,12 @@ class Search:
                 continue
             if self._no_better(rung):
                 continue
-            without = None
-            if pinned is not True:
-                without = self.largest(rung, False)
-                busy = without.batch == self.batches[0] or without.batch * self.length >= BUSY_TOKENS
-                if without.comfortable and (pinned is False or busy):
-                    return without
-                second.append(without)
-            if pinned is not False:
-                with_it = self.largest(rung, True)
-                gains = without is None or not without.comfortable or with_it.batch > without.batch
-                if with_it.comfortable and gains:
-                    return with_it
-                second.append(with_it)
-            if without is not None and without.comfortable:
-                return without
+            comfortable: list[Fit] = []
+            for checkpointing in (False, True):
+                if pinned is (not checkpointing) or (comfortable and not self._may_gain(rung, comfortable[0])):
+                    continue
+                largest = self.largest(rung, checkpointing)
+                (comfortable if largest.comfortable else second).append(largest)
+            if comfortable:
+                return self.fastest(rung, *comfortable)
         return next((point for point in second if point.fits), None) or min(second, key=lambda point: point.total_bytes)

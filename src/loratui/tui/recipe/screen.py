@@ -309,6 +309,7 @@ class RecipeScreen(StepScreen):
         state = self.app.state
         if event.first:
             state.choices.begin_edit()
+            state.plan.begin_edit()
         try:
             key, value = parse_setting(f"{event.key}={event.text}", where="")
             state.choices.set_value(key, value, remember=False)
@@ -319,10 +320,13 @@ class RecipeScreen(StepScreen):
 
     @on(FieldList.Finished)
     def _finished(self, event: FieldList.Finished) -> None:
+        state = self.app.state
         if event.kept and not self.fields.error:
+            state.plan.end_edit()
             return
         error = self.fields.error
-        self.app.state.choices.cancel_edit()
+        state.choices.cancel_edit()
+        state.plan.end_edit()
         self.fields.say_error("")
         if event.kept:
             self.say(f"The value stays as it was: it {error}.", "error")

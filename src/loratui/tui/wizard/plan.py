@@ -24,7 +24,7 @@ CARD_MOVES, HOST_MOVES = 0.005, 0.05
 class ProposedPlan:
     """Owner of the proposal. It follows every change of what it rests on at once, and publishes `changed`.
 
-    That is a pure call of the core, under 5 ms. The heavy imports (pydantic, the core) happen at the first proposal, so
+    A pure call of the core, about 10 ms. The heavy imports (pydantic, the core) happen at the first proposal, so
     that the first frame does not wait for them.
     """
 
@@ -33,6 +33,7 @@ class ProposedPlan:
         self._proposal: Proposal | None = None
         self._problem = ""
         self._change_bytes = 0
+        self._edited_from: Proposal | None = None
         self._presets: Mapping[str, Preset] = {}
         self._measurements: tuple[Measurement, ...] = ()
         self._device: Device | None = None
@@ -99,6 +100,14 @@ class ProposedPlan:
         adapter = read_adapter(folder) if folder else None
         return Situation(spec, self._dataset.facts(), device, disk, self._measurements, adapter)
 
+    def begin_edit(self) -> None:
+        """A value is about to be typed: until `end_edit` its keystrokes are compared with the plan as it is now."""
+        self._edited_from = self._proposal
+
+    def end_edit(self) -> None:
+        """The value has been typed: the next change is compared with the plan that it left."""
+        self._edited_from = None
+
     def memory_if(self, key: str, value: Any) -> int | None:
         """By how many bytes the estimate would change with this value.
 
@@ -126,7 +135,7 @@ class ProposedPlan:
 
     def _follow_person(self) -> None:
         """A person changed something: what that does to the memory is told."""
-        before = self._proposal
+        before = self._edited_from or self._proposal
         self._compute()
         if before is not None and self._proposal is not None:
             self._change_bytes = self._proposal.memory.total_bytes - before.memory.total_bytes

@@ -1,0 +1,69 @@
+"""What is promised to need less memory: set exactly so, it gives that memory, at the time that is predicted."""
+
+from __future__ import annotations
+
+import re
+
+from drawn_situations import cases
+
+from loratui.core.dataset import DataFacts, uniform
+from loratui.core.plan_text import parse_setting
+from loratui.core.presets import AUTO
+from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.recommendation import time_words
+from loratui.machine.catalogue import find_gpu
+from loratui.models.find import find_model
+
+
+def made(model: str, card: str, data: DataFacts | None = None, **mine: object) -> tuple[Situation, Proposal]:
+    situation = Situation(find_model(model, online=False).spec, data, find_gpu(card).device())
+    return situation, propose(situation, AUTO, {key.replace("__", "."): value for key, value in mine.items()})
+
+
+def test_each_change_set_by_hand_gives_the_promised_memory() -> None:
+    looked = several = 0
+    for case in cases(64, 7):
+        proposal = propose(case.situation, case.preset, case.mine)
+        least = max(proposal.memory.total_bytes * 0.01, 64 * 2**20 if case.situation.device.kind == "gpu" else 0)
+        for other in proposal.alternatives:
+            after = propose(case.situation, case.preset, {**case.mine, **other.change})
+            assert abs(after.memory.total_bytes / other.memory_total_bytes - 1) < 0.01, (case, other)
+            assert after.memory.total_bytes <= proposal.memory.total_bytes - least * 0.99, (case, other)
+            assert other.fits == (after.verdict == "fits")
+            factors = proposal.time_factors(after)
+            assert factors is None or other.cost.endswith(f"By the prediction {time_words(factors)}.")
+            looked += 1
+            several += bool(other.held)
+    assert looked > 150 and several > 20
+
+
+def test_what_is_freed_is_not_filled_anew() -> None:
+    data = DataFacts(1000, tuple(range(60, 700, 10)))
+    situation, full = made("Qwen/Qwen2.5-7B", "H100", data, method__kind="full")
+    qlora = next(one for one in full.alternatives if "method.quantization" in one.change)
+    alone = {key: value for key, value in qlora.change.items() if key not in qlora.held}
+    filled = propose(situation, AUTO, {"method.kind": "full", **alone})
+    after = propose(situation, AUTO, {"method.kind": "full", **qlora.change})
+    assert after.memory.total_bytes == qlora.memory_total_bytes < filled.memory.total_bytes
+
+
+def test_every_key_of_a_change_can_be_typed() -> None:
+    from loratui.commands.plan import _value
+
+    _, proposal = made("Qwen/Qwen3-0.6B", "T4", uniform(5000, 400))
+    for other in proposal.alternatives:
+        for key, value in other.change.items():
+            assert parse_setting(f"{key}={_value(value)}") == (key, value)
+
+
+def test_alpha_stays_the_constant() -> None:
+    _, proposal = made("Qwen/Qwen3-8B", "T4", uniform(5000, 400), lora__r=256)
+    smaller = [one.change for one in proposal.alternatives if "lora.r" in one.change]
+    assert smaller and all("lora.alpha" not in change for change in smaller)
+
+
+def test_no_price_is_said_that_the_prediction_refutes() -> None:
+    for card in ("T4", "H100", "RTX 4090"):
+        _, proposal = made("Qwen/Qwen3-8B", card, DataFacts(5000, (100, 200, 1000)), lora__r=64)
+        for other in proposal.alternatives:
+            assert not re.search("slower|faster", other.cost.partition("By the prediction")[0]), other.cost

@@ -1,0 +1,97 @@
+"""The batch that is proposed is the fastest, by the prediction, of those that fit."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import pytest
+
+from loratui.core.dataset import DataFacts, uniform
+from loratui.core.plan_text import with_values
+from loratui.core.presets import AUTO
+from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.schedule import make_schedule
+from loratui.core.time import predict
+from loratui.machine.catalogue import find_gpu
+from loratui.models.find import find_model
+
+UNEVEN = DataFacts(949, tuple(sorted(30 + round(700 * (place / 200) ** 3) for place in range(200))))
+"""Most rows are short, and a few are long."""
+
+
+def made(model: str, card: str, data: DataFacts, **mine: Any) -> Proposal:
+    situation = Situation(find_model(model, online=False).spec, data, find_gpu(card).device())
+    return propose(situation, AUTO, {key.replace("__", "."): value for key, value in mine.items()})
+
+
+def middle_seconds(owner: Proposal, changes: dict[str, Any]) -> float:
+    plan = with_values(owner.plan, changes)
+    found = predict(owner.spec, plan, owner.data, owner.device, make_schedule(plan, owner.data))
+    assert found is not None
+    return math.sqrt(found.low_seconds_per_step * found.high_seconds_per_step) / plan.effective_batch_size
+
+
+@pytest.mark.parametrize("model", ["Qwen/Qwen2.5-7B", "Qwen/Qwen3-0.6B"])
+@pytest.mark.parametrize("card", ["T4", "RTX 4090", "H100"])
+@pytest.mark.parametrize("data", [UNEVEN, uniform(5000, 512), uniform(5000, 32)])
+def test_no_batch_that_fits_is_faster(model: str, card: str, data: DataFacts) -> None:
+    proposal = made(model, card, data)
+    own = middle_seconds(proposal, {})
+    method = {key: proposal.plan.get(key) for key in ("method.kind", "method.quantization", "training.optimizer")}
+    rows = proposal.plan.effective_batch_size
+    for power in range(rows.bit_length()):
+        for checkpointing in (False, True):
+            change = {
+                "training.batch_size": 2**power,
+                "training.accumulation": rows >> power,
+                "training.checkpointing": checkpointing,
+            }
+            other = propose(
+                Situation(proposal.spec, data, proposal.device),
+                AUTO,
+                {**method, **change, "evaluation.batch_size": 2**power},
+            )
+            if other.fits:
+                faster = own / middle_seconds(proposal, change)
+                assert faster <= 1.03 + 1e-9, (change, faster)
+                assert faster < 1 / 1.03 or 2**power <= proposal.plan.training.batch_size or faster <= 1.0
+
+
+def test_uneven_rows_on_a_slow_card_go_in_small_batches_and_say_why() -> None:
+    proposal = made("Qwen/Qwen2.5-7B", "T4", UNEVEN)
+    training = proposal.plan.training
+    assert training.batch_size < 16 and not training.checkpointing and proposal.plan.effective_batch_size == 16
+    even = made("Qwen/Qwen2.5-7B", "T4", uniform(949, 120))
+    assert even.plan.training.batch_size > training.batch_size
+    reason = made("Qwen/Qwen3-1.7B", "T4", UNEVEN).recommendations["training.batch_size"]
+    assert "slower by the prediction; rows of unlike length are padded to the longest" in reason.why
+    assert any(claim.kind == "more time" and claim.left > 0 for claim in reason.claims)
+
+
+def test_a_fixed_accumulation_keeps_the_rows_of_a_step() -> None:
+    proposal = made("Qwen/Qwen3-0.6B", "T4", UNEVEN, training__accumulation=1)
+    assert proposal.plan.training.batch_size == 16
+    reason = proposal.recommendations["training.batch_size"]
+    assert "fixed at 1" in reason.down and "stays the same" not in reason.down
+    mine = made("Qwen/Qwen3-0.6B", "T4", UNEVEN, training__accumulation=1, training__batch_size=3)
+    other = mine.instead("training.batch_size")
+    assert other is not None and other.rows == (3, 16) and "16 rows a step instead of 3" in other.cost
+    assert "stays the same" in made("Qwen/Qwen3-0.6B", "T4", UNEVEN).recommendations["training.batch_size"].down
+
+
+@pytest.mark.parametrize("examples", [1, 2, 3, 5, 9])
+def test_no_batch_has_more_rows_than_there_are(examples: int) -> None:
+    proposal = made("Qwen/Qwen3-0.6B", "T4", uniform(examples, 50))
+    assert proposal.plan.training.batch_size <= proposal.plan.effective_batch_size <= examples
+
+
+def test_each_keystroke_is_answered_at_once() -> None:
+    rows = DataFacts(50_000, tuple(sorted(20 + (place * 7919) % 1500 for place in range(2000))))
+    spent = []
+    for rank in range(4, 24):
+        start = time.process_time()
+        made("Qwen/Qwen2.5-7B", "T4", rows, lora__r=rank)
+        spent.append(time.process_time() - start)
+    assert sorted(spent)[len(spent) // 2] < 0.02, "about 10 ms, twice that on a busy machine"

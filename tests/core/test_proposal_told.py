@@ -1,0 +1,81 @@
+"""What a proposal says beside its values: like is compared with like, and nothing contradicts the plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from loratui.core.dataset import uniform
+from loratui.core.diagnosis import fixes
+from loratui.core.hardware import Device
+from loratui.core.measured import Measurement
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
+from loratui.core.presets import AUTO
+from loratui.core.proposal import Situation, propose
+from loratui.core.schedule import times_in
+from loratui.machine.catalogue import find_gpu
+from loratui.models.find import find_model
+
+
+def test_a_measured_time_is_not_compared_with_a_guessed_one() -> None:
+    spec = find_model("Qwen/Qwen3-0.6B", online=False).spec
+    device = replace(find_gpu("T4").device(), simulated=False)
+    situation = Situation(spec, uniform(1000, 100), device)
+    mine = {"training.batch_size": 1}
+    guessed = propose(situation, AUTO, mine)
+    assert guessed.time is not None
+    run = Measurement(
+        run="run",
+        time=0.0,
+        device=device.name,
+        method=guessed.plan.method.kind,
+        family=spec.family,
+        model=guessed.plan.model.id,
+        passes=guessed.plan.training.accumulation,
+        flops_per_step=guessed.time.flops_per_step,
+        seconds_per_step=guessed.time.high_seconds_per_step * 2,
+        steps=50,
+    )
+    measured = propose(replace(situation, measurements=(run,)), AUTO, mine)
+    other = measured.freed["training.batch_size"]
+    assert measured.time is not None and measured.time.measured
+    assert other.time is not None and not other.time.measured
+    now, then = measured.instead("training.batch_size"), guessed.instead("training.batch_size")
+    assert now is not None and then is not None and now.time_factors == then.time_factors is not None
+
+
+@pytest.mark.parametrize("share", [None, 0.0, 0.1])
+def test_without_data_the_held_out_rows_are_evaluated(share: float | None) -> None:
+    spec, mine = (
+        find_model("Qwen/Qwen3-0.6B", online=False).spec,
+        {} if share is None else {"dataset.eval_fraction": share},
+    )
+    proposal = propose(Situation(spec, None, find_gpu("T4").device()), AUTO, mine)
+    assert proposal.schedule.examples == 1000 and proposal.time is not None
+    held, every = proposal.data.eval_examples, proposal.plan.evaluation.every_steps
+    assert held == {None: 53, 0.0: 0, 0.1: 111}[share]
+    assert proposal.time.evaluations == (times_in(proposal.schedule.total_steps, every) if held else 0)
+    if share is None:
+        assert "53 of 1,053" in proposal.recommendations["dataset.eval_fraction"].why
+
+
+def test_a_nameless_gpu_says_what_is_assumed() -> None:
+    spec = find_model("Qwen/Qwen3-0.6B", online=False).spec
+    said = [propose(Situation(spec, None, find_gpu(name).device())).warnings for name in ("16GB", "T4")]
+    assert any("compute capability 8.6 is assumed, with bfloat16" in one and "A2" in one for one in said[0])
+    assert not any("assumed" in one for one in said[1])
+
+
+def test_a_cpu_is_not_said_to_emulate() -> None:
+    device = Device(name="CPU", kind="cpu", memory_total_bytes=2**36, memory_free_bytes=2**36)
+    reason = propose(Situation(find_model("demo").spec, None, device)).recommendations["training.precision"]
+    assert reason.value == "fp32" and "emulate" not in reason.why and "not measured" in reason.why
+
+
+def test_another_rank_keeps_the_constant_alpha() -> None:
+    fix = fixes.rank(Plan(), 2)
+    assert fix is not None and "lora.alpha" not in fix.changes
+    scaled = fixes.rank(with_values(Plan(), {"lora.alpha": 64.0}), 2)
+    assert scaled is not None and scaled.changes["lora.alpha"] == 128.0
