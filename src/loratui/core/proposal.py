@@ -286,7 +286,17 @@ def _calculated(
         schedule=schedule,
         warnings=(
             *warnings_for(
-                situation.spec, plan, data, situation.device, schedule, needed.total_bytes, room.bytes, without_data
+                situation.spec,
+                plan,
+                data,
+                situation.device,
+                schedule,
+                needed.total_bytes,
+                room.bytes,
+                without_data,
+                reasons["training.learning_rate"].value
+                if situation.adapter and origins["training.learning_rate"] == "preset"
+                else None,
             ),
             *([disk] if disk else []),
             *preset.notes,

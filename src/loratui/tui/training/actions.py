@@ -67,7 +67,7 @@ class RunActions(StepScreen):
             and followed.status.state in ("running", "evaluating", "saving")
             and record.made_since_fix
         ):
-            self._done(in_force(record))
+            self._done(in_force(record, followed.plan))
 
     def _done(self, sentence: str) -> None:
         self._asked = ""

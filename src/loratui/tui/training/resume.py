@@ -28,7 +28,7 @@ async def resume(app: LoratuiApp, run: Run) -> str:
     """
     how = await asyncio.to_thread(continuation, run, {})
     if how.start != "checkpoint" and how.aside:  # plan.toml was edited: the checkpoint is another plan's
-        if not await app.push_screen_wait(ConfirmScreen(f"Go on with {one_line(run.name, 40)}?", how.words, "do that")):
+        if not await app.push_screen_wait(ConfirmScreen(f"Go on with {one_line(run.name, 40)}?", how.would, "do that")):
             return ""
         await asyncio.to_thread(runs_resume.change_and_resume, run, {})
     elif await _agreed(app, run):
@@ -53,8 +53,8 @@ async def train_longer(app: LoratuiApp, run: Run) -> str:
 
 
 def can_be_extended(state: str, plan: Plan | None) -> bool:
-    """Whether more epochs can be asked for: it ended, and its plan counts epochs."""
-    return state in ("finished", "stopped") and plan is not None and not plan.training.max_steps
+    """Whether more epochs can be asked for: it ended, and its plan can be read."""
+    return state in ("finished", "stopped") and plan is not None
 
 
 async def _agreed(app: LoratuiApp, run: Run) -> bool:
