@@ -194,8 +194,10 @@ def _way_back(run: Run, plan: Plan) -> Path | None:
         moved = {key: plan.get(key) for key in fields() if plan.get(key) != then.get(key)}
         if start_after(then, moved) == "checkpoint":
             limit = plan.training.max_steps
+            sound = sound_until(read_course(run), precision=plan.training.precision)
             usable = [folder for folder in checkpoints if not limit or step_of(folder) <= limit]
-            return usable[-1] if usable else None
+            whole = bool(usable) and usable == checkpoints and (sound is None or step_of(usable[-1]) <= sound)
+            return usable[-1] if whole else None  # else some of them would have to be set aside again
     return None
 
 
