@@ -90,3 +90,27 @@ def test_what_a_checkpoint_cannot_take_is_refused_with_the_way_that_works(
             "resume", "out", "--yes", "--from-weights", *(part for one in settings for part in ("--set", one))
         )
         assert other.returncode == 1 and "cannot go on from its weights" in other.stderr
+
+
+def test_a_dataset_that_is_not_there_is_refused_before_anything_moves(loratui: Loratui, tmp_path: Path) -> None:
+    begun(tmp_path / "out")
+    done = loratui("resume", "out", "--from-weights", "--set", "dataset.path=/nix.jsonl")
+    assert done.returncode == 2 and "/nix.jsonl: no such file" in done.stderr, done.stderr
+    assert "restore what changed" not in done.stderr.lower()
+    assert (tmp_path / "out" / "checkpoints" / "checkpoint-40").is_dir()
+    assert not (tmp_path / "out" / "plan.1.toml").exists() and not (tmp_path / "out" / "earlier").exists()
+
+
+def test_nothing_is_promised_before_it_is_agreed_to_and_a_running_run_is_said_first(
+    loratui: Loratui, tmp_path: Path
+) -> None:
+    from loratui.runs.directory import Run
+    from loratui.runs.status import write_status
+
+    begun(tmp_path / "out")
+    done = loratui("resume", "out", "--yes", "--set", "lora.r=8")
+    assert "It would start anew" in done.stderr and "It starts anew" not in done.stderr
+    run = Run(tmp_path / "out")
+    write_status(run.status_path, run.status().model_copy(update={"state": "starting", "created": 9e12, "pid": 0}))
+    done = loratui("resume", "out", "--set", "lora.r=8")
+    assert done.returncode == 1 and done.stderr.startswith("loratui: run out is still going"), done.stderr

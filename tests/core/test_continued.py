@@ -10,6 +10,7 @@ import pytest
 
 from loratui.core.dataset import uniform
 from loratui.core.errors import ModelError
+from loratui.core.presets import Preset
 from loratui.core.proposal import Situation, propose
 from loratui.core.recommend.continued import AdapterShape
 from loratui.machine.catalogue import find_gpu
@@ -59,3 +60,17 @@ def test_a_folder_without_an_adapter_is_refused(tmp_path: Path) -> None:
         json.dumps({"r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], "use_rslora": True})
     )
     assert read_adapter(str(tmp_path)) == AdapterShape(8, 16.0, "rslora", ("q_proj",))
+
+
+def test_a_presets_rate_for_a_new_adapter_is_told() -> None:
+    preset = Preset("fixed", "Fixed", "A fixed rate.", {"training.learning_rate": 2e-3})
+    spec = find_model("Qwen/Qwen3-0.6B", online=False).spec
+    device = find_gpu("RTX 4090").device()
+
+    def told(adapter: AdapterShape | None, mine: dict[str, Any]) -> list[str]:
+        found = propose(Situation(spec, uniform(1000, 200), device, adapter=adapter), preset, mine)
+        return [one for one in found.warnings if "for a new adapter" in one]
+
+    same = AdapterShape(16, 32.0, "lora", NAMES)
+    assert len(told(same, {})) == 1 and "0.002" in told(same, {})[0]
+    assert not told(None, {}) and not told(same, {"training.learning_rate": 2e-3}), "a person's own needs no word"

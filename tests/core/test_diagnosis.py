@@ -344,3 +344,43 @@ def test_noise_alone_never_stops_a_worker() -> None:
     for level, noise in ((0.01, 0.3), (0.5, 0.5), (2.0, 1.0)):
         watch = DivergenceWatch()
         assert not any(watch.diverged(step, max(0.0, dice.gauss(level, noise))) for step in range(20_000))
+
+
+def evaluated(losses: list[float], held_out: dict[int, float], *, last: int = 0) -> tuple[int, DivergenceWatch]:
+    """The step at which a watch speaks, 0 where it does not."""
+    watch = DivergenceWatch()
+    for step, loss in enumerate(losses, 1):
+        if watch.diverged(step, loss) or (
+            step in held_out and watch.evaluated(step, held_out[step], last=step == last)
+        ):
+            return step, watch
+    return 0, watch
+
+
+CALM_THEN_HOT = [*falling(10, 3.0, 0.9), 0.95, 19.0, 24.0, 20.0, 18.0, 14.0, 10.0, 8.0]
+
+
+def test_a_held_out_loss_that_bursts_is_a_divergence_at_once() -> None:
+    step, watch = evaluated(CALM_THEN_HOT, {5: 1.4, 10: 0.9, 12: 25.36, 15: 17.89, 18: 7.25})
+    assert step == 12 and watch.healthy_step == 10
+    assert "0.9 at step 10" in watch.reason and "25.4 at step 12" in watch.reason
+    rebuilt = DivergenceWatch.of(enumerate(CALM_THEN_HOT[:10], 1), [(5, 1.4), (10, 0.9)])
+    assert not rebuilt.diverged(11, 0.95) and not rebuilt.diverged(12, 19.0) and rebuilt.evaluated(12, 25.36)
+    assert rebuilt.healthy_step == 10, "as it was before the run was resumed"
+
+
+def test_less_than_a_burst_has_to_stay_or_to_be_the_last_word() -> None:
+    hot = [*falling(10, 3.0, 0.9), *[3.5] * 10]
+    assert evaluated(hot, {10: 0.9, 14: 3.5})[0] == 0
+    assert evaluated(hot, {10: 0.9, 14: 3.5}, last=14)[0] == 14
+    assert evaluated(hot, {10: 0.9, 14: 3.5, 18: 3.4})[0] == 18
+    assert evaluated(hot, {10: 0.9, 14: 3.5, 15: 1.0, 18: 3.4})[0] == 0, "it came back in between"
+
+
+def test_rows_learnt_by_heart_are_no_divergence_however_high_the_held_out_loss() -> None:
+    assert evaluated(falling(200, 2.0, 0.01), {20: 1.5, 100: 5.0, 150: 7.0, 200: 9.0}, last=200)[0] == 0
+
+
+def test_without_an_evaluation_before_the_start_is_the_measure() -> None:
+    assert evaluated([2.0, 1.9, 2.0, 12.0, 14.0], {5: 14.0})[0] == 5
+    assert evaluated([2.0, 1.9, 2.0, 2.5, 2.9], {5: 6.0}, last=5)[0] == 0, "other rows may be harder"

@@ -12,13 +12,17 @@ from recorded_run import BEGAN, record_run
 
 from loratui.core.errors import RunError
 from loratui.core.hardware import Gpu
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
 from loratui.runs import control
 from loratui.runs.directory import Run
-from loratui.runs.events import encode, make
+from loratui.runs.events import Step, encode, make
 from loratui.runs.status import read_status, write_status
 from loratui.tui.app import LoratuiApp
 from loratui.tui.training import fixes
 from loratui.tui.training.chart import Chart
+from loratui.tui.training.record import RunRecord
+from loratui.tui.training.run_state import in_force
 from loratui.tui.training.screen import TrainingScreen
 
 SIZES = [(80, 24), (120, 36)]
@@ -83,6 +87,10 @@ async def test_new_events_appear_and_nothing_is_painted_without_them(home: Path)
 )
 async def test_every_state_is_told_in_words(home: Path, state: str, words: list[str]) -> None:
     run = record_run(home, state=state, message="The disk is full." if state == "failed" else "")
+    for name in ("checkpoint-125", "diverged-130"):  # that one was set aside: nothing goes on from it
+        (run.checkpoints_path / name).mkdir(parents=True)
+        (run.checkpoints_path / name / "scheduler.pt").touch()
+        (run.checkpoints_path / name / "trainer_state.json").write_text('{"global_step": 125}')
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, words[0])
@@ -336,3 +344,14 @@ async def test_the_cards_load_stands_beside_the_figures_while_it_runs(
     async with app.run_test(size=(120, 36)) as pilot:
         text = await until(pilot, "91% 61 °C 201 W")
         assert "GPU 1" in text and "GPU 0" not in text
+
+
+def test_a_change_within_the_warm_up_is_told_with_the_rate_it_warms_up_to() -> None:
+    record = RunRecord()
+    record.made_since_fix = Step(type="step", time=0.0, step=1, learning_rate=0.0)
+    plan = with_values(Plan(), {"training.learning_rate": 0.0026, "training.warmup_steps": 5})
+    assert in_force(record, plan) == (
+        "The changed plan is in force since step 1, warming up to learning rate 0.0026 by step 6."
+    )
+    record.made_since_fix = Step(type="step", time=0.0, step=9, learning_rate=0.002)
+    assert in_force(record, plan).endswith("since step 9 at learning rate 0.002.")

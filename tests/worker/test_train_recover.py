@@ -238,6 +238,27 @@ def test_a_person_mends_a_divergence_from_the_last_sound_checkpoint(learnt: Run,
     assert (run.path / "earlier" / "model").is_dir() and run.model_path.is_dir(), "the first result is kept"
 
 
+def test_a_change_that_ruins_the_held_out_loss_is_seen_at_the_next_evaluation(files: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Long before thirty steps have been made, and where patience would have called it finished."""
+    settings = CALM | {"training__max_steps": 12, "evaluation__every_steps": 2, "evaluation__patience": 0}
+    run = create_run(plan_for(files, **settings), output=tmp_path / "calm")
+    assert worker(run) == 0, run.log_path.read_text()[-3000:]
+    run = heated(run, tmp_path / "run")
+    change_and_resume(run, {"training.learning_rate": 0.9, "training.max_steps": 40, "evaluation.patience": 1})
+    status = wait_ended(run, TIMEOUT)
+    assert status.state == "failed" and "held-out loss" in status.message, status
+    events = events_of(run)
+    found = [event for event in events if isinstance(event, Finding)][-1]
+    assert found.finding == "diverged" and found.step <= 16 and found.fixes
+    assert [event.helped for event in events if isinstance(event, FixOutcome)] == [False]
+    last = run.last_checkpoint()
+    assert last is not None and last.name == "checkpoint-12"
+    allow(run)
+    change_and_resume(run, {})
+    assert wait_ended(run, TIMEOUT).state == "finished", run.log_path.read_text()[-3000:]
+    assert [event.by for event in events_of(run) if isinstance(event, Fix)][-1] == "auto"
+
+
 def test_without_leave_it_waits_for_a_person(files: Path, tmp_path: Path) -> None:  # noqa: F811
     run = create_run(plan_for(files, evaluation__every_steps=0), output=tmp_path / "run")
     assert worker(run, FULL_AT_STEP_7) == 1

@@ -31,12 +31,15 @@ def command(ctx: click.Context, run: str, plain: bool) -> None:
     ctx.exit(open_interface(screen="training", run=str(found.path)))
 
 
-def follow(run: Run) -> int:
-    """Print a run's progress until it is over; 0 when it finished or was stopped, 1 when it failed, 130 when left."""
-    from loratui.runs.follow import follow_lines
+def follow(run: Run, *, since: int = 0) -> int:
+    """Print a run's progress until it is over; 0 when it finished or was stopped, 1 when it failed, 130 when left.
+
+    since: bytes of its events that are passed over.
+    """
+    from loratui.runs.follow import follow_lines, mending_lines
 
     try:
-        for line in follow_lines(run):
+        for line in follow_lines(run, since=since):
             click.echo(line)
     except KeyboardInterrupt:
         click.echo(f"\nThe run goes on. Watch: loratui attach {run.name} · stop: loratui stop {run.name}")
@@ -45,5 +48,7 @@ def follow(run: Run) -> int:
     if status.state in ("failed", "lost"):
         reason = status.message or "the worker is gone and said nothing."
         click.echo(f"loratui: run {run.name} {status.state}: {reason} Its log: {run.log_path}", err=True)
+        for line in mending_lines(run):
+            click.echo(line, err=True)
         return 1
     return 0

@@ -82,8 +82,11 @@ def command(
     situation, chosen, mine = asked_for(model, dataset, preset, settings, gpu, gpu_memory)
     from loratui.core.proposal import propose
     from loratui.core.proposal_json import proposal_json
+    from loratui.models.adapter import require_fit
 
     proposal = propose(situation, chosen, mine)
+    if situation.adapter is not None:
+        require_fit(proposal.plan, situation.adapter)
     if output is not None:
         write_plan(proposal, output)
     if asked is not None:

@@ -11,6 +11,7 @@ import click
 from loratui.core.errors import RunError
 
 if TYPE_CHECKING:
+    from loratui.runs.changing import Continuation
     from loratui.runs.directory import Run
 
 
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
 @click.option(
     "--auto-recover",
     is_flag=True,
-    help="Unattended: apply the first fix of a failure that keeps what is learnt and go on, up to 3 times.",
+    help=(
+        "Unattended: when memory runs out, apply the first fix that keeps what is learnt; when the training diverges, "
+        "go back to before it or start anew with a lower learning rate, whichever mends it most surely; up to 3 times."
+    ),
 )
 @click.option("--yes", is_flag=True, help="Go on also where the rest would not be what it would have been.")
 @click.option("--detach", is_flag=True, help="Return once the run has started.")
@@ -64,9 +68,9 @@ def command(
     """
     from loratui.commands.attach import follow
     from loratui.core.plan_text import parse_setting
-    from loratui.runs.fingerprint import what_would_differ
     from loratui.runs.listing import find_run
-    from loratui.runs.resume import change_and_resume, extend_run, resume_run
+    from loratui.runs.recovery import allow
+    from loratui.runs.resume import change_and_resume, extend_run, longer, resume_run, resuming
     from loratui.runs.start import wait_started
 
     changes = dict(parse_setting(text) for text in settings)
@@ -78,41 +82,56 @@ def command(
             hint="--anew begins from the base model, --from-weights from what was learnt.",
         )
     found = find_run(run)
-    differences = what_would_differ(found)
+    with resuming(found):
+        before = found.events_path.stat().st_size if found.events_path.exists() else 0
+        if extend:
+            changes = longer(found, found.plan(), extend)
+        how = _agreed(found, changes, anew=anew, from_weights=from_weights, extend=bool(extend), yes=yes)
+        if auto_recover:
+            allow(found)
+        if extend:
+            pid = extend_run(found, extend)
+        elif changes or anew or (how.start != "checkpoint" and how.aside):
+            pid = change_and_resume(found, changes, restart=anew)
+        else:
+            pid = resume_run(found)
+    text = f"run {found.name} {_BEGINS[how.start].format(how.from_step)}."
+    if detach:
+        wait_started(found, pid=pid)
+        click.echo(f"{text} Watch: loratui attach {found.name}")
+        return
+    click.echo(text)
+    ctx.exit(follow(found, since=before))
+
+
+_BEGINS = {
+    "checkpoint": "goes on from step {}",
+    "adapter": "goes on from the weights of step {}, at step 0",
+    "anew": "starts from the base model, at step 0",
+}
+
+
+def _agreed(
+    run: Run, changes: Mapping[str, Any], *, anew: bool, from_weights: bool, extend: bool, yes: bool
+) -> Continuation:
+    """How the run will go on, once somebody agreed to what that means. RunError where nobody did."""
+    from loratui.runs.changing import continuation
+    from loratui.runs.fingerprint import what_would_differ
+    from loratui.runs.resume import finished
+
+    over = run.status().state == "finished" and not extend
+    if over and not changes and not anew:
+        raise finished(run)
+    how = continuation(run, changes, restart=anew)
+    if over and how.start == "checkpoint":
+        raise finished(run)
+    differences = what_would_differ(run, how.plan, changes)
     if differences:
         click.echo("Since this run began:", err=True)
         for one in differences:
             click.echo(f"  {one}", err=True)
         if not yes and not (sys.stdin.isatty() and click.confirm("Go on with it all the same?", err=True)):
-            raise RunError(
-                f"run {found.name} would not go on as it began.", hint="Restore what changed, or give --yes."
-            )
-    if auto_recover:
-        from loratui.runs.recovery import allow
-
-        allow(found)
-    if extend:
-        pid = extend_run(found, extend)
-    elif _changes(found, changes, anew, from_weights):
-        pid = change_and_resume(found, changes, restart=anew)
-    else:
-        pid = resume_run(found)
-    if detach:
-        status = wait_started(found, pid=pid)
-        click.echo(f"run {found.name} goes on from step {status.step}. Watch: loratui attach {found.name}")
-        return
-    ctx.exit(follow(found))
-
-
-def _changes(run: Run, changes: Mapping[str, Any], anew: bool, from_weights: bool) -> bool:
-    """Whether the run goes on otherwise than from its checkpoint as it was, and how that is told. RunError where nobody
-    agreed to it.
-    """
-    from loratui.runs.changing import continuation
-
-    if run.status().state == "finished" and not changes and not anew:
-        return False
-    how = continuation(run, changes, restart=anew)
+            raise RunError(f"run {run.name} would not go on as it began.", hint="Restore what changed, or give --yes.")
     if from_weights and how.start == "anew" and how.aside:
         raise RunError(
             f"run {run.name} cannot go on from its weights ({how.because}).",
@@ -121,17 +140,15 @@ def _changes(run: Run, changes: Mapping[str, Any], anew: bool, from_weights: boo
     if how.start == "checkpoint" or not how.aside:
         if changes:
             click.echo(how.words, err=True)
-        return bool(changes) or anew
-    agreed = anew or (from_weights and how.start == "adapter")
-    click.echo(how.words, err=True)
-    if not agreed and not (sys.stdin.isatty() and click.confirm("Do that?", err=True)):
-        ways = (
-            "--from-weights goes on from its weights alone, --anew starts"
-            if how.start == "adapter"
-            else "--anew starts"
-        )
-        raise RunError(
-            f"run {run.name} cannot go on from its checkpoint ({how.because}).",
-            hint=f"{ways} it anew from the base model; nothing is deleted.",
-        )
-    return True
+        return how
+    if anew or (from_weights and how.start == "adapter"):
+        click.echo(how.words, err=True)
+        return how
+    click.echo(how.would, err=True)
+    if sys.stdin.isatty() and click.confirm("Do that?", err=True):
+        return how
+    ways = "--from-weights goes on from its weights alone, --anew starts" if how.start == "adapter" else "--anew starts"
+    raise RunError(
+        f"run {run.name} cannot go on from its checkpoint ({how.because}).",
+        hint=f"{ways} it anew from the base model; nothing is deleted.",
+    )

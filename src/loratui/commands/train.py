@@ -22,8 +22,8 @@ from loratui.core.errors import InputError
     "--auto-recover",
     is_flag=True,
     help=(
-        "Unattended: when memory runs out or the training diverges, apply the first fix that keeps what is learnt and "
-        "go on, up to 3 times."
+        "Unattended: when memory runs out, apply the first fix that keeps what is learnt; when the training diverges, "
+        "go back to before it or start anew with a lower learning rate, whichever mends it most surely; up to 3 times."
     ),
 )
 @click.option(

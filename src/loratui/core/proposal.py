@@ -313,7 +313,19 @@ def _calculated(
         budget=room,
         schedule=schedule,
         warnings=(
-            *warnings_for(situation.spec, plan, data, situation.device, schedule, needed, room.bytes, without_data),
+            *warnings_for(
+                situation.spec,
+                plan,
+                data,
+                situation.device,
+                schedule,
+                needed,
+                room.bytes,
+                without_data,
+                reasons["training.learning_rate"].value
+                if situation.adapter and origins["training.learning_rate"] == "preset"
+                else None,
+            ),
             *([disk] if disk else []),
             *preset.notes,
         ),

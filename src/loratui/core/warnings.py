@@ -35,8 +35,13 @@ def warnings_for(
     needed: Estimate,
     room_bytes: int,
     without_data: bool,
+    further_rate: float | None = None,
 ) -> Iterator[str]:
-    """Warnings about the plan, the most important first. Sizes in bytes."""
+    """Warnings about the plan, the most important first. Sizes in bytes.
+
+    further_rate: the learning rate that is proposed for training an existing adapter further; None where nobody but
+    the person or the calculation chose the plan's.
+    """
     if spec.family in PUBLISHED_ABOVE:
         yield (
             f"Published runs of this family ({spec.family}) needed more memory than this estimate, and why is not "
@@ -79,6 +84,11 @@ def warnings_for(
         )
     yield from _numbers(spec, plan, device)
     yield from _rates(spec, plan)
+    if further_rate is not None and plan.training.learning_rate > further_rate:
+        yield (
+            f"The preset's learning rate of {plan.training.learning_rate:g} is for a new adapter, and the one in "
+            f"lora.adapter is trained further: the calculation would take {further_rate:g}."
+        )
     yield from _experts(spec, plan)
     yield from _rows(spec, plan, data, schedule, without_data)
     if device.kind == "cpu" and spec.total_parameters > CPU_PARAMETERS:

@@ -6,7 +6,7 @@ Nothing is deleted. What may not be gone on from is renamed within the run's dir
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,14 @@ from typing import Any
 from loratui.core.continuing import Start, start_after, why
 from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
-from loratui.core.plan_text import fields, plan_to_toml, with_values
+from loratui.core.plan_text import fields, plan_from_toml, plan_to_toml, with_values
+from loratui.data.find import find_dataset, find_evaluation
 from loratui.files import write_whole
+from loratui.models.adapter import read_adapter, require_fit
+from loratui.models.find import find_model
 from loratui.runs.course import Course, read_course, sound_until
 from loratui.runs.directory import Run, step_of
+from loratui.runs.events import Data
 from loratui.runs.start import with_absolute_paths
 
 SPOILT = "diverged"
@@ -40,6 +44,8 @@ class Continuation:
     spoilt: tuple[Path, ...] = ()
     aside: tuple[Path, ...] = ()
     """Folders that a start of another kind sets aside."""
+    restored: Path | None = None
+    """The folder of checkpoints that an earlier start set aside, and that is the run's own again."""
 
     @property
     def from_step(self) -> int:
@@ -47,21 +53,35 @@ class Continuation:
 
     @property
     def words(self) -> str:
-        """One or two sentences for a person, before or after it is done."""
+        """One or two sentences for a person, once it is agreed to."""
+        return self._words(agreed=True)
+
+    @property
+    def would(self) -> str:
+        """The same before anybody has agreed to it."""
+        return self._words(agreed=False)
+
+    def _words(self, *, agreed: bool) -> str:
+        go, begin, start = (
+            ("goes on", "begin anew", "starts anew")
+            if agreed
+            else ("would go on", "would begin anew", "would start anew")
+        )
+        why_so = f" ({self.because})" if self.because else ""
         match self.start:
             case "checkpoint":
-                text = f"It goes on from step {self.from_step}."
+                text = f"It {go} from step {self.from_step}{why_so}."
             case "adapter":
                 text = (
-                    f"It goes on from the weights of step {self.from_step}; optimizer, schedule and rows begin anew "
-                    "at step 0."
+                    f"It {go} from the weights of step {self.from_step}; optimizer, schedule and rows {begin} at "
+                    f"step 0{why_so}."
                 )
             case _:
-                text = "It starts anew from the base model at step 0."
-        if self.because:
-            text += f" {self.because[0].upper()}{self.because[1:]}."
+                text = f"It {start} from the base model at step 0{why_so}."
         kept = [folder.name for folder in (*self.spoilt, *self.aside)]
-        return text + (f" Kept, but set aside: {', '.join(kept)}." if kept else "")
+        if not kept:
+            return text
+        return f"{text} {'Kept' if agreed else 'These would be kept'}, but set aside: {', '.join(kept)}."
 
 
 def may_begin(state: str, start: Start) -> bool:
@@ -88,36 +108,105 @@ def continuation(
     """
     before = run.plan()
     after = with_absolute_paths(with_values(before, changes))
-    trained = _trained_plan(run, before)
+    trained = trained_plan(run, before)
     checkpoints = run.checkpoints()
+    moved = {key: after.get(key) for key in fields() if after.get(key) != trained.get(key)}
+    pairs = {
+        key: [trained.get(key) if key in moved else before.get(key), after.get(key)]
+        for key in fields()
+        if key in moved or before.get(key) != after.get(key)
+    }
+    _check_found(after, pairs)
+    back = None if checkpoints or restart else _way_back(run, after)
+    if back is not None:
+        return Continuation(after, pairs, "checkpoint", f"{back.parent.name} was set aside", back, restored=back.parent)
+    if course is None:
+        course = read_course(run) if checkpoints else Course()
     limit = sound
     if limit is None and checkpoints:
-        limit = sound_until(course or read_course(run), precision=before.training.precision)
+        limit = sound_until(course, precision=before.training.precision)
     spoilt = tuple(folder for folder in checkpoints if limit is not None and step_of(folder) > limit)
     last = after.training.max_steps
     usable = [folder for folder in checkpoints if folder not in spoilt and (not last or step_of(folder) <= last)]
     beyond = [folder for folder in checkpoints if folder not in spoilt and folder not in usable]
-    moved = {key: after.get(key) for key in fields() if after.get(key) != trained.get(key)}
-    start: Start = "anew" if restart else start_after(trained, moved)
-    because = "" if restart or start == "checkpoint" else why(trained, moved)
+    deciding = changes_that_count(moved, trained, course.data)
+    start: Start = "anew" if restart else start_after(trained, deciding)
+    because = "" if restart or start == "checkpoint" else why(trained, deciding)
     checkpoint = usable[-1] if usable else None
     if start != "anew" and checkpoint is None:
         checkpoint = run.first_weights()
         start = "adapter" if checkpoint is not None else "anew"
-        because = (
-            "there is no checkpoint from before it went wrong"
-            if spoilt
-            else "there is no checkpoint yet"
-            if start == "anew"
-            else because
-        )
+        because = why_no_checkpoint(run, spoilt, last) if start == "anew" or spoilt else because
     elif spoilt and start != "anew":
         because = "; ".join(part for part in (because, "what was saved later is spoilt") if part)
     if start == "anew":
         checkpoint = None
     aside = tuple(beyond) if start == "checkpoint" else _leavings(run)
-    pairs = {key: [before.get(key), after.get(key)] for key in fields() if before.get(key) != after.get(key)}
     return Continuation(after, pairs, start, because, checkpoint, () if start != "checkpoint" else spoilt, aside)
+
+
+def changes_that_count(moved: Mapping[str, Any], trained: Plan, data: Data | None) -> dict[str, Any]:
+    """The changes without those that the run's own data proves to change nothing: where no row was cut, a higher
+    maximum length leaves every row as it is (packed rows apart, which are joined to that length).
+    """
+    found = dict(moved)
+    length = found.get("training.max_length", 0)
+    higher = length > trained.training.max_length
+    if higher and data is not None and data.examples and not data.cut and not trained.training.packing:
+        del found["training.max_length"]
+    return found
+
+
+def why_no_checkpoint(run: Run, spoilt: Sequence[Path] = (), last: int = 0) -> str:
+    """Why there is none to go on from, a few words. spoilt: those that would be set aside now. last: the plan's
+    training.max_steps.
+    """
+    set_aside = sorted(run.checkpoints_path.glob(f"{SPOILT}-*"), key=step_of)
+    climbed = "was written after the loss began to climb"
+    if spoilt:
+        return f"{spoilt[0].name} {climbed}, and there is none from before"
+    beyond = [folder for folder in run.checkpoints() if last and step_of(folder) > last]
+    if beyond:
+        return f"the run is already past step {last}: its first checkpoint is {beyond[0].name}"
+    if set_aside:
+        step = step_of(set_aside[0])
+        return f"checkpoint-{step} {climbed}; it is kept as {set_aside[0].name}"
+    earlier = sorted(folder for folder in run.path.glob("earlier*/checkpoints"))
+    if earlier:
+        return f"there is no checkpoint yet; those from before are kept in {earlier[-1].relative_to(run.path)}"
+    return "there is no checkpoint yet"
+
+
+def _check_found(plan: Plan, changed: Mapping[str, Any]) -> None:
+    """Refuse a dataset, model or adapter that cannot be found, before anything is moved. LoratuiError in one
+    sentence.
+    """
+    if {"dataset.path", "dataset.split", "dataset.configuration"} & changed.keys():
+        find_dataset(plan.dataset.path, split=plan.dataset.split, configuration=plan.dataset.configuration)
+    if "dataset.eval_path" in changed and plan.dataset.eval_path:
+        find_evaluation(plan.dataset.eval_path)
+    if {"model.id", "model.revision"} & changed.keys():
+        find_model(plan.model.id, revision=plan.model.revision)
+    if {"lora.adapter", "method.kind"} & changed.keys() and plan.lora.adapter:
+        require_fit(plan, read_adapter(plan.lora.adapter))
+
+
+def _way_back(run: Run, plan: Plan) -> Path | None:
+    """The checkpoint that a change set aside and that this plan goes on from, where nothing was trained since."""
+    for place in sorted(run.path.glob("earlier*"), key=lambda folder: folder.stat().st_mtime, reverse=True):
+        held = Run(place)
+        checkpoints = held.checkpoints()
+        if not checkpoints or not held.fingerprint() or held.fingerprint() != run.fingerprint():
+            continue
+        then = trained_plan(held, plan)
+        moved = {key: plan.get(key) for key in fields() if plan.get(key) != then.get(key)}
+        if start_after(then, moved) == "checkpoint":
+            limit = plan.training.max_steps
+            sound = sound_until(read_course(run), precision=plan.training.precision)
+            usable = [folder for folder in checkpoints if not limit or step_of(folder) <= limit]
+            whole = bool(usable) and usable == checkpoints and (sound is None or step_of(usable[-1]) <= sound)
+            return usable[-1] if whole else None  # else some of them would have to be set aside again
+    return None
 
 
 def change(run: Run, how: Continuation) -> dict[str, Any]:
@@ -125,10 +214,13 @@ def change(run: Run, how: Continuation) -> dict[str, Any]:
     take it.
     """
     try:
+        before = run.plan()
+        if how.restored is not None:
+            _put_back(run, how.restored)
         kept = [set_aside(folder) for folder in how.spoilt]
         kept += [set_aside(folder, "later") for folder in how.aside] if how.start == "checkpoint" else _clear(run, how)
         if how.changes:
-            keep_plan(run)
+            keep_plan(run, with_values(before, {key: old for key, (old, _) in how.changes.items()}))
             write_whole(run.plan_path, plan_to_toml(how.plan), durable=True)
     except OSError as error:
         raise RunError(
@@ -150,15 +242,25 @@ def set_aside(folder: Path, word: str = SPOILT) -> Path:
     return folder.rename(_free(folder.with_name(f"{word}-{step_of(folder)}")))
 
 
-def keep_plan(run: Run) -> None:
-    """Copy plan.toml to the next free `plan.N.toml`."""
+def keep_plan(run: Run, trained: Plan) -> None:
+    """Copy plan.toml to the next free `plan.N.toml`; before it the plan that was trained by, where no hand but an
+    editor's has changed it since.
+    """
+    present = run.plan()
+    known = [plan_from_toml(path.read_text(encoding="utf-8")) for path in run.path.glob("plan.*.toml")]
+    if trained not in (present, *known):
+        write_whole(_next_kept(run), plan_to_toml(trained), durable=True)
+    write_whole(_next_kept(run), run.plan_path.read_text(encoding="utf-8"), durable=True)
+
+
+def _next_kept(run: Run) -> Path:
     number = 1
     while (run.path / f"plan.{number}.toml").exists():
         number += 1
-    write_whole(run.path / f"plan.{number}.toml", run.plan_path.read_text(encoding="utf-8"), durable=True)
+    return run.path / f"plan.{number}.toml"
 
 
-def _trained_plan(run: Run, plan: Plan) -> Plan:
+def trained_plan(run: Run, plan: Plan) -> Plan:
     """The plan that the checkpoints were trained by: plan.toml may have been edited since."""
     known = (
         {key: value for key, value in run.fingerprint().get("plan", {}).items() if key in fields()}
@@ -192,6 +294,8 @@ def _clear(run: Run, how: Continuation) -> list[Path]:
             if weights is not None and folder in weights.parents:
                 weights = place / weights.relative_to(run.path)
             kept.append(folder.rename(place / folder.name))
+        if run.fingerprint_path.exists():  # by which plan and rows they were made: a later change may lead back
+            write_whole(place / run.fingerprint_path.name, run.fingerprint_path.read_text(encoding="utf-8"))
     if weights is None:
         run.first_weights_path.unlink(missing_ok=True)
     else:
@@ -199,6 +303,17 @@ def _clear(run: Run, how: Continuation) -> list[Path]:
             run.first_weights_path, json.dumps({"weights": str(weights.relative_to(run.path))}) + "\n", durable=True
         )
     return kept
+
+
+def _put_back(run: Run, checkpoints: Path) -> None:
+    """The checkpoints of an earlier start are the run's own again."""
+    if run.checkpoints_path.exists():
+        if any(run.checkpoints_path.iterdir()):  # set aside or torn ones, of the start that came to nothing
+            run.checkpoints_path.rename(_free(checkpoints.with_name("checkpoints-later")))
+        else:
+            run.checkpoints_path.rmdir()
+    checkpoints.rename(run.checkpoints_path)
+    run.first_weights_path.unlink(missing_ok=True)
 
 
 def _free(path: Path) -> Path:

@@ -53,8 +53,13 @@ class Course:
     def watch(self, until: int) -> DivergenceWatch:
         """The watch over its loss as it was after step `until`."""
         return DivergenceWatch.of(
-            (step.step, step.loss) for step in self.steps if step.step <= until and step.loss is not None
+            ((step.step, step.loss) for step in self.steps if step.step <= until and step.loss is not None),
+            self.evaluations(until),
         )
+
+    def evaluations(self, until: int) -> list[tuple[int, float]]:
+        """(step, held-out loss) of the evaluations up to step `until`."""
+        return [(one.step, one.loss) for one in self.evals if one.step <= until and one.loss is not None]
 
 
 def course_of(events: Iterable[Event]) -> Course:
@@ -81,18 +86,24 @@ def read_course(run: Run) -> Course:
     return course_of(EventTail(run.events_path).new_events())
 
 
-def sound_until(course: Course, *, precision: str) -> int | None:
+def sound_until(course: Course, *, precision: str, ended: bool = False) -> int | None:
     """The last step after which the weights were still sound, 0 where none was; None where nothing went wrong.
 
     Loss history decides: where a loss is no number, the weights after the step before it are spoilt; where a gradient
     is none, those after that step (float16 skips such steps); from a divergence on, all after the last healthy step.
+    Evaluations count as they do for the worker. ended: no other comes, so that the last one alone decides.
     """
     watch = DivergenceWatch()
+    evals = {one.step: one.loss for one in course.evals if one.loss is not None}
+    end = course.steps[-1].step if course.steps else 0
     for step in course.steps:
         if step.loss is not None and not math.isfinite(step.loss):
             return min(watch.healthy_step, max(0, step.step - 2))
         if step.grad_norm is not None and not math.isfinite(step.grad_norm) and precision != "fp16":
             return min(watch.healthy_step, max(0, step.step - 1))
         if step.loss is not None and watch.diverged(step.step, step.loss):
+            return watch.healthy_step
+        held_out = evals.get(step.step)
+        if held_out is not None and watch.evaluated(step.step, held_out, last=ended and step.step == end):
             return watch.healthy_step
     return None

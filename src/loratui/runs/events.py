@@ -258,6 +258,8 @@ class Finished(Event):
 
     kind = "finished"
     step: int = 0
+    begun_at: int = 0
+    """The step from which this worker went on: `seconds` are for those after it."""
     seconds: float = 0.0
     loss: float | None = None
     eval_loss: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -81,9 +82,16 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return found
 
 
-def what_would_differ(run: Run) -> list[str]:
-    """What would make this run, resumed now, differ from an uninterrupted one; empty when nothing is seen to."""
-    plan = run.plan()
-    return differences(
-        run.fingerprint(), {"plan": plan_values(plan), "data": {"files": files_print(plan)}, "versions": versions()}
-    )
+def what_would_differ(run: Run, plan: Plan | None = None, asked: Collection[str] = ()) -> list[str]:
+    """What would make this run, resumed now, differ from an uninterrupted one; empty when nothing is seen to.
+
+    plan: the one that it would go on by, where that is not plan.toml's. asked: keys that somebody has just set, which
+    nobody need be told of.
+    """
+    plan = plan or run.plan()
+    before, values = run.fingerprint(), plan_values(plan)
+    then = before.get("plan", {})
+    other = {key for key in asked if key in then and then[key] != values.get(key)}
+    files = "" if any(key.startswith("dataset.") for key in other) else files_print(plan)
+    now = {key: value for key, value in values.items() if key not in other}
+    return differences(before, {"plan": now, "data": {"files": files}, "versions": versions()})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from loratui.format import duration, one_line, printable, size
 from loratui.runs.directory import Run
@@ -27,14 +29,15 @@ from loratui.runs.events import (
     Stopped,
 )
 
+SHOWN_WAYS = 2
+"""Ways to mend a failure that are printed: the first is the one that most surely helps."""
+
 
 def follow_events(
-    run: Run, *, from_start: bool = True, poll_seconds: float = 0.2, timeout: float | None = None
+    run: Run, *, since: int = 0, poll_seconds: float = 0.2, timeout: float | None = None
 ) -> Iterator[Event]:
-    """Events as they happen, until the run is over (or `timeout` seconds have passed)."""
-    tail = EventTail(run.events_path)
-    if not from_start:
-        tail.new_events()
+    """Events as they happen, until the run is over (or `timeout` seconds have passed). since: bytes passed over."""
+    tail = EventTail(run.events_path, offset=since)
     until = None if timeout is None else time.monotonic() + timeout
     while True:
         over = run.status().over  # asked before reading, so that nothing written before the end is missed
@@ -44,15 +47,13 @@ def follow_events(
         time.sleep(poll_seconds)
 
 
-def follow_lines(
-    run: Run, *, from_start: bool = True, step_seconds: float = 1.0, poll_seconds: float = 0.2
-) -> Iterator[str]:
+def follow_lines(run: Run, *, since: int = 0, step_seconds: float = 1.0, poll_seconds: float = 0.2) -> Iterator[str]:
     """Lines to print, until the run is over. Steps come at most once in `step_seconds`, all else at once."""
     last_step_line = 0.0
     held: Step | None = None
     total = 0
     ended = False
-    for event in follow_events(run, from_start=from_start, poll_seconds=poll_seconds):
+    for event in follow_events(run, since=since, poll_seconds=poll_seconds):
         if isinstance(event, Started):
             total = event.total_steps or total
         ended = isinstance(event, Finished | Stopped | Failed)
@@ -150,8 +151,48 @@ def event_line(event: Event) -> str:
         case Stopped():
             return f"stopped at step {event.step}" + (f": {event.reason}" if event.reason else "")
         case Finished():
-            return f"finished: {event.step} steps in {duration(event.seconds)}; the result is in {event.result}"
+            return f"finished: {steps_words(event)}; the result is in {event.result}"
     return ""
+
+
+def steps_words(event: Finished) -> str:
+    """`100 steps in 14 s`; where a worker took over in between, how many of them that time is for."""
+    taken = duration(event.seconds)
+    if not event.begun_at:
+        return f"{event.step:,} steps in {taken}"
+    return f"{event.step:,} steps, the last {event.step - event.begun_at:,} of them in {taken}"
+
+
+def mending_lines(run: Run) -> list[str]:
+    """After a failure: the first ways to mend it, each with its command, and where else they are offered."""
+    found: list[dict[str, Any]] = []
+    for event in EventTail(run.events_path).new_events():
+        match event:
+            case Started() | Fix():
+                found = []
+            case Finding() | Oom() if event.fixes:
+                found = event.fixes
+    lines = []
+    for way in [one for one in found if one.get("change")][:SHOWN_WAYS]:
+        settings = " ".join(f"--set {shlex.quote(f'{key}={_set(value)}')}" for key, value in way["change"].items())
+        anew = " --anew" if way.get("restart") else ""
+        lines += [
+            printable(f"  {way.get('advice') or way.get('cost') or ''}".rstrip()),
+            f"    loratui resume {shlex.quote(run.name)} {settings}{anew}",
+        ]
+    if not lines:
+        return []
+    return [
+        "What would mend it:",
+        *lines,
+        f"`loratui attach {run.name}` offers them all with f; with --auto-recover the first is applied unattended.",
+    ]
+
+
+def _set(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def fix_words(event: Fix) -> str:

@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
 
 from loratui.core.errors import RunError
-from loratui.runs.changing import change, continuation, may_begin
+from loratui.core.plan import Plan
+from loratui.runs.changing import change, continuation, may_begin, why_no_checkpoint
+from loratui.runs.course import read_course
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail, append_event
 from loratui.runs.failure import Trouble, trouble_of
 from loratui.runs.lock import take_lock
 from loratui.runs.start import start_worker
+
+RESUME_LOCK = ".resume.lock"
+"""Held by whoever resumes a run, from the first look at it until its worker is started."""
+_RESUMING: set[tuple[str, int]] = set()
+"""Runs that a thread of this process is resuming."""
+
+
+@contextmanager
+def resuming(run: Run) -> Iterator[None]:
+    """Nobody else resumes the run meanwhile, and no worker is at work: what is looked at now is still so when it is
+    acted on. RunError where somebody does, or one is. Whoever holds it already may take it again.
+    """
+    mine = (str(run.place), get_ident())
+    if mine in _RESUMING:
+        yield
+        return
+    try:
+        lock = take_lock(run.path / RESUME_LOCK)
+    except RunError:
+        raise RunError(
+            f"another resume of run {run.name} is under way.", hint=f"Watch it with `loratui attach {run.name}`."
+        ) from None
+    except OSError as error:
+        raise RunError(f"it cannot be written: {error.strerror or error}.", where=str(run.place)) from None
+    with lock:
+        _RESUMING.add(mine)
+        try:
+            require_over(run)
+            yield
+        finally:
+            _RESUMING.discard(mine)
 
 
 def resume_run(run: Run) -> int:
@@ -20,23 +55,25 @@ def resume_run(run: Run) -> int:
 
     Raises RunError when the run is still going or is finished.
     """
-    _require_over(run)
-    if run.status().state == "finished":
-        raise _finished(run)
-    return start_worker(run)
+    with resuming(run):
+        if run.status().state == "finished":
+            raise finished(run)
+        return start_worker(run)
 
 
-def _finished(run: Run) -> RunError:
+def finished(run: Run) -> RunError:
+    """What to say where a finished run would only go on from its end."""
     return RunError(
         f"run {run.name} is finished.",
         hint=(
-            "`--anew` trains it again from the base, `--extend` for more epochs; or start a new run with lora.adapter "
-            "set to its adapter."
+            "`--anew` trains it again from the base, `--extend 1` for one more epoch; or start a new run with "
+            "lora.adapter set to its adapter."
         ),
     )
 
 
-def _require_over(run: Run) -> None:
+def require_over(run: Run) -> None:
+    """RunError while a worker is at work."""
     status = run.status()
     if not status.over:
         raise RunError(
@@ -61,12 +98,13 @@ def change_and_resume(
     what ended the last worker. sound: the last step whose weights are sound, where the finding knows it. PlanError when
     a value is not allowed, RunError when the run is still going, or is finished and would only go on from its end.
     """
-    _require_over(run)
-    state = run.status().state
-    if state == "finished" and not may_begin(state, continuation(run, changes, restart=restart, sound=sound).start):
-        raise _finished(run)
-    _change(run, changes, restart=restart, sound=sound, reason=reason, at_step=at_step)
-    return start_worker(run)
+    with resuming(run):
+        state = run.status().state
+        how = continuation(run, changes, restart=restart, sound=sound) if state == "finished" else None
+        if how is not None and not may_begin(state, how.start):
+            raise finished(run)
+        _change(run, changes, restart=restart, sound=sound, reason=reason, at_step=at_step)
+        return start_worker(run)
 
 
 def _change(
@@ -97,18 +135,26 @@ def _change(
 def extend_run(run: Run, epochs: float) -> int:
     """Train a finished or stopped run for more epochs from its last checkpoint; the worker's process id.
 
-    The schedule is stretched: the learning rate goes up again to where the longer schedule is at that step.
+    The schedule is stretched: the learning rate goes up again to where the longer schedule is at that step. A plan
+    that counts steps gets as many more as these epochs have.
     """
-    plan = run.plan()
-    if run.last_checkpoint() is None:
-        raise RunError(f"run {run.name} has no checkpoint to go on from.")
-    status = run.status()
-    if not status.over:
-        raise RunError(f"run {run.name} is still going ({status.state}).")
-    if plan.training.max_steps:
+    with resuming(run):
+        plan = run.plan()
+        if run.last_checkpoint() is None:
+            raise RunError(f"run {run.name} has no checkpoint to go on from ({why_no_checkpoint(run)}).")
+        _change(run, longer(run, plan, epochs))
+        return start_worker(run)
+
+
+def longer(run: Run, plan: Plan, epochs: float) -> dict[str, Any]:
+    """The changes that train a run for more epochs: more of them, or their steps where the plan counts steps."""
+    steps = plan.training.max_steps
+    if not steps:
+        return {"training.epochs": plan.training.epochs + epochs}
+    made = next((one for one in reversed(read_course(run).steps) if one.epoch > 0), None)
+    if made is None:
         raise RunError(
-            f"run {run.name} counts steps, not epochs (training.max_steps = {plan.training.max_steps}).",
-            hint="Raise training.max_steps instead.",
+            f"run {run.name} counts steps (training.max_steps = {steps}), and how many an epoch has is not known.",
+            hint="Give a higher one: --set training.max_steps=…",
         )
-    _change(run, {"training.epochs": plan.training.epochs + epochs})
-    return start_worker(run)
+    return {"training.max_steps": max(steps, made.step) + max(1, round(epochs * made.step / made.epoch))}

@@ -13,6 +13,7 @@ from loratui.core.errors import RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.files import write_whole
+from loratui.models.adapter import read_adapter, require_fit
 from loratui.paths import runs_home
 from loratui.runs.directory import Run
 from loratui.runs.status import Status, write_status
@@ -50,8 +51,11 @@ def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> 
     """Make a run's directory with its complete plan. `output` names the directory itself; else it lies in
     `runs_home()`.
 
-    Raises RunError when the directory is in use, cannot be made, or the disk is full.
+    Raises RunError when the directory is in use, cannot be made, or the disk is full; PlanError where an adapter that
+    is to be trained further has another shape.
     """
+    if plan.lora.adapter:
+        require_fit(plan, read_adapter(plan.lora.adapter))
     path = Path(output).expanduser().absolute() if output else _fresh_path(name or run_name(plan), chosen=bool(name))
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         hint = "Choose another directory"

@@ -72,7 +72,8 @@ class Curves:
         seen = [
             (step, loss) for step, loss in zip(self.steps, self.losses, strict=True) if before is None or step < before
         ]
-        return DivergenceWatch.of(seen).healthy_step
+        judged = [(step, loss) for step, loss in self.evaluations if before is None or step < before]
+        return DivergenceWatch.of(seen, judged).healthy_step
 
     @cached_property
     def noise(self) -> float:

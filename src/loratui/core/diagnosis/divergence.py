@@ -5,9 +5,10 @@ Much stricter than the finding `diverging`, which only warns: nobody may lose a 
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 WINDOW = 30
 """Steps over which the loss is averaged."""
@@ -29,11 +30,16 @@ HEALTHY_SHARE, HEALTHY_NATS = 1.1, 0.1
 SHORT = 3
 SHORT_SHARE, SHORT_NATS = 1.25, 0.25
 """Of the last 3 steps: an average of 10 sees a climb too late."""
+HELD_OUT_TIMES, HELD_OUT_NATS = 3.0, 1.0
+"""How far above its lowest the held-out loss has to stand at two evaluations in a row, or at the last one."""
+TRAINING_SHARE, TRAINING_NATS = 1.25, 0.25
+"""By how much the training loss has to have climbed with it: where that falls on, the rows are learnt by heart."""
 
 
 class DivergenceWatch:
-    """Two ways to have diverged: the mean loss of the last 30 steps is twice the lowest such mean before, and one
-    nat more; or the loss blew up at the start and every step of the last 60 is well above where it began.
+    """Three ways to have diverged: the mean loss of the last 30 steps is twice the lowest such mean before, and one
+    nat more; the loss blew up at the start and every step of the last 60 is well above where it began; or the
+    held-out loss is several times its lowest, and the training loss climbed with it.
 
     Its whole state follows from the (step, loss) pairs, so that `of` rebuilds it when a run goes on.
     """
@@ -48,17 +54,36 @@ class DivergenceWatch:
         """Lowest mean of 30 steps in a row so far."""
         self._healthy = 0
         self._came_back = False
+        self._calmest = math.inf
+        """Lowest mean of 3 steps in a row so far."""
+        self._calm = 0
+        """The last step after which the training loss had not climbed from there."""
+        self._held_out = math.inf
+        """Lowest held-out loss so far."""
+        self._held_out_step = 0
+        self._high = 0
+        """Evaluations in a row that stand far above it."""
         self.reason = ""
         """Why it counts as diverged, in one sentence; empty while it does not."""
 
     @classmethod
-    def of(cls, history: Iterable[tuple[int, float]]) -> DivergenceWatch:
-        """The watch as it was after these steps, of which none had diverged."""
+    def of(cls, history: Iterable[tuple[int, float]], evaluations: Iterable[tuple[int, float]] = ()) -> DivergenceWatch:
+        """The watch as it was after these steps and evaluations, at none of which it had diverged."""
         watch = cls()
-        for step, loss in history:
-            watch.diverged(step, loss)
+        for _ in watch.follow(history, evaluations):
+            pass
         watch.reason = ""
         return watch
+
+    def follow(
+        self, history: Iterable[tuple[int, float]], evaluations: Iterable[tuple[int, float]] = ()
+    ) -> Iterator[bool]:
+        """Take up steps, each before its own evaluation; at each whether the training has diverged by then."""
+        merged = heapq.merge(
+            ((step, 0, loss) for step, loss in history), ((step, 1, loss) for step, loss in evaluations)
+        )
+        for step, evaluation, loss in merged:
+            yield self.evaluated(step, loss) if evaluation else self.diverged(step, loss)
 
     @property
     def mean(self) -> float:
@@ -89,8 +114,53 @@ class DivergenceWatch:
             self.lowest = self.mean
         if self._is_healthy():
             self._healthy = step - 1  # a step's loss is that of the weights before its update
+        recent = self._recent
+        if len(self._last) >= SHORT:
+            self._calmest = min(self._calmest, recent)
+            if not self._training_climbed(recent):
+                self._calm = step - 1
         self.reason = self._climbed() or self._blew_up()
         return bool(self.reason)
+
+    def evaluated(self, step: int, loss: float, *, last: bool = False) -> bool:
+        """Take up an evaluation after the step's own loss, and say whether the training has diverged by now.
+
+        last: no other comes, so that this one alone decides. A loss that is no number counts as high.
+        """
+        lowest, known = self._held_out, math.isfinite(self._held_out)
+        if not known:
+            lowest = self.start  # NaN where nothing is known: then nothing is far above it
+        if math.isnan(lowest):
+            lowest = math.inf
+        far = not loss <= max(HELD_OUT_TIMES * lowest, lowest + HELD_OUT_NATS)
+        burst = not loss <= max(BURST_TIMES * lowest, lowest + BURST_NATS)
+        climbed = len(self._last) >= SHORT and self._training_climbed(max(self._recent, self._last[-1]))
+        self._high = self._high + 1 if far and climbed else 0
+        if self._high and math.isfinite(lowest) and (burst or (known and (last or self._high > 1))):
+            began = (
+                f"The held-out loss was {lowest:.3g} at step {self._held_out_step}"
+                if known
+                else f"The loss began at {lowest:.3g}"
+            )
+            self._healthy = min(step - 1, max(self._held_out_step, min(self._healthy, self._calm)))
+            self.reason = (
+                f"{began}, the held-out loss is {loss:.3g} at step {step}, and the training loss climbed with it: "
+                "the training diverged."
+            )
+            return True
+        if loss < lowest:
+            self._held_out = loss
+        if loss <= max(HEALTHY_SHARE * self._held_out, self._held_out + HEALTHY_NATS):
+            self._held_out_step = step
+        return False
+
+    @property
+    def _recent(self) -> float:
+        recent = list(self._last)[-SHORT:]
+        return sum(recent) / len(recent)
+
+    def _training_climbed(self, now: float) -> bool:
+        return now > max(TRAINING_SHARE * self._calmest, self._calmest + TRAINING_NATS)
 
     def _is_healthy(self) -> bool:
         """As low as at any time before, and not above the start."""

@@ -33,10 +33,6 @@ WEIGHTS = Condition(
     lambda followed: followed.status.state == "finished" or followed.has_checkpoint, "it has no checkpoint yet"
 )
 CHECKPOINT = Condition(lambda followed: followed.has_checkpoint, "it has no checkpoint to go on from")
-EPOCHS = Condition(
-    lambda followed: followed.plan is not None and not followed.plan.training.max_steps,
-    "its plan counts steps, not epochs: raise training.max_steps",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +91,7 @@ ACTIONS: tuple[RunAction, ...] = (
         "Train it for more epochs, from its last checkpoint",
         frozenset({"finished", "stopped"}),
         "for a run that finished or was stopped",
-        (PLAN, EPOCHS, CHECKPOINT),
+        (PLAN, CHECKPOINT),
         changes=True,
     ),
     RunAction(

@@ -31,7 +31,7 @@ async def resume(app: LoratuiApp, run: Run) -> str:
     """
     how = await asyncio.to_thread(continuation, run, {})
     if how.start != "checkpoint" and how.aside:  # plan.toml was edited: the checkpoint is another plan's
-        if not await app.push_screen_wait(ConfirmScreen(f"Go on with {one_line(run.name, 40)}?", how.words, "do that")):
+        if not await app.push_screen_wait(ConfirmScreen(f"Go on with {one_line(run.name, 40)}?", how.would, "do that")):
             return ""
         await asyncio.to_thread(runs_resume.change_and_resume, run, {})
     elif await _agreed(app, run):
@@ -60,7 +60,7 @@ async def train_anew(app: LoratuiApp, run: Run) -> str:
     LoratuiError.
     """
     how = await asyncio.to_thread(continuation, run, {}, restart=True)
-    if not await app.push_screen_wait(ConfirmScreen(f"Train {one_line(run.name, 40)} anew?", how.words, "do that")):
+    if not await app.push_screen_wait(ConfirmScreen(f"Train {one_line(run.name, 40)} anew?", how.would, "do that")):
         return ""
     await asyncio.to_thread(runs_resume.change_and_resume, run, {}, restart=True)
     return f"{one_line(run.name, 40)}: a worker is starting, from the base …"

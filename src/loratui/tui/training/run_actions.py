@@ -107,7 +107,7 @@ class RunActions:
             self._asked = None
             self._screen.say("")
         elif asked.what == "fix" and followed.status.state in TRAINING and record.made_since_fix:
-            self._done(followed, in_force(record))
+            self._done(followed, in_force(record, followed.plan))
 
     def _done(self, followed: Followed, sentence: str) -> None:
         self._asked = None

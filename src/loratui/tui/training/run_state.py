@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from loratui.core.hardware import Gpu
+from loratui.core.plan import Plan
 from loratui.format import count, duration, number_text, one_line, size
 from loratui.runs.events import Eval, Finished, Step
-from loratui.runs.follow import fix_words
+from loratui.runs.follow import fix_words, steps_words
 from loratui.runs.status import Status
 from loratui.tui.training.follow import Followed
 from loratui.tui.training.record import RunRecord
@@ -137,7 +138,7 @@ def finding_lines(followed: Followed, most: int = 2) -> list[Content]:
     """What is going on and what would mend it, the gravest first: the worker's own findings, then what the curves
     show.
     """
-    lines: list[Content] = [*fix_line(followed.record)]
+    lines: list[Content] = [*fix_line(followed)]
     for told in reversed(followed.record.findings):
         lines.append(_finding(told.severity, told.message, ""))
     for seen in followed.findings:
@@ -146,8 +147,9 @@ def finding_lines(followed: Followed, most: int = 2) -> list[Content]:
     return lines[:most]
 
 
-def fix_line(record: RunRecord) -> list[Content]:
+def fix_line(followed: Followed) -> list[Content]:
     """The last change of the plan and what came of it, in one line; none where the plan is as it was."""
+    record = followed.record
     fix, outcome = record.fix, record.outcome
     if fix is None:
         return []
@@ -160,20 +162,23 @@ def fix_line(record: RunRecord) -> list[Content]:
     return [
         Content.assemble(
             (f"· {changed}. ", "$accent"),
-            (one_line(in_force(record) if record.made_since_fix else fix.message, 200), "$foreground"),
+            (one_line(in_force(record, followed.plan) if record.made_since_fix else fix.message, 200), "$foreground"),
         )
     ]
 
 
-def in_force(record: RunRecord) -> str:
+def in_force(record: RunRecord, plan: Plan | None = None) -> str:
     """Where the run goes on with its changed plan, and the rate of its first step there."""
     step = record.made_since_fix
     if step is None:
         return "No step has been made with the changed plan yet."
-    rate = (
-        f" at learning rate {number_text(float(f'{step.learning_rate:.3g}'))}" if step.learning_rate is not None else ""
-    )
-    return f"The changed plan is in force since step {step.step}{rate}."
+    begun = f"The changed plan is in force since step {step.step}"
+    if step.learning_rate is None:
+        return f"{begun}."
+    if plan is not None and step.step <= plan.training.warmup_steps:
+        peak = number_text(float(f"{plan.training.learning_rate:.3g}"))
+        return f"{begun}, warming up to learning rate {peak} by step {plan.training.warmup_steps + 1}."
+    return f"{begun} at learning rate {number_text(float(f'{step.learning_rate:.3g}'))}."
 
 
 def _finding(severity: str, message: str, advice: str) -> Content:
@@ -185,7 +190,7 @@ def _finding(severity: str, message: str, advice: str) -> Content:
 
 def finished_words(event: Finished, record: RunRecord) -> str:
     """How a finished run went, in one sentence."""
-    parts = [f"{event.step:,} steps in {duration(event.seconds)}"]
+    parts = [steps_words(event)]
     loss = event.eval_loss if event.eval_loss is not None else event.loss
     if loss is not None:
         parts.append(f"{'held-out ' if event.eval_loss is not None else ''}loss {loss:.4f}")

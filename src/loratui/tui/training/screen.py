@@ -16,6 +16,7 @@ from textual.widgets import Static
 
 from loratui.core.hardware import Gpu
 from loratui.format import home_short, one_line
+from loratui.runs.directory import step_of
 from loratui.runs.events import Failed, Finished, Stopped
 from loratui.tui.common.still_text import StillText
 from loratui.tui.frame.step import StepScreen
@@ -283,9 +284,8 @@ class TrainingScreen(StepScreen):
             lines.append(
                 Content(f"✗ {one_line(said or 'The worker is gone and left no word.', 400)}").stylize("$error")
             )
-            hint = (
-                f"  u resumes from step {record.checkpoints[-1].step}" if record.checkpoints else "  u starts it again"
-            )
+            last = followed.run.last_checkpoint()  # those that were set aside as spoilt are none
+            hint = f"  u resumes from step {step_of(last)}" if last else "  u starts it again"
             lines.append(
                 Content(f"  l shows the log ({one_line(home_short(followed.run.log_path), 90)}){hint}").stylize(
                     "$text-muted"

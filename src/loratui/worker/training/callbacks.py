@@ -35,9 +35,12 @@ class RunCallback(TrainerCallback):
         plan: Plan,
         *,
         before: Sequence[Step] = (),
+        divergence: DivergenceWatch | None = None,
         outcome: OutcomeWatch | None = None,
     ) -> None:
-        """before: the steps that were done before this worker took over. outcome: tells whether the last fix helped."""
+        """before: the steps that were done before this worker took over. divergence: as it was after those. outcome:
+        tells whether the last fix helped.
+        """
         self.journal, self.requests, self.plan = journal, requests, plan
         self.tokens_before = before[-1].tokens if before else 0
         """Tokens of those steps: TRL counts from 0 again."""
@@ -55,6 +58,8 @@ class RunCallback(TrainerCallback):
         self.without_better = 0
         self.evaluates = True
         """Whether there are held-out rows."""
+        self.begun_at = 0
+        """The step from which this worker went on."""
         self.stop_reason = ""
         self.finding: dict[str, Any] | None = None
         """Why the run must not go on, as a `finding` event's fields."""
@@ -68,7 +73,7 @@ class RunCallback(TrainerCallback):
         self._save_began = 0.0
         self._save_seconds = 0.0
         self.limit = TimeLimit()
-        self.divergence = DivergenceWatch.of((step.step, step.loss) for step in before if step.loss is not None)
+        self.divergence = divergence or DivergenceWatch()
         self.outcome = outcome or OutcomeWatch(journal.run, journal)
         self._process = psutil.Process()
         self._cuda = torch.cuda.is_available()
@@ -79,6 +84,7 @@ class RunCallback(TrainerCallback):
         self.requests.training = True
         self._step_began = time.perf_counter()
         self._restore_best(state)
+        self.begun_at = state.global_step
         self.on_started(state)
         self.journal.state("running", phase="train", total=state.max_steps, step=state.global_step)
 
@@ -225,9 +231,14 @@ class RunCallback(TrainerCallback):
             seconds=round(time.perf_counter() - self._evaluation_began, 3),
             **more,
         )
-        self.outcome.passed("evaluation", state.global_step)
         patience = self.plan.evaluation.patience
-        if patience and self.without_better >= patience and state.global_step < state.max_steps:
+        enough = bool(patience) and self.without_better >= patience
+        last = enough or state.global_step >= state.max_steps
+        if loss is not None and self.finding is None and self.divergence.evaluated(state.global_step, loss, last=last):
+            self._break(control, state, "diverged", self.divergence.reason)
+            return
+        self.outcome.passed("evaluation", state.global_step)
+        if enough and state.global_step < state.max_steps:
             self.stop_reason = f"no better evaluation for {patience} times; the best was at step {self.best_step}"
             control.should_training_stop = True
         if not control.should_save:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from loratui.core.diagnosis.divergence import WINDOW
+from loratui.core.diagnosis.overfitting import RISE_NATS, RISE_SHARE
 from loratui.runs.course import Course, course_of, read_course
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail, Fix
@@ -54,6 +57,8 @@ class OutcomeWatch:
             self._tell(True, step, "The run came to its end.")
         elif fix.reason:
             self._compare(fix, step)
+        elif fix.start == "checkpoint":
+            self._made_worse(fix, step)
 
     def failed(self, code: str, step: int, message: str) -> None:
         """It went wrong again before anybody could say that it had helped."""
@@ -66,6 +71,15 @@ class OutcomeWatch:
             return
         (what, then), (_, now) = before, after
         self._tell(now < then, step, f"The lowest {what} is {now:.4g}; before the fix it was {then:.4g}.")
+
+    def _made_worse(self, fix: Fix, step: int) -> None:
+        """A change that nothing called for is only judged where every evaluation since is well above those before."""
+        before, after = (course.evaluations(step) for course in _around(self.run, fix))
+        then = min((loss for at, loss in before if at <= fix.from_step), default=math.inf)
+        now = min((loss for at, loss in after if at > fix.from_step), default=-math.inf)
+        if now > max(then * (1 + RISE_SHARE), then + RISE_NATS):
+            message = f"The lowest held-out loss since is {now:.4g}; before the change it was {then:.4g}."
+            self._tell(False, step, message)
 
     def _tell(self, helped: bool, step: int, message: str) -> None:
         self.fix = None

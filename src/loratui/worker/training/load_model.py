@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from loratui.core.errors import ModelError, PlanError
 from loratui.core.plan import Plan
 from loratui.format import first_line
-from loratui.models.adapter import read_adapter
+from loratui.models.adapter import read_adapter, require_fit
 from loratui.worker import base_model
 from loratui.worker.base_model import DTYPES, planned_quantization
 from loratui.worker.tokenizer import load_tokenizer, model_source, template_text
@@ -82,17 +82,7 @@ def load_adapter(plan: Plan, model: Any) -> Any:
             where=str(folder),
             hint="Only safetensors are read; nothing is unpickled.",
         )
-    for key, found, wanted in (
-        ("lora.r", adapter.r, plan.lora.r),
-        ("lora.alpha", adapter.alpha, plan.lora.alpha),
-        ("lora.variant", adapter.variant, plan.lora.variant),
-    ):
-        if found != wanted:
-            raise PlanError(
-                f"{key} = {_shown(wanted)}, but the adapter in lora.adapter has {_shown(found)}.",
-                where=str(folder),
-                hint=f"Set {key} to {_shown(found)}.",
-            )
+    require_fit(plan, adapter)
     wanted_layers, found_layers = (
         adapted_layers(model, names) for names in (target_modules(plan, model.config.to_dict()), adapter.targets)
     )
@@ -128,10 +118,6 @@ def adapted_layers(model: Any, targets: str | Sequence[str]) -> set[str]:
     return {
         name for name, _ in model.named_modules() if any(name == one or name.endswith(f".{one}") for one in targets)
     }
-
-
-def _shown(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def stop_ids(model: Any) -> set[int]:

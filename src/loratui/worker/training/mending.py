@@ -18,7 +18,7 @@ def fixes_after(run: Run, plan: Plan, kind: str, step: int) -> list[dict[str, An
     course = read_course(run)
     known = run.proposed()
     curves = course.curves(proposed=known.get("values"), bf16=known.get("bf16"))
-    sound = sound_until(course, precision=plan.training.precision) or 0
+    sound = sound_until(course, precision=plan.training.precision, ended=True) or 0
     found = (
         after_divergence(plan, curves, healthy_step=sound)
         if kind == "diverged"

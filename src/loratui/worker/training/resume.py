@@ -14,7 +14,8 @@ from loratui.core.continuing import start_after, why
 from loratui.core.errors import LoratuiError, PlanError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields, with_values
-from loratui.runs.changing import set_aside
+from loratui.runs.changing import changes_that_count, set_aside
+from loratui.runs.course import read_course
 from loratui.runs.directory import Run, step_of
 from loratui.runs.events import EventTail, Fix
 from loratui.runs.fingerprint import differences
@@ -48,6 +49,7 @@ def check_shape(run: Run, plan: Plan, *, sharded: bool) -> None:
     try:
         trained = with_values(plan, before)
         moved = {key: plan.get(key) for key in before if plan.get(key) != trained.get(key)}
+        moved = changes_that_count(moved, trained, read_course(run).data)
         start, reason = start_after(trained, moved), why(trained, moved)
     except LoratuiError as error:
         log.warning("the plan of %s cannot be compared with the present one: %s", checkpoint.name, error)

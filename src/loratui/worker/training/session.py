@@ -196,9 +196,14 @@ class Session:
 
     def _callback(self, trainer: Trainer, prepared: Prepared, checkpoint: Path | None) -> RunCallback:
         step = step_of(checkpoint) if checkpoint else 0
-        before = [one for one in read_course(self.run).steps if one.step <= step] if step else []
+        course = read_course(self.run)
         callback = RunCallback(
-            self.journal, self.requests, self.plan, before=before, outcome=OutcomeWatch(self.run, self.journal)
+            self.journal,
+            self.requests,
+            self.plan,
+            before=[one for one in course.steps if one.step <= step],
+            divergence=course.watch(step),
+            outcome=OutcomeWatch(self.run, self.journal),
         )
         total, trained = count_parameters(trainer.model)
 
@@ -252,6 +257,7 @@ class Session:
         journal.emit(
             "finished",
             step=step,
+            begun_at=callback.begun_at,
             seconds=round(seconds, 3),
             loss=callback.last_loss,
             eval_loss=callback.last_eval_loss,
@@ -313,7 +319,9 @@ class Session:
         step before, where known.
         """
         limit = (
-            sound if sound is not None else sound_until(read_course(self.run), precision=self.plan.training.precision)
+            sound
+            if sound is not None
+            else sound_until(read_course(self.run), precision=self.plan.training.precision, ended=True)
         )
         for folder in reversed(self.run.checkpoints()) if self.rank == 0 else ():
             if (limit is not None and step_of(folder) > limit) or not is_finite(folder):
