@@ -32,8 +32,10 @@ def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
         lines.append(Row("", one_line(warning, 400), glyph="▲", color="$warning"))
     if not proposal.fits:
         for other in [other for other in proposal.alternatives if other.fits][:1]:
-            change = ", ".join(f"{key} = {value_text(value)}" for key, value in other.change.items())
-            lines.append(Row("", f"makes it fit: {change}. {one_line(other.cost, 200)}", glyph="a", color="$accent"))
+            change = ", ".join(
+                f"{key} = {value_text(value)}" for key, value in other.change.items() if key not in other.held
+            )
+            lines.append(Row("", f"makes it fit: {change}, the rest as it is. {one_line(other.cost, 200)}", glyph="a", color="$accent"))
     if lines:
         lines.append(Row("", ""))
     model, data = state.model.found, proposal.data

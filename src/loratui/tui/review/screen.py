@@ -156,8 +156,12 @@ class ReviewScreen(StepScreen):
         except LoratuiError as error:
             self.say(error.sentence, "error")
         else:
-            words = ", ".join(f"{key} = {value_text(value)}" for key, value in fitting[0].change.items())
-            self.say(f"Changed: {words}. {fitting[0].cost}", "done")
+            best = fitting[0]
+            words = ", ".join(
+                f"{key} = {value_text(value)}" for key, value in best.change.items() if key not in best.held
+            )
+            held = f" Held as it was: {', '.join(best.held)}." if best.held else ""
+            self.say(f"Changed: {words}. {best.cost}{held}", "done")
 
     def action_copy(self) -> None:
         """Copy the command."""
