@@ -35,7 +35,8 @@ def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
             change = ", ".join(
                 f"{key} = {value_text(value)}" for key, value in other.change.items() if key not in other.held
             )
-            lines.append(Row("", f"makes it fit: {change}, the rest as it is. {one_line(other.cost, 200)}", glyph="a", color="$accent"))
+            told = f"makes it fit: {change}, the rest as it is. {one_line(other.cost, 200)}"
+            lines.append(Row("", told, glyph="a", color="$accent"))
     if lines:
         lines.append(Row("", ""))
     model, data = state.model.found, proposal.data
