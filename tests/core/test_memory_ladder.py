@@ -11,11 +11,11 @@ import pytest
 from test_memory_properties import GIB, plan_of, spec_of
 
 from loratui.core.architecture import ModelSpec
-from loratui.core.continuing import start_after
 from loratui.core.dataset import DataFacts, uniform
 from loratui.core.hardware import Device
 from loratui.core.memory import alternatives, budget, estimate
 from loratui.core.memory.alternatives import cut_words
+from loratui.core.plan_change import start_after
 from loratui.core.plan_text import with_values
 from loratui.models.find import find_model
 

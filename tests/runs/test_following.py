@@ -16,7 +16,7 @@ from loratui.core.errors import RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_from_toml, with_values
 from loratui.runs import lock, recovery
-from loratui.runs.changing import change, continuation
+from loratui.runs.continuation import change, continuation
 from loratui.runs.control import evaluate_now, stop_run, wait_ended
 from loratui.runs.course import course_of, read_course, sound_until
 from loratui.runs.directory import Run
@@ -276,7 +276,7 @@ def test_a_disk_that_takes_nothing_leaves_the_plan(run: Run, monkeypatch: pytest
     def full(*arguments: Any, **options: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("loratui.runs.changing.write_whole", full)
+    monkeypatch.setattr("loratui.runs.continuation.write_whole", full)
     with pytest.raises(RunError, match="No space left"):
         change(run, continuation(run, {"training.learning_rate": 1e-5}))
     assert run.plan() == Plan()

@@ -12,7 +12,7 @@ from recorded_run import BEGAN, record_run
 from textual.pilot import Pilot
 
 from loratui.runs import control, resume
-from loratui.runs.changing import continuation
+from loratui.runs.continuation import continuation
 from loratui.runs.directory import Run
 from loratui.runs.events import encode, make
 from loratui.runs.status import ENDED, State

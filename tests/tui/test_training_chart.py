@@ -9,7 +9,7 @@ from typing import Any
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
-from loratui.core.series import Bucket
+from loratui.core.smoothing import Bucket
 from loratui.tui.training.chart import Chart, Line, Picture, draw
 from loratui.tui.training.curves import loss_picture
 from loratui.tui.training.record import RunRecord

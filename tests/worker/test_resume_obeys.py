@@ -17,7 +17,7 @@ from loratui.core.dataset import DataFacts
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields, with_values
 from loratui.core.schedule import learning_rate_at, make_schedule
-from loratui.runs.changing import change, continuation
+from loratui.runs.continuation import change, continuation
 from loratui.runs.directory import Run
 from loratui.runs.events import Event, EventTail, Fix, Step, append_event
 from loratui.runs.start import create_run

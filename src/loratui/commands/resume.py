@@ -11,7 +11,7 @@ import click
 from loratui.core.errors import RunError
 
 if TYPE_CHECKING:
-    from loratui.runs.changing import Continuation
+    from loratui.runs.continuation import Continuation
     from loratui.runs.directory import Run
 
 
@@ -115,7 +115,7 @@ def _agreed(
     run: Run, changes: Mapping[str, Any], *, anew: bool, from_weights: bool, extend: bool, yes: bool
 ) -> Continuation:
     """How the run will go on, once somebody agreed to what that means. RunError where nobody did."""
-    from loratui.runs.changing import continuation
+    from loratui.runs.continuation import continuation
     from loratui.runs.fingerprint import what_would_differ
     from loratui.runs.resume import finished
 

@@ -28,8 +28,8 @@ from loratui.core.presets import AUTO, Preset
 from loratui.core.proposal_alternatives import Again, settable
 from loratui.core.recommend import QUESTIONS, Context
 from loratui.core.recommend.context import remembered_estimate
-from loratui.core.recommend.continued import AdapterShape, continued, shape_values
 from loratui.core.recommend.evaluation import USUAL_SHARE
+from loratui.core.recommend.from_adapter import AdapterShape, continued, shape_values
 from loratui.core.recommend.schedule import steps_of
 from loratui.core.recommendation import Instead, Origin, Recommendation
 from loratui.core.rules_of_thumb import RuleOfThumb

@@ -8,7 +8,7 @@ from typing import Any
 
 from loratui.core.errors import ModelError, PlanError
 from loratui.core.plan import Plan
-from loratui.core.recommend.continued import AdapterShape
+from loratui.core.recommend.from_adapter import AdapterShape
 
 
 def read_adapter(path: str) -> AdapterShape:

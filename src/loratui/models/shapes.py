@@ -108,7 +108,7 @@ def libraries() -> str:
 
 def command() -> list[str]:
     """The worker's command line; it takes the config as JSON on standard input and prints what it found as JSON."""
-    from loratui.child import worker_command  # with asyncio, which a plan of known models need not wait for
+    from loratui.child_process import worker_command  # with asyncio, which a plan of known models need not wait for
 
     return worker_command("shape", "-")
 
@@ -124,7 +124,7 @@ async def learn_meanwhile(config: Mapping[str, Any], id: str = "") -> ModelSpec:
     """As `learn`, for an interface that goes on meanwhile; cancelled, it ends the worker."""
     import asyncio
 
-    from loratui.child import Child
+    from loratui.child_process import Child
 
     worker = Child(command(), "The worker that reads the model's class")
     try:

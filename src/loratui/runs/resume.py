@@ -9,7 +9,7 @@ from typing import Any
 
 from loratui.core.errors import RunError
 from loratui.core.plan import Plan
-from loratui.runs.changing import change, continuation, may_begin, why_no_checkpoint
+from loratui.runs.continuation import change, continuation, may_begin, why_no_checkpoint
 from loratui.runs.course import read_course
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail, append_event

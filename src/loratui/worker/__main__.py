@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from loratui.child import end_with_parent
+from loratui.child_process import end_with_parent
 
 NAMES = ("train", "inspect", "playground", "trace", "shape", "doctor")
 

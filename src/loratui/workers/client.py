@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loratui.child import Child, worker_command
+from loratui.child_process import Child, worker_command
 from loratui.core.errors import WorkerError
 from loratui.core.generation import GenerationSettings
 from loratui.workers.protocol import (

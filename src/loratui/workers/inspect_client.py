@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
-from loratui.child import Child, worker_command
+from loratui.child_process import Child, worker_command
 from loratui.core.errors import DatasetError, InputError, LoratuiError, ModelError, PlanError, WorkerError
 from loratui.core.plan import Plan
 from loratui.workers.inspect_messages import InspectMessage, InspectRequest, Problem, checked

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from loratui.core.diagnosis.divergence import DivergenceWatch
-from loratui.core.series import smooth
+from loratui.core.smoothing import smooth
 
 FIRST_STEPS = 5
 """A curve that begins by then shows where the loss began."""

@@ -13,7 +13,6 @@ from typing import Any
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.capabilities import capabilities
-from loratui.core.continuing import Start, start_after
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.lora_targets import ALPHA, attention_names, resolve_targets
@@ -21,6 +20,7 @@ from loratui.core.memory.budget import budget
 from loratui.core.memory.estimate import Estimate, estimate
 from loratui.core.memory.fit import changed, longest_length
 from loratui.core.plan import Plan
+from loratui.core.plan_change import Start, start_after
 
 LEAST_LENGTH, LEAST_RANK = 256, 4
 ADAPTER_RATE = 10.0

@@ -11,8 +11,8 @@ from loratui.core.recommend.adapter import alpha, dropout, rank, targets
 from loratui.core.recommend.context import Context
 from loratui.core.recommend.data_shape import epochs, max_length, packing, padding_free
 from loratui.core.recommend.evaluation import held_out, keeping
-from loratui.core.recommend.fit import fit
 from loratui.core.recommend.learning_rate import learning_rate
+from loratui.core.recommend.method_and_batch import fit
 from loratui.core.recommend.precision import precision
 from loratui.core.recommend.schedule import scheduler, warmup
 from loratui.core.recommendation import Recommendation

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from loratui.child import Child
+from loratui.child_process import Child
 
 END_SECONDS = 5.0
 """How long it may take to end by itself. One that a script began in the background was born deaf to interrupts."""

@@ -15,7 +15,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from loratui.core.series import Bucket, nice_bounds
+from loratui.core.smoothing import Bucket, nice_bounds
 
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Bit of the dot in row 0..3 and column 0..1 of a braille cell."""

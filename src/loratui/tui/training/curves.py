@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from loratui.core.plan import Plan
-from loratui.core.series import Bucket, Thinned
+from loratui.core.smoothing import Bucket, Thinned
 from loratui.format import number_text
 from loratui.tui.training.chart import Line, Picture
 from loratui.tui.training.record import RunRecord

@@ -17,11 +17,11 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from loratui.core.continuing import start_after
 from loratui.core.errors import PlanError
 from loratui.core.plan import Plan
+from loratui.core.plan_change import start_after
 from loratui.format import one_line, size
-from loratui.runs.changing import Continuation, continuation, may_begin
+from loratui.runs.continuation import Continuation, continuation, may_begin
 from loratui.runs.control import stop_run, wait_ended
 from loratui.runs.course import Course, read_course
 from loratui.runs.directory import Run

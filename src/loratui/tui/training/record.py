@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from loratui.core.series import Smoother, Thinned
+from loratui.core.smoothing import Smoother, Thinned
 from loratui.runs.events import (
     Checkpoint,
     Data,

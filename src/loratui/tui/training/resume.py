@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from loratui.core.errors import RunError
 from loratui.format import number_text, one_line
 from loratui.runs import resume as runs_resume
-from loratui.runs.changing import continuation
+from loratui.runs.continuation import continuation
 from loratui.runs.directory import Run
 from loratui.runs.fingerprint import what_would_differ
 from loratui.tui.common.dialogs import AskLineScreen, ConfirmScreen

@@ -11,7 +11,7 @@ from pathlib import Path
 from loratui.core.errors import LoratuiError
 from loratui.format import number_text, one_line
 from loratui.runs import control
-from loratui.runs.changing import may_begin
+from loratui.runs.continuation import may_begin
 from loratui.runs.directory import Run
 from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.frame.step import StepScreen

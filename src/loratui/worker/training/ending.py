@@ -17,7 +17,7 @@ from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.files import write_whole
-from loratui.runs.changing import Continuation, change, continuation
+from loratui.runs.continuation import Continuation, change, continuation
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail, Fix
 from loratui.runs.failure import SPOILT

@@ -10,11 +10,11 @@ import torch
 from safetensors import safe_open
 from transformers import TrainerState
 
-from loratui.core.continuing import start_after, why
 from loratui.core.errors import LoratuiError, PlanError
 from loratui.core.plan import Plan
+from loratui.core.plan_change import start_after, why
 from loratui.core.plan_text import fields, with_values
-from loratui.runs.changing import changes_that_count, set_aside
+from loratui.runs.continuation import changes_that_count, set_aside
 from loratui.runs.course import read_course
 from loratui.runs.directory import Run, step_of
 from loratui.runs.events import EventTail, Fix

@@ -16,7 +16,7 @@ import transformers
 from accelerate import PartialState
 
 from loratui.core.plan import Plan
-from loratui.runs.changing import set_aside
+from loratui.runs.continuation import set_aside
 from loratui.runs.course import read_course, sound_until
 from loratui.runs.directory import Run, step_of
 from loratui.runs.model_card import write_model_card

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loratui.core.continuing import Start, start_after, why
 from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
+from loratui.core.plan_change import Start, start_after, why
 from loratui.core.plan_text import fields, plan_from_toml, plan_to_toml, with_values
 from loratui.data.find import find_dataset, find_evaluation
 from loratui.files import write_whole

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from loratui.core.continuing import _DEPENDING, KEYS, start_after, why
 from loratui.core.errors import PlanError
 from loratui.core.plan import Plan
+from loratui.core.plan_change import _DEPENDING, KEYS, start_after, why
 from loratui.core.plan_text import fields, with_values
 
 TOGETHER = {"hardware.devices": [0, 1], "hardware.parallelism": "fsdp"}

@@ -12,7 +12,7 @@ from loratui.core.dataset import uniform
 from loratui.core.errors import ModelError
 from loratui.core.presets import Preset
 from loratui.core.proposal import Situation, propose
-from loratui.core.recommend.continued import AdapterShape
+from loratui.core.recommend.from_adapter import AdapterShape
 from loratui.machine.catalogue import find_gpu
 from loratui.models.adapter import read_adapter
 from loratui.models.find import find_model

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loratui.core.series import Smoother, Thinned, nice_bounds, nice_step, smooth
+from loratui.core.smoothing import Smoother, Thinned, nice_bounds, nice_step, smooth
 
 finite = st.floats(-1e6, 1e6)
 

@@ -13,7 +13,7 @@ from loratui.core.errors import DatasetError, LoratuiError, ModelError, PlanErro
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_from_toml, plan_to_toml, with_values
 from loratui.runs import resume
-from loratui.runs.changing import change, continuation, why_no_checkpoint
+from loratui.runs.continuation import change, continuation, why_no_checkpoint
 from loratui.runs.directory import Run
 from loratui.runs.events import append_event
 from loratui.runs.fingerprint import plan_values, versions, what_would_differ

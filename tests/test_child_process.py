@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import loratui
-from loratui.child import Child, worker_command
+from loratui.child_process import Child, worker_command
 from loratui.core.errors import WorkerError
 
 PACKAGE = Path(loratui.__file__).parent
@@ -100,7 +100,7 @@ async def test_closing_ends_it_and_what_it_began() -> None:
 
 PARENT = """
 import asyncio, sys
-from loratui.child import Child, worker_command
+from loratui.child_process import Child, worker_command
 
 async def main():
     child = Child(worker_command(sys.argv[1], *sys.argv[2:]), "The worker")
@@ -139,7 +139,7 @@ def test_a_worker_ends_with_its_parent_however_that_ends(name: str, tmp_path: Pa
 def test_a_worker_that_was_started_by_hand_outlives_its_shell() -> None:
     """Nobody is named as its parent, so nobody's end is its own."""
     code = (
-        "import os\nfrom loratui.child import end_with_parent\nbefore = "
+        "import os\nfrom loratui.child_process import end_with_parent\nbefore = "
         "set(os.listdir('/proc/self/task'))\nend_with_parent()\nprint(len(set(os.listdir('/proc/self/task')) - "
         "before))"
     )
@@ -182,7 +182,7 @@ def test_nobody_else_starts_a_process_and_talks_to_it() -> None:
                 "asyncio.create_subprocess_exec",
             ):
                 found.add(str(path.relative_to(PACKAGE)))
-    assert found - waiting == {"child.py"}
+    assert found - waiting == {"child_process.py"}
 
 
 def test_the_command_of_a_worker() -> None:
