@@ -92,7 +92,7 @@ def change_and_resume(
 ) -> int:
     """Apply a fix (dotted plan keys and values) and go on where the changes allow; the new worker's process id.
 
-    `core.continuing` decides: from the last sound checkpoint, from its weights alone, or anew from the base, as
+    `core.plan_change` decides: from the last sound checkpoint, from its weights alone, or anew from the base, as
     `restart` always does. What is not gone on from is set aside. The plan as it was stays as `plan.1.toml`,
     `plan.2.toml`, …, and a `fix` event tells of it. reason, at_step: the finding's kind and where the trouble was; else
     what ended the last worker. sound: the last step whose weights are sound, where the finding knows it. PlanError when
