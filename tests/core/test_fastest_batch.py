@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from loratui.core.dataset import DataFacts, uniform
 from loratui.core.plan_text import with_values
 from loratui.core.presets import AUTO
 from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.recommend.context import _estimate_of
 from loratui.core.schedule import make_schedule
 from loratui.core.time import predict
 from loratui.machine.catalogue import find_gpu
@@ -87,11 +87,12 @@ def test_no_batch_has_more_rows_than_there_are(examples: int) -> None:
     assert proposal.plan.training.batch_size <= proposal.plan.effective_batch_size <= examples
 
 
-def test_each_keystroke_is_answered_at_once() -> None:
+def test_a_keystroke_weighs_few_plans() -> None:
+    """`benchmarks/core.py` has the time; here the work is counted, which no busy machine changes."""
     rows = DataFacts(50_000, tuple(sorted(20 + (place * 7919) % 1500 for place in range(2000))))
-    spent = []
+    weighed = []
     for rank in range(4, 24):
-        start = time.process_time()
+        before = _estimate_of.cache_info().misses
         made("Qwen/Qwen2.5-7B", "T4", rows, lora__r=rank)
-        spent.append(time.process_time() - start)
-    assert sorted(spent)[len(spent) // 2] < 0.02, "about 10 ms, twice that on a busy machine"
+        weighed.append(_estimate_of.cache_info().misses - before)
+    assert 0 < max(weighed) <= 20, weighed

@@ -126,7 +126,8 @@ def test_only_what_happens_from_now_on_until_the_time_is_up(run: Run) -> None:
     append_event(run, "phase", message="before")
     holds(run)
     assert [event.type for event in follow_events(run, poll_seconds=0.01, timeout=0.05)] == ["phase"]
-    assert list(follow_events(run, from_start=False, poll_seconds=0.01, timeout=0.05)) == []
+    now = run.events_path.stat().st_size
+    assert list(follow_events(run, since=now, poll_seconds=0.01, timeout=0.05)) == []
 
 
 # Signals
@@ -237,7 +238,7 @@ def test_it_goes_on_from_the_last_sound_checkpoint_and_keeps_the_spoilt(run: Run
         file.writelines(event.model_dump_json(exclude_none=True) + "\n" for event in course_with(loss=math.nan))
     how = continuation(run, {"training.learning_rate": 1e-5})
     assert how.start == "checkpoint" and how.from_step == 25
-    assert how.words == ("It goes on from step 25. What was saved later is spoilt. Kept, but set aside: checkpoint-40.")
+    assert how.words == "It goes on from step 25 (what was saved later is spoilt). Kept, but set aside: checkpoint-40."
     told = change(run, how)
     assert [folder.name for folder in run.checkpoints()] == ["checkpoint-10", "checkpoint-25"]
     assert told["set_aside"] == ["checkpoints/diverged-40"] and (run.path / "checkpoints" / "diverged-40").is_dir()
@@ -260,7 +261,10 @@ def test_without_a_sound_checkpoint_it_begins_again_and_says_why(run: Run) -> No
     assert "there is no checkpoint yet" in continuation(run, {}).because
     checkpoint(run, 40)
     how = continuation(run, {}, sound=0)
-    assert (how.start, how.because) == ("anew", "there is no checkpoint from before it went wrong")
+    assert (how.start, how.because) == (
+        "anew",
+        "checkpoint-40 was written after the loss began to climb, and there is none from before",
+    )
 
 
 def test_a_checkpoint_beyond_the_new_last_step_is_set_aside(run: Run) -> None:
