@@ -209,6 +209,7 @@ def test_badges_name_every_method(family: str) -> None:
     assert method_fits(spec_of(family), GPU) == {"full": "fits", "lora": "fits", "qlora": "fits"}
 
 
+@pytest.mark.no_cover  # the tracer makes it twice as slow
 def test_one_estimate_answers_a_keystroke() -> None:
     spec, data = spec_of("qwen3"), uniform(100, 1024)
     estimate(spec, plan_of("lora"), data, GPU)
