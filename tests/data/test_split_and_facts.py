@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loratui.core.errors import DatasetError
 from loratui.core.plan import DatasetSection
 from loratui.data.facts import quick_facts
 from loratui.data.find import find_dataset
@@ -75,3 +80,61 @@ def test_a_preview_shows_rows_and_what_is_wrong_with_them(tmp_path: Path):
     assert [row.problem is None for row in shown.rows] == [True, True, True, False]
     assert shown.rows[0].conversation.answer == "b" * 40
     assert shown.rows[3].line == 4 and shown.rows[3].problem.kind == "empty-answer"
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.json", "a.jsonl", "a.jsonl.gz", "a.csv"])
+def test_rows_of_every_kind_of_file_are_counted(tmp_path: Path, name: str):
+    rows = [{"prompt": f"question {n}", "completion": "b"} for n in range(700)]
+    path = tmp_path / name
+    lines = "\n".join(json.dumps(row) for row in rows)  # the last line has no end
+    if name.endswith(".parquet"):
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    elif name.endswith(".json"):
+        path.write_text(json.dumps(rows))
+    elif name.endswith(".gz"):
+        path.write_bytes(gzip.compress(lines.encode()))
+    elif name.endswith(".csv"):
+        path.write_text("prompt,completion\n" + "".join(f"{row['prompt']},b\n" for row in rows))
+    else:
+        path.write_text(lines)
+    facts = quick_facts(find_dataset(str(path)))
+    assert facts.examples + facts.eval_examples == 700
+
+
+def test_many_packed_rows_are_guessed_from_the_size(tmp_path: Path):
+    path = tmp_path / "a.jsonl.gz"
+    row = {"prompt": "a" * 200, "completion": "b" * 200}
+    path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for _ in range(3000)).encode(), 0))
+    facts = quick_facts(find_dataset(str(path)))
+    assert facts.examples + facts.eval_examples >= 1000, "no fewer than were read"
+
+
+def test_the_demo_has_held_out_rows_of_its_own():
+    found = find_dataset("demo")
+    assert found.kind == "demo" and found.eval_files
+    facts = quick_facts(found)
+    assert facts.examples > 0 and facts.eval_examples > 0
+
+
+def test_a_path_that_leads_nowhere_says_what_there_is(tmp_path: Path):
+    write(tmp_path / "train.jsonl", 3)
+    for path, hint in (
+        (str(tmp_path / "trian.jsonl"), "Did you mean train.jsonl?"),
+        (str(tmp_path / "zzz.csv"), f"In {tmp_path} there are: train.jsonl."),
+        (str(tmp_path / "none" / "a.jsonl"), f"There is no folder {tmp_path / 'none'} either."),
+        ("  ", "Give a file, a folder, a hub id, or demo."),
+    ):
+        with pytest.raises(DatasetError) as error:
+            find_dataset(path)
+        assert error.value.hint == hint
+    (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "notes").write_text("words")
+    for name, says in (("empty.jsonl", "the file is empty"), ("notes", "no kind of data file")):
+        with pytest.raises(DatasetError, match=says):
+            find_dataset(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(("start", "kind"), [(b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b" [1]", "jsonl")])
+def test_a_file_without_a_known_ending_is_known_by_its_content(tmp_path: Path, start: bytes, kind: str):
+    (tmp_path / "rows").write_bytes(start)
+    assert find_dataset(str(tmp_path / "rows")).files[0].kind == kind

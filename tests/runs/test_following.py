@@ -14,7 +14,7 @@ import pytest
 
 from loratui.core.errors import RunError
 from loratui.core.plan import Plan
-from loratui.core.plan_text import plan_from_toml, with_values
+from loratui.core.plan_text import plan_from_toml, plan_to_toml, with_values
 from loratui.runs import lock, recovery
 from loratui.runs.continuation import change, continuation
 from loratui.runs.control import evaluate_now, stop_run, wait_ended
@@ -25,6 +25,7 @@ from loratui.runs.failure import Trouble, pending_fix, trouble_of
 from loratui.runs.fingerprint import differences
 from loratui.runs.follow import event_line, follow_events, follow_lines
 from loratui.runs.lock import take_lock
+from loratui.runs.resume import change_and_resume, extend_run
 from loratui.runs.start import create_run
 from loratui.runs.status import Status, own_mark, write_status
 from loratui.runs.votes import TIE, add_vote, tally
@@ -327,3 +328,20 @@ def test_a_plan_change_is_told_once_in_the_events(run: Run) -> None:
     append_event(run, "fix", **change(run, continuation(run, with_changes := {"lora.dropout": 0.1})))
     (told,) = EventTail(run.events_path).new_events()
     assert with_values(Plan(), with_changes) == run.plan() and event_line(told).startswith("changed: lora.dropout")
+
+
+def test_what_cannot_be_gone_on_with_is_refused_with_the_way_out(run: Run) -> None:
+    checkpoint(run, 3)
+    write_status(run.status_path, Status(state="finished"))
+    with pytest.raises(RunError, match="is finished") as error:
+        change_and_resume(run, {"saving.keep": 9})
+    assert error.value.hint is not None and "--anew" in error.value.hint
+    holds(run)
+    with pytest.raises(RunError, match="still going"):
+        extend_run(run, 1)
+    write_status(run.status_path, Status(state="stopped"))
+    run.plan_path.write_text(plan_to_toml(with_values(Plan(), {"training.max_steps": 5})))
+    with pytest.raises(RunError, match="counts steps") as error:
+        extend_run(run, 1)
+    assert error.value.hint == "Raise training.max_steps instead."
+    assert run.plan().training.epochs == Plan().training.epochs, "nothing was changed"

@@ -10,7 +10,6 @@ import pytest
 from textual.widgets import OptionList
 from wizard import screen_text, settled, wizard
 
-from loratui.core.length_prices import LengthPrice, length_prices
 from loratui.tui.app import LoratuiApp
 from loratui.tui.dataset.lengths import LengthsScreen, histogram
 from loratui.tui.dataset.problems import ProblemsScreen, kinds_found
@@ -212,18 +211,3 @@ def test_bars_beyond_the_limit_are_told_apart() -> None:
     beyond = [span for span in drawn.spans if span.style == "$warning"]
     assert beyond and all(drawn.plain[span.start : span.end].strip(" ▁▂▃▄▅▆▇█") == "" for span in beyond)
     assert histogram([0, 1], [0], 10, 40, 3).plain == "no rows"
-
-
-def test_longer_lengths_cost_no_less(tmp_path: Path) -> None:
-    from loratui.core.dataset import DataFacts
-    from loratui.core.plan import Plan
-    from loratui.machine.catalogue import find_gpu
-    from loratui.models.find import find_model
-
-    data = DataFacts(1000, tuple(range(100, 4000, 10)))
-    prices = length_prices(find_model("Qwen/Qwen2.5-7B").spec, Plan(), data, find_gpu("T4").device(), [256, 1024, 4096])
-    assert all(isinstance(price, LengthPrice) and price.high_seconds for price in prices)
-    memory = [price.memory_bytes for price in prices]
-    assert memory == sorted(memory) and memory[0] < memory[-1]
-    assert [price.low_seconds for price in prices] == sorted(price.low_seconds or 0 for price in prices)
-    assert not prices[-1].fits
