@@ -1,0 +1,217 @@
+"""The figures of reasons that carry no claims, read out of their words and counted anew, over 500 situations."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable
+
+from drawn_situations import Case, cases
+from held_reasons import without
+
+from loratui.core.architecture import ModelSpec
+from loratui.core.dataset import DataFacts
+from loratui.core.lora_targets import adapter_parameters
+from loratui.core.proposal import Proposal, propose
+from loratui.core.recommend.evaluation import ROW_SPREAD_NATS
+
+SITUATIONS = 500
+EXPONENTS = {"Llama": 0.781, "Qwen": 0.0775}
+"""tinker-cookbook's get_lr."""
+FIGURE = r"(?<![\d.e-])(\d)(?=[\d,]*(?: of | rows| steps| tokens| parameters| looks))"
+"""The first digit of a figure in a sentence."""
+
+
+def number(text: str) -> float:
+    return float(text.replace(",", ""))
+
+
+def effective(owner: Proposal) -> int:
+    training = owner.plan.training
+    return training.batch_size * training.accumulation * owner.device.count
+
+
+def same(told: float, counted: float, share: float = 0.06) -> bool:
+    """Equal to the two digits that are told."""
+    return math.isclose(told, counted, rel_tol=share, abs_tol=1e-12)
+
+
+def learning_rate(owner: Proposal, why: str, formula: str) -> list[bool]:
+    held = [number(rows) == effective(owner) for rows in re.findall(r"for ([\d,]+) rows a step", why)]
+    held += [number(steps) == owner.schedule.total_steps for steps in re.findall(r"over ([\d,]+) steps", why)]
+    found = re.search(r"published for (\w+): 5e-4 · \(2,000 / ([\d,]+)\)\^[\d.]+ = ([\d.e-]+)", formula)
+    if found:
+        width = owner.spec.hidden_size
+        published = 5e-4 * (2000 / max(width, 1)) ** EXPONENTS[found[1]]
+        held += [number(found[2]) == width, same(float(found[3]), published)]
+    product = re.search(r"= ([\d.e-]+), kept within ([\d.e-]+) … ([\d.e-]+)$", formula)
+    if product:
+        factors = math.prod(float(one) for one in re.findall(r"× ([\d.]+) \(", formula))
+        start = re.search(r"(?:= |gives )([\d.e-]+) (?:at batch|for)", formula)
+        if start:
+            held.append(same(float(product[1]), float(start[1]) * factors, 0.12))
+        held.append(float(product[2]) <= float(owner.recommendations["training.learning_rate"].value) * 1.0001)
+    return held
+
+
+def eval_fraction(owner: Proposal, why: str, formula: str) -> list[bool]:
+    told = re.search(r"([\d,]+) of ([\d,]+)(?: rows)?: their loss is known to about ± ([\d.]*\d)", why)
+    if told is None:
+        return []
+    rows, usable, error = (number(one) for one in told.groups())
+    value = float(owner.recommendations["dataset.eval_fraction"].value)
+    return [same(error, ROW_SPREAD_NATS / math.sqrt(rows)), abs(rows - value * usable) <= max(1.0, 0.06 * rows)]
+
+
+def rank(owner: Proposal, why: str, formula: str) -> list[bool]:
+    told = re.search(r"^([\d,]+) parameters: (.*) for ([\d,]+) trained tokens", why)
+    if told is None:
+        return []
+    parameters, tokens = number(told[1]), number(told[3])
+    held = [told[2].startswith("room enough") == (2 * parameters >= tokens)]
+    if owner.plan.method.kind != "full" and owner.plan.lora.r == owner.recommendations["lora.r"].value:
+        plain = owner.plan.model_copy(update={"lora": owner.plan.lora.model_copy(update={"variant": "lora"})})
+        held.append(parameters == adapter_parameters(owner.spec, plain))
+    return held
+
+
+def epochs(owner: Proposal, why: str, formula: str) -> list[bool]:
+    rows = re.search(r"^([\d,]+) rows", why)
+    steps = re.search(r"([\d.]+) passes make ([\d,]+) steps of (\d+) rows", why)
+    held = [] if rows is None else [abs(number(rows[1]) - owner.data.examples) <= 0.11 * owner.data.examples + 1]
+    if rows is not None and steps is not None:
+        counted = math.ceil(number(rows[1]) / number(steps[3])) * float(steps[1])
+        held += [number(steps[2]) == round(counted), counted >= 100]
+    return held
+
+
+def max_length(owner: Proposal, why: str, formula: str) -> list[bool]:
+    data, value = owner.data, int(owner.recommendations["training.max_length"].value)
+    longest = re.search(r"the longest has ([\d,]+) tokens", why)
+    share = re.search(r"Covers ([\d.]+)%", why)
+    times = re.search(r"would cost ([\d.]+) times", why)
+    held = [] if longest is None else [number(longest[1]) == data.longest]
+    if share is not None:
+        held.append(abs(float(share[1]) / 100 - covered(data, value)) < 0.006)
+    if times is not None:
+        held.append(abs(float(times[1]) - data.longest / value) < 0.06)
+    if "No row is cut" in why:
+        held.append(data.longest <= value)
+    return held
+
+
+def covered(data: DataFacts, value: int) -> float:
+    return sum(row <= value for row in data.lengths) / len(data.lengths)
+
+
+def evaluations(owner: Proposal, why: str, formula: str) -> list[bool]:
+    steps = owner.schedule.total_steps
+    told = re.search(r"^(One|[\d,]+) looks? at the held-out rows", why)
+    every = int(owner.recommendations["evaluation.every_steps"].value)
+    if told is None or not every:
+        return []
+    looks = 1 if told[1] == "One" else number(told[1])
+    return [looks == math.ceil(steps / every)]
+
+
+def alpha(owner: Proposal, why: str, formula: str) -> list[bool]:
+    told = re.search(r"scale = ([\d.]+) / (√?)([\d,]+) = ([\d.]+)", formula)
+    if told is None:
+        return []
+    r = number(told[3])
+    return [same(float(told[4]), float(told[1]) / (math.sqrt(r) if told[2] else r)), r == owner.plan.lora.r]
+
+
+def packing(owner: Proposal, why: str, formula: str) -> list[bool]:
+    told = re.search(r"([\d,]+) rows of ([\d,]+) tokens on average", formula)
+    few = re.search(r"([\d,]+) rows are too few", why)
+    held = [] if told is None else [abs(number(told[2]) - owner.data.mean) <= 0.51]
+    return held + ([number(few[1]) < 10_000] if few else [])
+
+
+def warmup(owner: Proposal, why: str, formula: str) -> list[bool]:
+    told = re.search(r"3 % of ([\d,]+) steps", formula)
+    return [] if told is None else [number(told[1]) == owner.schedule.total_steps]
+
+
+def beta2(owner: Proposal, why: str, formula: str) -> list[bool]:
+    told = re.search(r"^([\d,]+) rows a step", formula)
+    return [] if told is None else [number(told[1]) == effective(owner)]
+
+
+def saving(owner: Proposal, why: str, formula: str) -> list[bool]:
+    told = re.search(r"= evaluation.every_steps = ([\d,]+)", formula)
+    return [] if told is None else [number(told[1]) == owner.plan.evaluation.every_steps]
+
+
+def precision(owner: Proposal, why: str, formula: str) -> list[bool]:
+    told = re.search(r"compute capability (\d+)\.(\d+)", formula)
+    return [] if told is None else [(int(told[1]), int(told[2])) == owner.device.compute_capability]
+
+
+COUNTED: dict[str, Callable[[Proposal, str, str], list[bool]]] = {
+    "training.learning_rate": learning_rate,
+    "dataset.eval_fraction": eval_fraction,
+    "lora.r": rank,
+    "training.epochs": epochs,
+    "training.max_length": max_length,
+    "evaluation.every_steps": evaluations,
+    "lora.alpha": alpha,
+    "training.packing": packing,
+    "training.warmup_steps": warmup,
+    "training.beta2": beta2,
+    "saving.every_steps": saving,
+    "training.precision": precision,
+}
+
+
+def owner_of(case: Case, proposal: Proposal, key: str) -> Proposal:
+    """The proposal whose figures a key's reason speaks of: without that key where it is fixed."""
+    return proposal if proposal.origins[key] == "proposed" else without(case, proposal, key)
+
+
+def test_figures_in_words_are_those_of_the_proposal() -> None:
+    looked: Counter[str] = Counter()
+    refuted: list[str] = []
+    for case in cases(SITUATIONS, 23):
+        proposal = propose(case.situation, case.preset, case.mine)
+        for key, count in COUNTED.items():
+            reason = proposal.recommendations.get(key)
+            if reason is None or case.preset.calculation == "rules-of-thumb":
+                continue
+            held = count(owner_of(case, proposal, key), reason.why, reason.formula)
+            looked[key] += len(held)
+            if not all(held):
+                refuted.append(f"{case}\n  {key}: {reason.why} [{reason.formula}] {held}")
+    assert not refuted, f"{len(refuted)} refuted of {sum(looked.values())}:\n" + "\n".join(refuted[:8])
+    assert all(looked[key] > 50 for key in COUNTED), looked
+
+
+def test_the_counters_find_lies() -> None:
+    """A sentence with another figure is refuted: the counters can fail."""
+    lies = 0
+    for case in cases(30, 3):
+        proposal = propose(case.situation, case.preset, case.mine)
+        for key, count in COUNTED.items():
+            reason = proposal.recommendations.get(key)
+            if reason is None:
+                continue
+            lie = re.sub(FIGURE, _other, reason.why)
+            told = count(owner_of(case, proposal, key), reason.why, reason.formula)
+            if lie != reason.why and told and all(told):
+                lies += not all(count(owner_of(case, proposal, key), lie, reason.formula))
+    assert lies > 40
+
+
+def _other(match: re.Match[str]) -> str:
+    return str((int(match[1]) + 4) % 9 + 1)
+
+
+def test_exponents_are_the_published_ones() -> None:
+    from loratui.core.recommend.learning_rate import exponent
+
+    def spec(family: str) -> ModelSpec:
+        return next(case.situation.spec for case in cases(200, 1) if case.situation.spec.family.startswith(family))
+
+    assert (exponent(spec("llama")), exponent(spec("qwen"))) == (0.781, 0.0775)
