@@ -152,8 +152,9 @@ def test_a_worker_that_was_started_by_hand_outlives_its_shell() -> None:
 
 async def test_a_command_of_the_terminal_tells_line_by_line_and_can_be_interrupted() -> None:
     child = python(
-        "import sys, time\ntry:\n print('a\\rb', file=sys.stderr, flush=True)\n print('{}', flush=True)\n "
-        "time.sleep(60)\nexcept KeyboardInterrupt: sys.exit(130)"
+        "import signal, sys, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "try:\n print('a\\rb', file=sys.stderr, flush=True)\n print('{}', flush=True)\n time.sleep(60)\n"
+        "except KeyboardInterrupt: sys.exit(130)"
     )
     await child.start_in_terminal()
     assert child.pid is not None and os.getsid(child.pid) == os.getsid(0)
