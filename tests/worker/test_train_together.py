@@ -16,7 +16,7 @@ from loratui.core.errors import PlanError
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.runs.control import stop_run, wait_ended
 from loratui.runs.directory import Run
-from loratui.runs.events import Eval, Failed, Finding, Sample
+from loratui.runs.events import Eval, Failed, Finding, Fix, Sample
 from loratui.runs.recovery import allow, left
 from loratui.runs.resume import resume_run
 from loratui.runs.start import create_run, start_worker, wait_started
@@ -189,7 +189,7 @@ def test_one_of_them_runs_out_of_memory(
     if allowed:
         assert status.state == "finished" and left(run) == 2, run.log_path.read_text()[-3000:]
         assert run.plan().training.batch_size == 1 and run.plan().training.accumulation == 2
-        assert any(isinstance(event, Finding) and event.finding == "recovered" for event in events_of(run))
+        assert any(isinstance(event, Fix) and event.by == "auto" for event in events_of(run))
         assert sorted(losses(run)) == list(range(1, status.total + 1))
     else:
         failed = next(event for event in events_of(run) if isinstance(event, Failed))
