@@ -343,5 +343,5 @@ def test_what_cannot_be_gone_on_with_is_refused_with_the_way_out(run: Run) -> No
     run.plan_path.write_text(plan_to_toml(with_values(Plan(), {"training.max_steps": 5})))
     with pytest.raises(RunError, match="counts steps") as error:
         extend_run(run, 1)
-    assert error.value.hint == "Raise training.max_steps instead."
+    assert error.value.hint == "Give a higher one: --set training.max_steps=…"
     assert run.plan().training.epochs == Plan().training.epochs, "nothing was changed"
