@@ -76,6 +76,16 @@ class Curves:
         return DivergenceWatch.of(seen, judged).healthy_step
 
     @cached_property
+    def divergence(self) -> tuple[str, int]:
+        """Why it has diverged beyond doubt, as its worker judges, and the last step whose weights were healthy then;
+        an empty reason where it has not.
+        """
+        watch, last = DivergenceWatch(), self.eval_steps[-1] if self.finished and self.eval_steps else 0
+        steps = zip(self.steps, self.losses, strict=True)
+        diverged = any(watch.follow(steps, self.evaluations, last=last if last >= self.steps[-1] else 0))
+        return (watch.reason, watch.healthy_step) if diverged else ("", 0)
+
+    @cached_property
     def noise(self) -> float:
         """Standard deviation of one step's loss around its trend, from the jumps between neighbours; 0 of fewer than
         5.
@@ -124,12 +134,14 @@ class Curves:
 class Fix:
     """One way to mend it. changes: plan keys and their new values; empty for what only a person can check.
 
-    restart: from the base and step 0, even where a checkpoint could take the changes.
+    restart: from the base and step 0, even where a checkpoint could take the changes. sure: it takes away what was
+    found; the others may help.
     """
 
     advice: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     restart: bool = False
+    sure: bool = True
 
 
 @dataclass(frozen=True)

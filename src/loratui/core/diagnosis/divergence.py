@@ -8,7 +8,8 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import fmean, pstdev
 
 WINDOW = 30
 """Steps over which the loss is averaged."""
@@ -32,14 +33,33 @@ SHORT_SHARE, SHORT_NATS = 1.25, 0.25
 """Of the last 3 steps: an average of 10 sees a climb too late."""
 HELD_OUT_TIMES, HELD_OUT_NATS = 3.0, 1.0
 """How far above its lowest the held-out loss has to stand at two evaluations in a row, or at the last one."""
+RUINED_STEPS, RUINED_SHARE, RUINED_NATS, RUINED_DEVIATIONS = 8, 1.5, 1.0, 12.0
+"""At the end of a run: its last steps and its last evaluation all so far above the start, and so many standard
+deviations of those steps: an easy first batch among noisy ones is no reason.
+"""
 TRAINING_SHARE, TRAINING_NATS = 1.25, 0.25
 """By how much the training loss has to have climbed with it: where that falls on, the rows are learnt by heart."""
 
 
+def ruined(start: float, later: Sequence[float]) -> bool:
+    """Whether a run that ends with these losses knows much less than it did before its first step, whose loss was
+    `start`: each of the last 8 steps is far above it, and their scatter does not explain that.
+    """
+    recent = [loss for loss in later if math.isfinite(loss)][-RUINED_STEPS:]
+    if not math.isfinite(start) or len(recent) < RUINED_STEPS:
+        return False
+    return min(recent) > _ruin(start) and fmean(recent) - RUINED_DEVIATIONS * pstdev(recent) > start
+
+
+def _ruin(start: float) -> float:
+    return max(RUINED_SHARE * start, start + RUINED_NATS)
+
+
 class DivergenceWatch:
-    """Three ways to have diverged: the mean loss of the last 30 steps is twice the lowest such mean before, and one
-    nat more; the loss blew up at the start and every step of the last 60 is well above where it began; or the
-    held-out loss is several times its lowest, and the training loss climbed with it.
+    """Four ways to have diverged: the mean loss of the last 30 steps is twice the lowest such mean before, and one
+    nat more; the loss blew up at the start and every step of the last 60 is well above where it began; the held-out
+    loss is several times its lowest, and the training loss climbed with it; or both are far above the start at the
+    run's last evaluation.
 
     Its whole state follows from the (step, loss) pairs, so that `of` rebuilds it when a run goes on.
     """
@@ -76,14 +96,20 @@ class DivergenceWatch:
         return watch
 
     def follow(
-        self, history: Iterable[tuple[int, float]], evaluations: Iterable[tuple[int, float]] = ()
+        self,
+        history: Iterable[tuple[int, float]],
+        evaluations: Iterable[tuple[int, float]] = (),
+        *,
+        last: int = 0,
     ) -> Iterator[bool]:
-        """Take up steps, each before its own evaluation; at each whether the training has diverged by then."""
+        """Take up steps, each before its own evaluation; at each whether the training has diverged by then. last: the
+        step after whose evaluation no other comes; 0 where one may.
+        """
         merged = heapq.merge(
             ((step, 0, loss) for step, loss in history), ((step, 1, loss) for step, loss in evaluations)
         )
         for step, evaluation, loss in merged:
-            yield self.evaluated(step, loss) if evaluation else self.diverged(step, loss)
+            yield self.evaluated(step, loss, last=step == last) if evaluation else self.diverged(step, loss)
 
     @property
     def mean(self) -> float:
@@ -148,9 +174,17 @@ class DivergenceWatch:
                 "the training diverged."
             )
             return True
+        if last and not loss <= _ruin(self.start) and ruined(self.start, list(self._last)[-(self._steps - 1) :]):
+            self._healthy = min(step - 1, self._healthy, self._calm)
+            self.reason = (
+                f"The training diverged: the loss began at {self.start:.3g} and ends at {self._last[-1]:.3g}, held out "
+                f"{loss:.3g}; what the base knew is lost."
+            )
+            return True
         if loss < lowest:
             self._held_out = loss
-        if loss <= max(HEALTHY_SHARE * self._held_out, self._held_out + HEALTHY_NATS):
+        floor = min(self._held_out, self.start) if math.isfinite(self.start) else self._held_out
+        if loss <= max(HEALTHY_SHARE * floor, floor + HEALTHY_NATS):
             self._held_out_step = step
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from loratui.core.diagnosis.curves import Curves, Fix
@@ -58,7 +59,9 @@ def anew_with_proposed(plan: Plan, curves: Curves) -> Fix | None:
 
 
 def after_divergence(plan: Plan, curves: Curves, *, healthy_step: int) -> tuple[Fix, ...]:
-    """What mends a training that diverged, or whose weights are no numbers, what most surely helps first.
+    """What mends a training that diverged, or whose weights are no numbers, what most surely helps first. Where the
+    rate is far above the proposed one nothing but a lower one does: AdamW's steps are as long as the rate, however
+    gradients are clipped or averaged.
 
     healthy_step: the last step before it went wrong; 0 where it never went right, so that there is nothing to go
     back to.
@@ -66,8 +69,14 @@ def after_divergence(plan: Plan, curves: Curves, *, healthy_step: int) -> tuple[
     now, proposed = plan.training.learning_rate, proposed_rate(plan, curves)
     anew = anew_with_proposed(plan, curves) if proposed < now else None
     lower = _lower(now, proposed, healthy_step)
-    first = [anew, lower] if now > HOPELESS * proposed or not healthy_step else [lower, anew]
-    return kept([*first, clip(plan, healthy_step), warm_up(plan, curves), larger_batch(plan)])
+    hopeless = now > HOPELESS * proposed
+    first = [anew, lower] if hopeless or not healthy_step else [lower, anew]
+    if hopeless:
+        third = rounded(proposed / FAR)
+        still_lower = Fix(f"Start anew from the base with a third of that, {third:g}.", {RATE: third}, True, sure=False)
+        return kept([*first, still_lower])
+    less_sure = [warm_up(plan, curves), clip(plan, healthy_step), larger_batch(plan)]
+    return kept([*first, *(replace(fix, sure=False) for fix in less_sure if fix is not None)])
 
 
 def _lower(now: float, proposed: float, healthy_step: int) -> Fix:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from loratui.core.diagnosis import fixes
 from loratui.core.diagnosis.curves import Curves, Finding, Fix, median
+from loratui.core.diagnosis.divergence import RUINED_STEPS, ruined
 from loratui.core.plan import Plan
 
 LEAST_STEPS = 20
@@ -65,17 +66,31 @@ def after_not_finite(plan: Plan, curves: Curves, *, step: int, healthy_step: int
 
 
 def diverging(curves: Curves, plan: Plan) -> Iterator[Finding]:
-    """The loss stands above where it began, or has turned and climbed by a quarter and stays there; noise counts as
-    neither.
+    """The loss stands above where it began, or has turned and climbed by a quarter and stays there; or what a worker
+    stops itself for, by the held-out loss too. Noise counts as neither.
     """
-    if len(curves.smoothed) < LEAST_STEPS:
-        return
+    found = _climbed(curves) if len(curves.smoothed) >= LEAST_STEPS else None
+    reason, healthy = curves.divergence
+    if found is None and reason:
+        found = (reason, max(curves.steps[0], healthy), healthy)
+    if found is None and curves.finished and ruined(curves.start_loss, curves.losses[1:]):
+        began, now = curves.start_loss, median(curves.losses[-RUINED_STEPS:])
+        message = (
+            f"The training diverged: the loss began at {began:.3g} and ends at {now:.3g}; what the base knew is lost."
+        )
+        found = (message, curves.steps[0], 0)
+    if found is not None:
+        message, since, sound = found
+        yield Finding(
+            "diverging", "error", message, since, fixes.after_divergence(plan, curves, healthy_step=sound), sound
+        )
+
+
+def _climbed(curves: Curves) -> tuple[str, int, int] | None:
+    """What to say of a loss that climbed, since which step, and the last sound one; None where it did not."""
     early = _above_start(curves)
     if early:
-        yield Finding(
-            "diverging", "error", early, curves.steps[0], fixes.after_divergence(plan, curves, healthy_step=0), 0
-        )
-        return
+        return early, curves.steps[0], 0
     smoothed = curves.smoothed
     lowest = min(
         range(len(smoothed)), key=lambda index: smoothed[index] if math.isfinite(smoothed[index]) else math.inf
@@ -84,16 +99,9 @@ def diverging(curves: Curves, plan: Plan) -> Iterator[Finding]:
     recent = [value for value in smoothed[-max(5, curves.span) :] if math.isfinite(value)]
     climb = max(DIVERGED_SHARE * floor, DIVERGED_NATS, 1.5 * DEVIATIONS * curves.noise / math.sqrt(curves.span))
     if not recent or lowest >= len(smoothed) - curves.span or min(recent) < floor + climb:
-        return
-    sound = curves.healthy_step()
-    yield Finding(
-        "diverging",
-        "error",
-        f"The loss climbs: {floor:.3g} at step {curves.steps[lowest]}, now {now:.3g}.",
-        curves.steps[lowest],
-        fixes.after_divergence(plan, curves, healthy_step=sound),
-        sound,
-    )
+        return None
+    message = f"The loss climbs: {floor:.3g} at step {curves.steps[lowest]}, now {now:.3g}."
+    return message, curves.steps[lowest], curves.healthy_step()
 
 
 def _above_start(curves: Curves) -> str:

@@ -52,6 +52,8 @@ class RunAction:
         """Why it cannot be done with this run now, in one sentence; empty where it can."""
         if followed is None:
             return f"{self.label}: there is no run here."
+        if not followed.looked:
+            return f"{self.label}: the run is still being read."
         if followed.status.state not in self.states:
             return f"{self.label}: only {self.when}; it is {followed.status.state}."
         missing = next((one.otherwise for one in self.conditions if not one.holds(followed)), "")

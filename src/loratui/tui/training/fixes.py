@@ -25,6 +25,7 @@ from loratui.runs.continuation import Continuation, continuation, may_begin
 from loratui.runs.control import stop_run, wait_ended
 from loratui.runs.course import Course, read_course
 from loratui.runs.directory import Run
+from loratui.runs.failure import still_standing, was_tried
 from loratui.runs.resume import change_and_resume
 from loratui.tui.training.follow import Followed
 
@@ -38,7 +39,7 @@ class Fix:
     take.
 
     reason: the kind of what it mends. at_step: where that is. sound: the last step whose weights are sound, where the
-    finding knows it.
+    finding knows it. sure: whether it takes away what was found; it may help where it does not.
     """
 
     change: dict[str, Any]
@@ -47,10 +48,15 @@ class Fix:
     reason: str = ""
     at_step: int = 0
     sound: int | None = None
+    sure: bool = True
+
+
+LESS_SURE = "May help: "
 
 
 def fixes_of(followed: Followed) -> list[Fix]:
-    """The fixes that can be applied now, the best first; keys that already have the value are no fix.
+    """The fixes that can be applied now, those first that take away what was found, and last what puts back values
+    that did not help. Keys that already have the value are no fix, and what was tried in vain is none.
 
     A finished run can only begin otherwise than from its end: anew, or from its weights alone.
     """
@@ -62,9 +68,8 @@ def fixes_of(followed: Followed) -> list[Fix]:
         for one in record.oom.fixes:
             fits = "" if one.get("fits", True) else ", does not fit by the estimate"
             needs = f"{size(int(one['memory_total']))} by the estimate{fits}; " if one.get("memory_total") else ""
-            found.append(
-                Fix(dict(one.get("change", {})), f"{needs}{one.get('cost', '')}", reason="oom", at_step=record.oom.step)
-            )
+            note, sure = f"{needs}{one.get('cost', '')}", bool(one.get("fits", True))
+            found.append(Fix(dict(one.get("change", {})), note, reason="oom", at_step=record.oom.step, sure=sure))
     for told in reversed(record.findings):
         ways = told.fixes or [{"change": told.fix, "advice": told.message}]
         found += [
@@ -74,20 +79,34 @@ def fixes_of(followed: Followed) -> list[Fix]:
                 bool(way.get("restart")),
                 told.finding,
                 told.step,
+                sure=bool(way.get("sure", True)),
             )
             for way in ways
         ]
     now = record.step.step if record.step else 0
     for seen in followed.findings:
-        found += [Fix(dict(fix.changes), fix.advice, fix.restart, seen.kind, now, seen.sound) for fix in seen.fixes]
+        found += [
+            Fix(dict(fix.changes), fix.advice, fix.restart, seen.kind, now, seen.sound, fix.sure) for fix in seen.fixes
+        ]
     kept: list[Fix] = []
-    for fix in found:
+    found = [fix for fix in found if not was_tried(record.failed_fixes, fix.change, fix.restart)]
+    for fix in [*sorted(found, key=lambda fix: not fix.sure), *_put_back(followed, plan)]:
         known = [(one.change, one.restart) for one in kept]
         if not fix.change or (fix.change, fix.restart) in known or not _changes(plan, fix.change):
             continue
         if may_begin(followed.status.state, "anew" if fix.restart else start_after(plan, fix.change)):
             kept.append(fix)
     return kept
+
+
+def _put_back(followed: Followed, plan: Plan) -> list[Fix]:
+    """What fixes that did not help have left in the plan, as it was before them."""
+    standing = [one for one in still_standing(plan, followed.record.failed_fixes) if one.may_go_back]
+    if not standing:
+        return []
+    note = "Puts back what was changed and did not help; it mends nothing by itself."
+    restart = followed.status.state == "finished"
+    return [Fix({one.key: one.before for one in standing}, note, restart, sure=False)]
 
 
 def _changes(plan: Plan, change: Mapping[str, Any]) -> bool:
@@ -182,6 +201,7 @@ class FixScreen(ModalScreen[Fix | None]):
         )
         self.query_one("#fix-note", Static).update(
             Content.assemble(
+                (LESS_SURE if not fix.sure and fix.reason else "", "$text-muted"),
                 (one_line(fix.note, 400), "$foreground"),
                 "\n",
                 (f"{told} " if told else "", "$foreground"),

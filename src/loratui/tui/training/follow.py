@@ -39,6 +39,8 @@ class Followed:
     findings: list[Finding] = field(default_factory=list)
     """What the curves show, the gravest first, with what would mend it."""
 
+    looked: bool = False
+    """Whether its files have been looked at: before that its state is not known."""
     has_checkpoint: bool = False
     """Whether a whole checkpoint lies in the run's directory, as of the last poll."""
 
@@ -46,7 +48,7 @@ class Followed:
         self._checkpoints_seen: tuple[object, ...] = ()
         self._tail = EventTail(self.run.events_path)
         self._seen: tuple[int, int] = (-1, -1)
-        self._diagnosed_step = -1
+        self._diagnosed: tuple[object, ...] = ()
         self._diagnosed_at = 0.0
 
     def poll(self) -> bool:
@@ -64,9 +66,9 @@ class Followed:
             count = self._take_history() if self._tail.offset == 0 and self._seen[0] > LONG_BYTES else self._take_new()
         had_checkpoint = self.has_checkpoint
         self._look_for_checkpoints()
-        if self.whole:
-            self._diagnose()
-        return count > 0 or _told(before) != _told(self.status) or self.has_checkpoint != had_checkpoint
+        diagnosed = self.whole and self._diagnose()
+        self.looked = True
+        return count > 0 or diagnosed or _told(before) != _told(self.status) or self.has_checkpoint != had_checkpoint
 
     def _take_new(self) -> int:
         start = self._tail.offset
@@ -84,17 +86,20 @@ class Followed:
         self._tail = EventTail(self.run.events_path, offset=offset)
         return self.record.take(events)
 
-    def _diagnose(self) -> None:
-        step = self.record.step.step if self.record.step else 0
-        due = time.monotonic() - self._diagnosed_at >= DIAGNOSE_SECONDS or self.status.over
-        if self.plan is None or step == self._diagnosed_step or not due:
-            return
+    def _diagnose(self) -> bool:
+        """Whether something else is found than before."""
+        over = self.status.over
+        now = (self.record.step.step if self.record.step else 0, len(self.record.evals), over)
+        due = time.monotonic() - self._diagnosed_at >= DIAGNOSE_SECONDS or over
+        if self.plan is None or now == self._diagnosed or not due:
+            return False
         from loratui.core.diagnosis import diagnose
 
-        self._diagnosed_step, self._diagnosed_at = step, time.monotonic()
-        known = self.run.proposed()
-        curves = self.record.as_curves(finished=self.status.over, proposed=known.get("values"), bf16=known.get("bf16"))
+        self._diagnosed, self._diagnosed_at = now, time.monotonic()
+        known, before = self.run.proposed(), self.findings
+        curves = self.record.as_curves(finished=over, proposed=known.get("values"), bf16=known.get("bf16"))
         self.findings = diagnose(curves, self.plan)
+        return self.findings != before
 
     def _look_for_checkpoints(self) -> None:
         """Only where something may have changed: each one has a file that grows with the run."""

@@ -55,6 +55,8 @@ class RunRecord:
         self.oom: Oom | None = None
         self.fix: Fix | None = None
         """The last change of the plan since the run was made."""
+        self.failed_fixes: list[Fix] = []
+        """Those that are known not to have helped."""
         self.made_since_fix: Step | None = None
         """The first step after it: the change in force."""
         self.outcome: FixOutcome | None = None
@@ -159,6 +161,8 @@ class RunRecord:
                 self.findings.clear()
             case FixOutcome():
                 self.outcome = event
+                if self.fix is not None and not event.helped:
+                    self.failed_fixes.append(self.fix)
             case Finished() | Stopped() | Failed():
                 self.ended = event
 

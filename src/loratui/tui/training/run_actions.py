@@ -172,6 +172,7 @@ class RunActions:
             self._screen.say(error.sentence, "error")
         finally:
             self._changing.discard(followed.run.path)
+            self._screen.refresh_bindings()  # the keys that waited for it can be used again
 
     async def _go_on(self, way: resume.Way, followed: Followed) -> None:
         """What would differ is shown first."""

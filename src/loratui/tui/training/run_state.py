@@ -10,6 +10,7 @@ from loratui.core.hardware import Gpu
 from loratui.core.plan import Plan
 from loratui.format import count, duration, number_text, one_line, size
 from loratui.runs.events import Eval, Finished, Step
+from loratui.runs.failure import SPOILT, standing_words, still_standing
 from loratui.runs.follow import fix_words, steps_words
 from loratui.runs.status import Status
 from loratui.tui.training.follow import Followed
@@ -35,9 +36,24 @@ def state_words(state: str) -> Content:
     return Content.assemble((f"{glyph} {word}", f"bold {color}"))
 
 
-def headline(record: RunRecord, status: Status, epochs: float) -> Content:
+def spoilt(followed: Followed) -> tuple[str, str]:
+    """The kind of finding by which its weights are worth nothing, and what it says: its worker's, else that of its
+    curves. Empty where there is none.
+    """
+    told = [(one.finding, one.severity, one.message) for one in reversed(followed.record.findings)]
+    seen = [(one.kind, one.severity, one.message) for one in followed.findings]
+    bad = [(kind, words) for kind, severity, words in (*told, *seen) if kind in SPOILT and severity == "error"]
+    return bad[0] if bad else ("", "")
+
+
+def headline(followed: Followed) -> Content:
     """State, place and time left, in one line."""
+    record, status, plan = followed.record, followed.status, followed.plan
+    epochs = plan.training.epochs if plan is not None and not plan.training.max_steps else 0.0
     parts: list[Content] = [state_words(status.state)]
+    if status.state == "finished" and (kind := spoilt(followed)[0]):
+        word = "diverged" if kind in ("diverged", "diverging") else "spoilt"
+        parts = [Content.assemble((f"✗ finished, but {word}", "bold $error"))]
     step = record.step.step if record.step else status.step
     total = record.total_steps or status.total
     if total:
@@ -139,20 +155,36 @@ def finding_lines(followed: Followed, most: int = 2) -> list[Content]:
     show.
     """
     lines: list[Content] = [*fix_line(followed)]
+    told_spoilt = False
     for told in reversed(followed.record.findings):
         lines.append(_finding(told.severity, told.message, ""))
+        told_spoilt = told_spoilt or told.finding in SPOILT
     for seen in followed.findings:
+        if told_spoilt and seen.kind in SPOILT:
+            continue  # its worker has said so
         if seen.severity != "note" or not lines:
             lines.append(_finding(seen.severity, seen.message, seen.fixes[0].advice if seen.fixes else ""))
     return lines[:most]
 
 
 def fix_line(followed: Followed) -> list[Content]:
-    """The last change of the plan and what came of it, in one line; none where the plan is as it was."""
+    """The last change of the plan and what came of it, in one line, and in another what stands of earlier ones that
+    did not help; none where the plan is as it was.
+    """
     record = followed.record
     fix, outcome = record.fix, record.outcome
     if fix is None:
         return []
+    standing = still_standing(followed.plan, record.failed_fixes) if followed.plan is not None else []
+    if standing and (outcome is None or outcome.helped):  # else its outcome says so
+        return [*_last_change(followed), Content(one_line(f"▲ {standing_words(standing)}", 300)).stylize("$warning")]
+    return _last_change(followed)
+
+
+def _last_change(followed: Followed) -> list[Content]:
+    record = followed.record
+    fix, outcome = record.fix, record.outcome
+    assert fix is not None
     changed = one_line(fix_words(fix), 160)
     if outcome is not None:
         glyph, color, told = ("✓", "$success", "helped") if outcome.helped else ("✗", "$error", "did not help")

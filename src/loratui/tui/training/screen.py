@@ -25,7 +25,16 @@ from loratui.tui.training.chart import Chart
 from loratui.tui.training.curves import Window, loss_picture, reading, small_picture, x_end
 from loratui.tui.training.follow import Followed, follow
 from loratui.tui.training.run_actions import RunActions
-from loratui.tui.training.run_state import facts, finding_lines, finished_words, gpu_facts, headline, progress_bar
+from loratui.tui.training.run_state import (
+    facts,
+    finding_lines,
+    finished_words,
+    fix_line,
+    gpu_facts,
+    headline,
+    progress_bar,
+    spoilt,
+)
 
 POLL_SECONDS = 1.0
 
@@ -126,6 +135,7 @@ class TrainingScreen(StepScreen):
         self.window = Window()
         self._painted.clear()
         self._reading = False
+        self.actions.renew_keys()
         self._tick()
 
     def _show_empty(self) -> None:
@@ -189,10 +199,7 @@ class TrainingScreen(StepScreen):
         if not run.display:
             run.display = True
             self.call_after_refresh(self._paint, followed)
-        epochs = followed.plan.training.epochs if followed.plan else 0.0
-        if followed.plan and followed.plan.training.max_steps:
-            epochs = 0.0
-        self._put("headline", headline(record, status, epochs))
+        self._put("headline", headline(followed))
         self._put("progress", progress_bar(record, status, max(20, self.query_one("#progress").size.width)))
         self._put("facts", self._facts(followed))
         chart = self.query_one("#loss", Chart)
@@ -260,6 +267,11 @@ class TrainingScreen(StepScreen):
         ended = record.ended if status.over else None
         if followed.problem:
             lines.append(Content(f"✗ {one_line(followed.problem, 300)}").stylize("$error"))
+        if isinstance(ended, Finished) and (bad := spoilt(followed)[1]):
+            lines += [Content(f"✗ {one_line(bad, 300)}").stylize("$error"), *fix_line(followed)]
+            key = ("f", "bold $footer-key-foreground")
+            lines.append(Content.assemble("  Its result is worth nothing.  ", key, " shows what would mend it"))
+            return self._fitted(lines)
         if isinstance(ended, Finished):
             lines.append(
                 Content.assemble(
@@ -302,6 +314,10 @@ class TrainingScreen(StepScreen):
                     (one_line(sample.answer, 200), "$foreground"),
                 )
             )
+        return self._fitted(lines)
+
+    def _fitted(self, lines: Sequence[Content]) -> Content:
+        """Lines of at most two rows each."""
         return Content("\n").join(
             line.truncate(max(20, self.size.width - 4), ellipsis=True) if len(line) > 2 * self.size.width else line
             for line in lines

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from loratui.files import write_whole
 from loratui.runs.continuation import Continuation, change, continuation
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail, Fix
-from loratui.runs.failure import SPOILT
+from loratui.runs.failure import SPOILT, was_tried
 from loratui.runs.recovery import TIMES, allow, allowed, left
 from loratui.worker.training.journal import WATCHED, Journal
 
@@ -200,7 +200,7 @@ def choose(run: Run, plan: Plan, ending: Ending) -> tuple[Continuation | None, s
         if (
             not _may(plan, changes, fix)
             or (again and set(changes) <= RATE and ending.code in SPOILT)
-            or _tried(applied, changes, bool(fix.get("restart")))
+            or was_tried(applied, changes, bool(fix.get("restart")))
         ):
             continue
         how = continuation(run, changes, restart=bool(fix.get("restart")))
@@ -218,12 +218,3 @@ def _may(plan: Plan, changes: Mapping[str, Any], fix: Mapping[str, Any]) -> bool
         return with_values(plan, changes) != plan
     except LoratuiError:
         return False
-
-
-def _tried(applied: Sequence[Fix], changes: Mapping[str, Any], restart: bool) -> bool:
-    """Whether these values were put in before: the same fix twice mends nothing that it did not mend once."""
-    return any(
-        all(key in fix.changes and fix.changes[key][1] == value for key, value in changes.items())
-        and (fix.start == "anew" or not restart)
-        for fix in applied
-    )

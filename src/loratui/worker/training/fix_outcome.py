@@ -9,7 +9,7 @@ from loratui.core.diagnosis.overfitting import RISE_NATS, RISE_SHARE
 from loratui.runs.course import Course, course_of, read_course
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail, Fix
-from loratui.runs.failure import SPOILT, pending_fix
+from loratui.runs.failure import SPOILT, failed_fixes, pending_fix, standing_words, still_standing
 from loratui.worker.training.journal import Journal
 
 PAST_STEPS = 10
@@ -82,6 +82,9 @@ class OutcomeWatch:
             self._tell(False, step, message)
 
     def _tell(self, helped: bool, step: int, message: str) -> None:
+        if not helped and self.fix is not None:
+            failed = [*failed_fixes(EventTail(self.run.events_path).new_events()), self.fix]
+            message = f"{message} {standing_words(still_standing(self.run.plan(), failed))}".rstrip()
         self.fix = None
         self.journal.emit("fix_outcome", helped=helped, step=step, message=message)
 

@@ -10,11 +10,14 @@ from loratui.core.diagnosis import Fix, after_divergence, after_not_finite, diag
 from loratui.core.plan import Plan
 from loratui.runs.course import read_course, sound_until
 from loratui.runs.directory import Run
-from loratui.runs.failure import SPOILT
+from loratui.runs.events import EventTail
+from loratui.runs.failure import SPOILT, failed_fixes, pending_fix, was_tried
 
 
 def fixes_after(run: Run, plan: Plan, kind: str, step: int) -> list[dict[str, Any]]:
-    """The ways after a finding of this kind at this step, the best first, as a `finding` event carries them."""
+    """The ways after a finding of this kind at this step, the best first, as a `finding` event carries them; without
+    those that have been tried and did not help.
+    """
     course = read_course(run)
     known = run.proposed()
     curves = course.curves(proposed=known.get("values"), bf16=known.get("bf16"))
@@ -24,7 +27,7 @@ def fixes_after(run: Run, plan: Plan, kind: str, step: int) -> list[dict[str, An
         if kind == "diverged"
         else after_not_finite(plan, curves, step=step, healthy_step=sound)
     )
-    return [as_fields(fix) for fix in found]
+    return _untried(run, [as_fields(fix) for fix in found])
 
 
 def spoilt_at_the_end(run: Run, plan: Plan) -> tuple[dict[str, Any], int | None] | None:
@@ -34,7 +37,7 @@ def spoilt_at_the_end(run: Run, plan: Plan) -> tuple[dict[str, Any], int | None]
     course, known = read_course(run), run.proposed()
     for finding in diagnose(course.curves(finished=True, proposed=known.get("values"), bf16=known.get("bf16")), plan):
         if finding.kind in SPOILT and finding.severity == "error":
-            fixes = [as_fields(fix) for fix in finding.fixes]
+            fixes = _untried(run, [as_fields(fix) for fix in finding.fixes])
             told = {
                 "finding": finding.kind,
                 "severity": "error",
@@ -48,7 +51,15 @@ def spoilt_at_the_end(run: Run, plan: Plan) -> tuple[dict[str, Any], int | None]
 
 def as_fields(fix: Fix) -> dict[str, Any]:
     """A fix as the events carry it."""
-    return {"change": dict(fix.changes), "advice": fix.advice} | ({"restart": True} if fix.restart else {})
+    more = ({"restart": True} if fix.restart else {}) | ({} if fix.sure else {"sure": False})
+    return {"change": dict(fix.changes), "advice": fix.advice} | more
+
+
+def _untried(run: Run, ways: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    events = EventTail(run.events_path).new_events()
+    last = pending_fix(events)  # not judged yet: it went wrong again after it
+    failed = [*failed_fixes(events), *([last] if last is not None and last.reason in SPOILT else [])]
+    return [way for way in ways if not was_tried(failed, way["change"], bool(way.get("restart")))]
 
 
 def first_change(fixes: list[dict[str, Any]]) -> dict[str, Any]:
