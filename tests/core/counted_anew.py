@@ -100,5 +100,6 @@ COUNTED: dict[str, Callable[[Proposal, Mapping[str, Any]], float]] = {
     "steps": _steps,
     "seconds": _seconds,
     "more time": _more_time,
+    "times as long": lambda owner, changes: 1 + _more_time(owner, changes) / 100,
     "most seconds": lambda owner, changes: _seconds(owner, changes, True),
 }

@@ -15,7 +15,7 @@ from loratui.core.memory import budget, verdict
 from loratui.core.proposal import Proposal, propose
 from loratui.core.recommendation import Claim, Recommendation, amount, two_sizes
 from loratui.core.schedule import make_schedule
-from loratui.core.time import predict
+from loratui.core.time import differ_untimed, predict
 
 GIB = 2**30
 SEARCHED = (
@@ -336,6 +336,12 @@ def _comparison(proposal: Proposal, owner: Proposal, key: str) -> Iterator[str]:
         )
         for one in (proposal, owner)
     )
+    if other.untimed != differ_untimed(proposal.plan, owner.plan):
+        yield f"{other.cost}: what no prediction counts is not told"
+    if other.untimed:
+        if "time not predicted" not in other.cost or other.time_factors is not None:
+            yield f"{other.cost}: a time that nothing counted"
+        return
     if (now is None or then is None) != (other.time_factors is None):
         yield f"{other.cost}: times are known on one side"
     if now is None or then is None:
@@ -343,10 +349,10 @@ def _comparison(proposal: Proposal, owner: Proposal, key: str) -> Iterator[str]:
     low, high = sorted((then.low_seconds / now.low_seconds, then.high_seconds / now.high_seconds))
     figures = (
         [float(text) for text in re.findall(r"[\d.]+", other.cost.rpartition(", ")[2])]
-        if "time" in other.cost and "same time" not in other.cost
+        if re.search("time|long", other.cost) and "same time" not in other.cost
         else []
     )
-    if "times the time" in other.cost:
+    if "times as long" in other.cost:
         true = [round(low, 1), round(high, 1)]
     elif "memory and time" in other.cost or "the same time" in other.cost:
         figures, true = [], [number for number in (round((low - 1) * 100), round((high - 1) * 100)) if abs(number) > 2]

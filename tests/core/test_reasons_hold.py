@@ -197,7 +197,7 @@ def test_several_gpus_are_fed_as_far_as_the_rows_allow(examples: int, rows: int,
     assert proposal.schedule.effective_batch_size == rows
     reason = proposal.recommendations["training.batch_size"]
     assert said in reason.why and f"{rows // 8} on each of 8 GPUs: {rows} rows a step" in reason.why
-    assert "4 GPUs with" in reason.formula and "times the time" in reason.formula
+    assert "4 GPUs with" in reason.formula and "times as long" in reason.formula
 
 
 def test_short_rows_make_larger_steps_on_many_gpus_up_to_what_recipes_use() -> None:
@@ -236,7 +236,7 @@ def test_checkpointing_must_buy_a_larger_batch() -> None:
         (GIB // 2, (0.75, 0.75), "512 MiB more memory, 25 % less time"),
         (GIB, (0.6, 0.75), "1.0 GiB more memory, 25–40 % less time"),
         (GIB, (1.1, 1.3), "1.0 GiB more memory, 10–30 % more time"),
-        (GIB, (2.0, 3.5), "1.0 GiB more memory, 2.0–3.5 times the time"),
+        (GIB, (2.0, 3.5), "1.0 GiB more memory, 2.0–3.5 times as long"),
         (GIB, (0.9, 1.2), "1.0 GiB more memory, from 10 % less to 20 % more time"),
     ],
 )

@@ -35,7 +35,7 @@ from loratui.core.recommendation import Instead, Origin, Recommendation
 from loratui.core.rules_of_thumb import RuleOfThumb
 from loratui.core.schedule import Schedule, make_schedule
 from loratui.core.storage import disk_warning
-from loratui.core.time import Prediction, predict
+from loratui.core.time import Prediction, differ_untimed, predict
 from loratui.core.warnings import warnings_for
 
 ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA = 1_000, 1_024
@@ -107,11 +107,18 @@ class Proposal:
         """How long it takes by the device's peak alone, whatever was measured."""
         return predict(self.spec, self.plan, self.data, self.device, self.schedule)
 
+    def untimed(self, other: Proposal) -> bool:
+        """Whether another proposal differs in something that takes time and that the prediction does not count."""
+        return differ_untimed(self.plan, other.plan)
+
     def time_factors(self, other: Proposal) -> tuple[float, float] | None:
         """Shortest and longest time of another proposal as a factor of this one's; None where they are not known.
 
-        Like is compared with like: both by the same measured runs, or both by the device's peak.
+        Like is compared with like: both by the same measured runs, or both by the device's peak. Not known either
+        where they differ in something that the prediction leaves out.
         """
+        if self.untimed(other):
+            return None
         now, then = self.time, other.time
         if now is None or then is None or now.speed != then.speed:
             now, then = self.guessed_time, other.guessed_time
@@ -129,7 +136,8 @@ class Proposal:
         change = other.memory.total_bytes - self.memory.total_bytes
         steps = self.schedule.effective_batch_size, other.schedule.effective_batch_size
         rows = steps if steps[0] != steps[1] else None
-        return Instead(self.plan.get(key), other.plan.get(key), change, self.time_factors(other), rows)
+        factors, untimed = self.time_factors(other), self.untimed(other)
+        return Instead(self.plan.get(key), other.plan.get(key), change, factors, rows, untimed)
 
     def why(self, key: str) -> str:
         """The reason of a key's value on one line; where another would be proposed, that, its price and its reason.
@@ -325,6 +333,7 @@ def _calculated(
                 reasons["training.learning_rate"].value
                 if situation.adapter and origins["training.learning_rate"] == "preset"
                 else None,
+                reasons["training.learning_rate"].value,
             ),
             *([disk] if disk else []),
             *preset.notes,

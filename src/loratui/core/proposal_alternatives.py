@@ -32,6 +32,10 @@ class Proposed(Protocol):
         """Whether the device has room for it."""
         ...
 
+    def untimed(self, other: Any) -> bool:
+        """Whether another proposal differs in something that takes time and that no prediction counts."""
+        ...
+
     def time_factors(self, other: Any) -> tuple[float, float] | None:
         """Shortest and longest time of another proposal as a factor of this one's; None where they are not known."""
         ...
@@ -57,6 +61,8 @@ def settable(found: Iterable[Alternative], now: Proposed, again: Again) -> Itera
             continue
         factors = now.time_factors(then)
         time = f" By the prediction {time_words(factors)}." if factors else ""
+        if now.untimed(then):
+            time = " The time that it then takes is not predicted."
         yield replace(
             one,
             change=change,

@@ -91,6 +91,7 @@ def _time_json(prediction: Prediction | None) -> dict[str, Any] | None:
         "evaluations": prediction.evaluations,
         "evaluation_seconds": list(prediction.evaluation_seconds),
         "saves": prediction.saves,
+        "better_saves": prediction.better_saves,
         "saving_seconds": list(prediction.saving_seconds),
         "flops_per_step": prediction.flops_per_step,
         "tokens_per_step": prediction.tokens_per_step,

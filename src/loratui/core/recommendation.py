@@ -27,8 +27,8 @@ class Claim:
     "tight", "too big": `core.memory.verdict`). "weights", "states": bytes of one GPU's unquantised weights, of its
     optimizer. "rows": of an optimizer step. "tokens": of one device's forward pass. "steps": of the run. "seconds",
     "most seconds": shortest and longest predicted time of a step. "more time": per cent by which a row takes longer
-    than in the plan, by the middle of the prediction. changes: plan keys in which what is counted differs
-    from the plan that is proposed; `devices` and `rows` where no key stands for them.
+    than in the plan, by the middle of the prediction; "times as long": the same as a factor. changes: plan keys in
+    which what is counted differs from the plan that is proposed; `devices` and `rows` where no key stands for them.
     """
 
     kind: str
@@ -80,11 +80,13 @@ class Instead:
     """The run's shortest and longest time as a factor of what they are now; None where the speed is not known."""
     rows: tuple[int, int] | None = None
     """Rows of a step, yours and then, where they differ: then the result differs, too."""
+    untimed: bool = False
+    """Whether it changes something whose time no prediction counts."""
 
     @property
     def free(self) -> bool:
         """Whether it changes neither memory nor time, as far as that is known."""
-        same = not self.memory_bytes and self.rows is None
+        same = not self.memory_bytes and self.rows is None and not self.untimed
         return same and (self.time_factors is None or time_words(self.time_factors) == _SAME)
 
     @property
@@ -95,6 +97,8 @@ class Instead:
         memory = other if self.memory_bytes else "the same memory"
         if self.rows is not None:
             memory += f", {self.rows[1]:,} rows a step instead of {self.rows[0]:,}"
+        if self.untimed:
+            return f"{memory}, time not predicted"
         if self.time_factors is None:
             return memory
         return "the same memory and time" if self.free else f"{memory}, {time_words(self.time_factors)}"
@@ -105,11 +109,11 @@ _SAME, _NEAR_PERCENT = "the same time", 2
 
 
 def time_words(factors: tuple[float, float]) -> str:
-    """Two factors of a time in words: "12 % less time", "the same time", "1.5–2.0 times the time"."""
+    """Two factors of a time in words: "12 % less time", "the same time", "1.5–2.0 times as long"."""
     low, high = sorted(factors)
     if low >= 1.5:
         words = [f"{factor:.1f}" for factor in (low, high)]
-        return f"{words[0] if words[0] == words[1] else '–'.join(words)} times the time"
+        return f"{words[0] if words[0] == words[1] else '–'.join(words)} times as long"
     percents = [round((factor - 1) * 100) for factor in (low, high)]
     if max(map(abs, percents)) <= _NEAR_PERCENT:
         return _SAME

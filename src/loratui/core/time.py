@@ -61,6 +61,8 @@ class Prediction:
     seconds_per_evaluation: tuple[float, float] = (0.0, 0.0)
     """Lowest and highest."""
     saves: int = 0
+    better_saves: int = 0
+    """Evaluations between those, each of which saves a checkpoint too where its loss is the lowest so far."""
     seconds_per_save: tuple[float, float] = (0.0, 0.0)
     """Lowest and highest."""
 
@@ -84,8 +86,8 @@ class Prediction:
 
     @property
     def saving_seconds(self) -> tuple[float, float]:
-        """Lowest and highest time of all checkpoints together."""
-        return self.seconds_per_save[0] * self.saves, self.seconds_per_save[1] * self.saves
+        """Lowest and highest time of all checkpoints together, the highest with one at each better evaluation."""
+        return self.seconds_per_save[0] * self.saves, self.seconds_per_save[1] * (self.saves + self.better_saves)
 
     @property
     def low_seconds(self) -> float:
@@ -105,8 +107,32 @@ class Prediction:
             return f"with {saves}"
         return (
             f"with {self.evaluations:,} evaluation{'' if self.evaluations == 1 else 's'} of {self.evaluated_rows:,} "
-            f"rows and {saves}"
+            f"rows and {saves}{self._better_words}"
         )
+
+    @property
+    def _better_words(self) -> str:
+        if not self.better_saves:
+            return ""
+        return f", and up to {self.better_saves:,} more: one at each evaluation that is the best so far"
+
+
+UNTIMED = ("lora.variant", "lora.dropout", "model.attention")
+"""They take time (DoRA's norms of whole weights, dropout's masks, unfused attention) that nothing here counts."""
+UNTIMED_WITHIN_A_METHOD = (
+    "training.optimizer",
+    "method.quantization",
+    "method.double_quantization",
+    "method.compute_dtype",
+)
+"""So do these; between two methods they belong to what is counted."""
+
+
+def differ_untimed(one: Plan, other: Plan) -> bool:
+    """Whether two plans differ in something that takes time and that no prediction counts."""
+    keys = UNTIMED + (UNTIMED_WITHIN_A_METHOD if one.method.kind == other.method.kind else ())
+    within = one.method.kind == other.method.kind and one.training.precision == other.training.precision
+    return any(one.get(key) != other.get(key) for key in keys) or (within and one.model.dtype != other.model.dtype)
 
 
 def active_parameters(spec: ModelSpec) -> int:
@@ -246,6 +272,14 @@ def row_seconds(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) ->
     return math.sqrt(low * high) / (plan.training.batch_size * plan.training.accumulation)
 
 
+def _better_saves(total_steps: int, evaluated: int, saved: int) -> int:
+    """Evaluations before the last step that are at no saving step; every so many steps, 0: never."""
+    if not evaluated:
+        return 0
+    both = (total_steps - 1) // math.lcm(evaluated, saved) if saved else 0
+    return (total_steps - 1) // evaluated - both
+
+
 def predict(
     spec: ModelSpec,
     plan: Plan,
@@ -298,6 +332,7 @@ def predict(
         evaluated_rows=data.eval_examples,
         seconds_per_evaluation=pace.seconds(one_batch * batches, batches),
         saves=times_in(steps, plan.saving.every_steps) or 1,
+        better_saves=_better_saves(steps, every, plan.saving.every_steps) if data.eval_examples else 0,
         seconds_per_save=(size / SAVED_BYTES_PER_SECOND[0], size / SAVED_BYTES_PER_SECOND[1]),
     )
 

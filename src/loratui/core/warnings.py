@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from loratui.core.architecture import ModelSpec
 from loratui.core.capabilities import CUDA_126_TORCH, architecture_name, torch_without
 from loratui.core.dataset import DataFacts
+from loratui.core.diagnosis.fixes import HOPELESS
 from loratui.core.hardware import Device
 from loratui.core.knowledge.half_precision import fp16_fault
 from loratui.core.knowledge.published_rates import FULL_RATES, TINKER_SWEEP
@@ -36,11 +37,12 @@ def warnings_for(
     room_bytes: int,
     without_data: bool,
     further_rate: float | None = None,
+    proposed_rate: float | None = None,
 ) -> Iterator[str]:
     """Warnings about the plan, the most important first. Sizes in bytes.
 
     further_rate: the learning rate that is proposed for training an existing adapter further; None where nobody but
-    the person or the calculation chose the plan's.
+    the person or the calculation chose the plan's. proposed_rate: what the calculation would take for this plan.
     """
     if spec.family in PUBLISHED_ABOVE:
         yield (
@@ -83,7 +85,7 @@ def warnings_for(
             "refused."
         )
     yield from _numbers(spec, plan, device)
-    yield from _rates(spec, plan)
+    yield from _rates(spec, plan, proposed_rate)
     if further_rate is not None and plan.training.learning_rate > further_rate:
         yield (
             f"The preset's learning rate of {plan.training.learning_rate:g} is for a new adapter, and the one in "
@@ -176,8 +178,13 @@ def _torch_build(device: Device) -> Iterator[str]:
         )
 
 
-def _rates(spec: ModelSpec, plan: Plan) -> Iterator[str]:
+def _rates(spec: ModelSpec, plan: Plan, proposed: float | None) -> Iterator[str]:
     rate = plan.training.learning_rate
+    if proposed and rate >= HOPELESS * proposed:
+        yield (
+            f"The learning rate is too high: {rate:g} is {rate / proposed:,.0f} times the proposed {proposed:g}; "
+            "expect divergence."
+        )
     if plan.method.kind == "full" and rate > FULL_RANGE[1]:
         alike = [one.rate for one in recipes_of_size(spec.total_parameters)]
         size = "for a model of about this size" if alike else "for any size, far outliers apart"

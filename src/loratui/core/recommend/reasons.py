@@ -16,6 +16,8 @@ from loratui.core.time import predict
 
 SHOWN_POINTS = 6
 LEAST_PERCENT = 0.5
+TIMES_PERCENT = 50
+"""From here a time is told as so many times as long."""
 """A difference of time below it is none."""
 
 
@@ -211,14 +213,14 @@ def checkpointing(search: Search) -> Said:
         return joined(
             f"without it {rows(without.batch)} a pass {'is' if without.batch == 1 else 'are'} all ",
             f"that {_fit(without.batch)}",
-            _slower(search, best.batch, False, ", at best {} slower by the prediction"),
+            _slower(search, best.batch, False, ", at best {} by the prediction"),
             f"; with it {found.batch:,} fit",
             Said("", tuple(map(memory_claim, (without, more, found)))),
         )
     if found.verdict == "fits":
         larger = [batch for batch in search.batches if batch > found.batch]
         best_with = min(larger, key=lambda batch: search.seconds(found.rung, batch, True), default=found.batch)
-        slower = _slower(search, best_with, True, "; with it {} slower by the prediction, whatever the batch")
+        slower = _slower(search, best_with, True, "; with it {} by the prediction, whatever the batch")
         return joined(f"{rows(found.batch)} a pass {_fit(found.batch)} without it: ", taken(found), slower)
     if found.fits:
         return joined(f"{rows(found.batch)} a pass just {_fit(found.batch)} without it: ", taken(found))
@@ -234,8 +236,11 @@ def _slower(search: Search, batch: int, checkpointing: bool, words: str) -> Said
     percent = (search.seconds(found.rung, batch, checkpointing) / now - 1) * 100
     if percent < LEAST_PERCENT:
         return Said("")
-    claim = Claim("more time", percent, ">", 0, search.changes_at(found.rung, batch, checkpointing))
-    return Said(words.format(f"{percent:,.0f} %"), (claim,))
+    changes = search.changes_at(found.rung, batch, checkpointing)
+    if percent < TIMES_PERCENT:
+        return Said(words.format(f"{percent:,.0f} % slower"), (Claim("more time", percent, ">", 0, changes),))
+    times = 1 + percent / 100
+    return Said(words.format(f"{times:,.1f} times as long"), (Claim("times as long", times, ">", 1, changes),))
 
 
 def _need(count: int) -> str:
@@ -255,7 +260,7 @@ def batch(search: Search, feeding: Said) -> Said:
         return joined("the smallest; even so ", rows(found.batch), " ", lost(found, _need(found.batch)))
     most = search.largest(found.rung, found.checkpointing).batch
     if found.batch < most:
-        slower = _slower(search, most, found.checkpointing, ", but {} slower by the prediction")
+        slower = _slower(search, most, found.checkpointing, ", but {} by the prediction")
         beside = f"{rows(most)} fit, too" if slower.text else f"{rows(most)} fit, too, and are no faster"
         kept = "; rows of unlike length are padded to the longest" if _padded(search) else ""
         return joined(f"{beside}", slower, kept, f": {rows(found.batch)} take ", taken(found))
@@ -307,7 +312,7 @@ def fewer_gpus(search: Search) -> Said:
     factors = "–".join(dict.fromkeys(sorted(f"{after / before:.1f}" for _, after, before in pairs)))
     gpus, away = f"{half} GPU{'s' if half > 1 else ''}", {**changes, "devices": half}
     return Said(
-        f"; {gpus} with {rows(2 * found.batch)} each would take {factors} times the time",
+        f"; {gpus} with {rows(2 * found.batch)} each would take {factors} times as long",
         tuple(Claim(kind, after, ">=" if after >= before else "<", before, away) for kind, after, before in pairs),
     )
 
