@@ -22,6 +22,7 @@ from loratui.models.find import find_model
 from loratui.runs.course import Course, read_course, sound_until
 from loratui.runs.directory import Run, step_of
 from loratui.runs.events import Data
+from loratui.runs.extension import LENGTH, extension_words
 from loratui.runs.start import with_absolute_paths
 
 SPOILT = "diverged"
@@ -46,6 +47,8 @@ class Continuation:
     """Folders that a start of another kind sets aside."""
     restored: Path | None = None
     """The folder of checkpoints that an earlier start set aside, and that is the run's own again."""
+    length_words: str = ""
+    """What another number of steps means, in a sentence or two."""
 
     @property
     def from_step(self) -> int:
@@ -70,7 +73,7 @@ class Continuation:
         why_so = f" ({self.because})" if self.because else ""
         match self.start:
             case "checkpoint":
-                text = f"It {go} from step {self.from_step}{why_so}."
+                text = f"It {go} from step {self.from_step}{why_so}. {self.length_words}".rstrip()
             case "adapter":
                 text = (
                     f"It {go} from the weights of step {self.from_step}; optimizer, schedule and rows {begin} at "
@@ -141,8 +144,10 @@ def continuation(
         because = "; ".join(part for part in (because, "what was saved later is spoilt") if part)
     if start == "anew":
         checkpoint = None
-    aside = tuple(beyond) if start == "checkpoint" else _leavings(run)
-    return Continuation(after, pairs, start, because, checkpoint, () if start != "checkpoint" else spoilt, aside)
+    if start != "checkpoint" or checkpoint is None:
+        return Continuation(after, pairs, start, because, checkpoint, (), _leavings(run))
+    words = extension_words(run, course, trained, after, step_of(checkpoint)) if LENGTH & pairs.keys() else ""
+    return Continuation(after, pairs, start, because, checkpoint, spoilt, tuple(beyond), length_words=words)
 
 
 def changes_that_count(moved: Mapping[str, Any], trained: Plan, data: Data | None) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def event_line(event: Event) -> str:
         case Stopped():
             return f"stopped at step {event.step}" + (f": {event.reason}" if event.reason else "")
         case Finished():
-            return f"finished: {steps_words(event)}; the result is in {event.result}"
+            return f"finished: {steps_words(event)}; the result is in {event.result}{result_words(event)}"
     return ""
 
 
@@ -161,6 +161,13 @@ def steps_words(event: Finished) -> str:
     if not event.begun_at:
         return f"{event.step:,} steps in {taken}"
     return f"{event.step:,} steps, the last {event.step - event.begun_at:,} of them in {taken}"
+
+
+def result_words(event: Finished) -> str:
+    """Whose weights the result holds, where they are not those of the last step."""
+    if event.result_step in (0, event.step):
+        return ""
+    return f", with the weights of step {event.result_step:,}, whose evaluation was best"
 
 
 def mending_lines(run: Run) -> list[str]:

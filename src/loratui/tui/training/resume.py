@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from loratui.core.errors import RunError
 from loratui.format import number_text, one_line
 from loratui.runs import resume as runs_resume
-from loratui.runs.continuation import continuation
+from loratui.runs.continuation import Continuation, continuation
 from loratui.runs.directory import Run
 from loratui.runs.fingerprint import what_would_differ
 from loratui.tui.common.dialogs import AskLineScreen, ConfirmScreen
@@ -48,11 +48,20 @@ async def train_longer(app: LoratuiApp, run: Run) -> str:
     epochs = await _epochs_wanted(app, run)
     if epochs is None or not await _agreed(app, run):
         return ""
+    how = await asyncio.to_thread(_longer, run, epochs)
+    if how.length_words and not await app.push_screen_wait(
+        ConfirmScreen(f"Train {one_line(run.name, 40)} for longer?", how.would, "do that")
+    ):
+        return ""
     await asyncio.to_thread(runs_resume.extend_run, run, epochs)
     return (
         f"{one_line(run.name, 40)}: a worker is starting for {number_text(epochs)} more "
         f"epoch{'' if epochs == 1 else 's'} …"
     )
+
+
+def _longer(run: Run, epochs: float) -> Continuation:
+    return continuation(run, runs_resume.longer(run, run.plan(), epochs))
 
 
 async def train_anew(app: LoratuiApp, run: Run) -> str:

@@ -11,7 +11,7 @@ from loratui.core.plan import Plan
 from loratui.format import count, duration, number_text, one_line, size
 from loratui.runs.events import Eval, Finished, Step
 from loratui.runs.failure import SPOILT, standing_words, still_standing
-from loratui.runs.follow import fix_words, steps_words
+from loratui.runs.follow import fix_words, result_words, steps_words
 from loratui.runs.status import Status
 from loratui.tui.training.follow import Followed
 from loratui.tui.training.record import RunRecord
@@ -229,4 +229,4 @@ def finished_words(event: Finished, record: RunRecord) -> str:
     matched = next((one.exact_match for one in reversed(record.evals) if one.exact_match is not None), None)
     if matched is not None:
         parts.append(f"exact match {matched:.0%}")
-    return ", ".join(parts)
+    return ", ".join(parts) + result_words(event)
