@@ -384,3 +384,45 @@ def test_rows_learnt_by_heart_are_no_divergence_however_high_the_held_out_loss()
 def test_without_an_evaluation_before_the_start_is_the_measure() -> None:
     assert evaluated([2.0, 1.9, 2.0, 12.0, 14.0], {5: 14.0})[0] == 5
     assert evaluated([2.0, 1.9, 2.0, 2.5, 2.9], {5: 6.0}, last=5)[0] == 0, "other rows may be harder"
+
+
+BLOWN_UP = [2.55, 10.4, 14.2, 8.8, 6.8, 7.6, 6.0, 5.5, 5.6, 5.8, 5.7, 5.5, 5.3, 5.4, 5.3, 5.4, 5.5, 5.6]
+"""The demo at rate 0.9: patience ended it at step 18 of 30, and it counted as finished."""
+
+
+@pytest.mark.parametrize("evaluated", [{"eval_steps": [6, 12, 18], "eval_losses": [6.1, 5.3, 5.6]}, {}])
+def test_a_short_run_that_ends_far_above_its_start_has_diverged(evaluated: dict[str, Any]) -> None:
+    curves = drawn(BLOWN_UP, total_steps=30, finished=True, proposed={"training.learning_rate": 0.0026}, **evaluated)
+    found = diagnose(curves, plan(learning_rate=0.9))
+    assert kinds(found) == ["diverging"] and found[0].severity == "error" and found[0].sound == 0
+    assert "diverged" in found[0].message
+    assert found[0].fixes[0].changes == {"training.learning_rate": 0.0026} and found[0].fixes[0].restart
+
+
+def test_the_held_out_loss_alone_shows_a_short_run_that_diverged() -> None:
+    losses = [1.2, 1.1, 1.0, 0.95, 0.9, 0.9, 12.0, 25.0, 24.0, 23.0, 20.0, 15.0, 10.0, 9.0, 8.0, 7.5, 7.4, 7.3]
+    curves = drawn(losses, total_steps=30, finished=True, eval_steps=[6, 12, 18], eval_losses=[0.9, 25.0, 7.3])
+    found = diagnose(curves, plan(learning_rate=0.9))
+    assert (
+        kinds(found) == ["diverging"] and found[0].sound == 6 and "held-out loss was 0.9 at step 6" in found[0].message
+    )
+
+
+@pytest.mark.parametrize("first", [0.01, 0.3, 1.0])
+def test_an_easy_first_batch_does_not_make_a_short_run_diverged(first: float) -> None:
+    said = []
+    for seed in range(100):
+        dice = random.Random(seed)
+        losses = [first, *(max(0.0, dice.gauss(2.5, 0.6)) for _ in range(17))]
+        watch = DivergenceWatch()
+        assert not any(watch.diverged(step, loss) for step, loss in enumerate(losses, 1))
+        said.append(watch.evaluated(18, 2.5, last=True))
+    assert not any(said)
+
+
+def test_far_above_the_proposed_rate_only_a_lower_one_is_advised() -> None:
+    curves = drawn(BLOWN_UP, total_steps=30, finished=True, proposed={"training.learning_rate": 0.0026})
+    far, near = (diagnose(curves, plan(learning_rate=rate))[0].fixes for rate in (0.9, 0.02))
+    assert {key for fix in far for key in fix.changes} == {"training.learning_rate"}
+    assert [fix.sure for fix in near] == sorted((fix.sure for fix in near), reverse=True), "the surest come first"
+    assert {"training.warmup_steps", "training.max_grad_norm"} <= {key for fix in near for key in fix.changes}

@@ -79,3 +79,22 @@ def test_another_rank_keeps_the_constant_alpha() -> None:
     assert fix is not None and "lora.alpha" not in fix.changes
     scaled = fixes.rank(with_values(Plan(), {"lora.alpha": 64.0}), 2)
     assert scaled is not None and scaled.changes["lora.alpha"] == 128.0
+
+
+def test_a_rate_far_above_the_proposed_one_is_called_too_high() -> None:
+    def said(rate: float) -> str:
+        situation = Situation(find_model("demo").spec, None, find_gpu("T4").device())
+        return " ".join(propose(situation, mine={"training.learning_rate": rate}).warnings)
+
+    proposed = propose(Situation(find_model("demo").spec, None, find_gpu("T4").device())).plan.training.learning_rate
+    assert f"too high: 0.9 is {0.9 / proposed:,.0f} times the proposed {proposed:g}; expect divergence" in said(0.9)
+    assert "too high" not in said(proposed) and "too high" not in said(2 * proposed)
+
+
+def test_a_time_that_nothing_counts_is_not_called_the_same() -> None:
+    situation = Situation(find_model("Qwen/Qwen3-0.6B", online=False).spec, None, find_gpu("T4").device())
+    for key, value in (("lora.variant", "dora"), ("lora.dropout", 0.1)):
+        why = propose(situation, mine={key: value}).why(key)
+        assert "time not predicted" in why and "same memory and time" not in why and "same time" not in why
+    constant = propose(situation, mine={"training.scheduler": "constant"}).instead("training.scheduler")
+    assert constant is not None and constant.free, "a schedule takes no time"

@@ -113,7 +113,11 @@ def test_evaluations_and_checkpoints_are_part_of_it() -> None:
     # A forward pass over a row takes about half of what LoRA's forward and backward take (2 of 4 operations a weight).
     per_row = guess.seconds_per_evaluation[0] / 200
     assert per_row == pytest.approx(guess.low_seconds_per_step / 16 / 2, rel=0.1)
-    assert "19 evaluations of 200 rows and 10 checkpoints" in guess.counted
+    assert "19 evaluations of 200 rows and 10 checkpoints, and up to 9 more: one at each evaluation" in guess.counted
+    assert guess.saving_seconds[1] == pytest.approx(19 * guess.seconds_per_save[1])
+    at_each = plan(training__batch_size=4, training__accumulation=4, evaluation__every_steps=20, saving__every_steps=10)
+    every = predict(LLAMA, at_each, data, A100, make_schedule(at_each, data))
+    assert every is not None and every.better_saves == 0 and "more" not in every.counted
 
 
 def test_a_mixture_reaches_less_of_the_peak_than_a_dense_model() -> None:

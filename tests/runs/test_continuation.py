@@ -187,3 +187,30 @@ def test_an_adapter_of_another_shape_is_refused_before_the_run_is_made(tmp_path:
             create_run(with_values(plan, changes), output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     create_run(plan, output=tmp_path / "run")
+
+
+def test_an_extension_says_whose_weights_go_on_and_where_the_rate_goes(
+    begun: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resume, "start_worker", lambda run: 0)
+    append_event(begun, "step", step=30, epoch=3.0, loss=1.0, learning_rate=2.1e-5)
+    append_event(begun, "eval", step=14, loss=0.9)
+    append_event(begun, "finished", step=30, result="adapter", result_step=14)
+    saved(begun, 30)
+    how = continuation(begun, longer(begun, begun.plan(), 3))
+    assert "The cosine schedule is computed anew over 60 steps instead of 30" in how.would
+    assert "from 2.1e-5 at step 30 to " in how.would
+    assert "the weights of step 14, whose evaluation was best; training goes on from those of step 30." in how.would
+    extend_run(begun, 3)
+    assert how.length_words in next(line for line in follow_lines(begun) if line.startswith("changed:")), "recorded"
+
+
+def test_a_last_step_that_is_made_already_says_whose_weights_are_kept(begun: Run) -> None:
+    append_event(begun, "eval", step=7, loss=0.5)
+    append_event(begun, "eval", step=14, loss=0.9)
+    saved(begun, 7)
+    patient = continuation(begun, {"training.max_steps": 14, "evaluation.patience": 3})
+    assert "No step is left to make: the result is written from the weights of step 7, the best" in patient.would
+    assert "from the weights of step 14." in continuation(begun, {"training.max_steps": 14}).would
+    constant = continuation(begun, {"training.max_steps": 40, "training.scheduler": "constant"})
+    assert "computed anew" not in constant.would

@@ -21,7 +21,15 @@ from loratui.runs.control import evaluate_now, stop_run, wait_ended
 from loratui.runs.course import course_of, read_course, sound_until
 from loratui.runs.directory import Run
 from loratui.runs.events import Event, EventTail, append_event, make
-from loratui.runs.failure import Trouble, pending_fix, trouble_of
+from loratui.runs.failure import (
+    Trouble,
+    failed_fixes,
+    pending_fix,
+    standing_words,
+    still_standing,
+    trouble_of,
+    was_tried,
+)
 from loratui.runs.fingerprint import differences
 from loratui.runs.follow import event_line, follow_events, follow_lines
 from loratui.runs.lock import take_lock
@@ -345,3 +353,28 @@ def test_what_cannot_be_gone_on_with_is_refused_with_the_way_out(run: Run) -> No
         extend_run(run, 1)
     assert error.value.hint == "Give a higher one: --set training.max_steps=…"
     assert run.plan().training.epochs == Plan().training.epochs, "nothing was changed"
+
+
+def test_a_fix_that_did_not_help_is_known_by_what_it_left_and_not_tried_again() -> None:
+    clip = make("fix", 1.0, changes={"training.max_grad_norm": [1.0, 0.3]}, start="anew", reason="diverged")
+    lower = make("fix", 3.0, changes={"training.learning_rate": [0.9, 0.3]}, start="checkpoint", reason="diverged")
+    events = [clip, make("fix_outcome", 2.0, helped=False), lower, make("fix_outcome", 4.0, helped=True)]
+    failed = failed_fixes(events)
+    assert failed == [clip]
+    assert was_tried(failed, {"training.max_grad_norm": 0.3}, True) and not was_tried(failed, {}, False)
+    assert not was_tried(failed, {"training.learning_rate": 0.3}, False), "that one helped"
+    assert not was_tried([lower], {"training.learning_rate": 0.3}, True), "anew it has not been tried"
+    plan = with_values(Plan(), {"training.max_grad_norm": 0.3, "training.learning_rate": 0.3})
+    standing = still_standing(plan, failed)
+    assert standing_words(standing) == (
+        "Still in the plan, though it did not help: training.max_grad_norm 0.3 (it was 1.0)."
+    )
+    assert [one.may_go_back for one in standing] == [True]
+    assert [one.may_go_back for one in still_standing(plan, [lower])] == [False], "a higher rate diverged before"
+    assert still_standing(Plan(), failed) == [], "it has been put back"
+
+
+def test_a_result_that_is_not_the_last_steps_says_so() -> None:
+    best = event_line(make("finished", 1.0, step=30, seconds=1.0, result="adapter", result_step=12))
+    assert best.endswith("the result is in adapter, with the weights of step 12, whose evaluation was best")
+    assert event_line(make("finished", 1.0, step=30, seconds=1.0, result="adapter", result_step=30)).endswith("adapter")

@@ -19,6 +19,7 @@ from loratui.runs.status import ENDED, State
 from loratui.tui.app import LoratuiApp
 from loratui.tui.training import fixes
 from loratui.tui.training.allowed import ACTIONS, BY_KEY
+from loratui.tui.training.follow import follow
 from loratui.tui.training.screen import TrainingScreen
 
 Offer = tuple[str, str, str]
@@ -184,3 +185,70 @@ async def test_no_second_change_begins_while_one_is_under_way(home: Path) -> Non
         assert not screen.check_action("act", ("resume",)) and screen.check_action("act", ("log",))
         await pilot.press("escape")
         await until(pilot, lambda: not screen.actions.why_not("resume"))
+
+
+async def test_the_keys_are_those_of_the_run_that_is_shown_now(home: Path) -> None:
+    first = record_run(home, "first", state="finished", checkpoint=True)
+    second = record_run(home, "second", state="finished", checkpoint=True)
+    app = LoratuiApp(screen="training", run=str(first.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "a Ask it")
+        await pilot.press("r")
+        await until(pilot, "second")
+        app.state.run.choose(str(second.path))
+        app.open_step("training")
+        text = await until(pilot, "second · loss")
+        await until(pilot, "a Ask it")
+        assert "s Stop" not in text and "s Stop" not in shown(app)
+
+
+async def test_the_keys_come_back_once_nothing_is_changed(home: Path) -> None:
+    run = record_run(home, state="finished", checkpoint=True)
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "n Train anew")
+        await pilot.press("n")
+        await until(pilot, "It would start anew")
+        await pilot.press("escape")
+        await until(pilot, "n Train anew")
+        await until(pilot, "m More epochs")
+
+
+TRIED = [
+    make("fix", BEGAN + 91, changes={"training.max_grad_norm": [1.0, 0.3]}, start="anew", reason="diverged"),
+    make("fix_outcome", BEGAN + 92, helped=False, message="It diverged again."),
+    make("fix", BEGAN + 93, changes={"training.warmup_steps": [0, 10]}, start="anew", reason="diverged"),
+    make(
+        "finding",
+        BEGAN + 94,
+        finding="diverged",
+        severity="error",
+        message="It diverged.",
+        fixes=[
+            {"change": {"training.accumulation": 8}, "advice": "Accumulate.", "restart": True, "sure": False},
+            {"change": {"training.max_grad_norm": 0.3}, "advice": "Clip.", "restart": True, "sure": False},
+            {"change": {"training.learning_rate": 0.0026}, "advice": "Lower it.", "restart": True},
+        ],
+    ),
+]
+
+
+async def test_what_was_tried_in_vain_is_told_and_put_back_and_not_offered_again(home: Path) -> None:
+    values = {"training.max_grad_norm": 0.3, "training.warmup_steps": 10, "training.learning_rate": 0.02}
+    run = record_run(home, state="failed", more=TRIED, values=values)
+    followed = follow(str(run.path))
+    while not followed.whole:
+        followed.poll()
+    found = fixes.fixes_of(followed)
+    changes = [dict(fix.change) for fix in found]
+    assert changes[0] == {"training.learning_rate": 0.0026}, "the surest first"
+    assert {"training.max_grad_norm": 0.3} not in changes
+    assert changes[-1] == {"training.max_grad_norm": 1.0} and "mends nothing by itself" in found[-1].note
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "Still in the plan, though it did not help: training.max_grad_norm 0.3 (it was 1.0)")
+        await pilot.press("f")
+        text = await until(pilot, "what would mend it")
+        assert text.index("0.02 → 0.0026") < text.index("training.accumulation") < text.index("0.3 → 1.0")
+        await pilot.press("down")
+        await until(pilot, "May help: ")

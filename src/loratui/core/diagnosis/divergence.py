@@ -9,6 +9,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from statistics import fmean, pstdev
 
 WINDOW = 30
@@ -33,7 +34,7 @@ SHORT_SHARE, SHORT_NATS = 1.25, 0.25
 """Of the last 3 steps: an average of 10 sees a climb too late."""
 HELD_OUT_TIMES, HELD_OUT_NATS = 3.0, 1.0
 """How far above its lowest the held-out loss has to stand at two evaluations in a row, or at the last one."""
-RUINED_STEPS, RUINED_SHARE, RUINED_NATS, RUINED_DEVIATIONS = 8, 1.5, 1.0, 12.0
+RUINED_STEPS, RUINED_SHARE, RUINED_NATS, RUINED_DEVIATIONS = 8, 1.5, 1.0, 18.0
 """At the end of a run: its last steps and its last evaluation all so far above the start, and so many standard
 deviations of those steps: an easy first batch among noisy ones is no reason.
 """
@@ -48,7 +49,8 @@ def ruined(start: float, later: Sequence[float]) -> bool:
     recent = [loss for loss in later if math.isfinite(loss)][-RUINED_STEPS:]
     if not math.isfinite(start) or len(recent) < RUINED_STEPS:
         return False
-    return min(recent) > _ruin(start) and fmean(recent) - RUINED_DEVIATIONS * pstdev(recent) > start
+    scatter = pstdev([after - before for before, after in pairwise(recent)]) / math.sqrt(2)  # a trend is none
+    return min(recent) > _ruin(start) and fmean(recent) - RUINED_DEVIATIONS * scatter > start
 
 
 def _ruin(start: float) -> float:
