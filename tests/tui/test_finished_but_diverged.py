@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -105,4 +104,4 @@ async def test_the_fix_of_a_finished_run_that_diverged_is_followed_to_its_end(
     assert starts[-1].step == 0 and after[0].step == 1
     assert max(step.learning_rate for step in after) == pytest.approx(new) and len(after) == 18
     assert told(run, FixOutcome)[-1].helped and run.status().state == "finished"
-    assert os.path.isdir(run.path / "earlier" / "checkpoints"), "what it made before is kept"
+    assert (run.path / "earlier" / "checkpoints").is_dir(), "what it made before is kept"

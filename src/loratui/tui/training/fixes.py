@@ -84,7 +84,7 @@ def fixes_of(followed: Followed) -> list[Fix]:
             for way in ways
         ]
     now = record.step.step if record.step else 0
-    for seen in followed.findings:
+    for seen in followed.to_the_point:
         found += [
             Fix(dict(fix.changes), fix.advice, fix.restart, seen.kind, now, seen.sound, fix.sure) for fix in seen.fixes
         ]

@@ -11,6 +11,7 @@ from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail
+from loratui.runs.failure import SPOILT
 from loratui.runs.status import Status
 from loratui.tui.training.record import RunRecord
 
@@ -50,6 +51,12 @@ class Followed:
         self._seen: tuple[int, int] = (-1, -1)
         self._diagnosed: tuple[object, ...] = ()
         self._diagnosed_at = 0.0
+
+    @property
+    def to_the_point(self) -> list[Finding]:
+        """What the curves show, without what says nothing once its worker has found the run spoilt."""
+        told = any(one.finding in SPOILT and one.severity == "error" for one in self.record.findings)
+        return [seen for seen in self.findings if not told or seen.kind in SPOILT]
 
     def poll(self) -> bool:
         """Read what is new; whether anything is."""

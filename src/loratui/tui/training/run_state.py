@@ -159,7 +159,7 @@ def finding_lines(followed: Followed, most: int = 2) -> list[Content]:
     for told in reversed(followed.record.findings):
         lines.append(_finding(told.severity, told.message, ""))
         told_spoilt = told_spoilt or told.finding in SPOILT
-    for seen in followed.findings:
+    for seen in followed.to_the_point:
         if told_spoilt and seen.kind in SPOILT:
             continue  # its worker has said so
         if seen.severity != "note" or not lines:
@@ -168,35 +168,25 @@ def finding_lines(followed: Followed, most: int = 2) -> list[Content]:
 
 
 def fix_line(followed: Followed) -> list[Content]:
-    """The last change of the plan and what came of it, in one line, and in another what stands of earlier ones that
-    did not help; none where the plan is as it was.
+    """The last change of the plan and what came of it, in one line, with what stands of earlier ones that did not help;
+    none where the plan is as it was.
     """
     record = followed.record
     fix, outcome = record.fix, record.outcome
     if fix is None:
         return []
+    changed = one_line(fix_words(fix), 160)
+    if outcome is None:
+        glyph, color, told = "·", "$accent", ""
+        words = in_force(record, followed.plan) if record.made_since_fix else fix.message
+    else:
+        glyph, color, told = ("✓", "$success", ": helped") if outcome.helped else ("✗", "$error", ": did not help")
+        words = outcome.message
+    line = Content.assemble((f"{glyph} {changed}{told}. ", color), (one_line(words, 200), "$foreground"))
     standing = still_standing(followed.plan, record.failed_fixes) if followed.plan is not None else []
     if standing and (outcome is None or outcome.helped):  # else its outcome says so
-        return [*_last_change(followed), Content(one_line(f"▲ {standing_words(standing)}", 300)).stylize("$warning")]
-    return _last_change(followed)
-
-
-def _last_change(followed: Followed) -> list[Content]:
-    record = followed.record
-    fix, outcome = record.fix, record.outcome
-    assert fix is not None
-    changed = one_line(fix_words(fix), 160)
-    if outcome is not None:
-        glyph, color, told = ("✓", "$success", "helped") if outcome.helped else ("✗", "$error", "did not help")
-        return [
-            Content.assemble((f"{glyph} {changed}: {told}. ", color), (one_line(outcome.message, 200), "$foreground"))
-        ]
-    return [
-        Content.assemble(
-            (f"· {changed}. ", "$accent"),
-            (one_line(in_force(record, followed.plan) if record.made_since_fix else fix.message, 200), "$foreground"),
-        )
-    ]
+        line = line + Content.assemble((f" {one_line(standing_words(standing), 200)}", "$warning"))
+    return [line]
 
 
 def in_force(record: RunRecord, plan: Plan | None = None) -> str:
