@@ -130,11 +130,14 @@ async def test_more_epochs_are_an_action_of_their_own(home: Path, monkeypatch: p
         (checkpoint / "scheduler.pt").touch()
         (checkpoint / "trainer_state.json").write_text('{"global_step": 9}')
         await until(pilot, lambda: "act('more')" in {one.binding.action for one in app.screen.active_bindings.values()})
-        for typed, told in (("many", "is no number of epochs"), ("1.5", "a worker is starting for 1.5 more epochs")):
+        for typed, told in (("many", "is no number of epochs"), ("1.5", "The cosine schedule is computed anew")):
             await pilot.press("m")
             await until(pilot, "for how many epochs more?")
             await pilot.press(*typed, "enter")
             await until(pilot, told)
+        assert asked == [], "it is said before it starts"
+        await pilot.press("enter")
+        await until(pilot, "a worker is starting for 1.5 more epochs")
     assert asked == [("run-finished", 1.5)]
 
 
