@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
-from trl.trainer.sft_trainer import SFTTrainer
 
+from loratui.worker.adapter_formats import hold_wide, spare_casts
 from loratui.worker.training.apply_plan import group_settings, obey
+from loratui.worker.training.held_out_loss import HeldOutLoss
 from loratui.worker.training.signals import EvaluationStoppedError
 
 
-class Trainer(SFTTrainer):
+class Trainer(HeldOutLoss):
     """SFTTrainer, less the model card that it would write into every checkpoint; its evaluation can be stopped.
 
     Its checkpoints are whole only when every process has written its part.
@@ -75,14 +76,9 @@ def share_on_cpu(accelerator: Any, settings: dict[str, Any]) -> None:
         shared["distributed_type"] = DistributedType.FSDP
 
 
-def keep_scalable(model: Any) -> None:
-    """Hold what is trained in float32: float16's loss scaling cannot unscale 16-bit gradients.
-
-    TRL 1.16 turns the adapter of a quantised model into bfloat16, which a card without it (T4, V100) could not train.
-    """
-    for parameter in model.parameters():
-        if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16):
-            parameter.data = parameter.data.float()
+def is_quantised(model: Any) -> bool:
+    """Whether bitsandbytes holds the base in 4 or 8 bit."""
+    return bool(getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False))
 
 
 def make_trainer(
@@ -104,8 +100,10 @@ def make_trainer(
         peft_config=peft_config,
         callbacks=callbacks,
     )
-    if config.fp16:
-        keep_scalable(trainer.model)
+    if config.fp16 or is_quantised(model):
+        hold_wide(trainer.model)
+    if config.fp16 or config.bf16:
+        spare_casts(trainer.model)
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
