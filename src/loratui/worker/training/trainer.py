@@ -12,6 +12,7 @@ from trl.trainer.sft_config import SFTConfig
 from loratui.worker.adapter_formats import hold_wide, spare_casts
 from loratui.worker.training.apply_plan import group_settings, obey
 from loratui.worker.training.held_out_loss import HeldOutLoss
+from loratui.worker.training.length_groups import LengthGroups
 from loratui.worker.training.signals import EvaluationStoppedError
 
 
@@ -36,9 +37,31 @@ class Trainer(HeldOutLoss):
         if self.args.world_size > 1:  # trainer_state.json, by which a checkpoint counts as whole, is written after this
             torch.distributed.barrier()
 
+    groups_lengths = False
+    """Whether a batch holds rows of like length."""
+    _length_groups: LengthGroups | None = None
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if not self.groups_lengths:
+            return super()._get_train_sampler(train_dataset)
+        dataset: Any = self.train_dataset if train_dataset is None else train_dataset
+        rows = dataset["input_ids"]
+        unit = self.args.train_batch_size * self.args.world_size
+        self._length_groups = LengthGroups([len(row) for row in rows], unit, self.args.data_seed or 0)
+        return self._length_groups
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        """The figures do not depend on the order (see `HeldOutLoss`): the longest rows first."""
+        if not self.groups_lengths or self.args.world_size > 1:
+            return super()._get_eval_sampler(eval_dataset)
+        lengths = [len(row) for row in eval_dataset["input_ids"]]
+        return sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+
     def _init_training_state(self, max_steps: int, *arguments: Any, **options: Any) -> tuple[int, int]:
         """A checkpoint brings its own intervals: those of the plan hold."""
         places = super()._init_training_state(max_steps, *arguments, **options)
+        if self._length_groups is not None:
+            self._length_groups.set_epoch(places[0])
         self.state.compute_steps(self.args, max_steps)
         self.state.train_batch_size = self._train_batch_size
         return places
@@ -89,6 +112,8 @@ def make_trainer(
     held_out: Any,
     peft_config: Any,
     callbacks: list[TrainerCallback],
+    *,
+    group_by_length: bool = False,
 ) -> Trainer:
     """The trainer, silent but for our callbacks."""
     trainer = Trainer(
@@ -100,6 +125,7 @@ def make_trainer(
         peft_config=peft_config,
         callbacks=callbacks,
     )
+    trainer.groups_lengths = group_by_length
     if config.fp16 or is_quantised(model):
         hold_wide(trainer.model)
     if config.fp16 or config.bf16:
