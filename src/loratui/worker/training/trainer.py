@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -31,6 +32,8 @@ class Trainer(HeldOutLoss):
         if self.args.fsdp_plugin_args and not self.is_fsdp_enabled:
             share_on_cpu(self.accelerator, self.args.fsdp_plugin_args)
             self.is_fsdp_enabled = True
+        if self.is_fsdp_enabled:
+            sum_in_float32(self.accelerator.state.fsdp_plugin)
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
@@ -97,6 +100,16 @@ def share_on_cpu(accelerator: Any, settings: dict[str, Any]) -> None:
     AcceleratorState._shared_state["fsdp_plugin"] = plugin
     for shared in (AcceleratorState._shared_state, PartialState._shared_state):
         shared["distributed_type"] = DistributedType.FSDP
+
+
+def sum_in_float32(plugin: Any) -> None:
+    """Gradients of several processes are summed, and the loss is given back, in float32.
+
+    accelerate 1.15 asks for the compute format in both: a loss of 7.210 would read 7.2 in bfloat16.
+    """
+    policy = plugin.mixed_precision_policy
+    if policy is not None:
+        plugin.mixed_precision_policy = replace(policy, reduce_dtype=torch.float32, output_dtype=torch.float32)
 
 
 def is_quantised(model: Any) -> bool:
