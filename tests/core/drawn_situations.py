@@ -33,6 +33,7 @@ PINS: dict[str, tuple[Any, ...]] = {
     "training.max_length": (64, 512, 2048, 8192),
     "training.packing": (True, False),
     "training.padding_free": (True, False),
+    "training.group_by_length": (True, False),
     "training.epochs": (0.5, 1.0, 3.0, 10.0),
     "training.max_steps": (0, 10, 500),
     "training.learning_rate": (1e-5, 2e-4, 1e-2),

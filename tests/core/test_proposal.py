@@ -140,7 +140,7 @@ def test_full_fine_tuning_takes_float32_weights_where_they_fit() -> None:
 
 def test_checkpointing_only_where_it_is_needed() -> None:
     assert not made(QWEN3_0_6B, H100).plan.training.checkpointing
-    assert made(LLAMA_8B, A10).plan.training.checkpointing
+    assert made(LLAMA_8B, A10, uniform(20_000, 2048)).plan.training.checkpointing
 
 
 def test_batch_times_accumulation_reaches_the_effective_batch_on_any_number_of_devices() -> None:

@@ -56,6 +56,7 @@ DECIDED = {
     "training.checkpointing",
     "training.packing",
     "training.padding_free",
+    "training.group_by_length",
     "evaluation.every_steps",
     "evaluation.batch_size",
     "evaluation.patience",

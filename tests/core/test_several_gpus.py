@@ -88,7 +88,7 @@ def test_what_a_person_fixed_stays() -> None:
     mine = proposed("Qwen/Qwen3-1.7B", 2, hardware__parallelism="fsdp")
     assert mine.plan.hardware.parallelism == "fsdp"
     assert mine.why("hardware.parallelism").startswith(
-        "Proposed is ddp (481 MiB more memory): A whole copy fits on each GPU"
+        "Proposed is ddp (225 MiB more memory): A whole copy fits on each GPU"
     )
     full = proposed("Qwen/Qwen3-4B", 8, method__kind="full")
     assert full.plan.hardware.parallelism == "fsdp" and full.plan.training.optimizer == "adamw_torch_fused"

@@ -162,6 +162,9 @@ class TrainingSection(Document):
     padding_free: bool = Field(
         False, title="Padding-free", description="Concatenate a batch's rows instead of padding them."
     )
+    group_by_length: bool = Field(
+        False, title="Group by length", description="Fill a batch with rows of like length, so that little is padded."
+    )
     loss_on: Literal["answers", "all"] = Field(
         "answers", title="Loss on", description="Learn from the answers only, or from every token."
     )

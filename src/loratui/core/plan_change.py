@@ -60,6 +60,7 @@ KEYS: dict[str, tuple[Start, str]] = {
     "training.max_length": ("adapter", _ROWS),
     "training.packing": ("adapter", "the rows are joined otherwise, so a step holds others"),
     "training.padding_free": ("checkpoint", _SAME),
+    "training.group_by_length": ("adapter", "the rows come in another order, so a step holds others"),
     "training.loss_on": ("adapter", _ROWS),
     "training.epochs": ("checkpoint", _RATE),
     "training.max_steps": ("checkpoint", _RATE),

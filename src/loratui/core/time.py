@@ -160,6 +160,34 @@ def expected_longest(lengths: tuple[int, ...], rows: int, cut: int) -> float:
     return total
 
 
+WINDOW_BATCHES = 50
+"""About so many batches in which rows are sorted together where they are grouped by length
+(`worker/training/length_groups.py`)."""
+
+
+@lru_cache(maxsize=256)
+def grouped_longest(lengths: tuple[int, ...], examples: int, rows: int, cut: int) -> float:
+    """Mean over batches of `rows` rows of like length of the longest row's tokens, after cutting at `cut`.
+
+    lengths: ascending, of all `examples` rows or of a sample of them.
+    """
+    if rows == 1:
+        return expected_longest(lengths, 1, cut)
+    whole = max(1, examples // rows)
+    batches = whole // max(1, round(whole / WINDOW_BATCHES))
+    count = len(lengths)
+    tops = (min(count - 1, max(0, math.ceil(count * number / batches) - 1)) for number in range(1, batches + 1))
+    return sum(min(lengths[top], cut) for top in tops) / batches
+
+
+def longest_of_batch(plan: Plan, data: DataFacts, rows: int) -> float:
+    """Mean tokens of the longest of `rows` rows that are padded together."""
+    cut = plan.training.max_length
+    if plan.training.group_by_length:
+        return grouped_longest(data.lengths, data.examples, rows, cut)
+    return expected_longest(data.lengths, rows, cut)
+
+
 def tokens_per_pass(plan: Plan, data: DataFacts) -> float:
     """Tokens of an average forward pass of one device, padding included."""
     training = plan.training
@@ -167,7 +195,7 @@ def tokens_per_pass(plan: Plan, data: DataFacts) -> float:
         return float(training.batch_size * training.max_length)
     if training.padding_free:
         return training.batch_size * expected_longest(data.lengths, 1, training.max_length)
-    return training.batch_size * expected_longest(data.lengths, training.batch_size, training.max_length)
+    return training.batch_size * longest_of_batch(plan, data, training.batch_size)
 
 
 def flops_per_token(spec: ModelSpec, plan: Plan, tokens_per_row: float) -> float:
@@ -199,7 +227,7 @@ def evaluation_pass(spec: ModelSpec, plan: Plan, data: DataFacts, devices: int) 
     ones.
     """
     size = plan.evaluation.batch_size
-    tokens = expected_longest(data.lengths, size, plan.training.max_length)
+    tokens = longest_of_batch(plan, data, size)
     weights, head, attention = _weights_head_attention(spec, tokens)
     adapter = 0 if plan.method.kind == "full" else count_adapter(resolve_targets(spec, plan.lora.targets), plan.lora.r)
     batches = math.ceil(math.ceil(data.eval_examples / size) / max(1, devices))

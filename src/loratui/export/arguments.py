@@ -18,6 +18,7 @@ def training_arguments(carrier: Carrier, rows: Rows, output: str) -> dict[str, A
         "output_dir": output,
         "per_device_train_batch_size": carrier["training.batch_size"],
         "gradient_accumulation_steps": carrier["training.accumulation"],
+        **({"train_sampling_strategy": "group_by_length"} if carrier["training.group_by_length"] else {}),
         "num_train_epochs": carrier["training.epochs"],
         "max_steps": carrier["training.max_steps"] or -1,
         "learning_rate": carrier["training.learning_rate"],

@@ -116,6 +116,7 @@ def _training(carrier: Carrier) -> dict[str, Any]:
         "micro_batch_size": carrier["training.batch_size"],
         "gradient_accumulation_steps": carrier["training.accumulation"],
         "num_epochs": carrier["training.epochs"],
+        **({"group_by_length": True} if carrier["training.group_by_length"] else {}),
     }
     if carrier["training.padding_free"] and not carrier.plan.training.packing:  # its packing never pads
         if carrier.plan.model.attention.startswith("flash"):

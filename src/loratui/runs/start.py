@@ -111,6 +111,8 @@ def worker_environment(plan: Plan, environment: dict[str, str] | None = None) ->
     # Threads that wait by spinning take the processors from everybody else, a screen that watches included: on two busy
     # cores the demo trained nine times slower with them (2026-11-20).
     result.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & result.keys() and sys.platform == "linux":
+        result["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"  # rows of unlike length leave no holes
     result.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     return result
 

@@ -46,6 +46,7 @@ def import_axolotl(document: Mapping[str, Any]) -> Imported:
         ("evaluation.batch_size", "eval_batch_size"),
         ("evaluation.patience", "early_stopping_patience"),
         ("training.padding_free", "batch_flattening"),
+        ("training.group_by_length", "group_by_length"),
     ):
         taker.copy(key, name)
     _when(taker)
@@ -286,6 +287,11 @@ def _arguments(taker: Taker) -> None:
         ("training.checkpointing", "gradient_checkpointing", "activation_checkpointing"),
     ):
         taker.copy(key, *names)
+    order = taker.get("train_sampling_strategy")
+    if taker.flag("group_by_length") or order == "group_by_length":
+        taker.put("training.group_by_length", True)
+    elif order not in (None, "random"):
+        taker.leave(f"train_sampling_strategy = {shown(order)}: loratui draws rows at random or by length")
     _when(taker)
     _steps(taker)
     taker.schedule("lr_scheduler_type", extra=taker.get("lr_scheduler_kwargs"))

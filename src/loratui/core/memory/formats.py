@@ -43,17 +43,14 @@ class Formats:
 def formats(plan: Plan, software: Software = LORATUI) -> Formats:
     """The number formats of a plan under a trainer.
 
-    PEFT 0.21 keeps adapters in float32 on a 16-bit base (`autocast_adapter_dtype`); TRL 1.16 casts them to bfloat16
-    when the base is quantised, the DoRA magnitude excepted; under float16 the worker holds them in float32 again,
-    since loss scaling needs it.
+    PEFT 0.21 keeps adapters in float32 on a 16-bit base (`autocast_adapter_dtype`), and so does the worker on a
+    quantised one, where TRL 1.16 casts them to bfloat16 (the DoRA magnitude excepted).
     """
     quantised = plan.method.quantization != "none"
     wide_rest = software.wide_rest and quantised
     weight = 4 if wide_rest else ELEMENT_BYTES[plan.model.dtype]
     autocast = plan.training.precision != "fp32" if software.autocast is None else software.autocast
     adapter = software.qlora_adapter if quantised else software.lora_adapter
-    if quantised and software is LORATUI and plan.training.precision == "fp16":
-        adapter = 4
     compute = ELEMENT_BYTES[plan.training.precision] if autocast else weight
     adapter_format = "fp32" if adapter == 4 else "bf16"
     return Formats(

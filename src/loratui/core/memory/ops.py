@@ -176,9 +176,10 @@ def _adapter(run: Layers, x: Value, base: Value, layer: Linear) -> Value:
     """`base + B(A(dropout(x))) * scaling`, each in the format that PEFT and autocast give it.
 
     PEFT casts the input to the adapter's format, autocast casts it back for the product: with float32 adapters each
-    layer keeps a 16-bit copy of its own, even where several share one input.
+    layer keeps a 16-bit copy of its own, even where several share one input. The worker spares both casts.
     """
     form, tape = run.form, run.tape
+    spared = form.autocast and not form.software.widens_inputs and not (form.dora or form.dropout)
     if form.quantised:
         output = run.tensor(base.width, base.element, tracked=True)
         if form.quantization != "int8":
@@ -188,7 +189,7 @@ def _adapter(run: Layers, x: Value, base: Value, layer: Linear) -> Value:
         read = x if form.autocast else cast(run, x, form.adapter)
     else:
         output = run.tensor(base.width, base.element, tracked=True)
-        read = cast(run, x, form.adapter)
+        read = x if spared else cast(run, x, form.adapter)
     held = read  # PEFT's own `x`, which lives until the layer is done
     if form.dropout:
         mask = tape.constant(run.tokens * x.width)

@@ -14,8 +14,9 @@ from loratui.core.plan import Plan
 GATHERED_BLOCKS = 3
 """Blocks that lie whole on a GPU at one time: the one at work, the next one as it arrives in one piece, and as it is
 laid out (torch 2.13 `FSDPParamGroup`); `benchmarks/sharding.py` finds 3 to 4 among processes on a CPU."""
-GRADIENT_BLOCKS = 2
-"""Blocks of whole gradients, where blocks are trained: those just made, and those on their way to the other GPUs."""
+GRADIENT_BLOCKS = 3
+"""Blocks of whole gradients, where blocks are trained: those just made, and those on their way to the other GPUs, which
+are summed in float32, twice as wide."""
 GATHERED_HEADS = 2
 """The output head while it is gathered: as it arrives, and as it is laid out."""
 

@@ -41,7 +41,8 @@ class Loss:
 class Software:
     """A trainer as far as memory is concerned.
 
-    lora_adapter, qlora_adapter: bytes per element of the adapter on a 16-bit and on a quantised base. autocast:
+    lora_adapter, qlora_adapter: bytes per element of the adapter on a 16-bit and on a quantised base. widens_inputs:
+    whether a layer keeps a copy of its input for a float32 adapter under autocast, as PEFT does by itself. autocast:
     None: as the plan's precision asks; False: it computes in the weights' format. wide_rest: what a quantised base
     leaves unquantised is float32 (PEFT's `prepare_model_for_kbit_training`). pins_inputs: bitsandbytes before 0.43.2
     keeps the input of each 4-bit layer where checkpointing cannot free it. reentrant: checkpointing that runs the
@@ -55,6 +56,7 @@ class Software:
     loss: Loss = Loss()
     lora_adapter: int = 4
     qlora_adapter: int = 2
+    widens_inputs: bool = True
     autocast: bool | None = None
     wide_rest: bool = False
     pins_inputs: bool = False
@@ -72,10 +74,15 @@ class Software:
 
 WHOLE = Loss("whole")
 LORATUI = Software(
-    "loratui", "this program", Loss("tiled", scored_only=True), source="trl 1.16 trl/kernels/chunked_logprob.py"
+    "loratui",
+    "this program",
+    Loss("tiled", scored_only=True),
+    qlora_adapter=4,
+    widens_inputs=False,
+    source="trl 1.16 trl/kernels/chunked_logprob.py; adapters as worker/adapter_formats.py holds them",
 )
-TRL = replace(LORATUI, name="trl", title="TRL")
-"""`trl sft` is the trainer that this program drives."""
+TRL = replace(LORATUI, name="trl", title="TRL", qlora_adapter=2, widens_inputs=True)
+"""`trl sft` is the trainer that this program drives; it holds the adapters of quantised models in bfloat16."""
 TRANSFORMERS = Software(
     "transformers",
     "plain Transformers and PEFT",

@@ -19,12 +19,17 @@ from loratui.core.recommend.scale_of_data import (
     why_passes,
 )
 from loratui.core.recommendation import Recommendation
+from loratui.core.time import expected_longest, grouped_longest
 
 LENGTH_STEP = 64
 COVERED_SHARE = 0.95
 GUESS_MARGIN = 1.5
 """Room for lengths that are only guessed from characters: too long costs nothing, too short cuts answers."""
 PACKING_ROWS = 10_000
+GROUPED_ROWS = 8
+"""Rows a batch for which padding is told."""
+LEAST_SAVED = 0.05
+"""Padding (share of the tokens) that grouping must save."""
 
 
 def rounded_length(tokens: int) -> int:
@@ -117,11 +122,38 @@ def padding_free(context: Context) -> Iterator[Recommendation]:
         if context.get("training.packing")
         else f"Rows end to end need an attention that can run: {fault}"
         if fault
-        else "Rows end to end need flash attention to be kept apart without a mask.",
+        else "Without flash attention rows end to end are kept apart by a mask over all of them, which costs the "
+        "square of the batch.",
         f"attention = {attention}, packing = {'yes' if context.get('training.packing') else 'no'}",
         "trl 1.16 `padding_free`: for flash attention's kernels; Kundu et al. 2024 (2407.09105).",
         up="True: as fast as the rows are long, whatever their neighbours; nothing else changes.",
         down="False: each row is padded to the longest of its batch.",
+    )
+
+
+def group_by_length(context: Context) -> Iterator[Recommendation]:
+    """`training.group_by_length`: where rows of unlike length would be padded in a batch."""
+    data, cut = context.data, context.get("training.max_length")
+    mean = expected_longest(data.lengths, 1, cut)
+    random = expected_longest(data.lengths, GROUPED_ROWS, cut) / mean - 1
+    grouped = grouped_longest(data.lengths, data.examples, GROUPED_ROWS, cut) / mean - 1
+    padded = not (context.get("training.packing") or context.get("training.padding_free"))
+    value = padded and random - grouped > LEAST_SAVED
+    yield Recommendation(
+        "training.group_by_length",
+        value,
+        f"Of rows drawn at random, {GROUPED_ROWS} a batch, padding would add {random:.0%} to the tokens; of rows of "
+        f"like length {grouped:.0%}."
+        if value
+        else "No row is padded."
+        if not padded
+        else f"Rows are of like length: of {GROUPED_ROWS} drawn at random padding adds {random:.0%} to the tokens.",
+        f"{data.examples:,} rows of {mean:,.0f} tokens on average, cut at {cut:,}, padded to the longest of their "
+        f"batch; from {LEAST_SAVED:.0%} saved",
+        "Computed from the data's own lengths; rows are sorted within 50 batches drawn at random, and the batches are "
+        "drawn at random, too (transformers' `group_by_length` leaves them sorted).",
+        up="True: less padding, the same rows in each pass; a step's rows are of like length.",
+        down="False: each step holds a cross-section of the data; short rows are padded to long neighbours.",
     )
 
 

@@ -287,7 +287,8 @@ def batch(search: Search, feeding: Said) -> Said:
 
 def _padded(search: Search) -> bool:
     data, training = search.context.data, search.context.plan().training
-    return data.lengths[0] < data.longest and not training.packing and not training.padding_free
+    apart = training.packing or training.padding_free or training.group_by_length
+    return data.lengths[0] < data.longest and not apart
 
 
 def fewer_gpus(search: Search) -> Said:

@@ -35,6 +35,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "training.optimizer",
             "training.packing",
             "training.padding_free",
+            "training.group_by_length",
             "model.dtype",
             "model.attention",
         ),

@@ -12,6 +12,7 @@ from torch import nn
 from loratui.core.architecture import ModelSpec
 from loratui.core.lora_targets import peft_targets
 from loratui.core.plan import Plan
+from loratui.worker.adapter_formats import hold_wide, spare_casts
 from loratui.worker.base_model import DTYPES
 from loratui.worker.tracing.quantised import quantise
 
@@ -33,7 +34,7 @@ def attention_of(config: Any, asked: str) -> str:
     return "eager" if asked == "sdpa" and not getattr(kind, "_supports_sdpa", False) else asked
 
 
-def build_model(config: dict[str, Any], plan: Plan, spec: ModelSpec) -> Any:
+def build_model(config: dict[str, Any], plan: Plan, spec: ModelSpec, *, own_casts: bool = False) -> Any:
     """Model, adapter, checkpointing and fused head, as the training worker and SFTTrainer make them. Call under
     fakes."""
     from transformers import AutoModelForCausalLM
@@ -48,7 +49,7 @@ def build_model(config: dict[str, Any], plan: Plan, spec: ModelSpec) -> Any:
     if plan.method.quantization != "none":
         quantise(model, plan)
     if plan.method.kind != "full":
-        model = add_adapter(model, plan, spec)
+        model = add_adapter(model, plan, spec, own_casts=own_casts)
     if plan.training.checkpointing:
         model.gradient_checkpointing_enable(
             gradient_checkpointing_kwargs={"use_reentrant": False, "preserve_rng_state": False}
@@ -60,9 +61,11 @@ def build_model(config: dict[str, Any], plan: Plan, spec: ModelSpec) -> Any:
     return model
 
 
-def add_adapter(model: Any, plan: Plan, spec: ModelSpec) -> Any:
-    """PEFT's adapter as SFTTrainer makes it: float32 on a 16-bit base, bfloat16 on a quantised one; and float32
-    again under float16, as `training.trainer` holds it."""
+def add_adapter(model: Any, plan: Plan, spec: ModelSpec, *, own_casts: bool = False) -> Any:
+    """PEFT's adapter as the training worker holds it: in float32, reading a layer's input as it is under autocast.
+
+    own_casts: as PEFT alone has it, which widens that input.
+    """
     from peft import LoraConfig, get_peft_model
 
     lora = plan.lora
@@ -80,10 +83,9 @@ def add_adapter(model: Any, plan: Plan, spec: ModelSpec) -> Any:
             task_type="CAUSAL_LM",
         ),
     )
-    if plan.method.quantization != "none" and plan.training.precision != "fp16":
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad and "lora_magnitude_vector" not in name:
-                parameter.data = parameter.data.to(torch.bfloat16)
+    hold_wide(model)
+    if plan.training.precision != "fp32" and not own_casts:
+        spare_casts(model)
     return model
 
 

@@ -56,13 +56,15 @@ def trace_step(
     evaluate: bool = False,
     spec: ModelSpec | None = None,
     own_loss: bool = False,
+    own_casts: bool = False,
 ) -> Traced:
     """Run one step of the plan's training on `rows` × `tokens` fake tokens and report its peaks.
 
     config: a parsed config.json. padded: rows of unlike length, so that attention gets a mask. trained_share: share of
     the tokens that bear loss. accumulates: gradients of an earlier micro-batch are there. detail: remember what lives
     at the peak, by operation (slower). spec: the model's shape where no formula knows the family. own_loss:
-    the loss of transformers' class over every logit, as other trainers have it, instead of TRL's.
+    the loss of transformers' class over every logit and PEFT's own casts, as other trainers have them. own_casts:
+    PEFT's casts alone.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -79,7 +81,7 @@ def trace_step(
         stack.enter_context(fake_modules())
         stack.enter_context(cuda_paths())
         stack.enter_context(_eight_bit())
-        model = build_model(config, plan, spec or read_config(config))
+        model = build_model(config, plan, spec or read_config(config), own_casts=own_loss or own_casts)
         model.train()
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]

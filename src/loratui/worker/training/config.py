@@ -76,7 +76,7 @@ def check(plan: Plan, device: DeviceTraits) -> None:
         )
     if len(plan.hardware.devices) > 1 and plan.hardware.parallelism == "fsdp":
         _check_sharding(plan)
-    if device.kind == "cpu" and plan.model.attention.startswith("flash"):
+    if device.kind == "cpu" and plan.model.attention.startswith("fl"):  # flex_attention, too, is compiled for GPUs
         raise PlanError(f"model.attention = {plan.model.attention} needs a GPU.", hint="Set it to sdpa.")
 
 

@@ -151,7 +151,16 @@ class Session:
             processes=self.processes,
         )
         journal.phase("prepare", "Preparing the trainer")
-        trainer = make_trainer(model, tokenizer, config, prepared.train.as_dataset(), held_out, peft_config, [])
+        trainer = make_trainer(
+            model,
+            tokenizer,
+            config,
+            prepared.train.as_dataset(),
+            held_out,
+            peft_config,
+            [],
+            group_by_length=plan.training.group_by_length and not plan.training.packing,
+        )
         return trainer, prepared
 
     def _tell_missing_gpus(self) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
-from trl.trainer.sft_trainer import SFTTrainer
 
+from loratui.worker.adapter_formats import hold_wide, spare_casts
 from loratui.worker.training.apply_plan import group_settings, obey
+from loratui.worker.training.held_out_loss import HeldOutLoss
+from loratui.worker.training.length_groups import LengthGroups
 from loratui.worker.training.signals import EvaluationStoppedError
 
 
-class Trainer(SFTTrainer):
+class Trainer(HeldOutLoss):
     """SFTTrainer, less the model card that it would write into every checkpoint; its evaluation can be stopped.
 
     Its checkpoints are whole only when every process has written its part.
@@ -29,15 +32,39 @@ class Trainer(SFTTrainer):
         if self.args.fsdp_plugin_args and not self.is_fsdp_enabled:
             share_on_cpu(self.accelerator, self.args.fsdp_plugin_args)
             self.is_fsdp_enabled = True
+        if self.is_fsdp_enabled:
+            sum_in_float32(self.accelerator.state.fsdp_plugin)
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
         if self.args.world_size > 1:  # trainer_state.json, by which a checkpoint counts as whole, is written after this
             torch.distributed.barrier()
 
+    groups_lengths = False
+    """Whether a batch holds rows of like length."""
+    _length_groups: LengthGroups | None = None
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if not self.groups_lengths:
+            return super()._get_train_sampler(train_dataset)
+        dataset: Any = self.train_dataset if train_dataset is None else train_dataset
+        rows = dataset["input_ids"]
+        unit = self.args.train_batch_size * self.args.world_size
+        self._length_groups = LengthGroups([len(row) for row in rows], unit, self.args.data_seed or 0)
+        return self._length_groups
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        """The figures do not depend on the order (see `HeldOutLoss`): the longest rows first."""
+        if not self.groups_lengths or self.args.world_size > 1:
+            return super()._get_eval_sampler(eval_dataset)
+        lengths = [len(row) for row in eval_dataset["input_ids"]]
+        return sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+
     def _init_training_state(self, max_steps: int, *arguments: Any, **options: Any) -> tuple[int, int]:
         """A checkpoint brings its own intervals: those of the plan hold."""
         places = super()._init_training_state(max_steps, *arguments, **options)
+        if self._length_groups is not None:
+            self._length_groups.set_epoch(places[0])
         self.state.compute_steps(self.args, max_steps)
         self.state.train_batch_size = self._train_batch_size
         return places
@@ -75,14 +102,19 @@ def share_on_cpu(accelerator: Any, settings: dict[str, Any]) -> None:
         shared["distributed_type"] = DistributedType.FSDP
 
 
-def keep_scalable(model: Any) -> None:
-    """Hold what is trained in float32: float16's loss scaling cannot unscale 16-bit gradients.
+def sum_in_float32(plugin: Any) -> None:
+    """Gradients of several processes are summed, and the loss is given back, in float32.
 
-    TRL 1.16 turns the adapter of a quantised model into bfloat16, which a card without it (T4, V100) could not train.
+    accelerate 1.15 asks for the compute format in both: a loss of 7.210 would read 7.2 in bfloat16.
     """
-    for parameter in model.parameters():
-        if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16):
-            parameter.data = parameter.data.float()
+    policy = plugin.mixed_precision_policy
+    if policy is not None:
+        plugin.mixed_precision_policy = replace(policy, reduce_dtype=torch.float32, output_dtype=torch.float32)
+
+
+def is_quantised(model: Any) -> bool:
+    """Whether bitsandbytes holds the base in 4 or 8 bit."""
+    return bool(getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False))
 
 
 def make_trainer(
@@ -93,6 +125,8 @@ def make_trainer(
     held_out: Any,
     peft_config: Any,
     callbacks: list[TrainerCallback],
+    *,
+    group_by_length: bool = False,
 ) -> Trainer:
     """The trainer, silent but for our callbacks."""
     trainer = Trainer(
@@ -104,8 +138,11 @@ def make_trainer(
         peft_config=peft_config,
         callbacks=callbacks,
     )
-    if config.fp16:
-        keep_scalable(trainer.model)
+    trainer.groups_lengths = group_by_length
+    if config.fp16 or is_quantised(model):
+        hold_wide(trainer.model)
+    if config.fp16 or config.bf16:
+        spare_casts(trainer.model)
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
