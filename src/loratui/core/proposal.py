@@ -284,16 +284,16 @@ def _calculated(
             folk = preset.calculation == "rules-of-thumb"
             reasons[key] = _by_the_folk_rule(recommendation) if folk else recommendation
             if key in pinned:
-                context.values[key] = pinned[key]
+                context.decide(key, pinned[key])
             elif key == warmup and preset.warmup_ratio is not None:
                 origins[key] = "preset"
-                context.values[key] = steps_of(context.schedule().total_steps, preset.warmup_ratio)
+                context.decide(key, steps_of(context.schedule().total_steps, preset.warmup_ratio))
             else:
-                context.values[key] = reasons[key].value
+                context.decide(key, reasons[key].value)
     for recommendation in continued(situation.adapter, situation.spec, reasons) if situation.adapter else ():
         reasons[recommendation.key] = recommendation
         if recommendation.key not in fixed_values:
-            context.values[recommendation.key] = recommendation.value
+            context.decide(recommendation.key, recommendation.value)
     plan, data = _validated({**pinned, **context.values}), context.data
     needed, room = remembered_estimate(situation.spec, plan, data, situation.device), budget(situation.device)
     schedule = make_schedule(plan, data, situation.device.count)

@@ -122,16 +122,16 @@ def active_parameters(spec: ModelSpec) -> int:
 
 
 @lru_cache(maxsize=256)
-def expected_longest(lengths: tuple[int, ...], rows: int, cut: int) -> float:
-    """Mean over random batches of `rows` rows of the longest row's tokens, after cutting at `cut`. lengths
-    ascending.
-    """
-    count, before, total = len(lengths), 0.0, 0.0
-    for number, length in enumerate(lengths, 1):
-        upto = (number / count) ** rows
-        total += (upto - before) * min(length, cut)
+def expected_longest(data: DataFacts, rows: int, cut: int) -> float:
+    """Mean over random batches of `rows` rows of the longest row's tokens, after cutting at `cut`."""
+    before = total = 0.0
+    for length, share in data.shares:
+        if length >= cut:
+            break
+        upto = share**rows
+        total += (upto - before) * length
         before = upto
-    return total
+    return total + (1.0 - before) * cut
 
 
 def tokens_per_pass(plan: Plan, data: DataFacts) -> float:
@@ -140,8 +140,8 @@ def tokens_per_pass(plan: Plan, data: DataFacts) -> float:
     if training.packing:
         return float(training.batch_size * training.max_length)
     if training.padding_free:
-        return training.batch_size * expected_longest(data.lengths, 1, training.max_length)
-    return training.batch_size * expected_longest(data.lengths, training.batch_size, training.max_length)
+        return training.batch_size * expected_longest(data, 1, training.max_length)
+    return training.batch_size * expected_longest(data, training.batch_size, training.max_length)
 
 
 def flops_per_token(spec: ModelSpec, plan: Plan, tokens_per_row: float) -> float:
@@ -173,7 +173,7 @@ def evaluation_pass(spec: ModelSpec, plan: Plan, data: DataFacts, devices: int) 
     ones.
     """
     size = plan.evaluation.batch_size
-    tokens = expected_longest(data.lengths, size, plan.training.max_length)
+    tokens = expected_longest(data, size, plan.training.max_length)
     weights, head, attention = _weights_head_attention(spec, tokens)
     adapter = 0 if plan.method.kind == "full" else count_adapter(resolve_targets(spec, plan.lora.targets), plan.lora.r)
     batches = math.ceil(math.ceil(data.eval_examples / size) / max(1, devices))

@@ -38,7 +38,7 @@ def device_for(
     or UnknownGpu, in one sentence.
     """
     if gpu:
-        return find_gpu(gpu).device(max(1, len(devices)), memory_bytes=gpu_memory_bytes)
+        return planned_device(gpu, devices, gpu_memory_bytes)
     if gpu_memory_bytes is not None:
         return _sized(machine, gpu_memory_bytes, max(1, len(devices)))
     if cpu:
@@ -47,6 +47,12 @@ def device_for(
         return _together([_checked(machine, number) for number in devices])
     chosen = choose_gpu(machine)
     return cpu_device(machine.host) if chosen is None else _together([chosen])
+
+
+def planned_device(gpu: str, devices: Sequence[int] = (), memory_bytes: int | None = None) -> Device:
+    """As many cards of the catalogue as `devices` names, at least one, whatever this machine has. memory_bytes: free on
+    each instead of what the catalogue says. UnknownGpu in one sentence."""
+    return find_gpu(gpu).device(max(1, len(devices)), memory_bytes=memory_bytes)
 
 
 def choose_gpu(machine: Machine) -> Gpu | None:

@@ -12,7 +12,7 @@ def several_gpus(context: Context, search: Search) -> Recommendation:
     """`hardware.parallelism`: a whole copy on each GPU where that fits, else a share of the weights on each."""
     found, count = search.found, context.device.count
     changes = {**found.changes, "hardware.parallelism": "ddp"}
-    copy = Fit(changes, context.estimate(changes), search.room, found.rung)
+    copy = Fit(changes, context.estimate(context.plan(changes)), search.room, found.rung)
     if found.divided:
         text = reasons.joined("a copy on each GPU ", reasons.lost(copy), f": each holds 1/{count} of the weights")
     elif found.fits:
