@@ -28,8 +28,7 @@ def asked_for(
             raise InputError(f"{option} is empty.", hint='Name a GPU ("A10G"), a size ("24GB"), or leave it out.')
     from loratui.core.plan_text import parse_setting
     from loratui.core.proposal import Situation
-    from loratui.machine.device import device_for, planned_device
-    from loratui.machine.sizes import parse_memory_size
+    from loratui.machine.device import device_for, parse_memory_size, planned_device
     from loratui.models.adapter import read_adapter
     from loratui.models.find import find_model, with_exact_shape
     from loratui.presets_store import find_preset
