@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -18,7 +18,6 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts, uniform
 from loratui.core.errors import PlanError
 from loratui.core.hardware import Device
-from loratui.core.knowledge.table import Table
 from loratui.core.lora_targets import trainable_parameters, translate_targets
 from loratui.core.measured import Measurement, learned_memory
 from loratui.core.memory import Alternative, Budget, Estimate, Verdict, alternatives, budget, verdict
@@ -37,6 +36,9 @@ from loratui.core.schedule import Schedule, make_schedule
 from loratui.core.storage import disk_warning
 from loratui.core.time import Prediction, predict
 from loratui.core.warnings import warnings_for
+
+if TYPE_CHECKING:
+    from loratui.core.knowledge.table import Table
 
 ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA = 1_000, 1_024
 
