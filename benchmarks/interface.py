@@ -76,7 +76,7 @@ class Program:
         first, end = len(self.chunks), time.perf_counter() + seconds
         last = time.perf_counter()
         while (now := time.perf_counter()) < end:
-            if until_rest and now - last > until_rest:
+            if until_rest and self.chunks and now - last > until_rest:  # before its first byte it only starts
                 break
             if not select.select([self.fd], [], [], 0.01)[0]:
                 continue

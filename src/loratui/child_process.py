@@ -3,7 +3,8 @@
 Inspecting, playground, shapes and traces are workers (`python -m loratui.worker NAME`): each leads a session of its
 own, so that ctrl+c is for the program in front, and ends when its parent does, however that ended. A command of ours
 (take-away) stays in the terminal's session: where the terminal goes, it goes too. What a process says beside its
-lines goes to a log, and its last words there are told when it dies.
+lines goes to a log, and its last words there are told when it dies. A worker speaks through `Voice`, so that nothing a
+library prints can break a line of ours, and says that it lives: one that falls silent is ended, with a sentence.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from loratui.core.errors import WorkerError
+from loratui.core.errors import LoratuiError, WorkerError
 from loratui.format import one_line
 
 LINE_LIMIT_BYTES = 2**27
 PARENT_VARIABLE = "LORATUI_PARENT"
 WATCH_SECONDS = 0.5
+BEAT_SECONDS = 5.0
+"""A worker says so often that it lives, with an empty line, beside what it has to say."""
+SILENCE_SECONDS = 180.0
+"""A worker that is not heard of for so long hangs. Loading libraries from a slow disk may hold a beat back for long."""
 _ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -53,6 +58,39 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+class Voice:
+    """A worker's own side: its lines go to the pipe that it was given, whatever else is printed goes to the log."""
+
+    def __init__(self) -> None:
+        pipe = os.dup(1)
+        os.dup2(2, 1)
+        sys.stdout = sys.stderr
+        self._pipe = os.fdopen(pipe, "wb", buffering=0)
+        self._lock = threading.Lock()
+        threading.Thread(target=self._beat, name="beat", daemon=True).start()
+
+    def say(self, line: bytes) -> None:
+        """Send one line, its end included; the process ends where nobody reads any more."""
+        try:
+            with self._lock:
+                self._pipe.write(line)
+        except BrokenPipeError:
+            os._exit(0)
+
+    def message(self, document: Mapping[str, Any]) -> None:
+        """Send one JSON object."""
+        self.say(json.dumps(document, ensure_ascii=True, allow_nan=False).encode() + b"\n")
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(BEAT_SECONDS)
+            self.say(b"\n")
+
+
+class Refused(WorkerError):
+    """A worker that answered, in a sentence, why it cannot do what it was asked."""
 
 
 class Child:
@@ -139,10 +177,20 @@ class Child:
             self._process.stdin.close()
 
     async def line(self) -> bytes:
-        """Its next line; empty at the end. WorkerError for one beyond LINE_LIMIT_BYTES, which ends it."""
+        """Its next line; empty at the end. WorkerError for one beyond LINE_LIMIT_BYTES, or where none comes for too
+        long: either ends it."""
         assert self._process is not None and self._process.stdout is not None
+        line = b"\n"
         try:
-            return await self._process.stdout.readline()
+            while line == b"\n":  # it lives, and has nothing to say
+                line = await asyncio.wait_for(self._process.stdout.readline(), SILENCE_SECONDS)
+            return line
+        except TimeoutError:
+            self.kill()
+            raise WorkerError(
+                f"{self._called} was not heard of for {SILENCE_SECONDS:.0f} seconds and was ended.",
+                hint="Try again; where it hangs again, `loratui doctor` looks at what it needs.",
+            ) from None
         except ValueError:
             self.kill()
             raise WorkerError(f"{self._called} wrote a line of more than {LINE_LIMIT_BYTES >> 20} MiB.") from None
@@ -171,7 +219,7 @@ class Child:
                 yield text
 
     async def rest(self) -> bytes:
-        """All that it still writes."""
+        """All that a command of this terminal still writes."""
         assert self._process is not None and self._process.stdout is not None
         return await self._process.stdout.read()
 
@@ -235,6 +283,38 @@ class Child:
         if self._log is not None:
             self._log.close()
             self._log = None
+
+
+async def ask(command: Sequence[str], called: str, question: Mapping[str, Any], answer: str) -> dict[str, Any]:
+    """What a worker that answers one question and ends says to it: the value of this name in its answer. Cancelled, it
+    ends the worker. Refused with its own sentence where it cannot, else WorkerError."""
+    worker = Child(command, called)
+    try:
+        await worker.start()
+        with contextlib.suppress(WorkerError):  # it has ended: the next message says how
+            await worker.send(json.dumps(dict(question)).encode() + b"\n")
+        message = await worker.message()
+        if "refused" in message:
+            raise Refused(str(message["refused"]))
+        found = message.get(answer)
+        if not isinstance(found, dict):
+            raise WorkerError(f"{called} gave an answer without {answer}: {one_line(message, 100)}")
+        return found
+    finally:
+        await worker.close()
+
+
+def answer_one(name: str, answer: Callable[[dict[str, Any]], Mapping[str, Any]]) -> int:
+    """A worker's whole life, for `ask`: read the question, say the answer under this name, or why not; the exit
+    status."""
+    voice = Voice()
+    try:
+        question = json.loads(sys.stdin.readline())
+        voice.message({name: answer(question)})
+    except LoratuiError as error:
+        voice.message({"refused": error.sentence})
+        return error.exit_status
+    return 0
 
 
 def _private_log(path: Path) -> IO[bytes]:

@@ -76,6 +76,8 @@ def find_preset(name: str, folders: Iterable[Path] | None = None) -> Preset:
             return preset_from_toml(Path(name).expanduser().read_text(encoding="utf-8"), name)
         except (OSError, UnicodeDecodeError) as error:
             raise PlanError(f"this preset cannot be read: {error}.", where=name) from None
+    if name == AUTO.name and folders is None:
+        folders = [user_presets_path()]  # no shipped file has this name: none need be read
     presets, problems = load_presets(folders)
     for preset in presets:
         if preset.name == name:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,16 @@ def test_plan_prints_the_contract(loratui: Loratui) -> None:
     assert one["value"] == facts["plan"]["training"]["learning_rate"]
     for change in facts["alternatives"]:
         assert set(change) >= {"change", "memory_total", "cost"}
+
+
+def test_planning_for_another_gpu_asks_no_driver_of_this_machine() -> None:
+    code = (
+        "import sys; from loratui.cli import loratui; "
+        "loratui(['plan', '-m', 'Qwen/Qwen3-0.6B', '--gpu', 'T4', '--json'], standalone_mode=False); "
+        "print({'pynvml', 'psutil'} & set(sys.modules), file=sys.stderr)"
+    )
+    answered = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answered.stderr.strip() == "set()" and json.loads(answered.stdout)["methods"]
 
 
 def test_plan_for_another_gpu_and_settings(loratui: Loratui, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from loratui.commands.why import find_key, why_json, why_text
 from loratui.core.dataset import uniform
 from loratui.core.errors import PlanError
 from loratui.core.hardware import Device
-from loratui.core.knowledge import TABLES
+from loratui.core.knowledge.guides import TABLES
 from loratui.core.plan_text import fields
 from loratui.core.proposal import Proposal, Situation, propose
 from loratui.models.find import find_model

@@ -125,8 +125,18 @@ def found(model: Any) -> dict[str, tuple[int, int, int, bool]]:
 
 
 @pytest.mark.parametrize(("family", "values"), CASES, ids=[f"{f}-{i}" for i, (f, _) in enumerate(CASES)])
-@pytest.mark.parametrize("variant", ["lora", "rslora", "dora"])
+@pytest.mark.parametrize("variant", ["lora", "dora"])
 def test_adapters_have_as_many_parameters_as_peft_makes(family: str, values: dict[str, Any], variant: str) -> None:
+    """rsLoRA differs from LoRA in a factor alone: one family stands for it."""
+    assert_as_many(family, values, variant, ranks=(6,))
+
+
+@pytest.mark.parametrize("variant", ["lora", "rslora", "dora"])
+def test_so_at_the_least_rank_and_for_each_variant(variant: str) -> None:
+    assert_as_many(*CASES[0], variant, ranks=(1, 6))
+
+
+def assert_as_many(family: str, values: dict[str, Any], variant: str, ranks: tuple[int, ...]) -> None:
     from peft import LoraConfig, get_peft_model
 
     spec = read_config({"model_type": family, **values}, family)
@@ -134,7 +144,7 @@ def test_adapters_have_as_many_parameters_as_peft_makes(family: str, values: dic
     if mlp_names(spec):
         choices.append(list(mlp_names(spec)))
     for targets in choices:
-        for r in (1, 6):
+        for r in ranks:
             config = LoraConfig(
                 r=r,
                 target_modules=peft_targets(spec, targets),

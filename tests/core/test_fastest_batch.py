@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from loratui.core.dataset import DataFacts, uniform
+from loratui.core.memory.tape import Tape
 from loratui.core.plan_text import with_values
 from loratui.core.presets import AUTO
 from loratui.core.proposal import Proposal, Situation, propose
@@ -96,3 +97,13 @@ def test_a_keystroke_weighs_few_plans() -> None:
         made("Qwen/Qwen2.5-7B", "T4", rows, lora__r=rank)
         weighed.append(_estimate_of.cache_info().misses - before)
     assert 0 < max(weighed) <= 20, weighed
+
+
+def test_what_needs_less_memory_is_found_with_few_walks_over_the_tape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks, batches and lengths that were walked through are not walked through again."""
+    walks = []
+    forward = Tape._walk_forward
+    monkeypatch.setattr(Tape, "_walk_forward", lambda tape, source: walks.append(1) or forward(tape, source))
+    proposal = made("Qwen/Qwen3-0.6B", "T4", uniform(997, 1024))
+    assert len(proposal.alternatives) >= 4
+    assert 0 < len(walks) <= 180, len(walks)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loratui.core.knowledge import TABLES, Table, laid_out, tables_for
+from loratui.core.knowledge.guides import TABLES, tables_for
+from loratui.core.knowledge.table import Table, laid_out
 from loratui.core.plan_text import fields
 
 

@@ -69,9 +69,9 @@ def test_experts_count_as_far_as_they_are_asked() -> None:
 
 def test_padding_is_counted() -> None:
     data = DataFacts(100, (10, 20, 30, 40))
-    assert expected_longest(data.lengths, 1, 100) == 25
-    assert expected_longest(data.lengths, 1000, 100) == pytest.approx(40)
-    assert expected_longest(data.lengths, 1000, 25) == pytest.approx(25)
+    assert expected_longest(data, 1, 100) == 25
+    assert expected_longest(data, 1000, 100) == pytest.approx(40)
+    assert expected_longest(data, 1000, 25) == pytest.approx(25)
     assert tokens_per_pass(plan(training__batch_size=2), data) == pytest.approx(
         2 * (10 * 1 + 20 * 3 + 30 * 5 + 40 * 7) / 16
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,3 +28,12 @@ def test_starting_imports_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == []
+
+
+def test_the_map_names_no_file_that_is_not_there() -> None:
+    """`docs/architecture.md` is the one page by which people find things."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    there = [str(path) for path in (ROOT / "src" / "loratui").rglob("*.py")]
+    named = set(re.findall(r"(?<![\w/.])([a-z_][a-z_/]*\.py)\b", text))
+    assert len(named) > 20
+    assert not [name for name in sorted(named) if not any(path.endswith(f"/{name}") for path in there)]

@@ -7,8 +7,14 @@ from pydantic import TypeAdapter
 
 from loratui.core.errors import MachineError
 from loratui.core.hardware import Gpu, GpuProcess, Host, Machine
-from loratui.machine.device import choose_gpu, cpu_device, cpu_peak_flops, device_for, visible_devices
-from loratui.machine.sizes import parse_memory_size
+from loratui.machine.device import (
+    choose_gpu,
+    cpu_device,
+    cpu_peak_flops,
+    device_for,
+    parse_memory_size,
+    visible_devices,
+)
 
 GIB = 2**30
 HOST = Host(

@@ -52,7 +52,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
 
 def answering(calls: Path) -> str:
     found = json.dumps({"spec": asdict(EXACT)})
-    return f"import sys, json; json.load(sys.stdin); open({str(calls)!r}, 'a').write('x'); print({found!r})"
+    asked = "import sys, json; json.loads(sys.stdin.readline())['config']"
+    return f"{asked}; open({str(calls)!r}, 'a').write('x'); print({found!r})"
 
 
 def test_the_hash_is_of_what_decides_the_shape() -> None:
@@ -87,7 +88,7 @@ def test_what_failed_is_said_and_not_tried_again_with_the_same_libraries(
         monkeypatch,
         (
             f"import sys; open({str(tmp_path / 'calls')!r}, 'a').write('x'); print('a warning', file=sys.stderr); "
-            "sys.exit('there is no class for it.')"
+            'print(\'{"refused": "there is no class for it."}\')'
         ),
     )
     said: list[str] = []

@@ -74,7 +74,7 @@ async def test_narrow_rows_tell_only_what_else_is_proposed(tmp_path: Path) -> No
 def test_every_table_of_the_guides_fits_the_narrowest_panel() -> None:
     from rich.cells import cell_len
 
-    from loratui.core.knowledge import TABLES
+    from loratui.core.knowledge.guides import TABLES
 
     for table in TABLES:
         for width in (65, 89):

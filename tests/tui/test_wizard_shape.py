@@ -44,7 +44,7 @@ async def test_the_proposal_is_renewed_when_the_shape_arrives(homes: Path, monke
 
 async def test_a_refusal_is_one_notice_and_the_guess_goes_on(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        shapes, "command", lambda: [sys.executable, "-c", "import sys; sys.exit('there is no class for it.')"]
+        shapes, "command", lambda: [sys.executable, "-c", 'print(\'{"refused": "there is no class for it."}\')']
     )
     folder = model_folder(homes / "stranger", STRANGER)
     app = wizard(homes, screen="model")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from loratui.core.dataset import DataFacts
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.core.time import expected_longest, grouped_longest
@@ -41,10 +42,10 @@ def test_every_row_comes_once_and_little_is_padded(count: int, batch: int) -> No
     assert sorted(first) == sorted(second) == list(range(count))
     if count > 100:
         assert first != second and padding(lengths, first, batch) < 0.05
-        mean = sum(lengths) / count
-        told = grouped_longest(tuple(sorted(lengths)), count, batch, 10**6) / mean - 1
+        mean, facts = sum(lengths) / count, DataFacts(count, tuple(sorted(lengths)))
+        told = grouped_longest(facts, batch, 10**6) / mean - 1
         assert told == pytest.approx(padding(lengths, first, batch), abs=0.04)
-        assert batch == 1 or expected_longest(tuple(sorted(lengths)), batch, 10**6) / mean - 1 > 0.4
+        assert batch == 1 or expected_longest(facts, batch, 10**6) / mean - 1 > 0.4
     again = LengthGroups(lengths, batch, 7)
     again.set_epoch(1)
     assert list(again) == second

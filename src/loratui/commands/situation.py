@@ -28,9 +28,7 @@ def asked_for(
             raise InputError(f"{option} is empty.", hint='Name a GPU ("A10G"), a size ("24GB"), or leave it out.')
     from loratui.core.plan_text import parse_setting
     from loratui.core.proposal import Situation
-    from loratui.machine.detect import detect_machine
-    from loratui.machine.device import device_for
-    from loratui.machine.sizes import parse_memory_size
+    from loratui.machine.device import device_for, parse_memory_size, planned_device
     from loratui.models.adapter import read_adapter
     from loratui.models.find import find_model, with_exact_shape
     from loratui.presets_store import find_preset
@@ -39,20 +37,21 @@ def asked_for(
     mine: dict[str, Any] = dict(parse_setting(text) for text in settings)
     found = with_exact_shape(find_model(model), lambda sentence: click.echo(printable(sentence), err=True))
     mine["model.id"] = model
-    machine = detect_machine()
-    device = device_for(
-        machine,
-        devices=mine.get("hardware.devices", []),
-        gpu=gpu or mine.get("hardware.gpu", ""),
-        gpu_memory_bytes=parse_memory_size(gpu_memory) if gpu_memory else None,
-        cpu=mine.get("hardware.cpu", False),
-    )
+    devices, named = mine.get("hardware.devices", []), gpu or mine.get("hardware.gpu", "")
+    memory = parse_memory_size(gpu_memory) if gpu_memory else None
+    if named:  # nothing of this machine is asked: neither its driver nor its disk
+        device, disk_free = planned_device(named, devices, memory), None
+    else:
+        from loratui.machine.detect import detect_machine
+
+        machine = detect_machine()
+        device = device_for(machine, devices, gpu_memory_bytes=memory, cpu=mine.get("hardware.cpu", False))
+        disk_free = None if device.simulated else machine.host.disk_free_bytes
     if gpu:
         mine["hardware.gpu"] = gpu
     if dataset is not None:
         mine["dataset.path"] = dataset
     chosen = find_preset(preset)
-    disk_free = None if device.simulated else machine.host.disk_free_bytes
     adapter = read_adapter(mine["lora.adapter"]) if mine.get("lora.adapter") else None
     situation = Situation(found.spec, facts_of(dataset, mine), device, disk_free, read_measurements(), adapter)
     return situation, chosen, mine

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from loratui.format import printable
 
 if TYPE_CHECKING:
-    from loratui.core.knowledge import Table
+    from loratui.core.knowledge.table import Table
     from loratui.core.proposal import Proposal
 
 GENERATION = "generation"
@@ -38,7 +38,7 @@ def find_key(name: str) -> str:
 
 def why_json(key: str, proposal: Proposal) -> dict[str, Any]:
     """The derivation and the guides' tables as one object."""
-    from loratui.core.knowledge import tables_for
+    from loratui.core.knowledge.guides import tables_for
     from loratui.core.proposal_json import proposal_json
 
     facts: dict[str, Any] = {"key": key}
@@ -64,7 +64,7 @@ def why_json(key: str, proposal: Proposal) -> dict[str, Any]:
 
 def why_text(key: str, proposal: Proposal, width: int = 0) -> str:
     """The derivation and the guides' tables in words, `width` columns wide (0: the terminal's)."""
-    from loratui.core.knowledge import tables_for
+    from loratui.core.knowledge.guides import tables_for
     from loratui.core.plan_text import allowed, fields
 
     width = width or max(60, shutil.get_terminal_size((100, 24)).columns)
@@ -106,7 +106,7 @@ def shown(value: Any) -> str:
 
 
 def _guide(one: Table, here: int | None, width: int) -> list[str]:
-    from loratui.core.knowledge import laid_out
+    from loratui.core.knowledge.table import laid_out
 
     aligned = [
         f"{'▸' if number - 1 == here and not place else '':<3}{text}".rstrip()

@@ -47,6 +47,12 @@ class DataFacts:
         return self.lengths[-1]
 
     @cached_property
+    def shares(self) -> tuple[tuple[int, float], ...]:
+        """Each length that rows have, ascending, with the share (0..1) of the rows that are no longer."""
+        last = {length: number for number, length in enumerate(self.lengths, 1)}
+        return tuple((length, number / len(self.lengths)) for length, number in last.items())
+
+    @cached_property
     def mean(self) -> float:
         """Mean tokens a row."""
         return sum(self.lengths) / len(self.lengths)

@@ -150,8 +150,13 @@ def plan_from_document(document: Mapping[str, Any], *, where: str = "") -> Plan:
         checked[section] = {
             name: check_value(f"{section}.{name}", value, where=where) for name, value in values.items()
         }
+    return _agreed(checked, where)
+
+
+def _agreed(document: Mapping[str, Any], where: str) -> Plan:
+    """The plan of a document whose values are each allowed; PlanError where they do not agree with each other."""
     try:
-        return Plan.model_validate(checked)
+        return Plan.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         raise PlanError(first["msg"].removeprefix("Value error, ") + ".", where=where) from None
@@ -176,7 +181,7 @@ def with_values(plan: Plan, values: Mapping[str, Any], *, where: str = "") -> Pl
     for key, value in values.items():
         section, _, name = key.partition(".")
         document[section][name] = check_value(key, value, where=where)
-    return plan_from_document(document, where=where)
+    return _agreed(document, where)
 
 
 def plan_to_toml(plan: Plan, *, comments: bool = True) -> str:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -18,7 +18,6 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts, uniform
 from loratui.core.errors import PlanError
 from loratui.core.hardware import Device
-from loratui.core.knowledge.table import Table
 from loratui.core.lora_targets import trainable_parameters, translate_targets
 from loratui.core.measured import Measurement, learned_memory
 from loratui.core.memory import Alternative, Budget, Estimate, Verdict, alternatives, budget, verdict
@@ -37,6 +36,9 @@ from loratui.core.schedule import Schedule, make_schedule
 from loratui.core.storage import disk_warning
 from loratui.core.time import Prediction, differ_untimed, predict
 from loratui.core.warnings import warnings_for
+
+if TYPE_CHECKING:
+    from loratui.core.knowledge.table import Table
 
 ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA = 1_000, 1_024
 
@@ -292,16 +294,16 @@ def _calculated(
             folk = preset.calculation == "rules-of-thumb"
             reasons[key] = _by_the_folk_rule(recommendation) if folk else recommendation
             if key in pinned:
-                context.values[key] = pinned[key]
+                context.decide(key, pinned[key])
             elif key == warmup and preset.warmup_ratio is not None:
                 origins[key] = "preset"
-                context.values[key] = steps_of(context.schedule().total_steps, preset.warmup_ratio)
+                context.decide(key, steps_of(context.schedule().total_steps, preset.warmup_ratio))
             else:
-                context.values[key] = reasons[key].value
+                context.decide(key, reasons[key].value)
     for recommendation in continued(situation.adapter, situation.spec, reasons) if situation.adapter else ():
         reasons[recommendation.key] = recommendation
         if recommendation.key not in fixed_values:
-            context.values[recommendation.key] = recommendation.value
+            context.decide(recommendation.key, recommendation.value)
     plan, data = _validated({**pinned, **context.values}), context.data
     needed, room = remembered_estimate(situation.spec, plan, data, situation.device), budget(situation.device)
     schedule = make_schedule(plan, data, situation.device.count)

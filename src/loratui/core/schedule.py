@@ -67,16 +67,12 @@ def times_in(total_steps: int, every_steps: int) -> int:
     return math.ceil(total_steps / every_steps) if every_steps else 0
 
 
+@lru_cache(maxsize=256)
 def tokens_per_epoch(data: DataFacts, max_length: int) -> int:
     """Tokens of all rows after cutting at `max_length`; scaled up where `data.lengths` is a sample."""
     cut = bisect_left(data.lengths, max_length)
-    counted = _prefix_sum(data.lengths, cut) + (len(data.lengths) - cut) * max_length
+    counted = sum(data.lengths[:cut]) + (len(data.lengths) - cut) * max_length
     return round(counted * data.examples / len(data.lengths))
-
-
-@lru_cache(maxsize=64)
-def _prefix_sum(lengths: tuple[int, ...], count: int) -> int:
-    return sum(lengths[:count])
 
 
 @lru_cache(maxsize=64)

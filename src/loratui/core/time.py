@@ -148,16 +148,16 @@ def active_parameters(spec: ModelSpec) -> int:
 
 
 @lru_cache(maxsize=256)
-def expected_longest(lengths: tuple[int, ...], rows: int, cut: int) -> float:
-    """Mean over random batches of `rows` rows of the longest row's tokens, after cutting at `cut`. lengths
-    ascending.
-    """
-    count, before, total = len(lengths), 0.0, 0.0
-    for number, length in enumerate(lengths, 1):
-        upto = (number / count) ** rows
-        total += (upto - before) * min(length, cut)
+def expected_longest(data: DataFacts, rows: int, cut: int) -> float:
+    """Mean over random batches of `rows` rows of the longest row's tokens, after cutting at `cut`."""
+    before = total = 0.0
+    for length, share in data.shares:
+        if length >= cut:
+            break
+        upto = share**rows
+        total += (upto - before) * length
         before = upto
-    return total
+    return total + (1.0 - before) * cut
 
 
 WINDOW_BATCHES = 50
@@ -166,14 +166,11 @@ WINDOW_BATCHES = 50
 
 
 @lru_cache(maxsize=256)
-def grouped_longest(lengths: tuple[int, ...], examples: int, rows: int, cut: int) -> float:
-    """Mean over batches of `rows` rows of like length of the longest row's tokens, after cutting at `cut`.
-
-    lengths: ascending, of all `examples` rows or of a sample of them.
-    """
+def grouped_longest(data: DataFacts, rows: int, cut: int) -> float:
+    """Mean over batches of `rows` rows of like length of the longest row's tokens, after cutting at `cut`."""
     if rows == 1:
-        return expected_longest(lengths, 1, cut)
-    whole = max(1, examples // rows)
+        return expected_longest(data, 1, cut)
+    lengths, whole = data.lengths, max(1, data.examples // rows)
     batches = whole // max(1, round(whole / WINDOW_BATCHES))
     count = len(lengths)
     tops = (min(count - 1, max(0, math.ceil(count * number / batches) - 1)) for number in range(1, batches + 1))
@@ -184,8 +181,8 @@ def longest_of_batch(plan: Plan, data: DataFacts, rows: int) -> float:
     """Mean tokens of the longest of `rows` rows that are padded together."""
     cut = plan.training.max_length
     if plan.training.group_by_length:
-        return grouped_longest(data.lengths, data.examples, rows, cut)
-    return expected_longest(data.lengths, rows, cut)
+        return grouped_longest(data, rows, cut)
+    return expected_longest(data, rows, cut)
 
 
 def tokens_per_pass(plan: Plan, data: DataFacts) -> float:
@@ -194,7 +191,7 @@ def tokens_per_pass(plan: Plan, data: DataFacts) -> float:
     if training.packing:
         return float(training.batch_size * training.max_length)
     if training.padding_free:
-        return training.batch_size * expected_longest(data.lengths, 1, training.max_length)
+        return training.batch_size * expected_longest(data, 1, training.max_length)
     return training.batch_size * longest_of_batch(plan, data, training.batch_size)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
@@ -15,11 +16,36 @@ GIB = 2**30
 KERNEL_PACKAGES = {"flash_attention_3": "flash_attn_interface", "flash_attention_2": "flash_attn"}
 """Packages of attention kernels, as transformers 5.23 looks for them."""
 
+UNITS = {
+    "": 1,
+    "b": 1,
+    "k": 2**10,
+    "kb": 10**3,
+    "kib": 2**10,
+    "m": 2**20,
+    "mb": 10**6,
+    "mib": 2**20,
+    "g": 2**30,
+    "gb": 10**9,
+    "gib": 2**30,
+    "t": 2**40,
+    "tb": 10**12,
+    "tib": 2**40,
+}
+_SIZE = re.compile(r"\s*([0-9]+(?:[.,][0-9]+)?)\s*([A-Za-z]*)\s*")
+
 
 class DeviceError(MachineError):
     """A GPU was chosen that cannot be trained on."""
 
     code = "device"
+    exit_status = 2
+
+
+class SizeError(MachineError):
+    """A size that cannot be read."""
+
+    code = "size"
     exit_status = 2
 
 
@@ -38,7 +64,7 @@ def device_for(
     or UnknownGpu, in one sentence.
     """
     if gpu:
-        return find_gpu(gpu).device(max(1, len(devices)), memory_bytes=gpu_memory_bytes)
+        return planned_device(gpu, devices, gpu_memory_bytes)
     if gpu_memory_bytes is not None:
         return _sized(machine, gpu_memory_bytes, max(1, len(devices)))
     if cpu:
@@ -47,6 +73,24 @@ def device_for(
         return _together([_checked(machine, number) for number in devices])
     chosen = choose_gpu(machine)
     return cpu_device(machine.host) if chosen is None else _together([chosen])
+
+
+def planned_device(gpu: str, devices: Sequence[int] = (), memory_bytes: int | None = None) -> Device:
+    """As many cards of the catalogue as `devices` names, at least one, whatever this machine has. memory_bytes: free on
+    each instead of what the catalogue says. UnknownGpu in one sentence."""
+    return find_gpu(gpu).device(max(1, len(devices)), memory_bytes=memory_bytes)
+
+
+def parse_memory_size(text: str) -> int:
+    """Bytes of a size such as `16GiB` (2^30), `24GB` (10^9), `24G` (as GiB) or `800MiB`; SizeError otherwise."""
+    match = _SIZE.fullmatch(text)
+    unit = match[2].lower() if match else ""
+    if match is None or unit not in UNITS:
+        raise SizeError(f"{text!r} is no amount of memory.", hint="Write it like 16GiB, 24GB or 800MiB.")
+    size = int(float(match[1].replace(",", ".")) * UNITS[unit])
+    if size < 2**20:
+        raise SizeError(f"{text!r} is less than a mebibyte.", hint="Give the unit too, like 16GiB or 24GB.")
+    return size
 
 
 def choose_gpu(machine: Machine) -> Gpu | None:

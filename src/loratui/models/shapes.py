@@ -107,7 +107,7 @@ def libraries() -> str:
 
 
 def command() -> list[str]:
-    """The worker's command line; it takes the config as JSON on standard input and prints what it found as JSON."""
+    """The worker's command line; it answers one question (`child_process.ask`): {"config": …}."""
     from loratui.child_process import worker_command  # with asyncio, which a plan of known models need not wait for
 
     return worker_command("shape", "-")
@@ -124,40 +124,28 @@ async def learn_meanwhile(config: Mapping[str, Any], id: str = "") -> ModelSpec:
     """As `learn`, for an interface that goes on meanwhile; cancelled, it ends the worker."""
     import asyncio
 
-    from loratui.child_process import Child
+    from loratui.child_process import Refused, ask
 
-    worker = Child(command(), "The worker that reads the model's class")
+    called = "The worker that reads the model's class"
     try:
-        await worker.start()
-        with contextlib.suppress(WorkerError):  # it ended before it had read all: its last words say why
-            await worker.send(json.dumps(dict(config)).encode())
-        worker.end_input()
-        out = await asyncio.wait_for(worker.rest(), LIMIT_SECONDS)
-        return taken(config, id, await worker.wait(), out.decode(errors="replace"), worker.last_words())
+        found = await asyncio.wait_for(ask(command(), called, {"config": dict(config)}, "spec"), LIMIT_SECONDS)
+        spec = spec_from_json(found, id)
+    except Refused as refused:  # it answered; a worker that was killed said nothing about the model
+        _keep(config, {"problem": refused.message})
+        raise ModelError(refused.message, where="" if id in refused.message else id) from None
     except TimeoutError:
         raise ModelError(f"the model's class could not be read in {LIMIT_SECONDS:.0f} seconds.", where=id) from None
     except WorkerError as error:
         raise ModelError(f"the model's class could not be read: {error.message}", where=id) from None
-    finally:
-        await worker.close()
-
-
-def taken(config: Mapping[str, Any], id: str, status: int, out: str, said: str) -> ModelSpec:
-    """The shape from what the worker printed, remembered; ModelError with the worker's sentence where there is none."""
-    if status != 0:
-        problem = said or "the worker ended without a word."
-        if status == 1:  # it answered; a worker that was killed said nothing about the model
-            with contextlib.suppress(OSError):
-                remember(config, {"problem": problem, "libraries": libraries()})
-        raise ModelError(problem, where="" if id in problem else id)
-    try:
-        found = json.loads(out)
-        spec = spec_from_json(found["spec"], id)
     except (ValueError, KeyError, TypeError):
         raise ModelError("the worker's answer about this model could not be understood.", where=id) from None
+    _keep(config, {"spec": found})
+    return spec
+
+
+def _keep(config: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     with contextlib.suppress(OSError):  # a full disk costs a few seconds next time
         remember(config, {**found, "libraries": libraries()})
-    return spec
 
 
 def spec_to_json(spec: ModelSpec) -> dict[str, Any]:

@@ -7,14 +7,13 @@ one `error`. While stdin stays open, further lines ask for rows: {"rows": [numbe
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import IO, Any, cast
 
+from loratui.child_process import Voice
 from loratui.core.errors import InputError, LoratuiError
 from loratui.core.plan_text import plan_from_document
 from loratui.workers.inspect_messages import InspectMessage, InspectRequest
@@ -23,44 +22,28 @@ from loratui.workers.inspect_messages import InspectMessage, InspectRequest
 def main(arguments: list[str]) -> int:
     """Answer requests until stdin closes; 0, or the exit status of the error that was written."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    with own_output() as output:
+    voice = Voice()
 
-        def emit(message: InspectMessage) -> None:
-            output.write(json.dumps(message, ensure_ascii=True, allow_nan=False) + "\n")
-            output.flush()
+    def emit(message: InspectMessage) -> None:
+        voice.message(message)
 
-        try:
-            _serve(sys.stdin, emit)
-        except BrokenPipeError:
-            return 0
-        except LoratuiError as error:
-            emit({"type": "error", "code": error.code, "message": error.sentence, "exit_status": error.exit_status})
-            return error.exit_status
-        except Exception as error:
-            logging.exception("inspection failed")
-            emit(
-                {
-                    "type": "error",
-                    "code": "worker",
-                    "message": f"The inspection failed: {type(error).__name__}: {str(error)[:300]}",
-                    "exit_status": 1,
-                }
-            )
-            return 1
+    try:
+        _serve(sys.stdin, emit)
+    except LoratuiError as error:
+        emit({"type": "error", "code": error.code, "message": error.sentence, "exit_status": error.exit_status})
+        return error.exit_status
+    except Exception as error:
+        logging.exception("inspection failed")
+        emit(
+            {
+                "type": "error",
+                "code": "worker",
+                "message": f"The inspection failed: {type(error).__name__}: {str(error)[:300]}",
+                "exit_status": 1,
+            }
+        )
+        return 1
     return 0
-
-
-@contextlib.contextmanager
-def own_output() -> Iterator[IO[str]]:
-    """Stdout for messages alone: whatever a library prints goes to stderr."""
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    with os.fdopen(kept, "w", encoding="utf-8") as output:
-        try:
-            yield output
-        finally:
-            with contextlib.suppress(BrokenPipeError):
-                output.flush()
 
 
 def _serve(requests: IO[str], emit: Callable[[InspectMessage], None]) -> None:

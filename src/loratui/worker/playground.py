@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Sequence
 from typing import BinaryIO
 
+from loratui.child_process import Voice
 from loratui.core.errors import LoratuiError
 from loratui.workers.protocol import (
     Add,
@@ -34,39 +35,26 @@ from loratui.workers.protocol import (
 
 def main(argv: Sequence[str] = ()) -> int:
     """Serve requests until the input closes."""
-    replies = _own_output()
+    voice = Voice()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl+c at a terminal is for the program in front
-    server = _Server(replies)
+    server = _Server(voice)
     threading.Thread(target=server.read, args=(sys.stdin.buffer,), daemon=True).start()
     return server.serve()
-
-
-def _own_output() -> BinaryIO:
-    """The pipe for replies. Whatever a library prints goes to the log instead, and cannot break a line of ours."""
-    pipe = os.dup(1)
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return os.fdopen(pipe, "wb", buffering=0)
 
 
 class _Server:
     """Reads in one thread, so that a stop is heard while an answer grows; answers in the other."""
 
-    def __init__(self, replies: BinaryIO) -> None:
+    def __init__(self, voice: Voice) -> None:
         from loratui.worker.generation.answer import StopFlags
 
-        self._replies = replies
-        self._lock = threading.Lock()
+        self._voice = voice
         self._requests: queue.Queue[Request] = queue.Queue()
         self._flags = StopFlags()
 
     def emit(self, event: Event) -> None:
         """Send one event; end when nobody reads any more."""
-        try:
-            with self._lock:
-                self._replies.write(encode(event))
-        except BrokenPipeError:
-            os._exit(0)
+        self._voice.say(encode(event))
 
     def read(self, requests: BinaryIO) -> None:
         """The reading thread."""

@@ -2,7 +2,8 @@
 what a step with them holds (`worker.tracing.ratios`).
 
 For families that no formula knows. Needs no weights and no memory to speak of, and runs no code from the model's
-repository. `-` reads the config from standard input. Prints `{"spec": …}`, or one sentence and exit status 1.
+repository. Prints `{"spec": …}`, or one sentence and exit status 1. `-` is for our own program: it answers the one
+question that comes on its input (`child_process.answer_one`), {"config": …}.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from loratui.child_process import answer_one
 from loratui.core.architecture import Linear, LinearKind, ModelSpec
 from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.lora_targets import count_adapter, peft_targets, resolve_targets, target_names
@@ -39,13 +41,14 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m loratui.worker shape", description=__doc__.splitlines()[0] if __doc__ else ""
     )
-    parser.add_argument("config", help="a config.json, or - for standard input")
+    parser.add_argument("config", help="a config.json, or - to be asked on standard input")
     asked = parser.parse_args(argv)
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
+    if asked.config == "-":
+        return answer_one("spec", lambda question: spec_to_json(read_shape(question["config"])))
     try:
-        text = sys.stdin.read() if asked.config == "-" else Path(asked.config).read_text(encoding="utf-8")
-        spec = read_shape(json.loads(text))
+        spec = read_shape(json.loads(Path(asked.config).read_text(encoding="utf-8")))
     except LoratuiError as error:
         print(error.sentence, file=sys.stderr)  # noqa: T201
         return 1

@@ -2,7 +2,9 @@
 tensors.
 
 For architectures that the formulas do not know, and to check them for those that they do. Needs no weights and no GPU;
-takes seconds. The answer is remembered by the hash of config, plan, batch and library versions.
+takes seconds. The answer is remembered by the hash of config, plan, batch and library versions. `-` in the place of the
+file answers the one question that comes on its input (`child_process.answer_one`): {"config": …, "plan": {"KEY": …},
+"rows": …, "tokens": …}.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from loratui.child_process import answer_one
 from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import parse_setting, plan_from_toml, with_values
@@ -35,7 +38,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m loratui.worker trace", description=__doc__.splitlines()[0] if __doc__ else ""
     )
-    parser.add_argument("config", type=Path, help="a config.json, or a folder that holds one")
+    parser.add_argument("config", type=Path, help="a config.json, or a folder that holds one, or - to be asked")
     parser.add_argument("--plan", type=Path, help="a plan.toml; its model is not read")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the plan")
     parser.add_argument("--rows", type=int, help="rows of the batch (the plan's batch size)")
@@ -43,6 +46,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--padded", action="store_true", help="the rows are of unlike length")
     parser.add_argument("--anew", action="store_true", help="trace again even where the answer is remembered")
     asked = parser.parse_args(argv)
+    if str(asked.config) == "-":
+        return answer_one("traced", _answer)
     try:
         config = read(asked.config)
         plan = plan_from_toml(asked.plan.read_text(encoding="utf-8"), where=str(asked.plan)) if asked.plan else Plan()
@@ -65,6 +70,17 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _answer(question: dict[str, Any]) -> dict[str, Any]:
+    plan = with_values(Plan(), question.get("plan") or {})
+    rows, tokens = question.get("rows"), question.get("tokens")
+    return trace(
+        _checked(question.get("config"), "the question"),
+        plan,
+        rows=rows or plan.training.batch_size,
+        tokens=tokens or plan.training.max_length,
+    )
+
+
 def read(path: Path) -> dict[str, Any]:
     """A config.json as a dictionary; ModelError where it is none."""
     file = path / "config.json" if path.is_dir() else path
@@ -74,8 +90,12 @@ def read(path: Path) -> dict[str, Any]:
         raise ModelError("there is no config.json to read.", where=str(file)) from None
     except ValueError as error:
         raise ModelError(f"this is not JSON: {error}.", where=str(file)) from None
+    return _checked(config, str(file))
+
+
+def _checked(config: Any, where: str) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
-        raise ModelError("this is no model's config: it names no model_type.", where=str(file))
+        raise ModelError("this is no model's config: it names no model_type.", where=where)
     return config
 
 

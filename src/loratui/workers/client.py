@@ -124,7 +124,8 @@ class PlaygroundClient:
         self._reader = asyncio.create_task(self._read(child))
 
     async def _read(self, child: Child) -> None:
-        with contextlib.suppress(WorkerError):  # a line beyond the limit: it has been ended for it
+        fault: WorkerError | None = None
+        try:
             while line := await child.line():
                 event = decode_event(line)
                 number = getattr(event, "id", None)
@@ -132,8 +133,11 @@ class PlaygroundClient:
                     self._general.put_nowait(event)
                 elif number in self._asks:
                     self._asks[number].put_nowait(event)
+        except WorkerError as error:  # it was silent for too long, or said what is no message
+            fault = error
         child.kill()
-        gone = Failed((await child.death()).sentence, AGAIN)
+        died = await child.death()
+        gone = Failed((fault or died).sentence, AGAIN)
         if child is self._child:
             self.ready = None
         for queue in (self._general, *self._asks.values()):

@@ -14,6 +14,20 @@ _ATTENTION_KEYS = (
     ("eager_attention", "eager"),
     ("flex_attention", "flex_attention"),
 )
+_ALIKE = (
+    ("training.accumulation", "gradient_accumulation_steps"),
+    ("training.learning_rate", "learning_rate"),
+    ("training.weight_decay", "weight_decay"),
+    ("training.beta1", "adam_beta1"),
+    ("training.beta2", "adam_beta2"),
+    ("training.epsilon", "adam_epsilon"),
+    ("training.max_grad_norm", "max_grad_norm"),
+    ("training.seed", "seed"),
+    ("saving.every_steps", "save_steps"),
+    ("saving.keep", "save_total_limit"),
+    ("evaluation.every_steps", "eval_steps"),
+)
+"""Keys that transformers' TrainingArguments and Axolotl name alike."""
 _FACTORY_ATTENTION = {"sdpa": "sdpa", "disabled": "eager", "fa2": "flash_attention_2", "fa3": "flash_attention_3"}
 _DTYPES = {"bfloat16": "bf16", "bf16": "bf16", "float16": "fp16", "fp16": "fp16", "float32": "fp32", "fp32": "fp32"}
 _FORMATS = {"alpaca": "instruction", "chat_template": "messages", "completion": "text", "sharegpt": "messages"}
@@ -31,18 +45,8 @@ def import_axolotl(document: Mapping[str, Any]) -> Imported:
         ("training.max_length", "sequence_len"),
         ("training.packing", "sample_packing"),
         ("training.batch_size", "micro_batch_size"),
-        ("training.accumulation", "gradient_accumulation_steps"),
         ("training.epochs", "num_epochs"),
-        ("training.learning_rate", "learning_rate"),
-        ("training.weight_decay", "weight_decay"),
-        ("training.beta1", "adam_beta1"),
-        ("training.beta2", "adam_beta2"),
-        ("training.epsilon", "adam_epsilon"),
-        ("training.max_grad_norm", "max_grad_norm"),
-        ("training.seed", "seed"),
-        ("saving.every_steps", "save_steps"),
-        ("saving.keep", "save_total_limit"),
-        ("evaluation.every_steps", "eval_steps"),
+        *_ALIKE,
         ("evaluation.batch_size", "eval_batch_size"),
         ("evaluation.patience", "early_stopping_patience"),
         ("training.padding_free", "batch_flattening"),
@@ -271,18 +275,8 @@ def _arguments(taker: Taker) -> None:
     """The keys of transformers' TrainingArguments."""
     for key, *names in (
         ("training.batch_size", "per_device_train_batch_size"),
-        ("training.accumulation", "gradient_accumulation_steps"),
         ("training.epochs", "num_train_epochs"),
-        ("training.learning_rate", "learning_rate"),
-        ("training.weight_decay", "weight_decay"),
-        ("training.beta1", "adam_beta1"),
-        ("training.beta2", "adam_beta2"),
-        ("training.epsilon", "adam_epsilon"),
-        ("training.max_grad_norm", "max_grad_norm"),
-        ("training.seed", "seed"),
-        ("saving.every_steps", "save_steps"),
-        ("saving.keep", "save_total_limit"),
-        ("evaluation.every_steps", "eval_steps"),
+        *_ALIKE,
         ("evaluation.batch_size", "per_device_eval_batch_size"),
         ("training.checkpointing", "gradient_checkpointing", "activation_checkpointing"),
     ):

@@ -1,29 +1,4 @@
-"""The field's folk knowledge: every table of the guides this project started from, beside what the evidence says.
+"""The field's folk knowledge beside what the evidence says: the guides' tables and published rates.
 
-`tables_for("lora.r")` is what the explanation of a field shows; `tables_for("generation")` belongs to the playground.
+Nothing is imported here: the calculation needs the rates at each start, the tables (`guides`) only when a person asks.
 """
-
-from __future__ import annotations
-
-from functools import cache
-
-from loratui.core.knowledge import adapter, learning_rate, memory, problems, training
-from loratui.core.knowledge.table import Table, laid_out
-
-TABLES: tuple[Table, ...] = (
-    *adapter.TABLES,
-    *learning_rate.TABLES,
-    *training.TABLES,
-    *memory.TABLES,
-    *problems.PROBLEMS,
-    *problems.GENERATION,
-)
-
-
-@cache
-def tables_for(key: str) -> tuple[Table, ...]:
-    """The tables that belong to a dotted plan key, or to "generation"; empty where the guides say nothing."""
-    return tuple(table for table in TABLES if key in table.keys)
-
-
-__all__ = ["TABLES", "Table", "laid_out", "tables_for"]

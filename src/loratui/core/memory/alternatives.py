@@ -8,7 +8,7 @@ may choose it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from loratui.core.architecture import ModelSpec
@@ -102,14 +102,19 @@ class _Ladder:
     data: DataFacts
     device: Device
     where: str
+    weighed: dict[str, Estimate] = field(default_factory=dict)
+    """What was weighed so far, by its change."""
 
     @property
     def limit(self) -> int:
         return budget(self.device).bytes
 
     def needed(self, change: Mapping[str, Any]) -> Estimate:
-        values = {key.replace(".", "__"): value for key, value in change.items()}
-        return estimate(self.spec, changed(self.plan, **values), self.data, self.device)
+        place = repr(sorted(change.items()))
+        if place not in self.weighed:
+            values = {key.replace(".", "__"): value for key, value in change.items()}
+            self.weighed[place] = estimate(self.spec, changed(self.plan, **values), self.data, self.device)
+        return self.weighed[place]
 
     def weigh(self, change: Mapping[str, Any], cost: str, unattended: bool) -> Alternative:
         needed = self.needed(change)
@@ -226,7 +231,8 @@ def _shorter_rows(ladder: _Ladder) -> Iterator[_Rung]:
     length = min(training.max_length, data.longest)
     if length <= LEAST_LENGTH:
         return
-    shorter = max(LEAST_LENGTH, min(length // 2, _fitting_length(ladder) or length // 2)) // 8 * 8
+    half = length // 2
+    shorter = max(LEAST_LENGTH, min(half, _fitting_length(ladder, half) or half)) // 8 * 8
     yield _Rung({"training.max_length": shorter}, cut_words(data, length, shorter), False)
 
 
@@ -249,7 +255,7 @@ def cut_words(data: DataFacts, length: int, shorter: int) -> str:
     )
 
 
-def _fitting_length(ladder: _Ladder) -> int:
+def _fitting_length(ladder: _Ladder, most: int) -> int:
     training = ladder.plan.training
     leanest = changed(
         ladder.plan,
@@ -257,4 +263,4 @@ def _fitting_length(ladder: _Ladder) -> int:
         training__accumulation=training.batch_size * training.accumulation,
         training__checkpointing=True,
     )
-    return longest_length(ladder.spec, leanest, ladder.data, ladder.device)
+    return longest_length(ladder.spec, leanest, ladder.data, ladder.device, most=most)

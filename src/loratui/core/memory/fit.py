@@ -35,8 +35,11 @@ def fits(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, limit_byt
 
 def _largest(test: Callable[[int], bool], low: int, high: int) -> int:
     """Largest whole number in low..high that passes a test which holds up to some number; 0 where none does."""
+    if test(high):
+        return high
     if not test(low):
         return 0
+    high -= 1
     while low < high:
         middle = (low + high + 1) // 2
         if test(middle):
@@ -58,10 +61,17 @@ def largest_batch(
 
 
 def longest_length(
-    spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *, limit_bytes: int | None = None
+    spec: ModelSpec,
+    plan: Plan,
+    data: DataFacts,
+    device: Device,
+    *,
+    most: int = 1_048_576,
+    limit_bytes: int | None = None,
 ) -> int:
-    """Longest row in tokens that fits, a multiple of 8, up to what the model's positions allow; 0 where none does."""
-    most = max(8, min(spec.max_positions or 131072, 1_048_576)) // 8
+    """Longest row in tokens that fits, a multiple of 8, up to `most` and what the model's positions allow; 0 where none
+    does."""
+    most = max(8, min(spec.max_positions or 131072, most)) // 8
 
     def test(eighths: int) -> bool:
         length = eighths * 8

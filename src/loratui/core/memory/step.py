@@ -7,7 +7,9 @@ always there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from loratui.core.architecture import Linear, ModelSpec
 from loratui.core.lora_targets import resolve_targets
@@ -15,7 +17,7 @@ from loratui.core.memory.block import Attention, Roles, block, final_norm, roles
 from loratui.core.memory.formats import Formats
 from loratui.core.memory.head import loss
 from loratui.core.memory.ops import Layers
-from loratui.core.memory.tape import Tape, Value
+from loratui.core.memory.tape import Tape, Value, Walk
 from loratui.core.memory.traits import Traits, traits
 from loratui.core.plan import Plan
 
@@ -56,21 +58,25 @@ class Moment:
         return self.activations + self.logits + self.gradients
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Pass:
-    """What forward and backward of one batch share."""
+    """What forward and backward of one batch share: all of a plan that decides their bytes, so that plans which differ
+    in nothing else are walked through once."""
 
     spec: ModelSpec
-    plan: Plan
     form: Formats
     batch: Batch
     style: Traits
     part: Roles
     adapted: frozenset[Linear]
+    rank: int
+    kernel: str
+    """`model.attention` of the plan."""
+    accumulates: bool
 
     def start(self, *, tracked: bool = True) -> tuple[Layers, Value]:
         """A new tape with the residual stream on it."""
-        run = Layers(Tape(), self.form, self.batch.tokens, self.adapted, self.plan.lora.r)
+        run = Layers(Tape(), self.form, self.batch.tokens, self.adapted, self.rank)
         # bitsandbytes' layers answer in the format they were asked in, and autocast's LayerNorm asks in float32
         widens = self.form.quantised and self.form.autocast and self.style.norm == "layer"
         return run, run.tensor(self.spec.hidden_size, 4 if widens else self.form.weight, tracked=tracked)
@@ -82,7 +88,7 @@ class _Pass:
     def masked(self, index: int) -> bool:
         """Whether this block's attention needs a mask: padding or packing, or a sliding window shorter than the
         rows."""
-        if self.plan.model.attention.startswith("flash"):
+        if self.kernel.startswith("flash"):
             return False
         window = self.spec.sliding_window
         slides = (
@@ -96,7 +102,7 @@ class _Pass:
         """What attention costs this block: with a mask, torch's kernel keeps an additive copy of it for each block."""
         batch = self.batch
         masked = self.masked(index)
-        eager = self.plan.model.attention == "eager" or (self.style.eager and self.plan.model.attention == "sdpa")
+        eager = self.kernel == "eager" or (self.style.eager and self.kernel == "sdpa")
         size = batch.rows * batch.tokens_per_row**2 * self.form.compute if masked and not eager else 0
         return Attention(masked, size, batch.tokens_per_row, eager)
 
@@ -117,42 +123,61 @@ class _Pass:
         return loss(run, end, self.spec, scored=scored, rows=self.batch.rows)
 
 
-def _pass(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch) -> _Pass:
-    adapted = frozenset() if form.full else frozenset(resolve_targets(spec, plan.lora.targets))
-    return _Pass(spec, plan, form, batch, traits(spec.family), roles(spec), adapted)
+def _pass(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, *, accumulates: bool) -> _Pass:
+    targets = plan.lora.targets
+    adapted = frozenset() if form.full else _adapted(spec, targets if isinstance(targets, str) else tuple(targets))
+    rank = 0 if form.full else plan.lora.r
+    style, part = traits(spec.family), _roles(spec)
+    return _Pass(spec, form, batch, style, part, adapted, rank, plan.model.attention, accumulates)
+
+
+_roles = lru_cache(maxsize=64)(roles)
+
+
+@lru_cache(maxsize=64)
+def _adapted(spec: ModelSpec, targets: str | Sequence[str]) -> frozenset[Linear]:
+    return frozenset(resolve_targets(spec, targets))
 
 
 def moments(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gradients: int) -> list[Moment]:
     """Every candidate for the peak of forward, backward and optimizer. gradients: bytes of all of them."""
-    run = _pass(spec, plan, form, batch)
-    found = _checkpointed(run, gradients) if plan.training.checkpointing else _plain(run, gradients)
-    found.append(
-        Moment("optimizer step", "in the optimizer's step", optimizer_extra(plan, gradients, form), 0, gradients)
-    )
-    return found
+    run = _pass(spec, plan, form, batch, accumulates=plan.training.accumulation > 1)
+    extra = optimizer_extra(plan, gradients, form)
+    return [
+        *(_checkpointed if plan.training.checkpointing else _plain)(run, gradients),
+        Moment("optimizer step", "in the optimizer's step", extra, 0, gradients),
+    ]
 
 
-def _plain(run: _Pass, gradients: int) -> list[Moment]:
+@lru_cache(maxsize=512)
+def _plain(run: _Pass, gradients: int) -> tuple[Moment, ...]:
     """Without checkpointing every block keeps what its backward needs."""
     spec, form = run.spec, run.form
-    accumulates = run.plan.training.accumulation > 1
+    accumulates = run.accumulates
     count = spec.layers
     layers, x = run.start()
     y = run.block(layers, x, count - 1)
     middle = layers.tape.walk(x)
+    alike = {(run.attention(count - 1), True): middle}
+
+    def walked(index: int, *, tracked: bool) -> Walk:
+        """The block of this number alone; blocks that are alike are walked through once."""
+        attention = run.attention(index)
+        if (attention, tracked) not in alike:
+            some, start = run.start(tracked=tracked)
+            run.block(some, start, index)
+            alike[attention, tracked] = some.tape.walk(start)
+        return alike[attention, tracked]
+
     tail_loss = run.tail(layers, y)
     tail = layers.tape.walk(x)
     between = 0
     for numbers in run.kinds.values():
         inner = [number for number in numbers if 0 < number < count - 1]
         if inner:
-            some, start = run.start()
-            run.block(some, start, inner[0])
-            walked = some.tape.walk(start)
-            between += len(inner) * (walked.kept + walked.source_kept)
-    some, start = run.start(tracked=form.full)
-    run.block(some, start, 0)
-    first = some.tape.walk(start)
+            one = walked(inner[0], tracked=True)
+            between += len(inner) * (one.kept + one.source_kept)
+    first = walked(0, tracked=form.full)
     shared = _shared(run)
     before_last = (first.kept + first.source_kept if count > 1 else 0) + between
     held = gradients if accumulates else 0
@@ -198,13 +223,14 @@ def _plain(run: _Pass, gradients: int) -> list[Moment]:
                 held,
             )
         )
-    return found + _embedding(run, gradients, shared)
+    return (*found, *_embedding(run, gradients, shared))
 
 
-def _checkpointed(run: _Pass, gradients: int) -> list[Moment]:
+@lru_cache(maxsize=512)
+def _checkpointed(run: _Pass, gradients: int) -> tuple[Moment, ...]:
     """With checkpointing a block keeps its input alone, and is run again when its backward needs it."""
     spec = run.spec
-    accumulates = run.plan.training.accumulation > 1
+    accumulates = run.accumulates
     end, stream = run.start()
     tail_loss = run.tail(end, stream)
     tail = end.tape.walk(stream)
@@ -253,12 +279,12 @@ def _checkpointed(run: _Pass, gradients: int) -> list[Moment]:
             held,
         ),
     ]
-    return found + _embedding(run, gradients, shared)
+    return (*found, *_embedding(run, gradients, shared))
 
 
 def _waiting_head(run: _Pass) -> int:
     """A tied head's gradient waits for the embedding's before it is added to one that is there already."""
-    accumulates = run.plan.training.accumulation > 1
+    accumulates = run.accumulates
     return (
         run.spec.embedding_parameters * run.form.weight
         if run.form.full and run.spec.tied_embeddings and accumulates
@@ -271,7 +297,7 @@ def _embedding(run: _Pass, gradients: int, shared: int) -> list[Moment]:
     if not run.form.full:
         return []
     size = run.spec.embedding_parameters * run.form.weight
-    accumulates = run.plan.training.accumulation > 1
+    accumulates = run.accumulates
     doubled = size * (int(accumulates) + int(run.spec.tied_embeddings))
     stream = run.batch.tokens * run.spec.hidden_size * run.form.weight
     return [Moment(PASS, "in the backward pass of the embedding", shared + stream + doubled, 0, gradients)]
@@ -288,7 +314,11 @@ def optimizer_extra(plan: Plan, gradients: int, form: Formats) -> int:
 def evaluation(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gradients: int = 0) -> Moment:
     """An evaluation batch: nothing is kept, one block's temporaries and the loss's tile count. gradients: bytes that
     all of them would have, from which autocast's copies of trained weights follow."""
-    run = _pass(spec, plan, replace(form, dropout=False), batch)
+    return _evaluation(_pass(spec, plan, replace(form, dropout=False), batch, accumulates=False), gradients)
+
+
+@lru_cache(maxsize=512)
+def _evaluation(run: _Pass, gradients: int) -> Moment:
     layers, x = run.start(tracked=False)
     y = run.block(layers, x, 0)
     inside = _temporary(layers, x)

@@ -50,32 +50,22 @@ WEIGHTLESS: dict[str, set[str]] = {
     "hardware": {"devices", "gpu", "cpu"},
 }
 """Keys that move no byte of memory; every other key of a plan is taken to."""
-_SECTIONS = ("dataset", "saving")
+_BESIDE: dict[str, Any] = {**WEIGHTLESS, "dataset": True, "saving": True}
+"""The same and two whole sections, as pydantic leaves fields out."""
 
 
 def remembered_estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> Estimate:
     """The estimate of a plan, computed once for all plans that differ only in keys that move no memory."""
-    light = plan.model_copy(
-        update={
-            **{section: getattr(_DEFAULT_PLAN, section) for section in _SECTIONS},
-            **{
-                section: getattr(plan, section).model_copy(
-                    update={name: getattr(getattr(_DEFAULT_PLAN, section), name) for name in names}
-                )
-                for section, names in WEIGHTLESS.items()
-            },
-        }
-    )
-    return _estimate_of(spec, _Key(light), data, device)
+    return _estimate_of(spec, _Key(plan), data, device)
 
 
 class _Key:
-    """A plan that can be looked up: lists in it make the plan itself no key."""
+    """A plan that can be looked up by what of it moves memory."""
 
     __slots__ = ("plan", "text")
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.text = plan, plan.model_dump_json()
+        self.plan, self.text = plan, plan.model_dump_json(exclude=_BESIDE)
 
     def __hash__(self) -> int:
         return hash(self.text)
@@ -103,6 +93,14 @@ class Context:
     calculation: Calculation = "evidence"
     values: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._plan = changed(_DEFAULT_PLAN, {**self.pinned, **self.values})
+        self._pending: dict[str, Any] = {}
+
+    def decide(self, key: str, value: Any) -> None:
+        """What follows rests on this value."""
+        self.values[key] = self._pending[key] = value
+
     def get(self, key: str) -> Any:
         """The value decided for a key, or the one that is pinned, or the plan's default."""
         if key in self.values:
@@ -111,11 +109,13 @@ class Context:
 
     def plan(self, changes: Mapping[str, Any] | None = None) -> Plan:
         """A plan of everything pinned and decided so far, with `changes` on top; unchecked."""
-        return changed(_DEFAULT_PLAN, {**self.pinned, **self.values, **(changes or {})})
+        if self._pending:
+            self._plan, self._pending = changed(self._plan, self._pending), {}
+        return changed(self._plan, changes) if changes else self._plan
 
-    def estimate(self, changes: Mapping[str, Any] | None = None) -> Estimate:
-        """The memory that the plan so far needs, with `changes` on top."""
-        return remembered_estimate(self.spec, self.plan(changes), self.data, self.device)
+    def estimate(self, plan: Plan) -> Estimate:
+        """The memory that a plan needs here."""
+        return remembered_estimate(self.spec, plan, self.data, self.device)
 
     def budget(self) -> Budget:
         """What the device can give."""

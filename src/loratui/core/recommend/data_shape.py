@@ -134,9 +134,9 @@ def padding_free(context: Context) -> Iterator[Recommendation]:
 def group_by_length(context: Context) -> Iterator[Recommendation]:
     """`training.group_by_length`: where rows of unlike length would be padded in a batch."""
     data, cut = context.data, context.get("training.max_length")
-    mean = expected_longest(data.lengths, 1, cut)
-    random = expected_longest(data.lengths, GROUPED_ROWS, cut) / mean - 1
-    grouped = grouped_longest(data.lengths, data.examples, GROUPED_ROWS, cut) / mean - 1
+    mean = expected_longest(data, 1, cut)
+    random = expected_longest(data, GROUPED_ROWS, cut) / mean - 1
+    grouped = grouped_longest(data, GROUPED_ROWS, cut) / mean - 1
     padded = not (context.get("training.packing") or context.get("training.padding_free"))
     value = padded and random - grouped > LEAST_SAVED
     yield Recommendation(

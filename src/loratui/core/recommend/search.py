@@ -13,7 +13,8 @@ from typing import Any
 
 from loratui.core import rules_of_thumb
 from loratui.core.memory import Budget, Estimate, Verdict, verdict
-from loratui.core.recommend.context import Context, evaluates
+from loratui.core.plan import Plan
+from loratui.core.recommend.context import Context, changed, evaluates
 from loratui.core.time import row_seconds
 
 BUSY_TOKENS = 2048
@@ -128,6 +129,7 @@ class Search:
 
     def __init__(self, context: Context, wanted: int) -> None:
         self.context, self.wanted, self.room = context, wanted, context.budget()
+        self._before = context.plan()
         self.length = min(int(context.get("training.max_length")), context.data.longest)
         """Tokens of the longest row."""
         self.batches = self._batches()
@@ -152,7 +154,7 @@ class Search:
         place = (rung, batch, checkpointing)
         if place not in self._weighed:
             changes = self.changes_at(rung, batch, checkpointing)
-            self._weighed[place] = Fit(changes, self.context.estimate(changes), self.room, rung)
+            self._weighed[place] = Fit(changes, self.context.estimate(self._plan(changes)), self.room, rung)
         return self._weighed[place]
 
     def changes_at(self, rung: int, batch: int, checkpointing: bool) -> dict[str, Any]:
@@ -178,9 +180,13 @@ class Search:
         place = (rung, batch, checkpointing)
         if place not in self._seconds:
             context = self.context
-            plan = context.plan(self.changes_at(rung, batch, checkpointing))
+            plan = self._plan(self.changes_at(rung, batch, checkpointing))
             self._seconds[place] = row_seconds(context.spec, plan, context.data, context.device)
         return self._seconds[place]
+
+    def _plan(self, changes: Mapping[str, Any]) -> Plan:
+        """The plan of a point: nothing else is decided while the search goes on."""
+        return changed(self._before, changes)
 
     def fastest(self, rung: int, *largest: Fit) -> Fit:
         """The fastest point by the prediction with at most the rows of one of these; of those as fast the largest.

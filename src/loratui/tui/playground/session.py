@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from loratui.core.errors import LoratuiError
+from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.generation import GenerationSettings
+from loratui.runs.listing import list_runs
 from loratui.tui.playground.conversation import Conversation
 from loratui.workers.client import PlaygroundClient
 from loratui.workers.protocol import Event, Ready, Rendered
-from loratui.workers.target import Target
+from loratui.workers.target import Target, find_target
 
 
 class Session:
@@ -70,8 +71,6 @@ class Session:
 
     async def find(self, adapter: str, run: str, draft_run: str, draft_model: str) -> Target:
         """What is to be asked (see `choose_target`). Raises LoratuiError; nothing is asked then."""
-        from loratui.tui.playground.choose_target import choose_target
-
         self._target = None
         self._target = await asyncio.to_thread(choose_target, adapter, run, draft_run, draft_model)
         return self._target
@@ -122,3 +121,29 @@ class Session:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+
+def choose_target(adapter: str, run: str, draft_run: str, draft_model: str) -> Target:
+    """What the playground takes when it is opened: the first of these that is given; else the newest run that has
+    something to ask; else the draft's model. Reads files: for a thread.
+
+    Raises ModelError or RunError in one sentence.
+    """
+    for name in (adapter, run):
+        if name:
+            return find_target(name)
+    if draft_run:
+        try:
+            return find_target(draft_run)
+        except LoratuiError:
+            pass  # the draft's last run was removed: look further
+    for summary in list_runs():
+        try:
+            target = find_target(str(summary.run.path))
+        except LoratuiError:
+            continue
+        if target.result is not None:
+            return target
+    if draft_model:
+        return find_target(draft_model)
+    raise ModelError("There is nothing to ask yet.", hint="Train something first, or choose a model.")

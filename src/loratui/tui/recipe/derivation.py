@@ -15,7 +15,7 @@ from loratui.format import harmless, value_text
 from loratui.tui.common.text import wrap
 
 if TYPE_CHECKING:
-    from loratui.core.knowledge import Table
+    from loratui.core.knowledge.table import Table
     from loratui.core.proposal import Proposal
 
 PANEL, AROUND = 96, 7
@@ -97,14 +97,14 @@ def guides(key: str, proposal: Proposal, width: int) -> list[Content]:
     """What the widespread guides say about this field, each with what the evidence says; the row of this situation is
     marked.
     """
-    from loratui.core.knowledge import tables_for
+    from loratui.core.knowledge.guides import tables_for
 
     return [guide(table, width, proposal.row_here(table)) for table in tables_for(key)]
 
 
 def guide(table: Table, width: int, marked: int | None = None) -> Content:
     """One table of a guide, its long cells wrapped within their column; the marked row is this situation's."""
-    from loratui.core.knowledge import laid_out
+    from loratui.core.knowledge.table import laid_out
 
     blank = " " * MARGIN
     head, *body = laid_out((table.columns, *table.rows), width - MARGIN)
