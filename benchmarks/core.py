@@ -20,8 +20,9 @@ from loratui.core.hardware import Device
 from loratui.core.memory import estimate, method_fits
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.core.proposal import Situation, propose
+from loratui.core.proposal import propose
 from loratui.core.proposal_json import proposal_json
+from loratui.core.situation import Situation
 from loratui.models.catalogue import entries, find_entry
 
 GIB = 2**30

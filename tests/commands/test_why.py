@@ -14,7 +14,8 @@ from loratui.core.errors import PlanError
 from loratui.core.hardware import Device
 from loratui.core.knowledge.guides import TABLES
 from loratui.core.plan_text import fields
-from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.proposal import Proposal, propose
+from loratui.core.situation import Situation
 from loratui.models.find import find_model
 
 Loratui = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -12,7 +12,8 @@ from loratui.core.dataset import DataFacts
 from loratui.core.errors import PlanError
 from loratui.core.hardware import Device
 from loratui.core.presets import Preset
-from loratui.core.proposal import Situation, propose
+from loratui.core.proposal import propose
+from loratui.core.situation import Situation
 from loratui.machine.catalogue import all_gpus
 from loratui.models.catalogue import entries
 from loratui.paths import presets_path

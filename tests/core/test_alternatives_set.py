@@ -9,8 +9,9 @@ from drawn_situations import cases
 from loratui.core.dataset import DataFacts, uniform
 from loratui.core.plan_text import parse_setting
 from loratui.core.presets import AUTO
-from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.proposal import Proposal, propose
 from loratui.core.recommendation import time_words
+from loratui.core.situation import Situation
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
 

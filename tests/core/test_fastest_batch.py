@@ -11,9 +11,10 @@ from loratui.core.dataset import DataFacts, uniform
 from loratui.core.memory.tape import Tape
 from loratui.core.plan_text import with_values
 from loratui.core.presets import AUTO
-from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.proposal import Proposal, propose
 from loratui.core.recommend.context import _estimate_of
 from loratui.core.schedule import make_schedule
+from loratui.core.situation import Situation
 from loratui.core.time import predict
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model

@@ -11,8 +11,9 @@ import pytest
 from loratui.core.dataset import uniform
 from loratui.core.errors import ModelError
 from loratui.core.presets import Preset
-from loratui.core.proposal import Situation, propose
+from loratui.core.proposal import propose
 from loratui.core.recommend.from_adapter import AdapterShape
+from loratui.core.situation import Situation
 from loratui.machine.catalogue import find_gpu
 from loratui.models.adapter import read_adapter
 from loratui.models.find import find_model

@@ -11,8 +11,9 @@ import pytest
 
 from loratui.core.dataset import DataFacts
 from loratui.core.plan import DatasetSection
-from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.proposal import Proposal, propose
 from loratui.core.recommend.evaluation import ENOUGH_ROWS, standard_error
+from loratui.core.situation import Situation
 from loratui.data.facts import quick_facts
 from loratui.data.find import find_dataset
 from loratui.data.split import split_rows

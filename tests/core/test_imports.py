@@ -16,7 +16,8 @@ from loratui.core.hardware import Device
 from loratui.core.imports import import_configuration
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.core.proposal import Situation, propose
+from loratui.core.proposal import propose
+from loratui.core.situation import Situation
 from loratui.export import TOOLS, Rows, export_plan
 from loratui.presets_store import find_preset, read_configuration
 

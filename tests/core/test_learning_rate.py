@@ -15,7 +15,7 @@ from loratui.core.dataset import uniform
 from loratui.core.families import read_config
 from loratui.core.hardware import Device
 from loratui.core.knowledge.published_rates import FULL_RATES
-from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.proposal import Proposal, propose
 from loratui.core.recommend.learning_rate import (
     EXPONENTS,
     batch_factor,
@@ -26,6 +26,7 @@ from loratui.core.recommend.learning_rate import (
     scale_factor,
     scatter,
 )
+from loratui.core.situation import Situation
 
 SHAPES: dict[str, tuple[str, int, int, int, int, int, int, int, bool]] = {
     # family, hidden, MLP, layers, heads, key-value heads, head width, vocabulary, tied

@@ -14,8 +14,9 @@ from loratui.core.hardware import Device
 from loratui.core.measured import Measurement, learned_memory, learned_speed
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.core.proposal import Situation, propose
+from loratui.core.proposal import propose
 from loratui.core.schedule import make_schedule
+from loratui.core.situation import Situation
 from loratui.core.time import flops_per_pass, predict
 
 SPEC = read_config(

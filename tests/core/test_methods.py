@@ -9,7 +9,8 @@ import pytest
 from loratui.core.compare_methods import compare_methods, methods_json
 from loratui.core.dataset import uniform
 from loratui.core.memory.budget import verdict
-from loratui.core.proposal import Situation, propose
+from loratui.core.proposal import propose
+from loratui.core.situation import Situation
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
 

@@ -9,8 +9,9 @@ import pytest
 from loratui.core.capabilities import fp16_share, torch_without
 from loratui.core.dataset import uniform
 from loratui.core.families import read_config
-from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.proposal import Proposal, propose
 from loratui.core.recommend.precision import fp16_fault
+from loratui.core.situation import Situation
 from loratui.machine.catalogue import all_gpus, find_gpu
 from loratui.models.find import find_model
 

@@ -15,8 +15,9 @@ from loratui.core.hardware import Device
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields, plan_from_toml, plan_to_toml
 from loratui.core.presets import AUTO, Preset
-from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.proposal import Proposal, propose
 from loratui.core.proposal_json import proposal_json
+from loratui.core.situation import Situation
 from loratui.paths import presets_path
 from loratui.presets_store import find_preset, load_presets
 

@@ -15,11 +15,12 @@ from loratui.core.hardware import Device
 from loratui.core.memory import estimate
 from loratui.core.plan_text import check_value, fields, plan_from_toml, plan_to_toml
 from loratui.core.presets import AUTO, Preset
-from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.proposal import Proposal, propose
 from loratui.core.recommend.adapter import MAX_RANK, MIN_RANK
 from loratui.core.recommend.learning_rate import allowed_range
 from loratui.core.recommend.precision import best_precision
 from loratui.core.schedule import learning_rate_at
+from loratui.core.situation import Situation
 from loratui.paths import presets_path
 from loratui.presets_store import load_presets
 

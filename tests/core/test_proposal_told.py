@@ -13,8 +13,9 @@ from loratui.core.measured import Measurement
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.core.presets import AUTO
-from loratui.core.proposal import Situation, propose
+from loratui.core.proposal import propose
 from loratui.core.schedule import times_in
+from loratui.core.situation import Situation
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
 

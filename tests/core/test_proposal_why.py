@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from loratui.core.dataset import uniform
 from loratui.core.hardware import Device
-from loratui.core.proposal import Situation, propose
+from loratui.core.proposal import propose
+from loratui.core.situation import Situation
 from loratui.models.find import find_model
 
 GPU = Device(name="GPU", memory_total_bytes=24 << 30, memory_free_bytes=24 << 30, compute_capability=(8, 6))

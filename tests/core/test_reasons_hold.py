@@ -14,9 +14,10 @@ from loratui.core.dataset import DataFacts, uniform
 from loratui.core.hardware import Device
 from loratui.core.memory import verdict
 from loratui.core.presets import AUTO
-from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.proposal import Proposal, propose
 from loratui.core.proposal_json import proposal_json
 from loratui.core.recommendation import Claim, Instead, Recommendation
+from loratui.core.situation import Situation
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
 from loratui.paths import presets_path

@@ -6,8 +6,9 @@ import pytest
 
 from loratui.core.dataset import DataFacts, uniform
 from loratui.core.hardware import Device
-from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.proposal import Proposal, propose
 from loratui.core.recommendation import Recommendation
+from loratui.core.situation import Situation
 from loratui.models.find import find_model
 
 GIB = 2**30

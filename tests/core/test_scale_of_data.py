@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from loratui.core.dataset import DataFacts, uniform
 from loratui.core.lora_targets import attention_names, mlp_names, parameters_per_rank, resolve_targets, target_names
-from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.proposal import Proposal, propose
 from loratui.core.recommend.adapter import share_saved
 from loratui.core.recommend.scale_of_data import holds, lora_against_full, trained_tokens
+from loratui.core.situation import Situation
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model, list_models
 

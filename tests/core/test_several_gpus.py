@@ -12,8 +12,9 @@ from loratui.core.memory import estimate
 from loratui.core.memory.fit import method_fits
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.proposal import Proposal, propose
 from loratui.core.proposal_json import proposal_json
+from loratui.core.situation import Situation
 from loratui.models.catalogue import find_entry
 from loratui.models.shapes import spec_of
 

@@ -17,8 +17,9 @@ from loratui.core.memory import budget, estimate, largest_batch, verdict
 from loratui.core.memory.trainers import CUT, LIGER, LITGPT, LORATUI, PROFILES, PUBLISHED, TRANSFORMERS, Software
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.core.proposal import Situation, propose
+from loratui.core.proposal import propose
 from loratui.core.proposal_json import proposal_json
+from loratui.core.situation import Situation
 
 GIB = 2**30
 QWEN: dict[str, Any] = {

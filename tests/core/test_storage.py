@@ -52,7 +52,8 @@ def test_disk_that_is_too_small_is_said_with_a_mend() -> None:
 
 
 def test_proposal_warns_of_the_disk() -> None:
-    from loratui.core.proposal import Situation, propose
+    from loratui.core.proposal import propose
+    from loratui.core.situation import Situation
     from loratui.machine.catalogue import find_gpu
     from loratui.models.find import find_model
 

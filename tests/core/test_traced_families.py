@@ -8,8 +8,9 @@ from loratui.core.architecture import Linear, ModelSpec
 from loratui.core.dataset import uniform
 from loratui.core.hardware import Device
 from loratui.core.lora_targets import adaptable, peft_targets
-from loratui.core.proposal import Situation, propose
+from loratui.core.proposal import propose
 from loratui.core.proposal_json import proposal_json
+from loratui.core.situation import Situation
 
 CARD = Device(
     name="A10",

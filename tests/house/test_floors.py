@@ -37,3 +37,11 @@ def test_the_map_names_no_file_that_is_not_there() -> None:
     named = set(re.findall(r"(?<![\w/.])([a-z_][a-z_/]*\.py)\b", text))
     assert len(named) > 20
     assert not [name for name in sorted(named) if not any(path.endswith(f"/{name}") for path in there)]
+
+
+def test_no_module_is_longer_than_400_lines() -> None:
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in (ROOT / "src" / "loratui").rglob("*.py")
+    }
+    assert not {name: lines for name, lines in lengths.items() if lines > 400}

@@ -20,8 +20,9 @@ from loratui.core.lora_targets import (
     resolve_targets,
     target_names,
 )
-from loratui.core.proposal import Situation, propose
+from loratui.core.proposal import propose
 from loratui.core.recommend.precision import without_sdpa
+from loratui.core.situation import Situation
 from loratui.worker.shape import build, read_shape
 
 pytestmark = pytest.mark.worker

@@ -12,7 +12,7 @@ from loratui.format import printable
 
 if TYPE_CHECKING:
     from loratui.core.presets import Preset
-    from loratui.core.proposal import Situation
+    from loratui.core.situation import Situation
 
 
 def asked_for(
@@ -27,7 +27,7 @@ def asked_for(
         if text is not None and not text.strip():
             raise InputError(f"{option} is empty.", hint='Name a GPU ("A10G"), a size ("24GB"), or leave it out.')
     from loratui.core.plan_text import parse_setting
-    from loratui.core.proposal import Situation
+    from loratui.core.situation import Situation
     from loratui.machine.device import device_for, parse_memory_size, planned_device
     from loratui.models.adapter import read_adapter
     from loratui.models.find import find_model, with_exact_shape

@@ -9,7 +9,8 @@ from typing import Any, get_args
 from loratui.core.memory.budget import Verdict, verdict
 from loratui.core.plan import MethodKind, Plan
 from loratui.core.presets import AUTO, Preset
-from loratui.core.proposal import Proposal, Situation, propose
+from loratui.core.proposal import Proposal, propose
+from loratui.core.situation import Situation
 from loratui.core.storage import disk_need
 
 DECIDED_BY_METHOD = ("method.kind", "method.quantization", "method.double_quantization")

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from loratui.core.architecture import ModelSpec
-from loratui.core.dataset import DataFacts, uniform
+from loratui.core.dataset import DataFacts
 from loratui.core.errors import PlanError
 from loratui.core.hardware import Device
 from loratui.core.lora_targets import trainable_parameters, translate_targets
-from loratui.core.measured import Measurement, learned_memory
+from loratui.core.measured import Measurement
 from loratui.core.memory import Alternative, Budget, Estimate, Verdict, alternatives, budget, verdict
 from loratui.core.plan import Plan
 from loratui.core.plan_text import check_value, fields
@@ -27,38 +27,18 @@ from loratui.core.presets import AUTO, Preset
 from loratui.core.proposal_alternatives import Again, settable
 from loratui.core.recommend import QUESTIONS, Context
 from loratui.core.recommend.context import remembered_estimate
-from loratui.core.recommend.evaluation import USUAL_SHARE
-from loratui.core.recommend.from_adapter import AdapterShape, continued, shape_values
+from loratui.core.recommend.from_adapter import continued, shape_values
 from loratui.core.recommend.schedule import steps_of
 from loratui.core.recommendation import Instead, Origin, Recommendation
 from loratui.core.rules_of_thumb import RuleOfThumb
 from loratui.core.schedule import Schedule, make_schedule
+from loratui.core.situation import Situation, informed, stand_in
 from loratui.core.storage import disk_warning
 from loratui.core.time import Prediction, differ_untimed, predict
 from loratui.core.warnings import warnings_for
 
 if TYPE_CHECKING:
     from loratui.core.knowledge.table import Table
-
-ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA = 1_000, 1_024
-
-
-@dataclass(frozen=True)
-class Situation:
-    """What the calculation starts from.
-
-    data None: 1,000 rows of `training.max_length` tokens to train on, and beside them those that are held out.
-    """
-
-    spec: ModelSpec
-    data: DataFacts | None
-    device: Device
-    disk_free_bytes: int | None = None
-    """Free on the disk where runs go; None where that is not this machine's, or not known."""
-    measurements: tuple[Measurement, ...] = ()
-    """What runs on this machine reached."""
-    adapter: AdapterShape | None = None
-    """The adapter that is trained further; None for a new one."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +226,7 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
     PlanError where a value is not allowed, or where the person's values contradict each other.
     """
     asked = situation
-    situation = _informed(situation)
+    situation = informed(situation)
     chosen = {key: check_value(key, value) for key, value in (mine or {}).items()}
     from_preset = _preset_values(preset, chosen, situation.spec)
     own = shape_values(situation.spec, situation.adapter) if situation.adapter else {}
@@ -276,7 +256,7 @@ def _calculated(
     fixed_values = pinned
     if situation.adapter:
         pinned = {**shape_values(situation.spec, situation.adapter), **pinned}
-    data = situation.data or _stand_in(pinned)
+    data = situation.data or stand_in(pinned)
     without_data = situation.data is None or len(data.lengths) < min(2, data.examples)
     context = Context(
         situation.spec,
@@ -348,14 +328,6 @@ def _calculated(
     )
 
 
-def _stand_in(pinned: Mapping[str, Any]) -> DataFacts:
-    """Rows for planning without data: 1,000 to train on, and as many beside them as would be held out."""
-    share = float(pinned.get("dataset.eval_fraction", USUAL_SHARE))
-    held = int(pinned.get("dataset.eval_count", 0)) or round(ROWS_WITHOUT_DATA * share / (1 - share))
-    rows = uniform(ROWS_WITHOUT_DATA, int(pinned.get("training.max_length", TOKENS_WITHOUT_DATA)))
-    return replace(rows, eval_examples=held, eval_taken=True)
-
-
 def _by_the_folk_rule(reason: Recommendation) -> Recommendation:
     """A recommendation with the folk rule's value, where it has one, and what the evidence says beside it."""
     rule = reason.rule_of_thumb
@@ -366,15 +338,6 @@ def _by_the_folk_rule(reason: Recommendation) -> Recommendation:
 
 def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
-
-
-def _informed(situation: Situation) -> Situation:
-    """The situation with what runs of the model's family showed of this device's memory."""
-    device = situation.device
-    if device.simulated or device.learned is not None or not situation.measurements:
-        return situation
-    learned = learned_memory(situation.measurements, device=device.name, family=situation.spec.family)
-    return situation if learned is None else replace(situation, device=replace(device, learned=learned))
 
 
 def _preset_values(preset: Preset, mine: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:

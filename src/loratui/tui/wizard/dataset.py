@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from loratui.core.dataset import DataFacts
     from loratui.tui.wizard.loading import DatasetView
 
-ROWS_WITHOUT_DATA = 1000
-TOKENS_WITHOUT_DATA = 1024
-
 
 class ChosenDataset:
     """Owner of the dataset.
@@ -58,6 +55,7 @@ class ChosenDataset:
     def facts(self) -> DataFacts:
         """Counts and lengths of the dataset, or stand-ins until one is chosen."""
         from loratui.core.dataset import uniform
+        from loratui.core.situation import ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA
 
         if self._view is not None:
             return self._view.facts

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from loratui.core.hardware import Device
     from loratui.core.measured import Measurement
     from loratui.core.presets import Preset
-    from loratui.core.proposal import Proposal, Situation
+    from loratui.core.proposal import Proposal
+    from loratui.core.situation import Situation
 
 CARD_MOVES, HOST_MOVES = 0.005, 0.05
 """Shares of the device's memory by which what is free must move before the plan is computed anew."""
@@ -92,7 +93,7 @@ class ProposedPlan:
         spec, device = self._model.spec, self._hardware.device()
         if spec is None or device is None:
             return None
-        from loratui.core.proposal import Situation
+        from loratui.core.situation import Situation
         from loratui.models.adapter import read_adapter
 
         disk = self._hardware.disk_free_bytes(device)

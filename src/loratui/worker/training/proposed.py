@@ -9,7 +9,8 @@ from typing import Any
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields
-from loratui.core.proposal import Situation, propose
+from loratui.core.proposal import propose
+from loratui.core.situation import Situation
 from loratui.files import write_whole
 from loratui.models.adapter import read_adapter
 from loratui.runs.directory import Run
