@@ -154,7 +154,7 @@ class Run:
         status = read_status(self.status_path)
         if status is None and not self.path.is_dir():
             return Status(state="lost", message=f"There is no directory {self.path} any more: it was moved or removed.")
-        return judged(status)
+        return judged(status, folder=self.path)
 
     def in_use(self) -> bool:
         """Whether a worker holds the run's lock at this moment (of this machine, or of one that shares its locks)."""

@@ -11,6 +11,8 @@ from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail
+from loratui.runs.follow import unreadable_words
+from loratui.runs.stall import stall_words
 from loratui.runs.status import Status
 from loratui.tui.training.record import RunRecord
 
@@ -39,6 +41,8 @@ class Followed:
     findings: list[Finding] = field(default_factory=list)
     """What the curves show, the gravest first, with what would mend it."""
 
+    stall: str = ""
+    """For how long no step has been made, and where the processes stand; empty where all is well."""
     has_checkpoint: bool = False
     """Whether a whole checkpoint lies in the run's directory, as of the last poll."""
 
@@ -46,8 +50,15 @@ class Followed:
         self._checkpoints_seen: tuple[object, ...] = ()
         self._tail = EventTail(self.run.events_path)
         self._seen: tuple[int, int] = (-1, -1)
+        self._unreadable_before = 0
         self._diagnosed_step = -1
         self._diagnosed_at = 0.0
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know of the run beside its findings: that it stands still, or cannot be read whole."""
+        lines = unreadable_words(self._unreadable_before + self._tail.unreadable_lines)
+        return [words for words in (self.stall, lines) if words]
 
     def poll(self) -> bool:
         """Read what is new; whether anything is."""
@@ -56,8 +67,9 @@ class Followed:
                 self.plan = self.run.plan()
             except LoratuiError as error:
                 self.problem = error.sentence
-        before = self.status
+        before, stood, known = self.status, self.stall, len(self.warnings)
         self.status = self.run.status()
+        self.stall = stall_words(self.status)
         count = 0
         if self._mark() != self._seen or not self.whole:
             self._seen = self._mark()
@@ -66,7 +78,8 @@ class Followed:
         self._look_for_checkpoints()
         if self.whole:
             self._diagnose()
-        return count > 0 or _told(before) != _told(self.status) or self.has_checkpoint != had_checkpoint
+        news = count > 0 or self.stall != stood or len(self.warnings) != known
+        return news or _told(before) != _told(self.status) or self.has_checkpoint != had_checkpoint
 
     def _take_new(self) -> int:
         start = self._tail.offset
@@ -75,14 +88,16 @@ class Followed:
         return count
 
     def _take_history(self) -> int:
-        from loratui.tui.training.history import read_history
+        from loratui.tui.training.history import History
 
         try:
-            events, offset = read_history(self.run.events_path)
+            history = History(self.run.events_path)
+            count = self.record.take(history)
         except OSError:
             return 0
-        self._tail = EventTail(self.run.events_path, offset=offset)
-        return self.record.take(events)
+        self._tail = EventTail(self.run.events_path, offset=history.offset)
+        self._unreadable_before = history.unreadable_lines
+        return count
 
     def _diagnose(self) -> None:
         step = self.record.step.step if self.record.step else 0

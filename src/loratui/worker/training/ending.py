@@ -19,8 +19,9 @@ from loratui.core.plan_text import with_values
 from loratui.files import write_whole
 from loratui.runs.continuation import Continuation, change, continuation
 from loratui.runs.directory import Run
-from loratui.runs.events import EventTail, Fix
+from loratui.runs.events import Fix
 from loratui.runs.failure import SPOILT
+from loratui.runs.history import other_events
 from loratui.runs.recovery import TIMES, allow, allowed, left
 from loratui.worker.training.journal import WATCHED, Journal
 
@@ -182,7 +183,7 @@ def recover(run: Run, journal: Journal, ending: Ending) -> str:
 
 def choose(run: Run, plan: Plan, ending: Ending) -> tuple[Continuation | None, str]:
     """The first fix that may be applied without a person; or why there is none."""
-    applied = [event for event in EventTail(run.events_path).new_events() if isinstance(event, Fix)]
+    applied = [event for event in other_events(run.events_path) if isinstance(event, Fix)]
     again = [fix for fix in applied if fix.by == "auto" and fix.reason == ending.code and fix.at_step == ending.step]
     if ending.code in SPOILT and len(again) > 1:
         return (

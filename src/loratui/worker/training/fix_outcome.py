@@ -6,10 +6,11 @@ import math
 
 from loratui.core.diagnosis.divergence import WINDOW
 from loratui.core.diagnosis.overfitting import RISE_NATS, RISE_SHARE
-from loratui.runs.course import Course, course_of, read_course
+from loratui.runs.course import Course, read_course
 from loratui.runs.directory import Run
-from loratui.runs.events import EventTail, Fix
+from loratui.runs.events import Fix
 from loratui.runs.failure import SPOILT, pending_fix
+from loratui.runs.history import other_events, placed_events
 from loratui.worker.training.journal import Journal
 
 PAST_STEPS = 10
@@ -21,7 +22,7 @@ class OutcomeWatch:
 
     def __init__(self, run: Run, journal: Journal) -> None:
         self.run, self.journal = run, journal
-        self.fix: Fix | None = pending_fix(EventTail(run.events_path).new_events()) if journal.writes else None
+        self.fix: Fix | None = pending_fix(other_events(run.events_path)) if journal.writes else None
 
     def passed(self, what: str, step: int, loss: float | None = None) -> None:
         """A step, an evaluation or a save went well: enough, or not yet."""
@@ -87,9 +88,9 @@ class OutcomeWatch:
 
 
 def _around(run: Run, fix: Fix) -> tuple[Course, Course]:
-    """The courses until the fix, and at the end."""
-    events = EventTail(run.events_path).new_events()
-    return course_of(event for event in events if event.time <= fix.time), read_course(run)
+    """The courses until the fix, and at the end. Its place in the file decides: a clock may have been turned since."""
+    place = max((place for place, event in placed_events(run.events_path) if event == fix), default=0)
+    return read_course(run, until=place), read_course(run)
 
 
 def _best(course: Course) -> tuple[str, float] | None:

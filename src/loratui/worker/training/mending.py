@@ -39,7 +39,7 @@ def spoilt_at_the_end(run: Run, plan: Plan) -> tuple[dict[str, Any], int | None]
                 "finding": finding.kind,
                 "severity": "error",
                 "message": finding.message,
-                "step": course.steps[-1].step,
+                "step": last.step if (last := course.last()) else 0,
                 "fixes": fixes,
             }
             return told, finding.sound
