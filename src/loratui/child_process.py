@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from loratui.core.errors import WorkerError
 from loratui.format import one_line
+from loratui.machine.memory_kills import MemoryKills, memory_killed, read_kills
 
 LINE_LIMIT_BYTES = 2**27
 PARENT_VARIABLE = "LORATUI_PARENT"
@@ -68,6 +69,7 @@ class Child:
         self._log_path = log_path
         self._log: IO[bytes] | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._kills = MemoryKills()
 
     @property
     def alive(self) -> bool:
@@ -108,6 +110,7 @@ class Child:
         )
 
     async def _spawn(self, *, stdin: Any, stderr: Any, start_new_session: bool, env: Mapping[str, str]) -> None:
+        self._kills = read_kills()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -185,9 +188,10 @@ class Child:
         status = await self.wait()
         how = f"ended with status {status}"
         if status < 0:
-            how = f"was ended by {_signal_name(-status)}"
+            how = f"was ended by {signal_name(-status)}"
             if status == -signal.SIGKILL:
-                how += " (often the system's own, when memory is full)"
+                by_kernel = memory_killed(self._kills)
+                how = f"was killed {by_kernel}" if by_kernel else f"{how}, by somebody or by the system"
         if self._log_path:
             return WorkerError(f"{self._called} {how}.", hint=f"Its log: {self._log_path}.")
         words = self.last_words()
@@ -241,7 +245,8 @@ def _private_log(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """`SIGKILL`, or `signal 40` for one without a name."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -63,6 +63,16 @@ def killed_since(before: MemoryKills, now: MemoryKills) -> str:
     return ""
 
 
+def memory_killed(before: MemoryKills) -> str:
+    """Of a process that was just killed, in words that go on after "killed": that the kernel did it for want of memory.
+    Empty where it did not. before: the counts of when it was started.
+    """
+    if before.in_group is None and before.on_machine is None:
+        return "(by the system, when memory is full, or by somebody: this system does not tell)"
+    where = killed_since(before, again(before))
+    return f"by the kernel for want of host memory {where}" if where else ""
+
+
 def _own_group(root: Path) -> Path | None:
     groups = own_groups(root / "proc/self/cgroup")
     for controller, mount in (("memory", root / MOUNT / "memory"), ("", root / MOUNT)):

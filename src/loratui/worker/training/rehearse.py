@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+from loratui.child_process import signal_name
 from loratui.core.errors import LoratuiError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.files import write_whole
+from loratui.machine.memory_kills import memory_killed, read_kills
 from loratui.runs.directory import Run
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.processes import end_with_children, launched
@@ -42,6 +45,7 @@ def before(run: Run, journal: Journal) -> None:
     )
     result = run.place / "rehearsal.json"
     result.unlink(missing_ok=True)
+    kills = read_kills()
     child = subprocess.Popen(
         launched(run, run.plan(), ["--rehearsal-into", str(result)]), stdin=subprocess.DEVNULL, cwd="/"
     )
@@ -56,10 +60,16 @@ def before(run: Run, journal: Journal) -> None:
     try:
         facts = json.loads(result.read_bytes())
     except (OSError, ValueError):
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
-        hint = " The machine's memory was probably full." if code == -9 else ""
+        by_kernel = memory_killed(kills) if code == -signal.SIGKILL else ""
+        how = (
+            f"was killed {by_kernel}. Train shorter rows or smaller batches, or give it more memory."
+            if by_kernel
+            else f"was ended by {signal_name(-code)}, by somebody or by the system, and left no word."
+            if code < 0
+            else f"ended with status {code} and left no word; its log may say why."
+        )
         raise RehearsalFailedError(
-            {"message": f"its process {how} and left no word.{hint}", "code": "oom" if code == -9 else "worker"}
+            {"message": f"its process {how}", "code": "oom" if by_kernel else "worker"}
         ) from None
     if not facts.get("passed"):
         raise RehearsalFailedError(facts)
