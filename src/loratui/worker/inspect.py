@@ -17,6 +17,8 @@ from typing import IO, Any, cast
 
 from loratui.core.errors import InputError, LoratuiError
 from loratui.core.plan_text import plan_from_document
+from loratui.format import first_line
+from loratui.worker.plain_words import plain_words, unknown_words
 from loratui.workers.inspect_messages import InspectMessage, InspectRequest
 
 
@@ -38,11 +40,12 @@ def main(arguments: list[str]) -> int:
             return error.exit_status
         except Exception as error:
             logging.exception("inspection failed")
+            sentence, hint = plain_words(error) or (f"{unknown_words(error)}: {first_line(error)}", "")
             emit(
                 {
                     "type": "error",
                     "code": "worker",
-                    "message": f"The inspection failed: {type(error).__name__}: {str(error)[:300]}",
+                    "message": f"The inspection failed: {sentence} {hint}".strip(),
                     "exit_status": 1,
                 }
             )

@@ -23,6 +23,7 @@ from loratui.runs.events import Fix
 from loratui.runs.failure import SPOILT
 from loratui.runs.history import other_events
 from loratui.runs.recovery import TIMES, allow, allowed, left
+from loratui.worker.plain_words import plain_words, unknown_words
 from loratui.worker.training.journal import WATCHED, Journal
 
 log = logging.getLogger("loratui")
@@ -53,7 +54,13 @@ def ending_of(error: BaseException, journal: Journal) -> Ending:
     try:
         from loratui.worker.training.failure import explain, memory_facts
     except BaseException as second:  # noqa: BLE001 (torch itself may be what cannot be imported)
-        return Ending("failed", f"{type(error).__name__}: {error}" if second is not error else str(error), step=step)
+        if second is not error and not isinstance(error, ImportError):
+            log.error("how it ended cannot be explained: %s", second)
+        sentence, hint = plain_words(second if isinstance(second, ImportError) else error) or (
+            f"It ended while starting, by {unknown_words(error)}: its log has it whole.",
+            "",
+        )
+        return Ending("failed", f"{sentence[0].upper()}{sentence[1:]} {hint}".strip(), step=step)
     failure = explain(error, phase)
     facts = getattr(error, "facts", None) or (memory_facts(error) if failure.code == "oom" else {})
     return Ending(
