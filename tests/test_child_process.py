@@ -136,6 +136,39 @@ def test_a_worker_ends_with_its_parent_however_that_ends(name: str, tmp_path: Pa
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
 
 
+HANGING = """
+import asyncio, sys
+from loratui.child_process import Child
+
+async def main():
+    code = "from loratui.child_process import end_with_parent as end; end(); print('{}', flush=True); 9 ** (9 ** 9)"
+    child = Child([sys.executable, "-c", code], "The worker")
+    await child.start()
+    await child.message()
+    print(child.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_also_a_worker_in_which_no_thread_comes_to_run_ends_with_its_parent() -> None:
+    """A chat template can hang within one step of the interpreter: such a worker went on for ever."""
+    parent = subprocess.Popen([sys.executable, "-c", HANGING], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = psutil.Process(int(parent.stdout.readline()))
+    time.sleep(0.2)
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 10
+    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+        time.sleep(0.02)
+    gone = not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+    if not gone:
+        worker.kill()
+    assert gone
+
+
 def test_a_worker_that_was_started_by_hand_outlives_its_shell() -> None:
     """Nobody is named as its parent, so nobody's end is its own."""
     code = (

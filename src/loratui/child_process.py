@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -28,6 +29,8 @@ from loratui.machine.memory_kills import MemoryKills, memory_killed, read_kills
 LINE_LIMIT_BYTES = 2**27
 PARENT_VARIABLE = "LORATUI_PARENT"
 WATCH_SECONDS = 0.5
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that the kernel sends when the parent has ended."""
 _ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -42,11 +45,13 @@ def worker_command(name: str, *arguments: str) -> list[str]:
 
 
 def end_with_parent() -> None:
-    """In a worker: end when the process that started this one is gone. Where none is named in the environment,
-    nothing happens."""
+    """In a worker: end when the process that started this one is gone, whatever this one does then. Where none is
+    named in the environment, nothing happens."""
     named = os.environ.pop(PARENT_VARIABLE, "")  # not for the processes that this one starts
     if not named.isdigit():
         return
+    with contextlib.suppress(OSError, AttributeError):  # Linux: also where no thread of Python's comes to run
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def watch() -> None:
         while os.getppid() == int(named):

@@ -109,6 +109,11 @@ class Run:
         return self.path / name if isinstance(name, str) else None
 
     @property
+    def rehearsal_path(self) -> Path:
+        """Where a rehearsal saves its checkpoint; nothing of it is kept."""
+        return self.path / ".rehearsal"
+
+    @property
     def left_out_path(self) -> Path:
         """Every row of the dataset that is neither trained on nor held out, with its place and the reason."""
         return self.path / "left_out.jsonl"

@@ -21,6 +21,7 @@ from loratui.worker.training.ending import FELLOW_LOST, Ending, ending_of, has_l
 from loratui.worker.training.journal import WATCHED, Journal
 from loratui.worker.training.processes import end_with_children, launched, process_count
 from loratui.worker.training.rehearse import before as rehearse_before
+from loratui.worker.training.rehearse import clear
 from loratui.worker.training.signals import Requests, StopRequestedError
 
 log = logging.getLogger("loratui")
@@ -76,6 +77,7 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
     take_left(run)
     try:
         requests.install()
+        clear(run)
         if rehearse:
             rehearse_before(run, journal)
         command = launched(run, plan, [])
