@@ -15,9 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from loratui.commands.attach import follow
 from loratui.core.plan import Plan
 from loratui.machine.boot import boot_id, since_boot
 from loratui.machine.memory_kills import MemoryKills, again, killed_since, read_kills
+from loratui.runs import start
 from loratui.runs import status as status_module
 from loratui.runs.directory import Run
 from loratui.runs.follow import follow_lines
@@ -25,6 +27,8 @@ from loratui.runs.listing import summary
 from loratui.runs.stall import stall_words
 from loratui.runs.start import create_run
 from loratui.runs.status import Status, judged, mark_of, signs_of_life, write_status
+from loratui.tui.training.follow import Followed
+from loratui.tui.training.run_state import finding_lines
 from loratui.worker.training.journal import Journal
 
 
@@ -177,3 +181,29 @@ def test_no_stall_is_said_where_none_is_known(worker: subprocess.Popen[bytes]) -
     assert stall_words(silent(worker.pid, 400, host=socket.gethostname() + "-2")) == ""
     assert stall_words(gone(moved=since_boot() - 400, step_seconds=1.0)) == "", "it is gone, which is told elsewhere"
     assert boot_id()
+
+
+def test_the_screen_says_that_it_stands_still(run: Run, worker: subprocess.Popen[bytes]) -> None:
+    followed = Followed(run)
+    write_status(run.status_path, silent(worker.pid, 5))
+    run.events_path.write_text("rubbish\n")
+    followed.poll()
+    (damaged,) = followed.warnings
+    assert damaged.startswith("1 line of events.jsonl is damaged")
+    write_status(run.status_path, silent(worker.pid, 90))
+    assert followed.poll(), "there is something to paint"
+    assert [line.plain[:24] for line in finding_lines(followed)] == [
+        "▲ No step for 1 min 30 s",
+        "▲ 1 line of events.jsonl",
+    ]
+
+
+def test_whoever_started_it_knows_the_signal(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], worker: subprocess.Popen[bytes]
+) -> None:
+    monkeypatch.setitem(start._children, worker.pid, worker)
+    write_status(run.status_path, silent(worker.pid, 1))
+    worker.kill()
+    worker.wait()
+    assert follow(run) == 1
+    assert f"run {run.name} lost: it was ended by SIGKILL." in capsys.readouterr().err

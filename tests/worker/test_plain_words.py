@@ -89,6 +89,14 @@ def test_a_damaged_safetensors_file_is_named(data: bytes, tmp_path: Path) -> Non
         (EOFError(), "is damaged"),
         (ModuleNotFoundError("No module named 'kernels'", name="kernels"), "the package kernels is not installed"),
         (ImportError("cannot import name 'x' from 'y'"), "`loratui doctor`"),
+        (
+            ImportError("FlashAttention2 has been toggled on, but: the package flash_attn seems to be not installed."),
+            "the package flash_attn, which this plan needs, is not installed",
+        ),
+        (
+            ValueError("Target modules {'no_such_layer'} not found in the base model. Please check."),
+            "the model has no modules named no_such_layer (lora.targets)",
+        ),
         (OSError(errno.EACCES, "Permission denied", "/data/x.safetensors"), "/data/x.safetensors: permission denied."),
         (RuntimeError("CUDA error: device-side assert triggered\nCompile with TORCH_USE"), "beyond the model's vocab"),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), "the GPU or its driver failed"),

@@ -30,6 +30,8 @@ ASSERT_WORDS = re.compile(r"device-side assert|index out of range in self|indexS
 GPU_WORDS = re.compile(r"CUDA error|cuDNN|cuBLAS|CUBLAS_|CUDNN_|NVML|HIP error")
 LACKING_WORDS = re.compile(r"not implemented for|is not (currently )?implemented for|not supported on this", re.I)
 WORKER_WORDS = re.compile(r"DataLoader worker .* (killed by signal|exited unexpectedly)")
+TARGET_WORDS = re.compile(r"Target modules \{?\[?(.*?)\]?\}? not found in the base model")
+MISSING_WORDS = re.compile(r"(?:the package |requires the |requires |pip install )[`'\"]?([\w-]+)[`'\"]?")
 KINDS = (".pt", ".pth", ".bin", ".safetensors", ".json", ".model")
 
 
@@ -60,6 +62,11 @@ def _plain(error: BaseException) -> tuple[str, str] | None:
     if isinstance(error, ModuleNotFoundError):
         return f"the package {error.name} is not installed.", "`loratui doctor` lists what is missing."
     if isinstance(error, ImportError):
+        if lacking := MISSING_WORDS.search(text):
+            return (
+                f"the package {lacking[1]}, which this plan needs, is not installed.",
+                "Install it; `loratui doctor` lists what is missing.",
+            )
         return (
             "a package is installed in a version that does not work with the others.",
             "`loratui doctor` says which, and the command that mends it.",
@@ -79,6 +86,12 @@ def _plain(error: BaseException) -> tuple[str, str] | None:
         return (
             "a process that reads the rows was killed: host memory was probably full.",
             "Give it more memory, or shorter rows, and resume.",
+        )
+    if targets := TARGET_WORDS.search(text):
+        names = one_line(targets[1].replace("'", ""), 120)
+        return (
+            f"the model has no modules named {names} (lora.targets).",
+            "Set lora.targets to auto, or name modules of this model.",
         )
     if SHAPE_WORDS.search(text):
         return (
