@@ -99,7 +99,7 @@ def test_figures_without_decoding_are_those_of_the_decoded(more: dict[str, Any])
 
 
 def as_lists(course: Course) -> tuple[Any, ...]:
-    return list(course.steps), course.judged, course.total_steps, course.data
+    return list(course.steps), course.evals, course.total_steps, course.data, course.changed_at
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -116,6 +116,9 @@ def test_the_course_of_a_file_is_that_of_its_events(seed: int, run: Run) -> None
                 events.append(make("eval", 1.0, step=at, loss=chance.choice([1.0, None])))
             case 2:
                 events.append(make("data", 1.0, examples=at))
+            case 3:
+                start = chance.choice(["checkpoint", "adapter"])
+                events.append(make("fix", 1.0, from_step=at, start=start))
             case _:
                 at += 1
                 events.append(step(at, chance.choice([1.0, 2.0, 5.0])))
@@ -177,7 +180,7 @@ def test_a_card_of_a_resumed_run_tells_what_counts(run: Run) -> None:
     assert (
         "| 10 | 0.1000 |" in card and "| 11 |" not in card and "| 31 | 0.3100 |" in card and "| 40 | 0.1250 |" in card
     )
-    assert "resumed | 1 time" in card
+    assert "resumed | 1 time" in card and "steps made | 60 of 60" in card
 
 
 DAMAGED = [

@@ -6,17 +6,24 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from loratui.core.diagnosis import Curves
 from loratui.core.diagnosis.divergence import DivergenceWatch
 from loratui.runs.directory import Run
-from loratui.runs.events import Data, Eval, Event, Started, Step
-from loratui.runs.history import Counted, StepFigures, figures_of, placed_events
+from loratui.runs.events import Data, Eval, Event, Fix, Started, Step
+from loratui.runs.history import Counted, StepFigures, figures_of, placed_events, step_after
 
 CURVE_STEPS = 100_000
 """Steps that a diagnosis is shown; of a longer run some, evenly, and the last ones all."""
 LAST_STEPS = 1_000
+
+
+class Judged(NamedTuple):
+    """One evaluation: its step and the held-out loss."""
+
+    step: int
+    loss: float | None
 
 
 @dataclass
@@ -27,10 +34,11 @@ class Course:
 
     steps: Iterable[StepFigures] = field(default_factory=list)
     """As often as they are asked for: those of a run are read anew each time, and never held all at once."""
-    judged: list[tuple[int, float | None]] = field(default_factory=list)
-    """(step, held-out loss) of every evaluation."""
+    evals: list[Judged] = field(default_factory=list)
     total_steps: int = 0
     data: Data | None = None
+    changed_at: int = -1
+    """The step from which a change of the plan let it go on, where nothing was trained since; else -1."""
 
     def last(self, until: float = math.inf) -> StepFigures | None:
         """The last step, not beyond `until`."""
@@ -45,7 +53,7 @@ class Course:
     ) -> Curves:
         """As a diagnosis looks at it. proposed, bf16: what the worker noted of its situation."""
         steps = _thinned(self.steps)
-        judged = [(step, loss) for step, loss in self.judged if loss is not None]
+        judged = self.evaluations(math.inf)
         epoch = steps[-1].epoch if steps else 0.0
 
         def values(found: Iterable[float | None]) -> list[float]:
@@ -76,7 +84,7 @@ class Course:
 
     def evaluations(self, until: float) -> list[tuple[int, float]]:
         """(step, held-out loss) of the evaluations up to step `until`."""
-        return [(step, loss) for step, loss in self.judged if step <= until and loss is not None]
+        return [(step, loss) for step, loss in self.evals if step <= until and loss is not None]
 
 
 def _thinned(steps: Iterable[StepFigures]) -> list[StepFigures]:
@@ -108,6 +116,7 @@ def course_of(events: Iterable[Event]) -> Course:
         match event:
             case Step():
                 steps.append(figures_of(event))
+                course.changed_at = -1
             case Started():
                 while steps and steps[-1].step > event.step:
                     steps.pop()
@@ -125,11 +134,16 @@ def read_course(run: Run, *, until: int | None = None) -> Course:
     except OSError:
         return course
     counted = Counted(run.events_path, size if until is None else min(until, size))
+    changed = 0
     for place, event in placed_events(run.events_path, until=counted.until):
         if isinstance(event, Started):
             counted.starts.append((place, event.step))
+        elif isinstance(event, Fix):
+            changed = place
         _take(course, event)
     course.steps = counted
+    if course.changed_at >= 0 and step_after(run.events_path, changed, counted.until):
+        course.changed_at = -1
     return course
 
 
@@ -137,9 +151,13 @@ def _take(course: Course, event: Event) -> None:
     match event:
         case Started():
             course.total_steps = event.total_steps or course.total_steps
-            course.judged = [one for one in course.judged if one[0] <= event.step]
+            course.evals = [one for one in course.evals if one.step <= event.step]
         case Eval():
-            course.judged.append((event.step, event.loss))
+            if course.evals and course.evals[-1].step == event.step:  # made again after a kill: the last one counts
+                course.evals.pop()
+            course.evals.append(Judged(event.step, event.loss))
+        case Fix():
+            course.changed_at = event.from_step if event.start == "checkpoint" else -1
         case Data():
             course.data = event
 
@@ -152,7 +170,7 @@ def sound_until(course: Course, *, precision: str, ended: bool = False) -> int |
     Evaluations count as they do for the worker. ended: no other comes, so that the last one alone decides.
     """
     watch = DivergenceWatch()
-    evals = {step: loss for step, loss in course.judged if loss is not None}
+    evals = {step: loss for step, loss in course.evals if loss is not None}
     for step, is_last in _with_last(course.steps):
         if step.loss is not None and not math.isfinite(step.loss):
             return min(watch.healthy_step, max(0, step.step - 2))

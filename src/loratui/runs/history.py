@@ -97,6 +97,12 @@ def last_start(path: Path) -> tuple[int, Started | None]:
     return 0, None
 
 
+def step_after(path: Path, place: int, until: int) -> bool:
+    """Whether a step was made between these two places of the file."""
+    lines = (line for _, part in LineTail(path, offset=place, until=until).chunks() for line in part)
+    return any(read_figures(line) is not None for line in lines)
+
+
 def end_of(path: Path, tail_bytes: int) -> int:
     """Where the last whole lines begin, about `tail_bytes` before the file's end; 0 for a file that is shorter."""
     try:

@@ -231,6 +231,8 @@ def _made(run: Run, plan: Plan, story: Story) -> str:
         if found.get(part):
             rows.append((words, code(found[part])))
     rows.append(("batch", f"{training.batch_size} rows × {training.accumulation} accumulated, per device"))
+    if story.made:
+        rows.append(("steps made", f"{story.made:,} of {story.total_steps or story.made:,}"))
     if story.highest_rate is not None:
         rows.append(
             ("learning rate of the steps", f"highest {story.highest_rate:.3g}, last {story.last_rate or 0.0:.3g}")

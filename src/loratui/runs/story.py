@@ -34,6 +34,9 @@ class Story:
     changes: list[Change] = field(default_factory=list)
     findings: dict[str, None] = field(default_factory=dict)
     """Their kinds, in the order of the first of each."""
+    made: int = 0
+    """Steps, those that were made again counted once."""
+    total_steps: int = 0
     first_loss: tuple[int, float] | None = None
     """(step, loss)."""
     last_loss: tuple[int, float] | None = None
@@ -42,6 +45,7 @@ class Story:
     evaluations: int = 0
     generated: int = 0
     """Rows that were answered at most."""
+    _last_step: int = -1
     _first: list[Eval] = field(default_factory=list)
     _last: deque[Eval] = field(default_factory=lambda: deque(maxlen=LISTED))
 
@@ -57,6 +61,7 @@ class Story:
         match event:
             case Started():
                 self.started, self.starts = event, self.starts + 1
+                self.total_steps = event.total_steps or self.total_steps
             case Data():
                 self.data = event
             case Finished():
@@ -84,6 +89,8 @@ class Story:
 
     def take_step(self, step: StepFigures) -> None:
         """Take up the next step that counts."""
+        self.made += step.step != self._last_step
+        self._last_step = step.step
         if step.loss is not None:
             self.first_loss = self.first_loss or (step.step, step.loss)
             self.last_loss = (step.step, step.loss)
