@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from loratui.core.plan import Plan
-from loratui.runs import lines
+from loratui.runs import course, lines
 from loratui.runs.course import Course, course_of, read_course, sound_until
 from loratui.runs.directory import Run
 from loratui.runs.events import Event, EventTail, Step, encode, make
@@ -98,8 +98,8 @@ def test_figures_without_decoding_are_those_of_the_decoded(more: dict[str, Any])
     assert read_figures(encode(make("eval", 1.0, step=7)).encode()) is None
 
 
-def as_lists(course: Course) -> tuple[Any, ...]:
-    return list(course.steps), course.evals, course.total_steps, course.data, course.changed_at
+def as_lists(one: Course) -> tuple[Any, ...]:
+    return list(one.steps), one.evals, one.total_steps, one.data, one.changed_at
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -130,6 +130,17 @@ def test_the_course_of_a_file_is_that_of_its_events(seed: int, run: Run) -> None
     made = [one for one in course_of(events).steps if one.step <= wanted]
     found = last_step(run.events_path, wanted)
     assert (found.step if found else None) == (made[-1].step if made else None)
+
+
+def test_the_curves_of_a_long_run_keep_its_end_and_what_went_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(course, "CURVE_STEPS", 100)
+    monkeypatch.setattr(course, "LAST_STEPS", 20)
+    write(run, *(step(at, math.nan if at in (777, 888) else 1.0) for at in range(1, 1001)))
+    curves = read_course(run).curves()
+    assert len(curves.steps) < 130 and curves.steps == sorted(curves.steps) and curves.steps[0] == 1
+    assert list(curves.steps[-20:]) == list(range(981, 1001)), "the end is whole"
+    assert [at for at, loss in zip(curves.steps, curves.losses, strict=True) if math.isnan(loss)] == [777]
+    assert len(curves.steps) == len(curves.grad_norms) == len(curves.learning_rates)
 
 
 def test_the_end_of_a_long_history_is_printed_with_its_start(run: Run) -> None:

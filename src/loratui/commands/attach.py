@@ -36,7 +36,6 @@ def follow(run: Run, *, since: int = 0) -> int:
 
     since: bytes of its events that are passed over.
     """
-    from loratui.child_process import signal_name
     from loratui.runs.follow import follow_lines, mending_lines
     from loratui.runs.start import exit_status_of
 
@@ -51,6 +50,8 @@ def follow(run: Run, *, since: int = 0) -> int:
         reason = status.message or "the worker is gone and said nothing."
         code = exit_status_of(status.pid) if status.state == "lost" else None
         if code is not None and code < 0:
+            from loratui.child_process import signal_name
+
             reason = f"it was ended by {signal_name(-code)}. {reason}"
         click.echo(f"loratui: run {run.name} {status.state}: {reason} Its log: {run.log_path}", err=True)
         for line in mending_lines(run):

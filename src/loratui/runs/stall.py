@@ -36,7 +36,7 @@ def stall_words(status: Status) -> str:
     if not here or status.state not in STEPPING or not (status.moved and status.step_seconds):
         return ""
     silent = since_boot() - status.moved
-    if silent < max(LEAST_SECONDS, TIMES * status.step_seconds) or not is_alive(status.mark):
+    if not silent >= TIMES * status.step_seconds or silent < LEAST_SECONDS or not is_alive(status.mark):
         return ""
     usual = duration(status.step_seconds) if status.step_seconds >= 1 else f"{status.step_seconds:.2g} s"
     return f"No step for {duration(silent)}; one usually takes {usual}. {_where_they_stand(status)}"
