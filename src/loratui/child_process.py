@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from typing import IO, Any
 
 from loratui.core.errors import LoratuiError, WorkerError
 from loratui.format import one_line
+from loratui.machine.memory_kills import MemoryKills, memory_killed, read_kills
 
 LINE_LIMIT_BYTES = 2**27
 PARENT_VARIABLE = "LORATUI_PARENT"
@@ -32,6 +34,8 @@ BEAT_SECONDS = 5.0
 """A worker says so often that it lives, with an empty line, beside what it has to say."""
 SILENCE_SECONDS = 180.0
 """A worker that is not heard of for so long hangs. Loading libraries from a slow disk may hold a beat back for long."""
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that the kernel sends when the parent has ended."""
 _ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -46,11 +50,13 @@ def worker_command(name: str, *arguments: str) -> list[str]:
 
 
 def end_with_parent() -> None:
-    """In a worker: end when the process that started this one is gone. Where none is named in the environment,
-    nothing happens."""
+    """In a worker: end when the process that started this one is gone, whatever this one does then. Where none is
+    named in the environment, nothing happens."""
     named = os.environ.pop(PARENT_VARIABLE, "")  # not for the processes that this one starts
     if not named.isdigit():
         return
+    with contextlib.suppress(OSError, AttributeError):  # Linux: also where no thread of Python's comes to run
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def watch() -> None:
         while os.getppid() == int(named):
@@ -106,6 +112,7 @@ class Child:
         self._log_path = log_path
         self._log: IO[bytes] | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._kills = MemoryKills()
 
     @property
     def alive(self) -> bool:
@@ -146,6 +153,7 @@ class Child:
         )
 
     async def _spawn(self, *, stdin: Any, stderr: Any, start_new_session: bool, env: Mapping[str, str]) -> None:
+        self._kills = read_kills()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -233,9 +241,10 @@ class Child:
         status = await self.wait()
         how = f"ended with status {status}"
         if status < 0:
-            how = f"was ended by {_signal_name(-status)}"
+            how = f"was ended by {signal_name(-status)}"
             if status == -signal.SIGKILL:
-                how += " (often the system's own, when memory is full)"
+                by_kernel = memory_killed(self._kills)
+                how = f"was killed {by_kernel}" if by_kernel else f"{how}, by somebody or by the system"
         if self._log_path:
             return WorkerError(f"{self._called} {how}.", hint=f"Its log: {self._log_path}.")
         words = self.last_words()
@@ -321,7 +330,8 @@ def _private_log(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """`SIGKILL`, or `signal 40` for one without a name."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 
 import click
@@ -47,6 +48,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command = importlib.import_module(f"loratui.commands.{cmd_name}").command
+        _hear_interrupts()
         assert isinstance(command, click.Command)
         return command
 
@@ -77,11 +79,18 @@ def loratui(ctx: click.Context, demo: bool) -> None:
     Without a command it opens the wizard: machine, model, dataset, recipe, review, training, playground.
     """
     if ctx.invoked_subcommand is None:
+        _hear_interrupts()
         ctx.exit(open_interface(demo=demo))
 
 
+def _hear_interrupts() -> None:
+    """From here on ctrl+c is an exception that a command may answer; until then it ended the program at once."""
+    if getattr(signal.getsignal(signal.SIGINT), "__module__", "").startswith("loratui"):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def main() -> None:
-    """The console script: every ending is an exit status, and no fault of a person's shows a traceback."""
+    """The command line: every ending is an exit status, and no fault of a person's shows a traceback."""
     try:
         status = loratui.main(standalone_mode=False)
     except LoratuiError as error:

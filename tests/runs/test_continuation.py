@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def test_a_second_resume_is_told_of_the_first(begun: Run) -> None:
         thread.start()
         thread.join()
     assert len(caught) == 1 and "another resume" in caught[0] and begun.plan().training.learning_rate == 2e-4
-    write_status(begun.status_path, Status(state="starting", created=9e12))
+    write_status(begun.status_path, Status(state="starting", created=time.time()))
     with pytest.raises(RunError, match="still going"):
         change_and_resume(begun, {"dataset.path": "/nix.jsonl"})
 

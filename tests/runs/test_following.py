@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,8 @@ def test_only_what_happens_from_now_on_until_the_time_is_up(run: Run) -> None:
     ("status", "says"),
     [
         ({"state": "finished"}, "is not running: it is finished"),
-        ({"pid": 0, "state": "starting", "created": 1e12}, "has no worker yet"),
-        ({"host": "node-7.invalid", "heartbeat": 1e12}, "runs on node-7.invalid"),
+        ({"pid": 0, "state": "starting", "created": time.time()}, "has no worker yet"),
+        ({"host": "node-7.invalid", "heartbeat": time.time()}, "runs on node-7.invalid"),
     ],
 )
 def test_no_signal_without_a_worker_here(run: Run, status: dict[str, Any], says: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from loratui.runs.events import Eval, Step, encode, make
 from loratui.tui.training.follow import follow
-from loratui.tui.training.history import read_history
+from loratui.tui.training.history import History
 
 STEPS = 1_000_000
 
@@ -38,7 +38,8 @@ def test_a_million_steps_open_in_a_moment(tmp_path: Path) -> None:
                 file.write(evaluation.replace("999999999", str(step)) + "\n")
         file.write('{"type":"step","time":1.0,"st')
     began = time.perf_counter()
-    events, offset = read_history(run / "events.jsonl")
+    history = History(run / "events.jsonl")
+    events = list(history)
     took = time.perf_counter() - began
     assert took < 4, f"{took:.2f} s; under 1 s on a quiet machine"
     assert sum(isinstance(event, Eval) for event in events) == STEPS // 50_000
@@ -46,7 +47,7 @@ def test_a_million_steps_open_in_a_moment(tmp_path: Path) -> None:
     assert steps == sorted(steps)
     assert steps[-1000:] == list(range(STEPS - 999, STEPS + 1))
     assert len(steps) < 25_000
-    assert offset == (run / "events.jsonl").stat().st_size - 29
+    assert history.offset == (run / "events.jsonl").stat().st_size - 29
     followed = follow(str(run))
     followed.poll()
     assert followed.record.step is not None

@@ -37,6 +37,7 @@ def follow(run: Run, *, since: int = 0) -> int:
     since: bytes of its events that are passed over.
     """
     from loratui.runs.follow import follow_lines, mending_lines
+    from loratui.runs.start import exit_status_of
 
     try:
         for line in follow_lines(run, since=since):
@@ -47,6 +48,11 @@ def follow(run: Run, *, since: int = 0) -> int:
     status = run.status()
     if status.state in ("failed", "lost"):
         reason = status.message or "the worker is gone and said nothing."
+        code = exit_status_of(status.pid) if status.state == "lost" else None
+        if code is not None and code < 0:
+            from loratui.child_process import signal_name
+
+            reason = f"it was ended by {signal_name(-code)}. {reason}"
         click.echo(f"loratui: run {run.name} {status.state}: {reason} Its log: {run.log_path}", err=True)
         for line in mending_lines(run):
             click.echo(line, err=True)

@@ -152,22 +152,22 @@ class CgroupLimits:
 def read_limits(root: Path = Path("/")) -> CgroupLimits:
     """The tightest limits on this process. `root`: where /proc and /sys lie (another place in tests)."""
     mount = root / "sys/fs/cgroup"
-    groups = _own_groups(root / "proc/self/cgroup")
+    groups = own_groups(root / "proc/self/cgroup")
     memory: list[tuple[int, int]] = []
     processors: list[float] = []
     if "" in groups:
-        for folder in _upwards(mount, groups[""]):
+        for folder in upwards(mount, groups[""]):
             limit = _number(folder / "memory.max")
             if limit is not None:
                 memory.append((limit, _used(folder, "memory.current", "inactive_file")))
             quota = _words(folder / "cpu.max")
             if len(quota) == 2 and quota[0].isdigit() and int(quota[1]):
                 processors.append(int(quota[0]) / int(quota[1]))
-    for folder in _upwards(mount / "memory", groups["memory"]) if "memory" in groups else ():
+    for folder in upwards(mount / "memory", groups["memory"]) if "memory" in groups else ():
         limit = _number(folder / "memory.limit_in_bytes")
         if limit is not None and limit < UNLIMITED:
             memory.append((limit, _used(folder, "memory.usage_in_bytes", "total_inactive_file")))
-    for folder in _upwards(mount / "cpu", groups["cpu"]) if "cpu" in groups else ():
+    for folder in upwards(mount / "cpu", groups["cpu"]) if "cpu" in groups else ():
         share, period = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
         if share and share > 0 and period:
             processors.append(share / period)
@@ -177,7 +177,7 @@ def read_limits(root: Path = Path("/")) -> CgroupLimits:
     )
 
 
-def _own_groups(path: Path) -> dict[str, str]:
+def own_groups(path: Path) -> dict[str, str]:
     """Path of this process's group by controller; the empty name is version 2's."""
     groups: dict[str, str] = {}
     for line in _text(path).splitlines():
@@ -188,7 +188,7 @@ def _own_groups(path: Path) -> dict[str, str]:
     return groups
 
 
-def _upwards(mount: Path, group: str) -> Iterator[Path]:
+def upwards(mount: Path, group: str) -> Iterator[Path]:
     """Folders from the group's own up to the mount; inside a container the group's path may not exist."""
     parts = [part for part in group.split("/") if part not in ("", "..")]
     for length in range(len(parts), -1, -1):

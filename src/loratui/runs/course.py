@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from loratui.core.diagnosis import Curves
 from loratui.core.diagnosis.divergence import DivergenceWatch
 from loratui.runs.directory import Run
-from loratui.runs.events import Data, Eval, Event, EventTail, Started, Step
+from loratui.runs.events import Data, Eval, Event, Fix, Started, Step
+from loratui.runs.history import Counted, StepFigures, figures_of, placed_events, step_after
+
+CURVE_STEPS = 100_000
+"""Steps that a diagnosis is shown; of a longer run some, evenly, and the last ones all."""
+LAST_STEPS = 1_000
+
+
+class Judged(NamedTuple):
+    """One evaluation: its step and the held-out loss."""
+
+    step: int
+    loss: float | None
 
 
 @dataclass
@@ -19,28 +32,40 @@ class Course:
     more.
     """
 
-    steps: list[Step] = field(default_factory=list)
-    evals: list[Eval] = field(default_factory=list)
+    steps: Iterable[StepFigures] = field(default_factory=list)
+    """As often as they are asked for: those of a run are read anew each time, and never held all at once."""
+    evals: list[Judged] = field(default_factory=list)
     total_steps: int = 0
     data: Data | None = None
+    changed_at: int = -1
+    """The step from which a change of the plan let it go on, where nothing was trained since; else -1."""
+
+    def last(self, until: float = math.inf) -> StepFigures | None:
+        """The last step, not beyond `until`."""
+        found = None
+        for step in self.steps:
+            if step.step <= until:
+                found = step
+        return found
 
     def curves(
         self, *, finished: bool = False, proposed: Mapping[str, Any] | None = None, bf16: bool | None = None
     ) -> Curves:
         """As a diagnosis looks at it. proposed, bf16: what the worker noted of its situation."""
-        steps, judged = self.steps, [one for one in self.evals if one.loss is not None]
+        steps = _thinned(self.steps)
+        judged = self.evaluations(math.inf)
         epoch = steps[-1].epoch if steps else 0.0
 
-        def values(name: str) -> list[float]:
-            return [math.nan if value is None else value for value in (getattr(step, name) for step in steps)]
+        def values(found: Iterable[float | None]) -> list[float]:
+            return [math.nan if value is None else value for value in found]
 
         return Curves(
-            [step.step for step in steps],
-            values("loss"),
-            values("grad_norm"),
-            values("learning_rate"),
-            [one.step for one in judged],
-            [one.loss for one in judged if one.loss is not None],
+            [one.step for one in steps],
+            values(one.loss for one in steps),
+            values(one.grad_norm for one in steps),
+            values(one.learning_rate for one in steps),
+            [step for step, _ in judged],
+            [loss for _, loss in judged],
             total_steps=self.total_steps,
             steps_per_epoch=round(steps[-1].step / epoch) if epoch else 0,
             finished=finished,
@@ -57,33 +82,84 @@ class Course:
             self.evaluations(until),
         )
 
-    def evaluations(self, until: int) -> list[tuple[int, float]]:
+    def evaluations(self, until: float) -> list[tuple[int, float]]:
         """(step, held-out loss) of the evaluations up to step `until`."""
-        return [(one.step, one.loss) for one in self.evals if one.step <= until and one.loss is not None]
+        return [(step, loss) for step, loss in self.evals if step <= until and loss is not None]
+
+
+def _thinned(steps: Iterable[StepFigures]) -> list[StepFigures]:
+    """The steps; of very many, every second one, fourth one, …, the first that went wrong and the last ones all."""
+    kept: list[StepFigures] = []
+    last: deque[StepFigures] = deque(maxlen=LAST_STEPS)
+    wrong: dict[str, StepFigures] = {}
+    stride = 1
+    for number, step in enumerate(steps):
+        last.append(step)
+        for name in ("loss", "grad_norm"):
+            value = getattr(step, name)
+            if value is not None and not math.isfinite(value):
+                wrong.setdefault(name, step)
+        if number % stride == 0:
+            kept.append(step)
+            if len(kept) > CURVE_STEPS:
+                kept, stride = kept[::2], 2 * stride
+    if stride == 1:
+        return kept
+    return sorted({one.step: one for one in (*kept, *wrong.values(), *last)}.values())
 
 
 def course_of(events: Iterable[Event]) -> Course:
     """The course that these events tell of."""
-    course = Course()
+    course, steps = Course(), list[StepFigures]()
+    course.steps = steps
     for event in events:
         match event:
-            case Started():
-                course.total_steps = event.total_steps or course.total_steps
-                while course.steps and course.steps[-1].step > event.step:
-                    course.steps.pop()
-                course.evals = [one for one in course.evals if one.step <= event.step]
             case Step():
-                course.steps.append(event)
-            case Eval():
-                course.evals.append(event)
-            case Data():
-                course.data = event
+                steps.append(figures_of(event))
+                course.changed_at = -1
+            case Started():
+                while steps and steps[-1].step > event.step:
+                    steps.pop()
+                _take(course, event)
+            case _:
+                _take(course, event)
     return course
 
 
-def read_course(run: Run) -> Course:
-    """The course so far, from the run's events."""
-    return course_of(EventTail(run.events_path).new_events())
+def read_course(run: Run, *, until: int | None = None) -> Course:
+    """The course so far, from the run's events. until: bytes of them that are looked at; None: all."""
+    course = Course()
+    try:
+        size = run.events_path.stat().st_size
+    except OSError:
+        return course
+    counted = Counted(run.events_path, size if until is None else min(until, size))
+    changed = 0
+    for place, event in placed_events(run.events_path, until=counted.until):
+        if isinstance(event, Started):
+            counted.starts.append((place, event.step))
+        elif isinstance(event, Fix):
+            changed = place
+        _take(course, event)
+    course.steps = counted
+    if course.changed_at >= 0 and step_after(run.events_path, changed, counted.until):
+        course.changed_at = -1
+    return course
+
+
+def _take(course: Course, event: Event) -> None:
+    match event:
+        case Started():
+            course.total_steps = event.total_steps or course.total_steps
+            course.evals = [one for one in course.evals if one.step <= event.step]
+        case Eval():
+            if course.evals and course.evals[-1].step == event.step:  # made again after a kill: the last one counts
+                course.evals.pop()
+            course.evals.append(Judged(event.step, event.loss))
+        case Fix():
+            course.changed_at = event.from_step if event.start == "checkpoint" else -1
+        case Data():
+            course.data = event
 
 
 def sound_until(course: Course, *, precision: str, ended: bool = False) -> int | None:
@@ -94,9 +170,8 @@ def sound_until(course: Course, *, precision: str, ended: bool = False) -> int |
     Evaluations count as they do for the worker. ended: no other comes, so that the last one alone decides.
     """
     watch = DivergenceWatch()
-    evals = {one.step: one.loss for one in course.evals if one.loss is not None}
-    end = course.steps[-1].step if course.steps else 0
-    for step in course.steps:
+    evals = {step: loss for step, loss in course.evals if loss is not None}
+    for step, is_last in _with_last(course.steps):
         if step.loss is not None and not math.isfinite(step.loss):
             return min(watch.healthy_step, max(0, step.step - 2))
         if step.grad_norm is not None and not math.isfinite(step.grad_norm) and precision != "fp16":
@@ -104,6 +179,17 @@ def sound_until(course: Course, *, precision: str, ended: bool = False) -> int |
         if step.loss is not None and watch.diverged(step.step, step.loss):
             return watch.healthy_step
         held_out = evals.get(step.step)
-        if held_out is not None and watch.evaluated(step.step, held_out, last=ended and step.step == end):
+        if held_out is not None and watch.evaluated(step.step, held_out, last=ended and is_last):
             return watch.healthy_step
     return None
+
+
+def _with_last(steps: Iterable[StepFigures]) -> Iterator[tuple[StepFigures, bool]]:
+    """Each step, and whether it is the last."""
+    before = None
+    for step in steps:
+        if before is not None:
+            yield before, False
+        before = step
+    if before is not None:
+        yield before, True

@@ -109,6 +109,11 @@ class Run:
         return self.path / name if isinstance(name, str) else None
 
     @property
+    def rehearsal_path(self) -> Path:
+        """Where a rehearsal saves its checkpoint; nothing of it is kept."""
+        return self.path / ".rehearsal"
+
+    @property
     def left_out_path(self) -> Path:
         """Every row of the dataset that is neither trained on nor held out, with its place and the reason."""
         return self.path / "left_out.jsonl"
@@ -154,7 +159,7 @@ class Run:
         status = read_status(self.status_path)
         if status is None and not self.path.is_dir():
             return Status(state="lost", message=f"There is no directory {self.path} any more: it was moved or removed.")
-        return judged(status)
+        return judged(status, folder=self.path)
 
     def in_use(self) -> bool:
         """Whether a worker holds the run's lock at this moment (of this machine, or of one that shares its locks)."""

@@ -7,16 +7,26 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from loratui.runs.directory import Run
+from loratui.runs.lines import LineTail
 
 EVENT_VERSION = 1
 KIND_FIRST = re.compile(rb'\s*\{"type":\s*"([a-z_]+)"')
+LATEST = 1e11
+Time = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
+"""Unix seconds that a calendar knows."""
+MOST = 2**53
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Pair = Annotated[list[Any], Field(min_length=2, max_length=2)]
 
 
 class Event(BaseModel):
@@ -26,7 +36,7 @@ class Event(BaseModel):
     kind: ClassVar[str] = ""
 
     type: str
-    time: float
+    time: Time
     v: int = EVENT_VERSION
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -47,17 +57,17 @@ class Started(Event):
     """A worker took the run over; a resumed run has several."""
 
     kind = "started"
-    pid: int = 0
+    pid: Count = 0
     host: str = ""
-    step: int = 0
+    step: Count = 0
     """Steps already done, from the checkpoint that is continued."""
-    total_steps: int = 0
+    total_steps: Count = 0
     resumed_from: str = ""
     """Name of the checkpoint's folder; empty for a fresh start."""
-    examples: int = 0
-    eval_examples: int = 0
-    parameters_total: int = 0
-    parameters_trainable: int = 0
+    examples: Count = 0
+    eval_examples: Count = 0
+    parameters_total: Count = 0
+    parameters_trainable: Count = 0
     device: str = ""
 
 
@@ -67,27 +77,27 @@ class Phase(Event):
     kind = "phase"
     phase: str = ""
     message: str = ""
-    done: int | None = None
-    of: int | None = None
+    done: Count | None = None
+    of: Count | None = None
 
 
 class Data(Event):
     """What became of the dataset's rows, those held out included; tokens are those of the training rows."""
 
     kind = "data"
-    rows: int = 0
-    examples: int = 0
-    eval_examples: int = 0
-    unusable: int = 0
-    cut: int = 0
+    rows: Count = 0
+    examples: Count = 0
+    eval_examples: Count = 0
+    unusable: Count = 0
+    cut: Count = 0
     """Rows shortened to the maximum length."""
-    without_answer: int = 0
+    without_answer: Count = 0
     """Rows left out because no trained token remained."""
-    left_out: int = 0
+    left_out: Count = 0
     """Rows that are neither trained on nor held out; `left_out.jsonl` of the run names each with its reason."""
-    tokens: int = 0
-    trained_tokens: int = 0
-    longest_tokens: int = 0
+    tokens: Count = 0
+    trained_tokens: Count = 0
+    longest_tokens: Count = 0
 
 
 class Rehearsal(Event):
@@ -95,33 +105,33 @@ class Rehearsal(Event):
 
     kind = "rehearsal"
     seconds_per_step: float | None = None
-    memory_peak: int = 0
-    memory_peaks: dict[str, int] = {}
+    memory_peak: Count = 0
+    memory_peaks: dict[str, Count] = {}
     """Peak bytes by phase: load_model, train, evaluate, save, reload. On the CPU each is the process's peak until
     then.
     """
-    longest_tokens: int = 0
-    checkpoint_bytes: int = 0
+    longest_tokens: Count = 0
+    checkpoint_bytes: Count = 0
 
 
 class Step(Event):
     """One optimizer step."""
 
     kind = "step"
-    step: int = 0
-    epoch: float = 0.0
+    step: Count = 0
+    epoch: Share = 0.0
     loss: float | None = None
     learning_rate: float | None = None
     grad_norm: float | None = None
     token_accuracy: float | None = None
-    tokens: int = 0
+    tokens: Count = 0
     """Tokens trained on since the run's first step, padding not counted."""
     tokens_per_second: float | None = None
     seconds: float | None = None
     """How long this step took."""
-    memory_allocated: int | None = None
-    memory_reserved: int | None = None
-    memory_peak: int | None = None
+    memory_allocated: Count | None = None
+    memory_reserved: Count | None = None
+    memory_peak: Count | None = None
     """On the CPU: the process's resident memory, and its peak; reserved is None."""
     eta: float | None = None
     """Seconds until the last step at the present speed."""
@@ -131,16 +141,16 @@ class Eval(Event):
     """One evaluation on the held-out rows."""
 
     kind = "eval"
-    step: int = 0
+    step: Count = 0
     loss: float | None = None
     perplexity: float | None = None
     token_accuracy: float | None = None
     exact_match: float | None = None
     """Share of the generated answers that equal the written ones."""
     rouge_l: float | None = None
-    generated: int = 0
+    generated: Count = 0
     """Rows whose answers were generated for the two figures above."""
-    rows: int = 0
+    rows: Count = 0
     seconds: float | None = None
     best: bool = False
 
@@ -149,7 +159,7 @@ class Sample(Event):
     """A prompt's answer at one moment of the training."""
 
     kind = "sample"
-    step: int = 0
+    step: Count = 0
     prompt: str = ""
     answer: str = ""
     expected: str = ""
@@ -161,10 +171,10 @@ class Checkpoint(Event):
     """A checkpoint is whole on the disk."""
 
     kind = "checkpoint"
-    step: int = 0
+    step: Count = 0
     path: str = ""
     """Relative to the run's directory."""
-    size_bytes: int = 0
+    size_bytes: Count = 0
     seconds: float | None = None
     best: bool = False
 
@@ -177,7 +187,7 @@ class Finding(Event):
     """A stable word, e.g. `loss-nan`."""
     severity: str = "warning"
     message: str = ""
-    step: int = 0
+    step: Count = 0
     fix: dict[str, Any] = {}
     """Plan keys and the values that would mend it."""
     fixes: list[dict[str, Any]] = []
@@ -193,11 +203,11 @@ class Oom(Event):
     cause: str = ""
     """size, fragmentation or neighbour."""
     message: str = ""
-    step: int = 0
-    requested_bytes: int | None = None
-    allocated_bytes: int | None = None
-    reserved_bytes: int | None = None
-    free_bytes: int | None = None
+    step: Count = 0
+    requested_bytes: Count | None = None
+    allocated_bytes: Count | None = None
+    reserved_bytes: Count | None = None
+    free_bytes: Count | None = None
     fixes: list[dict[str, Any]] = []
 
 
@@ -205,17 +215,17 @@ class Fix(Event):
     """The plan was changed while the run was over, and where it goes on with it."""
 
     kind = "fix"
-    changes: dict[str, list[Any]] = {}
+    changes: dict[str, Pair] = {}
     """Plan keys, each with the value that it had and the one that it has."""
     start: str = ""
     """checkpoint (everything goes on), adapter (the trained weights alone do) or anew (from the base)."""
-    from_step: int = 0
+    from_step: Count = 0
     """The step whose checkpoint, or whose weights, it goes on from; 0 from the base."""
     reason: str = ""
     """The finding's kind or the failure's code; empty where a person changed the plan unasked."""
     by: str = "person"
     """person or auto."""
-    at_step: int = 0
+    at_step: Count = 0
     """The step at which the trouble was."""
     where: str = ""
     """What failed there: load, step, evaluation, generation or save; empty where nothing did."""
@@ -229,7 +239,7 @@ class FixOutcome(Event):
 
     kind = "fix_outcome"
     helped: bool = False
-    step: int = 0
+    step: Count = 0
     """The step at which that was known."""
     message: str = ""
 
@@ -241,14 +251,14 @@ class Failed(Event):
     message: str = ""
     code: str = ""
     where: str = ""
-    step: int = 0
+    step: Count = 0
 
 
 class Stopped(Event):
     """The run ended early and can be resumed."""
 
     kind = "stopped"
-    step: int = 0
+    step: Count = 0
     reason: str = ""
     checkpoint: str = ""
 
@@ -257,17 +267,17 @@ class Finished(Event):
     """The run did what its plan says."""
 
     kind = "finished"
-    step: int = 0
-    begun_at: int = 0
+    step: Count = 0
+    begun_at: Count = 0
     """The step from which this worker went on: `seconds` are for those after it."""
     seconds: float = 0.0
     loss: float | None = None
     eval_loss: float | None = None
-    tokens: int = 0
+    tokens: Count = 0
     result: str = ""
     """Folder of the result, relative to the run's directory."""
-    best_step: int = 0
-    result_step: int = 0
+    best_step: Count = 0
+    result_step: Count = 0
     """The step whose weights the result holds: the last one, or the best where patience chose it; 0 in older runs."""
 
 
@@ -301,38 +311,45 @@ class EventTail:
     """Follows one `events.jsonl`. Each call reads only what was added; a line without its end waits for it."""
 
     def __init__(self, path: Path, *, offset: int = 0) -> None:
-        self.path = path
-        self.offset = offset
-        """Bytes of the file that were read as whole lines."""
-        self.unreadable_lines = 0
+        self._lines = LineTail(path, offset=offset)
+        self._unreadable = 0
 
-    def new_events(self, *, limit_bytes: int = 1 << 30) -> list[Event]:
-        """Events added since the last call, at most `limit_bytes` of them; none while there is no file."""
-        data = self._new_lines(limit_bytes)
-        events: list[Event] = []
-        for line in data.split(b"\n"):
+    @property
+    def offset(self) -> int:
+        """Bytes of the file that were read as whole lines."""
+        return self._lines.offset
+
+    @property
+    def unreadable_lines(self) -> int:
+        """Lines that were passed over: they are no event."""
+        return self._unreadable + self._lines.too_long
+
+    def stream(self) -> Iterator[Event]:
+        """Events added since the last call, in constant memory however many they are; none while there is no file."""
+        with suppress(OSError):
+            for _, lines in self._lines.chunks():
+                yield from self._decoded(lines)
+
+    def new_events(self, *, limit_bytes: int | None = None) -> list[Event]:
+        """The same as a list, of about `limit_bytes` of them at most: for files and pieces that are known to be
+        short.
+        """
+        if limit_bytes is None:
+            return list(self.stream())
+        try:
+            return list(self._decoded(self._lines.read(limit_bytes)))
+        except OSError:
+            return []
+
+    def _decoded(self, lines: Iterable[bytes]) -> Iterator[Event]:
+        for line in lines:
             if not line.strip():
                 continue
             event = decode(line)
             if event is None:
-                self.unreadable_lines += 1
+                self._unreadable += 1
             else:
-                events.append(event)
-        return events
-
-    def _new_lines(self, limit_bytes: int) -> bytes:
-        try:
-            with self.path.open("rb") as file:
-                size = file.seek(0, 2)
-                if size < self.offset:  # the file was replaced by a shorter one: begin again
-                    self.offset = 0
-                file.seek(self.offset)
-                data = file.read(limit_bytes)
-        except OSError:
-            return b""
-        end = data.rfind(b"\n") + 1
-        self.offset += end
-        return data[:end]
+                yield event
 
 
 def open_events(path: Path) -> int:

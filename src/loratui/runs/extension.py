@@ -9,7 +9,8 @@ from loratui.core.schedule import Schedule, learning_rate_at
 from loratui.format import number_text
 from loratui.runs.course import Course
 from loratui.runs.directory import Run
-from loratui.runs.events import EventTail, Finished
+from loratui.runs.events import Finished
+from loratui.runs.history import other_events
 
 LENGTH = frozenset({"training.epochs", "training.max_steps"})
 TOLD_SHARE = 0.01
@@ -26,14 +27,14 @@ def extension_words(run: Run, course: Course, before: Plan, after: Plan, step: i
 
 def _steps_of(plan: Plan, course: Course) -> int:
     """Optimizer steps of the whole run; 0 where an epoch's are not known."""
-    made = next((one for one in reversed(course.steps) if one.epoch > 0), None)
-    if plan.training.max_steps or made is None:
+    made = course.last()
+    if plan.training.max_steps or made is None or made.epoch <= 0:
         return plan.training.max_steps
     return math.ceil(plan.training.epochs * round(made.step / made.epoch))
 
 
 def _rate_words(course: Course, before: Plan, after: Plan, step: int) -> str:
-    last = next((one for one in reversed(course.steps) if one.step <= step), None)
+    last = course.last(step)
     steps_then, steps_now = course.total_steps or _steps_of(before, course), _steps_of(after, course)
     if last is None or not last.learning_rate or not steps_now or steps_now in (steps_then, step):
         return ""
@@ -56,7 +57,7 @@ def _weights_words(run: Run, course: Course, after: Plan, step: int) -> str:
         kept = best if after.evaluation.patience and (run.checkpoints_path / f"checkpoint-{best}").is_dir() else step
         why = ", the best evaluation's" if kept != step else ""
         return f"No step is left to make: the result is written from the weights of step {kept:,}{why}."
-    finished = [event for event in EventTail(run.events_path).new_events() if isinstance(event, Finished)]
+    finished = [event for event in other_events(run.events_path) if isinstance(event, Finished)]
     if finished and finished[-1].result_step not in (0, step):
         return (
             f"The result so far holds the weights of step {finished[-1].result_step:,}, whose evaluation was best; "

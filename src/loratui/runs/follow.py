@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Iterator
@@ -28,7 +29,11 @@ from loratui.runs.events import (
     Step,
     Stopped,
 )
+from loratui.runs.history import end_of, last_start, since_last_start
+from loratui.runs.stall import stall_words
 
+LONG_BYTES = 1 << 20
+"""Of a longer history about so much of the end is printed: thousands of steps."""
 SHOWN_WAYS = 2
 """Ways to mend a failure that are printed: the first is the one that most surely helps."""
 
@@ -41,38 +46,85 @@ def follow_events(
     until = None if timeout is None else time.monotonic() + timeout
     while True:
         over = run.status().over  # asked before reading, so that nothing written before the end is missed
-        yield from tail.new_events()
+        yield from tail.stream()
         if over or (until is not None and time.monotonic() >= until):
             return
         time.sleep(poll_seconds)
 
 
 def follow_lines(run: Run, *, since: int = 0, step_seconds: float = 1.0, poll_seconds: float = 0.2) -> Iterator[str]:
-    """Lines to print, until the run is over. Steps come at most once in `step_seconds`, all else at once."""
-    last_step_line = 0.0
-    held: Step | None = None
-    total = 0
-    ended = False
-    for event in follow_events(run, since=since, poll_seconds=poll_seconds):
+    """Lines to print, until the run is over. Steps come at most once in `step_seconds`, all else at once.
+
+    Of a long history the end is told, and that there is more. A run that stands still, and lines that cannot be read,
+    are told of once.
+    """
+    begin = since or end_of(run.events_path, LONG_BYTES)
+    told = _Told(step_seconds)
+    if begin and not since:
+        start = last_start(run.events_path)[1]
+        if start is not None:
+            yield from told.lines(start)
+        yield f"({size(begin)} of earlier events are passed over; without --plain their curves are drawn)"
+    tail = EventTail(run.events_path, offset=begin)
+    stalled = said = False
+    while True:
+        status = run.status()
+        for event in tail.stream():
+            yield from told.lines(event)
+        if tail.unreadable_lines and not said:
+            said = True
+            yield unreadable_words(tail.unreadable_lines)
+        if status.over:
+            break
+        stall = stall_words(status)
+        if stall and not stalled:
+            yield from told.held()
+            yield printable(f"warning: {stall}")
+        stalled = bool(stall)
+        time.sleep(poll_seconds)
+    yield from told.held()
+    if not told.ended and status.message:
+        yield printable(f"{status.state}: {status.message}")
+
+
+class _Told:
+    """What was told of a run so far, and the lines that the next event adds."""
+
+    def __init__(self, step_seconds: float) -> None:
+        self._step_seconds = step_seconds
+        self._last = -math.inf
+        self._held: Step | None = None
+        self._total = 0
+        self.ended = False
+
+    def lines(self, event: Event) -> Iterator[str]:
+        """A step soon after the last one is held back. Where the clock was set back it is as good as the first."""
         if isinstance(event, Started):
-            total = event.total_steps or total
-        ended = isinstance(event, Finished | Stopped | Failed)
+            self._total = event.total_steps or self._total
+        self.ended = isinstance(event, Finished | Stopped | Failed)
         if isinstance(event, Step):
-            if event.time - last_step_line < step_seconds:
-                held = event
-                continue
-            last_step_line, held = event.time, None
-        elif held is not None:
-            yield step_line(held, total)
-            held = None
-        line = step_line(event, total) if isinstance(event, Step) else event_line(event)
+            if 0 <= event.time - self._last < self._step_seconds:
+                self._held = event
+                return
+            self._last, self._held = event.time, None
+        yield from self.held()
+        line = step_line(event, self._total) if isinstance(event, Step) else event_line(event)
         if line:
             yield printable(line)
-    if held is not None:
-        yield step_line(held, total)
-    status = run.status()
-    if not ended and status.message:
-        yield printable(f"{status.state}: {status.message}")
+
+    def held(self) -> Iterator[str]:
+        """The last step, where it was held back."""
+        if self._held is not None:
+            yield step_line(self._held, self._total)
+            self._held = None
+
+
+def unreadable_words(lines: int) -> str:
+    """That lines of events.jsonl were passed over; empty for none."""
+    if not lines:
+        return ""
+    are = "1 line of events.jsonl is" if lines == 1 else f"{lines:,} lines of events.jsonl are"
+    return f"{are} damaged and passed over: what they told is not shown."
 
 
 def step_line(step: Step, total: int = 0) -> str:
@@ -173,14 +225,14 @@ def result_words(event: Finished) -> str:
 def mending_lines(run: Run) -> list[str]:
     """After a failure: the first ways to mend it, each with its command, and where else they are offered."""
     found: list[dict[str, Any]] = []
-    for event in EventTail(run.events_path).new_events():
+    for event in since_last_start(run.events_path):
         match event:
             case Started() | Fix():
                 found = []
             case Finding() | Oom() if event.fixes:
                 found = event.fixes
     lines = []
-    for way in [one for one in found if one.get("change")][:SHOWN_WAYS]:
+    for way in [one for one in found if one.get("change") and isinstance(one["change"], dict)][:SHOWN_WAYS]:
         settings = " ".join(f"--set {shlex.quote(f'{key}={_set(value)}')}" for key, value in way["change"].items())
         anew = " --anew" if way.get("restart") else ""
         lines += [

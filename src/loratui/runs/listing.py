@@ -10,6 +10,7 @@ from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
 from loratui.paths import runs_home
 from loratui.runs.directory import Run
+from loratui.runs.stall import stall_words
 from loratui.runs.status import State, Status
 
 
@@ -33,6 +34,11 @@ class RunSummary:
     def state(self) -> State:
         return self.status.state
 
+    @property
+    def words(self) -> str:
+        """What a person should know of it: how it ended, what is wrong with its plan, or that it stands still."""
+        return self.status.message or self.problem or stall_words(self.status)
+
     def as_json(self) -> dict[str, object]:
         """The object that `loratui runs --json` prints for this run."""
         return {
@@ -43,7 +49,7 @@ class RunSummary:
             "total": self.status.total,
             "loss": self.status.loss,
             "eta_seconds": self.status.eta_seconds,
-            "message": self.status.message or self.problem,
+            "message": self.words,
             "created": self.created,
             "pid": self.status.pid,
             "model": self.plan.model.id if self.plan else None,

@@ -12,24 +12,22 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import Literal, TypeVar
+from typing import Literal
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.export.torch_code import FORMATS, quantization_code
 from loratui.files import write_whole
 from loratui.format import printable
-from loratui.runs.course import course_of
 from loratui.runs.directory import Run
-from loratui.runs.events import Data, Eval, Event, EventTail, Finding, Finished, Fix, FixOutcome, Started, Step
+from loratui.runs.events import Fix
+from loratui.runs.story import Change, Story, read_story
 
-Kind = TypeVar("Kind", bound=Event)
 CARD = "README.md"
 MARK = "<!-- loratui: written from the run's own files -->"
 """Stands in every card of ours: one without it belongs to somebody else and is not replaced unasked."""
 PLACE = "PATH_OR_ID"
 """Stands in the code for the folder, or the repository, that the reader has."""
-LISTED_EVALUATIONS = 20
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -61,19 +59,19 @@ def model_card(run: Run, *, place: str = PLACE, merged: str = "") -> str:
     merged: for the adapter merged into its base, the proof in words.
     """
     plan = run.plan()
-    events = EventTail(run.events_path).new_events()
+    story = read_story(run.events_path)
     parts = [
         _front_matter(plan, bool(merged)),
         MARK,
         f"# {_title(run, plan)}{', merged' if merged else ''}",
-        _summary(plan, events, bool(merged)),
+        _summary(plan, story, bool(merged)),
         *(["## Merged", merged] if merged else []),
         "## Load it",
         _code(plan, place, bool(merged)),
         "## How it was made",
-        _made(run, plan, events),
+        _made(run, plan, story),
         "## Losses",
-        _losses(events),
+        _losses(story),
         "## The whole plan",
         _whole_plan(plan),
     ]
@@ -126,8 +124,8 @@ def _front_matter(plan: Plan, merged: bool) -> str:
     return "\n".join([*lines, "tags:", *(f"- {tag}" for tag in tags), "---"])
 
 
-def _summary(plan: Plan, events: Sequence[Event], merged: bool) -> str:
-    finished = _last(events, Finished)
+def _summary(plan: Plan, story: Story, merged: bool) -> str:
+    finished = story.finished
     base = code(_short(plan.model.id)) + (f" at revision {code(plan.model.revision)}" if plan.model.revision else "")
     ending = ""
     if finished is not None:
@@ -198,9 +196,9 @@ def _code(plan: Plan, place: str, merged: bool) -> str:
     return _fenced("\n".join(lines), "python")
 
 
-def _made(run: Run, plan: Plan, events: Sequence[Event]) -> str:
+def _made(run: Run, plan: Plan, story: Story) -> str:
     machine, prints = run.machine(), run.fingerprint()
-    started, data = _last(events, Started), _last(events, Data)
+    started, data = story.started, story.data
     training = plan.training
     rows: list[tuple[str, str]] = [("method", _method(plan))]
     if started is not None and started.parameters_total:
@@ -233,9 +231,12 @@ def _made(run: Run, plan: Plan, events: Sequence[Event]) -> str:
         if found.get(part):
             rows.append((words, code(found[part])))
     rows.append(("batch", f"{training.batch_size} rows × {training.accumulation} accumulated, per device"))
-    rates = [event.learning_rate for event in course_of(events).steps if event.learning_rate is not None]
-    if rates:
-        rows.append(("learning rate of the steps", f"highest {max(rates):.3g}, last {rates[-1]:.3g}"))
+    if story.made:
+        rows.append(("steps made", f"{story.made:,} of {story.total_steps or story.made:,}"))
+    if story.highest_rate is not None:
+        rows.append(
+            ("learning rate of the steps", f"highest {story.highest_rate:.3g}, last {story.last_rate or 0.0:.3g}")
+        )
     rows.append(
         (
             "learning rate",
@@ -253,17 +254,18 @@ def _made(run: Run, plan: Plan, events: Sequence[Event]) -> str:
     versions = machine.get("versions", {})
     if isinstance(versions, dict) and versions:
         rows.append(("versions", ", ".join(code(f"{name} {number}") for name, number in versions.items())))
-    resumed = sum(isinstance(event, Started) for event in events) - 1
+    resumed = story.starts - 1
     rows += [
-        (f"changed at step {fix.at_step or fix.from_step:,}", f"{_changes(fix)}; {_start(fix)}{_helped(events, fix)}")
-        for fix in events
-        if isinstance(fix, Fix)
+        (
+            f"changed at step {one.fix.at_step or one.fix.from_step:,}",
+            f"{_changes(one.fix)}; {_start(one.fix)}{_helped(one)}",
+        )
+        for one in story.changes
     ]
     if resumed > 0:
         rows.append(("resumed", f"{resumed} time{'s' if resumed > 1 else ''}"))
-    findings = list(dict.fromkeys(event.finding for event in events if isinstance(event, Finding) and event.finding))
-    if findings:
-        rows.append(("found during the training", ", ".join(code(name) for name in findings)))
+    if story.findings:
+        rows.append(("found during the training", ", ".join(code(name) for name in story.findings)))
     return _table(("", ""), rows)
 
 
@@ -287,14 +289,10 @@ def _start(fix: Fix) -> str:
     }.get(fix.start, "anew from the base")
 
 
-def _helped(events: Sequence[Event], fix: Fix) -> str:
-    """Whether it helped, where that is known before the next change."""
-    for event in events[events.index(fix) + 1 :]:
-        if isinstance(event, FixOutcome):
-            return ", which helped" if event.helped else ", which did not help"
-        if isinstance(event, Fix):
-            break
-    return ""
+def _helped(change: Change) -> str:
+    if change.outcome is None:
+        return ""
+    return ", which helped" if change.outcome.helped else ", which did not help"
 
 
 def _method(plan: Plan) -> str:
@@ -310,14 +308,13 @@ def _method(plan: Plan) -> str:
     )
 
 
-def _losses(events: Sequence[Event]) -> str:
-    steps = {event.step: event.loss for event in events if isinstance(event, Step) and event.loss is not None}
-    evaluations = {event.step: event for event in events if isinstance(event, Eval)}
+def _losses(story: Story) -> str:
     parts = []
-    if steps:
-        first, last = min(steps), max(steps)
-        parts.append(f"Loss of the batch at step {first:,}: {steps[first]:.4f}; at step {last:,}: {steps[last]:.4f}.")
-    if not evaluations:
+    if story.first_loss is not None and story.last_loss is not None:
+        (first, begun), (last, ended) = story.first_loss, story.last_loss
+        parts.append(f"Loss of the batch at step {first:,}: {begun:.4f}; at step {last:,}: {ended:.4f}.")
+    shown = story.listed
+    if not shown:
         return "\n\n".join([*parts, "Nothing was evaluated during the training."])
     columns = [
         ("loss", "loss", "{:.4f}"),
@@ -326,12 +323,6 @@ def _losses(events: Sequence[Event]) -> str:
         ("exact_match", "exact match", "{:.3f}"),
         ("rouge_l", "ROUGE-L", "{:.3f}"),
     ]
-    listed = [evaluations[step] for step in sorted(evaluations)]
-    shown = (
-        listed
-        if len(listed) <= LISTED_EVALUATIONS
-        else [*listed[: LISTED_EVALUATIONS // 2], *listed[-LISTED_EVALUATIONS // 2 :]]
-    )
     columns = [column for column in columns if any(getattr(one, column[0]) is not None for one in shown)]
     rows = [
         (
@@ -340,10 +331,11 @@ def _losses(events: Sequence[Event]) -> str:
         )
         for one in shown
     ]
-    left = f" ({len(listed) - len(shown)} in the middle are not listed)" if len(shown) < len(listed) else ""
-    asked = max((one.generated for one in listed), default=0)
+    middle = story.evaluations - len(shown)
+    left = f" ({middle:,} in the middle are not listed)" if middle else ""
+    asked = story.generated
     note = f" Exact match and ROUGE-L are of answers to {asked:,} of these rows." if asked else ""
-    parts.append(f"On {listed[-1].rows:,} held-out rows{left}.{note}")
+    parts.append(f"On {shown[-1].rows:,} held-out rows{left}.{note}")
     parts.append(_table(("step", *(words for _, words, _ in columns)), rows))
     return "\n\n".join(parts)
 
@@ -369,7 +361,3 @@ def _fenced(text: str, language: str) -> str:
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
-
-
-def _last(events: Sequence[Event], kind: type[Kind]) -> Kind | None:
-    return next((event for event in reversed(events) if isinstance(event, kind)), None)

@@ -12,8 +12,9 @@ from loratui.core.plan import Plan
 from loratui.runs.continuation import change, continuation, may_begin, why_no_checkpoint
 from loratui.runs.course import read_course
 from loratui.runs.directory import Run
-from loratui.runs.events import EventTail, append_event
+from loratui.runs.events import append_event
 from loratui.runs.failure import Trouble, trouble_of
+from loratui.runs.history import since_last_start
 from loratui.runs.lock import take_lock
 from loratui.runs.start import start_worker
 
@@ -117,9 +118,7 @@ def _change(
     at_step: int = 0,
 ) -> None:
     with take_lock(run.lock_path):
-        trouble = (
-            Trouble(reason, at_step) if reason else trouble_of(EventTail(run.events_path).new_events()) or Trouble("")
-        )
+        trouble = Trouble(reason, at_step) if reason else trouble_of(since_last_start(run.events_path)) or Trouble("")
         how = continuation(run, changes, restart=restart, sound=sound)
         append_event(
             run,
@@ -151,8 +150,8 @@ def longer(run: Run, plan: Plan, epochs: float) -> dict[str, Any]:
     steps = plan.training.max_steps
     if not steps:
         return {"training.epochs": plan.training.epochs + epochs}
-    made = next((one for one in reversed(read_course(run).steps) if one.epoch > 0), None)
-    if made is None:
+    made = read_course(run).last()
+    if made is None or made.epoch <= 0:
         raise RunError(
             f"run {run.name} counts steps (training.max_steps = {steps}), and how many an epoch has is not known.",
             hint="Give a higher one: --set training.max_steps=…",

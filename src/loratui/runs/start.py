@@ -16,7 +16,7 @@ from loratui.files import write_whole
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.paths import runs_home
 from loratui.runs.directory import Run
-from loratui.runs.status import Status, write_status
+from loratui.runs.status import Status, signs_of_life, write_status
 
 DYING_SECONDS = 5.0
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -71,7 +71,7 @@ def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> 
         write_whole(run.plan_path, plan_to_toml(with_absolute_paths(plan)), durable=True)
         run.events_path.touch()
         run.log_path.touch()
-        write_status(run.status_path, Status(state="starting", created=time.time()))
+        write_status(run.status_path, Status(state="starting", created=time.time(), **signs_of_life()))
     except OSError as error:
         raise RunError(
             f"the run's directory cannot be written: {error.strerror or error}.",
@@ -158,7 +158,8 @@ def start_worker(run: Run, *, rehearse: bool = False) -> int:
     try:
         previous = run.status()
         write_status(
-            run.status_path, Status(state="starting", created=time.time(), step=previous.step, total=previous.total)
+            run.status_path,
+            Status(state="starting", created=time.time(), step=previous.step, total=previous.total, **signs_of_life()),
         )
         with run.log_path.open("ab") as log:
             process = subprocess.Popen(

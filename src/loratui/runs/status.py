@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loratui.files import write_whole
+from loratui.format import size
+from loratui.machine.boot import boot_id, since_boot
+from loratui.machine.memory_kills import MemoryKills, again, killed_since
 
 State = Literal[
     "starting", "rehearsing", "running", "evaluating", "saving", "stopping", "finished", "stopped", "failed", "lost"
@@ -22,7 +27,10 @@ HEARTBEAT_SECONDS = 1.0
 START_GRACE_SECONDS = 30.0
 """How long a run may stay `starting` before its worker has written its process id."""
 SILENCE_SECONDS = 60.0
-"""How old the heartbeat of a worker on another machine may be before the run counts as lost."""
+"""How old the heartbeat of a worker on another machine may be before the run counts as lost, and how far the clocks of
+two machines may lie apart.
+"""
+FULL_DISK_BYTES = 16 << 20
 
 
 class Status(BaseModel):
@@ -48,6 +56,14 @@ class Status(BaseModel):
     watcher_ticks: int = 0
     heartbeat: float = 0.0
     """Unix seconds of the last sign of life."""
+    beat: float = 0.0
+    """The same in seconds since the machine's start `boot`, which no setting of a clock moves; 0 where not known."""
+    moved: float = 0.0
+    """When the state, the phase or the step changed last, in the same seconds."""
+    step_seconds: float = 0.0
+    """What a step takes, evaluations and saves left out; 0 before it is known."""
+    kills: MemoryKills = MemoryKills()
+    """How often the kernel had killed for memory at the last sign of life."""
     step: int = 0
     total: int = 0
     """Optimizer steps that the run will have; 0 until it is known."""
@@ -92,29 +108,82 @@ def read_status(path: Path) -> Status | None:
         return None
 
 
-def judged(status: Status | None, *, now: float | None = None) -> Status:
-    """The status with its true state: `lost` when the worker is gone and did not say how it ended."""
+def signs_of_life() -> dict[str, Any]:
+    """Fields of a status that is written now: the time by both clocks, and whose they are."""
+    return {"heartbeat": round(time.time(), 3), "beat": since_boot(), "boot": boot_id(), "host": socket.gethostname()}
+
+
+def judged(status: Status | None, *, now: float | None = None, folder: Path | None = None) -> Status:
+    """The status with its true state: `lost` when the worker is gone and did not say how it ended.
+
+    folder: the run's, whose disk may be what ended it.
+    """
     if status is None:
         return Status(state="lost", message="This run has no readable status.")
     if status.over:
         return status
-    now = time.time() if now is None else now
     if not status.pid:
-        if now - status.created <= START_GRACE_SECONDS:
+        if _age(status, status.created, now) <= START_GRACE_SECONDS:
             return status
         return status.model_copy(update={"state": "lost", "message": "No worker ever took this run."})
     alive = is_alive(status.mark)
     if alive is None:
-        alive = now - status.heartbeat <= SILENCE_SECONDS
+        alive = _age(status, status.heartbeat, now) <= SILENCE_SECONDS
     if alive or (status.watcher_pid and is_alive(status.watcher)):
         return status
-    return status.model_copy(
-        update={
-            "state": "lost",
-            "message": status.message
-            or f"The worker process {status.pid} is gone and left no word; its log may say why.",
-        }
+    return status.model_copy(update={"state": "lost", "message": status.message or _how_lost(status, folder)})
+
+
+def _age(status: Status, written: float, now: float | None) -> float:
+    """Seconds since the status was written; infinite where that lies in the future, or before the machine's last
+    start. written: Unix seconds of it, for a status of another machine.
+    """
+    boot = boot_id()
+    if status.beat and boot and status.boot == boot:
+        age = since_boot() - status.beat
+        return age if age >= -CLOCK_SLACK_SECONDS else math.inf
+    if boot and status.boot not in ("", boot) and status.host == socket.gethostname():
+        return math.inf
+    age = (time.time() if now is None else now) - written
+    return age if age >= -SILENCE_SECONDS else math.inf
+
+
+def _how_lost(status: Status, folder: Path | None) -> str:
+    """One or two sentences: what is known of a worker's end of which it said nothing, and what to do."""
+    at = f" after step {status.step:,}" if status.step else " before its first step"
+    if status.host and status.host != socket.gethostname():
+        if status.heartbeat > time.time() + SILENCE_SECONDS:
+            return (
+                f"Its last sign of life, on {status.host}, lies in the future: a clock was wrong, and nothing shows "
+                "that a worker is there."
+            )
+        return f"There has been no sign of life from {status.host} for over {SILENCE_SECONDS:.0f} s{at}."
+    if status.boot and boot_id() and status.boot != boot_id():
+        return f"The machine went down or was started anew{at}: the worker ended with it. Resume the run."
+    where = killed_since(status.kills, again(status.kills))
+    if where:
+        return (
+            f"The worker was gone{at}, and since its last sign of life the kernel killed a process for want of host "
+            f"memory {where}: most likely this one. Give it more memory, or train shorter rows or smaller batches, "
+            "then resume."
+        )
+    free = _free_bytes(folder)
+    if free is not None and free < FULL_DISK_BYTES:
+        return (
+            f"The worker process {status.pid} is gone{at}; the disk of its run is full ({size(free)} free). Free some "
+            "space and resume the run."
+        )
+    return (
+        f"The worker process {status.pid} is gone{at} and left no word: it was killed, or crashed in a library. Its "
+        "log may say why; resume goes on from the last checkpoint."
     )
+
+
+def _free_bytes(folder: Path | None) -> int | None:
+    try:
+        return None if folder is None else shutil.disk_usage(folder).free
+    except OSError:
+        return None
 
 
 CLOCK_SLACK_SECONDS = 2.0
@@ -145,7 +214,7 @@ def mark_of(pid: int) -> ProcessMark | None:
         return None
     except psutil.AccessDenied:
         started = 0.0
-    return ProcessMark(pid=pid, started=started, ticks=_ticks(pid), host=socket.gethostname(), boot=_boot())
+    return ProcessMark(pid=pid, started=started, ticks=_ticks(pid), host=socket.gethostname(), boot=boot_id())
 
 
 def own_mark() -> ProcessMark:
@@ -159,7 +228,7 @@ def is_alive(mark: ProcessMark) -> bool | None:
     """Whether the marked process lives; None when it ran on another machine, whose processes cannot be seen here."""
     if mark.host and mark.host != socket.gethostname():
         return None
-    if mark.pid <= 0 or (mark.boot and _boot() and mark.boot != _boot()):
+    if mark.pid <= 0 or (mark.boot and boot_id() and mark.boot != boot_id()):
         return False
     now = mark_of(mark.pid)
     if now is None:
@@ -175,10 +244,3 @@ def _ticks(pid: int) -> int:
     except OSError:
         return 0
     return int(text.rpartition(")")[2].split()[19])
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""

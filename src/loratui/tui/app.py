@@ -9,12 +9,13 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
 from textual import work
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
@@ -29,6 +30,7 @@ from loratui.tui.themes import VARIABLES, load_themes
 from loratui.tui.wizard.background import LookUps
 from loratui.tui.wizard.check import PREVIEW_ROWS, Check, progress_words
 from loratui.tui.wizard.draft import STEPS
+from loratui.tui.wizard.draft_file import OtherDraft
 from loratui.tui.wizard.state import WizardState
 
 SCREEN_CLASSES = {
@@ -46,7 +48,6 @@ SCREEN_CLASSES = {
 BASE_SCREENS = 2
 """Textual's own empty screen, and the step in front of it; above are panels."""
 
-SAVE_AFTER_SECONDS = 0.5
 HANGUP_STATUS = 128 + signal.SIGHUP
 TERM_STATUS = 128 + signal.SIGTERM
 
@@ -110,7 +111,6 @@ class LoratuiApp(LookUps):
         self._first_notice = state.restore()
         self.first_screen = screen or (state.draft.step if state.draft.step in STEPS else STEPS[0])
         self._theme_problems: list[str] = []
-        self._saving: Any = None
         self._load_themes()
 
     # Looks
@@ -172,7 +172,7 @@ class LoratuiApp(LookUps):
         ):  # not on the main thread, as under tests
             loop.add_signal_handler(signal.SIGHUP, self._terminal_gone)
             loop.add_signal_handler(signal.SIGTERM, self._asked_to_end)
-        self.state.file.changed.subscribe(self._save_soon)
+        self.state.file.changed.subscribe(self._save)
         self.push_screen(self.first_screen)
         if self.first_screen in STEPS:
             self.state.choices.set_step(self.first_screen)
@@ -336,11 +336,24 @@ class LoratuiApp(LookUps):
 
     # The draft's file
 
-    def _save_soon(self) -> None:
-        if self._saving is None:
-            self._saving = self.set_timer(SAVE_AFTER_SECONDS, self._save)
-
     def _save(self) -> None:
-        self._saving = None
-        if self.state.file.unsaved and not self.state.file.save():
+        """At every change, at once: whoever kills the wizard the moment after loses nothing."""
+        file = self.state.file
+        problem = file.problem
+        if not file.save() and file.problem != problem:
+            self.notify(harmless(file.problem), markup=False, severity="warning", timeout=10)
+        if notice := file.take_notice():
+            self.notify(harmless(notice), markup=False, severity="warning", timeout=15)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Textual's own, and the drafts that were kept aside."""
+        yield from super().get_system_commands(screen)
+        for other in self.state.file.others():
+            yield SystemCommand("Take up the other draft", harmless(other.words), partial(self._take_up, other))
+
+    def _take_up(self, other: OtherDraft) -> None:
+        if self.state.file.take_up(other):
+            self.notify("The other draft is taken up; this one is kept aside.", markup=False, timeout=6)
+            self.look_up_all()
+        else:
             self.notify(harmless(self.state.file.problem), markup=False, severity="warning", timeout=10)

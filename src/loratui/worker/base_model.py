@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from loratui.core.errors import ModelError
 from loratui.core.plan import Plan
 from loratui.format import first_line
+from loratui.worker.plain_words import plain_words
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 """A plan's names of number formats, in torch."""
@@ -75,5 +77,6 @@ def load_base(
             trust_remote_code=trust_remote_code,
             **options,
         )
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise ModelError(f"the model cannot be loaded: {first_line(error)}", where=where or source) from error
+    except (OSError, ValueError, ImportError, KeyError, EOFError, SafetensorError) as error:
+        sentence, hint = plain_words(error) or (first_line(error), "")
+        raise ModelError(f"the model cannot be loaded: {sentence}", where=where or source, hint=hint) from error

@@ -16,6 +16,8 @@ from typing import IO, Any, cast
 from loratui.child_process import Voice
 from loratui.core.errors import InputError, LoratuiError
 from loratui.core.plan_text import plan_from_document
+from loratui.format import first_line
+from loratui.worker.plain_words import plain_words, unknown_words
 from loratui.workers.inspect_messages import InspectMessage, InspectRequest
 
 
@@ -29,16 +31,19 @@ def main(arguments: list[str]) -> int:
 
     try:
         _serve(sys.stdin, emit)
+    except BrokenPipeError:
+        return 0
     except LoratuiError as error:
         emit({"type": "error", "code": error.code, "message": error.sentence, "exit_status": error.exit_status})
         return error.exit_status
     except Exception as error:
         logging.exception("inspection failed")
+        sentence, hint = plain_words(error) or (f"{unknown_words(error)}: {first_line(error)}", "")
         emit(
             {
                 "type": "error",
                 "code": "worker",
-                "message": f"The inspection failed: {type(error).__name__}: {str(error)[:300]}",
+                "message": f"The inspection failed: {sentence} {hint}".strip(),
                 "exit_status": 1,
             }
         )

@@ -20,6 +20,7 @@ from typing import Any
 
 from loratui.core.errors import ModelError
 from loratui.data.conversation import Conversation, Message
+from loratui.worker.time_limit import TIMES
 from loratui.worker.tokenised import (
     IGNORED,
     Rendered,
@@ -88,7 +89,7 @@ class Tokeniser:
         """
         waiting: tuple[list[Rendered | Tokenised | ModelError], Future[list[Any]]] | None = None
         source = iter(rows)
-        with ThreadPoolExecutor(1) as pool:
+        with TIMES.watched(), ThreadPoolExecutor(1) as pool:
             while batch := [self._prepared(row) for row in islice(source, BATCH_ROWS)]:
                 future = pool.submit(self._encode, [row.text for row in batch if isinstance(row, Rendered)])
                 if waiting is not None:
@@ -103,6 +104,7 @@ class Tokeniser:
         except ModelError as error:
             return error
 
+    @TIMES.watched()
     def one(self, row: Conversation) -> Tokenised:
         """Tokenise one row. ModelError where the template refuses it."""
         if row.tokens:
@@ -152,6 +154,7 @@ class Tokeniser:
         limit = self.max_length or len(ids)
         return Tokenised(ids[:limit], labels[:limit], len(ids), trained, len(row.answers), ended, tuple(spans))
 
+    @TIMES.of_a_row
     def _apply(
         self,
         row: Conversation,

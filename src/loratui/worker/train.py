@@ -19,6 +19,8 @@ from loratui.worker.training.ending import Ending, ending_of, is_watched, leave,
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.launch import train_together
 from loratui.worker.training.processes import is_launched, process_count
+from loratui.worker.training.rehearse import before as rehearse_before
+from loratui.worker.training.rehearse import clear, perform
 from loratui.worker.training.signals import Requests, StopRequestedError
 
 log = logging.getLogger("loratui")
@@ -45,8 +47,6 @@ def main(arguments: list[str]) -> int:
         if plan.hardware.cpu:  # whoever launched it: torch, not yet imported, must see no GPU
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         if result:
-            from loratui.worker.training.rehearse import perform
-
             return perform(run, plan, result)
         if process_count(plan) > 1 and not is_launched():
             return train_together(run, plan, rehearse=options.rehearse)
@@ -58,10 +58,10 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     try:
         requests.install()
+        if rank == 0:
+            clear(run)
         if options.rehearse:
-            from loratui.worker.training.rehearse import before
-
-            before(run, journal)
+            rehearse_before(run, journal)
         from loratui.worker.training.session import Session
 
         outcome = Session(run, plan, journal, requests).execute()

@@ -13,6 +13,7 @@ from loratui.core.errors import DatasetError, InputError, LoratuiError, ModelErr
 from loratui.core.plan import Plan
 from loratui.workers.inspect_messages import InspectMessage, InspectRequest, Problem, checked
 
+SILENT_SECONDS = 60.0
 _ERRORS: dict[str, type[LoratuiError]] = {
     "dataset": DatasetError,
     "model": ModelError,
@@ -78,16 +79,20 @@ class InspectClient:
         await self._child.start()
         with contextlib.suppress(WorkerError):  # it has ended: the next message says how
             await self._child.send(_request(plan, rows))
+        seen = 0
         while True:
-            message = await self._message()
+            message = await self._message(seen)
+            if message["type"] == "progress":
+                seen = max(1, int(message["done"]))
             yield message
             if message["type"] == "result":
                 return
 
     async def rows(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
         """Rows as the trainer receives them, after the result has come."""
-        await self._open().send(_line({"rows": list(numbers)}))
-        message = await self._message()
+        wanted = list(numbers)
+        await self._open().send(_line({"rows": wanted}))
+        message = await self._message(wanted[0] + 1 if wanted else 0)
         return message["rows"] if message["type"] == "rows" else []
 
     async def close(self) -> None:
@@ -101,8 +106,19 @@ class InspectClient:
             raise WorkerError("no inspection is open.")
         return self._child
 
-    async def _message(self) -> InspectMessage:
-        message = checked(await self._open().message())
+    async def _message(self, row: int = 0) -> InspectMessage:
+        """Its next message. row: which one it is at, from 1, where it goes through rows; it says so several times a
+        second, and where it does not, it hangs where no limit of its own can end it.
+        """
+        child = self._open()
+        try:
+            message = checked(await asyncio.wait_for(child.message(), SILENT_SECONDS if row else None))
+        except TimeoutError:
+            child.kill()
+            raise ModelError(
+                f"the chat template or the tokenizer has taken over {SILENT_SECONDS:g} s at about row {row}.",
+                hint="It probably loops: choose another chat template.",
+            ) from None
         if message["type"] == "error":
             raise error_of(message)
         return message

@@ -244,8 +244,9 @@ class RunsScreen(StepScreen):
         if summary is not None:
             plan = summary.plan
             made_of = f"{plan.model.id} · {plan.method.kind} · {plan.dataset.path}" if plan else summary.problem
-            message = summary.status.message
-            words = f"{made_of}{'  ✗ ' + message if message and summary.state in ('failed', 'lost') else ''}"
+            mark = "✗" if summary.state in ("failed", "lost") else "▲"
+            told = summary.words if summary.state in ("failed", "lost") or not summary.status.message else ""
+            words = f"{made_of}{f'  {mark} {told}' if told and plan else ''}"
         if words != self._where:
             self._where = words
             self.query_one("#where", Static).update(Content(one_line(words, 300)))

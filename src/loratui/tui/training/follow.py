@@ -12,6 +12,8 @@ from loratui.core.plan import Plan
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail
 from loratui.runs.failure import SPOILT
+from loratui.runs.follow import unreadable_words
+from loratui.runs.stall import stall_words
 from loratui.runs.status import Status
 from loratui.tui.training.record import RunRecord
 
@@ -42,6 +44,8 @@ class Followed:
 
     looked: bool = False
     """Whether its files have been looked at: before that its state is not known."""
+    stall: str = ""
+    """For how long no step has been made, and where the processes stand; empty where all is well."""
     has_checkpoint: bool = False
     """Whether a whole checkpoint lies in the run's directory, as of the last poll."""
 
@@ -49,6 +53,7 @@ class Followed:
         self._checkpoints_seen: tuple[object, ...] = ()
         self._tail = EventTail(self.run.events_path)
         self._seen: tuple[int, int] = (-1, -1)
+        self._unreadable_before = 0
         self._diagnosed: tuple[object, ...] = ()
         self._diagnosed_at = 0.0
 
@@ -58,6 +63,12 @@ class Followed:
         told = any(one.finding in SPOILT and one.severity == "error" for one in self.record.findings)
         return [seen for seen in self.findings if not told or seen.kind in SPOILT]
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know of the run beside its findings: that it stands still, or cannot be read whole."""
+        lines = unreadable_words(self._unreadable_before + self._tail.unreadable_lines)
+        return [words for words in (self.stall, lines) if words]
+
     def poll(self) -> bool:
         """Read what is new; whether anything is."""
         if self.plan is None and not self.problem:
@@ -65,8 +76,9 @@ class Followed:
                 self.plan = self.run.plan()
             except LoratuiError as error:
                 self.problem = error.sentence
-        before = self.status
+        before, stood, known = self.status, self.stall, len(self.warnings)
         self.status = self.run.status()
+        self.stall = stall_words(self.status)
         count = 0
         if self._mark() != self._seen or not self.whole:
             self._seen = self._mark()
@@ -75,7 +87,8 @@ class Followed:
         self._look_for_checkpoints()
         diagnosed = self.whole and self._diagnose()
         self.looked = True
-        return count > 0 or diagnosed or _told(before) != _told(self.status) or self.has_checkpoint != had_checkpoint
+        news = count > 0 or diagnosed or self.stall != stood or len(self.warnings) != known
+        return news or _told(before) != _told(self.status) or self.has_checkpoint != had_checkpoint
 
     def _take_new(self) -> int:
         start = self._tail.offset
@@ -84,14 +97,16 @@ class Followed:
         return count
 
     def _take_history(self) -> int:
-        from loratui.tui.training.history import read_history
+        from loratui.tui.training.history import History
 
         try:
-            events, offset = read_history(self.run.events_path)
+            history = History(self.run.events_path)
+            count = self.record.take(history)
         except OSError:
             return 0
-        self._tail = EventTail(self.run.events_path, offset=offset)
-        return self.record.take(events)
+        self._tail = EventTail(self.run.events_path, offset=history.offset)
+        self._unreadable_before = history.unreadable_lines
+        return count
 
     def _diagnose(self) -> bool:
         """Whether something else is found than before."""

@@ -5,44 +5,53 @@ glance.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from loratui.runs.events import Event, Step, decode
+from loratui.runs.history import STEP_START
+from loratui.runs.lines import LineTail
 
-CHUNK_BYTES = 8 << 20
 WHOLE_BYTES = 1 << 20
 """The end of the file, of which every event is read."""
 STEP_BYTES = 256
 """About what a step's line takes."""
-STEP_START = b'{"type":"step"'
 
 
-def read_history(path: Path, *, keep_steps: int = 10_000) -> tuple[list[Event], int]:
-    """Events so far, and the bytes of the file that they came from (whole lines only). OSError where it cannot be
-    read.
-    """
-    events: list[Event] = []
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        every = max(1, size // STEP_BYTES // keep_steps)
-        left, read, steps = b"", 0, 0
-        while chunk := file.read(min(CHUNK_BYTES, size - read)):
-            read += len(chunk)
-            lines = (left + chunk).split(b"\n")
-            left = lines.pop()
-            near_end = size - read < WHOLE_BYTES
-            begin_whole = max(0, len(lines) - WHOLE_BYTES // STEP_BYTES) if near_end else len(lines)
-            for number, line in enumerate(lines):
+class History:
+    """Events so far, to be gone through once, in constant memory. OSError where they cannot be read."""
+
+    def __init__(self, path: Path, *, keep_steps: int = 10_000) -> None:
+        size = path.stat().st_size
+        self._every = max(1, size // STEP_BYTES // keep_steps)
+        self._whole_from = size - WHOLE_BYTES
+        self._lines = LineTail(path, until=size)
+        self._unreadable = 0
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the file that the events came from: whole lines alone."""
+        return self._lines.offset
+
+    @property
+    def unreadable_lines(self) -> int:
+        """Lines among them that were passed over: they are no event."""
+        return self._unreadable + self._lines.too_long
+
+    def __iter__(self) -> Iterator[Event]:
+        steps = 0
+        for place, lines in self._lines.chunks():
+            for line in lines:
+                place += len(line) + 1
                 if line.startswith(STEP_START):
                     steps += 1
-                    if steps % every and number < begin_whole:
+                    if steps % self._every and place < self._whole_from:
                         continue
-                event = decode(line) if line else None
+                event = decode(line) if line.strip() else None
                 if event is not None:
-                    events.append(event)
-    return events, read - len(left)
+                    yield event
+                elif line.strip():
+                    self._unreadable += 1
 
 
 BLOCK_BYTES = 2048

@@ -38,6 +38,8 @@ CURVE_POINTS = 600
 """More than any chart has dot columns."""
 KEPT_SAMPLES = 200
 KEPT_FINDINGS = 50
+KEPT_CHECKPOINTS = 1_000
+KEPT_EVALS = 2_000
 
 
 class RunRecord:
@@ -49,7 +51,10 @@ class RunRecord:
         self.phase: Phase | None = None
         self.step: Step | None = None
         self.evals: list[Eval] = []
-        self.checkpoints: list[Checkpoint] = []
+        """Of very many, the late ones all and some of the early ones, the best among them."""
+        self.checkpoints: deque[Checkpoint] = deque(maxlen=KEPT_CHECKPOINTS)
+        self.evaluations, self.saves = 0, 0
+        """How many were told of so far."""
         self.findings: deque[Finding] = deque(maxlen=KEPT_FINDINGS)
         self.samples: deque[Sample] = deque(maxlen=KEPT_SAMPLES)
         self.oom: Oom | None = None
@@ -147,10 +152,13 @@ class RunRecord:
             case Phase():
                 self.phase = event
             case Eval():
+                self.evaluations += 1
                 self.evals.append(event)
+                self._thin_evals()
             case Sample():
                 self.samples.append(event)
             case Checkpoint():
+                self.saves += 1
                 self.checkpoints.append(event)
             case Finding():
                 self.findings.append(event)
@@ -166,6 +174,12 @@ class RunRecord:
             case Finished() | Stopped() | Failed():
                 self.ended = event
 
+    def _thin_evals(self) -> None:
+        if len(self.evals) > KEPT_EVALS:
+            best, half = self.best_eval, KEPT_EVALS // 2
+            early = [one for number, one in enumerate(self.evals[:half]) if number % 2 == 0 or one is best]
+            self.evals = early + self.evals[half:]
+
     def _take_start(self, event: Started) -> None:
         self.started, self.ended, self.oom = event, None, None
         self.total_steps = event.total_steps or self.total_steps
@@ -175,7 +189,8 @@ class RunRecord:
         if self.loss_smooth.points:
             self._smoother.add(self.loss_smooth.last)
         self.evals = [one for one in self.evals if one.step <= event.step]
-        self.checkpoints = [one for one in self.checkpoints if one.step <= event.step]
+        kept = [one for one in self.checkpoints if one.step <= event.step]
+        self.checkpoints = deque(kept, maxlen=KEPT_CHECKPOINTS)
 
     def _take_step(self, event: Step) -> None:
         self.step = event

@@ -94,9 +94,9 @@ class RunActions:
         asked, record = self._asked, followed.record
         if asked is None or asked.followed is not followed:
             return
-        if asked.what == "save" and len(record.checkpoints) > asked.checkpoints:
+        if asked.what == "save" and record.saves > asked.checkpoints:
             self._done(followed, f"Saved: checkpoint of step {record.checkpoints[-1].step}.")
-        elif asked.what == "evaluate" and len(record.evals) > asked.evaluations:
+        elif asked.what == "evaluate" and record.evaluations > asked.evaluations:
             last = record.evals[-1]
             loss = f"loss {number_text(round(last.loss, 4))}" if last.loss is not None else "no loss"
             self._done(followed, f"Evaluated at step {last.step}: {loss}.")
@@ -162,7 +162,7 @@ class RunActions:
         self._look()
 
     def _ask(self, followed: Followed, what: str) -> None:
-        self._asked = Asked(followed, what, len(followed.record.checkpoints), len(followed.record.evals))
+        self._asked = Asked(followed, what, followed.record.saves, followed.record.evaluations)
 
     async def _change(self, followed: Followed, way: Callable[[Followed], Awaitable[None]]) -> None:
         self._changing.add(followed.run.path)

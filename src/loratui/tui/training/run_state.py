@@ -154,7 +154,8 @@ def finding_lines(followed: Followed, most: int = 2) -> list[Content]:
     """What is going on and what would mend it, the gravest first: the worker's own findings, then what the curves
     show.
     """
-    lines: list[Content] = [*fix_line(followed)]
+    lines: list[Content] = [_finding("warning", words, "") for words in followed.warnings]
+    lines += fix_line(followed)
     told_spoilt = False
     for told in reversed(followed.record.findings):
         lines.append(_finding(told.severity, told.message, ""))

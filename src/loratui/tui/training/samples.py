@@ -18,7 +18,7 @@ from textual.widgets import Static
 from loratui.format import harmless, number_text, one_line
 from loratui.runs.directory import Run
 from loratui.runs.events import Eval, Event, Sample
-from loratui.tui.training.history import read_history, sparkline
+from loratui.tui.training.history import History, sparkline
 
 LONGEST = 4_000
 """Characters of one answer that are shown."""
@@ -87,11 +87,10 @@ class SamplesScreen(ModalScreen[None]):
     @work(exclusive=True, exit_on_error=False)
     async def _read(self) -> None:
         try:
-            events, _ = await asyncio.to_thread(read_history, self._run.events_path, keep_steps=1)
+            self._moments = await asyncio.to_thread(lambda: moments(History(self._run.events_path, keep_steps=1)))
         except OSError as error:
             self._tell(f"The run's events cannot be read: {error.strerror or error}.")
             return
-        self._moments = moments(events)
         self._place = len(self._moments) - 1
         if not self._moments:
             self._tell(

@@ -51,6 +51,13 @@ class Choices:
         """Take up the choices of another session. Nobody is told: it is done before anybody looks."""
         self._draft = draft
 
+    def take_up(self, draft: Draft) -> None:
+        """Go on with other choices in the middle of a session; what was set before cannot be taken back by undo."""
+        self._draft = replace(draft, step=self._draft.step, visited=self._draft.visited, theme=self._draft.theme)
+        self._past.clear()
+        for signal in (self.device_chosen, self.model_chosen, self.dataset_chosen, self.recipe_changed):
+            signal.publish()
+
     def _put(self, signal: Signal, **answers: Any) -> None:
         self._draft = replace(self._draft, **answers)
         signal.publish()

@@ -62,9 +62,18 @@ def draft_from_json(text: str) -> Draft:
     )
 
 
-def draft_to_json(draft: Draft) -> str:
-    """The draft as its file holds it."""
-    return json.dumps(asdict(draft), indent=1, ensure_ascii=False) + "\n"
+def draft_to_json(draft: Draft, *, session: str = "", after: str = "") -> str:
+    """The draft as its file holds it. session: the wizard's that writes it. after: hash of the file it went on from."""
+    return json.dumps({**asdict(draft), "session": session, "after": after}, indent=1, ensure_ascii=False) + "\n"
+
+
+def same_choices(one: Draft, other: Draft) -> bool:
+    """Whether two drafts choose the same, wherever in the wizard they stand."""
+    return _without_place(one) == _without_place(other)
+
+
+def _without_place(draft: Draft) -> Draft:
+    return replace(draft, step="", visited=[], run="", theme="")
 
 
 @dataclass(frozen=True)

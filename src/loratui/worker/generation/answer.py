@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,12 +16,14 @@ from transformers.generation.streamers import BaseStreamer
 from loratui.core.errors import InputError
 from loratui.core.generation import GenerationSettings
 from loratui.worker.generation.batch import room
+from loratui.worker.generation.finite import finite_numbers
 from loratui.worker.generation.load import LoadedModels, explain
 from loratui.worker.generation.prompt import conversation, render
 from loratui.worker.generation.settings import generation_config
 from loratui.worker.generation.turns import Turns
 from loratui.workers.protocol import Ask, Done, Event, Failed, Piece, Rendered, StopReason
 
+log = logging.getLogger("loratui")
 FLUSH_SECONDS = 0.05
 """Text is sent at most so often: the screen paints a few times a second anyway."""
 
@@ -100,10 +103,12 @@ def _one(
                 generation_config=generation_config(
                     settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit
                 ),
+                logits_processor=finite_numbers(model),
                 stopping_criteria=StoppingCriteriaList([_Stopped(flags, ask.id, side)]),
                 streamer=stream,
             )
-        except Exception as error:  # noqa: BLE001 - one side's failure is told, the other side answers on
+        except Exception as error:
+            log.exception("an answer failed")
             stream.flush()
             message, hint = explain(error)
             emit(Failed(message, hint, ask.id, side))

@@ -9,6 +9,7 @@ import torch
 
 from loratui.core.errors import InputError
 from loratui.core.generation import GenerationSettings
+from loratui.worker.generation.finite import finite_numbers
 from loratui.worker.generation.load import LoadedModels
 from loratui.worker.generation.settings import generation_config
 from loratui.workers.protocol import StopReason
@@ -75,6 +76,7 @@ def _generate(
     whole = model.generate(
         inputs=ids.to(models.device),
         attention_mask=mask.to(models.device),
+        logits_processor=finite_numbers(model),
         generation_config=generation_config(
             settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit
         ),

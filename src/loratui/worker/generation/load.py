@@ -14,6 +14,7 @@ from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerErro
 from loratui.format import first_line
 from loratui.worker.base_model import DTYPES, load_base, quantization_config
 from loratui.worker.generation.settings import stop_token_ids
+from loratui.worker.plain_words import plain_words, unknown_words
 from loratui.worker.tokenizer import hub_options, template_text
 from loratui.workers.protocol import BASE, Load
 
@@ -181,7 +182,7 @@ def explain(error: BaseException) -> tuple[str, str]:
         )
     if isinstance(error, MemoryError):
         return "this machine's memory is full.", "Use a smaller model."
-    return f"{type(error).__name__}: {first_line(error)}", "The worker's log has the details."
+    return plain_words(error) or (f"it failed by {unknown_words(error)}.", "The worker's log has the details.")
 
 
 def _why_no_adapter(error: Exception) -> str:

@@ -27,6 +27,7 @@ from loratui.data.row_filter import RowFilter, said
 from loratui.data.split import split_rows
 from loratui.worker.inspecting.findings import Findings
 from loratui.worker.inspecting.model import TextModel
+from loratui.worker.time_limit import TemplateTimeError
 from loratui.worker.tokenised import IGNORED, Tokenised
 from loratui.workers.inspect_messages import InspectMessage, Recognised
 
@@ -87,10 +88,13 @@ class Inspection:
         tokeniser = model.tokeniser(self.plan, 0)
         pending: list[Row] = []
         specials = special_texts(model.tokenizer)
-        for position, tokenised in enumerate(tokeniser.many(self._conversations(pending, specials))):
-            self._take(pending[position], tokenised)
-            pending[position] = None  # type: ignore[call-overload]  # rows are let go as they are done
-            self._report()
+        try:
+            for position, tokenised in enumerate(tokeniser.many(self._conversations(pending, specials))):
+                self._take(pending[position], tokenised)
+                pending[position] = None  # type: ignore[call-overload]  # rows are let go as they are done
+                self._report()
+        except TemplateTimeError:
+            raise TemplateTimeError(*[_place(row.index, row.line) for row in pending[-1:] if row]) from None
         self._evaluation()
         self._long_rows()
         return self.result()
@@ -118,6 +122,7 @@ class Inspection:
             self._check_specials(row, conversation, specials)
             self._check_copy(row, conversation)
             pending.append(row)
+            self._tell_progress()
             yield conversation
 
     def _check_specials(self, row: Row, conversation: Conversation, specials: tuple[str, ...]) -> None:
@@ -169,7 +174,8 @@ class Inspection:
                 "the answer does not end in a token at which generation stops, so the model would not learn to end.",
             )
 
-    def _report(self) -> None:
+    def _tell_progress(self) -> float:
+        """Say how far it is, now and then; the time of it."""
         now = time.monotonic()
         if now - self._told >= PROGRESS_SECONDS:
             self._told = now
@@ -182,6 +188,10 @@ class Inspection:
                     "seconds": round(now - self.started, 2),
                 }
             )
+        return now
+
+    def _report(self) -> None:
+        now = self._tell_progress()
         if (self._partial == 0.0 and len(self.rows) >= FIRST_ROWS) or (self._partial and now >= self._partial):
             self.emit({"type": "partial", "result": self.result()})
             ended = time.monotonic()
@@ -200,6 +210,7 @@ class Inspection:
         require_rows(other, head)
         recognition = recognise(head, section.format, section.columns, where=other.path)
         for row in read_rows(other, evaluation=own):
+            self._tell_progress()
             try:
                 identity = to_conversation(row, recognition).identity
             except RowError as error:

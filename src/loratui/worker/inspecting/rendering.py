@@ -15,6 +15,7 @@ from loratui.data.read import read_rows
 from loratui.data.recognise import Recognition
 from loratui.data.row import Row, RowError
 from loratui.worker.inspecting.model import TextModel
+from loratui.worker.time_limit import TemplateTimeError
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.tokenised import IGNORED
 
@@ -47,6 +48,8 @@ def render_row(
         tokenised = tokeniser.one(to_conversation(row, recognition))
     except RowError as error:
         return {**place, "tokens": [], "problem": error.message}
+    except TemplateTimeError:
+        raise TemplateTimeError(f"row {row.index + 1}") from None
     except ModelError as error:
         return {**place, "tokens": [], "problem": error.sentence}
     texts = token_texts(model.tokenizer, tokenised.input_ids)

@@ -19,9 +19,11 @@ from loratui.core.plan_text import with_values
 from loratui.files import write_whole
 from loratui.runs.continuation import Continuation, change, continuation
 from loratui.runs.directory import Run
-from loratui.runs.events import EventTail, Fix
+from loratui.runs.events import Fix
 from loratui.runs.failure import SPOILT, was_tried
+from loratui.runs.history import other_events
 from loratui.runs.recovery import TIMES, allow, allowed, left
+from loratui.worker.plain_words import plain_words, unknown_words
 from loratui.worker.training.journal import WATCHED, Journal
 
 log = logging.getLogger("loratui")
@@ -52,7 +54,13 @@ def ending_of(error: BaseException, journal: Journal) -> Ending:
     try:
         from loratui.worker.training.failure import explain, memory_facts
     except BaseException as second:  # noqa: BLE001 (torch itself may be what cannot be imported)
-        return Ending("failed", f"{type(error).__name__}: {error}" if second is not error else str(error), step=step)
+        if second is not error and not isinstance(error, ImportError):
+            log.error("how it ended cannot be explained: %s", second)
+        sentence, hint = plain_words(second if isinstance(second, ImportError) else error) or (
+            f"It ended while starting, by {unknown_words(error)}: its log has it whole.",
+            "",
+        )
+        return Ending("failed", f"{sentence[0].upper()}{sentence[1:]} {hint}".strip(), step=step)
     failure = explain(error, phase)
     facts = getattr(error, "facts", None) or (memory_facts(error) if failure.code == "oom" else {})
     return Ending(
@@ -182,7 +190,7 @@ def recover(run: Run, journal: Journal, ending: Ending) -> str:
 
 def choose(run: Run, plan: Plan, ending: Ending) -> tuple[Continuation | None, str]:
     """The first fix that may be applied without a person; or why there is none."""
-    applied = [event for event in EventTail(run.events_path).new_events() if isinstance(event, Fix)]
+    applied = [event for event in other_events(run.events_path) if isinstance(event, Fix)]
     again = [fix for fix in applied if fix.by == "auto" and fix.reason == ending.code and fix.at_step == ending.step]
     if ending.code in SPOILT and len(again) > 1:
         return (

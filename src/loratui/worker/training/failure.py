@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from loratui.core.errors import LoratuiError
-from loratui.format import first_line
+from loratui.worker.plain_words import plain_words, unknown_words
 
 WHERE_BY_PHASE = {
     "load_model": "load",
@@ -91,7 +91,11 @@ def explain(error: BaseException, phase: str) -> Failure:
         return Failure("oom", f"Out of memory while {_doing(where)}.", where)
     if is_fellow_lost(error):
         return Failure("process-lost", "Another process of this run is gone.", where)
-    return Failure("error", f"{type(error).__name__} while {_doing(where)}: {first_line(error)}", where)
+    known = plain_words(error)
+    if known is not None:
+        sentence, hint = known
+        return Failure("error", f"While {_doing(where)}: {sentence} {hint}".strip(), where)
+    return Failure("error", f"It ended while {_doing(where)}, by {unknown_words(error)}: its log has it whole.", where)
 
 
 def _doing(where: str) -> str:

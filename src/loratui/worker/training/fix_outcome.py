@@ -6,10 +6,11 @@ import math
 
 from loratui.core.diagnosis.divergence import WINDOW
 from loratui.core.diagnosis.overfitting import RISE_NATS, RISE_SHARE
-from loratui.runs.course import Course, course_of, read_course
+from loratui.runs.course import Course, read_course
 from loratui.runs.directory import Run
-from loratui.runs.events import EventTail, Fix
+from loratui.runs.events import Fix
 from loratui.runs.failure import SPOILT, failed_fixes, pending_fix, standing_words, still_standing
+from loratui.runs.history import other_events, placed_events
 from loratui.worker.training.journal import Journal
 
 PAST_STEPS = 10
@@ -21,7 +22,7 @@ class OutcomeWatch:
 
     def __init__(self, run: Run, journal: Journal) -> None:
         self.run, self.journal = run, journal
-        self.fix: Fix | None = pending_fix(EventTail(run.events_path).new_events()) if journal.writes else None
+        self.fix: Fix | None = pending_fix(other_events(run.events_path)) if journal.writes else None
 
     def passed(self, what: str, step: int, loss: float | None = None) -> None:
         """A step, an evaluation or a save went well: enough, or not yet."""
@@ -83,16 +84,16 @@ class OutcomeWatch:
 
     def _tell(self, helped: bool, step: int, message: str) -> None:
         if not helped and self.fix is not None:
-            failed = [*failed_fixes(EventTail(self.run.events_path).new_events()), self.fix]
+            failed = [*failed_fixes(other_events(self.run.events_path)), self.fix]
             message = f"{message} {standing_words(still_standing(self.run.plan(), failed))}".rstrip()
         self.fix = None
         self.journal.emit("fix_outcome", helped=helped, step=step, message=message)
 
 
 def _around(run: Run, fix: Fix) -> tuple[Course, Course]:
-    """The courses until the fix, and at the end."""
-    events = EventTail(run.events_path).new_events()
-    return course_of(event for event in events if event.time <= fix.time), read_course(run)
+    """The courses until the fix, and at the end. Its place in the file decides: a clock may have been turned since."""
+    place = max((place for place, event in placed_events(run.events_path) if event == fix), default=0)
+    return read_course(run, until=place), read_course(run)
 
 
 def _best(course: Course) -> tuple[str, float] | None:

@@ -12,12 +12,25 @@ from collections import deque
 from collections.abc import Callable
 from typing import IO, Any
 
+from loratui.machine.boot import since_boot
+from loratui.machine.memory_kills import again, read_kills
 from loratui.runs.directory import Run
 from loratui.runs.events import encode, make, open_events
 from loratui.runs.lock import take_lock
-from loratui.runs.status import HEARTBEAT_SECONDS, State, Status, mark_of, own_mark, read_status, write_status
+from loratui.runs.status import (
+    HEARTBEAT_SECONDS,
+    State,
+    Status,
+    mark_of,
+    own_mark,
+    read_status,
+    signs_of_life,
+    write_status,
+)
 
 log = logging.getLogger("loratui")
+USUAL_SHARE = 0.1
+"""Weight of the newest step in what one usually takes."""
 WATCHED = "LORATUI_WATCHED"
 """Process id of the one that watches over several: they leave how they ended, and it says so."""
 
@@ -59,6 +72,8 @@ class Journal:
             started=time.time(),
             step=before.step if before else 0,
             total=before.total if before else 0,
+            moved=since_boot(),
+            kills=read_kills(),
         )
         self._events = open_events(run.events_path)
         self.beat()
@@ -73,13 +88,24 @@ class Journal:
         """Append one event. Lines that cannot be written now (a full disk) are written before the next one."""
         if not self.writes:
             return
+        if kind == "step":
+            self._time_step(fields.get("seconds"))
         self._unwritten.append(encode(make(kind, round(time.time(), 3), **fields)) + "\n")
         self._write_lines()
 
     def update(self, **changes: Any) -> None:
         """Change the status in memory: the next heartbeat writes it."""
         with self._guard:
-            self._status = self._status.model_copy(update=changes)
+            before, self._status = self._status, self._status.model_copy(update=changes)
+            now = self._status
+            if (now.state, now.phase, now.step) != (before.state, before.phase, before.step):
+                self._status = now.model_copy(update={"moved": since_boot()})
+
+    def _time_step(self, seconds: float | None) -> None:
+        """Know what a step takes, so that whoever looks on can tell when one takes far longer."""
+        if seconds:
+            usual = self._status.step_seconds
+            self.update(step_seconds=round(usual + USUAL_SHARE * (seconds - usual) if usual else seconds, 4))
 
     def state(self, state: State, **changes: Any) -> None:
         """Change the state, and write it at once."""
@@ -97,7 +123,7 @@ class Journal:
         if not self.writes:
             return
         with self._guard:
-            self._status = self._status.model_copy(update={"heartbeat": round(time.time(), 3)})
+            self._status = self._status.model_copy(update={**signs_of_life(), "kills": again(self._status.kills)})
             try:
                 write_status(self.run.status_path, self._status)
             except OSError as error:

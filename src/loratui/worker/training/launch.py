@@ -15,11 +15,13 @@ from types import FrameType
 
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
+from loratui.machine.memory_kills import memory_killed, read_kills
 from loratui.runs.directory import Run
 from loratui.worker.training.ending import FELLOW_LOST, Ending, ending_of, has_left, say, take_left
 from loratui.worker.training.journal import WATCHED, Journal
 from loratui.worker.training.processes import end_with_children, launched, process_count
 from loratui.worker.training.rehearse import before as rehearse_before
+from loratui.worker.training.rehearse import clear
 from loratui.worker.training.signals import Requests, StopRequestedError
 
 log = logging.getLogger("loratui")
@@ -75,12 +77,14 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
     take_left(run)
     try:
         requests.install()
+        clear(run)
         if rehearse:
             rehearse_before(run, journal)
         command = launched(run, plan, [])
         journal.phase("start", f"Starting {process_count(plan)} processes", state="starting")
         watch = _Watch(run)
         watch.install()
+        kills = read_kills()
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -111,7 +115,12 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
         return 0
     if left is None or left.code == FELLOW_LOST:
         log.info("the launcher ended with status %d", code)
-        why = "it was killed, or the machine's memory was full; the log may say more."
+        by_kernel = memory_killed(kills)
+        why = (
+            f"it was killed {by_kernel}. Train shorter rows or smaller batches, or give it more memory."
+            if by_kernel
+            else "somebody killed it, or it crashed in a library; the log may say more."
+        )
         left = Ending(
             "failed",
             f"One of the {process_count(plan)} processes is gone without a word: {why}",

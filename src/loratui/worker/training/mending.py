@@ -10,8 +10,8 @@ from loratui.core.diagnosis import Fix, after_divergence, after_not_finite, diag
 from loratui.core.plan import Plan
 from loratui.runs.course import read_course, sound_until
 from loratui.runs.directory import Run
-from loratui.runs.events import EventTail
 from loratui.runs.failure import SPOILT, failed_fixes, pending_fix, was_tried
+from loratui.runs.history import other_events
 
 
 def fixes_after(run: Run, plan: Plan, kind: str, step: int) -> list[dict[str, Any]]:
@@ -42,7 +42,7 @@ def spoilt_at_the_end(run: Run, plan: Plan) -> tuple[dict[str, Any], int | None]
                 "finding": finding.kind,
                 "severity": "error",
                 "message": finding.message,
-                "step": course.steps[-1].step,
+                "step": last.step if (last := course.last()) else 0,
                 "fixes": fixes,
             }
             return told, finding.sound
@@ -56,7 +56,7 @@ def as_fields(fix: Fix) -> dict[str, Any]:
 
 
 def _untried(run: Run, ways: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    events = EventTail(run.events_path).new_events()
+    events = list(other_events(run.events_path))
     last = pending_fix(events)  # not judged yet: it went wrong again after it
     failed = [*failed_fixes(events), *([last] if last is not None and last.reason in SPOILT else [])]
     return [way for way in ways if not was_tried(failed, way["change"], bool(way.get("restart")))]

@@ -9,21 +9,29 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from loratui.child_process import signal_name
 from loratui.core.errors import LoratuiError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.files import write_whole
+from loratui.machine.memory_kills import memory_killed, read_kills
 from loratui.runs.directory import Run
+from loratui.runs.status import is_alive, mark_of
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.processes import end_with_children, launched
 from loratui.worker.training.signals import Requests
 
 STEPS = 2
+WATCH_SECONDS = 0.2
+REHEARSED_FOR = "LORATUI_REHEARSED_FOR"
+"""Process id of the worker that waits for a rehearsal."""
 
 
 class RehearsalFailedError(WorkerError):
@@ -42,8 +50,12 @@ def before(run: Run, journal: Journal) -> None:
     )
     result = run.place / "rehearsal.json"
     result.unlink(missing_ok=True)
+    kills = read_kills()
     child = subprocess.Popen(
-        launched(run, run.plan(), ["--rehearsal-into", str(result)]), stdin=subprocess.DEVNULL, cwd="/"
+        launched(run, run.plan(), ["--rehearsal-into", str(result)]),
+        stdin=subprocess.DEVNULL,
+        cwd="/",
+        env=os.environ | {REHEARSED_FOR: str(os.getpid())},
     )
     try:
         code = child.wait()
@@ -52,14 +64,20 @@ def before(run: Run, journal: Journal) -> None:
         child.wait()
         raise
     finally:
-        shutil.rmtree(scratch_path(run), ignore_errors=True)
+        clear(run)
     try:
         facts = json.loads(result.read_bytes())
     except (OSError, ValueError):
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
-        hint = " The machine's memory was probably full." if code == -9 else ""
+        by_kernel = memory_killed(kills) if code == -signal.SIGKILL else ""
+        how = (
+            f"was killed {by_kernel}. Train shorter rows or smaller batches, or give it more memory."
+            if by_kernel
+            else f"was ended by {signal_name(-code)}, by somebody or by the system, and left no word."
+            if code < 0
+            else f"ended with status {code} and left no word; its log may say why."
+        )
         raise RehearsalFailedError(
-            {"message": f"its process {how} and left no word.{hint}", "code": "oom" if code == -9 else "worker"}
+            {"message": f"its process {how}", "code": "oom" if by_kernel else "worker"}
         ) from None
     if not facts.get("passed"):
         raise RehearsalFailedError(facts)
@@ -76,9 +94,22 @@ def before(run: Run, journal: Journal) -> None:
         )
 
 
-def scratch_path(run: Run) -> Path:
-    """Where the rehearsal saves its checkpoint."""
-    return run.path / ".rehearsal"
+def clear(run: Run) -> None:
+    """Remove what a rehearsal that was killed left behind. The caller holds the run."""
+    shutil.rmtree(run.rehearsal_path, ignore_errors=True)
+
+
+def end_with(run: Run, worker: int) -> None:
+    """In a process of a rehearsal: end when the run's worker is gone, and leave nothing behind."""
+    mark = mark_of(worker)
+
+    def watch() -> None:
+        while mark is not None and is_alive(mark):
+            time.sleep(WATCH_SECONDS)
+        clear(run)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="worker-watch", daemon=True).start()
 
 
 def perform(run: Run, plan: Plan, result: Path) -> int:
@@ -87,6 +118,8 @@ def perform(run: Run, plan: Plan, result: Path) -> int:
 
     from loratui.worker.training.failure import explain, memory_facts
 
+    if worker := os.environ.pop(REHEARSED_FOR, ""):
+        end_with(run, int(worker))
     measure = _Measure()
     try:
         facts = {"passed": True, **_try_out(run, plan, measure)}
@@ -133,7 +166,7 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     session = Session(run, short, Journal(run, writes=False), Requests())
     check(short, session.device)
     measure.begin("load_model")
-    trainer, prepared = session.build(output=scratch_path(run), select=longest_rows)
+    trainer, prepared = session.build(output=run.rehearsal_path, select=longest_rows)
     trainer.add_callback(measure.callback())
     measure.begin("train")
     try:
@@ -142,7 +175,7 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
         if is_out_of_memory(error):
             raise out_of_memory(error, plan, prepared, trainer.model, measure.phase) from error
         raise
-    checkpoint = scratch_path(run) / f"checkpoint-{STEPS}"
+    checkpoint = run.rehearsal_path / f"checkpoint-{STEPS}"
     measure.begin("reload")
     trainer._load_from_checkpoint(str(checkpoint))
     trainer._load_optimizer_and_scheduler(str(checkpoint))

@@ -17,8 +17,9 @@ from loratui.core.plan_text import fields, with_values
 from loratui.runs.continuation import changes_that_count, set_aside
 from loratui.runs.course import read_course
 from loratui.runs.directory import Run, step_of
-from loratui.runs.events import EventTail, Fix
+from loratui.runs.events import Fix
 from loratui.runs.fingerprint import differences
+from loratui.runs.history import other_events
 from loratui.worker.training import provenance as prints
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.journal import Journal
@@ -98,11 +99,7 @@ def take_over(
     model: Any = trainer.model
     now = prints.fingerprint(plan, prepared, model.config.to_dict())
     if checkpoint is not None:
-        fixes = (
-            [event for event in EventTail(run.events_path).new_events() if isinstance(event, Fix)]
-            if journal.writes
-            else []
-        )
+        fixes = [event for event in other_events(run.events_path) if isinstance(event, Fix)] if journal.writes else []
         told = set(fixes[-1].changes) if fixes else set()
         changed = [one for one in differences(run.fingerprint(), now) if one.partition(" ")[0] not in told]
         if changed:

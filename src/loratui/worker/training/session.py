@@ -19,6 +19,7 @@ from loratui.core.plan import Plan
 from loratui.runs.continuation import set_aside
 from loratui.runs.course import read_course, sound_until
 from loratui.runs.directory import Run, step_of
+from loratui.runs.history import last_step
 from loratui.runs.model_card import write_model_card
 from loratui.runs.recovery import allowed
 from loratui.runs.status import State
@@ -210,7 +211,7 @@ class Session:
             self.journal,
             self.requests,
             self.plan,
-            before=[one for one in course.steps if one.step <= step],
+            before=[one] if (one := last_step(self.run.events_path, step)) else [],
             divergence=course.watch(step),
             outcome=OutcomeWatch(self.run, self.journal),
         )
