@@ -44,7 +44,8 @@ def preview(found: FoundDataset, section: DatasetSection | None = None, *, count
     head = sample_rows(found, max(count, SAMPLE_ROWS))
     require_rows(found, head)
     recognition = recognise(head, section.format, section.columns, where=found.path)
-    return Preview(found, recognition, tuple(understood(row, recognition) for row in head[:count]))
+    rows = sample_rows(found, count, recognition.unfold) if recognition.unfold else head[:count]
+    return Preview(found, recognition, tuple(understood(row, recognition) for row in rows))
 
 
 def understood(row: Row, recognition: Recognition) -> PreviewRow:
@@ -63,7 +64,8 @@ def rows_from(shown: Preview, start: int, count: int) -> tuple[PreviewRow, ...]:
 
     Raises DatasetError where a file breaks off before.
     """
-    return tuple(understood(row, shown.recognition) for row in islice(read_rows(shown.found), start, start + count))
+    rows = read_rows(shown.found, unfold=shown.recognition.unfold)
+    return tuple(understood(row, shown.recognition) for row in islice(rows, start, start + count))
 
 
 def find_row(shown: Preview, words: str, after: int, *, stopped: Callable[[], bool] = lambda: False) -> int | None:
@@ -73,7 +75,7 @@ def find_row(shown: Preview, words: str, after: int, *, stopped: Callable[[], bo
     None where no row does, or as soon as `stopped` says so. Raises DatasetError where a file breaks off.
     """
     wanted, before = words.casefold(), None
-    for row in read_rows(shown.found):
+    for row in read_rows(shown.found, unfold=shown.recognition.unfold):
         if row.index % 1000 == 0 and stopped():
             return None
         if row.index <= after and before is not None:

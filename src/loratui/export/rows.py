@@ -55,7 +55,9 @@ def _conversations(plan: Plan, found: FoundDataset, *, evaluation: bool) -> tupl
     recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
     row_filter = RowFilter(DatasetSection() if evaluation else plan.dataset, found)
     rows, unusable = [], 0
-    for _, filtered in filter_rows(row_filter, read_rows(found, evaluation=evaluation), recognition):
+    for _, filtered in filter_rows(
+        row_filter, read_rows(found, evaluation=evaluation, unfold=recognition.unfold), recognition
+    ):
         if isinstance(filtered, Conversation):
             rows.append(filtered)
         else:

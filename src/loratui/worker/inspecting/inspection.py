@@ -71,8 +71,8 @@ class Inspection:
         head = sample_rows(self.found, SAMPLE_ROWS)
         require_rows(self.found, head)
         self.recognition: Recognition = recognise(head, section.format, section.columns, where=self.found.path)
-        self.total = count_rows(self.found, head)
-        self.head = head
+        self.total = count_rows(self.found, head, self.recognition.unfold)
+        self.head = sample_rows(self.found, SAMPLE_ROWS, unfold) if (unfold := self.recognition.unfold) else head
         self.model: TextModel | None = None
         self.seen: dict[bytes, tuple[int, int | None]] = {}
         self._fix: dict[str, str] | None = None
@@ -97,7 +97,7 @@ class Inspection:
 
     def _conversations(self, pending: list[Row], specials: tuple[str, ...]) -> Iterator[Conversation]:
         row_filter = RowFilter(self.plan.dataset, self.found)
-        for row in read_rows(self.found):
+        for row in read_rows(self.found, unfold=self.recognition.unfold):
             self.read += 1
             if row_filter.by_hand(row):
                 self.left_out["by-hand"] += 1
@@ -199,7 +199,7 @@ class Inspection:
         head = [row for row, _ in zip(read_rows(other, evaluation=own), range(SAMPLE_ROWS), strict=False)]
         require_rows(other, head)
         recognition = recognise(head, section.format, section.columns, where=other.path)
-        for row in read_rows(other, evaluation=own):
+        for row in read_rows(other, evaluation=own, unfold=recognition.unfold):
             try:
                 identity = to_conversation(row, recognition).identity
             except RowError as error:
