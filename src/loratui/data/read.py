@@ -9,7 +9,7 @@ from typing import Any
 from loratui.core.errors import DatasetError
 from loratui.data import cells
 from loratui.data.found import DataFile, FoundDataset
-from loratui.data.read_json import Found, read_json
+from loratui.data.read_json import Found, read_json, read_json_part
 from loratui.data.read_table import read_arrow, read_csv, read_parquet, read_text
 from loratui.data.row import Problem, Row
 
@@ -41,6 +41,8 @@ def sample_rows(found: FoundDataset, count: int, unfold: str = "") -> list[Row]:
 
 
 def _read_file(file: DataFile) -> Iterator[Found]:
+    if file.part:
+        return read_json_part(file.path, file.part)
     readers = {
         "json": read_json,
         "jsonl": read_json,

@@ -125,10 +125,12 @@ def _notable(name: str, count: int, trial: Trial, values: Sequence[Mapping[str, 
 def _repeats(name: str, conversations: Sequence[tuple[Mapping[str, Any], Conversation]]) -> bool:
     """Whether a column says what the rows say anyway: its text within theirs, or their answer within its."""
     looked = [(value, one) for value, one in conversations[:50] if value.get(name)]
-    return bool(looked) and sum(_repeated(value[name], one) for value, one in looked) >= AS_GOOD * len(looked)
+    within = plain(name) in TELLING
+    alike = sum(_repeated(value[name], one, only_within=within) for value, one in looked)
+    return bool(looked) and alike >= AS_GOOD * len(looked)
 
 
-def _repeated(cell: Any, conversation: Conversation) -> bool:
+def _repeated(cell: Any, conversation: Conversation, *, only_within: bool) -> bool:
     try:
         text = as_text(cell, "") if not isinstance(cell, bytes) else ""
     except RowError:
@@ -138,7 +140,7 @@ def _repeated(cell: Any, conversation: Conversation) -> bool:
     if any(inner in one for one in said):
         return True
     answer = conversation.answer.strip()[:CLIPPED]
-    return bool(answer) and (answer in text or _escaped(answer) in text)
+    return not only_within and len(answer) >= NOTABLE_CHARACTERS and (answer in text or _escaped(answer) in text)
 
 
 def _escaped(text: str) -> str:

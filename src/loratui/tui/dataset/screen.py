@@ -47,6 +47,7 @@ class DatasetScreen(StepScreen):
         Binding("o", "browse", "Open", tooltip="Choose a file or folder in a browser"),
         Binding("d", "demo", "Demo", show=False, tooltip="Take the built-in dataset"),
         Binding("c", "columns", "Columns", tooltip="Change how the columns are read"),
+        Binding("a", "answer", "Answer", tooltip="Say what rows with a chosen and a rejected answer are taken for"),
         Binding("e", "problems", "Problems", tooltip="List what is wrong with the rows, by line"),
         Binding(
             "l", "lengths", "Lengths", tooltip="How long the rows are, what each maximum length cuts, and what it costs"
@@ -107,7 +108,8 @@ class DatasetScreen(StepScreen):
 
     def _fact_lines(self, view: DatasetView) -> list[Content]:
         recognition, facts, found = view.preview.recognition, view.facts, view.preview.found
-        guess = Content.assemble(("  ▲ a guess: c changes it", "$warning")) if recognition.guess else Content("")
+        guessed = recognition.guess and recognition.format != "preference"
+        guess = Content.assemble(("  ▲ a guess: c changes it", "$warning")) if guessed else Content("")
         mapping = " · ".join(f"{part} ← {one_line(column, 40)}" for part, column in recognition.columns.items())
         unused = f" · not used: {one_line(', '.join(recognition.unused), 60)}" if recognition.unused else ""
         about = "" if facts.exact else "about "
@@ -127,6 +129,8 @@ class DatasetScreen(StepScreen):
                 guess,
             ),
             Content.assemble(_label("columns"), (mapping, "$foreground"), (unused, "$text-muted")),
+            *(Content.assemble(_label(""), (f"▲ {one_line(doubt, 200)}", "$warning")) for doubt in recognition.doubts),
+            *self._preference_line(),
             Content.assemble(_label("rows"), (" · ".join(counts), "$foreground")),
             Content.assemble(_label("check"), self.app.state.check.now.words(max_length, exact=facts.exact)),
         ]
@@ -137,6 +141,15 @@ class DatasetScreen(StepScreen):
                 )
             )
         return lines
+
+    def _preference_line(self) -> list[Content]:
+        if not self._has_preferences():
+            return []
+        if self.app.state.dataset.unanswered(self.app.state.draft):
+            words, color = "▲ preferences: a answers what they are taken for", "$warning"
+        else:
+            words, color = "✓ the chosen answers are trained on, the rejected ones never shown", "$success"
+        return [Content.assemble(_label("asked"), (words, color))]
 
     def _show_rows(self) -> None:
         dataset = self.app.state.dataset
@@ -203,6 +216,33 @@ class DatasetScreen(StepScreen):
             self.app.state.choices.set_values(values)
             self.app.read_dataset()
 
+    def _has_preferences(self) -> bool:
+        view = self.app.state.dataset.view
+        return view is not None and view.preview.recognition.format == "preference"
+
+    def action_next(self) -> None:
+        """Go on; preferences are asked about first."""
+        if self.app.state.dataset.unanswered(self.app.state.draft):
+            self.action_answer(then_next=True)
+        else:
+            super().action_next()
+
+    @work
+    async def action_answer(self, then_next: bool = False) -> None:
+        """Ask what preferences are taken for; the answer stands in the plan."""
+        from loratui.data.preferences import QUESTION
+        from loratui.tui.common.dialogs import ConfirmScreen
+
+        yes = await self.app.push_screen_wait(
+            ConfirmScreen("Preferences", QUESTION, "train on the chosen answers", "do not: choose other rows")
+        )
+        self.app.state.choices.set_value("dataset.preference", "chosen" if yes else "ask")
+        self._show_facts()
+        if yes and then_next:
+            super().action_next()
+        elif not yes:
+            self.say("Nothing is trained on preferences: choose other rows, or c maps the columns.", "warning")
+
     @work
     async def action_problems(self) -> None:
         """List what is wrong with the rows; leave kinds of fault out."""
@@ -259,6 +299,8 @@ class DatasetScreen(StepScreen):
         )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "answer":
+            return self._has_preferences()
         if action == "fix":
             return bool(self.fixes())
         if action == "lengths":

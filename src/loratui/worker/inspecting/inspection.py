@@ -251,6 +251,8 @@ class Inspection:
                 for other in self.recognition.others
             ],
             "unused": list(self.recognition.unused),
+            "unused_characters": dict(self.recognition.left),
+            "doubts": list(self.recognition.doubts),
             "dataset": {
                 "path": section.path,
                 "name": self.found.name,
@@ -332,6 +334,7 @@ class Inspection:
             "guess": recognition.guess,
             "others": [{"format": o.format, "columns": dict(o.columns), "why": o.why} for o in recognition.others],
             "unused": list(recognition.unused),
+            "doubts": list(recognition.doubts),
             "examples": self.total,
             "files": [str(file.path) for file in self.found.files],
             "note": self.found.note,

@@ -17,6 +17,7 @@ from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.find import find_dataset, find_evaluation
 from loratui.data.found import FoundDataset
+from loratui.data.preferences import require_answer
 from loratui.data.read import read_rows, require_rows
 from loratui.data.recognise import recognise
 from loratui.data.row import Row
@@ -163,6 +164,7 @@ class _Reader:
         sample = list(islice(read_rows(found, evaluation=evaluation), RECOGNISED_ROWS))
         require_rows(found, sample)
         self.recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
+        require_answer(self.recognition, plan.dataset, where=found.path)
         self.first_error = ""
         self.read = 0
         self.unusable = 0
