@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from reading import read_whole
 
+from loratui.data.check import check
 from loratui.data.convert import to_conversation
 from loratui.data.recognise import recognise
 from loratui.data.row import Row, RowError
@@ -128,3 +129,12 @@ def test_content_that_is_not_text_is_refused(kind: str) -> None:
     value = {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": "A"}]}
     problem = read_all([value])[1][0]
     assert problem in ("media", "type")
+
+
+@pytest.mark.parametrize(
+    "text", ["<image>What is it?", "<img>https://x.org/a.jpg</img>Who?", "Hear <audio>a.mp3</audio>"]
+)
+def test_a_picture_within_the_text_is_said(text: str) -> None:
+    value = pair(prompt=text)
+    found = list(check(to_conversation(value, recognise([Row(0, 1, value)]))))
+    assert [kind for kind, _ in found] == ["placeholder"] and "will not be shown" in found[0][1]

@@ -19,7 +19,10 @@ from loratui.data.recognise_trial import attempt, choose, told
 from loratui.data.recognition import Recognition
 from loratui.data.row import Row
 
-__all__ = ["SAMPLE_ROWS", "Recognition", "recognise", "shown_name"]
+__all__ = ["SAMPLE_ROWS", "UNKNOWN_SHAPE", "Recognition", "recognise", "shown_name"]
+
+UNKNOWN_SHAPE = "the rows have no known shape"
+"""How the sentence begins that says so."""
 
 ALWAYS_KEPT = ("system", "tools", *FLAG_PARTS)
 """Parts that are found beside a mapping by hand; `part:` with no column after it drops one."""
@@ -41,7 +44,7 @@ def recognise(
         return _mapped(found, values, possible, format, dict(columns or {}), where)
     if not possible:
         names = ", ".join(_shown(column) for column in list(found.values())[:12])
-        raise DatasetError(f"the rows have no known shape: their columns are {names}.", where=where, hint=_understood())
+        raise DatasetError(f"{UNKNOWN_SHAPE}: their columns are {names}.", where=where, hint=_understood())
     best, *others = choose([attempt(reading, values) for reading in possible])
     return replace(
         told(best, found, values), others=tuple(told(trial, found, values) for trial in others if trial.used)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -92,9 +93,17 @@ class DatasetScreen(StepScreen):
             self.query_one("#path", Input).value = one_line(state.draft.dataset, 400)
         self._show_facts()
         self._show_rows()
-        self.say(state.dataset.problem, "error")
+        self.say(self._problem(state.dataset.problem), "error")
         self.refresh_bindings()
         self.app.check_dataset()
+
+    def _problem(self, problem: str) -> str:
+        """Why there is no dataset, and the key that helps."""
+        from loratui.data.recognise import UNKNOWN_SHAPE
+
+        if UNKNOWN_SHAPE not in problem:
+            return problem
+        return f"{problem.partition(' Understood are')[0]} c: point at the columns and say which is what."
 
     def _show_facts(self) -> None:
         state = self.app.state
@@ -125,8 +134,8 @@ class DatasetScreen(StepScreen):
             Content.assemble(
                 _label("format"),
                 (recognition.format, "bold"),
-                (f": {one_line(recognition.why, 120)}", "$text-muted"),
                 guess,
+                (f": {one_line(recognition.why, 120)}", "$text-muted"),
             ),
             Content.assemble(_label("columns"), (mapping, "$foreground"), (unused, "$text-muted")),
             *(Content.assemble(_label(""), (f"▲ {one_line(doubt, 200)}", "$warning")) for doubt in recognition.doubts),
@@ -204,17 +213,44 @@ class DatasetScreen(StepScreen):
 
     @work
     async def action_columns(self) -> None:
-        """Change how the columns are read."""
-        view = self.app.state.dataset.view
-        if view is None:
-            self.say("Choose a dataset first.", "error")
-            return
-        from loratui.tui.dataset.columns import ColumnsScreen
+        """Change how the columns are read; rows of no known shape are mapped by hand at once."""
+        from loratui.tui.dataset.columns import BY_HAND, ColumnsScreen
 
-        values = await self.app.push_screen_wait(ColumnsScreen(view.preview.recognition))
-        if values is not None:
+        view = self.app.state.dataset.view
+        values: dict[str, Any] | str | None = BY_HAND
+        if view is not None:
+            values = await self.app.push_screen_wait(ColumnsScreen(view.preview.recognition))
+        if values == BY_HAND:
+            values = await self._map_by_hand()
+        if isinstance(values, dict):
             self.app.state.choices.set_values(values)
             self.app.read_dataset()
+
+    async def _map_by_hand(self) -> dict[str, Any] | None:
+        from loratui.tui.dataset.mapping import MappingScreen
+
+        view, draft = self.app.state.dataset.view, self.app.state.draft
+        if not draft.dataset:
+            self.say("Choose a dataset first.", "error")
+            return None
+        now = view.preview.recognition.columns if view is not None else draft.mine.get("dataset.columns", {})
+        rows = self._first_rows(draft.dataset)
+        await rows.wait()
+        if not rows.result:
+            return None
+        return await self.app.push_screen_wait(MappingScreen(rows.result, now))
+
+    @work(thread=True, exclusive=True, group="rows", exit_on_error=False)
+    def _first_rows(self, path: str) -> list[Mapping[str, Any]]:
+        """The first rows as they stand in the file; why there are none is said."""
+        from loratui.core.errors import LoratuiError
+        from loratui.data.preview import first_values
+
+        try:
+            return first_values(path)
+        except LoratuiError as error:
+            self.app.call_from_thread(self.say, error.sentence, "error")
+            return []
 
     def _has_preferences(self) -> bool:
         view = self.app.state.dataset.view
