@@ -259,3 +259,25 @@ def test_an_answer_mapped_by_hand_that_is_a_message_is_read_as_one() -> None:
     value = {"q": "Q", "chosen": PAIRED, "rejected": PAIRED}
     _, (conversation,) = read(value, columns={"prompt": "q", "completion": "chosen"})
     assert said(conversation) == QA
+
+
+def test_addresses_and_sources_are_no_doubt() -> None:
+    values = [
+        {
+            "question": f"What is {n}?",
+            "answer": str(n),
+            "url": f"https://example.org/a/long/path/to/the/question/{n}",
+            "license": "Creative Commons Attribution Share Alike 4.0",
+        }
+        for n in range(40)
+    ]
+    reading = recognise(rows(*values))
+    assert not reading.guess and not reading.doubts and reading.left["license"] > 1000
+
+
+def test_code_is_a_guessed_answer_to_the_text_that_asks_for_it() -> None:
+    reading, (conversation,) = read({"text": "Write a function.", "code": "def f(): ...", "test_list": ["assert f()"]})
+    assert reading.guess and said(conversation) == [
+        ("user", "Write a function.", False),
+        ("assistant", "def f(): ...", True),
+    ]

@@ -60,6 +60,7 @@ COMPLETIONS = (
     "chain_of_thought",
     "ground_truth",
     "label_text",
+    "sql",
     "回答",
     "答案",
     "答",
@@ -75,7 +76,7 @@ INPUTS = ("input", "inputs", "context", "input_text")
 SYSTEMS = ("system", "system_prompt", "system_message")
 
 
-CONTEXTS = ("context", "passage", "article", "paragraph", "document", "story", "background", "schema", "code")
+CONTEXTS = ("context", "passage", "article", "paragraph", "document", "story", "background", "body", "schema", "code")
 """What a question is asked about: it belongs into the prompt, before the question."""
 
 

@@ -67,12 +67,20 @@ def _all(found: Found, values: Values) -> Iterator[Recognition]:
         yield from _nested(found, below, values)
     yield from _translations(found, below)
     if text := pick(found, TEXTS, ("text",)):
-        label = pick(found, ("label", "label_text", "category", "sentiment"), ("text",))
-        if label and label != text and plain(label) == "label":
+        label = pick(found, ("label", "sentiment"), ("text",))
+        if label and label != text:
             yield Recognition(
                 "prompt-completion",
                 {"prompt": text, "completion": label},
                 f"the column {label} says what {text} is, and is learnt as the answer",
+                guess=True,
+            )
+        code = pick(found, ("code", "canonical_solution"), ("text",))
+        if code and code != text:
+            yield Recognition(
+                "prompt-completion",
+                {"prompt": text, "completion": code},
+                f"the column {code} may be the answer to {text}",
                 guess=True,
             )
         yield Recognition("text", {"text": text}, f"the column {text} holds text", guess=plain(text) != "text")
@@ -165,9 +173,7 @@ def _pairs(found: Found) -> Iterator[Recognition]:
             continue
         usual = plain(prompt) in PROMPTS[:8] and plain(completion) in COMPLETIONS[:5]
         extras = _extras(found, "system", "history", "tools")
-        about = pick(
-            {name: column for name, column in rest.items() if name != prompt}, CONTEXTS, ("text", "list"), least=0.1
-        )
+        about = pick({name: column for name, column in rest.items() if name != prompt}, CONTEXTS, ("text",), least=0.1)
         if about and plain(prompt) in QUESTIONS_ABOUT:
             yield Recognition(
                 "prompt-completion",

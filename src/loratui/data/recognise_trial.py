@@ -21,6 +21,8 @@ AS_GOOD = 0.9
 NOTABLE_SHARE = 0.2
 NOTABLE_CHARACTERS = 20
 """A column left out is said to be where it holds a fifth as much text as is used, and 20 characters a row."""
+KEPT = 50
+"""Examples that are kept to be compared with what is left out."""
 CLIPPED = 2000
 """Characters of a cell that are compared, to tell a copy."""
 
@@ -54,7 +56,8 @@ def attempt(reading: Recognition, values: Sequence[Mapping[str, Any]]) -> Trial:
                 continue
             used = True
             trial.characters += conversation.characters
-            trial.conversations.append((one, conversation))
+            if len(trial.conversations) < KEPT:
+                trial.conversations.append((one, conversation))
         trial.used += used
     return trial
 
@@ -119,12 +122,20 @@ def _notable(name: str, count: int, trial: Trial, values: Sequence[Mapping[str, 
     rows = len(values)
     if plain(name) in TELLING and any(value.get(name) not in (None, "", [], {}) for value in values):
         return True
-    return count >= NOTABLE_CHARACTERS * rows and count >= NOTABLE_SHARE * trial.characters
+    if count < NOTABLE_CHARACTERS * rows or count < NOTABLE_SHARE * trial.characters:
+        return False
+    texts = [str(value.get(name)) for value in values]
+    named = len(set(texts)) <= max(1, rows // 10) or sum(map(_is_address, texts)) >= AS_GOOD * rows
+    return not (named and rows > 1)
+
+
+def _is_address(text: str) -> bool:
+    return text.startswith(("http://", "https://", "/", "www.")) and not any(map(str.isspace, text.strip()))
 
 
 def _repeats(name: str, conversations: Sequence[tuple[Mapping[str, Any], Conversation]]) -> bool:
     """Whether a column says what the rows say anyway: its text within theirs, or their answer within its."""
-    looked = [(value, one) for value, one in conversations[:50] if value.get(name)]
+    looked = [(value, one) for value, one in conversations if value.get(name)]
     within = plain(name) in TELLING
     alike = sum(_repeated(value[name], one, only_within=within) for value, one in looked)
     return bool(looked) and alike >= AS_GOOD * len(looked)
