@@ -139,6 +139,8 @@ def describe(result: dict[str, Any]) -> str:
     ]
     read_as = [f"columns     {printable(write_columns(result['columns']))}"]
     read_as += [f"            ▲ {printable(doubt)}" for doubt in result["doubts"]]
+    if result["format"] == "preference":
+        read_as.append("            ▲ training on the chosen answers alone wants --set dataset.preference=chosen")
     for other in result["others"][:3]:
         columns = write_columns(other["columns"])
         read_as.append(f"            or as {printable(other['format'])}: --set dataset.columns={printable(columns)}")
