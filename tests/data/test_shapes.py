@@ -281,3 +281,20 @@ def test_code_is_a_guessed_answer_to_the_text_that_asks_for_it() -> None:
         ("user", "Write a function.", False),
         ("assistant", "def f(): ...", True),
     ]
+
+
+def test_two_columns_that_could_be_the_answer_are_a_guess() -> None:
+    values = [{"instruction": f"Q{n}", "response": LONG * 9 + str(n), "target": f"{LONG}{n}!"} for n in range(20)]
+    reading = recognise(rows(*values))
+    assert reading.columns["output"] == "response"
+    assert reading.guess and "left out of the first 20 rows: target" in reading.doubts[0]
+
+
+def test_an_instruction_with_two_answers_is_read_by_trial() -> None:
+    values = [
+        {"instruction": f"Do {n}", "input": "", "response": f"{n}", "target": f"{LONG}{n} is the result"}
+        for n in range(9)
+    ]
+    reading = recognise(rows(*values))
+    assert dict(reading.columns) == {"instruction": "instruction", "input": "input", "output": "target"}
+    assert [other.columns["output"] for other in reading.others if other.format == "instruction"] == ["response"]

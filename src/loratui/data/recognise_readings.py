@@ -137,20 +137,22 @@ def _conversations(found: Found, values: Values) -> Iterator[Recognition]:
 
 
 def _instructions(found: Found) -> Iterator[Recognition]:
+    """Instruction and answer, once for each column that could be the answer: the trial chooses."""
     instruction = pick(found, INSTRUCTIONS, ("text",))
-    output = pick(found, ("output", *COMPLETIONS), CONTENT)
-    if not instruction or not output or output == instruction:
-        return
-    rest = {name: column for name, column in found.items() if name not in (instruction, output)}
-    extra = pick(rest, INPUTS, CONTENT, least=0.0)
-    yield Recognition(
-        "instruction",
-        {"instruction": instruction}
-        | ({"input": extra} if extra else {})
-        | {"output": output}
-        | _extras(found, "system", "history", "tools"),
-        f"the columns {instruction} and {output} are an instruction and its answer",
-    )
+    answers = _answers(found)
+    for output in sorted(answers, key=lambda name: plain(name) != "output"):
+        if not instruction or output == instruction:
+            continue
+        rest = {name: column for name, column in found.items() if name not in (instruction, *answers)}
+        extra = pick(rest, INPUTS, CONTENT, least=0.0)
+        yield Recognition(
+            "instruction",
+            {"instruction": instruction}
+            | ({"input": extra} if extra else {})
+            | {"output": output}
+            | _extras(found, "system", "history", "tools"),
+            f"the columns {instruction} and {output} are an instruction and its answer",
+        )
 
 
 def _answers(found: Found) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from loratui.data.cells import as_text, paths, unfold
-from loratui.data.column_names import TELLING
+from loratui.data.column_names import COMPLETIONS, TELLING
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.flags import WEIGHTS, truth
@@ -122,7 +122,11 @@ def _notable(name: str, count: int, trial: Trial, values: Sequence[Mapping[str, 
     rows = len(values)
     if plain(name) in TELLING and any(value.get(name) not in (None, "", [], {}) for value in values):
         return True
-    if count < NOTABLE_CHARACTERS * rows or count < NOTABLE_SHARE * trial.characters:
+    if count < NOTABLE_CHARACTERS * rows:
+        return False
+    if plain(name) in COMPLETIONS:
+        return True
+    if count < NOTABLE_SHARE * trial.characters:
         return False
     texts = [str(value.get(name)) for value in values]
     named = len(set(texts)) <= max(1, rows // 10) or sum(map(_is_address, texts)) >= AS_GOOD * rows
@@ -136,7 +140,7 @@ def _is_address(text: str) -> bool:
 def _repeats(name: str, conversations: Sequence[tuple[Mapping[str, Any], Conversation]]) -> bool:
     """Whether a column says what the rows say anyway: its text within theirs, or their answer within its."""
     looked = [(value, one) for value, one in conversations if value.get(name)]
-    within = plain(name) in TELLING
+    within = plain(name) in (*TELLING, *COMPLETIONS)
     alike = sum(_repeated(value[name], one, only_within=within) for value, one in looked)
     return bool(looked) and alike >= AS_GOOD * len(looked)
 
