@@ -298,3 +298,17 @@ def test_an_instruction_with_two_answers_is_read_by_trial() -> None:
     reading = recognise(rows(*values))
     assert dict(reading.columns) == {"instruction": "instruction", "input": "input", "output": "target"}
     assert [other.columns["output"] for other in reading.others if other.format == "instruction"] == ["response"]
+
+
+def test_a_mapping_of_one_part_keeps_the_rest_as_it_was_recognised() -> None:
+    turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
+    values = [{"messages": turns, "label": number > 0} for number in range(4)]
+    for columns, expected in (
+        ({"label": ""}, {"messages": "messages"}),
+        ({"system": "=Be brief"}, {"messages": "messages", "system": "=Be brief", "label": "label"}),
+    ):
+        reading = recognise(rows(*values), columns=columns)
+        assert (reading.format, dict(reading.columns)) == ("messages", expected)
+    value = {"instruction": "Q", "input": "x", "output": "A"}
+    reading, (conversation,) = read(value, columns={"system": "=S"})
+    assert said(conversation) == [("system", "S", False), ("user", "Q\n\nx", False), ("assistant", "A", True)]

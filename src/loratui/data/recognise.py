@@ -62,20 +62,22 @@ def _mapped(
     _require_known(found, values, columns, where)
     dropped = {part for part, column in columns.items() if not column}
     given = {part: column for part, column in columns.items() if column}
+    tried = choose([attempt(reading, values) for reading in possible])
+    telling = _format_of_parts(given)
     if format == "auto":
-        format = _format_of_parts(given)
+        format = telling or (tried[0].reading.format if tried else "prompt-completion")
     if format not in PARTS:
         raise DatasetError(
             f"{format} is no known format.", where="dataset.format", hint=f"Formats are auto, {', '.join(PARTS)}."
         )
-    alike = next((reading for reading in possible if reading.format == format), None)
+    alike = next((trial.reading for trial in tried if trial.reading.format == format), None)
     taken = set(given.values())
     filled = {
         part: column
         for part, column in (alike.columns if alike else {}).items()
         if column not in taken
         and part not in dropped
-        and (not columns or part in NEEDED[format] or part in ALWAYS_KEPT)
+        and (not telling or part in NEEDED[format] or part in ALWAYS_KEPT)
     } | given
     missing = [part for part in NEEDED[format] if part not in filled]
     if missing:
@@ -89,7 +91,7 @@ def _mapped(
         )
     ordered = {part: filled[part] for part in PARTS[format] if part in filled}
     why = "mapped by hand" if columns else f"read as {format}, as asked"
-    others = [attempt(reading, values) for reading in possible if dict(reading.columns) != ordered]
+    others = [trial for trial in tried if dict(trial.reading.columns) != ordered]
     best = told(attempt(Recognition(format, ordered, why), values), found, values)
     return replace(best, guess=False, others=tuple(told(trial, found, values) for trial in others if trial.used))
 
@@ -118,6 +120,7 @@ def _require_known(
 
 
 def _format_of_parts(columns: Mapping[str, str]) -> str:
+    """The format that a mapping's parts belong to; empty where they belong to several."""
     telling = (
         ("input_ids", "tokens"),
         ("chosen", "preference"),
@@ -128,7 +131,7 @@ def _format_of_parts(columns: Mapping[str, str]) -> str:
         ("completion", "prompt-completion"),
         ("prompt", "prompt-completion"),
     )
-    return next((format for part, format in telling if part in columns), "prompt-completion")
+    return next((format for part, format in telling if part in columns), "")
 
 
 def _shown(column: Column) -> str:
