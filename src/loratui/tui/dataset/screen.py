@@ -270,7 +270,7 @@ class DatasetScreen(StepScreen):
         from loratui.tui.common.dialogs import ConfirmScreen
 
         yes = await self.app.push_screen_wait(
-            ConfirmScreen("Preferences", QUESTION, "train on the chosen answers", "do not: choose other rows")
+            ConfirmScreen("Preferences", QUESTION, "train on the chosen answers", "not now")
         )
         self.app.state.choices.set_value("dataset.preference", "chosen" if yes else "ask")
         self._show_facts()
