@@ -6,7 +6,6 @@ import bz2
 import gzip
 import json
 import lzma
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -177,14 +176,6 @@ def test_a_broken_file_is_one_sentence_with_its_place(tmp_path: Path, name, cont
     assert fragment in reading.error
     assert str(path) in reading.error
     assert "\n" not in reading.error
-
-
-def test_an_archive_of_many_files_is_refused(tmp_path: Path):
-    path = tmp_path / "two.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("a.jsonl", GOOD)
-        archive.writestr("b.jsonl", GOOD)
-    assert "holds 2 files" in read_whole(path).error
 
 
 def test_the_corpus_is_large_enough():

@@ -161,7 +161,7 @@ def test_tool_calls_keep_what_the_template_needs():
 def test_a_reading_says_why_and_offers_others():
     recognition = recognise(rows({"instruction": "Q", "input": "", "output": "A", "text": "all", "id": 1}))
     assert "instruction and output" in recognition.why
-    assert [other.format for other in recognition.others] == ["prompt-completion", "text"]
+    assert [other.format for other in recognition.others] == ["text"], "a reading that uses no row is not offered"
     assert recognition.unused == ("text", "id")
     assert not recognition.guess
     assert recognise(rows({"source": "Q", "target": "A"})).guess

@@ -189,3 +189,23 @@ def test_asking_needs_no_torch() -> None:
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+def test_rows_whose_parts_lie_deep_are_asked_and_held_out_as_they_were_trained(tmp_path: Path) -> None:
+    rows = [
+        {"context": f"C{n}", "qas": [{"question": f"Q{n}{k}", "answers": [{"text": f"A{n}{k}"}]} for k in "ab"]}
+        for n in range(10)
+    ]
+    plan = with_values(Plan(), {"dataset.path": write(tmp_path / "squad.json", rows), "dataset.eval_count": 6})
+    held = held_out_questions(plan)
+    assert len(held) == 6
+    for one in held:
+        assert one.conversation is not None
+        number = one.expected.removeprefix("A")
+        assert one.conversation.messages[-1].content == f"C{number[0]}\n\nQ{number}"
+    unanswered = [{"context": "C", "qas": [{"question": "Q1"}, {"question": "Q2"}]}]
+    assert asked(write(tmp_path / "in.json", unanswered), plan) == ["C\n\nQ1", "C\n\nQ2"]
+    nested = [{"ask": {"words": f"q{n}"}, "told": {"words": f"a{n}"}} for n in range(30)]
+    columns = {"prompt": "{ask.words}?", "completion": "told.words", "system": "=Be brief"}
+    plan = with_values(Plan(), {"dataset.path": write(tmp_path / "n.json", nested), "dataset.columns": columns})
+    assert asked(write(tmp_path / "in.json", [{"ask": {"words": "new"}}]), plan) == ["new?"]

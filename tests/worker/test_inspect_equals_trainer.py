@@ -65,6 +65,7 @@ def make_plan(model: Path, data: Path, **values) -> Plan:
             "model.dtype": "fp32",
             "dataset.path": str(data),
             "dataset.eval_fraction": 0.0,
+            "dataset.preference": "chosen",
             "training.precision": "fp32",
             "training.batch_size": 4,
             "training.accumulation": 1,

@@ -324,6 +324,7 @@ def test_the_rest_is_decided_alike() -> None:
         "dataset.path",
         "dataset.format",
         "dataset.columns",
+        "dataset.preference",
         "dataset.configuration",
         "dataset.split",
         "dataset.eval_fraction",

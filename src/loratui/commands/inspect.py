@@ -113,6 +113,8 @@ def tell_progress(message: InspectMessage) -> None:
 
 def describe(result: dict[str, Any]) -> str:
     """The findings as text."""
+    from loratui.core.columns import write_columns
+
     tokens, cut, stop = result["tokens"], result["truncation"], result["stop_token"]
     share = result["trained_tokens"] / tokens["total"] if tokens["total"] else 0.0
     lines = [
@@ -135,9 +137,14 @@ def describe(result: dict[str, Any]) -> str:
             f"{stop['missing']:,}"
         ),
     ]
+    read_as = [f"columns     {printable(write_columns(result['columns']))}"]
+    read_as += [f"            ▲ {printable(doubt)}" for doubt in result["doubts"]]
+    if result["format"] == "preference":
+        read_as.append("            ▲ training on the chosen answers alone wants --set dataset.preference=chosen")
     for other in result["others"][:3]:
-        columns = ",".join(f"{part}:{column}" for part, column in other["columns"].items())
-        lines.insert(1, f"            or as {printable(other['format'])}: --set dataset.columns={printable(columns)}")
+        columns = write_columns(other["columns"])
+        read_as.append(f"            or as {printable(other['format'])}: --set dataset.columns={printable(columns)}")
+    lines[1:1] = read_as
     if stop["missing_cut"]:
         lines.append(f"            {stop['missing_cut']:,} of them because they are cut")
     for key, value in stop["fix"].items():

@@ -64,6 +64,11 @@ class DatasetSection(Document):
     columns: dict[str, str] = Field(
         default_factory=dict, title="Columns", description='Which column plays which part, e.g. prompt = "question".'
     )
+    preference: Literal["ask", "chosen"] = Field(
+        "ask",
+        title="Preferences",
+        description="Rows with chosen and rejected answers: `ask` refuses them, `chosen` trains on the chosen alone.",
+    )
     configuration: str = Field(
         "", title="Configuration", description="Configuration of a hub dataset; empty: its default."
     )

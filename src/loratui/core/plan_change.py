@@ -37,6 +37,7 @@ KEYS: dict[str, tuple[Start, str]] = {
     "dataset.path": ("adapter", _ROWS),
     "dataset.format": ("adapter", _ROWS),
     "dataset.columns": ("adapter", _ROWS),
+    "dataset.preference": ("adapter", _ROWS),
     "dataset.configuration": ("adapter", _ROWS),
     "dataset.split": ("adapter", _ROWS),
     "dataset.eval_fraction": ("adapter", _ROWS),

@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from loratui.core.columns import read_columns
 from loratui.core.errors import PlanError
 from loratui.core.plan import Plan
 
@@ -115,8 +116,7 @@ def _read(key: str, words: str) -> Any:
         except ValueError:
             return words
     if dict in kinds:
-        pairs = (pair.partition(":") for pair in words.split(",") if pair.strip())
-        return {name.strip(): column.strip() for name, _, column in pairs}
+        return read_columns(words)
     if list in kinds and words not in _choices(annotation):
         return [part.strip() for part in words.split(",") if part.strip()]
     if bool in kinds:

@@ -10,6 +10,8 @@ from itertools import pairwise
 from loratui.data.conversation import Conversation, Message
 
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+PICTURES = re.compile(r"<(image|video|audio)>|<img>[^<]{3,500}</img>|<audio>[^<]{3,500}</audio>")
+"""Where pictures and sounds stand in the rows of models that see and hear."""
 PLACEHOLDERS = re.compile(
     r"\{\{\s*[A-Za-z_][\w .-]{0,40}\}\}|\[(?:INSERT|YOUR|TODO|PLACEHOLDER)\b[^\]\n]{0,60}\]|<(?:INSERT|YOUR)_[A-Z_]+>"
 )
@@ -40,6 +42,11 @@ def check_text(text: str, name: str) -> Iterator[tuple[str, str]]:
         found = PLACEHOLDERS.search(text)
         if found:
             yield "placeholder", f"{name} still holds the placeholder {found.group()} at character {found.start() + 1}."
+        if "<" in text and (found := PICTURES.search(text)):
+            yield (
+                "placeholder",
+                f"{name} refers to a picture or sound, {found.group()[:40]}, which the model will not be shown.",
+            )
     if not text.isascii():
         if "\ufffd" in text:
             yield (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from loratui.data.conversation import Role
+
 PROMPTS = (
     "prompt",
     "question",
@@ -23,6 +25,12 @@ PROMPTS = (
     "inputs",
     "ask",
     "q",
+    "goal",
+    "premise",
+    "nl",
+    "问题",
+    "问",
+    "提问",
 )
 
 
@@ -48,16 +56,58 @@ COMPLETIONS = (
     "outputs",
     "tgt",
     "a",
+    "continuation",
+    "chain_of_thought",
+    "ground_truth",
+    "label_text",
+    "sql",
+    "回答",
+    "答案",
+    "答",
 )
 
 
-INSTRUCTIONS = ("instruction", "instructions", "task")
+INSTRUCTIONS = ("instruction", "instructions", "task", "指令")
 
 
 INPUTS = ("input", "inputs", "context", "input_text")
 
 
 SYSTEMS = ("system", "system_prompt", "system_message")
+
+
+CONTEXTS = ("context", "passage", "article", "paragraph", "document", "story", "background", "body", "schema", "code")
+"""What a question is asked about: it belongs into the prompt, before the question."""
+
+
+CHOICES = ("choices", "options", "candidates")
+"""Answers to choose from."""
+
+
+TELLING = (*CHOICES, *CONTEXTS, "label", "labels", "reasoning", "rationale", "explanation", "hint", "evidence", "input")
+"""Columns that most probably mean something for the answer: where they play no part, it is said."""
+
+
+QUESTIONS_ABOUT = ("question", "query", "problem", "q")
+"""Prompts that are asked about a context."""
+
+
+SAMPLES = ("instances", "qas", "qa", "qa_pairs", "questions", "paragraphs", "examples", "samples", "items")
+"""Lists within a row whose items are examples of their own."""
+
+
+PAIRS = (
+    ("chosen", "rejected"),
+    ("chosen_messages", "rejected_messages"),
+    ("chosen_response", "rejected_response"),
+    ("response_chosen", "response_rejected"),
+    ("response_j", "response_k"),
+    ("preferred", "dispreferred"),
+    ("preferred_output", "non_preferred_output"),
+    ("better_response", "worse_response"),
+    ("answer_chosen", "answer_rejected"),
+)
+"""The answer that was preferred, and the other one."""
 
 
 MESSAGES = (
@@ -103,13 +153,46 @@ ROLE_KEYS = ("role", "from", "speaker", "author")
 CONTENT_KEYS = ("content", "value", "text", "message", "utterance")
 
 
+ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "customer": "user",
+    "question": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "chatgpt": "assistant",
+    "ai": "assistant",
+    "chatbot": "assistant",
+    "bard": "assistant",
+    "bing": "assistant",
+    "function_call": "assistant",
+    "answer": "assistant",
+    "tool": "tool",
+    "observation": "tool",
+    "function": "tool",
+    "function_response": "tool",
+    "tool_response": "tool",
+    "ipython": "tool",
+}
+"""What a speaker is called, and whose turn it then is."""
+
+
+FLAG_PARTS = ("label", "weight", "split", "images", "videos", "audios")
+"""Parts of a row that say whether it can be learnt from at all."""
+
+
 PARTS: dict[str, tuple[str, ...]] = {
-    "prompt-completion": ("prompt", "completion", "system", "history", "tools"),
-    "instruction": ("instruction", "input", "output", "system", "history", "tools"),
-    "messages": ("messages", "system", "tools"),
-    "text": ("text",),
-    "tokens": ("input_ids", "labels"),
-    "preference": ("prompt", "chosen", "rejected", "system", "tools"),
+    "prompt-completion": ("prompt", "completion", "system", "history", "tools", *FLAG_PARTS),
+    "instruction": ("instruction", "input", "output", "system", "history", "tools", *FLAG_PARTS),
+    "messages": ("messages", "system", "tools", *FLAG_PARTS),
+    "text": ("text", *FLAG_PARTS),
+    "tokens": ("input_ids", "labels", *FLAG_PARTS),
+    "preference": ("prompt", "chosen", "rejected", "system", "tools", *FLAG_PARTS),
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from loratui.core.dataset import DataFacts, held_out_rows
 from loratui.core.plan import DatasetSection
+from loratui.data import cells
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.find import find_evaluation
@@ -43,11 +44,11 @@ def _facts(found: FoundDataset, section: DatasetSection) -> DataFacts:
     head = sample_rows(found, SAMPLE_ROWS)
     require_rows(found, head)
     recognition = recognise(head, section.format, section.columns, where=found.path)
-    total = count_rows(found, head)
+    total = count_rows(found, head, recognition.unfold)
     left_out = set(section.exclude)
     conversations: list[Conversation] = []
     sampled = 0
-    for row in _sample(found, total):
+    for row in _sample(found, total, recognition.unfold):
         sampled += 1
         if row.index in left_out:
             continue
@@ -95,11 +96,14 @@ def guessed_tokens(conversation: Conversation) -> int:
     return max(1, math.ceil(size_bytes / BYTES_PER_TOKEN) + TEMPLATE_TOKENS * len(conversation.messages))
 
 
-def count_rows(found: FoundDataset, head: list[Row]) -> int:
-    """Rows of the training files: counted where that is cheap, else guessed from the size of the first rows."""
+def count_rows(found: FoundDataset, head: list[Row], unfold: str = "") -> int:
+    """Rows of the training files: counted where that is cheap, else guessed from the size of the first rows. unfold: as
+    in `read_rows`; the first rows tell how many examples a row holds.
+    """
+    examples = sum(sum(1 for _ in cells.unfold(row.value, unfold)) if row.value is not None else 1 for row in head)
     if len(head) < SAMPLE_ROWS:
-        return len(head)
-    return sum(_count(file, found) for file in found.files)
+        return examples
+    return round(sum(_count(file, found) for file in found.files) * examples / len(head))
 
 
 def _count(file: DataFile, found: FoundDataset) -> int:
@@ -125,11 +129,11 @@ def _count(file: DataFile, found: FoundDataset) -> int:
     return max(len(head), round(unpacked / max(1.0, row_bytes)))
 
 
-def _sample(found: FoundDataset, total: int) -> Iterator[Row]:
+def _sample(found: FoundDataset, total: int, unfold: str) -> Iterator[Row]:
     """Every n-th row where rows are cheap to pass over, the first rows where they are not."""
     step = max(1, total // SAMPLE_LIMIT_ROWS) if found.size_bytes < 64 * 2**20 else 1
     taken = 0
-    for row in read_rows(found):
+    for row in read_rows(found, unfold=unfold):
         if row.index % step:
             continue
         yield row

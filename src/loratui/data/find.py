@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from loratui.core.errors import DatasetError
+from loratui.data.archive import members, unpacked
+from loratui.data.contents import head_of, is_json, splits_of
 from loratui.data.found import DataFile, FoundDataset
 from loratui.data.hub import find_cached
 from loratui.data.hub_download import fetch_dataset
@@ -42,7 +44,7 @@ def find_dataset(path: str, *, split: str = "train", configuration: str = "") ->
         if place.is_dir():
             return _folder(path, place)
         if place.exists():
-            return FoundDataset(path, place.name, "file", (_file(place),))
+            return _one_file(path, place)
     except OSError as error:
         raise DatasetError(f"it cannot be looked at: {error.strerror or error}.", where=path) from error
     except ValueError as error:
@@ -50,6 +52,26 @@ def find_dataset(path: str, *, split: str = "train", configuration: str = "") ->
     if re.fullmatch(r"[\w.-]+/[\w.-]+", path) and not data_kind(place) and not place.parent.is_dir():
         return _of_hub(path, split, configuration)
     raise _missing(path, place)
+
+
+def _one_file(path: str, place: Path) -> FoundDataset:
+    """A file: its rows, those of its splits, or those of the files that an archive holds."""
+    if place.is_file() and place.stat().st_size and len(members(place)) > 1:
+        inside = _folder(path, unpacked(place))
+        return FoundDataset(path, place.name, "file", inside.files, inside.eval_files, f"archive: {inside.note}")
+    file = _file(place)
+    training, held_out = splits_of(file)
+    if not training:
+        return FoundDataset(path, place.name, "file", (file,), note=_surprise(file))
+    names = [", ".join(part.part for part in parts) for parts in (training, held_out)]
+    return FoundDataset(
+        path, place.name, "file", training, held_out, f"trained on: {names[0]}; held out by name: {names[1]}"
+    )
+
+
+def _surprise(file: DataFile) -> str:
+    """What a file holds that its name does not say."""
+    return "its lines are JSON, though its name says text" if data_kind(file.path) == "txt" != file.kind else ""
 
 
 def _of_hub(id: str, split: str, configuration: str) -> FoundDataset:
@@ -104,6 +126,8 @@ def _file(path: Path) -> DataFile:
     size_bytes = path.stat().st_size
     if size_bytes == 0:
         raise DatasetError("the file is empty.", where=str(path), hint="Give a file that holds rows.")
+    if kind == "txt" and is_json(head_of(path)):
+        kind = "jsonl"
     return DataFile(path, kind, size_bytes)
 
 
@@ -163,13 +187,11 @@ def _folder(path: str, place: Path) -> FoundDataset:
         notes.append(f"held out by name: {', '.join(item.name for item in evaluation[:4])}")
     if left:
         notes.append(f"not read: {', '.join(left[:4])}{' …' if len(left) > 4 else ''}")
+    taken_files = tuple(map(_file, training))
+    if surprise := next(filter(None, map(_surprise, taken_files)), ""):
+        notes.append(surprise)
     return FoundDataset(
-        path,
-        place.resolve().name,
-        "folder",
-        tuple(map(_file, training)),
-        tuple(map(_file, evaluation)),
-        "; ".join(notes),
+        path, place.resolve().name, "folder", taken_files, tuple(map(_file, evaluation)), "; ".join(notes)
     )
 
 

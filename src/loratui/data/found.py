@@ -13,11 +13,14 @@ DatasetKind = Literal["demo", "file", "folder", "hub"]
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """One file with rows. kind: json, jsonl, csv, tsv, parquet, arrow or txt."""
+    """One file with rows. kind: json, jsonl, csv, tsv, parquet, arrow or txt. part: key of a JSON document below which
+    the rows stand; empty: they are found.
+    """
 
     path: Path
     kind: str
     size_bytes: int
+    part: str = ""
 
 
 @dataclass(frozen=True)

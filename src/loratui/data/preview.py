@@ -12,6 +12,7 @@ from typing import Any
 from loratui.core.plan import DatasetSection
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
+from loratui.data.find import find_dataset
 from loratui.data.found import FoundDataset
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
@@ -44,7 +45,16 @@ def preview(found: FoundDataset, section: DatasetSection | None = None, *, count
     head = sample_rows(found, max(count, SAMPLE_ROWS))
     require_rows(found, head)
     recognition = recognise(head, section.format, section.columns, where=found.path)
-    return Preview(found, recognition, tuple(understood(row, recognition) for row in head[:count]))
+    rows = sample_rows(found, count, recognition.unfold) if recognition.unfold else head[:count]
+    return Preview(found, recognition, tuple(understood(row, recognition) for row in rows))
+
+
+def first_values(path: str, count: int = SAMPLE_ROWS) -> list[Mapping[str, Any]]:
+    """The first rows of a dataset as they stand in its files. DatasetError where none can be read."""
+    found = find_dataset(path)
+    head = sample_rows(found, count)
+    require_rows(found, head)
+    return [row.value for row in head if row.value is not None]
 
 
 def understood(row: Row, recognition: Recognition) -> PreviewRow:
@@ -63,7 +73,8 @@ def rows_from(shown: Preview, start: int, count: int) -> tuple[PreviewRow, ...]:
 
     Raises DatasetError where a file breaks off before.
     """
-    return tuple(understood(row, shown.recognition) for row in islice(read_rows(shown.found), start, start + count))
+    rows = read_rows(shown.found, unfold=shown.recognition.unfold)
+    return tuple(understood(row, shown.recognition) for row in islice(rows, start, start + count))
 
 
 def find_row(shown: Preview, words: str, after: int, *, stopped: Callable[[], bool] = lambda: False) -> int | None:
@@ -73,7 +84,7 @@ def find_row(shown: Preview, words: str, after: int, *, stopped: Callable[[], bo
     None where no row does, or as soon as `stopped` says so. Raises DatasetError where a file breaks off.
     """
     wanted, before = words.casefold(), None
-    for row in read_rows(shown.found):
+    for row in read_rows(shown.found, unfold=shown.recognition.unfold):
         if row.index % 1000 == 0 and stopped():
             return None
         if row.index <= after and before is not None:

@@ -7,31 +7,42 @@ from itertools import islice
 from typing import Any
 
 from loratui.core.errors import DatasetError
+from loratui.data import cells
 from loratui.data.found import DataFile, FoundDataset
-from loratui.data.read_json import Found, read_json
+from loratui.data.read_json import Found, read_json, read_json_part
 from loratui.data.read_table import read_arrow, read_csv, read_parquet, read_text
 from loratui.data.row import Problem, Row
 
 
-def read_rows(found: FoundDataset, *, evaluation: bool = False) -> Iterator[Row]:
+def read_rows(found: FoundDataset, *, evaluation: bool = False, unfold: str = "") -> Iterator[Row]:
     """Rows of a dataset's training files (or of its evaluation files).
 
+    unfold: path of a list within each row whose items become rows of their own, with numbers of their own
+    (`Recognition.unfold`).
     A row that cannot be read has a `problem` and keeps its number. DatasetError where a file breaks off or what follows
     cannot be told apart: a document of JSON with a syntax error, a damaged archive.
     """
     index = 0
     for file in found.eval_files if evaluation else found.files:
         for line, value, problem in _read_file(file):
-            yield _row(index, line, value, problem, file)
-            index += 1
+            row = _row(index, line, value, problem, file)
+            if not unfold or row.value is None:
+                yield row
+                index += 1
+                continue
+            for one in cells.unfold(row.value, unfold):
+                yield Row(index, line, one, None, row.file)
+                index += 1
 
 
-def sample_rows(found: FoundDataset, count: int) -> list[Row]:
+def sample_rows(found: FoundDataset, count: int, unfold: str = "") -> list[Row]:
     """The first `count` rows."""
-    return list(islice(read_rows(found), count))
+    return list(islice(read_rows(found, unfold=unfold), count))
 
 
 def _read_file(file: DataFile) -> Iterator[Found]:
+    if file.part:
+        return read_json_part(file.path, file.part)
     readers = {
         "json": read_json,
         "jsonl": read_json,

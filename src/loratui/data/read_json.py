@@ -40,6 +40,15 @@ def read_json(path: Path) -> Iterator[Found]:
             yield from _read_document(source, encoding, path)
 
 
+def read_json_part(path: Path, part: str) -> Iterator[Found]:
+    """Rows below one key of a document of JSON, such as `train`; they have no lines of their own."""
+    with open_bytes(path) as stream:
+        window = _Window(io.BufferedReader(_Rewound(b"", stream), 2**20), "utf-8-sig", path)
+        window.peek()
+        document = window.value()
+    yield from ((None, value, None) for value in document.get(part, ()))
+
+
 class _Rewound(io.RawIOBase):
     """A stream with the bytes that were read to look at them put back in front."""
 

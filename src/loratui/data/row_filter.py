@@ -106,7 +106,7 @@ def held_out_identities(section: DatasetSection, found: FoundDataset) -> Abstrac
     head = list(islice(read_rows(other, evaluation=own), SAMPLE_ROWS))
     recognition = recognise(head, section.format, section.columns, where=other.path)
     identities = set()
-    for row in read_rows(other, evaluation=own):
+    for row in read_rows(other, evaluation=own, unfold=recognition.unfold):
         try:
             identities.add(to_conversation(row, recognition).identity)
         except RowError:  # whoever evaluates on it says so

@@ -101,6 +101,7 @@ def common(carrier: Carrier) -> None:
         "dataset.path",
         "dataset.format",
         "dataset.columns",
+        "dataset.preference",
         "dataset.configuration",
         "dataset.split",
         "dataset.eval_fraction",

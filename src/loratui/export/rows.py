@@ -13,6 +13,7 @@ from loratui.core.plan import DatasetSection, Plan
 from loratui.data.conversation import Conversation
 from loratui.data.find import find_dataset, find_evaluation
 from loratui.data.found import FoundDataset
+from loratui.data.preferences import require_answer
 from loratui.data.read import read_rows, require_rows
 from loratui.data.recognise import recognise
 from loratui.data.row_filter import RowFilter, filter_rows
@@ -53,9 +54,12 @@ def _conversations(plan: Plan, found: FoundDataset, *, evaluation: bool) -> tupl
     sample = list(islice(read_rows(found, evaluation=evaluation), RECOGNISED_ROWS))
     require_rows(found, sample)
     recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
+    require_answer(recognition, plan.dataset, where=found.path)
     row_filter = RowFilter(DatasetSection() if evaluation else plan.dataset, found)
     rows, unusable = [], 0
-    for _, filtered in filter_rows(row_filter, read_rows(found, evaluation=evaluation), recognition):
+    for _, filtered in filter_rows(
+        row_filter, read_rows(found, evaluation=evaluation, unfold=recognition.unfold), recognition
+    ):
         if isinstance(filtered, Conversation):
             rows.append(filtered)
         else:

@@ -29,6 +29,7 @@ class Recognised(TypedDict):
     guess: bool
     others: list[dict[str, Any]]
     unused: list[str]
+    doubts: list[str]
     problems: list[dict[str, Any]]
     rows_looked_at: int
     guessed_tokens: dict[str, int]

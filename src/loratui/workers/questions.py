@@ -19,6 +19,7 @@ from typing import Any
 
 from loratui.core.errors import DatasetError, LoratuiError
 from loratui.core.plan import Plan
+from loratui.data.cells import MISSING, cell_at, paths, reaches
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.find import find_dataset, find_evaluation
@@ -58,7 +59,7 @@ def read_questions(path: str, plan: Plan | None = None) -> list[Question]:
     """Every row of a file. DatasetError where the file cannot be read at all, or no row of it can be asked."""
     found = find_dataset(path)
     reading = trained_reading(plan)
-    questions = [question(row, reading) for row in read_rows(found)]
+    questions = [question(row, reading) for row in read_rows(found, unfold=reading.unfold if reading else "")]
     if not questions:
         raise DatasetError("there are no rows in it.", where=path)
     if all(one.problem for one in questions):
@@ -130,7 +131,8 @@ def _has_prompt(value: Mapping[str, Any], reading: Recognition) -> bool:
         "messages": "messages",
         "preference": "prompt",
     }.get(reading.format)
-    return part is not None and reading.columns.get(part, "") in value
+    setting = reading.columns.get(part or "", "")
+    return bool(setting) and (setting in value or all(reaches(value, path) for path in paths(setting)))
 
 
 def _with_answer(value: Mapping[str, Any], reading: Recognition) -> Mapping[str, Any]:
@@ -138,8 +140,8 @@ def _with_answer(value: Mapping[str, Any], reading: Recognition) -> Mapping[str,
     part = {"prompt-completion": "completion", "instruction": "output", "preference": "chosen"}.get(reading.format)
     column = reading.columns.get(part, "") if part else ""
     if column:
-        return value if value.get(column) not in (None, "") else {**value, column: PLACEHOLDER}
-    turns = value[reading.columns["messages"]]
+        return value if cell_at(value, column) not in (None, "", MISSING) else {**value, column: PLACEHOLDER}
+    turns = cell_at(value, reading.columns["messages"])
     if not isinstance(turns, list) or not turns or not isinstance(turns[-1], Mapping):
         return value
     role = str(turns[-1].get("role", turns[-1].get("from", ""))).lower()
@@ -162,15 +164,15 @@ def held_out_questions(plan: Plan, limit: int = 200) -> list[Question]:
         list(islice(read_rows(found), RECOGNISED_ROWS)), section.format, section.columns, where=found.path
     )
     if section.eval_path:
-        return _usable(read_rows(find_evaluation(section.eval_path)), reading, limit)
+        return _usable(read_rows(find_evaluation(section.eval_path), unfold=reading.unfold), reading, limit)
     if found.eval_files:
-        return _usable(read_rows(found, evaluation=True), reading, limit)
-    filtered = filter_rows(RowFilter(section, found), read_rows(found), reading)
+        return _usable(read_rows(found, evaluation=True, unfold=reading.unfold), reading, limit)
+    filtered = filter_rows(RowFilter(section, found), read_rows(found, unfold=reading.unfold), reading)
     identities = {row.index: one.identity for row, one in filtered if isinstance(one, Conversation)}
     numbers = list(identities)
     split = split_rows(section, list(identities.values()), plan.training.seed)
     chosen = {numbers[at] for at in split.evaluation}
-    return _usable((row for row in read_rows(found) if row.index in chosen), reading, limit)
+    return _usable((row for row in read_rows(found, unfold=reading.unfold) if row.index in chosen), reading, limit)
 
 
 def _usable(rows: Iterable[Row], reading: Recognition, limit: int) -> list[Question]:

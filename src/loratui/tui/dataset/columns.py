@@ -1,4 +1,4 @@
-"""How a dataset's columns are read, in a panel: another reading, or a mapping by hand."""
+"""How a dataset's columns are read, in a panel: another reading, or the way to a mapping by hand."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from loratui.format import one_line
 
 if TYPE_CHECKING:
-    from loratui.data.recognise import Recognition
+    from loratui.data.recognition import Recognition
+
+BY_HAND = "by-hand"
+"""What the panel returns where the person wants to point at the columns."""
 
 
-class ColumnsScreen(ModalScreen[dict[str, Any] | None]):
-    """Returns plan keys (dataset.format, dataset.columns), or None."""
+class ColumnsScreen(ModalScreen[dict[str, Any] | str | None]):
+    """Returns plan keys (dataset.format, dataset.columns), BY_HAND, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", key_display="esc")]
 
@@ -31,22 +34,20 @@ class ColumnsScreen(ModalScreen[dict[str, Any] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
             panel.border_title = Content("How the columns are read")
-            panel.border_subtitle = Content("enter chooses · tab to map by hand · esc closes")
+            panel.border_subtitle = Content("enter chooses · esc closes")
             yield OptionList(
                 *(Option(self._line(number), id=str(number)) for number in range(len(self.readings))),
+                Option(
+                    Content.assemble(
+                        ("○ ", "$text-muted"),
+                        ("by hand", "bold"),
+                        ("\n  point at the columns, join several, reach into objects, write constants", "$text-muted"),
+                    ),
+                    id=BY_HAND,
+                ),
                 markup=False,
                 id="readings",
             )
-            yield Static(
-                Content(
-                    "By hand: part:column, separated by commas. Parts are prompt, completion, instruction, input, "
-                    "output, system, history, messages, text, tools, chosen, rejected."
-                ).stylize("$text-muted")
-            )
-            field = Input(self.readings[0].setting, id="mapping", select_on_focus=False)
-            field.cursor_blink = False
-            yield field
-            yield Static(id="mapping-error")
 
     def on_mount(self) -> None:
         self.query_one(OptionList).focus()
@@ -54,29 +55,23 @@ class ColumnsScreen(ModalScreen[dict[str, Any] | None]):
     def _line(self, number: int) -> Content:
         reading = self.readings[number]
         mapping = ", ".join(f"{part} ← {one_line(column, 40)}" for part, column in reading.columns.items())
-        return Content.assemble(
+        used = f" · {reading.used:,} of the first {reading.tried:,} rows" if reading.tried else ""
+        lines = Content.assemble(
             ("● " if number == 0 else "○ ", "$accent" if number == 0 else "$text-muted"),
             (reading.format, "bold"),
             f"  {mapping}\n  ",
-            (one_line(reading.why, 160), "$text-muted"),
+            (one_line(reading.why, 160) + used, "$text-muted"),
         )
+        doubts = [Content.assemble("\n  ", (f"▲ {one_line(doubt, 160)}", "$warning")) for doubt in reading.doubts]
+        return Content.assemble(lines, *doubts)
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
+        if event.option.id == BY_HAND:
+            self.dismiss(BY_HAND)
+            return
         reading = self.readings[int(event.option.id or 0)]
         self.dismiss({"dataset.format": reading.format, "dataset.columns": dict(reading.columns)})
-
-    @on(Input.Submitted)
-    def _mapped(self, event: Input.Submitted) -> None:
-        from loratui.core.errors import LoratuiError
-        from loratui.core.plan_text import parse_setting
-
-        try:
-            key, columns = parse_setting(f"dataset.columns={event.value}", where="")
-        except LoratuiError as error:
-            self.query_one("#mapping-error", Static).update(Content(f"✗ {one_line(error.sentence)}").stylize("$error"))
-            return
-        self.dismiss({"dataset.format": "auto", key: columns})
 
     def action_leave(self) -> None:
         """Close without a change."""

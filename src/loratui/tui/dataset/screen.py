@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -47,6 +48,7 @@ class DatasetScreen(StepScreen):
         Binding("o", "browse", "Open", tooltip="Choose a file or folder in a browser"),
         Binding("d", "demo", "Demo", show=False, tooltip="Take the built-in dataset"),
         Binding("c", "columns", "Columns", tooltip="Change how the columns are read"),
+        Binding("a", "answer", "Answer", tooltip="Say what rows with a chosen and a rejected answer are taken for"),
         Binding("e", "problems", "Problems", tooltip="List what is wrong with the rows, by line"),
         Binding(
             "l", "lengths", "Lengths", tooltip="How long the rows are, what each maximum length cuts, and what it costs"
@@ -91,9 +93,17 @@ class DatasetScreen(StepScreen):
             self.query_one("#path", Input).value = one_line(state.draft.dataset, 400)
         self._show_facts()
         self._show_rows()
-        self.say(state.dataset.problem, "error")
+        self.say(self._problem(state.dataset.problem), "error")
         self.refresh_bindings()
         self.app.check_dataset()
+
+    def _problem(self, problem: str) -> str:
+        """Why there is no dataset, and the key that helps."""
+        from loratui.data.recognise import UNKNOWN_SHAPE
+
+        if UNKNOWN_SHAPE not in problem:
+            return problem
+        return f"{problem.partition(' Understood are')[0]} c: point at the columns and say which is what."
 
     def _show_facts(self) -> None:
         state = self.app.state
@@ -107,7 +117,8 @@ class DatasetScreen(StepScreen):
 
     def _fact_lines(self, view: DatasetView) -> list[Content]:
         recognition, facts, found = view.preview.recognition, view.facts, view.preview.found
-        guess = Content.assemble(("  ▲ a guess: c changes it", "$warning")) if recognition.guess else Content("")
+        guessed = recognition.guess and recognition.format != "preference"
+        guess = Content.assemble(("  ▲ a guess: c changes it", "$warning")) if guessed else Content("")
         mapping = " · ".join(f"{part} ← {one_line(column, 40)}" for part, column in recognition.columns.items())
         unused = f" · not used: {one_line(', '.join(recognition.unused), 60)}" if recognition.unused else ""
         about = "" if facts.exact else "about "
@@ -123,10 +134,12 @@ class DatasetScreen(StepScreen):
             Content.assemble(
                 _label("format"),
                 (recognition.format, "bold"),
-                (f": {one_line(recognition.why, 120)}", "$text-muted"),
                 guess,
+                (f": {one_line(recognition.why, 120)}", "$text-muted"),
             ),
             Content.assemble(_label("columns"), (mapping, "$foreground"), (unused, "$text-muted")),
+            *(Content.assemble(_label(""), (f"▲ {one_line(doubt, 200)}", "$warning")) for doubt in recognition.doubts),
+            *self._preference_line(),
             Content.assemble(_label("rows"), (" · ".join(counts), "$foreground")),
             Content.assemble(_label("check"), self.app.state.check.now.words(max_length, exact=facts.exact)),
         ]
@@ -137,6 +150,15 @@ class DatasetScreen(StepScreen):
                 )
             )
         return lines
+
+    def _preference_line(self) -> list[Content]:
+        if not self._has_preferences():
+            return []
+        if self.app.state.dataset.unanswered(self.app.state.draft):
+            words, color = "▲ preferences: a answers what they are taken for", "$warning"
+        else:
+            words, color = "✓ the chosen answers are trained on, the rejected ones never shown", "$success"
+        return [Content.assemble(_label("asked"), (words, color))]
 
     def _show_rows(self) -> None:
         dataset = self.app.state.dataset
@@ -191,17 +213,71 @@ class DatasetScreen(StepScreen):
 
     @work
     async def action_columns(self) -> None:
-        """Change how the columns are read."""
-        view = self.app.state.dataset.view
-        if view is None:
-            self.say("Choose a dataset first.", "error")
-            return
-        from loratui.tui.dataset.columns import ColumnsScreen
+        """Change how the columns are read; rows of no known shape are mapped by hand at once."""
+        from loratui.tui.dataset.columns import BY_HAND, ColumnsScreen
 
-        values = await self.app.push_screen_wait(ColumnsScreen(view.preview.recognition))
-        if values is not None:
+        view = self.app.state.dataset.view
+        values: dict[str, Any] | str | None = BY_HAND
+        if view is not None:
+            values = await self.app.push_screen_wait(ColumnsScreen(view.preview.recognition))
+        if values == BY_HAND:
+            values = await self._map_by_hand()
+        if isinstance(values, dict):
             self.app.state.choices.set_values(values)
             self.app.read_dataset()
+
+    async def _map_by_hand(self) -> dict[str, Any] | None:
+        from loratui.tui.dataset.mapping import MappingScreen
+
+        view, draft = self.app.state.dataset.view, self.app.state.draft
+        if not draft.dataset:
+            self.say("Choose a dataset first.", "error")
+            return None
+        now = view.preview.recognition.columns if view is not None else draft.mine.get("dataset.columns", {})
+        rows = self._first_rows(draft.dataset)
+        await rows.wait()
+        if not rows.result:
+            return None
+        return await self.app.push_screen_wait(MappingScreen(rows.result, now))
+
+    @work(thread=True, exclusive=True, group="rows", exit_on_error=False)
+    def _first_rows(self, path: str) -> list[Mapping[str, Any]]:
+        """The first rows as they stand in the file; why there are none is said."""
+        from loratui.core.errors import LoratuiError
+        from loratui.data.preview import first_values
+
+        try:
+            return first_values(path)
+        except LoratuiError as error:
+            self.app.call_from_thread(self.say, error.sentence, "error")
+            return []
+
+    def _has_preferences(self) -> bool:
+        view = self.app.state.dataset.view
+        return view is not None and view.preview.recognition.format == "preference"
+
+    def action_next(self) -> None:
+        """Go on; preferences are asked about first."""
+        if self.app.state.dataset.unanswered(self.app.state.draft):
+            self.action_answer(then_next=True)
+        else:
+            super().action_next()
+
+    @work
+    async def action_answer(self, then_next: bool = False) -> None:
+        """Ask what preferences are taken for; the answer stands in the plan."""
+        from loratui.data.preferences import QUESTION
+        from loratui.tui.common.dialogs import ConfirmScreen
+
+        yes = await self.app.push_screen_wait(
+            ConfirmScreen("Preferences", QUESTION, "train on the chosen answers", "not now")
+        )
+        self.app.state.choices.set_value("dataset.preference", "chosen" if yes else "ask")
+        self._show_facts()
+        if yes and then_next:
+            super().action_next()
+        elif not yes:
+            self.say("Nothing is trained on preferences: choose other rows, or c maps the columns.", "warning")
 
     @work
     async def action_problems(self) -> None:
@@ -259,6 +335,8 @@ class DatasetScreen(StepScreen):
         )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "answer":
+            return self._has_preferences()
         if action == "fix":
             return bool(self.fixes())
         if action == "lengths":

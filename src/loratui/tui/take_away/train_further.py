@@ -19,6 +19,7 @@ KEPT = (
     "model.trust_remote_code",
     "dataset.format",
     "dataset.columns",
+    "dataset.preference",
     "dataset.configuration",
     "dataset.split",
     "method.kind",

@@ -189,7 +189,7 @@ class Choices:
 
     def recipe_values(self) -> dict[str, Any]:
         """What was set by hand on the recipe screen: what a preset of one's own keeps."""
-        return self._without("dataset.path", "dataset.columns", "dataset.format", "model.")
+        return self._without("dataset.path", "dataset.columns", "dataset.format", "dataset.preference", "model.")
 
 
 def _checked(values: Mapping[str, Any]) -> dict[str, Any]:

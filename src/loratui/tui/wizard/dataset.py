@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from loratui.tui.wizard.choices import Choices
-from loratui.tui.wizard.draft import KnownFacts
+from loratui.tui.wizard.draft import Draft, KnownFacts
 from loratui.tui.wizard.signal import Signal
 
 if TYPE_CHECKING:
@@ -60,6 +60,14 @@ class ChosenDataset:
         if self._view is not None:
             return self._view.facts
         return self.known_facts or uniform(ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA)
+
+    def unanswered(self, draft: Draft) -> bool:
+        """Whether its rows are preferences, and nobody has said yet what they are taken for."""
+        if self._view is None:
+            return False
+        from loratui.data.preferences import unanswered
+
+        return unanswered(self._view.preview.recognition, str(draft.mine.get("dataset.preference", "ask")))
 
     def restore(self, known: KnownFacts | None) -> None:
         """Take up what the last session knew."""

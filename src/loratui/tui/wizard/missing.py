@@ -37,6 +37,8 @@ def missing(step: str, draft: Draft, model: ChosenModel, dataset: ChosenDataset,
             found.append(Problem("Choose a dataset first: the demo, or a file.", "#path"))
         elif dataset.problem:
             found.append(Problem(dataset.problem, "#path"))
+        elif dataset.unanswered(draft):
+            found.append(Problem("The rows are preferences: a answers what they are taken for.", "#row"))
     elif step in ("recipe", "review"):
         if plan.problem:
             found.append(Problem(plan.problem))

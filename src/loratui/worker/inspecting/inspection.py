@@ -72,8 +72,8 @@ class Inspection:
         head = sample_rows(self.found, SAMPLE_ROWS)
         require_rows(self.found, head)
         self.recognition: Recognition = recognise(head, section.format, section.columns, where=self.found.path)
-        self.total = count_rows(self.found, head)
-        self.head = head
+        self.total = count_rows(self.found, head, self.recognition.unfold)
+        self.head = sample_rows(self.found, SAMPLE_ROWS, unfold) if (unfold := self.recognition.unfold) else head
         self.model: TextModel | None = None
         self.seen: dict[bytes, tuple[int, int | None]] = {}
         self._fix: dict[str, str] | None = None
@@ -101,7 +101,7 @@ class Inspection:
 
     def _conversations(self, pending: list[Row], specials: tuple[str, ...]) -> Iterator[Conversation]:
         row_filter = RowFilter(self.plan.dataset, self.found)
-        for row in read_rows(self.found):
+        for row in read_rows(self.found, unfold=self.recognition.unfold):
             self.read += 1
             if row_filter.by_hand(row):
                 self.left_out["by-hand"] += 1
@@ -209,7 +209,7 @@ class Inspection:
         head = [row for row, _ in zip(read_rows(other, evaluation=own), range(SAMPLE_ROWS), strict=False)]
         require_rows(other, head)
         recognition = recognise(head, section.format, section.columns, where=other.path)
-        for row in read_rows(other, evaluation=own):
+        for row in read_rows(other, evaluation=own, unfold=recognition.unfold):
             self._tell_progress()
             try:
                 identity = to_conversation(row, recognition).identity
@@ -262,6 +262,8 @@ class Inspection:
                 for other in self.recognition.others
             ],
             "unused": list(self.recognition.unused),
+            "unused_characters": dict(self.recognition.left),
+            "doubts": list(self.recognition.doubts),
             "dataset": {
                 "path": section.path,
                 "name": self.found.name,
@@ -343,6 +345,7 @@ class Inspection:
             "guess": recognition.guess,
             "others": [{"format": o.format, "columns": dict(o.columns), "why": o.why} for o in recognition.others],
             "unused": list(recognition.unused),
+            "doubts": list(recognition.doubts),
             "examples": self.total,
             "files": [str(file.path) for file in self.found.files],
             "note": self.found.note,

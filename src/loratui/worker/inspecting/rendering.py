@@ -27,7 +27,7 @@ def render_rows(
     wanted = set(indices)
     tokeniser = model.tokeniser(plan, 0)
     rendered = []
-    for row in read_rows(found):
+    for row in read_rows(found, unfold=recognition.unfold):
         if row.index in wanted:
             rendered.append(render_row(row, recognition, model, tokeniser, plan.training.max_length))
             wanted.discard(row.index)

@@ -17,6 +17,7 @@ from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.find import find_dataset, find_evaluation
 from loratui.data.found import FoundDataset
+from loratui.data.preferences import require_answer
 from loratui.data.read import read_rows, require_rows
 from loratui.data.recognise import recognise
 from loratui.data.row import Row
@@ -163,6 +164,7 @@ class _Reader:
         sample = list(islice(read_rows(found, evaluation=evaluation), RECOGNISED_ROWS))
         require_rows(found, sample)
         self.recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
+        require_answer(self.recognition, plan.dataset, where=found.path)
         self.first_error = ""
         self.read = 0
         self.unusable = 0
@@ -171,12 +173,13 @@ class _Reader:
         self.wanted = frozenset(("by-hand", *plan.dataset.leave_out))
         """Kinds of rows that a person left out; the others cannot be used."""
 
+    def _rows(self) -> Iterator[Row]:
+        return read_rows(self.found, evaluation=self.evaluation, unfold=self.recognition.unfold)
+
     def identities(self, row_filter: RowFilter) -> dict[int, bytes]:
         """Number and identity of each row that can be trained on; the others are counted, kept and named in the log."""
         found: dict[int, bytes] = {}
-        for row, filtered in filter_rows(
-            row_filter, read_rows(self.found, evaluation=self.evaluation), self.recognition
-        ):
+        for row, filtered in filter_rows(row_filter, self._rows(), self.recognition):
             self.read += not isinstance(filtered, LeftOut) or filtered.kind not in self.wanted
             if isinstance(filtered, LeftOut):
                 self._leave_out(filtered)
@@ -210,7 +213,7 @@ class _Reader:
     def _conversations(
         self, parts: tuple[set[int], ...], results: tuple[Rows, ...], waiting: deque[tuple[Rows, Row, str]]
     ) -> Iterator[Conversation]:
-        for row in read_rows(self.found, evaluation=self.evaluation):
+        for row in self._rows():
             for part, result in zip(parts, results, strict=True):
                 if row.index in part:
                     conversation = to_conversation(row, self.recognition)

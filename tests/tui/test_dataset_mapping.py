@@ -1,0 +1,139 @@
+"""Columns are mapped by pointing at them, also where no shape was recognised; preferences are asked about."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList
+from wizard import SIZES, choose, screen_text, settled, wizard
+
+from loratui.tui.app import LoratuiApp
+from loratui.tui.common.dialogs import ConfirmScreen
+from loratui.tui.dataset.columns import ColumnsScreen
+from loratui.tui.dataset.mapping import MappingScreen
+
+
+def app_with(folder: Path, rows: list[dict[str, Any]]) -> LoratuiApp:
+    """The wizard on the dataset's screen, with these rows in a file, and without a check."""
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    app = wizard(folder, screen="dataset")
+    choose(app, dataset=str(path))
+    app.check_dataset = lambda **again: None  # type: ignore[method-assign]
+    return app
+
+
+async def point_at(pilot: Pilot[None], column: str) -> None:
+    """Move the cursor to a column with the arrow keys."""
+    screen = pilot.app.screen
+    assert isinstance(screen, MappingScreen)
+    place = screen.paths.index(column)
+    options = screen.query_one("#columns", OptionList)
+    while options.highlighted != place:
+        await pilot.press("down" if (options.highlighted or 0) < place else "up")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_rows_of_no_known_shape_are_mapped_by_pointing(tmp_path: Path, size: tuple[int, int]) -> None:
+    rows = [{"theme": f"theme {n}", "ask": {"words": f"what is {n}"}, "told": [f"it is {n}"]} for n in range(30)]
+    app = app_with(tmp_path, rows)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        assert "no known shape" in screen_text(app) and "point at the columns" in screen_text(app)
+        await pilot.press("c")
+        await settled(pilot)
+        assert isinstance(app.screen, MappingScreen)
+        assert "ask.words" in screen_text(app) and "what is 0" in screen_text(app)
+        await point_at(pilot, "theme")
+        await pilot.press("p")
+        assert "the rows lack completion" in screen_text(app), "why it cannot be read yet"
+        await point_at(pilot, "ask.words")
+        await pilot.press("p")
+        await point_at(pilot, "told")
+        await pilot.press("a")
+        await settled(pilot)
+        text = screen_text(app)
+        assert "30 of the first 30 rows can be used" in text and "← prompt" in text and "← answer" in text
+        field = app.screen.query_one("#mapping", Input)
+        assert field.value == "prompt:{theme}\\n\\n{ask.words},completion:told"
+        field.focus()
+        field.value = "prompt:{theme}: {ask.words}?,completion:told.0,system:=Be brief"
+        await pilot.press("enter")
+        await settled(pilot)
+        assert app.state.draft.mine["dataset.columns"] == {
+            "prompt": "{theme}: {ask.words}?",
+            "completion": "told.0",
+            "system": "=Be brief",
+        }
+        text = screen_text(app)
+        assert "theme 0: what is 0?" in text and "it is 0" in text and "Be brief" in text
+        proposal = app.state.plan.proposal
+        assert proposal is not None and proposal.plan.dataset.columns["completion"] == "told.0"
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_reading_is_changed_by_hand_and_a_part_is_taken_away(tmp_path: Path, size: tuple[int, int]) -> None:
+    rows = [{"question": f"q {n}", "answer": f"a {n}", "note": f"n {n}"} for n in range(30)]
+    app = app_with(tmp_path, rows)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        await pilot.press("c")
+        await settled(pilot)
+        assert isinstance(app.screen, ColumnsScreen) and "30 of the first 30 rows" in screen_text(app)
+        await pilot.press("end", "enter")
+        await settled(pilot)
+        assert isinstance(app.screen, MappingScreen)
+        await point_at(pilot, "answer")
+        await pilot.press("backspace")
+        assert "completion" not in app.screen.columns
+        await point_at(pilot, "note")
+        await pilot.press("a", "enter")
+        await settled(pilot)
+        assert app.state.draft.mine["dataset.columns"] == {"prompt": "question", "completion": "note"}
+        assert "n 0" in screen_text(app)
+
+
+PREFERENCES = [{"prompt": f"{n}?", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(30)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_preferences_are_asked_about_before_going_on(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = app_with(tmp_path, PREFERENCES)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        assert "preferences: a answers" in screen_text(app)
+        assert any("preferences" in problem.sentence for problem in app.state.ready())
+        await pilot.press("ctrl+n")
+        await settled(pilot)
+        assert isinstance(app.screen, ConfirmScreen)
+        await pilot.press("escape")
+        await settled(pilot)
+        assert app.screen.name == "dataset" and app.state.problems("dataset"), "unanswered: it stays here"
+        await pilot.press("a")
+        await settled(pilot)
+        await pilot.press("enter")
+        await settled(pilot)
+        assert app.state.draft.mine["dataset.preference"] == "chosen" and not app.state.problems("dataset")
+        assert "the rejected ones never shown" in screen_text(app)
+        await pilot.press("ctrl+n")
+        await settled(pilot)
+        assert app.screen.name == "recipe"
+        proposal = app.state.plan.proposal
+        assert proposal is not None and proposal.plan.dataset.preference == "chosen"
+        app.choose_dataset(str(tmp_path / "data" / "questions.jsonl"))
+        await settled(pilot)
+        assert "dataset.preference" not in app.state.draft.mine, "another dataset is asked about anew"
+
+
+async def test_what_is_left_out_is_said_on_the_screen(tmp_path: Path) -> None:
+    rows = [{"question": f"q {n}", "choices": ["red", "blue"], "answer": "red"} for n in range(30)]
+    app = app_with(tmp_path, rows)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        text = " ".join(screen_text(app).split())
+        assert "prompt-completion ▲ a guess: c changes it" in text
+        assert "left out of the first 30 rows: choices (210 characters)" in text
