@@ -8,8 +8,10 @@ from typing import Any
 
 from loratui.data.column_names import CONTENT_KEYS, ROLE_KEYS
 from loratui.data.conversation import Conversation, Message, Role
+from loratui.data.reasoning import FIELD, field_text
 from loratui.data.recognise import Recognition
 from loratui.data.row import Row, RowError
+from loratui.data.tools import calls_of, parted, tools_of
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -37,7 +39,7 @@ ROLES: dict[str, Role] = {
     "tool_response": "tool",
     "ipython": "tool",
 }
-KEPT = ("tool_calls", "name", "tool_call_id", "reasoning_content", "thinking")
+KEPT = ("name", "tool_call_id")
 MISSING = object()
 
 
@@ -104,8 +106,8 @@ def check_unicode(text: str, column: str) -> str:
 
 
 def _part_text(part: Mapping[str, Any], column: str) -> str:
-    text = part.get("text")
-    if isinstance(text, str):
+    text = part.get("text", part.get("value"))
+    if isinstance(text, str) and part.get("type") in ("text", "input_text", "output_text", None):
         return text
     raise RowError("type", f"{column} holds content of type {part.get('type')}, and only text can be trained on.")
 
@@ -278,13 +280,7 @@ def _history(value: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[Mess
 
 def _tools(value: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
     cell = _get(value, columns.get("tools"))
-    if cell is MISSING or cell is None or cell == "":
-        return ()
-    if isinstance(cell, str):
-        cell = _from_json(cell, columns["tools"])
-    if not isinstance(cell, list) or not all(isinstance(tool, Mapping) for tool in cell):
-        raise RowError("type", f"{columns['tools']} is no list of tools.")
-    return tuple(tool if "function" in tool else {"type": "function", "function": tool} for tool in cell)
+    return () if cell is MISSING else tools_of(cell, columns["tools"])
 
 
 def _template_values(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -311,29 +307,29 @@ def _turn(turn: Any, number: int, column: str) -> Message:
             f"message {number} of {column} has the unknown role {name!r}; known are system, user, assistant and tool.",
         )
     content = next((turn[key] for key in CONTENT_KEYS if turn.get(key) is not None), MISSING)
+    place = f"message {number} of {column}"
     extra = {key: turn[key] for key in KEPT if turn.get(key)}
-    if name.strip().lower() == "function_call" and isinstance(content, str):
-        extra["tool_calls"], content = _tool_calls(content, number), ""
-    if isinstance(extra.get("tool_calls"), str):
-        extra["tool_calls"] = _from_json(extra["tool_calls"], "tool_calls")
+    calls = turn.get("tool_calls") or turn.get("function_call")
+    if isinstance(content, list):
+        content, thought, called = parted(content)
+        calls = calls or called
+    else:
+        thought = None
+    if name.strip().lower() == "function_call" and isinstance(content, str | Mapping | list):
+        calls, content = content, ""
+    if calls and role == "assistant":
+        extra["tool_calls"] = calls_of(calls, place)
+    thought = field_text(turn) or thought
+    if thought and role == "assistant":
+        extra[FIELD] = as_text(thought, place)
     if content is MISSING and "tool_calls" not in extra:
         raise RowError("missing", f"message {number} of {column} has no content.")
-    return Message(
-        role, as_text(content, f"message {number} of {column}"), role == "assistant" and _bears_loss(turn), extra
-    )
+    return Message(role, as_text(content, place), role == "assistant" and _bears_loss(turn), extra)
 
 
 def _bears_loss(turn: Mapping[str, Any]) -> bool:
     weight = turn.get("weight", turn.get("train", turn.get("loss")))
     return weight is None or bool(weight)
-
-
-def _tool_calls(content: str, number: int) -> list[Any]:
-    calls = _from_json(content, f"message {number}")
-    calls = calls if isinstance(calls, list) else [calls]
-    if not all(isinstance(call, Mapping) and "name" in call for call in calls):
-        raise RowError("type", f"message {number} is a function call without a name.")
-    return [{"type": "function", "function": dict(call)} for call in calls]
 
 
 def _from_json(text: str, column: str) -> Any:

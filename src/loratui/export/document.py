@@ -108,6 +108,7 @@ def common(carrier: Carrier) -> None:
         "dataset.eval_path",
         "dataset.exclude",
         "dataset.leave_out",
+        "dataset.reasoning",
         "hardware.gpu",
         "method.kind",
     )

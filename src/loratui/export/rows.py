@@ -14,6 +14,7 @@ from loratui.data.conversation import Conversation
 from loratui.data.find import find_dataset, find_evaluation
 from loratui.data.found import FoundDataset
 from loratui.data.read import read_rows, require_rows
+from loratui.data.reasoning import arranged
 from loratui.data.recognise import recognise
 from loratui.data.row_filter import RowFilter, filter_rows
 from loratui.data.split import split_rows
@@ -45,7 +46,8 @@ def write_rows(plan: Plan, folder: Path, *, tool: str) -> tuple[Rows, int]:
     for path, part in ((rows.train, train), (rows.test, held)):
         if part:
             with Path(path).open("w", encoding="utf-8") as file:
-                file.writelines(json.dumps(as_line(row, kind), ensure_ascii=False) + "\n" for row in part)
+                lines = (as_line(arranged(row, dataset.reasoning), kind) for row in part)
+                file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     return rows, unusable
 
 

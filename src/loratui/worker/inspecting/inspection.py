@@ -21,12 +21,14 @@ from loratui.data.found import FoundDataset
 from loratui.data.lengths import Lengths
 from loratui.data.near_duplicates import NearDuplicates
 from loratui.data.read import read_rows, require_rows, sample_rows
+from loratui.data.reasoning import TAGS
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
 from loratui.data.row import Row, RowError
 from loratui.data.row_filter import RowFilter, said
 from loratui.data.split import split_rows
 from loratui.worker.inspecting.findings import Findings
 from loratui.worker.inspecting.model import TextModel
+from loratui.worker.inspecting.reasoning import ReasoningLedger
 from loratui.worker.tokenised import IGNORED, Tokenised
 from loratui.workers.inspect_messages import InspectMessage, Recognised
 
@@ -74,6 +76,7 @@ class Inspection:
         self.total = count_rows(self.found, head)
         self.head = head
         self.model: TextModel | None = None
+        self.reasoning: ReasoningLedger
         self.seen: dict[bytes, tuple[int, int | None]] = {}
         self._fix: dict[str, str] | None = None
         self._near = NearDuplicates()
@@ -85,17 +88,24 @@ class Inspection:
         """
         self.model = model
         tokeniser = model.tokeniser(self.plan, 0)
-        pending: list[Row] = []
+        self.reasoning = ReasoningLedger(self.plan, model)
+        pending: list[tuple[Row, Conversation]] = []
         specials = special_texts(model.tokenizer)
         for position, tokenised in enumerate(tokeniser.many(self._conversations(pending, specials))):
-            self._take(pending[position], tokenised)
+            row, conversation = pending[position]
+            self._take(row, tokenised)
+            self.reasoning.take(row, conversation, tokenised, self.findings)
             pending[position] = None  # type: ignore[call-overload]  # rows are let go as they are done
             self._report()
         self._evaluation()
         self._long_rows()
+        for problem in self.reasoning.problems():
+            self.findings.add(problem)
         return self.result()
 
-    def _conversations(self, pending: list[Row], specials: tuple[str, ...]) -> Iterator[Conversation]:
+    def _conversations(
+        self, pending: list[tuple[Row, Conversation]], specials: tuple[str, ...]
+    ) -> Iterator[Conversation]:
         row_filter = RowFilter(self.plan.dataset, self.found)
         for row in read_rows(self.found):
             self.read += 1
@@ -117,7 +127,7 @@ class Inspection:
                 self.findings.of_row(row, kind, message)
             self._check_specials(row, conversation, specials)
             self._check_copy(row, conversation)
-            pending.append(row)
+            pending.append((row, conversation))
             yield conversation
 
     def _check_specials(self, row: Row, conversation: Conversation, specials: tuple[str, ...]) -> None:
@@ -285,6 +295,7 @@ class Inspection:
                 "rows": [self.rows[number] for number in np.flatnonzero(missing)[:MISSING_LISTED]],
                 "fix": self._stop_fix() if (alive & ~ended).any() else {},
             },
+            "reasoning": self.reasoning.result(),
             "ledger": self.lengths.ledgers(max_length, proposal["value"]),
             "proposed_max_length": proposal,
             "histogram": self.lengths.histogram(),
@@ -352,13 +363,13 @@ def label_spans(labels: list[int]) -> Sequence[tuple[int, int]]:
 
 
 def special_texts(tokenizer: Any) -> tuple[str, ...]:
-    """Texts that the tokenizer turns into control tokens wherever they stand."""
+    """Texts that the tokenizer turns into control tokens wherever they stand; tags of thinking have their ledger."""
     return tuple(
         sorted(
             {
                 str(token.content)
                 for token in tokenizer.added_tokens_decoder.values()
-                if token.special and len(token.content) > 2
+                if token.special and len(token.content) > 2 and token.content not in TAGS
             }
         )
     )
