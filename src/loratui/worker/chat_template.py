@@ -21,6 +21,21 @@ from loratui.worker.tokenised import added_special_ids
 
 ASK = Message("user", "Aq1")
 ANSWER = Message("assistant", "Bq2", True)
+CALLING = (
+    ASK,
+    Message(
+        "assistant",
+        "",
+        True,
+        {
+            "tool_calls": [
+                {"id": "call00007", "type": "function", "function": {"name": "fq7", "arguments": {"kq8": "vq9"}}}
+            ]
+        },
+    ),
+    Message("tool", "Tq4", False, {"name": "fq7", "tool_call_id": "call00007"}),
+    ANSWER,
+)
 THOUGHT = "Rq5"
 _TOOL = {
     "type": "function",
@@ -80,7 +95,7 @@ class ChatTemplate:
 
         if marks is not None:
             messages = marks.marked(messages)
-        turns = [self._turn(message) for message in messages]
+        turns = self.turns(messages)
         extra: dict[str, Any] = {"tools": list(row.tools)} if row.tools else {}
         try:
             text: str = self.tokenizer.apply_chat_template(
@@ -122,6 +137,10 @@ class ChatTemplate:
         ids = set(self.tokenizer.all_special_ids) | added_special_ids(self.tokenizer)
         texts = {str(self.tokenizer.convert_ids_to_tokens(number)) for number in ids}
         return tuple(sorted(texts, key=len, reverse=True))
+
+    def turns(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        """The messages in the form that this template renders right."""
+        return [self._turn(message) for message in messages]
 
     def _turn(self, message: Message) -> dict[str, Any]:
         turn = message.as_dict()

@@ -26,6 +26,7 @@ from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
 from loratui.data.row import Row, RowError
 from loratui.data.row_filter import RowFilter, said
 from loratui.data.split import split_rows
+from loratui.worker.inspecting.differences import trl_differences
 from loratui.worker.inspecting.findings import Findings
 from loratui.worker.inspecting.model import TextModel
 from loratui.worker.inspecting.reasoning import ReasoningLedger
@@ -270,7 +271,11 @@ class Inspection:
                 "note": self.found.note,
             },
             "model": self.plan.model.id,
-            "template": {"from": self.model.template, "why": self.model.why},
+            "template": {
+                "from": self.model.template,
+                "why": self.model.why,
+                "differences": trl_differences(self.reasoning.tokeniser),
+            },
             "loss_on": training.loss_on,
             "examples": self.read,
             "usable": usable,
