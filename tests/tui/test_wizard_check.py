@@ -34,6 +34,8 @@ def test_the_worst_comes_first() -> None:
     words, color = found_words({**RESULT, "reasoning": thinking}, 64)
     assert "drops the thinking of 3 answers in 3 rows: m mends it" in words and "no problem found" not in words
     assert color == "$warning"
+    words, color = found_words({**RESULT, "problems": [{}], "problem_counts": {"template": 117}}, 64)
+    assert words.startswith("▲ the chat template refuses 117 rows") and color == "$warning"
     words, color = found_words({**RESULT, "problems": [{}]}, 32)
     assert (
         "2 rows longer than 32 tokens are cut" in words and "1 problem: e lists them" in words and color == "$warning"

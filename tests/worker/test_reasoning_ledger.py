@@ -40,7 +40,9 @@ def inspected(model: Path, folder: Path, template: str, rows: list[dict[str, Any
     name = plan.model.chat_template
     tokenizer = apply_plan(with_template(template_text(name) if name else template), plan)
     stops = frozenset(tokenizer.convert_tokens_to_ids(STOPS))
-    text_model = replace(load_text_model(own), tokenizer=tokenizer, stop_ids=stops)
+    text_model = load_text_model(own)
+    spec = replace(text_model.found.spec, vocab_size=len(tokenizer))
+    text_model = replace(text_model, tokenizer=tokenizer, stop_ids=stops, found=replace(text_model.found, spec=spec))
     return Inspection(plan, [].append).run(text_model)
 
 

@@ -24,6 +24,7 @@ from loratui.worker.marks import Part
 from loratui.worker.thinking import account
 from loratui.worker.tokenised import (
     IGNORED,
+    BeyondVocabulary,
     Rendered,
     Tokenised,
     added_special_ids,
@@ -45,12 +46,17 @@ class Tokeniser:
         max_length: int = 0,
         stop_ids: Iterable[int] = (),
         reasoning: str = "as-given",
+        vocabulary: int = 0,
     ) -> None:
         """`max_length` 0: rows are not cut. `stop_ids`: what generation stops at, beside the tokenizer's own end.
-        `reasoning`: how thinking is arranged before the template sees it, as `dataset.reasoning`.
+        `reasoning`: how thinking is arranged before the template sees it, as `dataset.reasoning`. `vocabulary`: rows
+        of the model's embedding; 0: not known.
         """
         self.tokenizer = tokenizer
         self.reasoning = reasoning
+        self.vocabulary = vocabulary
+        self._knows_more = vocabulary and len(tokenizer) > vocabulary
+        """Whether the tokenizer may yield ids that the model has no row for."""
         self.template = ChatTemplate(tokenizer)
         self.loss_on = loss_on
         self.max_length = max_length
@@ -144,12 +150,26 @@ class Tokeniser:
     ) -> Iterator[Tokenised | ModelError]:
         encoded = iter(future.result())
         for row in batch:
-            yield self._label(row, next(encoded)) if isinstance(row, Rendered) else row
+            yield self._labelled(row, next(encoded)) if isinstance(row, Rendered) else row
+
+    def _labelled(self, row: Rendered, encoding: Any) -> Tokenised | ModelError:
+        try:
+            return self._label(row, encoding)
+        except ModelError as error:
+            return error
+
+    def _require_known(self, ids: Iterable[int]) -> None:
+        """BeyondVocabulary where the model has no row for one of the ids."""
+        beyond = next((number for number in ids if number != IGNORED and not 0 <= number < self.vocabulary), None)
+        if beyond is not None:
+            raise BeyondVocabulary(beyond, self.vocabulary)
 
     def _ready(self, row: Conversation) -> Tokenised:
         """A row that came as tokens."""
         ids = list(row.tokens)
         labels = list(row.labels or row.tokens)
+        if self.vocabulary:
+            self._require_known((*ids, *labels))
         last = max((number for number, label in enumerate(labels) if label != IGNORED), default=-1)
         limit = self.max_length or len(ids)
         ended = last >= 0 and ids[last] in self.stop_ids
@@ -169,6 +189,8 @@ class Tokeniser:
 
     def _label(self, row: Rendered, encoding: Any) -> Tokenised:
         ids: list[int] = encoding.ids
+        if self._knows_more:
+            self._require_known(ids)
         labels = [IGNORED] * len(ids)
         ended = trained = 0
         spans = []

@@ -14,6 +14,18 @@ IGNORED = -100
 """Label of a token that bears no loss."""
 
 
+class BeyondVocabulary(ModelError):
+    """A token id that the model's embedding has no row for: training would fail at it, or read another's memory."""
+
+    code = "vocabulary"
+
+    def __init__(self, token: int, vocabulary: int) -> None:
+        super().__init__(
+            f"token id {token:,} is beyond the model's vocabulary of {vocabulary:,}.",
+            hint="The ids, or the added tokens, belong to another model.",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Thinking:
     """What becomes of one row's thinking, in characters; learnt, shown and dropped add up to what was given.

@@ -122,6 +122,8 @@ def found_words(result: dict[str, Any], max_length: int) -> tuple[str, str]:
         color = "$warning"
     else:
         words.append(f"✓ every answer{' that is not cut' if cut else ''} ends in the stop token {stop['token']}")
+    if refused := result.get("problem_counts", {}).get("template", 0):
+        words.insert(0, f"▲ the chat template refuses {refused:,} row{'s' if refused != 1 else ''}")
     thinking = result["reasoning"]
     if thinking["sentences"]:
         mend = ": m mends it" if thinking["fixes"] else ""

@@ -30,7 +30,7 @@ from loratui.worker.inspecting.differences import trl_differences
 from loratui.worker.inspecting.findings import Findings
 from loratui.worker.inspecting.model import TextModel
 from loratui.worker.inspecting.reasoning import ReasoningLedger
-from loratui.worker.tokenised import IGNORED, Tokenised
+from loratui.worker.tokenised import IGNORED, BeyondVocabulary, Tokenised
 from loratui.workers.inspect_messages import InspectMessage, Recognised
 
 Emit = Callable[[InspectMessage], None]
@@ -163,7 +163,8 @@ class Inspection:
 
     def _take(self, row: Row, tokenised: Tokenised | ModelError) -> None:
         if isinstance(tokenised, ModelError):
-            self.findings.of_row(row, "template", tokenised.sentence, blocking=True)
+            kind = "vocabulary" if isinstance(tokenised, BeyondVocabulary) else "template"
+            self.findings.of_row(row, kind, tokenised.sentence, blocking=True)
             return
         spans = tokenised.spans or label_spans(tokenised.labels)
         self.lengths.add(tokenised.full_tokens, spans)

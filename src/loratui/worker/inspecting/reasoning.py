@@ -15,7 +15,7 @@ from loratui.data.row import Problem, Row
 from loratui.worker.inspecting.findings import Findings
 from loratui.worker.inspecting.model import TextModel
 from loratui.worker.tokenise import Tokeniser
-from loratui.worker.tokenised import Thinking, Tokenised
+from loratui.worker.tokenised import BeyondVocabulary, Thinking, Tokenised
 from loratui.worker.tokenizer import training_twin
 
 TRIED_ROWS = 24
@@ -66,7 +66,7 @@ class ReasoningLedger:
     def take(self, row: Row, conversation: Conversation, tokenised: Tokenised | ModelError, findings: Findings) -> None:
         """Enter a row."""
         if isinstance(tokenised, ModelError):
-            if len(self._tried) < TRIED_ROWS:
+            if len(self._tried) < TRIED_ROWS and not isinstance(tokenised, BeyondVocabulary):
                 self._tried.append(conversation)
             return
         if (thinking := tokenised.thinking) is None:
