@@ -204,3 +204,22 @@ def test_a_rows_parts_say_what_the_labels_say(model: Path) -> None:
     assert [1, "call", "learnt"] in states and [2, "content", "shown"] in states
     short = part_states(several, Tokeniser(with_template(TEMPLATES["qwen3"])), 60)
     assert [3, "content", "cut"] in short and [1, "content", "learnt"] in short
+
+
+def test_calls_are_accounted_for(model: Path, tmp_path: Path) -> None:
+    text = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Bonn"}}\n</tool_call>'
+    rows = [
+        ROWS["call"],
+        ROWS["two-calls"],
+        {"messages": [user("1?"), {"role": "assistant", "content": text}]},
+    ]
+    result = inspected(model, tmp_path, LLAMA, rows)
+    assert result["usable"] == 2 and result["problem_counts"]["template"] == 1, "two calls at once are refused"
+    tools = result["tools"]
+    assert (tools["rows"], tools["refused_rows"], tools["calls"]) == (2, 1, {"learnt": 1, "shown": 0})
+    assert tools["in_text"] == {"Hermes": 1} and tools["fix"] == {"dataset.calls": "template"}
+    assert result["problem_counts"]["call-in-text"] == 1
+    mended = inspected(model, tmp_path, LLAMA, rows, **tools["fix"])
+    assert mended["tools"]["calls"]["learnt"] == 2 and "call-in-text" not in mended["problem_counts"]
+    own = inspected(model, tmp_path, TEMPLATES["qwen2_5"], rows)
+    assert own["tools"]["fix"] == {} and own["tools"]["calls"]["learnt"] == 3, "that text is this template's own form"

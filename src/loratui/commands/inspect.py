@@ -159,6 +159,13 @@ def describe(result: dict[str, Any]) -> str:
     for key, value in stop["fix"].items():
         lines.append(f"            mend it with: --set {key}={printable(value)}")
     lines += thinking_lines(result["reasoning"])
+    tools = result["tools"]
+    if tools["rows"]:
+        calls = tools["calls"]
+        lines.append(
+            f"tools       {tools['rows']:,} rows: {calls['learnt']:,} calls learnt, {calls['shown']:,} shown; "
+            f"{tools['refused_rows']:,} rows refused"
+        )
     if result["usable"]:
         lines += ["", "each maximum length, what it cuts, and what it costs here:", ledger_table(result)]
     problems = result["problems"]

@@ -102,6 +102,11 @@ class DatasetSection(Document):
         title="Faults left out",
         description="Kinds of fault whose rows are not trained on; the run records each.",
     )
+    calls: Literal["as-given", "template"] = Field(
+        "as-given",
+        title="Calls in text",
+        description="Calls that answers write as text (Hermes, Glaive, …): as they are, or as the template has them.",
+    )
     reasoning: ReasoningMode = Field(
         "as-given",
         title="Thinking in rows",

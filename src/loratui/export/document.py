@@ -109,6 +109,7 @@ def common(carrier: Carrier) -> None:
         "dataset.exclude",
         "dataset.leave_out",
         "dataset.reasoning",
+        "dataset.calls",
         "hardware.gpu",
         "method.kind",
     )

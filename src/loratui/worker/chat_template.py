@@ -16,6 +16,7 @@ from typing import Any
 from loratui.core.errors import ModelError
 from loratui.data.conversation import Conversation, Message
 from loratui.data.reasoning import FIELD
+from loratui.data.tool_text import LIFTED
 from loratui.worker.marks import Marks
 from loratui.worker.tokenised import added_special_ids
 
@@ -140,7 +141,7 @@ class ChatTemplate:
 
     def turns(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """The messages in the form that this template renders right."""
-        return [self._turn(message) for message in messages]
+        return [self._turn(message) for message in messages if LIFTED not in message.extra]
 
     def _turn(self, message: Message) -> dict[str, Any]:
         turn = message.as_dict()

@@ -18,6 +18,7 @@ from typing import Any
 from loratui.core.errors import ModelError
 from loratui.data.conversation import Conversation, Message
 from loratui.data.reasoning import arranged
+from loratui.data.tool_text import with_calls
 from loratui.worker.answer_spans import AnswerSpans
 from loratui.worker.chat_template import ChatTemplate
 from loratui.worker.marks import Part
@@ -46,14 +47,16 @@ class Tokeniser:
         max_length: int = 0,
         stop_ids: Iterable[int] = (),
         reasoning: str = "as-given",
+        calls: str = "as-given",
         vocabulary: int = 0,
     ) -> None:
         """`max_length` 0: rows are not cut. `stop_ids`: what generation stops at, beside the tokenizer's own end.
-        `reasoning`: how thinking is arranged before the template sees it, as `dataset.reasoning`. `vocabulary`: rows
-        of the model's embedding; 0: not known.
+        `reasoning`, `calls`: how thinking, and calls in the text, are arranged before the template sees them, as the
+        plan's keys of `dataset`. `vocabulary`: rows of the model's embedding; 0: not known.
         """
         self.tokenizer = tokenizer
         self.reasoning = reasoning
+        self.calls = calls
         self.vocabulary = vocabulary
         self._knows_more = vocabulary and len(tokenizer) > vocabulary
         """Whether the tokenizer may yield ids that the model has no row for."""
@@ -77,13 +80,17 @@ class Tokeniser:
             return Rendered(text, ((0, len(text)),))
         if not self.has_template:
             return self._render_plain(row.messages)
-        row = arranged(row, self.reasoning)
+        row = self.arranged(row)
         whole = self.template.apply(row, row.messages)
         if self.loss_on == "all":
             return Rendered(whole, ((0, len(whole)),), account(row, whole, None, self.template, self.spans))
         found = self.spans.find(row, whole)
         require_calls(row, whole, found.spans)
         return Rendered(whole, found.spans, account(row, whole, found, self.template, self.spans))
+
+    def arranged(self, row: Conversation) -> Conversation:
+        """The row as it is handed to the chat template."""
+        return arranged(with_calls(row) if self.calls == "template" else row, self.reasoning)
 
     @cached_property
     def spans(self) -> AnswerSpans:
@@ -96,7 +103,7 @@ class Tokeniser:
         """
         if not row.messages or not self.has_template:
             return []
-        row = arranged(row, self.reasoning)
+        row = self.arranged(row)
         rendered = self.render(row)
         encoding = self._encode([rendered.text])[0]
         labels = self._label(rendered, encoding).labels
@@ -113,7 +120,7 @@ class Tokeniser:
             return row.text
         if not self.has_template:
             return self._render_plain(row.messages, prompt=True).text
-        row = arranged(row, self.reasoning)
+        row = self.arranged(row)
         return self.template.apply(row, row.messages, prompt=True)
 
     def many(self, rows: Iterable[Conversation]) -> Iterator[Tokenised | ModelError]:

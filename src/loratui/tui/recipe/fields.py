@@ -71,6 +71,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "model.end_token",
             "model.thinking",
             "dataset.reasoning",
+            "dataset.calls",
             "model.revision",
             "model.trust_remote_code",
         ),

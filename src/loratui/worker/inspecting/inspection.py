@@ -30,6 +30,7 @@ from loratui.worker.inspecting.differences import trl_differences
 from loratui.worker.inspecting.findings import Findings
 from loratui.worker.inspecting.model import TextModel
 from loratui.worker.inspecting.reasoning import ReasoningLedger
+from loratui.worker.inspecting.tools import ToolLedger
 from loratui.worker.tokenised import IGNORED, BeyondVocabulary, Tokenised
 from loratui.workers.inspect_messages import InspectMessage, Recognised
 
@@ -78,6 +79,7 @@ class Inspection:
         self.head = head
         self.model: TextModel | None = None
         self.reasoning: ReasoningLedger
+        self.tools: ToolLedger
         self.seen: dict[bytes, tuple[int, int | None]] = {}
         self._fix: dict[str, str] | None = None
         self._near = NearDuplicates()
@@ -90,17 +92,19 @@ class Inspection:
         self.model = model
         tokeniser = model.tokeniser(self.plan, 0)
         self.reasoning = ReasoningLedger(self.plan, model)
+        self.tools = ToolLedger(self.reasoning.tokeniser)
         pending: list[tuple[Row, Conversation]] = []
         specials = special_texts(model.tokenizer)
         for position, tokenised in enumerate(tokeniser.many(self._conversations(pending, specials))):
             row, conversation = pending[position]
             self._take(row, tokenised)
             self.reasoning.take(row, conversation, tokenised, self.findings)
+            self.tools.take(conversation, tokenised)
             pending[position] = None  # type: ignore[call-overload]  # rows are let go as they are done
             self._report()
         self._evaluation()
         self._long_rows()
-        for problem in self.reasoning.problems():
+        for problem in (*self.reasoning.problems(), *self.tools.problems()):
             self.findings.add(problem)
         return self.result()
 
@@ -302,6 +306,7 @@ class Inspection:
                 "fix": self._stop_fix() if (alive & ~ended).any() else {},
             },
             "reasoning": self.reasoning.result(),
+            "tools": self.tools.result(),
             "ledger": self.lengths.ledgers(max_length, proposal["value"]),
             "proposed_max_length": proposal,
             "histogram": self.lengths.histogram(),

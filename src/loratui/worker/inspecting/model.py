@@ -58,6 +58,7 @@ class TextModel:
             max_length=max_length,
             stop_ids=self.stop_ids,
             reasoning=plan.dataset.reasoning,
+            calls=plan.dataset.calls,
             vocabulary=self.found.spec.vocab_size,
         )
 

@@ -74,7 +74,11 @@ def part_states(conversation: Conversation, tokeniser: Tokeniser, max_length: in
     be told.
     """
     short = Tokeniser(
-        tokeniser.tokenizer, loss_on=tokeniser.loss_on, max_length=max_length, reasoning=tokeniser.reasoning
+        tokeniser.tokenizer,
+        loss_on=tokeniser.loss_on,
+        max_length=max_length,
+        reasoning=tokeniser.reasoning,
+        calls=tokeniser.calls,
     )
     found: dict[tuple[int, str], str] = {}
     for part, state in short.parts(conversation):

@@ -130,6 +130,7 @@ class Session:
             max_length=plan.training.max_length,
             stop_ids=stop_ids(model),
             reasoning=plan.dataset.reasoning,
+            calls=plan.dataset.calls,
             vocabulary=getattr(model.get_input_embeddings(), "num_embeddings", 0),
         )
         prepared = prepare(
