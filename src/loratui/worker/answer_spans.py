@@ -46,7 +46,7 @@ class AnswerSpans:
     def find(self, row: Conversation, whole: str) -> FoundSpans:
         """The answers that are learnt from. ModelError where they cannot be told."""
         spans = self._by_opening(row, whole) if self._opening else None
-        if spans is None:
+        if spans is None and not self._rewrites(row):
             spans = self._by_prefix(row, whole)
         if spans is not None:
             return FoundSpans(spans)
@@ -77,6 +77,29 @@ class AnswerSpans:
             except ModelError:
                 continue
         return opening if opening.strip() else ""
+
+    def _rewrites(self, row: Conversation) -> bool:
+        """Whether prefixes need not be tried: several plain answers, and a template that writes earlier ones anew."""
+        plain = not (row.tools or row.template_values or any(message.extra for message in row.messages))
+        return plain and self._rewrites_plain and len(answers(row.messages)) > 1
+
+    @cached_property
+    def _rewrites_plain(self) -> bool:
+        probe = Conversation((ASK, ANSWER, ASK, ANSWER))
+        try:
+            return self._by_prefix(probe, self._template.apply(probe, probe.messages)) is None
+        except ModelError:
+            return False
+
+    @cached_property
+    def _closing(self) -> str:
+        """What the template writes after an answer's words up to its last control token; empty without one."""
+        probe = Conversation((ASK, ANSWER))
+        try:
+            after = self._template.apply(probe, probe.messages).rpartition("Bq2")[2].rstrip()
+        except ModelError:
+            return ""
+        return after if after.endswith(self._special_texts) else ""
 
     def _by_opening(self, row: Conversation, whole: str) -> Spans | None:
         if row.template_values or any(message.extra or self._opening in message.content for message in row.messages):
@@ -168,6 +191,8 @@ class AnswerSpans:
     def _end(self, row: Conversation, whole: str, number: int, last: int) -> int:
         """Where the token ends that ends an answer whose last words end at `last`."""
         after = whole[last:]
+        if self._closing and not row.messages[number].extra.get("tool_calls") and after.startswith(self._closing):
+            return last + len(self._closing)
         marks = Marks(row)
         alone, parts = marks.find(self._template.apply(row, row.messages[: number + 1], marks=marks))
         own = [part for part in parts if part.message == number]

@@ -43,7 +43,9 @@ class Marks:
         return [self._message(message, number) for number, message in enumerate(messages)]
 
     def find(self, text: str) -> tuple[str, list[Part]]:
-        """The text without its marks, and the parts that they stood around, each where it is written first."""
+        """The text without its marks, and the parts that they stood around, each where it is written first; of one that
+        the template cuts, what is left where its end stands.
+        """
         pieces: list[str] = []
         parts: list[Part] = []
         open_at: dict[tuple[str, ...], int] = {}
@@ -58,9 +60,9 @@ class Marks:
             key, edge = found.groups()[:3], found.group(4)
             if edge == "b":
                 open_at.setdefault(key, length)
-            elif key in open_at and key not in seen:
+            elif key not in seen:
                 seen.add(key)
-                parts.append(Part(int(key[0]), kinds[key[1]], open_at[key], length, int(key[2])))
+                parts.append(Part(int(key[0]), kinds[key[1]], open_at.get(key, length), length, int(key[2])))
         pieces.append(text[position:])
         return "".join(pieces), parts
 

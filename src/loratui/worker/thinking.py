@@ -32,10 +32,13 @@ def account(
             dropped += len(words)
             lost += 1
             continue
+        kept = min(len(words), place[1] - place[0])
+        dropped += len(words) - kept
+        lost += kept < len(words)
         start, end = trained.get(number, (0, 0)) if found is not None else (0, len(whole))
         if start <= place[0] and place[1] <= end:
-            learnt += len(words)
+            learnt += kept
         else:
-            shown += len(words)
+            shown += kept
     in_text = sum(source == "text" for source, _ in given.values())
     return Thinking(learnt, shown, dropped, len(given), in_text, lost, len(filled), unprompted)
