@@ -191,8 +191,13 @@ class AnswerSpans:
     def _end(self, row: Conversation, whole: str, number: int, last: int) -> int:
         """Where the token ends that ends an answer whose last words end at `last`."""
         after = whole[last:]
-        if self._closing and not row.messages[number].extra.get("tool_calls") and after.startswith(self._closing):
-            return last + len(self._closing)
+        space = len(after) - len(after.lstrip())
+        if (
+            self._closing
+            and not row.messages[number].extra.get("tool_calls")
+            and after.startswith(self._closing, space)
+        ):
+            return last + space + len(self._closing)
         marks = Marks(row)
         alone, parts = marks.find(self._template.apply(row, row.messages[: number + 1], marks=marks))
         own = [part for part in parts if part.message == number]

@@ -127,8 +127,11 @@ class ChatTemplate:
     def whole_tokens(self, text: str, end: int) -> int:
         """A place in a text, moved back to where the control token begins that it would tear."""
         reach = max(map(len, self.special_texts), default=0)
+        first = {special[:1] for special in self.special_texts}
         for start in range(max(0, end - reach + 1), end):
-            if any(text.startswith(special, start) and start + len(special) > end for special in self.special_texts):
+            if text[start] in first and any(
+                text.startswith(special, start) and start + len(special) > end for special in self.special_texts
+            ):
                 return start
         return end
 
