@@ -32,6 +32,7 @@ def result(**more: Any) -> dict[str, Any]:
         "histogram": {"edges": [0, 100, 200, 300, 400, 700], "counts": [0, 60, 20, 8, 2]},
         "packing": {"sequences": 30, "packed_share": 0.9, "padded_share": 0.4},
         "stop_token": {"missing_uncut": 0, "token": "<end>", "fix": {}},
+        "reasoning": {"rows": 0, "sentences": [], "fixes": []},
         "problems": [],
         "problem_counts": {},
         "left_out_by": {},

@@ -13,6 +13,7 @@ RESULT = {
     "usable": 10,
     "problems": [],
     "stop_token": {"trained": 10, "missing_uncut": 0, "token": "<|im_end|>", "fix": {}},
+    "reasoning": {"rows": 0, "sentences": [], "fixes": []},
     "ledger": [{"max_length": 64, "cut": 0}, {"max_length": 32, "cut": 2}],
     "lengths": [10, 20, 30, 40, 50],
 }
@@ -29,6 +30,12 @@ def test_the_worst_comes_first() -> None:
     }
     assert found_words(missing, 64)[0].startswith("▲ 3 rows never teach it to stop (</s>): f mends it")
     assert found_words({**RESULT, "usable": 0}, 64)[0].startswith("✗ no row can be trained on")
+    thinking = {"rows": 3, "sentences": ["the chat template drops the thinking of 3 answers in 3 rows"], "fixes": [{}]}
+    words, color = found_words({**RESULT, "reasoning": thinking}, 64)
+    assert "drops the thinking of 3 answers in 3 rows: m mends it" in words and "no problem found" not in words
+    assert color == "$warning"
+    words, color = found_words({**RESULT, "problems": [{}], "problem_counts": {"template": 117}}, 64)
+    assert words.startswith("▲ the chat template refuses 117 rows") and color == "$warning"
     words, color = found_words({**RESULT, "problems": [{}]}, 32)
     assert (
         "2 rows longer than 32 tokens are cut" in words and "1 problem: e lists them" in words and color == "$warning"

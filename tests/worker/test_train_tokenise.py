@@ -190,3 +190,12 @@ def test_hundreds_of_rows_are_the_same_one_by_one(tokenizer: Any) -> None:
 def test_an_answer_that_looks_like_the_template(tokenizer: Any, tmp_path: Path) -> None:
     row = tokeniser(tokenizer).one(chat(("user", "assistant\n"), ("assistant", "user\nassistant\n")))
     assert learnt(tokenizer, row) == "user\nassistant\n<|im_end|>"
+
+
+def test_an_answer_that_the_template_splits_at_the_last_thought_is_still_found(tokenizer: Any) -> None:
+    from template_tokenizer import TEMPLATES
+
+    odd = chat(("user", "a"), ("assistant", "<think>\nhm\n</think>\n\nno </think>\n\nfirst"), ("user", "b"))
+    row = Conversation((*odd.messages, Message("assistant", "second", True)))
+    ours = tokeniser(tokenizer, TEMPLATES["qwen3"])
+    assert learnt(tokenizer, ours.one(row)) == "first<|im_end|><think>\n\n</think>\n\nsecond<|im_end|>"

@@ -111,6 +111,22 @@ def tell_progress(message: InspectMessage) -> None:
         click.echo(f"\r{message['done']:,} of {message['total']:,} rows …\r", nl=False, err=True)
 
 
+def thinking_lines(ledger: dict[str, Any]) -> list[str]:
+    """What becomes of the thinking in the rows, and what would mend it; nothing where there is none."""
+    if not (ledger["rows"] or ledger["sentences"]):
+        return []
+    characters = ledger["characters"]
+    lines = [
+        f"thinking    {characters['given']:,} characters in {ledger['answers']:,} answers: {characters['learnt']:,} "
+        f"learnt, {characters['shown']:,} shown, {characters['dropped']:,} dropped"
+    ]
+    lines += [f"            ▲ {printable(sentence)}" for sentence in ledger["sentences"]]
+    for mend in ledger["fixes"]:
+        setting = " ".join(f"--set {key}={printable(value)}" for key, value in mend["set"].items())
+        lines.append(f"            {setting}: {printable(mend['why'])}")
+    return lines
+
+
 def describe(result: dict[str, Any]) -> str:
     """The findings as text."""
     from loratui.core.columns import write_columns
@@ -149,6 +165,14 @@ def describe(result: dict[str, Any]) -> str:
         lines.append(f"            {stop['missing_cut']:,} of them because they are cut")
     for key, value in stop["fix"].items():
         lines.append(f"            mend it with: --set {key}={printable(value)}")
+    lines += thinking_lines(result["reasoning"])
+    tools = result["tools"]
+    if tools["rows"]:
+        calls = tools["calls"]
+        lines.append(
+            f"tools       {tools['rows']:,} rows: {calls['learnt']:,} calls learnt, {calls['shown']:,} shown; "
+            f"{tools['refused_rows']:,} rows refused"
+        )
     if result["usable"]:
         lines += ["", "each maximum length, what it cuts, and what it costs here:", ledger_table(result)]
     problems = result["problems"]

@@ -19,6 +19,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 MethodKind = Literal["full", "lora", "qlora"]
 Precision = Literal["bf16", "fp16", "fp32"]
 DatasetFormat = Literal["auto", "prompt-completion", "instruction", "messages", "text", "tokens", "preference"]
+ReasoningMode = Literal["as-given", "separate", "inline", "last-turn", "drop"]
 LeftOutKind = Literal[
     "duplicate",
     "near-duplicate",
@@ -42,6 +43,16 @@ class ModelSection(Document):
     revision: str = Field("", title="Revision", description="Branch, tag or commit of the hub id; empty: the newest.")
     chat_template: str = Field(
         "", title="Chat template", description="A .jinja file or the name of a known template; empty: the model's own."
+    )
+    end_token: str = Field(
+        "",
+        title="End token",
+        description="Token of the vocabulary that ends an answer, for base models; empty: the tokenizer's own.",
+    )
+    thinking: Literal["template", "on", "off"] = Field(
+        "template",
+        title="Thinking",
+        description="Whether the template asks for thinking, in training and afterwards; off masks its empty thoughts.",
     )
     dtype: Precision = Field(
         "bf16", title="Weights", description="Number format in which the base model's weights are held."
@@ -95,6 +106,16 @@ class DatasetSection(Document):
         default_factory=list,
         title="Faults left out",
         description="Kinds of fault whose rows are not trained on; the run records each.",
+    )
+    calls: Literal["as-given", "template"] = Field(
+        "as-given",
+        title="Calls in text",
+        description="Calls that answers write as text (Hermes, Glaive, …): as they are, or as the template has them.",
+    )
+    reasoning: ReasoningMode = Field(
+        "as-given",
+        title="Thinking in rows",
+        description="Moved from the text to its field (separate) or back (inline), kept in the last turn, or dropped.",
     )
 
 

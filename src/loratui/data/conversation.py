@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,6 +26,13 @@ class Message:
         """The message as chat templates expect it."""
         return {"role": self.role, "content": self.content, **self.extra}
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Everything that the turn says: its content, its thinking, and its calls as JSON."""
+        thought, calls = self.extra.get("reasoning_content"), self.extra.get("tool_calls")
+        more = [thought] if isinstance(thought, str) else []
+        return self.content, *more, *([json.dumps(calls, ensure_ascii=False, default=str)] if calls else [])
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
@@ -41,14 +49,24 @@ class Conversation:
     template_values: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def texts(self) -> Iterator[str]:
+        """Everything that the row says, its tools as JSON."""
+        yield self.text
+        if self.tools:
+            yield json.dumps(self.tools, ensure_ascii=False, default=str)
+        for message in self.messages:
+            yield from message.texts
+
+    @property
     def characters(self) -> int:
-        """Characters of the content, without what a template adds."""
-        return len(self.text) + sum(len(message.content) for message in self.messages)
+        """Characters of what the row says, without what a template adds."""
+        return sum(map(len, self.texts))
 
     @property
     def trained_characters(self) -> int:
         """Characters of the parts that bear loss when only answers do."""
-        return len(self.text) + sum(len(message.content) for message in self.messages if message.trained)
+        trained = (message.texts for message in self.messages if message.trained)
+        return len(self.text) + sum(len(text) for texts in trained for text in texts)
 
     @property
     def prompt(self) -> tuple[Message, ...]:

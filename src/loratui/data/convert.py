@@ -9,11 +9,13 @@ from loratui.data.cells import MISSING, as_text, cell_at, check_unicode, from_js
 from loratui.data.column_names import CONTENT_KEYS, ROLE_KEYS, ROLES
 from loratui.data.conversation import Conversation, Message
 from loratui.data.flags import bears_loss, require_learnt
+from loratui.data.reasoning import FIELD, field_text
 from loratui.data.recognition import Recognition
 from loratui.data.row import Row, RowError
+from loratui.data.tools import calls_of, parted, tools_of
 from loratui.data.transcripts import is_exchanges, is_messages_text, is_transcript, one_each, turns_of, without_name
 
-KEPT = ("tool_calls", "name", "tool_call_id", "reasoning_content", "thinking")
+KEPT = ("name", "tool_call_id")
 
 
 def to_conversation(row: Row | Mapping[str, Any], recognition: Recognition) -> Conversation:
@@ -204,13 +206,7 @@ def _history(value: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[Mess
 
 def _tools(value: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
     cell = cell_at(value, columns.get("tools"))
-    if cell is MISSING or cell is None or cell == "":
-        return ()
-    if isinstance(cell, str):
-        cell = from_json(cell, columns["tools"])
-    if not isinstance(cell, list) or not all(isinstance(tool, Mapping) for tool in cell):
-        raise RowError("type", f"{columns['tools']} is no list of tools.")
-    return tuple(tool if "function" in tool else {"type": "function", "function": tool} for tool in cell)
+    return () if cell is MISSING else tools_of(cell, columns["tools"])
 
 
 def _template_values(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -238,23 +234,24 @@ def _turn(turn: Any, number: int, column: str) -> Message:
             f"message {number} of {column} has the unknown role {name!r}; known are system, user, assistant and tool.",
         )
     content = next((turn[key] for key in CONTENT_KEYS if turn.get(key) is not None), MISSING)
+    place = f"message {number} of {column}"
     extra = {key: turn[key] for key in KEPT if turn.get(key)}
-    if name.strip().lower() == "function_call" and isinstance(content, str):
-        extra["tool_calls"], content = _tool_calls(content, number), ""
-    if isinstance(extra.get("tool_calls"), str):
-        extra["tool_calls"] = from_json(extra["tool_calls"], "tool_calls")
+    calls = turn.get("tool_calls") or turn.get("function_call")
+    if isinstance(content, list):
+        content, thought, called = parted(content)
+        calls = calls or called
+    else:
+        thought = None
+    if name.strip().lower() == "function_call" and isinstance(content, str | Mapping | list):
+        calls, content = content, ""
+    if calls and role == "assistant":
+        extra["tool_calls"] = calls_of(calls, place)
+    thought = field_text(turn) or thought
+    if thought and role == "assistant":
+        extra[FIELD] = as_text(thought, place)
     if content is MISSING and "tool_calls" not in extra:
         raise RowError("missing", f"message {number} of {column} has no content.")
-    where = f"message {number} of {column}"
-    return Message(role, as_text(content, where), bears_loss(turn, role, where), extra)
-
-
-def _tool_calls(content: str, number: int) -> list[Any]:
-    calls = from_json(content, f"message {number}")
-    calls = calls if isinstance(calls, list) else [calls]
-    if not all(isinstance(call, Mapping) and "name" in call for call in calls):
-        raise RowError("type", f"message {number} is a function call without a name.")
-    return [{"type": "function", "function": dict(call)} for call in calls]
+    return Message(role, as_text(content, place), bears_loss(turn, role, place), extra)
 
 
 def _numbers(cell: Any, column: str) -> tuple[int, ...]:

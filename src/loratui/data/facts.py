@@ -91,8 +91,9 @@ def guessed_tokens(conversation: Conversation) -> int:
     """Tokens of a row, guessed from its UTF-8 bytes and its messages; exact for token rows."""
     if conversation.tokens:
         return len(conversation.tokens)
-    texts = [conversation.text, *(message.content for message in conversation.messages)]
-    size_bytes = sum(len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts)
+    size_bytes = sum(
+        len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in conversation.texts
+    )
     return max(1, math.ceil(size_bytes / BYTES_PER_TOKEN) + TEMPLATE_TOKENS * len(conversation.messages))
 
 

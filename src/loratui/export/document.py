@@ -109,6 +109,8 @@ def common(carrier: Carrier) -> None:
         "dataset.eval_path",
         "dataset.exclude",
         "dataset.leave_out",
+        "dataset.reasoning",
+        "dataset.calls",
         "hardware.gpu",
         "method.kind",
     )

@@ -15,9 +15,11 @@ from loratui.data.find import find_dataset, find_evaluation
 from loratui.data.found import FoundDataset
 from loratui.data.preferences import require_answer
 from loratui.data.read import read_rows, require_rows
+from loratui.data.reasoning import arranged
 from loratui.data.recognise import recognise
 from loratui.data.row_filter import RowFilter, filter_rows
 from loratui.data.split import split_rows
+from loratui.data.tool_text import with_calls
 from loratui.export.document import RowKind, Rows
 
 RECOGNISED_ROWS = 200
@@ -46,7 +48,8 @@ def write_rows(plan: Plan, folder: Path, *, tool: str) -> tuple[Rows, int]:
     for path, part in ((rows.train, train), (rows.test, held)):
         if part:
             with Path(path).open("w", encoding="utf-8") as file:
-                file.writelines(json.dumps(as_line(row, kind), ensure_ascii=False) + "\n" for row in part)
+                lines = (as_line(_arranged(row, dataset), kind) for row in part)
+                file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     return rows, unusable
 
 
@@ -65,6 +68,11 @@ def _conversations(plan: Plan, found: FoundDataset, *, evaluation: bool) -> tupl
         else:
             unusable += filtered.kind not in ("by-hand", *plan.dataset.leave_out)
     return rows, unusable
+
+
+def _arranged(row: Conversation, dataset: DatasetSection) -> Conversation:
+    """The row as the plan's own training hands it to the chat template."""
+    return arranged(with_calls(row) if dataset.calls == "template" else row, dataset.reasoning)
 
 
 def kind_of(rows: list[Conversation], tool: str) -> RowKind:

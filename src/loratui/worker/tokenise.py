@@ -4,15 +4,12 @@ What is learnt from (`loss_on = answers`): each answer from the place where gene
 the token that ends it. What a template writes after that token (a line feed, say) is never generated and not learnt
 from.
 
-The template is a program; where an answer lies in its output is found in two ways. First by prefixes: what the template
-renders up to the answer, with the generation prompt, must be what the whole begins with. Where a template writes
-earlier turns differently once later ones follow (reasoning that is dropped, say), marks are put in the answers' place
-and the text between the marks is looked for instead.
+Where an answer lies in what the template writes: `answer_spans`. What becomes of thinking: `thinking`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from itertools import islice
@@ -20,13 +17,19 @@ from typing import Any
 
 from loratui.core.errors import ModelError
 from loratui.data.conversation import Conversation, Message
+from loratui.data.reasoning import arranged
+from loratui.data.tool_text import with_calls
+from loratui.worker.answer_spans import AnswerSpans
+from loratui.worker.chat_template import ChatTemplate
+from loratui.worker.marks import Part
+from loratui.worker.thinking import account
 from loratui.worker.time_limit import TIMES
 from loratui.worker.tokenised import (
     IGNORED,
+    BeyondVocabulary,
     Rendered,
     Tokenised,
     added_special_ids,
-    answers,
     require_calls,
     tokens_between,
 )
@@ -38,10 +41,27 @@ class Tokeniser:
     """A tokenizer with its chat template, and what of it decides training."""
 
     def __init__(
-        self, tokenizer: Any, *, loss_on: str = "answers", max_length: int = 0, stop_ids: Iterable[int] = ()
+        self,
+        tokenizer: Any,
+        *,
+        loss_on: str = "answers",
+        max_length: int = 0,
+        stop_ids: Iterable[int] = (),
+        reasoning: str = "as-given",
+        calls: str = "as-given",
+        vocabulary: int = 0,
     ) -> None:
-        """`max_length` 0: rows are not cut. `stop_ids`: what generation stops at, beside the tokenizer's own end."""
+        """`max_length` 0: rows are not cut. `stop_ids`: what generation stops at, beside the tokenizer's own end.
+        `reasoning`, `calls`: how thinking, and calls in the text, are arranged before the template sees them, as the
+        plan's keys of `dataset`. `vocabulary`: rows of the model's embedding; 0: not known.
+        """
         self.tokenizer = tokenizer
+        self.reasoning = reasoning
+        self.calls = calls
+        self.vocabulary = vocabulary
+        self._knows_more = vocabulary and len(tokenizer) > vocabulary
+        """Whether the tokenizer may yield ids that the model has no row for."""
+        self.template = ChatTemplate(tokenizer)
         self.loss_on = loss_on
         self.max_length = max_length
         self.eos_id: int | None = tokenizer.eos_token_id
@@ -61,18 +81,39 @@ class Tokeniser:
             return Rendered(text, ((0, len(text)),))
         if not self.has_template:
             return self._render_plain(row.messages)
-        whole = self._apply(row, row.messages)
+        row = self.arranged(row)
+        whole = self.template.apply(row, row.messages)
         if self.loss_on == "all":
-            return Rendered(whole, ((0, len(whole)),))
-        spans = self._spans_by_opening(row, whole) if self._opening else None
-        if spans is None:
-            spans = self._spans_by_prefix(row, whole)
-        if spans is None:
-            spans = self._spans_by_turns(row, whole)
-        if spans is None:
-            spans = self._spans_by_marks(row, whole)
-        require_calls(row, whole, spans)
-        return Rendered(whole, tuple(spans))
+            return Rendered(whole, ((0, len(whole)),), account(row, whole, None, self.template, self.spans))
+        found = self.spans.find(row, whole)
+        require_calls(row, whole, found.spans)
+        return Rendered(whole, found.spans, account(row, whole, found, self.template, self.spans))
+
+    def arranged(self, row: Conversation) -> Conversation:
+        """The row as it is handed to the chat template."""
+        return arranged(with_calls(row) if self.calls == "template" else row, self.reasoning)
+
+    @cached_property
+    def spans(self) -> AnswerSpans:
+        """What finds the answers in what the template writes."""
+        return AnswerSpans(self.template, self._first_special)
+
+    def parts(self, row: Conversation) -> list[tuple[Part, str]]:
+        """The parts of a row's messages that the model reads, and whether they are `learnt`, `shown` or `cut`, by the
+        labels that training uses; what is not among them the template drops. Empty where that cannot be told.
+        """
+        if not row.messages or not self.has_template:
+            return []
+        row = self.arranged(row)
+        rendered = self.render(row)
+        encoding = self._encode([rendered.text])[0]
+        labels = self._label(rendered, encoding).labels
+        states = []
+        for part in self.spans.parts(row, rendered.text) or ():
+            first, last = tokens_between(encoding, part.start, part.end, len(encoding.ids), len(rendered.text))
+            learnt = any(label != IGNORED for label in labels[first:last])
+            states.append((part, "learnt" if learnt else "shown" if first < len(labels) else "cut"))
+        return states
 
     def prompt_text(self, row: Conversation) -> str:
         """The text up to where the model is to answer, as the playground sends it."""
@@ -80,7 +121,8 @@ class Tokeniser:
             return row.text
         if not self.has_template:
             return self._render_plain(row.messages, prompt=True).text
-        return self._apply(row, row.messages, prompt=True)
+        row = self.arranged(row)
+        return self.template.apply(row, row.messages, prompt=True)
 
     def many(self, rows: Iterable[Conversation]) -> Iterator[Tokenised | ModelError]:
         """Tokenise rows in order, many at a time; a row that the template refuses becomes its error.
@@ -117,12 +159,26 @@ class Tokeniser:
     ) -> Iterator[Tokenised | ModelError]:
         encoded = iter(future.result())
         for row in batch:
-            yield self._label(row, next(encoded)) if isinstance(row, Rendered) else row
+            yield self._labelled(row, next(encoded)) if isinstance(row, Rendered) else row
+
+    def _labelled(self, row: Rendered, encoding: Any) -> Tokenised | ModelError:
+        try:
+            return self._label(row, encoding)
+        except ModelError as error:
+            return error
+
+    def _require_known(self, ids: Iterable[int]) -> None:
+        """BeyondVocabulary where the model has no row for one of the ids."""
+        beyond = next((number for number in ids if number != IGNORED and not 0 <= number < self.vocabulary), None)
+        if beyond is not None:
+            raise BeyondVocabulary(beyond, self.vocabulary)
 
     def _ready(self, row: Conversation) -> Tokenised:
         """A row that came as tokens."""
         ids = list(row.tokens)
         labels = list(row.labels or row.tokens)
+        if self.vocabulary:
+            self._require_known((*ids, *labels))
         last = max((number for number, label in enumerate(labels) if label != IGNORED), default=-1)
         limit = self.max_length or len(ids)
         ended = last >= 0 and ids[last] in self.stop_ids
@@ -142,6 +198,8 @@ class Tokeniser:
 
     def _label(self, row: Rendered, encoding: Any) -> Tokenised:
         ids: list[int] = encoding.ids
+        if self._knows_more:
+            self._require_known(ids)
         labels = [IGNORED] * len(ids)
         ended = trained = 0
         spans = []
@@ -152,201 +210,11 @@ class Tokeniser:
             trained += last - max(first, 1) if last > max(first, 1) else 0
             ended += last > first and ids[last - 1] in self.stop_ids
         limit = self.max_length or len(ids)
-        return Tokenised(ids[:limit], labels[:limit], len(ids), trained, len(row.answers), ended, tuple(spans))
-
-    @TIMES.of_a_row
-    def _apply(
-        self,
-        row: Conversation,
-        messages: Sequence[Message],
-        *,
-        prompt: bool = False,
-        marked: Mapping[int, str] | None = None,
-    ) -> str:
-        from jinja2 import TemplateError
-
-        turns = [message.as_dict() for message in messages]
-        for number, mark in (marked or {}).items():
-            turns[number]["content"] = mark
-        extra: dict[str, Any] = {"tools": list(row.tools)} if row.tools else {}
-        try:
-            text: str = self.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=prompt, **extra, **row.template_values
-            )
-        except (TemplateError, TypeError, KeyError, ValueError) as error:
-            raise ModelError(
-                f"the chat template refuses this conversation: {str(error).rstrip('.')}.",
-                hint="Check the order of the roles.",
-            ) from error
-        return text
-
-    @cached_property
-    def _turn_marks(self) -> tuple[str, str]:
-        """What the template writes to open an answer, and the control token right after one; empty where there is
-        none.
-        """
-        ask, answer = Message("user", "Aq1"), Message("assistant", "Bq2", True)
-        row = Conversation((ask, answer))
-        try:
-            closed, opened = (self._apply(row, (ask,), prompt=prompt) for prompt in (False, True))
-            after = self._apply(row, row.messages).partition("Bq2")[2].lstrip()
-        except ModelError:
-            return "", ""
-        opening = opened.removeprefix(closed) if opened.startswith(closed) else ""
-        return opening, next((text for text in self._special_texts if after.startswith(text)), "")
-
-    def _spans_by_turns(self, row: Conversation, whole: str) -> list[tuple[int, int]] | None:
-        """Answers between the openings and the control tokens that close them; None unless there are as many as
-        answers.
-        """
-        opening, ending = self._turn_marks
-        answers = [message for message in row.messages if message.role == "assistant"]
-        if not opening.strip() or not ending or whole.count(opening) != len(answers):
-            return None
-        if any(ending in message.content or opening in message.content for message in row.messages):
-            return None
-        spans, position = [], 0
-        for message in answers:
-            start = whole.find(opening, position) + len(opening)
-            close = whole.find(ending, start)
-            if start < len(opening) or close < 0 or opening in whole[start:close]:
-                return None
-            position = close + len(ending)
-            if message.trained:
-                spans.append((start, position))
-        return spans
-
-    @cached_property
-    def _opening(self) -> str:
-        """What the template writes to open an answer, where answers can be found by it; "" where they cannot."""
-        ask, answer = Message("user", "Aq1"), Message("assistant", "Bq2", True)
-        probes = [
-            Conversation((ask, answer)),
-            Conversation((ask, answer, ask, answer)),
-            Conversation((Message("system", "Sq3"), ask, answer)),
-        ]
-        opening = ""
-        try:
-            closed, opened = (self._apply(probes[0], (ask,), prompt=prompt) for prompt in (False, True))
-            opening = opened.removeprefix(closed) if opened.startswith(closed) else ""
-        except ModelError:
-            return ""
-        for probe in probes if opening.strip() else ():
-            try:
-                whole = self._apply(probe, probe.messages)
-                if self._find_openings(probe, whole, opening) != self._spans_by_prefix(probe, whole):
-                    return ""
-            except ModelError:
-                continue
-        return opening if opening.strip() else ""
-
-    def _spans_by_opening(self, row: Conversation, whole: str) -> list[tuple[int, int]] | None:
-        if row.template_values or any(message.extra or self._opening in message.content for message in row.messages):
-            return None
-        return self._find_openings(row, whole, self._opening)
-
-    def _find_openings(self, row: Conversation, whole: str, opening: str) -> list[tuple[int, int]] | None:
-        """Each answer between the opening before it and the control token after it; None unless all is as plain as
-        that.
-        """
-        spans, position = [], 0
-        for message in row.messages:
-            if message.role != "assistant":
-                continue
-            start = whole.find(opening, position) + len(opening)
-            content = message.content if whole.startswith(message.content, start) else message.content.strip()
-            if start < len(opening) or not content or not whole.startswith(content, start):
-                return None
-            close = start + len(content)
-            while whole[close : close + 1].isspace():
-                close += 1
-            ending = next((text for text in self._special_texts if whole.startswith(text, close)), "")
-            if not ending:
-                return None
-            position = close + len(ending)
-            if message.trained:
-                spans.append((start, position))
-        return spans if whole.find(opening, position) < 0 else None
-
-    def _spans_by_prefix(self, row: Conversation, whole: str) -> list[tuple[int, int]] | None:
-        spans = []
-        for number in answers(row.messages):
-            before = self._apply(row, row.messages[:number], prompt=True)
-            if not whole.startswith(before):
-                return None
-            through = whole if number + 1 == len(row.messages) else self._apply(row, row.messages[: number + 1])
-            if not whole.startswith(through):
-                return None
-            spans.append((len(before), self._end_of_answer(through, len(before))))
-        return spans
-
-    def _end_of_answer(self, text: str, start: int) -> int:
-        """Where the turn's stop token ends: white space after it does not belong to the answer."""
-        end = len(text.rstrip())
-        return end if end > start and self._ends_special(text[start:end]) else len(text)
-
-    @cached_property
-    def _special_texts(self) -> tuple[str, ...]:
-        """Texts of the control tokens, longest first."""
-        return tuple(
-            sorted(
-                {str(self.tokenizer.convert_ids_to_tokens(number)) for number in self.special_ids},
-                key=len,
-                reverse=True,
-            )
+        return Tokenised(
+            ids[:limit], labels[:limit], len(ids), trained, len(row.answers), ended, tuple(spans), row.thinking
         )
 
-    def _ends_special(self, text: str) -> bool:
-        return text.endswith(self._special_texts)
-
-    def _spans_by_marks(self, row: Conversation, whole: str) -> list[tuple[int, int]]:
-        numbers = answers(row.messages)
-        pieces, rest = [], self._apply(row, row.messages, marked={number: f"⟪answer{number}⟫" for number in numbers})
-        for number in numbers:
-            before, mark, rest = rest.partition(f"⟪answer{number}⟫")
-            if not mark:
-                raise ModelError(
-                    f"the chat template leaves message {number + 1} out, an answer that is to be learnt.",
-                    hint="Choose another chat template.",
-                )
-            pieces.append(before)
-        pieces.append(rest)
-        prompt = self._generation_prompt(row)
-        spans: list[tuple[int, int]] = []
-        position = 0
-        for index, number in enumerate(numbers):
-            before, after = pieces[index], pieces[index + 1]
-            at = whole.find(before, position)
-            begin = at + len(before)
-            content = row.messages[number].content.strip()
-            searched = begin + len(content) if content and whole.startswith(content, begin) else begin
-            end = (
-                len(whole) - len(after)
-                if index + 1 == len(numbers) and whole.endswith(after)
-                else whole.find(after, searched)
-            )
-            if at < 0 or end < begin:
-                raise ModelError(
-                    f"it cannot be told where message {number + 1} lies in what the chat template writes.",
-                    hint="Choose another chat template.",
-                )
-            header = before.rfind(prompt)
-            start = at + header + len(prompt) if prompt and header >= 0 else begin
-            spans.append((start, end + self._stop_within(after)))
-            position = end
-        return spans
-
-    def _generation_prompt(self, row: Conversation) -> str:
-        """What the template adds where the model is to answer."""
-        first = row.messages[
-            : next(number for number, message in enumerate(row.messages) if message.role == "assistant")
-        ]
-        if not first:
-            return ""
-        without, with_prompt = self._apply(row, first), self._apply(row, first, prompt=True)
-        return with_prompt.removeprefix(without) if with_prompt.startswith(without) else ""
-
-    def _stop_within(self, after: str) -> int:
+    def _first_special(self, after: str) -> int:
         """Length of the text that ends a turn, at the start of what a template writes after an answer."""
         encoded = self._encode([after])[0]
         for token, (_, end) in zip(encoded.ids, encoded.offsets, strict=True):

@@ -9,8 +9,45 @@ from typing import Any
 from loratui.core.errors import ModelError
 from loratui.data.conversation import Conversation, Message
 
+Spans = tuple[tuple[int, int], ...]
 IGNORED = -100
 """Label of a token that bears no loss."""
+
+
+class BeyondVocabulary(ModelError):
+    """A token id that the model's embedding has no row for: training would fail at it, or read another's memory."""
+
+    code = "vocabulary"
+
+    def __init__(self, token: int, vocabulary: int) -> None:
+        super().__init__(
+            f"token id {token:,} is beyond the model's vocabulary of {vocabulary:,}.",
+            hint="The ids, or the added tokens, belong to another model.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """What becomes of one row's thinking, in characters; learnt, shown and dropped add up to what was given.
+
+    answers: with thinking; in_text: those whose text holds it; dropped_answers: whose thinking the template leaves out.
+    filler: answers that bear loss on what the template writes where nobody thought. unprompted: answers that do not
+    follow what the template writes to ask for one, so that they are trained otherwise than they will be asked.
+    """
+
+    learnt: int = 0
+    shown: int = 0
+    dropped: int = 0
+    answers: int = 0
+    in_text: int = 0
+    dropped_answers: int = 0
+    filler: int = 0
+    unprompted: int = 0
+
+    @property
+    def given(self) -> int:
+        """Characters of thinking in the row."""
+        return self.learnt + self.shown + self.dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +55,8 @@ class Rendered:
     """Text as the model reads it, and where in it the answers lie (character positions, end excluded)."""
 
     text: str
-    answers: tuple[tuple[int, int], ...]
+    answers: Spans
+    thinking: Thinking | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +73,10 @@ class Tokenised:
     answer_tokens: int
     answers: int
     answers_ended: int
-    spans: tuple[tuple[int, int], ...] = ()
+    spans: Spans = ()
     """Where the answers lie in the uncut row: token positions, end excluded. Empty for rows that came as tokens."""
+    thinking: Thinking | None = None
+    """What becomes of its thinking; None where there is none."""
 
     @property
     def cut(self) -> bool:
@@ -72,15 +112,23 @@ def token_at(encoding: Any, position: int, characters: int) -> int | None:
 
 
 def require_calls(row: Conversation, whole: str, spans: Sequence[tuple[int, int]]) -> None:
-    """ModelError where a template silently drops the tool calls of an answer: the model would learn to say nothing."""
-    for number, (start, end) in zip(answers(row.messages), spans, strict=False):
-        for call in row.messages[number].extra.get("tool_calls") or ():
+    """ModelError where a template silently drops a tool call of an answer: the model would learn to say nothing."""
+    for number, (start, end) in zip(answers(row.messages), spans, strict=True):
+        position = start
+        calls = row.messages[number].extra.get("tool_calls") or ()
+        for which, call in enumerate(calls, 1):
             function = call.get("function", call) if isinstance(call, Mapping) else {}
-            if str(function.get("name", "")) not in whole[start:end]:
+            name = str(function.get("name", ""))
+            at = whole.find(name, position, end)
+            if at < 0:
+                one = f"call {which} of {len(calls)}" if len(calls) > 1 else "the tool call"
                 raise ModelError(
-                    f"the chat template leaves out the tool call of message {number + 1}.",
-                    hint="Choose a chat template that knows tools.",
+                    f"the chat template leaves out {one} of message {number + 1}, {name}.",
+                    hint="Choose a chat template that knows tools."
+                    if which == 1
+                    else "Put each call into a message of its own, or choose another chat template.",
                 )
+            position = at + len(name)
 
 
 def answers(messages: Sequence[Message]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -91,10 +92,79 @@ def load_tokenizer(plan: Plan, *, weights: bool = True) -> Any:
         raise ModelError(f"the tokenizer cannot be read: {first_line(error)}", where=plan.model.id) from error
     if plan.model.chat_template:
         tokenizer.chat_template = template_text(plan.model.chat_template)
+    tokenizer = apply_plan(tokenizer, plan)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     tokenizer.padding_side = "right"
     return tokenizer
+
+
+def apply_plan(tokenizer: Any, plan: Plan) -> Any:
+    """The tokenizer with the plan's end token, and its template asking for thinking as the plan says. PlanError where
+    one of them means nothing for it.
+    """
+    if plan.model.end_token:
+        _end_with(tokenizer, plan.model.end_token)
+    if plan.model.thinking != "template":
+        tokenizer.chat_template = with_thinking(tokenizer.chat_template, plan.model.thinking)
+    return tokenizer
+
+
+def with_thinking(template: str | None, thinking: str) -> str:
+    """A chat template that asks for thinking, or not, unless whoever applies it says otherwise. PlanError where it
+    never asks.
+
+    What is saved with the result asks in the same way wherever it is used.
+    """
+    names = [name for name in THINKING_VARIABLES if isinstance(template, str) and _reads(template, name)]
+    if not isinstance(template, str) or not names:
+        raise PlanError(
+            f"model.thinking = {thinking!r} has no effect: the chat template never asks whether to think.",
+            hint="Leave it at template; dataset.reasoning decides about the thinking in the rows.",
+        )
+    value = "true" if thinking == "on" else "false"
+    head = "".join(f"{{% if {name} is not defined %}}{{% set {name} = {value} %}}{{% endif %}}" for name in names)
+    return f"{head}{{{{ '' }}}}{template}"
+
+
+def _end_with(tokenizer: Any, token: str) -> None:
+    """Let a token of the vocabulary end generation; PlanError where it is none."""
+    number = tokenizer.convert_tokens_to_ids(token)
+    if number is None or (number == tokenizer.unk_token_id and token != tokenizer.unk_token):
+        raise PlanError(
+            f"model.end_token = {token!r} is no token of this tokenizer.",
+            hint="Take one that the chat template writes at the end of an answer.",
+        )
+    tokenizer.eos_token = token
+
+
+THINKING_VARIABLES = ("enable_thinking", "thinking")
+"""What templates ask: the name that most use, and DeepSeek's."""
+
+
+_HEAD = re.compile(r"(?:{% if \w+ is not defined %}{% set \w+ = (?:true|false) %}{% endif %})+{{ '' }}")
+
+
+def without_thinking(template: str) -> str:
+    """The chat template as it was before `with_thinking`."""
+    head = _HEAD.match(template)
+    return template[head.end() :] if head else template
+
+
+def _reads(template: str, name: str) -> bool:
+    return (
+        re.search(rf"(?<![.\w'\"\[]){name} is (?:not )?(?:defined|true|false)|not {name} is defined", template)
+        is not None
+    )
+
+
+def training_twin(template: str | None) -> str:
+    """Name of the template that TRL trains with in this one's place; empty where TRL knows none."""
+    if not isinstance(template, str):
+        return ""
+    shipped, text = _shipped_with_trl(), without_thinking(template)
+    pairs = [(name, f"{name}_training") for name in shipped if f"{name}_training" in shipped]
+    return next((twin for name, twin in pairs if shipped[name].read_text(encoding="utf-8") == text), "")
 
 
 def template_text(name: str) -> str:

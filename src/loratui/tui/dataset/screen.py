@@ -54,6 +54,7 @@ class DatasetScreen(StepScreen):
             "l", "lengths", "Lengths", tooltip="How long the rows are, what each maximum length cuts, and what it costs"
         ),
         Binding("f", "fix", "Fix", tooltip="Mend what the check found: answers that never end in a stop token"),
+        Binding("m", "thinking", "Thinking", tooltip="What becomes of the thinking in the rows, and what mends it"),
         Binding("i", "write", "Path", tooltip="Write a path, or the id of a dataset of the hub"),
         Binding("escape", "cancel", "Stop the check", show=False, tooltip="Leave the path, or stop checking"),
     ]
@@ -79,8 +80,7 @@ class DatasetScreen(StepScreen):
 
     def _check_changed(self) -> None:
         self._plan_changed()
-        if self.query_one(RowBrowser).as_tokens:
-            self.query_one(RowBrowser).draw()
+        self.query_one(RowBrowser).draw()
 
     def shown(self) -> None:
         self._show_dataset()
@@ -319,6 +319,21 @@ class DatasetScreen(StepScreen):
             self.app.check_dataset()
             self.say(f"Rows are cut at {chosen:,} tokens now.", "done")
 
+    def _ledger(self) -> dict[str, Any]:
+        """What the check found of thinking; empty where there is none, or no check."""
+        result = self.app.state.check.now.result
+        ledger: dict[str, Any] = result["reasoning"] if result is not None else {}
+        return ledger if ledger and (ledger["rows"] or ledger["sentences"]) else {}
+
+    @work
+    async def action_thinking(self) -> None:
+        """Show the ledger of thinking; take the mend that is chosen there."""
+        from loratui.tui.dataset.thinking import ThinkingScreen
+
+        values = await self.app.push_screen_wait(ThinkingScreen(self._ledger()))
+        if values:
+            self._take(values)
+
     def fixes(self) -> dict[str, Any]:
         """What would mend the stop token, as plan keys; empty where nothing is to mend, or nothing here can."""
         result = self.app.state.check.now.result
@@ -326,7 +341,9 @@ class DatasetScreen(StepScreen):
 
     def action_fix(self) -> None:
         """Take the check's own mend."""
-        values = self.fixes()
+        self._take(self.fixes())
+
+    def _take(self, values: dict[str, Any]) -> None:
         self.app.state.choices.set_values(values)
         self.app.check_dataset()
         self.say(
@@ -339,6 +356,8 @@ class DatasetScreen(StepScreen):
             return self._has_preferences()
         if action == "fix":
             return bool(self.fixes())
+        if action == "thinking":
+            return bool(self._ledger())
         if action == "lengths":
             return self.app.state.dataset.view is not None and self.app.state.plan.proposal is not None
         if action == "check":

@@ -65,7 +65,17 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "the rest",
-        ("training.loss_on", "training.seed", "model.chat_template", "model.revision", "model.trust_remote_code"),
+        (
+            "training.loss_on",
+            "training.seed",
+            "model.chat_template",
+            "model.end_token",
+            "model.thinking",
+            "dataset.reasoning",
+            "dataset.calls",
+            "model.revision",
+            "model.trust_remote_code",
+        ),
     ),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from loratui.format import one_line
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.dataset import ChosenDataset
 from loratui.tui.wizard.model import ChosenModel
@@ -121,12 +122,19 @@ def found_words(result: dict[str, Any], max_length: int) -> tuple[str, str]:
         color = "$warning"
     else:
         words.append(f"✓ every answer{' that is not cut' if cut else ''} ends in the stop token {stop['token']}")
+    if refused := result.get("problem_counts", {}).get("template", 0):
+        words.insert(0, f"▲ the chat template refuses {refused:,} row{'s' if refused != 1 else ''}")
+    thinking = result["reasoning"]
+    if thinking["sentences"]:
+        mend = ": m mends it" if thinking["fixes"] else ""
+        words.append(f"▲ {one_line(thinking['sentences'][0], 160)}{mend}")
+        color = "$warning"
     if cut:
         words.append(f"{cut:,} rows longer than {max_length:,} tokens are cut: l shows what is lost")
     if problems:
         words.append(f"{problems:,} problem{'s' if problems != 1 else ''}: e lists them")
         color = "$warning"
-    elif not stop["missing_uncut"]:
+    elif not stop["missing_uncut"] and not thinking["sentences"]:
         words.append("no problem found")
     return " · ".join(words), color
 

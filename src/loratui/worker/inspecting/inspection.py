@@ -21,14 +21,18 @@ from loratui.data.found import FoundDataset
 from loratui.data.lengths import Lengths
 from loratui.data.near_duplicates import NearDuplicates
 from loratui.data.read import read_rows, require_rows, sample_rows
+from loratui.data.reasoning import TAGS
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
 from loratui.data.row import Row, RowError
 from loratui.data.row_filter import RowFilter, said
 from loratui.data.split import split_rows
+from loratui.worker.inspecting.differences import trl_differences
 from loratui.worker.inspecting.findings import Findings
 from loratui.worker.inspecting.model import TextModel
+from loratui.worker.inspecting.reasoning import ReasoningLedger
+from loratui.worker.inspecting.tools import ToolLedger
 from loratui.worker.time_limit import TemplateTimeError
-from loratui.worker.tokenised import IGNORED, Tokenised
+from loratui.worker.tokenised import IGNORED, BeyondVocabulary, Tokenised
 from loratui.workers.inspect_messages import InspectMessage, Recognised
 
 Emit = Callable[[InspectMessage], None]
@@ -75,6 +79,8 @@ class Inspection:
         self.total = count_rows(self.found, head, self.recognition.unfold)
         self.head = sample_rows(self.found, SAMPLE_ROWS, unfold) if (unfold := self.recognition.unfold) else head
         self.model: TextModel | None = None
+        self.reasoning: ReasoningLedger
+        self.tools: ToolLedger
         self.seen: dict[bytes, tuple[int, int | None]] = {}
         self._fix: dict[str, str] | None = None
         self._near = NearDuplicates()
@@ -86,20 +92,29 @@ class Inspection:
         """
         self.model = model
         tokeniser = model.tokeniser(self.plan, 0)
-        pending: list[Row] = []
+        self.reasoning = ReasoningLedger(self.plan, model)
+        self.tools = ToolLedger(self.reasoning.tokeniser)
+        pending: list[tuple[Row, Conversation]] = []
         specials = special_texts(model.tokenizer)
         try:
             for position, tokenised in enumerate(tokeniser.many(self._conversations(pending, specials))):
-                self._take(pending[position], tokenised)
+                row, conversation = pending[position]
+                self._take(row, tokenised)
+                self.reasoning.take(row, conversation, tokenised, self.findings)
+                self.tools.take(conversation, tokenised)
                 pending[position] = None  # type: ignore[call-overload]  # rows are let go as they are done
                 self._report()
         except TemplateTimeError:
-            raise TemplateTimeError(*[_place(row.index, row.line) for row in pending[-1:] if row]) from None
+            raise TemplateTimeError(*[_place(one[0].index, one[0].line) for one in pending[-1:] if one]) from None
         self._evaluation()
         self._long_rows()
+        for problem in (*self.reasoning.problems(), *self.tools.problems()):
+            self.findings.add(problem)
         return self.result()
 
-    def _conversations(self, pending: list[Row], specials: tuple[str, ...]) -> Iterator[Conversation]:
+    def _conversations(
+        self, pending: list[tuple[Row, Conversation]], specials: tuple[str, ...]
+    ) -> Iterator[Conversation]:
         row_filter = RowFilter(self.plan.dataset, self.found)
         for row in read_rows(self.found, unfold=self.recognition.unfold):
             self.read += 1
@@ -121,7 +136,7 @@ class Inspection:
                 self.findings.of_row(row, kind, message)
             self._check_specials(row, conversation, specials)
             self._check_copy(row, conversation)
-            pending.append(row)
+            pending.append((row, conversation))
             self._tell_progress()
             yield conversation
 
@@ -157,7 +172,8 @@ class Inspection:
 
     def _take(self, row: Row, tokenised: Tokenised | ModelError) -> None:
         if isinstance(tokenised, ModelError):
-            self.findings.of_row(row, "template", tokenised.sentence, blocking=True)
+            kind = "vocabulary" if isinstance(tokenised, BeyondVocabulary) else "template"
+            self.findings.of_row(row, kind, tokenised.sentence, blocking=True)
             return
         spans = tokenised.spans or label_spans(tokenised.labels)
         self.lengths.add(tokenised.full_tokens, spans)
@@ -273,7 +289,11 @@ class Inspection:
                 "note": self.found.note,
             },
             "model": self.plan.model.id,
-            "template": {"from": self.model.template, "why": self.model.why},
+            "template": {
+                "from": self.model.template,
+                "why": self.model.why,
+                "differences": trl_differences(self.reasoning.tokeniser),
+            },
             "loss_on": training.loss_on,
             "examples": self.read,
             "usable": usable,
@@ -298,6 +318,8 @@ class Inspection:
                 "rows": [self.rows[number] for number in np.flatnonzero(missing)[:MISSING_LISTED]],
                 "fix": self._stop_fix() if (alive & ~ended).any() else {},
             },
+            "reasoning": self.reasoning.result(),
+            "tools": self.tools.result(),
             "ledger": self.lengths.ledgers(max_length, proposal["value"]),
             "proposed_max_length": proposal,
             "histogram": self.lengths.histogram(),
@@ -366,13 +388,13 @@ def label_spans(labels: list[int]) -> Sequence[tuple[int, int]]:
 
 
 def special_texts(tokenizer: Any) -> tuple[str, ...]:
-    """Texts that the tokenizer turns into control tokens wherever they stand."""
+    """Texts that the tokenizer turns into control tokens wherever they stand; tags of thinking have their ledger."""
     return tuple(
         sorted(
             {
                 str(token.content)
                 for token in tokenizer.added_tokens_decoder.values()
-                if token.special and len(token.content) > 2
+                if token.special and len(token.content) > 2 and token.content not in TAGS
             }
         )
     )

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loratui.core.errors import ModelError
+from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
 from loratui.data.conversation import Conversation, Message
 from loratui.hub.client import HubRefused, HubUnreached, download
 from loratui.models.find import find_model
 from loratui.models.found import FoundModel
 from loratui.models.hub import fetch_model
 from loratui.worker.tokenise import Tokeniser
-from loratui.worker.tokenizer import KNOWN_TEMPLATES, load_tokenizer
+from loratui.worker.tokenizer import (
+    KNOWN_TEMPLATES,
+    apply_plan,
+    load_tokenizer,
+    template_text,
+    training_twin,
+    without_thinking,
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,28 @@ class TextModel:
 
     def tokeniser(self, plan: Plan, max_length: int) -> Tokeniser:
         """What turns conversations into tokens and labels; the same class that training uses."""
-        return Tokeniser(self.tokenizer, loss_on=plan.training.loss_on, max_length=max_length, stop_ids=self.stop_ids)
+        return self._tokeniser(self.tokenizer, plan, max_length)
+
+    def tried(self, plan: Plan) -> Tokeniser:
+        """The same tokenizer with the chat template, the end token and the arrangement of thinking of another plan.
+
+        PlanError where a setting means nothing for it.
+        """
+        other = deepcopy(self.tokenizer)
+        own = without_thinking(other.chat_template) if isinstance(other.chat_template, str) else other.chat_template
+        other.chat_template = template_text(plan.model.chat_template) if plan.model.chat_template else own
+        return self._tokeniser(apply_plan(other, plan), plan, 0)
+
+    def _tokeniser(self, tokenizer: Any, plan: Plan, max_length: int) -> Tokeniser:
+        return Tokeniser(
+            tokenizer,
+            loss_on=plan.training.loss_on,
+            max_length=max_length,
+            stop_ids=self.stop_ids,
+            reasoning=plan.dataset.reasoning,
+            calls=plan.dataset.calls,
+            vocabulary=self.found.spec.vocab_size,
+        )
 
     @property
     def stop_tokens(self) -> list[str]:
@@ -38,22 +68,34 @@ class TextModel:
         return [str(self.tokenizer.convert_ids_to_tokens(number)) for number in sorted(self._all_stops())]
 
     def stop_fix(self, plan: Plan) -> dict[str, str]:
-        """A chat template whose answers end in a token that generation stops at, as {key: value}; empty where none
-        helps.
-        """
-        from copy import deepcopy
+        """What makes every answer end in a token that generation stops at, as {key: value}; empty where nothing does.
 
+        First what leaves the template as it is or is TRL's own of it for training; another template last.
+        """
         ask = Conversation((Message("user", "1?"), Message("assistant", "2", True)))
-        for name, text in KNOWN_TEMPLATES.items():
-            other = deepcopy(self.tokenizer)
-            other.chat_template = text
+        twin, candidates = training_twin(self.tokenizer.chat_template), []
+        if twin:
+            candidates.append({"model.chat_template": twin})
+        if end := self._end_of(plan, ask):
+            candidates.append({"model.end_token": end})
+        for values in [*candidates, *({"model.chat_template": name} for name in KNOWN_TEMPLATES)]:
             try:
-                row = Tokeniser(other, stop_ids=self.stop_ids).one(ask)
-            except ModelError:
+                row = self.tried(with_values(plan, values)).one(ask)
+            except LoratuiError:
                 continue
-            if row.answers_ended == row.answers and plan.model.chat_template != name:
-                return {"model.chat_template": name}
+            if row.answers_ended == row.answers and all(plan.get(key) != value for key, value in values.items()):
+                return values
         return {}
+
+    def _end_of(self, plan: Plan, row: Conversation) -> str:
+        """The control token that the template closes an answer with; empty where it does not close with one."""
+        try:
+            tokeniser = self.tokeniser(plan, 0)
+            last = tokeniser.one(row).spans[-1][1] - 1
+            number = tokeniser.one(row).input_ids[last]
+        except (LoratuiError, IndexError):
+            return ""
+        return str(self.tokenizer.convert_ids_to_tokens(number)) if number in tokeniser.special_ids else ""
 
     def _all_stops(self) -> set[int]:
         eos = self.tokenizer.eos_token_id

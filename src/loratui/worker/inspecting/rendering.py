@@ -9,9 +9,11 @@ from typing import Any
 
 from loratui.core.errors import ModelError
 from loratui.core.plan import Plan
+from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.found import FoundDataset
 from loratui.data.read import read_rows
+from loratui.data.reasoning import inline_range, thinking_of
 from loratui.data.recognise import Recognition
 from loratui.data.row import Row, RowError
 from loratui.worker.inspecting.model import TextModel
@@ -39,13 +41,15 @@ def render_rows(
 def render_row(
     row: Row, recognition: Recognition, model: TextModel, tokeniser: Tokeniser, max_length: int
 ) -> dict[str, Any]:
-    """One row: `tokens` is a list of [id, text, trained, special, cut] where the flags are 0 or 1.
+    """One row: `tokens` is a list of [id, text, trained, special, cut] where the flags are 0 or 1; `parts` says of each
+    part of a message whether it is learnt, shown, cut or dropped: [message, kind, state].
 
     Tokens that only together make a character (bytes of a Chinese one, say) carry its text on the last of them.
     """
     place = {"index": row.index, "line": row.line, "file": row.file}
     try:
-        tokenised = tokeniser.one(to_conversation(row, recognition))
+        conversation = to_conversation(row, recognition)
+        tokenised = tokeniser.one(conversation)
     except RowError as error:
         return {**place, "tokens": [], "problem": error.message}
     except TemplateTimeError:
@@ -61,10 +65,39 @@ def render_row(
     return {
         **place,
         "tokens": tokens,
+        "parts": part_states(conversation, tokeniser, max_length),
         "answers": tokenised.answers,
         "answers_ended": tokenised.answers_ended,
         "problem": "",
     }
+
+
+def part_states(conversation: Conversation, tokeniser: Tokeniser, max_length: int) -> list[list[Any]]:
+    """What becomes of each part of a row's messages: [message, kind, state], in the row's order; empty where it cannot
+    be told.
+    """
+    short = Tokeniser(
+        tokeniser.tokenizer,
+        loss_on=tokeniser.loss_on,
+        max_length=max_length,
+        reasoning=tokeniser.reasoning,
+        calls=tokeniser.calls,
+    )
+    found: dict[tuple[int, str], str] = {}
+    for part, state in short.parts(conversation):
+        found.setdefault((part.message, part.kind), state)
+    if not found:
+        return []
+    states: list[list[Any]] = []
+    for number, message in enumerate(conversation.messages):
+        held = inline_range(message.content) if message.role == "assistant" else None
+        given = {
+            "thinking": thinking_of(message) is not None,
+            "content": bool(message.content[held[2] if held else 0 :].strip()),
+            "call": bool(message.extra.get("tool_calls")),
+        }
+        states += [[number, kind, found.get((number, kind), "dropped")] for kind, has in given.items() if has]
+    return states
 
 
 def token_texts(tokenizer: Any, ids: list[int]) -> list[str]:

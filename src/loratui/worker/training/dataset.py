@@ -24,7 +24,7 @@ from loratui.data.row import Row
 from loratui.data.row_filter import LeftOut, RowFilter, filter_rows
 from loratui.data.split import split_rows
 from loratui.worker.tokenise import Tokeniser
-from loratui.worker.tokenised import IGNORED, Tokenised
+from loratui.worker.tokenised import IGNORED, BeyondVocabulary, Tokenised
 
 log = logging.getLogger("loratui")
 RECOGNISED_ROWS = 200
@@ -193,6 +193,8 @@ class _Reader:
         waiting: deque[tuple[Rows, Row, str]] = deque()
         for done, row in enumerate(self.tokeniser.many(self._conversations(parts, results, waiting)), 1):
             target, read, question = waiting.popleft()
+            if isinstance(row, BeyondVocabulary):
+                raise DatasetError(row.message, where=self._place(read.index, read.line), hint=row.hint)
             if isinstance(row, ModelError):
                 target.unusable += 1
                 self._leave_out(LeftOut(read.index, read.line, read.file, "template", row.message), counted=False)
@@ -227,13 +229,14 @@ class _Reader:
         if row.kind in self.wanted:
             return
         self.unusable += counted
-        place = (
-            f"{self.found.path}, line {row.line}" if row.line is not None else f"{self.found.path}, row {row.index + 1}"
-        )
+        place = self._place(row.index, row.line)
         self.first_error = self.first_error or f"{place}: {row.message}"
         self._named += 1
         if self._named <= LOGGED_ROWS:
             log.warning("left out: %s: %s", place, row.message)
+
+    def _place(self, index: int, line: int | None) -> str:
+        return f"{self.found.path}, line {line}" if line is not None else f"{self.found.path}, row {index + 1}"
 
     def why_empty(self, rows: Rows) -> DatasetError:
         if rows.without_answer:

@@ -126,7 +126,13 @@ class Session:
             raise
         journal.phase("tokenise", f"Reading and tokenising {plan.dataset.path}")
         self.tokeniser = tokeniser = Tokeniser(
-            tokenizer, loss_on=plan.training.loss_on, max_length=plan.training.max_length, stop_ids=stop_ids(model)
+            tokenizer,
+            loss_on=plan.training.loss_on,
+            max_length=plan.training.max_length,
+            stop_ids=stop_ids(model),
+            reasoning=plan.dataset.reasoning,
+            calls=plan.dataset.calls,
+            vocabulary=getattr(model.get_input_embeddings(), "num_embeddings", 0),
         )
         prepared = prepare(
             plan,

@@ -1,0 +1,44 @@
+"""What becomes of a row's thinking: learnt, shown only, or dropped by the template; and the template's own filler."""
+
+from __future__ import annotations
+
+from loratui.data.conversation import Conversation
+from loratui.data.reasoning import thinking_of
+from loratui.worker.answer_spans import AnswerSpans, FoundSpans
+from loratui.worker.chat_template import ChatTemplate
+from loratui.worker.tokenised import Thinking, answers
+
+
+def account(
+    row: Conversation, whole: str, found: FoundSpans | None, template: ChatTemplate, finder: AnswerSpans
+) -> Thinking | None:
+    """The account of a rendered row; None where it has no thinking and nothing stands in for it.
+
+    found: where its answers lie; None where every token bears loss, so that what is shown is learnt.
+    """
+    given = {number: held for number, message in enumerate(row.messages) if (held := thinking_of(message)) is not None}
+    filler = template.thinking.filler
+    trained = dict(zip(answers(row.messages), found.spans, strict=True)) if found is not None else {}
+    filled = {number for number, (start, _) in trained.items() if filler and whole.startswith(filler, start)}
+    unprompted = found.unprompted if found is not None else 0
+    if not given:
+        return Thinking(filler=len(filled), unprompted=unprompted) if filled or unprompted else None
+    parts = finder.parts(row, whole) or ()
+    places = {part.message: (part.start, part.end) for part in parts if part.kind == "thinking"}
+    learnt = shown = dropped = lost = 0
+    for number, (_, words) in given.items():
+        place = places.get(number)
+        if place is None:
+            dropped += len(words)
+            lost += 1
+            continue
+        kept = min(len(words), place[1] - place[0])
+        dropped += len(words) - kept
+        lost += kept < len(words)
+        start, end = trained.get(number, (0, 0)) if found is not None else (0, len(whole))
+        if start <= place[0] and place[1] <= end:
+            learnt += kept
+        else:
+            shown += kept
+    in_text = sum(source == "text" for source, _ in given.values())
+    return Thinking(learnt, shown, dropped, len(given), in_text, lost, len(filled), unprompted)
