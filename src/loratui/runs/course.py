@@ -10,7 +10,7 @@ from typing import Any
 from loratui.core.diagnosis import Curves
 from loratui.core.diagnosis.divergence import DivergenceWatch
 from loratui.runs.directory import Run
-from loratui.runs.events import Data, Eval, Event, EventTail, Started, Step
+from loratui.runs.events import Data, Eval, Event, EventTail, Fix, Started, Step
 
 
 @dataclass
@@ -23,6 +23,8 @@ class Course:
     evals: list[Eval] = field(default_factory=list)
     total_steps: int = 0
     data: Data | None = None
+    changed_at: int = -1
+    """The step from which a change of the plan let it go on, where nothing was trained since; else -1."""
 
     def curves(
         self, *, finished: bool = False, proposed: Mapping[str, Any] | None = None, bf16: bool | None = None
@@ -74,8 +76,13 @@ def course_of(events: Iterable[Event]) -> Course:
                 course.evals = [one for one in course.evals if one.step <= event.step]
             case Step():
                 course.steps.append(event)
+                course.changed_at = -1
             case Eval():
+                if course.evals and course.evals[-1].step == event.step:  # made again after a kill: the last one counts
+                    course.evals.pop()
                 course.evals.append(event)
+            case Fix():
+                course.changed_at = event.from_step if event.start == "checkpoint" else -1
             case Data():
                 course.data = event
     return course

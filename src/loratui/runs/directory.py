@@ -13,6 +13,8 @@ from typing import Any
 from loratui.core.errors import RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_from_toml
+from loratui.runs.checkpoints import is_whole as is_whole_checkpoint
+from loratui.runs.checkpoints import step_of as step_of
 from loratui.runs.status import Status, judged, read_status
 
 HERE = Path("/proc/self/cwd")
@@ -168,9 +170,7 @@ class Run:
         return False
 
     def checkpoints(self) -> list[Path]:
-        """Whole checkpoints, oldest first. The trainer writes `trainer_state.json` last: without it a folder is
-        none.
-        """
+        """Whole checkpoints, oldest first, as far as names and sizes tell."""
         found: list[tuple[int, Path]] = []
         if self.checkpoints_path.is_dir():
             for folder in self.checkpoints_path.glob("checkpoint-*"):
@@ -188,20 +188,6 @@ def held_here(run: Run) -> Run:
     """Make the run's directory this process's own, so that it is found even when somebody moves it meanwhile."""
     os.chdir(run.path)
     return Run(HERE) if HERE.exists() else run
-
-
-def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint's folder, set aside or not, is of: the first number in its name."""
-    numbers = [part for part in checkpoint.name.split("-") if part.isdigit()]
-    return int(numbers[0]) if numbers else 0
-
-
-def is_whole_checkpoint(folder: Path) -> bool:
-    """Whether a checkpoint was written to its end, and not half deleted since: its last file is complete JSON."""
-    if (folder / "checkpoint-is-incomplete.txt").exists() or not (folder / "scheduler.pt").is_file():
-        return False
-    state = _read_json(folder / "trainer_state.json")
-    return isinstance(state.get("global_step"), int)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -145,6 +145,8 @@ class RunRecord:
             case Phase():
                 self.phase = event
             case Eval():
+                if self.evals and self.evals[-1].step == event.step:  # made again after a kill: the last one counts
+                    self.evals.pop()
                 self.evals.append(event)
             case Sample():
                 self.samples.append(event)
