@@ -54,6 +54,7 @@ def test_a_stopped_run_goes_on_and_a_changed_dataset_is_asked_about(loratui: Lor
 def begun(path: Path) -> Path:
     """A run that was stopped at step 40, as its worker left it; what a checkpoint holds is not read here."""
     from loratui.core.plan import Plan
+    from loratui.runs.checkpoints import seal
     from loratui.runs.fingerprint import plan_values, versions
     from loratui.runs.start import create_run
     from loratui.runs.status import Status, write_status
@@ -63,6 +64,7 @@ def begun(path: Path) -> Path:
     checkpoint.mkdir(parents=True)
     (checkpoint / "scheduler.pt").touch()
     (checkpoint / "trainer_state.json").write_text('{"global_step": 40}')
+    seal(checkpoint, 40)
     run.fingerprint_path.write_text(json.dumps({"plan": plan_values(Plan()), "versions": versions()}))
     write_status(run.status_path, Status(state="stopped", step=40, created=1.0, ended=2.0))
     return path

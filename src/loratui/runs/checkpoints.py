@@ -183,7 +183,7 @@ def damage(folder: Path, *, contents: bool = True) -> str:
             return f"its {MANIFEST} names a file outside of it"
         found = _regular_size(folder / name)
         if found is None:
-            return f"{name} is missing"
+            return f"{name} is {'no regular file' if os.path.lexists(folder / name) else 'missing'}"
         if found != facts.size:
             return f"{name} has {found:,} bytes instead of {facts.size:,}"
     if _state_step(folder) != step:
