@@ -102,7 +102,7 @@ def judged(status: Status | None, *, now: float | None = None) -> Status:
     if not status.pid:
         if now - status.created <= START_GRACE_SECONDS:
             return status
-        return status.model_copy(update={"state": "lost", "message": "No worker ever took this run."})
+        return status.model_copy(update={"state": "lost", "message": "It never started: `loratui resume` starts it."})
     alive = is_alive(status.mark)
     if alive is None:
         alive = now - status.heartbeat <= SILENCE_SECONDS
