@@ -31,6 +31,7 @@ from loratui.worker.training.dataset import Prepared, prepare
 from loratui.worker.training.evaluate import Answering
 from loratui.worker.training.failure import is_disk_full, is_out_of_memory
 from loratui.worker.training.fix_outcome import OutcomeWatch
+from loratui.worker.training.in_force import require_plan
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
 from loratui.worker.training.measure import Measuring
@@ -216,6 +217,7 @@ class Session:
         total, trained = count_parameters(trainer.model)
 
         def started(state: Any) -> None:
+            in_force = require_plan(trainer, self.plan)
             self.journal.emit(
                 "started",
                 pid=os.getpid(),
@@ -228,6 +230,7 @@ class Session:
                 parameters_total=total,
                 parameters_trainable=trained,
                 device=self.device.name,
+                in_force=in_force,
             )
 
         callback.on_started = started
