@@ -298,5 +298,5 @@ STRIKES: dict[str, Callable[[Course, random.Random], bool]] = {
     "killed between rename and sync": within("rename"),
     "killed twice in a row": twice_in_a_row,
     "stopped during an evaluation": within("evaluation", signal.SIGTERM),
-    "stopped during a checkpoint or the end": within("result", signal.SIGTERM),
+    "stopped while the result is written": within("result", signal.SIGTERM),
 }
