@@ -116,3 +116,13 @@ def test_nothing_is_promised_before_it_is_agreed_to_and_a_running_run_is_said_fi
     write_status(run.status_path, run.status().model_copy(update={"state": "starting", "created": 9e12, "pid": 0}))
     done = loratui("resume", "out", "--set", "lora.r=8")
     assert done.returncode == 1 and done.stderr.startswith("loratui: run out is still going"), done.stderr
+
+
+def test_a_damaged_checkpoint_is_named_and_nothing_begins_anew_unasked(loratui: Loratui, tmp_path: Path) -> None:
+    checkpoint = begun(tmp_path / "out") / "checkpoints" / "checkpoint-40"
+    (checkpoint / "scheduler.pt").write_bytes(b"x")
+    asked = loratui("resume", "out")
+    assert asked.returncode == 1
+    assert "checkpoint-40 is refused: scheduler.pt has 1 bytes instead of 0." in asked.stderr
+    assert "no whole checkpoint is left" in asked.stderr and "--anew starts it anew" in asked.stderr
+    assert checkpoint.is_dir() and not (tmp_path / "out" / "run.lock").exists()
