@@ -71,3 +71,24 @@ def test_what_was_never_started_is_started_by_resume(tmp_path: Path, monkeypatch
     while start.exit_status_of(pid) is None and time.monotonic() < until:
         time.sleep(0.02)
     assert (tmp_path / "taken").exists()
+
+
+def test_a_worker_that_ends_while_its_status_is_read_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its status is read while it runs, it says that it is finished and is gone, and only then is it looked for."""
+    from loratui.runs import directory
+
+    run = start.create_run(with_values(Plan(), CPU), output=tmp_path / "run")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    write_status(run.status_path, Status(state="running", pid=gone.pid))
+    read = directory.read_status
+
+    def then_finished(path: Path) -> Status | None:
+        found = read(path)
+        write_status(path, Status(state="finished", pid=gone.pid))
+        return found
+
+    monkeypatch.setattr(directory, "read_status", then_finished)
+    assert run.status().state == "finished"

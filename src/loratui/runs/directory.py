@@ -156,7 +156,11 @@ class Run:
         status = read_status(self.status_path)
         if status is None and not self.path.is_dir():
             return Status(state="lost", message=f"There is no directory {self.path} any more: it was moved or removed.")
-        return judged(status)
+        found = judged(status)
+        if found.state != "lost":
+            return found
+        again = read_status(self.status_path)  # its last word may have come between the reading and the look for it
+        return found if again == status else judged(again)
 
     def in_use(self) -> bool:
         """Whether a worker holds the run's lock at this moment (of this machine, or of one that shares its locks)."""
