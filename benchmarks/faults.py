@@ -1,22 +1,29 @@
 """Make every fault happen many times at random moments, and count what was lost.
 
     python benchmarks/faults.py [--times 20] [--seed 1] [--only worker_killed] [--save]
+    python benchmarks/faults.py --kills 200 [--jobs 2] [--seed 1] [--save]
 
-The faults are those of `tests/worker/faults.py`: interface killed, terminal hung up, worker killed, killed while
-saving, disk full, status half-written, clock jumping, two viewers, directory moved. After each one the run must equal
-one that nothing happened to, bit for bit; what was reported as saved must be there; the state shown must be true within
-5 s. Exit status 1 where one did not hold.
+The faults of the first form are those of `tests/worker/faults.py`: interface killed, terminal hung up, worker killed,
+killed while saving, disk full, status half-written, clock jumping, two viewers, directory moved. After each one the run
+must equal one that nothing happened to, bit for bit; what was reported as saved must be there; the state shown must be
+true within 5 s. Those of the second are in `tests/worker/strikes.py`: a worker is struck at any moment, or at the n-th
+operation of a checkpoint, an evaluation or the writing of the result, between a rename and the next fsync, or twice in
+a row; steps, evaluations, best step and the adapter's bytes must be those of an undisturbed run. Exit status 1 where
+one did not hold.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +34,31 @@ RESULTS = Path(__file__).parent / "results"
 
 def main() -> int:
     """Run them and tell."""
-    from faults import FAULTS, CannotHappenHere, World
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=0, help="so many strikes in turn, instead of the faults")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share the strikes")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="one fault's name")
+    parser.add_argument("--only", default="", help="one fault's, or strike's, name")
     parser.add_argument(
         "--save", action="store_true", help="keep the counts, fault by fault, in benchmarks/results/faults.json"
     )
+    parser.add_argument("--share", type=int, default=-1, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.share >= 0:
+        print(json.dumps(strike(options)), flush=True)
+        return 0
+    found = struck(options) if options.kills else faults(options)
+    if options.save:
+        kept = json.loads(path.read_text()) if (path := RESULTS / "faults.json").exists() else {}
+        path.write_text(json.dumps(kept | found, indent=1) + "\n")
+    return 1 if any(count["failures"] for count in found.values()) else 0
+
+
+def faults(options: argparse.Namespace) -> dict[str, Any]:
+    """Each fault so many times."""
+    from faults import FAULTS, CannotHappenHere, World
+
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder))
@@ -63,10 +85,66 @@ def main() -> int:
             }
             found[fault.__name__] = count | {"seed": options.seed, "date": time.strftime("%Y-%m-%d")}
             print(fault.__name__, count, flush=True)
-    if options.save:
-        kept = json.loads(path.read_text()) if (path := RESULTS / "faults.json").exists() else {}
-        path.write_text(json.dumps(kept | found, indent=1) + "\n")
-    return 1 if any(count["failures"] for count in found.values()) else 0
+    return found
+
+
+def struck(options: argparse.Namespace) -> dict[str, Any]:
+    """The strikes, shared among processes of their own: workers are forks of those."""
+    began = time.monotonic()
+    arguments = [f"--{name}={getattr(options, name)}" for name in ("kills", "jobs", "seed", "only")]
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, __file__, *arguments, f"--share={share}"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"} | os.environ,
+        )
+        for share in range(options.jobs)
+    ]
+    parts = [json.loads(job.communicate()[0].splitlines()[-1]) for job in jobs]
+    seconds, day = round(time.monotonic() - began), time.strftime("%Y-%m-%d")
+    found = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        shares = [part[name] for part in parts if name in part]
+        found[name] = {
+            "times": sum(one["times"] for one in shares),
+            "failures": [failure for one in shares for failure in one["failures"]],
+            "held": sum(one["held"] for one in shares),
+            "ended_early": sum(one["ended_early"] for one in shares),
+            "seed": options.seed,
+            "date": day,
+        }
+        print(name, found[name], flush=True)
+    times = sum(one["times"] for one in found.values())
+    print(f"{times} strikes in {seconds} s, {sum(one['held'] for one in found.values())} held")
+    return found
+
+
+def strike(options: argparse.Namespace) -> dict[str, Any]:
+    """One process's share of the strikes, kind after kind."""
+    from strikes import STRIKES, Courses
+
+    kinds = [name for name in STRIKES if options.only in ("", name)]
+    found: dict[str, Any] = {}
+    counts: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["LORATUI_HOME"] = str(Path(folder) / "home")
+        courses = Courses(Path(folder)).all
+        for number in range(options.share, options.kills, options.jobs):
+            name = kinds[number % len(kinds)]
+            seed = options.seed * 100_000 + number
+            course = courses[counts[name] % len(courses)]
+            counts[name] += 1
+            count = found.setdefault(name, {"times": 0, "held": 0, "ended_early": 0, "failures": []})
+            count["times"] += 1
+            try:
+                count["ended_early"] += STRIKES[name](course, random.Random(seed))
+                count["held"] += 1
+            except Exception as error:  # noqa: BLE001 (whatever went wrong is what is counted)
+                traceback.print_exc()
+                count["failures"].append(f"{course.name}, seed {seed}: {str(error)[:300]}")
+            print(f"{number + 1}/{options.kills} {name}", file=sys.stderr, flush=True)
+    return found
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ def test_a_stopped_run_goes_on_and_a_changed_dataset_is_asked_about(loratui: Lor
 def begun(path: Path) -> Path:
     """A run that was stopped at step 40, as its worker left it; what a checkpoint holds is not read here."""
     from loratui.core.plan import Plan
+    from loratui.runs.checkpoints import seal
     from loratui.runs.fingerprint import plan_values, versions
     from loratui.runs.start import create_run
     from loratui.runs.status import Status, write_status
@@ -63,6 +64,7 @@ def begun(path: Path) -> Path:
     checkpoint.mkdir(parents=True)
     (checkpoint / "scheduler.pt").touch()
     (checkpoint / "trainer_state.json").write_text('{"global_step": 40}')
+    seal(checkpoint, 40)
     run.fingerprint_path.write_text(json.dumps({"plan": plan_values(Plan()), "versions": versions()}))
     write_status(run.status_path, Status(state="stopped", step=40, created=1.0, ended=2.0))
     return path
@@ -114,3 +116,13 @@ def test_nothing_is_promised_before_it_is_agreed_to_and_a_running_run_is_said_fi
     write_status(run.status_path, run.status().model_copy(update={"state": "starting", "created": 9e12, "pid": 0}))
     done = loratui("resume", "out", "--set", "lora.r=8")
     assert done.returncode == 1 and done.stderr.startswith("loratui: run out is still going"), done.stderr
+
+
+def test_a_damaged_checkpoint_is_named_and_nothing_begins_anew_unasked(loratui: Loratui, tmp_path: Path) -> None:
+    checkpoint = begun(tmp_path / "out") / "checkpoints" / "checkpoint-40"
+    (checkpoint / "scheduler.pt").write_bytes(b"x")
+    asked = loratui("resume", "out")
+    assert asked.returncode == 1
+    assert "checkpoint-40 is refused: scheduler.pt has 1 bytes instead of 0." in asked.stderr
+    assert "no whole checkpoint is left" in asked.stderr and "--anew starts it anew" in asked.stderr
+    assert checkpoint.is_dir() and not (tmp_path / "out" / "run.lock").exists()

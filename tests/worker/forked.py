@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from loratui.runs import control, start
+from loratui.runs import control, resume, start
 from loratui.runs.directory import Run
 from loratui.runs.status import Status, write_status
 
@@ -36,7 +37,7 @@ def start_forked(run: Run, *, rehearse: bool = False) -> int:
     """As `runs.start.start_worker`, for one process on the CPU."""
     plan, previous = run.plan(), run.status()
     write_status(
-        run.status_path, Status(state="starting", created=previous.created, step=previous.step, total=previous.total)
+        run.status_path, Status(state="starting", created=time.time(), step=previous.step, total=previous.total)
     )
     environment = start.worker_environment(plan)
     sys.stdout.flush()
@@ -74,6 +75,10 @@ def _work(run: Run, environment: dict[str, str]) -> None:
             import faulty
 
             faulty.put(session)
+        if environment.get("WORLD_STRIKE"):
+            import strikes
+
+            strikes.put(session)
         os.execv = lambda *_: os._exit(BEGINS_ANEW)  # type: ignore[assignment, misc]
         code = train.main([str(run.path)])
     except BaseException:  # this process ends here, whatever it is
@@ -91,4 +96,5 @@ def use() -> None:
     from loratui.worker.training import session  # noqa: F401 (what takes the time)
 
     control.start_worker = start_forked
+    resume.start_worker = start_forked
     advice_replay.start_worker = start_forked

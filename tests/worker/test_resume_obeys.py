@@ -19,7 +19,7 @@ from loratui.core.plan_text import fields, with_values
 from loratui.core.schedule import learning_rate_at, make_schedule
 from loratui.runs.continuation import change, continuation
 from loratui.runs.directory import Run
-from loratui.runs.events import Event, EventTail, Fix, Step, append_event
+from loratui.runs.events import Event, EventTail, Fix, Started, Step, append_event
 from loratui.runs.start import create_run
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.signals import Requests
@@ -374,3 +374,28 @@ def test_restarting_is_possible_whatever_the_change(begun: Run, tmp_path: Path) 
     )
     again = continuation(run, {"training.learning_rate": 5e-4})
     assert again.start == "checkpoint" and again.from_step == LAST
+
+
+def test_what_is_in_force_is_held_against_the_plan_before_a_step_is_made(
+    begun: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint's own rate would be trained with, were nothing written anew after loading: nothing is trained."""
+    from loratui.core.errors import WorkerError
+    from loratui.worker.training import trainer
+
+    monkeypatch.setattr(trainer, "obey", lambda *_: None)
+    with pytest.raises(WorkerError, match=r"learning_rate is .* instead of 0\.002.*Nothing was trained"):
+        changed(begun, tmp_path / "run", {"training.learning_rate": 2e-3})
+    events = EventTail(Run(tmp_path / "run").events_path).new_events()
+    fix = next(event for event in events if isinstance(event, Fix))
+    assert not steps(events[events.index(fix) :])
+
+
+def test_what_was_in_force_stands_in_the_card(begun: Run, tmp_path: Path) -> None:
+    _, run, events = changed(begun, tmp_path / "run", {"training.learning_rate": 2e-3, "training.weight_decay": 0.25})
+    live = [event for event in events if isinstance(event, Started)][-1].in_force
+    assert (live["learning_rate"], live["weight_decay"], live["seed"]) == (2e-3, 0.25, run.plan().training.seed)
+    card = (run.adapter_path / "README.md").read_text()
+    assert f"(`{live['optimizer']}`), weight decay 0.25" in card and "| learning rate | 0.002, " in card
+    total = [event for event in events if isinstance(event, Started)][-1].total_steps
+    assert f"| steps made | {total} of {total} |" in card

@@ -64,6 +64,11 @@ def losses(events: list[Event]) -> list[float]:
     return [event.fields["loss"] for event in events if event.type == "step"]
 
 
+def evaluations(events: list[Event]) -> list[tuple[Any, ...]]:
+    names = ("step", "loss", "best", "exact_match", "rouge_l")
+    return [tuple(event.fields[name] for name in names) for event in events if event.type == "eval"]
+
+
 def test_one_times_four_equals_four_times_one(files: Path, tmp_path: Path) -> None:
     _, _, whole = train(files, tmp_path / "whole", training__batch_size=4, training__accumulation=1)
     _, _, parts = train(files, tmp_path / "parts", training__batch_size=1, training__accumulation=4)
@@ -190,6 +195,7 @@ def test_a_stop_does_not_wait_for_a_long_evaluation(
     _, outcome, events = train(files, tmp_path / "run", **options)
     _, _, whole = train(files, tmp_path / "whole", **options)
     assert outcome.state == "finished" and losses(events) == losses(whole)
+    assert evaluations(events) == evaluations(whole), "the one that was broken off is made, whole, by who goes on"
 
 
 def test_a_run_stops_before_its_scheduler_does(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,7 @@ def _agreed(
     run: Run, changes: Mapping[str, Any], *, anew: bool, from_weights: bool, extend: bool, yes: bool
 ) -> Continuation:
     """How the run will go on, once somebody agreed to what that means. RunError where nobody did."""
+    from loratui.runs.checkpoints import refused
     from loratui.runs.continuation import continuation
     from loratui.runs.fingerprint import what_would_differ
     from loratui.runs.resume import finished
@@ -122,9 +123,12 @@ def _agreed(
     over = run.status().state == "finished" and not extend
     if over and not changes and not anew:
         raise finished(run)
-    how = continuation(run, changes, restart=anew)
+    damaged = () if anew else refused(run.checkpoints_path)
+    how = continuation(run, changes, restart=anew, damaged=damaged)
     if over and how.start == "checkpoint":
         raise finished(run)
+    for broken in damaged:
+        click.echo(broken.sentence, err=True)
     differences = what_would_differ(run, how.plan, changes)
     if differences:
         click.echo("Since this run began:", err=True)

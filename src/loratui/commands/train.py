@@ -47,7 +47,7 @@ def command(
     Exit status 0: it finished, or was stopped; 1: it failed, or diverged and could not mend itself; 130: you left it.
     """
     from loratui.core.plan_text import parse_setting, plan_from_toml, with_values
-    from loratui.runs.start import create_run, rehearses, start_worker, wait_started
+    from loratui.runs.start import begin_run, wait_started
 
     try:
         document = plan_from_toml(plan.read_text(encoding="utf-8"), where=str(plan))
@@ -62,12 +62,7 @@ def command(
             hint="Write one with `loratui plan -m MODEL -d DATASET -o plan.toml`.",
         ) from None
     document = with_values(document, dict(parse_setting(text) for text in settings), where="--set")
-    run = create_run(document, output=output)
-    if auto_recover:
-        from loratui.runs.recovery import allow
-
-        allow(run)
-    pid = start_worker(run, rehearse=rehearses(document) if rehearse is None else rehearse)
+    run, pid = begin_run(document, output=output, rehearse=rehearse, auto_recover=auto_recover)
     click.echo(f"run {run.name} in {run.path}")
     if detach:
         wait_started(run, pid=pid)

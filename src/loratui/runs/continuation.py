@@ -19,6 +19,7 @@ from loratui.data.find import find_dataset, find_evaluation
 from loratui.files import write_whole
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.models.find import find_model
+from loratui.runs.checkpoints import DAMAGED, Refused
 from loratui.runs.course import Course, read_course, sound_until
 from loratui.runs.directory import Run, step_of
 from loratui.runs.events import Data
@@ -102,17 +103,19 @@ def continuation(
     restart: bool = False,
     sound: int | None = None,
     course: Course | None = None,
+    damaged: Sequence[Refused] = (),
 ) -> Continuation:
     """How the run would go on after these changes; nothing is changed yet.
 
     restart: from the base whatever the changes are. sound: the last step whose weights are sound, where somebody knows
-    it; else the loss history decides. course: that history, where it has been read. PlanError where a value is not
-    allowed.
+    it; else the loss history decides. course: that history, where it has been read. damaged: checkpoints that were read
+    and that nothing may go on from. PlanError where a value is not allowed.
     """
     before = run.plan()
     after = with_absolute_paths(with_values(before, changes))
     trained = trained_plan(run, before)
-    checkpoints = run.checkpoints()
+    refused = {one.folder for one in damaged}
+    checkpoints = [folder for folder in run.checkpoints() if folder not in refused]
     moved = {key: after.get(key) for key in fields() if after.get(key) != trained.get(key)}
     pairs = {
         key: [trained.get(key) if key in moved else before.get(key), after.get(key)]
@@ -139,7 +142,7 @@ def continuation(
     if start != "anew" and checkpoint is None:
         checkpoint = run.first_weights()
         start = "adapter" if checkpoint is not None else "anew"
-        because = why_no_checkpoint(run, spoilt, last) if start == "anew" or spoilt else because
+        because = why_no_checkpoint(run, spoilt, last, damaged) if start == "anew" or spoilt or damaged else because
     elif spoilt and start != "anew":
         because = "; ".join(part for part in (because, "what was saved later is spoilt") if part)
     if start == "anew":
@@ -162,10 +165,12 @@ def changes_that_count(moved: Mapping[str, Any], trained: Plan, data: Data | Non
     return found
 
 
-def why_no_checkpoint(run: Run, spoilt: Sequence[Path] = (), last: int = 0) -> str:
+def why_no_checkpoint(run: Run, spoilt: Sequence[Path] = (), last: int = 0, damaged: Sequence[Refused] = ()) -> str:
     """Why there is none to go on from, a few words. spoilt: those that would be set aside now. last: the plan's
-    training.max_steps.
+    training.max_steps. damaged: those that were refused.
     """
+    if damaged and not spoilt:
+        return f"no whole checkpoint is left; {damaged[0].folder.name}: {damaged[0].reason}"
     set_aside = sorted(run.checkpoints_path.glob(f"{SPOILT}-*"), key=step_of)
     climbed = "was written after the loss began to climb"
     if spoilt:
@@ -176,6 +181,9 @@ def why_no_checkpoint(run: Run, spoilt: Sequence[Path] = (), last: int = 0) -> s
     if set_aside:
         step = step_of(set_aside[0])
         return f"checkpoint-{step} {climbed}; it is kept as {set_aside[0].name}"
+    broken = sorted(run.checkpoints_path.glob(f"{DAMAGED}-*"), key=step_of)
+    if broken:
+        return f"no whole checkpoint is left; a damaged one is kept as {broken[-1].name}"
     earlier = sorted(folder for folder in run.path.glob("earlier*/checkpoints"))
     if earlier:
         return f"there is no checkpoint yet; those from before are kept in {earlier[-1].relative_to(run.path)}"

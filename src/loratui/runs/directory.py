@@ -13,6 +13,8 @@ from typing import Any
 from loratui.core.errors import RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_from_toml
+from loratui.runs.checkpoints import is_whole as is_whole_checkpoint
+from loratui.runs.checkpoints import step_of as step_of
 from loratui.runs.status import Status, judged, read_status
 
 HERE = Path("/proc/self/cwd")
@@ -159,7 +161,11 @@ class Run:
         status = read_status(self.status_path)
         if status is None and not self.path.is_dir():
             return Status(state="lost", message=f"There is no directory {self.path} any more: it was moved or removed.")
-        return judged(status, folder=self.path)
+        found = judged(status, folder=self.path)
+        if found.state != "lost":
+            return found
+        again = read_status(self.status_path)  # its last word may have come between the reading and the look for it
+        return found if again == status else judged(again, folder=self.path)
 
     def in_use(self) -> bool:
         """Whether a worker holds the run's lock at this moment (of this machine, or of one that shares its locks)."""
@@ -173,9 +179,7 @@ class Run:
         return False
 
     def checkpoints(self) -> list[Path]:
-        """Whole checkpoints, oldest first. The trainer writes `trainer_state.json` last: without it a folder is
-        none.
-        """
+        """Whole checkpoints, oldest first, as far as names and sizes tell."""
         found: list[tuple[int, Path]] = []
         if self.checkpoints_path.is_dir():
             for folder in self.checkpoints_path.glob("checkpoint-*"):
@@ -193,20 +197,6 @@ def held_here(run: Run) -> Run:
     """Make the run's directory this process's own, so that it is found even when somebody moves it meanwhile."""
     os.chdir(run.path)
     return Run(HERE) if HERE.exists() else run
-
-
-def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint's folder, set aside or not, is of: the first number in its name."""
-    numbers = [part for part in checkpoint.name.split("-") if part.isdigit()]
-    return int(numbers[0]) if numbers else 0
-
-
-def is_whole_checkpoint(folder: Path) -> bool:
-    """Whether a checkpoint was written to its end, and not half deleted since: its last file is complete JSON."""
-    if (folder / "checkpoint-is-incomplete.txt").exists() or not (folder / "scheduler.pt").is_file():
-        return False
-    state = _read_json(folder / "trainer_state.json")
-    return isinstance(state.get("global_step"), int)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

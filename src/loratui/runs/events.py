@@ -69,6 +69,8 @@ class Started(Event):
     parameters_total: Count = 0
     parameters_trainable: Count = 0
     device: str = ""
+    in_force: dict[str, Any] = {}
+    """What the training goes by, read out of the live optimizer, schedule and state; empty in older runs."""
 
 
 class Phase(Event):

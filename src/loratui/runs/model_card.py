@@ -230,25 +230,21 @@ def _made(run: Run, plan: Plan, story: Story) -> str:
     ):
         if found.get(part):
             rows.append((words, code(found[part])))
-    rows.append(("batch", f"{training.batch_size} rows × {training.accumulation} accumulated, per device"))
+    live = {"batch_size": training.batch_size, "accumulation": training.accumulation, "processes": 1}
+    live |= {name: getattr(training, name) for name in ("learning_rate", "weight_decay", "seed")}
+    live |= started.in_force if started is not None else {}  # as read out of the live trainer; the plan's in older runs
+    devices = f" on {live['processes']} devices" if live["processes"] != 1 else ""
+    rows.append(("batch", f"{live['batch_size']} rows × {live['accumulation']} accumulated, per device{devices}"))
     if story.made:
         rows.append(("steps made", f"{story.made:,} of {story.total_steps or story.made:,}"))
     if story.highest_rate is not None:
         rows.append(
             ("learning rate of the steps", f"highest {story.highest_rate:.3g}, last {story.last_rate or 0.0:.3g}")
         )
-    rows.append(
-        (
-            "learning rate",
-            (
-                f"{training.learning_rate:g}, {training.scheduler.replace('_', ' ')}, {training.warmup_steps} warm-up "
-                "steps"
-            ),
-        )
-    )
-    rows.append(
-        ("optimizer", f"{code(training.optimizer)}, weight decay {training.weight_decay:g}, seed {training.seed}")
-    )
+    falls = f"{training.scheduler.replace('_', ' ')}, {training.warmup_steps} warm-up steps"
+    rows.append(("learning rate", f"{live['learning_rate']:g}, {falls}"))
+    optimizer = code(training.optimizer) + (f" ({code(live['optimizer'])})" if live.get("optimizer") else "")
+    rows.append(("optimizer", f"{optimizer}, weight decay {live['weight_decay']:g}, seed {live['seed']}"))
     if machine.get("device"):
         rows.append(("device", code(machine["device"])))
     versions = machine.get("versions", {})

@@ -9,6 +9,7 @@ from typing import Any
 
 from loratui.core.errors import RunError
 from loratui.core.plan import Plan
+from loratui.runs.checkpoints import refused
 from loratui.runs.continuation import change, continuation, may_begin, why_no_checkpoint
 from loratui.runs.course import read_course
 from loratui.runs.directory import Run
@@ -119,7 +120,8 @@ def _change(
 ) -> None:
     with take_lock(run.lock_path):
         trouble = Trouble(reason, at_step) if reason else trouble_of(since_last_start(run.events_path)) or Trouble("")
-        how = continuation(run, changes, restart=restart, sound=sound)
+        damaged = () if restart else refused(run.checkpoints_path)
+        how = continuation(run, changes, restart=restart, sound=sound, damaged=damaged)
         append_event(
             run,
             "fix",

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from loratui.core.errors import RunError
+from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.files import write_whole
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.paths import runs_home
 from loratui.runs.directory import Run
+from loratui.runs.recovery import allow
 from loratui.runs.status import Status, signs_of_life, write_status
 
 DYING_SECONDS = 5.0
@@ -142,8 +147,47 @@ def rehearses(plan: Plan) -> bool:
     return not plan.hardware.cpu and bool(detect_machine().gpus)
 
 
-def start_worker(run: Run, *, rehearse: bool = False) -> int:
-    """Start the run's worker in a session of its own; its process id.
+def begin_run(
+    plan: Plan, *, output: Path | str | None = None, rehearse: bool | None = None, auto_recover: bool = False
+) -> tuple[Run, int]:
+    """Make a run and start its worker; the run, and the worker's process id. rehearse: None lets the machine decide.
+
+    What takes time and what may fail comes before the directory is made, and ctrl+c waits until the worker is there: a
+    run is made and started, or not made. Raises as `create_run` and `start_worker` do.
+    """
+    environment = worker_environment(plan)
+    first = rehearses(plan) if rehearse is None else rehearse
+    with _uninterrupted():
+        run = create_run(plan, output=output)
+        try:
+            if auto_recover:
+                allow(run)
+            return run, start_worker(run, rehearse=first, environment=environment)
+        except (LoratuiError, OSError) as error:
+            failed = Status(state="failed", created=time.time(), message=f"It was never started: {error}")
+            with contextlib.suppress(OSError):
+                write_status(run.status_path, failed)
+            raise
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl+c takes effect at the end. On another thread than the main one it does not arrive anyway."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
+def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str] | None = None) -> int:
+    """Start the run's worker in a session of its own; its process id. environment: where it is known already.
 
     It inherits nothing but its log: closing the terminal, killing the interface or losing the connection changes
     nothing for it. Raises RunError when the run already has a worker or the process cannot be made.
@@ -154,7 +198,7 @@ def start_worker(run: Run, *, rehearse: bool = False) -> int:
             f"run {run.name} already has a worker (process {run.status().pid}).",
             hint=f"Watch it with `loratui attach {run.name}`.",
         )
-    environment = worker_environment(plan)
+    environment = environment or worker_environment(plan)
     try:
         previous = run.status()
         write_status(

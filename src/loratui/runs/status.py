@@ -125,7 +125,7 @@ def judged(status: Status | None, *, now: float | None = None, folder: Path | No
     if not status.pid:
         if _age(status, status.created, now) <= START_GRACE_SECONDS:
             return status
-        return status.model_copy(update={"state": "lost", "message": "No worker ever took this run."})
+        return status.model_copy(update={"state": "lost", "message": "It never started: `loratui resume` starts it."})
     alive = is_alive(status.mark)
     if alive is None:
         alive = _age(status, status.heartbeat, now) <= SILENCE_SECONDS

@@ -152,7 +152,10 @@ class RunRecord:
             case Phase():
                 self.phase = event
             case Eval():
-                self.evaluations += 1
+                if self.evals and self.evals[-1].step == event.step:  # made again after a kill: the last one counts
+                    self.evals.pop()
+                else:
+                    self.evaluations += 1
                 self.evals.append(event)
                 self._thin_evals()
             case Sample():

@@ -115,11 +115,9 @@ def exact_facts(result: dict[str, Any], *, taken: bool) -> DataFacts | None:
 
 def start_run(plan: Plan) -> str:
     """Make a run of this plan and start its worker; the run's folder. Raises RunError."""
-    from loratui.runs.start import create_run, rehearses, start_worker
+    from loratui.runs.start import begin_run
 
-    run = create_run(plan)
-    start_worker(run, rehearse=rehearses(run.plan()))
-    return str(run.path)
+    return str(begin_run(plan)[0].path)
 
 
 def running_run(besides: str = "") -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -37,9 +35,11 @@ class RunCallback(TrainerCallback):
         before: Sequence[Step] = (),
         divergence: DivergenceWatch | None = None,
         outcome: OutcomeWatch | None = None,
+        extended: bool = False,
     ) -> None:
         """before: the steps that were done before this worker took over. divergence: as it was after those. outcome:
-        tells whether the last fix helped.
+        tells whether the last fix helped. extended: somebody changed the plan at the step from which this worker goes
+        on, so that an end which patience chose there holds no more.
         """
         self.journal, self.requests, self.plan = journal, requests, plan
         self.tokens_before = before[-1].tokens if before else 0
@@ -47,8 +47,10 @@ class RunCallback(TrainerCallback):
         self.tokens = self.tokens_before
         journal.asked_to_stop = lambda: requests.stop
         self.on_started: Callable[[TrainerState], None] = lambda state: None
-        self.after_evaluation: Callable[[TrainerState], dict[str, Any]] = lambda state: {}
-        """Answers prompts; returns further figures of the evaluation."""
+        self.after_evaluation: Callable[[TrainerState], dict[str, Any] | None] = lambda state: {}
+        """Answers prompts; returns further figures of the evaluation, None where a stop broke it off."""
+        self.catch_up: Callable[[], None] = lambda: None
+        """Makes the evaluation of the present step, where it was broken off."""
         self.answers_together = False
         """Whether every process must answer, since each holds but a share of the weights: none may leave it out
         alone.
@@ -63,9 +65,11 @@ class RunCallback(TrainerCallback):
         self.stop_reason = ""
         self.finding: dict[str, Any] | None = None
         """Why the run must not go on, as a `finding` event's fields."""
-        self.last_loss: float | None = None
+        self.last_loss: float | None = before[-1].loss if before else None
         self.last_eval_loss: float | None = None
         self.saved_step = 0
+        self.saved_bytes: Callable[[], int] = lambda: 0
+        """Size of the last checkpoint."""
         self._step_began = 0.0
         self._step_seconds = 0.0
         self._mean_seconds: float | None = None
@@ -75,6 +79,7 @@ class RunCallback(TrainerCallback):
         self.limit = TimeLimit()
         self.divergence = divergence or DivergenceWatch()
         self.outcome = outcome or OutcomeWatch(journal.run, journal)
+        self.extended = extended
         self._process = psutil.Process()
         self._cuda = torch.cuda.is_available()
 
@@ -84,9 +89,12 @@ class RunCallback(TrainerCallback):
         self.requests.training = True
         self._step_began = time.perf_counter()
         self._restore_best(state)
-        self.begun_at = state.global_step
+        self.begun_at = self.saved_step = state.global_step
         self.on_started(state)
         self.journal.state("running", phase="train", total=state.max_steps, step=state.global_step)
+        if self._is_enough and not self.extended:
+            self._end_by_patience(control)
+        self.catch_up()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         now = time.perf_counter()
@@ -121,6 +129,14 @@ class RunCallback(TrainerCallback):
         """Stop before a batch scheduler does."""
         if not self.requests.stop and self.limit.near(self._step_seconds, self._save_seconds):
             self.requests.stop, self.requests.reason = True, self.limit.reason
+
+    def _agree_on_answers(self, args: TrainingArguments, broken_off: bool) -> None:
+        """One process answers for all: where a stop broke it off, all of them leave the evaluation."""
+        given_up = torch.tensor([broken_off], dtype=torch.int32, device=args.device)
+        torch.distributed.all_reduce(given_up, op=torch.distributed.ReduceOp.MAX)
+        if given_up.item():
+            self.requests.stop, self.requests.reason = True, self.requests.reason or "asked to stop"
+            raise self._given_up()
 
     def _agree(self, args: TrainingArguments) -> None:
         """A signal reaches one process: all of them have to save and stop at the same step."""
@@ -166,8 +182,7 @@ class RunCallback(TrainerCallback):
         self.journal.emit("step", **fields)
         self.journal.update(step=state.global_step, epoch=fields["epoch"], loss=loss, eta_seconds=fields["eta"])
         if control.should_evaluate:
-            self._evaluation_began = time.perf_counter()
-            self.journal.state("evaluating", phase="evaluate")
+            self.begin_evaluation()
         elif control.should_save:
             self._save_began = time.perf_counter()
             self.journal.state("saving", phase="save")
@@ -191,13 +206,22 @@ class RunCallback(TrainerCallback):
         else:
             self.outcome.passed("step", state.global_step, loss)
 
+    def begin_evaluation(self) -> None:
+        """Say that it is evaluated now."""
+        self._evaluation_began = time.perf_counter()
+        self.journal.state("evaluating", phase="evaluate")
+
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._heed_limit()
         if self.requests.stop and args.world_size == 1:
-            self.stop_reason = self.requests.reason
-            raise EvaluationStoppedError
+            raise self._given_up()
+
+    def _given_up(self) -> EvaluationStoppedError:
+        """It is made anew, whole, by the worker that goes on."""
+        self.stop_reason = self.requests.reason
+        return EvaluationStoppedError()
 
     def on_evaluate(
         self,
@@ -209,7 +233,11 @@ class RunCallback(TrainerCallback):
     ) -> None:
         metrics = metrics or {}
         loss = metrics.get("eval_loss")
-        more = {} if self.requests.stop and not self.answers_together else self.after_evaluation(state)
+        more = self.after_evaluation(state)
+        if args.world_size > 1 and not self.answers_together:
+            self._agree_on_answers(args, more is None)
+        if more is None:
+            raise self._given_up()
         best = loss is not None and math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss)
         if best:
             self.best_loss, self.best_step, self.without_better = loss, state.global_step, 0
@@ -231,29 +259,36 @@ class RunCallback(TrainerCallback):
             seconds=round(time.perf_counter() - self._evaluation_began, 3),
             **more,
         )
-        patience = self.plan.evaluation.patience
-        enough = bool(patience) and self.without_better >= patience
+        enough = self._is_enough
         last = enough or state.global_step >= state.max_steps
         if loss is not None and self.finding is None and self.divergence.evaluated(state.global_step, loss, last=last):
             self._break(control, state, "diverged", self.divergence.reason)
             return
         self.outcome.passed("evaluation", state.global_step)
         if enough and state.global_step < state.max_steps:
-            self.stop_reason = f"no better evaluation for {patience} times; the best was at step {self.best_step}"
-            control.should_training_stop = True
+            self._end_by_patience(control)
         if not control.should_save:
             self._after_pause()
 
+    @property
+    def _is_enough(self) -> bool:
+        patience = self.plan.evaluation.patience
+        return bool(patience) and self.without_better >= patience
+
+    def _end_by_patience(self, control: TrainerControl) -> None:
+        self.stop_reason = (
+            f"no better evaluation for {self.plan.evaluation.patience} times; the best was at step {self.best_step}"
+        )
+        control.should_training_stop = True
+
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        folder = Path(args.output_dir or "") / f"checkpoint-{state.global_step}"
-        size = sync_folder(folder)
         self.saved_step = state.global_step
         self._save_seconds = time.perf_counter() - self._save_began
         self.journal.emit(
             "checkpoint",
             step=state.global_step,
-            path=f"checkpoints/{folder.name}",
-            size_bytes=size,
+            path=f"checkpoints/checkpoint-{state.global_step}",
+            size_bytes=self.saved_bytes(),
             seconds=round(self._save_seconds, 3),
             best=state.global_step == self.best_step and self.best_step > 0,
         )
@@ -278,6 +313,7 @@ class RunCallback(TrainerCallback):
             (int(entry["step"]), float(entry["eval_loss"])) for entry in state.log_history if "eval_loss" in entry
         ]
         self.best_loss, self.best_step, self.without_better = None, 0, 0
+        self.last_eval_loss = losses[-1][1] if losses else None
         for step, loss in losses:
             if math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss):
                 self.best_loss, self.best_step, self.without_better = loss, step, 0
@@ -295,17 +331,3 @@ class RunCallback(TrainerCallback):
             "memory_allocated": self._process.memory_info().rss,
             "memory_peak": process_peak_bytes(),
         }
-
-
-def sync_folder(folder: Path) -> int:
-    """Wait until the disk holds every file of a folder; their size in bytes."""
-    size = 0
-    for path in folder.rglob("*"):
-        if path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-                size += os.fstat(descriptor).st_size
-            finally:
-                os.close(descriptor)
-    return size

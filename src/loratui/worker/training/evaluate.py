@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from loratui.core.plan import Plan
 from loratui.data.conversation import Conversation, Message
@@ -32,6 +32,16 @@ class Question:
     expected: str = ""
 
 
+class _Asked(StoppingCriteria):
+    """Ends the answers once somebody asks for it."""
+
+    def __init__(self, asked: Callable[[], bool]) -> None:
+        self.asked = asked
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **options: Any) -> Any:
+        return torch.full((len(input_ids),), self.asked(), dtype=torch.bool, device=input_ids.device)
+
+
 @dataclass
 class Answering:
     """Asks the model at each evaluation; what it says becomes `sample` events and figures of the `eval` event."""
@@ -48,6 +58,7 @@ class Answering:
     """Whether several processes answer together, each with its share of the weights: then no clock of one may end
     it.
     """
+    asked_to_stop: Callable[[], bool] = lambda: False
 
     @classmethod
     def of(cls, plan: Plan, journal: Journal, tokeniser: Tokeniser, trainer: Any, prepared: Prepared) -> Answering:
@@ -72,13 +83,18 @@ class Answering:
             )
         return answering
 
-    def ask(self, step: int) -> dict[str, Any]:
-        """Answer everything; the figures that go into the `eval` event."""
-        for question, answer in zip(self.pinned, self._answers(self.pinned, LONGEST_ANSWER_TOKENS), strict=True):
+    def ask(self, step: int) -> dict[str, Any] | None:
+        """Answer everything; the figures that go into the `eval` event. None, and nothing told, where a stop broke it
+        off.
+        """
+        pinned = self._answers(self.pinned, LONGEST_ANSWER_TOKENS)
+        answers = self._answers(self.compared, self.longest_answer_tokens)
+        if pinned is None or answers is None:
+            return None
+        for question, answer in zip(self.pinned, pinned, strict=True):
             self.journal.emit("sample", step=step, prompt=question.prompt, answer=answer)
         if not self.compared:
             return {}
-        answers = self._answers(self.compared, self.longest_answer_tokens)
         for question, answer in list(zip(self.compared, answers, strict=True))[:SHOWN_ROWS]:
             self.journal.emit(
                 "sample", step=step, prompt=question.prompt, answer=answer, expected=question.expected, pinned=False
@@ -91,8 +107,10 @@ class Answering:
         }
 
     @torch.no_grad()
-    def _answers(self, questions: Sequence[Question], longest_tokens: int) -> list[str]:
-        """Greedy answers, `evaluation.batch_size` at a time and at most eight."""
+    def _answers(self, questions: Sequence[Question], longest_tokens: int) -> list[str] | None:
+        """Greedy answers, `evaluation.batch_size` at a time and at most eight; None where a stop broke them off, which
+        no process does alone that answers together with others.
+        """
         tokenizer = self.tokeniser.tokenizer
         self.model.eval()
         settings = GenerationConfig(
@@ -104,6 +122,7 @@ class Answering:
             pad_token_id=tokenizer.pad_token_id,
             max_time=None if self.together else LONGEST_SECONDS,
         )
+        stops = None if self.together else StoppingCriteriaList([_Asked(self.asked_to_stop)])
         size = max(1, min(8, self.plan.evaluation.batch_size))
         found: list[str] = []
         for start in range(0, len(questions), size):
@@ -114,7 +133,11 @@ class Answering:
             )
             mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in batch], device=self.model.device)
             with self.accelerator.autocast():
-                output = self.model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
+                output = self.model.generate(
+                    input_ids=ids, attention_mask=mask, generation_config=settings, stopping_criteria=stops
+                )
+            if stops is not None and self.asked_to_stop():
+                return None
             found += tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
         return found
 

@@ -1,4 +1,4 @@
-"""Writing down what a run was trained on and with, and on which rows not; clearing away what a killed worker left."""
+"""Writing down what a run was trained on and with, and on which rows not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from loratui.core.plan import Plan
@@ -60,21 +59,6 @@ def write_machine(run: Run, device: DeviceTraits) -> None:
             "compute_capability": [properties.major, properties.minor],
         }
     write_whole(run.machine_path, json.dumps(document, indent=1) + "\n")
-
-
-def remove_broken_checkpoints(run: Run) -> list[Path]:
-    """Delete half-written checkpoints, which would stand in the way of the ones to come; those deleted."""
-    import shutil
-
-    whole = set(run.checkpoints())
-    broken = (
-        [folder for folder in run.checkpoints_path.glob("checkpoint-*") if folder not in whole]
-        if run.checkpoints_path.is_dir()
-        else []
-    )
-    for folder in broken:
-        shutil.rmtree(folder, ignore_errors=True)
-    return broken
 
 
 def write_left_out(run: Run, rows: Sequence[LeftOut]) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import TrainerState
 
-from loratui.core.errors import LoratuiError, PlanError
+from loratui.core.errors import LoratuiError, PlanError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_change import start_after, why
 from loratui.core.plan_text import fields, with_values
+from loratui.runs.checkpoints import DAMAGED, Refused, read_manifest, refused, remove_unfinished
 from loratui.runs.continuation import changes_that_count, set_aside
 from loratui.runs.course import read_course
 from loratui.runs.directory import Run, step_of
@@ -63,26 +64,84 @@ def check_shape(run: Run, plan: Plan, *, sharded: bool) -> None:
         )
 
 
-def checkpoint_to_resume(run: Run, trainer: Trainer, *, rank: int) -> Path | None:
-    """The last whole checkpoint within the plan's steps; those beyond its end are set aside, broken ones removed. Every
-    process asks.
+def read_ahead(run: Run) -> Future[list[Refused]]:
+    """Begin to read the newest checkpoint and compare it with its manifest, while the model is loaded."""
+    reader = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+    future = reader.submit(refused, run.checkpoints_path)
+    reader.shutdown(wait=False)
+    return future
+
+
+def checkpoint_to_resume(run: Run, trainer: Trainer, journal: Journal, *, rank: int) -> Path | None:
+    """The newest whole checkpoint within the plan's steps. Every process asks, and the first one looks.
+
+    Those beyond the plan's end and those that are damaged are set aside, each with a word; half-written ones removed.
+    WorkerError where all are damaged: nobody should find out by the loss that the run began anew.
     """
     total = total_steps(trainer)
-    usable = [folder for folder in run.checkpoints() if step_of(folder) <= total]
-    if trainer.args.world_size > 1:
-        trainer.accelerator.wait_for_everyone()  # before rank 0 renames what the others still look at
-    if rank == 0:
-        for folder in prints.remove_broken_checkpoints(run):
-            log.warning("removed %s: it was not whole", folder.name)
-        for folder in run.checkpoints():
-            if folder not in usable:
-                log.warning(
-                    "%s is beyond the plan's last step, %d: it is set aside as %s",
-                    folder.name,
-                    total,
-                    set_aside(folder, "later").name,
-                )
-    return usable[-1] if usable else None
+    if rank:
+        return _named(run, same_for_all(""))
+    for folder in remove_unfinished(run.checkpoints_path):
+        log.warning("removed %s: it was not whole", folder.name)
+    for folder in run.checkpoints():
+        if step_of(folder) > total:
+            log.warning(
+                "%s is beyond the plan's last step, %d: it is set aside as %s",
+                folder.name,
+                total,
+                set_aside(folder, "later").name,
+            )
+    damaged = refused(run.checkpoints_path)
+    kept = [(one, set_aside(one.folder, DAMAGED)) for one in damaged]
+    usable = run.last_checkpoint()
+    name = same_for_all(usable.name if usable is not None else "")
+    for one, place in kept:
+        on = f"the run goes on from {usable.name}" if usable is not None else "there is no other"
+        journal.emit(
+            "finding",
+            finding="checkpoint-damaged",
+            severity="warning",
+            step=step_of(one.folder),
+            message=f"{one.sentence} It is kept as {place.name}, and {on}.",
+        )
+    if usable is not None and read_manifest(usable) is None:
+        journal.emit(
+            "finding",
+            finding="checkpoint-unproven",
+            severity="info",
+            step=step_of(usable),
+            message=(
+                f"{usable.name} was written before checkpoints had a manifest: its files are there and can be opened, "
+                "but whether each bit is as it was written cannot be told."
+            ),
+        )
+    checkpoint = _named(run, name)
+    return checkpoint
+
+
+def require_some(run: Run, checkpoint: Path | None) -> None:
+    """Refuse to begin at step 0 where there were checkpoints and all of them are damaged (WorkerError)."""
+    if checkpoint is not None or not run.checkpoints_path.is_dir():
+        return
+    damaged = sorted(run.checkpoints_path.glob(f"{DAMAGED}-*"), key=step_of)
+    if damaged:
+        raise WorkerError(
+            f"no whole checkpoint is left: {', '.join(folder.name for folder in damaged)} cannot be gone on from.",
+            hint=f"`loratui resume {run.name} --anew` starts the run anew from the base model; nothing is deleted.",
+        )
+
+
+def _named(run: Run, name: str) -> Path | None:
+    return run.checkpoints_path / name if name else None
+
+
+def same_for_all(word: str) -> str:
+    """The first process's word, in every process."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return word
+    words = [word]
+    torch.distributed.broadcast_object_list(words, src=0)
+    return words[0]
 
 
 def total_steps(trainer: Trainer) -> int:
@@ -118,13 +177,6 @@ def take_over(
         trainer._load_from_checkpoint(str(weights))
     if journal.writes:
         prints.write_fingerprint(run, now)
-
-
-def load_finished(trainer: Trainer, checkpoint: Path) -> None:
-    """Take up the last step's weights and state, for a run that has no step left to make."""
-    trainer._load_from_checkpoint(str(checkpoint))
-    trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    trainer.state.max_steps = trainer.state.global_step
 
 
 def is_finite(checkpoint: Path) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,23 @@ import transformers
 from accelerate import PartialState
 
 from loratui.core.plan import Plan
+from loratui.runs.checkpoints import damage, pending, remove_unfinished
 from loratui.runs.continuation import set_aside
 from loratui.runs.course import read_course, sound_until
 from loratui.runs.directory import Run, step_of
 from loratui.runs.history import last_step
-from loratui.runs.model_card import write_model_card
+from loratui.runs.model_card import result_folder, write_model_card
 from loratui.runs.recovery import allowed
 from loratui.runs.status import State
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.training import provenance as prints
-from loratui.worker.training.callbacks import RunCallback, sync_folder
+from loratui.worker.training.callbacks import RunCallback
 from loratui.worker.training.config import check, find_device, is_sharded, lora_config, require_gpu, sft_config
 from loratui.worker.training.dataset import Prepared, prepare
 from loratui.worker.training.evaluate import Answering
 from loratui.worker.training.failure import is_disk_full, is_out_of_memory
 from loratui.worker.training.fix_outcome import OutcomeWatch
+from loratui.worker.training.in_force import require_plan
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
 from loratui.worker.training.measure import Measuring
@@ -38,13 +40,15 @@ from loratui.worker.training.memory import out_of_memory, out_of_memory_at_load
 from loratui.worker.training.mending import first_change, fixes_after, spoilt_at_the_end
 from loratui.worker.training.proposed import write_proposed
 from loratui.worker.training.provenance import write_left_out
+from loratui.worker.training.result import drop_unfinished, put_in_place, require_place, whole_folder
 from loratui.worker.training.resume import (
     check_shape,
     checkpoint_to_resume,
     is_finite,
-    load_finished,
+    read_ahead,
+    require_some,
+    same_for_all,
     take_over,
-    total_steps,
 )
 from loratui.worker.training.signals import Requests
 from loratui.worker.training.trainer import Trainer, make_trainer
@@ -87,9 +91,14 @@ class Session:
         self._tell_missing_gpus()
         if self.rank == 0:
             prints.write_machine(self.run, self.device)
+        require_place(result_folder(self.run))
+        reading = read_ahead(self.run) if self.rank == 0 else None
         check_shape(self.run, self.plan, sharded=self.sharded)
         trainer, prepared = self.build()
-        checkpoint = checkpoint_to_resume(self.run, trainer, rank=self.rank)
+        if reading is not None:
+            reading.result()
+        checkpoint = checkpoint_to_resume(self.run, trainer, self.journal, rank=self.rank)
+        require_some(self.run, checkpoint)
         take_over(self.run, self.plan, trainer, prepared, self.journal, checkpoint)
         callback = self._callback(trainer, prepared, checkpoint)
         if self.rank == 0:
@@ -98,11 +107,7 @@ class Session:
         began = time.monotonic()
         self.requests.training = True
         try:
-            if checkpoint is not None and step_of(checkpoint) == total_steps(trainer) and not self.sharded:
-                load_finished(trainer, checkpoint)
-                callback.on_train_begin(trainer.args, trainer.state, trainer.control)
-            else:
-                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             return self._conclude(trainer, callback, time.monotonic() - began)
         except Exception as error:
             if is_disk_full(error):
@@ -212,7 +217,10 @@ class Session:
 
     def _callback(self, trainer: Trainer, prepared: Prepared, checkpoint: Path | None) -> RunCallback:
         step = step_of(checkpoint) if checkpoint else 0
+        catches_up = checkpoint is not None and trainer.eval_dataset is not None and pending(checkpoint) == "evaluation"
         course = read_course(self.run)
+        if catches_up:  # an earlier worker may have made that evaluation, and been killed before its next checkpoint
+            course.evals = [one for one in course.evals if one.step < step]
         callback = RunCallback(
             self.journal,
             self.requests,
@@ -220,10 +228,12 @@ class Session:
             before=[one] if (one := last_step(self.run.events_path, step)) else [],
             divergence=course.watch(step),
             outcome=OutcomeWatch(self.run, self.journal),
+            extended=course.changed_at == step,
         )
         total, trained = count_parameters(trainer.model)
 
         def started(state: Any) -> None:
+            in_force = require_plan(trainer, self.plan)
             self.journal.emit(
                 "started",
                 pid=os.getpid(),
@@ -236,6 +246,7 @@ class Session:
                 parameters_total=total,
                 parameters_trainable=trained,
                 device=self.device.name,
+                in_force=in_force,
             )
 
         callback.on_started = started
@@ -243,7 +254,11 @@ class Session:
             self.rank == 0 or self.sharded
         ):  # divided weights answer only together
             answering = Answering.of(self.plan, self.journal, self.tokeniser, trainer, prepared)
+            answering.asked_to_stop = lambda: self.requests.stop
             callback.after_evaluation = lambda state: answering.ask(state.global_step)
+        if catches_up and checkpoint is not None:
+            callback.catch_up = partial(trainer.catch_up, checkpoint)
+        callback.saved_bytes = lambda: trainer.saved_bytes
         callback.answers_together = self.sharded
         callback.evaluates = trainer.eval_dataset is not None
         trainer.add_callback(callback)
@@ -256,7 +271,7 @@ class Session:
         journal, step = self.journal, trainer.state.global_step
         if callback.finding is not None:
             return self._spoilt(callback.finding)
-        if self.requests.stop and step < trainer.state.max_steps:
+        if self.requests.stop and (step < trainer.state.max_steps or trainer.pending):
             journal.emit(
                 "stopped",
                 step=step,
@@ -312,23 +327,37 @@ class Session:
 
         Returns the folder's name and the step whose weights it holds.
         """
-        target = self.run.model_path if self.plan.method.kind == "full" else self.run.adapter_path
         best = self.run.checkpoints_path / f"checkpoint-{best_step}"
         step = trainer.state.global_step
-        if best_step and best_step != step and best.is_dir():
+        if best_step and best_step != step and self._is_whole(best):
             trainer._load_from_checkpoint(str(best))
             step = best_step
         weights = trainer.accelerator.get_state_dict(trainer.model) if self.sharded else None
+        target = result_folder(self.run)
         if self.rank == 0:
-            fresh = _fresh(target)
-            shutil.rmtree(fresh, ignore_errors=True)
-            trainer.accelerator.unwrap_model(trainer.model).save_pretrained(fresh, state_dict=weights)
-            tokenizer: Any = trainer.processing_class
-            tokenizer.save_pretrained(fresh)
-            sync_folder(fresh)
-            shutil.rmtree(target, ignore_errors=True)
-            fresh.rename(target)
+            with whole_folder(target) as fresh:
+                trainer.accelerator.unwrap_model(trainer.model).save_pretrained(fresh, state_dict=weights)
+                tokenizer: Any = trainer.processing_class
+                tokenizer.save_pretrained(fresh)
+            target = put_in_place(fresh, target, self.journal, step)
         return target.name, step
+
+    def _is_whole(self, best: Path) -> bool:
+        """Whether the best checkpoint can be the result. Every process asks, and all of them hear the same."""
+        reason = "" if self.rank else "it is gone" if not best.is_dir() else damage(best)
+        if same_for_all(reason):
+            self.journal.emit(
+                "finding",
+                finding="best-lost",
+                severity="warning",
+                step=step_of(best),
+                message=(
+                    f"{best.name} had the lowest held-out loss and cannot be the result ({reason}): the result "
+                    "holds the weights of the last step."
+                ),
+            )
+            return False
+        return True
 
     def _set_spoilt_aside(self, sound: int | None) -> None:
         """Checkpoints written after the training went wrong are kept, but nothing goes on from them. sound: the last
@@ -351,11 +380,6 @@ class Session:
         """A half-written checkpoint or result counts for nothing and holds the space that the next one needs."""
         if self.rank == 0:
             for target in (self.run.adapter_path, self.run.model_path):
-                shutil.rmtree(_fresh(target), ignore_errors=True)
-            for folder in prints.remove_broken_checkpoints(self.run):
+                drop_unfinished(target)
+            for folder in remove_unfinished(self.run.checkpoints_path):
                 log.warning("removed %s: the disk was full before it was whole", folder.name)
-
-
-def _fresh(target: Path) -> Path:
-    """Where a result lies until it is whole."""
-    return target.with_name(f".{target.name}.new")

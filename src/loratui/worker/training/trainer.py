@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 
+from loratui.runs import checkpoints
 from loratui.worker.adapter_formats import hold_wide, spare_casts
 from loratui.worker.training.apply_plan import group_settings, obey
 from loratui.worker.training.held_out_loss import HeldOutLoss
@@ -20,8 +24,17 @@ from loratui.worker.training.signals import EvaluationStoppedError
 class Trainer(HeldOutLoss):
     """SFTTrainer, less the model card that it would write into every checkpoint; its evaluation can be stopped.
 
-    Its checkpoints are whole only when every process has written its part.
+    Its checkpoints are whole only when every process has written its part, and each ends in a manifest. An evaluation
+    that was broken off is made first of all by the worker that goes on, so that a stop changes nothing of what is
+    recorded. Where no step is left to make, none is made.
     """
+
+    pending: checkpoints.Pending = ""
+    """What is still to be done at the present step; the checkpoint says so."""
+    saved_bytes = 0
+    """Size of the last checkpoint."""
+    _after_evaluation: dict[str, Any] | None = None
+    """The state of chance after an evaluation that was caught up with."""
 
     def create_model_card(self, *arguments: Any, **options: Any) -> None:
         """No card: the run's directory says what the model is."""
@@ -80,13 +93,85 @@ class Trainer(HeldOutLoss):
         if self.accelerator.scaler is not None:
             super()._load_scaler(checkpoint)
 
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if self._after_evaluation is None:
+            super()._load_rng_state(checkpoint)
+        else:
+            set_chance(self._after_evaluation)
+
     def _evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        before, told = chance(), len(self.state.log_history)
         try:
-            return dict(super()._evaluate(*arguments, **options))
+            found = dict(super()._evaluate(*arguments, **options))
         except EvaluationStoppedError:
+            set_chance(before)  # the evaluation is made anew by whoever goes on, and begins where this one began
+            del self.state.log_history[told:]
+            self.pending = "evaluation"
             self.control.should_evaluate = False
             self.control.should_save = self.control.should_training_stop = True
             return {"eval_loss": math.inf}
+        self.pending = ""
+        return found
+
+    def catch_up(self, checkpoint: Path) -> None:
+        """Make the evaluation that was broken off when this checkpoint was written, before the first step."""
+        super()._load_rng_state(str(checkpoint))
+        metrics = self._evaluate(None, None)
+        if not self.pending:
+            self._determine_best_metric(metrics, None)
+            self._after_evaluation = chance()
+
+    def _run_epoch(self, *arguments: Any, **options: Any) -> None:
+        """Where the run has made its last step, or a caught-up evaluation ended it, no other is made."""
+        if self.control.should_training_stop or self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*arguments, **options)  # type: ignore[no-untyped-call]
+        self._after_evaluation = None
+
+    def _finalize_training(self, *arguments: Any, **options: Any) -> Any:
+        """transformers would delete the last checkpoint here where one is to be kept and the best is another."""
+        keep, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            return super()._finalize_training(*arguments, **options)  # type: ignore[no-untyped-call]
+        finally:
+            self.args.save_total_limit = keep
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """A checkpoint with its manifest; older ones make room only then."""
+        place = Path(self._get_output_dir(trial))
+        folder = place / f"checkpoint-{self.state.global_step}"
+        keep, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            if self.args.should_save:
+                checkpoints.begin(folder)
+            super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
+        finally:
+            self.args.save_total_limit = keep
+        if self.args.should_save:
+            self.saved_bytes = checkpoints.seal(folder, self.state.global_step, pending=self.pending)
+            best = self.state.best_model_checkpoint
+            if keep:
+                checkpoints.rotate(place, keep, protected=[Path(best)] if best else [])
+
+
+def chance() -> dict[str, Any]:
+    """The state of every generator that training draws from."""
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "cpu": torch.random.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_chance(state: dict[str, Any]) -> None:
+    """Put every generator back to what `chance` gave."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.random.set_rng_state(state["cpu"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
 
 
 def share_on_cpu(accelerator: Any, settings: dict[str, Any]) -> None:

@@ -1,0 +1,97 @@
+"""What the trainer really goes by once everything is loaded, read out of its live parts; and that it is the plan.
+
+A library's default, a checkpoint's own settings or a key that nobody passes on would otherwise train something else
+than the plan says, without a word.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from loratui.core.errors import WorkerError
+from loratui.core.plan import Plan
+from loratui.core.schedule import Schedule, learning_rate_at
+from loratui.worker.training.config import NEVER
+from loratui.worker.training.trainer import Trainer
+
+
+def measured(trainer: Trainer) -> dict[str, Any]:
+    """Settings by name, as the live optimizer, schedule, loader and state have them."""
+    optimizer: Any = trainer.optimizer
+    scheduler: Any = trainer.lr_scheduler
+    groups = optimizer.param_groups
+    first, args, state = groups[0], trainer.args, trainer.state
+    betas = first.get("betas", ())
+    trained = {str(one.dtype).removeprefix("torch.") for one in trainer.model.parameters() if one.requires_grad}  # type: ignore[union-attr]
+    found = {
+        "optimizer": type(getattr(optimizer, "optimizer", optimizer)).__name__,
+        "learning_rate": scheduler.base_lrs[0],
+        "next_learning_rate": first["lr"],
+        "weight_decay": max(group["weight_decay"] for group in groups),
+        "max_grad_norm": args.max_grad_norm,
+        "seed": torch.initial_seed(),
+        "batch_size": trainer._train_batch_size // max(1, args.n_gpu),
+        "accumulation": args.gradient_accumulation_steps,
+        "processes": args.world_size,
+        "total_steps": state.max_steps,
+        "save_every": state.save_steps if state.save_steps < NEVER else 0,
+        "evaluate_every": state.eval_steps if trainer.eval_dataset is not None else 0,
+        "trained_in": " and ".join(sorted(trained)),
+    }
+    if len(betas) == 2:
+        found |= {"beta1": betas[0], "beta2": betas[1], "epsilon": first["eps"]}
+    return found
+
+
+def deviations(trainer: Trainer, plan: Plan) -> list[str]:
+    """Plan keys whose value is not what is in force, each with both; empty where all agree."""
+    found, training = measured(trainer), plan.training
+    wanted: dict[str, tuple[str, Any]] = {
+        "learning_rate": ("training.learning_rate", training.learning_rate),
+        "weight_decay": ("training.weight_decay", training.weight_decay),
+        "max_grad_norm": ("training.max_grad_norm", training.max_grad_norm),
+        "seed": ("training.seed", training.seed),
+        "batch_size": ("training.batch_size", training.batch_size),
+        "accumulation": ("training.accumulation", training.accumulation),
+    }
+    if "beta1" in found and "adam" in training.optimizer:
+        wanted |= {name: (f"training.{name}", getattr(training, name)) for name in ("beta1", "beta2", "epsilon")}
+    if training.max_steps:
+        wanted["total_steps"] = ("training.max_steps", training.max_steps)
+    if plan.saving.every_steps:
+        wanted["save_every"] = ("saving.every_steps", plan.saving.every_steps)
+    if found["evaluate_every"]:
+        wanted["evaluate_every"] = ("evaluation.every_steps", plan.evaluation.every_steps)
+    different = [
+        f"{key} is {found[name]:g} instead of {value:g}"
+        for name, (key, value) in wanted.items()
+        if not math.isclose(found[name], value, rel_tol=1e-9)
+    ]
+    return different + _schedule_deviation(trainer, plan, found)
+
+
+def require_plan(trainer: Trainer, plan: Plan) -> dict[str, Any]:
+    """What is in force; WorkerError where it is not the plan, before a step is made."""
+    different = deviations(trainer, plan)
+    if different:
+        raise WorkerError(
+            f"the training would not go by its plan: {'; '.join(different)}.",
+            hint="Nothing was trained. This is a defect of loratui or of a library's version: please report it.",
+        )
+    return measured(trainer)
+
+
+def _schedule_deviation(trainer: Trainer, plan: Plan, found: dict[str, Any]) -> list[str]:
+    """The rate of the next step against the plan's own schedule. float16 skips steps, and the schedule with them."""
+    scheduler: Any = trainer.lr_scheduler
+    place, total = scheduler.last_epoch, trainer.state.max_steps
+    if place != trainer.state.global_step and plan.training.precision != "fp16":
+        return [f"the schedule is at step {place} instead of {trainer.state.global_step}"]
+    schedule = Schedule(0, 0, 0, 0, total, min(plan.training.warmup_steps, total), 0, 0)
+    rate = learning_rate_at(plan, schedule, place)
+    if math.isclose(found["next_learning_rate"], rate, rel_tol=1e-6, abs_tol=1e-15):
+        return []
+    return [f"the learning rate of the next step is {found['next_learning_rate']:g} instead of {rate:g}"]
