@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loratui.terminal import say
+
 if TYPE_CHECKING:
     from loratui.runs.directory import Run
 
@@ -40,15 +42,15 @@ def follow(run: Run, *, since: int = 0) -> int:
 
     try:
         for line in follow_lines(run, since=since):
-            click.echo(line)
+            say(line)
     except KeyboardInterrupt:
-        click.echo(f"\nThe run goes on. Watch: loratui attach {run.name} · stop: loratui stop {run.name}")
+        say(f"\nThe run goes on. Watch: loratui attach {run.name} · stop: loratui stop {run.name}")
         return 130
     status = run.status()
     if status.state in ("failed", "lost"):
         reason = status.message or "the worker is gone and said nothing."
-        click.echo(f"loratui: run {run.name} {status.state}: {reason} Its log: {run.log_path}", err=True)
+        say(f"loratui: run {run.name} {status.state}: {reason} Its log: {run.log_path}", err=True)
         for line in mending_lines(run):
-            click.echo(line, err=True)
+            say(line, err=True)
         return 1
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import click
 
 from loratui.core.errors import InputError, LoratuiError
 from loratui.format import harmless
+from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
     from loratui.core.generation import GenerationSettings
@@ -65,7 +65,7 @@ def _lines() -> Iterable[str]:
     """Prompts from standard input, one a line; a terminal is asked with a prompt sign."""
     while True:
         if sys.stdin.isatty():
-            click.echo("> ", nl=False, err=True)
+            say("> ", end="", err=True)
         line = sys.stdin.readline()
         if not line:
             return
@@ -89,6 +89,7 @@ async def chat_lines(
     target: str, prompts: Iterable[str], side: str, settings: GenerationSettings, *, as_json: bool
 ) -> int:
     """Load once, answer each prompt on standard output; 0, or 1 where an answer failed."""
+    from loratui.files import make_folder
     from loratui.paths import state_home
     from loratui.workers.client import PlaygroundClient
     from loratui.workers.target import find_target
@@ -98,13 +99,13 @@ async def chat_lines(
     if not sides:
         raise InputError(f"{found.title} has no {side}.", hint=f"It has: {', '.join(found.sides)}.")
     if found.note:
-        click.echo(found.note, err=True)
+        say(found.note, err=True)
     log = state_home() / "playground.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(log.parent)
     client = PlaygroundClient(log)
     failed = False
     try:
-        await client.start(found.load, lambda what: click.echo(what, err=True))
+        await client.start(found.load, lambda what: say(what, err=True))
         for prompt in prompts:
             answers = await _ask(client, prompt, sides, settings)
             failed |= any("error" in one for one in answers.values())
@@ -140,8 +141,8 @@ async def _ask(
 
 def _show(prompt: str, answers: dict[str, dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"prompt": prompt, "answers": answers}, ensure_ascii=False))
+        say_json({"prompt": prompt, "answers": answers}, indent=None)
         return
     for name, answer in answers.items():
         text = answer.get("error") or answer["text"].strip()
-        click.echo(f"{name}: {harmless(text, 0)}")
+        say(f"{name}: {harmless(text, 0)}")

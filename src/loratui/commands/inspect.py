@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loratui.commands.text import echo_json, table
+from loratui.commands.text import table
 from loratui.format import printable, size
+from loratui.terminal import progress, say, say_json
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
@@ -41,9 +42,9 @@ def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) 
     result = inspect_dataset(plan, on_message=tell_progress if sys.stderr.isatty() else lambda message: None)
     add_prices(result, plan)
     if as_json:
-        echo_json(result)
+        say_json(result)
     else:
-        click.echo(describe(result))
+        say(describe(result))
 
 
 def add_prices(result: dict[str, Any], plan: Plan) -> None:
@@ -108,7 +109,7 @@ def left_out_words(counts: dict[str, int]) -> str:
 def tell_progress(message: InspectMessage) -> None:
     """How far it is, on one line of the terminal that the next one replaces."""
     if message["type"] == "progress":
-        click.echo(f"\r{message['done']:,} of {message['total']:,} rows …\r", nl=False, err=True)
+        progress(f"{message['done']:,} of {message['total']:,} rows …")
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from loratui.core.errors import RunError
+from loratui.terminal import confirm, say
 
 if TYPE_CHECKING:
     from loratui.runs.continuation import Continuation
@@ -98,9 +98,9 @@ def command(
     text = f"run {found.name} {_BEGINS[how.start].format(how.from_step)}."
     if detach:
         wait_started(found, pid=pid)
-        click.echo(f"{text} Watch: loratui attach {found.name}")
+        say(f"{text} Watch: loratui attach {found.name}")
         return
-    click.echo(text)
+    say(text)
     ctx.exit(follow(found, since=before))
 
 
@@ -127,10 +127,10 @@ def _agreed(
         raise finished(run)
     differences = what_would_differ(run, how.plan, changes)
     if differences:
-        click.echo("Since this run began:", err=True)
+        say("Since this run began:", err=True)
         for one in differences:
-            click.echo(f"  {one}", err=True)
-        if not yes and not (sys.stdin.isatty() and click.confirm("Go on with it all the same?", err=True)):
+            say(f"  {one}", err=True)
+        if not yes and not confirm("Go on with it all the same?"):
             raise RunError(f"run {run.name} would not go on as it began.", hint="Restore what changed, or give --yes.")
     if from_weights and how.start == "anew" and how.aside:
         raise RunError(
@@ -139,13 +139,13 @@ def _agreed(
         )
     if how.start == "checkpoint" or not how.aside:
         if changes:
-            click.echo(how.words, err=True)
+            say(how.words, err=True)
         return how
     if anew or (from_weights and how.start == "adapter"):
-        click.echo(how.words, err=True)
+        say(how.words, err=True)
         return how
-    click.echo(how.would, err=True)
-    if sys.stdin.isatty() and click.confirm("Do that?", err=True):
+    say(how.would, err=True)
+    if confirm("Do that?"):
         return how
     ways = "--from-weights goes on from its weights alone, --anew starts" if how.start == "adapter" else "--anew starts"
     raise RunError(

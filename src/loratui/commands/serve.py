@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from loratui.commands.text import echo_json
+from loratui.terminal import say, say_json
 
 
 @click.command("serve")
@@ -43,7 +43,7 @@ def command(source: str, host: str, port: int, device: str, dtype: str | None, o
             else ""
         )
         if as_json:
-            echo_json(
+            say_json(
                 {
                     "first": first,
                     "servers": [
@@ -53,9 +53,9 @@ def command(source: str, host: str, port: int, device: str, dtype: str | None, o
             )
             return
         if first:
-            click.echo(f"Before the first two (`loratui serve` does it by itself):\n  {first}")
+            say(f"Before the first two (`loratui serve` does it by itself):\n  {first}")
         for step in steps:
-            click.echo(
+            say(
                 f"{step.words}:\n  {step.line}"
                 + (f"\n  not here: {step.missing}" if step.missing else "")
                 + "".join(f"\n  ({note})" for note in step.notes)
@@ -68,10 +68,8 @@ def command(source: str, host: str, port: int, device: str, dtype: str | None, o
     model, _ = whole_model(source, dtype=dtype or "")
     trust = served(source).trust_remote_code
     if host not in LOOPBACK:
-        click.echo(
-            f"! Listening on {host}: whoever reaches this machine can ask this model, without a password.", err=True
-        )
-    click.echo(
+        say(f"! Listening on {host}: whoever reaches this machine can ask this model, without a password.", err=True)
+    say(
         (
             f"Serving {model} at http://{host}:{port} (ctrl+c ends it). Ask it with:\n  "
             f"{question(str(model), host=host, port=port)}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from loratui.core.errors import InputError
+from loratui.terminal import say
 
 
 @click.command()
@@ -46,34 +46,21 @@ def command(
 
     Exit status 0: it finished, or was stopped; 1: it failed, or diverged and could not mend itself; 130: you left it.
     """
-    from loratui.core.plan_text import parse_setting, plan_from_toml, with_values
+    from loratui.commands.plan_file import read_plan
+    from loratui.core.plan_text import parse_setting, with_values
     from loratui.runs.start import create_run, rehearses, start_worker, wait_started
 
-    try:
-        document = plan_from_toml(plan.read_text(encoding="utf-8"), where=str(plan))
-    except UnicodeDecodeError:
-        raise InputError(
-            "this is not UTF-8 text.", where=str(plan), hint="Write a plan with `loratui plan -o plan.toml`."
-        ) from None
-    except OSError as error:
-        raise InputError(
-            f"the plan cannot be read: {error.strerror or error}.",
-            where=str(plan),
-            hint="Write one with `loratui plan -m MODEL -d DATASET -o plan.toml`.",
-        ) from None
-    document = with_values(document, dict(parse_setting(text) for text in settings), where="--set")
+    document = with_values(read_plan(plan), dict(parse_setting(text) for text in settings), where="--set")
     run = create_run(document, output=output)
     if auto_recover:
         from loratui.runs.recovery import allow
 
         allow(run)
     pid = start_worker(run, rehearse=rehearses(document) if rehearse is None else rehearse)
-    click.echo(f"run {run.name} in {run.path}")
+    say(f"run {run.name} in {run.path}")
     if detach:
         wait_started(run, pid=pid)
-        click.echo(
-            f"It goes on without this terminal. Watch: loratui attach {run.name} · stop: loratui stop {run.name}"
-        )
+        say(f"It goes on without this terminal. Watch: loratui attach {run.name} · stop: loratui stop {run.name}")
         return
     from loratui.commands.attach import follow
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
+from loratui.files import open_own, open_regular
 from loratui.runs.directory import Run
 
 EVENT_VERSION = 1
@@ -322,7 +323,7 @@ class EventTail:
 
     def _new_lines(self, limit_bytes: int) -> bytes:
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 size = file.seek(0, 2)
                 if size < self.offset:  # the file was replaced by a shorter one: begin again
                     self.offset = 0
@@ -337,10 +338,10 @@ class EventTail:
 
 def open_events(path: Path) -> int:
     """The events file as a descriptor to append to, its last line ended: a worker that was killed may have left half of
-    one.
+    one. FileFaultError where it is a link or no file; else OSError.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    with path.open("rb") as file:
+    descriptor = open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    with open_regular(path) as file:
         size = file.seek(0, 2)
         if size:
             file.seek(size - 1)

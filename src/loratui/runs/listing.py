@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -57,8 +58,16 @@ def list_runs() -> list[RunSummary]:
     home = runs_home()
     if not home.is_dir():
         return []
-    found = [summary(Run(path)) for path in home.iterdir() if (path / "plan.toml").is_file()]
+    found = [summary(Run(path)) for path in home.iterdir() if _may_be_run(path)]
     return sorted(found, key=lambda one: (-one.created, one.name))
+
+
+def _may_be_run(path: Path) -> bool:
+    """Whether a run lies there, or what is left of one: it is listed with what is wrong with it."""
+    try:
+        return path.is_dir() and any(os.path.lexists(path / name) for name in ("plan.toml", "status.json"))
+    except OSError:
+        return True
 
 
 def summary(run: Run) -> RunSummary:

@@ -17,7 +17,7 @@ from typing import Literal, TypeVar
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.export.torch_code import FORMATS, quantization_code
-from loratui.files import write_whole
+from loratui.files import DOCUMENT_LIMIT_BYTES, open_regular, write_whole
 from loratui.format import printable
 from loratui.runs.course import course_of
 from loratui.runs.directory import Run
@@ -46,10 +46,11 @@ def write_model_card(run: Run) -> Path:
 
 
 def whose_card(card: Path) -> Literal["ours", "form", "theirs", "none"]:
-    """Who wrote a card: we, nobody yet (PEFT's empty form), or a person."""
+    """Who wrote a card: we, nobody yet (PEFT's empty form), or a person. OSError where it cannot be read."""
     try:
-        text = card.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        with open_regular(card) as file:
+            text = file.read(DOCUMENT_LIMIT_BYTES).decode("utf-8", "replace")
+    except FileNotFoundError:
         return "none"
     return "ours" if MARK in text else "form" if "[More Information Needed]" in text else "theirs"
 

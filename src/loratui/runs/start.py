@@ -12,7 +12,7 @@ from pathlib import Path
 from loratui.core.errors import RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
-from loratui.files import write_whole
+from loratui.files import make_folder, open_own, open_regular, write_whole
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.paths import runs_home
 from loratui.runs.directory import Run
@@ -67,10 +67,10 @@ def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> 
         )
     run = Run(path)
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         write_whole(run.plan_path, plan_to_toml(with_absolute_paths(plan)), durable=True)
-        run.events_path.touch()
-        run.log_path.touch()
+        for empty in (run.events_path, run.log_path):
+            os.close(open_own(empty, os.O_WRONLY | os.O_CREAT))
         write_status(run.status_path, Status(state="starting", created=time.time()))
     except OSError as error:
         raise RunError(
@@ -158,7 +158,7 @@ def start_worker(run: Run, *, rehearse: bool = False) -> int:
         write_status(
             run.status_path, Status(state="starting", created=time.time(), step=previous.step, total=previous.total)
         )
-        with run.log_path.open("ab") as log:
+        with os.fdopen(open_own(run.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as log:
             process = subprocess.Popen(
                 worker_command(run, rehearse=rehearse),
                 stdin=subprocess.DEVNULL,
@@ -224,7 +224,7 @@ def _death(run: Run, code: int | None, status: Status) -> str:
 def last_log_line(run: Run) -> str:
     """The last line that the worker printed, shortened to 300 characters; empty when it printed none."""
     try:
-        with run.log_path.open("rb") as file:
+        with open_regular(run.log_path) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - 4096))
             text = file.read().decode("utf-8", "replace")

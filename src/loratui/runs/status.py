@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from loratui.files import write_whole
+from loratui.files import read_object, write_whole
 
 State = Literal[
     "starting", "rehearsing", "running", "evaluating", "saving", "stopping", "finished", "stopped", "failed", "lost"
@@ -24,6 +25,19 @@ START_GRACE_SECONDS = 30.0
 SILENCE_SECONDS = 60.0
 """How old the heartbeat of a worker on another machine may be before the run counts as lost."""
 
+Id = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Count = Annotated[int, Field(ge=0, le=2**62)]
+Moment = Annotated[float, Field(ge=0, le=2**53, allow_inf_nan=False)]
+"""Unix seconds."""
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Known = Annotated[float | None, BeforeValidator(_finite)]
+"""A number; one that is not finite says as much as none."""
+
 
 class Status(BaseModel):
     """`status.json`: replaced whole at every change and about once a second."""
@@ -32,36 +46,36 @@ class Status(BaseModel):
 
     version: int = 1
     state: State = "starting"
-    pid: int = 0
-    process_started: float = 0.0
+    pid: Id = 0
+    process_started: Moment = 0.0
     """When the worker's process began, in Unix seconds: with `process_ticks` and `boot` it tells our process from a
     later one of the same id.
     """
-    process_ticks: int = 0
+    process_ticks: Count = 0
     boot: str = ""
     host: str = ""
-    watcher_pid: int = 0
+    watcher_pid: Id = 0
     """The process that watches over the several ones of this run, on the same machine, and says how they ended; 0:
     there is none.
     """
-    watcher_started: float = 0.0
-    watcher_ticks: int = 0
-    heartbeat: float = 0.0
+    watcher_started: Moment = 0.0
+    watcher_ticks: Count = 0
+    heartbeat: Moment = 0.0
     """Unix seconds of the last sign of life."""
-    step: int = 0
-    total: int = 0
+    step: Count = 0
+    total: Count = 0
     """Optimizer steps that the run will have; 0 until it is known."""
-    epoch: float = 0.0
+    epoch: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     phase: str = ""
     """What is being done now, e.g. `load_model`; the word of the last `phase` event."""
     message: str = ""
     """One sentence for people: why it failed or stopped, else empty."""
-    loss: float | None = None
-    eta_seconds: float | None = None
-    created: float = 0.0
-    started: float = 0.0
+    loss: Known = None
+    eta_seconds: Known = None
+    created: Moment = 0.0
+    started: Moment = 0.0
     """Unix seconds at which this worker took the run over."""
-    ended: float = 0.0
+    ended: Moment = 0.0
 
     @property
     def mark(self) -> ProcessMark:
@@ -87,9 +101,24 @@ def write_status(path: Path, status: Status) -> None:
 def read_status(path: Path) -> Status | None:
     """The last written status; None where there is none or it cannot be understood."""
     try:
-        return Status.model_validate_json(path.read_bytes())
+        return Status.model_validate(read_object(path))
     except (OSError, ValidationError):
         return None
+
+
+def why_no_status(path: Path) -> str:
+    """A sentence: why `read_status` found none."""
+    try:
+        Status.model_validate(read_object(path))
+    except FileNotFoundError:
+        return "This run has no status.json: no worker ever took it, or it was removed."
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        return f"This run's status.json cannot be read: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}."
+    except OSError as error:
+        return f"This run's status.json cannot be read: {error.strerror or error}."
+    return "This run has no readable status."
 
 
 def judged(status: Status | None, *, now: float | None = None) -> Status:

@@ -7,10 +7,8 @@ they agree, read back from disk.
 
 from __future__ import annotations
 
-import json
 import logging as logging_of_libraries
 import shutil
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
 from loratui.files import write_whole
 from loratui.runs.model_card import CARD, model_card
+from loratui.terminal import say, say_json
 from loratui.worker.merge_proof import (
     EXACT_TOLERANCE,
     ROUNDING_SHARE,
@@ -71,31 +70,30 @@ def execute(given: MergeRequest) -> int:
             target,
             Path(given.output).expanduser().absolute(),
             given.dtype,
-            lambda what: print(what[0].upper() + what[1:] + " …", file=sys.stderr, flush=True),  # noqa: T201
+            lambda what: say(what[0].upper() + what[1:] + " …", err=True),
         )
     except LoratuiError as error:
-        print(f"loratui: {error.sentence}", file=sys.stderr)  # noqa: T201
+        say(f"loratui: {error.sentence}", err=True)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
     except (MemoryError, RuntimeError) as error:
         from loratui.worker.generation.load import explain
 
-        print(f"loratui: {explain(error)[0]} Nothing was kept. With --device cpu it needs no GPU.", file=sys.stderr)  # noqa: T201
+        say(f"loratui: {explain(error)[0]} Nothing was kept. With --device cpu it needs no GPU.", err=True)
         return 1
     if given.as_json:
-        print(  # noqa: T201
-            json.dumps(
-                {
-                    "output": str(Path(given.output).expanduser().absolute()),
-                    "holds": proof.holds,
-                    "proof": describe(proof),
-                    **asdict(proof),
-                }
-            )
+        say_json(
+            {
+                "output": str(Path(given.output).expanduser().absolute()),
+                "holds": proof.holds,
+                "proof": describe(proof),
+                **asdict(proof),
+            },
+            indent=None,
         )
     else:
-        print(f"The merged model is in {given.output}. {describe(proof)}")  # noqa: T201
+        say(f"The merged model is in {given.output}. {describe(proof)}")
     return 0
 
 

@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import sys
 import warnings
 from dataclasses import asdict
 from importlib.metadata import version
@@ -22,8 +21,10 @@ from typing import Any
 from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import parse_setting, plan_from_toml, with_values
+from loratui.files import make_folder
 from loratui.format import first_line
 from loratui.paths import state_home
+from loratui.terminal import say, say_json
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 DECIDING = ("model", "method", "lora", "training")
@@ -56,12 +57,12 @@ def main(argv: list[str]) -> int:
             anew=asked.anew,
         )
     except LoratuiError as error:
-        print(error.sentence, file=sys.stderr)  # noqa: T201
+        say(error.sentence, err=True)
         return error.exit_status
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}.", file=sys.stderr)  # noqa: T201
+        say(f"{error.filename}: {error.strerror}.", err=True)
         return 1
-    print(json.dumps(found))  # noqa: T201
+    say_json(found, indent=None)
     return 0
 
 
@@ -93,7 +94,7 @@ def trace(
         "tokens": tokens,
         "model_type": config["model_type"],
     }
-    memory.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(memory.parent)
     written = memory.with_suffix(".new")
     written.write_text(json.dumps(found), encoding="utf-8")
     written.replace(memory)

@@ -4,7 +4,6 @@ No torch.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from loratui.core.errors import InputError, LoratuiError, ModelError
 from loratui.core.plan import Plan
 from loratui.export.serving import Served
+from loratui.files import read_object
 from loratui.paths import demo_model_path
 from loratui.runs.directory import Run
 from loratui.runs.listing import find_run
@@ -111,12 +111,9 @@ def with_quantization(target: Target, quantization: str) -> Target:
 def adapter_config(folder: Path) -> dict[str, Any]:
     """An adapter's own description; ModelError where it cannot be read."""
     try:
-        document = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"adapter_config.json cannot be read: {error}.", where=str(folder)) from None
-    if not isinstance(document, dict):
-        raise ModelError("adapter_config.json is no object.", where=str(folder))
-    return document
+        return read_object(folder / "adapter_config.json")
+    except OSError as error:
+        raise ModelError(f"adapter_config.json cannot be read: {error.strerror or error}.", where=str(folder)) from None
 
 
 def _result(run: Run) -> Path | None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from loratui.files import open_regular
 from loratui.runs.events import Event, Step, decode
 
 CHUNK_BYTES = 8 << 20
@@ -23,7 +24,7 @@ def read_history(path: Path, *, keep_steps: int = 10_000) -> tuple[list[Event], 
     read.
     """
     events: list[Event] = []
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = file.seek(0, 2)
         file.seek(0)
         every = max(1, size // STEP_BYTES // keep_steps)
@@ -52,7 +53,7 @@ BARS = "▁▂▃▄▅▆▇█"
 def loss_glimpse(path: Path, points: int = 16) -> list[float]:
     """Losses at about evenly spaced places of the file, oldest first, the newest among them."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             if size <= BLOCK_BYTES * points:
                 file.seek(0)

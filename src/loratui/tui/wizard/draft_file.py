@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from loratui.files import set_aside, write_whole
+from loratui.files import make_folder, read_document, set_aside, write_whole
 from loratui.format import first_line
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.dataset import ChosenDataset
@@ -61,7 +61,7 @@ class DraftFile:
             return ""
         self._dataset.restore(read_known_facts(self._facts_path(self._path)))
         try:
-            kept = draft_from_json(self._path.read_text(encoding="utf-8"))
+            kept = draft_from_json(read_document(self._path))
         except (OSError, ValueError) as error:
             return self._begin_anew(self._path, error)
         if demo and not kept.model == kept.dataset == "demo":
@@ -91,7 +91,7 @@ class DraftFile:
             return True
         known = self._dataset.known
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             write_whole(self._path, draft_to_json(self._choices.draft))
             if known is not None and known != self._facts_saved:
                 write_known_facts(self._facts_path(self._path), known)
