@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loratui.commands.trust import ask_for_load, trust_option
 from loratui.core.errors import InputError, LoratuiError
 from loratui.format import harmless
 from loratui.terminal import say, say_json
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option("--plain", is_flag=True, help="Lines instead of a screen (always so where there is no terminal).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a prompt.")
+@trust_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -50,15 +52,21 @@ def command(
     settings: tuple[str, ...],
     plain: bool,
     as_json: bool,
+    trusted: bool,
 ) -> None:
     """Ask ADAPTER_OR_RUN (a run, an adapter's folder, or a model; the newest run by default)."""
     if not (prompts or plain or as_json) and sys.stdin.isatty() and sys.stdout.isatty():
         from loratui.tui.start import open_interface
         from loratui.workers.target import find_target
 
-        find_target(target)  # a wrong name is one sentence here, not a screen that cannot answer
+        # a wrong name is one sentence here, not a screen that cannot answer
+        ask_for_load(find_target(target).load, trusted)
         ctx.exit(open_interface(screen="playground", adapter=target))
-    ctx.exit(asyncio.run(chat_lines(target, prompts or _lines(), side, _settings(settings), as_json=as_json)))
+    ctx.exit(
+        asyncio.run(
+            chat_lines(target, prompts or _lines(), side, _settings(settings), as_json=as_json, trusted=trusted)
+        )
+    )
 
 
 def _lines() -> Iterable[str]:
@@ -86,7 +94,13 @@ def _settings(pairs: tuple[str, ...]) -> GenerationSettings:
 
 
 async def chat_lines(
-    target: str, prompts: Iterable[str], side: str, settings: GenerationSettings, *, as_json: bool
+    target: str,
+    prompts: Iterable[str],
+    side: str,
+    settings: GenerationSettings,
+    *,
+    as_json: bool,
+    trusted: bool = False,
 ) -> int:
     """Load once, answer each prompt on standard output; 0, or 1 where an answer failed."""
     from loratui.files import make_folder
@@ -98,6 +112,7 @@ async def chat_lines(
     sides = [name for name in found.sides if side in ("both", name)]
     if not sides:
         raise InputError(f"{found.title} has no {side}.", hint=f"It has: {', '.join(found.sides)}.")
+    ask_for_load(found.load, trusted)
     if found.note:
         say(found.note, err=True)
     log = state_home() / "playground.log"

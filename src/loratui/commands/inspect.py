@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loratui.commands.text import table
+from loratui.commands.trust import ask_for_plan, trust_option
 from loratui.format import printable, size
 from loratui.terminal import progress, say, say_json
 
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="Change how it is read, e.g. dataset.columns=prompt:q,completion:a.",
 )
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) -> None:
+def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool, trusted: bool) -> None:
     """Show what DATASET will teach MODEL: format, lengths, what bears loss, stop tokens, what is cut, problems by
     line.
     """
@@ -39,6 +41,7 @@ def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) 
     values: dict[str, Any] = {"model.id": model, "dataset.path": dataset}
     values |= dict(parse_setting(text) for text in settings)
     plan = with_values(Plan(), values)
+    ask_for_plan(plan, trusted)
     result = inspect_dataset(plan, on_message=tell_progress if sys.stderr.isatty() else lambda message: None)
     add_prices(result, plan)
     if as_json:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loratui.commands.trust import ask_for_plan, trust_option
 from loratui.core.errors import RunError
 from loratui.terminal import confirm, say
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 )
 @click.option("--yes", is_flag=True, help="Go on also where the rest would not be what it would have been.")
 @click.option("--detach", is_flag=True, help="Return once the run has started.")
+@trust_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -59,6 +61,7 @@ def command(
     auto_recover: bool,
     yes: bool,
     detach: bool,
+    trusted: bool,
 ) -> None:
     """Go on with RUN from its last whole checkpoint: the losses are those of a run that was never interrupted.
 
@@ -87,6 +90,7 @@ def command(
         if extend:
             changes = longer(found, found.plan(), extend)
         how = _agreed(found, changes, anew=anew, from_weights=from_weights, extend=bool(extend), yes=yes)
+        ask_for_plan(how.plan, trusted)
         if auto_recover:
             allow(found)
         if extend:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from loratui.commands.trust import ask_for_plan, trust_option
 from loratui.terminal import say
 
 
@@ -31,6 +32,7 @@ from loratui.terminal import say
     default=None,
     help="First try the longest batch, one evaluation batch, a save and a reload. By default on a GPU.",
 )
+@trust_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -40,6 +42,7 @@ def command(
     detach: bool,
     auto_recover: bool,
     rehearse: bool | None,
+    trusted: bool,
 ) -> None:
     """Run PLAN (a plan.toml). The run is a process of its own: ctrl+c leaves it, and nothing ends it but `loratui
     stop`.
@@ -51,6 +54,7 @@ def command(
     from loratui.runs.start import create_run, rehearses, start_worker, wait_started
 
     document = with_values(read_plan(plan), dict(parse_setting(text) for text in settings), where="--set")
+    ask_for_plan(document, trusted)
     run = create_run(document, output=output)
     if auto_recover:
         from loratui.runs.recovery import allow

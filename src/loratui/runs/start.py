@@ -14,6 +14,7 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.files import make_folder, open_own, open_regular, write_whole
 from loratui.models.adapter import read_adapter, require_fit
+from loratui.models.trust import not_agreed, unanswered
 from loratui.paths import runs_home
 from loratui.runs.directory import Run
 from loratui.runs.status import Status, write_status
@@ -144,9 +145,12 @@ def start_worker(run: Run, *, rehearse: bool = False) -> int:
     """Start the run's worker in a session of its own; its process id.
 
     It inherits nothing but its log: closing the terminal, killing the interface or losing the connection changes
-    nothing for it. Raises RunError when the run already has a worker or the process cannot be made.
+    nothing for it. Raises RunError when the run already has a worker or the process cannot be made, ModelError where
+    the model brings code that nobody agreed to run.
     """
     plan = run.plan()
+    if (code := unanswered(plan)) is not None:
+        raise not_agreed(code)
     if _held(run):
         raise RunError(
             f"run {run.name} already has a worker (process {run.status().pid}).",

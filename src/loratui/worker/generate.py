@@ -20,7 +20,7 @@ from loratui.core.generation import PRESETS, GenerationSettings
 from loratui.format import printable
 from loratui.terminal import progress, say, say_json_text
 from loratui.worker.generation.results import Results
-from loratui.workers.protocol import ADAPTER, BASE
+from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import Question, read_questions
 from loratui.workers.target import Target, find_target, with_device, with_quantization
 
@@ -47,12 +47,15 @@ class GenerateRequest:
     batch_rows: int = BATCH_ROWS
     again: bool = False
     settings: GenerationSettings = PRESETS["precise"]
+    ask: Callable[[Load], None] = lambda load: None
+    """Asks whether the code that the model brings may run; raises where it may not."""
 
 
 def execute(given: GenerateRequest) -> int:
     """Answer every row; the exit status."""
     try:
         target = find_target(given.adapter, base=given.base)
+        given.ask(target.load)
         if given.device:
             target = with_device(target, given.device)
         if given.quantization:

@@ -28,6 +28,7 @@ from loratui.worker.merge_proof import (
     describe,
     first_differing,
 )
+from loratui.workers.code import code_options
 from loratui.workers.protocol import ADAPTER, Load
 from loratui.workers.target import Target, find_target, with_device
 
@@ -58,12 +59,15 @@ class MergeRequest:
     dtype: str = ""
     device: str = ""
     as_json: bool = False
+    ask: Callable[[Load], None] = lambda load: None
+    """Asks whether the code that the model brings may run; raises where it may not."""
 
 
 def execute(given: MergeRequest) -> int:
     """Merge, print the proof, and return the exit status."""
     try:
         target = find_target(given.adapter, base=given.base)
+        given.ask(target.load)
         if given.device:
             target = with_device(target, given.device)
         proof = merge(
@@ -161,6 +165,8 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
                 device=device,
                 attention=request.attention,
                 trust_remote_code=request.trust_remote_code,
+                code_of=request.base,
+                code_revision=request.revision,
             )
         )
         after = [_logits(reread.base, ids) for ids in asked.texts]
@@ -278,9 +284,11 @@ def _format_of(load: Load) -> str:
     try:
         config = AutoConfig.from_pretrained(
             load.base,
-            trust_remote_code=load.trust_remote_code,
-            **({"revision": load.revision} if load.revision else {}),
-            **hub_options(load.base, load.revision),
+            **(
+                ({"revision": load.revision} if load.revision else {})
+                | hub_options(load.base, load.revision)
+                | code_options(load, load.base, load.revision)
+            ),
         )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
