@@ -39,7 +39,10 @@ def follow(run: Run, *, since: int = 0) -> int:
     since: bytes of its events that are passed over.
     """
     from loratui.runs.follow import follow_lines, mending_lines
+    from loratui.runs.origin import is_foreign
 
+    if is_foreign(run):
+        say(f"Run {run.name} was not made here.", err=True)
     try:
         for line in follow_lines(run, since=since):
             say(line)

@@ -41,12 +41,16 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
     from loratui.export.memory import elsewhere_json
     from loratui.export.rows import write_rows
     from loratui.paths import demo_model_path
+    from loratui.runs.directory import Run
+    from loratui.runs.origin import foreign_words
 
     if plan_path.name == str(plan_path) and not plan_path.exists() and not plan_path.suffix:  # the name of a run
         from loratui.runs.listing import find_run
 
         plan_path = find_run(str(plan_path)).path
     plan = read_plan(plan_path)
+    if plan_path.is_dir() and (words := foreign_words(Run(plan_path), plan)):
+        say(words, err=True)
     folder = target.with_name(f"{target.stem}-data")
     export_plan(plan, tool, Rows(str(folder)))  # refuses an unknown tool before anything is written
     if not force:

@@ -72,6 +72,7 @@ def command(
     from loratui.commands.attach import follow
     from loratui.core.plan_text import parse_setting
     from loratui.runs.listing import find_run
+    from loratui.runs.origin import foreign_words
     from loratui.runs.recovery import allow
     from loratui.runs.resume import change_and_resume, extend_run, longer, resume_run, resuming
     from loratui.runs.start import wait_started
@@ -89,6 +90,8 @@ def command(
         before = found.events_path.stat().st_size if found.events_path.exists() else 0
         if extend:
             changes = longer(found, found.plan(), extend)
+        if words := foreign_words(found, found.plan()):
+            say(words, err=True)
         how = _agreed(found, changes, anew=anew, from_weights=from_weights, extend=bool(extend), yes=yes)
         ask_for_plan(how.plan, trusted)
         if auto_recover:

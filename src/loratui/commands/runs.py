@@ -29,7 +29,17 @@ def command(as_json: bool) -> None:
         status = one.status
         loss = "" if status.loss is None else f"{status.loss:.4f}"
         step = f"{status.step:,}/{status.total:,}" if status.total else ""
-        rows.append([one.name, one.state, step, loss, age(time.time() - one.created), status.message or one.problem])
+        words = "; ".join(part for part in ("not made here" * one.foreign, status.message or one.problem) if part)
+        rows.append(
+            [
+                one.name,
+                one.state,
+                step,
+                loss,
+                age(time.time() - one.created),
+                words,
+            ]
+        )
     say(table(rows, right=frozenset({2, 3, 4})))
 
 

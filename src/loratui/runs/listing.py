@@ -11,6 +11,7 @@ from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
 from loratui.paths import runs_home
 from loratui.runs.directory import Run
+from loratui.runs.origin import is_foreign
 from loratui.runs.status import State, Status
 
 
@@ -25,6 +26,8 @@ class RunSummary:
     created: float
     """Unix seconds at which the run began, whatever was mended or extended since."""
     problem: str = ""
+    foreign: bool = False
+    """Whether it was made elsewhere."""
 
     @property
     def name(self) -> str:
@@ -47,6 +50,7 @@ class RunSummary:
             "message": self.status.message or self.problem,
             "created": self.created,
             "pid": self.status.pid,
+            "foreign": self.foreign,
             "model": self.plan.model.id if self.plan else None,
             "dataset": self.plan.dataset.path if self.plan else None,
             "method": self.plan.method.kind if self.plan else None,
@@ -76,7 +80,7 @@ def summary(run: Run) -> RunSummary:
         plan, problem = run.plan(), ""
     except LoratuiError as error:
         plan, problem = None, error.sentence
-    return RunSummary(run, run.status(), plan, run.created(), problem)
+    return RunSummary(run, run.status(), plan, run.created(), problem, is_foreign(run))
 
 
 def find_run(name_or_path: str) -> Run:

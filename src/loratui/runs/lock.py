@@ -27,5 +27,7 @@ def take_lock(path: Path) -> IO[str]:
         except BlockingIOError:
             if time.monotonic() >= until:
                 file.close()
-                raise RunError(f"run {path.parent.name} already has a worker.", hint="Stop that one first.") from None
+                raise RunError(
+                    f"run {Path(os.path.realpath(path.parent)).name} already has a worker.", hint="Stop that one first."
+                ) from None
             time.sleep(0.05)

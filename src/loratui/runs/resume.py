@@ -15,6 +15,7 @@ from loratui.runs.directory import Run
 from loratui.runs.events import EventTail, append_event
 from loratui.runs.failure import Trouble, trouble_of
 from loratui.runs.lock import take_lock
+from loratui.runs.own import require_own
 from loratui.runs.start import start_worker
 
 RESUME_LOCK = ".resume.lock"
@@ -32,6 +33,7 @@ def resuming(run: Run) -> Iterator[None]:
     if mine in _RESUMING:
         yield
         return
+    require_own(run)
     try:
         lock = take_lock(run.path / RESUME_LOCK)
     except RunError:
@@ -44,6 +46,7 @@ def resuming(run: Run) -> Iterator[None]:
         _RESUMING.add(mine)
         try:
             require_over(run)
+            require_own(run)
             yield
         finally:
             _RESUMING.discard(mine)

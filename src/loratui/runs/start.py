@@ -17,6 +17,8 @@ from loratui.models.adapter import read_adapter, require_fit
 from loratui.models.trust import not_agreed, unanswered
 from loratui.paths import runs_home
 from loratui.runs.directory import Run
+from loratui.runs.origin import PATH_KEYS, sign
+from loratui.runs.own import require_own
 from loratui.runs.status import Status, write_status
 
 DYING_SECONDS = 5.0
@@ -29,10 +31,6 @@ def run_name(plan: Plan, now: float | None = None) -> str:
     model = plan.model.id.rstrip("/").split("/")[-1]
     model = re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-._").lower()[:40] or "model"
     return f"{model}-{plan.method.kind}-{time.strftime('%Y%m%d-%H%M', time.localtime(now))}"
-
-
-PATH_KEYS = ("model.id", "model.chat_template", "dataset.path", "dataset.eval_path", "lora.adapter")
-"""Keys that may name a file or folder."""
 
 
 def with_absolute_paths(plan: Plan) -> Plan:
@@ -72,6 +70,7 @@ def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> 
         write_whole(run.plan_path, plan_to_toml(with_absolute_paths(plan)), durable=True)
         for empty in (run.events_path, run.log_path):
             os.close(open_own(empty, os.O_WRONLY | os.O_CREAT))
+        sign(run)
         write_status(run.status_path, Status(state="starting", created=time.time()))
     except OSError as error:
         raise RunError(
@@ -145,10 +144,11 @@ def start_worker(run: Run, *, rehearse: bool = False) -> int:
     """Start the run's worker in a session of its own; its process id.
 
     It inherits nothing but its log: closing the terminal, killing the interface or losing the connection changes
-    nothing for it. Raises RunError when the run already has a worker or the process cannot be made, ModelError where
-    the model brings code that nobody agreed to run.
+    nothing for it. Raises RunError when the run already has a worker, is not its own (`require_own`) or the
+    process cannot be made; ModelError where the model brings code that nobody agreed to run.
     """
     plan = run.plan()
+    require_own(run)
     if (code := unanswered(plan)) is not None:
         raise not_agreed(code)
     if _held(run):

@@ -55,6 +55,8 @@ def execute(given: GenerateRequest) -> int:
     """Answer every row; the exit status."""
     try:
         target = find_target(given.adapter, base=given.base)
+        if target.note:
+            _say(target.note)
         given.ask(target.load)
         if given.device:
             target = with_device(target, given.device)

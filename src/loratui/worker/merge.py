@@ -67,6 +67,8 @@ def execute(given: MergeRequest) -> int:
     """Merge, print the proof, and return the exit status."""
     try:
         target = find_target(given.adapter, base=given.base)
+        if target.note:
+            say(target.note, err=True)
         given.ask(target.load)
         if given.device:
             target = with_device(target, given.device)

@@ -15,6 +15,7 @@ from loratui.files import read_object
 from loratui.paths import demo_model_path
 from loratui.runs.directory import Run
 from loratui.runs.listing import find_run
+from loratui.runs.origin import foreign_words
 from loratui.workers.protocol import ADAPTER, BASE, Load
 
 
@@ -81,6 +82,7 @@ def of_run(run: Run, *, base: str = "") -> Target:
         note = f"The run has no result yet: {name} answers."
     if result is None:
         note = "The run has no result and no checkpoint yet: only the base answers."
+    note = " ".join(part for part in (foreign_words(run, plan), note) if part)
     load = Load(
         base=_source(base or plan.model.id),
         sides={BASE: ""} | ({ADAPTER: str(result)} if result else {}),

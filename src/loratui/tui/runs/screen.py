@@ -245,6 +245,7 @@ class RunsScreen(StepScreen):
             plan = summary.plan
             made_of = f"{plan.model.id} · {plan.method.kind} · {plan.dataset.path}" if plan else summary.problem
             message = summary.status.message
+            made_of = f"not made here · {made_of}" if summary.foreign else made_of
             words = f"{made_of}{'  ✗ ' + message if message and summary.state in ('failed', 'lost') else ''}"
         if words != self._where:
             self._where = words

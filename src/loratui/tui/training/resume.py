@@ -13,10 +13,12 @@ from loratui.runs import resume as runs_resume
 from loratui.runs.continuation import continuation
 from loratui.runs.directory import Run
 from loratui.runs.fingerprint import what_would_differ
+from loratui.runs.origin import foreign_words
 from loratui.tui.common.dialogs import AskLineScreen, ConfirmScreen
 from loratui.tui.common.trust import may_run_code
 
 if TYPE_CHECKING:
+    from loratui.core.plan import Plan
     from loratui.tui.app import LoratuiApp
 
 Way = Callable[["LoratuiApp", Run], Awaitable[str]]
@@ -31,7 +33,7 @@ async def resume(app: LoratuiApp, run: Run) -> str:
     LoratuiError.
     """
     how = await asyncio.to_thread(continuation, run, {})
-    if not await may_run_code(app, how.plan):
+    if not await _knows(app, run, how.plan) or not await may_run_code(app, how.plan):
         return ""
     if how.start != "checkpoint" and how.aside:  # plan.toml was edited: the checkpoint is another plan's
         if not await app.push_screen_wait(ConfirmScreen(f"Go on with {one_line(run.name, 40)}?", how.would, "do that")):
@@ -49,7 +51,10 @@ async def train_longer(app: LoratuiApp, run: Run) -> str:
     if await asyncio.to_thread(run.last_checkpoint) is None:
         raise RunError(f"run {one_line(run.name, 40)} has no checkpoint to go on from.", hint="Start a new run.")
     epochs = await _epochs_wanted(app, run)
-    if epochs is None or not await may_run_code(app, await asyncio.to_thread(run.plan)) or not await _agreed(app, run):
+    if epochs is None:
+        return ""
+    plan = await asyncio.to_thread(run.plan)
+    if not await _knows(app, run, plan) or not await may_run_code(app, plan) or not await _agreed(app, run):
         return ""
     await asyncio.to_thread(runs_resume.extend_run, run, epochs)
     return (
@@ -65,10 +70,17 @@ async def train_anew(app: LoratuiApp, run: Run) -> str:
     how = await asyncio.to_thread(continuation, run, {}, restart=True)
     if not await app.push_screen_wait(ConfirmScreen(f"Train {one_line(run.name, 40)} anew?", how.would, "do that")):
         return ""
-    if not await may_run_code(app, how.plan):
+    if not await _knows(app, run, how.plan) or not await may_run_code(app, how.plan):
         return ""
     await asyncio.to_thread(runs_resume.change_and_resume, run, {}, restart=True)
     return f"{one_line(run.name, 40)}: a worker is starting, from the base …"
+
+
+async def _knows(app: LoratuiApp, run: Run, plan: Plan) -> bool:
+    """Whether a run that was made elsewhere is to be gone on with: the person sees first what its plan names."""
+    words = await asyncio.to_thread(foreign_words, run, plan)
+    title = f"Go on with {one_line(run.name, 40)}?"
+    return not words or await app.push_screen_wait(ConfirmScreen(title, words, "go on with it"))
 
 
 async def _agreed(app: LoratuiApp, run: Run) -> bool:
