@@ -5,6 +5,7 @@ A dataset, a model, a log or an exception is written by strangers: `harmless` ma
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -123,7 +124,9 @@ def in_gib(size_bytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `45 s`, `3 min 05 s`, `12 min`, `1 h 06 min`, `2 d 4 h`."""
+    """Seconds as a person says them: `45 s`, `3 min 05 s`, `12 min`, `1 h 06 min`, `2 d 4 h`; `–` for no end."""
+    if not math.isfinite(seconds):
+        return "–"
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"

@@ -8,9 +8,9 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from loratui.files import open_own, open_regular
@@ -206,7 +206,7 @@ class Fix(Event):
     """The plan was changed while the run was over, and where it goes on with it."""
 
     kind = "fix"
-    changes: dict[str, list[Any]] = {}
+    changes: dict[str, Annotated[list[Any], Field(min_length=2, max_length=2)]] = {}
     """Plan keys, each with the value that it had and the one that it has."""
     start: str = ""
     """checkpoint (everything goes on), adapter (the trained weights alone do) or anew (from the base)."""

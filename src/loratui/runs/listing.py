@@ -62,16 +62,18 @@ def list_runs() -> list[RunSummary]:
     home = runs_home()
     if not home.is_dir():
         return []
-    found = [summary(Run(path)) for path in home.iterdir() if _may_be_run(path)]
+    found = [summary(Run(path)) for path in home.iterdir() if may_be_run(path)]
     return sorted(found, key=lambda one: (-one.created, one.name))
 
 
-def _may_be_run(path: Path) -> bool:
+def may_be_run(path: Path) -> bool:
     """Whether a run lies there, or what is left of one: it is listed with what is wrong with it."""
     try:
         return path.is_dir() and any(os.path.lexists(path / name) for name in ("plan.toml", "status.json"))
-    except OSError:
+    except PermissionError:
         return True
+    except OSError:
+        return False
 
 
 def summary(run: Run) -> RunSummary:
@@ -88,9 +90,9 @@ def find_run(name_or_path: str) -> Run:
     none.
     """
     path = Path(name_or_path).expanduser()
-    if path.name == name_or_path and (runs_home() / name_or_path / "plan.toml").is_file():
+    if path.name == name_or_path and may_be_run(runs_home() / name_or_path):
         return Run(runs_home() / name_or_path)
-    if (path / "plan.toml").is_file():
+    if may_be_run(path):
         return Run(path.absolute())
     names = [one.name for one in list_runs()]
     if name_or_path == "last":
@@ -104,7 +106,7 @@ def find_run(name_or_path: str) -> Run:
     hint = (
         f"Did you mean {near[0]}?"
         if near
-        else f"There are {len(names)} runs; `loratui runs` lists them."
+        else f"`loratui runs` lists the {f'{len(names)} that there are' if len(names) > 1 else 'one that there is'}."
         if names
         else "There are no runs yet."
     )

@@ -132,8 +132,7 @@ def _summary(plan: Plan, events: Sequence[Event], merged: bool) -> str:
     base = code(_short(plan.model.id)) + (f" at revision {code(plan.model.revision)}" if plan.model.revision else "")
     ending = ""
     if finished is not None:
-        day = datetime.fromtimestamp(finished.time, UTC).strftime("%Y-%m-%d")
-        ending = f" The training ended on {day} after {finished.step:,} steps."
+        ending = f" The training ended{_on_day(finished.time)} after {finished.step:,} steps."
         if finished.result_step and finished.result_step != finished.step:
             ending += (
                 f" The weights here are those of step {finished.result_step:,}, whose loss on the held-out rows was "
@@ -156,6 +155,14 @@ def _summary(plan: Plan, events: Sequence[Event], merged: bool) -> str:
         "What it is good for, where it fails, and under which licence it may be used was not recorded by the "
         "training: please add it here."
     )
+
+
+def _on_day(moment: float) -> str:
+    """`on 2026-11-25`; empty for what is no moment of a calendar."""
+    try:
+        return f" on {datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"
+    except (OverflowError, ValueError, OSError):
+        return ""
 
 
 def _code(plan: Plan, place: str, merged: bool) -> str:

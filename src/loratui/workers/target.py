@@ -14,7 +14,7 @@ from loratui.export.serving import Served
 from loratui.files import read_object
 from loratui.paths import demo_model_path
 from loratui.runs.directory import Run
-from loratui.runs.listing import find_run
+from loratui.runs.listing import find_run, may_be_run
 from loratui.runs.origin import foreign_words
 from loratui.workers.protocol import ADAPTER, BASE, Load
 
@@ -49,7 +49,7 @@ def find_target(name: str, *, base: str = "") -> Target:
     folder = Path(name).expanduser()
     if (folder / "adapter_config.json").is_file():
         return _of_adapter(folder.absolute(), base)
-    if (folder / "plan.toml").is_file():
+    if may_be_run(folder):
         return of_run(Run(folder.absolute()), base=base)
     if (folder / "config.json").is_file():
         run = Run(folder.absolute().parent)

@@ -308,9 +308,8 @@ class RecipeScreen(StepScreen):
         from loratui.core.errors import LoratuiError
         from loratui.tui.common.trust import may_run_code
 
-        proposal = self.app.state.plan.proposal
         try:
-            if proposal is None or await may_run_code(self.app, proposal.plan):
+            if (proposal := self.app.state.plan.proposal) is None or await may_run_code(self.app, proposal.plan):
                 self.app.check_dataset(again=True)
             else:
                 self._set("model.trust_remote_code", False)
