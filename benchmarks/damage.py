@@ -31,7 +31,7 @@ def main() -> int:
     from damage import HANG_SECONDS, HEAVY, KINDS, LIGHT, call, filled, stopped_run, wizard_faults
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="one kind's name")
+    parser.add_argument("--only", default="", help="kinds, with commas between them")
     parser.add_argument("--heavy", action="store_true")
     parser.add_argument("--save", action="store_true", help="keep the counts in benchmarks/results/damage.json")
     options = parser.parse_args()
@@ -46,7 +46,7 @@ def main() -> int:
         (together / "runs").mkdir(parents=True)
         shutil.copytree(base / "state", together / "state")
         for kind, damage in KINDS.items():
-            if options.only not in ("", kind):
+            if options.only and kind not in options.only.split(","):
                 continue
             for name, arguments in calls.items():
                 home = Path(folder) / "one"
