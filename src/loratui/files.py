@@ -33,7 +33,7 @@ def open_regular(path: Path) -> IO[bytes]:
     try:
         found = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(found):
-            raise FileFaultError(f"it is {_kind(found)}, not a file", path)
+            raise FileFaultError(f"it is {kind_words(found)}, not a file", path)
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -54,7 +54,7 @@ def open_own(path: Path, flags: int) -> int:
         raise
     if not stat.S_ISREG(found := os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise FileFaultError(f"it is {_kind(found)}, not a file", path)
+        raise FileFaultError(f"it is {kind_words(found)}, not a file", path)
     return descriptor
 
 
@@ -85,11 +85,14 @@ def read_object(path: Path, *, limit_bytes: int = DOCUMENT_LIMIT_BYTES) -> dict[
     return document
 
 
-def _kind(mode: int) -> str:
+def kind_words(mode: int) -> str:
+    """What a file that is none is, by its mode."""
     if stat.S_ISDIR(mode):
         return "a directory"
     if stat.S_ISFIFO(mode):
         return "a named pipe"
+    if stat.S_ISREG(mode):
+        return "a file"
     return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 

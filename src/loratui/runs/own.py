@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from loratui.core.errors import RunError
+from loratui.files import kind_words
 from loratui.runs.directory import Run
 
 FILES = frozenset(
@@ -48,9 +49,9 @@ def require_own(run: Run) -> None:
             if path.parent == run.path and not (stat.S_ISDIR(mode) if folder else stat.S_ISREG(mode)):
                 what = "a directory" if folder else "a file"
                 raise RunError(
-                    f"run {run.name} is not gone on with: {_name(run, path)} is not {what}.",
+                    f"run {run.name} is not gone on with: {_name(run, path)} is {kind_words(mode)}, not {what}.",
                     where=str(run.place),
-                    hint="Move it out of the way.",
+                    hint="Put back from a copy what was there, or move it away.",
                 )
     except OSError as error:
         raise RunError(
