@@ -2,9 +2,10 @@
 
     python benchmarks/damage.py [--only plan-cut] [--heavy] [--save]
 
-Must not be: a traceback, "a defect of loratui", a call that hangs (over 5 s; where a worker starts, over 120 s), a control
-character on the terminal, a write through a link. The wizard opens its list of runs once with all of them in it, and the
-cursor rests on each. --heavy: `resume` and `chat` too, whose workers load torch. Exit status 1 where something was found.
+Must not be: a traceback, "a defect of loratui", a call that hangs (over 5 s; where a worker starts, over 120 s), a
+control character on the terminal, a write through a link. The wizard opens its list of runs once with all of them in
+it, and the cursor rests on each. --heavy: `resume` and `chat` too, whose workers load torch. Exit status 1 where
+something was found.
 """
 
 from __future__ import annotations
@@ -79,13 +80,13 @@ def main() -> int:
             damage(again)
         os.environ["LORATUI_HOME"] = str(together)
         found = asyncio.run(wizard_faults())
-        counts["wizard"] += len(KINDS)
+        counts["wizard"] += len(list((together / "runs").iterdir()))
         faults += found
         print(*found, sep="\n")
     total = sum(counts.values())
     seconds = time.monotonic() - began
     print(
-        f"{total} calls on {len(KINDS)} kinds of damage in {seconds:.0f} s, the slowest without a worker {slowest:.1f} s: "
+        f"{total} calls on {len(KINDS)} kinds of damage in {seconds:.0f} s; the slowest without a worker: {slowest:.1f} s."
     )
     print(f"{len(faults)} of them ended as none may.")
     if options.save:

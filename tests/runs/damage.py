@@ -171,9 +171,8 @@ KINDS: dict[str, Damage] = {
     "status-pipe": _pipe("status.json"),
     "status-folder": _folder("status.json"),
     "status-device": _link("status.json", "/dev/zero"),
-    "status-infinite": _added("status.json", "")
-    and _written("status.json", '{"state":"stopped","eta_seconds":Infinity,"loss":NaN,"epoch":1}'),
-    "status-huge-numbers": _changed("status.json", pid=10**30, step=10**400 if False else 10**25, total=-3),
+    "status-infinite": _written("status.json", '{"state":"stopped","eta_seconds":Infinity,"loss":NaN,"epoch":1}'),
+    "status-huge-numbers": _changed("status.json", pid=10**30, step=10**25, total=-3),
     "status-every-process": _changed("status.json", state="running", pid=-1),
     "status-unknown-state": _changed("status.json", state="dreaming"),
     "status-hostile": _changed("status.json", message=HOSTILE, phase=HOSTILE, host=HOSTILE),
