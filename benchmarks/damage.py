@@ -85,9 +85,7 @@ def main() -> int:
         print(*found, sep="\n")
     total = sum(counts.values())
     seconds = time.monotonic() - began
-    print(
-        f"{total} calls on {len(KINDS)} kinds of damage in {seconds:.0f} s; the slowest without a worker: {slowest:.1f} s."
-    )
+    print(f"{total} calls on {len(KINDS)} kinds in {seconds:.0f} s; the slowest of the light ones: {slowest:.1f} s.")
     print(f"{len(faults)} of them ended as none may.")
     if options.save:
         document = {"kinds": len(KINDS), "calls": dict(counts), "slowest_seconds": round(slowest, 2), "faults": faults}
