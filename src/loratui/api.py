@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from loratui.core.errors import InputError, LoratuiError, WorkerError
 from loratui.core.generation import PRESETS, GenerationSettings, set_value
+from loratui.models.trust import agree
+from loratui.workers.code import unanswered
 from loratui.workers.protocol import ADAPTER, BASE, Ask, Done, Event, Failed, Piece
 from loratui.workers.questions import Question, question, read_questions, trained_reading
 from loratui.workers.target import Target, find_target, with_device, with_quantization
@@ -42,6 +44,7 @@ def load(
     device: str = "",
     quantization: str = "",
     preset: str = "precise",
+    trust_remote_code: bool = False,
     **settings: Any,
 ) -> LoadedModel:
     """Load a run's result, an adapter or a model, once.
@@ -49,13 +52,16 @@ def load(
     base: instead of the base model that the adapter names. device: "cuda", "cpu", or the first that is there.
     quantization: none, nf4, fp4 or int8; by default the base is held as the run trained it. preset and settings
     (temperature, top_p, top_k, min_p, repetition_penalty, max_tokens, seed) are the defaults of every answer.
-    LoratuiError in one sentence where it cannot be loaded.
+    trust_remote_code: agree to run the Python code that the model brings, where the run's plan asks for it and nobody
+    agreed to it before. LoratuiError in one sentence where it cannot be loaded.
     """
     target = find_target(str(name), base=base)
     if device:
         target = with_device(target, device)
     if quantization:
         target = with_quantization(target, quantization)
+    while trust_remote_code and (code := unanswered(target.load)) is not None:
+        agree(code)
     return LoadedModel(target, _changed(PRESETS[preset], settings))
 
 

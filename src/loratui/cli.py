@@ -7,6 +7,7 @@ commands below is all that `--help` reads.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ import click
 
 from loratui import __version__
 from loratui.core.errors import LoratuiError
+from loratui.terminal import guard, say
 from loratui.tui.start import open_interface
 
 COMMANDS = {
@@ -91,15 +93,18 @@ def _hear_interrupts() -> None:
 
 def main() -> None:
     """The command line: every ending is an exit status, and no fault of a person's shows a traceback."""
+    guard()
     try:
         status = loratui.main(standalone_mode=False)
     except LoratuiError as error:
-        click.echo(f"loratui: {error.sentence}", err=True)
+        say(f"loratui: {error.sentence}", err=True)
         status = error.exit_status
     except click.exceptions.Abort:
         status = 130
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        say(said.getvalue(), err=True, end="")
         status = error.exit_code
     except KeyboardInterrupt:
         status = 130
@@ -115,6 +120,7 @@ def report_defect(error: Exception) -> int:
     """Write the traceback of a defect to a file and name it in one sentence."""
     import traceback
 
+    from loratui.files import make_folder, open_own
     from loratui.paths import state_home
 
     if os.environ.get("LORATUI_TRACEBACK"):
@@ -122,11 +128,11 @@ def report_defect(error: Exception) -> int:
         return 1
     log = state_home() / "crash.log"
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a") as file:
+        make_folder(log.parent)
+        with os.fdopen(open_own(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "a") as file:
             traceback.print_exception(error, file=file)
         place = f"The traceback is in {log}."
     except OSError as fault:
         place = f"Its traceback could not be written ({fault}); set LORATUI_TRACEBACK=1 to see it."
-    click.echo(f"loratui: a defect of loratui: {type(error).__name__}: {error}. {place}", err=True)
+    say(f"loratui: a defect of loratui: {type(error).__name__}: {error}. {place}", err=True)
     return 1

@@ -48,6 +48,15 @@ def one_line(text: object, longest: int = 200) -> str:
     return shown if len(shown) <= longest else shown[: max(0, longest - 1)] + "…"
 
 
+def harmless_json(text: str) -> str:
+    """JSON text that means the same with its controls as `\\uXXXX` escapes; its own newlines and tabs stay."""
+
+    def escaped(match: re.Match[str]) -> str:
+        return match.group() if match.group() in "\n\r\t" else f"\\u{ord(match.group()):04x}"
+
+    return CONTROLS.sub(escaped, text)
+
+
 def first_line(error: BaseException | str, longest: int = 300) -> str:
     """The first line of an exception's text that says something, harmless; its type's name where there is none."""
     said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from loratui.core.errors import LoratuiError, PlanError
 from loratui.core.presets import AUTO, Preset, preset_from_toml, preset_to_toml
+from loratui.files import read_document
 from loratui.paths import presets_path, user_presets_path
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ def load_presets(folders: Iterable[Path] | None = None) -> tuple[list[Preset], l
     for folder in preset_folders() if folders is None else folders:
         for path in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
             try:
-                preset = preset_from_toml(path.read_text(encoding="utf-8"), str(path))
+                preset = preset_from_toml(read_document(path), str(path))
             except LoratuiError as error:
                 problems.append(error.sentence)
-            except (OSError, UnicodeDecodeError) as error:
-                problems.append(f"{path}: this preset cannot be read: {error}.")
+            except OSError as error:
+                problems.append(f"{path}: this preset cannot be read: {error.strerror or error}.")
             else:
                 found[preset.name] = preset
     return list(found.values()), problems
@@ -54,9 +55,11 @@ def read_configuration(path: Path) -> Imported:
     from loratui.core.imports import import_configuration
 
     try:
-        document = yaml.safe_load(path.expanduser().read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"this configuration cannot be read: {error}.", where=str(path)) from None
+        document = yaml.safe_load(read_document(path.expanduser()))
+    except OSError as error:
+        raise PlanError(f"this configuration cannot be read: {error.strerror or error}.", where=str(path)) from None
+    except RecursionError:
+        raise PlanError("its values are nested too deeply.", where=str(path)) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}" if mark else str(path)
@@ -73,9 +76,9 @@ def find_preset(name: str, folders: Iterable[Path] | None = None) -> Preset:
         return read_configuration(Path(name)).preset(Path(name).stem)
     if name.endswith(".toml"):
         try:
-            return preset_from_toml(Path(name).expanduser().read_text(encoding="utf-8"), name)
-        except (OSError, UnicodeDecodeError) as error:
-            raise PlanError(f"this preset cannot be read: {error}.", where=name) from None
+            return preset_from_toml(read_document(Path(name).expanduser()), name)
+        except OSError as error:
+            raise PlanError(f"this preset cannot be read: {error.strerror or error}.", where=name) from None
     if name == AUTO.name and folders is None:
         folders = [user_presets_path()]  # no shipped file has this name: none need be read
     presets, problems = load_presets(folders)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loratui.terminal import say
+
 if TYPE_CHECKING:
     from loratui.runs.directory import Run
 
@@ -37,13 +39,16 @@ def follow(run: Run, *, since: int = 0) -> int:
     since: bytes of its events that are passed over.
     """
     from loratui.runs.follow import follow_lines, mending_lines
+    from loratui.runs.origin import is_foreign
     from loratui.runs.start import exit_status_of
 
+    if is_foreign(run):
+        say(f"Run {run.name} was not made here.", err=True)
     try:
         for line in follow_lines(run, since=since):
-            click.echo(line)
+            say(line)
     except KeyboardInterrupt:
-        click.echo(f"\nThe run goes on. Watch: loratui attach {run.name} · stop: loratui stop {run.name}")
+        say(f"\nThe run goes on. Watch: loratui attach {run.name} · stop: loratui stop {run.name}")
         return 130
     status = run.status()
     if status.state in ("failed", "lost"):
@@ -53,8 +58,8 @@ def follow(run: Run, *, since: int = 0) -> int:
             from loratui.child_process import signal_name
 
             reason = f"it was ended by {signal_name(-code)}. {reason}"
-        click.echo(f"loratui: run {run.name} {status.state}: {reason} Its log: {run.log_path}", err=True)
+        say(f"loratui: run {run.name} {status.state}: {reason} Its log: {run.log_path}", err=True)
         for line in mending_lines(run):
-            click.echo(line, err=True)
+            say(line, err=True)
         return 1
     return 0

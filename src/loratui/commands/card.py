@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from loratui.terminal import say
+
 
 @click.command("card")
 @click.argument("run_name", metavar="RUN")
@@ -20,7 +22,7 @@ def command(run_name: str, write: bool, force: bool) -> None:
 
     run = find_run(run_name)
     if not write:
-        click.echo(model_card(run), nl=False)
+        say(model_card(run), end="")
         return
     card = result_folder(run) / "README.md"
     if not card.parent.is_dir():
@@ -31,4 +33,4 @@ def command(run_name: str, write: bool, force: bool) -> None:
         write_model_card(run)
     except OSError as error:
         raise RunError(f"the card cannot be written: {error.strerror or error}.", where=str(card)) from None
-    click.echo(f"{card} is written.")
+    say(f"{card} is written.")

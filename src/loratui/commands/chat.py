@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from loratui.commands.trust import ask_for_load, trust_option
 from loratui.core.errors import InputError, LoratuiError
 from loratui.format import harmless
+from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
     from loratui.core.generation import GenerationSettings
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option("--plain", is_flag=True, help="Lines instead of a screen (always so where there is no terminal).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a prompt.")
+@trust_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -50,22 +52,28 @@ def command(
     settings: tuple[str, ...],
     plain: bool,
     as_json: bool,
+    trusted: bool,
 ) -> None:
     """Ask ADAPTER_OR_RUN (a run, an adapter's folder, or a model; the newest run by default)."""
     if not (prompts or plain or as_json) and sys.stdin.isatty() and sys.stdout.isatty():
         from loratui.tui.start import open_interface
         from loratui.workers.target import find_target
 
-        find_target(target)  # a wrong name is one sentence here, not a screen that cannot answer
+        # a wrong name is one sentence here, not a screen that cannot answer
+        ask_for_load(find_target(target).load, trusted)
         ctx.exit(open_interface(screen="playground", adapter=target))
-    ctx.exit(asyncio.run(chat_lines(target, prompts or _lines(), side, _settings(settings), as_json=as_json)))
+    ctx.exit(
+        asyncio.run(
+            chat_lines(target, prompts or _lines(), side, _settings(settings), as_json=as_json, trusted=trusted)
+        )
+    )
 
 
 def _lines() -> Iterable[str]:
     """Prompts from standard input, one a line; a terminal is asked with a prompt sign."""
     while True:
         if sys.stdin.isatty():
-            click.echo("> ", nl=False, err=True)
+            say("> ", end="", err=True)
         line = sys.stdin.readline()
         if not line:
             return
@@ -86,9 +94,16 @@ def _settings(pairs: tuple[str, ...]) -> GenerationSettings:
 
 
 async def chat_lines(
-    target: str, prompts: Iterable[str], side: str, settings: GenerationSettings, *, as_json: bool
+    target: str,
+    prompts: Iterable[str],
+    side: str,
+    settings: GenerationSettings,
+    *,
+    as_json: bool,
+    trusted: bool = False,
 ) -> int:
     """Load once, answer each prompt on standard output; 0, or 1 where an answer failed."""
+    from loratui.files import make_folder
     from loratui.paths import state_home
     from loratui.workers.client import PlaygroundClient
     from loratui.workers.target import find_target
@@ -97,14 +112,15 @@ async def chat_lines(
     sides = [name for name in found.sides if side in ("both", name)]
     if not sides:
         raise InputError(f"{found.title} has no {side}.", hint=f"It has: {', '.join(found.sides)}.")
+    ask_for_load(found.load, trusted)
     if found.note:
-        click.echo(found.note, err=True)
+        say(found.note, err=True)
     log = state_home() / "playground.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(log.parent)
     client = PlaygroundClient(log)
     failed = False
     try:
-        await client.start(found.load, lambda what: click.echo(what, err=True))
+        await client.start(found.load, lambda what: say(what, err=True))
         for prompt in prompts:
             answers = await _ask(client, prompt, sides, settings)
             failed |= any("error" in one for one in answers.values())
@@ -140,8 +156,8 @@ async def _ask(
 
 def _show(prompt: str, answers: dict[str, dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"prompt": prompt, "answers": answers}, ensure_ascii=False))
+        say_json({"prompt": prompt, "answers": answers}, indent=None)
         return
     for name, answer in answers.items():
         text = answer.get("error") or answer["text"].strip()
-        click.echo(f"{name}: {harmless(text, 0)}")
+        say(f"{name}: {harmless(text, 0)}")

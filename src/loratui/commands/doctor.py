@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import subprocess
@@ -16,6 +15,7 @@ import click
 
 from loratui.core.hardware import Machine
 from loratui.machine.doctor import Check, training_works
+from loratui.terminal import Styled, say, say_json
 
 SYMBOLS = {"ok": "✓", "note": "·", "warning": "!", "fault": "✗"}
 COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "fault": "red"}
@@ -38,14 +38,14 @@ def command(ctx: click.Context, as_json: bool, offline: bool, quick: bool, verbo
     for check in all_checks(offline=offline, quick=quick, verbose=verbose):
         checks.append(check)
         if not as_json:
-            for line in check_lines(check):
-                click.echo(line)
+            for parts in check_lines(check):
+                say(*parts)
     works = training_works(checks)
     if as_json:
-        click.echo(json.dumps({"ok": works, "checks": [check.model_dump() for check in checks]}, ensure_ascii=False))
+        say_json({"ok": works, "checks": [check.model_dump() for check in checks]}, indent=None)
     else:
         faults = sum(check.state == "fault" for check in checks)
-        click.echo("\n" + verdict(faults, quick=quick))
+        say("\n" + verdict(faults, quick=quick))
     ctx.exit(0 if works else 1)
 
 
@@ -141,10 +141,10 @@ def ending_check(status: int) -> Iterator[Check]:
     )
 
 
-def check_lines(check: Check) -> list[str]:
+def check_lines(check: Check) -> list[list[str | Styled]]:
     """A check as one line, and its mend below."""
-    mark = click.style(SYMBOLS[check.state], fg=COLOURS[check.state])
-    lines = [f"{mark} {check.name:<16}{check.meaning}"]
+    mark = Styled(SYMBOLS[check.state], color=COLOURS[check.state])
+    lines: list[list[str | Styled]] = [[mark, f" {check.name:<16}{check.meaning}"]]
     if check.mend:
-        lines.append(f"  {'':<16}{click.style(check.mend, dim=True)}")
+        lines.append([f"  {'':<16}", Styled(check.mend, dim=True)])
     return lines

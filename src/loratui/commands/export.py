@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loratui.commands.text import echo_json
+from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
@@ -34,25 +34,23 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
     The rows go into a folder beside it (NAME-data), converted and split exactly as this program would train on them.
     What the tool has no setting for is listed, and stands in the file as a comment.
     """
+    from loratui.commands.plan_file import read_plan
     from loratui.core.errors import InputError
-    from loratui.core.plan_text import plan_from_toml, with_values
+    from loratui.core.plan_text import with_values
     from loratui.export import Rows, export_plan
     from loratui.export.memory import elsewhere_json
     from loratui.export.rows import write_rows
     from loratui.paths import demo_model_path
+    from loratui.runs.directory import Run
+    from loratui.runs.origin import foreign_words
 
     if plan_path.name == str(plan_path) and not plan_path.exists() and not plan_path.suffix:  # the name of a run
         from loratui.runs.listing import find_run
 
         plan_path = find_run(str(plan_path)).path
-    plan_file = plan_path / "plan.toml" if plan_path.is_dir() else plan_path
-    try:
-        text = plan_file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"the plan cannot be read: {getattr(error, 'strerror', None) or error}.", where=str(plan_file)
-        ) from None
-    plan = plan_from_toml(text, where=str(plan_file))
+    plan = read_plan(plan_path)
+    if plan_path.is_dir() and (words := foreign_words(Run(plan_path), plan)):
+        say(words, err=True)
     folder = target.with_name(f"{target.stem}-data")
     export_plan(plan, tool, Rows(str(folder)))  # refuses an unknown tool before anything is written
     if not force:
@@ -82,7 +80,7 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
         ) from None
     run = _named(export.run, target, tool)
     if as_json:
-        echo_json(
+        say_json(
             {
                 "file": str(target),
                 "rows": rows.folder if with_rows else None,
@@ -94,19 +92,19 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
             }
         )
         return
-    click.echo(f"{target} is written" + (f", its rows in {folder}." if with_rows else "."))
+    say(f"{target} is written" + (f", its rows in {folder}." if with_rows else "."))
     if unusable:
-        click.echo(f"{unusable} rows could not be used and are left out; `loratui inspect` names them.")
-    click.echo(f"Start it with: {run}")
-    click.echo(
+        say(f"{unusable} rows could not be used and are left out; `loratui inspect` names them.")
+    say(f"Start it with: {run}")
+    say(
         memory.sentence[0].upper() + memory.sentence[1:]
         if memory is not None
         else f"What it takes in {tool} is not known: {unknown}"
     )
     if export.left_out:
-        click.echo("\nWhat did not carry over:")
+        say("\nWhat did not carry over:")
         for sentence in export.left_out:
-            click.echo(f"  - {sentence}")
+            say(f"  - {sentence}")
 
 
 def _memory(plan: Plan, tool: str) -> tuple[Elsewhere | None, str]:

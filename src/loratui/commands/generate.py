@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import click
 
+from loratui.commands.trust import ask_for_load, trust_option
 from loratui.core.generation import PRESETS, GenerationSettings, range_of, set_value
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -46,6 +48,7 @@ def settings_options(function: Decorated) -> Decorated:
 @click.option(
     "--preset", type=click.Choice(list(PRESETS)), default="precise", show_default=True, help="Settings to begin from."
 )
+@trust_option
 @settings_options
 def command(
     adapter: str,
@@ -58,6 +61,7 @@ def command(
     batch_size: int,
     again: bool,
     preset: str,
+    trusted: bool,
     **values: str | None,
 ) -> None:
     """Answer every row of a file, with an adapter or a model.
@@ -84,6 +88,7 @@ def command(
                 batch_rows=batch_size,
                 again=again,
                 settings=settings,
+                ask=partial(ask_for_load, trusted=trusted),
             )
         )
     )

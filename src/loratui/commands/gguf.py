@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loratui.commands.text import echo_json
+from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
     from loratui.export.steps import Step
@@ -60,16 +60,16 @@ def command(source: str, output: Path | None, kind: str, ollama: str | None, onl
     for step in steps:
         if ollama and step is steps[-1]:
             described.write_text(modelfile(target, stop_tokens(model)), encoding="utf-8")
-        click.echo(f"{step.words[0].upper()}{step.words[1:]} …\n  {step.line}", err=True)
+        say(f"{step.words[0].upper()}{step.words[1:]} …\n  {step.line}", err=True)
         status = subprocess.run(step.command, check=False, stdout=subprocess.DEVNULL if as_json else None).returncode
         if status:
             raise WorkerError(f"the tool failed (exit status {status}); what it said stands above.", where=step.line)
     if (between := sixteen_bit_file(target)) != target and target.exists():
         between.unlink(missing_ok=True)
     if as_json:
-        echo_json({"file": str(target), "size_bytes": target.stat().st_size, "ollama": ollama})
+        say_json({"file": str(target), "size_bytes": target.stat().st_size, "ollama": ollama})
     else:
-        click.echo(
+        say(
             f"{target} is written."
             + (f" Ask it with: ollama run {ollama}" if ollama else f" Ask it with: llama-cli -m {target}")
         )
@@ -81,7 +81,7 @@ def _print(source: str, model: Path, steps: list[Step], as_json: bool, *, merged
 
     first = [merge_line(source, str(model))] if merged and not (model / "config.json").is_file() else []
     if as_json:
-        echo_json(
+        say_json(
             {
                 "commands": [*first, *(step.line for step in steps)],
                 "missing": [step.missing for step in steps if step.missing],
@@ -89,4 +89,4 @@ def _print(source: str, model: Path, steps: list[Step], as_json: bool, *, merged
         )
         return
     for line in (*first, *(step.line for step in steps)):
-        click.echo(line)
+        say(line)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loratui.commands.text import echo_json, table
+from loratui.commands.text import table
+from loratui.commands.trust import ask_for_plan, trust_option
 from loratui.format import printable, size
+from loratui.terminal import progress, say, say_json
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="Change how it is read, e.g. dataset.columns=prompt:q,completion:a.",
 )
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) -> None:
+def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool, trusted: bool) -> None:
     """Show what DATASET will teach MODEL: format, lengths, what bears loss, stop tokens, what is cut, problems by
     line.
     """
@@ -38,12 +41,13 @@ def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) 
     values: dict[str, Any] = {"model.id": model, "dataset.path": dataset}
     values |= dict(parse_setting(text) for text in settings)
     plan = with_values(Plan(), values)
+    ask_for_plan(plan, trusted)
     result = inspect_dataset(plan, on_message=tell_progress if sys.stderr.isatty() else lambda message: None)
     add_prices(result, plan)
     if as_json:
-        echo_json(result)
+        say_json(result)
     else:
-        click.echo(describe(result))
+        say(describe(result))
 
 
 def add_prices(result: dict[str, Any], plan: Plan) -> None:
@@ -108,7 +112,7 @@ def left_out_words(counts: dict[str, int]) -> str:
 def tell_progress(message: InspectMessage) -> None:
     """How far it is, on one line of the terminal that the next one replaces."""
     if message["type"] == "progress":
-        click.echo(f"\r{message['done']:,} of {message['total']:,} rows …\r", nl=False, err=True)
+        progress(f"{message['done']:,} of {message['total']:,} rows …")
 
 
 def thinking_lines(ledger: dict[str, Any]) -> list[str]:

@@ -3,7 +3,11 @@ itself."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
+
+from loratui.commands.trust import ask_for_load, trust_option
 
 
 @click.command("merge")
@@ -17,9 +21,17 @@ import click
 )
 @click.option("--device", default="", help="cuda or cpu; by default the first that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@trust_option
 @click.pass_context
 def command(
-    ctx: click.Context, adapter: str, output: str, base: str, dtype: str | None, device: str, as_json: bool
+    ctx: click.Context,
+    adapter: str,
+    output: str,
+    base: str,
+    dtype: str | None,
+    device: str,
+    as_json: bool,
+    trusted: bool,
 ) -> None:
     """Merge an adapter into its base, and prove it.
 
@@ -27,4 +39,16 @@ def command(
     """
     from loratui.worker.merge import MergeRequest, execute
 
-    ctx.exit(execute(MergeRequest(adapter, output, base=base, dtype=dtype or "", device=device, as_json=as_json)))
+    ctx.exit(
+        execute(
+            MergeRequest(
+                adapter,
+                output,
+                base=base,
+                dtype=dtype or "",
+                device=device,
+                as_json=as_json,
+                ask=partial(ask_for_load, trusted=trusted),
+            )
+        )
+    )

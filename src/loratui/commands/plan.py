@@ -9,9 +9,10 @@ import click
 
 from loratui.commands.other_trainers import memory_verdict
 from loratui.commands.situation import asked_for
-from loratui.commands.text import echo_json, table
+from loratui.commands.text import table
 from loratui.core.errors import InputError
 from loratui.format import printable, size
+from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
@@ -91,9 +92,9 @@ def command(
         write_plan(proposal, output)
     if asked is not None:
         if as_json:
-            echo_json(why_json(asked, proposal))
+            say_json(why_json(asked, proposal))
         else:
-            click.echo(why_text(asked, proposal))
+            say(why_text(asked, proposal))
         return
     from loratui.core.compare_methods import compare_methods, methods_json
 
@@ -114,13 +115,13 @@ def command(
         known = under(proposal, tool)
         facts["elsewhere"] = elsewhere_json(known)
     if as_json:
-        echo_json(facts)
+        say_json(facts)
     else:
-        click.echo(describe(proposal, facts))
+        say(describe(proposal, facts))
         if known is not None:
-            click.echo(f"\n{told(known)}")
+            say(f"\n{told(known)}")
         if output is not None:
-            click.echo(f"\nThe plan is in {printable(str(output))}. Train with: loratui train {printable(str(output))}")
+            say(f"\nThe plan is in {printable(str(output))}. Train with: loratui train {printable(str(output))}")
 
 
 def write_plan(proposal: Proposal, output: Path) -> None:

@@ -4,13 +4,12 @@ otherwise.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from loratui.commands.text import echo_json
 from loratui.format import printable, size
+from loratui.terminal import confirm, has_person, say, say_json
 
 
 @click.command("push")
@@ -35,20 +34,20 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
     check_visibility(to, private=not public)
     seen = "private" if to.private or (to.private is None and not public) else "PUBLIC"
     made = "a new repository" if to.private is None else "an existing repository, which gets one more commit"
-    click.echo(f"{to.url}  ({seen}, {made}; as {to.account})", err=True)
+    say(f"{to.url}  ({seen}, {made}; as {to.account})", err=True)
     for file, size_bytes in parcel.files.items():
-        click.echo(f"  {printable(file):<40} {size(size_bytes):>12}", err=True)
+        say(f"  {printable(file):<40} {size(size_bytes):>12}", err=True)
     for doubt in parcel.doubts:
-        click.echo(f"  ! {printable(doubt)}", err=True)
+        say(f"  ! {printable(doubt)}", err=True)
     if not yes:
-        if not sys.stdin.isatty():
+        if not has_person():
             raise InputError("there is nobody to ask here.", hint="Add --yes to send it.")
-        if not click.confirm(f"Send {len(parcel.files)} files ({size(parcel.size_bytes)})?", default=False, err=True):
-            click.echo("Nothing was sent.", err=True)
+        if not confirm(f"Send {len(parcel.files)} files ({size(parcel.size_bytes)})?"):
+            say("Nothing was sent.", err=True)
             raise click.exceptions.Abort
     url = push(parcel, to, private=not public, message=message)
     if as_json:
-        echo_json(
+        say_json(
             {
                 "repository": to.repository,
                 "url": to.url,
@@ -58,7 +57,7 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
             }
         )
         return
-    click.echo(f"Sent: {url}")
+    say(f"Sent: {url}")
 
 
 def _folder(source: str) -> tuple[Path, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from loratui.commands.trust import ask_for_plan, trust_option
 from loratui.core.errors import RunError
+from loratui.terminal import confirm, say
 
 if TYPE_CHECKING:
     from loratui.runs.continuation import Continuation
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 )
 @click.option("--yes", is_flag=True, help="Go on also where the rest would not be what it would have been.")
 @click.option("--detach", is_flag=True, help="Return once the run has started.")
+@trust_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -59,6 +61,7 @@ def command(
     auto_recover: bool,
     yes: bool,
     detach: bool,
+    trusted: bool,
 ) -> None:
     """Go on with RUN from its last whole checkpoint: the losses are those of a run that was never interrupted.
 
@@ -69,6 +72,7 @@ def command(
     from loratui.commands.attach import follow
     from loratui.core.plan_text import parse_setting
     from loratui.runs.listing import find_run
+    from loratui.runs.origin import foreign_words
     from loratui.runs.recovery import allow
     from loratui.runs.resume import change_and_resume, extend_run, longer, resume_run, resuming
     from loratui.runs.start import wait_started
@@ -86,7 +90,10 @@ def command(
         before = found.events_path.stat().st_size if found.events_path.exists() else 0
         if extend:
             changes = longer(found, found.plan(), extend)
+        if words := foreign_words(found, found.plan()):
+            say(words, err=True)
         how = _agreed(found, changes, anew=anew, from_weights=from_weights, extend=bool(extend), yes=yes)
+        ask_for_plan(how.plan, trusted)
         if auto_recover:
             allow(found)
         if extend:
@@ -98,9 +105,9 @@ def command(
     text = f"run {found.name} {_BEGINS[how.start].format(how.from_step)}."
     if detach:
         wait_started(found, pid=pid)
-        click.echo(f"{text} Watch: loratui attach {found.name}")
+        say(f"{text} Watch: loratui attach {found.name}")
         return
-    click.echo(text)
+    say(text)
     ctx.exit(follow(found, since=before))
 
 
@@ -131,10 +138,10 @@ def _agreed(
         click.echo(broken.sentence, err=True)
     differences = what_would_differ(run, how.plan, changes)
     if differences:
-        click.echo("Since this run began:", err=True)
+        say("Since this run began:", err=True)
         for one in differences:
-            click.echo(f"  {one}", err=True)
-        if not yes and not (sys.stdin.isatty() and click.confirm("Go on with it all the same?", err=True)):
+            say(f"  {one}", err=True)
+        if not yes and not confirm("Go on with it all the same?"):
             raise RunError(f"run {run.name} would not go on as it began.", hint="Restore what changed, or give --yes.")
     if from_weights and how.start == "anew" and how.aside:
         raise RunError(
@@ -143,13 +150,13 @@ def _agreed(
         )
     if how.start == "checkpoint" or not how.aside:
         if changes:
-            click.echo(how.words, err=True)
+            say(how.words, err=True)
         return how
     if anew or (from_weights and how.start == "adapter"):
-        click.echo(how.words, err=True)
+        say(how.words, err=True)
         return how
-    click.echo(how.would, err=True)
-    if sys.stdin.isatty() and click.confirm("Do that?", err=True):
+    say(how.would, err=True)
+    if confirm("Do that?"):
         return how
     ways = "--from-weights goes on from its weights alone, --anew starts" if how.start == "adapter" else "--anew starts"
     raise RunError(

@@ -6,7 +6,8 @@ import time
 
 import click
 
-from loratui.commands.text import echo_json, table
+from loratui.commands.text import table
+from loratui.terminal import say, say_json
 
 
 @click.command()
@@ -18,20 +19,19 @@ def command(as_json: bool) -> None:
 
     found = list_runs()
     if as_json:
-        echo_json({"home": str(runs_home()), "runs": [one.as_json() for one in found]})
+        say_json({"home": str(runs_home()), "runs": [one.as_json() for one in found]})
         return
     if not found:
-        click.echo(
-            f"There are no runs in {runs_home()} yet. Start one with `loratui`, or with `loratui train plan.toml`."
-        )
+        say(f"There are no runs in {runs_home()} yet. Start one with `loratui`, or with `loratui train plan.toml`.")
         return
     rows = [["run", "state", "step", "loss", "age", ""]]
     for one in found:
         status = one.status
         loss = "" if status.loss is None else f"{status.loss:.4f}"
         step = f"{status.step:,}/{status.total:,}" if status.total else ""
-        rows.append([one.name, one.state, step, loss, age(time.time() - one.created), one.words])
-    click.echo(table(rows, right=frozenset({2, 3, 4})))
+        words = "; ".join(part for part in ("not made here" * one.foreign, one.words) if part)
+        rows.append([one.name, one.state, step, loss, age(time.time() - one.created), words])
+    say(table(rows, right=frozenset({2, 3, 4})))
 
 
 def age(seconds: float) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from loratui.commands.text import echo_json
+from loratui.commands.trust import ask_for_load, trust_option
+from loratui.terminal import say, say_json
 
 
 @click.command("serve")
@@ -22,8 +23,18 @@ from loratui.commands.text import echo_json
     help="Number format of the merged weights, where they are merged now.",
 )
 @click.option("--print", "only_print", is_flag=True, help="Only print the commands, of other servers too.")
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="With --print: one JSON object.")
-def command(source: str, host: str, port: int, device: str, dtype: str | None, only_print: bool, as_json: bool) -> None:
+def command(
+    source: str,
+    host: str,
+    port: int,
+    device: str,
+    dtype: str | None,
+    only_print: bool,
+    as_json: bool,
+    trusted: bool,
+) -> None:
     """Answer over HTTP, in the way of OpenAI's interface, with `transformers serve`.
 
     An adapter is merged into its base first (RUN/merged, with its proof), because that server takes whole models alone.
@@ -32,6 +43,8 @@ def command(source: str, host: str, port: int, device: str, dtype: str | None, o
     from loratui.core.errors import WorkerError
     from loratui.export.serving import LOOPBACK, can_serve, question, serving_steps, transformers_command
     from loratui.hub.client import hub_cache
+    from loratui.workers.code import code_options
+    from loratui.workers.protocol import Load
     from loratui.workers.target import served
 
     if only_print:
@@ -43,7 +56,7 @@ def command(source: str, host: str, port: int, device: str, dtype: str | None, o
             else ""
         )
         if as_json:
-            echo_json(
+            say_json(
                 {
                     "first": first,
                     "servers": [
@@ -53,9 +66,9 @@ def command(source: str, host: str, port: int, device: str, dtype: str | None, o
             )
             return
         if first:
-            click.echo(f"Before the first two (`loratui serve` does it by itself):\n  {first}")
+            say(f"Before the first two (`loratui serve` does it by itself):\n  {first}")
         for step in steps:
-            click.echo(
+            say(
                 f"{step.words}:\n  {step.line}"
                 + (f"\n  not here: {step.missing}" if step.missing else "")
                 + "".join(f"\n  ({note})" for note in step.notes)
@@ -66,12 +79,13 @@ def command(source: str, host: str, port: int, device: str, dtype: str | None, o
             f"this cannot be served here: {missing}.", hint="`loratui serve --print` has the commands of other servers."
         )
     model, _ = whole_model(source, dtype=dtype or "")
-    trust = served(source).trust_remote_code
+    what = served(source)
+    load = Load(str(model), trust_remote_code=what.trust_remote_code, code_of=what.base, code_revision=what.revision)
+    ask_for_load(load, trusted)
+    trust = bool(code_options(load, load.base)["trust_remote_code"])
     if host not in LOOPBACK:
-        click.echo(
-            f"! Listening on {host}: whoever reaches this machine can ask this model, without a password.", err=True
-        )
-    click.echo(
+        say(f"! Listening on {host}: whoever reaches this machine can ask this model, without a password.", err=True)
+    say(
         (
             f"Serving {model} at http://{host}:{port} (ctrl+c ends it). Ask it with:\n  "
             f"{question(str(model), host=host, port=port)}"

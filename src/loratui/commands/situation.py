@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from loratui.core.errors import InputError
 from loratui.format import printable
+from loratui.terminal import say
 
 if TYPE_CHECKING:
     from loratui.core.presets import Preset
@@ -35,7 +34,7 @@ def asked_for(
     from loratui.runs.measured import read_measurements
 
     mine: dict[str, Any] = dict(parse_setting(text) for text in settings)
-    found = with_exact_shape(find_model(model), lambda sentence: click.echo(printable(sentence), err=True))
+    found = with_exact_shape(find_model(model), lambda sentence: say(printable(sentence), err=True))
     mine["model.id"] = model
     devices, named = mine.get("hardware.devices", []), gpu or mine.get("hardware.gpu", "")
     memory = parse_memory_size(gpu_memory) if gpu_memory else None

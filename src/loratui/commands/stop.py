@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from loratui.core.errors import RunError
+from loratui.terminal import say
 
 
 @click.command()
@@ -23,7 +24,7 @@ def command(run: str, wait: float) -> None:
             f"run {found.name} was asked to stop and is still {status.state} after {wait:g} s.",
             hint=f"See {found.log_path}.",
         )
-    click.echo(
+    say(
         f"run {found.name} is {status.state} at step {status.step} of {status.total}. Go on with: loratui resume "
         f"{found.name}"
     )

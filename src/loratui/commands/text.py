@@ -1,19 +1,10 @@
-"""How commands print: aligned columns, one JSON object."""
+"""How commands lay out what they print: aligned columns."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
-
-import click
 
 from loratui.format import printable
-
-
-def echo_json(value: Any) -> None:
-    """Print one JSON object on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "", right: frozenset[int] = frozenset()) -> str:

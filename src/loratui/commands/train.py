@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from loratui.core.errors import InputError
+from loratui.commands.trust import ask_for_plan, trust_option
+from loratui.terminal import say
 
 
 @click.command()
@@ -31,6 +32,7 @@ from loratui.core.errors import InputError
     default=None,
     help="First try the longest batch, one evaluation batch, a save and a reload. By default on a GPU.",
 )
+@trust_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -40,35 +42,24 @@ def command(
     detach: bool,
     auto_recover: bool,
     rehearse: bool | None,
+    trusted: bool,
 ) -> None:
     """Run PLAN (a plan.toml). The run is a process of its own: ctrl+c leaves it, and nothing ends it but `loratui
     stop`.
 
     Exit status 0: it finished, or was stopped; 1: it failed, or diverged and could not mend itself; 130: you left it.
     """
-    from loratui.core.plan_text import parse_setting, plan_from_toml, with_values
+    from loratui.commands.plan_file import read_plan
+    from loratui.core.plan_text import parse_setting, with_values
     from loratui.runs.start import begin_run, wait_started
 
-    try:
-        document = plan_from_toml(plan.read_text(encoding="utf-8"), where=str(plan))
-    except UnicodeDecodeError:
-        raise InputError(
-            "this is not UTF-8 text.", where=str(plan), hint="Write a plan with `loratui plan -o plan.toml`."
-        ) from None
-    except OSError as error:
-        raise InputError(
-            f"the plan cannot be read: {error.strerror or error}.",
-            where=str(plan),
-            hint="Write one with `loratui plan -m MODEL -d DATASET -o plan.toml`.",
-        ) from None
-    document = with_values(document, dict(parse_setting(text) for text in settings), where="--set")
+    document = with_values(read_plan(plan), dict(parse_setting(text) for text in settings), where="--set")
+    ask_for_plan(document, trusted)
     run, pid = begin_run(document, output=output, rehearse=rehearse, auto_recover=auto_recover)
-    click.echo(f"run {run.name} in {run.path}")
+    say(f"run {run.name} in {run.path}")
     if detach:
         wait_started(run, pid=pid)
-        click.echo(
-            f"It goes on without this terminal. Watch: loratui attach {run.name} · stop: loratui stop {run.name}"
-        )
+        say(f"It goes on without this terminal. Watch: loratui attach {run.name} · stop: loratui stop {run.name}")
         return
     from loratui.commands.attach import follow
 

@@ -8,11 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
-
 from loratui.core.errors import LoratuiError, RunError
 from loratui.runs.directory import Run
 from loratui.runs.listing import find_run
+from loratui.terminal import say
 
 
 def merge_command(adapter: Path, output: Path, *options: str) -> list[str]:
@@ -49,7 +48,7 @@ def whole_model(source: str, *, dtype: str = "") -> tuple[Path, str]:
     if not (run.adapter_path / "adapter_config.json").is_file():
         raise RunError(f"{run.name} has no result yet.", hint="It is there when the run is finished.")
     if not run.merged_is_current:
-        click.echo(f"Merging the adapter into its base first, into {run.merged_path} …", err=True)
+        say(f"Merging the adapter into its base first, into {run.merged_path} …", err=True)
         shutil.rmtree(run.merged_path, ignore_errors=True)
         status = subprocess.run(
             merge_command(run.path, run.merged_path, *(["--dtype", dtype] if dtype else [])), check=False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -15,6 +16,11 @@ from pydantic.fields import FieldInfo
 from loratui.core.columns import read_columns
 from loratui.core.errors import PlanError
 from loratui.core.plan import Plan
+
+END_MARK = "# The plan ends here."
+"""Last line of every plan that is written: what lacks it may have been cut."""
+LAST_BEFORE_THE_MARK = "hardware.parallelism"
+"""Last key of the plans that were written before there was a mark."""
 
 
 @cache
@@ -79,12 +85,18 @@ def check_value(key: str, value: Any, *, where: str = "") -> Any:
     check_key(key, where=where)
     field = fields()[key]
     try:
+        if not _is_finite(value):
+            raise ValueError
         return _adapter(key).validate_python(value)
-    except ValidationError:
+    except (ValueError, OverflowError):  # pydantic's own is a ValueError
         shown = json.dumps(value, ensure_ascii=False, default=str)
         raise PlanError(
             f"{key} = {shown} is not allowed.", where=where, hint=f"{field.title} takes {allowed(key)}."
         ) from None
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 @cache
@@ -163,16 +175,43 @@ def _agreed(document: Mapping[str, Any], where: str) -> Plan:
 
 
 def plan_from_toml(text: str, *, where: str = "plan.toml") -> Plan:
-    """A plan from TOML text; PlanError with the line where the text is no TOML."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    """A plan from TOML text, keys that it leaves out by their defaults; PlanError with the line where the text is no
+    TOML.
+    """
+    return plan_from_document(_parsed(text, where), where=where)
+
+
+def whole_plan_from_toml(text: str, *, where: str = "plan.toml") -> Plan:
+    """A plan that `plan_to_toml` wrote. PlanError where its end is missing: what was cut off would silently become
+    defaults. Keys that it has not because it is older than they are get their defaults.
+    """
+    document = _parsed(text, where)
+    plan = plan_from_document(document, where=where)
+    missing = [key for key in fields() if not _has(document, key)]
+    if LAST_BEFORE_THE_MARK in missing and not text.rstrip().endswith(END_MARK):
+        more = f" and {len(missing) - 1} keys more are" if len(missing) > 1 else " is"
         raise PlanError(
-            f"this is not TOML: {error}.",
+            f"this plan was cut off: {missing[0]}{more} missing.",
             where=where,
-            hint="Mend the line, or write a new plan with `loratui plan -o`.",
-        ) from None
-    return plan_from_document(document, where=where)
+            hint="Put the file back from a copy (plan.1.toml beside it is an earlier one), or write the keys anew.",
+        )
+    return plan
+
+
+def _has(document: Mapping[str, Any], key: str) -> bool:
+    section, _, name = key.partition(".")
+    values = document.get(section)
+    return isinstance(values, Mapping) and name in values
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:  # tomllib's own, and numbers of thousands of digits
+        fault = f"this is not TOML: {error}."
+    except RecursionError:
+        fault = "its values are nested too deeply."
+    raise PlanError(fault, where=where, hint="Mend the line, or write a new plan with `loratui plan -o`.")
 
 
 def with_values(plan: Plan, values: Mapping[str, Any], *, where: str = "") -> Plan:
@@ -185,14 +224,14 @@ def with_values(plan: Plan, values: Mapping[str, Any], *, where: str = "") -> Pl
 
 
 def plan_to_toml(plan: Plan, *, comments: bool = True) -> str:
-    """The whole plan as TOML, each key with its help as a comment."""
+    """The whole plan as TOML. comments: each key with its help, and a mark at the end."""
     lines = [f"version = {plan.version}"]
     for section, values in plan.model_dump(exclude={"version"}).items():
         lines += ["", f"[{section}]"]
         for name, value in values.items():
             text = f"{name} = {toml_value(value)}"
             lines.append(f"{text:<40} # {fields()[f'{section}.{name}'].description}" if comments else text)
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", END_MARK] if comments else lines) + "\n"
 
 
 def toml_value(value: Any) -> str:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import ModelError, PlanError
 from loratui.core.plan import Plan
 from loratui.core.recommend.from_adapter import AdapterShape
+from loratui.files import read_object
 
 
 def read_adapter(path: str) -> AdapterShape:
     """The shape of the adapter in this folder. ModelError where it is none."""
     folder = Path(path).expanduser()
     try:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        config = read_object(folder / "adapter_config.json")
         targets = config["target_modules"]
         return AdapterShape(
             int(config["r"]),
@@ -23,7 +23,7 @@ def read_adapter(path: str) -> AdapterShape:
             _variant(config),
             targets if isinstance(targets, str) else tuple(targets),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         raise ModelError(
             "this folder holds no LoRA adapter (adapter_config.json).",
             where=str(folder),

@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import ModelError
+from loratui.files import read_document
+from loratui.format import first_line
+
+TOKENIZER_LIMIT_BYTES = 256 << 20
+"""A tokenizer.json may have a million words; nothing in a model's folder that is JSON is larger."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +81,17 @@ def _no_model(names: set[str], where: str) -> ModelError:
 def read_json(path: Path) -> dict[str, Any]:
     """An object from a JSON file; ModelError with the line where it is none."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_document(path, limit_bytes=TOKENIZER_LIMIT_BYTES))
     except json.JSONDecodeError as error:
         raise ModelError(
             f"this is no valid JSON: {error.msg}, column {error.colno}.",
             where=f"{path}, line {error.lineno}",
             hint="Fetch the file again.",
         ) from error
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError(f"the file cannot be read: {error}.", where=str(path)) from error
+    except OSError as error:
+        raise ModelError(f"the file cannot be read: {error.strerror or error}.", where=str(path)) from error
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, lists in lists in lists
+        raise ModelError(f"the file cannot be read: {first_line(error)}.", where=str(path)) from error
     if not isinstance(value, dict):
         raise ModelError("this holds no object.", where=str(path), hint="Fetch the file again.")
     return value

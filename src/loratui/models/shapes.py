@@ -19,7 +19,7 @@ from typing import Any
 from loratui.core.architecture import Linear, ModelSpec
 from loratui.core.errors import ModelError, WorkerError
 from loratui.core.families import read_config
-from loratui.files import write_whole
+from loratui.files import make_folder, read_object, write_whole
 from loratui.paths import state_home
 
 VERSION = 2
@@ -46,16 +46,16 @@ def memory_path(config: Mapping[str, Any], kind: str = "shape") -> Path:
 def recall(config: Mapping[str, Any], kind: str = "shape") -> dict[str, Any] | None:
     """What was remembered; None where nothing was, or by another version of loratui (it is only a memory)."""
     try:
-        kept = json.loads(memory_path(config, kind).read_bytes())
-    except (OSError, ValueError):
+        kept = read_object(memory_path(config, kind))
+    except OSError:
         return None
-    return kept if isinstance(kept, dict) and kept.get("version") == VERSION else None
+    return kept if kept.get("version") == VERSION else None
 
 
 def remember(config: Mapping[str, Any], found: Mapping[str, Any], kind: str = "shape") -> Path:
     """Keep what was found, in one whole file; its path. Raises OSError."""
     path = memory_path(config, kind)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_whole(path, json.dumps({"version": VERSION, **found}) + "\n")
     return path
 

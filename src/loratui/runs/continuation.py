@@ -5,6 +5,7 @@ Nothing is deleted. What may not be gone on from is renamed within the run's dir
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from loratui.core.plan import Plan
 from loratui.core.plan_change import Start, start_after, why
 from loratui.core.plan_text import fields, plan_from_toml, plan_to_toml, with_values
 from loratui.data.find import find_dataset, find_evaluation
-from loratui.files import write_whole
+from loratui.files import make_folder, read_document, write_whole
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.models.find import find_model
 from loratui.runs.checkpoints import DAMAGED, Refused
@@ -260,10 +261,13 @@ def keep_plan(run: Run, trained: Plan) -> None:
     editor's has changed it since.
     """
     present = run.plan()
-    known = [plan_from_toml(path.read_text(encoding="utf-8")) for path in run.path.glob("plan.*.toml")]
+    known = []
+    for path in run.path.glob("plan.*.toml"):
+        with contextlib.suppress(OSError, LoratuiError):  # one that cannot be read is not the one that is looked for
+            known.append(plan_from_toml(read_document(path)))
     if trained not in (present, *known):
         write_whole(_next_kept(run), plan_to_toml(trained), durable=True)
-    write_whole(_next_kept(run), run.plan_path.read_text(encoding="utf-8"), durable=True)
+    write_whole(_next_kept(run), read_document(run.plan_path), durable=True)
 
 
 def _next_kept(run: Run) -> Path:
@@ -302,13 +306,13 @@ def _clear(run: Run, how: Continuation) -> list[Path]:
     kept: list[Path] = []
     if how.aside:
         place = _free(run.path / "earlier")
-        place.mkdir()
+        make_folder(place, exist_ok=False)
         for folder in how.aside:
             if weights is not None and folder in weights.parents:
                 weights = place / weights.relative_to(run.path)
             kept.append(folder.rename(place / folder.name))
         if run.fingerprint_path.exists():  # by which plan and rows they were made: a later change may lead back
-            write_whole(place / run.fingerprint_path.name, run.fingerprint_path.read_text(encoding="utf-8"))
+            write_whole(place / run.fingerprint_path.name, read_document(run.fingerprint_path))
     if weights is None:
         run.first_weights_path.unlink(missing_ok=True)
     else:

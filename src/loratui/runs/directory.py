@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,17 @@ from typing import Any
 
 from loratui.core.errors import RunError
 from loratui.core.plan import Plan
-from loratui.core.plan_text import plan_from_toml
+from loratui.core.plan_text import whole_plan_from_toml
+from loratui.files import open_regular, read_document, read_object
 from loratui.runs.checkpoints import is_whole as is_whole_checkpoint
 from loratui.runs.checkpoints import step_of as step_of
-from loratui.runs.status import Status, judged, read_status
+from loratui.runs.status import Status, judged, read_status, why_no_status
 
 HERE = Path("/proc/self/cwd")
 """This process's working directory, wherever it is moved to."""
+
+STATE_LIMIT_BYTES = 1 << 30
+"""A trainer's state has a line for each logged step."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +101,15 @@ class Run:
 
     def proposed(self) -> dict[str, Any]:
         """`proposed.json`: `values` by plan key, and whether the device computes in bfloat16; empty before the worker
-        wrote it.
+        wrote it, or where it cannot be read: it is only a help.
         """
-        return _read_json(self.proposed_path)
+        try:
+            found = read_object(self.proposed_path)
+        except OSError:
+            return {}
+        return {
+            name: found[name] for name, kind in (("values", dict), ("bf16", bool)) if isinstance(found.get(name), kind)
+        }
 
     @property
     def first_weights_path(self) -> Path:
@@ -106,9 +117,16 @@ class Run:
         return self.path / "first_weights.json"
 
     def first_weights(self) -> Path | None:
-        """The checkpoint whose weights step 0 begins from; None from the base, or from `lora.adapter`."""
-        name = _read_json(self.first_weights_path).get("weights")
-        return self.path / name if isinstance(name, str) else None
+        """The checkpoint whose weights step 0 begins from; None from the base, or from `lora.adapter`. RunError where
+        that cannot be known, or it names a place outside the run.
+        """
+        found = self._noted(self.first_weights_path)
+        if not found:
+            return None
+        name = found.get("weights")
+        if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
+            raise RunError("it names no checkpoint of this run.", where=str(self.first_weights_path))
+        return self.path / name
 
     @property
     def rehearsal_path(self) -> Path:
@@ -126,26 +144,34 @@ class Run:
         return self.path / "run.lock"
 
     def plan(self) -> Plan:
-        """The plan; RunError when the directory holds none, PlanError when it is broken."""
+        """The plan, whole; RunError when the directory holds none or it cannot be read, PlanError when it is broken or
+        cut.
+        """
         try:
-            text = self.plan_path.read_text(encoding="utf-8")
-        except OSError:
+            text = read_document(self.plan_path)
+        except (FileNotFoundError, NotADirectoryError):
             raise RunError(f"{self.path} is no run: it has no plan.toml.") from None
-        return plan_from_toml(text, where=str(self.plan_path))
+        except OSError as error:
+            raise RunError(
+                f"the run's plan cannot be read: {error.strerror or error}.", where=str(self.plan_path)
+            ) from None
+        return whole_plan_from_toml(text, where=str(self.plan_path))
 
     def machine(self) -> dict[str, Any]:
-        """`machine.json`; empty before the worker wrote it."""
-        return _read_json(self.machine_path)
+        """`machine.json`; empty before the worker wrote it. RunError where it cannot be read."""
+        return self._noted(self.machine_path)
 
     def created(self) -> float:
         """Unix seconds at which the run began: of its first event, or of its oldest file where it has none; 0 where it
         is gone.
         """
         try:
-            with self.events_path.open("rb") as file:
-                first = json.loads(file.readline(1 << 20))["time"]
-            return float(first)
-        except (OSError, ValueError, KeyError, TypeError):  # it has not begun, or its first line is torn
+            with open_regular(self.events_path) as file:
+                first = float(json.loads(file.readline(1 << 20))["time"])
+            if not math.isfinite(first):
+                raise ValueError
+            return first
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):  # not begun, or torn
             times = []
             for kept in self.path.glob("*.*"):
                 with contextlib.suppress(OSError):
@@ -153,14 +179,31 @@ class Run:
             return min(times, default=0.0)
 
     def fingerprint(self) -> dict[str, Any]:
-        """`fingerprint.json`; empty before the worker wrote it."""
-        return _read_json(self.fingerprint_path)
+        """`fingerprint.json`, of which every part is an object; empty before the worker wrote it. RunError where it
+        cannot be read.
+        """
+        hint = "Put it back from a copy, or move it away: then nobody can tell what changed since."
+        found = self._noted(self.fingerprint_path, hint)
+        wrong = [part for part in ("plan", "data", "versions") if not isinstance(found.get(part, {}), dict)]
+        if wrong:
+            raise RunError(f"its part {wrong[0]!r} is no object.", where=str(self.fingerprint_path), hint=hint)
+        return found
+
+    def _noted(self, path: Path, hint: str = "") -> dict[str, Any]:
+        try:
+            return read_object(path)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise RunError(f"it cannot be read: {error.strerror or error}.", where=str(path), hint=hint) from None
 
     def status(self) -> Status:
         """The status with its true state (`lost` decided now)."""
         status = read_status(self.status_path)
         if status is None and not self.path.is_dir():
             return Status(state="lost", message=f"There is no directory {self.path} any more: it was moved or removed.")
+        if status is None:
+            return Status(state="lost", message=why_no_status(self.status_path))
         found = judged(status, folder=self.path)
         if found.state != "lost":
             return found
@@ -170,7 +213,7 @@ class Run:
     def in_use(self) -> bool:
         """Whether a worker holds the run's lock at this moment (of this machine, or of one that shares its locks)."""
         try:
-            with self.lock_path.open("r") as file:
+            with open_regular(self.lock_path) as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
             return False
@@ -197,11 +240,3 @@ def held_here(run: Run) -> Run:
     """Make the run's directory this process's own, so that it is found even when somebody moves it meanwhile."""
     os.chdir(run.path)
     return Run(HERE) if HERE.exists() else run
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}

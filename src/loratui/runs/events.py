@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
+from loratui.files import open_own, open_regular
 from loratui.runs.directory import Run
 from loratui.runs.lines import LineTail
 
@@ -356,10 +357,10 @@ class EventTail:
 
 def open_events(path: Path) -> int:
     """The events file as a descriptor to append to, its last line ended: a worker that was killed may have left half of
-    one.
+    one. FileFaultError where it is a link or no file; else OSError.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    with path.open("rb") as file:
+    descriptor = open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    with open_regular(path) as file:
         size = file.seek(0, 2)
         if size:
             file.seek(size - 1)

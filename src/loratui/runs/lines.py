@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 
+from loratui.files import open_regular
+
 CHUNK_BYTES = 1 << 20
 """Read at once."""
 LONGEST_LINE_BYTES = 16 << 20
@@ -37,7 +39,7 @@ class LineTail:
 
     def read(self, limit_bytes: int = CHUNK_BYTES) -> list[bytes]:
         """Lines added since the last call, without their ends: at most `limit_bytes` of them, but one in any case."""
-        with self.path.open("rb") as file:
+        with open_regular(self.path) as file:
             size = file.seek(0, 2)
             if self._until is not None:
                 size = min(size, self._until)
@@ -67,7 +69,7 @@ class LineTail:
 
 def from_the_end(path: Path) -> Iterator[tuple[int, bytes]]:
     """(offset, line) of every whole line, the last one first. OSError where the file cannot be read."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         place = file.seek(0, 2)
         rest, first = b"", True
         while place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,6 +11,7 @@ from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
 from loratui.paths import runs_home
 from loratui.runs.directory import Run
+from loratui.runs.origin import is_foreign
 from loratui.runs.stall import stall_words
 from loratui.runs.status import State, Status
 
@@ -25,6 +27,8 @@ class RunSummary:
     created: float
     """Unix seconds at which the run began, whatever was mended or extended since."""
     problem: str = ""
+    foreign: bool = False
+    """Whether it was made elsewhere."""
 
     @property
     def name(self) -> str:
@@ -52,6 +56,7 @@ class RunSummary:
             "message": self.words,
             "created": self.created,
             "pid": self.status.pid,
+            "foreign": self.foreign,
             "model": self.plan.model.id if self.plan else None,
             "dataset": self.plan.dataset.path if self.plan else None,
             "method": self.plan.method.kind if self.plan else None,
@@ -63,8 +68,18 @@ def list_runs() -> list[RunSummary]:
     home = runs_home()
     if not home.is_dir():
         return []
-    found = [summary(Run(path)) for path in home.iterdir() if (path / "plan.toml").is_file()]
+    found = [summary(Run(path)) for path in home.iterdir() if may_be_run(path)]
     return sorted(found, key=lambda one: (-one.created, one.name))
+
+
+def may_be_run(path: Path) -> bool:
+    """Whether a run lies there, or what is left of one: it is listed with what is wrong with it."""
+    try:
+        return path.is_dir() and any(os.path.lexists(path / name) for name in ("plan.toml", "status.json"))
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def summary(run: Run) -> RunSummary:
@@ -73,7 +88,7 @@ def summary(run: Run) -> RunSummary:
         plan, problem = run.plan(), ""
     except LoratuiError as error:
         plan, problem = None, error.sentence
-    return RunSummary(run, run.status(), plan, run.created(), problem)
+    return RunSummary(run, run.status(), plan, run.created(), problem, is_foreign(run))
 
 
 def find_run(name_or_path: str) -> Run:
@@ -81,9 +96,9 @@ def find_run(name_or_path: str) -> Run:
     none.
     """
     path = Path(name_or_path).expanduser()
-    if path.name == name_or_path and (runs_home() / name_or_path / "plan.toml").is_file():
+    if path.name == name_or_path and may_be_run(runs_home() / name_or_path):
         return Run(runs_home() / name_or_path)
-    if (path / "plan.toml").is_file():
+    if may_be_run(path):
         return Run(path.absolute())
     names = [one.name for one in list_runs()]
     if name_or_path == "last":
@@ -97,7 +112,7 @@ def find_run(name_or_path: str) -> Run:
     hint = (
         f"Did you mean {near[0]}?"
         if near
-        else f"There are {len(names)} runs; `loratui runs` lists them."
+        else f"`loratui runs` lists the {f'{len(names)} that there are' if len(names) > 1 else 'one that there is'}."
         if names
         else "There are no runs yet."
     )

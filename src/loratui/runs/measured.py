@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from loratui.core.measured import Measurement
-from loratui.files import write_whole
+from loratui.files import make_folder, open_own, open_regular, write_whole
 from loratui.paths import state_home
 
 KEPT_RUNS = 500
@@ -43,8 +43,8 @@ def read_measurements(path: Path | None = None) -> tuple[Measurement, ...]:
 def add_measurement(one: Measurement, path: Path | None = None) -> None:
     """Add a line in one write, so that several workers may do so at once. Raises OSError."""
     path = path or measured_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    make_folder(path.parent)
+    descriptor = open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(descriptor, (json.dumps(asdict(one)) + "\n").encode())
     finally:
@@ -56,7 +56,8 @@ def add_measurement(one: Measurement, path: Path | None = None) -> None:
 
 def _lines(path: Path) -> list[bytes]:
     try:
-        return path.read_bytes().splitlines()
+        with open_regular(path) as file:
+            return file.read().splitlines()
     except OSError:
         return []
 

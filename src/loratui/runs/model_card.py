@@ -17,7 +17,7 @@ from typing import Literal
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.export.torch_code import FORMATS, quantization_code
-from loratui.files import write_whole
+from loratui.files import DOCUMENT_LIMIT_BYTES, open_regular, write_whole
 from loratui.format import printable
 from loratui.runs.directory import Run
 from loratui.runs.events import Fix
@@ -44,10 +44,11 @@ def write_model_card(run: Run) -> Path:
 
 
 def whose_card(card: Path) -> Literal["ours", "form", "theirs", "none"]:
-    """Who wrote a card: we, nobody yet (PEFT's empty form), or a person."""
+    """Who wrote a card: we, nobody yet (PEFT's empty form), or a person. OSError where it cannot be read."""
     try:
-        text = card.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        with open_regular(card) as file:
+            text = file.read(DOCUMENT_LIMIT_BYTES).decode("utf-8", "replace")
+    except FileNotFoundError:
         return "none"
     return "ours" if MARK in text else "form" if "[More Information Needed]" in text else "theirs"
 
@@ -129,8 +130,7 @@ def _summary(plan: Plan, story: Story, merged: bool) -> str:
     base = code(_short(plan.model.id)) + (f" at revision {code(plan.model.revision)}" if plan.model.revision else "")
     ending = ""
     if finished is not None:
-        day = datetime.fromtimestamp(finished.time, UTC).strftime("%Y-%m-%d")
-        ending = f" The training ended on {day} after {finished.step:,} steps."
+        ending = f" The training ended{_on_day(finished.time)} after {finished.step:,} steps."
         if finished.result_step and finished.result_step != finished.step:
             ending += (
                 f" The weights here are those of step {finished.result_step:,}, whose loss on the held-out rows was "
@@ -153,6 +153,14 @@ def _summary(plan: Plan, story: Story, merged: bool) -> str:
         "What it is good for, where it fails, and under which licence it may be used was not recorded by the "
         "training: please add it here."
     )
+
+
+def _on_day(moment: float) -> str:
+    """`on 2026-11-25`; empty for what is no moment of a calendar."""
+    try:
+        return f" on {datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"
+    except (OverflowError, ValueError, OSError):
+        return ""
 
 
 def _code(plan: Plan, place: str, merged: bool) -> str:

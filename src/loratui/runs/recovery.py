@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from loratui.core.errors import RunError
-from loratui.files import write_whole
+from loratui.files import read_object, write_whole
 from loratui.runs.directory import Run
 
 NAME = "auto-recover.json"
@@ -29,6 +29,6 @@ def allowed(run: Run) -> bool:
 def left(run: Run) -> int:
     """How often it may still; 0 where it may not at all."""
     try:
-        return max(0, int(json.loads((run.path / NAME).read_bytes())["left"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        return max(0, int(read_object(run.path / NAME)["left"]))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return 0

@@ -17,6 +17,7 @@ from loratui.runs.events import append_event
 from loratui.runs.failure import Trouble, trouble_of
 from loratui.runs.history import since_last_start
 from loratui.runs.lock import take_lock
+from loratui.runs.own import require_own
 from loratui.runs.start import start_worker
 
 RESUME_LOCK = ".resume.lock"
@@ -34,6 +35,7 @@ def resuming(run: Run) -> Iterator[None]:
     if mine in _RESUMING:
         yield
         return
+    require_own(run)
     try:
         lock = take_lock(run.path / RESUME_LOCK)
     except RunError:
@@ -46,6 +48,7 @@ def resuming(run: Run) -> Iterator[None]:
         _RESUMING.add(mine)
         try:
             require_over(run)
+            require_own(run)
             yield
         finally:
             _RESUMING.discard(mine)

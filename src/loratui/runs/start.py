@@ -16,10 +16,13 @@ from pathlib import Path
 from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
-from loratui.files import write_whole
+from loratui.files import make_folder, open_own, open_regular, write_whole
 from loratui.models.adapter import read_adapter, require_fit
+from loratui.models.trust import not_agreed, unanswered
 from loratui.paths import runs_home
 from loratui.runs.directory import Run
+from loratui.runs.origin import PATH_KEYS, sign
+from loratui.runs.own import require_own
 from loratui.runs.recovery import allow
 from loratui.runs.status import Status, signs_of_life, write_status
 
@@ -33,10 +36,6 @@ def run_name(plan: Plan, now: float | None = None) -> str:
     model = plan.model.id.rstrip("/").split("/")[-1]
     model = re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-._").lower()[:40] or "model"
     return f"{model}-{plan.method.kind}-{time.strftime('%Y%m%d-%H%M', time.localtime(now))}"
-
-
-PATH_KEYS = ("model.id", "model.chat_template", "dataset.path", "dataset.eval_path", "lora.adapter")
-"""Keys that may name a file or folder."""
 
 
 def with_absolute_paths(plan: Plan) -> Plan:
@@ -72,10 +71,11 @@ def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> 
         )
     run = Run(path)
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         write_whole(run.plan_path, plan_to_toml(with_absolute_paths(plan)), durable=True)
-        run.events_path.touch()
-        run.log_path.touch()
+        for empty in (run.events_path, run.log_path):
+            os.close(open_own(empty, os.O_WRONLY | os.O_CREAT))
+        sign(run)
         write_status(run.status_path, Status(state="starting", created=time.time(), **signs_of_life()))
     except OSError as error:
         raise RunError(
@@ -190,9 +190,13 @@ def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str
     """Start the run's worker in a session of its own; its process id. environment: where it is known already.
 
     It inherits nothing but its log: closing the terminal, killing the interface or losing the connection changes
-    nothing for it. Raises RunError when the run already has a worker or the process cannot be made.
+    nothing for it. Raises RunError when the run already has a worker, is not its own (`require_own`) or the
+    process cannot be made; ModelError where the model brings code that nobody agreed to run.
     """
     plan = run.plan()
+    require_own(run)
+    if (code := unanswered(plan)) is not None:
+        raise not_agreed(code)
     if _held(run):
         raise RunError(
             f"run {run.name} already has a worker (process {run.status().pid}).",
@@ -205,7 +209,7 @@ def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str
             run.status_path,
             Status(state="starting", created=time.time(), step=previous.step, total=previous.total, **signs_of_life()),
         )
-        with run.log_path.open("ab") as log:
+        with os.fdopen(open_own(run.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as log:
             process = subprocess.Popen(
                 worker_command(run, rehearse=rehearse),
                 stdin=subprocess.DEVNULL,
@@ -271,7 +275,7 @@ def _death(run: Run, code: int | None, status: Status) -> str:
 def last_log_line(run: Run) -> str:
     """The last line that the worker printed, shortened to 300 characters; empty when it printed none."""
     try:
-        with run.log_path.open("rb") as file:
+        with open_regular(run.log_path) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - 4096))
             text = file.read().decode("utf-8", "replace")

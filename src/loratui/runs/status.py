@@ -9,12 +9,12 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from loratui.files import write_whole
+from loratui.files import read_object, write_whole
 from loratui.format import size
 from loratui.machine.boot import boot_id, since_boot
 from loratui.machine.memory_kills import MemoryKills, again, killed_since
@@ -32,6 +32,19 @@ two machines may lie apart.
 """
 FULL_DISK_BYTES = 16 << 20
 
+Id = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Count = Annotated[int, Field(ge=0, le=2**62)]
+Moment = Annotated[float, Field(ge=0, le=2**53, allow_inf_nan=False)]
+"""Unix seconds."""
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Known = Annotated[float | None, BeforeValidator(_finite)]
+"""A number; one that is not finite says as much as none."""
+
 
 class Status(BaseModel):
     """`status.json`: replaced whole at every change and about once a second."""
@@ -40,44 +53,44 @@ class Status(BaseModel):
 
     version: int = 1
     state: State = "starting"
-    pid: int = 0
-    process_started: float = 0.0
+    pid: Id = 0
+    process_started: Moment = 0.0
     """When the worker's process began, in Unix seconds: with `process_ticks` and `boot` it tells our process from a
     later one of the same id.
     """
-    process_ticks: int = 0
+    process_ticks: Count = 0
     boot: str = ""
     host: str = ""
-    watcher_pid: int = 0
+    watcher_pid: Id = 0
     """The process that watches over the several ones of this run, on the same machine, and says how they ended; 0:
     there is none.
     """
-    watcher_started: float = 0.0
-    watcher_ticks: int = 0
-    heartbeat: float = 0.0
+    watcher_started: Moment = 0.0
+    watcher_ticks: Count = 0
+    heartbeat: Moment = 0.0
     """Unix seconds of the last sign of life."""
-    beat: float = 0.0
+    beat: Moment = 0.0
     """The same in seconds since the machine's start `boot`, which no setting of a clock moves; 0 where not known."""
-    moved: float = 0.0
+    moved: Moment = 0.0
     """When the state, the phase or the step changed last, in the same seconds."""
-    step_seconds: float = 0.0
+    step_seconds: Moment = 0.0
     """What a step takes, evaluations and saves left out; 0 before it is known."""
     kills: MemoryKills = MemoryKills()
     """How often the kernel had killed for memory at the last sign of life."""
-    step: int = 0
-    total: int = 0
+    step: Count = 0
+    total: Count = 0
     """Optimizer steps that the run will have; 0 until it is known."""
-    epoch: float = 0.0
+    epoch: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     phase: str = ""
     """What is being done now, e.g. `load_model`; the word of the last `phase` event."""
     message: str = ""
     """One sentence for people: why it failed or stopped, else empty."""
-    loss: float | None = None
-    eta_seconds: float | None = None
-    created: float = 0.0
-    started: float = 0.0
+    loss: Known = None
+    eta_seconds: Known = None
+    created: Moment = 0.0
+    started: Moment = 0.0
     """Unix seconds at which this worker took the run over."""
-    ended: float = 0.0
+    ended: Moment = 0.0
 
     @property
     def mark(self) -> ProcessMark:
@@ -103,7 +116,7 @@ def write_status(path: Path, status: Status) -> None:
 def read_status(path: Path) -> Status | None:
     """The last written status; None where there is none or it cannot be understood."""
     try:
-        return Status.model_validate_json(path.read_bytes())
+        return Status.model_validate(read_object(path))
     except (OSError, ValidationError):
         return None
 
@@ -111,6 +124,21 @@ def read_status(path: Path) -> Status | None:
 def signs_of_life() -> dict[str, Any]:
     """Fields of a status that is written now: the time by both clocks, and whose they are."""
     return {"heartbeat": round(time.time(), 3), "beat": since_boot(), "boot": boot_id(), "host": socket.gethostname()}
+
+
+def why_no_status(path: Path) -> str:
+    """A sentence: why `read_status` found none."""
+    try:
+        Status.model_validate(read_object(path))
+    except FileNotFoundError:
+        return "This run has no status.json: no worker ever took it, or it was removed."
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        return f"This run's status.json cannot be read: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}."
+    except OSError as error:
+        return f"This run's status.json cannot be read: {error.strerror or error}."
+    return "This run has no readable status."
 
 
 def judged(status: Status | None, *, now: float | None = None, folder: Path | None = None) -> Status:

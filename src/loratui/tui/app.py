@@ -311,12 +311,13 @@ class LoratuiApp(LookUps):
         self.notify(self._keep_traceback(error), markup=False, severity="error", timeout=15)
 
     def _keep_traceback(self, error: Exception) -> str:
+        from loratui.files import make_folder, open_own
         from loratui.paths import state_home
 
         log = state_home() / "crash.log"
         try:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("a", encoding="utf-8") as file:
+            make_folder(log.parent)
+            with os.fdopen(open_own(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "a", encoding="utf-8") as file:
                 traceback.print_exception(error, file=file)
             place = f"Its traceback is in {log}."
         except OSError as fault:

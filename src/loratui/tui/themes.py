@@ -19,6 +19,7 @@ from typing import Any
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
+from loratui.files import read_document
 from loratui.paths import themes_path
 
 COLORS = (
@@ -104,7 +105,9 @@ def load_themes(*folders: Path) -> tuple[list[Theme], list[str]]:
     for folder in folders or (themes_path(),):
         for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
             try:
-                themes.append(read_theme(path.read_text(encoding="utf-8")))
-            except (ThemeError, OSError, UnicodeDecodeError) as error:
+                themes.append(read_theme(read_document(path)))
+            except ThemeError as error:
                 problems.append(f"The theme file {path.name} was passed over: it {error}.")
+            except OSError as error:
+                problems.append(f"The theme file {path.name} was passed over: {error.strerror or error}.")
     return themes, problems

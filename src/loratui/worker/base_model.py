@@ -57,13 +57,14 @@ def load_base(
     dtype: torch.dtype,
     attention: str,
     quantization: BitsAndBytesConfig | None,
-    trust_remote_code: bool,
+    code: dict[str, Any],
     where: str = "",
     **options: Any,
 ) -> Any:
     """A causal language model of transformers, from safetensors alone. ModelError in one sentence, about `where`.
 
-    attention: "" leaves it to transformers. options: revision, device_map and others that `from_pretrained` takes.
+    attention: "" leaves it to transformers. code: of `models.trust.load_options`. options: revision, device_map and
+    others that `from_pretrained` takes.
     """
     if quantization is not None:
         options["quantization_config"] = quantization
@@ -74,8 +75,7 @@ def load_base(
             source,
             dtype=dtype,
             use_safetensors=True,
-            trust_remote_code=trust_remote_code,
-            **options,
+            **(options | code),
         )
     except (OSError, ValueError, ImportError, KeyError, EOFError, SafetensorError) as error:
         sentence, hint = plain_words(error) or (first_line(error), "")

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import PRESETS, GenerationSettings
 from loratui.format import printable
+from loratui.terminal import progress, say, say_json_text
 from loratui.worker.generation.results import Results
-from loratui.workers.protocol import ADAPTER, BASE
+from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import Question, read_questions
 from loratui.workers.target import Target, find_target, with_device, with_quantization
 
@@ -46,12 +47,17 @@ class GenerateRequest:
     batch_rows: int = BATCH_ROWS
     again: bool = False
     settings: GenerationSettings = PRESETS["precise"]
+    ask: Callable[[Load], None] = lambda load: None
+    """Asks whether the code that the model brings may run; raises where it may not."""
 
 
 def execute(given: GenerateRequest) -> int:
     """Answer every row; the exit status."""
     try:
         target = find_target(given.adapter, base=given.base)
+        if target.note:
+            _say(target.note)
+        given.ask(target.load)
         if given.device:
             target = with_device(target, given.device)
         if given.quantization:
@@ -70,7 +76,7 @@ def execute(given: GenerateRequest) -> int:
                 named=bool(given.output),
             )
             if not given.output:
-                sys.stdout.write(output.read_text(encoding="utf-8"))
+                say_json_text(output.read_text(encoding="utf-8"))
         return status
     except LoratuiError as error:
         _say(error.sentence)
@@ -194,12 +200,14 @@ class _Progress:
             f"{self._rows}/{self._total} rows  {self._rows / seconds:.1f} rows/s  {self._tokens / seconds:,.0f} "
             f"tokens/s  {left:.0f} s left"
         )
-        sys.stderr.write(f"\r\x1b[K{line}" if self._terminal else line + "\n")
-        sys.stderr.flush()
+        if self._terminal:
+            progress(line)
+        else:
+            say(line, err=True)
 
     def end(self) -> None:
         if self._terminal and self._told:
-            sys.stderr.write("\n")
+            say(err=True)
         if self._cut:
             _say(
                 f"{self._cut} of {self._rows} answers were cut before their stop token: raise --max-tokens if "
@@ -239,5 +247,4 @@ def _tell_bad(bad: Sequence[Question]) -> None:
 
 
 def _say(sentence: str) -> None:
-    sys.stderr.write(printable(sentence) + "\n")
-    sys.stderr.flush()
+    say(printable(sentence), err=True)

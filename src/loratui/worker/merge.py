@@ -7,10 +7,8 @@ they agree, read back from disk.
 
 from __future__ import annotations
 
-import json
 import logging as logging_of_libraries
 import shutil
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
 from loratui.files import write_whole
 from loratui.runs.model_card import CARD, model_card
+from loratui.terminal import say, say_json
 from loratui.worker.merge_proof import (
     EXACT_TOLERANCE,
     ROUNDING_SHARE,
@@ -29,6 +28,7 @@ from loratui.worker.merge_proof import (
     describe,
     first_differing,
 )
+from loratui.workers.code import code_options
 from loratui.workers.protocol import ADAPTER, Load
 from loratui.workers.target import Target, find_target, with_device
 
@@ -59,43 +59,47 @@ class MergeRequest:
     dtype: str = ""
     device: str = ""
     as_json: bool = False
+    ask: Callable[[Load], None] = lambda load: None
+    """Asks whether the code that the model brings may run; raises where it may not."""
 
 
 def execute(given: MergeRequest) -> int:
     """Merge, print the proof, and return the exit status."""
     try:
         target = find_target(given.adapter, base=given.base)
+        if target.note:
+            say(target.note, err=True)
+        given.ask(target.load)
         if given.device:
             target = with_device(target, given.device)
         proof = merge(
             target,
             Path(given.output).expanduser().absolute(),
             given.dtype,
-            lambda what: print(what[0].upper() + what[1:] + " …", file=sys.stderr, flush=True),  # noqa: T201
+            lambda what: say(what[0].upper() + what[1:] + " …", err=True),
         )
     except LoratuiError as error:
-        print(f"loratui: {error.sentence}", file=sys.stderr)  # noqa: T201
+        say(f"loratui: {error.sentence}", err=True)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
     except (MemoryError, RuntimeError) as error:
         from loratui.worker.generation.load import explain
 
-        print(f"loratui: {explain(error)[0]} Nothing was kept. With --device cpu it needs no GPU.", file=sys.stderr)  # noqa: T201
+        say(f"loratui: {explain(error)[0]} Nothing was kept. With --device cpu it needs no GPU.", err=True)
         return 1
     if given.as_json:
-        print(  # noqa: T201
-            json.dumps(
-                {
-                    "output": str(Path(given.output).expanduser().absolute()),
-                    "holds": proof.holds,
-                    "proof": describe(proof),
-                    **asdict(proof),
-                }
-            )
+        say_json(
+            {
+                "output": str(Path(given.output).expanduser().absolute()),
+                "holds": proof.holds,
+                "proof": describe(proof),
+                **asdict(proof),
+            },
+            indent=None,
         )
     else:
-        print(f"The merged model is in {given.output}. {describe(proof)}")  # noqa: T201
+        say(f"The merged model is in {given.output}. {describe(proof)}")
     return 0
 
 
@@ -163,6 +167,8 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
                 device=device,
                 attention=request.attention,
                 trust_remote_code=request.trust_remote_code,
+                code_of=request.base,
+                code_revision=request.revision,
             )
         )
         after = [_logits(reread.base, ids) for ids in asked.texts]
@@ -280,9 +286,11 @@ def _format_of(load: Load) -> str:
     try:
         config = AutoConfig.from_pretrained(
             load.base,
-            trust_remote_code=load.trust_remote_code,
-            **({"revision": load.revision} if load.revision else {}),
-            **hub_options(load.base, load.revision),
+            **(
+                ({"revision": load.revision} if load.revision else {})
+                | hub_options(load.base, load.revision)
+                | code_options(load, load.base, load.revision)
+            ),
         )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(

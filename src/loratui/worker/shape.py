@@ -13,7 +13,6 @@ import contextlib
 import json
 import logging
 import re
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.lora_targets import count_adapter, peft_targets, resolve_targets, target_names
 from loratui.format import first_line
 from loratui.models.shapes import libraries, remember, spec_of, spec_to_json
+from loratui.terminal import say, say_json
 
 _ATTENTION = re.compile(r"attn|attention|mixer|mamba|ssm|rglru|recurrent|time_mix", re.IGNORECASE)
 _EXPERT = re.compile(r"expert", re.IGNORECASE)
@@ -50,12 +50,12 @@ def main(argv: list[str]) -> int:
     try:
         spec = read_shape(json.loads(Path(asked.config).read_text(encoding="utf-8")))
     except LoratuiError as error:
-        print(error.sentence, file=sys.stderr)  # noqa: T201
+        say(error.sentence, err=True)
         return 1
     except (OSError, ValueError) as error:
-        print(f"the config cannot be read: {error}.", file=sys.stderr)  # noqa: T201
+        say(f"the config cannot be read: {error}.", err=True)
         return 2
-    print(json.dumps({"spec": spec_to_json(spec)}))  # noqa: T201
+    say_json({"spec": spec_to_json(spec)}, indent=None)
     return 0
 
 

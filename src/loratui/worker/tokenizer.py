@@ -10,6 +10,7 @@ from typing import Any
 from loratui.core.errors import ModelError, PlanError
 from loratui.core.plan import Plan
 from loratui.format import first_line
+from loratui.models.trust import load_options
 from loratui.paths import demo_model_path
 
 CHATML = (
@@ -80,6 +81,11 @@ def hub_options(id: str, revision: str = "", *, weights: bool = True) -> dict[st
     return options | {"adapter_kwargs": {"local_files_only": True}} if weights else options
 
 
+def code_options(plan: Plan, source: str) -> dict[str, Any]:
+    """What a loader is told of the model's own code. Raises CodeNotAgreedError where nobody agreed to run it."""
+    return load_options(source, plan.model.revision, wanted=plan.model.trust_remote_code)
+
+
 def load_tokenizer(plan: Plan, *, weights: bool = True) -> Any:
     """The tokenizer with the plan's chat template, and a padding token. ModelError or PlanError in one sentence."""
     from transformers import AutoTokenizer
@@ -87,7 +93,7 @@ def load_tokenizer(plan: Plan, *, weights: bool = True) -> Any:
     source, extra = model_source(plan, weights=weights)
     extra.pop("adapter_kwargs", None)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=plan.model.trust_remote_code, **extra)
+        tokenizer = AutoTokenizer.from_pretrained(source, **(extra | code_options(plan, source)))
     except (OSError, ValueError) as error:
         raise ModelError(f"the tokenizer cannot be read: {first_line(error)}", where=plan.model.id) from error
     if plan.model.chat_template:

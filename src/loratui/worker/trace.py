@@ -14,7 +14,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import sys
 import warnings
 from dataclasses import asdict
 from importlib.metadata import version
@@ -25,8 +24,10 @@ from loratui.child_process import answer_one
 from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import parse_setting, plan_from_toml, with_values
+from loratui.files import make_folder
 from loratui.format import first_line
 from loratui.paths import state_home
+from loratui.terminal import say, say_json
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 DECIDING = ("model", "method", "lora", "training")
@@ -61,12 +62,12 @@ def main(argv: list[str]) -> int:
             anew=asked.anew,
         )
     except LoratuiError as error:
-        print(error.sentence, file=sys.stderr)  # noqa: T201
+        say(error.sentence, err=True)
         return error.exit_status
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}.", file=sys.stderr)  # noqa: T201
+        say(f"{error.filename}: {error.strerror}.", err=True)
         return 1
-    print(json.dumps(found))  # noqa: T201
+    say_json(found, indent=None)
     return 0
 
 
@@ -113,7 +114,7 @@ def trace(
         "tokens": tokens,
         "model_type": config["model_type"],
     }
-    memory.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(memory.parent)
     written = memory.with_suffix(".new")
     written.write_text(json.dumps(found), encoding="utf-8")
     written.replace(memory)

@@ -14,7 +14,9 @@ import warnings
 from pathlib import Path
 
 from loratui.core.errors import LoratuiError
+from loratui.files import is_private
 from loratui.runs.directory import Run, held_here
+from loratui.runs.own import require_own
 from loratui.worker.training.ending import Ending, ending_of, is_watched, leave, say
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.launch import train_together
@@ -43,7 +45,10 @@ def main(arguments: list[str]) -> int:
     requests = Requests()
     try:
         plan = run.plan()
+        require_own(run)
         run = held_here(run)
+        if is_private(run.path):
+            os.umask(0o077)  # what the libraries write is as private as the run
         if plan.hardware.cpu:  # whoever launched it: torch, not yet imported, must see no GPU
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         if result:

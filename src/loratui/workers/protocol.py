@@ -44,6 +44,9 @@ class Load:
     chat_template: str = ""
     """A .jinja file or a known template's name; empty: the one saved with the adapter, or the model's own."""
     trust_remote_code: bool = False
+    code_of: str = ""
+    """The model, and its revision, that the base is a copy of with the same code; "" for none."""
+    code_revision: str = ""
     number: int = 0
     """Comes back in the answer to this request."""
 

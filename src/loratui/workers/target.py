@@ -4,7 +4,6 @@ No torch.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,11 @@ from typing import Any
 from loratui.core.errors import InputError, LoratuiError, ModelError
 from loratui.core.plan import Plan
 from loratui.export.serving import Served
+from loratui.files import read_object
 from loratui.paths import demo_model_path
 from loratui.runs.directory import Run
-from loratui.runs.listing import find_run
+from loratui.runs.listing import find_run, may_be_run
+from loratui.runs.origin import foreign_words
 from loratui.workers.protocol import ADAPTER, BASE, Load
 
 
@@ -48,7 +49,7 @@ def find_target(name: str, *, base: str = "") -> Target:
     folder = Path(name).expanduser()
     if (folder / "adapter_config.json").is_file():
         return _of_adapter(folder.absolute(), base)
-    if (folder / "plan.toml").is_file():
+    if may_be_run(folder):
         return of_run(Run(folder.absolute()), base=base)
     if (folder / "config.json").is_file():
         run = Run(folder.absolute().parent)
@@ -81,6 +82,7 @@ def of_run(run: Run, *, base: str = "") -> Target:
         note = f"The run has no result yet: {name} answers."
     if result is None:
         note = "The run has no result and no checkpoint yet: only the base answers."
+    note = " ".join(part for part in (foreign_words(run, plan), note) if part)
     load = Load(
         base=_source(base or plan.model.id),
         sides={BASE: ""} | ({ADAPTER: str(result)} if result else {}),
@@ -111,12 +113,9 @@ def with_quantization(target: Target, quantization: str) -> Target:
 def adapter_config(folder: Path) -> dict[str, Any]:
     """An adapter's own description; ModelError where it cannot be read."""
     try:
-        document = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"adapter_config.json cannot be read: {error}.", where=str(folder)) from None
-    if not isinstance(document, dict):
-        raise ModelError("adapter_config.json is no object.", where=str(folder))
-    return document
+        return read_object(folder / "adapter_config.json")
+    except OSError as error:
+        raise ModelError(f"adapter_config.json cannot be read: {error.strerror or error}.", where=str(folder)) from None
 
 
 def _result(run: Run) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -12,7 +13,10 @@ from textual.widgets import Static
 
 from loratui.core.errors import LoratuiError
 from loratui.format import one_line, size
+from loratui.models.trust import not_agreed
+from loratui.tui.common.trust import ask_about
 from loratui.tui.playground.session import Session
+from loratui.workers.code import unanswered
 from loratui.workers.protocol import Ready
 from loratui.workers.target import Target
 
@@ -105,6 +109,9 @@ class Loader(Static):
     async def _load(self, target: Target) -> str:
         """Have the target's models loaded; why that failed, or an empty text. The line tells it, too."""
         try:
+            while (code := await asyncio.to_thread(unanswered, target.load)) is not None:
+                if not await ask_about(self.app, code):
+                    raise not_agreed(code)
             ready = await self.session.load(target)
         except LoratuiError as error:
             self._failed(error.sentence)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.generation import GenerationSettings
+from loratui.files import make_folder
 from loratui.runs.listing import list_runs
 from loratui.tui.playground.conversation import Conversation
 from loratui.workers.client import PlaygroundClient
@@ -82,7 +83,7 @@ class Session:
 
             log = state_home() / "playground.log"
             with contextlib.suppress(OSError):
-                log.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(log.parent)
             self._client = PlaygroundClient(log if log.parent.is_dir() else None)
         return await self._client.start(target.load, self._on_progress)
 

@@ -300,6 +300,21 @@ class RecipeScreen(StepScreen):
         else:
             if not self.app.state.plan.problem:
                 self.say("")
+            if key == "model.trust_remote_code" and value is True:
+                self._ask_about_code()
+
+    @work(exclusive=True, group="code", exit_on_error=False)
+    async def _ask_about_code(self) -> None:
+        from loratui.core.errors import LoratuiError
+        from loratui.tui.common.trust import may_run_code
+
+        try:
+            if (proposal := self.app.state.plan.proposal) is None or await may_run_code(self.app, proposal.plan):
+                self.app.check_dataset(again=True)
+            else:
+                self._set("model.trust_remote_code", False)
+        except LoratuiError as error:
+            self.say(error.sentence, "error")
 
     @on(FieldList.Typed)
     def _typed(self, event: FieldList.Typed) -> None:

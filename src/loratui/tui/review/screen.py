@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -206,16 +207,21 @@ class ReviewScreen(StepScreen):
         self._show()
         self._start_run(proposal)
 
-    @work(thread=True, exclusive=True, group="start", exit_on_error=False)
-    def _start_run(self, proposal: Proposal) -> None:
+    @work(exclusive=True, group="start", exit_on_error=False)
+    async def _start_run(self, proposal: Proposal) -> None:
         from loratui.core.errors import LoratuiError
+        from loratui.tui.common.trust import may_run_code
         from loratui.tui.wizard.loading import start_run
 
+        path = problem = ""
         try:
-            path, problem = start_run(proposal.plan), ""
+            if await may_run_code(self.app, proposal.plan):
+                path = await asyncio.to_thread(start_run, proposal.plan)
+            else:
+                problem = "Not started: nobody agreed to run the code that the model brings."
         except LoratuiError as error:
-            path, problem = "", error.sentence
-        self.app.call_from_thread(self._started, path, problem)
+            problem = error.sentence
+        self._started(path, problem)
 
     def _started(self, path: str, problem: str) -> None:
         self._starting = False

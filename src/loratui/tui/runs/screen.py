@@ -244,6 +244,7 @@ class RunsScreen(StepScreen):
         if summary is not None:
             plan = summary.plan
             made_of = f"{plan.model.id} · {plan.method.kind} · {plan.dataset.path}" if plan else summary.problem
+            made_of = f"not made here · {made_of}" if summary.foreign else made_of
             mark = "✗" if summary.state in ("failed", "lost") else "▲"
             told = summary.words if summary.state in ("failed", "lost") or not summary.status.message else ""
             words = f"{made_of}{f'  {mark} {told}' if told and plan else ''}"

@@ -16,6 +16,7 @@ from loratui.core.plan import Plan
 from loratui.export import export_plan
 from loratui.export.gguf import gguf_steps
 from loratui.export.serving import Served, can_serve, question, serving_steps
+from loratui.files import read_document
 from loratui.format import home_short, size
 from loratui.hub.client import offline, read_token
 from loratui.paths import demo_model_path, runs_home
@@ -316,7 +317,7 @@ def _exports(run: Run, plan: Plan) -> Iterator[Thing]:
 
 def _proof(card: Path) -> str:
     try:
-        text = card.read_text(encoding="utf-8", errors="replace")
+        text = read_document(card)
     except OSError:
         return ""
     _, _, after = text.partition("\n## Merged\n")

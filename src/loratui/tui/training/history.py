@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from loratui.files import open_regular
 from loratui.runs.events import Event, Step, decode
 from loratui.runs.history import STEP_START
 from loratui.runs.lines import LineTail
@@ -61,7 +62,7 @@ BARS = "▁▂▃▄▅▆▇█"
 def loss_glimpse(path: Path, points: int = 16) -> list[float]:
     """Losses at about evenly spaced places of the file, oldest first, the newest among them."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             if size <= BLOCK_BYTES * points:
                 file.seek(0)

@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from loratui.files import open_regular
 from loratui.format import harmless, home_short
 
 TAIL_BYTES = 256 * 1024
@@ -54,7 +55,7 @@ class LogScreen(ModalScreen[None]):
     def action_read(self) -> None:
         """Read the end of the file again."""
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 size = file.seek(0, 2)
                 file.seek(max(0, size - TAIL_BYTES))
                 text = file.read().decode("utf-8", "replace")

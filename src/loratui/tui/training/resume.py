@@ -13,9 +13,12 @@ from loratui.runs import resume as runs_resume
 from loratui.runs.continuation import Continuation, continuation
 from loratui.runs.directory import Run
 from loratui.runs.fingerprint import what_would_differ
+from loratui.runs.origin import foreign_words
 from loratui.tui.common.dialogs import AskLineScreen, ConfirmScreen
+from loratui.tui.common.trust import may_run_code
 
 if TYPE_CHECKING:
+    from loratui.core.plan import Plan
     from loratui.tui.app import LoratuiApp
 
 Way = Callable[["LoratuiApp", Run], Awaitable[str]]
@@ -30,6 +33,8 @@ async def resume(app: LoratuiApp, run: Run) -> str:
     LoratuiError.
     """
     how = await asyncio.to_thread(continuation, run, {})
+    if not await _knows(app, run, how.plan) or not await may_run_code(app, how.plan):
+        return ""
     if how.start != "checkpoint" and how.aside:  # plan.toml was edited: the checkpoint is another plan's
         if not await app.push_screen_wait(ConfirmScreen(f"Go on with {one_line(run.name, 40)}?", how.would, "do that")):
             return ""
@@ -46,7 +51,10 @@ async def train_longer(app: LoratuiApp, run: Run) -> str:
     if await asyncio.to_thread(run.last_checkpoint) is None:
         raise RunError(f"run {one_line(run.name, 40)} has no checkpoint to go on from.", hint="Start a new run.")
     epochs = await _epochs_wanted(app, run)
-    if epochs is None or not await _agreed(app, run):
+    if epochs is None:
+        return ""
+    plan = await asyncio.to_thread(run.plan)
+    if not await _knows(app, run, plan) or not await may_run_code(app, plan) or not await _agreed(app, run):
         return ""
     how = await asyncio.to_thread(_longer, run, epochs)
     if how.length_words and not await app.push_screen_wait(
@@ -71,8 +79,17 @@ async def train_anew(app: LoratuiApp, run: Run) -> str:
     how = await asyncio.to_thread(continuation, run, {}, restart=True)
     if not await app.push_screen_wait(ConfirmScreen(f"Train {one_line(run.name, 40)} anew?", how.would, "do that")):
         return ""
+    if not await _knows(app, run, how.plan) or not await may_run_code(app, how.plan):
+        return ""
     await asyncio.to_thread(runs_resume.change_and_resume, run, {}, restart=True)
     return f"{one_line(run.name, 40)}: a worker is starting, from the base …"
+
+
+async def _knows(app: LoratuiApp, run: Run, plan: Plan) -> bool:
+    """Whether a run that was made elsewhere is to be gone on with: the person sees first what its plan names."""
+    words = await asyncio.to_thread(foreign_words, run, plan)
+    title = f"Go on with {one_line(run.name, 40)}?"
+    return not words or await app.push_screen_wait(ConfirmScreen(title, words, "go on with it"))
 
 
 async def _agreed(app: LoratuiApp, run: Run) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from loratui.core.dataset import DataFacts
-from loratui.files import write_whole
+from loratui.files import make_folder, read_object, write_whole
 
 STEPS = ("machine", "model", "dataset", "recipe", "review", "training", "playground")
 
@@ -44,7 +44,10 @@ def draft_from_json(text: str) -> Draft:
 
     Raises ValueError where the text is no JSON object.
     """
-    document = json.loads(text)
+    try:
+        document = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(document, dict):
         raise ValueError("the draft is no JSON object")
     pattern = Draft()
@@ -91,7 +94,7 @@ class KnownFacts:
 def read_known_facts(path: Path) -> KnownFacts | None:
     """The facts that were kept; None where there are none, or the file is not of this form (it is only a memory)."""
     try:
-        kept = json.loads(path.read_bytes())
+        kept = read_object(path)
         facts = kept["facts"]
         lengths = tuple(int(length) for length in facts.pop("lengths"))
         return (
@@ -105,5 +108,5 @@ def read_known_facts(path: Path) -> KnownFacts | None:
 
 def write_known_facts(path: Path, known: KnownFacts) -> None:
     """Keep the facts. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_whole(path, json.dumps(asdict(known)) + "\n")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from loratui.files import set_aside, write_whole
+from loratui.files import make_folder, read_document, set_aside, write_whole
 from loratui.format import first_line, one_line
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.dataset import ChosenDataset
@@ -109,8 +109,6 @@ class DraftFile:
             return ""
         self._dataset.restore(read_known_facts(self._facts_path(self._path)))
         try:
-            if not self._path.is_file():
-                raise OSError("it is no regular file")
             kept = self._read(self._path)
         except (OSError, ValueError) as error:
             return self._begin_anew(self._path, error)
@@ -124,9 +122,9 @@ class DraftFile:
         return f"Another draft was kept aside ({others[0].words}). The command palette, ctrl+o, takes it up."
 
     def _read(self, path: Path) -> Draft:
-        data = path.read_bytes()
-        draft = draft_from_json(data.decode("utf-8"))
-        self._seen, self._base = _hash(data), draft
+        text = read_document(path)
+        draft = draft_from_json(text)
+        self._seen, self._base = _hash(text.encode()), draft
         return draft
 
     def _begin_anew(self, path: Path, error: Exception) -> str:
@@ -152,7 +150,7 @@ class DraftFile:
             return True
         known = self._dataset.known
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             with _locked(self._path):
                 self._write(self._path, self._choices.draft)
             if known is not None and known != self._facts_saved:

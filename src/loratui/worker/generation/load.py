@@ -16,6 +16,7 @@ from loratui.worker.base_model import DTYPES, load_base, quantization_config
 from loratui.worker.generation.settings import stop_token_ids
 from loratui.worker.plain_words import plain_words, unknown_words
 from loratui.worker.tokenizer import hub_options, template_text
+from loratui.workers.code import code_options
 from loratui.workers.protocol import BASE, Load
 
 _CPU_FLOAT32_LIMIT_BYTES = 4 * 2**30
@@ -136,7 +137,7 @@ class LoadedModels:
             dtype=self.dtype,
             attention=self.attention,
             quantization=quantization,
-            trust_remote_code=asked.trust_remote_code,
+            code=code_options(asked, source, revision),
             **options,
         )
         return model.eval()
@@ -224,9 +225,8 @@ def _tokenizer(request: Load) -> Any:
     source = (saved or [request.base])[0]
     options |= hub_options(source, request.revision, weights=False)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            source, trust_remote_code=request.trust_remote_code, padding_side="left", **options
-        )
+        code = code_options(request, source, "" if saved else request.revision)
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **(options | code))
     except (OSError, ValueError) as error:
         raise ModelError(f"the tokenizer cannot be read: {first_line(error)}", where=source) from error
     if request.chat_template and not saved:

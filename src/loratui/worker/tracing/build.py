@@ -42,7 +42,10 @@ def build_model(config: dict[str, Any], plan: Plan, spec: ModelSpec, *, own_cast
 
     loaded = load_config(config)
     model = AutoModelForCausalLM.from_config(
-        loaded, dtype=DTYPES[plan.model.dtype], attn_implementation=attention_of(loaded, plan.model.attention)
+        loaded,
+        trust_remote_code=False,
+        dtype=DTYPES[plan.model.dtype],
+        attn_implementation=attention_of(loaded, plan.model.attention),
     )
     model.tie_weights()
     model.config.use_cache = False

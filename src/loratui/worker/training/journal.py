@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import IO, Any
 
+from loratui.files import open_own
 from loratui.machine.boot import since_boot
 from loratui.machine.memory_kills import again, read_kills
 from loratui.runs.directory import Run
@@ -137,7 +138,7 @@ class Journal:
         """
         text = self._status.model_dump_json(indent=1) + "\n"
         try:
-            with self.run.status_path.open("r+b") as file:
+            with os.fdopen(open_own(self.run.status_path, os.O_RDWR), "r+b") as file:
                 size = file.seek(0, 2)
                 file.seek(0)
                 file.write(text.encode().ljust(size))

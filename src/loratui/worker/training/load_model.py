@@ -17,7 +17,7 @@ from loratui.format import first_line
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.worker import base_model
 from loratui.worker.base_model import DTYPES, planned_quantization
-from loratui.worker.tokenizer import load_tokenizer, model_source, template_text
+from loratui.worker.tokenizer import code_options, load_tokenizer, model_source, template_text
 from loratui.worker.training.config import target_modules
 
 __all__ = [
@@ -51,7 +51,7 @@ def load_base(plan: Plan, *, device: str, local_rank: int = 0, sharded: bool = F
         dtype=DTYPES[plan.model.dtype],
         attention=plan.model.attention,
         quantization=quantization,
-        trust_remote_code=plan.model.trust_remote_code,
+        code=code_options(plan, source),
         where=plan.model.id,
         **extra,
     )

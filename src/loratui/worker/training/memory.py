@@ -18,7 +18,7 @@ from loratui.core.hardware import Device
 from loratui.core.memory.alternatives import alternatives
 from loratui.core.plan import Plan
 from loratui.worker.shape import shape_of
-from loratui.worker.tokenizer import model_source
+from loratui.worker.tokenizer import code_options, model_source
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.failure import explain, memory_facts
 
@@ -46,7 +46,7 @@ def out_of_memory_at_load(error: BaseException, plan: Plan) -> MemoryFullError:
     length.
     """
     source, extra = model_source(plan)
-    config = AutoConfig.from_pretrained(source, trust_remote_code=plan.model.trust_remote_code, **extra)
+    config = AutoConfig.from_pretrained(source, **(extra | code_options(plan, source)))
     return _told(error, plan, uniform(1, plan.training.max_length), config.to_dict(), "load_model")
 
 

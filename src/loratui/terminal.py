@@ -1,0 +1,129 @@
+"""The one place where a command writes to standard output and standard error: nothing that comes from a file, a model,
+an argument or a library reaches a terminal with a control character in it.
+
+Commands and the workers that a person calls (`merge`, `generate`) write by `say`, `say_json` and `progress`; `guard`
+holds the rest: what libraries print, warn and log in this process.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import sys
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import click
+
+from loratui.format import harmless, harmless_json
+
+CLEAR_LINE = "\r\x1b[K"
+
+
+@dataclass(frozen=True)
+class Styled:
+    """Text that is painted where it is written to a terminal. color: a name that click knows."""
+
+    text: str
+    color: str = ""
+    dim: bool = False
+
+
+def say(*parts: object, err: bool = False, end: str = "\n") -> None:
+    """Write text, one part after the other, its control characters made visible; newlines in it stay."""
+    _write("".join(map(_shown, parts)) + end, err=err)
+
+
+def _shown(part: object) -> str:
+    if isinstance(part, Styled):
+        return click.style(harmless(part.text, 0), fg=part.color or None, dim=part.dim or None)
+    return harmless(part, 0)
+
+
+def say_json(value: Any, *, indent: int | None = 2) -> None:
+    """Write one JSON object on standard output. Numbers that are not finite, which JSON has not, become null."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), ensure_ascii=False, indent=indent)
+    say_json_text(text + "\n")
+
+
+def say_json_text(text: str) -> None:
+    """Write text that is JSON already: its control characters become escapes that mean the same."""
+    _write(harmless_json(text), err=False)
+
+
+def progress(text: str) -> None:
+    """Write a line of the terminal, on standard error, that the next one replaces."""
+    _write(CLEAR_LINE + harmless(text, 0), err=True)
+
+
+def has_person() -> bool:
+    """Whether somebody can be asked here."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def confirm(question: str) -> bool:
+    """Ask on the terminal, yes or no (no where only return is pressed). False where there is nobody to ask."""
+    return has_person() and click.confirm(harmless(question, 0), default=False, err=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _write(text: str, *, err: bool) -> None:
+    stream = sys.stderr if err else sys.stdout
+    if isinstance(stream, Guarded):
+        stream = stream.behind
+    click.echo(text, file=stream, nl=False)
+
+
+class Guarded(io.TextIOBase):
+    """A text stream whose control characters are made visible, but for the return to a line's begin."""
+
+    def __init__(self, behind: TextIO) -> None:
+        self.behind = behind
+
+    def write(self, text: str) -> int:
+        self.behind.write("\r".join(harmless(part, 0) for part in text.replace("\r\n", "\n").split("\r")))
+        return len(text)
+
+    def flush(self) -> None:
+        self.behind.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self.behind.isatty()
+
+    def fileno(self) -> int:
+        return self.behind.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.behind.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        return self.behind.errors
+
+    @property
+    def buffer(self) -> Any:
+        """The bytes behind it, for who writes a file's bytes."""
+        return self.behind.buffer
+
+
+def guard() -> None:
+    """From here on whatever this process prints, warns or logs passes the filter, too."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, Guarded):
+            setattr(sys, name, Guarded(stream))
