@@ -7,15 +7,15 @@ import threading
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str, *, durable: bool = False) -> None:
+def write_whole(path: Path, text: str | bytes, *, durable: bool = False) -> None:
     """Replace `path` by `text` in one step. `durable` waits until the disk has it.
 
     Raises OSError, e.g. when the disk is full; the old file then stays as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(text.encode() if isinstance(text, str) else text)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
