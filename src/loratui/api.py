@@ -93,10 +93,16 @@ class LoadedModel:
         batch_rows: int = 8,
         **settings: Any,
     ) -> str | list[str]:
-        """The answer to a text or an object; a list of answers to a list. InputError for what cannot be asked."""
+        """The answer to a text, an object or a conversation (messages with a role); a list of answers to a list.
+
+        An answer drawn at random follows from the seed and its place in the list. InputError for what cannot be asked.
+        """
         from loratui.worker.generation.batch import generate_batch
         from loratui.worker.generation.prompt import prompt_ids
+        from loratui.worker.generation.sampling import seed_of
 
+        if not isinstance(given, str | Mapping) and _is_conversation(given):
+            given = {"messages": list(given)}
         single = isinstance(given, str | Mapping)
         questions = [
             self._question(one, place)
@@ -110,13 +116,21 @@ class LoadedModel:
         for start in range(0, len(prompts), batch_rows):
             answers += [
                 one.text
-                for one in generate_batch(self._models, self._side(side), prompts[start : start + batch_rows], wanted)
+                for one in generate_batch(
+                    self._models,
+                    self._side(side),
+                    prompts[start : start + batch_rows],
+                    wanted,
+                    [seed_of(wanted, row) for row in range(start, min(start + batch_rows, len(prompts)))],
+                )
             ]
         return answers[0] if single else answers
 
-    def generate_file(self, source: str | Path, output: str | Path, *, side: str = "", **settings: Any) -> int:
+    def generate_file(
+        self, source: str | Path, output: str | Path, *, side: str = "", force: bool = False, **settings: Any
+    ) -> int:
         """Answer every row of a file into another, as `loratui generate` does; 0, or 1 where some rows could not be
-        answered.
+        answered. force: replace what is at `output`.
         """
         from loratui.worker.generate import run
 
@@ -127,6 +141,7 @@ class LoadedModel:
             Path(output),
             _changed(self.settings, settings),
             side=self._side(side),
+            force=force,
             source=Path(source),
             models=self._models,
         )
@@ -177,6 +192,10 @@ class LoadedModel:
         return reading is not None and any(
             reading.columns.get(part, "") in given for part in ("prompt", "instruction", "messages")
         )
+
+
+def _is_conversation(given: Sequence[Any]) -> bool:
+    return bool(given) and all(isinstance(one, Mapping) and {"role", "content"} <= one.keys() for one in given)
 
 
 def _changed(settings: GenerationSettings, values: Mapping[str, Any]) -> GenerationSettings:

@@ -133,7 +133,7 @@ def _mode_in(folder: Path) -> int:
         return 0o600
 
 
-def write_whole(path: Path, text: str, *, durable: bool = False) -> None:
+def write_whole(path: Path, text: str | bytes, *, durable: bool = False) -> None:
     """Replace `path` by `text` in one step. `durable` waits until the disk has it. As private as its folder.
 
     Raises OSError, e.g. when the disk is full; the old file then stays as it was.
@@ -141,8 +141,8 @@ def write_whole(path: Path, text: str, *, durable: bool = False) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
     try:
         temporary.unlink(missing_ok=True)
-        with os.fdopen(open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+            file.write(text.encode() if isinstance(text, str) else text)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())

@@ -35,10 +35,18 @@ def test_load_once_and_ask_in_every_form(tmp_path: Path) -> None:
     (tmp_path / "in.json").write_text(json.dumps([{"input": "Hello"}, {"input": given}]))
     assert model.generate_file(tmp_path / "in.json", tmp_path / "out.json") == 0
     document = json.loads((tmp_path / "out.json").read_text())
-    assert document == [
-        {"input": "Hello", "generated_output": text},
-        {"input": given, "generated_output": model.generate(given)},
+    assert [(row["row"], row["input"], row["generated_output"]) for row in document] == [
+        (1, "Hello", text),
+        (2, given, model.generate(given)),
     ]
+    conversation = [{"role": "user", "content": "Hello"}]
+    assert model.generate(conversation) == text, "messages are one conversation"
+    (tmp_path / "lines.txt").write_text("Hello\n")
+    assert model.generate_file(tmp_path / "lines.txt", tmp_path / "lines.json") == 0
+    (line,) = json.loads((tmp_path / "lines.json").read_text())
+    assert line["generated_output"] == text, "a line of text is asked through the chat template"
+    with pytest.raises(InputError, match="there already"):
+        model.generate_file(tmp_path / "lines.txt", tmp_path / "lines.json")
     with pytest.raises(InputError, match="Temperature takes a number, 0 to 2"):
         model.generate("Hello", temperature=7)
     with pytest.raises(InputError, match="no side"):
@@ -59,7 +67,8 @@ def test_several_files_and_another_format_with_one_load(tmp_path: Path) -> None:
         source.write_text(json.dumps({"input": {"chapter": number}}))
         assert model.generate_file(source, source.with_name(f"chapter{number}_output.json")) == 0
         (row,) = json.loads((tmp_path / f"chapter{number}_output.json").read_text())
-        assert row == {"input": {"chapter": number}, "generated_output": model.generate({"chapter": number})}
+        assert row["input"] == {"chapter": number}
+        assert row["generated_output"] == model.generate({"chapter": number})
     with pytest.raises(InputError, match="no quantization q4"):
         load(adapter, quantization="q4")
     assert isinstance(load("demo", quantization="nf4", max_tokens=4).generate("Hello"), str)

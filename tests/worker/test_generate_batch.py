@@ -77,12 +77,55 @@ def test_killed_and_continued(folder: Path) -> None:
     assert 4 <= done < 40
     second = subprocess.run(command(folder, "--batch-size", "8", "--max-tokens", "150"), capture_output=True, text=True)
     assert second.returncode == 1, second.stderr
-    assert f"{done} of 41 rows were answered before" in second.stderr
+    assert f"{done} of 41 answers were there before" in second.stderr
     assert "row 41 (line 41) is left out" in second.stderr
     document = json.loads((folder / "out.json").read_text())
-    assert [row["input"] for row in document] == [row["input"] for row in rows]
-    assert all(isinstance(row["generated_output"], str) for row in document)
+    assert [row["input"] for row in document[:-1]] == [row["input"] for row in rows]
+    assert all(isinstance(row["generated_output"], str) for row in document[:-1])
+    assert document[-1]["row"] == 41 and document[-1]["problem"] and document[-1]["generated_output"] is None
     assert not journal.exists()
+
+
+def test_an_answer_that_is_drawn_follows_from_its_row_alone(folder: Path) -> None:
+    from loratui.worker.generation.batch import generate_batch
+    from loratui.worker.generation.load import LoadedModels
+    from loratui.worker.generation.prompt import conversation, prompt_ids
+    from loratui.worker.generation.sampling import seed_of
+
+    models = LoadedModels(Load(str(folder / "base"), {"base": "", "adapter": str(folder / "adapter")}, dtype="fp32"))
+    prompts = [prompt_ids(models.tokenizer, conversation([{"role": "user", "content": "same"}]))] * 12
+    settings = GenerationSettings(temperature=1.0, top_p=0.95, top_k=40, min_p=0.01, max_tokens=12)
+    seeds = [seed_of(settings, row) for row in range(12)]
+
+    def answered(size: int, order: list[int]) -> dict[int, str]:
+        found = {}
+        for at in range(0, 12, size):
+            rows = order[at : at + size]
+            batch = generate_batch(
+                models, "adapter", [prompts[row] for row in rows], settings, [seeds[r] for r in rows]
+            )
+            found.update(zip(rows, (one.text for one in batch), strict=True))
+        return found
+
+    together = answered(12, list(range(12)))
+    assert together == answered(1, list(range(12))) == answered(5, list(range(11, -1, -1)))
+    assert len(set(together.values())) > 8, "equal prompts are drawn for each row anew"
+    assert answered(4, list(range(12))) == together
+
+
+def test_tokens_are_drawn_from_the_models_own_probabilities() -> None:
+    import torch
+
+    from loratui.worker.generation.sampling import samplers
+
+    scores = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
+    settings = GenerationSettings(temperature=0.8)
+    wanted = torch.softmax(scores[0] / 0.8, -1)
+    processors = samplers(settings, [7], "cpu")
+    counts = torch.zeros(4)
+    for _ in range(4000):
+        counts[processors(torch.zeros(1, 1, dtype=torch.long), scores.clone())[0].argmax()] += 1
+    assert torch.allclose(counts / 4000, wanted, atol=0.03)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +162,8 @@ def test_the_guides_forms_printed_without_an_output(folder: Path, tmp_path: Path
         row["input"] for row in (document if isinstance(document, list) else [document])
     ]
     assert all(
-        set(row) == {"input", "generated_output"} and isinstance(row["generated_output"], str) for row in answered
+        set(row) == {"row", "input", "generated_output", "ended_by"} and isinstance(row["generated_output"], str)
+        for row in answered
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.json"], "nothing is left behind"
 
@@ -187,7 +231,7 @@ def test_killed_at_any_moment_no_row_is_answered_twice_or_lost(folder: Path, tmp
     story = json.loads(done.stdout)
     assert story["status"] == 0 and story["kills"] >= 3, story
     assert story["told"] == sorted(story["told"]) and story["told"][-1] > 0, "it went on from start to start"
-    assert f"{story['told'][-1]} of 40 rows were answered before" in story["log"]
+    assert f"{story['told'][-1]} of 40 answers were there before" in story["log"]
     inputs = [row["input"] for row in rows]
     if suffix == ".json":
         answered = [row["input"] for row in json.loads(output.read_text())]

@@ -14,7 +14,7 @@ import pytest
 from loratui.core.errors import DatasetError, InputError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.worker.generation.results import Results
+from loratui.worker.generation.results import Answer, Results
 from loratui.workers.questions import held_out_questions, read_questions
 
 
@@ -105,41 +105,99 @@ def test_rows_of_the_runs_own_shape(tmp_path: Path) -> None:
 QUESTIONS_FILE = [{"input": f"q{number}"} for number in range(6)]
 
 
+def answers(**texts: str) -> dict[tuple[int, int], Answer]:
+    """By row: `_3="x"` answers row 3."""
+    return {(int(name[1:]), 0): Answer(text, "stop token") for name, text in texts.items()}
+
+
+def texts(results: Results) -> dict[int, str]:
+    return {row: answer.text for (row, _), answer in results.answers.items()}
+
+
 def test_results_are_continued_and_a_torn_line_is_answered_again(tmp_path: Path) -> None:
     questions = read_questions(write(tmp_path / "in.json", QUESTIONS_FILE))
     output = tmp_path / "out.json"
     first = Results(output, questions, {"a": 1})
-    first.add({0: "null", 3: "drei\nZeilen"})
+    first.add(answers(_0="null", _3="drei\nZeilen"))
     first._file.close()  # its process is gone
     with first.journal.open("a") as file:
-        file.write('[4, "half')
+        file.write('[4, 0, "half')
     again = Results(output, questions, {"a": 1})
     assert again.resumed == 2
-    assert [one.index for one in again.left] == [1, 2, 4, 5]
-    again.add({1: "x", 2: "x", 4: "x", 5: "x"})
+    assert [one.index for one, _ in again.left] == [1, 2, 4, 5]
+    again.add(answers(_1="x", _2="x", _4="x", _5="x"))
     again.finish()
     document = json.loads(output.read_text())
     assert document == [
-        {"input": f"q{number}", "generated_output": text}
+        {"row": number + 1, "input": f"q{number}", "generated_output": text, "ended_by": "stop token"}
         for number, text in enumerate(["null", "x", "x", "drei\nZeilen", "x", "x"])
     ]
     assert not again.journal.exists()
 
 
-def test_other_settings_begin_anew(tmp_path: Path) -> None:
+def test_an_unfinished_start_with_other_settings_is_not_given_up_without_a_word(tmp_path: Path) -> None:
     questions = read_questions(write(tmp_path / "in.json", QUESTIONS_FILE))
-    Results(tmp_path / "out.jsonl", questions, {"temperature": 0}).add({0: "a"})
-    assert Results(tmp_path / "out.jsonl", questions, {"temperature": 1}).answers == {}
+    first = Results(tmp_path / "out.jsonl", questions, {"temperature": 0})
+    first.add(answers(_0="a"))
+    first._file.close()
+    with pytest.raises(InputError, match="unfinished start"):
+        Results(tmp_path / "out.jsonl", questions, {"temperature": 1})
+    assert texts(Results(tmp_path / "out.jsonl", questions, {"temperature": 0})) == {0: "a"}
+    (tmp_path / "out.jsonl.part").rename(tmp_path / "other.jsonl.part")
+    assert Results(tmp_path / "other.jsonl", questions, {"temperature": 1}, force=True).answers == {}
+
+
+def test_no_file_is_replaced(tmp_path: Path) -> None:
+    source = Path(write(tmp_path / "in.json", QUESTIONS_FILE))
+    questions = read_questions(str(source))
+    before = source.read_bytes()
+    for force in (False, True):
+        with pytest.raises(InputError, match="file of questions"):
+            Results(source, questions, {}, source=source, force=force)
+    link = tmp_path / "link.json"
+    link.symlink_to(source)
+    with pytest.raises(InputError, match="file of questions"):
+        Results(link, questions, {}, source=source, force=True)
+    other = tmp_path / "notes.json"
+    other.write_text("mine")
+    with pytest.raises(InputError, match="there already"):
+        Results(other, questions, {}, source=source)
+    assert source.read_bytes() == before and other.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.json", "link.json", "notes.json"]
+    results = Results(other, questions, {}, source=source, force=True)
+    results.add(answers(_0="a"))
+    results.finish()
+    assert json.loads(other.read_text())[0]["generated_output"] == "a"
+
+
+def test_every_row_stands_in_the_output_with_its_own_columns(tmp_path: Path) -> None:
+    lines = tmp_path / "in.jsonl"
+    rows = [{"id": "a", "prompt": "1?"}, {"id": "b", "wrong": 1}, {"id": "c", "prompt": "3?", "row": 7}]
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    questions = read_questions(str(lines))
+    results = Results(tmp_path / "out.jsonl", questions, {}, samples=2)
+    results.add({(0, 0): Answer("x", "length"), (0, 1): Answer("y"), (2, 0): Answer("z"), (2, 1): Answer("z")})
+    results.finish()
+    found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(row["row"], row["id"], row.get("sample"), row["generated_output"]) for row in found] == [
+        (1, "a", 1, "x"),
+        (1, "a", 2, "y"),
+        (2, "b", None, None),
+        (3, "c", 1, "z"),
+        (3, "c", 2, "z"),
+    ]
+    assert found[0]["ended_by"] == "length" and "no question" in found[2]["problem"]
+    assert found[3]["row (of the row)"] == 7 and found[3]["input"] == "3?"
 
 
 def test_two_starts_at_once_do_not_answer_the_same_rows(tmp_path: Path) -> None:
     questions = read_questions(write(tmp_path / "in.json", QUESTIONS_FILE))
     first = Results(tmp_path / "out.json", questions, {})
-    first.add({0: "a"})
+    first.add(answers(_0="a"))
     with pytest.raises(InputError, match="another start is writing"):
         Results(tmp_path / "out.json", questions, {})
     first.finish()
-    assert len(json.loads((tmp_path / "out.json").read_text())) == 1
+    assert json.loads((tmp_path / "out.json").read_text())[0]["generated_output"] == "a"
 
 
 def test_a_file_system_without_locks_takes_answers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +207,7 @@ def test_a_file_system_without_locks_takes_answers_too(tmp_path: Path, monkeypat
     monkeypatch.setattr("loratui.worker.generation.results.fcntl.flock", no_locks)
     questions = read_questions(write(tmp_path / "in.json", QUESTIONS_FILE))
     results = Results(tmp_path / "out.json", questions, {})
-    results.add({0: "a"})
+    results.add(answers(_0="a"))
     results.finish()
     assert (tmp_path / "out.json").is_file()
 
@@ -157,23 +215,30 @@ def test_a_file_system_without_locks_takes_answers_too(tmp_path: Path, monkeypat
 def test_a_line_that_a_full_disk_cut_costs_its_row_alone(tmp_path: Path) -> None:
     questions = read_questions(write(tmp_path / "in.json", QUESTIONS_FILE))
     first = Results(tmp_path / "out.json", questions, {})
-    first.add({0: "a"})
+    first.add(answers(_0="a"))
     first._file.close()
     with first.journal.open("a") as file:
-        file.write('[1, "ha\n[2, "c"]\n')
-    assert Results(tmp_path / "out.json", questions, {}).answers == {0: "a", 2: "c"}
+        file.write('[1, 0, "ha\n[2, 0, "c", ""]\n')
+    assert texts(Results(tmp_path / "out.json", questions, {})) == {0: "a", 2: "c"}
 
 
-def test_lines_and_tables_as_output(tmp_path: Path) -> None:
+def test_every_form_of_output(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
     questions = read_questions(write(tmp_path / "in.json", [{"input": {"a": 1}}]))
-    for name, expected in (
-        ("o.jsonl", '{"input": {"a": 1}, "generated_output": "ü"}\n'),
-        ("o.csv", 'input,generated_output\r\n"{""a"": 1}",ü\r\n'),
-    ):
+    row = '{"row": 1, "input": {"a": 1}, "generated_output": "ü\\nv", "ended_by": ""}\n'
+    table = 'row,input,generated_output,ended_by\r\n1,"{""a"": 1}","ü\nv",\r\n'
+    for name, expected in (("o.jsonl", row), ("o.csv", table), ("o.txt", "ü\\nv\n")):
         results = Results(tmp_path / name, questions, {})
-        results.add({0: "ü"})
+        results.add({(0, 0): Answer("ü\nv")})
         results.finish()
         assert (tmp_path / name).read_bytes().decode() == expected
+    results = Results(tmp_path / "o.parquet", questions, {})
+    results.add({(0, 0): Answer("ü")})
+    results.finish()
+    assert parquet.read_table(tmp_path / "o.parquet").to_pylist() == [
+        {"row": 1, "input": {"a": 1}, "generated_output": "ü", "ended_by": ""}
+    ]
     with pytest.raises(InputError, match=r"\.json"):
         Results(tmp_path / "o.xlsx", questions, {})
     with pytest.raises(InputError, match="cannot be written"):

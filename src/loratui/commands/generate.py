@@ -25,16 +25,29 @@ def settings_options(function: Decorated) -> Decorated:
 
 
 @click.command("generate")
-@click.option("--adapter", required=True, metavar="RUN_OR_FOLDER", help="A run, an adapter's folder, or a model.")
+@click.argument("run", required=False, default="")
+@click.argument("rows", required=False, default="", metavar="[FILE]")
+@click.option("--adapter", default="", metavar="RUN", help="A run, an adapter's folder, or a model; the same as RUN.")
 @click.option(
-    "--input", "source", required=True, metavar="FILE", help="JSON, JSONL, CSV or Parquet with the rows to answer."
+    "--input",
+    "source",
+    default="",
+    metavar="FILE",
+    help="The rows to answer: JSON, JSONL, CSV, Parquet or lines of text; the same as FILE.",
 )
 @click.option(
+    "-o",
     "--output",
     default="",
     metavar="FILE",
-    help="File for the answers: .json, .jsonl or .csv; without it they are printed at the end.",
+    help="File for the answers: .json, .jsonl, .csv, .parquet or .txt (an answer a line); without it they are printed "
+    "at the end.",
 )
+@click.option("--force", is_flag=True, help="Replace the output if it is there already; never the input.")
+@click.option("--n", "samples", type=click.IntRange(1, 100), default=1, show_default=True, help="Answers to each row.")
+@click.option("--raw", is_flag=True, help="Lines of plain text go to the model as they are, without the chat template.")
+@click.option("--system", default="", metavar="TEXT", help="System message for rows that bring none.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON; the same as without --output.")
 @click.option("--base", default="", help="Base model, instead of the one that the adapter names.")
 @click.option("--base-only", is_flag=True, help="Answer with the base, without the adapter.")
 @click.option(
@@ -44,13 +57,17 @@ def settings_options(function: Decorated) -> Decorated:
 )
 @click.option("--device", default="", help="cuda or cpu; by default the first that is there.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Rows answered at once.")
-@click.option("--again", is_flag=True, help="Answer every row anew, also those of an interrupted start.")
+@click.option(
+    "--again", is_flag=True, help="Answer every row anew, also those of an interrupted start, and replace the output."
+)
 @click.option(
     "--preset", type=click.Choice(list(PRESETS)), default="precise", show_default=True, help="Settings to begin from."
 )
 @trust_option
 @settings_options
 def command(
+    run: str,
+    rows: str,
     adapter: str,
     source: str,
     output: str,
@@ -60,17 +77,29 @@ def command(
     device: str,
     batch_size: int,
     again: bool,
+    force: bool,
+    samples: int,
+    raw: bool,
+    system: str,
+    as_json: bool,
     preset: str,
     trusted: bool,
     **values: str | None,
 ) -> None:
-    """Answer every row of a file, with an adapter or a model.
+    """Answer every row of FILE, with the run, the adapter or the model RUN.
 
     Interrupted, the same command goes on where it stopped. Answers go to the output, everything for people to
     standard error.
     """
     from loratui.worker.generate import GenerateRequest, execute
 
+    given = [one for one in (run, rows) if one]
+    model = adapter or (given.pop(0) if given else "")
+    file = source or (given.pop(0) if given else "")
+    if given or not model or not file:
+        raise click.UsageError("Name RUN (or --adapter) and FILE (or --input) once each.")
+    if as_json and output:
+        raise click.UsageError("--json prints the answers; leave it or --output out.")
     settings = PRESETS[preset]
     for name, value in values.items():
         if value is not None:
@@ -78,8 +107,8 @@ def command(
     click.get_current_context().exit(
         execute(
             GenerateRequest(
-                adapter,
-                source,
+                model,
+                file,
                 output,
                 base=base,
                 base_only=base_only,
@@ -87,6 +116,10 @@ def command(
                 device=device,
                 batch_rows=batch_size,
                 again=again,
+                samples=samples,
+                raw=raw,
+                system=system,
+                force=force,
                 settings=settings,
                 ask=partial(ask_for_load, trusted=trusted),
             )

@@ -19,7 +19,7 @@ from loratui.core.errors import LoratuiError
 from loratui.core.generation import PRESETS, GenerationSettings
 from loratui.format import printable
 from loratui.terminal import progress, say, say_json_text
-from loratui.worker.generation.results import Results
+from loratui.worker.generation.results import Answer, Key, Results
 from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import Question, read_questions
 from loratui.workers.target import Target, find_target, with_device, with_quantization
@@ -34,7 +34,11 @@ NAMED_PROBLEMS = 20
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """What a person asks. adapter: a run, an adapter's folder, or a model. output: "" prints the answers at the end."""
+    """What a person asks. adapter: a run, an adapter's folder, or a model. output: "" prints the answers at the end.
+
+    samples: answers to each row. raw: lines of plain text go to the model as they are. system: for rows that bring no
+    system message of their own. force: replace what is at `output`.
+    """
 
     adapter: str
     source: str
@@ -46,6 +50,10 @@ class GenerateRequest:
     device: str = ""
     batch_rows: int = BATCH_ROWS
     again: bool = False
+    samples: int = 1
+    raw: bool = False
+    system: str = ""
+    force: bool = False
     settings: GenerationSettings = PRESETS["precise"]
     ask: Callable[[Load], None] = lambda load: None
     """Asks whether the code that the model brings may run; raises where it may not."""
@@ -72,7 +80,10 @@ def execute(given: GenerateRequest) -> int:
                 side=BASE if given.base_only else ADAPTER,
                 batch_rows=given.batch_rows,
                 again=given.again,
-                source=Path(given.source),
+                samples=given.samples,
+                asking=Asking(given.raw, given.system),
+                force=given.force,
+                source=Path(given.source).expanduser(),
                 named=bool(given.output),
             )
             if not given.output:
@@ -84,6 +95,16 @@ def execute(given: GenerateRequest) -> int:
     except KeyboardInterrupt:
         _say("Interrupted. Give the same command again: it goes on where it stopped.")
         return 130
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How rows become questions. raw: lines of plain text as they are, without the chat template. system: for rows
+    without a system message.
+    """
+
+    raw: bool = False
+    system: str = ""
 
 
 @contextmanager
@@ -105,6 +126,9 @@ def run(
     side: str = ADAPTER,
     batch_rows: int = BATCH_ROWS,
     again: bool = False,
+    samples: int = 1,
+    asking: Asking | None = None,
+    force: bool = False,
     source: Path | None = None,
     models: LoadedModels | None = None,
     named: bool = True,
@@ -113,17 +137,21 @@ def run(
     LoratuiError.
     """
     side = side if side in target.load.sides else BASE
-    results = Results(output, questions, _identity(target, side, settings, source, again))
+    asking = asking or Asking()
+    identity = _identity(target, side, settings, source, again) | {"samples": samples, **vars(asking)}
+    results = Results(output, questions, identity, samples=samples, source=source, force=force or again)
     bad = [one for one in questions if one.problem]
     _tell_bad(bad)
     if results.resumed:
-        _say(f"Going on: {results.resumed} of {len(questions)} rows were answered before.")
-    failed = _answer(target, side, results, settings, batch_rows, models) if results.left else []
+        _say(f"Going on: {results.resumed} of {len(questions) * samples} answers were there before.")
+    failed = _answer(target, side, results, settings, batch_rows, asking, models) if results.left else []
     _tell_bad(failed)
     results.finish()
     left_out = len(bad) + len(failed)
     words = f" {left_out} could not be answered." if left_out else ""
-    _say(f"{len(results.answers)} of {len(questions)} rows answered{f', in {output}' if named else ''}.{words}")
+    answered = len({row for row, _ in results.answers})
+    each = f", {samples} times each" if samples > 1 else ""
+    _say(f"{answered} of {len(questions)} rows answered{each}{f', in {output}' if named else ''}.{words}")
     return 1 if left_out else 0
 
 
@@ -144,38 +172,43 @@ def _answer(
     results: Results,
     settings: GenerationSettings,
     batch_rows: int,
+    asking: Asking,
     models: LoadedModels | None,
 ) -> list[Question]:
     """Load the model, answer what is left; the questions that could not be asked, each with its problem."""
     models = models or _load(target, side)
     from loratui.worker.generation.batch import generate_batch, room
-    from loratui.worker.generation.prompt import prompt_ids
+    from loratui.worker.generation.prompt import asked, prompt_ids
+    from loratui.worker.generation.sampling import seed_of
 
-    ready: list[tuple[Question, list[int]]] = []
-    failed: list[Question] = []
-    for one in results.left:
-        assert one.conversation is not None
+    ready: list[tuple[Key, list[int]]] = []
+    failed: dict[int, Question] = {}
+    for one, sample in results.left:
+        if one.index in failed:
+            continue
         try:
-            ids = prompt_ids(models.tokenizer, one.conversation)
+            ids = prompt_ids(models.tokenizer, asked(models.tokenizer, one, raw=asking.raw, system=asking.system))
             room(models, ids, settings)
-            ready.append((one, ids))
+            ready.append(((one.index, sample), ids))
         except LoratuiError as error:
-            failed.append(replace(one, problem=error.sentence))
+            failed[one.index] = replace(one, problem=error.sentence)
+            results.refuse(failed[one.index])
     ready.sort(
         key=lambda item: -len(item[1])
     )  # like lengths together: little padding; the longest first: an OOM comes early
     progress = _Progress(len(ready))
     for start in range(0, len(ready), batch_rows):
         batch = ready[start : start + batch_rows]
-        answers = generate_batch(models, side, [ids for _, ids in batch], settings)
-        results.add({question.index: answer.text for (question, _), answer in zip(batch, answers, strict=True)})
+        seeds = [seed_of(settings, row, sample) for (row, sample), _ in batch]
+        answers = generate_batch(models, side, [ids for _, ids in batch], settings, seeds)
+        results.add({key: Answer(answer.text, answer.reason) for (key, _), answer in zip(batch, answers, strict=True)})
         progress.add(
             len(batch),
             sum(answer.tokens for answer in answers),
             sum(answer.reason != "stop token" for answer in answers),
         )
     progress.end()
-    return failed
+    return list(failed.values())
 
 
 class _Progress:

@@ -13,7 +13,7 @@ as JSON, JSONL, CSV or Parquet. Imports no torch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -48,6 +48,10 @@ class Question:
     expected: str = ""
     """The written answer, where the row has one."""
     problem: str = ""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """The row as it stands in the file."""
+    plain: bool = False
+    """A line of text in no form at all: the chat template is put around it, unless the run learnt plain text."""
 
     @property
     def place(self) -> str:
@@ -88,21 +92,29 @@ def question(row: Row | Mapping[str, Any], reading: Recognition | None = None, i
         problem = row.problem.message if isinstance(row, Row) and row.problem else "the row could not be read."
         return Question(*place, None, None, problem=problem)
     given = (
-        value.get("input", value.get("prompt", value.get("messages", value)))
+        value.get("input", value.get("prompt", value.get("messages", value.get("text", value))))
         if "instruction" not in value
         else dict(value)
     )
     try:
         conversation = _conversation(value, reading)
     except RowError as error:
-        return Question(*place, given, None, problem=error.message)
+        return Question(*place, given, None, problem=error.message, columns=value)
     if not conversation.messages and not conversation.text.strip():
-        return Question(*place, given, None, problem="there is nothing to answer in it.")
+        return Question(*place, given, None, problem="there is nothing to answer in it.", columns=value)
     expected = conversation.answer if conversation.messages else ""
+    learnt_text = reading is not None and reading.format in ("text", "tokens")
     asked = Conversation(
         conversation.prompt, conversation.text, tools=conversation.tools, template_values=conversation.template_values
     )
-    return Question(*place, given, asked, "" if expected == PLACEHOLDER else expected)
+    return Question(
+        *place,
+        given,
+        asked,
+        "" if expected == PLACEHOLDER else expected,
+        columns=value,
+        plain=not conversation.messages and not learnt_text,
+    )
 
 
 def _conversation(value: Mapping[str, Any], reading: Recognition | None) -> Conversation:

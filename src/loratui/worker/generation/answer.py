@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
 from loratui.core.errors import InputError
@@ -19,6 +19,7 @@ from loratui.worker.generation.batch import room
 from loratui.worker.generation.finite import finite_numbers
 from loratui.worker.generation.load import LoadedModels, explain
 from loratui.worker.generation.prompt import conversation, render
+from loratui.worker.generation.sampling import samplers, seed_of
 from loratui.worker.generation.settings import generation_config
 from loratui.worker.generation.turns import Turns
 from loratui.workers.protocol import Ask, Done, Event, Failed, Piece, Rendered, StopReason
@@ -94,8 +95,6 @@ def _one(
         stream = _Stream(models, ask, side, emit, turns)
         try:
             model = models.use(side)
-            if not settings.greedy:
-                torch.manual_seed(settings.seed)
             inputs = torch.tensor([ids], device=models.device)
             model.generate(
                 inputs=inputs,
@@ -103,7 +102,9 @@ def _one(
                 generation_config=generation_config(
                     settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit
                 ),
-                logits_processor=finite_numbers(model),
+                logits_processor=LogitsProcessorList(
+                    [*finite_numbers(model), *samplers(settings, [seed_of(settings)], models.device)]
+                ),
                 stopping_criteria=StoppingCriteriaList([_Stopped(flags, ask.id, side)]),
                 streamer=stream,
             )

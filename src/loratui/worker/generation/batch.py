@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from transformers import LogitsProcessorList
 
 from loratui.core.errors import InputError
 from loratui.core.generation import GenerationSettings
 from loratui.worker.generation.finite import finite_numbers
 from loratui.worker.generation.load import LoadedModels
+from loratui.worker.generation.sampling import samplers, seed_of
 from loratui.worker.generation.settings import generation_config
 from loratui.workers.protocol import StopReason
 
@@ -26,26 +28,42 @@ class Generated:
 
 
 def generate_batch(
-    models: LoadedModels, side: str, prompts: Sequence[Sequence[int]], settings: GenerationSettings
+    models: LoadedModels,
+    side: str,
+    prompts: Sequence[Sequence[int]],
+    settings: GenerationSettings,
+    seeds: Sequence[int] | None = None,
 ) -> list[Generated]:
     """Answer all prompts (token ids) in one go, in their order. Halves the batch where the GPU's memory does not
     suffice.
+
+    seeds: one for each prompt, from which its tokens are drawn; by default by its place.
 
     Raises InputError where a prompt leaves no room for an answer; ask `room` first.
     """
     if not prompts:
         return []
-    limit = min(room(models, prompt, settings) for prompt in prompts)
+    seeds = [seed_of(settings, place) for place in range(len(prompts))] if seeds is None else seeds
+    rooms = [room(models, prompt, settings) for prompt in prompts]
+    if len(set(rooms)) > 1:  # a long prompt must not shorten its neighbours' answers
+        found: dict[int, Generated] = {}
+        for limit in sorted(set(rooms)):
+            places = [place for place, one in enumerate(rooms) if one == limit]
+            answers = generate_batch(
+                models, side, [prompts[place] for place in places], settings, [seeds[place] for place in places]
+            )
+            found.update(zip(places, answers, strict=True))
+        return [found[place] for place in range(len(prompts))]
     try:
-        return _generate(models, side, prompts, settings, limit)
+        return _generate(models, side, prompts, settings, rooms[0], seeds)
     except torch.OutOfMemoryError:
         if len(prompts) == 1:
             raise
     torch.cuda.empty_cache()
     middle = len(prompts) // 2
     return [
-        *generate_batch(models, side, prompts[:middle], settings),
-        *generate_batch(models, side, prompts[middle:], settings),
+        *generate_batch(models, side, prompts[:middle], settings, seeds[:middle]),
+        *generate_batch(models, side, prompts[middle:], settings, seeds[middle:]),
     ]
 
 
@@ -62,7 +80,12 @@ def room(models: LoadedModels, prompt: Sequence[int], settings: GenerationSettin
 
 
 def _generate(
-    models: LoadedModels, side: str, prompts: Sequence[Sequence[int]], settings: GenerationSettings, limit: int
+    models: LoadedModels,
+    side: str,
+    prompts: Sequence[Sequence[int]],
+    settings: GenerationSettings,
+    limit: int,
+    seeds: Sequence[int],
 ) -> list[Generated]:
     width = max(map(len, prompts))
     ids = torch.full((len(prompts), width), models.pad_id)
@@ -71,15 +94,13 @@ def _generate(
         ids[row, width - len(prompt) :] = torch.tensor(prompt)
         mask[row, width - len(prompt) :] = 1
     model = models.use(side)
-    if not settings.greedy:
-        torch.manual_seed(settings.seed)
     whole = model.generate(
         inputs=ids.to(models.device),
         attention_mask=mask.to(models.device),
-        logits_processor=finite_numbers(model),
         generation_config=generation_config(
             settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit
         ),
+        logits_processor=LogitsProcessorList([*finite_numbers(model), *samplers(settings, seeds, models.device)]),
     )
     return [_answer(models, row, limit, settings) for row in whole[:, width:].tolist()]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from loratui.core.errors import InputError
 from loratui.data.conversation import Conversation, Message
 from loratui.worker.tokenise import Tokeniser
+from loratui.workers.questions import Question
 
 
 def conversation(messages: Sequence[Mapping[str, Any]], prompt: str = "") -> Conversation:
@@ -42,6 +44,20 @@ def render(tokenizer: Any, question: Conversation) -> tuple[str, list[int]]:
     if not ids:
         raise InputError("the prompt is empty.", hint="Write something to answer.")
     return text, ids
+
+
+def asked(tokenizer: Any, one: Question, *, raw: bool = False, system: str = "") -> Conversation:
+    """A row's question as it is put: a line of plain text as what a person says, unless it is to stay as it is (`raw`)
+    or there is no chat template; `system` before rows without a system message. InputError where it is no question.
+    """
+    if one.conversation is None:
+        raise InputError(one.problem or "it is no question.", where=one.place)
+    question = one.conversation
+    if one.plain and tokenizer.chat_template and not raw:
+        question = replace(question, messages=(Message("user", question.text),), text="")
+    if system and question.messages and question.messages[0].role != "system":
+        question = replace(question, messages=(Message("system", system), *question.messages))
+    return question
 
 
 def prompt_ids(tokenizer: Any, question: Conversation) -> list[int]:

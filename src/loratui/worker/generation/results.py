@@ -2,7 +2,7 @@
 
 Answers go at once into a journal beside the output (`NAME.part`), one line each. The output itself is replaced whole
 now and then, and at the end; then the journal goes. A journal made from the same rows, model and settings is continued:
-no row is answered twice.
+no row is answered twice. No other file is ever replaced, unless a person says so.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +25,52 @@ from loratui.workers.questions import Question
 REWRITE_SHARE = 0.05
 """At most this share of the time goes into replacing the output."""
 SHORTEST_PAUSE_SECONDS = 2.0
+FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".parquet", ".txt")
+OWN_COLUMNS = ("row", "sample", "input", "generated_output", "ended_by", "problem")
+"""What is written beside a row's own columns. A column of such a name is kept as `NAME (of the row)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer to a row."""
+
+    text: str
+    ended_by: str = ""
+    """Why it ended: stop token, length, or context full."""
+
+
+Key = tuple[int, int]
+"""Number of the row in its file, and of the sample, both from 0."""
 
 
 class Results:
-    """Answers by row, on disk."""
+    """Answers by row and sample, on disk."""
 
-    def __init__(self, output: Path, questions: Sequence[Question], identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        output: Path,
+        questions: Sequence[Question],
+        identity: Mapping[str, Any],
+        *,
+        samples: int = 1,
+        source: Path | None = None,
+        force: bool = False,
+    ) -> None:
         """identity: what the answers depend on; a journal with another identity is not continued.
 
-        Raises InputError where the output cannot be written.
+        source: the file of questions, which is never written. force: replace what is at `output`, and give up another
+        start's journal. Raises InputError where the output cannot be written, or would replace something.
         """
         self.output = output
         self.journal = output.with_name(output.name + ".part")
-        self._questions = {one.index: one for one in questions if not one.problem}
+        self.samples = samples
+        self._questions = {one.index: one for one in questions}
+        self._problems = {one.index: one.problem for one in questions if one.problem}
         self._header = json.dumps(identity, sort_keys=True, default=str)
-        self.answers: dict[int, str] = {}
+        self.answers: dict[Key, Answer] = {}
         self.resumed = 0
         self._next_write = time.monotonic() + SHORTEST_PAUSE_SECONDS
-        if output.suffix.lower() not in (".json", ".jsonl", ".ndjson", ".csv"):
-            raise InputError("answers are written as .json, .jsonl or .csv.", where=str(output))
+        self._check(source, force)
         try:
             self._file = self.journal.open("a", encoding="utf-8")
             self._lock()
@@ -51,6 +79,42 @@ class Results:
                 self._line(self._header)
         except OSError as error:
             raise InputError(f"it cannot be written: {error.strerror or error}.", where=str(output)) from None
+
+    def _check(self, source: Path | None, force: bool) -> None:
+        if self.output.suffix.lower() not in FORMATS:
+            raise InputError(f"answers are written as {', '.join(FORMATS)}.", where=str(self.output))
+        for file in (self.output, self.journal):
+            if source is not None and file.exists() and source.exists() and file.samefile(source):
+                raise InputError(
+                    "it is the file of questions, which would be lost.",
+                    where=str(file),
+                    hint="Name another output.",
+                )
+        if self.output.exists() and not self.output.is_file():
+            raise InputError("it is there already, and no regular file.", where=str(self.output))
+        unfinished = self.journal.is_file()
+        ours = unfinished and self._is_ours()
+        if force or ours:
+            return
+        if unfinished:
+            raise InputError(
+                "an unfinished start with other rows, another model or other settings was writing these answers.",
+                where=str(self.journal),
+                hint="Give its command again to finish it, name another output, or give up its answers with --force.",
+            )
+        if self.output.exists():
+            raise InputError(
+                "it is there already.", where=str(self.output), hint="Name another output, or replace it with --force."
+            )
+
+    def _is_ours(self) -> bool:
+        """Whether the journal was begun with the same identity, or has not even that."""
+        try:
+            with self.journal.open(encoding="utf-8", errors="replace") as file:
+                first = file.readline()
+            return first == self._header + "\n" or not first.endswith("\n")
+        except OSError:
+            return False
 
     def _lock(self) -> None:
         """Two starts at once would answer every row twice. The lock goes with its process, whatever ends it."""
@@ -78,11 +142,11 @@ class Results:
             return False
         for line in lines[1:-1]:
             try:
-                number, answer = json.loads(line)
-            except ValueError:  # a line that a full disk cut: its row is answered again
+                number, sample, text, ended_by = json.loads(line)
+            except (ValueError, TypeError):  # a line that a full disk cut: its row is answered again
                 continue
-            if number in self._questions:
-                self.answers[number] = answer
+            if number in self._questions and number not in self._problems and 0 <= sample < self.samples:
+                self.answers[number, sample] = Answer(text, ended_by)
         whole = len(data) - len(lines[-1])
         if whole < len(data):  # a torn last line: its row is answered again
             with self.journal.open("r+b") as file:
@@ -91,16 +155,26 @@ class Results:
         return True
 
     @property
-    def left(self) -> list[Question]:
-        """Questions without an answer, in order."""
-        return [one for number, one in self._questions.items() if number not in self.answers]
+    def left(self) -> list[tuple[Question, int]]:
+        """Questions and samples without an answer, in order."""
+        return [
+            (one, sample)
+            for number, one in self._questions.items()
+            if number not in self._problems
+            for sample in range(self.samples)
+            if (number, sample) not in self.answers
+        ]
 
-    def add(self, answers: Mapping[int, str]) -> None:
-        """Keep answers by row number. Raises WorkerError when the disk is full; what was kept before stays."""
+    def refuse(self, question: Question) -> None:
+        """A row that cannot be asked after all: its problem stands in the output."""
+        self._problems[question.index] = question.problem
+
+    def add(self, answers: Mapping[Key, Answer]) -> None:
+        """Keep answers by row and sample. Raises WorkerError when the disk is full; what was kept before stays."""
         try:
-            for number, text in answers.items():
-                self._line(json.dumps([number, text], ensure_ascii=True))
-                self.answers[number] = text
+            for (number, sample), one in answers.items():
+                self._line(json.dumps([number, sample, one.text, one.ended_by], ensure_ascii=True))
+                self.answers[number, sample] = one
             if time.monotonic() >= self._next_write:
                 began = time.monotonic()
                 self._write_output()
@@ -123,25 +197,75 @@ class Results:
         self._file.write(text + "\n")
         self._file.flush()
 
+    def _rows(self) -> list[dict[str, Any]]:
+        """Every row that is answered or cannot be, with its number (from 1) and its own columns."""
+        rows = []
+        for number, question in sorted(self._questions.items()):
+            own = {
+                f"{name} (of the row)" if name in OWN_COLUMNS and name != "input" else name: value
+                for name, value in question.columns.items()
+            }
+            begun: dict[str, Any] = {"row": number + 1, **own, "input": question.given}
+            if number in self._problems:
+                rows.append({**begun, "generated_output": None, "problem": self._problems[number]})
+                continue
+            for sample in range(self.samples):
+                one = self.answers.get((number, sample))
+                if one is not None:
+                    which = {"sample": sample + 1} if self.samples > 1 else {}
+                    rows.append({**begun, **which, "generated_output": one.text, "ended_by": one.ended_by})
+        return rows
+
     def _write_output(self) -> None:
-        rows = [
-            {"input": self._questions[number].given, "generated_output": self.answers[number]}
-            for number in sorted(self.answers)
-        ]
-        write_whole(self.output, _as_text(rows, self.output.suffix.lower()), durable=False)
+        suffix = self.output.suffix.lower()
+        write_whole(self.output, _as_bytes(self._rows(), suffix), durable=False)
 
 
-def _as_text(rows: Sequence[Mapping[str, Any]], suffix: str) -> str:
+def _as_bytes(rows: Sequence[Mapping[str, Any]], suffix: str) -> bytes:
+    if suffix == ".parquet":
+        return _as_parquet(rows)
     if suffix == ".json":
-        return json.dumps(rows, ensure_ascii=False, indent=2) + "\n"
-    if suffix == ".csv":
-        text = io.StringIO()
-        table = csv.writer(text)
-        table.writerow(["input", "generated_output"])
-        for row in rows:
-            given = row["input"]
-            table.writerow(
-                [given if isinstance(given, str) else json.dumps(given, ensure_ascii=False), row["generated_output"]]
-            )
-        return text.getvalue()
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        text = json.dumps(rows, ensure_ascii=False, indent=2, default=str) + "\n"
+    elif suffix == ".txt":
+        text = "".join((row["generated_output"] or "").replace("\\", r"\\").replace("\n", r"\n") + "\n" for row in rows)
+    elif suffix == ".csv":
+        text = _as_table(rows)
+    else:
+        text = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _as_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    names = _names(rows)
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(names)
+    for row in rows:
+        table.writerow([_cell(row.get(name)) for name in names])
+    return text.getvalue()
+
+
+def _as_parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    columns: dict[str, Any] = {}
+    for name in _names(rows):
+        values = [row.get(name) for row in rows]
+        try:
+            columns[name] = arrow.array(values)
+        except (arrow.ArrowInvalid, arrow.ArrowTypeError):  # unlike things in one column
+            columns[name] = arrow.array([_cell(value) for value in values])
+    sink = arrow.BufferOutputStream()
+    parquet.write_table(arrow.table(columns), sink)
+    return bytes(sink.getvalue())
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

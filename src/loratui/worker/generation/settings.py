@@ -21,19 +21,10 @@ def generation_config(
     settings: GenerationSettings, *, stop_ids: Sequence[int], pad_id: int, max_new_tokens: int
 ) -> GenerationConfig:
     """A whole GenerationConfig. Values that are off are given as such: what is None is filled from the model's
-    files.
+    files. Tokens are drawn by `sampling.samplers`, not by `generate`.
     """
-    sampling: dict[str, Any] = {"do_sample": False}
-    if not settings.greedy:
-        sampling = {
-            "do_sample": True,
-            "temperature": settings.temperature,
-            "top_p": settings.top_p,
-            "top_k": settings.top_k,
-            "min_p": settings.min_p or None,
-        }
     return GenerationConfig(
-        **sampling,
+        do_sample=False,
         repetition_penalty=settings.repetition_penalty,
         max_new_tokens=max_new_tokens,
         eos_token_id=list(stop_ids) or None,
