@@ -50,7 +50,7 @@ def test_the_settings_are_described_by_their_schema() -> None:
         (["merge"], "Missing argument 'ADAPTER_OR_RUN'"),
         (["merge", "x"], "Missing option '-o' / '--output'"),
         (["merge", "x", "-o", "y", "--dtype", "fp8"], "'fp8' is not one of"),
-        (["generate", "--adapter", "x"], "Missing option '--input'"),
+        (["generate", "--adapter", "x"], "Name RUN (or --adapter) and FILE (or --input) once each"),
         (["generate", "--adapter", "x", "--input", "y", "--batch-size", "0"], "0 is not in the range"),
         (["generate", "--nonsense"], "No such option"),
         (["generate", "--adapter", "x", "--input", "y", "--top-k", "many"], "Top-k takes a whole number"),

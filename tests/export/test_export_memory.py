@@ -82,9 +82,10 @@ def test_the_script_is_mended_too() -> None:
     assert "'use_liger_kernel': True" in export_plan(PLAN, "transformers", memory=known("transformers")).text
 
 
-def test_our_own_trainer_takes_the_same_under_its_own_command() -> None:
+def test_our_own_trainer_takes_hardly_more_under_its_own_command() -> None:
+    """`trl sft` keeps PEFT's casts of the adapters' inputs, which the worker spares."""
     found = known("trl")
-    assert found.there.total_bytes == found.here.total_bytes and found.mend is None
+    assert found.here.total_bytes < found.there.total_bytes < 1.06 * found.here.total_bytes and found.mend is None
     assert "liger" not in export_plan(PLAN, "trl", memory=found).text
 
 

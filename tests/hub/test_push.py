@@ -66,10 +66,8 @@ def test_public_only_when_asked(hub: type[Hub], token: str, adapter: Path) -> No
 def test_nothing_is_sent_unasked(hub: type[Hub], token: str, adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="nobody to ask"):
         push(str(adapter))
-    monkeypatch.setattr(
-        "loratui.commands.push.sys",
-        type("Terminal", (), {"stdin": type("In", (), {"isatty": staticmethod(lambda: True)})}),
-    )
+    for module in ("loratui.commands.push", "loratui.terminal"):
+        monkeypatch.setattr(f"{module}.has_person", lambda: True)
     result = push(str(adapter), answer="n\n")
     assert (
         "adapter_model.safetensors" in result.output

@@ -13,7 +13,7 @@ import pytest
 from loratui.core.errors import DatasetError, LoratuiError, ModelError, PlanError, RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_from_toml, plan_to_toml, with_values
-from loratui.runs import resume
+from loratui.runs import checkpoints, resume
 from loratui.runs.continuation import change, continuation, why_no_checkpoint
 from loratui.runs.directory import Run
 from loratui.runs.events import append_event
@@ -45,6 +45,7 @@ def saved(run: Run, step: int, name: str = "") -> Path:
     folder.mkdir(parents=True)
     (folder / "scheduler.pt").touch()
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    checkpoints.seal(folder, step)
     return folder
 
 

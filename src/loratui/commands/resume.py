@@ -135,7 +135,7 @@ def _agreed(
     if over and how.start == "checkpoint":
         raise finished(run)
     for broken in damaged:
-        click.echo(broken.sentence, err=True)
+        say(broken.sentence, err=True)
     differences = what_would_differ(run, how.plan, changes)
     if differences:
         say("Since this run began:", err=True)
