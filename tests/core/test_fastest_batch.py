@@ -62,14 +62,19 @@ def test_no_batch_that_fits_is_faster(model: str, card: str, data: DataFacts) ->
 
 
 def test_uneven_rows_on_a_slow_card_go_in_small_batches_and_say_why() -> None:
-    proposal = made("Qwen/Qwen2.5-7B", "T4", UNEVEN)
+    proposal = made("Qwen/Qwen2.5-7B", "T4", UNEVEN, training__group_by_length=False)
     training = proposal.plan.training
     assert training.batch_size < 16 and not training.checkpointing and proposal.plan.effective_batch_size == 16
     even = made("Qwen/Qwen2.5-7B", "T4", uniform(949, 120))
     assert even.plan.training.batch_size > training.batch_size
-    reason = made("Qwen/Qwen3-1.7B", "T4", UNEVEN).recommendations["training.batch_size"]
+    reason = made("Qwen/Qwen3-1.7B", "T4", UNEVEN, training__group_by_length=False).recommendations[
+        "training.batch_size"
+    ]
     assert "slower by the prediction; rows of unlike length are padded to the longest" in reason.why
     assert any(claim.kind == "more time" and claim.left > 0 for claim in reason.claims)
+    alike = made("Qwen/Qwen3-1.7B", "T4", UNEVEN)
+    assert alike.plan.training.group_by_length and "padding would add" in alike.why("training.group_by_length")
+    assert "padded to the longest" not in alike.why("training.batch_size")
 
 
 def test_a_fixed_accumulation_keeps_the_rows_of_a_step() -> None:

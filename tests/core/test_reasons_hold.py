@@ -48,8 +48,16 @@ def lies(reason: Recommendation) -> list[Recommendation]:
             replace(reason, claims=(*reason.claims[:place], other, *reason.claims[place + 1 :])) for other in others
         ]
     for number in set(re.findall(r"\d+\.\d+(?= GiB| of)", reason.why)):
-        made.append(replace(reason, why=reason.why.replace(number, f"{float(number) + 0.7:.1f}", 1)))
+        made.append(replace(reason, why=reason.why.replace(number, untrue(number, reason), 1)))
     return made
+
+
+def untrue(number: str, reason: Recommendation) -> str:
+    """Another figure, and none that is by chance the difference of two others, which would be true."""
+    figures = [float(one) for one in re.findall(r"\d+\.\d+", f"{reason.why} {reason.formula}")]
+    true = [abs(one - other) for one in figures for other in (*figures, 0.0)]
+    others = (float(number) + 0.7 + 0.4 * step for step in range(100))
+    return f"{next(one for one in others if min(abs(one - known) for known in true) > 0.15):.1f}"
 
 
 def test_lies_are_found() -> None:

@@ -124,7 +124,7 @@ def test_a_draft_kept_aside_is_offered_and_taken_up(folder: Path) -> None:
 def test_a_pipe_in_its_place_does_not_hold_the_wizard_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "draft.json")
     state = WizardState(tmp_path / "draft.json")
-    assert "no regular file" in state.restore()
+    assert "it is a named pipe, not a file" in state.restore()
     state.choices.choose_model("acme/x")
     assert state.file.save() and kept(tmp_path)["model"] == "acme/x"
 

@@ -416,8 +416,10 @@ async def test_columns_can_be_mapped_by_hand(tmp_path: Path) -> None:
         await settled(pilot)
         await pilot.press("c")
         await pilot.pause()
-        app.screen.query_one("#mapping", Input).value = "prompt:alpha,completion:nothing"
-        await pilot.press("tab", "enter")
+        assert "by hand" in screen_text(app)
+        await pilot.press("escape")
+        app.state.choices.set_values({"dataset.columns": {"prompt": "alpha", "completion": "nothing"}})
+        app.read_dataset()
         await settled(pilot)
         assert "✗" in screen_text(app) and "nothing" in screen_text(app)
         app.state.choices.set_values({"dataset.columns": {"prompt": "alpha", "completion": "beta"}})

@@ -55,6 +55,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "dataset.eval_count",
             "dataset.eval_path",
             "dataset.leave_out",
+            "dataset.preference",
             "evaluation.every_steps",
             "evaluation.batch_size",
             "evaluation.patience",

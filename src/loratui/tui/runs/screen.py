@@ -149,7 +149,7 @@ class RunsScreen(StepScreen):
             return None
         if summary.name not in self._followed:
             self._followed[summary.name] = Followed(
-                summary.run, status=summary.status, plan=summary.plan, problem=summary.problem
+                summary.run, status=summary.status, plan=summary.plan, problem=summary.problem, looked=True
             )
         return self._followed[summary.name]
 

@@ -134,14 +134,11 @@ class DraftFile:
         except OSError as fault:
             self._path = None
             return (
-                f"The draft {path} could not be read ({first_line(error)}) nor kept aside ({fault.strerror or fault}): "
+                f"The draft {path} could not be read ({_why(error)}) nor kept aside ({fault.strerror or fault}): "
                 "it stays as it is, and nothing of this session is saved."
             )
         self._unsaved = True
-        return (
-            f"The draft {path} could not be read ({first_line(error)}). It is kept as {kept.name}, and a new one is "
-            "begun."
-        )
+        return f"The draft {path} could not be read ({_why(error)}). It is kept as {kept.name}, and a new one is begun."
 
     def save(self) -> bool:
         """Write the draft now, where there is something to save; False where that failed (`problem` says why)."""
@@ -255,3 +252,7 @@ def _locked(path: Path) -> Iterator[None]:
             except OSError:
                 break
         yield
+
+
+def _why(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
