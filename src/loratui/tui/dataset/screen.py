@@ -101,6 +101,9 @@ class DatasetScreen(StepScreen):
         """Why there is no dataset, and the key that helps."""
         from loratui.data.recognise import UNKNOWN_SHAPE
 
+        path = self.app.state.draft.dataset
+        if len(path) > len(name := Path(path).name) > 0:  # the whole of it stands in the field above
+            problem = problem.replace(path, name)
         if UNKNOWN_SHAPE not in problem:
             return problem
         return f"{problem.partition(' Understood are')[0]} c: point at the columns and say which is what."
