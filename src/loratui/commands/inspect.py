@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) -> None:
     """Show what DATASET will teach MODEL: format, lengths, what bears loss, stop tokens, what is cut, problems by
-    line.
+    line. Ends with status 1 where no row can be trained on.
     """
     from loratui.core.plan import Plan
     from loratui.core.plan_text import parse_setting, with_values
@@ -44,6 +44,8 @@ def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) 
         echo_json(result)
     else:
         click.echo(describe(result))
+    if not result["usable"]:
+        raise SystemExit(1)
 
 
 def add_prices(result: dict[str, Any], plan: Plan) -> None:
@@ -105,6 +107,21 @@ def left_out_words(counts: dict[str, int]) -> str:
     return f" · left out: {', '.join(f'{count:,} {kind}' for kind, count in counts.items())}" if counts else ""
 
 
+def unexplained(characters: dict[str, Any]) -> list[str]:
+    """What of the text is dropped without anyone having said so: a line each, the most first."""
+    lines = [
+        f"▲ not read: {printable(one['column'])}, {one['characters']:,} characters in {one['rows']:,} rows"
+        for one in characters["columns"]
+        if not one["explained"]
+    ]
+    lines += [
+        f"▲ the chat template drops {one['dropped']:,} of {one['characters']:,} characters of {one['part']} text"
+        for one in characters["template_parts"]
+        if one["dropped"]
+    ]
+    return lines
+
+
 def tell_progress(message: InspectMessage) -> None:
     """How far it is, on one line of the terminal that the next one replaces."""
     if message["type"] == "progress":
@@ -113,6 +130,8 @@ def tell_progress(message: InspectMessage) -> None:
 
 def describe(result: dict[str, Any]) -> str:
     """The findings as text."""
+    from loratui.data.characters import characters_words
+
     tokens, cut, stop = result["tokens"], result["truncation"], result["stop_token"]
     share = result["trained_tokens"] / tokens["total"] if tokens["total"] else 0.0
     lines = [
@@ -122,6 +141,8 @@ def describe(result: dict[str, Any]) -> str:
         "tokens      "
         + " · ".join(f"{name} {tokens[name]:,}" for name in ("min", "median", "p90", "p95", "p99", "max", "total")),
         f"trained     {result['trained_tokens']:,} tokens ({share:.0%})",
+        f"text        {characters_words(result['characters']) or 'none: the rows hold token ids'}",
+        *(f"            {words}" for words in unexplained(result["characters"])),
         (
             f"cut         {cut['cut']:,} rows are longer than {cut['max_length']:,} tokens; {cut['without_answer']:,} "
             "lose their whole answer"

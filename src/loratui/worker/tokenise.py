@@ -28,6 +28,7 @@ from loratui.worker.tokenised import (
     answers,
     require_calls,
     tokens_between,
+    with_text,
 )
 
 BATCH_ROWS = 512
@@ -40,6 +41,8 @@ class Tokeniser:
         self, tokenizer: Any, *, loss_on: str = "answers", max_length: int = 0, stop_ids: Iterable[int] = ()
     ) -> None:
         """`max_length` 0: rows are not cut. `stop_ids`: what generation stops at, beside the tokenizer's own end."""
+        self.texts_within = 0
+        """Above 0, rows keep their text, and how much of it lies within so many tokens."""
         self.tokenizer = tokenizer
         self.loss_on = loss_on
         self.max_length = max_length
@@ -150,7 +153,8 @@ class Tokeniser:
             trained += last - max(first, 1) if last > max(first, 1) else 0
             ended += last > first and ids[last - 1] in self.stop_ids
         limit = self.max_length or len(ids)
-        return Tokenised(ids[:limit], labels[:limit], len(ids), trained, len(row.answers), ended, tuple(spans))
+        done = Tokenised(ids[:limit], labels[:limit], len(ids), trained, len(row.answers), ended, tuple(spans))
+        return with_text(done, row.text, encoding, self.texts_within) if self.texts_within else done
 
     def _apply(
         self,

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from loratui.data.characters import characters_words
 from loratui.format import home_short, one_line, size
 from loratui.tui.dataset.rows import RowBrowser
 from loratui.tui.frame.step import StepScreen
@@ -130,6 +131,9 @@ class DatasetScreen(StepScreen):
             Content.assemble(_label("rows"), (" · ".join(counts), "$foreground")),
             Content.assemble(_label("check"), self.app.state.check.now.words(max_length, exact=facts.exact)),
         ]
+        result = self.app.state.check.now.result
+        if result is not None and (words := characters_words(result.get("characters", {}))):
+            lines.append(Content.assemble(_label("text"), (words, "$foreground")))
         if found.note:
             lines.append(
                 Content.assemble(

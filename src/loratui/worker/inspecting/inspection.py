@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +26,7 @@ from loratui.data.row import Row, RowError
 from loratui.data.row_filter import RowFilter, said
 from loratui.data.split import split_rows
 from loratui.worker.inspecting.findings import Findings
+from loratui.worker.inspecting.ledger import CharacterLedger
 from loratui.worker.inspecting.model import TextModel
 from loratui.worker.tokenised import IGNORED, Tokenised
 from loratui.workers.inspect_messages import InspectMessage, Recognised
@@ -74,6 +75,7 @@ class Inspection:
         self.total = count_rows(self.found, head)
         self.head = head
         self.model: TextModel | None = None
+        self.characters = CharacterLedger(self.recognition, mapped_by_hand=bool(section.columns))
         self.seen: dict[bytes, tuple[int, int | None]] = {}
         self._fix: dict[str, str] | None = None
         self._near = NearDuplicates()
@@ -84,23 +86,25 @@ class Inspection:
         tokenizer.
         """
         self.model = model
-        tokeniser = model.tokeniser(self.plan, 0)
-        pending: list[Row] = []
+        tokeniser = model.tokeniser(self.plan, 0, texts=True)
+        pending: deque[tuple[Row, Conversation]] = deque()
         specials = special_texts(model.tokenizer)
-        for position, tokenised in enumerate(tokeniser.many(self._conversations(pending, specials))):
-            self._take(pending[position], tokenised)
-            pending[position] = None  # type: ignore[call-overload]  # rows are let go as they are done
+        for tokenised in tokeniser.many(self._conversations(pending, specials)):
+            self._take(*pending.popleft(), tokenised)
             self._report()
         self._evaluation()
         self._long_rows()
         return self.result()
 
-    def _conversations(self, pending: list[Row], specials: tuple[str, ...]) -> Iterator[Conversation]:
+    def _conversations(
+        self, pending: deque[tuple[Row, Conversation]], specials: tuple[str, ...]
+    ) -> Iterator[Conversation]:
         row_filter = RowFilter(self.plan.dataset, self.found)
         for row in read_rows(self.found):
             self.read += 1
             if row_filter.by_hand(row):
                 self.left_out["by-hand"] += 1
+                self.characters.not_used(row)
                 continue
             if row.problem is not None:
                 self.findings.add(row.problem)
@@ -109,15 +113,17 @@ class Inspection:
                 conversation = to_conversation(row, self.recognition)
             except RowError as error:
                 self.findings.of_row(row, error.kind, error.message, blocking=True)
+                self.characters.not_used(row)
                 continue
             if fault := row_filter.fault(row, conversation):
                 self.left_out[fault.kind] += 1
+                self.characters.not_used(row)
                 continue
             for kind, message in check(conversation):
                 self.findings.of_row(row, kind, message)
             self._check_specials(row, conversation, specials)
             self._check_copy(row, conversation)
-            pending.append(row)
+            pending.append((row, conversation))
             yield conversation
 
     def _check_specials(self, row: Row, conversation: Conversation, specials: tuple[str, ...]) -> None:
@@ -150,9 +156,10 @@ class Inspection:
                 f"the row says almost the same as {_place(*self._near_rows[near[0]])} ({near[1]:.0%} alike).",
             )
 
-    def _take(self, row: Row, tokenised: Tokenised | ModelError) -> None:
+    def _take(self, row: Row, conversation: Conversation, tokenised: Tokenised | ModelError) -> None:
         if isinstance(tokenised, ModelError):
             self.findings.of_row(row, "template", tokenised.sentence, blocking=True)
+            self.characters.not_used(row)
             return
         spans = tokenised.spans or label_spans(tokenised.labels)
         self.lengths.add(tokenised.full_tokens, spans)
@@ -160,7 +167,10 @@ class Inspection:
         self.lines.append(row.line)
         self.ended.append(tokenised.answers_ended == tokenised.answers and tokenised.answers > 0)
         self.last_label.append(spans[-1][1] if spans else 0)
+        if tokenised.answer_tokens:
+            self.characters.take(row, conversation, tokenised)
         if not tokenised.answer_tokens:
+            self.characters.not_used(row)
             self.findings.of_row(row, "no-answer", "no token of the row bears loss.", blocking=True)
         elif not self.ended[-1]:
             self.findings.of_row(
@@ -240,6 +250,10 @@ class Inspection:
         summary = self.lengths.summary()
         proposal = self.lengths.proposal(context)
         usable = int(alive.sum())
+        unexplained = self.characters.problems()
+        counts = self.findings.counts.copy()
+        for problem, rows in unexplained:
+            counts[problem.kind] += rows
         inside = self.evaluation_rows if not (section.eval_path or self.found.eval_files) else 0
         return {
             "format": self.recognition.format,
@@ -267,8 +281,9 @@ class Inspection:
             "left_out": self.left_out.total(),
             "left_out_by": dict(self.left_out),
             "unusable": sorted(self.findings.rows)[:MISSING_LISTED],
-            "problems": self.findings.as_list(),
-            "problem_counts": dict(self.findings.counts.most_common()),
+            "problems": self.findings.as_list([problem for problem, _ in unexplained]),
+            "problem_counts": dict(counts.most_common()),
+            "characters": self.characters.summary(),
             "tokens": summary,
             "trained_tokens": trained,
             "trained_tokens_uncut": whole,

@@ -28,9 +28,13 @@ class TextModel:
     template: str
     why: str
 
-    def tokeniser(self, plan: Plan, max_length: int) -> Tokeniser:
-        """What turns conversations into tokens and labels; the same class that training uses."""
-        return Tokeniser(self.tokenizer, loss_on=plan.training.loss_on, max_length=max_length, stop_ids=self.stop_ids)
+    def tokeniser(self, plan: Plan, max_length: int, *, texts: bool = False) -> Tokeniser:
+        """What turns conversations into tokens and labels; the same class that training uses. texts: rows keep theirs,
+        and how much of it lies within the plan's maximum length.
+        """
+        made = Tokeniser(self.tokenizer, loss_on=plan.training.loss_on, max_length=max_length, stop_ids=self.stop_ids)
+        made.texts_within = plan.training.max_length if texts else 0
+        return made
 
     @property
     def stop_tokens(self) -> list[str]:
