@@ -328,6 +328,7 @@ def test_the_rest_is_decided_alike() -> None:
         "dataset.split",
         "dataset.eval_fraction",
         "dataset.eval_count",
+        "dataset.split_by",
         "dataset.eval_path",
         "dataset.leave_out",
         "lora.adapter",

@@ -80,6 +80,11 @@ class DatasetSection(Document):
         title="Held-out rows",
         description="Number of rows held out; where it is above 0 the share does not count.",
     )
+    split_by: Literal["content", "order"] = Field(
+        "content",
+        title="Held out by",
+        description="`content`: a row more moves no other, near duplicates stay together; `order`: as in old runs.",
+    )
     eval_path: str = Field(
         "", title="Evaluation file", description="File with rows for evaluation; empty: hold some out."
     )

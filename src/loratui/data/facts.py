@@ -45,29 +45,30 @@ def _facts(found: FoundDataset, section: DatasetSection) -> DataFacts:
     recognition = recognise(head, section.format, section.columns, where=found.path)
     total = count_rows(found, head)
     left_out = set(section.exclude)
-    conversations: list[Conversation] = []
+    lengths: list[int] = []
+    characters = trained = 0
     sampled = 0
     for row in _sample(found, total):
         sampled += 1
         if row.index in left_out:
             continue
         try:
-            conversations.append(to_conversation(row, recognition))
+            conversation = to_conversation(row, recognition)
         except RowError:
             continue
+        lengths.append(guessed_tokens(conversation))
+        characters += conversation.characters
+        trained += conversation.trained_characters
     usable = (
-        round((total - len(left_out)) * len(conversations) / max(1, sampled - len(left_out)))
+        round((total - len(left_out)) * len(lengths) / max(1, sampled - len(left_out)))
         if len(left_out) < sampled
-        else len(conversations)
+        else len(lengths)
     )
-    lengths = sorted(guessed_tokens(conversation) for conversation in conversations) or [1]
-    characters = sum(conversation.characters for conversation in conversations)
-    trained = sum(conversation.trained_characters for conversation in conversations)
     held = held_out(found, section, usable)
     inside = held if not (section.eval_path or found.eval_files) else 0
     return DataFacts(
         examples=max(1, usable - inside),
-        lengths=tuple(lengths),
+        lengths=tuple(sorted(lengths)) or (1,),
         exact=False,
         trained_share=trained / characters if characters and trained else 1.0,
         eval_examples=held,

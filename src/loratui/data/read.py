@@ -7,6 +7,8 @@ from itertools import islice
 from typing import Any
 
 from loratui.core.errors import DatasetError
+from loratui.data.bounds import SAMPLE_LIMIT_BYTES
+from loratui.data.characters import size_of
 from loratui.data.found import DataFile, FoundDataset
 from loratui.data.read_json import Found, read_json
 from loratui.data.read_table import read_arrow, read_csv, read_parquet, read_text
@@ -26,9 +28,15 @@ def read_rows(found: FoundDataset, *, evaluation: bool = False) -> Iterator[Row]
             index += 1
 
 
-def sample_rows(found: FoundDataset, count: int) -> list[Row]:
-    """The first `count` rows."""
-    return list(islice(read_rows(found), count))
+def sample_rows(found: FoundDataset, count: int, *, evaluation: bool = False) -> list[Row]:
+    """The first `count` rows; fewer, at least one, where they hold much text."""
+    rows, size = [], 0
+    for row in islice(read_rows(found, evaluation=evaluation), count):
+        rows.append(row)
+        size += size_of(row.value)
+        if size >= SAMPLE_LIMIT_BYTES:
+            break
+    return rows
 
 
 def _read_file(file: DataFile) -> Iterator[Found]:

@@ -105,6 +105,7 @@ def common(carrier: Carrier) -> None:
         "dataset.split",
         "dataset.eval_fraction",
         "dataset.eval_count",
+        "dataset.split_by",
         "dataset.eval_path",
         "dataset.exclude",
         "dataset.leave_out",

@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 from loratui.core.errors import ModelError
 from loratui.data.conversation import Conversation, Message
+from loratui.worker.encoding import encode, in_batches
 from loratui.worker.tokenised import (
     IGNORED,
     Rendered,
@@ -31,8 +31,6 @@ from loratui.worker.tokenised import (
     with_text,
 )
 
-BATCH_ROWS = 512
-
 
 class Tokeniser:
     """A tokenizer with its chat template, and what of it decides training."""
@@ -42,7 +40,7 @@ class Tokeniser:
     ) -> None:
         """`max_length` 0: rows are not cut. `stop_ids`: what generation stops at, beside the tokenizer's own end."""
         self.texts_within = 0
-        """Above 0, rows keep their text, and how much of it lies within so many tokens."""
+        """Above 0, rows keep no ids, but their text, and how much of it lies within so many tokens."""
         self.tokenizer = tokenizer
         self.loss_on = loss_on
         self.max_length = max_length
@@ -90,9 +88,9 @@ class Tokeniser:
         A batch is encoded on another core while the next one is rendered.
         """
         waiting: tuple[list[Rendered | Tokenised | ModelError], Future[list[Any]]] | None = None
-        source = iter(rows)
+        prepared = ((len(row.text) if isinstance(row, Rendered) else 0, row) for row in map(self._prepared, rows))
         with ThreadPoolExecutor(1) as pool:
-            while batch := [self._prepared(row) for row in islice(source, BATCH_ROWS)]:
+            for batch in in_batches(prepared):
                 future = pool.submit(self._encode, [row.text for row in batch if isinstance(row, Rendered)])
                 if waiting is not None:
                     yield from self._in_order(*waiting)
@@ -132,28 +130,22 @@ class Tokeniser:
         )
 
     def _encode(self, texts: list[str]) -> list[Any]:
-        """Encodings of the tokenizer's own core: the ids are those of calling the tokenizer, and positions stay outside
-        Python.
-        """
-        core = self.tokenizer.backend_tokenizer
-        core.no_truncation()
-        core.no_padding()
-        encodings: list[Any] = core.encode_batch(texts, add_special_tokens=False)
-        return encodings
+        return encode(self.tokenizer.backend_tokenizer, texts)
 
     def _label(self, row: Rendered, encoding: Any) -> Tokenised:
-        ids: list[int] = encoding.ids
-        labels = [IGNORED] * len(ids)
+        ids = encoding.ids
+        limit = 0 if self.texts_within else min(self.max_length or len(ids), len(ids))
+        kept: list[int] = ids[:limit]
+        labels = [IGNORED] * limit
         ended = trained = 0
         spans = []
         for start, end in row.answers:
             first, last = tokens_between(encoding, start, end, len(ids), len(row.text))
-            labels[first:last] = ids[first:last]
+            labels[first:last] = kept[first:last]
             spans.append((first, last))
             trained += last - max(first, 1) if last > max(first, 1) else 0
             ended += last > first and ids[last - 1] in self.stop_ids
-        limit = self.max_length or len(ids)
-        done = Tokenised(ids[:limit], labels[:limit], len(ids), trained, len(row.answers), ended, tuple(spans))
+        done = Tokenised(kept, labels, len(ids), trained, len(row.answers), ended, tuple(spans))
         return with_text(done, row.text, encoding, self.texts_within) if self.texts_within else done
 
     def _apply(

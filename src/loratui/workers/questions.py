@@ -22,11 +22,11 @@ from loratui.core.plan import Plan
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.find import find_dataset, find_evaluation
-from loratui.data.read import read_rows
+from loratui.data.read import read_rows, sample_rows
 from loratui.data.recognise import Recognition, recognise
 from loratui.data.row import Row, RowError
 from loratui.data.row_filter import RowFilter, filter_rows
-from loratui.data.split import split_rows
+from loratui.data.split import keys_for, split_rows
 
 RECOGNISED_ROWS = 200
 PLACEHOLDER = "?"
@@ -73,7 +73,7 @@ def trained_reading(plan: Plan | None) -> Recognition | None:
     try:
         found = find_dataset(plan.dataset.path, split=plan.dataset.split, configuration=plan.dataset.configuration)
         return recognise(
-            list(islice(read_rows(found), RECOGNISED_ROWS)), plan.dataset.format, plan.dataset.columns, where=found.path
+            sample_rows(found, RECOGNISED_ROWS), plan.dataset.format, plan.dataset.columns, where=found.path
         )
     except (LoratuiError, OSError):
         return None
@@ -158,17 +158,18 @@ def held_out_questions(plan: Plan, limit: int = 200) -> list[Question]:
     """
     section = plan.dataset
     found = find_dataset(section.path, split=section.split, configuration=section.configuration)
-    reading = recognise(
-        list(islice(read_rows(found), RECOGNISED_ROWS)), section.format, section.columns, where=found.path
-    )
+    reading = recognise(sample_rows(found, RECOGNISED_ROWS), section.format, section.columns, where=found.path)
     if section.eval_path:
         return _usable(read_rows(find_evaluation(section.eval_path)), reading, limit)
     if found.eval_files:
         return _usable(read_rows(found, evaluation=True), reading, limit)
     filtered = filter_rows(RowFilter(section, found), read_rows(found), reading)
-    identities = {row.index: one.identity for row, one in filtered if isinstance(one, Conversation)}
-    numbers = list(identities)
-    split = split_rows(section, list(identities.values()), plan.training.seed)
+    keys, numbers = keys_for(section, apart=False), []
+    for row, one in filtered:
+        if isinstance(one, Conversation):
+            numbers.append(row.index)
+            keys.add(one)
+    split = split_rows(section, keys, plan.training.seed)
     chosen = {numbers[at] for at in split.evaluation}
     return _usable((row for row in read_rows(found) if row.index in chosen), reading, limit)
 

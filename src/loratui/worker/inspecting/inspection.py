@@ -19,12 +19,12 @@ from loratui.data.facts import count_rows, guessed_tokens
 from loratui.data.find import find_dataset, find_evaluation
 from loratui.data.found import FoundDataset
 from loratui.data.lengths import Lengths
-from loratui.data.near_duplicates import NearDuplicates
+from loratui.data.near_duplicates import LEAST_SHARE
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
 from loratui.data.row import Row, RowError
-from loratui.data.row_filter import RowFilter, said
-from loratui.data.split import split_rows
+from loratui.data.row_filter import RowFilter
+from loratui.data.split import RowKeys, split_rows
 from loratui.worker.inspecting.findings import Findings
 from loratui.worker.inspecting.ledger import CharacterLedger
 from loratui.worker.inspecting.model import TextModel
@@ -56,11 +56,18 @@ class Inspection:
     last_label: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     lines: list[int | None] = field(default_factory=list)
-    identities: list[bytes] = field(default_factory=list)
+    keys: RowKeys = field(default_factory=RowKeys)
+    """Of every row that could be understood, whether or not the template refuses it."""
+    positions: list[int] = field(default_factory=list)
+    """For each tokenised row its place among the keys."""
     copies: int = 0
     near_copies: int = 0
     overlap: int = 0
+    near_overlap: int = 0
     evaluation_rows: int = 0
+    """Rows of an evaluation file or part."""
+    held_out: frozenset[int] = frozenset()
+    """Places among the keys of the rows that are held out of the training rows."""
 
     def __post_init__(self) -> None:
         section = self.plan.dataset
@@ -76,10 +83,10 @@ class Inspection:
         self.head = head
         self.model: TextModel | None = None
         self.characters = CharacterLedger(self.recognition, mapped_by_hand=bool(section.columns))
-        self.seen: dict[bytes, tuple[int, int | None]] = {}
         self._fix: dict[str, str] | None = None
-        self._near = NearDuplicates()
-        self._near_rows: list[tuple[int, int | None]] = []
+        self._places: list[tuple[int, int | None]] = []
+        """Index and line of each row with a key."""
+        self._taken = 0
 
     def run(self, model: TextModel) -> dict[str, Any]:
         """Tokenise and check every row; the result. DatasetError where a file breaks off, ModelError without a usable
@@ -139,24 +146,21 @@ class Inspection:
                     return
 
     def _check_copy(self, row: Row, conversation: Conversation) -> None:
-        identity = conversation.identity
-        self.identities.append(identity)
-        first = self.seen.setdefault(identity, (row.index, row.line))
-        if first[0] != row.index:
-            self.copies += 1
-            self.findings.of_row(row, "duplicate", f"the row says the same as {_place(*first)}.")
+        alike = self.keys.add(conversation)
+        self._places.append((row.index, row.line))
+        if alike is None:
             return
-        near = self._near.add(said(conversation))
-        self._near_rows.append((row.index, row.line))
-        if near is not None:
+        other = _place(*self._places[alike.position])
+        if alike.exact:
+            self.copies += 1
+            self.findings.of_row(row, "duplicate", f"the row says the same as {other}.")
+        elif alike.share >= LEAST_SHARE:
             self.near_copies += 1
-            self.findings.of_row(
-                row,
-                "near-duplicate",
-                f"the row says almost the same as {_place(*self._near_rows[near[0]])} ({near[1]:.0%} alike).",
-            )
+            message = f"the row says almost the same as {other} ({alike.share:.0%} alike)."
+            self.findings.of_row(row, "near-duplicate", message)
 
     def _take(self, row: Row, conversation: Conversation, tokenised: Tokenised | ModelError) -> None:
+        position, self._taken = self._taken, self._taken + 1
         if isinstance(tokenised, ModelError):
             self.findings.of_row(row, "template", tokenised.sentence, blocking=True)
             self.characters.not_used(row)
@@ -164,6 +168,7 @@ class Inspection:
         spans = tokenised.spans or label_spans(tokenised.labels)
         self.lengths.add(tokenised.full_tokens, spans)
         self.rows.append(row.index)
+        self.positions.append(position)
         self.lines.append(row.line)
         self.ended.append(tokenised.answers_ended == tokenised.answers and tokenised.answers > 0)
         self.last_label.append(spans[-1][1] if spans else 0)
@@ -201,26 +206,33 @@ class Inspection:
         """Rows held out, and those of them that are also trained on."""
         section = self.plan.dataset
         if not (section.eval_path or self.found.eval_files):
-            split = split_rows(section, self.identities, self.plan.training.seed)
-            self.evaluation_rows = len(split.evaluation)
+            self.held_out = frozenset(split_rows(section, self.keys, self.plan.training.seed).evaluation)
             return
         other = find_evaluation(section.eval_path) if section.eval_path else self.found
         own = not section.eval_path
-        head = [row for row, _ in zip(read_rows(other, evaluation=own), range(SAMPLE_ROWS), strict=False)]
+        head = sample_rows(other, SAMPLE_ROWS, evaluation=own)
         require_rows(other, head)
         recognition = recognise(head, section.format, section.columns, where=other.path)
         for row in read_rows(other, evaluation=own):
             try:
-                identity = to_conversation(row, recognition).identity
+                alike = self.keys.like(to_conversation(row, recognition))
             except RowError as error:
                 self.findings.of_row(row, f"evaluation-{error.kind}", f"evaluation row: {error.message}")
                 continue
             self.evaluation_rows += 1
-            if first := self.seen.get(identity):
+            if alike is None:
+                continue
+            other_row = f"{_place(*self._places[alike.position])} of the training rows"
+            if alike.exact:
                 self.overlap += 1
-                self.findings.of_row(
-                    row, "overlap", f"the evaluation row is also trained on ({_place(*first)} of the training rows)."
+                self.findings.of_row(row, "overlap", f"the evaluation row is also trained on ({other_row}).")
+            else:
+                self.near_overlap += 1
+                message = (
+                    f"the evaluation row says almost the same as {other_row}, which is trained on "
+                    f"({alike.share:.0%} alike)."
                 )
+                self.findings.of_row(row, "near-overlap", message)
 
     def _long_rows(self) -> None:
         tokens = self.lengths.tokens
@@ -254,7 +266,8 @@ class Inspection:
         counts = self.findings.counts.copy()
         for problem, rows in unexplained:
             counts[problem.kind] += rows
-        inside = self.evaluation_rows if not (section.eval_path or self.found.eval_files) else 0
+        held = np.fromiter((at in self.held_out for at in self.positions), dtype=bool, count=len(self.positions))
+        inside = int((alive & held).sum())
         return {
             "format": self.recognition.format,
             "columns": dict(self.recognition.columns),
@@ -305,8 +318,8 @@ class Inspection:
             "histogram": self.lengths.histogram(),
             "packing": self.lengths.packing(max_length, training.batch_size, training.seed),
             "duplicates": {"exact": self.copies, "near": self.near_copies},
-            "overlap": {"exact": self.overlap},
-            "split": {"train": max(0, usable - inside), "evaluation": self.evaluation_rows, "seed": training.seed},
+            "overlap": {"exact": self.overlap, "near": self.near_overlap},
+            "split": {"train": usable - inside, "evaluation": self.evaluation_rows + inside, "seed": training.seed},
             "lengths": self.lengths.sample(5000, training.seed),
             "seconds": round(time.monotonic() - self.started, 2),
         }
