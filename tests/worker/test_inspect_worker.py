@@ -106,7 +106,7 @@ def test_what_cannot_be_done_is_one_sentence(
 def test_a_wrong_plan_is_named(monkeypatch, tmp_path: Path):
     import loratui.workers.inspect_client as client
 
-    monkeypatch.setattr(client, "_request", lambda plan, rows: b'{"plan": {"lora": {"rank": 3}}}\n')
+    monkeypatch.setattr(client, "_request", lambda plan, rows, rows_only: b'{"plan": {"lora": {"rank": 3}}}\n')
     with pytest.raises(PlanError, match=r"there is no key lora\.rank"):
         inspect_dataset(Plan())
 

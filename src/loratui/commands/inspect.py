@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loratui.commands.inspect_rows import RowNumbers, show_rows
 from loratui.commands.text import echo_json, table
 from loratui.format import printable, size
 
@@ -26,8 +27,17 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="Change how it is read, e.g. dataset.columns=prompt:q,completion:a.",
 )
+@click.option(
+    "--rows",
+    "numbers",
+    type=RowNumbers(),
+    help="Print these rows as the model reads them, with what is learnt: 3, 1-5, 1,4,10-12; the first is 1.",
+)
+@click.option("--tokens", is_flag=True, help="With --rows: a line a token.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) -> None:
+def command(
+    dataset: str, model: str, settings: tuple[str, ...], numbers: list[int] | None, tokens: bool, as_json: bool
+) -> None:
     """Show what DATASET will teach MODEL: format, lengths, what bears loss, stop tokens, what is cut, problems by
     line. Ends with status 1 where no row can be trained on.
     """
@@ -38,6 +48,11 @@ def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool) 
     values: dict[str, Any] = {"model.id": model, "dataset.path": dataset}
     values |= dict(parse_setting(text) for text in settings)
     plan = with_values(Plan(), values)
+    if tokens and numbers is None:
+        raise click.UsageError("--tokens goes with --rows, e.g. --rows 1-5.")
+    if numbers is not None:
+        show_rows(plan, numbers, tokens=tokens, as_json=as_json)
+        return
     result = inspect_dataset(plan, on_message=tell_progress if sys.stderr.isatty() else lambda message: None)
     add_prices(result, plan)
     if as_json:
