@@ -325,6 +325,7 @@ def test_the_rest_is_decided_alike() -> None:
         "dataset.format",
         "dataset.columns",
         "dataset.configuration",
+        "dataset.encoding",
         "dataset.split",
         "dataset.eval_fraction",
         "dataset.eval_count",

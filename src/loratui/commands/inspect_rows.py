@@ -18,7 +18,7 @@ LEARNT = ("⟦", "⟧")
 CUT = "✂"
 
 
-class RowNumbers(click.ParamType):
+class RowNumbers(click.ParamType[list[int]]):
     """Numbers of rows, the first is 1: `3`, `1-5`, `1,4,10-12`."""
 
     name = "ROWS"
@@ -58,7 +58,8 @@ def show_rows(plan: Plan, numbers: list[int], *, tokens: bool, as_json: bool) ->
 
 def as_document(row: dict[str, Any], *, tokens: bool) -> dict[str, Any]:
     """A row for programs: its text, where in it the learnt parts lie (characters, end excluded), where it is cut."""
-    text, learnt, cut_at = "", [], None
+    text, cut_at = "", None
+    learnt: list[list[int]] = []
     for _, piece, trained, _, cut in row["tokens"]:
         if cut and cut_at is None:
             cut_at = len(text)

@@ -64,9 +64,12 @@ def facts_of(dataset: str | None, mine: Mapping[str, Any]) -> Any:
         return None
     from loratui.core.plan import DatasetSection
     from loratui.data.facts import quick_facts
-    from loratui.data.find import find_dataset
+    from loratui.data.find import find_planned
 
     section = DatasetSection(
         **{key.removeprefix("dataset."): value for key, value in mine.items() if key.startswith("dataset.")}
     )
-    return quick_facts(find_dataset(dataset, split=section.split, configuration=section.configuration), section)
+    return quick_facts(
+        find_planned(section),
+        section,
+    )

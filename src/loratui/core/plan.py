@@ -67,6 +67,12 @@ class DatasetSection(Document):
     configuration: str = Field(
         "", title="Configuration", description="Configuration of a hub dataset; empty: its default."
     )
+    encoding: str = Field(
+        "utf-8",
+        min_length=1,
+        title="Encoding",
+        description="Encoding of text files, e.g. cp1252 or gb18030; UTF-16 is found out where it says so.",
+    )
     split: str = Field("train", title="Split", description="Split of a hub dataset that is trained on.")
     eval_fraction: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
         0.05,

@@ -38,6 +38,7 @@ KEYS: dict[str, tuple[Start, str]] = {
     "dataset.format": ("adapter", _ROWS),
     "dataset.columns": ("adapter", _ROWS),
     "dataset.configuration": ("adapter", _ROWS),
+    "dataset.encoding": ("adapter", _ROWS),
     "dataset.split": ("adapter", _ROWS),
     "dataset.eval_fraction": ("adapter", _ROWS),
     "dataset.eval_count": ("adapter", _ROWS),

@@ -79,7 +79,7 @@ def _facts(found: FoundDataset, section: DatasetSection) -> DataFacts:
 def held_out(found: FoundDataset, section: DatasetSection, usable: int) -> int:
     """Rows that will be evaluated on: from the evaluation file, the dataset's own part, or a share of its rows."""
     if section.eval_path:
-        other = find_evaluation(section.eval_path)
+        other = find_evaluation(section)
         return count_rows(other, sample_rows(other, SAMPLE_ROWS))
     if found.eval_files:
         own = FoundDataset(found.path, found.name, found.kind, found.eval_files)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from loratui.core.errors import DatasetError
+from loratui.core.plan import DatasetSection
+from loratui.data.encodings import UTF8, require_encoding
 from loratui.data.found import DataFile, FoundDataset
 from loratui.data.hub import find_cached
 from loratui.data.hub_download import fetch_dataset
 from loratui.data.open_file import data_kind, open_bytes
+from loratui.data.pointers import require_file, require_no_annex_link
 from loratui.paths import demo_dataset_path, demo_heldout_path
 
 READABLE = "JSON, JSONL, CSV, TSV, Parquet, Arrow and text files are read, also as .gz, .bz2, .xz, .zst or .zip."
@@ -31,8 +35,18 @@ IGNORED = frozenset(
 EVALUATION_WORDS = frozenset({"test", "valid", "validation", "eval", "evaluation", "dev", "val", "heldout"})
 
 
-def find_dataset(path: str, *, split: str = "train", configuration: str = "") -> FoundDataset:
+def find_dataset(path: str, *, split: str = "train", configuration: str = "", encoding: str = UTF8) -> FoundDataset:
     """The dataset that `path` names: `demo`, a file, a folder or a hub id. DatasetError in one sentence."""
+    found = _find(path, split, configuration)
+    if require_encoding(encoding) == UTF8:
+        return found
+    files, held = (
+        tuple(replace(file, encoding=encoding) for file in files) for files in (found.files, found.eval_files)
+    )
+    return replace(found, files=files, eval_files=held)
+
+
+def _find(path: str, split: str, configuration: str) -> FoundDataset:
     if not path.strip():
         raise DatasetError("no dataset was named.", hint="Give a file, a folder, a hub id, or demo.")
     if path == "demo" and not Path("demo").exists():
@@ -65,9 +79,16 @@ def _of_hub(id: str, split: str, configuration: str) -> FoundDataset:
     return found
 
 
-def find_evaluation(path: str) -> FoundDataset:
+def find_planned(section: DatasetSection) -> FoundDataset:
+    """The dataset that a plan names, as it names it."""
+    return find_dataset(
+        section.path, split=section.split, configuration=section.configuration, encoding=section.encoding
+    )
+
+
+def find_evaluation(section: DatasetSection) -> FoundDataset:
     """The evaluation file or folder that a plan names."""
-    return find_dataset(path, split="test")
+    return find_dataset(section.eval_path, split="test", encoding=section.encoding)
 
 
 def _demo() -> FoundDataset:
@@ -79,6 +100,7 @@ def _demo() -> FoundDataset:
 
 
 def _missing(path: str, place: Path) -> DatasetError:
+    require_no_annex_link(place)
     folder = place.parent
     if not folder.is_dir():
         return DatasetError("no such file or folder.", where=path, hint=f"There is no folder {folder} either.")
@@ -96,15 +118,14 @@ def _missing(path: str, place: Path) -> DatasetError:
 
 
 def _file(path: Path) -> DataFile:
-    if not path.is_file():
-        raise DatasetError("this is neither a file nor a folder.", where=str(path), hint="Give a file with rows.")
+    require_file(path)
     kind = data_kind(path)
     if kind in ("", "unknown"):
         kind = _kind_by_content(path)
-    size_bytes = path.stat().st_size
-    if size_bytes == 0:
+    about = path.stat()
+    if about.st_size == 0:
         raise DatasetError("the file is empty.", where=str(path), hint="Give a file that holds rows.")
-    return DataFile(path, kind, size_bytes)
+    return DataFile(path, kind, about.st_size, about.st_mtime_ns)
 
 
 def _kind_by_content(path: Path) -> str:
@@ -136,6 +157,8 @@ def is_data_file(path: Path) -> bool:
 def _folder(path: str, place: Path) -> FoundDataset:
     files = sorted(item for item in _below(place) if is_data_file(item) and item.stat().st_size > 0)
     if not files:
+        for item in sorted(place.iterdir()):
+            require_no_annex_link(item)
         if (place / "config.json").is_file():
             raise DatasetError(
                 "this folder is a model, not a dataset.",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import DatasetError
@@ -11,8 +12,11 @@ from loratui.data.bounds import SAMPLE_LIMIT_BYTES
 from loratui.data.characters import size_of
 from loratui.data.found import DataFile, FoundDataset
 from loratui.data.read_json import Found, read_json
-from loratui.data.read_table import read_arrow, read_csv, read_parquet, read_text
+from loratui.data.read_table import read_arrow, read_csv, read_parquet, read_text, read_tsv
 from loratui.data.row import Problem, Row
+
+LOOKED_AFTER_ROWS = 4096
+"""After so many rows it is looked whether the file is still the same."""
 
 
 def read_rows(found: FoundDataset, *, evaluation: bool = False) -> Iterator[Row]:
@@ -23,9 +27,13 @@ def read_rows(found: FoundDataset, *, evaluation: bool = False) -> Iterator[Row]
     """
     index = 0
     for file in found.eval_files if evaluation else found.files:
+        _require_unchanged(file)
         for line, value, problem in _read_file(file):
             yield _row(index, line, value, problem, file)
             index += 1
+            if index % LOOKED_AFTER_ROWS == 0:
+                _require_unchanged(file)
+        _require_unchanged(file)
 
 
 def sample_rows(found: FoundDataset, count: int, *, evaluation: bool = False) -> list[Row]:
@@ -40,15 +48,33 @@ def sample_rows(found: FoundDataset, count: int, *, evaluation: bool = False) ->
 
 
 def _read_file(file: DataFile) -> Iterator[Found]:
-    readers = {
+    readers: dict[str, Callable[[Path, str], Iterator[Found]]] = {
         "json": read_json,
         "jsonl": read_json,
         "csv": read_csv,
-        "parquet": read_parquet,
-        "arrow": read_arrow,
+        "tsv": read_tsv,
         "txt": read_text,
     }
-    return read_csv(file.path, "\t") if file.kind == "tsv" else readers[file.kind](file.path)
+    if file.kind in ("parquet", "arrow"):
+        return read_parquet(file.path) if file.kind == "parquet" else read_arrow(file.path)
+    return readers[file.kind](file.path, file.encoding)
+
+
+def _require_unchanged(file: DataFile) -> None:
+    """DatasetError where a file is not what it was when it was found: its rows would be of two states."""
+    if not file.modified_ns:
+        return
+    try:
+        now = file.path.stat()
+    except OSError as error:
+        raise DatasetError(f"the file is gone: {error.strerror or error}.", where=str(file.path)) from error
+    if (now.st_size, now.st_mtime_ns) != (file.size_bytes, file.modified_ns):
+        grown = f" (it had {file.size_bytes:,} bytes and has {now.st_size:,})" if now.st_size != file.size_bytes else ""
+        raise DatasetError(
+            f"the file was changed while it was read{grown}.",
+            where=str(file.path),
+            hint="Start again once nothing writes to it.",
+        )
 
 
 def _row(index: int, line: int | None, value: Any, problem: Problem | None, file: DataFile) -> Row:

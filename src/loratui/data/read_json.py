@@ -11,7 +11,8 @@ from typing import IO, Any
 
 from loratui.core.errors import DatasetError
 from loratui.data.bounds import DOCUMENT_LIMIT_BYTES, ROW_LIMIT_BYTES, bounded_lines, too_large
-from loratui.data.open_file import DECOMPRESSION_ERRORS, open_bytes
+from loratui.data.encodings import UTF8, proposal
+from loratui.data.open_file import DECOMPRESSION_ERRORS, Encoded, open_utf8
 from loratui.data.row import Problem
 
 HEAD_LIMIT_BYTES = 2**20
@@ -24,9 +25,9 @@ Found = tuple[int | None, Any, Problem | None]
 _decoder = json.JSONDecoder()
 
 
-def read_json(path: Path) -> Iterator[Found]:
-    """Rows of a `.json` or `.jsonl` file; what the file holds decides, not its name."""
-    with open_bytes(path) as stream:
+def read_json(path: Path, given: str = UTF8) -> Iterator[Found]:
+    """Rows of a `.json` or `.jsonl` file; what the file holds decides, not its name. given: its encoding."""
+    with open_utf8(path, given) as stream:
         buffered = io.BufferedReader(stream) if isinstance(stream, io.RawIOBase) else stream
         encoding, first, unread = _first_line(buffered, path)
         if not first.strip():
@@ -127,10 +128,8 @@ def _read_lines(stream: IO[bytes], encoding: str, path: Path) -> Iterator[Found]
             continue
         try:
             value = json.loads(line.decode("utf-8"))
-            del line
-            yield number, value, None
         except UnicodeDecodeError as error:
-            message = f"byte {error.start + 1} of the line is not valid UTF-8; save the file as UTF-8."
+            message = f"byte {error.start + 1} of the line is not valid UTF-8; {proposal(line)}"
             yield number, None, Problem("utf-8", message, number, blocking=True)
         except json.JSONDecodeError as error:
             yield (
@@ -147,35 +146,20 @@ def _read_lines(stream: IO[bytes], encoding: str, path: Path) -> Iterator[Found]
             yield number, None, Problem("json", "the values are nested too deeply to be read.", number, blocking=True)
         except ValueError as error:
             yield number, None, Problem("json", f"a value cannot be read: {error}.", number, blocking=True)
+        else:
+            del line
+            yield number, value, None
 
 
 def _lines(source: IO[bytes], encoding: str, path: Path) -> Iterator[bytes | Problem]:
     if encoding == "utf-16":
-        text = io.TextIOWrapper(source, "utf-16", errors="replace")
-        source = io.BufferedReader(_Encoded(text))
+        text = io.TextIOWrapper(source, "utf-16", errors="replace", newline="")
+        source = io.BufferedReader(Encoded(text))
     try:
         for line in bounded_lines(source):
             yield too_large("the line", line) if isinstance(line, int) else line
     except DECOMPRESSION_ERRORS as error:
         raise unpacking_error(path, error) from error
-
-
-class _Encoded(io.RawIOBase):
-    """A text as UTF-8 bytes."""
-
-    def __init__(self, text: io.TextIOWrapper) -> None:
-        self._text = text
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._rest:
-            self._rest = self._text.read(2**16).encode("utf-8", "replace")
-        data, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
-        buffer[: len(data)] = data
-        return len(data)
 
 
 def unpacking_error(path: Path, error: BaseException) -> DatasetError:

@@ -10,6 +10,7 @@ from typing import Any
 
 from loratui.core.errors import DatasetError
 from loratui.data.bounds import ROW_LIMIT_BYTES, TableLines, TooLong, too_large
+from loratui.data.encodings import UTF8
 from loratui.data.open_file import DECOMPRESSION_ERRORS, open_bytes
 from loratui.data.read_json import Found, unpacking_error
 from loratui.data.row import Problem
@@ -23,21 +24,26 @@ apart before.
 csv.field_size_limit(ROW_LIMIT_BYTES)
 
 
-def _text(path: Path) -> io.TextIOWrapper:
+def _text(path: Path, given: str) -> io.TextIOWrapper:
     try:
         with open_bytes(path) as stream:
             start = stream.read(2)
     except DECOMPRESSION_ERRORS as error:
         raise unpacking_error(path, error) from error
-    encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig" if given == UTF8 else given
     return io.TextIOWrapper(
         open_bytes(path), encoding, errors="replace" if encoding == "utf-16" else "surrogateescape", newline=""
     )
 
 
-def read_csv(path: Path, delimiter: str = "") -> Iterator[Found]:
+def read_tsv(path: Path, encoding: str = UTF8) -> Iterator[Found]:
+    """Rows of a table whose cells are divided by tabs."""
+    return read_csv(path, encoding, "\t")
+
+
+def read_csv(path: Path, encoding: str = UTF8, delimiter: str = "") -> Iterator[Found]:
     """Rows of a table with a header line; `delimiter` "" finds it out from the header."""
-    with _text(path) as text:
+    with _text(path, encoding) as text:
         try:
             yield from _read_csv(text, path, delimiter)
         except DECOMPRESSION_ERRORS as error:
@@ -164,9 +170,9 @@ def _no_table(path: Path, name: str, error: Exception) -> DatasetError:
     return DatasetError(f"this is no whole {name} file: {reason}.", where=str(path), hint="Download or write it again.")
 
 
-def read_text(path: Path) -> Iterator[Found]:
+def read_text(path: Path, encoding: str = UTF8) -> Iterator[Found]:
     """Lines of a plain text file, each a row with one column, `text`."""
-    with _text(path) as text:
+    with _text(path, encoding) as text:
         try:
             for number, line in enumerate(_text_lines(text), 1):
                 if isinstance(line, int):

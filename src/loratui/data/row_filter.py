@@ -105,7 +105,7 @@ def held_out_identities(section: DatasetSection, found: FoundDataset) -> Abstrac
     """Identities of the rows of an evaluation file or part; empty where rows are held out of the training rows."""
     if not (section.eval_path or found.eval_files):
         return frozenset()
-    other = find_evaluation(section.eval_path) if section.eval_path else found
+    other = find_evaluation(section) if section.eval_path else found
     own = not section.eval_path
     head = sample_rows(other, SAMPLE_ROWS, evaluation=own)
     recognition = recognise(head, section.format, section.columns, where=other.path)

@@ -102,6 +102,7 @@ def common(carrier: Carrier) -> None:
         "dataset.format",
         "dataset.columns",
         "dataset.configuration",
+        "dataset.encoding",
         "dataset.split",
         "dataset.eval_fraction",
         "dataset.eval_count",

@@ -10,7 +10,7 @@ from typing import Any
 from loratui.core.errors import DatasetError
 from loratui.core.plan import DatasetSection, Plan
 from loratui.data.conversation import Conversation
-from loratui.data.find import find_dataset, find_evaluation
+from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import recognise
@@ -27,11 +27,11 @@ def write_rows(plan: Plan, folder: Path, *, tool: str) -> tuple[Rows, int]:
     Raises DatasetError where the dataset cannot be read or nothing of it can be used.
     """
     dataset = plan.dataset
-    found = find_dataset(dataset.path, split=dataset.split, configuration=dataset.configuration)
+    found = find_planned(dataset)
     train, unusable = _conversations(plan, found, evaluation=False)
     held: list[Conversation] = []
     if dataset.eval_path or found.eval_files:
-        other = find_evaluation(dataset.eval_path) if dataset.eval_path else found
+        other = find_evaluation(dataset) if dataset.eval_path else found
         held, _ = _conversations(plan, other, evaluation=not dataset.eval_path)
     else:
         keys = keys_for(dataset, apart=False)

@@ -21,7 +21,7 @@ from loratui.core.errors import DatasetError, LoratuiError
 from loratui.core.plan import Plan
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
-from loratui.data.find import find_dataset, find_evaluation
+from loratui.data.find import find_dataset, find_evaluation, find_planned
 from loratui.data.read import read_rows, sample_rows
 from loratui.data.recognise import Recognition, recognise
 from loratui.data.row import Row, RowError
@@ -71,7 +71,7 @@ def trained_reading(plan: Plan | None) -> Recognition | None:
     if plan is None:
         return None
     try:
-        found = find_dataset(plan.dataset.path, split=plan.dataset.split, configuration=plan.dataset.configuration)
+        found = find_planned(plan.dataset)
         return recognise(
             sample_rows(found, RECOGNISED_ROWS), plan.dataset.format, plan.dataset.columns, where=found.path
         )
@@ -157,10 +157,10 @@ def held_out_questions(plan: Plan, limit: int = 200) -> list[Question]:
     Raises DatasetError where the plan's data cannot be read any more.
     """
     section = plan.dataset
-    found = find_dataset(section.path, split=section.split, configuration=section.configuration)
+    found = find_planned(section)
     reading = recognise(sample_rows(found, RECOGNISED_ROWS), section.format, section.columns, where=found.path)
     if section.eval_path:
-        return _usable(read_rows(find_evaluation(section.eval_path)), reading, limit)
+        return _usable(read_rows(find_evaluation(section)), reading, limit)
     if found.eval_files:
         return _usable(read_rows(found, evaluation=True), reading, limit)
     filtered = filter_rows(RowFilter(section, found), read_rows(found), reading)

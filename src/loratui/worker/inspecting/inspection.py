@@ -16,7 +16,7 @@ from loratui.data.check import check
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.facts import count_rows, guessed_tokens
-from loratui.data.find import find_dataset, find_evaluation
+from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
 from loratui.data.lengths import Lengths
 from loratui.data.near_duplicates import LEAST_SHARE
@@ -75,7 +75,7 @@ class Inspection:
         self._told = 0.0
         self._partial = 0.0
         """When the next partial result is due; 0 before the first."""
-        self.found: FoundDataset = find_dataset(section.path, split=section.split, configuration=section.configuration)
+        self.found: FoundDataset = find_planned(section)
         head = sample_rows(self.found, SAMPLE_ROWS)
         require_rows(self.found, head)
         self.recognition: Recognition = recognise(head, section.format, section.columns, where=self.found.path)
@@ -208,7 +208,7 @@ class Inspection:
         if not (section.eval_path or self.found.eval_files):
             self.held_out = frozenset(split_rows(section, self.keys, self.plan.training.seed).evaluation)
             return
-        other = find_evaluation(section.eval_path) if section.eval_path else self.found
+        other = find_evaluation(section) if section.eval_path else self.found
         own = not section.eval_path
         head = sample_rows(other, SAMPLE_ROWS, evaluation=own)
         require_rows(other, head)

@@ -14,7 +14,7 @@ from loratui.core.errors import DatasetError, ModelError
 from loratui.core.plan import DatasetSection, Plan
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
-from loratui.data.find import find_dataset, find_evaluation
+from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import recognise
@@ -120,13 +120,13 @@ def prepare(plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int], None]
     chat template refuses them all.
     """
     dataset = plan.dataset
-    found = find_dataset(dataset.path, split=dataset.split, configuration=dataset.configuration)
+    found = find_planned(dataset)
     rows = _Reader(plan, found, tokeniser, progress)
     reader: _Reader | None = None
     apart = bool(dataset.eval_path or found.eval_files)
     numbers, keys = rows.usable(RowFilter(dataset, found), keys_for(dataset, apart=apart))
     if apart:
-        evaluation = find_evaluation(dataset.eval_path) if dataset.eval_path else found
+        evaluation = find_evaluation(dataset) if dataset.eval_path else found
         reader = _Reader(plan, evaluation, tokeniser, progress, evaluation=not dataset.eval_path, held_out=True)
         asked, _ = reader.usable(RowFilter(DatasetSection(), evaluation), keys_for(dataset, apart=True))
         held = reader.tokenise(set(asked))[0]
