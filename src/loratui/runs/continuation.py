@@ -181,7 +181,7 @@ def _check_found(plan: Plan, changed: Mapping[str, Any]) -> None:
     """Refuse a dataset, model or adapter that cannot be found, before anything is moved. LoratuiError in one
     sentence.
     """
-    if {"dataset.path", "dataset.split", "dataset.configuration"} & changed.keys():
+    if {"dataset.path", "dataset.split", "dataset.configuration", "dataset.encoding"} & changed.keys():
         find_planned(plan.dataset)
     if "dataset.eval_path" in changed and plan.dataset.eval_path:
         find_evaluation(plan.dataset)

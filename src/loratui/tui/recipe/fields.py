@@ -52,6 +52,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "dataset.eval_fraction",
             "dataset.eval_count",
+            "dataset.split_by",
             "dataset.eval_path",
             "dataset.leave_out",
             "evaluation.every_steps",
@@ -64,7 +65,14 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "the rest",
-        ("training.loss_on", "training.seed", "model.chat_template", "model.revision", "model.trust_remote_code"),
+        (
+            "training.loss_on",
+            "training.seed",
+            "dataset.encoding",
+            "model.chat_template",
+            "model.revision",
+            "model.trust_remote_code",
+        ),
     ),
 )
 

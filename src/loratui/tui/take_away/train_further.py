@@ -21,6 +21,7 @@ KEPT = (
     "dataset.columns",
     "dataset.configuration",
     "dataset.split",
+    "dataset.encoding",
     "method.kind",
     "training.loss_on",
 )
