@@ -152,3 +152,11 @@ def test_rows_that_are_refused_are_counted_as_unused(model: Path, tmp_path: Path
     rows = [{"prompt": "a?", "completion": "b"}, {"prompt": "lost question", "completion": ""}]
     sums = inspected(model, rows, tmp_path)["characters"]
     assert (sums["source"], sums["unused"]) == (16, 13)
+
+
+def test_a_template_that_writes_no_plain_text_at_all_is_told(model: Path, tmp_path: Path) -> None:
+    """Templates of some models that see pictures write parts of messages alone, and a text as nothing."""
+    result = inspected(model, [chat("It is four, as anybody knows.")] * 2, tmp_path, "idefics3")
+    if result["usable"]:
+        assert found_words(result, 2048)[0].startswith("▲ the chat template drops 100% of the answers' text (2 rows)")
+    assert result["characters"]["learnt"] == 0
