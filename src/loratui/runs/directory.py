@@ -6,13 +6,14 @@ import contextlib
 import fcntl
 import json
 import os
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import RunError
 from loratui.core.plan import Plan
-from loratui.core.plan_text import plan_from_toml
+from loratui.core.plan_text import plan_from_toml, with_values
 from loratui.runs.status import Status, judged, read_status
 
 HERE = Path("/proc/self/cwd")
@@ -129,7 +130,12 @@ class Run:
             text = self.plan_path.read_text(encoding="utf-8")
         except OSError:
             raise RunError(f"{self.path} is no run: it has no plan.toml.") from None
-        return plan_from_toml(text, where=str(self.plan_path))
+        plan = plan_from_toml(text, where=str(self.plan_path))
+        if "split_by" not in tomllib.loads(text).get(
+            "dataset", {}
+        ):  # it was begun before rows were held out by content
+            plan = with_values(plan, {"dataset.split_by": "order"})
+        return plan
 
     def machine(self) -> dict[str, Any]:
         """`machine.json`; empty before the worker wrote it."""
