@@ -1,13 +1,16 @@
-"""How fast a dataset is inspected: `python benchmarks/inspection.py [--rows 200000] [--model demo]`.
+"""How fast a dataset is inspected: `python benchmarks/inspection.py [--rows 200000] [--model demo]`; and what a large
+row costs: `--largest-row 30` adds one of so many MiB to 200 rows, and prints the memory that it takes beyond them.
 
 Writes a file of JSON lines (about 1,000 bytes a row) to a temporary folder, inspects it in the worker as `loratui
 inspect` does, and prints the time to the first finding, to the result, and the worker's peak of memory (its children
-included). The goal, on two cores: 200,000 rows in under 90 s and 2 GB, first findings within 2 s.
+included). The goal, on two cores: 200,000 rows in under 90 s and 2 GB, first findings within 2 s; at most 12 bytes a
+byte of the largest row, 1 GiB at most, and the same for a row that is too large to be read.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import random
 import sys
@@ -162,13 +165,70 @@ class Peak(threading.Thread):
             self.peak_bytes = max(self.peak_bytes, total)
 
 
+FORMS = ("jsonl", "json", "csv", "txt", "parquet")
+
+
+def write_large(folder: Path, form: str, mebibytes: int) -> Path:
+    """200 small rows and one of so many MiB, in its middle."""
+    draw = random.Random(0)
+    rows = [{"prompt": f"question {number}?", "completion": f"answer {number}."} for number in range(200)]
+    page = " ".join(draw.choices(WORDS, k=2**17))[: 2**19] + ("\n" if form != "txt" else " ")
+    rows.insert(100, {"prompt": "tell it all", "completion": page * (2 * mebibytes)})
+    path = folder / f"rows.{form}"
+    if form == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif form == "json":
+        path.write_text(json.dumps(rows))
+    elif form == "txt":
+        path.write_text("".join(row["completion"] + "\n" for row in rows))
+    elif form == "csv":
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["prompt", "completion"])
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
+
+
+def largest_row(mebibytes: int) -> int:
+    """Memory of the worker beyond that of the same rows with a small one in the large one's place."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_rows(folder / "words.jsonl", 2000)
+        model = make_model(folder / "model", folder / "words.jsonl")
+        for form in FORMS:
+            peaks, kinds = [], {}
+            for size in (0, mebibytes):
+                path = write_large(folder, form, size)
+                values = {"model.id": str(model), "dataset.path": str(path), "training.max_length": 2048}
+                watcher = Peak()
+                watcher.start()
+                kinds = inspect_dataset(with_values(Plan(), values))["problem_counts"]
+                watcher.done.set()
+                peaks.append(watcher.peak_bytes)
+            more = peaks[1] - peaks[0]
+            told = "too large, named" if kinds.get("too-large") else "read"
+            print(
+                f"{form:<8} row of {mebibytes} MiB: {told:<17} {more / 2**20:6.0f} MiB more, "
+                f"{more / (mebibytes * 2**20):5.1f} bytes a byte"
+            )
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument(
         "--model", default="", help="whose tokenizer is used; default: one of 8,000 tokens made from the rows"
     )
+    parser.add_argument("--largest-row", type=int, default=0, metavar="MIB", help="what a row of so many MiB costs")
     given = parser.parse_args()
+    if given.largest_row:
+        return largest_row(given.largest_row)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.jsonl"
         write_rows(path, given.rows)

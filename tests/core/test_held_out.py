@@ -16,7 +16,7 @@ from loratui.core.recommend.evaluation import ENOUGH_ROWS, standard_error
 from loratui.core.situation import Situation
 from loratui.data.facts import quick_facts
 from loratui.data.find import find_dataset
-from loratui.data.split import split_rows
+from loratui.data.split import RowKeys, split_rows
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
 
@@ -45,7 +45,10 @@ def test_large_data_holds_out_no_more_than_the_figure_needs(usable: int, rows: i
 
 def test_the_split_of_the_run_is_what_the_proposal_says() -> None:
     made = proposal(120_000)
-    split = split_rows(made.plan.dataset, range(120_000), seed=42)
+    keys = RowKeys(near=False)
+    keys.identities = [number.to_bytes(16, "little") for number in range(120_000)]
+    keys.leaders = list(range(120_000))
+    split = split_rows(made.plan.dataset, keys, seed=42)
     assert (len(split.train), len(split.evaluation)) == (made.data.examples, made.data.eval_examples) == (119_004, 996)
 
 

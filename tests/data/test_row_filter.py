@@ -16,7 +16,7 @@ from loratui.data.find import find_dataset
 from loratui.data.read import read_rows, sample_rows
 from loratui.data.recognise import recognise
 from loratui.data.row_filter import LeftOut, RowFilter, filter_rows
-from loratui.data.split import split_rows
+from loratui.data.split import RowKeys, split_rows
 
 LONG = "The quick brown fox jumps over the lazy dog while the small cat looks on from the old wall by the river"
 ROWS = [
@@ -84,12 +84,11 @@ def test_an_unknown_kind_is_refused_with_what_is_allowed() -> None:
 
 def test_a_count_stands_above_the_share(tmp_path: Path) -> None:
     section = DatasetSection(eval_fraction=0.5, eval_count=3)
-    assert len(split_rows(section, list(range(40)), 7).evaluation) == 3
-    assert (
-        split_rows(section, list(range(40)), 7)
-        == split_rows(section, list(range(40)), 7)
-        != split_rows(section, list(range(40)), 8)
-    )
+    keys = RowKeys()
+    for number in range(40):
+        keys.add(Conversation(text=f"row {number}"))
+    assert len(split_rows(section, keys, 7).evaluation) == 3
+    assert split_rows(section, keys, 7) == split_rows(section, keys, 7) != split_rows(section, keys, 8)
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps({"prompt": f"{number}?", "completion": "yes"}) + "\n" for number in range(40)))
     facts = quick_facts(find_dataset(str(path)), DatasetSection(path=str(path), eval_count=3))

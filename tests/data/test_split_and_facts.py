@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from random import Random
 
 import pyarrow
 import pyarrow.parquet
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 
 from loratui.core.errors import DatasetError
 from loratui.core.plan import DatasetSection
+from loratui.data.conversation import Conversation, Message
 from loratui.data.facts import quick_facts
 from loratui.data.find import find_dataset
 from loratui.data.preview import preview
-from loratui.data.split import split_indices
+from loratui.data.split import RowKeys, split_indices, split_rows
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.floats(0, 0.5), st.integers(0, 5))
@@ -138,3 +140,80 @@ def test_a_path_that_leads_nowhere_says_what_there_is(tmp_path: Path):
 def test_a_file_without_a_known_ending_is_known_by_its_content(tmp_path: Path, start: bytes, kind: str):
     (tmp_path / "rows").write_bytes(start)
     assert find_dataset(str(tmp_path / "rows")).files[0].kind == kind
+
+
+def conversation(number: int, words: int = 40) -> Conversation:
+    draw = Random(number)
+    said = [" ".join(f"word{draw.randrange(900)}" for _ in range(words)) for _ in range(2)]
+    return Conversation((Message("user", said[0]), Message("assistant", said[1], True)))
+
+
+def keys_of(rows: list[Conversation]) -> RowKeys:
+    keys = RowKeys()
+    for row in rows:
+        keys.add(row)
+    return keys
+
+
+def held_rows(rows: list[Conversation], **section) -> set[bytes]:
+    split = split_rows(DatasetSection(**section), keys_of(rows), 42)
+    assert sorted((*split.train, *split.evaluation)) == list(range(len(rows)))
+    return {rows[at].identity for at in split.evaluation}
+
+
+def test_a_row_more_or_another_order_moves_no_other_row() -> None:
+    rows = [conversation(number) for number in range(1000)]
+    before = held_rows(rows, eval_fraction=0.05)
+    assert len(before) == 50
+    for more in (1, 20):
+        after = held_rows([*rows, *(conversation(5000 + n) for n in range(more))], eval_fraction=0.05)
+        assert len(before & after) >= 0.95 * 50
+    assert held_rows(rows[::-1], eval_fraction=0.05) == before
+    assert len(held_rows(rows, eval_count=7) & before) == 7
+    assert len(before & held_rows(rows, eval_fraction=0.05, split_by="order")) < 25
+
+
+def test_near_duplicates_stay_on_one_side() -> None:
+    rows = [conversation(number) for number in range(300)]
+    doubles = []
+    for row in rows:
+        asked = row.messages[0].content.split(" ")
+        asked.insert(20, "added")
+        doubles.append(Conversation((Message("user", " ".join(asked) + "  "), row.messages[1])))
+    split = split_rows(DatasetSection(eval_fraction=0.2), keys_of([*rows, *doubles]), 1)
+    held = set(split.evaluation)
+    assert len(held) == 120
+    assert sum((at in held) == (at + 300 in held) for at in range(300)) >= 297
+
+
+def test_a_leak_is_seen_whatever_is_around_it() -> None:
+    keys = keys_of([conversation(number) for number in range(50)])
+    for number in range(50):
+        row = conversation(number)
+        asked, answer = row.messages
+        one_more = asked.content.replace(" ", " really ", 1)
+        changed = Conversation((Message("system", "Be brief."), Message("user", one_more), answer))
+        found = keys.like(changed)
+        assert found is not None and found.position == number and not found.exact
+    assert keys.like(conversation(99)) is None
+    short = keys_of([Conversation((Message("user", "2 + 2?"), Message("assistant", "4 \nor so", True)))])
+    spaced = Conversation((Message("user", "2  +  2? "), Message("assistant", "4\nor so", True)))
+    assert short.like(spaced) is not None
+    assert short.like(Conversation((Message("user", "2 - 2?"), Message("assistant", "4\nor so", True)))) is None
+
+
+def test_tool_calls_and_all_of_a_long_row_set_it_apart() -> None:
+    from loratui.data.near_duplicates import NearDuplicates, said
+
+    def calling(city: str) -> Conversation:
+        call = {"function": {"name": "weather", "arguments": {"text": " ".join(f"{city}{n}" for n in range(30))}}}
+        return Conversation((Message("user", "Go."), Message("assistant", "", True, {"tool_calls": [call]})))
+
+    near = NearDuplicates()
+    assert near.add(said(calling("rome"))) is None and near.add(said(calling("oslo"))) is None
+    assert near.add(said(calling("rome"))) == (0, 1.0)
+    start = " ".join(f"begin{n}" for n in range(900))
+    first, second = (" ".join(f"{name}{n}" for n in range(4000)) for name in ("one", "two"))
+    assert near.add(f"{start} {first}") is None and near.add(f"{start} {second}") is None
+    system = Message("system", start)
+    assert said(Conversation((system, Message("user", "a"), Message("assistant", "b", True)))) == "a\nb"

@@ -106,7 +106,7 @@ def test_what_cannot_be_done_is_one_sentence(
 def test_a_wrong_plan_is_named(monkeypatch, tmp_path: Path):
     import loratui.workers.inspect_client as client
 
-    monkeypatch.setattr(client, "_request", lambda plan, rows: b'{"plan": {"lora": {"rank": 3}}}\n')
+    monkeypatch.setattr(client, "_request", lambda plan, rows, rows_only: b'{"plan": {"lora": {"rank": 3}}}\n')
     with pytest.raises(PlanError, match=r"there is no key lora\.rank"):
         inspect_dataset(Plan())
 
@@ -283,3 +283,37 @@ def test_a_model_of_the_hubs_cache_is_read_without_asking_the_hub(model: Path, t
         inspect_dataset(with_values(plan, {"model.id": "meta-llama/Llama-3.1-8B"}))
     (snapshot / "model.safetensors").unlink()
     assert hub_options("me/tiny") == {}
+
+
+def test_the_split_shown_is_the_split_trained_where_the_template_refuses_rows(model: Path, text_model, tmp_path: Path):
+    from loratui.worker.inspecting.model import load_text_model
+    from loratui.worker.tokenise import Tokeniser
+    from loratui.worker.training.dataset import prepare
+
+    path = tmp_path / "rows.jsonl"
+    with path.open("w") as file:
+        for number in range(200):
+            turns = [{"role": "user", "content": f"q{number}"}, {"role": "assistant", "content": f"a{number}"}]
+            system = [{"role": "system", "content": "x"}] if number % 2 else []
+            file.write(json.dumps({"messages": [*system, *turns]}) + "\n")
+    refusing = tmp_path / "refusing.jinja"
+    refusing.write_text("{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHAT)
+    plan = plan_for(model, path, **{"model.chat_template": str(refusing), "dataset.eval_fraction": 0.3})
+    result = inspected(plan, load_text_model(plan))
+    prepared = prepare(plan, Tokeniser(load_text_model(plan).tokenizer, max_length=plan.training.max_length))
+    assert result["usable"] == 100
+    split = result["split"]
+    assert (split["train"], split["evaluation"]) == (len(prepared.train), len(prepared.held_out))
+    assert split["train"] + split["evaluation"] == 100 and 15 <= split["evaluation"] <= 45
+
+
+def test_an_evaluation_row_with_a_word_more_is_told(model: Path, text_model, tmp_path: Path):
+    rows = [" ".join(f"word{(n * 7 + at * at) % 97}" for at in range(20)) for n in range(40)]
+    train, held = tmp_path / "train.jsonl", tmp_path / "held.jsonl"
+    train.write_text("".join(json.dumps({"prompt": row, "completion": f"it is {row}"}) + "\n" for row in rows))
+    held.write_text(
+        "".join(json.dumps({"prompt": f"so {row} ", "completion": f"it is {row}"}) + "\n" for row in rows[:10])
+        + json.dumps({"prompt": "something else, that nobody ever asked before", "completion": "indeed so"})
+    )
+    result = inspected(plan_for(model, train, **{"dataset.eval_path": str(held)}), text_model)
+    assert result["overlap"] == {"exact": 0, "near": 10} and result["problem_counts"]["near-overlap"] == 10

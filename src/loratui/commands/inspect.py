@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loratui.commands.inspect_rows import RowNumbers, show_rows
 from loratui.commands.text import table
 from loratui.commands.trust import ask_for_plan, trust_option
 from loratui.format import printable, size
@@ -28,11 +29,26 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="Change how it is read, e.g. dataset.columns=prompt:q,completion:a.",
 )
+@click.option(
+    "--rows",
+    "numbers",
+    type=RowNumbers(),
+    help="Print these rows as the model reads them, with what is learnt: 3, 1-5, 1,4,10-12; the first is 1.",
+)
+@click.option("--tokens", is_flag=True, help="With --rows: a line a token.")
 @trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool, trusted: bool) -> None:
+def command(
+    dataset: str,
+    model: str,
+    settings: tuple[str, ...],
+    numbers: list[int] | None,
+    tokens: bool,
+    as_json: bool,
+    trusted: bool,
+) -> None:
     """Show what DATASET will teach MODEL: format, lengths, what bears loss, stop tokens, what is cut, problems by
-    line.
+    line. Ends with status 1 where no row can be trained on.
     """
     from loratui.core.plan import Plan
     from loratui.core.plan_text import parse_setting, with_values
@@ -41,13 +57,20 @@ def command(dataset: str, model: str, settings: tuple[str, ...], as_json: bool, 
     values: dict[str, Any] = {"model.id": model, "dataset.path": dataset}
     values |= dict(parse_setting(text) for text in settings)
     plan = with_values(Plan(), values)
+    if tokens and numbers is None:
+        raise click.UsageError("--tokens goes with --rows, e.g. --rows 1-5.")
     ask_for_plan(plan, trusted)
+    if numbers is not None:
+        show_rows(plan, numbers, tokens=tokens, as_json=as_json)
+        return
     result = inspect_dataset(plan, on_message=tell_progress if sys.stderr.isatty() else lambda message: None)
     add_prices(result, plan)
     if as_json:
         say_json(result)
     else:
         say(describe(result))
+    if not result["usable"]:
+        raise SystemExit(1)
 
 
 def add_prices(result: dict[str, Any], plan: Plan) -> None:
@@ -109,6 +132,21 @@ def left_out_words(counts: dict[str, int]) -> str:
     return f" · left out: {', '.join(f'{count:,} {kind}' for kind, count in counts.items())}" if counts else ""
 
 
+def unexplained(characters: dict[str, Any]) -> list[str]:
+    """What of the text is dropped without anyone having said so: a line each, the most first."""
+    lines = [
+        f"▲ not read: {printable(one['column'])}, {one['characters']:,} characters in {one['rows']:,} rows"
+        for one in characters["columns"]
+        if not one["explained"]
+    ]
+    lines += [
+        f"▲ the chat template drops {one['dropped']:,} of {one['characters']:,} characters of {one['part']} text"
+        for one in characters["template_parts"]
+        if one["dropped"]
+    ]
+    return lines
+
+
 def tell_progress(message: InspectMessage) -> None:
     """How far it is, on one line of the terminal that the next one replaces."""
     if message["type"] == "progress":
@@ -134,6 +172,7 @@ def thinking_lines(ledger: dict[str, Any]) -> list[str]:
 def describe(result: dict[str, Any]) -> str:
     """The findings as text."""
     from loratui.core.columns import write_columns
+    from loratui.data.characters import characters_words
 
     tokens, cut, stop = result["tokens"], result["truncation"], result["stop_token"]
     share = result["trained_tokens"] / tokens["total"] if tokens["total"] else 0.0
@@ -144,6 +183,8 @@ def describe(result: dict[str, Any]) -> str:
         "tokens      "
         + " · ".join(f"{name} {tokens[name]:,}" for name in ("min", "median", "p90", "p95", "p99", "max", "total")),
         f"trained     {result['trained_tokens']:,} tokens ({share:.0%})",
+        f"text        {characters_words(result['characters']) or 'none: the rows hold token ids'}",
+        *(f"            {words}" for words in unexplained(result["characters"])),
         (
             f"cut         {cut['cut']:,} rows are longer than {cut['max_length']:,} tokens; {cut['without_answer']:,} "
             "lose their whole answer"

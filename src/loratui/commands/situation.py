@@ -62,13 +62,13 @@ def facts_of(dataset: str | None, mine: Mapping[str, Any]) -> Any:
         return None
     from loratui.core.plan import DatasetSection
     from loratui.data.facts import quick_facts
-    from loratui.data.find import find_dataset
+    from loratui.data.find import find_planned
     from loratui.data.preferences import require_answer
     from loratui.data.preview import preview
 
     section = DatasetSection(
         **{key.removeprefix("dataset."): value for key, value in mine.items() if key.startswith("dataset.")}
     )
-    found = find_dataset(dataset, split=section.split, configuration=section.configuration)
+    found = find_planned(section)
     require_answer(preview(found, section, count=0).recognition, section, where=dataset)
     return quick_facts(found, section)

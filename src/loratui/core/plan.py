@@ -83,6 +83,12 @@ class DatasetSection(Document):
     configuration: str = Field(
         "", title="Configuration", description="Configuration of a hub dataset; empty: its default."
     )
+    encoding: str = Field(
+        "utf-8",
+        min_length=1,
+        title="Encoding",
+        description="Encoding of text files, e.g. cp1252 or gb18030; UTF-16 is found out where it says so.",
+    )
     split: str = Field("train", title="Split", description="Split of a hub dataset that is trained on.")
     eval_fraction: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
         0.05,
@@ -95,6 +101,11 @@ class DatasetSection(Document):
         le=1_000_000,
         title="Held-out rows",
         description="Number of rows held out; where it is above 0 the share does not count.",
+    )
+    split_by: Literal["content", "order"] = Field(
+        "content",
+        title="Held out by",
+        description="`content`: a row more moves no other, near duplicates stay together; `order`: as in old runs.",
     )
     eval_path: str = Field(
         "", title="Evaluation file", description="File with rows for evaluation; empty: hold some out."

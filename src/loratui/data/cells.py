@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from loratui.data.encodings import proposal
 from loratui.data.row import RowError
 
 MISSING = object()
@@ -196,7 +197,8 @@ def check_unicode(text: str, column: str) -> str:
         if 0xDC80 <= code <= 0xDCFF:
             raise RowError(
                 "utf-8",
-                f"{column} has a byte that is not valid UTF-8, 0x{code - 0xDC00:02x}, at character {error.start + 1}.",
+                f"{column} has a byte that is not valid UTF-8, 0x{code - 0xDC00:02x}, at character {error.start + 1}; "
+                f"{proposal(text[:4096].encode('utf-8', 'surrogateescape'))}",
             ) from None
         raise RowError(
             "utf-8", f"{column} has half of a surrogate pair, U+{code:04X}, at character {error.start + 1}."

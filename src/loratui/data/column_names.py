@@ -204,3 +204,26 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "tokens": ("input_ids",),
     "preference": ("chosen",),
 }
+
+
+METADATA = frozenset(
+    {
+        "id", "ids", "uid", "uuid", "idx", "index", "index_level_0", "row", "row_number", "number", "key", "guid",
+        "source", "sources", "data_source", "dataset", "dataset_name", "origin", "url", "link", "license", "citation",
+        "lang", "language", "locale", "timestamp", "time", "date", "created", "created_at", "updated_at", "author",
+        "username", "user_name", "annotator", "model", "model_name", "generator", "engine", "category", "categories",
+        "subject", "topic", "topics", "domain", "difficulty", "level", "tag", "tags", "type", "kind", "hash", "sha",
+        "sha256", "md5", "version", "file", "file_name", "filename", "path", "repo", "repo_name", "meta", "metadata",
+        "tokens", "token_count", "num_tokens", "num_turns", "length", "split", "extra_info", "ability",
+    }
+)  # fmt: skip
+"""Names of columns that describe a row: not trained on, and nobody expects them to be."""
+
+
+JUDGING = frozenset(
+    {
+        "label", "labels", "is_correct", "correct", "score", "rating", "reward", "weight", "loss_weight", "loss",
+        "train", "quality", "good", "bad", "accepted", "desirable", "preference", "train_on_input",
+    }
+)  # fmt: skip
+"""Names of columns that judge a row by a number or a flag: whether it is a good answer, how much it should count."""

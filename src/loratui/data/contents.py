@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from loratui.core.errors import DatasetError
+from loratui.data.bounds import DOCUMENT_LIMIT_BYTES
 from loratui.data.flags import HELD_OUT_NAMES, TRAINING_NAMES
 from loratui.data.found import DataFile
-from loratui.data.open_file import DECOMPRESSION_ERRORS, open_bytes
+from loratui.data.open_file import DECOMPRESSION_ERRORS, open_bytes, open_utf8
 
 HEAD_BYTES = 4096
 _JSON = re.compile(rb'\s*(\[\s*)?\{\s*"(?:[^"\\]|\\.)*"\s*:')
@@ -40,19 +42,20 @@ def splits_of(file: DataFile) -> tuple[tuple[DataFile, ...], tuple[DataFile, ...
     first = _FIRST_KEY.match(head_of(file.path))
     if first is None or first.group(1).decode().lower() not in TRAINING_NAMES | HELD_OUT_NAMES:
         return (), ()
-    keys = _keys(file.path, file.size_bytes, file.path.stat().st_mtime_ns)
-    parts = [DataFile(file.path, file.kind, file.size_bytes, key) for key in keys]
+    keys = _keys(file.path, file.size_bytes, file.path.stat().st_mtime_ns, file.encoding)
+    parts = [replace(file, part=key) for key in keys]
     training = tuple(part for part in parts if part.part.lower() in TRAINING_NAMES)
     held_out = tuple(part for part in parts if part.part.lower() in HELD_OUT_NAMES)
     return (training, held_out) if training and held_out else ((), ())
 
 
 @lru_cache(maxsize=8)
-def _keys(path: Path, size_bytes: int, changed_ns: int) -> tuple[str, ...]:
-    """Keys of a document below which rows stand; none where it is no such document."""
+def _keys(path: Path, size_bytes: int, changed_ns: int, encoding: str) -> tuple[str, ...]:
+    """Keys of a document below which rows stand; none where it is no such document, or one too large to be read."""
     try:
-        with open_bytes(path) as stream:
-            document = json.loads(stream.read().decode("utf-8-sig"))
+        with open_utf8(path, encoding) as stream:
+            raw = stream.read(DOCUMENT_LIMIT_BYTES + 1)
+        document = json.loads(raw.decode("utf-8-sig")) if len(raw) <= DOCUMENT_LIMIT_BYTES else None
     except (ValueError, RecursionError, *DECOMPRESSION_ERRORS):  # the reader says what is wrong, with its line
         return ()
     if not isinstance(document, dict):

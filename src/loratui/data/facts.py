@@ -13,7 +13,7 @@ from loratui.data.convert import to_conversation
 from loratui.data.find import find_evaluation
 from loratui.data.found import DataFile, FoundDataset
 from loratui.data.open_file import compression, open_bytes
-from loratui.data.read import read_rows, require_rows, sample_rows
+from loratui.data.read import holds_all, read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, recognise
 from loratui.data.row import Row, RowError
 
@@ -46,29 +46,30 @@ def _facts(found: FoundDataset, section: DatasetSection) -> DataFacts:
     recognition = recognise(head, section.format, section.columns, where=found.path)
     total = count_rows(found, head, recognition.unfold)
     left_out = set(section.exclude)
-    conversations: list[Conversation] = []
+    lengths: list[int] = []
+    characters = trained = 0
     sampled = 0
     for row in _sample(found, total, recognition.unfold):
         sampled += 1
         if row.index in left_out:
             continue
         try:
-            conversations.append(to_conversation(row, recognition))
+            conversation = to_conversation(row, recognition)
         except RowError:
             continue
+        lengths.append(guessed_tokens(conversation))
+        characters += conversation.characters
+        trained += conversation.trained_characters
     usable = (
-        round((total - len(left_out)) * len(conversations) / max(1, sampled - len(left_out)))
+        round((total - len(left_out)) * len(lengths) / max(1, sampled - len(left_out)))
         if len(left_out) < sampled
-        else len(conversations)
+        else len(lengths)
     )
-    lengths = sorted(guessed_tokens(conversation) for conversation in conversations) or [1]
-    characters = sum(conversation.characters for conversation in conversations)
-    trained = sum(conversation.trained_characters for conversation in conversations)
-    held = held_out(found, section, usable)
+    held = held_out(found, section, usable, recognition.unfold)
     inside = held if not (section.eval_path or found.eval_files) else 0
     return DataFacts(
         examples=max(1, usable - inside),
-        lengths=tuple(lengths),
+        lengths=tuple(sorted(lengths)) or (1,),
         exact=False,
         trained_share=trained / characters if characters and trained else 1.0,
         eval_examples=held,
@@ -76,14 +77,16 @@ def _facts(found: FoundDataset, section: DatasetSection) -> DataFacts:
     )
 
 
-def held_out(found: FoundDataset, section: DatasetSection, usable: int) -> int:
-    """Rows that will be evaluated on: from the evaluation file, the dataset's own part, or a share of its rows."""
+def held_out(found: FoundDataset, section: DatasetSection, usable: int, unfold: str = "") -> int:
+    """Rows that will be evaluated on: from the evaluation file, the dataset's own part, or a share of its rows. unfold:
+    as in `read_rows`.
+    """
     if section.eval_path:
-        other = find_evaluation(section.eval_path)
-        return count_rows(other, sample_rows(other, SAMPLE_ROWS))
+        other = find_evaluation(section)
+        return count_rows(other, sample_rows(other, SAMPLE_ROWS), unfold)
     if found.eval_files:
         own = FoundDataset(found.path, found.name, found.kind, found.eval_files)
-        return count_rows(own, sample_rows(own, SAMPLE_ROWS))
+        return count_rows(own, sample_rows(own, SAMPLE_ROWS), unfold)
     return held_out_rows(usable, section.eval_fraction, section.eval_count)
 
 
@@ -102,7 +105,7 @@ def count_rows(found: FoundDataset, head: list[Row], unfold: str = "") -> int:
     in `read_rows`; the first rows tell how many examples a row holds.
     """
     examples = sum(sum(1 for _ in cells.unfold(row.value, unfold)) if row.value is not None else 1 for row in head)
-    if len(head) < SAMPLE_ROWS:
+    if holds_all(head, SAMPLE_ROWS):
         return examples
     return round(sum(_count(file, found) for file in found.files) * examples / len(head))
 
@@ -112,7 +115,8 @@ def _count(file: DataFile, found: FoundDataset) -> int:
         import pyarrow.parquet as parquet
 
         return int(parquet.read_metadata(file.path).num_rows)
-    if file.kind in ("jsonl", "txt") and file.size_bytes < COUNT_LIMIT_BYTES and not compression(file.path):
+    plain = file.kind in ("jsonl", "txt") and not file.part and not compression(file.path)
+    if plain and file.size_bytes < COUNT_LIMIT_BYTES:
         with open_bytes(file.path) as stream:
             count = 0
             while piece := stream.read(2**20):
@@ -123,7 +127,7 @@ def _count(file: DataFile, found: FoundDataset) -> int:
     if file.size_bytes < 16 * 2**20 and not compression(file.path):
         return sum(1 for _ in read_rows(alone))
     head = sample_rows(alone, SAMPLE_LIMIT_ROWS)
-    if len(head) < SAMPLE_LIMIT_ROWS:
+    if holds_all(head, SAMPLE_LIMIT_ROWS):
         return len(head)
     row_bytes = sum(len(str(row.value).encode("utf-8", "replace")) for row in head if row.value) / len(head)
     unpacked = file.size_bytes * (4 if compression(file.path) else 1)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from loratui.core.errors import DatasetError
+from loratui.core.plan import DatasetSection
 from loratui.data.archive import members, unpacked
 from loratui.data.contents import head_of, is_json, splits_of
+from loratui.data.encodings import UTF8, require_encoding
 from loratui.data.found import DataFile, FoundDataset
 from loratui.data.hub import find_cached
 from loratui.data.hub_download import fetch_dataset
 from loratui.data.open_file import data_kind, open_bytes
+from loratui.data.pointers import require_file, require_no_annex_link
 from loratui.paths import demo_dataset_path, demo_heldout_path
 
 READABLE = "JSON, JSONL, CSV, TSV, Parquet, Arrow and text files are read, also as .gz, .bz2, .xz, .zst or .zip."
@@ -33,8 +37,19 @@ IGNORED = frozenset(
 EVALUATION_WORDS = frozenset({"test", "valid", "validation", "eval", "evaluation", "dev", "val", "heldout"})
 
 
-def find_dataset(path: str, *, split: str = "train", configuration: str = "") -> FoundDataset:
+def find_dataset(path: str, *, split: str = "train", configuration: str = "", encoding: str = UTF8) -> FoundDataset:
     """The dataset that `path` names: `demo`, a file, a folder or a hub id. DatasetError in one sentence."""
+    encoding = require_encoding(encoding)
+    found = _find(path, split, configuration, encoding)
+    if encoding == UTF8:
+        return found
+    files, held = (
+        tuple(replace(file, encoding=encoding) for file in files) for files in (found.files, found.eval_files)
+    )
+    return replace(found, files=files, eval_files=held)
+
+
+def _find(path: str, split: str, configuration: str, encoding: str) -> FoundDataset:
     if not path.strip():
         raise DatasetError("no dataset was named.", hint="Give a file, a folder, a hub id, or demo.")
     if path == "demo" and not Path("demo").exists():
@@ -44,7 +59,7 @@ def find_dataset(path: str, *, split: str = "train", configuration: str = "") ->
         if place.is_dir():
             return _folder(path, place)
         if place.exists():
-            return _one_file(path, place)
+            return _one_file(path, place, encoding)
     except OSError as error:
         raise DatasetError(f"it cannot be looked at: {error.strerror or error}.", where=path) from error
     except ValueError as error:
@@ -54,12 +69,13 @@ def find_dataset(path: str, *, split: str = "train", configuration: str = "") ->
     raise _missing(path, place)
 
 
-def _one_file(path: str, place: Path) -> FoundDataset:
+def _one_file(path: str, place: Path, encoding: str) -> FoundDataset:
     """A file: its rows, those of its splits, or those of the files that an archive holds."""
-    if place.is_file() and place.stat().st_size and len(members(place)) > 1:
+    require_file(place)
+    if place.stat().st_size and len(members(place)) > 1:
         inside = _folder(path, unpacked(place))
         return FoundDataset(path, place.name, "file", inside.files, inside.eval_files, f"archive: {inside.note}")
-    file = _file(place)
+    file = replace(_file(place), encoding=encoding)
     training, held_out = splits_of(file)
     if not training:
         return FoundDataset(path, place.name, "file", (file,), note=_surprise(file))
@@ -87,9 +103,16 @@ def _of_hub(id: str, split: str, configuration: str) -> FoundDataset:
     return found
 
 
-def find_evaluation(path: str) -> FoundDataset:
+def find_planned(section: DatasetSection) -> FoundDataset:
+    """The dataset that a plan names, as it names it."""
+    return find_dataset(
+        section.path, split=section.split, configuration=section.configuration, encoding=section.encoding
+    )
+
+
+def find_evaluation(section: DatasetSection) -> FoundDataset:
     """The evaluation file or folder that a plan names."""
-    return find_dataset(path, split="test")
+    return find_dataset(section.eval_path, split="test", encoding=section.encoding)
 
 
 def _demo() -> FoundDataset:
@@ -101,6 +124,7 @@ def _demo() -> FoundDataset:
 
 
 def _missing(path: str, place: Path) -> DatasetError:
+    require_no_annex_link(place)
     folder = place.parent
     if not folder.is_dir():
         return DatasetError("no such file or folder.", where=path, hint=f"There is no folder {folder} either.")
@@ -118,17 +142,16 @@ def _missing(path: str, place: Path) -> DatasetError:
 
 
 def _file(path: Path) -> DataFile:
-    if not path.is_file():
-        raise DatasetError("this is neither a file nor a folder.", where=str(path), hint="Give a file with rows.")
+    require_file(path)
     kind = data_kind(path)
     if kind in ("", "unknown"):
         kind = _kind_by_content(path)
-    size_bytes = path.stat().st_size
-    if size_bytes == 0:
+    about = path.stat()
+    if about.st_size == 0:
         raise DatasetError("the file is empty.", where=str(path), hint="Give a file that holds rows.")
     if kind == "txt" and is_json(head_of(path)):
         kind = "jsonl"
-    return DataFile(path, kind, size_bytes)
+    return DataFile(path, kind, about.st_size, about.st_mtime_ns)
 
 
 def _kind_by_content(path: Path) -> str:
@@ -160,6 +183,8 @@ def is_data_file(path: Path) -> bool:
 def _folder(path: str, place: Path) -> FoundDataset:
     files = sorted(item for item in _below(place) if is_data_file(item) and item.stat().st_size > 0)
     if not files:
+        for item in sorted(place.iterdir()):
+            require_no_annex_link(item)
         if (place / "config.json").is_file():
             raise DatasetError(
                 "this folder is a model, not a dataset.",

@@ -8,18 +8,23 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
+from loratui.data.encodings import UTF8
+
 DatasetKind = Literal["demo", "file", "folder", "hub"]
 
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
     """One file with rows. kind: json, jsonl, csv, tsv, parquet, arrow or txt. part: key of a JSON document below which
-    the rows stand; empty: they are found.
+    the rows stand; empty: they are found. modified_ns: when it was last changed; 0 where nobody looks. encoding: of its
+    text.
     """
 
     path: Path
     kind: str
     size_bytes: int
+    modified_ns: int = 0
+    encoding: str = UTF8
     part: str = ""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from loratui.core.errors import DatasetError
+from loratui.data.encodings import UTF8
 
 COMPRESSED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstandard", ".zip": "zip"}
 KINDS = {
@@ -74,6 +75,32 @@ def open_bytes(path: Path) -> IO[bytes]:
         return path.open("rb")
     except OSError as error:
         raise DatasetError(f"the file cannot be read: {error.strerror or error}.", where=str(path)) from error
+
+
+class Encoded(io.RawIOBase):
+    """A text as UTF-8 bytes."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest:
+            self._rest = self._text.read(2**16).encode("utf-8", "surrogateescape")
+        data, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def open_utf8(path: Path, encoding: str) -> IO[bytes]:
+    """As `open_bytes`, brought to UTF-8 from another encoding; bytes that it does not know stay as they are."""
+    stream = open_bytes(path)
+    if encoding == UTF8:
+        return stream
+    return io.BufferedReader(Encoded(io.TextIOWrapper(stream, encoding, errors="surrogateescape", newline="")))
 
 
 def _open_zstandard(path: Path) -> IO[bytes]:

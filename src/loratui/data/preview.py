@@ -12,6 +12,7 @@ from typing import Any
 from loratui.core.plan import DatasetSection
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
+from loratui.data.encodings import UTF8
 from loratui.data.find import find_dataset
 from loratui.data.found import FoundDataset
 from loratui.data.read import read_rows, require_rows, sample_rows
@@ -49,9 +50,9 @@ def preview(found: FoundDataset, section: DatasetSection | None = None, *, count
     return Preview(found, recognition, tuple(understood(row, recognition) for row in rows))
 
 
-def first_values(path: str, count: int = SAMPLE_ROWS) -> list[Mapping[str, Any]]:
+def first_values(path: str, *, encoding: str = UTF8, count: int = SAMPLE_ROWS) -> list[Mapping[str, Any]]:
     """The first rows of a dataset as they stand in its files. DatasetError where none can be read."""
-    found = find_dataset(path)
+    found = find_dataset(path, encoding=encoding)
     head = sample_rows(found, count)
     require_rows(found, head)
     return [row.value for row in head if row.value is not None]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import DatasetError
 from loratui.data import cells
+from loratui.data.bounds import SAMPLE_LIMIT_BYTES
+from loratui.data.characters import size_of
 from loratui.data.found import DataFile, FoundDataset
 from loratui.data.read_json import Found, read_json, read_json_part
-from loratui.data.read_table import read_arrow, read_csv, read_parquet, read_text
+from loratui.data.read_table import read_arrow, read_csv, read_parquet, read_text, read_tsv
 from loratui.data.row import Problem, Row
+
+LOOKED_AFTER_ROWS = 4096
+"""After so many rows it is looked whether the file is still the same."""
 
 
 def read_rows(found: FoundDataset, *, evaluation: bool = False, unfold: str = "") -> Iterator[Row]:
@@ -22,36 +28,70 @@ def read_rows(found: FoundDataset, *, evaluation: bool = False, unfold: str = ""
     A row that cannot be read has a `problem` and keeps its number. DatasetError where a file breaks off or what follows
     cannot be told apart: a document of JSON with a syntax error, a damaged archive.
     """
-    index = 0
+    index = read = 0
     for file in found.eval_files if evaluation else found.files:
+        _require_unchanged(file)
         for line, value, problem in _read_file(file):
             row = _row(index, line, value, problem, file)
             if not unfold or row.value is None:
                 yield row
                 index += 1
-                continue
-            for one in cells.unfold(row.value, unfold):
-                yield Row(index, line, one, None, row.file)
-                index += 1
+            else:
+                for one in cells.unfold(row.value, unfold):
+                    yield Row(index, line, one, None, row.file)
+                    index += 1
+            read += 1
+            if read % LOOKED_AFTER_ROWS == 0:
+                _require_unchanged(file)
+        _require_unchanged(file)
 
 
-def sample_rows(found: FoundDataset, count: int, unfold: str = "") -> list[Row]:
-    """The first `count` rows."""
-    return list(islice(read_rows(found, unfold=unfold), count))
+def sample_rows(found: FoundDataset, count: int, unfold: str = "", *, evaluation: bool = False) -> list[Row]:
+    """The first `count` rows; fewer, at least one, where they hold much text. unfold: as in `read_rows`."""
+    rows, size = [], 0
+    for row in islice(read_rows(found, evaluation=evaluation, unfold=unfold), count):
+        rows.append(row)
+        size += size_of(row.value)
+        if size >= SAMPLE_LIMIT_BYTES:
+            break
+    return rows
+
+
+def holds_all(sample: list[Row], count: int) -> bool:
+    """Whether a sample is smaller than `count` because there are no more rows, not because they hold much text."""
+    return len(sample) < count and sum(size_of(row.value) for row in sample) < SAMPLE_LIMIT_BYTES
 
 
 def _read_file(file: DataFile) -> Iterator[Found]:
     if file.part:
-        return read_json_part(file.path, file.part)
-    readers = {
+        return read_json_part(file.path, file.part, file.encoding)
+    readers: dict[str, Callable[[Path, str], Iterator[Found]]] = {
         "json": read_json,
         "jsonl": read_json,
         "csv": read_csv,
-        "parquet": read_parquet,
-        "arrow": read_arrow,
+        "tsv": read_tsv,
         "txt": read_text,
     }
-    return read_csv(file.path, "\t") if file.kind == "tsv" else readers[file.kind](file.path)
+    if file.kind in ("parquet", "arrow"):
+        return read_parquet(file.path) if file.kind == "parquet" else read_arrow(file.path)
+    return readers[file.kind](file.path, file.encoding)
+
+
+def _require_unchanged(file: DataFile) -> None:
+    """DatasetError where a file is not what it was when it was found: its rows would be of two states."""
+    if not file.modified_ns:
+        return
+    try:
+        now = file.path.stat()
+    except OSError as error:
+        raise DatasetError(f"the file is gone: {error.strerror or error}.", where=str(file.path)) from error
+    if (now.st_size, now.st_mtime_ns) != (file.size_bytes, file.modified_ns):
+        grown = f" (it had {file.size_bytes:,} bytes and has {now.st_size:,})" if now.st_size != file.size_bytes else ""
+        raise DatasetError(
+            f"the file was changed while it was read{grown}.",
+            where=str(file.path),
+            hint="Start again once nothing writes to it.",
+        )
 
 
 def _row(index: int, line: int | None, value: Any, problem: Problem | None, file: DataFile) -> Row:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from loratui.core.errors import DatasetError
-from loratui.data.open_file import DECOMPRESSION_ERRORS, open_bytes
+from loratui.data.bounds import DOCUMENT_LIMIT_BYTES, ROW_LIMIT_BYTES, bounded_lines, too_large
+from loratui.data.encodings import UTF8, proposal
+from loratui.data.open_file import DECOMPRESSION_ERRORS, Encoded, open_utf8
 from loratui.data.row import Problem
 
-LINE_LIMIT_BYTES = 256 * 2**20
 HEAD_LIMIT_BYTES = 2**20
 """So much of a first line is looked at to tell what the file holds."""
 CHUNK_CHARACTERS = 2**20
+LARGEST_CHUNK_CHARACTERS = 2**23
 Found = tuple[int | None, Any, Problem | None]
 """Line, value, what is wrong."""
 
 _decoder = json.JSONDecoder()
 
 
-def read_json(path: Path) -> Iterator[Found]:
-    """Rows of a `.json` or `.jsonl` file; what the file holds decides, not its name."""
-    with open_bytes(path) as stream:
+def read_json(path: Path, given: str = UTF8) -> Iterator[Found]:
+    """Rows of a `.json` or `.jsonl` file; what the file holds decides, not its name. given: its encoding."""
+    with open_utf8(path, given) as stream:
         buffered = io.BufferedReader(stream) if isinstance(stream, io.RawIOBase) else stream
         encoding, first, unread = _first_line(buffered, path)
         if not first.strip():
@@ -40,12 +43,14 @@ def read_json(path: Path) -> Iterator[Found]:
             yield from _read_document(source, encoding, path)
 
 
-def read_json_part(path: Path, part: str) -> Iterator[Found]:
-    """Rows below one key of a document of JSON, such as `train`; they have no lines of their own."""
-    with open_bytes(path) as stream:
+def read_json_part(path: Path, part: str, given: str = UTF8) -> Iterator[Found]:
+    """Rows below one key of a document of JSON, such as `train`; they have no lines of their own. given: its
+    encoding.
+    """
+    with open_utf8(path, given) as stream:
         window = _Window(io.BufferedReader(_Rewound(b"", stream), 2**20), "utf-8-sig", path)
         window.peek()
-        document = window.value()
+        document = _whole(window, path)
     yield from ((None, value, None) for value in document.get(part, ()))
 
 
@@ -127,14 +132,15 @@ def _read_lines(stream: IO[bytes], encoding: str, path: Path) -> Iterator[Found]
             yield number, None, raw
             continue
         line = raw.strip()
+        del raw
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
         if not line:
             continue
         try:
-            yield number, json.loads(line.decode("utf-8")), None
+            value = json.loads(line.decode("utf-8"))
         except UnicodeDecodeError as error:
-            message = f"byte {error.start + 1} of the line is not valid UTF-8; save the file as UTF-8."
+            message = f"byte {error.start + 1} of the line is not valid UTF-8; {proposal(line)}"
             yield number, None, Problem("utf-8", message, number, blocking=True)
         except json.JSONDecodeError as error:
             yield (
@@ -151,21 +157,18 @@ def _read_lines(stream: IO[bytes], encoding: str, path: Path) -> Iterator[Found]
             yield number, None, Problem("json", "the values are nested too deeply to be read.", number, blocking=True)
         except ValueError as error:
             yield number, None, Problem("json", f"a value cannot be read: {error}.", number, blocking=True)
+        else:
+            del line
+            yield number, value, None
 
 
 def _lines(source: IO[bytes], encoding: str, path: Path) -> Iterator[bytes | Problem]:
     if encoding == "utf-16":
-        text = io.TextIOWrapper(source, "utf-16", errors="replace")
-        yield from (line.encode() for line in text)
-        return
+        text = io.TextIOWrapper(source, "utf-16", errors="replace", newline="")
+        source = io.BufferedReader(Encoded(text))
     try:
-        while raw := source.readline(LINE_LIMIT_BYTES):
-            if len(raw) < LINE_LIMIT_BYTES or raw.endswith(b"\n"):
-                yield raw
-                continue
-            while (rest := source.readline(LINE_LIMIT_BYTES)) and not rest.endswith(b"\n"):
-                pass
-            yield Problem("json", f"the line is longer than {LINE_LIMIT_BYTES // 2**20} MiB.", blocking=True)
+        for line in bounded_lines(source):
+            yield too_large("the line", line) if isinstance(line, int) else line
     except DECOMPRESSION_ERRORS as error:
         raise unpacking_error(path, error) from error
 
@@ -175,6 +178,14 @@ def unpacking_error(path: Path, error: BaseException) -> DatasetError:
     return DatasetError(
         f"the file cannot be read to its end: {error}.", where=str(path), hint="Download or pack it again."
     )
+
+
+STRING_ENDS = re.compile(r'["\\]')
+BRACKETS = re.compile(r'["{}\[\]]')
+
+
+class _TooLarge(Exception):
+    """A value goes beyond what is held."""
 
 
 class _Window:
@@ -199,7 +210,7 @@ class _Window:
             piece = self._text.read(self._chunk)
         except DECOMPRESSION_ERRORS as error:
             raise unpacking_error(self._path, error) from error
-        self._chunk *= 2
+        self._chunk = min(2 * self._chunk, LARGEST_CHUNK_CHARACTERS)
         self._exhausted = not piece
         self.text += piece
         return bool(piece)
@@ -222,15 +233,17 @@ class _Window:
             if not self.more():
                 return ""
 
-    def value(self) -> Any:
+    def value(self, limit: int = ROW_LIMIT_BYTES) -> Any:
         """The JSON value at the position, which moves behind it; DatasetError with line and column where there is
-        none.
+        none, _TooLarge (the position stays) where it goes beyond so many characters.
         """
         while True:
             try:
                 value, end = _decoder.raw_decode(self.text, self.position)
             except json.JSONDecodeError as error:
                 cut_off = error.msg.startswith("Unterminated") or error.pos > len(self.text) - 64
+                if cut_off and len(self.text) - self.position > limit:
+                    raise _TooLarge from None
                 if cut_off and self.more():
                     continue
                 raise self.error(error) from error
@@ -240,6 +253,30 @@ class _Window:
                 continue
             self.advance(end)
             return value
+
+    def skip(self) -> int:
+        """Pass over the value at the position; its characters."""
+        size, depth, within = 0, 0, False
+        while True:
+            start = at = self.position
+            while found := (STRING_ENDS if within else BRACKETS).search(self.text, at):
+                at = found.end()
+                sign = found.group()
+                if sign == "\\":
+                    if at == len(self.text) and not self.more():
+                        break
+                    at += 1
+                elif sign == '"':
+                    within = not within
+                else:
+                    depth += 1 if sign in "{[" else -1
+                if not within and depth <= 0:
+                    self.advance(at)
+                    return size + at - start
+            size += len(self.text) - start
+            self.advance(len(self.text))
+            if not self.more():
+                return size
 
     def place(self, line: int) -> str:
         return f"{self._path}, line {line}"
@@ -266,7 +303,7 @@ def _read_document(stream: IO[bytes], encoding: str, path: Path) -> Iterator[Fou
         yield from _read_array(window)
         return
     line = window.line
-    first = window.value()
+    first = _whole(window, path)
     if not window.peek():
         rows = rows_of_document(first)
         yield from ((line if len(rows) == 1 else None, value, None) for value in rows)
@@ -274,7 +311,24 @@ def _read_document(stream: IO[bytes], encoding: str, path: Path) -> Iterator[Fou
     yield line, first, None
     while window.peek():
         line = window.line
-        yield line, window.value(), None
+        try:
+            found: Found = line, window.value(), None
+        except _TooLarge:
+            found = line, None, too_large("the row", window.skip())
+        yield found
+
+
+def _whole(window: _Window, path: Path) -> Any:
+    """The document's first value, which may be all of it; DatasetError where it is too large to be held."""
+    try:
+        return window.value(DOCUMENT_LIMIT_BYTES)
+    except _TooLarge:
+        raise DatasetError(
+            f"the file is one JSON object of more than {DOCUMENT_LIMIT_BYTES // 2**20} MiB, and would have to be held "
+            "whole.",
+            where=str(path),
+            hint="Write its rows as JSON Lines, one object a line.",
+        ) from None
 
 
 def _read_array(window: _Window) -> Iterator[Found]:
@@ -289,7 +343,11 @@ def _read_array(window: _Window) -> Iterator[Found]:
                 hint="It looks cut off: download or write it again.",
             )
         line = window.line
-        yield line, window.value(), None
+        try:
+            found: Found = line, window.value(), None
+        except _TooLarge:
+            found = line, None, too_large("the row", window.skip())
+        yield found
         sign = window.peek()
         if sign == "]":
             window.advance(window.position + 1)

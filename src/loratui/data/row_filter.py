@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import islice
 
 from loratui.core.plan import DatasetSection
 from loratui.data.check import check
@@ -16,8 +15,8 @@ from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.find import find_evaluation
 from loratui.data.found import FoundDataset
-from loratui.data.near_duplicates import NearDuplicates
-from loratui.data.read import read_rows
+from loratui.data.near_duplicates import GROUPED_SHARE, LEAST_SHARE, NearDuplicates, said
+from loratui.data.read import read_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
 from loratui.data.row import Row, RowError
 
@@ -45,7 +44,10 @@ class RowFilter:
         self._kinds = frozenset(section.leave_out)
         self._held_out = held_out_identities(section, found) if "overlap" in self._kinds else frozenset()
         self._first: dict[bytes, str] = {}
-        self._near = NearDuplicates()
+        self._old = section.split_by == "order"
+        """It is a run's of before: what was left out then is left out."""
+        self._said = _contents if self._old else said
+        self._near = NearDuplicates(characters=4000) if self._old else NearDuplicates(GROUPED_SHARE)
         self._near_places: list[str] = []
 
     def by_hand(self, row: Row) -> LeftOut | None:
@@ -65,14 +67,16 @@ class RowFilter:
 
     def _copy(self, row: Row, conversation: Conversation) -> LeftOut | None:
         here = f"line {row.line}" if row.line is not None else f"row {row.index}"
-        if "duplicate" in self._kinds:
+        if "duplicate" in self._kinds or not self._old:
             first = self._first.setdefault(conversation.identity, here)
+            if first != here and "duplicate" not in self._kinds:
+                return None  # a copy, which is to stay
             if first != here:
                 return _left_out(row, "duplicate", f"the row says the same as {first}.")
         if "near-duplicate" in self._kinds:
-            near = self._near.add(said(conversation))
+            near = self._near.add(self._said(conversation))
             self._near_places.append(here)
-            if near is not None:
+            if near is not None and near[1] >= LEAST_SHARE:
                 return _left_out(
                     row,
                     "near-duplicate",
@@ -101,9 +105,9 @@ def held_out_identities(section: DatasetSection, found: FoundDataset) -> Abstrac
     """Identities of the rows of an evaluation file or part; empty where rows are held out of the training rows."""
     if not (section.eval_path or found.eval_files):
         return frozenset()
-    other = find_evaluation(section.eval_path) if section.eval_path else found
+    other = find_evaluation(section) if section.eval_path else found
     own = not section.eval_path
-    head = list(islice(read_rows(other, evaluation=own), SAMPLE_ROWS))
+    head = sample_rows(other, SAMPLE_ROWS, evaluation=own)
     recognition = recognise(head, section.format, section.columns, where=other.path)
     identities = set()
     for row in read_rows(other, evaluation=own, unfold=recognition.unfold):
@@ -114,8 +118,8 @@ def held_out_identities(section: DatasetSection, found: FoundDataset) -> Abstrac
     return identities
 
 
-def said(conversation: Conversation) -> str:
-    """Everything a row says, as one text."""
+def _contents(conversation: Conversation) -> str:
+    """What runs of before compared: every message, and no tool calls."""
     return "\n".join([conversation.text, *(message.content for message in conversation.messages)])
 
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import DatasetError
 from loratui.core.plan import DatasetSection, Plan
 from loratui.data.conversation import Conversation
-from loratui.data.find import find_dataset, find_evaluation
+from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
 from loratui.data.preferences import require_answer
-from loratui.data.read import read_rows, require_rows
+from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.reasoning import arranged
 from loratui.data.recognise import recognise
 from loratui.data.row_filter import RowFilter, filter_rows
-from loratui.data.split import split_rows
+from loratui.data.split import keys_for, split_rows
 from loratui.data.tool_text import with_calls
 from loratui.export.document import RowKind, Rows
 
@@ -31,14 +30,17 @@ def write_rows(plan: Plan, folder: Path, *, tool: str) -> tuple[Rows, int]:
     Raises DatasetError where the dataset cannot be read or nothing of it can be used.
     """
     dataset = plan.dataset
-    found = find_dataset(dataset.path, split=dataset.split, configuration=dataset.configuration)
+    found = find_planned(dataset)
     train, unusable = _conversations(plan, found, evaluation=False)
     held: list[Conversation] = []
     if dataset.eval_path or found.eval_files:
-        other = find_evaluation(dataset.eval_path) if dataset.eval_path else found
+        other = find_evaluation(dataset) if dataset.eval_path else found
         held, _ = _conversations(plan, other, evaluation=not dataset.eval_path)
     else:
-        split = split_rows(dataset, [row.identity for row in train], plan.training.seed)
+        keys = keys_for(dataset, apart=False)
+        for row in train:
+            keys.add(row)
+        split = split_rows(dataset, keys, plan.training.seed)
         train, held = [train[at] for at in split.train], [train[at] for at in split.evaluation]
     if not train:
         raise DatasetError("there is no row to export.", where=found.path)
@@ -54,7 +56,7 @@ def write_rows(plan: Plan, folder: Path, *, tool: str) -> tuple[Rows, int]:
 
 
 def _conversations(plan: Plan, found: FoundDataset, *, evaluation: bool) -> tuple[list[Conversation], int]:
-    sample = list(islice(read_rows(found, evaluation=evaluation), RECOGNISED_ROWS))
+    sample = sample_rows(found, RECOGNISED_ROWS, evaluation=evaluation)
     require_rows(found, sample)
     recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
     require_answer(recognition, plan.dataset, where=found.path)

@@ -16,7 +16,7 @@ from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_change import Start, start_after, why
 from loratui.core.plan_text import fields, plan_from_toml, plan_to_toml, with_values
-from loratui.data.find import find_dataset, find_evaluation
+from loratui.data.find import find_evaluation, find_planned
 from loratui.files import make_folder, read_document, write_whole
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.models.find import find_model
@@ -195,10 +195,10 @@ def _check_found(plan: Plan, changed: Mapping[str, Any]) -> None:
     """Refuse a dataset, model or adapter that cannot be found, before anything is moved. LoratuiError in one
     sentence.
     """
-    if {"dataset.path", "dataset.split", "dataset.configuration"} & changed.keys():
-        find_dataset(plan.dataset.path, split=plan.dataset.split, configuration=plan.dataset.configuration)
+    if {"dataset.path", "dataset.split", "dataset.configuration", "dataset.encoding"} & changed.keys():
+        find_planned(plan.dataset)
     if "dataset.eval_path" in changed and plan.dataset.eval_path:
-        find_evaluation(plan.dataset.eval_path)
+        find_evaluation(plan.dataset)
     if {"model.id", "model.revision"} & changed.keys():
         find_model(plan.model.id, revision=plan.model.revision)
     if {"lora.adapter", "method.kind"} & changed.keys() and plan.lora.adapter:

@@ -7,13 +7,14 @@ import fcntl
 import json
 import math
 import os
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import RunError
 from loratui.core.plan import Plan
-from loratui.core.plan_text import whole_plan_from_toml
+from loratui.core.plan_text import whole_plan_from_toml, with_values
 from loratui.files import open_regular, read_document, read_object
 from loratui.runs.checkpoints import is_whole as is_whole_checkpoint
 from loratui.runs.checkpoints import step_of as step_of
@@ -155,7 +156,10 @@ class Run:
             raise RunError(
                 f"the run's plan cannot be read: {error.strerror or error}.", where=str(self.plan_path)
             ) from None
-        return whole_plan_from_toml(text, where=str(self.plan_path))
+        plan = whole_plan_from_toml(text, where=str(self.plan_path))
+        if "split_by" not in tomllib.loads(text).get("dataset", {}):  # it began before rows were held out by content
+            plan = with_values(plan, {"dataset.split_by": "order"})
+        return plan
 
     def machine(self) -> dict[str, Any]:
         """`machine.json`; empty before the worker wrote it. RunError where it cannot be read."""

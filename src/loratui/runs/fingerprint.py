@@ -46,12 +46,10 @@ def plan_values(plan: Plan) -> dict[str, Any]:
 
 def files_print(plan: Plan) -> str:
     """Changes when a file of the plan's dataset does: names, sizes and times. Empty where it cannot be found now."""
-    from loratui.data.find import find_dataset
+    from loratui.data.find import find_planned
 
     try:
-        return find_dataset(
-            plan.dataset.path, split=plan.dataset.split, configuration=plan.dataset.configuration
-        ).fingerprint
+        return find_planned(plan.dataset).fingerprint
     except LoratuiError:
         return ""
 

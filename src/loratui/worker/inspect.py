@@ -69,6 +69,8 @@ def _serve(requests: IO[str], emit: Callable[[InspectMessage], None]) -> None:
 
     if request.get("rows"):
         send_rows(request["rows"])
+    if request.get("rows_only"):
+        return
     emit({"type": "result", "result": inspection.run(model)})
     for line in requests:
         if line.strip():

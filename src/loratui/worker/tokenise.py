@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 from loratui.core.errors import ModelError
@@ -21,6 +20,7 @@ from loratui.data.reasoning import arranged
 from loratui.data.tool_text import with_calls
 from loratui.worker.answer_spans import AnswerSpans
 from loratui.worker.chat_template import ChatTemplate
+from loratui.worker.encoding import PIECE_CHARACTERS, encode, in_batches
 from loratui.worker.marks import Part
 from loratui.worker.thinking import account
 from loratui.worker.time_limit import TIMES
@@ -32,9 +32,8 @@ from loratui.worker.tokenised import (
     added_special_ids,
     require_calls,
     tokens_between,
+    with_text,
 )
-
-BATCH_ROWS = 512
 
 
 class Tokeniser:
@@ -55,6 +54,8 @@ class Tokeniser:
         `reasoning`, `calls`: how thinking, and calls in the text, are arranged before the template sees them, as the
         plan's keys of `dataset`. `vocabulary`: rows of the model's embedding; 0: not known.
         """
+        self.texts_within = 0
+        """Above 0, rows keep no ids, but their text, and how much of it lies within so many tokens."""
         self.tokenizer = tokenizer
         self.reasoning = reasoning
         self.calls = calls
@@ -130,9 +131,9 @@ class Tokeniser:
         A batch is encoded on another core while the next one is rendered.
         """
         waiting: tuple[list[Rendered | Tokenised | ModelError], Future[list[Any]]] | None = None
-        source = iter(rows)
+        prepared = ((len(row.text) if isinstance(row, Rendered) else 0, row) for row in map(self._prepared, rows))
         with TIMES.watched(), ThreadPoolExecutor(1) as pool:
-            while batch := [self._prepared(row) for row in islice(source, BATCH_ROWS)]:
+            for batch in in_batches(prepared):
                 future = pool.submit(self._encode, [row.text for row in batch if isinstance(row, Rendered)])
                 if waiting is not None:
                     yield from self._in_order(*waiting)
@@ -187,36 +188,29 @@ class Tokeniser:
         )
 
     def _encode(self, texts: list[str]) -> list[Any]:
-        """Encodings of the tokenizer's own core: the ids are those of calling the tokenizer, and positions stay outside
-        Python.
-        """
-        core = self.tokenizer.backend_tokenizer
-        core.no_truncation()
-        core.no_padding()
-        encodings: list[Any] = core.encode_batch(texts, add_special_tokens=False)
-        return encodings
+        return encode(self.tokenizer.backend_tokenizer, texts)
 
     def _label(self, row: Rendered, encoding: Any) -> Tokenised:
-        ids: list[int] = encoding.ids
+        ids = encoding.ids
         if self._knows_more:
             self._require_known(ids)
-        labels = [IGNORED] * len(ids)
+        limit = 0 if self.texts_within else min(self.max_length or len(ids), len(ids))
+        kept: list[int] = ids[:limit]
+        labels = [IGNORED] * limit
         ended = trained = 0
         spans = []
         for start, end in row.answers:
             first, last = tokens_between(encoding, start, end, len(ids), len(row.text))
-            labels[first:last] = ids[first:last]
+            labels[first:last] = kept[first:last]
             spans.append((first, last))
             trained += last - max(first, 1) if last > max(first, 1) else 0
             ended += last > first and ids[last - 1] in self.stop_ids
-        limit = self.max_length or len(ids)
-        return Tokenised(
-            ids[:limit], labels[:limit], len(ids), trained, len(row.answers), ended, tuple(spans), row.thinking
-        )
+        done = Tokenised(kept, labels, len(ids), trained, len(row.answers), ended, tuple(spans), row.thinking)
+        return with_text(done, row.text, encoding, self.texts_within) if self.texts_within else done
 
     def _first_special(self, after: str) -> int:
         """Length of the text that ends a turn, at the start of what a template writes after an answer."""
-        encoded = self._encode([after])[0]
+        encoded = self._encode([after[:PIECE_CHARACTERS]])[0]
         for token, (_, end) in zip(encoded.ids, encoded.offsets, strict=True):
             if token in self.special_ids:
                 return int(end)

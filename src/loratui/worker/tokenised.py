@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from loratui.core.errors import ModelError
@@ -77,6 +77,12 @@ class Tokenised:
     """Where the answers lie in the uncut row: token positions, end excluded. Empty for rows that came as tokens."""
     thinking: Thinking | None = None
     """What becomes of its thinking; None where there is none."""
+    text: str | None = None
+    """The rendered text, where it was asked for; None for rows that came as tokens."""
+    learnt: tuple[tuple[int, int], ...] = ()
+    """Where in `text` the tokens lie that bear loss, uncut: characters, end excluded."""
+    kept_characters: int = 0
+    """Characters of `text` within the maximum length."""
 
     @property
     def cut(self) -> bool:
@@ -87,6 +93,17 @@ class Tokenised:
     def trained_tokens(self) -> int:
         """Tokens that bear loss. The first token of a row is never predicted."""
         return sum(label != IGNORED for label in self.labels[1:])
+
+
+def with_text(row: Tokenised, text: str, encoding: Any, within: int) -> Tokenised:
+    """The row with its rendered text, where in it the trained tokens lie, and how much lies within so many tokens."""
+    learnt = tuple(
+        (encoding.token_to_chars(first)[0], encoding.token_to_chars(last - 1)[1])
+        for first, last in row.spans
+        if last > first
+    )
+    kept = len(text) if row.full_tokens <= within else encoding.token_to_chars(within - 1)[1]
+    return replace(row, text=text, learnt=learnt, kept_characters=kept)
 
 
 def tokens_between(encoding: Any, start: int, end: int, count: int, characters: int) -> tuple[int, int]:

@@ -26,8 +26,8 @@ def _line(request: InspectRequest) -> bytes:
     return (json.dumps(request) + "\n").encode()
 
 
-def _request(plan: Plan, rows: Iterable[int]) -> bytes:
-    return _line({"plan": plan.model_dump(), "rows": list(rows)})
+def _request(plan: Plan, rows: Iterable[int], *, rows_only: bool = False) -> bytes:
+    return _line({"plan": plan.model_dump(), "rows": list(rows), "rows_only": rows_only})
 
 
 def error_of(message: Problem) -> LoratuiError:
@@ -59,6 +59,25 @@ def inspect_dataset(
     return asyncio.run(wait())
 
 
+def rendered_rows(plan: Plan, numbers: Iterable[int]) -> list[dict[str, Any]]:
+    """The rows of these numbers (from 0) as the trainer receives them, waited for; those that there are.
+
+    Raises as `inspect_dataset` does.
+    """
+
+    async def wait() -> list[dict[str, Any]]:
+        client = InspectClient()
+        try:
+            async for message in client.inspect(plan, numbers, rows_only=True):
+                if message["type"] == "rows":
+                    return message["rows"]
+        finally:
+            await client.close()
+        raise AssertionError("a question for rows ends with them or an error")
+
+    return asyncio.run(wait())
+
+
 class InspectClient:
     """An inspect worker for the interface: messages as they come, rows on request, ended by `close`."""
 
@@ -70,22 +89,24 @@ class InspectClient:
         """The worker's process id; None where none was started."""
         return self._child.pid if self._child is not None else None
 
-    async def inspect(self, plan: Plan, rows: Iterable[int] = ()) -> AsyncIterator[InspectMessage]:
-        """Start over with a plan: `recognised`, `progress`, `partial`, `rows`, at last `result`. Raises as
-        `inspect_dataset` does.
+    async def inspect(
+        self, plan: Plan, rows: Iterable[int] = (), *, rows_only: bool = False
+    ) -> AsyncIterator[InspectMessage]:
+        """Start over with a plan: `recognised`, `progress`, `partial`, `rows`, at last `result`; with `rows_only`
+        nothing after `rows`. Raises as `inspect_dataset` does.
         """
         await self.close()
         self._child = Child(worker_command("inspect"), "The inspection's worker")
         await self._child.start()
         with contextlib.suppress(WorkerError):  # it has ended: the next message says how
-            await self._child.send(_request(plan, rows))
+            await self._child.send(_request(plan, rows, rows_only=rows_only))
         seen = 0
         while True:
             message = await self._message(seen)
             if message["type"] == "progress":
                 seen = max(1, int(message["done"]))
             yield message
-            if message["type"] == "result":
+            if message["type"] == ("rows" if rows_only else "result"):
                 return
 
     async def rows(self, numbers: Iterable[int]) -> list[dict[str, Any]]:

@@ -10,10 +10,13 @@ from loratui.format import one_line
 
 
 class InspectRequest(TypedDict, total=False):
-    """plan: begin, once and first. rows: numbers of rows that are wanted as the trainer receives them."""
+    """plan: begin, once and first. rows: numbers of rows that are wanted as the trainer receives them. rows_only: with
+    the plan: nothing else is asked for.
+    """
 
     plan: dict[str, Any]
     rows: list[int]
+    rows_only: bool
 
 
 class Recognised(TypedDict):

@@ -22,12 +22,12 @@ from loratui.core.plan import Plan
 from loratui.data.cells import MISSING, cell_at, paths, reaches
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
-from loratui.data.find import find_dataset, find_evaluation
-from loratui.data.read import read_rows
+from loratui.data.find import find_dataset, find_evaluation, find_planned
+from loratui.data.read import read_rows, sample_rows
 from loratui.data.recognise import Recognition, recognise
 from loratui.data.row import Row, RowError
 from loratui.data.row_filter import RowFilter, filter_rows
-from loratui.data.split import split_rows
+from loratui.data.split import keys_for, split_rows
 
 RECOGNISED_ROWS = 200
 PLACEHOLDER = "?"
@@ -76,9 +76,9 @@ def trained_reading(plan: Plan | None) -> Recognition | None:
     if plan is None:
         return None
     try:
-        found = find_dataset(plan.dataset.path, split=plan.dataset.split, configuration=plan.dataset.configuration)
+        found = find_planned(plan.dataset)
         return recognise(
-            list(islice(read_rows(found), RECOGNISED_ROWS)), plan.dataset.format, plan.dataset.columns, where=found.path
+            sample_rows(found, RECOGNISED_ROWS), plan.dataset.format, plan.dataset.columns, where=found.path
         )
     except (LoratuiError, OSError):
         return None
@@ -171,18 +171,19 @@ def held_out_questions(plan: Plan, limit: int = 200) -> list[Question]:
     Raises DatasetError where the plan's data cannot be read any more.
     """
     section = plan.dataset
-    found = find_dataset(section.path, split=section.split, configuration=section.configuration)
-    reading = recognise(
-        list(islice(read_rows(found), RECOGNISED_ROWS)), section.format, section.columns, where=found.path
-    )
+    found = find_planned(section)
+    reading = recognise(sample_rows(found, RECOGNISED_ROWS), section.format, section.columns, where=found.path)
     if section.eval_path:
-        return _usable(read_rows(find_evaluation(section.eval_path), unfold=reading.unfold), reading, limit)
+        return _usable(read_rows(find_evaluation(section), unfold=reading.unfold), reading, limit)
     if found.eval_files:
         return _usable(read_rows(found, evaluation=True, unfold=reading.unfold), reading, limit)
     filtered = filter_rows(RowFilter(section, found), read_rows(found, unfold=reading.unfold), reading)
-    identities = {row.index: one.identity for row, one in filtered if isinstance(one, Conversation)}
-    numbers = list(identities)
-    split = split_rows(section, list(identities.values()), plan.training.seed)
+    keys, numbers = keys_for(section, apart=False), []
+    for row, one in filtered:
+        if isinstance(one, Conversation):
+            numbers.append(row.index)
+            keys.add(one)
+    split = split_rows(section, keys, plan.training.seed)
     chosen = {numbers[at] for at in split.evaluation}
     return _usable((row for row in read_rows(found, unfold=reading.unfold) if row.index in chosen), reading, limit)
 

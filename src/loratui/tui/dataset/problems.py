@@ -146,7 +146,8 @@ class ProblemsScreen(ModalScreen[list[str]]):
             Content.assemble((f"{place:>12}  ", "bold"), one_line(message, 400))
             for place, message in kind.listed[:MOST]
         ]
-        if kind.rows > len(lines) > 0:
+        whole = all(place == "file" for place, _ in kind.listed)
+        if kind.rows > len(lines) > 0 and not whole:
             lines.append(
                 Content(f"and {kind.rows - len(lines):,} more: `loratui inspect --json` lists more of them.").stylize(
                     "$text-muted"

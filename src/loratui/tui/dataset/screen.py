@@ -12,6 +12,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from loratui.data.characters import characters_words
+from loratui.data.encodings import UTF8
 from loratui.format import home_short, one_line, size
 from loratui.tui.dataset.rows import RowBrowser
 from loratui.tui.frame.step import StepScreen
@@ -146,6 +148,9 @@ class DatasetScreen(StepScreen):
             Content.assemble(_label("rows"), (" · ".join(counts), "$foreground")),
             Content.assemble(_label("check"), self.app.state.check.now.words(max_length, exact=facts.exact)),
         ]
+        result = self.app.state.check.now.result
+        if result is not None and (words := characters_words(result.get("characters", {}))):
+            lines.append(Content.assemble(_label("text"), (words, "$foreground")))
         if found.note:
             lines.append(
                 Content.assemble(
@@ -237,20 +242,20 @@ class DatasetScreen(StepScreen):
             self.say("Choose a dataset first.", "error")
             return None
         now = view.preview.recognition.columns if view is not None else draft.mine.get("dataset.columns", {})
-        rows = self._first_rows(draft.dataset)
+        rows = self._first_rows(draft.dataset, draft.mine.get("dataset.encoding", UTF8))
         await rows.wait()
         if not rows.result:
             return None
         return await self.app.push_screen_wait(MappingScreen(rows.result, now))
 
     @work(thread=True, exclusive=True, group="rows", exit_on_error=False)
-    def _first_rows(self, path: str) -> list[Mapping[str, Any]]:
+    def _first_rows(self, path: str, encoding: str) -> list[Mapping[str, Any]]:
         """The first rows as they stand in the file; why there are none is said."""
         from loratui.core.errors import LoratuiError
         from loratui.data.preview import first_values
 
         try:
-            return first_values(path)
+            return first_values(path, encoding=encoding)
         except LoratuiError as error:
             self.app.call_from_thread(self.say, error.sentence, "error")
             return []

@@ -53,6 +53,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "dataset.eval_fraction",
             "dataset.eval_count",
+            "dataset.split_by",
             "dataset.eval_path",
             "dataset.leave_out",
             "dataset.preference",
@@ -69,6 +70,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "training.loss_on",
             "training.seed",
+            "dataset.encoding",
             "model.chat_template",
             "model.end_token",
             "model.thinking",

@@ -22,6 +22,7 @@ KEPT = (
     "dataset.preference",
     "dataset.configuration",
     "dataset.split",
+    "dataset.encoding",
     "method.kind",
     "training.loss_on",
 )

@@ -13,6 +13,8 @@ from loratui.tui.wizard.plan import ProposedPlan
 from loratui.tui.wizard.signal import Signal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from loratui.workers.inspect_messages import InspectMessage
 
 
@@ -124,19 +126,43 @@ def found_words(result: dict[str, Any], max_length: int) -> tuple[str, str]:
         words.append(f"✓ every answer{' that is not cut' if cut else ''} ends in the stop token {stop['token']}")
     if refused := result.get("problem_counts", {}).get("template", 0):
         words.insert(0, f"▲ the chat template refuses {refused:,} row{'s' if refused != 1 else ''}")
+        color = "$warning"
     thinking = result["reasoning"]
     if thinking["sentences"]:
         mend = ": m mends it" if thinking["fixes"] else ""
         words.append(f"▲ {one_line(thinking['sentences'][0], 160)}{mend}")
+        color = "$warning"
+    if lost := lost_words(result.get("characters", {})):
+        words.insert(0, f"▲ {lost}: e lists them")
         color = "$warning"
     if cut:
         words.append(f"{cut:,} rows longer than {max_length:,} tokens are cut: l shows what is lost")
     if problems:
         words.append(f"{problems:,} problem{'s' if problems != 1 else ''}: e lists them")
         color = "$warning"
-    elif not stop["missing_uncut"] and not thinking["sentences"]:
+    elif not stop["missing_uncut"] and not thinking["sentences"] and not lost:
         words.append("no problem found")
     return " · ".join(words), color
+
+
+def lost_words(characters: Mapping[str, Any]) -> str:
+    """What of the rows' text is dropped without anyone having said so; empty where all of it is accounted for."""
+    if not characters.get("unexplained"):
+        return ""
+    from loratui.data.characters import ANSWERED
+
+    answers = [one for one in characters["template_parts"] if one["part"] in ANSWERED]
+    dropped = sum(one["dropped"] for one in answers)
+    unread = [one["column"] for one in characters["columns"] if not one["explained"]]
+    if dropped:
+        share = dropped / max(1, sum(one["characters"] for one in answers))
+        rows = characters["rows_losing"]
+        return f"the chat template drops {share:.0%} of the answers' text ({rows:,} row{'s' if rows != 1 else ''})"
+    if unread:
+        shown = ", ".join(one_line(name, 24) for name in unread[:3]) + (" …" if len(unread) > 3 else "")
+        return f"{characters['unexplained'] / max(1, characters['source']):.0%} of the text is not read ({shown})"
+    parts = sorted(one["part"] for one in characters["template_parts"] if one["dropped"])
+    return f"the chat template drops {', '.join(parts)} text"
 
 
 def progress_words(message: InspectMessage) -> str:

@@ -73,7 +73,7 @@ def load_dataset(path: str, given: dict[str, Any]) -> DatasetView:
 
     chosen = {key.removeprefix("dataset."): value for key, value in given.items() if key.startswith("dataset.")}
     section = DatasetSection(**{**chosen, "path": path})
-    found = find_dataset(path)
+    found = find_dataset(path, encoding=section.encoding)
     return DatasetView(preview(found, section), quick_facts(found, section))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from loratui.data.row import Problem, Row
@@ -30,11 +31,13 @@ class Findings:
         """A problem with a row's place."""
         self.add(Problem(kind, message, row.line, row.index, row.file, blocking))
 
-    def as_list(self) -> list[dict[str, Any]]:
-        """The listed problems by their place: those that cost a row first."""
+    def as_list(self, ranked: Sequence[Problem] = ()) -> list[dict[str, Any]]:
+        """The listed problems by their place: those that cost a row first, then `ranked` in their own order."""
         ordered = sorted(
             self._listed, key=lambda problem: (not problem.blocking, problem.index if problem.index is not None else -1)
         )
+        costly = sum(problem.blocking for problem in ordered)
+        ordered[costly:costly] = ranked
         return [
             {
                 "line": p.line,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,19 +15,21 @@ from loratui.core.plan import Plan
 from loratui.data.check import check
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
-from loratui.data.facts import count_rows, guessed_tokens
-from loratui.data.find import find_dataset, find_evaluation
+from loratui.data.facts import count_rows
+from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
 from loratui.data.lengths import Lengths
-from loratui.data.near_duplicates import NearDuplicates
+from loratui.data.near_duplicates import LEAST_SHARE
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.reasoning import TAGS
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
 from loratui.data.row import Row, RowError
-from loratui.data.row_filter import RowFilter, said
-from loratui.data.split import split_rows
+from loratui.data.row_filter import RowFilter
+from loratui.data.split import RowKeys, split_rows
 from loratui.worker.inspecting.differences import trl_differences
+from loratui.worker.inspecting.early import recognised_message
 from loratui.worker.inspecting.findings import Findings
+from loratui.worker.inspecting.ledger import CharacterLedger
 from loratui.worker.inspecting.model import TextModel
 from loratui.worker.inspecting.reasoning import ReasoningLedger
 from loratui.worker.inspecting.tools import ToolLedger
@@ -60,11 +62,18 @@ class Inspection:
     last_label: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     lines: list[int | None] = field(default_factory=list)
-    identities: list[bytes] = field(default_factory=list)
+    keys: RowKeys = field(default_factory=RowKeys)
+    """Of every row that could be understood, whether or not the template refuses it."""
+    positions: list[int] = field(default_factory=list)
+    """For each tokenised row its place among the keys."""
     copies: int = 0
     near_copies: int = 0
     overlap: int = 0
+    near_overlap: int = 0
     evaluation_rows: int = 0
+    """Rows of an evaluation file or part."""
+    held_out: frozenset[int] = frozenset()
+    """Places among the keys of the rows that are held out of the training rows."""
 
     def __post_init__(self) -> None:
         section = self.plan.dataset
@@ -72,7 +81,7 @@ class Inspection:
         self._told = 0.0
         self._partial = 0.0
         """When the next partial result is due; 0 before the first."""
-        self.found: FoundDataset = find_dataset(section.path, split=section.split, configuration=section.configuration)
+        self.found: FoundDataset = find_planned(section)
         head = sample_rows(self.found, SAMPLE_ROWS)
         require_rows(self.found, head)
         self.recognition: Recognition = recognise(head, section.format, section.columns, where=self.found.path)
@@ -81,31 +90,32 @@ class Inspection:
         self.model: TextModel | None = None
         self.reasoning: ReasoningLedger
         self.tools: ToolLedger
-        self.seen: dict[bytes, tuple[int, int | None]] = {}
+        self.characters = CharacterLedger(self.recognition, mapped_by_hand=bool(section.columns))
         self._fix: dict[str, str] | None = None
-        self._near = NearDuplicates()
-        self._near_rows: list[tuple[int, int | None]] = []
+        self._places: list[tuple[int, int | None]] = []
+        """Index and line of each row with a key."""
+        self._taken = 0
 
     def run(self, model: TextModel) -> dict[str, Any]:
         """Tokenise and check every row; the result. DatasetError where a file breaks off, ModelError without a usable
         tokenizer.
         """
         self.model = model
-        tokeniser = model.tokeniser(self.plan, 0)
+        tokeniser = model.tokeniser(self.plan, 0, texts=True)
         self.reasoning = ReasoningLedger(self.plan, model)
         self.tools = ToolLedger(self.reasoning.tokeniser)
-        pending: list[tuple[Row, Conversation]] = []
+        pending: deque[tuple[Row, Conversation]] = deque()
         specials = special_texts(model.tokenizer)
         try:
-            for position, tokenised in enumerate(tokeniser.many(self._conversations(pending, specials))):
-                row, conversation = pending[position]
-                self._take(row, tokenised)
+            for tokenised in tokeniser.many(self._conversations(pending, specials)):
+                row, conversation = pending.popleft()
+                self._take(row, conversation, tokenised)
                 self.reasoning.take(row, conversation, tokenised, self.findings)
                 self.tools.take(conversation, tokenised)
-                pending[position] = None  # type: ignore[call-overload]  # rows are let go as they are done
                 self._report()
         except TemplateTimeError:
-            raise TemplateTimeError(*[_place(one[0].index, one[0].line) for one in pending[-1:] if one]) from None
+            last = [pending[-1][0]] if pending else []
+            raise TemplateTimeError(*[_place(row.index, row.line) for row in last]) from None
         self._evaluation()
         self._long_rows()
         for problem in (*self.reasoning.problems(), *self.tools.problems()):
@@ -113,13 +123,14 @@ class Inspection:
         return self.result()
 
     def _conversations(
-        self, pending: list[tuple[Row, Conversation]], specials: tuple[str, ...]
+        self, pending: deque[tuple[Row, Conversation]], specials: tuple[str, ...]
     ) -> Iterator[Conversation]:
         row_filter = RowFilter(self.plan.dataset, self.found)
         for row in read_rows(self.found, unfold=self.recognition.unfold):
             self.read += 1
             if row_filter.by_hand(row):
                 self.left_out["by-hand"] += 1
+                self.characters.not_used(row)
                 continue
             if row.problem is not None:
                 self.findings.add(row.problem)
@@ -128,9 +139,11 @@ class Inspection:
                 conversation = to_conversation(row, self.recognition)
             except RowError as error:
                 self.findings.of_row(row, error.kind, error.message, blocking=True)
+                self.characters.not_used(row)
                 continue
             if fault := row_filter.fault(row, conversation):
                 self.left_out[fault.kind] += 1
+                self.characters.not_used(row)
                 continue
             for kind, message in check(conversation):
                 self.findings.of_row(row, kind, message)
@@ -153,35 +166,37 @@ class Inspection:
                     return
 
     def _check_copy(self, row: Row, conversation: Conversation) -> None:
-        identity = conversation.identity
-        self.identities.append(identity)
-        first = self.seen.setdefault(identity, (row.index, row.line))
-        if first[0] != row.index:
-            self.copies += 1
-            self.findings.of_row(row, "duplicate", f"the row says the same as {_place(*first)}.")
+        alike = self.keys.add(conversation)
+        self._places.append((row.index, row.line))
+        if alike is None:
             return
-        near = self._near.add(said(conversation))
-        self._near_rows.append((row.index, row.line))
-        if near is not None:
+        other = _place(*self._places[alike.position])
+        if alike.exact:
+            self.copies += 1
+            self.findings.of_row(row, "duplicate", f"the row says the same as {other}.")
+        elif alike.share >= LEAST_SHARE:
             self.near_copies += 1
-            self.findings.of_row(
-                row,
-                "near-duplicate",
-                f"the row says almost the same as {_place(*self._near_rows[near[0]])} ({near[1]:.0%} alike).",
-            )
+            message = f"the row says almost the same as {other} ({alike.share:.0%} alike)."
+            self.findings.of_row(row, "near-duplicate", message)
 
-    def _take(self, row: Row, tokenised: Tokenised | ModelError) -> None:
+    def _take(self, row: Row, conversation: Conversation, tokenised: Tokenised | ModelError) -> None:
+        position, self._taken = self._taken, self._taken + 1
         if isinstance(tokenised, ModelError):
             kind = "vocabulary" if isinstance(tokenised, BeyondVocabulary) else "template"
             self.findings.of_row(row, kind, tokenised.sentence, blocking=True)
+            self.characters.not_used(row)
             return
         spans = tokenised.spans or label_spans(tokenised.labels)
         self.lengths.add(tokenised.full_tokens, spans)
         self.rows.append(row.index)
+        self.positions.append(position)
         self.lines.append(row.line)
         self.ended.append(tokenised.answers_ended == tokenised.answers and tokenised.answers > 0)
         self.last_label.append(spans[-1][1] if spans else 0)
+        if tokenised.answer_tokens:
+            self.characters.take(row, conversation, tokenised, self.reasoning.tokeniser.arranged(conversation))
         if not tokenised.answer_tokens:
+            self.characters.not_used(row)
             self.findings.of_row(row, "no-answer", "no token of the row bears loss.", blocking=True)
         elif not self.ended[-1]:
             self.findings.of_row(
@@ -217,27 +232,34 @@ class Inspection:
         """Rows held out, and those of them that are also trained on."""
         section = self.plan.dataset
         if not (section.eval_path or self.found.eval_files):
-            split = split_rows(section, self.identities, self.plan.training.seed)
-            self.evaluation_rows = len(split.evaluation)
+            self.held_out = frozenset(split_rows(section, self.keys, self.plan.training.seed).evaluation)
             return
-        other = find_evaluation(section.eval_path) if section.eval_path else self.found
+        other = find_evaluation(section) if section.eval_path else self.found
         own = not section.eval_path
-        head = [row for row, _ in zip(read_rows(other, evaluation=own), range(SAMPLE_ROWS), strict=False)]
+        head = sample_rows(other, SAMPLE_ROWS, evaluation=own)
         require_rows(other, head)
         recognition = recognise(head, section.format, section.columns, where=other.path)
         for row in read_rows(other, evaluation=own, unfold=recognition.unfold):
             self._tell_progress()
             try:
-                identity = to_conversation(row, recognition).identity
+                alike = self.keys.like(to_conversation(row, recognition))
             except RowError as error:
                 self.findings.of_row(row, f"evaluation-{error.kind}", f"evaluation row: {error.message}")
                 continue
             self.evaluation_rows += 1
-            if first := self.seen.get(identity):
+            if alike is None:
+                continue
+            other_row = f"{_place(*self._places[alike.position])} of the training rows"
+            if alike.exact:
                 self.overlap += 1
-                self.findings.of_row(
-                    row, "overlap", f"the evaluation row is also trained on ({_place(*first)} of the training rows)."
+                self.findings.of_row(row, "overlap", f"the evaluation row is also trained on ({other_row}).")
+            else:
+                self.near_overlap += 1
+                message = (
+                    f"the evaluation row says almost the same as {other_row}, which is trained on "
+                    f"({alike.share:.0%} alike)."
                 )
+                self.findings.of_row(row, "near-overlap", message)
 
     def _long_rows(self) -> None:
         tokens = self.lengths.tokens
@@ -267,7 +289,12 @@ class Inspection:
         summary = self.lengths.summary()
         proposal = self.lengths.proposal(context)
         usable = int(alive.sum())
-        inside = self.evaluation_rows if not (section.eval_path or self.found.eval_files) else 0
+        unexplained = self.characters.problems()
+        counts = self.findings.counts.copy()
+        for problem, rows in unexplained:
+            counts[problem.kind] += rows
+        held = np.fromiter((at in self.held_out for at in self.positions), dtype=bool, count=len(self.positions))
+        inside = int((alive & held).sum())
         return {
             "format": self.recognition.format,
             "columns": dict(self.recognition.columns),
@@ -300,8 +327,9 @@ class Inspection:
             "left_out": self.left_out.total(),
             "left_out_by": dict(self.left_out),
             "unusable": sorted(self.findings.rows)[:MISSING_LISTED],
-            "problems": self.findings.as_list(),
-            "problem_counts": dict(self.findings.counts.most_common()),
+            "problems": self.findings.as_list([problem for problem, _ in unexplained]),
+            "problem_counts": dict(counts.most_common()),
+            "characters": self.characters.summary(),
             "tokens": summary,
             "trained_tokens": trained,
             "trained_tokens_uncut": whole,
@@ -325,8 +353,8 @@ class Inspection:
             "histogram": self.lengths.histogram(),
             "packing": self.lengths.packing(max_length, training.batch_size, training.seed),
             "duplicates": {"exact": self.copies, "near": self.near_copies},
-            "overlap": {"exact": self.overlap},
-            "split": {"train": max(0, usable - inside), "evaluation": self.evaluation_rows, "seed": training.seed},
+            "overlap": {"exact": self.overlap, "near": self.near_overlap},
+            "split": {"train": usable - inside, "evaluation": self.evaluation_rows + inside, "seed": training.seed},
             "lengths": self.lengths.sample(5000, training.seed),
             "seconds": round(time.monotonic() - self.started, 2),
         }
@@ -339,39 +367,7 @@ class Inspection:
 
     def early(self) -> Recognised:
         """How the rows are read, and what is wrong with the first of them: known before the tokenizer is."""
-        recognition = self.recognition
-        findings, guessed = Findings(), []
-        for row in self.head:
-            if row.problem is not None:
-                findings.add(row.problem)
-                continue
-            try:
-                conversation = to_conversation(row, recognition)
-            except RowError as error:
-                findings.of_row(row, error.kind, error.message, blocking=True)
-                continue
-            guessed.append(guessed_tokens(conversation))
-            for kind, message in check(conversation):
-                findings.of_row(row, kind, message)
-        guessed.sort()
-        return {
-            "type": "recognised",
-            "problems": findings.as_list(),
-            "rows_looked_at": len(self.head),
-            "guessed_tokens": {"median": guessed[len(guessed) // 2], "max": guessed[-1]}
-            if guessed
-            else {"median": 0, "max": 0},
-            "format": recognition.format,
-            "columns": dict(recognition.columns),
-            "why": recognition.why,
-            "guess": recognition.guess,
-            "others": [{"format": o.format, "columns": dict(o.columns), "why": o.why} for o in recognition.others],
-            "unused": list(recognition.unused),
-            "doubts": list(recognition.doubts),
-            "examples": self.total,
-            "files": [str(file.path) for file in self.found.files],
-            "note": self.found.note,
-        }
+        return recognised_message(self.recognition, self.head, self.found, self.total)
 
 
 def _place(index: int, line: int | None) -> str:

@@ -37,9 +37,13 @@ class TextModel:
     template: str
     why: str
 
-    def tokeniser(self, plan: Plan, max_length: int) -> Tokeniser:
-        """What turns conversations into tokens and labels; the same class that training uses."""
-        return self._tokeniser(self.tokenizer, plan, max_length)
+    def tokeniser(self, plan: Plan, max_length: int, *, texts: bool = False) -> Tokeniser:
+        """What turns conversations into tokens and labels; the same class that training uses. texts: rows keep theirs,
+        and how much of it lies within the plan's maximum length.
+        """
+        made = self._tokeniser(self.tokenizer, plan, max_length)
+        made.texts_within = plan.training.max_length if texts else 0
+        return made
 
     def tried(self, plan: Plan) -> Tokeniser:
         """The same tokenizer with the chat template, the end token and the arrangement of thinking of another plan.

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import islice
 from typing import Any
 
 from loratui.core.dataset import DataFacts
@@ -15,14 +14,14 @@ from loratui.core.errors import DatasetError, ModelError
 from loratui.core.plan import DatasetSection, Plan
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
-from loratui.data.find import find_dataset, find_evaluation
+from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
 from loratui.data.preferences import require_answer
-from loratui.data.read import read_rows, require_rows
+from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import recognise
 from loratui.data.row import Row
 from loratui.data.row_filter import LeftOut, RowFilter, filter_rows
-from loratui.data.split import split_rows
+from loratui.data.split import RowKeys, keys_for, split_rows
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.tokenised import IGNORED, BeyondVocabulary, Tokenised
 
@@ -122,19 +121,20 @@ def prepare(plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int], None]
     chat template refuses them all.
     """
     dataset = plan.dataset
-    found = find_dataset(dataset.path, split=dataset.split, configuration=dataset.configuration)
+    found = find_planned(dataset)
     rows = _Reader(plan, found, tokeniser, progress)
     reader: _Reader | None = None
-    identities = rows.identities(RowFilter(dataset, found))
-    if dataset.eval_path or found.eval_files:
-        evaluation = find_evaluation(dataset.eval_path) if dataset.eval_path else found
+    apart = bool(dataset.eval_path or found.eval_files)
+    numbers, keys = rows.usable(RowFilter(dataset, found), keys_for(dataset, apart=apart))
+    if apart:
+        evaluation = find_evaluation(dataset) if dataset.eval_path else found
         reader = _Reader(plan, evaluation, tokeniser, progress, evaluation=not dataset.eval_path, held_out=True)
-        held = reader.tokenise(set(reader.identities(RowFilter(DatasetSection(), evaluation))))[0]
-        train = rows.tokenise(set(identities))[0]
+        asked, _ = reader.usable(RowFilter(DatasetSection(), evaluation), keys_for(dataset, apart=True))
+        held = reader.tokenise(set(asked))[0]
+        train = rows.tokenise(set(numbers))[0]
         held.read, held.unusable = reader.read, held.unusable + reader.unusable
     else:
-        numbers = list(identities)
-        split = split_rows(dataset, list(identities.values()), plan.training.seed)
+        split = split_rows(dataset, keys, plan.training.seed)
         train, held = rows.tokenise({numbers[at] for at in split.train}, {numbers[at] for at in split.evaluation})
     train.read, train.unusable = rows.read, train.unusable + rows.unusable
     if not len(train):
@@ -161,7 +161,7 @@ class _Reader:
             evaluation,
             held_out,
         )
-        sample = list(islice(read_rows(found, evaluation=evaluation), RECOGNISED_ROWS))
+        sample = sample_rows(found, RECOGNISED_ROWS, evaluation=evaluation)
         require_rows(found, sample)
         self.recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
         require_answer(self.recognition, plan.dataset, where=found.path)
@@ -176,16 +176,17 @@ class _Reader:
     def _rows(self) -> Iterator[Row]:
         return read_rows(self.found, evaluation=self.evaluation, unfold=self.recognition.unfold)
 
-    def identities(self, row_filter: RowFilter) -> dict[int, bytes]:
-        """Number and identity of each row that can be trained on; the others are counted, kept and named in the log."""
-        found: dict[int, bytes] = {}
+    def usable(self, row_filter: RowFilter, keys: RowKeys) -> tuple[list[int], RowKeys]:
+        """Numbers and keys of the rows that can be trained on; the others are counted, kept and named in the log."""
+        found: list[int] = []
         for row, filtered in filter_rows(row_filter, self._rows(), self.recognition):
             self.read += not isinstance(filtered, LeftOut) or filtered.kind not in self.wanted
             if isinstance(filtered, LeftOut):
                 self._leave_out(filtered)
             else:
-                found[row.index] = filtered.identity
-        return found
+                found.append(row.index)
+                keys.add(filtered)
+        return found, keys
 
     def tokenise(self, *parts: set[int]) -> tuple[Rows, ...]:
         """One `Rows` for each set of row numbers, in the dataset's order; the second set is held out."""
