@@ -46,6 +46,7 @@ def far_too_fast(folder: Path) -> Run:
         "model.dtype": "fp32",
         "dataset.path": str(demo_dataset_path()),
         "dataset.eval_count": 16,
+        "dataset.split_by": "order",
         "training.precision": "fp32",
         "training.batch_size": 8,
         "training.accumulation": 1,
