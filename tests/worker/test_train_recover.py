@@ -102,6 +102,10 @@ def learnt(files: Path) -> Run:  # noqa: F811
     return run
 
 
+def test_a_whole_result_answers_with_the_cache_that_training_did_without(learnt: Run) -> None:
+    assert json.loads((learnt.model_path / "config.json").read_text())["use_cache"] is True
+
+
 def heated(learnt: Run, path: Path) -> Run:
     """It goes on at a rate at which it diverges."""
     shutil.copytree(learnt.path, path)

@@ -336,7 +336,10 @@ class Session:
         target = result_folder(self.run)
         if self.rank == 0:
             with whole_folder(target) as fresh:
-                trainer.accelerator.unwrap_model(trainer.model).save_pretrained(fresh, state_dict=weights)
+                model: Any = trainer.accelerator.unwrap_model(trainer.model)
+                model.config.use_cache = True  # whoever loads it answers with it; training alone does without
+                model.save_pretrained(fresh, state_dict=weights)
+                model.config.use_cache = False
                 tokenizer: Any = trainer.processing_class
                 tokenizer.save_pretrained(fresh)
             target = put_in_place(fresh, target, self.journal, step)
