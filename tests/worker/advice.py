@@ -122,6 +122,7 @@ class World:
                 "model.dtype": "fp32",
                 "dataset.path": str(rows),
                 "dataset.eval_fraction": 0.2,
+                "dataset.split_by": "order",
                 "training.precision": "fp32",
                 "training.batch_size": 4,
                 "training.accumulation": 1,
