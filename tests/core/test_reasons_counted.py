@@ -88,7 +88,7 @@ def epochs(owner: Proposal, why: str, formula: str) -> list[bool]:
 
 def max_length(owner: Proposal, why: str, formula: str) -> list[bool]:
     data, value = owner.data, int(owner.recommendations["training.max_length"].value)
-    longest = re.search(r"the longest has ([\d,]+) tokens", why)
+    longest = re.search(r"the longest has (?:about )?([\d,]+) tokens", why)
     share = re.search(r"Covers ([\d.]+)%", why)
     times = re.search(r"would cost ([\d.]+) times", why)
     held = [] if longest is None else [number(longest[1]) == data.longest]

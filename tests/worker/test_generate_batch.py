@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -238,6 +239,19 @@ def test_killed_at_any_moment_no_row_is_answered_twice_or_lost(folder: Path, tmp
     else:
         answered = [json.loads(row["input"]) for row in csv.DictReader(output.open(newline=""))]
     assert answered == inputs and not Path(str(output) + ".part").exists()
+
+
+def test_a_damaged_adapter_is_a_sentence(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "adapter", tmp_path / "adapter")
+    weights = tmp_path / "adapter" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    (tmp_path / "in.jsonl").write_text('{"input": "x"}\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "loratui", "generate", str(tmp_path / "adapter"), str(tmp_path / "in.jsonl")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and "damaged" in done.stderr and "a defect of loratui" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,12 @@ def command(
     if numbers is not None:
         show_rows(plan, numbers, tokens=tokens, as_json=as_json)
         return
-    result = inspect_dataset(plan, on_message=tell_progress if sys.stderr.isatty() else lambda message: None)
+    watched = sys.stderr.isatty()
+    if watched:
+        progress("Reading the rows; the tokenizer is loaded …")
+    result = inspect_dataset(plan, on_message=tell_progress if watched else lambda message: None)
+    if watched:
+        progress("")
     add_prices(result, plan)
     if as_json:
         say_json(result)
@@ -176,10 +181,12 @@ def describe(result: dict[str, Any]) -> str:
 
     tokens, cut, stop = result["tokens"], result["truncation"], result["stop_token"]
     share = result["trained_tokens"] / tokens["total"] if tokens["total"] else 0.0
+    note = [f"            {printable(result['dataset']['note'])}"] if result["dataset"]["note"] else []
     lines = [
         f"format      {printable(result['format'])}: {printable(result['why'])}",
         f"rows        {result['examples']:,} read · {result['usable']:,} usable"
         + left_out_words(result["left_out_by"]),
+        *note,
         "tokens      "
         + " · ".join(f"{name} {tokens[name]:,}" for name in ("min", "median", "p90", "p95", "p99", "max", "total")),
         f"trained     {result['trained_tokens']:,} tokens ({share:.0%})",

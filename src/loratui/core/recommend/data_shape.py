@@ -48,6 +48,8 @@ def max_length(context: Context) -> Iterator[Recommendation]:
     cut = data.longer_than(value)
     why = (
         f"No row is cut: the longest has {longest:,} tokens."
+        if cut == 0 and data.exact
+        else f"Guessed from characters, before the rows are tokenised: the longest has about {longest:,} tokens."
         if cut == 0
         else (
             f"Covers {1 - cut:.1%} of the rows; the longest has {longest:,} tokens and would cost "

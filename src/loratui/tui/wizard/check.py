@@ -44,6 +44,12 @@ class DatasetCheck:
         return repr((model.id, view.preview.found.fingerprint, given))
 
     @property
+    def finds_nothing(self) -> bool:
+        """Whether the check of this very choice has ended without a row that can be trained on."""
+        result = self._now.result
+        return result is not None and not result["usable"] and self._now.key == self.key()
+
+    @property
     def doubt(self) -> str:
         """One sentence where a check that was stopped or failed leaves the plan on guesses; else an empty text."""
         ended = self._now.stopped or bool(self._now.problem)

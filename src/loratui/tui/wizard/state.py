@@ -49,7 +49,10 @@ class WizardState:
 
     def problems(self, step: str) -> list[Problem]:
         """What stands between `step` and the next one, the first to mend first."""
-        return missing(step, self.draft, self.model, self.dataset, self.plan)
+        found = missing(step, self.draft, self.model, self.dataset, self.plan)
+        if step == "dataset" and not found and self.check.finds_nothing:
+            found.append(Problem("No row of the dataset can be trained on: e on its step lists why.", "#row"))
+        return found
 
     def ready(self) -> list[Problem]:
         """What stands between the draft and a training, over all steps."""

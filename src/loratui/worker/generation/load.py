@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoTokenizer, GenerationConfig
 
 from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
@@ -160,6 +161,10 @@ class LoadedModels:
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             self._forget_adapter(name)
             raise ModelError(_why_no_adapter(error), where=str(path)) from error
+        except SafetensorError as error:
+            self._forget_adapter(name)
+            message, hint = plain_words(error) or (f"the weights are damaged: {first_line(error)}.", "")
+            raise ModelError(message, where=str(path), hint=hint) from error
         self._active = ""  # PEFT chooses what is active after loading: the next use() sets it
         if self._peft.base_model.model is not self.base:
             raise WorkerError("PEFT replaced the base model while loading an adapter.")
