@@ -251,7 +251,7 @@ def test_a_damaged_adapter_is_a_sentence(folder: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 1 and "damaged" in done.stderr and "a defect of loratui" not in done.stderr
+    assert done.returncode == 2 and "damaged" in done.stderr and "a defect of loratui" not in done.stderr
 
 
 @pytest.mark.parametrize(

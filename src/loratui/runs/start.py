@@ -20,7 +20,7 @@ from loratui.files import make_folder, open_own, open_regular, write_whole
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.models.trust import not_agreed, unanswered
 from loratui.paths import runs_home
-from loratui.runs.directory import Run
+from loratui.runs.directory import Run, step_of
 from loratui.runs.origin import PATH_KEYS, sign
 from loratui.runs.own import require_own
 from loratui.runs.recovery import allow
@@ -204,10 +204,11 @@ def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str
         )
     environment = environment or worker_environment(plan)
     try:
-        previous = run.status()
+        previous, last = run.status(), run.last_checkpoint()
+        step = min(previous.step, step_of(last) if last is not None else 0)  # where it goes on from
         write_status(
             run.status_path,
-            Status(state="starting", created=time.time(), step=previous.step, total=previous.total, **signs_of_life()),
+            Status(state="starting", created=time.time(), step=step, total=previous.total, **signs_of_life()),
         )
         with os.fdopen(open_own(run.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as log:
             process = subprocess.Popen(

@@ -170,6 +170,7 @@ class RunRecord:
             case Fix():
                 self.fix, self.outcome, self.made_since_fix = event, None, None
                 self.findings.clear()
+                self._go_back_to(event.from_step if event.start == "checkpoint" else 0)
             case FixOutcome():
                 self.outcome = event
                 if self.fix is not None and not event.helped:
@@ -186,14 +187,20 @@ class RunRecord:
     def _take_start(self, event: Started) -> None:
         self.started, self.ended, self.oom = event, None, None
         self.total_steps = event.total_steps or self.total_steps
+        self._go_back_to(event.step)
+
+    def _go_back_to(self, step: int) -> None:
+        """What was told of later steps counts no more: others are made in their place."""
         self._smoother = Smoother(max(4.0, min(100.0, self.total_steps / 50)))
         for curve in self.curves:
-            curve.drop_after(event.step)
+            curve.drop_after(step)
         if self.loss_smooth.points:
             self._smoother.add(self.loss_smooth.last)
-        self.evals = [one for one in self.evals if one.step <= event.step]
-        kept = [one for one in self.checkpoints if one.step <= event.step]
-        self.checkpoints = deque(kept, maxlen=KEPT_CHECKPOINTS)
+        self.evals = [one for one in self.evals if one.step <= step]
+        self.checkpoints = deque((one for one in self.checkpoints if one.step <= step), maxlen=KEPT_CHECKPOINTS)
+        self.samples = deque((one for one in self.samples if one.step <= step), maxlen=KEPT_SAMPLES)
+        if self.step is not None and self.step.step > step:
+            self.step = None
 
     def _take_step(self, event: Step) -> None:
         self.step = event
