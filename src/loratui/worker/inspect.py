@@ -62,6 +62,7 @@ def _serve(requests: IO[str], emit: Callable[[InspectMessage], None]) -> None:
     from loratui.worker.inspecting.rendering import render_rows
 
     model = load_text_model(plan)
+    inspection.tell_progress()  # from here on the template is used: whoever listens may count the seconds
 
     def send_rows(numbers: Any) -> None:
         rows = render_rows(plan, inspection.found, inspection.recognition, model, [int(number) for number in numbers])

@@ -150,7 +150,7 @@ class Inspection:
             self._check_specials(row, conversation, specials)
             self._check_copy(row, conversation)
             pending.append((row, conversation))
-            self._tell_progress()
+            self.tell_progress()
             yield conversation
 
     def _check_specials(self, row: Row, conversation: Conversation, specials: tuple[str, ...]) -> None:
@@ -205,7 +205,7 @@ class Inspection:
                 "the answer does not end in a token at which generation stops, so the model would not learn to end.",
             )
 
-    def _tell_progress(self) -> float:
+    def tell_progress(self) -> float:
         """Say how far it is, now and then; the time of it."""
         now = time.monotonic()
         if now - self._told >= PROGRESS_SECONDS:
@@ -222,7 +222,7 @@ class Inspection:
         return now
 
     def _report(self) -> None:
-        now = self._tell_progress()
+        now = self.tell_progress()
         if (self._partial == 0.0 and len(self.rows) >= FIRST_ROWS) or (self._partial and now >= self._partial):
             self.emit({"type": "partial", "result": self.result()})
             ended = time.monotonic()
@@ -240,7 +240,7 @@ class Inspection:
         require_rows(other, head)
         recognition = recognise(head, section.format, section.columns, where=other.path)
         for row in read_rows(other, evaluation=own, unfold=recognition.unfold):
-            self._tell_progress()
+            self.tell_progress()
             try:
                 alike = self.keys.like(to_conversation(row, recognition))
             except RowError as error:
