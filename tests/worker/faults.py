@@ -301,7 +301,10 @@ def clock_jumps(world: World, dice: random.Random) -> float:
 
 def two_viewers(world: World, dice: random.Random) -> float:
     """A screen and a reader of another login, who may only read; the screen goes away at some moment."""
-    run = world.make("viewed")
+    shared = world.folder / "shared"
+    shared.mkdir(exist_ok=True)
+    shared.chmod(0o2755)  # in a folder that passes its group on, others may read as the umask says
+    run = world.make("viewed", folder=shared)
     start_worker(run)
     command = [*LORATUI, "attach", str(run.path)]
     if os.geteuid() == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -75,11 +74,20 @@ def list_runs() -> list[RunSummary]:
 def may_be_run(path: Path) -> bool:
     """Whether a run lies there, or what is left of one: it is listed with what is wrong with it."""
     try:
-        return path.is_dir() and any(os.path.lexists(path / name) for name in ("plan.toml", "status.json"))
+        return path.is_dir() and any(_is_there(path / name) for name in ("plan.toml", "status.json"))
     except PermissionError:
         return True
     except OSError:
         return False
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something has this name, a broken link too. PermissionError where nobody may look."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def summary(run: Run) -> RunSummary:
