@@ -97,7 +97,6 @@ def test_other_threads_are_left_alone() -> None:
     assert not caught
 
 
-@pytest.mark.xfail(reason="since templates are tried before the first row, only the limit of 180 s ends it", run=False)
 async def test_what_hangs_beyond_every_limit_is_ended_from_outside(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
