@@ -17,7 +17,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -115,12 +117,11 @@ def write_rows(path: Path, count: int, seed: int = 0) -> None:
             file.write(json.dumps({"id": number, "question": f"{asked} {number}?", "answer": f"{answered}."}) + "\n")
 
 
-def make_model(folder: Path, rows: Path) -> Path:
-    """A model's folder without weights: a byte-level tokenizer of 8,000 tokens, made from the rows, with ChatML."""
+def make_tokenizer(texts: Iterable[str]) -> Any:
+    """A byte-level tokenizer of 8,000 tokens, made from the texts, with ChatML."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from loratui.models.catalogue import find_entry
     from loratui.worker.tokenizer import CHATML
 
     core = Tokenizer(models.BPE())
@@ -132,10 +133,18 @@ def make_model(folder: Path, rows: Path) -> Path:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    with rows.open(encoding="utf-8") as file:
-        core.train_from_iterator([line for line, _ in zip(file, range(2000), strict=False)], trainer)
+    core.train_from_iterator(texts, trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     tokenizer.chat_template = CHATML
+    return tokenizer
+
+
+def make_model(folder: Path, rows: Path) -> Path:
+    """A model's folder without weights, with such a tokenizer."""
+    from loratui.models.catalogue import find_entry
+
+    with rows.open(encoding="utf-8") as file:
+        tokenizer = make_tokenizer([line for line, _ in zip(file, range(2000), strict=False)])
     tokenizer.save_pretrained(folder)
     entry = find_entry("Qwen/Qwen3-0.6B")
     assert entry is not None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_course import course_of
 
 from loratui.core.errors import RunError
 from loratui.core.plan import Plan
@@ -19,7 +20,7 @@ from loratui.core.plan_text import plan_from_toml, plan_to_toml, with_values
 from loratui.runs import lock, recovery
 from loratui.runs.continuation import change, continuation
 from loratui.runs.control import evaluate_now, stop_run, wait_ended
-from loratui.runs.course import course_of, read_course, sound_until
+from loratui.runs.course import read_course, sound_until
 from loratui.runs.directory import Run
 from loratui.runs.events import Event, EventTail, append_event, make
 from loratui.runs.failure import (
@@ -32,7 +33,7 @@ from loratui.runs.failure import (
     was_tried,
 )
 from loratui.runs.fingerprint import differences
-from loratui.runs.follow import event_line, follow_events, follow_lines
+from loratui.runs.follow import event_line, follow_lines
 from loratui.runs.lock import take_lock
 from loratui.runs.resume import change_and_resume, extend_run
 from loratui.runs.start import create_run
@@ -130,14 +131,6 @@ def test_steps_come_at_their_pace_and_the_last_is_never_lost(run: Run) -> None:
     assert [line.split()[1] for line in lines if line.startswith("step")] == ["1/5", "4/5", "5/5"]
     assert "1,234 tokens/s  1.00 GiB  1 min 15 s left" in lines[1]
     assert lines[-1] == "failed: the disk␛[31m is full", "what no event told is told by the status"
-
-
-def test_only_what_happens_from_now_on_until_the_time_is_up(run: Run) -> None:
-    append_event(run, "phase", message="before")
-    holds(run)
-    assert [event.type for event in follow_events(run, poll_seconds=0.01, timeout=0.05)] == ["phase"]
-    now = run.events_path.stat().st_size
-    assert list(follow_events(run, since=now, poll_seconds=0.01, timeout=0.05)) == []
 
 
 # Signals

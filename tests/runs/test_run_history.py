@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_course import course_of
 
 from loratui.core.plan import Plan
 from loratui.runs import course, lines
-from loratui.runs.course import Course, course_of, read_course, sound_until
+from loratui.runs.course import Course, read_course, sound_until
 from loratui.runs.directory import Run
 from loratui.runs.events import Event, EventTail, Step, encode, make
 from loratui.runs.failure import trouble_of

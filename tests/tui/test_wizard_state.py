@@ -158,9 +158,9 @@ def test_only_the_owner_writes(state: WizardState) -> None:
 def test_the_draft_is_written_and_taken_up(state: WizardState) -> None:
     state.choices.set_value("training.learning_rate", 1e-4)
     state.choices.set_step("recipe")
-    assert state.file.unsaved
+    assert state.file._unsaved
     assert state.file.save()
-    assert not state.file.unsaved
+    assert not state.file._unsaved
     other = WizardState(state.file.path)
     assert other.restore() == ""
     assert other.draft == state.draft

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from loratui.core.diagnosis import Curves
 from loratui.core.diagnosis.divergence import DivergenceWatch
 from loratui.runs.directory import Run
-from loratui.runs.events import Data, Eval, Event, Fix, Started, Step
-from loratui.runs.history import Counted, StepFigures, figures_of, placed_events, step_after
+from loratui.runs.events import Data, Eval, Event, Fix, Started
+from loratui.runs.history import Counted, StepFigures, placed_events, step_after
 
 CURVE_STEPS = 100_000
 """Steps that a diagnosis is shown; of a longer run some, evenly, and the last ones all."""
@@ -106,24 +106,6 @@ def _thinned(steps: Iterable[StepFigures]) -> list[StepFigures]:
     if stride == 1:
         return kept
     return sorted({one.step: one for one in (*kept, *wrong.values(), *last)}.values())
-
-
-def course_of(events: Iterable[Event]) -> Course:
-    """The course that these events tell of."""
-    course, steps = Course(), list[StepFigures]()
-    course.steps = steps
-    for event in events:
-        match event:
-            case Step():
-                steps.append(figures_of(event))
-                course.changed_at = -1
-            case Started():
-                while steps and steps[-1].step > event.step:
-                    steps.pop()
-                _take(course, event)
-            case _:
-                _take(course, event)
-    return course
 
 
 def read_course(run: Run, *, until: int | None = None) -> Course:

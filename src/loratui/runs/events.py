@@ -310,11 +310,11 @@ def decode(line: str | bytes) -> Event | None:
         return None
 
 
-class EventTail:
-    """Follows one `events.jsonl`. Each call reads only what was added; a line without its end waits for it."""
+class EventLines:
+    """The lines of one `events.jsonl` as events, and how many of them are none."""
 
-    def __init__(self, path: Path, *, offset: int = 0) -> None:
-        self._lines = LineTail(path, offset=offset)
+    def __init__(self, lines: LineTail) -> None:
+        self._lines = lines
         self._unreadable = 0
 
     @property
@@ -326,6 +326,23 @@ class EventTail:
     def unreadable_lines(self) -> int:
         """Lines that were passed over: they are no event."""
         return self._unreadable + self._lines.too_long
+
+    def _decoded(self, lines: Iterable[bytes]) -> Iterator[Event]:
+        for line in lines:
+            if not line.strip():
+                continue
+            event = decode(line)
+            if event is None:
+                self._unreadable += 1
+            else:
+                yield event
+
+
+class EventTail(EventLines):
+    """Follows one `events.jsonl`. Each call reads only what was added; a line without its end waits for it."""
+
+    def __init__(self, path: Path, *, offset: int = 0) -> None:
+        super().__init__(LineTail(path, offset=offset))
 
     def stream(self) -> Iterator[Event]:
         """Events added since the last call, in constant memory however many they are; none while there is no file."""
@@ -343,16 +360,6 @@ class EventTail:
             return list(self._decoded(self._lines.read(limit_bytes)))
         except OSError:
             return []
-
-    def _decoded(self, lines: Iterable[bytes]) -> Iterator[Event]:
-        for line in lines:
-            if not line.strip():
-                continue
-            event = decode(line)
-            if event is None:
-                self._unreadable += 1
-            else:
-                yield event
 
 
 def open_events(path: Path) -> int:

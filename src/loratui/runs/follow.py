@@ -38,20 +38,6 @@ SHOWN_WAYS = 2
 """Ways to mend a failure that are printed: the first is the one that most surely helps."""
 
 
-def follow_events(
-    run: Run, *, since: int = 0, poll_seconds: float = 0.2, timeout: float | None = None
-) -> Iterator[Event]:
-    """Events as they happen, until the run is over (or `timeout` seconds have passed). since: bytes passed over."""
-    tail = EventTail(run.events_path, offset=since)
-    until = None if timeout is None else time.monotonic() + timeout
-    while True:
-        over = run.status().over  # asked before reading, so that nothing written before the end is missed
-        yield from tail.stream()
-        if over or (until is not None and time.monotonic() >= until):
-            return
-        time.sleep(poll_seconds)
-
-
 def follow_lines(run: Run, *, since: int = 0, step_seconds: float = 1.0, poll_seconds: float = 0.2) -> Iterator[str]:
     """Lines to print, until the run is over. Steps come at most once in `step_seconds`, all else at once.
 

@@ -72,6 +72,11 @@ class RowBrowser(VerticalScroll):
         """Number of the row that stands first, from 0."""
         return self.rows[self.place].index if self.rows else 0
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("tokens", "search", "again", "jump", "row") and self.preview is None:
+            return False  # there is no row to show
+        return super().check_action(action, parameters)
+
     def take(self, preview: Preview | None, otherwise: Content) -> None:
         """Show this dataset from its first row, or stay where one is in the same one; `otherwise` where there is
         none.

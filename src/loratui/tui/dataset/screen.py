@@ -366,8 +366,13 @@ class DatasetScreen(StepScreen):
             return bool(self.fixes())
         if action == "thinking":
             return bool(self._ledger())
+        dataset = self.app.state.dataset
+        if action == "problems":
+            return dataset.view is not None
+        if action == "columns":
+            return dataset.view is not None or bool(dataset.problem)
         if action == "lengths":
-            return self.app.state.dataset.view is not None and self.app.state.plan.proposal is not None
+            return dataset.view is not None and self.app.state.plan.proposal is not None
         if action == "check":
             check = self.app.state.check
             return (check.now.stopped or bool(check.now.problem)) and bool(check.key())

@@ -5,11 +5,11 @@ glance.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from loratui.files import open_regular
-from loratui.runs.events import Event, Step, decode
+from loratui.runs.events import Event, EventLines, Step, decode
 from loratui.runs.history import STEP_START
 from loratui.runs.lines import LineTail
 
@@ -19,40 +19,29 @@ STEP_BYTES = 256
 """About what a step's line takes."""
 
 
-class History:
+class History(EventLines):
     """Events so far, to be gone through once, in constant memory. OSError where they cannot be read."""
 
     def __init__(self, path: Path, *, keep_steps: int = 10_000) -> None:
         size = path.stat().st_size
+        super().__init__(LineTail(path, until=size))
         self._every = max(1, size // STEP_BYTES // keep_steps)
         self._whole_from = size - WHOLE_BYTES
-        self._lines = LineTail(path, until=size)
-        self._unreadable = 0
-
-    @property
-    def offset(self) -> int:
-        """Bytes of the file that the events came from: whole lines alone."""
-        return self._lines.offset
-
-    @property
-    def unreadable_lines(self) -> int:
-        """Lines among them that were passed over: they are no event."""
-        return self._unreadable + self._lines.too_long
+        self._steps = 0
 
     def __iter__(self) -> Iterator[Event]:
-        steps = 0
         for place, lines in self._lines.chunks():
-            for line in lines:
-                place += len(line) + 1
-                if line.startswith(STEP_START):
-                    steps += 1
-                    if steps % self._every and place < self._whole_from:
-                        continue
-                event = decode(line) if line.strip() else None
-                if event is not None:
-                    yield event
-                elif line.strip():
-                    self._unreadable += 1
+            yield from self._decoded(self._kept(place, lines))
+
+    def _kept(self, place: int, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Every line but most of the early steps'."""
+        for line in lines:
+            place += len(line) + 1
+            if line.startswith(STEP_START):
+                self._steps += 1
+                if self._steps % self._every and place < self._whole_from:
+                    continue
+            yield line
 
 
 BLOCK_BYTES = 2048

@@ -81,11 +81,6 @@ class DraftFile:
         return self._path
 
     @property
-    def unsaved(self) -> bool:
-        """Whether there is something to save."""
-        return self._unsaved
-
-    @property
     def problem(self) -> str:
         """Why the last saving failed."""
         return self._problem
