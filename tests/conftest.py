@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -18,6 +20,21 @@ def hub_of_the_environment() -> Iterator[None]:
     yield
     if "huggingface_hub.constants" in sys.modules:
         read_environment()
+
+
+@pytest.fixture(autouse=True)
+def process_as_before() -> Iterator[None]:
+    """What a worker that ran in this process set for itself ends with the test: its signals, its umask, no GPU."""
+    blocked, mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()), os.umask(0)
+    os.umask(mask)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    yield
+    os.umask(mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    if visible is None:
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    else:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible
 
 
 TRAINED_ONCE = ("divided", "learnt", "trained", "uninterrupted", "wheel")

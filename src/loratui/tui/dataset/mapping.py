@@ -4,6 +4,7 @@ what comes of it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -63,13 +64,18 @@ class MappingScreen(ModalScreen[dict[str, Any] | None]):
             field.cursor_blink = False
             yield field
             yield Static(id="mapped")
-            yield Static(self._legend(), id="mapping-keys")
+            yield Static(id="mapping-keys")
 
-    def _legend(self) -> Content:
-        words: list[tuple[str, str] | str] = []
-        for key, part in KEYS.items():
-            words += [(key, "bold $footer-key-foreground"), f"\u00a0{'answer' if part == 'completion' else part}  "]
-        return Content.assemble(*words, ("⌫", "bold $footer-key-foreground"), "\u00a0none")
+    def _legend(self, width: int) -> Content:
+        """The keys in lines of so many cells; a key stays with its word."""
+        lines, room = [Content("")], width
+        for key, part in (*KEYS.items(), ("⌫", "none")):
+            item = Content.assemble((key, "bold $footer-key-foreground"), f" {_said(part)}")
+            if item.cell_length > room:
+                lines, room = [*lines, Content("")], width
+            lines[-1] = Content.assemble(lines[-1], item, "  ")
+            room -= item.cell_length + 2
+        return Content("\n").join(lines)
 
     def on_mount(self) -> None:
         from loratui.data.recognise_survey import nested, survey
@@ -92,13 +98,13 @@ class MappingScreen(ModalScreen[dict[str, Any] | None]):
 
         parts = [part for part, setting in self.columns.items() if path in paths(setting)]
         value = self._value(path)
-        mark = f"← {', '.join('answer' if part == 'completion' else part for part in parts)}" if parts else ""
+        mark = f"← {', '.join(map(_said, parts))}" if parts else ""
         room = max(10, self.query_one("#columns", OptionList).size.width - NAME - MARK - KIND - 7)
         return Content.assemble(
             (f"{one_line(path, NAME):<{NAME}.{NAME}} ", "bold" if parts else ""),
             (f"{mark:<{MARK}.{MARK}} ", "$accent"),
             (f"{self.kinds[path]:<{KIND}.{KIND}} ", "$text-muted"),
-            (one_line(value, room), "$text-muted"),
+            (one_line(value if isinstance(value, str) else json.dumps(value, default=str), room), "$text-muted"),
         )
 
     def _value(self, path: str) -> Any:
@@ -164,6 +170,8 @@ class MappingScreen(ModalScreen[dict[str, Any] | None]):
         for number, path in enumerate(self.paths):
             options.replace_option_prompt_at_index(number, self._line(path))
         self.query_one("#mapped", Static).update(self._mapped())
+        keys = self.query_one("#mapping-keys", Static)
+        keys.update(self._legend(keys.content_size.width or NAME + MARK + KIND))
 
     def _mapped(self) -> Content:
         """The first row as it would be trained, or why it could not be."""
@@ -173,6 +181,8 @@ class MappingScreen(ModalScreen[dict[str, Any] | None]):
 
         if not self.columns:
             return Content("Point at a column and press its part's key.").stylize("$text-muted")
+        if set(self.columns) <= {"prompt", "system"}:
+            return Content("Now point at the answer and press a.").stylize("$text-muted")
         try:
             first, reading = self._first()
             conversation = to_conversation(first, reading)
@@ -189,7 +199,10 @@ class MappingScreen(ModalScreen[dict[str, Any] | None]):
             for message in conversation.messages[:SHOWN_MESSAGES]
         ] or [Content.assemble(("text      ▌ ", "$accent"), one_line(conversation.text, 200))]
         used = f"{reading.used:,} of the first {reading.tried:,} rows can be used"
-        doubts = [Content(f"▲ {one_line(doubt, 200)}").stylize("$warning") for doubt in reading.doubts[:1]]
+        unread = [_said(part) for part in self.columns if part not in reading.columns]
+        beside = f"{', '.join(unread)} is not read beside {', '.join(map(_said, reading.columns))}: ⌫ takes a part away"
+        told = [beside] * bool(unread) + list(reading.doubts)
+        doubts = [Content(f"▲ {one_line(doubt, 200)}").stylize("$warning") for doubt in told[:1]]
         return Content("\n").join([*lines, Content(used).stylize("$text-muted"), *doubts])
 
     def _first(self) -> tuple[Mapping[str, Any], Any]:
@@ -229,3 +242,8 @@ class MappingScreen(ModalScreen[dict[str, Any] | None]):
     def action_leave(self) -> None:
         """Close without a change."""
         self.dismiss(None)
+
+
+def _said(part: str) -> str:
+    """A part as people call it."""
+    return "answer" if part == "completion" else part

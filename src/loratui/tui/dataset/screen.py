@@ -329,7 +329,7 @@ class DatasetScreen(StepScreen):
 
     def _ledger(self) -> dict[str, Any]:
         """What the check found of thinking; empty where there is none, or no check."""
-        result = self.app.state.check.now.result
+        result = self.app.state.check.found
         ledger: dict[str, Any] = result["reasoning"] if result is not None else {}
         return ledger if ledger and (ledger["rows"] or ledger["sentences"]) else {}
 
@@ -344,7 +344,7 @@ class DatasetScreen(StepScreen):
 
     def fixes(self) -> dict[str, Any]:
         """What would mend the stop token, as plan keys; empty where nothing is to mend, or nothing here can."""
-        result = self.app.state.check.now.result
+        result = self.app.state.check.found
         return dict(result["stop_token"]["fix"]) if result is not None else {}
 
     def action_fix(self) -> None:

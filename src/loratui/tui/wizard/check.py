@@ -44,10 +44,14 @@ class DatasetCheck:
         return repr((model.id, view.preview.found.fingerprint, given))
 
     @property
+    def found(self) -> dict[str, Any] | None:
+        """What the check of this very choice found; None while it has not ended, or where another was chosen since."""
+        return self._now.result if self._now.key == self.key() else None
+
+    @property
     def finds_nothing(self) -> bool:
-        """Whether the check of this very choice has ended without a row that can be trained on."""
-        result = self._now.result
-        return result is not None and not result["usable"] and self._now.key == self.key()
+        """Whether it ended without a row that can be trained on."""
+        return self.found is not None and not self.found["usable"]
 
     @property
     def doubt(self) -> str:
