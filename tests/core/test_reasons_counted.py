@@ -1,4 +1,4 @@
-"""The figures of reasons that carry no claims, read out of their words and counted anew, over 500 situations."""
+"""The figures of reasons that carry no claims, read out of their words and counted anew, over hundreds of situations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from loratui.core.lora_targets import adapter_parameters
 from loratui.core.proposal import Proposal, propose
 from loratui.core.recommend.evaluation import ROW_SPREAD_NATS
 
-SITUATIONS = 500
+SITUATIONS = 200
 EXPONENTS = {"Llama": 0.781, "Qwen": 0.0775}
 """tinker-cookbook's get_lr."""
 FIGURE = r"(?<![\d.e-])(\d)(?=[\d,]*(?: of | rows| steps| tokens| parameters| looks))"
@@ -185,7 +185,7 @@ def test_figures_in_words_are_those_of_the_proposal() -> None:
             if not all(held):
                 refuted.append(f"{case}\n  {key}: {reason.why} [{reason.formula}] {held}")
     assert not refuted, f"{len(refuted)} refuted of {sum(looked.values())}:\n" + "\n".join(refuted[:8])
-    assert all(looked[key] > 50 for key in COUNTED), looked
+    assert all(looked[key] > 15 for key in COUNTED), looked
 
 
 def test_the_counters_find_lies() -> None:
