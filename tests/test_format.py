@@ -22,7 +22,6 @@ OWNED = {
     "signed_size",
     "number_text",
     "value_text",
-    "home_short",
 }
 
 
@@ -55,11 +54,12 @@ def test_the_same_time_is_said_alike_on_a_screen_and_on_a_line() -> None:
 
 
 def test_sizes() -> None:
-    assert [size(number) for number in (512, 3 * 2**20, 14.7 * 2**30, 141 * 2**30)] == [
+    assert [size(number) for number in (512, 3 * 2**20, 14.7 * 2**30, 141 * 2**30, 2000 * 2**30)] == [
         "512 B",
         "3.00 MiB",
         "14.7 GiB",
         "141 GiB",
+        "2,000 GiB",
     ]
 
 

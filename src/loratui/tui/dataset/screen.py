@@ -14,7 +14,8 @@ from textual.widgets import Input, Static
 
 from loratui.data.characters import characters_words
 from loratui.data.encodings import UTF8
-from loratui.format import home_short, one_line, size
+from loratui.format import one_line, size
+from loratui.paths import home_short
 from loratui.tui.dataset.rows import RowBrowser
 from loratui.tui.frame.step import StepScreen
 

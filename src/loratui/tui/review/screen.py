@@ -14,7 +14,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from loratui.format import home_short, value_text
+from loratui.format import value_text
+from loratui.paths import home_short
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.review.rows import review_rows
 from loratui.tui.wizard.command import command_text

@@ -15,7 +15,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from loratui.core.hardware import Gpu
-from loratui.format import home_short, one_line
+from loratui.format import one_line
+from loratui.paths import home_short
 from loratui.runs.directory import step_of
 from loratui.runs.events import Failed, Finished, Stopped
 from loratui.tui.common.still_text import StillText
