@@ -21,7 +21,7 @@ from loratui.tui.app import LoratuiApp
 from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.take_away import screen as take_away
 from loratui.tui.take_away.outputs import things_of
-from loratui.tui.take_away.process import CommandProcess
+from loratui.workers.command import CommandProcess
 
 SIZES = [(80, 24), (120, 36)]
 
@@ -51,9 +51,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    """Another program in place of `python -m loratui`."""
+    """Another command in place of `loratui`; `say`, `say_json` and `fail` are those of `loratui.terminal`."""
+    before = (
+        "from loratui.terminal import fail, say, say_json, speak_to\n"
+        "from loratui.workers.command import speak\nmessages = speak(); speak_to(messages)\n"
+    )
     monkeypatch.setattr(
-        take_away, "CommandProcess", lambda arguments: CommandProcess(arguments, (sys.executable, "-uc", code))
+        take_away, "CommandProcess", lambda arguments: CommandProcess(arguments, (sys.executable, "-uc", before + code))
     )
 
 
@@ -106,8 +110,8 @@ async def test_an_export_is_written_with_its_rows(run: Run) -> None:
 async def test_progress_is_told_and_so_is_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(
         monkeypatch,
-        "import sys, time; print('Reading it back …', file=sys.stderr); sys.stdin.read(); time.sleep(0.6); "
-        "print('loratui: the merged \\x1b[31mmodel is not the adapter\\'s.', file=sys.stderr); sys.exit(1)",
+        "import sys, time; say('Reading it back …'); time.sleep(1.5); "
+        "fail('the merged \\x1b[31mmodel is not the adapter\\'s.'); messages.ended(1); sys.exit(1)",
     )
     async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
         await opened(pilot, "merge")
@@ -123,7 +127,7 @@ async def test_a_merge_that_holds_shows_its_proof(run: Run, monkeypatch: pytest.
         "import json, pathlib, sys; out = pathlib.Path(sys.argv[sys.argv.index('-o') + 1]); out.mkdir(); (out / "
         "'config.json').write_text('{}'); "
         "(out / 'README.md').write_text('# x\\n\\n## Merged\\n\\nThe same greedy answers.\\n\\n## Load it\\n'); "
-        "print(json.dumps({'holds': True, 'proof': 'p'}))"
+        "say_json({'output': str(out), 'holds': True, 'proof': 'p'}); messages.ended(0)"
     )
     stand_in(monkeypatch, code)
     async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
@@ -138,7 +142,7 @@ async def test_a_merge_that_holds_shows_its_proof(run: Run, monkeypatch: pytest.
 
 
 async def test_one_key_stops_it_and_nothing_leaves_by_accident(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(monkeypatch, "import sys, time; print('working', file=sys.stderr); time.sleep(600)")
+    stand_in(monkeypatch, "import time; say('working'); time.sleep(600)")
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, "merge")
@@ -163,8 +167,8 @@ async def test_a_server_runs_until_it_is_stopped(run: Run, monkeypatch: pytest.M
     stand_in(
         monkeypatch,
         (
-            "import sys, time, signal; signal.signal(signal.SIGINT, lambda *_: sys.exit(0)); print('Serving at "
-            "http://x', file=sys.stderr); time.sleep(600)"
+            "import sys, time, signal; signal.signal(signal.SIGINT, lambda *_: sys.exit(0)); say('Serving at "
+            "http://x'); time.sleep(600)"
         ),
     )
     async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
@@ -180,7 +184,7 @@ async def test_a_server_runs_until_it_is_stopped(run: Run, monkeypatch: pytest.M
 async def test_leaving_for_another_screen_ends_the_process(
     run: Run, monkeypatch: pytest.MonkeyPatch, deaf: str
 ) -> None:
-    stand_in(monkeypatch, f"{deaf}import sys, time; print('working', file=sys.stderr); time.sleep(600)")
+    stand_in(monkeypatch, f"{deaf}import time; say('working'); time.sleep(600)")
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, "merge")

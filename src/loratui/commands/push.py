@@ -4,6 +4,7 @@ otherwise.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -27,6 +28,7 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
     """
     from loratui.core.errors import InputError
     from loratui.hub.push import check_visibility, destination, pack, push
+    from loratui.workers.command import Sent
 
     folder, name = _folder(source)
     parcel = pack(folder)
@@ -47,15 +49,7 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
             raise click.exceptions.Abort
     url = push(parcel, to, private=not public, message=message)
     if as_json:
-        say_json(
-            {
-                "repository": to.repository,
-                "url": to.url,
-                "commit": url,
-                "private": seen == "private",
-                "files": dict(parcel.files),
-            }
-        )
+        say_json(asdict(Sent(to.repository, to.url, url, seen == "private", dict(parcel.files))))
         return
     say(f"Sent: {url}")
 

@@ -17,11 +17,12 @@ from loratui.export import export_plan
 from loratui.export.gguf import gguf_steps
 from loratui.export.serving import Served, can_serve, question, serving_steps
 from loratui.files import read_document
-from loratui.format import home_short, size
+from loratui.format import size
 from loratui.hub.client import offline, read_token
-from loratui.paths import demo_model_path, runs_home
+from loratui.paths import demo_model_path, home_short, runs_home
 from loratui.runs.directory import Run
 from loratui.runs.model_card import CARD, result_folder, whose_card
+from loratui.workers.command import Exported, GgufFile, Merged, Sent
 
 State = Literal["there", "absent", "old", "needs", "not yet"]
 GLYPHS: dict[State, tuple[str, str]] = {
@@ -62,8 +63,10 @@ class Thing:
     """Further commands, each with what it does."""
     asks: bool = False
     """Something leaves this machine: the person is asked first."""
+    makes: type[Merged | Sent | GgufFile | Exported] | None = None
+    """What the command says that it made; None where a line tells it."""
     quiet: tuple[str, ...] = ()
-    """What is added to the command so that its result can be read here."""
+    """What is added to the command so that it says so."""
 
     @property
     def line(self) -> str:
@@ -202,6 +205,7 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Thing]:
             ("merge", run_name(run), "-o", str(run.merged_path)),
             "" if done else NOT_FINISHED,
             tuple(notes),
+            makes=Merged,
             quiet=("--json",),
         )
     model = run.model_path if full else run.merged_path
@@ -227,6 +231,7 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Thing]:
         NOT_FINISHED if not done else f"Its tools are not here: {missing}." if missing else "",
         ("Merges first where that was not done. Another format: --format Q6_K; into Ollama: --ollama NAME.",),
         tuple((step.words, typed(step.line)) for step in steps),
+        makes=GgufFile,
         quiet=("--json",),
     )
 
@@ -255,6 +260,7 @@ def _elsewhere(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing
         (),
         (),
         asks=True,
+        makes=Sent,
         quiet=("--json",),
     )
     full = plan.method.kind == "full"
@@ -311,6 +317,7 @@ def _exports(run: Run, plan: Plan) -> Iterator[Thing]:
             ("export", run_name(run), "--to", tool, "-o", str(target)),
             "",
             notes,
+            makes=Exported,
             quiet=("--force", "--json"),
         )
 

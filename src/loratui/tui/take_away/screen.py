@@ -26,9 +26,8 @@ from loratui.tui.common.text import wrap
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.take_away.outcome import labelled, outcome, what_is_sent
 from loratui.tui.take_away.outputs import GLYPHS, Thing, things_of
-from loratui.tui.take_away.process import CommandProcess
+from loratui.workers.command import CommandProcess
 
-STOPPING_SECONDS = 5.0
 AIRY_ROWS = 30
 """Rows of the screen from which the groups stand apart."""
 
@@ -284,10 +283,9 @@ class TakeAwayScreen(StepScreen):
         try:
             async for line in process.lines():
                 self.say(f"{thing.name}: {line}")
+            self._told[thing.key] = outcome(thing, process)
         except LoratuiError as error:
             self._told[thing.key] = Content(f"✗ {one_line(error.sentence, 600)}").stylize("$error")
-        else:
-            self._told[thing.key] = outcome(thing, process)
         finally:
             self._making, self._process = "", None
             if self.is_mounted:
@@ -328,12 +326,9 @@ class TakeAwayScreen(StepScreen):
 
     def action_cancel(self) -> None:
         """Stop what is being made; what takes its time over it is ended."""
-        process = self._process
-        if process is None:
-            return
-        self.say("Stopping …")
-        process.stop()
-        self.set_timer(STOPPING_SECONDS, process.kill)
+        if self._process is not None:
+            self.say("Stopping …")
+            self._process.stop()
 
     def action_copy(self) -> None:
         """Copy the command."""
