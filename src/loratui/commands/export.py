@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loratui.core.errors import InputError, LoratuiError
 from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
     What the tool has no setting for is listed, and stands in the file as a comment.
     """
     from loratui.commands.plan_file import read_plan
-    from loratui.core.errors import InputError
     from loratui.core.plan_text import with_values
     from loratui.export import Rows, export_plan
     from loratui.export.memory import elsewhere_json
@@ -111,7 +111,6 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
 def _memory(plan: Plan, tool: str) -> tuple[Elsewhere | None, str]:
     """What the plan takes there, or why that cannot be said."""
     from loratui.commands.other_trainers import of_plan
-    from loratui.core.errors import LoratuiError
 
     try:
         return of_plan(plan, tool), ""

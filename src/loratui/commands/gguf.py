@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loratui.core.errors import InputError, WorkerError
 from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ def command(source: str, output: Path | None, kind: str, ollama: str | None, onl
     """
     from loratui.child_process import run_tool
     from loratui.commands.whole_model import tool_line, whole_model
-    from loratui.core.errors import InputError, WorkerError
     from loratui.export.gguf import gguf_steps, modelfile, ollama_step, sixteen_bit_file, stop_tokens
     from loratui.workers.command import GgufFile
     from loratui.workers.target import served

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from loratui.core.errors import InputError, RunError
 from loratui.format import printable, size
 from loratui.terminal import confirm, has_person, say, say_json
 
@@ -26,7 +27,6 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
     REPOSITORY is owner/name, or a name of your own; by default the run's name. Before anything is sent it is said what
     goes where, and asked.
     """
-    from loratui.core.errors import InputError
     from loratui.hub.push import check_visibility, destination, pack, push
     from loratui.workers.command import Sent
 
@@ -56,7 +56,6 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
 
 def _folder(source: str) -> tuple[Path, str]:
     """The folder to send, and a name for it."""
-    from loratui.core.errors import RunError
     from loratui.runs.listing import find_run
     from loratui.runs.model_card import result_folder
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from loratui.commands.trust import ask_for_load, trust_option
+from loratui.core.errors import WorkerError
 from loratui.terminal import listened, say, say_json
 
 
@@ -41,7 +42,6 @@ def command(
     """
     from loratui.child_process import run_tool
     from loratui.commands.whole_model import merge_line, tool_line, whole_model
-    from loratui.core.errors import WorkerError
     from loratui.export.serving import LOOPBACK, can_serve, question, serving_steps, transformers_command
     from loratui.hub.client import hub_cache
     from loratui.workers.code import code_options

@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from loratui.core.errors import LoratuiError
 from loratui.data.characters import characters_words
 from loratui.data.encodings import UTF8
 from loratui.format import one_line, size
@@ -252,7 +253,6 @@ class DatasetScreen(StepScreen):
     @work(thread=True, exclusive=True, group="rows", exit_on_error=False)
     def _first_rows(self, path: str, encoding: str) -> list[Mapping[str, Any]]:
         """The first rows as they stand in the file; why there are none is said."""
-        from loratui.core.errors import LoratuiError
         from loratui.data.preview import first_values
 
         try:

@@ -19,6 +19,7 @@ from textual.widgets.option_list import Option
 
 from loratui.core.errors import LoratuiError
 from loratui.format import harmless, one_line
+from loratui.hub.push import check_visibility, destination, pack
 from loratui.runs.directory import Run
 from loratui.runs.model_card import result_folder
 from loratui.tui.common.still_text import StillText
@@ -302,7 +303,6 @@ class TakeAwayScreen(StepScreen):
     @work(group="make", exit_on_error=False)
     async def _send(self, thing: Thing) -> None:
         """Ask for the repository, find out who may write there, ask again with everything said, and send."""
-        from loratui.hub.push import check_visibility, destination, pack
         from loratui.tui.common.dialogs import AskLineScreen, ConfirmScreen
 
         name = await self.app.push_screen_wait(
