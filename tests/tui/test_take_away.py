@@ -20,7 +20,7 @@ from loratui.runs.model_card import MARK
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.take_away import screen as take_away
-from loratui.tui.take_away.outputs import things_of
+from loratui.tui.take_away.outputs import outputs_of
 from loratui.workers.command import CommandProcess
 
 SIZES = [(80, 24), (120, 36)]
@@ -261,9 +261,9 @@ def test_the_command_to_train_further_makes_that_plan(run: Run, tmp_path: Path) 
 
     from loratui.cli import loratui
     from loratui.core.plan_text import plan_from_toml
-    from loratui.tui.take_away.train_further import further
+    from loratui.tui.take_away.train_further import next_training
 
-    arguments = [*further(run, run.plan()).command()[:-1], str(tmp_path / "further.toml")]
+    arguments = [*next_training(run, run.plan()).command()[:-1], str(tmp_path / "further.toml")]
     result = CliRunner().invoke(loratui, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     plan = plan_from_toml((tmp_path / "further.toml").read_text())
@@ -273,7 +273,7 @@ def test_the_command_to_train_further_makes_that_plan(run: Run, tmp_path: Path) 
 def test_a_run_that_is_not_finished_can_only_be_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
     run = record_run(tmp_path, state="stopped")
-    things = {thing.key: thing for thing in things_of(run)}
+    things = {thing.key: thing for thing in outputs_of(run)}
     assert all(
         things[key].problem and things[key].state == "not yet"
         for key in ("result", "card", "further", "merge", "gguf", "push", "serve")

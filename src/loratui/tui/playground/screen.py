@@ -24,7 +24,7 @@ from loratui.tui.playground.held_out import DifferenceScreen, HeldOut, score_row
 from loratui.tui.playground.keys import HELP, KEYS, SINGLE_KEYS
 from loratui.tui.playground.loader import Loader, Wanted
 from loratui.tui.playground.prompt_area import PromptArea
-from loratui.tui.playground.sent import SentScreen
+from loratui.tui.playground.rendered_prompt import RenderedPromptScreen
 from loratui.tui.playground.session import Session
 from loratui.tui.playground.settings import SettingsScreen, summary
 from loratui.tui.training.samples import SamplesScreen
@@ -262,7 +262,7 @@ class PlaygroundScreen(StepScreen):
 
     def action_sent(self) -> None:
         """Show what was sent."""
-        self.app.push_screen(SentScreen(self.conversation.sent))
+        self.app.push_screen(RenderedPromptScreen(self.conversation.sent))
 
     def action_difference(self) -> None:
         """Show where answers differ from the expected one."""

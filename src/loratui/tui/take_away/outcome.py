@@ -7,18 +7,18 @@ from textual.content import Content
 from loratui.format import harmless, one_line, size
 from loratui.hub.push import Destination, Parcel
 from loratui.tui.common.text import wrap
-from loratui.tui.take_away.outputs import Thing
+from loratui.tui.take_away.outputs import Output
 from loratui.workers.command import CommandProcess, Exported, GgufFile, Made, Merged, Sent
 
 LABEL_CELLS = 9
 
 
-def outcome(thing: Thing, process: CommandProcess) -> Content:
+def outcome(output: Output, process: CommandProcess) -> Content:
     """What came of it, in a sentence: the truth, whichever it is."""
-    if process.stopped and thing.key == "serve":
+    if process.stopped and output.key == "serve":
         return Content("■ The server was stopped.").stylize("$warning")
     if process.ended is not None and process.ended.status == 0:
-        made = process.made(thing.makes) if thing.makes is not None else None
+        made = process.made(output.makes) if output.makes is not None else None
         words = _made(made) if made is not None else process.last or "Done."
         return Content(f"✓ {one_line(words, 900)}").stylize("$success")
     if process.stopped:
