@@ -43,6 +43,17 @@ def test_durations(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(-1, "0 s"), (59, "59 s"), (61, "1 min"), (30 * 3600, "30 h"), (50 * 3600, "2 d")]
+)
+def test_a_runs_age_is_the_same_on_the_screen_and_in_the_list(seconds: float, said: str) -> None:
+    from loratui.commands import runs
+    from loratui.tui.runs.screen import age_words
+
+    assert runs.age(seconds) == said
+    assert age_words(seconds) == (f"{said} ago" if seconds >= 60 else "just now")
+
+
 def test_the_same_time_is_said_alike_on_a_screen_and_on_a_line() -> None:
     from loratui.runs.events import Finished
     from loratui.runs.follow import event_line

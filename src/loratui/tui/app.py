@@ -28,7 +28,7 @@ from loratui.format import harmless, one_line
 from loratui.paths import state_home, themes_path, user_themes_path
 from loratui.tui.common.text import NoControls
 from loratui.tui.themes import VARIABLES, load_themes
-from loratui.tui.wizard.background import LookUps
+from loratui.tui.wizard.background import BackgroundLoading
 from loratui.tui.wizard.check import PREVIEW_ROWS, Check, progress_words
 from loratui.tui.wizard.draft import STEPS
 from loratui.tui.wizard.draft_file import OtherDraft
@@ -61,7 +61,7 @@ def make_screen(name: str) -> Screen[Any]:
     return screen
 
 
-class LoratuiApp(LookUps):
+class LoratuiApp(BackgroundLoading):
     """The wizard.
 
     demo: fill every screen with the built-in model and dataset.
