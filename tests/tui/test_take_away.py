@@ -122,6 +122,17 @@ async def test_progress_is_told_and_so_is_the_end(run: Run, monkeypatch: pytest.
         assert "model is not the adapter's." in text and "\x1b[31m" not in text and "under way" not in text
 
 
+async def test_a_command_that_is_killed_is_told_as_that_and_not_by_its_last_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, "import os; say('Reading it back …'); os.kill(os.getpid(), 9)")
+    async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
+        await opened(pilot, "merge")
+        await pilot.press("enter")
+        text = await until(pilot, "✗ `loratui merge` was")
+        assert "SIGKILL" in text and "under way" not in text
+
+
 async def test_a_merge_that_holds_shows_its_proof(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "import json, pathlib, sys; out = pathlib.Path(sys.argv[sys.argv.index('-o') + 1]); out.mkdir(); (out / "

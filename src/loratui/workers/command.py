@@ -137,7 +137,8 @@ class CommandProcess:
 
     def __init__(self, arguments: Sequence[str], program: Sequence[str] = ()) -> None:
         """program: what stands for `python -m loratui`, for tests."""
-        self._child = Child([*(program or (sys.executable, "-m", "loratui")), *arguments], "The command")
+        called = f"`loratui {arguments[0]}`" if arguments else "The command"
+        self._child = Child([*(program or (sys.executable, "-m", "loratui")), *arguments], called)
         self._closing: asyncio.Task[None] | None = None
         self._document: Mapping[str, Any] | None = None
         self.stopped = False
