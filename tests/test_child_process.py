@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -183,26 +182,10 @@ def test_a_worker_that_was_started_by_hand_outlives_its_shell() -> None:
     )
 
 
-async def test_a_command_of_the_terminal_tells_line_by_line_and_can_be_interrupted() -> None:
-    child = python(
-        "import signal, sys, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "try:\n print('a\\rb', file=sys.stderr, flush=True)\n print('{}', flush=True)\n time.sleep(60)\n"
-        "except KeyboardInterrupt: sys.exit(130)"
-    )
-    await child.start_in_terminal()
-    assert child.pid is not None and os.getsid(child.pid) == os.getsid(0)
-    told = child.complaints()
-    assert await anext(told) == "b" and json.loads(await child.line()) == {}
-    child.interrupt()
-    assert await asyncio.wait_for(child.wait(), 20) == 130
-
-
 def test_nobody_else_starts_a_process_and_talks_to_it() -> None:
-    """Runs outlive their parent, the doctor reads lines with a deadline, and tools of others are only waited for."""
+    """Runs outlive their parent, and the doctor reads lines with a deadline."""
     waiting = {
         "commands/doctor.py",
-        "commands/gguf.py",
-        "commands/whole_model.py",
         "runs/start.py",
         "worker/training/launch.py",
         "worker/training/rehearse.py",

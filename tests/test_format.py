@@ -22,7 +22,6 @@ OWNED = {
     "signed_size",
     "number_text",
     "value_text",
-    "home_short",
 }
 
 
@@ -44,6 +43,17 @@ def test_durations(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(-1, "0 s"), (59, "59 s"), (61, "1 min"), (30 * 3600, "30 h"), (50 * 3600, "2 d")]
+)
+def test_a_runs_age_is_the_same_on_the_screen_and_in_the_list(seconds: float, said: str) -> None:
+    from loratui.commands import runs
+    from loratui.tui.runs.screen import age_words
+
+    assert runs.age(seconds) == said
+    assert age_words(seconds) == (f"{said} ago" if seconds >= 60 else "just now")
+
+
 def test_the_same_time_is_said_alike_on_a_screen_and_on_a_line() -> None:
     from loratui.runs.events import Finished
     from loratui.runs.follow import event_line
@@ -55,11 +65,12 @@ def test_the_same_time_is_said_alike_on_a_screen_and_on_a_line() -> None:
 
 
 def test_sizes() -> None:
-    assert [size(number) for number in (512, 3 * 2**20, 14.7 * 2**30, 141 * 2**30)] == [
+    assert [size(number) for number in (512, 3 * 2**20, 14.7 * 2**30, 141 * 2**30, 2000 * 2**30)] == [
         "512 B",
         "3.00 MiB",
         "14.7 GiB",
         "141 GiB",
+        "2,000 GiB",
     ]
 
 

@@ -3,22 +3,25 @@ message is one sentence for each; what a library prints beside the messages harm
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from loratui import child_process
-from loratui.child_process import Refused, ask, worker_command
-from loratui.core.errors import LoratuiError
+from loratui.child_process import Refused, ask, run_tool, worker_command
+from loratui.core.errors import LoratuiError, WorkerError
 from loratui.core.families import read_config
 from loratui.core.plan import Plan
 from loratui.models import shapes
-from loratui.tui.take_away import process as take_away
-from loratui.workers import inspect_client
+from loratui.workers import command, inspect_client
 from loratui.workers.client import PlaygroundClient
 from loratui.workers.protocol import Load
 
@@ -36,8 +39,8 @@ CONFIG: dict[str, Any] = {
 Client = Callable[[list[str], pytest.MonkeyPatch], Awaitable[Any]]
 
 
-async def inspect(command: list[str], patch: pytest.MonkeyPatch) -> Any:
-    patch.setattr(inspect_client, "worker_command", lambda name: command)
+async def inspect(program: list[str], patch: pytest.MonkeyPatch) -> Any:
+    patch.setattr(inspect_client, "worker_command", lambda name: program)
     client = inspect_client.InspectClient()
     try:
         return [message async for message in client.inspect(Plan())][-1]["result"]  # type: ignore[typeddict-item]
@@ -113,26 +116,99 @@ async def test_what_a_library_prints_harms_no_message(name: str, monkeypatch: py
     assert await CLIENTS[name]([sys.executable, "-c", code], monkeypatch) in ({}, ["base"], "LlamaForCausalLM")
 
 
+SPEAKS = "import json, os, sys, time\nfrom loratui.workers.command import speak\nmessages = speak()\n"
+
+
+async def told_by(code: str) -> tuple[command.CommandProcess, list[str]]:
+    process = command.CommandProcess([], program=[sys.executable, "-c", SPEAKS + code])
+    return process, [line async for line in process.lines()]
+
+
 @pytest.mark.parametrize(
-    ("code", "last", "result"),
+    ("code", "says"),
     [
-        ("import sys; sys.exit('no room')", "no room", {}),
-        ("import json; print('noise'); print(json.dumps({'commit': 'x'}, indent=2))", "", {"commit": "x"}),
-        (
-            "import time, sys; time.sleep(0.5); print('done', file=sys.stderr)",
-            "Still there, but it has said nothing for 0 seconds.",
-            {},
-        ),
+        ("sys.exit('no room')", r"The command ended with status 1\. Its last words: no room"),
+        ("os.kill(os.getpid(), 9)", r"The command was ended by SIGKILL"),
+        ("messages.voice.say(b'{}\\n')", "this line is no message of the command"),
+        ("messages.voice.say(b'hello\\n')", "this line is no message of the command"),
     ],
 )
-async def test_a_command_that_dies_babbles_or_is_silent(
-    code: str, last: str, result: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+async def test_a_command_that_dies_or_babbles_is_one_sentence(code: str, says: str) -> None:
+    with pytest.raises(WorkerError, match=says):
+        await told_by(code)
+
+
+async def test_a_command_tells_and_makes_whatever_a_library_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "SILENT_SECONDS", 0.5)
+    process, told = await told_by(
+        "print('noise'); os.write(1, b'more noise')\nmessages.told('one\\ntwo')\ntime.sleep(1)\n"
+        "messages.printed({'file': 'x', 'size_bytes': 3, 'newer': 1})\nmessages.ended(0)"
+    )
+    assert [line for line in told if not line.startswith("Still there, but it has said nothing for")] == ["one", "two"]
+    assert len(told) > 2
+    assert process.made(command.GgufFile) == command.GgufFile("x", 3) and process.last == "two"
+    assert process.ended == command.Ended(0) and process.status == 0
+    with pytest.raises(WorkerError, match="this is no message of the command"):
+        process.made(command.Sent)
+
+
+async def test_a_real_command_speaks_so_and_is_plain_text_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(take_away, "SILENT_SECONDS", 0.2)
-    command = take_away.CommandProcess([], program=[sys.executable, "-c", code])
-    told = [line async for line in command.lines()]
-    assert (last in told or not last) and command.result == result
-    assert command.complaint == ("no room" if "exit" in code else "done" if "done" in code else "")
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    process = command.CommandProcess(["merge", str(tmp_path / "absent"), "-o", str(tmp_path / "out"), "--json"])
+    assert [line async for line in process.lines()] == []
+    assert process.ended is not None and process.ended.status == process.status == 1
+    assert str(tmp_path / "absent") in process.ended.problem and "loratui:" not in process.ended.problem
+    by_hand = subprocess.run(
+        [sys.executable, "-m", "loratui", "merge", str(tmp_path / "absent"), "-o", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert by_hand.stderr == f"loratui: {process.ended.problem}\n" and by_hand.stdout == ""
+
+
+async def test_a_command_is_interrupted_also_where_its_starter_was_deaf() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = command.CommandProcess(
+            [],
+            program=[
+                sys.executable,
+                "-c",
+                SPEAKS + "try:\n messages.told('working'); time.sleep(600)\nexcept KeyboardInterrupt: "
+                "messages.ended(130); sys.exit(130)",
+            ],
+        )
+        async for _ in process.lines():
+            process.stop()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert process.stopped and process.ended == command.Ended(130)
+    await process.closed()
+    assert process.status == 130
+
+
+def test_a_tool_of_others_passes_its_lines_and_ends_with_who_waits_for_it(tmp_path: Path) -> None:
+    heard: list[tuple[str, bool]] = []
+    code = "import sys; sys.stderr.write('1 %\\r2 %\\r'); print('done'); sys.exit(3)"
+    status, last = run_tool([sys.executable, "-uc", code], lambda text, over: heard.append((text, over)))
+    assert (status, last) == (3, "done") and heard == [("1 %", True), ("2 %", True), ("done", False)]
+    status, last = run_tool([str(tmp_path / "absent")], lambda text, over: None)
+    assert status == 1 and "cannot be started: No such file" in last
+    waits = (
+        "import sys; from loratui.child_process import run_tool; run_tool([sys.executable, '-uc', 'import os, time; "
+        "print(os.getpid()); time.sleep(600)'], lambda text, over: print(text, flush=True))"
+    )
+    with subprocess.Popen([sys.executable, "-c", waits], stdout=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stdout is not None
+        tool = psutil.Process(int(waiting.stdout.readline()))
+        waiting.kill()
+    until = time.monotonic() + 10
+    while tool.is_running() and tool.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not tool.is_running() or tool.status() == psutil.STATUS_ZOMBIE
 
 
 async def test_the_tracing_worker_answers_one_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

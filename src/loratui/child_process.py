@@ -1,10 +1,11 @@
 """A process that works for this one: started, spoken to in lines, watched, and ended. The one base of every such pair.
 
 Inspecting, playground, shapes and traces are workers (`python -m loratui.worker NAME`): each leads a session of its
-own, so that ctrl+c is for the program in front, and ends when its parent does, however that ended. A command of ours
-(take-away) stays in the terminal's session: where the terminal goes, it goes too. What a process says beside its
-lines goes to a log, and its last words there are told when it dies. A worker speaks through `Voice`, so that nothing a
-library prints can break a line of ours, and says that it lives: one that falls silent is ended, with a sentence.
+own, so that ctrl+c is for the program in front, and ends when its parent does, however that ended. So does a command of
+ours that a screen has started (`workers.command`). What a process says beside its lines goes to a log, and its last
+words there are told when it dies. A worker speaks through `Voice`, so that nothing a library prints can break a line of
+ours, and says that it lives: one that falls silent is ended, with a sentence. A tool of others is waited
+for (`run_tool`).
 """
 
 from __future__ import annotations
@@ -12,28 +13,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import io
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from loratui.core.errors import LoratuiError, WorkerError
 from loratui.format import one_line
 from loratui.machine.memory_kills import MemoryKills, memory_killed, read_kills
+from loratui.terminal import PARENT_VARIABLE
 
 LINE_LIMIT_BYTES = 2**27
-PARENT_VARIABLE = "LORATUI_PARENT"
 WATCH_SECONDS = 0.5
 BEAT_SECONDS = 5.0
 """A worker says so often that it lives, with an empty line, beside what it has to say."""
 SILENCE_SECONDS = 180.0
 """A worker that is not heard of for so long hangs. Loading libraries from a slow disk may hold a beat back for long."""
+TOOL_END_SECONDS = 3.0
+"""How long a tool of others may take to end once it is interrupted."""
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that the kernel sends when the parent has ended."""
 _ENVIRONMENT = {
@@ -138,30 +143,15 @@ class Child:
                 f"{self._called} cannot be started: its log cannot be written ({error.strerror}).",
                 where=str(self._log_path or ""),
             ) from None
-        await self._spawn(
-            stdin=asyncio.subprocess.PIPE,
-            stderr=self._log,
-            start_new_session=True,
-            env={PARENT_VARIABLE: str(os.getpid())},
-        )
-
-    async def start_in_terminal(self) -> None:
-        """Start it as a command of this terminal: no input, its words to people in `complaints`. WorkerError where
-        that cannot be."""
-        await self._spawn(
-            stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=False, env={}
-        )
-
-    async def _spawn(self, *, stdin: Any, stderr: Any, start_new_session: bool, env: Mapping[str, str]) -> None:
         self._kills = read_kills()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
-                stdin=stdin,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=stderr,
-                env={**os.environ, **_ENVIRONMENT, **env},
-                start_new_session=start_new_session,
+                stderr=self._log,
+                env={**os.environ, **_ENVIRONMENT, PARENT_VARIABLE: str(os.getpid())},
+                start_new_session=True,
                 limit=LINE_LIMIT_BYTES,
             )
         except OSError as error:
@@ -218,19 +208,6 @@ class Child:
             )
         return document
 
-    async def complaints(self) -> AsyncIterator[str]:
-        """What a command of this terminal tells people, line by line; a line that is drawn over counts as its last
-        state."""
-        assert self._process is not None and self._process.stderr is not None
-        while line := await self._process.stderr.readline():
-            if text := line.decode("utf-8", "replace").rstrip("\n").rsplit("\r", 1)[-1].strip():
-                yield text
-
-    async def rest(self) -> bytes:
-        """All that a command of this terminal still writes."""
-        assert self._process is not None and self._process.stdout is not None
-        return await self._process.stdout.read()
-
     async def wait(self) -> int:
         """Its exit status, waited for."""
         assert self._process is not None
@@ -272,10 +249,7 @@ class Child:
         if self._process is None or self._process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self._log is not None:  # a worker leads a session of its own
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     async def close(self, patience_seconds: float = 0.0) -> None:
         """Close its input, give it so long to go by itself, end it, and forget its log. May be called again."""
@@ -326,6 +300,36 @@ def answer_one(name: str, answer: Callable[[dict[str, Any]], Mapping[str, Any]])
     return 0
 
 
+def run_tool(command: Sequence[str], tell: Callable[[str, bool], None]) -> tuple[int, str]:
+    """Run a program of others to its end: its exit status, and the last line that it said.
+
+    tell: gets each line, and whether the next one is drawn over it. Interrupted, the tool is interrupted too; it ends
+    when this process does, however that ends.
+    """
+    last = ""
+    with subprocess.Popen(
+        [sys.executable, "-m", "loratui.child_process", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
+    ) as tool:
+        assert tool.stdout is not None
+        try:
+            for line in io.TextIOWrapper(tool.stdout, encoding="utf-8", errors="replace", newline=""):
+                if text := line.strip():
+                    last = text
+                    tell(text, line.endswith("\r"))
+        except BaseException:
+            tool.send_signal(signal.SIGINT)
+            try:
+                tool.wait(TOOL_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                tool.kill()
+            raise
+    return tool.returncode, one_line(last, 300)
+
+
 def _private_log(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
@@ -336,3 +340,11 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+if __name__ == "__main__":  # `run_tool`: the kernel's promise to end this process outlives what it becomes
+    end_with_parent()
+    try:
+        os.execvp(sys.argv[1], sys.argv[1:])
+    except OSError as fault:
+        sys.exit(f"{sys.argv[1]} cannot be started: {fault.strerror}.")

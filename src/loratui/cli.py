@@ -16,7 +16,7 @@ import click
 
 from loratui import __version__
 from loratui.core.errors import LoratuiError
-from loratui.terminal import guard, say
+from loratui.terminal import PARENT_VARIABLE, fail, guard, say, speak_to
 from loratui.tui.start import open_interface
 
 COMMANDS = {
@@ -93,11 +93,23 @@ def _hear_interrupts() -> None:
 
 def main() -> None:
     """The command line: every ending is an exit status, and no fault of a person's shows a traceback."""
+    if PARENT_VARIABLE not in os.environ:
+        sys.exit(_run())
+    from loratui.workers.command import speak
+
+    messages = speak()
+    speak_to(messages)
+    status = _run()
+    messages.ended(status)
+    sys.exit(status)
+
+
+def _run() -> int:
     guard()
     try:
         status = loratui.main(standalone_mode=False)
     except LoratuiError as error:
-        say(f"loratui: {error.sentence}", err=True)
+        fail(error.sentence)
         status = error.exit_status
     except click.exceptions.Abort:
         status = 130
@@ -113,7 +125,7 @@ def main() -> None:
         status = 1
     except Exception as error:  # noqa: BLE001  the last wall: a defect of ours is one sentence and a file, too
         status = report_defect(error)
-    sys.exit(status if isinstance(status, int) else 0)
+    return status if isinstance(status, int) else 0
 
 
 def report_defect(error: Exception) -> int:
@@ -134,5 +146,5 @@ def report_defect(error: Exception) -> int:
         place = f"The traceback is in {log}."
     except OSError as fault:
         place = f"Its traceback could not be written ({fault}); set LORATUI_TRACEBACK=1 to see it."
-    say(f"loratui: a defect of loratui: {type(error).__name__}: {error}. {place}", err=True)
+    fail(f"a defect of loratui: {type(error).__name__}: {error}. {place}")
     return 1

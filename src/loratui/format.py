@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """C0, DEL, C1, other ends of line, the marks that turn the direction of writing, and halves that no encoding can
@@ -63,21 +62,15 @@ def first_line(error: BaseException | str, longest: int = 300) -> str:
     return one_line(said or (type(error).__name__ if isinstance(error, BaseException) else ""), longest)
 
 
-def home_short(path: object) -> str:
-    """A path with the user's home folder written as `~`."""
-    text, home = str(path), str(Path.home())
-    return "~" + text[len(home) :] if home != "/" and (text == home or text.startswith(home + "/")) else text
-
-
 def size(size_bytes: float) -> str:
-    """Bytes in the unit that reads best: `512 B`, `3.2 MiB`, `14.7 GiB`."""
+    """Bytes in the unit that reads best: `512 B`, `3.20 MiB`, `14.7 GiB`, `1,477 GiB`."""
     value = float(size_bytes)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if abs(value) < 1024 or unit == "GiB":
             break
         value /= 1024
     digits = 0 if unit == "B" or abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
-    return f"{value:.{digits}f} {unit}"
+    return f"{value:,.{digits}f} {unit}"
 
 
 def signed_size(size_bytes: float) -> str:
@@ -137,3 +130,12 @@ def duration(seconds: float) -> str:
     if whole < 48 * 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def age(seconds: float) -> str:
+    """How long ago something was, in one unit: `40 s`, `5 min`, `30 h`, `3 d`."""
+    if seconds < 60:
+        return f"{max(0, int(seconds))} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min"
+    return f"{int(seconds // 3600)} h" if seconds < 48 * 3600 else f"{int(seconds // 86400)} d"

@@ -48,6 +48,12 @@ def state_home() -> Path:
     return home() / "state"
 
 
+def home_short(path: object) -> str:
+    """A path with the user's home folder written as `~`."""
+    text, home = str(path), str(Path.home())
+    return "~" + text[len(home) :] if home != "/" and (text == home or text.startswith(home + "/")) else text
+
+
 PACKAGE = Path(__file__).resolve().parent
 CHECKOUT = PACKAGE.parents[1]
 

@@ -12,13 +12,42 @@ import json
 import math
 import sys
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import click
 
 from loratui.format import harmless, harmless_json
 
+PARENT_VARIABLE = "LORATUI_PARENT"
+"""Set where another process of ours started this one: to that one it speaks in messages."""
 CLEAR_LINE = "\r\x1b[K"
+
+
+class Listener(Protocol):
+    """Who hears a command in place of a terminal."""
+
+    def told(self, text: str) -> None:
+        """Text for people."""
+
+    def printed(self, value: Any) -> None:
+        """A JSON object for programs."""
+
+    def failed(self, sentence: str) -> None:
+        """What went wrong."""
+
+
+_listener: Listener | None = None
+
+
+def listened() -> bool:
+    """Whether a process of ours hears what is said here, and no terminal."""
+    return _listener is not None
+
+
+def speak_to(listener: Listener | None) -> None:
+    """From here on whatever is said goes to this listener."""
+    global _listener
+    _listener = listener
 
 
 @dataclass(frozen=True)
@@ -32,7 +61,19 @@ class Styled:
 
 def say(*parts: object, err: bool = False, end: str = "\n") -> None:
     """Write text, one part after the other, its control characters made visible; newlines in it stay."""
-    _write("".join(map(_shown, parts)) + end, err=err)
+    text = "".join(map(_shown, parts))
+    if _listener is not None:
+        _listener.told(click.unstyle(text))
+        return
+    _write(text + end, err=err)
+
+
+def fail(sentence: str) -> None:
+    """Say what went wrong, in one sentence, as every command does."""
+    if _listener is not None:
+        _listener.failed(harmless(sentence, 0))
+        return
+    say(f"loratui: {sentence}", err=True)
 
 
 def _shown(part: object) -> str:
@@ -43,6 +84,9 @@ def _shown(part: object) -> str:
 
 def say_json(value: Any, *, indent: int | None = 2) -> None:
     """Write one JSON object on standard output. Numbers that are not finite, which JSON has not, become null."""
+    if _listener is not None:
+        _listener.printed(_finite(value))
+        return
     try:
         text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError:
@@ -57,6 +101,9 @@ def say_json_text(text: str) -> None:
 
 def progress(text: str) -> None:
     """Write a line of the terminal, on standard error, that the next one replaces."""
+    if _listener is not None:
+        _listener.told(text)
+        return
     _write(CLEAR_LINE + harmless(text, 0), err=True)
 
 

@@ -241,12 +241,12 @@ def test_checkpointing_must_buy_a_larger_batch() -> None:
     [
         (0, None, "the same memory"),
         (0, (1.0, 1.0), "the same memory and time"),
-        (-3 * GIB, (1.0, 1.001), "3.0 GiB less memory, the same time"),
+        (-3 * GIB, (1.0, 1.001), "3.00 GiB less memory, the same time"),
         (GIB // 2, (0.75, 0.75), "512 MiB more memory, 25 % less time"),
-        (GIB, (0.6, 0.75), "1.0 GiB more memory, 25–40 % less time"),
-        (GIB, (1.1, 1.3), "1.0 GiB more memory, 10–30 % more time"),
-        (GIB, (2.0, 3.5), "1.0 GiB more memory, 2.0–3.5 times as long"),
-        (GIB, (0.9, 1.2), "1.0 GiB more memory, from 10 % less to 20 % more time"),
+        (GIB, (0.6, 0.75), "1.00 GiB more memory, 25–40 % less time"),
+        (GIB, (1.1, 1.3), "1.00 GiB more memory, 10–30 % more time"),
+        (GIB, (2.0, 3.5), "1.00 GiB more memory, 2.0–3.5 times as long"),
+        (GIB, (0.9, 1.2), "1.00 GiB more memory, from 10 % less to 20 % more time"),
     ],
 )
 def test_the_price_in_words(memory: int, factors: tuple[float, float] | None, words: str) -> None:

@@ -90,7 +90,7 @@ def test_what_a_person_fixed_stays() -> None:
     mine = proposed("Qwen/Qwen3-1.7B", 2, hardware__parallelism="fsdp")
     assert mine.plan.hardware.parallelism == "fsdp"
     assert re.match(
-        r"Proposed is ddp \(\d+ MiB more memory\): A whole copy fits on each GPU", mine.why("hardware.parallelism")
+        r"Proposed is ddp \([\d.]+ MiB more memory\): A whole copy fits on each GPU", mine.why("hardware.parallelism")
     )
     full = proposed("Qwen/Qwen3-4B", 8, method__kind="full")
     assert full.plan.hardware.parallelism == "fsdp" and full.plan.training.optimizer == "adamw_torch_fused"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.export.serving import SERVER_NEEDS, Served, question, serving_steps
 from loratui.paths import demo_model_path
+from loratui.workers.command import CommandProcess, Ended, GgufFile
 
 CAN_SERVE = all(importlib.util.find_spec(name) is not None for name in SERVER_NEEDS)
 
@@ -80,6 +82,42 @@ def test_printed_commands_begin_with_the_merge(run: Path) -> None:
         "vLLM",
         "vLLM, the adapter on its base",
     ]
+
+
+@pytest.mark.worker
+async def test_a_file_for_llama_cpp_is_made_by_processes_that_tell_of_it(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three deep, as the screen starts it: the command, the merge that it waits for, and llama.cpp's own converter."""
+    (tmp_path / "convert_hf_to_gguf.py").write_text(
+        "import pathlib, sys\nprint('Writing: 50 %', end='\\r', flush=True)\n"
+        "assert (pathlib.Path(sys.argv[1]) / 'config.json').is_file()\n"
+        "pathlib.Path(sys.argv[sys.argv.index('--outfile') + 1]).write_text('GGUF')\n"
+    )
+    monkeypatch.setenv("LLAMA_CPP", str(tmp_path))
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path / "home"))
+    copy = tmp_path / "orders"
+    shutil.copytree(run, copy)
+    arguments = ["gguf", str(copy), "-o", str(tmp_path / "x.gguf"), "--format", "f16", "--json"]
+    process = CommandProcess(arguments)
+    told = [line async for line in process.lines()]
+    assert process.ended == Ended(0), told
+    assert process.made(GgufFile) == GgufFile(str(tmp_path / "x.gguf"), 4)
+    places = [next(n for n, line in enumerate(told) if words in line) for words in WORDS_OF_A_MERGE]
+    assert places == sorted(places)
+    assert (copy / "merged" / "config.json").is_file() and not (copy / "merged.part").exists()
+    process = CommandProcess(arguments)
+    assert [line async for line in process.lines()] == [] and process.ended is not None
+    assert process.ended.status != 0 and "there already" in process.ended.problem
+
+
+WORDS_OF_A_MERGE = (
+    "Merging the adapter",
+    "The adapter answers the prompts",
+    "Adding the adapter",
+    "Reading it back",
+    "Writing: 50 %",
+)
 
 
 @pytest.mark.worker

@@ -27,7 +27,7 @@ EACH_SIZE = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
-    monkeypatch.setattr("loratui.tui.training.curves.predicted_bytes", lambda plan, record: 716 << 20)
+    monkeypatch.setattr("loratui.tui.training.screen.predicted_bytes", lambda plan, record: 716 << 20)
     command = [sys.executable, str(Path(__file__).with_name("fake_playground_worker.py"))]
     begin = client_module.PlaygroundClient.__init__
     monkeypatch.setattr(

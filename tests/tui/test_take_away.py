@@ -20,8 +20,8 @@ from loratui.runs.model_card import MARK
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.take_away import screen as take_away
-from loratui.tui.take_away.outputs import things_of
-from loratui.tui.take_away.process import CommandProcess
+from loratui.tui.take_away.outputs import outputs_of
+from loratui.workers.command import CommandProcess
 
 SIZES = [(80, 24), (120, 36)]
 
@@ -51,9 +51,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    """Another program in place of `python -m loratui`."""
+    """Another command in place of `loratui`; `say`, `say_json` and `fail` are those of `loratui.terminal`."""
+    before = (
+        "from loratui.terminal import fail, say, say_json, speak_to\n"
+        "from loratui.workers.command import speak\nmessages = speak(); speak_to(messages)\n"
+    )
     monkeypatch.setattr(
-        take_away, "CommandProcess", lambda arguments: CommandProcess(arguments, (sys.executable, "-uc", code))
+        take_away, "CommandProcess", lambda arguments: CommandProcess(arguments, (sys.executable, "-uc", before + code))
     )
 
 
@@ -106,8 +110,8 @@ async def test_an_export_is_written_with_its_rows(run: Run) -> None:
 async def test_progress_is_told_and_so_is_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(
         monkeypatch,
-        "import sys, time; print('Reading it back …', file=sys.stderr); sys.stdin.read(); time.sleep(0.6); "
-        "print('loratui: the merged \\x1b[31mmodel is not the adapter\\'s.', file=sys.stderr); sys.exit(1)",
+        "import sys, time; say('Reading it back …'); time.sleep(1.5); "
+        "fail('the merged \\x1b[31mmodel is not the adapter\\'s.'); messages.ended(1); sys.exit(1)",
     )
     async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
         await opened(pilot, "merge")
@@ -118,12 +122,23 @@ async def test_progress_is_told_and_so_is_the_end(run: Run, monkeypatch: pytest.
         assert "model is not the adapter's." in text and "\x1b[31m" not in text and "under way" not in text
 
 
+async def test_a_command_that_is_killed_is_told_as_that_and_not_by_its_last_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, "import os; say('Reading it back …'); os.kill(os.getpid(), 9)")
+    async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
+        await opened(pilot, "merge")
+        await pilot.press("enter")
+        text = await until(pilot, "✗ `loratui merge` was")
+        assert "SIGKILL" in text and "under way" not in text
+
+
 async def test_a_merge_that_holds_shows_its_proof(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "import json, pathlib, sys; out = pathlib.Path(sys.argv[sys.argv.index('-o') + 1]); out.mkdir(); (out / "
         "'config.json').write_text('{}'); "
         "(out / 'README.md').write_text('# x\\n\\n## Merged\\n\\nThe same greedy answers.\\n\\n## Load it\\n'); "
-        "print(json.dumps({'holds': True, 'proof': 'p'}))"
+        "say_json({'output': str(out), 'holds': True, 'proof': 'p'}); messages.ended(0)"
     )
     stand_in(monkeypatch, code)
     async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
@@ -138,7 +153,7 @@ async def test_a_merge_that_holds_shows_its_proof(run: Run, monkeypatch: pytest.
 
 
 async def test_one_key_stops_it_and_nothing_leaves_by_accident(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(monkeypatch, "import sys, time; print('working', file=sys.stderr); time.sleep(600)")
+    stand_in(monkeypatch, "import time; say('working'); time.sleep(600)")
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, "merge")
@@ -163,8 +178,8 @@ async def test_a_server_runs_until_it_is_stopped(run: Run, monkeypatch: pytest.M
     stand_in(
         monkeypatch,
         (
-            "import sys, time, signal; signal.signal(signal.SIGINT, lambda *_: sys.exit(0)); print('Serving at "
-            "http://x', file=sys.stderr); time.sleep(600)"
+            "import sys, time, signal; signal.signal(signal.SIGINT, lambda *_: sys.exit(0)); say('Serving at "
+            "http://x'); time.sleep(600)"
         ),
     )
     async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
@@ -180,7 +195,7 @@ async def test_a_server_runs_until_it_is_stopped(run: Run, monkeypatch: pytest.M
 async def test_leaving_for_another_screen_ends_the_process(
     run: Run, monkeypatch: pytest.MonkeyPatch, deaf: str
 ) -> None:
-    stand_in(monkeypatch, f"{deaf}import sys, time; print('working', file=sys.stderr); time.sleep(600)")
+    stand_in(monkeypatch, f"{deaf}import time; say('working'); time.sleep(600)")
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, "merge")
@@ -257,9 +272,9 @@ def test_the_command_to_train_further_makes_that_plan(run: Run, tmp_path: Path) 
 
     from loratui.cli import loratui
     from loratui.core.plan_text import plan_from_toml
-    from loratui.tui.take_away.train_further import further
+    from loratui.tui.take_away.train_further import next_training
 
-    arguments = [*further(run, run.plan()).command()[:-1], str(tmp_path / "further.toml")]
+    arguments = [*next_training(run, run.plan()).command()[:-1], str(tmp_path / "further.toml")]
     result = CliRunner().invoke(loratui, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     plan = plan_from_toml((tmp_path / "further.toml").read_text())
@@ -269,7 +284,7 @@ def test_the_command_to_train_further_makes_that_plan(run: Run, tmp_path: Path) 
 def test_a_run_that_is_not_finished_can_only_be_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
     run = record_run(tmp_path, state="stopped")
-    things = {thing.key: thing for thing in things_of(run)}
+    things = {thing.key: thing for thing in outputs_of(run)}
     assert all(
         things[key].problem and things[key].state == "not yet"
         for key in ("result", "card", "further", "merge", "gguf", "push", "serve")

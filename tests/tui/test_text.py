@@ -14,7 +14,6 @@ from loratui.format import (
     count,
     duration,
     harmless,
-    home_short,
     in_gib,
     number_text,
     one_line,
@@ -22,6 +21,7 @@ from loratui.format import (
     size,
     value_text,
 )
+from loratui.paths import home_short
 from loratui.tui.common.text import NoControls, wrap
 
 HOSTILE = "A\x1b]0;PWNED\x07B\x1b[5mC\x9b31mD\x85E\x00F\u202eG\x1b[2J[bold]H[/]I\tJ\r\nK"

@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from loratui.commands.merge import command  # noqa: E402
-from loratui.core.errors import InputError, WorkerError  # noqa: E402
+from loratui.core.errors import InputError, ModelError, WorkerError  # noqa: E402
 from loratui.paths import demo_model_path  # noqa: E402
 from loratui.worker import merge as merging  # noqa: E402
 from loratui.workers.target import find_target  # noqa: E402
@@ -194,6 +194,17 @@ def test_the_command_prints_its_proof_as_json(
     )
     assert "comparing" in said.err
     assert command.main(["no-such-run", "-o", str(tmp_path / "other")], standalone_mode=False) != 0
+
+
+def test_a_base_whose_error_has_no_words_is_one_sentence_too(
+    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise ValueError
+
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", refuse)
+    with pytest.raises(ModelError, match=r"config\.json cannot be read: ValueError"):
+        merging.merge(find_target(str(adapter)), tmp_path / "merged")
 
 
 def test_a_base_that_is_gone_is_one_sentence(adapter: Path, tmp_path: Path) -> None:

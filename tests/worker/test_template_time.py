@@ -14,8 +14,8 @@ from tiny_models import make_model
 from loratui.core.errors import ModelError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.worker import time_limit
-from loratui.worker.time_limit import RowTimes, TemplateTimeError
+from loratui.worker import template_time
+from loratui.worker.template_time import RowTimes, TemplateTimeError
 from loratui.workers import inspect_client
 from loratui.workers.inspect_client import InspectClient
 
@@ -53,7 +53,7 @@ def test_the_row_is_named_whose_rendering_never_ends(folder: Path, monkeypatch: 
     from loratui.worker.inspecting.model import load_text_model
     from loratui.worker.inspecting.rendering import render_rows
 
-    monkeypatch.setattr(time_limit, "ROW_SECONDS", 0.5)
+    monkeypatch.setattr(template_time, "ROW_SECONDS", 0.5)
     looping = plan(folder, "loop.jinja")
     inspection = Inspection(looping, lambda message: None)
     model = load_text_model(looping)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loratui.terminal import say
+from loratui.tui.start import open_interface
 
 if TYPE_CHECKING:
     from loratui.runs.directory import Run
@@ -28,7 +29,6 @@ def command(ctx: click.Context, run: str, plain: bool) -> None:
     found = find_run(run)
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         ctx.exit(follow(found))
-    from loratui.tui.start import open_interface
 
     ctx.exit(open_interface(screen="training", run=str(found.path)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from loratui.core.errors import InputError, RunError
 from loratui.terminal import say
 
 
@@ -16,7 +17,6 @@ def command(run_name: str, write: bool, force: bool) -> None:
 
     Every finished run has one beside its result; this makes it anew.
     """
-    from loratui.core.errors import InputError, RunError
     from loratui.runs.listing import find_run
     from loratui.runs.model_card import model_card, result_folder, whose_card, write_model_card
 

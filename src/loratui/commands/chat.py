@@ -13,6 +13,7 @@ from loratui.commands.trust import ask_for_load, trust_option
 from loratui.core.errors import InputError, LoratuiError
 from loratui.format import harmless
 from loratui.terminal import say, say_json
+from loratui.tui.start import open_interface
 
 if TYPE_CHECKING:
     from loratui.core.generation import GenerationSettings
@@ -56,7 +57,6 @@ def command(
 ) -> None:
     """Ask ADAPTER_OR_RUN (a run, an adapter's folder, or a model; the newest run by default)."""
     if not (prompts or plain or as_json) and sys.stdin.isatty() and sys.stdout.isatty():
-        from loratui.tui.start import open_interface
         from loratui.workers.target import find_target
 
         # a wrong name is one sentence here, not a screen that cannot answer

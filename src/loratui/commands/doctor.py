@@ -14,7 +14,8 @@ from typing import IO
 import click
 
 from loratui.core.hardware import Machine
-from loratui.machine.doctor import Check, training_works
+from loratui.machine.device import visible_devices
+from loratui.machine.doctor import Check, hub_checks, machine_checks, terminal_checks, training_works
 from loratui.terminal import Styled, say, say_json
 
 SYMBOLS = {"ok": "✓", "note": "·", "warning": "!", "fault": "✗"}
@@ -60,7 +61,6 @@ def verdict(faults: int, *, quick: bool) -> str:
 def all_checks(*, offline: bool, quick: bool, verbose: bool) -> Iterator[Check]:
     """Every check, as each is done; the slow ones come last."""
     from loratui.machine.detect import detect_machine
-    from loratui.machine.doctor import hub_checks, machine_checks, terminal_checks
 
     machine = detect_machine()
     yield from machine_checks(machine)
@@ -75,8 +75,6 @@ def worker_checks(machine: Machine, *, verbose: bool, seconds: float = WORKER_SE
     """The checks that need torch, from a process of their own: a library that crashes ends that process, not this
     one.
     """
-    from loratui.machine.device import visible_devices
-
     environment = dict(os.environ, DRIVER_CUDA=(machine.cuda_version or "") if machine.driver == "works" else "")
     if machine.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = visible_devices(machine, [])

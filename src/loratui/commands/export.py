@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from loratui.core.errors import InputError, LoratuiError
 from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -35,7 +37,6 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
     What the tool has no setting for is listed, and stands in the file as a comment.
     """
     from loratui.commands.plan_file import read_plan
-    from loratui.core.errors import InputError
     from loratui.core.plan_text import with_values
     from loratui.export import Rows, export_plan
     from loratui.export.memory import elsewhere_json
@@ -43,6 +44,7 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
     from loratui.paths import demo_model_path
     from loratui.runs.directory import Run
     from loratui.runs.origin import foreign_words
+    from loratui.workers.command import Exported
 
     if plan_path.name == str(plan_path) and not plan_path.exists() and not plan_path.suffix:  # the name of a run
         from loratui.runs.listing import find_run
@@ -80,17 +82,16 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
         ) from None
     run = _named(export.run, target, tool)
     if as_json:
-        say_json(
-            {
-                "file": str(target),
-                "rows": rows.folder if with_rows else None,
-                "unusable": unusable,
-                "run": run,
-                "left_out": list(export.left_out),
-                "memory": None if memory is None else elsewhere_json(memory),
-                "memory_unknown": unknown,
-            }
+        made = Exported(
+            file=str(target),
+            rows=rows.folder if with_rows else None,
+            unusable=unusable,
+            run=run,
+            left_out=list(export.left_out),
+            memory=None if memory is None else elsewhere_json(memory),
+            memory_unknown=unknown,
         )
+        say_json(asdict(made))
         return
     say(f"{target} is written" + (f", its rows in {folder}." if with_rows else "."))
     if unusable:
@@ -110,7 +111,6 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
 def _memory(plan: Plan, tool: str) -> tuple[Elsewhere | None, str]:
     """What the plan takes there, or why that cannot be said."""
     from loratui.commands.other_trainers import of_plan
-    from loratui.core.errors import LoratuiError
 
     try:
         return of_plan(plan, tool), ""

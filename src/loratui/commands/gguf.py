@@ -4,12 +4,13 @@ commands.
 
 from __future__ import annotations
 
-import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from loratui.core.errors import InputError, WorkerError
 from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ def command(source: str, output: Path | None, kind: str, ollama: str | None, onl
 
     An adapter is merged into its base first (RUN/merged, with its proof).
     """
-    from loratui.commands.whole_model import whole_model
-    from loratui.core.errors import InputError, WorkerError
+    from loratui.child_process import run_tool
+    from loratui.commands.whole_model import tool_line, whole_model
     from loratui.export.gguf import gguf_steps, modelfile, ollama_step, sixteen_bit_file, stop_tokens
+    from loratui.workers.command import GgufFile
     from loratui.workers.target import served
 
     what = served(source)
@@ -61,13 +63,14 @@ def command(source: str, output: Path | None, kind: str, ollama: str | None, onl
         if ollama and step is steps[-1]:
             described.write_text(modelfile(target, stop_tokens(model)), encoding="utf-8")
         say(f"{step.words[0].upper()}{step.words[1:]} …\n  {step.line}", err=True)
-        status = subprocess.run(step.command, check=False, stdout=subprocess.DEVNULL if as_json else None).returncode
+        status, last = run_tool(step.command, tool_line)
         if status:
-            raise WorkerError(f"the tool failed (exit status {status}); what it said stands above.", where=step.line)
+            said = f"it said last: {last}" if last else "it said nothing."
+            raise WorkerError(f"the tool failed (exit status {status}); {said}", where=step.line)
     if (between := sixteen_bit_file(target)) != target and target.exists():
         between.unlink(missing_ok=True)
     if as_json:
-        say_json({"file": str(target), "size_bytes": target.stat().st_size, "ollama": ollama})
+        say_json(asdict(GgufFile(str(target), target.stat().st_size, ollama)))
     else:
         say(
             f"{target} is written."

@@ -10,7 +10,7 @@ import click
 from loratui.commands.inspect_rows import RowNumbers, show_rows
 from loratui.commands.text import table
 from loratui.commands.trust import ask_for_plan, trust_option
-from loratui.format import printable, size
+from loratui.format import duration, printable, size
 from loratui.terminal import progress, say, say_json
 
 if TYPE_CHECKING:
@@ -114,8 +114,6 @@ def add_prices(result: dict[str, Any], plan: Plan) -> None:
 
 def ledger_table(result: dict[str, Any]) -> str:
     """The ledger as aligned lines: what each maximum length cuts and costs."""
-    from loratui.format import duration
-
     rows = [["cut at", "rows cut", "answer tokens lost", "all lost", "memory", "time"]]
     for row in result["ledger"]:
         span = row.get("seconds")

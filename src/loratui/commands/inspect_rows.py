@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loratui.commands.text import table
+from loratui.core.errors import DatasetError
 from loratui.format import harmless, printable
 from loratui.terminal import say, say_json
 
@@ -40,7 +41,6 @@ class RowNumbers(click.ParamType[list[int]]):
 
 def show_rows(plan: Plan, numbers: list[int], *, tokens: bool, as_json: bool) -> None:
     """Print the rows of these numbers (from 1). DatasetError where the dataset has none of them."""
-    from loratui.core.errors import DatasetError
     from loratui.workers.inspect_client import rendered_rows
 
     found = {row["index"] + 1: row for row in rendered_rows(plan, [number - 1 for number in numbers])}

@@ -8,6 +8,7 @@ from textwrap import wrap
 import click
 
 from loratui.format import size
+from loratui.machine.catalogue import all_gpus, statuses
 from loratui.machine.detect import detect_machine
 from loratui.machine.report import machine_json, machine_lines
 from loratui.terminal import Styled, say, say_json
@@ -31,8 +32,6 @@ def command(as_json: bool, catalogue: bool) -> None:
 
 def show_catalogue(as_json: bool) -> None:
     """The GPU catalogue as a table that says how well each row is known, or as JSON with every row's source."""
-    from loratui.machine.catalogue import all_gpus, statuses
-
     if as_json:
         say_json([asdict(gpu) for gpu in all_gpus()], indent=None)
         return

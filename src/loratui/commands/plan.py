@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loratui.commands.other_trainers import memory_verdict
+from loratui.commands.other_trainers import memory_verdict, told, under
 from loratui.commands.situation import asked_for
 from loratui.commands.text import table
 from loratui.core.errors import InputError
-from loratui.format import printable, size
+from loratui.format import duration, printable, size
 from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -109,7 +109,6 @@ def command(
         )
     known = None
     if tool is not None:
-        from loratui.commands.other_trainers import told, under
         from loratui.export.memory import elsewhere_json
 
         known = under(proposal, tool)
@@ -136,8 +135,6 @@ def write_plan(proposal: Proposal, output: Path) -> None:
 
 def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     """The proposal and its facts as text: the recipe with its reasons, parameters, memory, schedule and warnings."""
-    from loratui.format import duration
-
     memory, schedule, parameters = facts["memory"], facts["schedule"], facts["parameters"]
     plan = proposal.plan
     lines = [f"{plan.model.id} · {plan.method.kind} · {plan.dataset.path}", ""]
@@ -201,8 +198,6 @@ def _alternatives(proposal: Proposal, alternatives: list[dict[str, Any]]) -> lis
 
 def _methods(methods: list[dict[str, Any]]) -> str:
     """Full, LoRA and QLoRA side by side; the chosen one is marked."""
-    from loratui.format import duration
-
     rows = [["", "", "memory", "", "time", "result", "batch", "weights"]]
     for one in methods:
         batch, dtype = one["settings"]["training.batch_size"], one["settings"]["model.dtype"]

@@ -4,10 +4,12 @@ otherwise.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from loratui.core.errors import InputError, RunError
 from loratui.format import printable, size
 from loratui.terminal import confirm, has_person, say, say_json
 
@@ -25,8 +27,8 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
     REPOSITORY is owner/name, or a name of your own; by default the run's name. Before anything is sent it is said what
     goes where, and asked.
     """
-    from loratui.core.errors import InputError
     from loratui.hub.push import check_visibility, destination, pack, push
+    from loratui.workers.command import Sent
 
     folder, name = _folder(source)
     parcel = pack(folder)
@@ -47,22 +49,13 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
             raise click.exceptions.Abort
     url = push(parcel, to, private=not public, message=message)
     if as_json:
-        say_json(
-            {
-                "repository": to.repository,
-                "url": to.url,
-                "commit": url,
-                "private": seen == "private",
-                "files": dict(parcel.files),
-            }
-        )
+        say_json(asdict(Sent(to.repository, to.url, url, seen == "private", dict(parcel.files))))
         return
     say(f"Sent: {url}")
 
 
 def _folder(source: str) -> tuple[Path, str]:
     """The folder to send, and a name for it."""
-    from loratui.core.errors import RunError
     from loratui.runs.listing import find_run
     from loratui.runs.model_card import result_folder
 

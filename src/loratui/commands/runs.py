@@ -7,6 +7,7 @@ import time
 import click
 
 from loratui.commands.text import table
+from loratui.format import age
 from loratui.terminal import say, say_json
 
 
@@ -32,11 +33,3 @@ def command(as_json: bool) -> None:
         words = "; ".join(part for part in ("not made here" * one.foreign, one.words) if part)
         rows.append([one.name, one.state, step, loss, age(time.time() - one.created), words])
     say(table(rows, right=frozenset({2, 3, 4})))
-
-
-def age(seconds: float) -> str:
-    """How long ago, in one unit."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{max(0, int(seconds))} s"

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from loratui.commands.trust import ask_for_load, trust_option
-from loratui.terminal import say, say_json
+from loratui.core.errors import WorkerError
+from loratui.terminal import listened, say, say_json
 
 
 @click.command("serve")
@@ -39,8 +40,8 @@ def command(
 
     An adapter is merged into its base first (RUN/merged, with its proof), because that server takes whole models alone.
     """
-    from loratui.commands.whole_model import merge_line, whole_model
-    from loratui.core.errors import WorkerError
+    from loratui.child_process import run_tool
+    from loratui.commands.whole_model import merge_line, tool_line, whole_model
     from loratui.export.serving import LOOPBACK, can_serve, question, serving_steps, transformers_command
     from loratui.hub.client import hub_cache
     from loratui.workers.code import code_options
@@ -94,7 +95,12 @@ def command(
     )
     hub_cache().mkdir(parents=True, exist_ok=True)  # the server's list of models fails where there is none
     os.environ.setdefault("HF_HUB_DISABLE_UPDATE_CHECK", "1")
+    arguments = transformers_command(str(model), host=host, port=port, device=device, trust_remote_code=trust)
+    if listened():  # the screen hears the server's lines, and its beats say that it lives
+        status, last = run_tool(arguments, tool_line)
+        if status:
+            raise WorkerError(f"the server ended with status {status}; it said last: {last}")
+        return
     sys.stderr.flush()
     sys.stdout.flush()
-    arguments = transformers_command(str(model), host=host, port=port, device=device, trust_remote_code=trust)
     os.execv(arguments[0], arguments)

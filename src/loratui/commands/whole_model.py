@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+from loratui.commands.trust import ask_for_load
 from loratui.core.errors import LoratuiError, RunError
 from loratui.runs.directory import Run
 from loratui.runs.listing import find_run
-from loratui.terminal import say
+from loratui.terminal import progress, say
+from loratui.workers.command import CommandProcess
+from loratui.workers.target import find_target
 
-
-def merge_command(adapter: Path, output: Path, *options: str) -> list[str]:
-    """The process that merges."""
-    return [sys.executable, "-m", "loratui", "merge", str(adapter), "-o", str(output), *options]
+INTERRUPTED = 130
 
 
 def merge_line(source: str, merged: str) -> str:
@@ -50,14 +49,33 @@ def whole_model(source: str, *, dtype: str = "") -> tuple[Path, str]:
     if not run.merged_is_current:
         say(f"Merging the adapter into its base first, into {run.merged_path} …", err=True)
         shutil.rmtree(run.merged_path, ignore_errors=True)
-        status = subprocess.run(
-            merge_command(run.path, run.merged_path, *(["--dtype", dtype] if dtype else [])), check=False
-        ).returncode
-        if status == 130:
-            raise KeyboardInterrupt
-        if status:
-            raise NotMergedError(f"{run.name} could not be merged; the reason stands above.")
+        ask_for_load(find_target(str(run.path)).load, trusted=False)  # the process that merges has nobody to ask
+        asyncio.run(_merge(run, dtype))
     return run.merged_path, run.name
+
+
+async def _merge(run: Run, dtype: str) -> None:
+    """Merge in a process of its own, whose memory is free again afterwards."""
+    options = ["--dtype", dtype] if dtype else []
+    process = CommandProcess(["merge", str(run.path), "-o", str(run.merged_path), *options])
+    try:
+        async for line in process.lines():
+            say(line, err=True)
+    finally:
+        await process.closed()
+    assert process.ended is not None
+    if process.ended.status == INTERRUPTED:
+        raise KeyboardInterrupt
+    if process.ended.status:
+        raise NotMergedError(f"{run.name} could not be merged: {process.ended.problem}")
+
+
+def tool_line(text: str, drawn_over: bool) -> None:
+    """Tell a line of another program."""
+    if drawn_over:
+        progress(text)
+    else:
+        say(text, err=True)
 
 
 class NotMergedError(LoratuiError):

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from loratui.format import size
+
 Origin = Literal["proposed", "preset", "mine"]
 Relation = Literal["=", "<", "<=", ">", ">=", "fits", "tight", "too big"]
 
@@ -92,8 +94,7 @@ class Instead:
     @property
     def cost(self) -> str:
         """The price in a few words: "1.2 GiB more memory, 25 % less time"."""
-        size = amount(self.memory_bytes)
-        other = f"{size} {'more' if self.memory_bytes > 0 else 'less'} memory"
+        other = f"{amount(self.memory_bytes)} {'more' if self.memory_bytes > 0 else 'less'} memory"
         memory = other if self.memory_bytes else "the same memory"
         if self.rows is not None:
             memory += f", {self.rows[1]:,} rows a step instead of {self.rows[0]:,}"
@@ -124,19 +125,15 @@ def time_words(factors: tuple[float, float]) -> str:
 
 
 def amount(size_bytes: float) -> str:
-    """A size (bytes) with the unit that suits it, without its sign: "7.9 GiB", "312 MiB", "40 KiB"."""
-    size = abs(size_bytes)
-    for unit, power in (("GiB", 30), ("MiB", 20)):
-        if size >= 2**power:
-            return f"{size / 2**power:,.1f} {unit}" if unit == "GiB" else f"{size / 2**power:,.0f} {unit}"
-    return f"{size / 2**10:,.0f} KiB"
+    """A size (bytes) with the unit that suits it, without its sign: "7.90 GiB", "312 MiB", "40.0 KiB"."""
+    return size(abs(size_bytes))
 
 
 def two_sizes(needed_bytes: float, room_bytes: float) -> str:
     """Two sizes (bytes) in GiB with as many decimals as tell them apart: "26.1 of 21.3 GiB"."""
     small = 0 < min(needed_bytes, room_bytes) < 2**30
     for decimals in (2, 3) if small else (1, 2, 3):
-        first, second = (f"{size / 2**30:,.{decimals}f}" for size in (needed_bytes, room_bytes))
+        first, second = (f"{one / 2**30:,.{decimals}f}" for one in (needed_bytes, room_bytes))
         if first != second or decimals == 3:
             break
     return f"{first} of {second} GiB"

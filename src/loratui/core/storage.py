@@ -11,6 +11,7 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.memory.formats import formats
 from loratui.core.memory.states import adapter_bytes, optimizer_bytes
 from loratui.core.plan import Plan
+from loratui.format import size
 
 TOKENIZER_BYTES_PER_ENTRY = 80
 """tokenizer.json per vocabulary entry, its merges included (Qwen3: 11.4 MB for 151,669)."""
@@ -52,15 +53,14 @@ def disk_warning(spec: ModelSpec, plan: Plan, free_bytes: int) -> str:
     need = disk_need(spec, plan)
     if need.total_bytes * 1.1 <= free_bytes:
         return ""
-    gib = 2**30
     each = (
-        f"{need.checkpoints} checkpoints of {need.checkpoint_bytes / gib:.1f} GiB"
+        f"{need.checkpoints} checkpoints of {size(need.checkpoint_bytes)}"
         if need.checkpoints > 1
-        else (f"a checkpoint of {need.checkpoint_bytes / gib:.1f} GiB")
+        else (f"a checkpoint of {size(need.checkpoint_bytes)}")
     )
     fewer = "Keep fewer (saving.keep), save" if plan.saving.every_steps and plan.saving.keep > 1 else "Save"
     return (
-        f"The run needs up to {need.total_bytes / gib:.1f} GiB of disk ({each} and the result), and "
-        f"{free_bytes / gib:.1f} GiB are free. "
+        f"The run needs up to {size(need.total_bytes)} of disk ({each} and the result), and "
+        f"{size(free_bytes)} are free. "
         f"{fewer} only at the end (saving.every_steps = 0), or set LORATUI_HOME to a larger disk."
     )

@@ -16,10 +16,11 @@ from loratui.core.plan import Plan
 from loratui.core.recommend.learning_rate import FULL_RANGE, SMALL_WIDTH, outliers, recipes_of_size
 from loratui.core.recommend.precision import best_precision, fp16_fault, kernel_fault, slow_fp16, without_sdpa
 from loratui.core.recommend.scale_of_data import LEAST_STEPS, MOST_EPOCHS, SMALLEST_BATCH
+from loratui.core.recommendation import two_sizes
 from loratui.core.schedule import Schedule
 from loratui.core.time import predict
+from loratui.format import size
 
-GIB = 2**30
 HOT_LORA_RATE = 3e-3
 CPU_PARAMETERS = 1_000_000_000
 ROUNDED_AWAY = {"bf16": "0.4 %", "fp16": "0.05 %"}
@@ -50,9 +51,8 @@ def warnings_for(
         )
     if needed.total_bytes > room_bytes:
         yield (
-            f"This plan needs {needed.total_bytes / GIB:,.2f} GiB at its peak, and {device.name} can give "
-            f"{room_bytes / GIB:,.2f} GiB: "
-            "it would run out of memory."
+            f"At its peak this plan needs {two_sizes(needed.total_bytes, room_bytes)} that {device.name} can give: it "
+            "would run out of memory."
         )
     if needed.loads_whole:
         yield needed.peak_where
@@ -215,7 +215,7 @@ def _experts(spec: ModelSpec, plan: Plan) -> Iterator[str]:
         return
     yield "The experts are 3-D parameters: the adapter reaches the attention only."
     if plan.method.kind == "qlora":
-        yield f"bitsandbytes does not quantise the experts: {experts * 2 / GIB:,.1f} GiB of them stay in 16 bits."
+        yield f"bitsandbytes does not quantise the experts: {size(experts * 2)} of them stay in 16 bits."
 
 
 def _more_steps(plan: Plan, schedule: Schedule) -> str:

@@ -14,6 +14,7 @@ from loratui.data.encodings import UTF8
 from loratui.data.open_file import DECOMPRESSION_ERRORS, open_bytes
 from loratui.data.read_json import Found, unpacking_error
 from loratui.data.row import Problem
+from loratui.format import first_line
 
 BATCH_ROWS = 1024
 BATCH_BYTES = 8 * 2**20
@@ -166,7 +167,7 @@ def _rows_of(batch: Any) -> Iterator[Found]:
 
 
 def _no_table(path: Path, name: str, error: Exception) -> DatasetError:
-    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    reason = first_line(error).rstrip(".")
     return DatasetError(f"this is no whole {name} file: {reason}.", where=str(path), hint="Download or write it again.")
 
 

@@ -18,7 +18,6 @@ Source = Literal["field", "text"]
 FIELD = "reasoning_content"
 FIELDS = (FIELD, "thinking", "reasoning", "reasoning_text")
 """Names that the field goes by in published data and in chat templates."""
-PART_TYPES = ("thinking", "reasoning")
 _PAIRS = (
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),

@@ -4,7 +4,49 @@ plan.
 
 from __future__ import annotations
 
-from loratui.export.document import Export, Rows
-from loratui.export.tools import TOOLS, export_plan
+from collections.abc import Callable
 
-__all__ = ["TOOLS", "Export", "Rows", "export_plan"]
+from loratui.core.errors import InputError
+from loratui.core.plan import Plan
+from loratui.export.axolotl import to_axolotl
+from loratui.export.document import Export, Rows
+from loratui.export.llama_factory import to_llama_factory
+from loratui.export.memory import Elsewhere
+from loratui.export.scripts import to_transformers, to_unsloth
+from loratui.export.trl import to_trl
+
+__all__ = ["TOOLS", "Export", "ExportError", "Rows", "export_plan"]
+
+TOOLS: dict[str, Callable[[Plan, Rows, str, Elsewhere | None], Export]] = {
+    "axolotl": to_axolotl,
+    "llama-factory": to_llama_factory,
+    "trl": to_trl,
+    "unsloth": to_unsloth,
+    "transformers": to_transformers,
+}
+
+
+class ExportError(InputError):
+    """A plan cannot be given to a tool."""
+
+    code = "export"
+
+
+def export_plan(
+    plan: Plan, tool: str, rows: Rows | None = None, *, output: str = "output", memory: Elsewhere | None = None
+) -> Export:
+    """The plan as a file of `tool`.
+
+    rows: where the plan's rows lie as JSON lines (`loratui export` writes them); output: folder for the tool's results.
+    memory: what it takes there (`export.memory.elsewhere`): said in the file, and mended by it.
+    Raises ExportError for a tool that is not known.
+    """
+    if tool not in TOOLS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(tool, TOOLS, n=1)
+        hint = f"Did you mean {near[0]}?" if near else ""
+        raise ExportError(
+            f"there is no tool {tool!r}.", where="--to", hint=f"{hint} Tools are: {', '.join(TOOLS)}.".strip()
+        )
+    return TOOLS[tool](plan, rows or Rows("data"), output, memory)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from loratui.core.plan import Plan
+from loratui.core.schedule import scheduler_arguments
 from loratui.export.document import Carrier, Export, Rows, common, header, yaml_text
 from loratui.export.memory import Elsewhere
 
@@ -133,8 +134,6 @@ def _training(carrier: Carrier) -> dict[str, Any]:
     if carrier.plan.training.scheduler == "cosine":
         training["cosine_min_lr_ratio"] = carrier["training.min_lr_ratio"]
     if carrier.plan.training.scheduler == "cosine_with_restarts":
-        from loratui.core.schedule import scheduler_arguments
-
         training["lr_scheduler_kwargs"] = scheduler_arguments(carrier.plan)[1]
     return training | {
         "warmup_steps": carrier["training.warmup_steps"],

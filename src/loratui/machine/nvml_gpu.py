@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loratui.core.hardware import Gpu, GpuProcess
+from loratui.format import size
 from loratui.machine.nvml_calls import CardLost, Nvml
 from loratui.machine.processes import ProcessNames
 
@@ -138,7 +139,7 @@ def _sample(nvml: Nvml, card: Card, index: int, names: ProcessNames, host_memory
             process.memory_bytes is not None for process in processes
         ):
             notes.append(
-                f"{unexplained / 2**30:.1f} GiB are held by processes that cannot be seen from here"
+                f"{size(unexplained)} are held by processes that cannot be seen from here"
                 " (another container or another user's)."
             )
     rates = None if card.parent else nvml.ask("nvmlDeviceGetUtilizationRates", handle)
@@ -230,9 +231,9 @@ def read_processes(nvml: Nvml, handle: Any, names: ProcessNames) -> list[GpuProc
     if not listed:
         return None
     processes = []
-    for pid, size in found.items():
+    for pid, held in found.items():
         name, user = names.look_up(pid)
-        processes.append(GpuProcess(pid=pid, name=name, user=user, memory_bytes=size))
+        processes.append(GpuProcess(pid=pid, name=name, user=user, memory_bytes=held))
     return sorted(processes, key=lambda process: -(process.memory_bytes or 0))
 
 

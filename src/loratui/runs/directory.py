@@ -23,9 +23,6 @@ from loratui.runs.status import Status, judged, read_status, why_no_status
 HERE = Path("/proc/self/cwd")
 """This process's working directory, wherever it is moved to."""
 
-STATE_LIMIT_BYTES = 1 << 30
-"""A trainer's state has a line for each logged step."""
-
 
 @dataclass(frozen=True)
 class Run:

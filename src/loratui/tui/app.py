@@ -23,11 +23,12 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
+from loratui.files import make_folder, open_own
 from loratui.format import harmless, one_line
-from loratui.paths import user_themes_path
+from loratui.paths import state_home, themes_path, user_themes_path
 from loratui.tui.common.text import NoControls
 from loratui.tui.themes import VARIABLES, load_themes
-from loratui.tui.wizard.background import LookUps
+from loratui.tui.wizard.background import BackgroundLoading
 from loratui.tui.wizard.check import PREVIEW_ROWS, Check, progress_words
 from loratui.tui.wizard.draft import STEPS
 from loratui.tui.wizard.draft_file import OtherDraft
@@ -60,7 +61,7 @@ def make_screen(name: str) -> Screen[Any]:
     return screen
 
 
-class LoratuiApp(LookUps):
+class LoratuiApp(BackgroundLoading):
     """The wizard.
 
     demo: fill every screen with the built-in model and dataset.
@@ -102,8 +103,6 @@ class LoratuiApp(LookUps):
         self._no_controls = NoControls()
         self._no_color = NoColor()
         if state is None:
-            from loratui.paths import state_home
-
             state = WizardState(state_home() / "draft.json", demo=demo)
         state.run.open(run, adapter)
         self.state = state
@@ -135,8 +134,6 @@ class LoratuiApp(LookUps):
         return Static("…", classes="loading-still")
 
     def _load_themes(self) -> None:
-        from loratui.paths import themes_path
-
         themes, self._theme_problems = load_themes(themes_path(), user_themes_path())
         for theme in themes:
             self.register_theme(theme)
@@ -311,9 +308,6 @@ class LoratuiApp(LookUps):
         self.notify(self._keep_traceback(error), markup=False, severity="error", timeout=15)
 
     def _keep_traceback(self, error: Exception) -> str:
-        from loratui.files import make_folder, open_own
-        from loratui.paths import state_home
-
         log = state_home() / "crash.log"
         try:
             make_folder(log.parent)

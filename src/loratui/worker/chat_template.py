@@ -18,7 +18,7 @@ from loratui.data.conversation import Conversation, Message
 from loratui.data.reasoning import FIELD
 from loratui.data.tool_text import LIFTED
 from loratui.worker.marks import Marks
-from loratui.worker.time_limit import TIMES
+from loratui.worker.template_time import TIMES
 from loratui.worker.tokenised import added_special_ids
 
 ASK = Message("user", "Aq1")

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from loratui.core.capabilities import CUDA_126_TORCH
+from loratui.format import first_line
 from loratui.machine.doctor import Check
 from loratui.worker.device_checks import Checks, accelerate_checks, attention_checks, product_checks, quantised_checks
 
@@ -56,11 +57,10 @@ def guarded(run: Callable[[], Checks]) -> Checks:
         import traceback
 
         traceback.print_exc()
-        first = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
         yield Check(
             name=run.__name__.removesuffix("_checks"),
             state="fault",
-            meaning=f"{type(error).__name__}: {first[:300]}",
+            meaning=f"{type(error).__name__}: {first_line(error)}",
             mend="`loratui doctor --verbose` shows where it broke.",
         )
 
@@ -166,7 +166,7 @@ def cuda_fault(torch: Any) -> str:
     try:
         torch.cuda.init()
     except (RuntimeError, AssertionError) as error:
-        return str(error).strip().splitlines()[0][:200]
+        return first_line(error, 200)
     return "CUDA starts but shows no device"
 
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
 from loratui.files import write_whole
+from loratui.format import first_line
 from loratui.runs.model_card import CARD, model_card
-from loratui.terminal import say, say_json
+from loratui.terminal import fail, say, say_json
 from loratui.worker.merge_proof import (
     EXACT_TOLERANCE,
     ROUNDING_SHARE,
@@ -29,6 +30,7 @@ from loratui.worker.merge_proof import (
     first_differing,
 )
 from loratui.workers.code import code_options
+from loratui.workers.command import Merged
 from loratui.workers.protocol import ADAPTER, Load
 from loratui.workers.target import Target, find_target, with_device
 
@@ -79,25 +81,18 @@ def execute(given: MergeRequest) -> int:
             lambda what: say(what[0].upper() + what[1:] + " …", err=True),
         )
     except LoratuiError as error:
-        say(f"loratui: {error.sentence}", err=True)
+        fail(error.sentence)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
     except (MemoryError, RuntimeError) as error:
         from loratui.worker.generation.load import explain
 
-        say(f"loratui: {explain(error)[0]} Nothing was kept. With --device cpu it needs no GPU.", err=True)
+        fail(f"{explain(error)[0]} Nothing was kept. With --device cpu it needs no GPU.")
         return 1
     if given.as_json:
-        say_json(
-            {
-                "output": str(Path(given.output).expanduser().absolute()),
-                "holds": proof.holds,
-                "proof": describe(proof),
-                **asdict(proof),
-            },
-            indent=None,
-        )
+        made = Merged(str(Path(given.output).expanduser().absolute()), proof.holds, describe(proof))
+        say_json({**asdict(made), **asdict(proof)}, indent=None)
     else:
         say(f"The merged model is in {given.output}. {describe(proof)}")
     return 0
@@ -293,9 +288,7 @@ def _format_of(load: Load) -> str:
             ),
         )
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"the base model's config.json cannot be read: {str(error).splitlines()[0]}", where=load.base
-        ) from None
+        raise ModelError(f"the base model's config.json cannot be read: {first_line(error)}", where=load.base) from None
     quantised = getattr(config, "quantization_config", None)
     if quantised:
         method = (
@@ -328,10 +321,7 @@ def _as_trained(target: Target, asked: _Asked, device: str, tell: Callable[[str]
         adapter = models.use(ADAPTER)
         logits = [_logits(adapter, ids) for ids in asked.texts]
     except (LoratuiError, RuntimeError, ImportError, ValueError) as error:
-        tell(
-            f"the {target.load.quantization} base cannot be loaded here, so it is not compared: "
-            f"{str(error).splitlines()[0]}"
-        )
+        tell(f"the {target.load.quantization} base cannot be loaded here, so it is not compared: {first_line(error)}")
         return {"trained_on": target.load.quantization}
     return {"trained_on": target.load.quantization, "quantised_difference": compare(logits, asked.logits)[1]}
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from loratui.format import home_short, one_line
+from loratui.format import one_line
+from loratui.paths import home_short
 
 DAMAGED_WORDS = re.compile(
     r"PytorchStreamReader|miniz|header too (small|large)|header ?deserialization|HeaderTooSmall|HeaderTooLarge"

@@ -22,8 +22,8 @@ from loratui.worker.answer_spans import AnswerSpans
 from loratui.worker.chat_template import ChatTemplate
 from loratui.worker.encoding import PIECE_CHARACTERS, encode, in_batches
 from loratui.worker.marks import Part
+from loratui.worker.template_time import TIMES
 from loratui.worker.thinking import account
-from loratui.worker.time_limit import TIMES
 from loratui.worker.tokenised import (
     IGNORED,
     BeyondVocabulary,

@@ -6,11 +6,13 @@ Both sides import this module; it knows neither torch nor textual. Requests go i
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 from loratui.core.errors import WorkerError
 from loratui.core.generation import GenerationSettings
+from loratui.format import one_line
 
 BASE = "base"
 """Name of the side that answers without any adapter."""
@@ -179,28 +181,42 @@ _EVENTS: dict[str, type[Any]] = {kind.event: kind for kind in (Loading, Ready, R
 
 def encode(message: Request | Event) -> bytes:
     """One line, newline included."""
-    key, value = ("do", message.do) if isinstance(message, (Load, Add, Ask, Stop)) else ("event", message.event)
-    return json.dumps({key: value, **asdict(message)}, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+    key, name = ("do", message.do) if isinstance(message, (Load, Add, Ask, Stop)) else ("event", message.event)
+    return to_line(key, name, message)
 
 
 def decode_request(line: bytes) -> Request:
     """A request from its line; WorkerError where it is none."""
-    request: Request = _decode(line, "do", _REQUESTS)
+    request: Request = from_line(line, "do", _REQUESTS, "the playground")
     return request
 
 
 def decode_event(line: bytes) -> Event:
     """An event from its line; WorkerError where it is none."""
-    event: Event = _decode(line, "event", _EVENTS)
+    event: Event = from_line(line, "event", _EVENTS, "the playground")
     return event
 
 
-def _decode(line: bytes, key: str, kinds: dict[str, type[Any]]) -> Any:
-    """Unknown fields are passed over: a newer side may say more."""
+def to_line(key: str, name: str, message: Any) -> bytes:
+    """A dataclass as one line of JSON, newline included, with its name under `key`."""
+    return json.dumps({key: name, **asdict(message)}, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def from_line(line: bytes, key: str, kinds: Mapping[str, type[Any]], whose: str) -> Any:
+    """The dataclass that a line is; WorkerError where it is none of these."""
     try:
         document = json.loads(line)
         kind = kinds[document[key]]
-        known = {one.name for one in fields(kind)}
-        return kind(**{name: value for name, value in document.items() if name in known})
     except (ValueError, KeyError, TypeError) as error:
-        raise WorkerError(f"this line is no message of the playground: {line[:80]!r} ({error}).") from None
+        raise WorkerError(f"this line is no message of {whose}: {line[:80]!r} ({error}).") from None
+    return from_document(kind, document, whose)
+
+
+def from_document(kind: type[Any], document: Mapping[str, Any], whose: str) -> Any:
+    """A JSON object as this dataclass; unknown fields are passed over, for a newer side may say more. WorkerError where
+    it lacks something."""
+    known = {one.name for one in fields(kind)}
+    try:
+        return kind(**{name: value for name, value in document.items() if name in known})
+    except TypeError as error:
+        raise WorkerError(f"this is no message of {whose}: {one_line(document, 80)} ({error}).") from None

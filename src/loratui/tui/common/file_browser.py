@@ -16,7 +16,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from loratui.format import home_short, one_line, size
+from loratui.format import one_line, size
+from loratui.paths import home_short
 from loratui.tui.common.filter_list import FilterList, Item, columns
 
 MOST_ENTRIES = 5000

@@ -12,9 +12,11 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from loratui.core.errors import LoratuiError
 from loratui.data.characters import characters_words
 from loratui.data.encodings import UTF8
-from loratui.format import home_short, one_line, size
+from loratui.format import one_line, size
+from loratui.paths import home_short
 from loratui.tui.dataset.rows import RowBrowser
 from loratui.tui.frame.step import StepScreen
 
@@ -251,7 +253,6 @@ class DatasetScreen(StepScreen):
     @work(thread=True, exclusive=True, group="rows", exit_on_error=False)
     def _first_rows(self, path: str, encoding: str) -> list[Mapping[str, Any]]:
         """The first rows as they stand in the file; why there are none is said."""
-        from loratui.core.errors import LoratuiError
         from loratui.data.preview import first_values
 
         try:

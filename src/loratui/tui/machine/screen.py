@@ -12,7 +12,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from loratui.format import home_short, in_gib, one_line
+from loratui.format import in_gib, one_line
+from loratui.paths import home_short
 from loratui.tui.common.filter_list import FilterList, Item, columns
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.machine.device_card import CardFacts, DeviceCard, cpu_facts, gpu_facts, other_facts

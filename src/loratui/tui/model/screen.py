@@ -11,7 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from loratui.format import count, home_short, one_line, size
+from loratui.format import count, one_line, size
+from loratui.paths import home_short
 from loratui.tui.common.filter_list import FIT_GLYPHS, FilterList, Item, columns
 from loratui.tui.frame.step import StepScreen
 

@@ -9,7 +9,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from loratui.format import harmless, one_line
-from loratui.tui.playground.wrap import GrowingText
+from loratui.tui.playground.growing_text import GrowingText, wrap
 from loratui.workers.protocol import Done, Failed
 
 LONGEST_PIECE = 100_000
@@ -173,8 +173,6 @@ class AnswerView(ScrollView):
         row = y + self.scroll_offset.y
         style = self.rich_style
         if self.note and self._text.rows == [""]:
-            from loratui.tui.playground.wrap import wrap
-
             rows = [part for line in harmless(self.note).split("\n") for part in wrap(line, max(1, width))]
             text = rows[y] if y < len(rows) else ""
         else:

@@ -16,7 +16,7 @@ from loratui.core.generation import GenerationSettings
 from loratui.format import one_line
 from loratui.tui.common.dialogs import AskLineScreen
 from loratui.tui.frame.step import StepScreen
-from loratui.tui.playground.answers import Answers
+from loratui.tui.playground.answers import Answers, ExpectedLine, QuestionLine
 from loratui.tui.playground.ballot import Ballot
 from loratui.tui.playground.columns import ColumnsScreen
 from loratui.tui.playground.conversation import Conversation, prompt_of
@@ -24,8 +24,7 @@ from loratui.tui.playground.held_out import DifferenceScreen, HeldOut, score_row
 from loratui.tui.playground.keys import HELP, KEYS, SINGLE_KEYS
 from loratui.tui.playground.loader import Loader, Wanted
 from loratui.tui.playground.prompt_area import PromptArea
-from loratui.tui.playground.question_lines import ExpectedLine, QuestionLine
-from loratui.tui.playground.sent import SentScreen
+from loratui.tui.playground.rendered_prompt import RenderedPromptScreen
 from loratui.tui.playground.session import Session
 from loratui.tui.playground.settings import SettingsScreen, summary
 from loratui.tui.training.samples import SamplesScreen
@@ -263,7 +262,7 @@ class PlaygroundScreen(StepScreen):
 
     def action_sent(self) -> None:
         """Show what was sent."""
-        self.app.push_screen(SentScreen(self.conversation.sent))
+        self.app.push_screen(RenderedPromptScreen(self.conversation.sent))
 
     def action_difference(self) -> None:
         """Show where answers differ from the expected one."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.generation import GenerationSettings
 from loratui.files import make_folder
+from loratui.paths import state_home
 from loratui.runs.listing import list_runs
 from loratui.tui.playground.conversation import Conversation
 from loratui.workers.client import PlaygroundClient
@@ -79,8 +80,6 @@ class Session:
     async def load(self, target: Target) -> Ready:
         """Have a target's models loaded, by a new worker where none lives. Raises LoratuiError."""
         if self._client is None:
-            from loratui.paths import state_home
-
             log = state_home() / "playground.log"
             with contextlib.suppress(OSError):
                 make_folder(log.parent)

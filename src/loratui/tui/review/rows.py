@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from loratui.format import count, duration, home_short, number_text, one_line, size, value_text
+from loratui.format import count, duration, number_text, one_line, size, value_text
+from loratui.paths import home_short, runs_home
 from loratui.tui.common.text import wrap
 from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.missing import Problem
@@ -186,7 +187,6 @@ def _result_words(proposal: Proposal) -> str:
 
 
 def _run_folder(state: WizardState) -> Path:
-    from loratui.paths import runs_home
     from loratui.runs.start import run_name
 
     assert state.plan.proposal is not None

@@ -14,7 +14,9 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from loratui.format import home_short, value_text
+from loratui.files import write_whole
+from loratui.format import value_text
+from loratui.paths import home_short
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.review.rows import review_rows
 from loratui.tui.wizard.command import command_text
@@ -176,7 +178,6 @@ class ReviewScreen(StepScreen):
             self.say("There is no plan yet.", "error")
             return
         from loratui.core.plan_text import plan_to_toml
-        from loratui.files import write_whole
 
         number, path = 1, Path.cwd() / "plan.toml"
         while path.exists():

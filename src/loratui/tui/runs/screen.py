@@ -15,7 +15,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from loratui.core.errors import LoratuiError
-from loratui.format import one_line
+from loratui.format import age, one_line
 from loratui.runs.listing import RunSummary, list_runs
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.training.allowed import bindings
@@ -323,7 +323,7 @@ def row(line: Line, width: int, now: float | None = None) -> Content:
     share = min(1.0, status.step / status.total) if status.total else 0.0
     full = round(share * bar)
     loss = line.losses[-1] if line.losses else status.loss
-    age = max(0.0, (time.time() if now is None else now) - summary.created) if summary.created else 0.0
+    passed = max(0.0, (time.time() if now is None else now) - summary.created) if summary.created else 0.0
     parts: list[tuple[str, str] | str] = [
         (f"{glyph} {word:<10}", color),
         (f"{one_line(summary.name, name - 2):<{name}}", "bold"),
@@ -334,15 +334,10 @@ def row(line: Line, width: int, now: float | None = None) -> Content:
     ]
     if curve:
         parts += [(f"{sparkline(line.losses):<{curve}}", "$accent"), "  "]
-    parts.append((f"{age_words(age):>{AGE_CELLS}}", "$text-muted"))
+    parts.append((f"{age_words(passed):>{AGE_CELLS}}", "$text-muted"))
     return Content.assemble(*parts)
 
 
 def age_words(seconds: float) -> str:
-    """How long ago, in one unit: a list that stands still is not repainted."""
-    if seconds < 60:
-        return "just now"
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length * (2 if unit == "d" else 1):
-            return f"{int(seconds // length)} {unit} ago"
-    return ""
+    """How long ago; the seconds are not counted: a list that stands still is not repainted."""
+    return "just now" if seconds < 60 else f"{age(seconds)} ago"

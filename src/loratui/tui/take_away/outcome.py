@@ -7,37 +7,38 @@ from textual.content import Content
 from loratui.format import harmless, one_line, size
 from loratui.hub.push import Destination, Parcel
 from loratui.tui.common.text import wrap
-from loratui.tui.take_away.outputs import Thing
-from loratui.tui.take_away.process import CommandProcess
+from loratui.tui.take_away.outputs import Output
+from loratui.workers.command import CommandProcess, Exported, GgufFile, Made, Merged, Sent
 
 LABEL_CELLS = 9
 
 
-def outcome(thing: Thing, process: CommandProcess) -> Content:
+def outcome(output: Output, process: CommandProcess) -> Content:
     """What came of it, in a sentence: the truth, whichever it is."""
-    if process.stopped and thing.key == "serve":
+    if process.stopped and output.key == "serve":
         return Content("■ The server was stopped.").stylize("$warning")
-    if process.status == 0:
-        found = process.result
-        words = "Done."
-        if "holds" in found:
-            words = "Merged, and proved:"
-        elif "commit" in found:
-            words = f"Sent: {found['commit']}"
-        elif "size_bytes" in found:
-            words = f"Written: {size(int(found['size_bytes']))}."
-        elif "left_out" in found:
-            unusable = found.get("unusable") or 0
-            words = f"Written. In its folder, start it with: {found.get('run', '')}" + (
-                f" ({unusable} rows could not be used and are left out.)" if unusable else ""
-            )
-        elif process.printed:
-            words = process.printed.splitlines()[-1]
+    if process.ended is not None and process.ended.status == 0:
+        made = process.made(output.makes) if output.makes is not None else None
+        words = _made(made) if made is not None else process.last or "Done."
         return Content(f"✓ {one_line(words, 900)}").stylize("$success")
     if process.stopped:
         return Content("■ Stopped. Nothing of it was kept.").stylize("$warning")
-    said = process.complaint.removeprefix("loratui: ") or f"It ended with status {process.status} and said nothing."
+    assert process.ended is not None  # it died otherwise, and that was said
+    said = process.ended.problem or f"It ended with status {process.ended.status} and said nothing."
     return Content(f"✗ {one_line(said, 900)}").stylize("$error")
+
+
+def _made(made: Made) -> str:
+    match made:
+        case Merged():
+            return "Merged, and proved:"
+        case Sent():
+            return f"Sent: {made.commit}"
+        case GgufFile():
+            return f"Written: {size(made.size_bytes)}."
+        case Exported():
+            left = f" ({made.unusable} rows could not be used and are left out.)" if made.unusable else ""
+            return f"Written. In its folder, start it with: {made.run}{left}"
 
 
 def what_is_sent(parcel: Parcel, to: Destination) -> str:

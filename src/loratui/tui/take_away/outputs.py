@@ -17,11 +17,12 @@ from loratui.export import export_plan
 from loratui.export.gguf import gguf_steps
 from loratui.export.serving import Served, can_serve, question, serving_steps
 from loratui.files import read_document
-from loratui.format import home_short, size
+from loratui.format import size
 from loratui.hub.client import offline, read_token
-from loratui.paths import demo_model_path, runs_home
+from loratui.paths import demo_model_path, home_short, runs_home
 from loratui.runs.directory import Run
 from loratui.runs.model_card import CARD, result_folder, whose_card
+from loratui.workers.command import Exported, GgufFile, Merged, Sent
 
 State = Literal["there", "absent", "old", "needs", "not yet"]
 GLYPHS: dict[State, tuple[str, str]] = {
@@ -42,7 +43,7 @@ NOT_FINISHED = "The run has no result yet: it is there when the run is finished.
 
 
 @dataclass(frozen=True)
-class Thing:
+class Output:
     """One line of the list, and what is told about it."""
 
     key: str
@@ -62,8 +63,10 @@ class Thing:
     """Further commands, each with what it does."""
     asks: bool = False
     """Something leaves this machine: the person is asked first."""
+    makes: type[Merged | Sent | GgufFile | Exported] | None = None
+    """What the command says that it made; None where a line tells it."""
     quiet: tuple[str, ...] = ()
-    """What is added to the command so that its result can be read here."""
+    """What is added to the command so that it says so."""
 
     @property
     def line(self) -> str:
@@ -82,7 +85,7 @@ def run_name(run: Run) -> str:
     return run.name if run.path.parent == runs_home() else str(run.path)
 
 
-def things_of(run: Run) -> list[Thing]:
+def outputs_of(run: Run) -> list[Output]:
     """Everything that can be made of a run. RunError, PlanError where its plan cannot be read."""
     plan = run.plan()
     folder = result_folder(run)
@@ -96,7 +99,7 @@ def things_of(run: Run) -> list[Thing]:
     ]
 
 
-def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing]:
+def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Output]:
     full = plan.method.kind == "full"
     name = "model" if full else "adapter"
     what = (
@@ -107,7 +110,7 @@ def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing]:
             "it lies."
         )
     )
-    yield Thing(
+    yield Output(
         "result",
         "Result",
         name.capitalize(),
@@ -118,7 +121,7 @@ def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing]:
         problem="" if done else NOT_FINISHED,
     )
     state, words = CARDS[whose_card(folder / CARD)] if done else ("not yet", "not finished")
-    yield Thing(
+    yield Output(
         "card",
         "Result",
         "Model card",
@@ -137,11 +140,11 @@ def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing]:
     )
 
 
-def _next(run: Run, plan: Plan, done: bool) -> Iterator[Thing]:
-    from loratui.tui.take_away.train_further import further
+def _next(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
+    from loratui.tui.take_away.train_further import next_training
 
     what = "the model" if plan.method.kind == "full" else "this adapter"
-    yield Thing(
+    yield Output(
         "further",
         "Result",
         "Train further",
@@ -152,7 +155,7 @@ def _next(run: Run, plan: Plan, done: bool) -> Iterator[Thing]:
             "there, or the same again."
         ),
         "",
-        further(run, plan).command(),
+        next_training(run, plan).command(),
         "" if done else NOT_FINISHED,
         ("Rank, alpha and layers stay those of the adapter; the learning rate and the rest are proposed anew.",)
         if plan.method.kind != "full"
@@ -168,7 +171,7 @@ CARDS: dict[str, tuple[State, str]] = {
 }
 
 
-def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Thing]:
+def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
     full = plan.method.kind == "full"
     if not full:
         state: State = (
@@ -191,7 +194,7 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Thing]:
             notes.append(f"It goes into the unquantised base, never into the {plan.method.quantization} one.")
         if proof := _proof(run.merged_path / CARD):
             notes = [proof]
-        yield Thing(
+        yield Output(
             "merge",
             "Whole model",
             "Merged",
@@ -202,6 +205,7 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Thing]:
             ("merge", run_name(run), "-o", str(run.merged_path)),
             "" if done else NOT_FINISHED,
             tuple(notes),
+            makes=Merged,
             quiet=("--json",),
         )
     model = run.model_path if full else run.merged_path
@@ -215,7 +219,7 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Thing]:
         "needs": "needs llama.cpp",
         "absent": "not made",
     }[state]
-    yield Thing(
+    yield Output(
         "gguf",
         "Whole model",
         "GGUF",
@@ -227,11 +231,12 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Thing]:
         NOT_FINISHED if not done else f"Its tools are not here: {missing}." if missing else "",
         ("Merges first where that was not done. Another format: --format Q6_K; into Ollama: --ollama NAME.",),
         tuple((step.words, typed(step.line)) for step in steps),
+        makes=GgufFile,
         quiet=("--json",),
     )
 
 
-def _elsewhere(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing]:
+def _elsewhere(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Output]:
     where = (
         "HF_HUB_OFFLINE is set: the hub is not asked."
         if offline()
@@ -239,7 +244,7 @@ def _elsewhere(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing
         if read_token()
         else "No token of the hub is on this machine; make one that may write, then run: hf auth login"
     )
-    yield Thing(
+    yield Output(
         "push",
         "Elsewhere",
         "Hub",
@@ -255,6 +260,7 @@ def _elsewhere(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing
         (),
         (),
         asks=True,
+        makes=Sent,
         quiet=("--json",),
     )
     full = plan.method.kind == "full"
@@ -270,7 +276,7 @@ def _elsewhere(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing
         plan.model.trust_remote_code,
     )
     missing = can_serve()
-    yield Thing(
+    yield Output(
         "serve",
         "Elsewhere",
         "HTTP server",
@@ -288,7 +294,7 @@ def _elsewhere(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Thing
     )
 
 
-def _exports(run: Run, plan: Plan) -> Iterator[Thing]:
+def _exports(run: Run, plan: Plan) -> Iterator[Output]:
     for tool, (name, file) in TOOLS.items():
         target = run.path / "export" / file
         try:
@@ -300,7 +306,7 @@ def _exports(run: Run, plan: Plan) -> Iterator[Thing]:
             if left
             else ("Everything of the plan carries over.",)
         )
-        yield Thing(
+        yield Output(
             tool,
             "The plan for other tools",
             name,
@@ -311,6 +317,7 @@ def _exports(run: Run, plan: Plan) -> Iterator[Thing]:
             ("export", run_name(run), "--to", tool, "-o", str(target)),
             "",
             notes,
+            makes=Exported,
             quiet=("--force", "--json"),
         )
 

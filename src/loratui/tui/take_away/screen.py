@@ -19,22 +19,22 @@ from textual.widgets.option_list import Option
 
 from loratui.core.errors import LoratuiError
 from loratui.format import harmless, one_line
+from loratui.hub.push import check_visibility, destination, pack
 from loratui.runs.directory import Run
 from loratui.runs.model_card import result_folder
 from loratui.tui.common.still_text import StillText
 from loratui.tui.common.text import wrap
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.take_away.outcome import labelled, outcome, what_is_sent
-from loratui.tui.take_away.outputs import GLYPHS, Thing, things_of
-from loratui.tui.take_away.process import CommandProcess
+from loratui.tui.take_away.outputs import GLYPHS, Output, outputs_of
+from loratui.workers.command import CommandProcess
 
-STOPPING_SECONDS = 5.0
 AIRY_ROWS = 30
 """Rows of the screen from which the groups stand apart."""
 
 
 class TakeAwayScreen(StepScreen):
-    """Opened from the list of runs, or from a run that ended; one thing is made at a time.
+    """Opened from the list of runs, or from a run that ended; one output is made at a time.
 
     It takes the other screen's place instead of lying over it: a screen below goes on painting.
     """
@@ -49,7 +49,7 @@ class TakeAwayScreen(StepScreen):
         "another tool.\n\n"
         "Nothing is sent anywhere before you were asked. What needs another program says which, and has its exact "
         "commands. "
-        "Each thing is made by the command that stands beside it: it can be copied with y and run anywhere else."
+        "Each output is made by the command that stands beside it: it can be copied with y and run anywhere else."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "make", "Make", key_display="⏎", tooltip="Make the thing under the cursor"),
@@ -65,7 +65,7 @@ class TakeAwayScreen(StepScreen):
         super().__init__()
         self._back = back
         self.run_folder = Run(Path(run))
-        self.things: list[Thing] = []
+        self.outputs: list[Output] = []
         self._making = ""
         """Key of what is being made."""
         self._process: CommandProcess | None = None
@@ -79,7 +79,7 @@ class TakeAwayScreen(StepScreen):
 
     def body(self) -> ComposeResult:
         with Container(id="both"):
-            yield OptionList(markup=False, id="things")
+            yield OptionList(markup=False, id="outputs")
             yield StillText(id="about", classes="box")
 
     def heading(self) -> Content:
@@ -88,7 +88,7 @@ class TakeAwayScreen(StepScreen):
         )
 
     def shown(self) -> None:
-        self.query_one("#things").focus()
+        self.query_one("#outputs").focus()
         self._look()
 
     def on_resize(self) -> None:
@@ -104,7 +104,7 @@ class TakeAwayScreen(StepScreen):
     @work(group="look", exit_on_error=False)
     async def _look_up(self) -> None:
         try:
-            self.things = await asyncio.to_thread(things_of, self.run_folder)
+            self.outputs = await asyncio.to_thread(outputs_of, self.run_folder)
         except LoratuiError as error:
             self.say(error.sentence, "error")
             return
@@ -115,19 +115,19 @@ class TakeAwayScreen(StepScreen):
     # Painting
 
     def _paint(self) -> None:
-        if not self.is_mounted or not self.things:
+        if not self.is_mounted or not self.outputs:
             return
-        options = self.query_one("#things", OptionList)
+        options = self.query_one("#outputs", OptionList)
         kept, width = self._key_at(options.highlighted), max(30, options.scrollable_content_region.width - 1)
         lines: list[Option] = []
         group = ""
-        for thing in self.things:
-            if thing.group != group:
+        for output in self.outputs:
+            if output.group != group:
                 if group and self.size.height >= AIRY_ROWS:
                     lines.append(Option(Content(""), disabled=True))
-                group = thing.group
+                group = output.group
                 lines.append(Option(Content(group.upper()).stylize("$text-muted"), disabled=True))
-            lines.append(Option(self._row(thing, width), id=thing.key))
+            lines.append(Option(self._row(output, width), id=output.key))
         drawn = [line.prompt.markup for line in lines if isinstance(line.prompt, Content)]
         if drawn != self._drawn:
             self._drawn = drawn
@@ -138,19 +138,19 @@ class TakeAwayScreen(StepScreen):
         self._show_about()
         self.refresh_bindings()
 
-    def _row(self, thing: Thing, width: int) -> Content:
-        if thing.key == self._making:
+    def _row(self, output: Output, width: int) -> Content:
+        if output.key == self._making:
             glyph, color, words = "●", "$accent", "under way"
         else:
-            (glyph, color), words = GLYPHS[thing.state], thing.words
+            (glyph, color), words = GLYPHS[output.state], output.words
         room = width - 2 - len(words)
-        name = one_line(thing.name, room - 1)
+        name = one_line(output.name, room - 1)
         return Content.assemble(
             (f"{glyph} ", color), (name, "$foreground"), " " * max(1, room - len(name)), (words, "$text-muted")
         )
 
     def _key_at(self, place: int | None) -> str:
-        options = self.query_one("#things", OptionList)
+        options = self.query_one("#outputs", OptionList)
         return (
             str(options.get_option_at_index(place).id or "")
             if place is not None and place < options.option_count
@@ -158,10 +158,10 @@ class TakeAwayScreen(StepScreen):
         )
 
     @property
-    def chosen(self) -> Thing | None:
+    def chosen(self) -> Output | None:
         """The thing under the cursor."""
-        key = self._key_at(self.query_one("#things", OptionList).highlighted)
-        return next((thing for thing in self.things if thing.key == key), None)
+        key = self._key_at(self.query_one("#outputs", OptionList).highlighted)
+        return next((output for output in self.outputs if output.key == key), None)
 
     @on(OptionList.OptionHighlighted)
     def _moved(self) -> None:
@@ -170,37 +170,37 @@ class TakeAwayScreen(StepScreen):
         self.refresh_bindings()
 
     def _show_about(self) -> None:
-        thing = self.chosen
-        if thing is None:
+        output = self.chosen
+        if output is None:
             return
-        parts: list[Content] = [Content(thing.what)]
-        if thing.key in self._told:
-            parts += [Content(""), self._told[thing.key]]
-        if thing.problem:
-            parts += [Content(""), Content(f"▲ {harmless(thing.problem)}").stylize("$warning")]
-        if thing.notes:
+        parts: list[Content] = [Content(output.what)]
+        if output.key in self._told:
+            parts += [Content(""), self._told[output.key]]
+        if output.problem:
+            parts += [Content(""), Content(f"▲ {harmless(output.problem)}").stylize("$warning")]
+        if output.notes:
             parts += [
-                *([] if thing.key in self._told else [Content("")]),
-                *(Content(harmless(note)).stylize("$text-muted") for note in thing.notes),
+                *([] if output.key in self._told else [Content("")]),
+                *(Content(harmless(note)).stylize("$text-muted") for note in output.notes),
             ]
         parts.append(Content(""))
         width = max(40, self.query_one("#about").content_size.width)
         parts += [
             line
-            for label, text in (("where", thing.place), ("command", thing.line))
+            for label, text in (("where", output.place), ("command", output.line))
             if text
             for line in labelled(label, text, width)
         ]
-        if thing.others:
+        if output.others:
             parts += [Content(""), Content("by hand").stylize("$text-muted")]
-            for words, line in thing.others:
+            for words, line in output.others:
                 parts += [
                     Content(words).stylize("$text-muted"),
                     *(Content(f"  {piece}") for piece in wrap(harmless(line), width - 2)),
                 ]
-        self._show_lines(thing, Content("\n").join(parts))
+        self._show_lines(output, Content("\n").join(parts))
 
-    def _show_lines(self, thing: Thing, about: Content) -> None:
+    def _show_lines(self, output: Output, about: Content) -> None:
         """As many lines as the box holds, from the first one on; its size never changes, so that only changed cells are
         painted.
         """
@@ -211,7 +211,7 @@ class TakeAwayScreen(StepScreen):
         shown = lines[self._first : self._first + height]
         box.show(Content("\n").join([*shown, *[Content("")] * (height - len(shown))]))
         more = "pgdn shows more" if self._first + height < len(lines) else "pgup goes back" if self._first else ""
-        for attribute, text in (("border_title", thing.name), ("border_subtitle", more)):
+        for attribute, text in (("border_title", output.name), ("border_subtitle", more)):
             if getattr(box, attribute) != (markup := Content(text).markup):
                 setattr(box, attribute, markup)
 
@@ -226,10 +226,10 @@ class TakeAwayScreen(StepScreen):
         if action in ("next", "back"):
             return False
         if action in ("make", "copy") and self.is_mounted:
-            thing = self.chosen
+            output = self.chosen
             if action == "copy":
-                return thing is not None and bool(thing.command)
-            return thing is not None and bool(thing.command) and not thing.problem and not self._making
+                return output is not None and bool(output.command)
+            return output is not None and bool(output.command) and not output.problem and not self._making
         if action == "cancel":
             return bool(self._making)
         return super().check_action(action, parameters) if action != "leave" else True
@@ -241,27 +241,27 @@ class TakeAwayScreen(StepScreen):
 
     def action_make(self) -> None:
         """Make what is under the cursor, or say why not."""
-        thing = self.chosen
-        if thing is None:
+        output = self.chosen
+        if output is None:
             return
         if self._making:
             self.say("One thing at a time: c stops what is being made.", "warning")
-        elif thing.problem:
-            self.say(thing.problem, "warning")
-        elif not thing.command:
-            self.say(f"It is there: {thing.place}", "done")
-        elif thing.key == "further":
+        elif output.problem:
+            self.say(output.problem, "warning")
+        elif not output.command:
+            self.say(f"It is there: {output.place}", "done")
+        elif output.key == "further":
             self._further()
-        elif thing.asks:
-            self._send(thing)
+        elif output.asks:
+            self._send(output)
         else:
-            self._make(thing, thing.command)
+            self._make(output, output.command)
 
     @work(group="make", exit_on_error=False)
-    async def _make(self, thing: Thing, command: tuple[str, ...]) -> None:
-        if thing.key == "merge" and self.run_folder.merged_path.is_dir() and not await self._may_replace():
+    async def _make(self, output: Output, command: tuple[str, ...]) -> None:
+        if output.key == "merge" and self.run_folder.merged_path.is_dir() and not await self._may_replace():
             return
-        await self._run(thing, (*command, *thing.quiet))
+        await self._run(output, (*command, *output.quiet))
 
     async def _may_replace(self) -> bool:
         """Whether the merged folder that is there may go; it is gone then."""
@@ -275,19 +275,18 @@ class TakeAwayScreen(StepScreen):
         await asyncio.to_thread(partial(shutil.rmtree, self.run_folder.merged_path, ignore_errors=True))
         return True
 
-    async def _run(self, thing: Thing, command: tuple[str, ...]) -> None:
+    async def _run(self, output: Output, command: tuple[str, ...]) -> None:
         """Run the command to its end, tell how it goes, and what came of it."""
         process = self._process = CommandProcess(command)
-        self._making = thing.key
-        self.say(f"{thing.name}: starting …")
+        self._making = output.key
+        self.say(f"{output.name}: starting …")
         self._paint()
         try:
             async for line in process.lines():
-                self.say(f"{thing.name}: {line}")
+                self.say(f"{output.name}: {line}")
+            self._told[output.key] = outcome(output, process)
         except LoratuiError as error:
-            self._told[thing.key] = Content(f"✗ {one_line(error.sentence, 600)}").stylize("$error")
-        else:
-            self._told[thing.key] = outcome(thing, process)
+            self._told[output.key] = Content(f"✗ {one_line(error.sentence, 600)}").stylize("$error")
         finally:
             self._making, self._process = "", None
             if self.is_mounted:
@@ -302,9 +301,8 @@ class TakeAwayScreen(StepScreen):
         await fill_in(self.app, self.run_folder)
 
     @work(group="make", exit_on_error=False)
-    async def _send(self, thing: Thing) -> None:
+    async def _send(self, output: Output) -> None:
         """Ask for the repository, find out who may write there, ask again with everything said, and send."""
-        from loratui.hub.push import check_visibility, destination, pack
         from loratui.tui.common.dialogs import AskLineScreen, ConfirmScreen
 
         name = await self.app.push_screen_wait(
@@ -324,22 +322,19 @@ class TakeAwayScreen(StepScreen):
         if await self.app.push_screen_wait(
             ConfirmScreen("Send this to the hub?", what_is_sent(parcel, to), "send it", "send nothing")
         ):
-            await self._run(thing, (*thing.command, to.repository, "--yes", *thing.quiet))
+            await self._run(output, (*output.command, to.repository, "--yes", *output.quiet))
 
     def action_cancel(self) -> None:
         """Stop what is being made; what takes its time over it is ended."""
-        process = self._process
-        if process is None:
-            return
-        self.say("Stopping …")
-        process.stop()
-        self.set_timer(STOPPING_SECONDS, process.kill)
+        if self._process is not None:
+            self.say("Stopping …")
+            self._process.stop()
 
     def action_copy(self) -> None:
         """Copy the command."""
-        thing = self.chosen
-        if thing is not None and thing.line:
-            self.app.copy_to_clipboard(thing.line)
+        output = self.chosen
+        if output is not None and output.line:
+            self.app.copy_to_clipboard(output.line)
             self.say("The command was given to the terminal's clipboard.", "done")
 
     def action_leave(self) -> None:

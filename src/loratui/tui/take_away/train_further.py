@@ -32,7 +32,7 @@ OF_THE_ADAPTER = ("method.quantization", "lora.r", "lora.alpha", "lora.variant",
 
 
 @dataclass(frozen=True)
-class Further:
+class NextTraining:
     """A model, a dataset, and plan keys, as the wizard's draft holds them."""
 
     model: str
@@ -53,7 +53,7 @@ async def fill_in(app: LoratuiApp, run: Run) -> None:
     """
     from loratui.tui.common.dialogs import ConfirmScreen
 
-    wanted = further(run, run.plan())
+    wanted = next_training(run, run.plan())
     words = "The wizard's present choices of model, dataset and recipe are replaced by those that go on from this run."
     if app.state.draft.model and not await app.push_screen_wait(
         ConfirmScreen("Train it further?", words, "fill the wizard in", "leave it as it is")
@@ -66,18 +66,18 @@ async def fill_in(app: LoratuiApp, run: Run) -> None:
     app.open_step("dataset")
 
 
-def further(run: Run, plan: Plan) -> Further:
+def next_training(run: Run, plan: Plan) -> NextTraining:
     """What the wizard is to begin with. Values at their defaults are left to the next proposal."""
     default = Plan()
     kept = {key: plan.get(key) for key in KEPT if plan.get(key) != default.get(key)}
     if plan.method.kind == "full":
-        return Further(
+        return NextTraining(
             str(run.model_path),
             plan.dataset.path,
             {**{key: value for key, value in kept.items() if key != "model.revision"}, "method.kind": "full"},
         )
     own = {key: plan.get(key) for key in OF_THE_ADAPTER}
-    return Further(
+    return NextTraining(
         plan.model.id,
         plan.dataset.path,
         {**kept, "method.kind": plan.method.kind, **own, "lora.adapter": str(run.adapter_path)},

@@ -6,6 +6,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from loratui.core.dataset import uniform
+from loratui.core.errors import LoratuiError
+from loratui.core.measured import learned_memory
 from loratui.core.plan import Plan
 from loratui.core.smoothing import Bucket, Thinned
 from loratui.format import number_text
@@ -75,9 +78,6 @@ def predicted_bytes(plan: Plan, record: RunRecord) -> int | None:
 
     Slow (NVML, files): for a thread.
     """
-    from loratui.core.dataset import uniform
-    from loratui.core.errors import LoratuiError
-    from loratui.core.measured import learned_memory
     from loratui.core.memory import estimate
     from loratui.machine.detect import detect_machine
     from loratui.machine.device import device_for

@@ -14,7 +14,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from loratui.files import open_regular
-from loratui.format import harmless, home_short
+from loratui.format import harmless
+from loratui.paths import home_short
 
 TAIL_BYTES = 256 * 1024
 SHOWN_LINES = 2000

@@ -15,14 +15,15 @@ from textual.content import Content
 from textual.widgets import Static
 
 from loratui.core.hardware import Gpu
-from loratui.format import home_short, one_line
+from loratui.format import one_line
+from loratui.paths import home_short
 from loratui.runs.directory import step_of
 from loratui.runs.events import Failed, Finished, Stopped
 from loratui.tui.common.still_text import StillText
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.training.allowed import bindings
 from loratui.tui.training.chart import Chart
-from loratui.tui.training.curves import Window, loss_picture, reading, small_picture, x_end
+from loratui.tui.training.curves import Window, loss_picture, predicted_bytes, reading, small_picture, x_end
 from loratui.tui.training.follow import Followed, follow
 from loratui.tui.training.run_actions import RunActions
 from loratui.tui.training.run_state import (
@@ -177,8 +178,6 @@ class TrainingScreen(StepScreen):
 
     @work(group="predict", exit_on_error=False)
     async def _predict(self, followed: Followed) -> None:
-        from loratui.tui.training.curves import predicted_bytes
-
         assert followed.plan is not None
         found = await asyncio.to_thread(predicted_bytes, followed.plan, followed.record)
         if followed is self.followed:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loratui.models.found import FoundModel
 
 
-class LookUps(App[None]):
+class BackgroundLoading(App[None]):
     """An app with the wizard's state, and the ways in which what the state needs is found."""
 
     state: WizardState

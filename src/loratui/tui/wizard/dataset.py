@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from loratui.core.dataset import uniform
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.draft import Draft, KnownFacts
 from loratui.tui.wizard.signal import Signal
@@ -54,7 +55,6 @@ class ChosenDataset:
 
     def facts(self) -> DataFacts:
         """Counts and lengths of the dataset, or stand-ins until one is chosen."""
-        from loratui.core.dataset import uniform
         from loratui.core.situation import ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA
 
         if self._view is not None:

@@ -7,6 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from loratui.core.dataset import DataFacts
+from loratui.paths import runs_home
+
 if TYPE_CHECKING:
     from loratui.core.dataset import DataFacts
     from loratui.core.hardware import Device, Machine
@@ -49,7 +52,6 @@ def automatic_device(machine: Machine) -> str:
 def start_sampler() -> MachineSampler:
     """A sampler of this machine, already running; waits for its first sample, so call it in a thread."""
     from loratui.machine.sampler import MachineSampler
-    from loratui.paths import runs_home
 
     sampler = MachineSampler(runs_path=runs_home())
     sampler.start()
@@ -98,8 +100,6 @@ def exact_facts(result: dict[str, Any], *, taken: bool) -> DataFacts | None:
     """Counts and lengths as the check's tokenizer found them; None where no row can be trained on. taken: as in
     DataFacts.
     """
-    from loratui.core.dataset import DataFacts
-
     lengths, total = result["lengths"], result["tokens"]["total"]
     if not lengths or not result["usable"]:
         return None

@@ -198,7 +198,7 @@ def _why_no_adapter(error: Exception) -> str:
         return f"this adapter was made for a model of another shape ({shape[:160]})."
     if "Target modules" in text or "target modules" in text:
         return "this adapter was made for another architecture: its target modules are not in the base model."
-    return f"this adapter cannot be loaded: {text.splitlines()[0][:200] if text else type(error).__name__}."
+    return f"this adapter cannot be loaded: {first_line(error, 200)}."
 
 
 def _device(wanted: str) -> torch.device:

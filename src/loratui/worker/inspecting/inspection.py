@@ -33,7 +33,7 @@ from loratui.worker.inspecting.ledger import CharacterLedger
 from loratui.worker.inspecting.model import TextModel
 from loratui.worker.inspecting.reasoning import ReasoningLedger
 from loratui.worker.inspecting.tools import ToolLedger
-from loratui.worker.time_limit import TemplateTimeError
+from loratui.worker.template_time import TemplateTimeError
 from loratui.worker.tokenised import IGNORED, BeyondVocabulary, Tokenised
 from loratui.workers.inspect_messages import InspectMessage, Recognised
 

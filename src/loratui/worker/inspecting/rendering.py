@@ -17,7 +17,7 @@ from loratui.data.reasoning import inline_range, thinking_of
 from loratui.data.recognise import Recognition
 from loratui.data.row import Row, RowError
 from loratui.worker.inspecting.model import TextModel
-from loratui.worker.time_limit import TemplateTimeError
+from loratui.worker.template_time import TemplateTimeError
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.tokenised import IGNORED
 

@@ -17,6 +17,7 @@ from loratui.core.hardware import Device
 from loratui.core.memory import estimate
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
+from loratui.format import first_line
 
 TOKENS = 1024
 _DEVICE = Device(name="any", memory_total_bytes=2**40, memory_free_bytes=2**40, compute_capability=(9, 0))
@@ -32,9 +33,8 @@ def activation_ratios(config: Mapping[str, Any], spec: ModelSpec) -> tuple[tuple
             try:
                 ratio = _ratio(config, spec, full, checkpointing)
             except Exception as error:  # noqa: BLE001 (a foreign class may fail on fake tensors in any way; the formula stays)
-                first = str(error).splitlines()[0][:200] if str(error) else ""
                 logging.getLogger("loratui").warning(
-                    "%s could not be traced: %s: %s", spec.family, type(error).__name__, first
+                    "%s could not be traced: %s: %s", spec.family, type(error).__name__, first_line(error)
                 )
                 continue
             if ratio is not None:

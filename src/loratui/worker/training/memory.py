@@ -16,6 +16,7 @@ from loratui.core.dataset import DataFacts, uniform
 from loratui.core.errors import LoratuiError, WorkerError
 from loratui.core.hardware import Device
 from loratui.core.memory.alternatives import alternatives
+from loratui.core.memory.overhead import context_bytes
 from loratui.core.plan import Plan
 from loratui.worker.shape import shape_of
 from loratui.worker.tokenizer import code_options, model_source
@@ -138,8 +139,6 @@ def _beside_torch() -> int:
     """Context and libraries: the driver's figure for this process less torch's, asked once; the calculation's guess
     where the driver does not tell (containers).
     """
-    from loratui.core.memory.overhead import context_bytes
-
     held = held_by(os.getpid(), str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid))
     beside = held - torch.cuda.memory_reserved() if held else 0
     return beside if beside > 0 else context_bytes(device())
@@ -147,7 +146,6 @@ def _beside_torch() -> int:
 
 def held_by(pid: int, uuid: str) -> int | None:
     """Bytes of a GPU that a process holds, as NVML says; None where it does not."""
-    from loratui.core.errors import LoratuiError
     from loratui.machine.detect import detect_machine
 
     try:

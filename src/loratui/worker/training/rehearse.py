@@ -21,6 +21,7 @@ from loratui.core.errors import LoratuiError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.files import write_whole
+from loratui.format import size
 from loratui.machine.memory_kills import memory_killed, read_kills
 from loratui.runs.directory import Run
 from loratui.runs.status import is_alive, mark_of
@@ -89,7 +90,7 @@ def before(run: Run, journal: Journal) -> None:
             "finding",
             finding="disk-space",
             severity="warning",
-            message=f"The checkpoints will need {needed / 2**30:.1f} GiB and the disk has {free / 2**30:.1f} GiB free.",
+            message=f"The checkpoints will need {size(needed)} and the disk has {size(free)} free.",
             fix={"saving.keep": 1},
         )
 

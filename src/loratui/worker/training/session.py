@@ -32,13 +32,12 @@ from loratui.worker.training.dataset import Prepared, prepare
 from loratui.worker.training.evaluate import Answering
 from loratui.worker.training.failure import is_disk_full, is_out_of_memory
 from loratui.worker.training.fix_outcome import OutcomeWatch
+from loratui.worker.training.fixes import first_change, fixes_after, spoilt_at_the_end, write_proposed
 from loratui.worker.training.in_force import require_plan
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
 from loratui.worker.training.measure import Measuring
 from loratui.worker.training.memory import out_of_memory, out_of_memory_at_load
-from loratui.worker.training.mending import first_change, fixes_after, spoilt_at_the_end
-from loratui.worker.training.proposed import write_proposed
 from loratui.worker.training.provenance import write_left_out
 from loratui.worker.training.result import drop_unfinished, put_in_place, require_place, whole_folder
 from loratui.worker.training.resume import (

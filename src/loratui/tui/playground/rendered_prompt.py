@@ -18,14 +18,14 @@ from loratui.workers.protocol import Rendered
 LONGEST = 50_000
 
 
-class SentScreen(ModalScreen[None]):
+class RenderedPromptScreen(ModalScreen[None]):
     """The prompt of each side (one for all where they got the same)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,t,q", "leave", "Close", key_display="esc")]
     DEFAULT_CSS = """
-    SentScreen #panel { width: 90%; max-height: 90%; }
-    SentScreen VerticalScroll { height: auto; max-height: 100%; }
-    SentScreen .side { margin: 0 0 1 0; }
+    RenderedPromptScreen #panel { width: 90%; max-height: 90%; }
+    RenderedPromptScreen VerticalScroll { height: auto; max-height: 100%; }
+    RenderedPromptScreen .side { margin: 0 0 1 0; }
     """
 
     def __init__(self, prompts: Sequence[Rendered]) -> None:

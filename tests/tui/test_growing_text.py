@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from loratui.tui.playground.wrap import GrowingText, wrap
+from loratui.tui.playground.growing_text import GrowingText, wrap
 
 texts = st.text(st.sampled_from("ab 漢é\n"), max_size=80)
 
