@@ -216,3 +216,18 @@ def test_a_last_step_that_is_made_already_says_whose_weights_are_kept(begun: Run
     assert "from the weights of step 14." in continuation(begun, {"training.max_steps": 14}).would
     constant = continuation(begun, {"training.max_steps": 40, "training.scheduler": "constant"})
     assert "computed anew" not in constant.would
+
+
+def test_a_start_anew_says_what_an_earlier_change_has_left_in_the_plan(
+    begun: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resume, "start_worker", lambda run: 0)
+    assert "It keeps" not in continuation(begun, {}, restart=True).would, "nothing was changed yet"
+    extend_run(begun, 2)
+    begun.fingerprint_path.write_text(json.dumps({"plan": plan_values(begun.plan())}))  # its worker was at work
+    how = continuation(begun, {}, restart=True)
+    assert "It keeps what was changed since the run began: training.max_steps 50 (it began with 30)." in how.would
+    assert "It keeps" not in continuation(begun, {"training.max_steps": 30}, restart=True).would, "it is put back"
+    change_and_resume(begun, {}, restart=True)
+    told = [line for line in follow_lines(begun) if "started anew" in line]
+    assert told == [f"started anew, by the plan as it is. {how.words}"]

@@ -256,7 +256,9 @@ def _set(value: Any) -> str:
 def fix_words(event: Fix) -> str:
     """`changed unattended: training.learning_rate 0.9 → 0.0026`."""
     changes = ", ".join(f"{key} {old} → {new}" for key, (old, new) in event.changes.items())
-    return f"changed{' unattended' if event.by == 'auto' else ''}: {changes or 'nothing in the plan'}"
+    if not changes:
+        return "started anew, by the plan as it is" if event.start == "anew" else "changed: nothing in the plan"
+    return f"changed{' unattended' if event.by == 'auto' else ''}: {changes}"
 
 
 def _number(value: float | None, form: str) -> str:

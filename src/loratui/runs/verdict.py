@@ -20,8 +20,8 @@ from loratui.runs.directory import Run
 from loratui.runs.events import Finding as Told
 from loratui.runs.events import Finished, decode
 from loratui.runs.failure import SPOILT
-from loratui.runs.history import STEP_START, StepFigures, read_figures
-from loratui.runs.lines import CHUNK_BYTES, LineTail, from_the_end
+from loratui.runs.history import StepFigures, read_figures
+from loratui.runs.lines import CHUNK_BYTES, STEP_START, LineTail, from_the_end
 from loratui.runs.status import Status
 
 SHORT_BYTES = 256 << 10
