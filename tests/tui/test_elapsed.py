@@ -28,7 +28,7 @@ def elapsed(events: list[Event]) -> tuple[str, str]:
     ids=["killed", "stopped", "changed"],
 )
 def test_pauses_do_not_count(between: list[Event]) -> None:
-    assert elapsed([*FIRST, *between, *SECOND]) == ("2 min 00 s", "and 49 min 00 s paused")
+    assert elapsed([*FIRST, *between, *SECOND]) == ("2 min 00 s", "and 49 min paused")
 
 
 def test_a_run_without_a_pause_says_none_and_a_clock_turned_back_counts_as_nothing() -> None:
