@@ -132,8 +132,9 @@ def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str
         ("predicted", size(predicted_bytes) if predicted_bytes else "–", _compared(record.memory_peak, predicted_bytes))
     )
     if record.first_time and record.last_time > record.first_time:
-        paused = f"and {duration(record.paused_seconds)} paused" if record.paused_seconds >= 1 else ""
-        rows.append(("elapsed", duration(record.worked_seconds), paused))
+        rows.append(("elapsed", duration(record.worked_seconds), ""))
+    if record.paused_seconds >= 1:
+        rows.append(("paused", duration(record.paused_seconds), ""))
     if record.checkpoints:
         rows.append(("checkpoint", f"step {record.checkpoints[-1].step}", ""))
     return rows
