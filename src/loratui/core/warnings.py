@@ -241,7 +241,15 @@ def _rows(spec: ModelSpec, plan: Plan, data: DataFacts, schedule: Schedule, with
         if cut:
             yield f"{cut:.1%} of the rows are longer than {length:,} tokens and will be cut."
         if not data.exact:
-            yield "Lengths are guessed from characters; tokenising the data will make memory and length exact."
+            yield (
+                "Lengths are guessed from characters, and the chat template, which may refuse rows, was not asked: "
+                "tokenising the data (`loratui inspect`) makes rows, memory and length exact."
+            )
+        if data.unusable:
+            yield (
+                f"{data.unusable:,} of {data.rows:,} rows cannot be trained on, and no figure here counts them "
+                f"({data.problem.rstrip('.')}): `loratui inspect` lists them."
+            )
         if schedule.total_steps < LEAST_STEPS:
             yield (
                 f"Only {schedule.total_steps} optimizer steps, and a run wants at least {LEAST_STEPS}: "
