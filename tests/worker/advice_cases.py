@@ -62,6 +62,56 @@ def failing() -> list[Case]:
                 what="late",
             )
         )
+    for seed, (rate, extra) in enumerate(((0.3, full), (0.4, full), (0.6, {}), (0.9, {})), 24):
+        found.append(
+            Case(
+                "diverging",
+                seed,
+                {
+                    **extra,
+                    "dataset.split_by": "content",
+                    "training.learning_rate": rate,
+                    "training.warmup_steps": 160,
+                    "training.max_steps": 160,
+                    "saving.every_steps": 10,
+                    "saving.keep": 30,
+                },
+                auto=True,
+                live=True,
+                what="late",
+            )
+        )
+    for seed, rate in enumerate((1.2e-3, 3e-4), 160):
+        found.append(
+            Case(
+                "underfitting",
+                seed,
+                {
+                    "training.learning_rate": rate,
+                    "training.scheduler": "constant",
+                    "training.max_steps": 60,
+                    "evaluation.every_steps": 10,
+                },
+                better_than_untouched=True,
+            )
+        )
+    for seed, rate in enumerate((0.03, 0.05), 170):
+        found.append(
+            Case(
+                "erratic",
+                seed,
+                {
+                    **full,
+                    "training.learning_rate": rate,
+                    "training.scheduler": "constant",
+                    "training.max_steps": 160,
+                    "training.batch_size": 2,
+                    "evaluation.every_steps": 10,
+                },
+                live=True,
+                better_than_untouched=True,
+            )
+        )
     for seed in range(30, 33):
         found.append(
             Case(
@@ -278,4 +328,8 @@ def healthy() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
         )
     for seed in range(2):
         found.append((f"demo-{seed}", {"training.seed": seed, "demo": True}, {}))
-    return found
+    halves = ("order", "content")
+    return [
+        (name, {"dataset.split_by": halves[number % 2], **changes}, rows)
+        for number, (name, changes, rows) in enumerate(found)
+    ]

@@ -25,7 +25,7 @@ from loratui.runs.checkpoints import DAMAGED, Refused
 from loratui.runs.course import Course, read_course, sound_until
 from loratui.runs.directory import Run, step_of
 from loratui.runs.events import Data
-from loratui.runs.extension import LENGTH, extension_words
+from loratui.runs.extension import LENGTH, extension_words, lengthens
 from loratui.runs.start import with_absolute_paths
 
 SPOILT = "diverged"
@@ -63,6 +63,11 @@ class Continuation:
         return step_of(self.checkpoint) if self.checkpoint is not None else 0
 
     @property
+    def longer(self) -> bool:
+        """Whether it lets a run that made its last step go on beyond it."""
+        return lengthens(self.changes, self.plan)
+
+    @property
     def words(self) -> str:
         """One or two sentences for a person, once it is agreed to."""
         return self._words(agreed=True)
@@ -95,12 +100,11 @@ class Continuation:
         return f"{text} {'Kept' if agreed else 'These would be kept'}, but set aside: {', '.join(kept)}."
 
 
-def may_begin(state: str, start: Start) -> bool:
-    """Whether a run in this state may begin so: a finished one has nothing left to go on to from its last checkpoint.
-
-    More epochs are another matter: `runs.resume.extend_run`.
+def may_begin(state: str, start: Start, *, longer: bool) -> bool:
+    """Whether a run in this state may begin so: a finished one goes on from its last checkpoint only where it becomes
+    longer.
     """
-    return state != "finished" or start != "checkpoint"
+    return state != "finished" or start != "checkpoint" or longer
 
 
 def continuation(

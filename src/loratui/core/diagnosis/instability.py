@@ -156,7 +156,12 @@ def spikes(curves: Curves, plan: Plan) -> Iterator[Finding]:
         "steps.",
         found[0],
         fixes.kept(
-            [fixes.CHECK_DATA, fixes.clip(plan), fixes.halved_rate(plan) if several else None, fixes.larger_batch(plan)]
+            [
+                fixes.CHECK_DATA,
+                *fixes.less_sure(
+                    [fixes.clip(plan), fixes.halved_rate(plan) if several else None, fixes.larger_batch(plan)]
+                ),
+            ]
         ),
     )
 
@@ -180,7 +185,7 @@ def erratic(curves: Curves, plan: Plan) -> Iterator[Finding]:
         f"The evaluation loss swings between {min(losses):.3g} and {max(losses):.3g} instead of falling: the steps "
         "are too large.",
         since,
-        fixes.kept([_calmer(plan, curves), fixes.larger_batch(plan)]),
+        fixes.kept([_calmer(plan, curves), *fixes.less_sure([fixes.larger_batch(plan)])]),
     )
 
 
