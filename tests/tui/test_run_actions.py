@@ -34,7 +34,9 @@ EXPECTED = {
     "failed": "u f a t l p n",
     "lost": "u f a t l p n",
 }
-"""The keys of a run with a checkpoint and samples; the finished one's loss was still falling: more epochs are its fix."""
+"""The keys of a run with a checkpoint and samples. The loss of the finished one was still falling: its fix is more
+epochs.
+"""
 
 
 @pytest.fixture
