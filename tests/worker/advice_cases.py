@@ -95,23 +95,6 @@ def failing() -> list[Case]:
                 better_than_untouched=True,
             )
         )
-    for seed, rate in enumerate((0.03, 0.05), 170):
-        found.append(
-            Case(
-                "erratic",
-                seed,
-                {
-                    **full,
-                    "training.learning_rate": rate,
-                    "training.scheduler": "constant",
-                    "training.max_steps": 160,
-                    "training.batch_size": 2,
-                    "evaluation.every_steps": 10,
-                },
-                live=True,
-                better_than_untouched=True,
-            )
-        )
     for seed in range(30, 33):
         found.append(
             Case(
