@@ -81,20 +81,6 @@ def failing() -> list[Case]:
                 what="late",
             )
         )
-    for seed, rate in enumerate((1.2e-3, 3e-4), 160):
-        found.append(
-            Case(
-                "underfitting",
-                seed,
-                {
-                    "training.learning_rate": rate,
-                    "training.scheduler": "constant",
-                    "training.max_steps": 60,
-                    "evaluation.every_steps": 10,
-                },
-                better_than_untouched=True,
-            )
-        )
     for seed in range(30, 33):
         found.append(
             Case(
@@ -245,6 +231,20 @@ def failing() -> list[Case]:
         found.append(Case("disk-full", seed, {"saving.keep": 20}, no_fix=True, disk_kib=900 + 300 * (seed - 140)))
     for seed in (150, 151):
         found.append(Case("no-gradient", seed, {}, fault={"kind": "no-gradient"}, live=True))
+    for seed, changes in enumerate(({"training.learning_rate": 1e-4}, {**full, "training.learning_rate": 2e-4}), 160):
+        found.append(
+            Case(
+                "underfitting",
+                seed,
+                {
+                    **changes,
+                    "training.scheduler": "constant",
+                    "training.max_steps": 50,
+                    "evaluation.every_steps": 10,
+                },
+                better_than_untouched=True,
+            )
+        )
     return found
 
 
