@@ -20,6 +20,7 @@ EXPECTED: dict[str, list[str]] = {
     "healthy": [],
     "broken_rows": ["spikes"],
     "diverging": ["diverging"],
+    "diverging_back": ["diverging"],
     "diverging_late": ["diverging"],
     "flat": ["not-falling"],
     "memorising_full": ["overfitting", "memorising"],
@@ -314,6 +315,7 @@ def test_a_resumed_run_has_had_its_warm_up() -> None:
     ("name", "stops"),
     [
         ("diverging_late", True),
+        ("diverging_back", True),
         ("diverging", False),
         ("healthy", False),
         ("flat", False),
@@ -324,7 +326,9 @@ def test_a_resumed_run_has_had_its_warm_up() -> None:
     ],
 )
 def test_a_worker_stops_itself_only_for_what_is_beyond_doubt(name: str, stops: bool) -> None:
-    """`diverging` blew up in its first steps and came back below its start: a warning, not an end."""
+    """`diverging` blew up in its first steps and came back below its start: a warning, not an end. `diverging_back`
+    came back for three single steps, and stayed above its start for good.
+    """
     curves, _ = recorded(name)
     watch = DivergenceWatch()
     assert (
@@ -344,6 +348,29 @@ def test_noise_alone_never_stops_a_worker() -> None:
     for level, noise in ((0.01, 0.3), (0.5, 0.5), (2.0, 1.0)):
         watch = DivergenceWatch()
         assert not any(watch.diverged(step, max(0.0, dice.gauss(level, noise))) for step in range(20_000))
+
+
+@pytest.mark.parametrize("easy", [0.01, 0.03, 0.1])
+def test_a_rare_easy_batch_at_the_start_never_stops_a_long_run(easy: float) -> None:
+    """The first batch is one of the few easy ones: hundreds of harder ones in a row are no climb."""
+    dice = random.Random(5)
+    watch = DivergenceWatch()
+    assert not watch.diverged(1, 0.05)
+    losses = (0.05 if dice.random() < easy else max(0.0, dice.gauss(1.2, 0.1)) for _ in range(5_000))
+    came_back = [watch.diverged(2, 1.2), watch.diverged(3, 1.1), *(watch.diverged(step, 0.05) for step in (12, 13))]
+    assert not any(came_back) and not any(watch.diverged(step, loss) for step, loss in enumerate(losses, 14))
+
+
+@pytest.mark.parametrize("calm", [20, 200])
+def test_what_climbs_late_and_stays_above_its_start_has_diverged(calm: int) -> None:
+    """A loss that was learnt down and then stands above the start for 60 steps: the mean of 30 need not be twice the
+    lowest for that.
+    """
+    dice = random.Random(7)
+    losses = [*falling(calm, 2.0, 1.9, seed=1), *(dice.gauss(2.9, 0.1) for _ in range(70))]
+    watch = DivergenceWatch()
+    stopped = next(step for step, loss in enumerate(losses, 1) if watch.diverged(step, loss))
+    assert stopped == calm + 60 and f"since step {calm}" in watch.reason and watch.healthy_step <= calm + 2
 
 
 def evaluated(losses: list[float], held_out: dict[int, float], *, last: int = 0) -> tuple[int, DivergenceWatch]:

@@ -9,8 +9,8 @@ import pytest
 from loratui.core.capabilities import fp16_share, torch_without
 from loratui.core.dataset import uniform
 from loratui.core.families import read_config
+from loratui.core.float16 import fp16_fault
 from loratui.core.proposal import Proposal, propose
-from loratui.core.recommend.precision import fp16_fault
 from loratui.core.situation import Situation
 from loratui.machine.catalogue import all_gpus, find_gpu
 from loratui.models.find import find_model
@@ -54,6 +54,18 @@ def test_gemma_3_is_not_trained_in_float16(gpu: str) -> None:
     assert any("trains in float32" in warning for warning in made.warnings)
     asked = proposal(gpu, "google/gemma-3-1b-it", training__precision="fp16")
     assert any("NaN" in warning and "Use fp32" in warning and "36822" in warning for warning in asked.warnings)
+
+
+def test_what_overflows_in_float16_is_not_offered_it_to_need_less_memory() -> None:
+    """The way down would end in NaN, as the plan itself says of float16 for this model."""
+
+    def dtypes(gpu: str, model: str) -> dict[str, str]:
+        found = proposal(gpu, model, training__precision="fp32", model__dtype="fp32").alternatives
+        return {one.change["model.dtype"]: one.cost for one in found if one.change.get("model.dtype", "fp32") != "fp32"}
+
+    assert dtypes("T4", "google/gemma-3-1b-it") == {} and set(dtypes("A100", "google/gemma-3-1b-it")) == {"bf16"}
+    assert set(dtypes("T4", "Qwen/Qwen3-0.6B")) == {"fp16"} and "1/64" not in dtypes("T4", "Qwen/Qwen3-0.6B")["fp16"]
+    assert "1/64 of its float32 rate" in dtypes("GTX 1080 Ti", "Qwen/Qwen3-0.6B")["fp16"], "a slow way is called so"
 
 
 def test_gemma_3_on_a_card_with_bfloat16_is_told_nothing() -> None:

@@ -138,3 +138,18 @@ def test_an_unknown_peak_gives_no_prediction() -> None:
 def test_eta_is_not_moved_by_one_slow_step() -> None:
     assert eta_seconds([1.0] * 20 + [60.0], 100) == 100.0
     assert eta_seconds([], 100) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"lora__variant": "dora"}, ", but without the norms that DoRA computes of whole weights"),
+        ({"lora__dropout": 0.1}, ", but without dropout's masks"),
+        ({}, "checkpoint"),
+        ({"method__kind": "full", "lora__variant": "dora", "lora__dropout": 0.1}, "checkpoint"),
+    ],
+)
+def test_what_takes_time_and_is_not_in_it_is_said(values: dict[str, Any], said: str) -> None:
+    made, data = plan(**values), uniform(1_000, 512)
+    guess = predict(LLAMA, made, data, A100, make_schedule(made, data, 1))
+    assert guess is not None and said in guess.counted and ("without" in guess.counted) is said.startswith(",")

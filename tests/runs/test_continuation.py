@@ -16,7 +16,7 @@ from loratui.core.plan_text import plan_from_toml, plan_to_toml, with_values
 from loratui.runs import checkpoints, resume
 from loratui.runs.continuation import change, continuation, why_no_checkpoint
 from loratui.runs.directory import Run
-from loratui.runs.events import append_event
+from loratui.runs.events import EventTail, Fix, append_event
 from loratui.runs.fingerprint import plan_values, versions, what_would_differ
 from loratui.runs.follow import follow_lines, mending_lines
 from loratui.runs.resume import change_and_resume, extend_run, longer, resume_run, resuming
@@ -216,3 +216,31 @@ def test_a_last_step_that_is_made_already_says_whose_weights_are_kept(begun: Run
     assert "from the weights of step 14." in continuation(begun, {"training.max_steps": 14}).would
     constant = continuation(begun, {"training.max_steps": 40, "training.scheduler": "constant"})
     assert "computed anew" not in constant.would
+
+
+def test_a_start_anew_says_what_an_earlier_change_has_left_in_the_plan(
+    begun: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resume, "start_worker", lambda run: 0)
+    assert "It keeps" not in continuation(begun, {}, restart=True).would, "nothing was changed yet"
+    extend_run(begun, 2)
+    begun.fingerprint_path.write_text(json.dumps({"plan": plan_values(begun.plan())}))  # its worker was at work
+    how = continuation(begun, {}, restart=True)
+    assert "It keeps what was changed since the run began: training.max_steps 50 (it began with 30)." in how.would
+    assert "It keeps" not in continuation(begun, {"training.max_steps": 30}, restart=True).would, "it is put back"
+    change_and_resume(begun, {}, restart=True)
+    told = [line for line in follow_lines(begun) if "started anew" in line]
+    assert told == [f"started anew, by the plan as it is. {how.words}"]
+
+
+def test_a_finished_run_takes_a_change_that_makes_it_longer(begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is advised where the loss was still falling at the end can be applied as it stands."""
+    monkeypatch.setattr(resume, "start_worker", lambda run: 0)
+    saved(begun, 30)
+    write_status(begun.status_path, Status(state="finished", step=30, created=1.0, ended=2.0))
+    for changes in ({"training.learning_rate": 1e-5}, {"training.max_grad_norm": 0.3}):
+        with pytest.raises(RunError, match="is finished"):
+            change_and_resume(begun, changes)
+    change_and_resume(begun, {"training.max_steps": 45})
+    (fix,) = [event for event in EventTail(begun.events_path).new_events() if isinstance(event, Fix)]
+    assert (fix.start, fix.from_step, fix.changes) == ("checkpoint", 30, {"training.max_steps": [30, 45]})

@@ -22,6 +22,7 @@ from loratui.machine.memory_kills import MemoryKills, again, killed_since, read_
 from loratui.runs import start
 from loratui.runs import status as status_module
 from loratui.runs.directory import Run
+from loratui.runs.events import encode, make
 from loratui.runs.follow import follow_lines
 from loratui.runs.listing import summary
 from loratui.runs.stall import stall_words
@@ -207,3 +208,24 @@ def test_whoever_started_it_knows_the_signal(
     worker.wait()
     assert follow(run) == 1
     assert f"run {run.name} lost: it was ended by SIGKILL." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("told", "step"),
+    [
+        (["started 0", "step 41", "step 42", "phase"], 42),
+        (["started 0", "step 60", "started 40"], 41),
+        (["started 0", "step 41", "torn"], 41),
+    ],
+)
+def test_a_lost_run_names_the_last_step_that_it_made(tmp_path: Path, told: list[str], step: int) -> None:
+    """Its status is written once a second; what came between that and its end stands in its events alone."""
+    lines = []
+    for one in told:
+        kind, _, at = one.partition(" ")
+        lines.append(
+            encode(make(kind, 1.0, **({"step": int(at)} if at else {}))) + "\n" if kind != "torn" else '{"type"'
+        )
+    (tmp_path / "events.jsonl").write_text("".join(lines))
+    found = judged(gone(), folder=tmp_path)
+    assert found.step == step and f"after step {step}" in found.message

@@ -15,6 +15,7 @@ from loratui.core.plan_text import with_values
 from loratui.paths import demo_dataset_path, demo_model_path
 from loratui.runs.directory import Run
 from loratui.runs.events import Event, EventTail, Finding, Fix, FixOutcome, Started, Step
+from loratui.runs.listing import list_runs
 from loratui.runs.start import create_run, worker_environment
 from loratui.tui.app import LoratuiApp
 
@@ -26,6 +27,10 @@ from loratui.core.diagnosis.divergence import DivergenceWatch
 from loratui.worker.training import session
 DivergenceWatch.evaluated = DivergenceWatch.diverged = lambda *arguments, **options: False
 session.spoilt_at_the_end = lambda *arguments: None
+emit = session.Journal.emit
+session.Journal.emit = lambda self, kind, **fields: emit(
+    self, kind, **{name: value for name, value in fields.items() if name != "judged"}
+)
 """
 """What a worker of earlier versions did not see."""
 WORKER = "import sys\nfrom loratui.worker.train import main\nsys.exit(main(sys.argv[1:]))"
@@ -82,6 +87,7 @@ async def test_the_fix_of_a_finished_run_that_diverged_is_followed_to_its_end(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     run = far_too_fast(tmp_path / "runs" / "blown")
     assert train(run, BLIND + WORKER) == 0 and run.status().state == "finished"
+    assert [one.ruin.word for one in list_runs() if one.ruin] == ["diverged"], "the list says so too"
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         text = await until(pilot, "f Fix")

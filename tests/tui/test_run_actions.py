@@ -29,12 +29,14 @@ SPOILT = [
 ]
 EXPECTED = {
     "at work": "s c e a t l p",
-    "finished": "a t l p m n",
+    "finished": "f a t l p m n",
     "stopped": "u f a t l p m n",
     "failed": "u f a t l p n",
     "lost": "u f a t l p n",
 }
-"""The keys of a run with a checkpoint and samples; a finished one has no fix that it could go on with."""
+"""The keys of a run with a checkpoint and samples. The loss of the finished one was still falling: its fix is more
+epochs.
+"""
 
 
 @pytest.fixture

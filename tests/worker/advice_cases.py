@@ -62,6 +62,25 @@ def failing() -> list[Case]:
                 what="late",
             )
         )
+    for seed, (rate, extra) in enumerate(((0.3, full), (0.4, full), (0.6, {}), (0.9, {})), 24):
+        found.append(
+            Case(
+                "diverging",
+                seed,
+                {
+                    **extra,
+                    "dataset.split_by": "content",
+                    "training.learning_rate": rate,
+                    "training.warmup_steps": 160,
+                    "training.max_steps": 160,
+                    "saving.every_steps": 10,
+                    "saving.keep": 30,
+                },
+                auto=True,
+                live=True,
+                what="late",
+            )
+        )
     for seed in range(30, 33):
         found.append(
             Case(
@@ -212,6 +231,20 @@ def failing() -> list[Case]:
         found.append(Case("disk-full", seed, {"saving.keep": 20}, no_fix=True, disk_kib=900 + 300 * (seed - 140)))
     for seed in (150, 151):
         found.append(Case("no-gradient", seed, {}, fault={"kind": "no-gradient"}, live=True))
+    for seed, changes in enumerate(({"training.learning_rate": 1e-4}, {**full, "training.learning_rate": 2e-4}), 160):
+        found.append(
+            Case(
+                "underfitting",
+                seed,
+                {
+                    **changes,
+                    "training.scheduler": "constant",
+                    "training.max_steps": 50,
+                    "evaluation.every_steps": 10,
+                },
+                better_than_untouched=True,
+            )
+        )
     return found
 
 
@@ -278,4 +311,8 @@ def healthy() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
         )
     for seed in range(2):
         found.append((f"demo-{seed}", {"training.seed": seed, "demo": True}, {}))
-    return found
+    halves = ("order", "content")
+    return [
+        (name, {"dataset.split_by": halves[number % 2], **changes}, rows)
+        for number, (name, changes, rows) in enumerate(found)
+    ]

@@ -34,13 +34,15 @@ def command(ctx: click.Context, run: str, plain: bool) -> None:
 
 
 def follow(run: Run, *, since: int = 0) -> int:
-    """Print a run's progress until it is over; 0 when it finished or was stopped, 1 when it failed, 130 when left.
+    """Print a run's progress until it is over; 0 when it finished or was stopped, 1 when it failed or its result is
+    worth nothing, 130 when left.
 
     since: bytes of its events that are passed over.
     """
     from loratui.runs.follow import follow_lines, mending_lines
     from loratui.runs.origin import is_foreign
     from loratui.runs.start import exit_status_of
+    from loratui.runs.verdict import ruin_of
 
     if is_foreign(run):
         say(f"Run {run.name} was not made here.", err=True)
@@ -62,4 +64,10 @@ def follow(run: Run, *, since: int = 0) -> int:
         for line in mending_lines(run):
             say(line, err=True)
         return 1
-    return 0
+    ruin = ruin_of(run, status)
+    if ruin is None:
+        return 0
+    say(f"loratui: run {run.name} finished, but {ruin.word}; its result is worth nothing. {ruin.message}", err=True)
+    for line in mending_lines(run):
+        say(line, err=True)
+    return 1

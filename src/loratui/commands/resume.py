@@ -123,7 +123,7 @@ def _agreed(
 ) -> Continuation:
     """How the run will go on, once somebody agreed to what that means. RunError where nobody did."""
     from loratui.runs.checkpoints import refused
-    from loratui.runs.continuation import continuation
+    from loratui.runs.continuation import continuation, may_begin
     from loratui.runs.fingerprint import what_would_differ
     from loratui.runs.resume import finished
 
@@ -132,7 +132,7 @@ def _agreed(
         raise finished(run)
     damaged = () if anew else refused(run.checkpoints_path)
     how = continuation(run, changes, restart=anew, damaged=damaged)
-    if over and how.start == "checkpoint":
+    if over and not may_begin("finished", how.start, longer=how.longer):
         raise finished(run)
     for broken in damaged:
         say(broken.sentence, err=True)

@@ -31,5 +31,6 @@ def command(as_json: bool) -> None:
         loss = "" if status.loss is None else f"{status.loss:.4f}"
         step = f"{status.step:,}/{status.total:,}" if status.total else ""
         words = "; ".join(part for part in ("not made here" * one.foreign, one.words) if part)
-        rows.append([one.name, one.state, step, loss, age(time.time() - one.created), words])
+        state = f"finished, but {one.ruin.word}" if one.ruin else one.state
+        rows.append([one.name, state, step, loss, age(time.time() - one.created), words])
     say(table(rows, right=frozenset({2, 3, 4})))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from loratui.core.errors import InputError
+from loratui.core.errors import DatasetError, InputError
 from loratui.format import printable
 from loratui.terminal import say
 
@@ -71,4 +71,11 @@ def facts_of(dataset: str | None, mine: Mapping[str, Any]) -> Any:
     )
     found = find_planned(section)
     require_answer(preview(found, section, count=0).recognition, section, where=dataset)
-    return quick_facts(found, section)
+    facts = quick_facts(found, section)
+    if facts.rows and facts.unusable == facts.rows:
+        raise DatasetError(
+            f"none of the {facts.rows:,} rows can be trained on: {facts.problem}",
+            where=dataset,
+            hint="`loratui inspect` lists them all.",
+        )
+    return facts

@@ -23,6 +23,14 @@ class DataFacts:
     eval_examples: int = 0
     eval_taken: bool = False
     """Whether the held-out rows were taken from the dataset's own, so that they could be trained on."""
+    rows: int = 0
+    """All rows of the dataset, those too that cannot be trained on; 0 where that is not known."""
+    unusable: int = 0
+    """How many of them cannot be, whatever the model: guessed from a sample where there are many. They are in no other
+    figure.
+    """
+    problem: str = ""
+    """What is wrong with the first of those, in a sentence that says where it stands."""
 
     def __hash__(self) -> int:
         return self._hash

@@ -98,4 +98,5 @@ def _time_json(prediction: Prediction | None) -> dict[str, Any] | None:
         "measured": prediction.measured,
         "runs": prediction.speed.runs if prediction.speed else 0,
         "basis": prediction.basis,
+        "left_out": list(prediction.left_out),
     }

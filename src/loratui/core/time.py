@@ -65,6 +65,8 @@ class Prediction:
     """Evaluations between those, each of which saves a checkpoint too where its loss is the lowest so far."""
     seconds_per_save: tuple[float, float] = (0.0, 0.0)
     """Lowest and highest."""
+    left_out: tuple[str, ...] = ()
+    """What of the plan takes time that is not in it, in words."""
 
     @property
     def measured(self) -> bool:
@@ -101,7 +103,11 @@ class Prediction:
 
     @property
     def counted(self) -> str:
-        """What is in it beside the steps, in words for a person."""
+        """What is in it beside the steps, and what of them is not, in words for a person."""
+        return self._evaluations_and_saves + (f", but without {' and '.join(self.left_out)}" if self.left_out else "")
+
+    @property
+    def _evaluations_and_saves(self) -> str:
         saves = f"{self.saves:,} checkpoint{'' if self.saves == 1 else 's'}"
         if not self.evaluations:
             return f"with {saves}"
@@ -133,6 +139,14 @@ def differ_untimed(one: Plan, other: Plan) -> bool:
     keys = UNTIMED + (UNTIMED_WITHIN_A_METHOD if one.method.kind == other.method.kind else ())
     within = one.method.kind == other.method.kind and one.training.precision == other.training.precision
     return any(one.get(key) != other.get(key) for key in keys) or (within and one.model.dtype != other.model.dtype)
+
+
+def left_out(plan: Plan) -> tuple[str, ...]:
+    """What of this plan takes time that no prediction counts, in words."""
+    if plan.method.kind == "full":
+        return ()
+    found = ["the norms that DoRA computes of whole weights"] if plan.lora.variant == "dora" else []
+    return (*found, *(["dropout's masks"] if plan.lora.dropout else []))
 
 
 def active_parameters(spec: ModelSpec) -> int:
@@ -359,6 +373,7 @@ def predict(
         saves=times_in(steps, plan.saving.every_steps) or 1,
         better_saves=_better_saves(steps, every, plan.saving.every_steps) if data.eval_examples else 0,
         seconds_per_save=(size / SAVED_BYTES_PER_SECOND[0], size / SAVED_BYTES_PER_SECOND[1]),
+        left_out=left_out(plan),
     )
 
 

@@ -8,13 +8,14 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.capabilities import CUDA_126_TORCH, architecture_name, torch_without
 from loratui.core.dataset import DataFacts
 from loratui.core.diagnosis.fixes import HOPELESS
+from loratui.core.float16 import fp16_fault, slow_fp16
 from loratui.core.hardware import Device
 from loratui.core.knowledge.published_rates import FULL_RATES, TINKER_SWEEP
 from loratui.core.memory import Estimate
 from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
 from loratui.core.recommend.learning_rate import FULL_RANGE, SMALL_WIDTH, outliers, recipes_of_size
-from loratui.core.recommend.precision import best_precision, fp16_fault, kernel_fault, slow_fp16, without_sdpa
+from loratui.core.recommend.precision import best_precision, kernel_fault, without_sdpa
 from loratui.core.recommend.scale_of_data import LEAST_STEPS, MOST_EPOCHS, SMALLEST_BATCH
 from loratui.core.recommendation import two_sizes
 from loratui.core.schedule import Schedule
@@ -241,7 +242,15 @@ def _rows(spec: ModelSpec, plan: Plan, data: DataFacts, schedule: Schedule, with
         if cut:
             yield f"{cut:.1%} of the rows are longer than {length:,} tokens and will be cut."
         if not data.exact:
-            yield "Lengths are guessed from characters; tokenising the data will make memory and length exact."
+            yield (
+                "Lengths are guessed from characters, and the chat template, which may refuse rows, was not asked: "
+                "tokenising the data (`loratui inspect`) makes rows, memory and length exact."
+            )
+        if data.unusable:
+            yield (
+                f"{data.unusable:,} of {data.rows:,} rows cannot be trained on, and no figure here counts them "
+                f"({data.problem.rstrip('.')}): `loratui inspect` lists them."
+            )
         if schedule.total_steps < LEAST_STEPS:
             yield (
                 f"Only {schedule.total_steps} optimizer steps, and a run wants at least {LEAST_STEPS}: "

@@ -49,13 +49,15 @@ def _facts(found: FoundDataset, section: DatasetSection) -> DataFacts:
     lengths: list[int] = []
     characters = trained = 0
     sampled = 0
+    problem = ""
     for row in _sample(found, total, recognition.unfold):
         sampled += 1
         if row.index in left_out:
             continue
         try:
             conversation = to_conversation(row, recognition)
-        except RowError:
+        except RowError as error:
+            problem = problem or problem_words(row, error)
             continue
         lengths.append(guessed_tokens(conversation))
         characters += conversation.characters
@@ -74,7 +76,16 @@ def _facts(found: FoundDataset, section: DatasetSection) -> DataFacts:
         trained_share=trained / characters if characters and trained else 1.0,
         eval_examples=held,
         eval_taken=inside > 0,
+        rows=total,
+        unusable=max(0, total - len(left_out) - usable) if problem else 0,
+        problem=problem,
     )
+
+
+def problem_words(row: Row, error: RowError) -> str:
+    """`line 3: the answer is empty.`"""
+    place = f"line {row.line}" if row.line is not None else f"row {row.index + 1:,}"
+    return f"{place}: {error}"
 
 
 def held_out(found: FoundDataset, section: DatasetSection, usable: int, unfold: str = "") -> int:

@@ -18,17 +18,21 @@ from loratui.core.plan_change import Start, start_after, why
 from loratui.core.plan_text import fields, plan_from_toml, plan_to_toml, with_values
 from loratui.data.find import find_evaluation, find_planned
 from loratui.files import make_folder, read_document, write_whole
+from loratui.format import value_text
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.models.find import find_model
 from loratui.runs.checkpoints import DAMAGED, Refused
 from loratui.runs.course import Course, read_course, sound_until
 from loratui.runs.directory import Run, step_of
 from loratui.runs.events import Data
-from loratui.runs.extension import LENGTH, extension_words
+from loratui.runs.extension import LENGTH, extension_words, lengthens
 from loratui.runs.start import with_absolute_paths
 
 SPOILT = "diverged"
 """First word of the names of checkpoints that were written after the training went wrong."""
+
+KEPT_PLAN = "plan.{}.toml"
+"""The plan as it was before the first change, the second one, …"""
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,17 @@ class Continuation:
     """The folder of checkpoints that an earlier start set aside, and that is the run's own again."""
     length_words: str = ""
     """What another number of steps means, in a sentence or two."""
+    kept_words: str = ""
+    """What an earlier change has left in the plan that a new start trains by; empty where it is the first one's."""
 
     @property
     def from_step(self) -> int:
         return step_of(self.checkpoint) if self.checkpoint is not None else 0
+
+    @property
+    def longer(self) -> bool:
+        """Whether it lets a run that made its last step go on beyond it."""
+        return lengthens(self.changes, self.plan)
 
     @property
     def words(self) -> str:
@@ -82,19 +93,18 @@ class Continuation:
                     f"step 0{why_so}."
                 )
             case _:
-                text = f"It {start} from the base model at step 0{why_so}."
+                text = f"It {start} from the base model at step 0{why_so}. {self.kept_words}".rstrip()
         kept = [folder.name for folder in (*self.spoilt, *self.aside)]
         if not kept:
             return text
         return f"{text} {'Kept' if agreed else 'These would be kept'}, but set aside: {', '.join(kept)}."
 
 
-def may_begin(state: str, start: Start) -> bool:
-    """Whether a run in this state may begin so: a finished one has nothing left to go on to from its last checkpoint.
-
-    More epochs are another matter: `runs.resume.extend_run`.
+def may_begin(state: str, start: Start, *, longer: bool) -> bool:
+    """Whether a run in this state may begin so: a finished one goes on from its last checkpoint only where it becomes
+    longer.
     """
-    return state != "finished" or start != "checkpoint"
+    return state != "finished" or start != "checkpoint" or longer
 
 
 def continuation(
@@ -149,9 +159,21 @@ def continuation(
     if start == "anew":
         checkpoint = None
     if start != "checkpoint" or checkpoint is None:
-        return Continuation(after, pairs, start, because, checkpoint, (), _leavings(run))
+        kept = _kept_words(run, after, pairs) if start == "anew" else ""
+        return Continuation(after, pairs, start, because, checkpoint, (), _leavings(run), kept_words=kept)
     words = extension_words(run, course, trained, after, step_of(checkpoint)) if LENGTH & pairs.keys() else ""
     return Continuation(after, pairs, start, because, checkpoint, spoilt, tuple(beyond), length_words=words)
+
+
+def _kept_words(run: Run, after: Plan, changed: Mapping[str, Any]) -> str:
+    """What the plan keeps of earlier changes: whoever starts anew may take it for the plan that the run began with."""
+    try:
+        first = with_absolute_paths(plan_from_toml(read_document(run.path / KEPT_PLAN.format(1))))
+    except (OSError, LoratuiError):  # it was never changed, or nobody can tell how
+        return ""
+    kept = [key for key in fields() if key not in changed and first.get(key) != after.get(key)]
+    told = ", ".join(f"{key} {value_text(after.get(key))} (it began with {value_text(first.get(key))})" for key in kept)
+    return f"It keeps what was changed since the run began: {told}." if told else ""
 
 
 def changes_that_count(moved: Mapping[str, Any], trained: Plan, data: Data | None) -> dict[str, Any]:
@@ -272,9 +294,9 @@ def keep_plan(run: Run, trained: Plan) -> None:
 
 def _next_kept(run: Run) -> Path:
     number = 1
-    while (run.path / f"plan.{number}.toml").exists():
+    while (run.path / KEPT_PLAN.format(number)).exists():
         number += 1
-    return run.path / f"plan.{number}.toml"
+    return run.path / KEPT_PLAN.format(number)
 
 
 def trained_plan(run: Run, plan: Plan) -> Plan:

@@ -282,6 +282,10 @@ class Finished(Event):
     best_step: Count = 0
     result_step: Count = 0
     """The step whose weights the result holds: the last one, or the best where patience chose it; 0 in older runs."""
+    judged: bool = False
+    """Whether its worker looked for what makes the result worth nothing, which a `finding` then says; older ones did
+    not.
+    """
 
 
 def make(kind: str, time: float, **fields: Any) -> Event:

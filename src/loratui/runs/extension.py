@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from loratui.core.plan import Plan
 from loratui.core.schedule import Schedule, learning_rate_at
@@ -15,6 +17,17 @@ from loratui.runs.history import other_events
 LENGTH = frozenset({"training.epochs", "training.max_steps"})
 TOLD_SHARE = 0.01
 """A rate that moves by less is as it was."""
+
+
+def lengthens(changes: Mapping[str, Sequence[Any]], after: Plan) -> bool:
+    """Whether these changes, (old, new) by key, let a run that made its last step go on beyond it. after: the changed
+    plan.
+    """
+    if after.training.max_steps:
+        old, new = changes.get("training.max_steps", (0, 0))
+        return bool(0 < old < new)
+    old, new = changes.get("training.epochs", (0, 0))
+    return bool(old < new) and "training.max_steps" not in changes
 
 
 def extension_words(run: Run, course: Course, before: Plan, after: Plan, step: int) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from loratui.core.errors import LoratuiError
 from loratui.format import duration, one_line, printable, size
 from loratui.runs.directory import Run
 from loratui.runs.events import (
@@ -31,6 +32,7 @@ from loratui.runs.events import (
 )
 from loratui.runs.history import end_of, last_start, since_last_start
 from loratui.runs.stall import stall_words
+from loratui.runs.verdict import as_fields, spoilt_end
 
 LONG_BYTES = 1 << 20
 """Of a longer history about so much of the end is printed: thousands of steps."""
@@ -217,6 +219,8 @@ def mending_lines(run: Run) -> list[str]:
                 found = []
             case Finding() | Oom() if event.fixes:
                 found = event.fixes
+    if not found:
+        found = _after_the_end(run)
     lines = []
     for way in [one for one in found if one.get("change") and isinstance(one["change"], dict)][:SHOWN_WAYS]:
         settings = " ".join(f"--set {shlex.quote(f'{key}={_set(value)}')}" for key, value in way["change"].items())
@@ -234,6 +238,15 @@ def mending_lines(run: Run) -> list[str]:
     ]
 
 
+def _after_the_end(run: Run) -> list[dict[str, Any]]:
+    """The ways after an end that its worker did not judge."""
+    try:
+        spoilt = spoilt_end(run, run.plan()) if run.status().state == "finished" else None
+    except LoratuiError:
+        return []
+    return [as_fields(fix) for fix in spoilt[0].fixes] if spoilt else []
+
+
 def _set(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
@@ -243,7 +256,9 @@ def _set(value: Any) -> str:
 def fix_words(event: Fix) -> str:
     """`changed unattended: training.learning_rate 0.9 → 0.0026`."""
     changes = ", ".join(f"{key} {old} → {new}" for key, (old, new) in event.changes.items())
-    return f"changed{' unattended' if event.by == 'auto' else ''}: {changes or 'nothing in the plan'}"
+    if not changes:
+        return "started anew, by the plan as it is" if event.start == "anew" else "changed: nothing in the plan"
+    return f"changed{' unattended' if event.by == 'auto' else ''}: {changes}"
 
 
 def _number(value: float | None, form: str) -> str:

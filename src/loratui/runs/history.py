@@ -15,10 +15,8 @@ from typing import NamedTuple
 from pydantic_core import from_json
 
 from loratui.runs.events import LATEST, MOST, Event, Started, Step, decode
-from loratui.runs.lines import LineTail, from_the_end
+from loratui.runs.lines import STEP_START, LineTail, from_the_end
 
-STEP_START = b'{"type":"step"'
-"""How every step's line of ours begins: most lines of a run, which many readers pass over undecoded."""
 STARTED = b'"started"'
 
 

@@ -12,6 +12,8 @@ CHUNK_BYTES = 1 << 20
 """Read at once."""
 LONGEST_LINE_BYTES = 16 << 20
 """A longer line is none of ours: it is passed over, and counted."""
+STEP_START = b'{"type":"step"'
+"""How every step's line of ours begins: most lines of a run, which many readers pass over undecoded."""
 
 
 class LineTail:

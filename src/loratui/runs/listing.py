@@ -13,6 +13,7 @@ from loratui.runs.directory import Run
 from loratui.runs.origin import is_foreign
 from loratui.runs.stall import stall_words
 from loratui.runs.status import State, Status
+from loratui.runs.verdict import Ruin, ruin_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class RunSummary:
     problem: str = ""
     foreign: bool = False
     """Whether it was made elsewhere."""
+    ruin: Ruin | None = None
+    """Why a finished run's result is worth nothing; None where nothing says so."""
 
     @property
     def name(self) -> str:
@@ -40,7 +43,9 @@ class RunSummary:
     @property
     def words(self) -> str:
         """What a person should know of it: how it ended, what is wrong with its plan, or that it stands still."""
-        return self.status.message or self.problem or stall_words(self.status)
+        return (
+            (self.ruin.message if self.ruin else "") or self.status.message or self.problem or stall_words(self.status)
+        )
 
     def as_json(self) -> dict[str, object]:
         """The object that `loratui runs --json` prints for this run."""
@@ -48,6 +53,7 @@ class RunSummary:
             "name": self.name,
             "path": str(self.run.path),
             "state": self.state,
+            "worthless": self.ruin is not None,
             "step": self.status.step,
             "total": self.status.total,
             "loss": self.status.loss,
@@ -96,7 +102,8 @@ def summary(run: Run) -> RunSummary:
         plan, problem = run.plan(), ""
     except LoratuiError as error:
         plan, problem = None, error.sentence
-    return RunSummary(run, run.status(), plan, run.created(), problem, is_foreign(run))
+    status = run.status()
+    return RunSummary(run, status, plan, run.created(), problem, is_foreign(run), ruin_of(run, status))
 
 
 def find_run(name_or_path: str) -> Run:

@@ -101,12 +101,13 @@ def change_and_resume(
     `restart` always does. What is not gone on from is set aside. The plan as it was stays as `plan.1.toml`,
     `plan.2.toml`, …, and a `fix` event tells of it. reason, at_step: the finding's kind and where the trouble was; else
     what ended the last worker. sound: the last step whose weights are sound, where the finding knows it. PlanError when
-    a value is not allowed, RunError when the run is still going, or is finished and would only go on from its end.
+    a value is not allowed, RunError when the run is still going, or is finished and would only go on from its end
+    without becoming longer.
     """
     with resuming(run):
         state = run.status().state
         how = continuation(run, changes, restart=restart, sound=sound) if state == "finished" else None
-        if how is not None and not may_begin(state, how.start):
+        if how is not None and not may_begin(state, how.start, longer=how.longer):
             raise finished(run)
         _change(run, changes, restart=restart, sound=sound, reason=reason, at_step=at_step)
         return start_worker(run)

@@ -8,16 +8,19 @@ import shutil
 import socket
 import time
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import psutil
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from loratui.files import read_object, write_whole
 from loratui.format import size
 from loratui.machine.boot import boot_id, since_boot
 from loratui.machine.memory_kills import MemoryKills, again, killed_since
+from loratui.runs.lines import STEP_START, from_the_end
 
 State = Literal[
     "starting", "rehearsing", "running", "evaluating", "saving", "stopping", "finished", "stopped", "failed", "lost"
@@ -31,6 +34,9 @@ SILENCE_SECONDS = 60.0
 two machines may lie apart.
 """
 FULL_DISK_BYTES = 16 << 20
+STARTED_START = b'{"type":"started"'
+LAST_LINES = 100
+"""Lines of its events among which a lost run's last step is looked for."""
 
 Id = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Count = Annotated[int, Field(ge=0, le=2**62)]
@@ -159,7 +165,23 @@ def judged(status: Status | None, *, now: float | None = None, folder: Path | No
         alive = _age(status, status.heartbeat, now) <= SILENCE_SECONDS
     if alive or (status.watcher_pid and is_alive(status.watcher)):
         return status
+    if folder is not None and (step := _last_step(folder / "events.jsonl")) > status.step:
+        status = status.model_copy(update={"step": step})  # made since its last sign of life
     return status.model_copy(update={"state": "lost", "message": status.message or _how_lost(status, folder)})
+
+
+def _last_step(events: Path) -> int:
+    """The last step that the last worker told of; 0 where it told of none."""
+    try:
+        for _, line in islice(from_the_end(events), LAST_LINES):
+            if line.startswith(STEP_START):
+                step = from_json(line)["step"]
+                return step if type(step) is int and step > 0 else 0
+            if line.startswith(STARTED_START):
+                return 0
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # the status stands as it was written
+    return 0
 
 
 def _age(status: Status, written: float, now: float | None) -> float:

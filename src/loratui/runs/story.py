@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loratui.runs.events import Data, Eval, Event, Finding, Finished, Fix, FixOutcome, Started, Step, decode
-from loratui.runs.history import STEP_START, StepFigures, counted, figures_of, read_figures
-from loratui.runs.lines import LineTail
+from loratui.runs.history import StepFigures, counted, figures_of, read_figures
+from loratui.runs.lines import STEP_START, LineTail
 
 LISTED = 20
 """Evaluations that are listed: of more, the first and the last ones."""

@@ -19,8 +19,10 @@ TIMES = 2.0
 NATS = 1.0
 FIRST_STEPS = 10
 """At the beginning, where a loss that blew up is still on its way."""
+LEVEL_STEPS = 5
+"""The highest loss of the first ones is what a later climb is held against: one easy first batch decides nothing."""
 STAYS = 60
-"""Steps in a row, every single one above the start, after which a loss does not come back."""
+"""Steps in a row, every single one above the start, after which a loss does not come back, whenever they began."""
 ABOVE_SHARE, ABOVE_NATS = 1.2, 0.2
 DEVIATIONS = 5.0
 """How far the start lies below the losses since then, in their own standard deviations: it was not just one easy
@@ -59,9 +61,9 @@ def _ruin(start: float) -> float:
 
 class DivergenceWatch:
     """Four ways to have diverged: the mean loss of the last 30 steps is twice the lowest such mean before, and one
-    nat more; the loss blew up at the start and every step of the last 60 is well above where it began; the held-out
-    loss is several times its lowest, and the training loss climbed with it; or both are far above the start at the
-    run's last evaluation.
+    nat more; every step of the last 60 is well above where the loss began, early or late; the held-out loss is several
+    times its lowest, and the training loss climbed with it; or both are far above the start at the run's last
+    evaluation.
 
     Its whole state follows from the (step, loss) pairs, so that `of` rebuilds it when a run goes on.
     """
@@ -69,13 +71,20 @@ class DivergenceWatch:
     def __init__(self) -> None:
         self._last: deque[float] = deque(maxlen=WINDOW)
         self._since: deque[float] = deque(maxlen=STAYS)
+        """Losses since the first steps, until one comes back to the start: none from then on."""
+        self._came_back = False
+        self._level = math.nan
+        """Highest loss of the first steps; NaN as `start`."""
+        self._above: deque[float] = deque(maxlen=STAYS)
+        """Losses since the last one that was not above that level."""
+        self._below = 0
+        """The step of that last one."""
         self._steps = 0
         self.start = math.nan
         """The first step's loss: what the untrained weights know. NaN where the run's first step was not seen."""
         self.lowest = math.inf
         """Lowest mean of 30 steps in a row so far."""
         self._healthy = 0
-        self._came_back = False
         self._calmest = math.inf
         """Lowest mean of 3 steps in a row so far."""
         self._calm = 0
@@ -132,12 +141,20 @@ class DivergenceWatch:
         if not math.isfinite(loss):
             return False
         if self._steps == 0 and step == 1:
-            self.start = loss
+            self.start = self._level = loss
         self._steps += 1
         self._last.append(loss)
+        if self._steps <= LEVEL_STEPS:
+            self._level = max(self._level, loss)
         if self._steps > FIRST_STEPS:
-            self._since.append(loss)
-            self._came_back = self._came_back or not self._above(loss)
+            self._came_back = self._came_back or not _is_above(loss, self.start)
+            if not self._came_back:
+                self._since.append(loss)
+        if _is_above(loss, self._level):
+            self._above.append(loss)
+        else:
+            self._above.clear()
+            self._below = step
         if len(self._last) == WINDOW and self.mean < self.lowest:
             self.lowest = self.mean
         if self._is_healthy():
@@ -147,7 +164,7 @@ class DivergenceWatch:
             self._calmest = min(self._calmest, recent)
             if not self._training_climbed(recent):
                 self._calm = step - 1
-        self.reason = self._climbed() or self._blew_up()
+        self.reason = self._climbed() or self._stays_above()
         return bool(self.reason)
 
     def evaluated(self, step: int, loss: float, *, last: bool = False) -> bool:
@@ -217,21 +234,29 @@ class DivergenceWatch:
             "the training diverged."
         )
 
-    def _above(self, loss: float) -> bool:
-        return loss > max(ABOVE_SHARE * self.start, self.start + ABOVE_NATS)
+    def _stays_above(self) -> str:
+        if not self._came_back and self._stays(self._since, self.start):
+            return (
+                f"The loss began at {self.start:.3g} and has stayed above that since step {FIRST_STEPS}, at "
+                f"{self.mean:.3g} now: the training diverged at once."
+            )
+        if self._stays(self._above, self._level):
+            return (
+                f"The loss was at most {self._level:.3g} in its first {LEVEL_STEPS} steps and has stayed above that "
+                f"since step {self._below}, at {self.mean:.3g} now: the training diverged."
+            )
+        return ""
 
-    def _blew_up(self) -> str:
-        if not math.isfinite(self.start) or self._came_back or len(self._since) < WINDOW:
-            return ""
-        values = list(self._since)
-        mean = sum(values) / len(values)
-        burst = self.mean > max(BURST_TIMES * self.start, self.start + BURST_NATS)
-        if len(values) < STAYS and not burst:
-            return ""
+    def _stays(self, values: deque[float], level: float) -> bool:
+        """Whether these losses, all above it, lie so far above the level, or for so long, that they stay there."""
+        if len(values) < WINDOW:  # none where the level is not known
+            return False
+        if self.mean > max(BURST_TIMES * level, level + BURST_NATS):
+            return True
+        mean = fmean(values)
         deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
-        if not burst and mean - DEVIATIONS * deviation < self.start:
-            return ""
-        return (
-            f"The loss began at {self.start:.3g} and has stayed above that since step {FIRST_STEPS}, at "
-            f"{self.mean:.3g} now: the training diverged at once."
-        )
+        return len(values) == STAYS and mean - DEVIATIONS * deviation >= level
+
+
+def _is_above(loss: float, level: float) -> bool:
+    return loss > max(ABOVE_SHARE * level, level + ABOVE_NATS)

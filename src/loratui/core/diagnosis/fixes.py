@@ -34,6 +34,11 @@ def kept(fixes: Iterable[Fix | None]) -> tuple[Fix, ...]:
     return tuple(found)
 
 
+def less_sure(fixes: Iterable[Fix | None]) -> list[Fix]:
+    """The fixes that apply, as those that may help."""
+    return [replace(fix, sure=False) for fix in fixes if fix is not None]
+
+
 def proposed_rate(plan: Plan, curves: Curves) -> float:
     """The rate that the calculation proposes for this run; where that is not known, the plan's own held within
     published ones.
@@ -75,8 +80,7 @@ def after_divergence(plan: Plan, curves: Curves, *, healthy_step: int) -> tuple[
         third = rounded(proposed / FAR)
         still_lower = Fix(f"Start anew from the base with a third of that, {third:g}.", {RATE: third}, True, sure=False)
         return kept([*first, still_lower])
-    less_sure = [warm_up(plan, curves), clip(plan, healthy_step), larger_batch(plan)]
-    return kept([*first, *(replace(fix, sure=False) for fix in less_sure if fix is not None)])
+    return kept([*first, *less_sure([warm_up(plan, curves), clip(plan, healthy_step), larger_batch(plan)])])
 
 
 def _lower(now: float, proposed: float, healthy_step: int) -> Fix:

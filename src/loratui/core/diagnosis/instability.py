@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from loratui.core.diagnosis import fixes
@@ -74,16 +74,18 @@ def diverging(curves: Curves, plan: Plan) -> Iterator[Finding]:
     if found is None and reason:
         found = (reason, max(curves.steps[0], healthy), healthy)
     if found is None and curves.finished and ruined(curves.start_loss, curves.losses[1:]):
-        began, now = curves.start_loss, median(curves.losses[-RUINED_STEPS:])
-        message = (
-            f"The training diverged: the loss began at {began:.3g} and ends at {now:.3g}; what the base knew is lost."
-        )
-        found = (message, curves.steps[0], 0)
+        found = (ruined_words(curves.start_loss, curves.losses), curves.steps[0], 0)
     if found is not None:
         message, since, sound = found
         yield Finding(
             "diverging", "error", message, since, fixes.after_divergence(plan, curves, healthy_step=sound), sound
         )
+
+
+def ruined_words(start: float, losses: Sequence[float]) -> str:
+    """What to say of a run whose losses are `ruined`. start: the first step's."""
+    now = median(losses[-RUINED_STEPS:])
+    return f"The training diverged: the loss began at {start:.3g} and ends at {now:.3g}; what the base knew is lost."
 
 
 def _climbed(curves: Curves) -> tuple[str, int, int] | None:
@@ -154,7 +156,12 @@ def spikes(curves: Curves, plan: Plan) -> Iterator[Finding]:
         "steps.",
         found[0],
         fixes.kept(
-            [fixes.CHECK_DATA, fixes.clip(plan), fixes.halved_rate(plan) if several else None, fixes.larger_batch(plan)]
+            [
+                fixes.CHECK_DATA,
+                *fixes.less_sure(
+                    [fixes.clip(plan), fixes.halved_rate(plan) if several else None, fixes.larger_batch(plan)]
+                ),
+            ]
         ),
     )
 
@@ -178,7 +185,7 @@ def erratic(curves: Curves, plan: Plan) -> Iterator[Finding]:
         f"The evaluation loss swings between {min(losses):.3g} and {max(losses):.3g} instead of falling: the steps "
         "are too large.",
         since,
-        fixes.kept([_calmer(plan, curves), fixes.larger_batch(plan)]),
+        fixes.kept([_calmer(plan, curves), *fixes.less_sure([fixes.larger_batch(plan)])]),
     )
 
 

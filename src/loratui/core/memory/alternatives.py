@@ -14,6 +14,7 @@ from typing import Any
 from loratui.core.architecture import ModelSpec
 from loratui.core.capabilities import capabilities
 from loratui.core.dataset import DataFacts
+from loratui.core.float16 import fp16_fault, slow_fp16
 from loratui.core.hardware import Device
 from loratui.core.lora_targets import ALPHA, attention_names, resolve_targets
 from loratui.core.memory.budget import budget
@@ -183,7 +184,10 @@ def _fewer_bits(ladder: _Ladder) -> Iterator[_Rung]:
     bf16 = can is None or can.bf16 == "yes"
     if plan.model.dtype == "fp32" and plan.method.kind != "full" and plan.method.quantization == "none":
         short = "bf16" if bf16 else "fp16"
-        yield _Rung({"model.dtype": short}, f"The frozen base in {short} instead of fp32: a slight loss of precision.")
+        slow = "" if bf16 else slow_fp16(device)
+        cost = f"The frozen base in {short} instead of fp32: a slight loss of precision."
+        if bf16 or not fp16_fault(ladder.spec.family)[0]:  # what overflows in it is no way to need less memory
+            yield _Rung({"model.dtype": short}, f"{cost} {device.name}: {slow}." if slow else cost)
     if plan.method.kind == "full":
         yield _Rung(
             {"method.kind": "lora", **_adapter_rate(ladder)},

@@ -245,8 +245,9 @@ class RunsScreen(StepScreen):
             plan = summary.plan
             made_of = f"{plan.model.id} · {plan.method.kind} · {plan.dataset.path}" if plan else summary.problem
             made_of = f"not made here · {made_of}" if summary.foreign else made_of
-            mark = "✗" if summary.state in ("failed", "lost") else "▲"
-            told = summary.words if summary.state in ("failed", "lost") or not summary.status.message else ""
+            bad = summary.state in ("failed", "lost") or summary.ruin is not None
+            mark = "✗" if bad else "▲"
+            told = summary.words if bad or not summary.status.message else ""
             words = f"{made_of}{f'  {mark} {told}' if told and plan else ''}"
         if words != self._where:
             self._where = words
@@ -320,6 +321,8 @@ def row(line: Line, width: int, now: float | None = None) -> Content:
     name, bar, curve = _widths(width)
     summary, status = line.summary, line.summary.status
     glyph, word, color = LOOKS.get(summary.state, ("?", summary.state, "$foreground"))
+    if summary.ruin is not None:
+        glyph, word, color = "✗", summary.ruin.word, "$error"
     share = min(1.0, status.step / status.total) if status.total else 0.0
     full = round(share * bar)
     loss = line.losses[-1] if line.losses else status.loss

@@ -20,11 +20,13 @@ from textual.widgets.option_list import Option
 from loratui.core.errors import PlanError
 from loratui.core.plan import Plan
 from loratui.core.plan_change import start_after
+from loratui.core.plan_text import with_values
 from loratui.format import one_line, size
 from loratui.runs.continuation import Continuation, continuation, may_begin
 from loratui.runs.control import stop_run, wait_ended
 from loratui.runs.course import Course, read_course
 from loratui.runs.directory import Run
+from loratui.runs.extension import lengthens
 from loratui.runs.failure import still_standing, was_tried
 from loratui.runs.resume import change_and_resume
 from loratui.tui.training.follow import Followed
@@ -58,7 +60,7 @@ def fixes_of(followed: Followed) -> list[Fix]:
     """The fixes that can be applied now, those first that take away what was found, and last what puts back values
     that did not help. Keys that already have the value are no fix, and what was tried in vain is none.
 
-    A finished run can only begin otherwise than from its end: anew, or from its weights alone.
+    A finished run can only become longer, or begin otherwise than from its end: anew, or from its weights alone.
     """
     plan, record = followed.plan, followed.record
     if plan is None:
@@ -94,7 +96,10 @@ def fixes_of(followed: Followed) -> list[Fix]:
         known = [(one.change, one.restart) for one in kept]
         if not fix.change or (fix.change, fix.restart) in known or not _changes(plan, fix.change):
             continue
-        if may_begin(followed.status.state, "anew" if fix.restart else start_after(plan, fix.change)):
+        pairs = {key: (plan.get(key), value) for key, value in fix.change.items()}
+        longer = lengthens(pairs, with_values(plan, fix.change))
+        start = "anew" if fix.restart else start_after(plan, fix.change)
+        if may_begin(followed.status.state, start, longer=longer):
             kept.append(fix)
     return kept
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from loratui.files import open_regular
 from loratui.runs.events import Event, EventLines, Step, decode
-from loratui.runs.history import STEP_START
-from loratui.runs.lines import LineTail
+from loratui.runs.lines import STEP_START, LineTail
 
 WHOLE_BYTES = 1 << 20
 """The end of the file, of which every event is read."""

@@ -40,6 +40,8 @@ KEPT_SAMPLES = 200
 KEPT_FINDINGS = 50
 KEPT_CHECKPOINTS = 1_000
 KEPT_EVALS = 2_000
+FIRST_PHASES = frozenset({"start", "rehearse", "load_model"})
+"""What a worker says before anything else."""
 
 
 class RunRecord:
@@ -70,6 +72,8 @@ class RunRecord:
         """How the last worker ended; None while one is at work."""
         self.first_time = 0.0
         self.last_time = 0.0
+        self.paused_seconds = 0.0
+        """Between one worker's last sign and the next one's first."""
         self.events = 0
         self.total_steps = 0
         self.loss = Thinned(CURVE_POINTS)
@@ -80,7 +84,14 @@ class RunRecord:
         self.memory = Thinned(CURVE_POINTS)
         self.memory_peak = 0
         """Greatest peak so far, in bytes."""
+        self._at_work = False
+        """Whether the last worker is past its beginning, or has ended: what begins then is another one."""
         self._smoother = Smoother()
+
+    @property
+    def worked_seconds(self) -> float:
+        """From the first event to the last, without the pauses between workers."""
+        return max(0.0, self.last_time - self.first_time - self.paused_seconds)
 
     @property
     def curves(self) -> Sequence[Thinned]:
@@ -141,6 +152,10 @@ class RunRecord:
 
     def _take(self, event: Event) -> None:
         self.first_time = self.first_time or event.time
+        begins = isinstance(event, Phase) and event.phase in FIRST_PHASES
+        if self._at_work and (begins or isinstance(event, Fix)):
+            self.paused_seconds += max(0.0, event.time - self.last_time)
+            self._at_work = not begins
         self.last_time = event.time
         match event:
             case Step():
@@ -176,7 +191,7 @@ class RunRecord:
                 if self.fix is not None and not event.helped:
                     self.failed_fixes.append(self.fix)
             case Finished() | Stopped() | Failed():
-                self.ended = event
+                self.ended, self._at_work = event, True
 
     def _thin_evals(self) -> None:
         if len(self.evals) > KEPT_EVALS:
@@ -185,7 +200,7 @@ class RunRecord:
             self.evals = early + self.evals[half:]
 
     def _take_start(self, event: Started) -> None:
-        self.started, self.ended, self.oom = event, None, None
+        self.started, self.ended, self.oom, self._at_work = event, None, None, True
         self.total_steps = event.total_steps or self.total_steps
         self._go_back_to(event.step)
 

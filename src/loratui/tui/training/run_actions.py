@@ -191,7 +191,7 @@ class RunActions:
         possible = [
             (fix, way)
             for fix, way in zip(fixes, ways, strict=True)
-            if way is None or may_begin(status.state, way.start)
+            if way is None or may_begin(status.state, way.start, longer=way.longer)
         ]
         if not possible:
             self._tell(followed, "What was found can only change a run that is not finished.", "warning")

@@ -13,6 +13,7 @@ from loratui.runs.events import Eval, Finished, Step
 from loratui.runs.failure import SPOILT, standing_words, still_standing
 from loratui.runs.follow import fix_words, result_words, steps_words
 from loratui.runs.status import Status
+from loratui.runs.verdict import Ruin
 from loratui.tui.training.follow import Followed
 from loratui.tui.training.record import RunRecord
 
@@ -36,14 +37,12 @@ def state_words(state: str) -> Content:
     return Content.assemble((f"{glyph} {word}", f"bold {color}"))
 
 
-def spoilt(followed: Followed) -> tuple[str, str]:
-    """The kind of finding by which its weights are worth nothing, and what it says: its worker's, else that of its
-    curves. Empty where there is none.
-    """
+def spoilt(followed: Followed) -> Ruin | None:
+    """The finding by which its weights are worth nothing: its worker's, else that of its curves."""
     told = [(one.finding, one.severity, one.message) for one in reversed(followed.record.findings)]
     seen = [(one.kind, one.severity, one.message) for one in followed.findings]
     bad = [(kind, words) for kind, severity, words in (*told, *seen) if kind in SPOILT and severity == "error"]
-    return bad[0] if bad else ("", "")
+    return Ruin(*bad[0]) if bad else None
 
 
 def headline(followed: Followed) -> Content:
@@ -51,9 +50,8 @@ def headline(followed: Followed) -> Content:
     record, status, plan = followed.record, followed.status, followed.plan
     epochs = plan.training.epochs if plan is not None and not plan.training.max_steps else 0.0
     parts: list[Content] = [state_words(status.state)]
-    if status.state == "finished" and (kind := spoilt(followed)[0]):
-        word = "diverged" if kind in ("diverged", "diverging") else "spoilt"
-        parts = [Content.assemble((f"✗ finished, but {word}", "bold $error"))]
+    if status.state == "finished" and (ruin := spoilt(followed)):
+        parts = [Content.assemble((f"✗ finished, but {ruin.word}", "bold $error"))]
     step = record.step.step if record.step else status.step
     total = record.total_steps or status.total
     if total:
@@ -134,7 +132,9 @@ def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str
         ("predicted", size(predicted_bytes) if predicted_bytes else "–", _compared(record.memory_peak, predicted_bytes))
     )
     if record.first_time and record.last_time > record.first_time:
-        rows.append(("elapsed", duration(record.last_time - record.first_time), ""))
+        rows.append(("elapsed", duration(record.worked_seconds), ""))
+    if record.paused_seconds >= 1:
+        rows.append(("paused", duration(record.paused_seconds), ""))
     if record.checkpoints:
         rows.append(("checkpoint", f"step {record.checkpoints[-1].step}", ""))
     return rows

@@ -266,8 +266,8 @@ class TrainingScreen(StepScreen):
         ended = record.ended if status.over else None
         if followed.problem:
             lines.append(Content(f"✗ {one_line(followed.problem, 300)}").stylize("$error"))
-        if isinstance(ended, Finished) and (bad := spoilt(followed)[1]):
-            lines += [Content(f"✗ {one_line(bad, 300)}").stylize("$error"), *fix_line(followed)]
+        if isinstance(ended, Finished) and (ruin := spoilt(followed)):
+            lines += [Content(f"✗ {one_line(ruin.message, 300)}").stylize("$error"), *fix_line(followed)]
             key = ("f", "bold $footer-key-foreground")
             lines.append(Content.assemble("  Its result is worth nothing.  ", key, " shows what would mend it"))
             return self._fitted(lines)

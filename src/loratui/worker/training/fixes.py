@@ -6,7 +6,7 @@ import json
 import logging
 from typing import Any
 
-from loratui.core.diagnosis import Fix, after_divergence, after_not_finite, diagnose
+from loratui.core.diagnosis import after_divergence, after_not_finite
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields
@@ -18,6 +18,7 @@ from loratui.runs.course import read_course, sound_until
 from loratui.runs.directory import Run
 from loratui.runs.failure import SPOILT, failed_fixes, pending_fix, was_tried
 from loratui.runs.history import other_events
+from loratui.runs.verdict import as_fields, spoilt_end
 from loratui.worker.shape import shape_of
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.memory import device as this_device
@@ -47,25 +48,18 @@ def spoilt_at_the_end(run: Run, plan: Plan) -> tuple[dict[str, Any], int | None]
     """Where a run that made its last step is spoilt all the same: a `finding` event's fields, and the last sound
     step.
     """
-    course, known = read_course(run), run.proposed()
-    for finding in diagnose(course.curves(finished=True, proposed=known.get("values"), bf16=known.get("bf16")), plan):
-        if finding.kind in SPOILT and finding.severity == "error":
-            fixes = _untried(run, [as_fields(fix) for fix in finding.fixes])
-            told = {
-                "finding": finding.kind,
-                "severity": "error",
-                "message": finding.message,
-                "step": last.step if (last := course.last()) else 0,
-                "fixes": fixes,
-            }
-            return told, finding.sound
-    return None
-
-
-def as_fields(fix: Fix) -> dict[str, Any]:
-    """A fix as the events carry it."""
-    more = ({"restart": True} if fix.restart else {}) | ({} if fix.sure else {"sure": False})
-    return {"change": dict(fix.changes), "advice": fix.advice} | more
+    found = spoilt_end(run, plan)
+    if found is None:
+        return None
+    finding, last = found
+    told = {
+        "finding": finding.kind,
+        "severity": "error",
+        "message": finding.message,
+        "step": last.step if last else 0,
+        "fixes": _untried(run, [as_fields(fix) for fix in finding.fixes]),
+    }
+    return told, finding.sound
 
 
 def _untried(run: Run, ways: list[dict[str, Any]]) -> list[dict[str, Any]]:

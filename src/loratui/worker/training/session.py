@@ -295,6 +295,7 @@ class Session:
             result=result,
             best_step=callback.best_step,
             result_step=result_step,
+            judged=True,
         )
         if spoilt is not None:
             told = spoilt[0]

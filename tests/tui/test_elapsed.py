@@ -1,0 +1,40 @@
+"""The time that a run took is what its workers worked; the pauses between them are said apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from loratui.runs.events import Event, make
+from loratui.tui.training.record import RunRecord
+from loratui.tui.training.run_state import facts
+
+FIRST = [make("phase", 1_000.0, phase="load_model"), make("started", 1_010.0), make("step", 1_060.0, step=5)]
+SECOND = [make("phase", 4_000.0, phase="load_model"), make("started", 4_020.0, step=5), make("step", 4_060.0, step=9)]
+
+
+def elapsed(events: list[Event]) -> tuple[str, str]:
+    record = RunRecord()
+    record.take(events)
+    values = {name: value for name, value, _ in facts(record, None)}
+    return values["elapsed"], values.get("paused", "")
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        [],
+        [make("stopped", 1_060.0, step=5)],
+        [make("stopped", 1_060.0, step=5), make("fix", 3_999.0, changes={"training.learning_rate": [1e-3, 1e-4]})],
+    ],
+    ids=["killed", "stopped", "changed"],
+)
+def test_pauses_do_not_count(between: list[Event]) -> None:
+    assert elapsed([*FIRST, *between, *SECOND]) == ("2 min 00 s", "49 min")
+
+
+def test_a_run_without_a_pause_says_none_and_a_clock_turned_back_counts_as_nothing() -> None:
+    assert elapsed(FIRST) == ("1 min 00 s", "")
+    assert elapsed([*FIRST, make("phase", 900.0, phase="load_model"), make("step", 1_070.0, step=6)]) == (
+        "1 min 10 s",
+        "",
+    )
