@@ -27,8 +27,10 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
     """
     from loratui.core.errors import InputError
     from loratui.hub.push import check_visibility, destination, pack, push
+    from loratui.runs.result import require_undamaged
 
     folder, name = _folder(source)
+    require_undamaged(folder)
     parcel = pack(folder)
     to = destination(repository, name)
     check_visibility(to, private=not public)

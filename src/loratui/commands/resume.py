@@ -125,11 +125,15 @@ def _agreed(
     from loratui.runs.checkpoints import refused
     from loratui.runs.continuation import continuation
     from loratui.runs.fingerprint import what_would_differ
+    from loratui.runs.result import lost
     from loratui.runs.resume import finished
 
     over = run.status().state == "finished" and not extend
     if over and not changes and not anew:
-        raise finished(run)
+        if not (reason := lost(run)):
+            raise finished(run)
+        say(f"Its result is written again from its last checkpoint: {reason}.", err=True)
+        over = False
     damaged = () if anew else refused(run.checkpoints_path)
     how = continuation(run, changes, restart=anew, damaged=damaged)
     if over and how.start == "checkpoint":

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
 from loratui.files import write_whole
 from loratui.runs.model_card import CARD, model_card
+from loratui.runs.result import seal_result, step_of_result, unproven
 from loratui.terminal import say, say_json
 from loratui.worker.merge_proof import (
     EXACT_TOLERANCE,
@@ -69,6 +70,8 @@ def execute(given: MergeRequest) -> int:
         target = find_target(given.adapter, base=given.base)
         if target.note:
             say(target.note, err=True)
+        if target.run is not None and target.result is not None and (words := unproven(target.result)):
+            say(words, err=True)
         given.ask(target.load)
         if given.device:
             target = with_device(target, given.device)
@@ -190,6 +193,7 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
         proof = replace(proof, **_as_trained(target, asked, device, tell))
         if target.run is not None:
             write_whole(part / CARD, model_card(target.run, merged=describe(proof)))
+        seal_result(part, step_of_result(Path(target.load.sides[ADAPTER])))
         part.rename(output) if not output.exists() else _replace_empty(part, output)
     except OSError as error:
         raise WorkerError(

@@ -14,6 +14,7 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 
 from loratui.runs import checkpoints
+from loratui.runs.manifest import Pending
 from loratui.worker.adapter_formats import hold_wide, spare_casts
 from loratui.worker.training.apply_plan import group_settings, obey
 from loratui.worker.training.held_out_loss import HeldOutLoss
@@ -29,7 +30,7 @@ class Trainer(HeldOutLoss):
     recorded. Where no step is left to make, none is made.
     """
 
-    pending: checkpoints.Pending = ""
+    pending: Pending = ""
     """What is still to be done at the present step; the checkpoint says so."""
     saved_bytes = 0
     """Size of the last checkpoint."""
