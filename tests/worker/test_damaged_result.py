@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -15,6 +17,7 @@ from test_train_session import files, train  # noqa: F401 (a fixture among them)
 from loratui.cli import loratui
 from loratui.core.errors import LoratuiError, ModelError, RunError
 from loratui.runs.directory import Run
+from loratui.runs.events import Finished
 from loratui.runs.manifest import MANIFEST, read_manifest
 from loratui.runs.result import damage_of, lost
 from loratui.runs.resume import resume_run
@@ -113,8 +116,10 @@ def test_a_finished_run_writes_a_damaged_result_again_and_keeps_the_damaged_one(
         resume_run(run)
     flipped(WEIGHTS)(run.adapter_path)
     assert "SHA-256 differs" in lost(run)
-    _, outcome, _ = train(files, run.path, model__id="demo", saving__every_steps=2)
+    _, outcome, events = train(files, run.path, model__id="demo", saving__every_steps=2)
     assert outcome.state == "finished" and lost(run) == ""
+    assert run.status().loss == finished.status().loss is not None and run.status().epoch == finished.status().epoch
+    assert len({one.loss for one in events if isinstance(one, Finished)}) == 1
     assert (run.adapter_path / WEIGHTS).read_bytes() == (finished.adapter_path / WEIGHTS).read_bytes()
     assert (run.path / "damaged-adapter-1" / WEIGHTS).is_file()
 
@@ -137,6 +142,16 @@ def test_an_older_result_and_a_foreign_adapter_are_used_and_a_merge_says_what_it
     foreign = make_adapter(tmp_path / "foreign")
     (foreign / MANIFEST).write_text(json.dumps({"name": "somebody's own"}))
     assert damage_of(foreign) == ""
+
+
+def test_the_code_of_the_demos_card_loads_its_result(run: Run) -> None:
+    from loratui.runs.model_card import model_card
+
+    code = re.search(r"```python\n(.*?)```", model_card(run, place=str(run.adapter_path)), re.S)
+    assert code is not None
+    loaded: dict[str, Any] = {}
+    exec(code[1], loaded)
+    assert type(loaded["model"]).__name__.startswith("Peft")
 
 
 def test_a_damaged_merge_is_made_anew(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

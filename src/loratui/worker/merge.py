@@ -7,9 +7,7 @@ they agree, read back from disk.
 
 from __future__ import annotations
 
-import logging as logging_of_libraries
 import shutil
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,6 +27,7 @@ from loratui.worker.merge_proof import (
     describe,
     first_differing,
 )
+from loratui.worker.quiet import quiet_libraries
 from loratui.workers.code import code_options
 from loratui.workers.protocol import ADAPTER, Load
 from loratui.workers.target import Target, find_target, with_device
@@ -122,10 +121,8 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
     from loratui.worker.base_model import DTYPES
     from loratui.worker.generation.load import LoadedModels
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    logging_of_libraries.getLogger("bitsandbytes").setLevel(logging_of_libraries.ERROR)
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    quiet_libraries()
+    logging.set_verbosity_error()  # the proof says what the weights are worth
     kept = _format_of(target.load)
     request = replace(target.load, quantization="none", dtype=dtype or target.load.dtype or kept)
     models = LoadedModels(request, tell)
