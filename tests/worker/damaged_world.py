@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from damage import Damage
+from damage import DEEP, HOSTILE, Damage
 from test_damaged_checkpoints import DAMAGES, cut, emptied, flipped, without
 from tiny_model import write_rows, write_tiny_model
 
@@ -22,6 +22,7 @@ from loratui.runs.checkpoints import damage
 from loratui.runs.control import wait_ended
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail, Finding, Started
+from loratui.runs.manifest import MANIFEST
 from loratui.runs.start import begin_run
 from loratui.runs.status import write_status
 
@@ -39,7 +40,38 @@ def result(spoil: Callable[[Path], None]) -> Damage:
     return lambda path: spoil(path / "adapter")
 
 
-CHECKPOINT_KINDS: dict[str, Damage] = {f"checkpoint: {name}": newest(spoil) for name, (spoil, _) in DAMAGES.items()}
+def piped(folder: Path) -> None:
+    """A named pipe in the manifest's place."""
+    (folder / MANIFEST).unlink()
+    os.mkfifo(folder / MANIFEST)
+
+
+def listing(name: str) -> Callable[[Path], None]:
+    """The manifest lists one more file, of this name."""
+
+    def add(folder: Path) -> None:
+        document = json.loads((folder / MANIFEST).read_text())
+        document["files"][name] = {"size": 1, "sha256": HOSTILE}
+        (folder / MANIFEST).write_text(json.dumps(document))
+
+    return add
+
+
+MANIFESTS: dict[str, Callable[[Path], None]] = {
+    "a pipe for a manifest": piped,
+    "a deep manifest": lambda folder: (folder / MANIFEST).write_text(DEEP) and None,
+    "a manifest of another shape": lambda folder: (
+        (folder / MANIFEST).write_text('{"files": [1], "step": "x"}') and None
+    ),
+    "an escape in a listed name": listing(HOSTILE),
+    "a null in a listed name": listing("a\0b"),
+    "an absolute listed name": listing("/etc/passwd"),
+    "a device as a listed name": listing("../../../../../../dev/zero"),
+}
+CHECKPOINT_KINDS: dict[str, Damage] = {
+    f"checkpoint: {name}": newest(spoil)
+    for name, spoil in ({name: spoil for name, (spoil, _) in DAMAGES.items()} | MANIFESTS).items()
+}
 RESULT_KINDS: dict[str, Damage] = {
     "result: a bit of the weights": result(flipped(WEIGHTS)),
     "result: half the weights": result(cut(WEIGHTS)),
@@ -48,7 +80,7 @@ RESULT_KINDS: dict[str, Damage] = {
     "result: half a tokenizer": result(cut("tokenizer.json")),
     "result: empty manifest": result(emptied("manifest.json")),
     "result: gone": lambda path: shutil.rmtree(path / "adapter"),
-}
+} | {f"result: {name}": result(spoil) for name, spoil in MANIFESTS.items()}
 
 
 @dataclass(frozen=True)
@@ -138,6 +170,8 @@ def wrong_answerer(kind: str, status: int | None, out: str, err: str) -> str:
     if status:
         return ""
     if kind in CHECKPOINT_KINDS:
+        if "a bit of the optimizer" in kind and f"checkpoint-{LAST} answers" in err:
+            return ""  # its weights are whole, and nothing else answers
         told = f"checkpoint-{LAST} is refused" in err and "checkpoint-2 answers" in err
         return "" if told and "adapter: " in out else "checkpoint-2 did not answer, or without a word"
     if "has no result" in err and "only the base answers" in err:

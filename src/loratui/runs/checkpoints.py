@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,10 +143,11 @@ def pending(folder: Path) -> Pending:
     return manifest.pending if manifest is not None else ""
 
 
-def refused(place: Path, *, last: int | None = None) -> list[Refused]:
+def refused(place: Path, *, last: int | None = None, reason_of: Callable[[Path], str] | None = None) -> list[Refused]:
     """Checkpoints that are newer than the newest whole one, each with the reason, the newest first; every byte is read.
 
-    last: those of later steps are not looked at. Half-written ones, which were never reported, are not told.
+    last: those of later steps are not looked at. reason_of: what is asked instead of `damage`. Half-written ones, which
+    were never reported, are not told.
     """
     found = []
     for folder in sorted(_folders(place), key=step_of, reverse=True):
@@ -154,7 +155,7 @@ def refused(place: Path, *, last: int | None = None) -> list[Refused]:
             (folder / INCOMPLETE).exists() and not (folder / MANIFEST).exists()
         ):
             continue
-        reason = damage(folder)
+        reason = (reason_of or damage)(folder)
         if not reason:
             break
         found.append(Refused(folder, reason))

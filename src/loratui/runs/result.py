@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 
 from loratui.core.errors import ModelError
+from loratui.runs.checkpoints import Refused, damage, refused
 from loratui.runs.directory import Run
 from loratui.runs.manifest import MANIFEST, cannot_open, difference, read_manifest, sync, write_manifest
 from loratui.runs.model_card import CARD, result_folder
@@ -57,6 +58,13 @@ def lost(run: Run) -> str:
     folder = result_folder(run)
     reason = damage_of(folder) if folder.is_dir() else "it is gone"
     return reason if reason and run.last_checkpoint() is not None else ""
+
+
+def refused_to_answer(run: Run) -> list[Refused]:
+    """Checkpoints that are newer than the newest one whose weights are whole, each with the reason; the weights are
+    read, and of what is beside them only the names and sizes.
+    """
+    return refused(run.checkpoints_path, reason_of=lambda folder: damage(folder, contents=False) or damage_of(folder))
 
 
 def unproven(folder: Path) -> str:

@@ -13,11 +13,10 @@ from loratui.core.plan import Plan
 from loratui.export.serving import Served
 from loratui.files import read_object
 from loratui.paths import demo_model_path
-from loratui.runs.checkpoints import refused
 from loratui.runs.directory import Run
 from loratui.runs.listing import find_run, may_be_run
 from loratui.runs.origin import foreign_words
-from loratui.runs.result import require_undamaged
+from loratui.runs.result import refused_to_answer, require_undamaged
 from loratui.workers.protocol import ADAPTER, BASE, Load
 
 
@@ -75,14 +74,12 @@ def find_target(name: str, *, base: str = "") -> Target:
 
 
 def of_run(run: Run, *, base: str = "") -> Target:
-    """A run's result beside its base; its newest whole checkpoint where it is not finished, of which every byte is
-    read.
-    """
+    """A run's result beside its base; where it is not finished, its newest checkpoint whose weights are whole."""
     plan = run.plan()
     checkpoints = {folder.name: folder for folder in run.checkpoints()}
     result, note = _result(run), ""
     if result is None:
-        damaged = refused(run.checkpoints_path)
+        damaged = refused_to_answer(run)
         for one in damaged:
             checkpoints.pop(one.folder.name, None)
         note = "The run has no result and no checkpoint yet: only the base answers."
