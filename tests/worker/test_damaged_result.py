@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "runs"))
 
 from click.testing import CliRunner
 from damaged_world import MANIFESTS
+from safetensors.torch import load_file, save_file
 from test_damaged_checkpoints import cut, emptied, flipped, without
 from test_merge import make_adapter
 from test_train_session import files, train  # noqa: F401 (a fixture among them)
@@ -145,6 +146,11 @@ def test_an_older_result_and_a_foreign_adapter_are_used_and_a_merge_says_what_it
     said = CliRunner().invoke(loratui, ["merge", str(run.path), "-o", str(tmp_path / "merged")])
     assert said.exit_code == 0 and "cannot be told" in said.stderr, said.stderr
     assert damage_of(tmp_path / "merged") == "" and (tmp_path / "merged" / MANIFEST).is_file()
+    weights = load_file(run.adapter_path / WEIGHTS)
+    next(iter(weights.values())).fill_(float("nan"))
+    save_file(weights, run.adapter_path / WEIGHTS)
+    said = CliRunner().invoke(loratui, ["merge", str(run.path), "-o", str(tmp_path / "merged-2")])
+    assert said.exit_code == 2 and "the weights hold NaN or infinity in" in said.stderr, said.stderr
     foreign = make_adapter(tmp_path / "foreign")
     (foreign / MANIFEST).write_text(json.dumps({"name": "somebody's own"}))
     assert damage_of(foreign) == ""

@@ -215,10 +215,15 @@ class _Asked:
 
 
 def _ask(models: LoadedModels, target: Target) -> _Asked:
+    from loratui.worker.generation.finite import no_numbers
+
     questions = _questions(models.tokenizer, target)
     adapter = models.use(ADAPTER)
     texts = [_answered(adapter, ids, models.pad_id) for ids in questions]
-    return _Asked(texts, [len(ids) for ids in questions], [_logits(adapter, ids) for ids in texts])
+    logits = [_logits(adapter, ids) for ids in texts]
+    if any(bool(one.isnan().any()) for one in logits):
+        raise no_numbers(adapter)
+    return _Asked(texts, [len(ids) for ids in questions], logits)
 
 
 def _prove(
