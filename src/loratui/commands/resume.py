@@ -68,6 +68,8 @@ def command(
     With --set the change is in force at the next step. What a checkpoint cannot take (rank, alpha, targets, method,
     model) starts anew, and other rows or another number of rows a step go on from the weights alone: on a terminal you
     are asked first, elsewhere --anew or --from-weights says so. Nothing is deleted.
+
+    Of a finished run, a result that is gone or damaged is written again.
     """
     from loratui.commands.attach import follow
     from loratui.core.plan_text import parse_setting
