@@ -1,15 +1,15 @@
 """Make every fault happen many times at random moments, and count what was lost.
 
     python benchmarks/faults.py [--times 20] [--seed 1] [--only worker_killed] [--save]
-    python benchmarks/faults.py --kills 200 [--jobs 2] [--seed 1] [--save]
+    python benchmarks/faults.py --kills 200 [--jobs 2] [--seed 1] [--first 0] [--save]
 
 The faults of the first form are those of `tests/worker/faults.py`: interface killed, terminal hung up, worker killed,
-killed while saving, disk full, status half-written, clock jumping, two viewers, directory moved. After each one the run
-must equal one that nothing happened to, bit for bit; what was reported as saved must be there; the state shown must be
-true within 5 s. Those of the second are in `tests/worker/strikes.py`: a worker is struck at any moment, or at the n-th
-operation of a checkpoint, an evaluation or the writing of the result, between a rename and the next fsync, or twice in
-a row; steps, evaluations, best step and the adapter's bytes must be those of an undisturbed run. Exit status 1 where
-one did not hold.
+killed while saving, disk full, status half-written, clock jumping, two viewers, directory moved. After each one the
+run must equal one that nothing happened to, bit for bit; what was reported as saved must be there; the state shown
+must be true within 5 s. Those of the second are in `tests/worker/strikes.py`: a worker is struck at any moment, or at
+the n-th operation of a checkpoint, an evaluation or the writing of the result, between a rename and the next fsync,
+or twice in a row (--first goes on with a series that ended there, and --save adds to its counts); steps, evaluations,
+best step and the adapter's bytes must be those of an undisturbed run. Exit status 1 where one did not hold.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--kills", type=int, default=0, help="so many strikes in turn, instead of the faults")
+    parser.add_argument("--first", type=int, default=0, help="the series' strikes before this one were made already")
     parser.add_argument("--jobs", type=int, default=1, help="processes that share the strikes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="one fault's, or strike's, name")
@@ -51,8 +52,17 @@ def main() -> int:
     found = struck(options) if options.kills else faults(options)
     if options.save:
         kept = json.loads(path.read_text()) if (path := RESULTS / "faults.json").exists() else {}
+        if options.first:
+            found = {name: together(kept.get(name, {}), one) for name, one in found.items()}
         path.write_text(json.dumps(kept | found, indent=1) + "\n")
     return 1 if any(count["failures"] for count in found.values()) else 0
+
+
+def together(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The counts of two parts of one series."""
+    if before.get("seed") != now["seed"]:
+        return now
+    return now | {name: before[name] + now[name] for name in ("times", "failures", "held", "ended_early")}
 
 
 def faults(options: argparse.Namespace) -> dict[str, Any]:
@@ -91,7 +101,7 @@ def faults(options: argparse.Namespace) -> dict[str, Any]:
 def struck(options: argparse.Namespace) -> dict[str, Any]:
     """The strikes, shared among processes of their own: workers are forks of those."""
     began = time.monotonic()
-    arguments = [f"--{name}={getattr(options, name)}" for name in ("kills", "jobs", "seed", "only")]
+    arguments = [f"--{name}={getattr(options, name)}" for name in ("kills", "jobs", "seed", "only", "first")]
     jobs = [
         subprocess.Popen(
             [sys.executable, __file__, *arguments, f"--share={share}"],
@@ -130,7 +140,7 @@ def strike(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["LORATUI_HOME"] = str(Path(folder) / "home")
         courses = Courses(Path(folder)).all
-        for number in range(options.share, options.kills, options.jobs):
+        for number in range(options.first + options.share, options.kills, options.jobs):
             name = kinds[number % len(kinds)]
             seed = options.seed * 100_000 + number
             course = courses[counts[name] % len(courses)]

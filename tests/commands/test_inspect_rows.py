@@ -62,7 +62,11 @@ def test_the_command_prints_rows_and_ends_with_1_where_there_is_nothing(tmp_path
     assert [rows[0]["text"][a:b] for a, b in rows[0]["learnt"]] == ["a0<|im_end|>"]
     assert "".join(token["text"] for token in rows[0]["tokens"]) == rows[0]["text"]
     beyond = run("--rows", "9")
-    assert beyond.exit_code == 1 and "no row 9" in str(beyond.exception) + beyond.output
+    assert beyond.exit_code == 1 and "there is no row 9: it has fewer." in beyond.stderr and not beyond.stdout
+    partly = run("--rows", "3,9", "--json")
+    assert partly.exit_code == 1 and "no row 9" in partly.stderr
+    assert [row["index"] for row in json.loads(partly.stdout)["rows"]] == [2]
+    assert json.loads(partly.stdout)["missing"] == [9] and run("--rows", "0").exit_code == 2
     lists = tmp_path / "lists.jsonl"
     instances = [{"input": f"i{n}", "output": f"o{n}"} for n in range(3)]
     lists.write_text((json.dumps({"instruction": "Translate", "instances": instances}) + "\n") * 2)

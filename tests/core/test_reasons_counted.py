@@ -1,4 +1,4 @@
-"""The figures of reasons that carry no claims, read out of their words and counted anew, over hundreds of situations."""
+"""The figures of reasons that carry no claims, read out of their words and counted anew, in hundreds of situations."""
 
 from __future__ import annotations
 

@@ -263,13 +263,19 @@ class Outcome:
         return ""
 
 
-def call(home: Path, arguments: list[str], *, seconds: float = HANG_SECONDS, cwd: Path | None = None) -> Outcome:
-    """Call `loratui` in a fork of this process, without a terminal: far quicker than a process of its own."""
+def call(
+    home: Path, arguments: list[str], *, seconds: float = HANG_SECONDS, cwd: Path | None = None, python: str = ""
+) -> Outcome:
+    """Call `loratui` in a fork of this process, without a terminal: far quicker than a process of its own.
+
+    python: the interpreter that the command starts its workers with, instead of this one.
+    """
     with tempfile.TemporaryDirectory() as folder:
         places = [Path(folder) / name for name in ("out", "err")]
         began = time.monotonic()
         child = os.fork()
         if child == 0:
+            sys.executable = python or sys.executable
             _run(arguments, home, places, cwd)
         status: int | None = None
         while time.monotonic() - began < seconds:
@@ -324,10 +330,10 @@ LIGHT: Mapping[str, list[str]] = {
 }
 """Calls that load no model."""
 HEAVY: Mapping[str, list[str]] = {
-    "resume": ["resume", "{run}", "--yes", "--detach"],
+    "resume": ["resume", "{run}", "--yes"],
     "chat": ["chat", "{run}", "-q", "hello", "-s", "max_tokens=2"],
 }
-"""Calls that start a worker where nothing forbids it."""
+"""Calls that start a worker where nothing forbids it, and wait for it."""
 
 
 def filled(arguments: list[str], run: Path, out: Path) -> list[str]:

@@ -147,6 +147,7 @@ def test_a_second_resume_is_told_of_the_first(begun: Run) -> None:
 def test_a_run_that_counts_steps_is_trained_for_more_epochs(begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resume, "start_worker", lambda run: 0)
     write_status(begun.status_path, Status(state="finished", step=14, created=1.0, ended=2.0))
+    begun.adapter_path.mkdir()
     with pytest.raises(RunError, match="`--extend 1`"):
         resume_run(begun)
     assert longer(begun, begun.plan(), 2) == {"training.max_steps": 50}, "ten steps are an epoch"

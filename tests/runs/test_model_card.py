@@ -107,6 +107,8 @@ def test_the_best_steps_weights_are_named(tmp_path: Path) -> None:
         ({"method__kind": "qlora", "method__quantization": "int8"}, "load_in_8bit=True"),
         ({"method__kind": "full"}, 'AutoModelForCausalLM.from_pretrained("PATH_OR_ID"'),
         ({"model__revision": "v2"}, 'revision="v2"'),
+        ({"model__id": "demo"}, "from_pretrained(str(demo_model_path())"),
+        ({"model__id": "/home/somebody/tiny"}, 'from_pretrained("PATH_OF_THE_BASE"'),
     ],
 )
 def test_the_code_to_load_it_is_python(tmp_path: Path, values: dict[str, Any], words: str) -> None:

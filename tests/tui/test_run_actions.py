@@ -15,7 +15,7 @@ from loratui.runs import control, resume
 from loratui.runs.continuation import continuation
 from loratui.runs.directory import Run
 from loratui.runs.events import encode, make
-from loratui.runs.status import ENDED, State
+from loratui.runs.status import ENDED, State, write_status
 from loratui.tui.app import LoratuiApp
 from loratui.tui.training import fixes
 from loratui.tui.training.allowed import ACTIONS, BY_KEY
@@ -152,6 +152,25 @@ async def test_a_finished_run_is_trained_anew_and_its_first_result_kept(
         assert not run.checkpoints() and not run.adapter_path.exists()
         assert (run.path / "earlier" / "adapter" / "adapter_config.json").is_file()
         assert (run.path / "earlier" / "checkpoints" / "checkpoint-125").is_dir()
+
+
+async def test_a_worker_that_came_is_not_told_to_be_starting_any_more(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resume, "start_worker", lambda run: os.getpid())
+    for screen in ("training", "runs"):
+        monkeypatch.setenv("LORATUI_HOME", str(home / screen))
+        run = record_run(home / screen, state="stopped", checkpoint=True)
+        app = LoratuiApp(screen=screen, run=str(run.path))
+        async with app.run_test(size=(120, 36)) as pilot:
+            await until(pilot, "u Resume")
+            await pilot.press("u")
+            await until(pilot, "a worker is starting")
+            before = run.status()
+            write_status(run.status_path, before.model_copy(update={"state": "stopped", "started": before.started + 9}))
+            with run.events_path.open("a") as file:
+                file.write(encode(make("stopped", BEGAN + 99, step=142, checkpoint="checkpoint-142")) + "\n")
+            await until(pilot, lambda app=app: "a worker is starting" not in shown(app))
 
 
 async def test_on_the_list_too_a_checkpoint_is_told_once_it_is_there(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from loratui.core.errors import DatasetError, InputError
+from loratui.core.errors import DatasetError, InputError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.worker.generation.results import Answer, Results
@@ -188,6 +188,37 @@ def test_every_row_stands_in_the_output_with_its_own_columns(tmp_path: Path) -> 
     ]
     assert found[0]["ended_by"] == "length" and "no question" in found[2]["problem"]
     assert found[3]["row (of the row)"] == 7 and found[3]["input"] == "3?"
+
+
+def test_the_output_is_there_once_it_is_whole_and_a_full_disk_at_the_end_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions = read_questions(write(tmp_path / "in.json", QUESTIONS_FILE))
+    results = Results(tmp_path / "out.json", questions, {})
+    results.add(answers(_0="a", _2="c"))
+    assert not (tmp_path / "out.json").exists()
+
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("loratui.worker.generation.results.write_whole", full)
+        with pytest.raises(WorkerError, match="No space left on device"):
+            results.finish()
+    results._file.close()
+    again = Results(tmp_path / "out.json", questions, {})
+    assert texts(again) == {0: "a", 2: "c"}
+    again.finish()
+    assert (tmp_path / "out.json").is_file() and not again.journal.exists()
+
+
+def test_several_answers_to_a_row_are_counted_as_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    from loratui.worker.generate import _Progress
+
+    for samples, words in ((1, "4/4 rows  2.0 rows/s"), (2, "4/4 answers  2.0 answers/s")):
+        times = iter((0.0, 2.0))
+        _Progress(4, lambda times=times: next(times), samples=samples).add(4, 8, 0)
+        assert words in capsys.readouterr().err
 
 
 def test_two_starts_at_once_do_not_answer_the_same_rows(tmp_path: Path) -> None:

@@ -19,12 +19,18 @@ def command(run_name: str, write: bool, force: bool) -> None:
     """
     from loratui.runs.listing import find_run
     from loratui.runs.model_card import model_card, result_folder, whose_card, write_model_card
+    from loratui.runs.result import damage_of, require_undamaged
 
     run = find_run(run_name)
+    folder = result_folder(run)
+    damage = damage_of(folder)
     if not write:
         say(model_card(run), end="")
+        if damage:
+            say(f"! {folder}: the result that this card describes is damaged: {damage}.", err=True)
         return
-    card = result_folder(run) / "README.md"
+    require_undamaged(folder)
+    card = folder / "README.md"
     if not card.parent.is_dir():
         raise RunError(f"{run.name} has no result yet.", hint="The card is written when the run is finished.")
     try:

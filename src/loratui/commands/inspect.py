@@ -48,7 +48,7 @@ def command(
     trusted: bool,
 ) -> None:
     """Show what DATASET will teach MODEL: format, lengths, what bears loss, stop tokens, what is cut, problems by
-    line. Ends with status 1 where no row can be trained on.
+    line. Ends with status 1 where no row can be trained on, or one of --rows is not there.
     """
     from loratui.core.plan import Plan
     from loratui.core.plan_text import parse_setting, with_values

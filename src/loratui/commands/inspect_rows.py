@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loratui.commands.text import table
-from loratui.core.errors import DatasetError
 from loratui.format import harmless, printable
 from loratui.terminal import say, say_json
 
@@ -40,21 +39,21 @@ class RowNumbers(click.ParamType[list[int]]):
 
 
 def show_rows(plan: Plan, numbers: list[int], *, tokens: bool, as_json: bool) -> None:
-    """Print the rows of these numbers (from 1). DatasetError where the dataset has none of them."""
+    """Print the rows of these numbers (from 1); ends with status 1 where one of them is not there."""
     from loratui.workers.inspect_client import rendered_rows
 
     found = {row["index"] + 1: row for row in rendered_rows(plan, [number - 1 for number in numbers])}
     missing = [number for number in numbers if number not in found]
-    if len(missing) == len(numbers):
-        raise DatasetError(f"there is no row {missing[0]:,}: it has fewer.", where=plan.dataset.path)
     rows = [found[number] for number in numbers if number in found]
     if as_json:
         say_json({"rows": [as_document(row, tokens=tokens) for row in rows], "missing": missing})
-        return
-    for place, row in enumerate(rows):
-        say(("\n" if place else "") + (token_lines(row) if tokens else row_text(row)))
+    else:
+        for place, row in enumerate(rows):
+            say(("\n" if place else "") + (token_lines(row) if tokens else row_text(row)))
     if missing:
-        say(f"\nThe dataset ends before row {missing[0]:,}.", err=True)
+        words = f"{printable(plan.dataset.path)}: there is no row {missing[0]:,}: it has fewer."
+        say(f"loratui: {words}", err=True)
+        raise SystemExit(1)
 
 
 def as_document(row: dict[str, Any], *, tokens: bool) -> dict[str, Any]:

@@ -28,9 +28,11 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
     goes where, and asked.
     """
     from loratui.hub.push import check_visibility, destination, pack, push
+    from loratui.runs.result import require_undamaged
     from loratui.workers.command import Sent
 
     folder, name = _folder(source)
+    require_undamaged(folder)
     parcel = pack(folder)
     to = destination(repository, name)
     check_visibility(to, private=not public)

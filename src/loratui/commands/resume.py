@@ -68,6 +68,8 @@ def command(
     With --set the change is in force at the next step. What a checkpoint cannot take (rank, alpha, targets, method,
     model) starts anew, and other rows or another number of rows a step go on from the weights alone: on a terminal you
     are asked first, elsewhere --anew or --from-weights says so. Nothing is deleted.
+
+    Of a finished run, a result that is gone or damaged is written again.
     """
     from loratui.commands.attach import follow
     from loratui.core.plan_text import parse_setting
@@ -125,11 +127,15 @@ def _agreed(
     from loratui.runs.checkpoints import refused
     from loratui.runs.continuation import continuation, may_begin
     from loratui.runs.fingerprint import what_would_differ
+    from loratui.runs.result import lost
     from loratui.runs.resume import finished
 
     over = run.status().state == "finished" and not extend
     if over and not changes and not anew:
-        raise finished(run)
+        if not (reason := lost(run)):
+            raise finished(run)
+        say(f"Its result is written again from its last checkpoint: {reason}.", err=True)
+        over = False
     damaged = () if anew else refused(run.checkpoints_path)
     how = continuation(run, changes, restart=anew, damaged=damaged)
     if over and not may_begin("finished", how.start, longer=how.longer):

@@ -48,8 +48,8 @@ def command(
     from loratui.workers.protocol import Load
     from loratui.workers.target import served
 
+    what = served(source)
     if only_print:
-        what = served(source)
         steps = serving_steps(what, host=host, port=port)
         first = (
             merge_line(source, what.merged)
@@ -80,7 +80,6 @@ def command(
             f"this cannot be served here: {missing}.", hint="`loratui serve --print` has the commands of other servers."
         )
     model, _ = whole_model(source, dtype=dtype or "")
-    what = served(source)
     load = Load(str(model), trust_remote_code=what.trust_remote_code, code_of=what.base, code_revision=what.revision)
     ask_for_load(load, trusted)
     trust = bool(code_options(load, load.base)["trust_remote_code"])

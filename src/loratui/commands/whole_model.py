@@ -11,6 +11,7 @@ from loratui.commands.trust import ask_for_load
 from loratui.core.errors import LoratuiError, RunError
 from loratui.runs.directory import Run
 from loratui.runs.listing import find_run
+from loratui.runs.result import damage_of, require_undamaged
 from loratui.terminal import progress, say
 from loratui.workers.command import CommandProcess
 from loratui.workers.target import find_target
@@ -25,9 +26,9 @@ def merge_line(source: str, merged: str) -> str:
 
 def whole_model(source: str, *, dtype: str = "") -> tuple[Path, str]:
     """Folder of the whole model, and a name for it. Merges a run's adapter into `RUN/merged` where that is not there
-    yet.
+    yet, or no more as it was written.
 
-    RunError where there is no result, or the merge does not hold.
+    RunError where there is no result, or the merge does not hold; ModelError where the result is damaged.
     """
     folder = Path(source).expanduser()
     if (folder / "config.json").is_file() and not (folder / "plan.toml").is_file():
@@ -46,7 +47,11 @@ def whole_model(source: str, *, dtype: str = "") -> tuple[Path, str]:
         return run.model_path, run.name
     if not (run.adapter_path / "adapter_config.json").is_file():
         raise RunError(f"{run.name} has no result yet.", hint="It is there when the run is finished.")
-    if not run.merged_is_current:
+    require_undamaged(run.adapter_path)
+    broken = damage_of(run.merged_path) if run.merged_is_current else ""
+    if broken:
+        say(f"{run.merged_path.name} is damaged ({broken}): it is made anew.", err=True)
+    if broken or not run.merged_is_current:
         say(f"Merging the adapter into its base first, into {run.merged_path} …", err=True)
         shutil.rmtree(run.merged_path, ignore_errors=True)
         ask_for_load(find_target(str(run.path)).load, trusted=False)  # the process that merges has nobody to ask

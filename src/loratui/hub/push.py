@@ -35,8 +35,11 @@ NOT_SENT = (
     "training_args.bin",
     "trainer_state.json",
     "checkpoint-is-incomplete.txt",
+    "manifest.json",
 )
-"""What a trainer keeps beside the weights for going on: of no use to others, and some of it is pickled."""
+"""What a trainer keeps beside the weights for going on and for checking them here: of no use to others, and some of it
+is pickled.
+"""
 UNREACHED = ("the hub cannot be reached.", "Check the connection; nothing was sent.")
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 

@@ -5,24 +5,25 @@ Written before version 1 of the manifest, a checkpoint is checked as far as its 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import stat
-import struct
-import zipfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Literal
+from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from loratui.runs.manifest import (
+    LARGEST_DOCUMENT,
+    MANIFEST,
+    Pending,
+    cannot_open,
+    difference,
+    read_manifest,
+    regular_size,
+    sync,
+    write_manifest,
+)
 
-from loratui.files import write_whole
-
-MANIFEST = "manifest.json"
 INCOMPLETE = "checkpoint-is-incomplete.txt"
 """Stands in a checkpoint while it is written; transformers' own name for it."""
 STATE = "trainer_state.json"
@@ -30,31 +31,6 @@ ROTATED = ".rotated-"
 """First letters of a checkpoint's name while it is deleted to make room: half of one can never be taken for a whole."""
 DAMAGED = "damaged"
 """First word of the names of checkpoints that were refused."""
-LARGEST_DOCUMENT = 1 << 28
-"""Bytes of JSON that are read at most."""
-HASHING_THREADS = 4
-
-Pending = Literal["", "evaluation"]
-"""What was still to be done at the checkpoint's step when it was written."""
-
-
-class FileFacts(BaseModel):
-    """One file of a checkpoint."""
-
-    model_config = ConfigDict(frozen=True)
-    size: int
-    """Bytes."""
-    sha256: str
-
-
-class Manifest(BaseModel):
-    """`manifest.json` of a checkpoint; names are relative to its folder, with slashes."""
-
-    model_config = ConfigDict(frozen=True)
-    version: int = 1
-    step: int
-    pending: Pending = ""
-    files: dict[str, FileFacts]
 
 
 @dataclass(frozen=True)
@@ -91,36 +67,12 @@ def begin(folder: Path) -> None:
 
 
 def seal(folder: Path, step: int, *, pending: Pending = "") -> int:
-    """Wait until the disk holds every file, and write the manifest last; the files' size in bytes. Raises OSError.
-
-    Hashes are taken while the disk writes, file beside file.
-    """
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in (MANIFEST, INCOMPLETE)]
-    with ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="seal") as pool:
-        synced = [pool.submit(sync, path) for path in files]
-        facts = list(pool.map(_facts, files))
-        for one in synced:
-            one.result()
-    for place in {path.parent for path in files}:
-        sync(place)
-    manifest = Manifest(
-        step=step,
-        pending=pending,
-        files={path.relative_to(folder).as_posix(): known for path, known in zip(files, facts, strict=True)},
-    )
-    write_whole(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n", durable=True)
+    """Write the manifest last, once the disk holds every file; the files' size in bytes. Raises OSError."""
+    size_bytes = write_manifest(folder, step, pending=pending, without=(INCOMPLETE,))
     (folder / INCOMPLETE).unlink(missing_ok=True)
     sync(folder)
     sync(folder.parent)
-    return sum(known.size for known in facts)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the disk holds every file of a folder, and their names."""
-    for path in folder.rglob("*"):
-        if path.is_file() or path.is_dir():
-            sync(path)
-    sync(folder)
+    return size_bytes
 
 
 def rotate(place: Path, keep: int, *, protected: Sequence[Path] = ()) -> None:
@@ -178,33 +130,11 @@ def damage(folder: Path, *, contents: bool = True) -> str:
     step = step_of(folder)
     if manifest.step != step:
         return f"its {MANIFEST} is of step {manifest.step}"
-    for name, facts in manifest.files.items():
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            return f"its {MANIFEST} names a file outside of it"
-        found = _regular_size(folder / name)
-        if found is None:
-            return f"{name} is {'no regular file' if os.path.lexists(folder / name) else 'missing'}"
-        if found != facts.size:
-            return f"{name} has {found:,} bytes instead of {facts.size:,}"
+    if reason := difference(folder, manifest, contents=False):
+        return reason
     if _state_step(folder) != step:
         return f"its {STATE} is not of step {step}"
-    if contents:
-        for name, facts in manifest.files.items():
-            if _sha256(folder / name) != facts.sha256:
-                return f"{name} is not what was written (its SHA-256 differs)"
-    return ""
-
-
-def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a checkpoint; None where it has none that can be understood."""
-    path = folder / MANIFEST
-    size = _regular_size(path)
-    if size is None or size > LARGEST_DOCUMENT:
-        return None
-    try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
+    return difference(folder, manifest) if contents else ""
 
 
 def pending(folder: Path) -> Pending:
@@ -213,10 +143,11 @@ def pending(folder: Path) -> Pending:
     return manifest.pending if manifest is not None else ""
 
 
-def refused(place: Path, *, last: int | None = None) -> list[Refused]:
+def refused(place: Path, *, last: int | None = None, reason_of: Callable[[Path], str] | None = None) -> list[Refused]:
     """Checkpoints that are newer than the newest whole one, each with the reason, the newest first; every byte is read.
 
-    last: those of later steps are not looked at. Half-written ones, which were never reported, are not told.
+    last: those of later steps are not looked at. reason_of: what is asked instead of `damage`. Half-written ones, which
+    were never reported, are not told.
     """
     found = []
     for folder in sorted(_folders(place), key=step_of, reverse=True):
@@ -224,7 +155,7 @@ def refused(place: Path, *, last: int | None = None) -> list[Refused]:
             (folder / INCOMPLETE).exists() and not (folder / MANIFEST).exists()
         ):
             continue
-        reason = damage(folder)
+        reason = (reason_of or damage)(folder)
         if not reason:
             break
         found.append(Refused(folder, reason))
@@ -267,40 +198,15 @@ def _damage_without_manifest(folder: Path, *, contents: bool) -> str:
         if not any((folder / name).exists() for name in names):
             return f"{what} {'are' if what == 'weights' else 'is'} missing"
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".pt", ".pth", ".bin", ".safetensors") and (reason := _cannot_open(path, contents=contents)):
+        if path.suffix in (".pt", ".pth", ".bin", ".safetensors") and (reason := cannot_open(path, contents=contents)):
             return f"{path.name} {reason}"
     return ""
-
-
-def _cannot_open(path: Path, *, contents: bool) -> str:
-    size = _regular_size(path)
-    if size is None:
-        return "is no regular file"
-    try:
-        if path.suffix == ".safetensors":
-            return "" if _safetensors_size(path) == size else "is cut off or torn"
-        with zipfile.ZipFile(path) as archive:  # torch.save's format; each part has its checksum
-            bad = archive.testzip() if contents else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, struct.error, zipfile.BadZipFile):
-        return "cannot be opened"
-    return "" if bad is None else "is damaged (a checksum differs)"
-
-
-def _safetensors_size(path: Path) -> int:
-    """Bytes that the file must have by its own header."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > LARGEST_DOCUMENT:
-            raise ValueError("the header is too large")
-        header = json.loads(file.read(length))
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    return int(8 + length + max(ends, default=0))
 
 
 def _state_step(folder: Path) -> int | None:
     """The step in `trainer_state.json`; None where it cannot be read."""
     path = folder / STATE
-    size = _regular_size(path)
+    size = regular_size(path)
     if size is None or size > LARGEST_DOCUMENT:
         return None
     try:
@@ -309,41 +215,3 @@ def _state_step(folder: Path) -> int | None:
         return None
     step = state.get("global_step") if isinstance(state, dict) else None
     return step if isinstance(step, int) else None
-
-
-def _regular_size(path: Path) -> int | None:
-    """Bytes of a regular file; None for links, pipes and what is not there."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
-
-
-def _facts(path: Path) -> FileFacts:
-    return FileFacts(size=path.stat().st_size, sha256=_sha256(path))
-
-
-_known: dict[tuple[int, int, int, int], str] = {}
-"""SHA-256 by device, inode, size and time of change."""
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            facts = os.fstat(file.fileno())
-            key = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
-            if key not in _known:
-                _known[key] = hashlib.file_digest(file, "sha256").hexdigest()
-            return _known[key]
-    except OSError:
-        return ""
-
-
-def sync(path: Path) -> None:
-    """Wait until the disk holds a file, or a folder's names."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -28,6 +28,8 @@ MARK = "<!-- loratui: written from the run's own files -->"
 """Stands in every card of ours: one without it belongs to somebody else and is not replaced unasked."""
 PLACE = "PATH_OR_ID"
 """Stands in the code for the folder, or the repository, that the reader has."""
+BASE = "PATH_OF_THE_BASE"
+"""Stands in the code for a base that is a local folder: its path is nobody's business, and elsewhere it is another."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -139,7 +141,9 @@ def _summary(plan: Plan, story: Story, merged: bool) -> str:
     local = (
         ""
         if hub_name(plan.model.id) or merged or plan.method.kind == "full"
-        else " That base is a local folder: whoever loads this needs it, too."
+        else " That base comes with loratui, which has to be installed to load this."
+        if plan.model.id == "demo"
+        else f" That base is a local folder: whoever loads this needs it, too, and writes its place for {BASE}."
     )
     made = (
         f"All weights of {base} were"
@@ -176,8 +180,9 @@ def _code(plan: Plan, place: str, merged: bool) -> str:
             f"tokenizer = AutoTokenizer.from_pretrained({where})",
         ]
         return _fenced("\n".join(lines), "python")
+    demo = plan.model.id == "demo"
     options = [
-        json.dumps(_short(plan.model.id)),
+        "str(demo_model_path())" if demo else json.dumps(hub_name(plan.model.id) or BASE),
         *([f"revision={json.dumps(plan.model.revision)}"] if plan.model.revision else []),
         f"dtype=torch.{dtype}",
     ]
@@ -193,6 +198,7 @@ def _code(plan: Plan, place: str, merged: bool) -> str:
         options.append("quantization_config=quantization")
     lines = [
         "import torch",
+        *(["from loratui.paths import demo_model_path"] if demo else []),
         "from peft import PeftModel",
         f"from transformers import {', '.join(names)}",
         "",

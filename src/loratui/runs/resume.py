@@ -18,6 +18,7 @@ from loratui.runs.failure import Trouble, trouble_of
 from loratui.runs.history import since_last_start
 from loratui.runs.lock import take_lock
 from loratui.runs.own import require_own
+from loratui.runs.result import lost
 from loratui.runs.start import start_worker
 
 RESUME_LOCK = ".resume.lock"
@@ -58,10 +59,11 @@ def resume_run(run: Run) -> int:
     """Start a worker that continues from the last whole checkpoint (from the beginning where there is none); its
     process id.
 
-    Raises RunError when the run is still going or is finished.
+    Of a finished run, only a result that is gone or damaged is written again. Raises RunError when the run is still
+    going or is finished.
     """
     with resuming(run):
-        if run.status().state == "finished":
+        if run.status().state == "finished" and not lost(run):
             raise finished(run)
         return start_worker(run)
 

@@ -6,6 +6,7 @@ from the same settings.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from loratui.core.errors import ModelError
 from loratui.core.plan import Plan
 from loratui.format import first_line
+from loratui.runs.result import require_undamaged
 from loratui.worker.plain_words import plain_words
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -63,9 +65,13 @@ def load_base(
 ) -> Any:
     """A causal language model of transformers, from safetensors alone. ModelError in one sentence, about `where`.
 
+    A folder with a manifest is compared with it first.
+
     attention: "" leaves it to transformers. code: of `models.trust.load_options`. options: revision, device_map and
     others that `from_pretrained` takes.
     """
+    if (folder := Path(source)).is_dir():
+        require_undamaged(folder)
     if quantization is not None:
         options["quantization_config"] = quantization
     if attention:

@@ -1,4 +1,4 @@
-"""Batch inference: every row of a file answered by an adapter, as it goes, resumable.
+"""Batch inference: every row of a file answered by an adapter, resumable.
 
 Answers go to the output, everything for people to standard error. Exit status: 0 every row answered; 1 some rows could
 not be (they are named) or the model failed; 2 wrong usage; 130 interrupted.
@@ -20,6 +20,7 @@ from loratui.core.generation import PRESETS, GenerationSettings
 from loratui.format import printable
 from loratui.terminal import progress, say, say_json_text
 from loratui.worker.generation.results import Answer, Key, Results
+from loratui.worker.quiet import quiet_libraries
 from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import Question, read_questions
 from loratui.workers.target import Target, find_target, with_device, with_quantization
@@ -157,11 +158,9 @@ def run(
 
 def _load(target: Target, side: str) -> LoadedModels:
     _say("Starting PyTorch …")
-    from transformers.utils import logging
-
+    quiet_libraries()
     from loratui.worker.generation.load import LoadedModels
 
-    logging.disable_progress_bar()
     load = replace(target.load, sides={name: path for name, path in target.load.sides.items() if name in (BASE, side)})
     return LoadedModels(load, lambda what: _say(what[0].upper() + what[1:] + " …"))
 
@@ -196,7 +195,7 @@ def _answer(
     ready.sort(
         key=lambda item: -len(item[1])
     )  # like lengths together: little padding; the longest first: an OOM comes early
-    progress = _Progress(len(ready))
+    progress = _Progress(len(ready), samples=results.samples)
     for start in range(0, len(ready), batch_rows):
         batch = ready[start : start + batch_rows]
         seeds = [seed_of(settings, row, sample) for (row, sample), _ in batch]
@@ -212,25 +211,30 @@ def _answer(
 
 
 class _Progress:
-    """Rows done, speed and time left: on one line of a terminal, or every few seconds elsewhere."""
+    """Rows done (answers, where each row gets several), speed and time left: on one line of a terminal, or every few
+    seconds elsewhere.
+    """
 
-    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic, *, samples: int = 1) -> None:
+        """total: answers that are to come. samples: of each row."""
+        self._unit = "rows" if samples == 1 else "answers"
         self._total, self._clock, self._began, self._told = total, clock, clock(), 0.0
-        self._rows = self._tokens = self._cut = 0
+        self._done = self._tokens = self._cut = 0
         self._terminal = sys.stderr.isatty()
 
-    def add(self, rows: int, tokens: int, cut: int) -> None:
-        self._rows += rows
+    def add(self, done: int, tokens: int, cut: int) -> None:
+        self._done += done
         self._tokens += tokens
         self._cut += cut
         now = self._clock()
-        if self._rows < self._total and now - self._told < (0.5 if self._terminal else 5.0):
+        if self._done < self._total and now - self._told < (0.5 if self._terminal else 5.0):
             return
         self._told = now
         seconds = max(now - self._began, 1e-6)
-        left = (self._total - self._rows) * seconds / self._rows
+        left = (self._total - self._done) * seconds / self._done
         line = (
-            f"{self._rows}/{self._total} rows  {self._rows / seconds:.1f} rows/s  {self._tokens / seconds:,.0f} "
+            f"{self._done}/{self._total} {self._unit}  {self._done / seconds:.1f} {self._unit}/s  "
+            f"{self._tokens / seconds:,.0f} "
             f"tokens/s  {left:.0f} s left"
         )
         if self._terminal:
@@ -243,7 +247,7 @@ class _Progress:
             say(err=True)
         if self._cut:
             _say(
-                f"{self._cut} of {self._rows} answers were cut before their stop token: raise --max-tokens if "
+                f"{self._cut} of {self._done} answers were cut before their stop token: raise --max-tokens if "
                 "they are too short."
             )
 

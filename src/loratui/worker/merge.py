@@ -7,9 +7,7 @@ they agree, read back from disk.
 
 from __future__ import annotations
 
-import logging as logging_of_libraries
 import shutil
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerErro
 from loratui.files import write_whole
 from loratui.format import first_line
 from loratui.runs.model_card import CARD, model_card
+from loratui.runs.result import seal_result, step_of_result, unproven
 from loratui.terminal import fail, say, say_json
 from loratui.worker.merge_proof import (
     EXACT_TOLERANCE,
@@ -29,6 +28,7 @@ from loratui.worker.merge_proof import (
     describe,
     first_differing,
 )
+from loratui.worker.quiet import quiet_libraries
 from loratui.workers.code import code_options
 from loratui.workers.command import Merged
 from loratui.workers.protocol import ADAPTER, Load
@@ -71,6 +71,8 @@ def execute(given: MergeRequest) -> int:
         target = find_target(given.adapter, base=given.base)
         if target.note:
             say(target.note, err=True)
+        if target.run is not None and target.result is not None and (words := unproven(target.result)):
+            say(words, err=True)
         given.ask(target.load)
         if given.device:
             target = with_device(target, given.device)
@@ -114,10 +116,8 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
     from loratui.worker.base_model import DTYPES
     from loratui.worker.generation.load import LoadedModels
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    logging_of_libraries.getLogger("bitsandbytes").setLevel(logging_of_libraries.ERROR)
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    quiet_libraries()
+    logging.set_verbosity_error()  # the proof says what the weights are worth
     kept = _format_of(target.load)
     request = replace(target.load, quantization="none", dtype=dtype or target.load.dtype or kept)
     models = LoadedModels(request, tell)
@@ -185,6 +185,7 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
         proof = replace(proof, **_as_trained(target, asked, device, tell))
         if target.run is not None:
             write_whole(part / CARD, model_card(target.run, merged=describe(proof)))
+        seal_result(part, step_of_result(Path(target.load.sides[ADAPTER])))
         part.rename(output) if not output.exists() else _replace_empty(part, output)
     except OSError as error:
         raise WorkerError(
@@ -209,10 +210,15 @@ class _Asked:
 
 
 def _ask(models: LoadedModels, target: Target) -> _Asked:
+    from loratui.worker.generation.finite import no_numbers
+
     questions = _questions(models.tokenizer, target)
     adapter = models.use(ADAPTER)
     texts = [_answered(adapter, ids, models.pad_id) for ids in questions]
-    return _Asked(texts, [len(ids) for ids in questions], [_logits(adapter, ids) for ids in texts])
+    logits = [_logits(adapter, ids) for ids in texts]
+    if any(bool(one.isnan().any()) for one in logits):
+        raise no_numbers(adapter)
+    return _Asked(texts, [len(ids) for ids in questions], logits)
 
 
 def _prove(

@@ -16,6 +16,7 @@ from loratui.paths import demo_model_path
 from loratui.runs.directory import Run
 from loratui.runs.listing import find_run, may_be_run
 from loratui.runs.origin import foreign_words
+from loratui.runs.result import refused_to_answer, require_undamaged
 from loratui.workers.protocol import ADAPTER, BASE, Load
 
 
@@ -73,15 +74,19 @@ def find_target(name: str, *, base: str = "") -> Target:
 
 
 def of_run(run: Run, *, base: str = "") -> Target:
-    """A run's result beside its base; its newest checkpoint where it is not finished."""
+    """A run's result beside its base; where it is not finished, its newest checkpoint whose weights are whole."""
     plan = run.plan()
     checkpoints = {folder.name: folder for folder in run.checkpoints()}
     result, note = _result(run), ""
-    if result is None and checkpoints:
-        name, result = list(checkpoints.items())[-1]
-        note = f"The run has no result yet: {name} answers."
     if result is None:
+        damaged = refused_to_answer(run)
+        for one in damaged:
+            checkpoints.pop(one.folder.name, None)
         note = "The run has no result and no checkpoint yet: only the base answers."
+        if checkpoints:
+            name, result = list(checkpoints.items())[-1]
+            note = f"The run has no result yet: {name} answers."
+        note = " ".join([*(one.sentence for one in damaged), note])
     note = " ".join(part for part in (foreign_words(run, plan), note) if part)
     load = Load(
         base=_source(base or plan.model.id),
@@ -157,9 +162,12 @@ def _source(name: str) -> str:
 
 
 def served(name: str) -> Served:
-    """The run, adapter or model of this name, as a server needs to know it; LoratuiError where there is none."""
+    """The run, adapter or model of this name, as a server needs to know it; LoratuiError where there is none, or it is
+    damaged.
+    """
     target = find_target(name)
     folder = target.load.sides.get(ADAPTER, "")
+    require_undamaged(Path(folder or target.load.base))
     shown = target.title if target.run is not None else Path(target.title).name
     if not folder or not (Path(folder) / "adapter_config.json").is_file():
         return Served(shown, folder or target.load.base, trust_remote_code=target.load.trust_remote_code)

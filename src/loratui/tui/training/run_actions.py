@@ -33,10 +33,12 @@ class Asked:
 
     followed: Followed
     what: str
-    """stop, save, evaluate or fix."""
+    """stop, save, evaluate, fix or go on."""
     checkpoints: int
     evaluations: int
     """How many there were when it was asked."""
+    started: float
+    """When the worker of then began, as its status says."""
 
 
 class RunActions:
@@ -106,6 +108,9 @@ class RunActions:
         elif asked.what == "stop" and followed.status.over:
             self._asked = None
             self._screen.say("")
+        elif asked.what == "go on" and followed.status.started != asked.started and followed.status.state != "starting":
+            self._asked = None  # the screen shows what the new worker does, or how it ended
+            self._screen.say("")
         elif asked.what == "fix" and followed.status.state in TRAINING and record.made_since_fix:
             self._done(followed, in_force(record, followed.plan))
 
@@ -162,7 +167,8 @@ class RunActions:
         self._look()
 
     def _ask(self, followed: Followed, what: str) -> None:
-        self._asked = Asked(followed, what, followed.record.saves, followed.record.evaluations)
+        record = followed.record
+        self._asked = Asked(followed, what, record.saves, record.evaluations, followed.status.started)
 
     async def _change(self, followed: Followed, way: Callable[[Followed], Awaitable[None]]) -> None:
         self._changing.add(followed.run.path)
@@ -179,6 +185,7 @@ class RunActions:
         told = await way(self._screen.app, followed.run)
         if told:
             followed.plan = None  # it may be another now
+            self._ask(followed, "go on")
             self._screen.say(told)
             self._look()
 

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, GenerationConfig
 
 from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
 from loratui.format import first_line
+from loratui.runs.result import require_undamaged
 from loratui.worker.base_model import DTYPES, load_base, quantization_config
 from loratui.worker.generation.settings import stop_token_ids
 from loratui.worker.plain_words import plain_words, unknown_words
@@ -29,6 +30,8 @@ class LoadedModels:
 
     def __init__(self, request: Load, tell: Callable[[str], None] = lambda what: None) -> None:
         started = time.perf_counter()
+        for path in filter(None, request.sides.values()):
+            require_undamaged(Path(path))  # before minutes are spent on the base
         self.device = _device(request.device)
         self._request = request
         self.dtype = _dtype(request.dtype, self.device, Path(request.base))
@@ -62,6 +65,7 @@ class LoadedModels:
         if name in self.sides:
             raise InputError(f"there is already a side named {name}.")
         if (path / "adapter_config.json").is_file():
+            require_undamaged(path)
             self._add_adapter(name, path)
         elif (path / "config.json").is_file():
             self._wholes[name] = self._whole_model(str(path))

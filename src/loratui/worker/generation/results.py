@@ -1,8 +1,8 @@
-"""The file that `loratui generate` writes: as it goes, whole at every moment, and continued after a kill.
+"""The file that `loratui generate` writes: there once it is whole, and continued after a kill.
 
-Answers go at once into a journal beside the output (`NAME.part`), one line each. The output itself is replaced whole
-now and then, and at the end; then the journal goes. A journal made from the same rows, model and settings is continued:
-no row is answered twice. No other file is ever replaced, unless a person says so.
+Answers go at once into a journal beside the output (`NAME.part`), one line each. The output itself is written whole at
+the end, so that none that is there lacks an answer; then the journal goes. A journal made from the same rows, model and
+settings is continued: no row is answered twice. No other file is ever replaced, unless a person says so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import errno
 import fcntl
 import io
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,6 @@ from loratui.core.errors import InputError, WorkerError
 from loratui.files import write_whole
 from loratui.workers.questions import Question
 
-REWRITE_SHARE = 0.05
-"""At most this share of the time goes into replacing the output."""
-SHORTEST_PAUSE_SECONDS = 2.0
 FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".parquet", ".txt")
 OWN_COLUMNS = ("row", "sample", "input", "generated_output", "ended_by", "problem")
 """What is written beside a row's own columns. A column of such a name is kept as `NAME (of the row)`."""
@@ -69,7 +65,6 @@ class Results:
         self._header = json.dumps(identity, sort_keys=True, default=str)
         self.answers: dict[Key, Answer] = {}
         self.resumed = 0
-        self._next_write = time.monotonic() + SHORTEST_PAUSE_SECONDS
         self._check(source, force)
         try:
             self._file = self.journal.open("a", encoding="utf-8")
@@ -175,23 +170,24 @@ class Results:
             for (number, sample), one in answers.items():
                 self._line(json.dumps([number, sample, one.text, one.ended_by], ensure_ascii=True))
                 self.answers[number, sample] = one
-            if time.monotonic() >= self._next_write:
-                began = time.monotonic()
-                self._write_output()
-                took = time.monotonic() - began
-                self._next_write = time.monotonic() + max(SHORTEST_PAUSE_SECONDS, took / REWRITE_SHARE)
         except OSError as error:
-            raise WorkerError(
-                f"the answers cannot be written: {error.strerror or error}.",
-                where=str(self.output),
-                hint="Free some space and give the same command again: it goes on where it stopped.",
-            ) from None
+            raise self._unwritten(error) from None
 
     def finish(self) -> None:
-        """Write the output whole and remove the journal."""
-        self._write_output()
-        self._file.close()
+        """Write the output whole and remove the journal. Raises WorkerError as `add` does."""
+        try:
+            write_whole(self.output, _as_bytes(self._rows(), self.output.suffix.lower()))
+            self._file.close()
+        except OSError as error:
+            raise self._unwritten(error) from None
         self.journal.unlink(missing_ok=True)
+
+    def _unwritten(self, error: OSError) -> WorkerError:
+        return WorkerError(
+            f"the answers cannot be written: {error.strerror or error}.",
+            where=str(self.output),
+            hint="Free some space and give the same command again: it goes on where it stopped.",
+        )
 
     def _line(self, text: str) -> None:
         self._file.write(text + "\n")
@@ -215,10 +211,6 @@ class Results:
                     which = {"sample": sample + 1} if self.samples > 1 else {}
                     rows.append({**begun, **which, "generated_output": one.text, "ended_by": one.ended_by})
         return rows
-
-    def _write_output(self) -> None:
-        suffix = self.output.suffix.lower()
-        write_whole(self.output, _as_bytes(self._rows(), suffix), durable=False)
 
 
 def _as_bytes(rows: Sequence[Mapping[str, Any]], suffix: str) -> bytes:

@@ -91,7 +91,14 @@ class RunCallback(TrainerCallback):
         self._restore_best(state)
         self.begun_at = self.saved_step = state.global_step
         self.on_started(state)
-        self.journal.state("running", phase="train", total=state.max_steps, step=state.global_step)
+        self.journal.state(
+            "running",
+            phase="train",
+            total=state.max_steps,
+            step=state.global_step,
+            epoch=round(state.epoch or 0.0, 4),
+            loss=self.last_loss,
+        )
         if self._is_enough and not self.extended:
             self._end_by_patience(control)
         self.catch_up()

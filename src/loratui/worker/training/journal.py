@@ -73,6 +73,8 @@ class Journal:
             started=time.time(),
             step=before.step if before else 0,
             total=before.total if before else 0,
+            epoch=before.epoch if before else 0.0,
+            loss=before.loss if before else None,
             moved=since_boot(),
             kills=read_kills(),
         )

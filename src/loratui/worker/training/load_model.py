@@ -15,6 +15,7 @@ from loratui.core.errors import ModelError, PlanError
 from loratui.core.plan import Plan
 from loratui.format import first_line
 from loratui.models.adapter import read_adapter, require_fit
+from loratui.runs.result import require_undamaged
 from loratui.worker import base_model
 from loratui.worker.base_model import DTYPES, planned_quantization
 from loratui.worker.tokenizer import code_options, load_tokenizer, model_source, template_text
@@ -75,6 +76,7 @@ def load_adapter(plan: Plan, model: Any) -> Any:
     from peft import PeftModel
 
     folder = Path(plan.lora.adapter).expanduser()
+    require_undamaged(folder)
     adapter = read_adapter(plan.lora.adapter)
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(

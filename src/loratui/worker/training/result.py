@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from loratui.core.errors import WorkerError
-from loratui.runs.checkpoints import sync, sync_folder
+from loratui.runs.checkpoints import DAMAGED
+from loratui.runs.manifest import sync
+from loratui.runs.result import damage_of, seal_result
 from loratui.worker.training.journal import Journal
 
 log = logging.getLogger("loratui")
@@ -30,24 +32,30 @@ def require_place(target: Path) -> None:
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A fresh folder beside `target` to write the result into; at the end the disk holds all of it."""
+def whole_folder(target: Path, step: int) -> Iterator[Path]:
+    """A fresh folder beside `target` to write the result into; at the end the disk holds all of it, and the manifest.
+
+    step: of the weights.
+    """
     fresh = _beside(target, "new")
     shutil.rmtree(fresh, ignore_errors=True)
     yield fresh
-    sync_folder(fresh)
+    seal_result(fresh, step)
 
 
 def put_in_place(fresh: Path, target: Path, journal: Journal, step: int) -> Path:
     """Give a whole result its name, and the one from before up only then; where it lies now.
 
-    Where something stands in its place that is no result, it keeps another name, and an event says which.
+    One from before that is damaged, or was changed by hand, is kept under another name. Where something stands in its
+    place that is no result, the new one gets another name, and an event says which.
     """
     old = _beside(target, "old")
     try:
         require_place(target)
         shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
+        if target.exists() and damage_of(target):
+            target.rename(_free(target.with_name(f"{DAMAGED}-{target.name}")))
+        elif target.exists():
             target.rename(old)
         fresh.rename(target)
     except (WorkerError, OSError) as error:
@@ -75,6 +83,7 @@ def _beside(target: Path, word: str) -> Path:
 
 
 def _free(target: Path) -> Path:
+    """The path with the first number that is not taken."""
     number = 1
     while (place := target.with_name(f"{target.name}-{number}")).exists() or place.is_symlink():
         number += 1

@@ -14,13 +14,14 @@ from loratui.core.errors import LoratuiError, PlanError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_change import start_after, why
 from loratui.core.plan_text import fields, with_values
-from loratui.runs.checkpoints import DAMAGED, Refused, read_manifest, refused, remove_unfinished
+from loratui.runs.checkpoints import DAMAGED, Refused, refused, remove_unfinished
 from loratui.runs.continuation import changes_that_count, set_aside
 from loratui.runs.course import read_course
 from loratui.runs.directory import Run, step_of
 from loratui.runs.events import Fix
 from loratui.runs.fingerprint import differences
 from loratui.runs.history import other_events
+from loratui.runs.manifest import read_manifest
 from loratui.worker.training import provenance as prints
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.journal import Journal

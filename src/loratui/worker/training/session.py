@@ -335,7 +335,7 @@ class Session:
         weights = trainer.accelerator.get_state_dict(trainer.model) if self.sharded else None
         target = result_folder(self.run)
         if self.rank == 0:
-            with whole_folder(target) as fresh:
+            with whole_folder(target, step) as fresh:
                 model: Any = trainer.accelerator.unwrap_model(trainer.model)
                 model.config.use_cache = True  # whoever loads it answers with it; training alone does without
                 model.save_pretrained(fresh, state_dict=weights)

@@ -17,6 +17,7 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 
 from loratui.runs import checkpoints
+from loratui.runs.manifest import Pending
 from loratui.worker.adapter_formats import hold_wide, spare_casts
 from loratui.worker.training.held_out_loss import HeldOutLoss
 from loratui.worker.training.length_groups import LengthGroups
@@ -35,7 +36,7 @@ class Trainer(HeldOutLoss):
     recorded. Where no step is left to make, none is made.
     """
 
-    pending: checkpoints.Pending = ""
+    pending: Pending = ""
     """What is still to be done at the present step; the checkpoint says so."""
     saved_bytes = 0
     """Size of the last checkpoint."""

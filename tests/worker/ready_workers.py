@@ -1,0 +1,127 @@
+"""Workers as forks of a process that has imported torch already, for commands that start them as processes.
+
+`serve` starts that process and writes a program that stands for the interpreter: a command whose `sys.executable` is
+that program starts `-m loratui.worker NAME` as usual, and the fork gets its pipes, environment and directory.
+
+    python ready_workers.py SOCKET
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+STUB = """#!{python} -SE
+import array, json, os, socket, sys
+told = {{"arguments": sys.argv[1:], "environment": dict(os.environ), "folder": os.getcwd()}}
+told["environment"].pop("LORATUI_PARENT", None)
+line = json.dumps(told).encode()
+with socket.socket(socket.AF_UNIX) as asked:
+    asked.connect({place!r})
+    pipes = array.array("i", [0, 1, 2])
+    asked.sendmsg([len(line).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, pipes)])
+    asked.sendall(line)
+    for number in (0, 1, 2):
+        os.close(number)
+    code = asked.recv(4)
+os._exit(int.from_bytes(code, "big") if code else 1)
+"""
+
+
+@contextlib.contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """The program that stands for the interpreter, for as long as workers are to be ready."""
+    place, stub = folder / "workers", folder / "python"
+    stub.write_text(STUB.format(python=sys.executable, place=str(place)))
+    stub.chmod(0o755)
+    process = subprocess.Popen([sys.executable, __file__, str(place)], start_new_session=True)
+    try:
+        until = time.monotonic() + 300
+        while not place.exists() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        yield str(stub)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def main(place: str) -> None:
+    """Import what takes the time, then be asked."""
+    from loratui.worker import playground, train  # noqa: F401
+    from loratui.worker.generation import answer, load  # noqa: F401
+    from loratui.worker.training import session  # noqa: F401
+
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"{place}.new")
+    listener.listen()
+    Path(f"{place}.new").rename(place)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        asked, _ = listener.accept()
+        if not os.fork():
+            listener.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _watch(asked)
+        asked.close()
+
+
+def _watch(asked: socket.socket) -> None:
+    """Start the worker, and tell its exit status."""
+    data, hidden, _, _ = asked.recvmsg(4, socket.CMSG_SPACE(12))
+    pipes = array.array("i")
+    pipes.frombytes(hidden[0][2])
+    told = json.loads(_whole(asked, int.from_bytes(data, "big")))
+    worker = os.fork()
+    if not worker:
+        asked.close()
+        _work(told, list(pipes))
+    for number in pipes:
+        os.close(number)
+    code = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
+    with contextlib.suppress(OSError):
+        asked.sendall((code & 255).to_bytes(4, "big"))
+    os._exit(0)
+
+
+def _whole(asked: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        data += asked.recv(size - len(data))
+    return data
+
+
+def _work(told: dict[str, object], pipes: list[int]) -> None:
+    """Be `python -m loratui.worker …`; never returns."""
+    code = 1
+    try:
+        os.setsid()
+        for number, pipe in enumerate(pipes):
+            os.dup2(pipe, number)
+        os.environ.clear()
+        os.environ.update(told["environment"])  # type: ignore[call-overload]
+        os.chdir(str(told["folder"]))
+        from loratui.worker.__main__ import main as worker
+
+        code = worker(told["arguments"][2:])  # type: ignore[index]
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:  # this process ends here, whatever it is
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
