@@ -10,6 +10,7 @@ import pytest
 
 from loratui.core.errors import DatasetError
 from loratui.core.plan import DatasetSection
+from loratui.data.encodings import likely_encoding
 from loratui.data.find import find_dataset, find_planned
 from loratui.data.read import read_rows
 
@@ -105,3 +106,22 @@ def test_splits_of_a_document_are_read_in_its_encoding(tmp_path: Path) -> None:
     found = find_dataset(str(path), encoding="cp1252")
     assert [row.value for row in read_rows(found)] == rows
     assert [row.value for row in read_rows(found, evaluation=True)] == [{"prompt": "Wär es?", "completion": "Ja"}]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "Größe"),
+        ("cp1252", "Füße, Straße, Süßes"),
+        ("cp1252", "préférée à la crème brûlée"),
+        ("cp1252", "Ääkkösiä ja öljyä yössä"),
+        ("cp1252", "“Ça va?” — naïve"),
+        ("cp1251", "Привет, мир"),
+        ("cp1251", "Capital of France? Столица Франции - Париж, as everybody knows"),
+        ("gb18030", "你好"),
+        ("gb18030", "The capital of France is 巴黎, 法国的首都"),
+        ("shift_jis", "こんにちは"),
+    ],
+)
+def test_short_texts_are_taken_for_another_alphabet_on_clear_evidence_alone(encoding: str, text: str) -> None:
+    assert likely_encoding(text.encode(encoding)) == encoding

@@ -352,7 +352,7 @@ async def test_another_file_is_typed(tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         assert "No dataset yet" in screen_text(app)
-        await pilot.press("i", *str(path), "enter")
+        await pilot.press(*str(path), "enter")  # the line above is where typing goes
         await settled(pilot)
         assert (
             app.state.dataset.view is not None
@@ -362,12 +362,12 @@ async def test_another_file_is_typed(tmp_path: Path) -> None:
 
 @sizes
 async def test_what_the_empty_dataset_screen_says_is_so(tmp_path: Path, size: tuple[int, int]) -> None:
-    """Its keys work at once, and what it says stays where a path was wrong."""
+    """Typing goes into the path, its keys work once that is left, and what it says stays where a path was wrong."""
     app = wizard(tmp_path, screen="dataset", chosen=False)
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         assert "d   takes the demo" in screen_text(app)
-        await pilot.press("i", *"nowhere.jsonl", "enter")
+        await pilot.press(*"nowhere.jsonl", "enter")
         await settled(pilot)
         text = screen_text(app)
         assert "✗ " in text and "nowhere.jsonl" in text

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loratui.commands.inspect_problems import problem_lines
 from loratui.commands.inspect_rows import RowNumbers, show_rows
 from loratui.commands.text import table
 from loratui.commands.trust import ask_for_plan, trust_option
@@ -204,6 +205,8 @@ def describe(result: dict[str, Any]) -> str:
         ),
     ]
     read_as = [f"columns     {printable(write_columns(result['columns']))}"]
+    if result["unused"]:
+        read_as.append(f"            not read: {', '.join(map(printable, result['unused']))}")
     read_as += [f"            ▲ {printable(doubt)}" for doubt in result["doubts"]]
     if result["format"] == "preference":
         read_as.append("            ▲ training on the chosen answers alone wants --set dataset.preference=chosen")
@@ -225,19 +228,5 @@ def describe(result: dict[str, Any]) -> str:
         )
     if result["usable"]:
         lines += ["", "each maximum length, what it cuts, and what it costs here:", ledger_table(result)]
-    problems = result["problems"]
-    if problems:
-        found = sum(result["problem_counts"].values())
-        lines += ["", f"{found:,} problem{'s' if found != 1 else ''}" + (", the first 20:" if found > 20 else ":")]
-        rows = []
-        for one in problems[:20]:
-            place = (
-                f"line {one['line']}"
-                if one["line"] is not None
-                else f"row {one['index']}"
-                if one["index"] is not None
-                else "file"
-            )
-            rows.append([place, one["kind"], one["message"]])
-        lines.append(table(rows, indent="  "))
+    lines += problem_lines(result)
     return "\n".join(lines)

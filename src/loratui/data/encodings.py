@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from itertools import pairwise
 
 from loratui.core.errors import DatasetError
@@ -14,6 +15,13 @@ cp1251 sees a Cyrillic letter, and texts in cp1252 hold single ones of those.
 """
 LEAST_SHARE = 0.8
 LEAST_LETTERS = 2
+LEAST_CYRILLIC = 6
+"""Letters in words of Cyrillic letters alone from which on a text is taken for cp1251: in cp1252 they stand in words of
+other letters.
+"""
+_GB2312 = re.compile(rb"[\xa1-\xf7][\xa1-\xfe]")
+"""Pairs that nearly all Chinese text is made of; an accent and the letter after it are none."""
+_WORD = re.compile(r"[^\W\d_]{3,}")
 
 
 def require_encoding(name: str) -> str:
@@ -36,13 +44,25 @@ def likely_encoding(raw: bytes) -> str:
         alike = [first <= letter <= last for letter in letters]
         others = sum(letter > 0x7F for letter in letters)
         in_a_row = sum(one and other for one, other in pairwise(alike))
-        if sum(alike) >= max(LEAST_LETTERS, LEAST_SHARE * others) and 2 * in_a_row >= sum(alike):
-            return name
+        if sum(alike) < max(LEAST_LETTERS, LEAST_SHARE * others) or 2 * in_a_row < sum(alike):
+            continue
+        if name == "gb18030" and len(_GB2312.findall(raw)) < LEAST_SHARE * sum(alike):
+            continue
+        if name == "cp1251" and not _is_cyrillic(raw.decode(name)):
+            continue
+        return name
     try:
         raw.decode("cp1252")
     except UnicodeDecodeError:
         return "latin-1"
     return "cp1252"
+
+
+def _is_cyrillic(text: str) -> bool:
+    words = [word for word in _WORD.findall(text) if not word.isascii()]
+    whole = [word for word in words if not any(letter.isascii() for letter in word)]
+    letters = sum(map(len, whole))
+    return letters >= max(LEAST_CYRILLIC, LEAST_SHARE * sum(map(len, words)))
 
 
 def proposal(raw: bytes) -> str:

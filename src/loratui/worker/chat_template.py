@@ -39,7 +39,7 @@ CALLING = (
     ANSWER,
 )
 THOUGHT = "Rq5"
-_TOOL = {
+TOOL = {
     "type": "function",
     "function": {
         "name": "fq7",
@@ -47,6 +47,10 @@ _TOOL = {
         "parameters": {"type": "object", "properties": {"kq8": {"type": "string", "description": "Dq6"}}},
     },
 }
+
+
+class TemplateRefusal(ModelError):
+    """A template that raises on a conversation, in its own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ class ChatTemplate:
                 turns, tokenize=False, add_generation_prompt=prompt, **extra, **row.template_values
             )
         except (TemplateError, TypeError, KeyError, ValueError, AttributeError) as error:
-            raise _refused(str(error), messages) from error
+            raise _refused(str(error)) from error
         return text
 
     def prompt(self, row: Conversation) -> str:
@@ -217,7 +221,7 @@ class ChatTemplate:
         from jinja2 import TemplateError
 
         try:
-            return str(self.tokenizer.apply_chat_template(turns, tokenize=False, tools=[_TOOL]))
+            return str(self.tokenizer.apply_chat_template(turns, tokenize=False, tools=[TOOL]))
         except (TemplateError, TypeError, KeyError, ValueError, AttributeError):
             return ""
 
@@ -232,14 +236,13 @@ def _object(text: str, name: str) -> Any:
         ) from None
 
 
-def _refused(reason: str, messages: Sequence[Message]) -> ModelError:
-    order = any(word in reason.lower() for word in ("role", "alternat", "first message", "system", "no user"))
-    hint = "Check the order of the roles." if order else "Change the row, or choose another chat template."
-    if order and any(message.role == "tool" or message.extra.get("tool_calls") for message in messages):
-        hint = "It may know no tools: choose a chat template that does."
+def _refused(reason: str) -> TemplateRefusal:
     words = reason.rstrip(".")
     end = "" if words.endswith(("!", "?")) else "."
-    return ModelError(f"the chat template refuses this conversation: {words}{end}", hint=hint)
+    return TemplateRefusal(
+        f"the chat template refuses this conversation: {words}{end}",
+        hint="Change the row, or choose another chat template.",
+    )
 
 
 def common_length(one: str, two: str) -> int:

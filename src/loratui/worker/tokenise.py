@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -19,15 +20,17 @@ from loratui.data.conversation import Conversation, Message
 from loratui.data.reasoning import arranged
 from loratui.data.tool_text import with_calls
 from loratui.worker.answer_spans import AnswerSpans
-from loratui.worker.chat_template import ChatTemplate
+from loratui.worker.chat_template import ChatTemplate, TemplateRefusal
 from loratui.worker.encoding import PIECE_CHARACTERS, encode, in_batches
 from loratui.worker.marks import Part
+from loratui.worker.refusals import Refusals
 from loratui.worker.template_time import TIMES
 from loratui.worker.thinking import account
 from loratui.worker.tokenised import (
     IGNORED,
     BeyondVocabulary,
     Rendered,
+    Thinking,
     Tokenised,
     added_special_ids,
     require_calls,
@@ -63,6 +66,7 @@ class Tokeniser:
         self._knows_more = vocabulary and len(tokenizer) > vocabulary
         """Whether the tokenizer may yield ids that the model has no row for."""
         self.template = ChatTemplate(tokenizer)
+        self._refusals = Refusals(self.template)
         self.loss_on = loss_on
         self.max_length = max_length
         self.eos_id: int | None = tokenizer.eos_token_id
@@ -83,7 +87,10 @@ class Tokeniser:
         if not self.has_template:
             return self._render_plain(row.messages)
         row = self.arranged(row)
-        whole = self.template.apply(row, row.messages)
+        try:
+            whole = self.template.apply(row, row.messages)
+        except TemplateRefusal as error:
+            raise self._refusals.explained(row, error) from error
         if self.loss_on == "all":
             return Rendered(whole, ((0, len(whole)),), account(row, whole, None, self.template, self.spans))
         found = self.spans.find(row, whole)
@@ -97,7 +104,8 @@ class Tokeniser:
     @cached_property
     def spans(self) -> AnswerSpans:
         """What finds the answers in what the template writes."""
-        return AnswerSpans(self.template, self._first_special)
+        stops = [self.tokenizer.convert_ids_to_tokens(number) for number in self.stop_ids]
+        return AnswerSpans(self.template, self._first_special, tuple(stop for stop in stops if isinstance(stop, str)))
 
     def parts(self, row: Conversation) -> list[tuple[Part, str]]:
         """The parts of a row's messages that the model reads, and whether they are `learnt`, `shown` or `cut`, by the
@@ -197,15 +205,20 @@ class Tokeniser:
         limit = 0 if self.texts_within else min(self.max_length or len(ids), len(ids))
         kept: list[int] = ids[:limit]
         labels = [IGNORED] * limit
-        ended = trained = 0
+        ended = trained = torn = 0
         spans = []
         for start, end in row.answers:
             first, last = tokens_between(encoding, start, end, len(ids), len(row.text))
+            torn += first < len(ids) and start > encoding.token_to_chars(first)[0]
             labels[first:last] = kept[first:last]
             spans.append((first, last))
             trained += last - max(first, 1) if last > max(first, 1) else 0
             ended += last > first and ids[last - 1] in self.stop_ids
-        done = Tokenised(kept, labels, len(ids), trained, len(row.answers), ended, tuple(spans), row.thinking)
+        thinking = row.thinking
+        if torn:  # asked for with another token than the one that it begins within
+            thinking = thinking or Thinking()
+            thinking = replace(thinking, unprompted=max(thinking.unprompted, torn))
+        done = Tokenised(kept, labels, len(ids), trained, len(row.answers), ended, tuple(spans), thinking)
         return with_text(done, row.text, encoding, self.texts_within) if self.texts_within else done
 
     def _first_special(self, after: str) -> int:

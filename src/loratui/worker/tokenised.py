@@ -141,7 +141,7 @@ def require_calls(row: Conversation, whole: str, spans: Sequence[tuple[int, int]
                 one = f"call {which} of {len(calls)}" if len(calls) > 1 else "the tool call"
                 raise ModelError(
                     f"the chat template leaves out {one} of message {number + 1}, {name}.",
-                    hint="Choose a chat template that knows tools."
+                    hint="It cannot be used with tools: choose a chat template that can."
                     if which == 1
                     else "Put each call into a message of its own, or choose another chat template.",
                 )

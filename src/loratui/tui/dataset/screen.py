@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
 EMPTY = (
     "No dataset yet.\n\n"
+    "Write a path or the id of a hub dataset above; enter takes it.\n"
+    "esc leaves the line, and then\n"
     "  o   opens a file or folder: JSON, JSONL, CSV, TSV, Parquet, Arrow,\n"
     "      text, also compressed\n"
-    "  i   writes a path or the id of a hub dataset above; enter takes it\n"
+    "  i   writes a path again\n"
     "  d   takes the demo: 1,600 orders and the record that each becomes\n\n"
     "Understood are prompt and completion (question and answer, input and\n"
     "output, …), instruction/input/output, messages, and plain text."
 )
+PATH_BEGINS = "/~."
 
 
 class DatasetScreen(StepScreen):
@@ -88,7 +91,28 @@ class DatasetScreen(StepScreen):
 
     def shown(self) -> None:
         self._show_dataset()
-        self.set_focus(self.query_one("#row"))
+        self.set_focus(self.query_one("#row" if self.app.state.draft.dataset else "#path"))
+
+    def on_key(self, event: events.Key) -> None:
+        """What begins a path begins the path while there are no rows: no letter of it is to be a command."""
+        if self.app.state.dataset.view is not None or self.query_one("#path").has_focus:
+            return
+        if event.character is not None and event.character in PATH_BEGINS:
+            event.prevent_default()
+            event.stop()
+            field = self.query_one("#path", Input)
+            field.value = event.character
+            field.cursor_position = 1
+            self.set_focus(field)
+
+    def on_paste(self, event: events.Paste) -> None:
+        """A pasted path goes into the path, wherever one stands."""
+        if not self.query_one("#path").has_focus:
+            event.stop()
+            field = self.query_one("#path", Input)
+            field.value = one_line(event.text.strip(), 400)
+            field.cursor_position = len(field.value)
+            self.set_focus(field)
 
     def _show_dataset(self) -> None:
         """What was chosen, how it is read, and its rows; why there is none is said. Its check begins."""

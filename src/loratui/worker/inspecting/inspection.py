@@ -110,7 +110,7 @@ class Inspection:
             for tokenised in tokeniser.many(self._conversations(pending, specials)):
                 row, conversation = pending.popleft()
                 self._take(row, conversation, tokenised)
-                self.reasoning.take(row, conversation, tokenised, self.findings)
+                self.reasoning.take(row, conversation, tokenised)
                 self.tools.take(conversation, tokenised)
                 self._report()
         except TemplateTimeError:
@@ -371,7 +371,7 @@ class Inspection:
 
 
 def _place(index: int, line: int | None) -> str:
-    return f"line {line}" if line is not None else f"row {index}"
+    return f"line {line}" if line is not None else f"row {index + 1}"
 
 
 def label_spans(labels: list[int]) -> Sequence[tuple[int, int]]:

@@ -86,7 +86,8 @@ class CharacterLedger:
         if tokenised.text is None:  # it came as tokens
             return
         rendering = rendered_characters(pieces, tokenised.text, tokenised.learnt, tokenised.kept_characters)
-        self._take_rendering(row, reading, rendering)
+        thinking = tokenised.thinking.dropped if tokenised.thinking is not None else 0
+        self._take_rendering(row, reading, rendering, thinking)
 
     def _take_reading(self, row: Row, reading: Reading) -> None:
         self.totals["source"] += reading.source
@@ -97,7 +98,8 @@ class CharacterLedger:
                 column.characters += characters
                 column.rows += 1
 
-    def _take_rendering(self, row: Row, reading: Reading, rendering: Rendering) -> None:
+    def _take_rendering(self, row: Row, reading: Reading, rendering: Rendering, thinking: int) -> None:
+        """`thinking`: characters of it that the template drops."""
         lost = sum(rendering.dropped.values()) if rendering.dropped else 0
         fates = [rendering.learnt, rendering.shown, rendering.cut, lost]
         scaled = _scaled(fates, reading.carried)
@@ -113,7 +115,8 @@ class CharacterLedger:
         of_answers, answers = rendering.answers
         if of_answers:
             share = of_answers / max(1, answers)
-            words = f"the chat template drops {share:.0%} of the answers' text ({of_answers:,} characters)."
+            of_it = f", {min(thinking, of_answers):,} of them thinking" if thinking else ""
+            words = f"the chat template drops {share:.0%} of the answers' text ({of_answers:,} characters{of_it})."
         else:
             share = lost / max(1, sum(rendering.parts.values()))
             named = " and ".join(sorted(f"{part} text" for part in rendering.dropped if rendering.dropped[part]))

@@ -12,7 +12,6 @@ from loratui.core.plan_text import with_values
 from loratui.data.conversation import Conversation
 from loratui.data.reasoning import thinking_of
 from loratui.data.row import Problem, Row
-from loratui.worker.inspecting.findings import Findings
 from loratui.worker.inspecting.model import TextModel
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.tokenised import BeyondVocabulary, Thinking, Tokenised
@@ -63,7 +62,7 @@ class ReasoningLedger:
         self._fixes: list[dict[str, Any]] | None = None
         self._fixed_for = 0
 
-    def take(self, row: Row, conversation: Conversation, tokenised: Tokenised | ModelError, findings: Findings) -> None:
+    def take(self, row: Row, conversation: Conversation, tokenised: Tokenised | ModelError) -> None:
         """Enter a row."""
         if isinstance(tokenised, ModelError):
             if len(self._tried) < TRIED_ROWS and not isinstance(tokenised, BeyondVocabulary):
@@ -79,11 +78,6 @@ class ReasoningLedger:
         troubled = self._count(thinking)
         if thinking.dropped:
             self.worst.append((thinking.dropped, row.index))
-            findings.of_row(
-                row,
-                "thinking-dropped",
-                f"the chat template drops {thinking.dropped:,} of {thinking.given:,} characters of thinking.",
-            )
         if troubled and len(self._tried) < TRIED_ROWS:
             self._tried.append(conversation)
 
