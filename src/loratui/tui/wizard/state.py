@@ -12,7 +12,7 @@ from pathlib import Path
 from loratui.tui.wizard.check import DatasetCheck
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.dataset import ChosenDataset
-from loratui.tui.wizard.draft import STEPS, Draft
+from loratui.tui.wizard.draft import DEMO, STEPS, Draft
 from loratui.tui.wizard.draft_file import DraftFile
 from loratui.tui.wizard.hardware import Hardware
 from loratui.tui.wizard.missing import Problem, missing
@@ -29,7 +29,7 @@ class WizardState:
 
     def __init__(self, path: Path | None = None, *, demo: bool = False, draft: Draft | None = None) -> None:
         self._demo = demo
-        self.choices = Choices(Draft(model="demo", dataset="demo", preset="demo") if demo else draft)
+        self.choices = Choices(DEMO if demo else draft)
         self.hardware = Hardware(self.choices)
         self.model = ChosenModel(self.choices)
         self.dataset = ChosenDataset(self.choices)
