@@ -39,16 +39,16 @@ def ways_on(draft: Draft, others: list[OtherDraft]) -> list[Way]:
     found = []
     if not nothing:
         at, words, values = f"at {draft.step}", chosen_words(draft), len(draft.mine)
-        by_hand = f", {values} value{'' if values == 1 else 's'} of your own" if values else ""
+        by_hand = f", {values} value{'' if values == 1 else 's'} of yours" if values else ""
         yours = f" · {values} yours" if values else ""
-        found.append(Way("go_on", "Go on", (words, at + yours), f"Goes on with the draft: {words}, {at}{by_hand}."))
+        found.append(Way("go_on", "Go on", (words, at + yours), f"Goes on with {words}, {at}{by_hand}."))
     kept = "" if nothing else " The draft is kept aside."
     found.append(
         Way(
             "new",
             "Begin" if nothing else "New",
             ("machine, model …", "from the start" if nothing else "draft is kept"),
-            f"Begins with the machine, then model, dataset and recipe.{kept}",
+            f"Begins anew: machine, model, dataset.{kept}",
         )
     )
     found.append(
@@ -56,7 +56,7 @@ def ways_on(draft: Draft, others: list[OtherDraft]) -> list[Way]:
             "demo",
             "Try the demo",
             ("a tiny model", "in a minute"),
-            f"A tiny model learns to turn orders into records, on the CPU, in about a minute.{kept}",
+            f"A tiny model learns on the CPU in a minute.{kept}",
         )
     )
     if others:

@@ -159,7 +159,7 @@ class HomeScreen(StepScreen):
         self.query_one(Doors).take_focus()
 
     def on_descendant_blur(self, event: events.DescendantBlur) -> None:
-        if isinstance(event.widget, Door):
+        if isinstance(event.widget, Door) and not isinstance(self.focused, Door):
             self._door = ""
             self._show_heading()
             self.call_after_refresh(self._show_run)

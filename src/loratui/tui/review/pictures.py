@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loratui.tui.app import LoratuiApp
 
 SIZE_CELLS = 10
-NAME_CELLS = 13
+NAME_CELLS = 14
 MARK_CELLS = 21
 REST = "the rest"
 

@@ -28,8 +28,6 @@ def said_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
     proposal = state.plan.proposal
     if proposal is None:
         return lines
-    for warning in [state.check.doubt, *proposal.warnings] if state.check.doubt else proposal.warnings:
-        lines.append(Row("", one_line(warning, 400), glyph="▲", color="$warning"))
     if not proposal.fits:
         for other in [other for other in proposal.alternatives if other.fits][:1]:
             change = ", ".join(
@@ -37,6 +35,8 @@ def said_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
             )
             told = f"makes it fit: {change}, the rest as it is. {one_line(other.cost, 200)}"
             lines.append(Row("", told, glyph="a", color="$accent"))
+    for warning in [state.check.doubt, *proposal.warnings] if state.check.doubt else proposal.warnings:
+        lines.append(Row("", one_line(warning, 400), glyph="▲", color="$warning"))
     return lines
 
 

@@ -19,6 +19,7 @@ from loratui.tui.wizard.missing import Problem, missing
 from loratui.tui.wizard.model import ChosenModel
 from loratui.tui.wizard.plan import ProposedPlan
 from loratui.tui.wizard.run import ShownRun
+from loratui.tui.wizard.words import SeenWords
 
 
 class WizardState:
@@ -37,6 +38,7 @@ class WizardState:
         self.check = DatasetCheck(self.choices, self.model, self.dataset, self.plan)
         self.run = ShownRun(self.choices)
         self.file = DraftFile(path, self.choices, self.dataset)
+        self.words = SeenWords(path.with_name("words-seen.json") if path is not None else None)
 
     @property
     def draft(self) -> Draft:
