@@ -48,6 +48,8 @@ async def test_next_walks_through_the_demo(tmp_path: Path, size: tuple[int, int]
         await settled(pilot)
         text = " ".join(screen_text(app).replace("│", " ").split())
         assert size[0] == 80 or "loratui plan -m demo -d demo --preset demo -o plan.toml && loratui train" in text
+        await pilot.press("escape")
+        await settled(pilot)
         assert "fits" in screen_text(app)
         for expected in ("recipe", "dataset", "model", "machine"):
             await pilot.press("ctrl+p")
