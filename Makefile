@@ -3,6 +3,7 @@
 # make check   environment, lint and types
 # make cover   the fast tests of core, runs and data, under coverage: each must have 90 % of its lines and branches
 # make docs    the pages under docs/ and the API reference from docstrings, into site/
+# make pictures  the pictures of README and docs, painted from the running program
 # make format  ruff's formatter and the safe mends
 # make apart   exported files against Axolotl's and LLaMA-Factory's own schemas, and a served adapter: slow, needs the network
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test rest check format cover docs apart env clean
+.PHONY: demo test rest check format cover docs pictures apart env clean
 
 demo: env
 	@$(BIN)/loratui --demo
@@ -47,6 +48,10 @@ docs:
 	@.venv-docs/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	@.venv-docs/bin/python -m pip install --quiet --group docs
 	.venv-docs/bin/mkdocs build --strict
+
+pictures: env
+	$(BIN)/python scripts/make_words_page.py
+	$(BIN)/python scripts/pictures/paint.py
 
 # These tools pin versions of their own: they are installed without them, into an environment that sees ours behind it.
 apart: env

@@ -110,7 +110,7 @@ def wizard(folder: Path, *, screen: str = "", gpus: int = 2, demo: bool = False,
         draft = Draft(model=str(model), dataset=str(dataset))
     state = WizardState(folder / "state" / "draft.json", demo=demo, draft=draft)
     state.hardware.take(machine(gpus))
-    return LoratuiApp(screen=screen, state=state)
+    return LoratuiApp(demo=demo, screen=screen, state=state)
 
 
 def choose(app: LoratuiApp, **answers: Any) -> None:

@@ -1,12 +1,15 @@
 """Runs: the directories in which plans are executed, and what may be done to them from outside.
 
 directory    one run's files by name
+states       their names
+folders      which folders are runs
 status       its state, and the truth about it (`lost` is decided here)
 events       the typed lines of events.jsonl, and reading them as they are written
 lines        whole lines of a file that grows, forwards and from its end, in constant memory
 history      what events tell of the past: those that count, the last start, the end
 course       what made the present weights, and whether it went well
 story        what the model card tells, gathered in one pass
+outcome      how each of many runs has gone: best evaluation, spoilt or not
 stall        a run that lives and makes no step, and where its processes stand
 start        making a run and starting its worker
 resume       going on with a run that ended: as it is, changed, or for longer

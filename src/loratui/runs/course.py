@@ -40,6 +40,27 @@ class Course:
     changed_at: int = -1
     """The step from which a change of the plan let it go on, where nothing was trained since; else -1."""
 
+    def take(self, event: Event) -> None:
+        """Take up the next event that is no step."""
+        match event:
+            case Started():
+                self.total_steps = event.total_steps or self.total_steps
+                self.evals = [one for one in self.evals if one.step <= event.step]
+            case Eval():
+                if self.evals and self.evals[-1].step == event.step:  # made again after a kill: the last one counts
+                    self.evals.pop()
+                self.evals.append(Judged(event.step, event.loss))
+            case Fix():
+                self.changed_at = event.from_step if event.start == "checkpoint" else -1
+            case Data():
+                self.data = event
+
+    @property
+    def best(self) -> Judged | None:
+        """The evaluation with the least held-out loss."""
+        known = [one for one in self.evals if one.loss is not None and math.isfinite(one.loss)]
+        return min(known, key=lambda one: one.loss or 0.0) if known else None
+
     def last(self, until: float = math.inf) -> StepFigures | None:
         """The last step, not beyond `until`."""
         found = None
@@ -122,26 +143,11 @@ def read_course(run: Run, *, until: int | None = None) -> Course:
             counted.starts.append((place, event.step))
         elif isinstance(event, Fix):
             changed = place
-        _take(course, event)
+        course.take(event)
     course.steps = counted
     if course.changed_at >= 0 and step_after(run.events_path, changed, counted.until):
         course.changed_at = -1
     return course
-
-
-def _take(course: Course, event: Event) -> None:
-    match event:
-        case Started():
-            course.total_steps = event.total_steps or course.total_steps
-            course.evals = [one for one in course.evals if one.step <= event.step]
-        case Eval():
-            if course.evals and course.evals[-1].step == event.step:  # made again after a kill: the last one counts
-                course.evals.pop()
-            course.evals.append(Judged(event.step, event.loss))
-        case Fix():
-            course.changed_at = event.from_step if event.start == "checkpoint" else -1
-        case Data():
-            course.data = event
 
 
 def sound_until(course: Course, *, precision: str, ended: bool = False) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
 from loratui.paths import runs_home
 from loratui.runs.directory import Run
+from loratui.runs.folders import may_be_run as may_be_run
+from loratui.runs.origin import NAME as ORIGIN
 from loratui.runs.origin import is_foreign
 from loratui.runs.stall import stall_words
 from loratui.runs.status import State, Status
@@ -70,30 +72,55 @@ class RunSummary:
 
 def list_runs() -> list[RunSummary]:
     """Every run below `runs_home()`, the newest first; a broken one is listed with its problem."""
-    home = runs_home()
-    if not home.is_dir():
-        return []
-    found = [summary(Run(path)) for path in home.iterdir() if may_be_run(path)]
-    return sorted(found, key=lambda one: (-one.created, one.name))
+    return RunList().look()
 
 
-def may_be_run(path: Path) -> bool:
-    """Whether a run lies there, or what is left of one: it is listed with what is wrong with it."""
+class RunList:
+    """The runs, looked at again and again: what cannot have changed since is not read a second time."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[object, ...], RunSummary]] = {}
+
+    def look(self, most: int | None = None) -> list[RunSummary]:
+        """The runs as they are now, the newest first. most: of so many, those whose folders were changed last are
+        read.
+        """
+        home = runs_home()
+        if not home.is_dir():
+            return []
+        folders = [path for path in home.iterdir() if may_be_run(path)]
+        if most is not None and len(folders) > most:
+            folders = sorted(folders, key=_changed, reverse=True)[:most]
+        self._known = {path: self._look_at(path) for path in folders}
+        return sorted((one for _, one in self._known.values()), key=lambda one: (-one.created, one.name))
+
+    def _look_at(self, path: Path) -> tuple[tuple[object, ...], RunSummary]:
+        run = Run(path)
+        mark = tuple(_mark(file) for file in (run.plan_path, run.status_path, run.events_path, path / ORIGIN))
+        known = self._known.get(path)
+        if known is not None and known[0] == mark and known[1].status.over:
+            return known
+        if known is not None and known[0][0] == mark[0] and known[1].plan is not None:
+            now = replace(known[1], status=run.status(), created=run.created(), foreign=is_foreign(run))
+        else:
+            now = summary(run)
+        return mark, now
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    """What tells a file's present content from others, without reading it; None where there is none."""
     try:
-        return path.is_dir() and any(_is_there(path / name) for name in ("plan.toml", "status.json"))
-    except PermissionError:
-        return True
+        found = path.stat()
     except OSError:
-        return False
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _is_there(path: Path) -> bool:
-    """Whether something has this name, a broken link too. PermissionError where nobody may look."""
+def _changed(path: Path) -> float:
     try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def summary(run: Run) -> RunSummary:

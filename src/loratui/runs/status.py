@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import psutil
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -21,11 +21,9 @@ from loratui.format import size
 from loratui.machine.boot import boot_id, since_boot
 from loratui.machine.memory_kills import MemoryKills, again, killed_since
 from loratui.runs.lines import STEP_START, from_the_end
+from loratui.runs.states import ENDED as ENDED
+from loratui.runs.states import State as State
 
-State = Literal[
-    "starting", "rehearsing", "running", "evaluating", "saving", "stopping", "finished", "stopped", "failed", "lost"
-]
-ENDED: frozenset[str] = frozenset({"finished", "stopped", "failed", "lost"})
 HEARTBEAT_SECONDS = 1.0
 START_GRACE_SECONDS = 30.0
 """How long a run may stay `starting` before its worker has written its process id."""

@@ -30,7 +30,7 @@ from loratui.tui.common.text import NoControls
 from loratui.tui.themes import VARIABLES, load_themes
 from loratui.tui.wizard.background import BackgroundLoading
 from loratui.tui.wizard.check import PREVIEW_ROWS, Check, progress_words
-from loratui.tui.wizard.draft import STEPS
+from loratui.tui.wizard.draft import STEPS, Draft, same_choices
 from loratui.tui.wizard.draft_file import OtherDraft
 from loratui.tui.wizard.state import WizardState
 
@@ -42,10 +42,12 @@ SCREEN_CLASSES = {
     "review": "loratui.tui.review.screen:ReviewScreen",
     "training": "loratui.tui.training.screen:TrainingScreen",
     "playground": "loratui.tui.playground.screen:PlaygroundScreen",
-    "runs": "loratui.tui.runs.screen:RunsScreen",
+    "runs": "loratui.tui.home.screen:HomeScreen",
 }
 """Every screen by name; a module is imported when its screen is first opened."""
 
+HOME = "runs"
+"""The screen with the runs and the ways on."""
 BASE_SCREENS = 2
 """Textual's own empty screen, and the step in front of it; above are panels."""
 
@@ -65,7 +67,7 @@ class LoratuiApp(BackgroundLoading):
     """The wizard.
 
     demo: fill every screen with the built-in model and dataset.
-    screen: the first screen; by default the one that was open last.
+    screen: the first screen; by default home where there is something to come back to, else the step that was open.
     run: folder of a run to show on the training screen, or whose adapter the playground takes.
     adapter: folder of an adapter for the playground.
     state: for tests; by default a state whose draft lies in the user's state folder.
@@ -91,7 +93,7 @@ class LoratuiApp(BackgroundLoading):
         Binding("ctrl+q", "quit", "Quit", show=False, key_display="^q", priority=True, id="app.quit.always"),
         Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave; the draft is kept and runs go on"),
         Binding("ctrl+t", "next_theme", "Theme", show=False, id="app.theme", tooltip="Next theme"),
-        Binding("ctrl+r", "runs", "Runs", show=False, id="app.runs", tooltip="All runs of this machine"),
+        Binding("ctrl+r", "runs", "Home", show=False, id="app.runs", tooltip="Home: all runs of this machine"),
     ]
 
     def __init__(
@@ -107,10 +109,21 @@ class LoratuiApp(BackgroundLoading):
         state.run.open(run, adapter)
         self.state = state
         self.sampler = None
-        self._first_notice = state.restore()
-        self.first_screen = screen or (state.draft.step if state.draft.step in STEPS else STEPS[0])
+        self._first_notices = [state.restore()]
+        self.begins_at_home = not screen and not demo and self._something_to_come_back_to()
+        """Whether home is the first screen, and was not yet shown."""
+        step = state.draft.step if state.draft.step in STEPS else STEPS[0]
+        if not self.begins_at_home:  # where it is a way on, it is seen
+            self._first_notices.append(state.file.others_words())
+        self.first_screen = screen or (HOME if self.begins_at_home else step)
         self._theme_problems: list[str] = []
         self._load_themes()
+
+    def _something_to_come_back_to(self) -> bool:
+        """Whether there is a run, or a draft in which something was chosen. A look at names: nothing is read."""
+        from loratui.runs.folders import any_run
+
+        return not same_choices(self.state.draft, Draft()) or bool(self.state.file.others()) or any_run()
 
     # Looks
 
@@ -173,7 +186,7 @@ class LoratuiApp(BackgroundLoading):
         self.push_screen(self.first_screen)
         if self.first_screen in STEPS:
             self.state.choices.set_step(self.first_screen)
-        for sentence in [*self._theme_problems, self._first_notice]:
+        for sentence in [*self._theme_problems, *self._first_notices]:
             if sentence:
                 self.notify(harmless(sentence), markup=False, severity="warning", timeout=8)
         self.look_up_all()
@@ -227,7 +240,7 @@ class LoratuiApp(BackgroundLoading):
 
     def action_runs(self) -> None:
         """Show all runs."""
-        self.open_step("runs")
+        self.open_step(HOME)
 
     def action_help(self) -> None:
         """What the screen in front is for, and all its keys."""
@@ -344,11 +357,25 @@ class LoratuiApp(BackgroundLoading):
         """Textual's own, and the drafts that were kept aside."""
         yield from super().get_system_commands(screen)
         for other in self.state.file.others():
-            yield SystemCommand("Take up the other draft", harmless(other.words), partial(self._take_up, other))
+            yield SystemCommand("Take up the other draft", harmless(other.words), partial(self.take_up, other))
 
-    def _take_up(self, other: OtherDraft) -> None:
-        if self.state.file.take_up(other):
-            self.notify("The other draft is taken up; this one is kept aside.", markup=False, timeout=6)
-            self.look_up_all()
-        else:
-            self.notify(harmless(self.state.file.problem), markup=False, severity="warning", timeout=10)
+    def take_up(self, other: OtherDraft, *, where_left: bool = False) -> None:
+        """Go on with a draft that was kept aside. where_left: at the step where it was left."""
+        if not self.state.file.take_up(other, where_left=where_left):
+            self._tell_not_kept()
+            return
+        self.notify("The other draft is taken up; this one is kept aside.", markup=False, timeout=6)
+        self.look_up_all()
+        if where_left:
+            self.open_step(self.state.draft.step)
+
+    def begin_draft(self, draft: Draft) -> None:
+        """Begin with these choices; the present ones are kept aside."""
+        if not self.state.file.begin(draft):
+            self._tell_not_kept()
+            return
+        self.look_up_all()
+        self.open_step(draft.step)
+
+    def _tell_not_kept(self) -> None:
+        self.notify(harmless(self.state.file.problem), markup=False, severity="warning", timeout=10)

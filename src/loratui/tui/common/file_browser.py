@@ -31,10 +31,14 @@ class Entry:
     path: Path
     size_bytes: int | None
     usable: bool
+    taken: bool = False
+    """Whether this folder itself is what is looked for."""
 
 
-def list_folder(folder: Path, wanted: Callable[[Path], bool]) -> list[Entry]:
-    """Folders first, then files, hidden ones left out. Raises OSError."""
+def list_folder(
+    folder: Path, wanted: Callable[[Path], bool], taken: Callable[[Path], bool] = lambda folder: False
+) -> list[Entry]:
+    """Folders first, those that are `taken` themselves in front, then files, hidden ones left out. Raises OSError."""
     folders: list[Entry] = []
     files: list[Entry] = []
     with os.scandir(folder) as entries:
@@ -44,12 +48,12 @@ def list_folder(folder: Path, wanted: Callable[[Path], bool]) -> list[Entry]:
             path = Path(entry.path)
             try:
                 if entry.is_dir():
-                    folders.append(Entry(path, None, True))
+                    folders.append(Entry(path, None, True, taken(path)))
                 else:
                     files.append(Entry(path, entry.stat().st_size, wanted(path)))
             except OSError:
                 files.append(Entry(path, 0, False))
-    folders.sort(key=_by_name)
+    folders.sort(key=lambda entry: (not entry.taken, _by_name(entry)))
     files.sort(key=lambda entry: (not entry.usable, _by_name(entry)))
     return [*folders, *files]
 
@@ -62,20 +66,32 @@ class BrowserScreen(ModalScreen[str]):
     """Returns the chosen path, or an empty text.
 
     wanted: which files may be taken. folders: whether a folder itself may be taken (ctrl+s, or its first line).
+    taken: which folders enter takes instead of opening them; `called` says what they are.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Close", key_display="esc"),
         Binding("left,backspace", "up", "Folder above", key_display="←"),
+        Binding("right", "into", "Into the folder", key_display="→"),
         Binding("ctrl+s", "take_folder", "Use this folder"),
     ]
 
-    def __init__(self, title: str, start: Path, wanted: Callable[[Path], bool], *, folders: str = "") -> None:
+    def __init__(
+        self,
+        title: str,
+        start: Path,
+        wanted: Callable[[Path], bool],
+        *,
+        folders: str = "",
+        taken: Callable[[Path], bool] = lambda folder: False,
+        called: str = "",
+    ) -> None:
         super().__init__(classes="panel-over")
         self.heading = title
         self.folder = start if start.is_dir() else start.parent
         self.wanted = wanted
         self.folders = folders
+        self.taken, self.called = taken, called
         self.entries: dict[str, Entry] = {}
 
     def compose(self) -> ComposeResult:
@@ -92,7 +108,7 @@ class BrowserScreen(ModalScreen[str]):
     @work(thread=True, exclusive=True, exit_on_error=False)
     def _open(self, folder: Path, came_from: str) -> None:
         try:
-            entries, problem = list_folder(folder, self.wanted), ""
+            entries, problem = list_folder(folder, self.wanted, self.taken), ""
         except OSError as error:
             entries, problem = [], error.strerror or str(error)
         self.app.call_from_thread(self._show, folder, entries, problem, came_from)
@@ -114,7 +130,9 @@ class BrowserScreen(ModalScreen[str]):
         items += [Item(key, entry.path.name, disabled=not entry.usable) for key, entry in self.entries.items()]
         chooser = self.query_one(FilterList)
         chooser.filter_field.value = ""
-        first = next((key for key in self.entries if self.entries[key].usable), "..")
+        usable = [key for key, entry in self.entries.items() if entry.usable]
+        wanted = [key for key in usable if self.entries[key].taken or self.entries[key].size_bytes is not None]
+        first = next(iter([*wanted, *usable]), "..")
         chooser.set_items(items, highlight=came_from or first)
 
     def _draw(self, item: Item, width: int) -> Content:
@@ -125,6 +143,8 @@ class BrowserScreen(ModalScreen[str]):
         entry = self.entries[item.key]
         name = one_line(entry.path.name, 120)
         if entry.size_bytes is None:
+            if entry.taken:
+                return columns(width, Content(f"● {name}/").stylize("bold $accent"), (self.called, len(self.called)))
             return Content(f"▸ {name}/").stylize("bold")
         return columns(width, Content(f"  {name}"), (size(entry.size_bytes), 10))
 
@@ -134,7 +154,7 @@ class BrowserScreen(ModalScreen[str]):
             self.dismiss(str(self.folder))
         elif event.key == "..":
             self.action_up()
-        elif self.entries[event.key].size_bytes is None:
+        elif self.entries[event.key].size_bytes is None and not self.entries[event.key].taken:
             self._open(self.entries[event.key].path, "")
         else:
             self.dismiss(event.key)
@@ -142,6 +162,12 @@ class BrowserScreen(ModalScreen[str]):
     def action_up(self) -> None:
         """Go to the folder above."""
         self._open(self.folder.parent, str(self.folder))
+
+    def action_into(self) -> None:
+        """Open the folder under the cursor."""
+        entry = self.entries.get(self.query_one(FilterList).highlighted_key)
+        if entry is not None and entry.size_bytes is None:
+            self._open(entry.path, "")
 
     def action_take_folder(self) -> None:
         """Take the folder itself, where that is possible."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -10,6 +10,11 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
+
+from loratui.tui.wizard.words import words_of
+
+if TYPE_CHECKING:
+    from loratui.core.glossary import Term
 
 STEP_KEYS = "f2 … f8"
 """Alt with 1 to 7 does the same."""
@@ -26,6 +31,7 @@ class HelpScreen(ModalScreen[None]):
         super().__init__(classes="panel-over")
         self.heading = str(getattr(of, "HEADING", "") or of.name or "loratui")
         self.text = str(getattr(of, "HELP_TEXT", "") or "")
+        self.words = words_of(str(of.name))
         self.keys = keys_of(of)
 
     def compose(self) -> ComposeResult:
@@ -34,6 +40,10 @@ class HelpScreen(ModalScreen[None]):
             panel.border_subtitle = Content("esc closes")
             if self.text:
                 yield Static(Content(self.text), classes="paragraph")
+            if self.words:
+                yield Static(
+                    Content("\n").join(term_line(term) for term in self.words), classes="paragraph", id="words"
+                )
             widest = max((len(key) for key, _ in self.keys), default=0)
             lines = [
                 Content.assemble((f"{key:>{widest}}", "bold $footer-key-foreground"), "  ", (words, "$foreground"))
@@ -43,6 +53,11 @@ class HelpScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         self.query_one("#panel").focus()
+
+
+def term_line(term: Term) -> Content:
+    """A word with its explanation."""
+    return Content.assemble((term.word, "bold $accent"), (f"  {term.line}", "$foreground"))
 
 
 def keys_of(screen: Screen[Any]) -> list[tuple[str, str]]:

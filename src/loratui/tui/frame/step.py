@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,15 +13,21 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from loratui.core.glossary import Term, terms_of
 from loratui.format import one_line
 from loratui.tui.frame.bars import KeyBar, StepBar
 from loratui.tui.frame.headroom_bar import HeadroomBar
 from loratui.tui.wizard.draft import STEPS
 from loratui.tui.wizard.missing import Problem
 from loratui.tui.wizard.signal import Signal
+from loratui.tui.wizard.words import SHORT, words_of
 
 if TYPE_CHECKING:
     from loratui.tui.app import LoratuiApp
+
+
+READ_SECONDS = 2.0
+"""How long a line must stand to have been read."""
 
 
 class StepScreen(Screen[None]):
@@ -78,6 +85,9 @@ class StepScreen(Screen[None]):
         super().__init__(name=self.STEP, classes="step")
         self._stops: list[Callable[[], None]] = []
         self._said = Content("")
+        self._said_since = 0.0
+        self._explained: tuple[Term, ...] = ()
+        """The words that are explained while nothing else is said, new to this person."""
 
     def compose(self) -> ComposeResult:
         yield StepBar(self.STEP)
@@ -121,10 +131,15 @@ class StepScreen(Screen[None]):
             self.hear(signal, self.query_one(StepBar).renew)
 
     def on_unmount(self) -> None:
+        self._was_read()
         for stop in self._stops:
             stop()
 
+    def on_screen_suspend(self) -> None:
+        self._was_read()
+
     def on_screen_resume(self) -> None:
+        self._explained = self.app.state.words.unseen(words_of(self.STEP))[: self._new_words]
         self.say("")
         self.query_one(StepBar).renew()
         for bar in self.query(HeadroomBar):
@@ -136,10 +151,35 @@ class StepScreen(Screen[None]):
         notice = self.query_one("#notice", Static)
         glyph = {"error": "✗ ", "warning": "▲ ", "done": "✓ "}.get(severity, "")
         color = {"error": "$error", "warning": "$warning", "done": "$success"}.get(severity, "$text-muted")
-        content = Content(glyph + one_line(sentence, 400)).stylize(color) if sentence else Content("")
+        content = Content(glyph + one_line(sentence, 400)).stylize(color) if sentence else self._explain()
         if content != self._said:
-            self._said = content
+            self._was_read()
+            self._said, self._said_since = content, time.monotonic()
             notice.update(content)
+
+    @property
+    def _new_words(self) -> int:
+        """How many are explained at a time: a line each."""
+        return 3 if self.app.size.height >= 30 else SHORT.get(self.STEP, 1)
+
+    def meet(self, key: str) -> None:
+        """The cursor came to a plan key: a word that is new here is explained, unless something else is said."""
+        terms = self.app.state.words.unseen(terms_of(key))
+        if terms and self._said == self._explain():
+            self._was_read()
+            self._explained = terms[: self._new_words]
+            self.say("")
+
+    def _was_read(self) -> None:
+        """The explained words are no longer new, where they stood long enough to be read."""
+        if self._explained and self._said == self._explain() and time.monotonic() - self._said_since >= READ_SECONDS:
+            self.app.state.words.take(self._explained)
+
+    def _explain(self) -> Content:
+        """New words, each in one line."""
+        return Content("\n").join(
+            Content.assemble((term.word, "bold $accent"), (f"  {term.line}", "$text-muted")) for term in self._explained
+        )
 
     def action_next(self) -> None:
         """Go on, or say what is missing and go there."""

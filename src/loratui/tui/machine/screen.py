@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
@@ -17,6 +17,7 @@ from loratui.paths import home_short
 from loratui.tui.common.filter_list import FilterList, Item, columns
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.machine.device_card import CardFacts, DeviceCard, cpu_facts, gpu_facts, other_facts
+from loratui.tui.machine.fits import FitsBox
 
 if TYPE_CHECKING:
     from loratui.core.hardware import Machine
@@ -51,8 +52,10 @@ class MachineScreen(StepScreen):
     ]
 
     def body(self) -> ComposeResult:
-        with Cards(id="cards", can_focus=False):
-            yield Static(Content("Looking for GPUs …"), id="looking", classes="muted")
+        with Horizontal(id="cards-and-fits"):
+            with Cards(id="cards", can_focus=False):
+                yield Static(Content("Looking for GPUs …"), id="looking", classes="muted")
+            yield FitsBox()
         yield Static(id="host")
 
     def on_mount(self) -> None:
@@ -88,6 +91,7 @@ class MachineScreen(StepScreen):
             for fact in facts:
                 cards[fact.key].show(fact, *self._marks(fact.key))
         self._show_host(machine)
+        self.query_one(FitsBox).renew()
 
     def _facts(self, machine: Machine) -> list[CardFacts]:
         draft = self.app.state.draft

@@ -248,7 +248,12 @@ class ModelScreen(StepScreen):
 
         path = await self.app.push_screen_wait(
             BrowserScreen(
-                "Open a model's folder", Path.cwd(), lambda path: path.name == "config.json", folders="use this folder"
+                "Open a model's folder",
+                Path.cwd(),
+                lambda path: path.name == "config.json",
+                folders="use this folder",
+                taken=lambda folder: (folder / "config.json").is_file(),
+                called="a model",
             )
         )
         if path:

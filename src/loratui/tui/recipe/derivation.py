@@ -11,7 +11,9 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
+from loratui.core.glossary import terms_of
 from loratui.format import harmless, value_text
+from loratui.tui.common.help import term_line
 from loratui.tui.common.text import wrap
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class DerivationScreen(ModalScreen[None]):
             panel.border_title = Content(f"{fields()[self.key].title} ({self.key})")
             panel.border_subtitle = Content("F1 keys of this screen · esc closes")
             width = min(PANEL, self.app.size.width * 9 // 10) - AROUND
+            if terms := terms_of(self.key):
+                yield Static(Content("\n").join(term_line(term) for term in terms), classes="paragraph")
             for content in derivation(self.key, self.proposal, width):
                 yield Static(content, classes="paragraph")
 

@@ -17,6 +17,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from loratui.format import one_line, value_text
+from loratui.tui.frame.step import StepScreen
 
 LABEL, VALUE, ORIGIN = 20, 22, 9
 ROOM_FOR_REASONS = 32
@@ -229,6 +230,8 @@ class FieldList(Widget, can_focus=True):
         self._refresh_line(place)
         self.scroll_visible_line(place)
         self.post_message(self.Moved(self.key))
+        if isinstance(self.screen, StepScreen):
+            self.screen.meet(self.key)
 
     def scroll_visible_line(self, place: int) -> None:
         """Bring a line, and a heading above it, into view."""

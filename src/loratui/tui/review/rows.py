@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from loratui.format import count, duration, number_text, one_line, size, value_text
+from loratui.format import count, number_text, one_line, size, value_text
 from loratui.paths import home_short, runs_home
 from loratui.tui.common.text import wrap
+from loratui.tui.review.cards import VARIANTS, result_words, time_span, together_words
 from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.missing import Problem
 
@@ -22,15 +23,12 @@ if TYPE_CHECKING:
 LABEL = 10
 
 
-def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
-    """The review, line by line."""
+def said_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
+    """What a person should know before the start: what stands in the way, warnings, and what makes the plan fit."""
     lines = [Row("", one_line(problem.sentence, 300), glyph="✗", color="$error") for problem in hindrances]
     proposal = state.plan.proposal
     if proposal is None:
         return lines
-    plan, schedule, device = proposal.plan, proposal.schedule, proposal.device
-    for warning in [state.check.doubt, *proposal.warnings] if state.check.doubt else proposal.warnings:
-        lines.append(Row("", one_line(warning, 400), glyph="▲", color="$warning"))
     if not proposal.fits:
         for other in [other for other in proposal.alternatives if other.fits][:1]:
             change = ", ".join(
@@ -38,8 +36,23 @@ def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
             )
             told = f"makes it fit: {change}, the rest as it is. {one_line(other.cost, 200)}"
             lines.append(Row("", told, glyph="a", color="$accent"))
-    if lines:
-        lines.append(Row("", ""))
+    for warning in [state.check.doubt, *proposal.warnings] if state.check.doubt else proposal.warnings:
+        lines.append(Row("", one_line(warning, 400), glyph="▲", color="$warning"))
+    return lines
+
+
+def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
+    """The review, line by line: what is to be known first, then the plan."""
+    said, plan = said_rows(state, hindrances), plan_rows(state)
+    return [*said, *([Row("", "")] if said and plan else []), *plan]
+
+
+def plan_rows(state: WizardState) -> list[Row]:
+    """The whole plan, line by line; nothing before there is one."""
+    proposal = state.plan.proposal
+    if proposal is None:
+        return []
+    plan, schedule, device = proposal.plan, proposal.schedule, proposal.device
     model, data = state.model.found, proposal.data
     share = proposal.parameters_trainable / proposal.parameters_total if proposal.parameters_total else 0.0
     where = "" if model is None or model.weights else " · its weights will be fetched from the hub first"
@@ -49,9 +62,9 @@ def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
         f"({share:.2%})"
     )
     exact = "" if data.exact else "about "
-    training = plan.training
-    lines += [
-        Row("model", f"{one_line(home_short(plan.model.id), 60)}{where}", "F3"),
+    training, together = plan.training, together_words(proposal)
+    lines = [
+        Row("model", f"{one_line(home_short(plan.model.id), 60)}{where}", "2"),
         Row("", learnt),
         Row(
             "dataset",
@@ -59,14 +72,14 @@ def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
                 f"{one_line(home_short(plan.dataset.path), 60)} · {schedule.examples:,} rows · "
                 f"{exact}{data.mean:,.0f} tokens each"
             ),
-            "F4",
+            "3",
         ),
         Row(
             "machine",
-            f"{one_line(name, 60)}{' (planned)' if device.simulated else ''}{_together_words(proposal)}",
-            "F2",
+            f"{one_line(name, 60)}{' (planned)' if device.simulated else ''}{f' · {together}' if together else ''}",
+            "1",
         ),
-        Row("method", _method_words(proposal), "F5"),
+        Row("method", _method_words(proposal), "4"),
         Row(
             "learning",
             (
@@ -99,7 +112,7 @@ def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
         Row(
             "",
             f"plan.toml, events.jsonl, worker.log, checkpoints/ (newest {plan.saving.keep}), "
-            f"{'model/' if plan.method.kind == 'full' else 'adapter/'} ({_result_words(proposal)})",
+            f"{'model/' if plan.method.kind == 'full' else 'adapter/'} ({result_words(proposal)})",
         ),
         Row("command", one_line(command_text(state.draft), 900)),
     ]
@@ -137,7 +150,7 @@ def _method_words(proposal: Proposal) -> str:
     if plan.method.kind == "full":
         return f"full fine-tuning, {plan.training.precision}"
     base = f" on a base in {plan.method.quantization}" if plan.method.kind == "qlora" else ""
-    kind = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}[plan.lora.variant]
+    kind = VARIANTS[plan.lora.variant]
     targets = value_text(plan.lora.targets).replace("all-linear", "all linear layers")
     return (
         f"{kind}{base}, rank {plan.lora.r}, alpha {number_text(plan.lora.alpha)}, on {one_line(targets, 80)}, "
@@ -152,11 +165,8 @@ def _sure(proposal: Proposal) -> str:
 
 def _time_words(proposal: Proposal) -> str:
     """How long the steps take, and what that rests on: runs here, or a wide span until one like it was measured."""
-    if proposal.time is None:
-        return "not known for this device"
-    low, high = duration(proposal.time.low_seconds), duration(proposal.time.high_seconds)
-    span = f"about {low}" if low == high else f"{low} to {high}"
-    return f"{span}, {proposal.time.counted}; {proposal.time.basis}"
+    span = time_span(proposal)
+    return f"{span}, {proposal.time.counted}; {proposal.time.basis}" if proposal.time else "not known for this device"
 
 
 def _interval_words(proposal: Proposal) -> str:
@@ -167,23 +177,6 @@ def _interval_words(proposal: Proposal) -> str:
     device = proposal.device
     first = "rehearsed first · " if device.kind == "gpu" and not device.simulated else ""
     return f"{first}{evaluation} · {save}"
-
-
-def _together_words(proposal: Proposal) -> str:
-    if proposal.device.count < 2:
-        return ""
-    return (
-        " · each holds a share of the weights (FSDP2)"
-        if proposal.plan.hardware.parallelism == "fsdp"
-        else " · each holds a whole copy (DDP)"
-    )
-
-
-def _result_words(proposal: Proposal) -> str:
-    """What the result weighs on disk: adapters are kept in 4 bytes a number, whole models in their own format."""
-    if proposal.plan.method.kind == "full":
-        return f"about {size(proposal.memory.parts.get('weights', 0))}"
-    return f"about {size(proposal.parameters_trainable * 4)}"
 
 
 def _run_folder(state: WizardState) -> Path:

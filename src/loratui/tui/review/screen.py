@@ -1,24 +1,26 @@
-"""The fifth step: the whole plan, what it takes, what will be written where, and the start."""
+"""The fifth step: the plan in four cards and two pictures, what will be written where, and the start."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Container, Horizontal, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
 from loratui.files import write_whole
-from loratui.format import value_text
+from loratui.format import one_line, value_text
 from loratui.paths import home_short
 from loratui.tui.frame.step import StepScreen
-from loratui.tui.review.rows import review_rows
+from loratui.tui.review.cards import CardView, cards
+from loratui.tui.review.pictures import PictureBox, memory_picture, time_picture
+from loratui.tui.review.rows import Row, plan_rows, review_rows, said_rows
 from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.missing import Problem
 
@@ -27,52 +29,70 @@ if TYPE_CHECKING:
 
 
 class StartButton(Static, can_focus=True):
-    """The one thing to press on this screen."""
+    """The one thing to press on this screen: it starts the training, or writes the plan where it is for another
+    machine.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,space", "press", "Start", key_display="enter", tooltip="Start training")
+        Binding("enter,space", "press('start')", "Start", key_display="enter", tooltip="Start training"),
+        Binding("enter,space", "press('write')", "Write the plan", key_display="enter", tooltip="Write the plan"),
     ]
+    does: Literal["start", "write"] = "start"
 
     class Pressed(Message):
         """Enter, or a click."""
 
-    def action_press(self) -> None:
-        """Start training."""
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "press" or parameters == (self.does,)
+
+    def action_press(self, what: str) -> None:
+        """Start training, or write the plan."""
         self.post_message(self.Pressed())
 
     def on_click(self, event: events.Click) -> None:
-        self.action_press()
+        self.action_press(self.does)
 
 
 class ReviewScreen(StepScreen):
-    """Everything that was decided, with the key that leads back to it."""
+    """The four questions with their answers, and the digits that lead back to them."""
 
     STEP = "review"
     HEADING = "Review"
-    EXPLANATION = "Everything that was decided, and what it takes."
+    EXPLANATION = "What will happen, and what it takes."
     HELP_TEXT = (
+        "Each card is one question; the digit in its corner leads back to where it is decided. m shows every setting, "
+        "what is written where, and the command that does the same.\n\n"
         "The training runs in a process of its own: it goes on when this window closes, the connection drops or the "
-        "wizard "
-        "is ended. Everything it needs and makes lies in the run's folder.\n\n"
+        "wizard is ended. Everything it needs and makes lies in the run's folder.\n\n"
         "The command does the same without the wizard. y copies it, w writes the plan as a file, a takes the gentlest "
         "change that makes a plan fit."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f9", "start", "Start training", key_display="F9", tooltip="Start training"),
+        Binding("m", "everything", "Everything", tooltip="Show the whole plan, line by line"),
         Binding("w", "write", "Write the plan", tooltip="Write the plan as plan.toml in this folder"),
         Binding("y", "copy", "Copy command", tooltip="Copy the command (where the terminal allows it)"),
         Binding("a", "adapt", "Make it fit", tooltip="Take the gentlest change that makes the plan fit"),
-        Binding("down,j", "scroll(1)", "Down", show=False, tooltip="Scroll down"),
-        Binding("up,k", "scroll(-1)", "Up", show=False, tooltip="Scroll up"),
+        Binding("down,j", "scroll(1)", "Down", show=False, tooltip="Scroll the whole plan down"),
+        Binding("up,k", "scroll(-1)", "Up", show=False, tooltip="Scroll the whole plan up"),
     ]
 
     def body(self) -> ComposeResult:
-        with VerticalScroll(id="review"):
+        yield Static(id="said")
+        with Container(id="review-cards"):
+            for number in (2, 3, 4, 1):
+                yield CardView(number)
+        with Horizontal(id="pictures"):
+            yield PictureBox("memory", memory_picture, id="memory-picture")
+            yield PictureBox("time", time_picture, id="time-picture")
+        with VerticalScroll(id="review", classes="box", can_focus=False):
             yield Static(id="review-text")
         yield StartButton(id="start")
 
     def on_mount(self) -> None:
         self._starting = False
+        self._pictured: Proposal | None = None
+        self.query_one("#review").border_title = Content("everything")
         state = self.app.state
         for signal in (state.plan.changed, state.check.changed, state.choices.run_chosen):
             self.hear(signal, self._renew)
@@ -82,20 +102,19 @@ class ReviewScreen(StepScreen):
         """Going on to the training screen needs a run: Start makes one."""
         if self.app.state.draft.run:
             return []
+        if self.planned:
+            return [Problem(f"{self.planned} is not here: enter writes the plan, to be trained there.", "#start")]
         return [*self.hindrances(), Problem("No training was started yet: enter or F9 starts it.", "#start")]
+
+    @property
+    def planned(self) -> str:
+        """The GPU that is only planned for; empty where the plan is for this machine."""
+        return self.app.state.draft.gpu
 
     def hindrances(self) -> list[Problem]:
         """What stands between this plan and a start."""
         state = self.app.state
         found = state.ready()
-        if state.draft.gpu:
-            found.append(
-                Problem(
-                    f"This plan is for {state.draft.gpu}, which is not here: write it with w and train it there, or "
-                    "choose a device "
-                    "of this machine (F2)."
-                )
-            )
         if not found and state.plan.proposal is None:
             found.append(Problem("There is no plan yet: model and machine are still being looked up."))
         return found
@@ -109,29 +128,62 @@ class ReviewScreen(StepScreen):
         self.refresh_bindings()
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._show)
+        self.call_after_refresh(self._renew)
 
     def _show(self) -> None:
-        state = self.app.state
-        text = self.query_one("#review-text", Static)
-        width = (text.content_size.width or self.size.width - 6) - 1
-        text.update(Content("\n").join(row.content(width) for row in review_rows(state, self.hindrances())))
+        state, proposal = self.app.state, self.app.state.plan.proposal
+        hindrances = self.hindrances()
+        self._show_said(said_rows(state, hindrances))
+        for card in cards(state):
+            self.query_one(f"#card-{card.number}", CardView).show(card)
+        if proposal != self._pictured:
+            self._pictured = proposal
+            for box in self.query(PictureBox):
+                box.refresh()
+        if self.query_one("#review").display:
+            text = self.query_one("#review-text", Static)
+            width = max(20, text.content_size.width - 1)
+            text.update(Content("\n").join(row.content(width) for row in plan_rows(state)))
         button = self.query_one(StartButton)
-        button.set_class(bool(self.hindrances()), "-blocked")
-        button.update(self._start_words())
+        button.does = "write" if self.planned else "start"
+        button.set_class(bool(hindrances), "-blocked")
+        button.update(self._start_words(hindrances))
 
-    def _start_words(self) -> Content:
+    def _show_said(self, rows: list[Row]) -> None:
+        """What is to be known before the start, as much of it as leaves room for the rest."""
+        widget = self.query_one("#said", Static)
+        widget.display = bool(rows)
+        width = max(20, self.size.width - 8)
+        most = 6 if self.size.height >= 30 else 2
+        lines = [line for row in rows for line in row.content(width).split("\n")]
+        if len(lines) > most:  # a line for each
+            lines = [row.content(4 * len(row.text) + 80).truncate(width, ellipsis=True) for row in rows]
+        if len(lines) > most:
+            more = f"  … {len(lines) - most + 1} more: m shows them"
+            lines = [*lines[: most - 1], Content(more).stylize("$text-muted")]
+        widget.update(Content("\n").join(lines))
+
+    def _start_words(self, hindrances: list[Problem]) -> Content:
         if self._starting:
             return Content("starting …").stylize("$text-muted")
-        if self.hindrances():
-            return Content.assemble(("▸ Start training", "$text-muted"), ("  not yet: see above", "$text-muted"))
+        words = "▸ Write the plan" if self.planned else "▸ Start training"
+        if hindrances:
+            return Content.assemble((words, "$text-muted"), ("  not yet: see above", "$text-muted"))
+        if self.planned:
+            return Content.assemble((words, "bold"), (f"  to be trained on {one_line(self.planned, 40)}", ""))
         proposal = self.app.state.plan.proposal
         steps = f"  {proposal.schedule.total_steps:,} steps" if proposal else ""
-        return Content.assemble(("▸ Start training", "bold"), (steps, ""))
+        return Content.assemble((words, "bold"), (steps, ""))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "adapt":
             return bool(self._remedies())
+        if action == "start":
+            return not self.planned
+        if action == "everything":
+            return not self.query_one("#review").display
+        if action == "scroll":
+            return self.query_one("#review").display
         return super().check_action(action, parameters)
 
     def _remedies(self) -> list[object]:
@@ -145,6 +197,12 @@ class ReviewScreen(StepScreen):
     def action_scroll(self, by: int) -> None:
         """Scroll the review."""
         self.query_one("#review").scroll_relative(y=by * 3, animate=False)
+
+    def action_everything(self) -> None:
+        """Show the whole plan, line by line."""
+        from loratui.tui.review.everything import EverythingScreen
+
+        self.app.push_screen(EverythingScreen(lambda: review_rows(self.app.state, self.hindrances())))
 
     def action_adapt(self) -> None:
         """Take the gentlest change that makes the plan fit."""
@@ -192,7 +250,10 @@ class ReviewScreen(StepScreen):
 
     @on(StartButton.Pressed)
     def _pressed(self) -> None:
-        self.action_start()
+        if self.planned and not self.hindrances():
+            self.action_write()
+        else:
+            self.action_start()
 
     def action_start(self) -> None:
         """Make the run and start its worker, then show it."""

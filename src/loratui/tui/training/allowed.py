@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from textual.binding import Binding
 
-from loratui.runs.status import ENDED, State
-from loratui.tui.training.fixes import fixes_of
-from loratui.tui.training.follow import Followed
+from loratui.runs.states import ENDED, State
+
+if TYPE_CHECKING:
+    from loratui.tui.training.follow import Followed
 
 EVERY: frozenset[str] = frozenset(get_args(State))
 AT_WORK = EVERY - ENDED
@@ -25,9 +26,15 @@ class Condition:
     otherwise: str
 
 
+def _has_fixes(followed: Followed) -> bool:
+    from loratui.tui.training.fixes import fixes_of  # here, so that a screen's keys do not wait for it
+
+    return bool(fixes_of(followed))
+
+
 READ = Condition(lambda followed: followed.whole, "the run's history is still being read")
 PLAN = Condition(lambda followed: followed.plan is not None, "its plan cannot be read")
-FIXES = Condition(lambda followed: bool(fixes_of(followed)), "nothing was found that a change of its plan would mend")
+FIXES = Condition(_has_fixes, "nothing was found that a change of its plan would mend")
 SAMPLES = Condition(lambda followed: bool(followed.record.samples), "it has answered no pinned prompt yet")
 WEIGHTS = Condition(
     lambda followed: followed.status.state == "finished" or followed.has_checkpoint, "it has no checkpoint yet"

@@ -58,6 +58,13 @@ class Choices:
         for signal in (self.device_chosen, self.model_chosen, self.dataset_chosen, self.recipe_changed):
             signal.publish()
 
+    def begin(self, draft: Draft) -> None:
+        """Go on with other choices where they were left; the theme stays. As `take_up` otherwise."""
+        self._draft = replace(self._draft, step=draft.step, visited=draft.visited)
+        self.take_up(draft)
+        for signal in (self.step_opened, self.run_chosen):
+            signal.publish()
+
     def _put(self, signal: Signal, **answers: Any) -> None:
         self._draft = replace(self._draft, **answers)
         signal.publish()

@@ -39,6 +39,10 @@ class Draft:
     theme: str = ""
 
 
+DEMO = Draft(model="demo", dataset="demo", preset="demo")
+"""The built-in model and dataset."""
+
+
 def draft_from_json(text: str) -> Draft:
     """A draft from its file. Unknown keys and values of a wrong type are left out.
 

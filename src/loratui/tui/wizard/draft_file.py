@@ -6,13 +6,14 @@ choices since, the newer ones win, and the others are kept aside as `draft.other
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from loratui.format import first_line, one_line
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.dataset import ChosenDataset
 from loratui.tui.wizard.draft import (
+    DEMO,
     Draft,
     KnownFacts,
     draft_from_json,
@@ -95,8 +97,7 @@ class DraftFile:
         self.changed.publish()
 
     def restore(self, *, demo: bool = False) -> str:
-        """Take up the draft of the last session; a sentence where its file cannot be used (it is then kept aside), or
-        where another one was kept.
+        """Take up the draft of the last session; a sentence where its file cannot be used (it is then kept aside).
 
         demo: take up its theme alone, unless it was the demo's draft, too.
         """
@@ -108,9 +109,13 @@ class DraftFile:
         except (OSError, ValueError) as error:
             return self._begin_anew(self._path, error)
         if demo and not kept.model == kept.dataset == "demo":
-            kept = Draft(model="demo", dataset="demo", preset="demo", theme=kept.theme)
+            kept = replace(DEMO, theme=kept.theme)
             self._seen, self._base = "", None
         self._choices.restore(kept)
+        return ""
+
+    def others_words(self) -> str:
+        """Of a draft that was kept aside, in one sentence; empty where there is none."""
         others = self.others()
         if not others:
             return ""
@@ -192,25 +197,39 @@ class DraftFile:
                 continue
         return sorted(found, key=lambda one: -one.changed)
 
-    def take_up(self, other: OtherDraft) -> bool:
+    def take_up(self, other: OtherDraft, *, where_left: bool = False) -> bool:
         """Go on with a draft that was kept aside; the present one is kept aside in its place. False where the disk does
         not take it (`problem` says why).
+
+        where_left: at the step where it was left, not at the present one.
         """
-        assert self._path is not None
+        if not self._go_on_with(other.draft, self._choices.begin if where_left else self._choices.take_up, other.path):
+            return False
+        with contextlib.suppress(OSError):
+            other.path.unlink(missing_ok=True)
+        return True
+
+    def begin(self, draft: Draft) -> bool:
+        """Go on with these choices; the present ones are kept aside, where anything was chosen. False where the disk
+        does not take that (`problem` says why): nothing has changed then.
+        """
+        return self._go_on_with(draft, self._choices.begin)
+
+    def _go_on_with(self, draft: Draft, take: Callable[[Draft], None], beside: Path | None = None) -> bool:
         mine, session = self._choices.draft, self._session
-        self._session = uuid4().hex[:8]
-        try:
+        needless = any(same_choices(mine, one) for one in (Draft(), DEMO, draft))
+        if self._path is not None and not needless:
             kept = self._path.with_name(f"{self._path.stem}.other-{session}{self._path.suffix}")
-            while kept == other.path:
+            while kept == beside or kept.exists():
                 kept = kept.with_name(f"{self._path.stem}.other-{uuid4().hex[:8]}{self._path.suffix}")
-            write_whole(kept, draft_to_json(mine, session=session, after=self._seen))
-            self._choices.take_up(other.draft)
-            if self.save():
-                other.path.unlink(missing_ok=True)
-                return True
-        except OSError as error:
-            self._problem = f"The draft could not be kept in {self._path.parent}: {error.strerror or error}."
-        return False
+            try:
+                write_whole(kept, draft_to_json(mine, session=session, after=self._seen))
+            except OSError as error:
+                self._problem = f"The draft could not be kept in {self._path.parent}: {error.strerror or error}."
+                return False
+        self._session = uuid4().hex[:8]
+        take(draft)
+        return self.save()
 
     @staticmethod
     def _facts_path(draft: Path) -> Path:

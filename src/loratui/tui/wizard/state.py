@@ -12,13 +12,14 @@ from pathlib import Path
 from loratui.tui.wizard.check import DatasetCheck
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.dataset import ChosenDataset
-from loratui.tui.wizard.draft import STEPS, Draft
+from loratui.tui.wizard.draft import DEMO, STEPS, Draft
 from loratui.tui.wizard.draft_file import DraftFile
 from loratui.tui.wizard.hardware import Hardware
 from loratui.tui.wizard.missing import Problem, missing
 from loratui.tui.wizard.model import ChosenModel
 from loratui.tui.wizard.plan import ProposedPlan
 from loratui.tui.wizard.run import ShownRun
+from loratui.tui.wizard.words import SeenWords
 
 
 class WizardState:
@@ -29,7 +30,7 @@ class WizardState:
 
     def __init__(self, path: Path | None = None, *, demo: bool = False, draft: Draft | None = None) -> None:
         self._demo = demo
-        self.choices = Choices(Draft(model="demo", dataset="demo", preset="demo") if demo else draft)
+        self.choices = Choices(DEMO if demo else draft)
         self.hardware = Hardware(self.choices)
         self.model = ChosenModel(self.choices)
         self.dataset = ChosenDataset(self.choices)
@@ -37,6 +38,7 @@ class WizardState:
         self.check = DatasetCheck(self.choices, self.model, self.dataset, self.plan)
         self.run = ShownRun(self.choices)
         self.file = DraftFile(path, self.choices, self.dataset)
+        self.words = SeenWords(path.with_name("words-seen.json") if path is not None else None)
 
     @property
     def draft(self) -> Draft:

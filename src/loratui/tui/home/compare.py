@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -13,37 +13,12 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from loratui.core.plan import Plan
-from loratui.core.plan_text import fields
-from loratui.format import number_text, one_line
+from loratui.format import one_line
 from loratui.runs.directory import Run
+from loratui.tui.home.differences import differences, used_rates
 from loratui.tui.training.chart import Chart, Line, Picture
 from loratui.tui.training.curves import x_end
 from loratui.tui.training.follow import Followed, follow
-
-
-def differences(first: Plan, second: Plan) -> list[tuple[str, str, str]]:
-    """Plan keys whose values differ, with both values as text."""
-    return [
-        (key, _text(first.get(key)), _text(second.get(key))) for key in fields() if first.get(key) != second.get(key)
-    ]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return number_text(value)
-    return str(value) if value not in ("", [], {}) else "none"
-
-
-def used_rates(first: Followed, second: Followed) -> list[tuple[str, str, str]]:
-    """The learning rates that the steps really had, where the two runs differ; the plan says only what was wanted."""
-    one, other = (_used(followed) for followed in (first, second))
-    return [("rate used, highest → last", one, other)] if one != other else []
-
-
-def _used(followed: Followed) -> str:
-    rates = [point.last for point in followed.record.learning_rate.points]
-    return f"{max(rates):.3g} → {rates[-1]:.3g}" if rates else "none"
 
 
 class CompareScreen(ModalScreen[None]):

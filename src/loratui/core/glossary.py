@@ -1,0 +1,70 @@
+"""The words of the field that somebody new to it meets on the screens, each explained in one line.
+
+The one place where they are explained: screens show a line where its word first stands and under F1, the pages under
+`docs/` list them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+WIDEST = 76
+"""Characters of a word with its line: what a terminal of 80 columns shows whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A word, what it means in one line, and the plan keys whose values it is the word for."""
+
+    word: str
+    line: str
+    keys: tuple[str, ...] = ()
+
+
+def _table(*terms: Term) -> Mapping[str, Term]:
+    return {term.word: term for term in terms}
+
+
+TERMS: Mapping[str, Term] = _table(
+    Term("fine-tuning", "trains a finished model a little further, on your own examples."),
+    Term("budget", "the memory that is free for you now, less a reserve for the system."),
+    Term("params", "the numbers a model consists of. 1 B is a thousand million of them."),
+    Term("full", "fine-tuning of every weight: the most memory, makes a whole model.", ("method.kind",)),
+    Term("LoRA", "trains a small adapter beside frozen weights: far less memory.", ("method.kind",)),
+    Term("QLoRA", "LoRA on a base held in 4 bits: its weights take a quarter.", ("method.kind",)),
+    Term("adapter", "what LoRA makes: a small file that changes the base under it.", ("lora.adapter",)),
+    Term("base", "the model as it was before this training."),
+    Term("chat template", "how a model wants questions and answers marked in its text."),
+    Term("token", "a piece of a word, some four letters: what models read and write."),
+    Term("stop token", "ends an answer. A model that never learns it talks on and on."),
+    Term("held out", "rows kept from training, to test what was learnt.", ("dataset.eval_fraction",)),
+    Term("rank", "how wide an adapter is: more can learn more, and takes more.", ("lora.r",)),
+    Term("alpha", "how strongly an adapter counts; mostly twice its rank.", ("lora.alpha",)),
+    Term("learning rate", "how far a step moves: too far diverges, too little idles.", ("training.learning_rate",)),
+    Term("epoch", "one pass over all training rows.", ("training.epochs",)),
+    Term("batch", "the rows that go through the model together.", ("training.batch_size",)),
+    Term("accumulation", "batches added up before the weights move once.", ("training.accumulation",)),
+    Term("maximum length", "tokens of a row that are read; the rest is cut.", ("training.max_length",)),
+    Term("packing", "short rows joined into long ones, so that none is padded.", ("training.packing",)),
+    Term("checkpointing", "computes again instead of keeping: less memory, slower.", ("training.checkpointing",)),
+    Term("checkpoint", "the state of a training on disk, from which it can go on.", ("saving.every_steps",)),
+    Term("warm-up", "the first steps, in which the rate rises to its peak.", ("training.warmup_steps",)),
+    Term("optimizer", "the rule by which weights move; keeps figures of its own.", ("training.optimizer",)),
+    Term("quantisation", "weights held in fewer bits: smaller, a little coarser.", ("method.quantization",)),
+    Term("bf16", "numbers in 2 bytes with the range of 4: halves the memory.", ("training.precision",)),
+    Term("rehearsal", "two real steps on the longest rows, before the run: does it fit?"),
+    Term("evaluation", "the held-out rows are tested, nothing is learnt.", ("evaluation.every_steps",)),
+    Term("loss", "how much the right words surprised the model: lower is better."),
+    Term("gradient norm", "how hard a step pulls at the weights; leaps mean trouble."),
+    Term("temperature", "how freely the next token is drawn; 0 takes the likeliest."),
+    Term("preset", "a recipe by name: values for some fields, the rest is proposed."),
+    Term("merge", "adds an adapter into its base: one model, which runs anywhere."),
+    Term("GGUF", "a file format for models, of llama.cpp and Ollama."),
+)
+"""All of them, in the order in which one meets them."""
+
+
+def terms_of(key: str) -> tuple[Term, ...]:
+    """The terms that explain a plan key."""
+    return tuple(term for term in TERMS.values() if key in term.keys)

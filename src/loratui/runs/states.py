@@ -1,0 +1,10 @@
+"""The states of a run, by name: for whoever asks only for their names, and must not wait for what reads a status."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+State = Literal[
+    "starting", "rehearsing", "running", "evaluating", "saving", "stopping", "finished", "stopped", "failed", "lost"
+]
+ENDED: frozenset[str] = frozenset({"finished", "stopped", "failed", "lost"})

@@ -1,0 +1,100 @@
+"""In what runs differ: two of them key by key, or many by the settings that are not the same in all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from loratui.core.plan import Plan
+from loratui.core.plan_text import fields
+from loratui.format import number_text, one_line, value_text
+from loratui.tui.training.follow import Followed
+
+Kin = tuple[str, str]
+"""Model and dataset: runs of the same are compared first of all."""
+KIN = ("model.id", "dataset.path")
+FIRST = (
+    *KIN,
+    "method.kind",
+    "lora.r",
+    "training.learning_rate",
+    "training.epochs",
+    "training.max_steps",
+    "training.batch_size",
+    "training.accumulation",
+    "training.max_length",
+    "lora.alpha",
+    "lora.targets",
+    "training.packing",
+    "training.optimizer",
+    "training.scheduler",
+)
+"""What tells runs apart best, before all other keys in the plan's own order."""
+FOLLOWS = ("evaluation.every_steps", "saving.every_steps", "training.warmup_steps", "evaluation.batch_size")
+"""Keys that mostly follow from others: they come last."""
+SHORT = {
+    "model.id": "",
+    "dataset.path": "",
+    "method.kind": "",
+    "lora.r": "rank",
+    "lora.alpha": "alpha",
+    "training.learning_rate": "rate",
+    "training.epochs": "epochs",
+    "training.batch_size": "batch",
+    "training.accumulation": "accumulation",
+    "training.max_length": "length",
+}
+"""How a key is called in a list where room is scarce; by default by its last name."""
+
+
+def kin_of(plan: Plan) -> Kin:
+    """Model and dataset."""
+    return plan.model.id, plan.dataset.path
+
+
+def differences(first: Plan, second: Plan) -> list[tuple[str, str, str]]:
+    """Plan keys whose values differ, with both values as text."""
+    return [(key, _text(first.get(key)), _text(second.get(key))) for key in _ordered() if differs(first, second, key)]
+
+
+def differs(first: Plan, second: Plan, key: str) -> bool:
+    """Whether two plans have another value here."""
+    return bool(first.get(key) != second.get(key))
+
+
+def _ordered() -> list[str]:
+    known = list(fields())
+    return [*FIRST, *(key for key in known if key not in FIRST and key not in FOLLOWS), *FOLLOWS]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return number_text(value)
+    return str(value) if value not in ("", [], {}) else "none"
+
+
+def varying(plans: Sequence[Plan]) -> list[str]:
+    """The keys that have not the same value in all of these plans, what tells them apart best first."""
+    return [key for key in _ordered() if any(differs(plans[0], plan, key) for plan in plans[1:])] if plans else []
+
+
+def setting_words(plan: Plan, keys: Sequence[str]) -> list[str]:
+    """A plan's values of these keys, each with its short name: `rank 32`, `rate 2e-4`."""
+    words = []
+    for key in keys:
+        value = plan.get(key)
+        text = PurePath(str(value)).name if key in KIN else value_text(value)
+        words.append(one_line(f"{SHORT.get(key, key.rpartition('.')[2])} {text}".strip(), 40))
+    return words
+
+
+def used_rates(first: Followed, second: Followed) -> list[tuple[str, str, str]]:
+    """The learning rates that the steps really had, where the two runs differ; the plan says only what was wanted."""
+    one, other = (_used(followed) for followed in (first, second))
+    return [("rate used, highest → last", one, other)] if one != other else []
+
+
+def _used(followed: Followed) -> str:
+    rates = [point.last for point in followed.record.learning_rate.points]
+    return f"{max(rates):.3g} → {rates[-1]:.3g}" if rates else "none"

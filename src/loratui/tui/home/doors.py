@@ -1,0 +1,167 @@
+"""The ways on from home, as cards side by side: enter takes the one that has the focus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from loratui.format import one_line
+from loratui.paths import home_short
+from loratui.tui.wizard.draft import Draft, same_choices
+
+if TYPE_CHECKING:
+    from loratui.tui.wizard.draft_file import OtherDraft
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way on. key: go_on, new, demo or kept. lines: what it is, and what becomes of it. says: the same as one
+    sentence.
+    """
+
+    key: str
+    title: str
+    lines: tuple[str, str]
+    says: str
+
+
+def ways_on(draft: Draft, others: list[OtherDraft]) -> list[Way]:
+    """Every way on from these drafts, the likeliest first."""
+    nothing = same_choices(draft, Draft())
+    found = []
+    if not nothing:
+        at, words, values = f"at {draft.step}", chosen_words(draft), len(draft.mine)
+        by_hand = f", {values} value{'' if values == 1 else 's'} of yours" if values else ""
+        yours = f" · {values} yours" if values else ""
+        found.append(Way("go_on", "Go on", (words, at + yours), f"Goes on with {words}, {at}{by_hand}."))
+    kept = "" if nothing else " The draft is kept aside."
+    found.append(
+        Way(
+            "new",
+            "Begin" if nothing else "New",
+            ("machine, model …", "from the start" if nothing else "draft is kept"),
+            f"Begins anew: machine, model, dataset.{kept}",
+        )
+    )
+    found.append(
+        Way(
+            "demo",
+            "Try the demo",
+            ("a tiny model", "in a minute"),
+            f"A tiny model learns on the CPU in a minute.{kept}",
+        )
+    )
+    if others:
+        many = f"{len(others)} drafts" if len(others) > 1 else "another draft"
+        says = f"Goes on with {many if len(others) == 1 else f'one of {many}'} kept aside: {others[0].words}."
+        found.append(Way("kept", "Kept aside", (many, chosen_words(others[0].draft)), says))
+    return found
+
+
+def chosen_words(draft: Draft) -> str:
+    """Model and dataset of a draft, by their last names."""
+    model, dataset = (PurePath(home_short(path)).name or path for path in (draft.model, draft.dataset))
+    return one_line(f"{model or 'no model yet'} on {dataset or 'no dataset yet'}", 80)
+
+
+class Door(Static, can_focus=True):
+    """One way on; enter or a click takes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,space", "choose", "Choose", key_display="enter", tooltip="Take this way on"),
+        Binding("left", "beside(-1)", "Beside", show=False, tooltip="The way on beside it"),
+        Binding("right", "beside(1)", "Beside", show=False, tooltip="The way on beside it"),
+        Binding("down,j", "down", "Runs", show=False, tooltip="To the runs"),
+    ]
+
+    class Downwards(Message):
+        """To what lies below."""
+
+    class Chosen(Message):
+        """Enter, or a click."""
+
+        def __init__(self, way: Way) -> None:
+            super().__init__()
+            self.way = way
+
+    class Focused(Message):
+        """The focus came to it."""
+
+        def __init__(self, way: Way) -> None:
+            super().__init__()
+            self.way = way
+
+    def __init__(self, way: Way) -> None:
+        super().__init__(classes="box door")
+        self.way = way
+        self.border_title = Content(way.title)
+
+    def render(self) -> Content:
+        first, second = (Content(one_line(line, 80)) for line in self.way.lines)
+        return Content.assemble(first, "\n", second.stylize("$text-muted"))
+
+    def on_focus(self) -> None:
+        self.border_title = Content(f"▸ {self.way.title}")
+        self.post_message(self.Focused(self.way))
+
+    def on_blur(self) -> None:
+        self.border_title = Content(self.way.title)
+
+    def action_choose(self) -> None:
+        """Take this way on."""
+        self.post_message(self.Chosen(self.way))
+
+    def action_beside(self, by: int) -> None:
+        """Put the focus on the door beside this one."""
+        assert isinstance(self.parent, Doors)
+        self.parent.move(by)
+
+    def action_down(self) -> None:
+        """To the runs."""
+        self.post_message(self.Downwards())
+
+    def on_click(self, event: events.Click) -> None:
+        self.action_choose()
+
+
+class Doors(Horizontal):
+    """The ways on, side by side."""
+
+    def __init__(self, ways: list[Way]) -> None:
+        super().__init__(id="doors")
+        self._ways = ways
+
+    def compose(self) -> ComposeResult:
+        for way in self._ways:
+            yield Door(way)
+
+    def show(self, ways: list[Way]) -> None:
+        """Take other ways on; nothing is painted where they are the same."""
+        if ways == self._ways:
+            return
+        held = next((door.way.key for door in self.query(Door) if door.has_focus), "")
+        self._ways = ways
+        self.remove_children()
+        doors = [Door(way) for way in ways]
+        self.mount(*doors)
+        if held:
+            self.call_after_refresh(next((door for door in doors if door.way.key == held), doors[0]).focus)
+
+    def take_focus(self) -> None:
+        """Put the focus on the likeliest way on."""
+        self.query(Door).first().focus()
+
+    def move(self, by: int) -> None:
+        """Move the focus from door to door."""
+        doors = list(self.query(Door))
+        place = next((number for number, door in enumerate(doors) if door.has_focus), 0)
+        doors[(place + by) % len(doors)].focus()

@@ -1,0 +1,224 @@
+"""The runs as lines of a list, and the one under the cursor in more words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from textual.content import Content
+
+from loratui.core.plan import Plan
+from loratui.format import age, number_text, one_line
+from loratui.paths import home_short
+from loratui.runs.listing import RunSummary
+from loratui.tui.common.text import wrap
+from loratui.tui.home.differences import KIN, SHORT, differences, kin_of
+from loratui.tui.home.reading import GLIMPSE_POINTS, Line
+from loratui.tui.training.history import sparkline
+from loratui.tui.training.run_state import LOOKS
+
+AGE_CELLS = 10
+STATE_CELLS = 12
+FIGURE_CELLS = 9
+MORE_LOOKS = {"diverged": ("✗", "diverged", "$error"), "spoilt": ("✗", "spoilt", "$error")}
+BAD = ("failed", "lost", "diverged", "spoilt")
+
+
+def look_of(state: str) -> tuple[str, str, str]:
+    """Glyph, word and colour of a state."""
+    return LOOKS.get(state) or MORE_LOOKS.get(state) or ("?", state, "$foreground")
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Columns that each part of a line takes; 0: it is left out."""
+
+    name: int
+    bar: int
+    loss: int
+    curve: int
+    apart: int
+
+
+def cells(width: int) -> Cells:
+    """How a line of this width is divided: what tells runs apart gets what the figures leave."""
+    bar = 10 if width >= 116 else 0
+    loss = FIGURE_CELLS if width >= 90 else 0
+    curve = GLIMPSE_POINTS + 2 if width >= 100 else 0
+    left = width - STATE_CELLS - (bar + 6) - loss - FIGURE_CELLS - 2 - curve - AGE_CELLS
+    name = min(36, max(16, left // 2 if width >= 100 else left * 3 // 5))
+    return Cells(name, bar, loss, curve, max(0, left - name))
+
+
+def heading(width: int) -> str:
+    """The columns' names over `row`."""
+    part = cells(width)
+    loss = f"{'loss':>{part.loss}}" if part.loss else ""
+    course = f"{'course':<{part.curve}}" if part.curve else ""
+    return (
+        f"{'state':<{STATE_CELLS}}{'run':<{part.name}}{'done':<{part.bar + 6}}{loss}{'held-out':>{FIGURE_CELLS}}  "
+        f"{course}{'set otherwise':<{part.apart}}"[: width - AGE_CELLS]
+        + f"{'begun':>{AGE_CELLS}}"
+    )
+
+
+def row(
+    line: Line, width: int, apart: Sequence[str] = (), *, marked: bool = False, now: float | None = None
+) -> Content:
+    """One run in one line: state, name, progress, last loss, best held-out loss, its course, what sets it apart (as
+    much of it as there is room for), and when it was begun.
+    """
+    part = cells(width)
+    summary, status = line.summary, line.summary.status
+    glyph, word, color = look_of(line.state)
+    share = min(1.0, status.step / status.total) if status.total else 0.0
+    full = round(share * part.bar)
+    loss = line.losses[-1] if line.losses else status.loss
+    best = line.outcome.best
+    passed = max(0.0, (time.time() if now is None else now) - summary.created) if summary.created else 0.0
+    title = f"{'◆ ' if marked else ''}{one_line(summary.name, part.name - (4 if marked else 2))}"
+    parts: list[tuple[str, str] | str] = [
+        (f"{glyph} {word:<10}", color),
+        (f"{title:<{part.name}}", "bold"),
+        ("█" * full, color),
+        ("·" * (part.bar - full), "$border-blurred"),
+        (f" {share:4.0%} ", "$text-muted"),
+        (f"{_figure(loss):>{part.loss}}" if part.loss else "", "$text-muted"),
+        (f"{_figure(best.loss if best else None):>{FIGURE_CELLS}}  ", "$foreground"),
+        (f"{sparkline(line.losses):<{part.curve}}" if part.curve else "", "$accent"),
+        (f"{_fitting(apart, part.apart - 2):<{part.apart}}" if part.apart else "", "$text-muted"),
+    ]
+    parts.append((f"{age_words(passed):>{AGE_CELLS}}", "$text-muted"))
+    return Content.assemble(*parts)
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}" if value < 1000 else f"{value:.2g}"
+
+
+def _fitting(words: Sequence[str], width: int) -> str:
+    """As many of the words as there is room for, from the first on."""
+    text = ""
+    for word in words:
+        longer = f"{text} · {word}" if text else word
+        if len(longer) > width:
+            break
+        text = longer
+    return text or one_line(" · ".join(words), max(1, width))
+
+
+def age_words(seconds: float) -> str:
+    """How long ago; the seconds are not counted: a list that stands still is not repainted."""
+    return "just now" if seconds < 60 else f"{age(seconds)} ago"
+
+
+def made_of(summary: RunSummary) -> str:
+    """What was trained by what method from what, or why that cannot be said."""
+    plan = summary.plan
+    words = f"{plan.model.id} · {plan.method.kind} · {plan.dataset.path}" if plan else summary.problem
+    return f"not made here · {words}" if summary.foreign else words
+
+
+def where(line: Line, other: RunSummary | None, width: int) -> str:
+    """The run in one line: what it is made of, and what a person should know of it, or what was set otherwise than in
+    `other`.
+    """
+    summary = line.summary
+    bad = line.state in BAD
+    told = summary.words if bad or not summary.status.message else ""
+    words = made_of(summary)
+    if told and summary.plan:
+        return f"{words}  {'✗' if bad else '▲'} {told}"
+    if summary.plan is None or other is None or other.plan is None:
+        return words
+    head = f"{words}  ·  against {other.name}: "
+    changes = [_change_words(*change) for change in differences(other.plan, summary.plan)]
+    return head + _fitting(changes, width - len(head)) if changes and len(head) + len(changes[0]) <= width else words
+
+
+def other_of(line: Line, lines: Sequence[Line], marked: RunSummary | None) -> RunSummary | None:
+    """The run that this one is held against: the marked one, else the one before it of the same model and dataset, else
+    the one before it.
+    """
+    if marked is not None and marked.name != line.summary.name:
+        return marked
+    older = [one.summary for one in lines[lines.index(line) + 1 :] if one.summary.plan is not None]
+    plan = line.summary.plan
+    alike = [one for one in older if plan is not None and one.plan is not None and kin_of(one.plan) == kin_of(plan)]
+    return next(iter([*alike, *older]), None)
+
+
+def detail(line: Line, other: RunSummary | None, width: int, height: int) -> Content:
+    """The run under the cursor: outcome, figures, what it was made of, and what was set otherwise than in `other`."""
+    summary, status, plan = line.summary, line.summary.status, line.summary.plan
+    glyph, word, color = look_of(line.state)
+    best = line.outcome.best
+    told = [f"step {status.step:,} of {status.total:,}"] if status.total else []
+    if best is not None:
+        many = f", best of {line.outcome.evaluations:,}" if line.outcome.evaluations > 1 else ""
+        told.append(f"held-out {number_text(round(best.loss or 0.0, 4))} at step {best.step:,}{many}")
+    lines = [
+        Content.assemble(
+            (f"{glyph} {word}", f"bold {color}"), (f"   {' · '.join(told)}" if told else "", "$foreground")
+        ),
+        Content(one_line(home_short(made_of(summary)), max(20, width))).stylize("$text-muted"),
+    ]
+    words = summary.words if plan else ""
+    if words:
+        lines += [Content(text).stylize(color) for text in wrap(one_line(words, 400), width)[:3]]
+    if plan is not None and other is not None and other.plan is not None:
+        lines.append(Content(""))
+        lines += _against(plan, other.name, other.plan, width, max(1, height - len(lines)))
+    return Content("\n").join(lines[:height])
+
+
+def _against(plan: Plan, name: str, other: Plan, width: int, height: int) -> list[Content]:
+    """What was set otherwise than in another run, old → new, in as many lines as there are."""
+    changes = differences(other, plan)
+    head = Content.assemble(("against ", "$text-muted"), (one_line(name, max(10, width - 10)), "bold $text-muted"))
+    if not changes:
+        return [head, Content("the same settings").stylize("$text-muted")][:height]
+    if height >= len(changes) + 1:
+        cells = max(len(_short(key)) for key, _, _ in changes) + 2
+        room = max(8, (width - cells - 3) // 2)
+        return [
+            head,
+            *(
+                Content.assemble(
+                    (f"{_short(key):<{cells}}", "$text-muted"),
+                    (one_line(_last(key, old), room), "$foreground"),
+                    (" → ", "$text-muted"),
+                    (one_line(_last(key, new), room), "bold $foreground"),
+                )
+                for key, old, new in changes
+            ),
+        ]
+    words = [_change_words(*change) for change in changes]
+    lines: list[str] = [""]
+    for number, word in enumerate(words):
+        left = len(words) - number
+        longer = f"{lines[-1]} · {word}" if lines[-1] else word
+        if len(longer) <= width - (14 if len(lines) == max(1, height - 1) else 0):
+            lines[-1] = longer
+        elif len(lines) < max(1, height - 1):
+            lines.append(one_line(word, width))
+        else:
+            lines[-1] += f" · {left} more (d)"
+            break
+    return [head, *(Content(line) for line in lines)][:height]
+
+
+def _change_words(key: str, old: str, new: str) -> str:
+    return f"{_short(key)} {_last(key, old)} → {_last(key, new)}"
+
+
+def _short(key: str) -> str:
+    if key in KIN:
+        return key.partition(".")[0]
+    return SHORT.get(key) or key.rpartition(".")[2].replace("_", " ").replace("kind", "method")
+
+
+def _last(key: str, text: str) -> str:
+    return PurePath(text).name if key in KIN else text

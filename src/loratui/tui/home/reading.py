@@ -1,0 +1,100 @@
+"""Looking at all runs of this machine for a list: slow work for a thread, and little of it at each look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from loratui.core.plan import Plan
+from loratui.runs.listing import RunList, RunSummary
+from loratui.runs.outcome import Outcome, OutcomeTail
+from loratui.runs.verdict import Ruin
+from loratui.tui.home.differences import KIN, Kin, kin_of, setting_words, varying
+from loratui.tui.training.history import loss_glimpse
+
+GLIMPSE_POINTS = 16
+FIRST_RUNS = 40
+"""How many are read at the first look: what a screen can show; the rest follows at the next."""
+NO_OUTCOME = Outcome()
+LOOK_BYTES = 64 << 20
+"""Events read at one look, over all runs: of longer histories the figures come a look later."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the list shows of one run."""
+
+    summary: RunSummary
+    losses: tuple[float, ...] = ()
+    outcome: Outcome = NO_OUTCOME
+
+    @property
+    def state(self) -> str:
+        """Its state; `diverged` or `spoilt` where it is over and its weights are worth nothing."""
+        if self.summary.ruin is not None:
+            return self.summary.ruin.word
+        if self.outcome.spoilt and self.summary.state in ("failed", "stopped"):
+            return Ruin(self.outcome.spoilt, "").word
+        return self.summary.state
+
+
+@dataclass(frozen=True)
+class Look:
+    """The runs as they were at one look. varying: for each model and dataset, the plan keys that have not the same
+    value in all of their runs. more: there is more to read at once.
+    """
+
+    lines: tuple[Line, ...]
+    varying: Mapping[Kin, tuple[str, ...]]
+    more: bool = False
+
+    def sets_apart(self, line: Line) -> list[str]:
+        """What sets a run apart: from others of its model and dataset its settings, from all others these two."""
+        plan = line.summary.plan
+        return setting_words(plan, self.varying.get(kin_of(plan), ()) or KIN) if plan is not None else []
+
+
+class Looker:
+    """Looks at the runs, again and again; what was read once is kept."""
+
+    def __init__(self) -> None:
+        self._runs = RunList()
+        self._glimpses: dict[str, tuple[tuple[int, int], tuple[float, ...]]] = {}
+        self._tails: dict[str, OutcomeTail] = {}
+        self._looked = False
+        self._plans: list[Plan] = []
+        self._varying: dict[Kin, tuple[str, ...]] = {}
+
+    def look(self) -> Look:
+        """The runs as they are now, the newest first. Raises LoratuiError."""
+        first, self._looked = not self._looked, True
+        summaries = self._runs.look(FIRST_RUNS if first else None)
+        left = LOOK_BYTES
+        lines = []
+        for summary in summaries:
+            tail = self._tails.setdefault(summary.name, OutcomeTail(summary.run.events_path))
+            left -= tail.look(left)
+            lines.append(Line(summary, self._losses(summary), tail.outcome))
+        self._tails = {line.summary.name: self._tails[line.summary.name] for line in lines}
+        more = left <= 0 or (first and len(lines) == FIRST_RUNS)
+        return Look(tuple(lines), self._what_varies([one.plan for one in summaries if one.plan is not None]), more)
+
+    def _what_varies(self, plans: list[Plan]) -> dict[Kin, tuple[str, ...]]:
+        if [id(plan) for plan in plans] != [id(plan) for plan in self._plans]:
+            kin: dict[Kin, list[Plan]] = {}
+            for plan in plans:
+                kin.setdefault(kin_of(plan), []).append(plan)
+            self._plans, self._varying = plans, {of: tuple(varying(alike)) for of, alike in kin.items()}
+        return self._varying
+
+    def _losses(self, summary: RunSummary) -> tuple[float, ...]:
+        try:
+            found = summary.run.events_path.stat()
+        except OSError:
+            return ()
+        mark = (found.st_size, found.st_mtime_ns)
+        known = self._glimpses.get(summary.name)
+        if known is None or known[0] != mark:
+            known = (mark, tuple(loss_glimpse(summary.run.events_path, GLIMPSE_POINTS)))
+            self._glimpses[summary.name] = known
+        return known[1]

@@ -1,0 +1,201 @@
+"""The plan as four cards, to be read in five seconds: what learns, from what, how, and on what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.content import Content
+from textual.widgets import Static
+
+from loratui.format import count, duration, number_text, one_line, size, value_text
+from loratui.paths import home_short
+from loratui.tui.frame.headroom_bar import memory_view, verdict
+
+if TYPE_CHECKING:
+    from loratui.core.proposal import Proposal
+    from loratui.tui.app import LoratuiApp
+    from loratui.tui.wizard.state import WizardState
+
+VARIANTS = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One question of the plan and its answer. lines: in the order in which they count, with their theme colours."""
+
+    title: str
+    step: str
+    """Where it is decided."""
+    number: int
+    """The step's number: its key."""
+    answer: str
+    lines: tuple[tuple[str, str], ...] = ()
+
+
+def cards(state: WizardState) -> list[Card]:
+    """The four cards; where nothing follows yet, what was chosen so far."""
+    draft, proposal = state.draft, state.plan.proposal
+    if proposal is None:
+        return [
+            Card("what learns", "model", 2, _last_name(draft.model) or "no model yet"),
+            Card("from what", "dataset", 3, _last_name(draft.dataset) or "no dataset yet"),
+            Card("how", "recipe", 4, "not known yet"),
+            Card("on what", "machine", 1, draft.gpu or ("the CPU" if draft.cpu else "looking …")),
+        ]
+    return [_learns(state, proposal), _from(proposal), _how(proposal), _on(proposal)]
+
+
+def _last_name(path: str) -> str:
+    return one_line(PurePath(path).name or path, 60)
+
+
+def _plain(*lines: str) -> tuple[tuple[str, str], ...]:
+    return tuple((line, "$text-muted") for line in lines if line)
+
+
+def _learns(state: WizardState, proposal: Proposal) -> Card:
+    plan, model = proposal.plan, state.model.found
+    trained, total = proposal.parameters_trainable, proposal.parameters_total
+    share = trained / total if total else 0.0
+    fetched = "" if model is None or model.weights else "weights come from the hub first"
+    where = one_line(home_short(plan.model.id), 60)
+    return Card(
+        "what learns",
+        "model",
+        2,
+        _last_name(plan.model.id),
+        _plain(
+            f"{count(trained)} of {count(total)} learn ({share:.1%})",
+            f"becomes {result_words(proposal)}",
+            fetched,
+            where if where != _last_name(plan.model.id) else "",
+        ),
+    )
+
+
+def result_words(proposal: Proposal) -> str:
+    """What is made, with its size on disk: adapters are kept in 4 bytes a number, whole models in their own format."""
+    if proposal.plan.method.kind == "full":
+        return f"a model of about {size(proposal.memory.parts.get('weights', 0))}"
+    return f"an adapter of about {size(proposal.parameters_trainable * 4)}"
+
+
+def _from(proposal: Proposal) -> Card:
+    plan, data = proposal.plan, proposal.data
+    exact = "" if data.exact else "about "
+    held = data.eval_examples
+    cut = f"packed to {plan.training.max_length:,} tokens" if plan.training.packing else ""
+    longer = data.longest > plan.training.max_length
+    cut = cut or (f"▲ cut at {plan.training.max_length:,} tokens" if longer else f"longest {data.longest:,}")
+    where = one_line(home_short(plan.dataset.path), 60)
+    return Card(
+        "from what",
+        "dataset",
+        3,
+        _last_name(plan.dataset.path),
+        (
+            *_plain(
+                f"{proposal.schedule.examples:,} rows, {exact}{data.mean:,.0f} tokens each",
+                f"{held:,} more held out" if held else "none held out",
+            ),
+            (cut, "$warning" if longer and not plan.training.packing else "$text-muted"),
+            *_plain(where if where != _last_name(plan.dataset.path) else ""),
+        ),
+    )
+
+
+def _how(proposal: Proposal) -> Card:
+    plan, schedule = proposal.plan, proposal.schedule
+    training = plan.training
+    quantized = f", {plan.method.quantization.upper()}" if plan.method.kind == "qlora" else ""
+    answer = (
+        "full fine-tuning"
+        if plan.method.kind == "full"
+        else f"{'Q' if quantized else ''}{VARIANTS[plan.lora.variant]}, rank {plan.lora.r}{quantized}"
+    )
+    targets = value_text(plan.lora.targets).replace("all-linear", "all linear layers")
+    epochs = f"{number_text(training.epochs)} epoch{'' if training.epochs == 1 else 's'}"
+    length = f"of {training.max_steps:,} at most" if training.max_steps else epochs
+    return Card(
+        "how",
+        "recipe",
+        4,
+        answer,
+        _plain(
+            f"rate {number_text(training.learning_rate)}, {training.scheduler}, warm-up {schedule.warmup_steps:,}",
+            f"{schedule.total_steps:,} steps of {schedule.effective_batch_size:,} rows, {length}",
+            f"alpha {number_text(plan.lora.alpha)}, {one_line(targets, 60)}" if plan.method.kind != "full" else "",
+            f"{training.optimizer}, {training.precision}",
+        ),
+    )
+
+
+def _on(proposal: Proposal) -> Card:
+    device, training = proposal.device, proposal.plan.training
+    name = f"{device.count} × {device.name}" if device.count > 1 else device.name
+    view = memory_view(proposal)
+    words, color = verdict(view)
+    took = time_span(proposal)
+    first = "rehearsed first · " if device.kind == "gpu" and not device.simulated else ""
+    return Card(
+        "on what",
+        "machine",
+        1,
+        f"{one_line(name, 60)}{' (planned)' if device.simulated else ''}",
+        (
+            (words, color),
+            *_plain(
+                f"takes {took}" if took else "time not known here",
+                together_words(proposal),
+                f"{first}checkpointing {'on' if training.checkpointing else 'off'}",
+            ),
+        ),
+    )
+
+
+def time_span(proposal: Proposal) -> str:
+    """How long it takes: `8 s to 41 s`; empty where that is not known."""
+    if proposal.time is None:
+        return ""
+    low, high = duration(proposal.time.low_seconds), duration(proposal.time.high_seconds)
+    return f"about {low}" if low == high else f"{low} to {high}"
+
+
+def together_words(proposal: Proposal) -> str:
+    """How several devices work together; empty for one."""
+    if proposal.device.count < 2:
+        return ""
+    if proposal.plan.hardware.parallelism == "fsdp":
+        return "each holds a share of the weights (FSDP2)"
+    return "each holds a whole copy (DDP)"
+
+
+class CardView(Static):
+    """One card; a click goes where it is decided."""
+
+    app: LoratuiApp
+
+    def __init__(self, number: int) -> None:
+        super().__init__(id=f"card-{number}", classes="box review-card")
+        self._card: Card | None = None
+
+    def show(self, card: Card) -> None:
+        """Take another card; nothing is painted where it is the same."""
+        if card == self._card:
+            return
+        self._card = card
+        self.border_title = Content(card.title)
+        self.border_subtitle = Content(f"{card.number} {card.step}")
+        self.update(
+            Content("\n").join(
+                [Content(card.answer).stylize("bold"), *(Content(text).stylize(color) for text, color in card.lines)]
+            )
+        )
+
+    def on_click(self, event: events.Click) -> None:
+        """Go where it is decided."""
+        if self._card is not None:
+            self.app.open_step(self._card.step)

@@ -1,1 +1,0 @@
-"""All runs of this machine, and two of them compared."""

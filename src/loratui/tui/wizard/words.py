@@ -1,0 +1,70 @@
+"""Which words were explained already: each once, where it first stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from loratui.core.glossary import TERMS, Term
+from loratui.files import make_folder, read_object, write_whole
+
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "machine": ("fine-tuning", "budget"),
+    "model": ("LoRA", "QLoRA", "params", "full", "chat template"),
+    "dataset": ("token", "held out", "stop token"),
+    "recipe": ("rank", "learning rate", "epoch", "batch", "maximum length", "preset"),
+    "review": ("adapter", "checkpointing", "checkpoint", "warm-up", "optimizer", "bf16", "rehearsal"),
+    "training": ("loss", "gradient norm", "evaluation", "checkpoint"),
+    "playground": ("base", "temperature", "held out"),
+    "runs": ("held out", "loss", "merge", "GGUF"),
+}
+"""The words that stand on each screen, those that one stumbles over first in front."""
+
+
+SHORT = {"model": 3}
+"""Lines for new words on a screen that is low, where they are more than one."""
+
+
+def words_of(screen: str) -> tuple[Term, ...]:
+    """The words of a screen, explained."""
+    return tuple(TERMS[word] for word in WORDS.get(screen, ()))
+
+
+class SeenWords:
+    """Remembers which words a person has met. path: where; None remembers for this session alone.
+
+    It is only a memory: where it cannot be read or written, words are explained once more.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._seen: set[str] | None = None
+
+    def unseen(self, terms: Iterable[Term]) -> tuple[Term, ...]:
+        """Those of these that were never explained."""
+        return tuple(term for term in terms if term.word not in self._known())
+
+    def take(self, terms: Sequence[Term]) -> None:
+        """These were explained."""
+        known = self._known()
+        if {term.word for term in terms} <= known:
+            return
+        known |= {term.word for term in terms}
+        if self._path is not None:
+            try:
+                make_folder(self._path.parent)
+                write_whole(self._path, json.dumps({"seen": sorted(known)}) + "\n")
+            except OSError:
+                self._path = None
+
+    def _known(self) -> set[str]:
+        if self._seen is None:
+            self._seen = set()
+            if self._path is not None:
+                try:
+                    seen = read_object(self._path).get("seen")
+                except OSError:
+                    seen = None
+                self._seen = {word for word in seen if isinstance(word, str)} if isinstance(seen, list) else set()
+        return self._seen

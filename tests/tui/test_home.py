@@ -1,0 +1,259 @@
+"""Home: when it is the first screen, its ways on, and that no draft is ever lost there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pictured import shown, until
+from recorded_run import BEGAN, record_run
+from wizard import dataset_file, model_folder, settled
+
+from loratui.runs.events import encode, make
+from loratui.runs.listing import RunList
+from loratui.runs.outcome import OutcomeTail
+from loratui.tui.app import LoratuiApp
+from loratui.tui.wizard.draft import DEMO, Draft, draft_to_json
+
+SIZES = [(80, 24), (120, 36), (200, 50)]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    return tmp_path
+
+
+def keep_draft(home: Path, **choices: Any) -> dict[str, Any]:
+    """A draft as a session left it; its choices."""
+    (home / "state").mkdir(exist_ok=True)
+    draft = Draft(**choices)
+    (home / "state" / "draft.json").write_text(draft_to_json(draft))
+    return choices
+
+
+def drafts(home: Path) -> list[dict[str, Any]]:
+    """Every draft on the disk, the present one first."""
+    state = home / "state"
+    return [json.loads(path.read_text()) for path in (state / "draft.json", *sorted(state.glob("draft.other-*.json")))]
+
+
+def own_choices(home: Path) -> dict[str, Any]:
+    model, data = model_folder(home / "llama-1b"), dataset_file(home / "questions.jsonl")
+    return {"model": str(model), "dataset": str(data), "mine": {"lora.r": 8}, "step": "recipe"}
+
+
+# The first screen
+
+
+@pytest.mark.parametrize(
+    ("there", "demo", "first"),
+    [
+        ("nothing", False, "machine"),
+        ("an empty draft", False, "model"),
+        ("a draft", False, "runs"),
+        ("a run", False, "runs"),
+        ("a draft kept aside", False, "runs"),
+        ("a run", True, "machine"),
+    ],
+)
+async def test_home_is_first_where_there_is_something_to_come_back_to(
+    home: Path, there: str, demo: bool, first: str
+) -> None:
+    if there == "a run":
+        record_run(home, state="finished")
+    elif there == "an empty draft":
+        keep_draft(home, step="model", visited=["machine", "model"])
+    elif there == "a draft":
+        keep_draft(home, model="demo", step="dataset")
+    elif there == "a draft kept aside":
+        keep_draft(home)
+        (home / "state" / "draft.other-abc.json").write_text(draft_to_json(Draft(model="demo")))
+    app = LoratuiApp(demo=demo)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert app.screen.name == first
+
+
+def test_its_first_picture_waits_for_nothing_heavy() -> None:
+    heavy = {"pydantic", "psutil", "loratui.core.plan", "loratui.runs.listing", "torch", "transformers"}
+    code = f"import sys, loratui.tui.app, loratui.tui.home.screen; print(*sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+# The ways on
+
+
+async def test_enter_goes_on_where_the_draft_was_left(home: Path) -> None:
+    keep_draft(home, **own_choices(home))
+    app = LoratuiApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await until(pilot, "▸ Go on")
+        assert "llama-1b on questions.jsonl" in " ".join(text.split()) and "1 value of yours" in text
+        await pilot.press("enter")
+        await settled(pilot)
+        assert app.screen.name == "recipe" and app.state.draft.mine == {"lora.r": 8}
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.plan.lora.r == 8
+
+
+async def test_a_new_draft_keeps_the_old_one_and_the_old_one_comes_back(home: Path) -> None:
+    choices = keep_draft(home, **own_choices(home))
+    app = LoratuiApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "▸ Go on")
+        await pilot.press("right")
+        await until(pilot, "The draft is kept aside.")
+        await pilot.press("enter")
+        await settled(pilot)
+        assert app.screen.name == "machine" and app.state.draft.model == "" and app.state.plan.proposal is None
+        present, kept = drafts(home)
+        assert present["model"] == "" and {key: kept[key] for key in choices} == choices
+        await pilot.press("ctrl+r")
+        text = await until(pilot, "Kept aside")
+        assert "llama-1b on questions.jsonl" in text
+        await until(pilot, "▸ Begin")
+        await pilot.press("left", "enter")
+        await until(pilot, "Drafts that were kept aside")
+        await pilot.press("enter")
+        await settled(pilot)
+        assert app.screen.name == "recipe" and app.state.draft.mine == {"lora.r": 8}
+        assert [one["model"] for one in drafts(home)] == [choices["model"]], "an empty draft is not kept"
+
+
+async def test_the_demo_keeps_the_draft_and_is_itself_not_kept(home: Path) -> None:
+    choices = keep_draft(home, **own_choices(home))
+    app = LoratuiApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "▸ Go on")
+        await pilot.press("right", "right", "enter")
+        await settled(pilot)
+        assert app.screen.name == "machine" and app.state.draft.model == DEMO.model == "demo"
+        assert [one["model"] for one in drafts(home)] == ["demo", choices["model"]]
+        (other,) = app.state.file.others()
+        app.take_up(other, where_left=True)
+        await settled(pilot)
+        assert app.screen.name == "recipe"
+    assert [one["model"] for one in drafts(home)] == [choices["model"]]
+
+
+async def test_a_draft_that_cannot_be_kept_is_not_left(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    choices = keep_draft(home, **own_choices(home))
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    app = LoratuiApp()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, "▸ Go on")
+        monkeypatch.setattr("loratui.tui.wizard.draft_file.write_whole", full)
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: any("No space left" in one.message for one in app._notifications))
+        assert app.screen.name == "runs" and app.state.draft.model == choices["model"]
+    assert drafts(home)[0]["model"] == choices["model"]
+
+
+async def test_the_arrows_lead_from_the_ways_on_to_the_runs_and_back(home: Path) -> None:
+    keep_draft(home, model="demo")
+    for name, age in (("newer", 20.0), ("older", 10.0)):
+        record_run(home, name, state="finished", created=age)
+    app = LoratuiApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "newer")
+        assert "s Stop" not in shown(app) and "d Compare" not in shown(app), "letters are for a run under the cursor"
+        await pilot.press("down")
+        await until(pilot, "d Compare")
+        assert app.screen.chosen.name == "newer"  # type: ignore[attr-defined]
+        await pilot.press("down", "up", "up")
+        await until(pilot, "▸ Go on")
+
+
+async def test_without_runs_it_says_what_will_stand_there(home: Path) -> None:
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await until(pilot, "No runs yet on this machine.")
+        assert "Begin" in text and "Try the demo" in text
+        await until(pilot, lambda: app.focused is not None and app.focused.has_class("door"))
+
+
+# The runs
+
+
+def three_runs(home: Path) -> None:
+    data = {"model.id": "Qwen/Qwen3-4B", "dataset.path": "/data/tickets.jsonl"}
+    better = [make("eval", BEGAN + 80, step=375, loss=0.0123, rows=40)]
+    record_run(home, "wide", state="finished", steps=375, created=300.0, values={**data, "lora.r": 32}, more=better)
+    record_run(home, "narrow", state="finished", steps=375, created=200.0, values={**data, "lora.r": 8})
+    spoilt = [make("finding", BEGAN + 50, finding="diverged", severity="error", message="It rose.", step=140)]
+    record_run(home, "wild", state="stopped", created=100.0, values={"training.learning_rate": 0.9}, more=spoilt)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_each_run_shows_its_outcome_its_best_figure_and_what_sets_it_apart(
+    home: Path, size: tuple[int, int]
+) -> None:
+    three_runs(home)
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=size) as pilot:
+        text = await until(pilot, "0.012")
+        line = {
+            name: next(one for one in text.splitlines() if f" {name}   " in one) for name in ("wide", "narrow", "wild")
+        }
+        assert "✓ finished" in line["wide"] and "rank 32" in line["wide"] and "rank 8" in line["narrow"]
+        assert "✗ diverged" in line["wild"] and "demo" in line["wild"] and "stopped" not in line["wild"]
+        assert "against narrow" in text and "8 → 32" in text
+        for widget in app.screen.query("#doors, #runs, #key-bar, .door"):
+            assert app.screen.region.contains_region(widget.region) and widget.region.height, widget
+
+
+def test_the_best_figure_is_of_evaluations_that_still_count(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+
+    def told(*events: Any) -> None:
+        with path.open("a") as file:
+            file.write("".join(encode(event) + "\n" for event in events))
+
+    tail = OutcomeTail(path)
+    assert tail.look(1 << 20) == 0 and tail.outcome.best is None
+    told(make("started", 1.0, step=0), *(make("eval", 2.0, step=step, loss=1 / step) for step in (10, 20, 30)))
+    tail.look(1 << 20)
+    assert tail.outcome.best == (30, 1 / 30)
+    told(make("finding", 3.0, finding="diverged", severity="error"))
+    tail.look(1 << 20)
+    assert tail.outcome.spoilt == "diverged"
+    told(make("started", 4.0, step=20), make("eval", 5.0, step=25, loss=0.5))
+    tail.look(1 << 20)
+    assert tail.outcome.best == (20, 0.05) and tail.outcome.evaluations == 3 and tail.outcome.spoilt == ""
+    path.write_text(encode(make("eval", 6.0, step=1, loss=9.0)) + "\n")
+    tail.look(1 << 20)
+    assert tail.outcome.best == (1, 9.0), "the file was replaced"
+
+
+def test_what_is_over_is_read_once_until_it_changes(home: Path) -> None:
+    three_runs(home)
+    runs = RunList()
+    before, again = runs.look(), runs.look()
+    assert all(one is other for one, other in zip(before, again, strict=True))
+    plan = home / "runs" / "wide" / "plan.toml"
+    plan.write_text(plan.read_text().replace("r = 32", "r = 33"))
+    changed = runs.look()
+    assert changed[0].plan is not None and changed[0].plan.lora.r == 33 and changed[1] is before[1]
+    assert len(runs.look(most=2)) == 2
+
+
+async def test_a_marked_run_is_what_others_are_held_against(home: Path) -> None:
+    three_runs(home)
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "against narrow")
+        await pilot.press("down", "down", "d")
+        await until(pilot, "◆ wild")
+        await pilot.press("up", "up")
+        text = await until(pilot, "against wild")
+        assert "0.9 → 2e-4" in text
+        await pilot.press("d")
+        await until(pilot, "two runs compared")

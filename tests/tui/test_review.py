@@ -1,0 +1,92 @@
+"""The review: four cards and two pictures at every size, the whole plan a key away, and what the button does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from wizard import choose, screen_text, settled, wizard
+
+from loratui.tui.review.cards import CardView
+from loratui.tui.review.pictures import PictureBox, memory_picture, time_picture
+from loratui.tui.review.rows import plan_rows
+
+SIZES = [(80, 24), (120, 36), (160, 40), (200, 50)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_it_answers_what_learns_from_what_how_and_on_what(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = wizard(tmp_path, screen="review")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        text = screen_text(app)
+        for answer in ("llama-1b", "questions.jsonl", "LoRA, rank ", "Tesla T4", "rows, about", " learn (", "fits"):
+            assert answer in text, answer
+        assert "▸ Start training" in text and text.count("ms shows") == 0
+        inside = app.screen.query_one("#body").region
+        for widget in app.screen.query("CardView, PictureBox, #start, #said"):
+            assert not widget.display or inside.contains_region(widget.region), widget
+        for card in app.screen.query(CardView):
+            assert card.region.height >= 6 and str(card.border_subtitle)[0] in "1234"
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_every_fact_is_a_key_away_or_in_sight(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = wizard(tmp_path, screen="review")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        in_sight = app.screen.query_one("#review").display
+        assert in_sight == (size[0] >= 160)
+        if not in_sight:
+            await pilot.press("m")
+            await settled(pilot)
+        shown = app.screen.query_one("#review-text" if in_sight else "#everything").render()
+        text = "".join(str(shown).split())
+        for row in plan_rows(app.state):
+            told = "".join(row.text.split())
+            assert told[:30] in text if row.edit else told in text, row
+        assert "loratuiplan-m" in text and "checkpoints/(newest" in text
+        await pilot.press("escape", "3")
+        await settled(pilot)
+        assert app.screen.name == "dataset", "the digit of the card"
+
+
+async def test_a_click_on_a_card_goes_where_it_is_decided(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="review")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.click("#card-4")
+        await settled(pilot)
+        assert app.screen.name == "recipe"
+
+
+async def test_much_that_is_to_be_known_leaves_room_for_the_button(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="review")
+    choose(app, devices=[1], mine={"training.batch_size": 64, "training.max_length": 8192, "training.packing": True})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        text = screen_text(app)
+        assert "m shows them" in text or "makes it fit" in text
+        assert "▸ Start training" in text and "✗ too big by" in text
+
+
+async def test_the_pictures_are_to_scale(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="review")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        proposal = app.state.plan.proposal
+        assert proposal is not None
+        lines = memory_picture(proposal, 90, 12).plain.splitlines()
+        room = 90 - 14 - 10 - 1
+        for name, value in proposal.memory.parts.items():
+            if value:
+                bar = next(line for line in lines if f" {name} " in line)
+                assert abs(bar.count("█") - value / proposal.budget.bytes * room) <= 2, bar
+        assert "┃" in lines[-1] and "together" in lines[-1]
+        few = memory_picture(proposal, 60, 4).plain.splitlines()
+        assert len(few) == 4 and "the rest" in "".join(few) and "weights" in few[0]
+        time = time_picture(proposal, 80, 8).plain.splitlines()
+        assert proposal.time is not None
+        assert len(time) == 8 and time[-3].partition(" ◆")[0].count("◆") == proposal.time.evaluations
+        assert len(time_picture(proposal, 80, 2).plain.splitlines()) == 2
+        assert all(box.render().cell_length for box in app.screen.query(PictureBox))

@@ -1,0 +1,99 @@
+"""New words: each explained once where it first stands, and by F1 always."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from wizard import screen_text, settled, wizard
+
+from loratui.core.glossary import TERMS, WIDEST, terms_of
+from loratui.core.plan_text import fields
+from loratui.tui.app import SCREEN_CLASSES
+from loratui.tui.wizard.words import WORDS, SeenWords
+
+
+def test_every_word_is_explained_in_one_line_of_a_narrow_terminal() -> None:
+    for word, term in TERMS.items():
+        assert len(f"{word}  {term.line}") <= WIDEST, term
+        assert term.line.endswith((".", "?")) and set(term.keys) <= set(fields()), term
+    assert set(WORDS) == set(SCREEN_CLASSES)
+    assert {word for words in WORDS.values() for word in words} <= set(TERMS)
+    assert [term.word for term in terms_of("lora.r")] == ["rank"]
+
+
+async def test_a_word_is_explained_once(tmp_path: Path, new_here: None) -> None:
+    for told in (True, False):
+        app = wizard(tmp_path, screen="model", chosen=False)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await settled(pilot)
+            assert (TERMS["LoRA"].line in screen_text(app)) == told
+            await pilot.press("f4")
+            await settled(pilot)
+            assert (TERMS["token"].line in screen_text(app)) == told
+    seen = json.loads((tmp_path / "state" / "words-seen.json").read_text())["seen"]
+    assert {"LoRA", "QLoRA", "token"} <= set(seen)
+
+
+async def test_what_stood_too_short_to_be_read_stays_new(
+    tmp_path: Path, new_here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loratui.tui.frame.step.READ_SECONDS", 60.0)
+    app = wizard(tmp_path, screen="model", chosen=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for key in ("f4", "f3"):
+            await settled(pilot)
+            await pilot.press(key)
+        await settled(pilot)
+        assert TERMS["LoRA"].line in screen_text(app)
+
+
+async def test_the_word_of_the_field_under_the_cursor(tmp_path: Path, new_here: None) -> None:
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("down", "down")
+        await settled(pilot)
+        assert TERMS["learning rate"].line in screen_text(app)
+        app.screen.say("Something else.")  # type: ignore[attr-defined]
+        await pilot.press("down")
+        await settled(pilot)
+        assert "Something else." in screen_text(app) and TERMS["epoch"].line not in screen_text(app)
+        await pilot.press("down", "down", "up", "up", "f5")
+        app.state.words.take(tuple(TERMS.values()))
+        await pilot.press("f4", "f5")
+        await settled(pilot)
+        assert TERMS["epoch"].line not in screen_text(app)
+
+
+@pytest.mark.parametrize(("key", "word"), [("f3", "QLoRA"), ("f4", "token"), ("f6", "checkpointing")])
+async def test_help_always_explains_the_words_of_a_screen(tmp_path: Path, key: str, word: str) -> None:
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=(120, 50)) as pilot:
+        await settled(pilot)
+        await pilot.press(key)
+        await settled(pilot)
+        await pilot.press("f1")
+        await settled(pilot)
+        assert TERMS[word].line[:40] in screen_text(app)
+
+
+async def test_the_derivation_begins_with_the_word(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        await pilot.press("down", "f1")
+        await settled(pilot)
+        assert TERMS["rank"].line in screen_text(app)
+
+
+def test_a_memory_that_cannot_be_kept_disturbs_nobody(tmp_path: Path, new_here: None) -> None:
+    (tmp_path / "file").write_text("no folder")
+    words = SeenWords(tmp_path / "file" / "words-seen.json")
+    rank = (TERMS["rank"],)
+    assert words.unseen(rank) == rank
+    words.take(rank)
+    assert words.unseen(rank) == ()
+    (tmp_path / "torn.json").write_text('{"seen": "ra')
+    assert SeenWords(tmp_path / "torn.json").unseen(rank) == rank
