@@ -10,6 +10,7 @@ import pytest
 from textual.widgets import Input, Static
 from wizard import SIZES, choose, dataset_file, machine, model_folder, screen_text, settled, wizard
 
+from loratui.format import size
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.filter_list import FilterList, filter_words
 from loratui.tui.frame.step import StepScreen
@@ -681,10 +682,18 @@ async def test_a_plan_that_is_too_big_warns_and_can_be_made_to_fit(tmp_path: Pat
         await settled(pilot)
         assert app.state.plan.proposal is not None and not app.state.plan.proposal.fits
         assert "✗ too big by" in screen_text(app)
-        await pilot.press("a")
+        before = app.state.plan.proposal
+        await pilot.press("f")
+        await pilot.pause()
+        gentlest = next(one for one in before.alternatives if one.fits)
+        key = next(key for key in gentlest.change if key not in gentlest.held)
+        shown = " ".join(screen_text(app).split())
+        assert "Checkpointing off → on" in shown or "Batch size 8 →" in shown, "its way is told before it goes"
+        assert f"→ {size(gentlest.memory_total_bytes)}" in shown and app.state.plan.proposal is before
+        await pilot.press("enter")
         await settled(pilot)
-        assert app.state.plan.proposal.fits
-        assert "Changed: " in screen_text(app)
+        assert app.state.plan.proposal.fits and app.state.plan.proposal.plan.get(key) == gentlest.change[key]
+        assert app.state.plan.proposal.memory.total_bytes == gentlest.memory_total_bytes
 
 
 # The frame

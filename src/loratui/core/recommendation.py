@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Origin = Literal["proposed", "preset", "mine"]
+Origin = Literal["proposed", "preset", "mine", "held"]
 Relation = Literal["=", "<", "<=", ">", ">=", "fits", "tight", "too big"]
 
 _HOLDS = {

@@ -21,7 +21,12 @@ from loratui.format import one_line, value_text
 LABEL, VALUE, ORIGIN = 20, 22, 9
 ROOM_FOR_REASONS = 32
 """Columns from which a reason says something; in fewer only what else is proposed."""
-ORIGIN_COLORS = {"mine": "bold $accent", "preset": "$foreground", "proposed": "$text-muted"}
+ORIGIN_COLORS = {
+    "mine": "bold $accent",
+    "held": "bold $foreground",
+    "preset": "$foreground",
+    "proposed": "$text-muted",
+}
 
 
 MOVES: dict[str, tuple[str, int]] = {
@@ -55,6 +60,8 @@ class FieldRow:
     """What is shown for the value, where that is not its text."""
     proposed: str = ""
     """What the calculation would take, where that is another value."""
+    was: str = ""
+    """The value before the last change, where that moved it."""
 
 
 class FieldList(Widget, can_focus=True):
@@ -177,7 +184,10 @@ class FieldList(Widget, can_focus=True):
             line = Content.assemble(mark, label, value, "  ", tail)
         else:
             beside = row.why if room >= ROOM_FOR_REASONS else f"proposed: {row.proposed}" if row.proposed else ""
-            why = one_line(beside, max(1, room))
+            was = one_line(f"was {row.was}", max(1, room)) if row.was else ""
+            left = room - len(was) - 3 if was else room
+            why = one_line(beside, left) if left > 0 else ""
+            between = " · " if was and why else ""
             line = Content.assemble(
                 mark,
                 label,
@@ -185,7 +195,8 @@ class FieldList(Widget, can_focus=True):
                 "  ",
                 (f"{row.origin:<{ORIGIN}}", ORIGIN_COLORS.get(row.origin, "")),
                 "  ",
-                (why, "$text-muted"),
+                (was, "bold $accent"),
+                (between + why, "$text-muted"),
             )
         line = Content.assemble(line, " " * max(0, width - len(line)))
         return line.stylize("on $block-cursor-blurred-background") if focused else line

@@ -36,7 +36,7 @@ def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
                 f"{key} = {value_text(value)}" for key, value in other.change.items() if key not in other.held
             )
             told = f"makes it fit: {change}, the rest as it is. {one_line(other.cost, 200)}"
-            lines.append(Row("", told, glyph="a", color="$accent"))
+            lines.append(Row("", told, glyph="f", color="$accent"))
     if lines:
         lines.append(Row("", ""))
     model, data = state.model.found, proposal.data

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from loratui.format import home_short, value_text
+from loratui.format import home_short
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.review.rows import review_rows
 from loratui.tui.wizard.command import command_text
@@ -52,14 +52,14 @@ class ReviewScreen(StepScreen):
         "The training runs in a process of its own: it goes on when this window closes, the connection drops or the "
         "wizard "
         "is ended. Everything it needs and makes lies in the run's folder.\n\n"
-        "The command does the same without the wizard. y copies it, w writes the plan as a file, a takes the gentlest "
-        "change that makes a plan fit."
+        "The command does the same without the wizard. y copies it, w writes the plan as a file, f shows what "
+        "would make a plan fit."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f9", "start", "Start training", key_display="F9", tooltip="Start training"),
         Binding("w", "write", "Write the plan", tooltip="Write the plan as plan.toml in this folder"),
         Binding("y", "copy", "Copy command", tooltip="Copy the command (where the terminal allows it)"),
-        Binding("a", "adapt", "Make it fit", tooltip="Take the gentlest change that makes the plan fit"),
+        Binding("f", "fit", "Make it fit", tooltip="Show what would make the plan fit, and take what is chosen"),
         Binding("down,j", "scroll(1)", "Down", show=False, tooltip="Scroll down"),
         Binding("up,k", "scroll(-1)", "Up", show=False, tooltip="Scroll up"),
     ]
@@ -127,42 +127,11 @@ class ReviewScreen(StepScreen):
         steps = f"  {proposal.schedule.total_steps:,} steps" if proposal else ""
         return Content.assemble(("▸ Start training", "bold"), (steps, ""))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "adapt":
-            return bool(self._remedies())
-        return super().check_action(action, parameters)
-
-    def _remedies(self) -> list[object]:
-        proposal = self.app.state.plan.proposal
-        if proposal is None or proposal.fits:
-            return []
-        return [other for other in proposal.alternatives if other.fits]
-
     # Actions
 
     def action_scroll(self, by: int) -> None:
         """Scroll the review."""
         self.query_one("#review").scroll_relative(y=by * 3, animate=False)
-
-    def action_adapt(self) -> None:
-        """Take the gentlest change that makes the plan fit."""
-        from loratui.core.errors import LoratuiError
-
-        proposal = self.app.state.plan.proposal
-        fitting = [other for other in proposal.alternatives if other.fits] if proposal is not None else []
-        if not fitting:
-            return
-        try:
-            self.app.state.choices.set_values(dict(fitting[0].change))
-        except LoratuiError as error:
-            self.say(error.sentence, "error")
-        else:
-            best = fitting[0]
-            words = ", ".join(
-                f"{key} = {value_text(value)}" for key, value in best.change.items() if key not in best.held
-            )
-            held = f" Held as it was: {', '.join(best.held)}." if best.held else ""
-            self.say(f"Changed: {words}. {best.cost}{held}", "done")
 
     def action_copy(self) -> None:
         """Copy the command."""
