@@ -130,7 +130,7 @@ async def test_saving_is_confirmed_by_what_happened(home: Path, monkeypatch: pyt
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "● running")
-        await pilot.press("c")
+        await pilot.press("w")
         await until(pilot, "A checkpoint will be saved")
         add(run, make("checkpoint", BEGAN + 44, step=144, path="checkpoints/checkpoint-144"))
         await until(pilot, "✓ Saved: checkpoint of step 144.")
@@ -141,7 +141,7 @@ async def test_saving_is_confirmed_by_what_happened(home: Path, monkeypatch: pyt
     monkeypatch.setattr(control, "save_now", refuse)
     async with LoratuiApp(screen="training", run=str(run.path)).run_test(size=(80, 24)) as pilot:
         await until(pilot, "● running")
-        await pilot.press("c")
+        await pilot.press("w")
         await until(pilot, "✗ the worker is gone.")
 
 
@@ -150,7 +150,7 @@ async def test_the_log_is_shown_harmlessly_and_searched(home: Path) -> None:
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "● running")
-        await pilot.press("l")
+        await pilot.press("L")
         text = await until(pilot, "Training began.")
         assert "␛[31mred" in text
         assert "Loading weights: 100%" in text
@@ -215,7 +215,7 @@ async def test_evaluating_now_is_told_when_it_happened(home: Path, monkeypatch: 
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "step 142 of 375")
-        await pilot.press("e")
+        await pilot.press("v")
         await until(pilot, "It will be evaluated after this step")
         assert asked == [run.name]
         add(run, make("eval", BEGAN + 40, step=143, loss=0.25, rows=40))
@@ -317,7 +317,7 @@ async def test_samples_open_from_the_monitor(home: Path) -> None:
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "step 142 of 375")
-        await pilot.press("p")
+        await pilot.press("S")
         await until(pilot, "answers through the training")
         await until(pilot, "two large pizzas")
 

@@ -79,7 +79,7 @@ class LengthsScreen(ModalScreen[int]):
         width = max(40, ledger.scrollable_content_region.width - 1)
         head = columns(
             width,
-            Content("  cut at" if width < WIDE else "  maximum length"),
+            Content("● now ◂ proposed" if width < WIDE else "  maximum length"),
             *cells(width, "rows cut", "answer tokens lost" if width >= WIDE else "lost", "all lost", "memory", "time"),
         )
         self.query_one("#ledger-head", Static).update(head.stylize("$text-muted"))
@@ -91,7 +91,12 @@ class LengthsScreen(ModalScreen[int]):
     def _line(self, row: Mapping[str, int], width: int) -> Content:
         length = int(row["max_length"])
         price = self.prices.get(length)
-        word = (" ◂" if width < WIDE else "  proposed") if length == self.lengths.proposed else ""
+        words = [
+            word for word, here in (("now", length == self.now), ("proposed", length == self.lengths.proposed)) if here
+        ]
+        word = f"  {', '.join(words)}" if words else ""
+        if width < WIDE:
+            word = " ◂" if length == self.lengths.proposed else ""
         name = Content.assemble(
             "● " if length == self.now else "○ ",
             (f"{length:,}", "bold" if length == self.now else ""),

@@ -167,6 +167,11 @@ class StepScreen(Screen[None]):
         """Go to any step."""
         self.app.open_step(step)
 
+    async def do(self, action: str) -> None:
+        """Do something of this screen; where that is not possible now, it is said."""
+        if not await self.app.run_action(action, self):
+            self.say("That is not possible here now.", "warning")
+
     @work
     async def action_fit(self) -> None:
         """Show what would make the plan fit, and take what is chosen."""

@@ -15,6 +15,7 @@ from textual.widgets import Static
 from loratui.format import home_short, in_gib, one_line
 from loratui.tui.common.filter_list import FilterList, Item, columns
 from loratui.tui.frame.step import StepScreen
+from loratui.tui.keys import bindings
 from loratui.tui.machine.device_card import CardFacts, DeviceCard, cpu_facts, gpu_facts, other_facts
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class MachineScreen(StepScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "card(1)", "Next card", show=False, tooltip="Next card"),
         Binding("up,k", "card(-1)", "Previous card", show=False, tooltip="Previous card"),
-        Binding("g", "other", "Another GPU", tooltip="Plan for a GPU that this machine does not have"),
+        *bindings("machine"),
     ]
 
     def body(self) -> ComposeResult:

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from loratui.format import one_line
 from loratui.tui.frame.step import StepScreen
+from loratui.tui.keys import bindings
 from loratui.tui.recipe.course import course
 from loratui.tui.recipe.field_list import FieldList, FieldRow
 from loratui.tui.recipe.why import price_words, proposed_words, why_lines
@@ -38,17 +39,10 @@ class RecipeScreen(StepScreen):
         "gives it "
         "back to the proposal. u takes the last change back.\n\n"
         "m shows all fields, p chooses a preset (a starting point; what you set by hand stands above it), "
-        "s saves the recipe as a preset of your own."
+        "w writes the recipe as a preset of your own, h holds a value so that nothing else moves it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("m", "more", "All fields", tooltip="Show all fields, or the everyday ones"),
-        Binding("p", "preset", "Preset", tooltip="Choose a preset"),
-        Binding("r,delete", "reset", "Reset", key_display="r", tooltip="Take the proposed value again"),
-        Binding("h", "hold", "Hold", tooltip="Hold the proposed value: nothing else may move it; again: let it follow"),
-        Binding("u,ctrl+z", "undo", "Undo", key_display="u", tooltip="Take the last change back"),
-        Binding("f", "fit", "Make it fit", tooltip="Show what would make the plan fit, and take what is chosen"),
-        Binding("R", "reset_all", "Reset all", show=False, key_display="R", tooltip="Take all proposed values again"),
-        Binding("s", "save_preset", "Save as preset", tooltip="Save this recipe as a preset of your own"),
+        *bindings("recipe"),
         Binding(
             "f1,question_mark",
             "explain",
@@ -102,7 +96,7 @@ class RecipeScreen(StepScreen):
             self.say(
                 "Looking up model and machine …"
                 if self.app.state.draft.model
-                else "Choose a model first: F3 goes there."
+                else "Choose a model first: 2 goes there."
             )
             self._waiting = True
         elif self._waiting:
@@ -272,6 +266,16 @@ class RecipeScreen(StepScreen):
             self.say(f"The value stays as it was: it {error}.", "error")
 
     # Actions
+
+    def go_to_field(self, key: str) -> None:
+        """Put the cursor on a field, and show all of them where it is none of the everyday ones."""
+        if key not in {row.key for row in self.fields.rows} and not self.everything:
+            self.everything = True
+            self.shown()
+        if key not in {row.key for row in self.fields.rows}:
+            self.say(f"{title(key)} means nothing for this method and machine.")
+        self.set_focus(self.fields)
+        self.call_after_refresh(self.fields.go_to, key)
 
     def action_more(self) -> None:
         """Show all fields, or the everyday ones."""

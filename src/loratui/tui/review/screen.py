@@ -16,6 +16,7 @@ from textual.widgets import Static
 
 from loratui.format import home_short
 from loratui.tui.frame.step import StepScreen
+from loratui.tui.keys import bindings
 from loratui.tui.review.rows import review_rows
 from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.missing import Problem
@@ -57,9 +58,7 @@ class ReviewScreen(StepScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f9", "start", "Start training", key_display="F9", tooltip="Start training"),
-        Binding("w", "write", "Write the plan", tooltip="Write the plan as plan.toml in this folder"),
-        Binding("y", "copy", "Copy command", tooltip="Copy the command (where the terminal allows it)"),
-        Binding("f", "fit", "Make it fit", tooltip="Show what would make the plan fit, and take what is chosen"),
+        *bindings("review"),
         Binding("down,j", "scroll(1)", "Down", show=False, tooltip="Scroll down"),
         Binding("up,k", "scroll(-1)", "Up", show=False, tooltip="Scroll up"),
     ]

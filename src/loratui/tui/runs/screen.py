@@ -18,7 +18,8 @@ from loratui.core.errors import LoratuiError
 from loratui.format import one_line
 from loratui.runs.listing import RunSummary, list_runs
 from loratui.tui.frame.step import StepScreen
-from loratui.tui.training.allowed import bindings
+from loratui.tui.keys import bindings
+from loratui.tui.training.allowed import run_bindings
 from loratui.tui.training.follow import Followed
 from loratui.tui.training.history import loss_glimpse, sparkline
 from loratui.tui.training.run_actions import RunActions
@@ -53,14 +54,8 @@ class RunsScreen(StepScreen):
         "epochs or anew."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "open", "Open", tooltip="Show the run", key_display="⏎"),
-        Binding(
-            "d",
-            "compare",
-            "Compare",
-            tooltip="Mark this run; on another one, show both on one chart and what differs in their plans",
-        ),
-        *bindings(),
+        *bindings("runs"),
+        *run_bindings(),
         Binding("escape", "leave", "Back", tooltip="Back to the step that was open"),
     ]
     DEFAULT_CSS = """

@@ -20,7 +20,8 @@ from loratui.runs.directory import step_of
 from loratui.runs.events import Failed, Finished, Stopped
 from loratui.tui.common.still_text import StillText
 from loratui.tui.frame.step import StepScreen
-from loratui.tui.training.allowed import bindings
+from loratui.tui.keys import RUN, bindings
+from loratui.tui.training.allowed import run_bindings
 from loratui.tui.training.chart import Chart
 from loratui.tui.training.curves import Window, loss_picture, reading, small_picture, x_end
 from loratui.tui.training.follow import Followed, follow
@@ -55,18 +56,13 @@ class TrainingScreen(StepScreen):
         "rise while the line falls mean that the rows are being learnt by heart."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings(),
+        *run_bindings(),
         Binding("left", "cursor(-1)", "Read", show=False, tooltip="Read the curves at an earlier step"),
         Binding("right", "cursor(1)", "Read", show=False, tooltip="Read the curves at a later step"),
         Binding("shift+left,ctrl+left", "cursor(-10)", "Read", show=False, tooltip="Ten columns earlier"),
         Binding("shift+right,ctrl+right", "cursor(10)", "Read", show=False, tooltip="Ten columns later"),
         Binding("escape", "no_cursor", "Whole", show=False, tooltip="No cursor, and the whole run"),
-        Binding(
-            "z", "zoom(1)", "Zoom", tooltip="Half as many steps, around the cursor or the newest; Z: twice as many"
-        ),
-        Binding("Z,x", "zoom(-1)", "Zoom out", show=False, tooltip="Twice as many steps"),
-        Binding("g", "log_axis", "Log axis", show=False, tooltip="Logarithmic loss axis, and back"),
-        Binding("r", "app.runs", "Runs", tooltip="All runs of this machine"),
+        *bindings("training"),
     ]
     DEFAULT_CSS = """
     TrainingScreen #empty { height: 1fr; content-align: center middle; color: $text-muted; }
@@ -148,7 +144,7 @@ class TrainingScreen(StepScreen):
                 ("No run yet.\n\n", "$foreground"),
                 ("5", "bold $footer-key-foreground"),
                 " reviews the plan and starts one   ",
-                ("r", "bold $footer-key-foreground"),
+                ("^r", "bold $footer-key-foreground"),
                 " shows earlier runs",
             ),
         )
@@ -277,7 +273,7 @@ class TrainingScreen(StepScreen):
                 Content.assemble(
                     ("✓ ", "$success"),
                     (f"Finished: {finished_words(ended, record)}.  ", "$foreground"),
-                    ("a", "bold $footer-key-foreground"),
+                    (RUN["ask"], "bold $footer-key-foreground"),
                     " asks it something",
                 )
             )
@@ -287,7 +283,7 @@ class TrainingScreen(StepScreen):
                 Content.assemble(
                     ("■ ", "$warning"),
                     f"Stopped at step {ended.step}{saved}.  ",
-                    ("u", "bold $footer-key-foreground"),
+                    (RUN["resume"], "bold $footer-key-foreground"),
                     " goes on from there",
                 )
             )
@@ -297,11 +293,13 @@ class TrainingScreen(StepScreen):
                 Content(f"✗ {one_line(said or 'The worker is gone and left no word.', 400)}").stylize("$error")
             )
             last = followed.run.last_checkpoint()  # those that were set aside as spoilt are none
-            hint = f"  u resumes from step {step_of(last)}" if last else "  u starts it again"
+            hint = (
+                f"  {RUN['resume']} resumes from step {step_of(last)}" if last else f"  {RUN['resume']} starts it again"
+            )
             lines.append(
-                Content(f"  l shows the log ({one_line(home_short(followed.run.log_path), 90)}){hint}").stylize(
-                    "$text-muted"
-                )
+                Content(
+                    f"  {RUN['log']} shows the log ({one_line(home_short(followed.run.log_path), 90)}){hint}"
+                ).stylize("$text-muted")
             )
         lines += finding_lines(followed)
         if record.samples and len(lines) < 2:
