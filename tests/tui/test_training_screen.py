@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pictured import shown, until
 from recorded_run import BEGAN, record_run
+from wizard import machine
 
 from loratui.core.errors import RunError
 from loratui.core.hardware import Gpu
@@ -78,9 +80,9 @@ async def test_new_events_appear_and_nothing_is_painted_without_them(home: Path)
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("failed", ["✗ failed", "✗ The disk is full.", "l shows the log", "u resumes from step 125"]),
-        ("lost", ["✗ lost", "gone and left no word", "l shows the log"]),
-        ("stopped", ["■ stopped", "Stopped at step 142, saved as checkpoint-142", "u goes on from there"]),
+        ("failed", ["✗ failed", "✗ The disk is full.", "L shows the log", "r resumes from step 125"]),
+        ("lost", ["✗ lost", "gone and left no word", "L shows the log"]),
+        ("stopped", ["■ stopped", "Stopped at step 142, saved as checkpoint-142", "r goes on from there"]),
         ("finished", ["✓ finished", "142 steps in 1 min 24 s", "a asks it something"]),
         ("starting", ["◌ starting"]),
     ],
@@ -339,11 +341,14 @@ async def test_the_cards_load_stands_beside_the_figures_while_it_runs(
         )
         for index in (0, 1)
     ]
-    monkeypatch.setattr(TrainingScreen, "_sampled", property(lambda self: cards))
+    seen = replace(machine(0), gpus=tuple(cards))
+    monkeypatch.setattr(TrainingScreen, "_machine", property(lambda self: seen))
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(120, 36)) as pilot:
-        text = await until(pilot, "91% 61 °C 201 W")
-        assert "GPU 1" in text and "GPU 0" not in text
+        text = await until(pilot, "91 %")
+        assert "61 °C" in text and "201 W" in text and "4.00 of 24.0 GiB" in text and "90 %" not in text
+        memory = next(line for line in text.splitlines() if "memory" in line and "GiB" in line)
+        assert "█" in memory and "·" in memory, "it is a bar"
 
 
 def test_a_change_within_the_warm_up_is_told_with_the_rate_it_warms_up_to() -> None:

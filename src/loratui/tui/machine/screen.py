@@ -209,7 +209,8 @@ class GpuCatalogueScreen(ModalScreen[str]):
         super().__init__(classes="panel-over")
         from loratui.machine.catalogue import all_gpus
 
-        self.gpus = {gpu.name: gpu for gpu in all_gpus()}
+        newest = sorted(all_gpus(), key=lambda gpu: (gpu.exact, gpu.compute_capability, gpu.marketed_gb), reverse=True)
+        self.gpus = {gpu.name: gpu for gpu in newest}
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel", classes="tall-panel") as panel:
@@ -220,7 +221,16 @@ class GpuCatalogueScreen(ModalScreen[str]):
             )
 
     def on_mount(self) -> None:
-        items = [Item(name, " ".join((name, *gpu.aliases, f"{gpu.marketed_gb}GB"))) for name, gpu in self.gpus.items()]
+        from loratui.core.capabilities import architecture_name
+
+        items = [
+            Item(
+                name,
+                " ".join((name, *gpu.aliases, f"{gpu.marketed_gb}GB", architecture_name(gpu.compute_capability))),
+                architecture_name(gpu.compute_capability) if gpu.exact else "cards of a size",
+            )
+            for name, gpu in self.gpus.items()
+        ]
         chooser = self.query_one(FilterList)
         chooser.set_items(items)
         chooser.focus_filter()
