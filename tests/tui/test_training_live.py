@@ -110,9 +110,9 @@ async def test_the_start_tells_its_stages(home: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         text = await until(pilot, "tokenise the rows")
         lines = text.splitlines()
-        assert any("✓ rehearse" in line and "41 s" in line for line in lines)
-        assert any("✓ load the model" in line and "12 s" in line for line in lines)
-        assert any("○ make the first step" in line for line in lines)
+        assert any("✓ 41 s" in line and "rehearse" in line for line in lines)
+        assert any("✓ 12 s" in line and "load the model" in line for line in lines)
+        assert any("○" in line and "make the first step" in line for line in lines)
         assert "2,000 rows" in text
         with run.events_path.open("a") as file:
             file.write(encode(make("phase", BEGAN + 60, phase="train", message="Training")) + "\n")

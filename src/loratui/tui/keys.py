@@ -103,11 +103,11 @@ USES: dict[str, tuple[Use, ...]] = {
     "recipe": (
         Use("m", "more", "All fields", "Show all fields, or the everyday ones"),
         Use("p", "preset", "Preset", "Choose a preset"),
-        Use("r", "reset", "Again proposed", "Take the proposed value again", more="delete"),
+        Use("r", "reset", "Reset", "Take the proposed value again", more="delete"),
         Use("h", "hold", "Hold", "Hold the proposed value: nothing else may move it; again: let it follow"),
         Use("u", "undo", "Undo", "Take the last change back", more="ctrl+z"),
         Use("f", "fit", "Make it fit", "Show what would make the plan fit, and take what is chosen"),
-        Use("R", "reset_all", "All again", "Take all proposed values again", show=False),
+        Use("R", "reset_all", "Reset all", "Take all proposed values again", show=False),
         Use("w", "save_preset", "Write as preset", "Save this recipe as a preset of your own"),
     ),
     "review": (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
@@ -15,13 +15,24 @@ from loratui.format import one_line
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
 from loratui.tui.recipe.course import course
+from loratui.tui.recipe.derivation import derivation
 from loratui.tui.recipe.field_list import FieldList, FieldRow
-from loratui.tui.recipe.why import price_words, proposed_words, why_lines
-from loratui.tui.wizard.change import METHODS, title
+from loratui.tui.recipe.why import price_words, proposed_words, short_lines, why_lines
+from loratui.tui.wizard.change import title, value_words
 from loratui.tui.wizard.missing import Problem
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
+
+
+def _shown(key: str, value: Any) -> str:
+    """A value in the words of the sentences that tell of its changes; empty: as it stands."""
+    return value_words(key, value) if key == "method.kind" or isinstance(value, bool) else ""
+
+
+VERY_WIDE = 160
+WAITING = "…"
+"""Stands for the prices until they are known."""
 
 
 class RecipeScreen(StepScreen):
@@ -56,18 +67,31 @@ class RecipeScreen(StepScreen):
     def body(self) -> ComposeResult:
         yield Static(id="preset-line")
         yield Static(id="basis")
-        with VerticalScroll(id="fields-box", can_focus=False):
-            yield FieldList(id="fields")
-        yield Static(id="why")
-        yield Static(id="course")
+        with Container(id="recipe-main"):
+            with VerticalScroll(id="fields-box", can_focus=False):
+                yield FieldList(id="fields")
+            with Vertical(id="beside-fields"):
+                with VerticalScroll(id="why-box", can_focus=False):
+                    yield Static(id="why")
+                yield Static(id="course")
 
     def on_mount(self) -> None:
-        self.everything = False
+        self._asked: bool | None = None
         self._waiting = False
         self._pricing = False
         self.hear(self.app.state.plan.changed, self.shown)
         self.hear(self.app.state.check.changed, self._show_basis)
         self.set_focus(self.query_one(FieldList))
+
+    @property
+    def very_wide(self) -> bool:
+        """Whether fields and reasons stand side by side (the breakpoint of the app)."""
+        return self.size.width >= VERY_WIDE
+
+    @property
+    def everything(self) -> bool:
+        """Whether all fields are shown: as asked for, else where there is room."""
+        return self.very_wide if self._asked is None else self._asked
 
     @property
     def fields(self) -> FieldList:
@@ -148,7 +172,7 @@ class RecipeScreen(StepScreen):
                         proposal.origins.get(key, ""),
                         proposal.why(key) or str(known[key].description),
                         kind_of(key),
-                        METHODS.get(str(proposal.plan.get(key)), "") if key == "method.kind" else "",
+                        _shown(key, proposal.plan.get(key)),
                         proposed_words(proposal, key),
                         was.get(key, ""),
                     )
@@ -159,7 +183,7 @@ class RecipeScreen(StepScreen):
         """The reason of the field under the cursor; once that is painted, what its neighbouring values do to the
         memory.
         """
-        self._paint_why("…")
+        self._paint_why(WAITING)
         if not self._pricing:
             self._pricing = True
             self.call_after_refresh(self._show_prices)
@@ -176,11 +200,16 @@ class RecipeScreen(StepScreen):
             widget.update(Content(""), layout=False)
             return
         width = max(20, widget.content_size.width or 76)
-        widget.update(Content("\n").join(why_lines(proposal, key, prices, width)), layout=False)
+        if self.very_wide:
+            derived = derivation(key, proposal, width) if prices != WAITING else []
+            widget.update(Content("\n\n").join([*short_lines(proposal, key, prices, width), *derived]))
+        else:
+            widget.update(Content("\n").join(why_lines(proposal, key, prices, width)), layout=False)
 
     def _show_course(self, proposal: Proposal) -> None:
         widget = self.query_one("#course", Static)
-        width, height = widget.content_size.width or 70, 4 if self.size.height >= 30 else 1
+        width = widget.content_size.width or 70
+        height = 8 if self.very_wide and self.size.height >= 40 else 4 if self.size.height >= 30 else 1
         widget.update(course(proposal, width, height), layout=False)
 
     def on_resize(self) -> None:
@@ -270,7 +299,7 @@ class RecipeScreen(StepScreen):
     def go_to_field(self, key: str) -> None:
         """Put the cursor on a field, and show all of them where it is none of the everyday ones."""
         if key not in {row.key for row in self.fields.rows} and not self.everything:
-            self.everything = True
+            self._asked = True
             self.shown()
         if key not in {row.key for row in self.fields.rows}:
             self.say(f"{title(key)} means nothing for this method and machine.")
@@ -279,7 +308,7 @@ class RecipeScreen(StepScreen):
 
     def action_more(self) -> None:
         """Show all fields, or the everyday ones."""
-        self.everything = not self.everything
+        self._asked = not self.everything
         self.shown()
         self.call_after_refresh(self.fields.scroll_visible_line, self.fields.place)
 

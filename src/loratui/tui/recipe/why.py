@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 EXPLAINING = ("method.kind", "training.checkpointing", "training.batch_size", "training.accumulation")
 """Keys that explain why the memory of a neighbouring value is what it is."""
+MARGIN = 15
+"""Columns of the word beside each text of a derivation."""
 WORD = 9
 """Columns of the word beside each line."""
 
@@ -25,7 +27,7 @@ WORD = 9
 def proposed_words(proposal: Proposal, key: str) -> str:
     """What the calculation would take for a key, where that is another value than the plan's; else an empty text."""
     reason = proposal.recommendations.get(key)
-    return "" if reason is None or reason.value == proposal.plan.get(key) else one_line(value_text(reason.value), 40)
+    return "" if reason is None or reason.value == proposal.plan.get(key) else value_words(key, reason.value)
 
 
 def price_words(plan: ProposedPlan, key: str) -> str:
@@ -46,6 +48,24 @@ def _price(moved: Moves) -> str:
         return "the same"
     told = [lowered(move_words(move)) for move in moved.also if move.key in EXPLAINING]
     return signed_size(moved.memory_bytes) + (f" ({', '.join(told)})" if told else "")
+
+
+def short_lines(proposal: Proposal, key: str, prices: str, width: int) -> list[Content]:
+    """What stands above the derivation where that is shown, too: the field, and what its next values do to memory."""
+    from loratui.core.plan_text import fields
+
+    lines = [Content(str(fields()[key].title)).stylize("bold $accent")]
+    if prices:
+        first, *more = wrap(one_line(prices, 400), max(20, width - MARGIN))
+        lines.append(
+            Content("\n").join(
+                [
+                    Content.assemble((f"{'memory':<{MARGIN}}", "$text-muted"), first),
+                    *(Content(" " * MARGIN + line) for line in more),
+                ]
+            )
+        )
+    return lines
 
 
 def why_lines(proposal: Proposal, key: str, prices: str, width: int) -> list[Content]:
