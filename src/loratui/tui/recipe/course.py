@@ -18,7 +18,7 @@ def course(proposal: Proposal, width: int, height: int) -> Content:
     from loratui.core.schedule import curve
 
     schedule, training = proposal.schedule, proposal.plan.training
-    room = min(100, max(16, width - (50 if width < 76 else 32)))
+    room = min(100, max(16, width - (50 if height == 1 else 32)))
     lines = rate_curve(curve(proposal.plan, schedule, 2 * room), room, height)
     words = [
         f"{schedule.total_steps:,} steps of {schedule.effective_batch_size:,} rows",

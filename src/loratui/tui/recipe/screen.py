@@ -208,9 +208,11 @@ class RecipeScreen(StepScreen):
 
     def _show_course(self, proposal: Proposal) -> None:
         widget = self.query_one("#course", Static)
-        width = widget.content_size.width or 70
+        if not (width := widget.content_size.width):
+            self.call_after_refresh(self._show_course, proposal)
+            return
         height = 8 if self.very_wide and self.size.height >= 40 else 4 if self.size.height >= 30 else 1
-        widget.update(course(proposal, width, height), layout=False)
+        widget.update(course(proposal, width, height), layout=widget.size.height != height)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.shown)

@@ -13,6 +13,8 @@ from loratui.tui.wizard.model import ChosenModel
 from loratui.tui.wizard.signal import Signal
 
 if TYPE_CHECKING:
+    from loratui.core.architecture import ModelSpec
+    from loratui.core.compare_methods import MethodFit
     from loratui.core.hardware import Device
     from loratui.core.measured import Measurement
     from loratui.core.moves import Moves
@@ -98,9 +100,26 @@ class ProposedPlan:
             if self._proposal is not None:
                 self._follow("Runs here were measured")
 
-    def situation(self) -> Situation | None:
-        """What a proposal rests on beside the choices; None until model and machine are known."""
-        spec, device = self._model.spec, self._hardware.device()
+    def methods_of(self, spec: ModelSpec) -> tuple[MethodFit, ...]:
+        """Each method as it would be proposed for another model, all else as it is chosen; slow, for a thread. Empty
+        where the machine is not known, or the choices do not suit it.
+        """
+        from loratui.core.compare_methods import compare_methods
+        from loratui.core.errors import LoratuiError
+        from loratui.core.presets import AUTO
+
+        situation = self.situation(spec)
+        if situation is None:
+            return ()
+        given = {key: value for key, value in self._choices.given().items() if not key.startswith(("model.", "lora.t"))}
+        try:
+            return compare_methods(situation, self.preset or AUTO, given)
+        except LoratuiError:
+            return ()
+
+    def situation(self, spec: ModelSpec | None = None) -> Situation | None:
+        """What a proposal rests on beside the choices; None until model and machine are known. spec: of another."""
+        spec, device = spec or self._model.spec, self._hardware.device()
         if spec is None or device is None:
             return None
         from loratui.core.situation import Situation
