@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pictured import until
 from wizard import choose, dataset_file, model_folder, screen_text, settled, wizard
 
 from loratui.tui.app import LoratuiApp
@@ -157,5 +158,6 @@ async def test_the_price_of_a_method_tells_what_explains_it(tmp_path: Path) -> N
         assert moved is not None and moved.memory_bytes > 0
         explained = [move.key for move in moved.also]
         assert "training.checkpointing" in explained or "training.batch_size" in explained
+        await until(pilot, "QLoRA: +")
         shown = " ".join(str(app.screen.query_one("#why").content).split())
         assert "QLoRA: +" in shown and ("(batch size" in shown or "(checkpointing on → off" in shown)

@@ -85,7 +85,7 @@ async def test_keys_fit_the_run_under_the_cursor(home: Path, monkeypatch: pytest
         await pilot.press("enter")
         await until(pilot, "run-running: Stopping after this step")
         await pilot.press("down", "down", "down")
-        await until(pilot, "u Resume")
+        await until(pilot, "r Resume")
         assert "s Stop" not in shown(app)
         await pilot.press("r")
         await until(pilot, "a worker is starting")

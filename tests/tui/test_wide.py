@@ -31,7 +31,7 @@ async def test_recipe_shows_all_fields_with_the_derivation_beside_them(tmp_path:
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         await pilot.press("down")
-        text = screen_text(app)
+        text = await until(pilot, "smallest power of two")
         assert "ADAPTER" in text and "Alpha" in text, "all fields are there"
         lines = text.splitlines()
         assert any("Rank" in line and "source" not in line for line in lines)
@@ -79,6 +79,7 @@ async def test_training_keeps_bars_and_figures_in_sight(
     async with app.run_test(size=size) as pilot:
         text = await until(pilot, "CPU")
         assert all(word in text for word in ("held out", "learning rate", "speed"))
+        assert ("held out, the newest first" in text) == (size[1] >= 50), "what one would otherwise page to"
         assert app.screen.virtual_size.width <= size[0] and app.screen.virtual_size.height <= size[1]
 
 

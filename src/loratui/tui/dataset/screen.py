@@ -50,6 +50,7 @@ class DatasetScreen(StepScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("dataset"),
+        Binding("enter", "next", show=False, tooltip="Go on with this dataset"),
         Binding("escape", "cancel", "Stop the check", show=False, tooltip="Leave the path, or stop checking"),
     ]
 

@@ -162,7 +162,7 @@ class MachineScreen(StepScreen):
         if key == "other":
             self.action_other()
         elif key == "cpu":
-            if not event.toggled and state.draft.cpu:
+            if not event.toggled and self._marks(key)[0]:
                 self.action_next()
             else:
                 state.choices.choose_cpu()
@@ -173,7 +173,7 @@ class MachineScreen(StepScreen):
     def _choose_gpu(self, number: int, *, toggled: bool) -> None:
         state = self.app.state
         if not toggled:
-            if state.draft.devices == [number]:
+            if state.draft.devices == [number] or self._marks(f"gpu:{number}") == (True, True):
                 self.action_next()
                 return
             state.choices.choose_devices([number])

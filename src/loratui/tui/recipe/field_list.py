@@ -14,6 +14,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.geometry import Region, Size
 from textual.message import Message
+from textual.strip import Strip
+from textual.visual import Visual
 from textual.widget import Widget
 
 from loratui.format import one_line, value_text
@@ -158,6 +160,14 @@ class FieldList(Widget, can_focus=True):
     def render(self) -> Content:
         width = max(40, self.content_size.width)
         return Content("\n").join(self._line(place, row, width) for place, row in enumerate(self.rows))
+
+    def render_line(self, y: int) -> Strip:
+        # Line by line: of fifty fields a key changes a few, and only those are drawn again.
+        width = self.size.width
+        if not 0 <= y < len(self.rows):
+            return Strip.blank(width, self.rich_style)
+        line = self._line(y, self.rows[y], max(40, width))
+        return Visual.to_strips(self, line, width, 1, self.visual_style)[0]
 
     def _line(self, place: int, row: FieldRow, width: int) -> Content:
         if not row.key:

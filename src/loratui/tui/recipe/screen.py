@@ -22,6 +22,8 @@ from loratui.tui.wizard.change import title, value_words
 from loratui.tui.wizard.missing import Problem
 
 if TYPE_CHECKING:
+    from textual.timer import Timer
+
     from loratui.core.proposal import Proposal
 
 
@@ -31,6 +33,8 @@ def _shown(key: str, value: Any) -> str:
 
 
 VERY_WIDE = 160
+RESTING_SECONDS = 0.1
+"""How long the keys rest before the derivation beside the fields follows."""
 WAITING = "…"
 """Stands for the prices until they are known."""
 
@@ -77,6 +81,8 @@ class RecipeScreen(StepScreen):
 
     def on_mount(self) -> None:
         self._asked: bool | None = None
+        self._fitted = True
+        self._resting: Timer | None = None
         self._waiting = False
         self._pricing = False
         self.hear(self.app.state.plan.changed, self.shown)
@@ -113,7 +119,9 @@ class RecipeScreen(StepScreen):
             self._show_fields(plan.proposal)
             self._show_course(plan.proposal)
         self._show_why()
-        self.refresh_bindings()
+        if self._fitted != (fits := plan.proposal is None or plan.proposal.fits):
+            self._fitted = fits
+            self.refresh_bindings()
         if plan.problem:
             self.say(plan.problem, "error")
         elif plan.proposal is None:
@@ -181,8 +189,13 @@ class RecipeScreen(StepScreen):
 
     def _show_why(self) -> None:
         """The reason of the field under the cursor; once that is painted, what its neighbouring values do to the
-        memory.
+        memory. Where the whole derivation stands beside the fields, it follows once the keys rest.
         """
+        if self.very_wide:
+            if self._resting is not None:
+                self._resting.stop()
+            self._resting = self.set_timer(RESTING_SECONDS, self._show_derivation)
+            return
         self._paint_why(WAITING)
         if not self._pricing:
             self._pricing = True
@@ -200,11 +213,17 @@ class RecipeScreen(StepScreen):
             widget.update(Content(""), layout=False)
             return
         width = max(20, widget.content_size.width or 76)
-        if self.very_wide:
-            derived = derivation(key, proposal, width) if prices != WAITING else []
-            widget.update(Content("\n\n").join([*short_lines(proposal, key, prices, width), *derived]))
-        else:
-            widget.update(Content("\n").join(why_lines(proposal, key, prices, width)), layout=False)
+        widget.update(Content("\n").join(why_lines(proposal, key, prices, width)), layout=False)
+
+    def _show_derivation(self) -> None:
+        plan, key = self.app.state.plan, self.fields.key
+        widget = self.query_one("#why", Static)
+        if plan.proposal is None or not key:
+            widget.update(Content(""))
+            return
+        width = max(20, widget.content_size.width or 76)
+        short = short_lines(plan.proposal, key, price_words(plan, key), width)
+        widget.update(Content("\n\n").join([*short, *derivation(key, plan.proposal, width)]))
 
     def _show_course(self, proposal: Proposal) -> None:
         widget = self.query_one("#course", Static)

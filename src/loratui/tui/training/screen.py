@@ -21,6 +21,7 @@ from loratui.tui.training.chart import Chart
 from loratui.tui.training.curves import Window, lies_on_floor, loss_legend, loss_picture, reading, small_picture, x_end
 from loratui.tui.training.follow import Followed, follow
 from loratui.tui.training.gauges import gauge_lines, gauges
+from loratui.tui.training.history_lines import history_lines
 from loratui.tui.training.news import news
 from loratui.tui.training.run_actions import RunActions
 from loratui.tui.training.run_state import (
@@ -258,6 +259,7 @@ class TrainingScreen(StepScreen):
             lines.append(
                 Content.assemble((f"{name:<14}", "$text-muted"), (value, "$foreground"), (f" {shown}", "$text-muted"))
             )
+        lines += history_lines(followed.record, width, height - len(lines))
         return Content("\n").join(lines[:height])
 
     @property
