@@ -334,7 +334,7 @@ async def test_rows_are_searched_and_jumped_to(tmp_path: Path) -> None:
         assert "is no row's number" in screen_text(app)
         await pilot.press("slash", *"question 3", "enter")
         await settled(pilot)
-        assert "is in row 31; n goes to the next one" in screen_text(app)
+        assert "is in row 31; / and enter goes to the next one" in screen_text(app)
         await pilot.press("slash", "enter")
         await settled(pilot)
         assert "is in row 32" in screen_text(app)
@@ -446,7 +446,8 @@ async def test_fields_are_changed_by_keys_and_the_memory_answers(tmp_path: Path,
         await pilot.pause()
         assert app.state.plan.proposal.plan.lora.r == 128
         assert app.state.plan.proposal.memory.total_bytes > before
-        assert "+" in screen_text(app).splitlines()[-2 if size[1] < 30 else -3]
+        (told,) = [line for line in screen_text(app).splitlines() if "Rank 16 → 128" in line]
+        assert "memory +" in told, "what the change did stands above the bar"
         await pilot.press("enter", "right")
         await pilot.pause()
         assert app.state.plan.proposal.plan.lora.r == 256

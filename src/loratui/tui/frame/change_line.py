@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from loratui.tui.wizard.change import Change
 
 
-LINES = 2
-"""As high as it is (`#change-line` in app.tcss)."""
-
-
 class ChangeLine(Static):
     """`Batch size 8 → 128 · also method LoRA → QLoRA, checkpointing off → on · memory +1.30 GiB`.
 
@@ -52,7 +48,7 @@ class ChangeLine(Static):
         if change is None:
             return
         width = self.app.size.width - 4
-        content = change_content(change, width, LINES)
+        content = change_content(change, width, max(1, self.size.height))
         if content != self._shown:
             self._shown = content
             self.update(content, layout=False)
