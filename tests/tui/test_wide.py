@@ -98,8 +98,10 @@ def test_each_part_has_its_own_place_whether_it_is_there_or_not(width: int) -> N
     bare = legend(view(9 * GIB, 0, 0, 0, 300, 0, 17 << 20), width)[0].plain
     words = [word for word in full.split() if word.isalpha()]
     assert [full.index(word) for word in words] == [bare.index(word) for word in words]
-    assert len(full) <= width and "MiB" not in bare
+    assert len(full) <= width and full.endswith("GiB") and "MiB" not in bare
     assert "0.0 " not in bare and "<0.01" in bare, "what is hardly anything is not told as 0.0"
+    small = legend(view(300 << 20, 0, 0, 0, 300, 0, 17 << 20), width)[0].plain
+    assert small.endswith("MiB") and "300" in small and "17" in small and ("<1" in small or width < 100)
 
 
 @pytest.mark.parametrize("width", [76, 116, 156, 196])

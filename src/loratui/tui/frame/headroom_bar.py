@@ -95,6 +95,8 @@ TOGETHER = {
 }
 """What stands together where there is hardly room, under the glyph of its first part."""
 TOGETHER_NAMES = {"adapter": "trained"}
+SMALL = 4 * 2**30
+"""Bytes of a plan below which its parts are told in MiB."""
 VALUE = 5
 """Columns of a figure."""
 
@@ -133,27 +135,31 @@ def bar(view: MemoryView, width: int, *, outside: bool = True) -> Content:
 
 
 def legend(view: MemoryView, width: int) -> tuple[Content, bool]:
-    """Each part in its own place with its figure in GiB, as fully as the width lets; and whether what is no part of
-    the plan is told, too. What is shown depends on the width alone.
+    """Each part in its own place with its figure, as fully as the width lets; and whether what is no part of the plan
+    is told, too. What is shown depends on the width alone; the unit, that of all figures, on the plan.
     """
+    small = view.total < SMALL
+    unit = Content("MiB" if small else "GiB").stylize("$text-muted")
     for names, told in (({}, True), (SHORT, True), ({}, False), (SHORT, False)):
-        pieces = [_piece(name, names.get(name, name), _of(view, (name,))) for name in PARTS]
+        pieces = [_piece(name, names.get(name, name), _of(view, (name,)), small) for name in PARTS]
         if told:
             for name, value in (("reserve", view.reserve), ("others", view.taken)):
-                pieces.append(_piece(name, OUTSIDE[name], value))
-        line = Content("  ").join(pieces)
+                pieces.append(_piece(name, OUTSIDE[name], value, small))
+        line = Content.assemble(Content("  ").join(pieces), unit)
         if len(line) <= width:
             return line, told
-    pieces = [_piece(name, TOGETHER_NAMES.get(name, name), _of(view, parts)) for name, parts in TOGETHER.items()]
-    return Content("  ").join(pieces), False
+    pieces = [_piece(name, TOGETHER_NAMES.get(name, name), _of(view, parts), small) for name, parts in TOGETHER.items()]
+    return Content.assemble(Content("  ").join(pieces), unit), False
 
 
 def _of(view: MemoryView, parts: tuple[str, ...]) -> int:
     return sum(value for name, value in view.parts if name in parts)
 
 
-def _piece(name: str, words: str, value: int) -> Content:
-    figure = "–" if not value else "<0.01" if value < 0.005 * 2**30 else in_gib(value)
+def _piece(name: str, words: str, value: int, small: bool) -> Content:
+    """small: in MiB instead of GiB."""
+    least, unit = ("<1", 2.0**20) if small else ("<0.01", 0.01 * 2**30)
+    figure = "–" if not value else least if value < unit / 2 else str(round(value / 2**20)) if small else in_gib(value)
     return Content.assemble(
         (FILLS[name], f"$memory-{name}"), (f" {words} ", "$text-muted"), (f"{figure:<{VALUE}}", "$foreground")
     )
