@@ -212,5 +212,5 @@ def test_bars_beyond_the_limit_are_told_apart() -> None:
     assert len(lines) == 4 and len({len(line) for line in lines[:3]}) == 1
     assert "▲ 300" in lines[3] and lines[3].endswith("700 tokens")
     beyond = [span for span in drawn.spans if span.style == "$warning"]
-    assert beyond and all(drawn.plain[span.start : span.end].strip(" ▁▂▃▄▅▆▇█") == "" for span in beyond)
+    assert beyond and all(drawn.plain[span.start : span.end].strip(" ▁▂▃▄▅▆▇█┊") == "" for span in beyond)
     assert histogram([0, 1], [0], 10, 40, 3).plain == "no rows"

@@ -39,7 +39,8 @@ def picture_lines(check: DatasetCheck, proposal: Proposal, width: int, height: i
         basis = "" if check.now.result is not None else "of the rows counted so far"
     else:
         basis = "" if proposal.data.exact else "guessed from characters"
-    room = max(20, width - LABEL - (len(basis) + 2 if basis else 0))
+    beyond = f"▸ ▲ {limit:,}"
+    room = max(20, width - LABEL - (len(basis) + 2 if basis else 0) - len(beyond) - 2)
     if found is not None:
         edges, counts = tuple(found["histogram"]["edges"]), tuple(found["histogram"]["counts"])
     else:
@@ -49,6 +50,8 @@ def picture_lines(check: DatasetCheck, proposal: Proposal, width: int, height: i
         Content.assemble((f"{'lengths' if not number else '':<{LABEL}}", "$text-muted"), line)
         for number, line in enumerate(drawn)
     ]
+    if limit >= edges[-1]:
+        lines[-1] = Content.assemble(lines[-1], (f"  {beyond}", "$text-muted"))
     if basis:
         lines[-1] = Content.assemble(lines[-1], (f"  {basis}", "$text-muted"))
     if height >= LEDGER_HEIGHT and check.now.result is not None:

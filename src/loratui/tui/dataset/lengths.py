@@ -153,7 +153,8 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def histogram(edges: Sequence[int], counts: Sequence[int], limit: int, width: int, height: int) -> Content:
-    """`height` lines of bars and one line of the axis; bars of rows beyond `limit` tokens are told apart.
+    """`height` lines of bars and one line of the axis; a line stands at `limit` tokens, and bars beyond it are told
+    apart.
 
     edges: of the bins in tokens, one more than counts. Empty bins before the first row are left out but for one. A last
     bin that is far wider than the others gathers the rest: it is drawn as wide as they are.
@@ -165,16 +166,17 @@ def histogram(edges: Sequence[int], counts: Sequence[int], limit: int, width: in
     cells = max(1, width // len(counts))
     tallest = max(counts)
     beyond = [edges[number] >= limit > 0 for number in range(len(counts))]
+    mark = next((number for number, cut in enumerate(beyond) if cut), None)
     pieces: list[tuple[str, str] | str] = []
     for row in range(height - 1, -1, -1):
-        for count, cut in zip(counts, beyond, strict=True):
+        for number, (count, cut) in enumerate(zip(counts, beyond, strict=True)):
             eighths = count / tallest * height * 8 - row * 8
             block = BLOCKS[min(8, max(1 if count and not row else 0, round(eighths)))]
-            pieces.append((block * cells, "$warning" if cut else "$accent"))
+            drawn = block * cells if block != " " or number != mark else "┊".ljust(cells)
+            pieces.append((drawn, "$warning" if cut else "$accent"))
         pieces.append("\n")
     first, last = f"{edges[0]:,}", f"{edges[-1]:,} tokens"
     whole = cells * len(counts)
-    mark = next((number for number, cut in enumerate(beyond) if cut), None)
     if mark is None or limit <= 0:
         return Content.assemble(*pieces, (f"{first}{last:>{max(1, whole - len(first))}}", "$text-muted"))
     label = f"▲ {limit:,}"
