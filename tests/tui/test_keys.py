@@ -170,3 +170,16 @@ async def test_the_palette_holds_every_run_theme_and_action(homes: Path) -> None
         await palette(pilot, "recipe all fields")
         await pilot.pause()
         assert app.screen.name == "recipe" and app.screen.everything  # type: ignore[attr-defined]
+
+
+async def test_enter_on_what_is_chosen_goes_on(tmp_path: Path) -> None:
+    """From the machine that was chosen for you to the recipe: enter, enter, enter, and none of them is dead."""
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        seen = []
+        for _ in range(3):
+            await pilot.press("enter")
+            await settled(pilot)
+            seen.append(app.screen.name)
+        assert seen == ["model", "dataset", "recipe"]

@@ -56,10 +56,9 @@ TERM_STATUS = 128 + signal.SIGTERM
 
 
 def wizard_commands() -> type[Provider]:
-    """What the palette holds beside Textual's own; imported when it is first opened."""
-    from loratui.tui.palette import WizardCommands
-
-    return WizardCommands
+    """What the palette holds beside Textual's own; as a screen, its module is imported when it is first opened."""
+    found: type[Provider] = importlib.import_module("loratui.tui.palette").WizardCommands
+    return found
 
 
 def make_screen(name: str) -> Screen[Any]:
