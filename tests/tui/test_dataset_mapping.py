@@ -106,7 +106,7 @@ async def test_preferences_are_asked_about_before_going_on(tmp_path: Path, size:
     app = app_with(tmp_path, PREFERENCES)
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
-        assert "preferences: a answers" in screen_text(app)
+        assert "preferences: f answers" in screen_text(app)
         assert any("preferences" in problem.sentence for problem in app.state.ready())
         await pilot.press("ctrl+n")
         await settled(pilot)
@@ -114,7 +114,7 @@ async def test_preferences_are_asked_about_before_going_on(tmp_path: Path, size:
         await pilot.press("escape")
         await settled(pilot)
         assert app.screen.name == "dataset" and app.state.problems("dataset"), "unanswered: it stays here"
-        await pilot.press("a")
+        await pilot.press("f")
         await settled(pilot)
         await pilot.press("enter")
         await settled(pilot)

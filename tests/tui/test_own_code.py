@@ -71,7 +71,7 @@ async def test_a_run_from_elsewhere_is_marked_and_told_of_before_it_goes_on(
             await pilot.pause(0.1)
         await until(pilot, "not made here")
         await until(pilot, lambda: app.screen.followed.whole)  # type: ignore[attr-defined]
-        await pilot.press("u")
+        await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         assert "not made here" in screen_text(app) and "/etc/passwd" in screen_text(app)
         await pilot.press("escape")

@@ -210,7 +210,7 @@ async def test_a_conversation_goes_on_from_each_sides_own_answers(run: Run) -> N
         await pilot.press("escape", "t")
         sent = await until(pilot, "what the model was sent")
         assert "base" in sent and "adapter" in sent
-        await pilot.press("escape", "e")
+        await pilot.press("escape", "u")
         assert app.screen.query_one(PromptArea).text == "history"
         await pilot.press("enter")
         await until(pilot, "adapter heard: one/adapter answers one/history")
@@ -223,7 +223,7 @@ async def test_a_system_prompt_comes_first(run: Run) -> None:
     app = LoratuiApp(screen="playground", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, f"● {run.name}")
-        await pilot.press("escape", "y", *"be brief", "enter")
+        await pilot.press("escape", "P", *"be brief", "enter")
         await until(pilot, "System prompt: be brief")
         await pilot.press("i", *"history", "enter")
         await until(pilot, "adapter heard: be brief/history")
@@ -236,7 +236,7 @@ async def test_the_difference_to_the_expected_answer_is_shown(run: Run) -> None:
         await pilot.press("ctrl+l", "enter")
         await until(pilot, "✓ as expected")
         await until(pilot, "✗ differs")
-        await pilot.press("escape", "d")
+        await pilot.press("escape", "equals_sign")
         text = await until(pilot, "[-adapter-]{+base+} answers")
         assert "✓ the same" in text
 
@@ -317,7 +317,7 @@ async def test_a_question_of_ones_own_has_no_expected_answer(run: Run) -> None:
         await pilot.press(*"mine", "enter")
         await until(pilot, "adapter answers mine")
         await until(pilot, "stop token")
-        await pilot.press("escape", "d")
+        await pilot.press("escape", "equals_sign")
         await pilot.pause()
         assert app.screen.name == "playground", "there is nothing to compare it with"
 
@@ -375,7 +375,7 @@ async def test_answers_through_the_training_are_scrubbed(run: Run) -> None:
     app = LoratuiApp(screen="playground", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, f"● {run.name}")
-        await pilot.press("escape", "s")
+        await pilot.press("escape", "S")
         text = await until(pilot, "about 20")
         assert "✓ as expected" in text and "changed" in text and "step 20" in text
         await pilot.press("left")
@@ -387,7 +387,7 @@ async def test_one_key_fills_a_wizard_in_to_train_further(run: Run) -> None:
     app = LoratuiApp(screen="playground", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, f"● {run.name}")
-        await pilot.press("escape", "c")
+        await pilot.press("escape", "m")
         await until(pilot, "● Dataset")
         plan = run.plan()
         assert app.state.draft.mine["lora.adapter"] == str(run.adapter_path)

@@ -62,7 +62,7 @@ async def test_enter_opens_a_run_and_back(home: Path) -> None:
         await pilot.press("down", "enter")
         text = await until(pilot, "✓ finished")
         assert "run-finished" in text
-        await pilot.press("r")
+        await pilot.press("ctrl+r")
         await until(pilot, "Everything that was trained here")
         await pilot.press("up", "enter")
         await until(pilot, "● running")
@@ -77,7 +77,7 @@ async def test_keys_fit_the_run_under_the_cursor(home: Path, monkeypatch: pytest
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, "s Stop")
-        await pilot.press("u")
+        await pilot.press("r")
         await until(pilot, "Resume: only for a run that stopped, failed or was lost; it is running.")
         assert asked == []
         await pilot.press("s")
@@ -85,9 +85,9 @@ async def test_keys_fit_the_run_under_the_cursor(home: Path, monkeypatch: pytest
         await pilot.press("enter")
         await until(pilot, "run-running: Stopping after this step")
         await pilot.press("down", "down", "down")
-        await until(pilot, "u Resume")
+        await until(pilot, "r Resume")
         assert "s Stop" not in shown(app)
-        await pilot.press("u")
+        await pilot.press("r")
         await until(pilot, "a worker is starting")
     assert asked == ["stop run-running", "resume run-lost"]
 
@@ -102,13 +102,13 @@ async def test_what_would_differ_is_shown_before_a_run_goes_on(home: Path, monke
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "run-lost")
-        await pilot.press("down", "down", "down", "u")
+        await pilot.press("down", "down", "down", "r")
         text = await until(pilot, "go on all the same")
         assert "lora.r was 99" in text and "torch was 1.0" in text
         await pilot.press("escape")
         await pilot.pause()
         assert asked == []
-        await pilot.press("u")
+        await pilot.press("r")
         await until(pilot, "go on all the same")
         await pilot.press("enter")
         await until(pilot, "a worker is starting")
@@ -181,9 +181,9 @@ async def test_two_runs_are_compared_on_one_chart_with_what_differs(home: Path) 
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, "first")
-        await pilot.press("d")
+        await pilot.press("equals_sign")
         await until(pilot, "is marked")
-        await pilot.press("down", "d")
+        await pilot.press("down", "equals_sign")
         text = await until(pilot, "two runs compared")
         text = await until(pilot, "lora.r")
         assert "training.learning_rate" in text and "lora.dropout" not in text

@@ -117,7 +117,7 @@ def test_take_away(
 
     async def shown(pilot: Pilot[Any]) -> None:
         await until(pilot, "✓ finished")
-        await pilot.press("t")
+        await pilot.press("x")
         await until(pilot, "Model card")
         while pilot.app.screen.chosen.key != thing:  # type: ignore[attr-defined]
             await pilot.press("down")

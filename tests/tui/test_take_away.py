@@ -64,7 +64,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
 async def opened(pilot: Any, key: str = "") -> None:
     """The screen over the list of runs, with the cursor on a thing."""
     await until(pilot, "finished")
-    await pilot.press("t")
+    await pilot.press("x")
     await until(pilot, "Model card")
     screen = pilot.app.screen
     for _ in range(20):
@@ -166,7 +166,7 @@ async def test_one_key_stops_it_and_nothing_leaves_by_accident(run: Run, monkeyp
             await pilot.press(key)
             await until(pilot, "c stops it")
         assert app.screen is screen and process.status is None
-        await pilot.press("c")
+        await pilot.press("s")
         await until(pilot, "■ Stopped.")
         assert process.status is not None
         await pilot.press("escape")
@@ -187,7 +187,7 @@ async def test_a_server_runs_until_it_is_stopped(run: Run, monkeypatch: pytest.M
         assert "curl http://127.0.0.1:8000" in shown(pilot.app)
         await pilot.press("enter")
         await until(pilot, "HTTP server: Serving at http://x")
-        await pilot.press("c")
+        await pilot.press("s")
         await until(pilot, "■ The server was stopped.")
 
 
@@ -296,7 +296,7 @@ async def test_from_the_end_of_a_training(run: Run) -> None:
     async with LoratuiApp(screen="training", run=str(run.path)).run_test(size=(120, 36)) as pilot:
         await until(pilot, "✓ finished")
         await until(pilot, "t Take away")
-        await pilot.press("t")
+        await pilot.press("x")
         await until(pilot, "Model card")
         await pilot.press("escape")
         await until(pilot, "✓ finished")

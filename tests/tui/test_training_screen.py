@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pictured import shown, until
 from recorded_run import BEGAN, record_run
+from wizard import machine
 
 from loratui.core.errors import RunError
 from loratui.core.hardware import Gpu
@@ -78,9 +80,9 @@ async def test_new_events_appear_and_nothing_is_painted_without_them(home: Path)
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("failed", ["✗ failed", "✗ The disk is full.", "l shows the log", "u resumes from step 125"]),
-        ("lost", ["✗ lost", "gone and left no word", "l shows the log"]),
-        ("stopped", ["■ stopped", "Stopped at step 142, saved as checkpoint-142", "u goes on from there"]),
+        ("failed", ["✗ failed", "✗ The disk is full.", "L shows the log", "r resumes from step 125"]),
+        ("lost", ["✗ lost", "gone and left no word", "L shows the log"]),
+        ("stopped", ["■ stopped", "Stopped at step 142, saved as checkpoint-142", "r goes on from there"]),
         ("finished", ["✓ finished", "142 steps in 1 min 24 s", "a asks it something"]),
         ("starting", ["◌ starting"]),
     ],
@@ -130,7 +132,7 @@ async def test_saving_is_confirmed_by_what_happened(home: Path, monkeypatch: pyt
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "● running")
-        await pilot.press("c")
+        await pilot.press("w")
         await until(pilot, "A checkpoint will be saved")
         add(run, make("checkpoint", BEGAN + 44, step=144, path="checkpoints/checkpoint-144"))
         await until(pilot, "✓ Saved: checkpoint of step 144.")
@@ -141,7 +143,7 @@ async def test_saving_is_confirmed_by_what_happened(home: Path, monkeypatch: pyt
     monkeypatch.setattr(control, "save_now", refuse)
     async with LoratuiApp(screen="training", run=str(run.path)).run_test(size=(80, 24)) as pilot:
         await until(pilot, "● running")
-        await pilot.press("c")
+        await pilot.press("w")
         await until(pilot, "✗ the worker is gone.")
 
 
@@ -150,7 +152,7 @@ async def test_the_log_is_shown_harmlessly_and_searched(home: Path) -> None:
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "● running")
-        await pilot.press("l")
+        await pilot.press("L")
         text = await until(pilot, "Training began.")
         assert "␛[31mred" in text
         assert "Loading weights: 100%" in text
@@ -215,7 +217,7 @@ async def test_evaluating_now_is_told_when_it_happened(home: Path, monkeypatch: 
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "step 142 of 375")
-        await pilot.press("e")
+        await pilot.press("v")
         await until(pilot, "It will be evaluated after this step")
         assert asked == [run.name]
         add(run, make("eval", BEGAN + 40, step=143, loss=0.25, rows=40))
@@ -317,7 +319,7 @@ async def test_samples_open_from_the_monitor(home: Path) -> None:
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "step 142 of 375")
-        await pilot.press("p")
+        await pilot.press("S")
         await until(pilot, "answers through the training")
         await until(pilot, "two large pizzas")
 
@@ -339,11 +341,14 @@ async def test_the_cards_load_stands_beside_the_figures_while_it_runs(
         )
         for index in (0, 1)
     ]
-    monkeypatch.setattr(TrainingScreen, "_sampled", property(lambda self: cards))
+    seen = replace(machine(0), gpus=tuple(cards))
+    monkeypatch.setattr(TrainingScreen, "_machine", property(lambda self: seen))
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(120, 36)) as pilot:
-        text = await until(pilot, "91% 61 °C 201 W")
-        assert "GPU 1" in text and "GPU 0" not in text
+        text = await until(pilot, "91 %")
+        assert "61 °C" in text and "201 W" in text and "4.00 of 24.0 GiB" in text and "90 %" not in text
+        memory = next(line for line in text.splitlines() if "memory" in line and "GiB" in line)
+        assert "█" in memory and "·" in memory, "it is a bar"
 
 
 def test_a_change_within_the_warm_up_is_told_with_the_rate_it_warms_up_to() -> None:

@@ -10,6 +10,7 @@ import pytest
 from textual.widgets import Input, Static
 from wizard import SIZES, choose, dataset_file, machine, model_folder, screen_text, settled, wizard
 
+from loratui.format import size
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.filter_list import FilterList, filter_words
 from loratui.tui.frame.step import StepScreen
@@ -163,7 +164,7 @@ async def test_planning_for_a_card_that_is_not_here(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="machine")
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
-        await pilot.press("g")
+        await pilot.press("o")
         await pilot.pause()
         await pilot.press("slash", *"3090")
         await pilot.pause()
@@ -325,19 +326,19 @@ async def test_rows_are_searched_and_jumped_to(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="dataset")
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
-        await pilot.press("g", *"31", "enter")
+        await pilot.press("colon", *"31", "enter")
         await settled(pilot)
         assert "What is question 30?" in screen_text(app) and "rows 31 to" in screen_text(app)
         await pilot.press("left")
         await settled(pilot)
         assert "row 30" in screen_text(app) or "rows 30 to" in screen_text(app)
-        await pilot.press("g", *"x", "enter")
+        await pilot.press("colon", *"x", "enter")
         await settled(pilot)
         assert "is no row's number" in screen_text(app)
         await pilot.press("slash", *"question 3", "enter")
         await settled(pilot)
-        assert "is in row 31; n goes to the next one" in screen_text(app)
-        await pilot.press("n")
+        assert "is in row 31; / and enter goes to the next one" in screen_text(app)
+        await pilot.press("slash", "enter")
         await settled(pilot)
         assert "is in row 32" in screen_text(app)
         await pilot.press("slash", "ctrl+u", *"nowhere at all", "enter")
@@ -448,7 +449,8 @@ async def test_fields_are_changed_by_keys_and_the_memory_answers(tmp_path: Path,
         await pilot.pause()
         assert app.state.plan.proposal.plan.lora.r == 128
         assert app.state.plan.proposal.memory.total_bytes > before
-        assert "+" in screen_text(app).splitlines()[-2 if size[1] < 30 else -3]
+        (told,) = [line for line in screen_text(app).splitlines() if "Rank 16 → 128" in line]
+        assert "memory +" in told, "what the change did stands above the bar"
         await pilot.press("enter", "right")
         await pilot.pause()
         assert app.state.plan.proposal.plan.lora.r == 256
@@ -558,7 +560,7 @@ async def test_presets_are_weighed_chosen_and_saved(tmp_path: Path) -> None:
         await settled(pilot)
         assert app.state.draft.preset == "small-data"
         assert app.state.plan.proposal is not None and app.state.plan.proposal.plan.lora.r == 8
-        await pilot.press("down", *"24", "enter", "s")
+        await pilot.press("down", *"24", "enter", "w")
         await pilot.pause()
         await pilot.press(*"Mine!", "enter")
         await pilot.pause()
@@ -685,10 +687,18 @@ async def test_a_plan_that_is_too_big_warns_and_can_be_made_to_fit(tmp_path: Pat
         await settled(pilot)
         assert app.state.plan.proposal is not None and not app.state.plan.proposal.fits
         assert "✗ too big by" in screen_text(app)
-        await pilot.press("a")
+        before = app.state.plan.proposal
+        await pilot.press("f")
+        await pilot.pause()
+        gentlest = next(one for one in before.alternatives if one.fits)
+        key = next(key for key in gentlest.change if key not in gentlest.held)
+        shown = " ".join(screen_text(app).split())
+        assert "Checkpointing off → on" in shown or "Batch size 8 →" in shown, "its way is told before it goes"
+        assert f"→ {size(gentlest.memory_total_bytes)}" in shown and app.state.plan.proposal is before
+        await pilot.press("enter")
         await settled(pilot)
-        assert app.state.plan.proposal.fits
-        assert "Changed: " in screen_text(app)
+        assert app.state.plan.proposal.fits and app.state.plan.proposal.plan.get(key) == gentlest.change[key]
+        assert app.state.plan.proposal.memory.total_bytes == gentlest.memory_total_bytes
 
 
 # The frame

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from textual.pilot import Pilot
+from textual.worker import WorkerCancelled
 
 from loratui.core.hardware import Gpu, GpuProcess, Host, Machine
 from loratui.tui.app import LoratuiApp
@@ -126,7 +128,8 @@ async def settled(pilot: Pilot[None]) -> None:
             worker for worker in pilot.app.workers if worker.group != "check" and not worker.name.startswith("action_")
         ]
         if looking:
-            await pilot.app.workers.wait_for_complete(looking)
+            with contextlib.suppress(WorkerCancelled):  # a newer one took its place: it is waited for next
+                await pilot.app.workers.wait_for_complete(looking)
         await pilot.pause()
 
 

@@ -74,9 +74,10 @@ class Proposal:
     def alternatives(self) -> tuple[Alternative, ...]:
         """The gentlest changes that need less memory, each complete: set by hand it gives the memory that it tells.
 
-        Worked out when first asked for.
+        None moves what is held. Worked out when first asked for.
         """
-        found = alternatives(self.spec, self.plan, self.data, self.device)
+        held = [key for key, origin in self.origins.items() if origin == "held"]
+        found = alternatives(self.spec, self.plan, self.data, self.device, held=held)
         return tuple(settable(found, self, self.again) if self.again else found)
 
     @cached_property
@@ -219,15 +220,23 @@ class _Reasons(Mapping[str, Recommendation]):
         return len(self.own)
 
 
-def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any] | None = None) -> Proposal:
+def propose(
+    situation: Situation,
+    preset: Preset = AUTO,
+    mine: Mapping[str, Any] | None = None,
+    held: Mapping[str, Any] | None = None,
+) -> Proposal:
     """The best plan for a situation.
 
-    preset: values that stand above the calculation. mine: dotted keys set by hand, which stand above both. Raises
-    PlanError where a value is not allowed, or where the person's values contradict each other.
+    preset: values that stand above the calculation. mine: dotted keys set by hand, which stand above both. held: keys
+    that stay at a value that was proposed once, whatever else changes. Raises PlanError where a value is not allowed,
+    or where the person's values contradict each other.
     """
     asked = situation
     situation = informed(situation)
-    chosen = {key: check_value(key, value) for key, value in (mine or {}).items()}
+    by_hand = {key: check_value(key, value) for key, value in (mine or {}).items()}
+    kept = {key: check_value(key, value) for key, value in (held or {}).items() if key not in by_hand}
+    chosen = {**kept, **by_hand}
     from_preset = _preset_values(preset, chosen, situation.spec)
     own = shape_values(situation.spec, situation.adapter) if situation.adapter else {}
     from_preset = {key: value for key, value in from_preset.items() if key not in own}
@@ -240,10 +249,11 @@ def propose(situation: Situation, preset: Preset = AUTO, mine: Mapping[str, Any]
         }
     )
     origins: dict[str, Origin] = {
-        key: "mine" if key in chosen else "preset" if key in from_preset else "proposed" for key in fields()
+        key: "mine" if key in by_hand else "held" if key in kept else "preset" if key in from_preset else "proposed"
+        for key in fields()
     }
     found = _calculated(situation, preset, pinned, origins)
-    return replace(found, again=lambda more: propose(asked, preset, {**chosen, **more}))
+    return replace(found, again=lambda more: propose(asked, preset, {**by_hand, **more}, kept))
 
 
 def _calculated(

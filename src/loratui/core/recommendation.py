@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from loratui.format import size
 
-Origin = Literal["proposed", "preset", "mine"]
+Origin = Literal["proposed", "preset", "mine", "held"]
 Relation = Literal["=", "<", "<=", ">", ">=", "fits", "tight", "too big"]
 
 _HOLDS = {

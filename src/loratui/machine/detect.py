@@ -47,7 +47,7 @@ def snapshot(
             scheduler = SUBMITTERS[submitter]
             notes.append(
                 f"This looks like a login node of {scheduler}: its GPUs are given to jobs. "
-                f"Plan here with --gpu NAME, then start `loratui train PLAN` in a job ({submitter})."
+                f"Plan here for the GPU that the job will have, then start `loratui train PLAN` in a job ({submitter})."
             )
     return Machine(
         host=read_host(runs_path),

@@ -223,3 +223,11 @@ def _text(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:
         return ""
+
+
+def cpu_load_percent() -> float:
+    """Load of all processors since this was asked last, in whole per cent; 0 the first time."""
+    import psutil
+
+    load: float = psutil.cpu_percent(interval=None)
+    return round(load)

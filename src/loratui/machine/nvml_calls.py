@@ -8,7 +8,7 @@ from typing import Any
 
 from loratui.core.errors import MachineError
 
-NO_GPU_HINT = "Small models can be trained on the CPU, or plan for another machine with --gpu."
+NO_GPU_HINT = "Small models can be trained on the CPU, and a GPU of another machine can be planned for."
 
 
 class DriverAbsent(MachineError):

@@ -12,10 +12,10 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
-from textual.app import SystemCommand
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
@@ -33,6 +33,9 @@ from loratui.tui.wizard.check import PREVIEW_ROWS, Check, progress_words
 from loratui.tui.wizard.draft import STEPS, Draft, same_choices
 from loratui.tui.wizard.draft_file import OtherDraft
 from loratui.tui.wizard.state import WizardState
+
+if TYPE_CHECKING:
+    from textual.command import Provider
 
 SCREEN_CLASSES = {
     "machine": "loratui.tui.machine.screen:MachineScreen",
@@ -53,6 +56,12 @@ BASE_SCREENS = 2
 
 HANGUP_STATUS = 128 + signal.SIGHUP
 TERM_STATUS = 128 + signal.SIGTERM
+
+
+def wizard_commands() -> type[Provider]:
+    """What the palette holds beside Textual's own; as a screen, its module is imported when it is first opened."""
+    found: type[Provider] = importlib.import_module("loratui.tui.palette").WizardCommands
+    return found
 
 
 def make_screen(name: str) -> Screen[Any]:
@@ -81,6 +90,7 @@ class LoratuiApp(BackgroundLoading):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-very-wide")]  # noqa: RUF012  Textual declares them so
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012  Textual declares them so
     COMMAND_PALETTE_BINDING = "ctrl+o"
+    COMMANDS = App.COMMANDS | {wizard_commands}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "f1,question_mark",
@@ -169,9 +179,13 @@ class LoratuiApp(BackgroundLoading):
         """Take the next theme, and remember it."""
         names = [*self.theme_names, "ansi-dark"]
         place = names.index(self.theme) if self.theme in names else -1
-        self.theme = names[(place + 1) % len(names)]
-        self.state.choices.set_theme(self.theme)
-        self.notify(f"Theme: {self.theme}", markup=False, timeout=2)
+        self.take_theme(names[(place + 1) % len(names)])
+
+    def take_theme(self, name: str) -> None:
+        """Take a theme, and remember it."""
+        self.theme = name
+        self.state.choices.set_theme(name)
+        self.notify(f"Theme: {name}", markup=False, timeout=2)
 
     # Beginning and end
 
@@ -237,6 +251,24 @@ class LoratuiApp(BackgroundLoading):
     def action_open_step(self, step: str) -> None:
         """For links in the step bar."""
         self.open_step(step)
+
+    def show_other_run(self, path: str) -> None:
+        """Show a run on the training screen; the draft keeps its own."""
+        self.state.run.show(path)
+        self.open_step("training")
+
+    def open_field(self, key: str) -> None:
+        """Go to the recipe, to this field of the plan."""
+        self.open_step("recipe")
+        self.call_after_refresh(self._in_front, lambda screen: screen.go_to_field(key))
+
+    def do_there(self, step: str, action: str) -> None:
+        """Go to a step and do something there; where that is not possible now, it is said."""
+        self.open_step(step)
+        self.call_after_refresh(self._in_front, lambda screen: screen.do(action))
+
+    def _in_front(self, call: Callable[[Any], object]) -> object:
+        return call(self.screen)
 
     def action_runs(self) -> None:
         """Show all runs."""

@@ -7,7 +7,7 @@ may choose it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,13 +61,16 @@ class _Rung:
     """Whether it surely lowers the moment at which memory ran out, even where the estimate sees the peak elsewhere."""
 
 
-def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *, where: str = "") -> list[Alternative]:
+def alternatives(
+    spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *, where: str = "", held: Collection[str] = ()
+) -> list[Alternative]:
     """Each rung alone that saves enough memory to be worth it, the gentlest first; where none so far fits, after them
     the first sum of rungs that does. Empty only where nothing can be lowered.
 
     where: in which moment memory ran out (`load`, `step`, `evaluation`, `generation`, `save`), empty where it is
     only planned. What has run out needs more than the estimate says: then what lowers that moment is offered
-    whatever the estimate sees, and what cannot lower it is left out.
+    whatever the estimate sees, and what cannot lower it is left out. held: keys that may not be moved: a rung that
+    would move one is left out.
     """
     ladder = _Ladder(spec, plan, data, device, where)
     before = ladder.needed({}).total_bytes
@@ -78,6 +81,8 @@ def alternatives(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, *
     taken: list[_Rung] = []
     fitting = False
     for rung in _rungs(ladder):
+        if not rung.change.keys().isdisjoint(held):
+            continue
         alone = ladder.weigh(rung.change, rung.cost, rung.unattended)
         worth = rung.lowers or alone.memory_total_bytes <= before - least
         if worth:

@@ -16,8 +16,10 @@ from loratui.tui.wizard.words import words_of
 if TYPE_CHECKING:
     from loratui.core.glossary import Term
 
-STEP_KEYS = "f2 … f8"
-"""Alt with 1 to 7 does the same."""
+STEP_KEYS = "1 … 7"
+"""Where letters are typed: alt with the same digits, or F2 … F8."""
+GROUPS = ("On this screen", "From step to step", "Everywhere", "Inside a field or a list")
+"""In the order in which they are told."""
 
 
 class HelpScreen(ModalScreen[None]):
@@ -44,11 +46,16 @@ class HelpScreen(ModalScreen[None]):
                 yield Static(
                     Content("\n").join(term_line(term) for term in self.words), classes="paragraph", id="words"
                 )
-            widest = max((len(key) for key, _ in self.keys), default=0)
-            lines = [
-                Content.assemble((f"{key:>{widest}}", "bold $footer-key-foreground"), "  ", (words, "$foreground"))
-                for key, words in self.keys
-            ]
+            widest = max((len(key) for key, _, _ in self.keys), default=0)
+            lines: list[Content] = []
+            for place, group in enumerate(GROUPS):
+                rows = [(key, words) for key, words, rank in self.keys if rank == place]
+                if rows:
+                    lines += [*([Content("")] if lines else []), Content(group.upper()).stylize("$text-muted")]
+                lines += [
+                    Content.assemble((f"{key:>{widest}}", "bold $footer-key-foreground"), "  ", (words, "$foreground"))
+                    for key, words in rows
+                ]
             yield Static(Content("\n").join(lines), id="keys")
 
     def on_mount(self) -> None:
@@ -60,8 +67,10 @@ def term_line(term: Term) -> Content:
     return Content.assemble((term.word, "bold $accent"), (f"  {term.line}", "$foreground"))
 
 
-def keys_of(screen: Screen[Any]) -> list[tuple[str, str]]:
-    """Every key that works on a screen now, with what it does: its own first, then those of every screen."""
+def keys_of(screen: Screen[Any]) -> list[tuple[str, str, int]]:
+    """Every key that works on a screen now, with what it does and the group it belongs to (`GROUPS`): the screen's own
+    first, what Textual's fields and lists do by themselves last.
+    """
     actions: dict[str, tuple[list[str], str, int]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
@@ -70,12 +79,17 @@ def keys_of(screen: Screen[Any]) -> list[tuple[str, str]]:
             continue
         action, rank = binding.action, 0
         if action.startswith("open_step("):
-            action, words, rank = "open_step", "Go to a step", 2
+            action, words, rank = "open_step", "Go to a step; alt+1 … or F2 … where letters are typed", 1
         elif action in ("next", "back"):
             rank = 1
         elif active.node is screen.app or action.startswith(("app.", "screen.")):
+            rank = 2
+        elif type(active.node).__module__.startswith("textual."):
             rank = 3
         keys, _, _ = actions.setdefault(action, ([], words, rank))
         keys.append(screen.app.get_key_display(Binding(binding.key, binding.action)))
-    rows = sorted(actions.values(), key=lambda row: row[2])
-    return [(STEP_KEYS if words == "Go to a step" else " ".join(dict.fromkeys(keys)), words) for keys, words, _ in rows]
+    rows = sorted(actions.items(), key=lambda item: item[1][2])
+    return [
+        (STEP_KEYS if action == "open_step" else " ".join(dict.fromkeys(keys)), words, rank)
+        for action, (keys, words, rank) in rows
+    ]

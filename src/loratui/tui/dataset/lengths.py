@@ -79,7 +79,7 @@ class LengthsScreen(ModalScreen[int]):
         width = max(40, ledger.scrollable_content_region.width - 1)
         head = columns(
             width,
-            Content("  cut at" if width < WIDE else "  maximum length"),
+            Content("● now ◂ proposed" if width < WIDE else "  maximum length"),
             *cells(width, "rows cut", "answer tokens lost" if width >= WIDE else "lost", "all lost", "memory", "time"),
         )
         self.query_one("#ledger-head", Static).update(head.stylize("$text-muted"))
@@ -91,7 +91,12 @@ class LengthsScreen(ModalScreen[int]):
     def _line(self, row: Mapping[str, int], width: int) -> Content:
         length = int(row["max_length"])
         price = self.prices.get(length)
-        word = (" ◂" if width < WIDE else "  proposed") if length == self.lengths.proposed else ""
+        words = [
+            word for word, here in (("now", length == self.now), ("proposed", length == self.lengths.proposed)) if here
+        ]
+        word = f"  {', '.join(words)}" if words else ""
+        if width < WIDE:
+            word = " ◂" if length == self.lengths.proposed else ""
         name = Content.assemble(
             "● " if length == self.now else "○ ",
             (f"{length:,}", "bold" if length == self.now else ""),
@@ -148,7 +153,8 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def histogram(edges: Sequence[int], counts: Sequence[int], limit: int, width: int, height: int) -> Content:
-    """`height` lines of bars and one line of the axis; bars of rows beyond `limit` tokens are told apart.
+    """`height` lines of bars and one line of the axis; a line stands at `limit` tokens, and bars beyond it are told
+    apart.
 
     edges: of the bins in tokens, one more than counts. Empty bins before the first row are left out but for one. A last
     bin that is far wider than the others gathers the rest: it is drawn as wide as they are.
@@ -160,16 +166,17 @@ def histogram(edges: Sequence[int], counts: Sequence[int], limit: int, width: in
     cells = max(1, width // len(counts))
     tallest = max(counts)
     beyond = [edges[number] >= limit > 0 for number in range(len(counts))]
+    mark = next((number for number, cut in enumerate(beyond) if cut), None)
     pieces: list[tuple[str, str] | str] = []
     for row in range(height - 1, -1, -1):
-        for count, cut in zip(counts, beyond, strict=True):
+        for number, (count, cut) in enumerate(zip(counts, beyond, strict=True)):
             eighths = count / tallest * height * 8 - row * 8
             block = BLOCKS[min(8, max(1 if count and not row else 0, round(eighths)))]
-            pieces.append((block * cells, "$warning" if cut else "$accent"))
+            drawn = block * cells if block != " " or number != mark else "┊".ljust(cells)
+            pieces.append((drawn, "$warning" if cut else "$accent"))
         pieces.append("\n")
     first, last = f"{edges[0]:,}", f"{edges[-1]:,} tokens"
     whole = cells * len(counts)
-    mark = next((number for number, cut in enumerate(beyond) if cut), None)
     if mark is None or limit <= 0:
         return Content.assemble(*pieces, (f"{first}{last:>{max(1, whole - len(first))}}", "$text-muted"))
     label = f"▲ {limit:,}"

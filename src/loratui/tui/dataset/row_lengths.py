@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from loratui.tui.wizard.check import Check
+from loratui.tui.wizard.check import Check, rows_cut
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
@@ -30,20 +30,23 @@ class RowLengths:
 
 
 def lengths_now(check: Check, proposal: Proposal) -> RowLengths:
-    """The best that is known: the check's result, else what it found so far, else the guess behind the plan."""
+    """The best that is known: the check's result, else what it found so far, else the guess behind the plan.
+
+    What is proposed is the recipe's own proposal, whatever the check alone would take.
+    """
     found = check.result or check.partial
     if found is not None:
         basis = ""
         if check.result is None:
             state = "the check goes on" if check.progress else "the check was stopped"
             basis = f"Counted in the first {found['examples']:,} rows; {state}."
-        proposed = found["proposed_max_length"]
+        proposed, why = _proposed(proposal)
         return RowLengths(
             found["tokens"],
             found["histogram"],
-            found["ledger"],
-            int(proposed["value"]),
-            str(proposed["why"]),
+            _with_rows(found, proposal.plan.training.max_length, proposed),
+            proposed,
+            why,
             basis,
             int(found["trained_tokens_uncut"]),
             found["packing"],
@@ -51,20 +54,36 @@ def lengths_now(check: Check, proposal: Proposal) -> RowLengths:
     return _guessed(proposal)
 
 
+def _proposed(proposal: Proposal) -> tuple[int, str]:
+    """The maximum length that the recipe proposes, in tokens, and why."""
+    reason = proposal.recommendations.get("training.max_length")
+    if reason is None:
+        return proposal.plan.training.max_length, "it is yours"
+    return int(reason.value), reason.why[:1].lower() + reason.why[1:]
+
+
+def _with_rows(found: Mapping[str, Any], *wanted: int) -> list[Mapping[str, int]]:
+    """The check's ledger, with rows for the lengths that it did not weigh: of those only what is cut is known."""
+    ledger: list[Mapping[str, int]] = list(found["ledger"])
+    known = {row["max_length"] for row in ledger}
+    ledger += [
+        {"max_length": length, "cut": rows_cut(dict(found), length)} for length in sorted({*wanted} - known) if length
+    ]
+    return sorted(ledger, key=lambda row: row["max_length"])
+
+
 def _guessed(proposal: Proposal) -> RowLengths:
     from loratui.data.lengths import Lengths
 
-    data, key = proposal.data, "training.max_length"
-    lengths, reason = Lengths(), proposal.recommendations.get(key)
+    data, lengths = proposal.data, Lengths()
     for tokens in data.lengths:
         lengths.add(tokens, ())
     now = proposal.plan.training.max_length
-    proposed = int(reason.value) if reason is not None else now
+    proposed, why = _proposed(proposal)
     share = data.examples / len(data.lengths)  # they may be those of a sample
     ledger = [
         {"max_length": row["max_length"], "cut": round(row["cut"] * share)} for row in lengths.ledgers(now, proposed)
     ]
     guess = "Guessed from characters, about four a token, until it is checked."
     basis = "Counted by an earlier check." if data.exact else guess
-    why = reason.why[:1].lower() + reason.why[1:] if reason is not None else "it is yours"
     return RowLengths(lengths.summary(), lengths.histogram(), ledger, proposed, why, basis)

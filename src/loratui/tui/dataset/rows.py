@@ -17,6 +17,7 @@ from textual.worker import get_current_worker
 
 from loratui.format import harmless, one_line
 from loratui.tui.dataset.row_parts import row_content
+from loratui.tui.keys import bindings
 
 if TYPE_CHECKING:
     from loratui.data.preview import Preview, PreviewRow
@@ -35,12 +36,7 @@ class RowBrowser(VerticalScroll):
     app: LoratuiApp
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "t", "tokens", "Tokens", tooltip="Show the row as the trainer receives it: every token, special ones too"
-        ),
-        Binding("slash", "search", "Search", key_display="/", tooltip="Find the next row that holds some words"),
-        Binding("n", "again", "Next hit", show=False, tooltip="The next row that holds the words of the last search"),
-        Binding("g", "jump", "Go to row", show=False, tooltip="Go to a row by its number"),
+        *bindings("rows"),
         Binding("left", "row(-1)", "Row before", show=False, tooltip="The row before"),
         Binding("right", "row(1)", "Next row", show=False, key_display="→", tooltip="The next row"),
     ]
@@ -73,7 +69,7 @@ class RowBrowser(VerticalScroll):
         return self.rows[self.place].index if self.rows else 0
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("tokens", "search", "again", "jump", "row") and self.preview is None:
+        if action in ("tokens", "search", "jump", "row") and self.preview is None:
             return False  # there is no row to show
         return super().check_action(action, parameters)
 
@@ -103,7 +99,7 @@ class RowBrowser(VerticalScroll):
         text = self.query_one("#row-text", Static)
         row = self.rows[self.place]
         line = f", line {row.line:,}" if row.line is not None else ""
-        self.border_subtitle = Content("▌ is learnt · ← → other rows · / search · g go to")
+        self.border_subtitle = Content("▌ is learnt · ← → other rows · / search · : go to")
         width, height = self.content_size.width or self.size.width - 8, self.content_size.height
         if self.as_tokens:
             rendered = self.app.state.check.now.rows.get(row.index)
@@ -200,20 +196,14 @@ class RowBrowser(VerticalScroll):
 
     @work
     async def action_search(self) -> None:
-        """Ask for words, and go to the next row that holds them."""
+        """Ask for words, and go to the next row that holds them; the same words again: to the one after this."""
         from loratui.tui.common.dialogs import AskLineScreen
 
         words = await self.app.push_screen_wait(AskLineScreen("Search the rows", "words that a row holds", self.words))
         if words:
+            again = words == self.words
             self.words = words
-            self._find(words, self.number - 1)
-
-    def action_again(self) -> None:
-        """Go to the next row that holds the words of the last search."""
-        if self.words:
-            self._find(self.words, self.number)
-        else:
-            self.action_search()
+            self._find(words, self.number if again else self.number - 1)
 
     @work(thread=True, exclusive=True, group="rows", exit_on_error=False)
     def _find(self, words: str, after: int) -> None:
@@ -236,7 +226,10 @@ class RowBrowser(VerticalScroll):
         else:
             again = " It is before this one: the search began again at the top." if number <= after else ""
             self.post_message(
-                self.Said(f"{one_line(words, 60)!r} is in row {number + 1:,}; n goes to the next one.{again}", "done")
+                self.Said(
+                    f"{one_line(words, 60)!r} is in row {number + 1:,}; / and enter goes to the next one.{again}",
+                    "done",
+                )
             )
             self.app.call_from_thread(self.go_to, number)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
@@ -17,8 +18,10 @@ from loratui.data.characters import characters_words
 from loratui.data.encodings import UTF8
 from loratui.format import one_line, size
 from loratui.paths import home_short
+from loratui.tui.dataset.length_picture import bars_height, picture_lines
 from loratui.tui.dataset.rows import RowBrowser
 from loratui.tui.frame.step import StepScreen
+from loratui.tui.keys import bindings
 
 if TYPE_CHECKING:
     from loratui.tui.wizard.loading import DatasetView
@@ -51,18 +54,8 @@ class DatasetScreen(StepScreen):
         "the stop token is learnt, and lists problems with their lines."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "check", "Check again", tooltip="Check the rows with the model's own tokenizer again"),
-        Binding("o", "browse", "Open", tooltip="Choose a file or folder in a browser"),
-        Binding("d", "demo", "Demo", show=False, tooltip="Take the built-in dataset"),
-        Binding("c", "columns", "Columns", tooltip="Change how the columns are read"),
-        Binding("a", "answer", "Answer", tooltip="Say what rows with a chosen and a rejected answer are taken for"),
-        Binding("e", "problems", "Problems", tooltip="List what is wrong with the rows, by line"),
-        Binding(
-            "l", "lengths", "Lengths", tooltip="How long the rows are, what each maximum length cuts, and what it costs"
-        ),
-        Binding("f", "fix", "Fix", tooltip="Mend what the check found: answers that never end in a stop token"),
-        Binding("m", "thinking", "Thinking", tooltip="What becomes of the thinking in the rows, and what mends it"),
-        Binding("i", "write", "Path", tooltip="Write a path, or the id of a dataset of the hub"),
+        *bindings("dataset"),
+        Binding("enter", "next", show=False, tooltip="Go on with this dataset"),
         Binding("escape", "cancel", "Stop the check", show=False, tooltip="Leave the path, or stop checking"),
     ]
 
@@ -70,8 +63,10 @@ class DatasetScreen(StepScreen):
         field = Input(placeholder="a file, a folder, or the id of a hub dataset", id="path", select_on_focus=False)
         field.border_title = Content("dataset")
         yield field
-        yield Static(id="dataset-facts")
-        yield RowBrowser()
+        with Container(id="dataset-main"):
+            with VerticalScroll(id="dataset-facts-box", can_focus=False):
+                yield Static(id="dataset-facts")
+            yield RowBrowser()
 
     def on_mount(self) -> None:
         self.query_one("#path", Input).cursor_blink = False
@@ -183,13 +178,19 @@ class DatasetScreen(StepScreen):
                     _label("files"), (f"{one_line(found.note, 200)} ({size(found.size_bytes)})", "$text-muted")
                 )
             )
+        if proposal is not None:
+            width = self.query_one("#dataset-facts").content_size.width or self.size.width - 6
+            lines += picture_lines(self.app.state.check, proposal, width, bars_height(self.size))
         return lines
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_facts)
 
     def _preference_line(self) -> list[Content]:
         if not self._has_preferences():
             return []
         if self.app.state.dataset.unanswered(self.app.state.draft):
-            words, color = "▲ preferences: a answers what they are taken for", "$warning"
+            words, color = "▲ preferences: f answers what they are taken for", "$warning"
         else:
             words, color = "✓ the chosen answers are trained on, the rejected ones never shown", "$success"
         return [Content.assemble(_label("asked"), (words, color))]
@@ -373,8 +374,12 @@ class DatasetScreen(StepScreen):
         return dict(result["stop_token"]["fix"]) if result is not None else {}
 
     def action_fix(self) -> None:
-        """Take the check's own mend."""
-        self._take(self.fixes())
+        """Answer what preferences are taken for; else take the check's own mend."""
+        state, fixes = self.app.state, self.fixes()
+        if self._has_preferences() and (state.dataset.unanswered(state.draft) or not fixes):
+            self.action_answer()
+        else:
+            self._take(fixes)
 
     def _take(self, values: dict[str, Any]) -> None:
         self.app.state.choices.set_values(values)
@@ -385,10 +390,8 @@ class DatasetScreen(StepScreen):
         )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "answer":
-            return self._has_preferences()
         if action == "fix":
-            return bool(self.fixes())
+            return bool(self.fixes()) or self._has_preferences()
         if action == "thinking":
             return bool(self._ledger())
         dataset = self.app.state.dataset

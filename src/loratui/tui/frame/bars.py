@@ -22,7 +22,7 @@ NARROW = 96
 
 
 class StepBar(Static):
-    """`✓ Machine › ● Model › ○ Dataset …`: done, here, to come; a click or F2 … F8 goes there."""
+    """`✓ 1 Machine › ● 2 Model › ○ 3 Dataset …`: done, here, to come; the number or a click goes there."""
 
     app: LoratuiApp
 
@@ -57,8 +57,8 @@ class StepBar(Static):
             here, done = step == self.step, state.done(step)
             glyph = "●" if here else "✓" if done else "○"
             style = "bold $accent" if here else "$foreground" if done else "$text-muted"
-            label = f"{glyph} {number} {step.capitalize()}" if wide else f"{glyph} {step.capitalize()}"
-            gap = (" › " if wide else "  ") if number < len(STEPS) else ""
+            label = f"{glyph} {number} {step.capitalize()}" if wide else f"{glyph}{number} {step.capitalize()}"
+            gap = (" › " if wide else " ") if number < len(STEPS) else ""
             parts += [(label, style), (gap, "$foreground-disabled")]
             self._spans.append((column, column + len(label), step))
             column += len(label) + len(gap)
@@ -69,12 +69,21 @@ LAST = ("explain", "help", "app.help", "quit", "app.quit")
 """Actions that stand at the right end and are never dropped."""
 
 
+MORE = "help"
+"""Key of the help, which a click on the number of the keys that found no room opens."""
+
+
 class KeyBar(Static):
-    """`^n Next  ^p Back  …  F1 Help  q Quit`; keys that do not fit are left out (F1 lists them all)."""
+    """`^n Next  ^p Back  …  +5 ?  F1 Help  q Quit`: each key can be clicked; of those that do not fit it tells how
+    many there are, and ? lists them all.
+    """
+
+    app: LoratuiApp
 
     def __init__(self) -> None:
         super().__init__(id="key-bar")
         self._painted: Content | None = None
+        self._spans: list[tuple[int, int, str]] = []
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
@@ -99,27 +108,60 @@ class KeyBar(Static):
             seen["quit"] = (always.binding, always.enabled)
         return sorted(seen.values(), key=lambda item: LAST.index(item[0].action) + 1 if item[0].action in LAST else 0)
 
+    def on_click(self, event: events.Click) -> None:
+        """Press the key that was clicked."""
+        column = event.x - self.styles.padding.left
+        for start, end, key in self._spans:
+            if start <= column < end:
+                if key == MORE:
+                    self.app.action_help()
+                else:
+                    self.app.simulate_key(key)
+
     def render(self) -> Content:
         self._painted = self._keys()
         return self._painted
 
     def _keys(self) -> Content:
-        pieces = []
+        left: list[tuple[Content, str]] = []
+        right: list[tuple[Content, str]] = []
         for binding, enabled in self.shown():
             key = self.app.get_key_display(binding)
             text = Content.assemble(
                 (key, "bold $footer-key-foreground" if enabled else "$foreground-disabled"),
                 (f" {binding.description}", "$text-muted" if enabled else "$foreground-disabled"),
             )
-            pieces.append((binding, text))
-        room = self.content_size.width
-        while len(pieces) > 2 and sum(len(text.plain) + 2 for _, text in pieces) - 2 > room:
-            droppable = [index for index, (binding, _) in enumerate(pieces) if binding.action not in LAST]
-            if not droppable:
-                break
-            del pieces[droppable[-1]]
-        left = [text for binding, text in pieces if binding.action not in LAST]
-        right = [text for binding, text in pieces if binding.action in LAST]
-        gap = Content("  ")
-        start, end = gap.join(left), gap.join(right)
-        return Content.assemble(start, " " * max(2, room - len(start.plain) - len(end.plain)), end)
+            (right if binding.action in LAST else left).append((text, binding.key))
+        room = self.content_size.width - _width(right)
+        dropped = 0
+        while left and _width(left) + (len(_more(dropped)) + 2 if dropped else 0) > room:
+            left.pop()
+            dropped += 1
+        if dropped:
+            left.append((Content.assemble((_more(dropped), "bold $footer-key-foreground")), MORE))
+        return self._laid(left, right)
+
+    def _laid(self, left: list[tuple[Content, str]], right: list[tuple[Content, str]]) -> Content:
+        """The keys at both ends of the line; where each stands is kept for the mouse."""
+        self._spans = []
+        between = max(2, self.content_size.width - _width(left) - _width(right) + 4)
+        pieces: list[Content | str] = []
+        column = 0
+        for number, (text, key) in enumerate([*left, *right]):
+            if number:
+                gap = between if number == len(left) else 2
+                pieces.append(" " * gap)
+                column += gap
+            self._spans.append((column, column + len(text), key))
+            pieces.append(text)
+            column += len(text)
+        return Content.assemble(*pieces)
+
+
+def _more(dropped: int) -> str:
+    return f"+{dropped} ?"
+
+
+def _width(pieces: list[tuple[Content, str]]) -> int:
+    """Columns of keys with the two blanks after each."""
+    return sum(len(text) + 2 for text, _ in pieces)

@@ -1,6 +1,4 @@
-"""The memory of the chosen device, part by part: what the plan would take, what is free, and what the last change
-did.
-"""
+"""The memory of the chosen device, part by part: what the plan would take, where the limit is, and what is free."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widgets import Static
 
-from loratui.format import in_gib, one_line, signed_size, size
+from loratui.format import in_gib, one_line, size
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
@@ -81,14 +79,39 @@ def verdict(view: MemoryView) -> tuple[str, str]:
     return f"✓ fits: {size(view.headroom)} left", "$success"
 
 
-def cells(view: MemoryView, width: int) -> list[tuple[str, int]]:
-    """How many of `width` cells each part takes, in order: the plan's parts, `free`, `reserve`, `others`.
+LIMIT = "┃"
+"""Marks in the bar what the plan may take, and stands before that figure."""
+PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
+"""In the order in which they stand, there or not: each always in its own place."""
+SHORT = {"gradients": "grads", "optimizer": "states", "activations": "activ."}
+"""Names where the whole ones do not fit."""
+OUTSIDE = {"reserve": "kept free", "others": "others'"}
+"""What is no part of the plan, and its name; drawn only where the legend has room for it."""
+TOGETHER = {
+    "weights": ("weights",),
+    "adapter": ("adapter", "gradients", "optimizer"),
+    "activations": ("activations", "logits"),
+    "overhead": ("overhead",),
+}
+"""What stands together where there is hardly room, under the glyph of its first part."""
+TOGETHER_NAMES = {"adapter": "trained"}
+SMALL = 4 * 2**30
+"""Bytes of a plan below which its parts are told in MiB."""
+VALUE = 5
+"""Columns of a figure."""
+
+
+def cells(view: MemoryView, width: int, *, outside: bool = True) -> list[tuple[str, int]]:
+    """How many of `width` cells each part takes, in order: the plan's parts, `free`, and with `outside` what is no
+    part of the plan: `reserve`, `others`.
 
     Boundaries are rounded as sums, so that nothing adds up to more than the width. Where the plan is too big, the scale
     grows until all of it is seen.
     """
     free = max(0, view.headroom)
-    spans = [*view.parts, ("free", free), ("reserve", view.reserve), ("others", view.taken)]
+    spans = [*view.parts, ("free", free)]
+    if outside:
+        spans += [("reserve", view.reserve), ("others", view.taken)]
     whole = max(1, sum(value for _, value in spans))
     drawn: list[tuple[str, int]] = []
     position, sum_bytes = 0, 0
@@ -99,6 +122,47 @@ def cells(view: MemoryView, width: int) -> list[tuple[str, int]]:
             drawn.append((name, end - position))
             position = end
     return drawn
+
+
+def bar(view: MemoryView, width: int, *, outside: bool = True) -> Content:
+    """The bar, with a mark where the plan may take no more."""
+    drawn = cells(view, width, outside=outside)
+    whole = max(view.total, view.budget) + (view.reserve + view.taken if outside else 0)
+    content = Content.assemble(*((FILLS.get(name, "█") * n, f"$memory-{name}") for name, n in drawn))
+    place = min(len(content) - 1, max(0, round(view.budget / max(1, whole) * width) - (view.headroom >= 0)))
+    mark = Content(LIMIT).stylize("bold $error" if view.headroom < 0 else "bold $foreground")
+    return Content.assemble(content[:place], mark, content[place + 1 :])
+
+
+def legend(view: MemoryView, width: int) -> tuple[Content, bool]:
+    """Each part in its own place with its figure, as fully as the width lets; and whether what is no part of the plan
+    is told, too. What is shown depends on the width alone; the unit, that of all figures, on the plan.
+    """
+    small = view.total < SMALL
+    unit = Content("MiB" if small else "GiB").stylize("$text-muted")
+    for names, told in (({}, True), (SHORT, True), ({}, False), (SHORT, False)):
+        pieces = [_piece(name, names.get(name, name), _of(view, (name,)), small) for name in PARTS]
+        if told:
+            for name, value in (("reserve", view.reserve), ("others", view.taken)):
+                pieces.append(_piece(name, OUTSIDE[name], value, small))
+        line = Content.assemble(Content("  ").join(pieces), unit)
+        if len(line) <= width:
+            return line, told
+    pieces = [_piece(name, TOGETHER_NAMES.get(name, name), _of(view, parts), small) for name, parts in TOGETHER.items()]
+    return Content.assemble(Content("  ").join(pieces), unit), False
+
+
+def _of(view: MemoryView, parts: tuple[str, ...]) -> int:
+    return sum(value for name, value in view.parts if name in parts)
+
+
+def _piece(name: str, words: str, value: int, small: bool) -> Content:
+    """small: in MiB instead of GiB."""
+    least, unit = ("<1", 2.0**20) if small else ("<0.01", 0.01 * 2**30)
+    figure = "–" if not value else least if value < unit / 2 else str(round(value / 2**20)) if small else in_gib(value)
+    return Content.assemble(
+        (FILLS[name], f"$memory-{name}"), (f" {words} ", "$text-muted"), (f"{figure:<{VALUE}}", "$foreground")
+    )
 
 
 class HeadroomBar(Static):
@@ -149,11 +213,13 @@ class HeadroomBar(Static):
             else ""
         )
         about = "about " if self.app.state.check.doubt else ""
-        numbers = f"{about}{in_gib(view.total)}{sure} of {in_gib(view.budget)} GiB"
+        numbers = f"{about}{in_gib(view.total)}{sure} of {LIMIT}{in_gib(view.budget)} GiB"
         room = max(10, width - len(numbers) - len(words) - 4)
-        bar = Content.assemble(*((FILLS.get(name, "█") * n, f"$memory-{name}") for name, n in cells(view, room)))
-        first = Content.assemble(bar, "  ", (numbers, "$foreground"), "  ", (words, f"bold {color}"))
-        return Content.assemble(first, "\n", self._legend(view, width))
+        parts, outside = legend(view, width)
+        first = Content.assemble(
+            bar(view, room, outside=outside), "  ", (numbers, "$foreground"), "  ", (words, f"bold {color}")
+        )
+        return Content.assemble(first, "\n", parts)
 
     def _waiting(self) -> str:
         state = self.app.state
@@ -162,24 +228,3 @@ class HeadroomBar(Static):
         if state.model.problem or state.plan.problem:
             return one_line(state.model.problem or state.plan.problem)
         return "Looking at the machine and the model …"
-
-    def _legend(self, view: MemoryView, width: int) -> Content:
-        change = self.app.state.plan.change_bytes
-        told = f"{signed_size(change)} by the last change" if change else ""
-        pieces = []
-        for name, value in view.parts:
-            pieces.append(
-                Content.assemble(
-                    (FILLS.get(name, "█"), f"$memory-{name}"),
-                    (f" {name} ", "$text-muted"),
-                    (size(value), "$foreground"),
-                )
-            )
-        if len(told) + sum(len(piece) + 2 for piece in pieces) > width:
-            told = signed_size(change) if change else ""
-        sizes = [value for _, value in view.parts]
-        while len(pieces) > 1 and len(told) + 2 + sum(len(piece) + 2 for piece in pieces) > width:
-            smallest = sizes.index(min(sizes))
-            del pieces[smallest], sizes[smallest]
-        legend = Content("  ").join(pieces)
-        return Content.assemble(legend, " " * max(2, width - len(legend) - len(told)), (told, "bold $accent"))

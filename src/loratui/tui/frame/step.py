@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -16,6 +17,7 @@ from textual.widgets import Static
 from loratui.core.glossary import Term, terms_of
 from loratui.format import one_line
 from loratui.tui.frame.bars import KeyBar, StepBar
+from loratui.tui.frame.change_line import ChangeLine
 from loratui.tui.frame.headroom_bar import HeadroomBar
 from loratui.tui.wizard.draft import STEPS
 from loratui.tui.wizard.missing import Problem
@@ -96,6 +98,7 @@ class StepScreen(Screen[None]):
             yield from self.body()
         yield Static(id="notice")
         if self.MEMORY:
+            yield ChangeLine()
             yield HeadroomBar()
         yield KeyBar()
 
@@ -144,6 +147,8 @@ class StepScreen(Screen[None]):
         self.query_one(StepBar).renew()
         for bar in self.query(HeadroomBar):
             bar.refresh()
+        for line in self.query(ChangeLine):
+            line.renew()
         self.shown()
 
     def say(self, sentence: object, severity: str = "") -> None:
@@ -202,6 +207,31 @@ class StepScreen(Screen[None]):
         """Go to any step."""
         self.app.open_step(step)
 
+    async def do(self, action: str) -> None:
+        """Do something of this screen; where that is not possible now, it is said."""
+        if not await self.app.run_action(action, self):
+            self.say("That is not possible here now.", "warning")
+
+    @work
+    async def action_fit(self) -> None:
+        """Show what would make the plan fit, and take what is chosen."""
+        from loratui.core.errors import LoratuiError
+        from loratui.tui.common.fit import FitScreen
+
+        proposal = self.app.state.plan.proposal
+        if proposal is None or proposal.fits:
+            self.say("There is no plan yet." if proposal is None else "It fits already.")
+            return
+        if not proposal.alternatives:
+            self.say("Nothing that could be changed needs less memory here: take a smaller model, or more memory.")
+            return
+        change = await self.app.push_screen_wait(FitScreen(proposal))
+        if change is not None:
+            try:
+                self.app.state.choices.set_values(change)
+            except LoratuiError as error:
+                self.say(error.sentence, "error")
+
     def go_to(self, problem: Problem) -> None:
         """Put the focus where a problem can be mended."""
         if problem.focus.startswith("#"):
@@ -209,6 +239,8 @@ class StepScreen(Screen[None]):
                 widget.focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "fit":
+            return (proposal := self.app.state.plan.proposal) is not None and not proposal.fits
         ends = {"back": STEPS[0], "next": STEPS[-1]}
         return ends.get(action) != self.STEP
 

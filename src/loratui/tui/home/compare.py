@@ -16,6 +16,7 @@ from textual.widgets import Static
 from loratui.format import one_line
 from loratui.runs.directory import Run
 from loratui.tui.home.differences import differences, used_rates
+from loratui.tui.keys import bindings
 from loratui.tui.training.chart import Chart, Line, Picture
 from loratui.tui.training.curves import x_end
 from loratui.tui.training.follow import Followed, follow
@@ -25,8 +26,8 @@ class CompareScreen(ModalScreen[None]):
     """The first run's loss in one colour, the second's in another; evaluations as diamonds of the first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("g", "log_axis", "Log axis"),
-        Binding("escape,q,c", "leave", "Close", key_display="esc"),
+        *bindings("compare"),
+        Binding("escape,q,equals_sign", "leave", "Close", key_display="esc"),
     ]
     DEFAULT_CSS = """
     CompareScreen #panel { width: 96%; height: 92%; }

@@ -17,7 +17,8 @@ from loratui.format import one_line
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.home.doors import Door, Doors, Way, ways_on
 from loratui.tui.home.run_list import Rows, RunList
-from loratui.tui.training.allowed import bindings
+from loratui.tui.keys import bindings
+from loratui.tui.training.allowed import run_bindings
 from loratui.tui.training.chart import Chart, Line, Picture
 from loratui.tui.wizard.draft import DEMO, Draft
 
@@ -52,14 +53,8 @@ class HomeScreen(StepScreen):
         "among runs of the same rows. Beside it stands what is not set the same in all runs."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "open", "Open", tooltip="Show the run", key_display="⏎"),
-        Binding(
-            "d",
-            "compare",
-            "Compare",
-            tooltip="Mark this run; on another one, show both on one chart and what differs in their plans",
-        ),
-        *bindings(),
+        *bindings("runs"),
+        *run_bindings(),
         Binding("escape", "leave", "Back", tooltip="Back to the step that was open"),
     ]
 

@@ -16,6 +16,7 @@ from loratui.format import in_gib, one_line
 from loratui.paths import home_short
 from loratui.tui.common.filter_list import FilterList, Item, columns
 from loratui.tui.frame.step import StepScreen
+from loratui.tui.keys import bindings
 from loratui.tui.machine.device_card import CardFacts, DeviceCard, cpu_facts, gpu_facts, other_facts
 from loratui.tui.machine.fits import FitsBox
 
@@ -48,7 +49,7 @@ class MachineScreen(StepScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "card(1)", "Next card", show=False, tooltip="Next card"),
         Binding("up,k", "card(-1)", "Previous card", show=False, tooltip="Previous card"),
-        Binding("g", "other", "Another GPU", tooltip="Plan for a GPU that this machine does not have"),
+        *bindings("machine"),
     ]
 
     def body(self) -> ComposeResult:
@@ -166,7 +167,7 @@ class MachineScreen(StepScreen):
         if key == "other":
             self.action_other()
         elif key == "cpu":
-            if not event.toggled and state.draft.cpu:
+            if not event.toggled and self._marks(key)[0]:
                 self.action_next()
             else:
                 state.choices.choose_cpu()
@@ -177,7 +178,7 @@ class MachineScreen(StepScreen):
     def _choose_gpu(self, number: int, *, toggled: bool) -> None:
         state = self.app.state
         if not toggled:
-            if state.draft.devices == [number]:
+            if state.draft.devices == [number] or self._marks(f"gpu:{number}") == (True, True):
                 self.action_next()
                 return
             state.choices.choose_devices([number])
@@ -213,7 +214,8 @@ class GpuCatalogueScreen(ModalScreen[str]):
         super().__init__(classes="panel-over")
         from loratui.machine.catalogue import all_gpus
 
-        self.gpus = {gpu.name: gpu for gpu in all_gpus()}
+        newest = sorted(all_gpus(), key=lambda gpu: (gpu.exact, gpu.compute_capability, gpu.marketed_gb), reverse=True)
+        self.gpus = {gpu.name: gpu for gpu in newest}
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel", classes="tall-panel") as panel:
@@ -224,7 +226,16 @@ class GpuCatalogueScreen(ModalScreen[str]):
             )
 
     def on_mount(self) -> None:
-        items = [Item(name, " ".join((name, *gpu.aliases, f"{gpu.marketed_gb}GB"))) for name, gpu in self.gpus.items()]
+        from loratui.core.capabilities import architecture_name
+
+        items = [
+            Item(
+                name,
+                " ".join((name, *gpu.aliases, f"{gpu.marketed_gb}GB", architecture_name(gpu.compute_capability))),
+                architecture_name(gpu.compute_capability) if gpu.exact else "cards of a size",
+            )
+            for name, gpu in self.gpus.items()
+        ]
         chooser = self.query_one(FilterList)
         chooser.set_items(items)
         chooser.focus_filter()

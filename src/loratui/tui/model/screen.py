@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
@@ -15,6 +17,7 @@ from loratui.format import count, one_line, size
 from loratui.paths import home_short
 from loratui.tui.common.filter_list import FIT_GLYPHS, FilterList, Item, columns
 from loratui.tui.frame.step import StepScreen
+from loratui.tui.model.methods import method_lines
 
 if TYPE_CHECKING:
     from loratui.models.found import FoundModel
@@ -31,6 +34,10 @@ METHODS = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
 
 WIDE = 90
 """Columns from which the size on disk stands in the list; below, it is told of the model under the cursor only."""
+
+
+RESTING_SECONDS = 0.15
+"""How long the cursor stays on a model before its methods are weighed."""
 
 
 class ModelScreen(StepScreen):
@@ -60,13 +67,15 @@ class ModelScreen(StepScreen):
     ]
 
     def body(self) -> ComposeResult:
-        yield FilterList(
-            self._draw,
-            placeholder="type to filter; or a folder's path, or a hub id, and enter",
-            id="models",
-            empty="Nothing matches. enter takes what you typed as a folder's path or a hub id.",
-            head=self._head,
-        )
+        with Container(id="model-main"):
+            yield FilterList(
+                self._draw,
+                placeholder="type to filter; or a folder's path, or a hub id, and enter",
+                id="models",
+                empty="Nothing matches. enter takes what you typed as a folder's path or a hub id.",
+                head=self._head,
+            )
+            yield Static(id="model-methods", classes="box")
         yield Static(id="model-details")
 
     def on_mount(self) -> None:
@@ -116,6 +125,7 @@ class ModelScreen(StepScreen):
     def _take_fits(self, fits: dict[str, dict[str, str]]) -> None:
         self.fits = fits
         self.query_one(FilterList).redraw()
+        self._show_methods()
         self._show_details(self._highlighted)
 
     @property
@@ -214,6 +224,24 @@ class ModelScreen(StepScreen):
     def _moved(self, event: FilterList.Highlighted) -> None:
         self._highlighted = event.key
         self._show_details(event.key)
+        self._show_methods()
+
+    def _show_methods(self) -> None:
+        """Beside the list, where there is room: the model under the cursor by each method; once the cursor rests."""
+        panel, model = self.query_one("#model-methods", Static), self.found.get(self._highlighted)
+        if panel.display and model is not None:
+            self._weigh_methods(panel, model)
+
+    @work(exclusive=True, group="methods", exit_on_error=False)
+    async def _weigh_methods(self, panel: Static, model: FoundModel) -> None:
+        await asyncio.sleep(RESTING_SECONDS)
+        fits = await asyncio.to_thread(self.app.state.plan.methods_of, model.spec)
+        panel.border_title = Content(one_line(home_short(model.id), 60)).markup
+        width = max(30, panel.content_size.width)
+        panel.update(method_lines(fits, width) if fits else Content("Not known yet.").stylize("$text-muted"))
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_methods)
 
     @on(FilterList.Chosen)
     def _chosen(self, event: FilterList.Chosen) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
+from loratui.tui.keys import bindings
+
 HELP = (
     "Both sides get the same prompt through the same chat template, and stop at the same tokens; the adapter is "
     "switched on and off on one loaded base. An answer's lower edge tells how it ended: at its stop token (good), cut "
@@ -29,21 +31,7 @@ KEYS: list[BindingType] = [
         tooltip="Leave the prompt, so that the single keys work",
         priority=True,
     ),
-    Binding("i", "write", "Write", tooltip="Back to the prompt"),
-    Binding(
-        "r",
-        "again",
-        "Again",
-        tooltip="Ask the last question again; where answers are drawn at random, with the next seed",
-    ),
-    Binding("e", "edit", "Edit", tooltip="Take the last question back into the prompt, to change and send it again"),
-    Binding("n", "new", "New", tooltip="Begin a new conversation; the system prompt stays"),
-    Binding("y", "system", "System", tooltip="The system prompt of the conversation"),
-    Binding("t", "sent", "Sent", tooltip="What the model was sent: the chat template's own rendering"),
-    Binding("d", "difference", "Difference", tooltip="Where the answers differ from the expected one"),
-    Binding("b", "blind", "Blind", tooltip="Answers without names in random order, to vote on; and back"),
-    Binding("s", "samples", "Samples", tooltip="The pinned prompts' answers at each evaluation of the run"),
-    Binding("c", "continue", "Train on", tooltip="Fill the wizard in to train this result further"),
+    *bindings("playground"),
     Binding("left,right", "tab", "Other answer", show=False, tooltip="Show another side, where only one fits"),
     Binding(
         "ctrl+l",

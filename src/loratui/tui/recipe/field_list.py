@@ -14,6 +14,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.geometry import Region, Size
 from textual.message import Message
+from textual.strip import Strip
+from textual.visual import Visual
 from textual.widget import Widget
 
 from loratui.format import one_line, value_text
@@ -22,7 +24,12 @@ from loratui.tui.frame.step import StepScreen
 LABEL, VALUE, ORIGIN = 20, 22, 9
 ROOM_FOR_REASONS = 32
 """Columns from which a reason says something; in fewer only what else is proposed."""
-ORIGIN_COLORS = {"mine": "bold $accent", "preset": "$foreground", "proposed": "$text-muted"}
+ORIGIN_COLORS = {
+    "mine": "bold $accent",
+    "held": "bold $foreground",
+    "preset": "$foreground",
+    "proposed": "$text-muted",
+}
 
 
 MOVES: dict[str, tuple[str, int]] = {
@@ -56,6 +63,8 @@ class FieldRow:
     """What is shown for the value, where that is not its text."""
     proposed: str = ""
     """What the calculation would take, where that is another value."""
+    was: str = ""
+    """The value before the last change, where that moved it."""
 
 
 class FieldList(Widget, can_focus=True):
@@ -153,6 +162,14 @@ class FieldList(Widget, can_focus=True):
         width = max(40, self.content_size.width)
         return Content("\n").join(self._line(place, row, width) for place, row in enumerate(self.rows))
 
+    def render_line(self, y: int) -> Strip:
+        # Line by line: of fifty fields a key changes a few, and only those are drawn again.
+        width = self.size.width
+        if not 0 <= y < len(self.rows):
+            return Strip.blank(width, self.rich_style)
+        line = self._line(y, self.rows[y], max(40, width))
+        return Visual.to_strips(self, line, width, 1, self.visual_style)[0]
+
     def _line(self, place: int, row: FieldRow, width: int) -> Content:
         if not row.key:
             return Content(f"  {row.label.upper()}").stylize("$text-muted")
@@ -178,7 +195,10 @@ class FieldList(Widget, can_focus=True):
             line = Content.assemble(mark, label, value, "  ", tail)
         else:
             beside = row.why if room >= ROOM_FOR_REASONS else f"proposed: {row.proposed}" if row.proposed else ""
-            why = one_line(beside, max(1, room))
+            was = one_line(f"was {row.was}", max(1, room)) if row.was else ""
+            left = room - len(was) - 3 if was else room
+            why = one_line(beside, left) if left > 0 else ""
+            between = " · " if was and why else ""
             line = Content.assemble(
                 mark,
                 label,
@@ -186,7 +206,8 @@ class FieldList(Widget, can_focus=True):
                 "  ",
                 (f"{row.origin:<{ORIGIN}}", ORIGIN_COLORS.get(row.origin, "")),
                 "  ",
-                (why, "$text-muted"),
+                (was, "bold $accent"),
+                (between + why, "$text-muted"),
             )
         line = Content.assemble(line, " " * max(0, width - len(line)))
         return line.stylize("on $block-cursor-blurred-background") if focused else line

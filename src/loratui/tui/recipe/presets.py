@@ -61,7 +61,7 @@ class PresetScreen(ModalScreen[str]):
         outcomes: dict[str, tuple[str, str, str]] = {}
         for name, preset in self.presets.items():
             try:
-                proposal = propose(situation, preset, state.choices.given())
+                proposal = propose(situation, preset, state.choices.given(), state.choices.held)
             except LoratuiError:
                 outcomes[name] = ("–", "", "$text-muted")
                 continue

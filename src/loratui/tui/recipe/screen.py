@@ -7,22 +7,36 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from loratui.format import number_text, one_line, size, value_text
-from loratui.tui.common.text import wrap
+from loratui.format import one_line
 from loratui.tui.frame.step import StepScreen
+from loratui.tui.keys import bindings
+from loratui.tui.recipe.course import course
+from loratui.tui.recipe.derivation import derivation
 from loratui.tui.recipe.field_list import FieldList, FieldRow
-from loratui.tui.recipe.rate_curve import rate_curve
+from loratui.tui.recipe.why import price_words, proposed_words, short_lines, why_lines
+from loratui.tui.wizard.change import title, value_words
 from loratui.tui.wizard.missing import Problem
 
 if TYPE_CHECKING:
+    from textual.timer import Timer
+
     from loratui.core.proposal import Proposal
 
 
-METHODS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
+def _shown(key: str, value: Any) -> str:
+    """A value in the words of the sentences that tell of its changes; empty: as it stands."""
+    return value_words(key, value) if key == "method.kind" or isinstance(value, bool) else ""
+
+
+VERY_WIDE = 160
+RESTING_SECONDS = 0.1
+"""How long the keys rest before the derivation beside the fields follows."""
+WAITING = "…"
+"""Stands for the prices until they are known."""
 
 
 class RecipeScreen(StepScreen):
@@ -40,15 +54,10 @@ class RecipeScreen(StepScreen):
         "gives it "
         "back to the proposal. u takes the last change back.\n\n"
         "m shows all fields, p chooses a preset (a starting point; what you set by hand stands above it), "
-        "s saves the recipe as a preset of your own."
+        "w writes the recipe as a preset of your own, h holds a value so that nothing else moves it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("m", "more", "All fields", tooltip="Show all fields, or the everyday ones"),
-        Binding("p", "preset", "Preset", tooltip="Choose a preset"),
-        Binding("r,delete", "reset", "Reset", key_display="r", tooltip="Take the proposed value again"),
-        Binding("u,ctrl+z", "undo", "Undo", key_display="u", tooltip="Take the last change back"),
-        Binding("R", "reset_all", "Reset all", show=False, key_display="R", tooltip="Take all proposed values again"),
-        Binding("s", "save_preset", "Save as preset", tooltip="Save this recipe as a preset of your own"),
+        *bindings("recipe"),
         Binding(
             "f1,question_mark",
             "explain",
@@ -62,18 +71,33 @@ class RecipeScreen(StepScreen):
     def body(self) -> ComposeResult:
         yield Static(id="preset-line")
         yield Static(id="basis")
-        with VerticalScroll(id="fields-box", can_focus=False):
-            yield FieldList(id="fields")
-        yield Static(id="why")
-        yield Static(id="course")
+        with Container(id="recipe-main"):
+            with VerticalScroll(id="fields-box", can_focus=False):
+                yield FieldList(id="fields")
+            with Vertical(id="beside-fields"):
+                with VerticalScroll(id="why-box", can_focus=False):
+                    yield Static(id="why")
+                yield Static(id="course")
 
     def on_mount(self) -> None:
-        self.everything = False
+        self._asked: bool | None = None
+        self._fitted = True
+        self._resting: Timer | None = None
         self._waiting = False
         self._pricing = False
         self.hear(self.app.state.plan.changed, self.shown)
         self.hear(self.app.state.check.changed, self._show_basis)
         self.set_focus(self.query_one(FieldList))
+
+    @property
+    def very_wide(self) -> bool:
+        """Whether fields and reasons stand side by side (the breakpoint of the app)."""
+        return self.size.width >= VERY_WIDE
+
+    @property
+    def everything(self) -> bool:
+        """Whether all fields are shown: as asked for, else where there is room."""
+        return self.very_wide if self._asked is None else self._asked
 
     @property
     def fields(self) -> FieldList:
@@ -95,13 +119,16 @@ class RecipeScreen(StepScreen):
             self._show_fields(plan.proposal)
             self._show_course(plan.proposal)
         self._show_why()
+        if self._fitted != (fits := plan.proposal is None or plan.proposal.fits):
+            self._fitted = fits
+            self.refresh_bindings()
         if plan.problem:
             self.say(plan.problem, "error")
         elif plan.proposal is None:
             self.say(
                 "Looking up model and machine …"
                 if self.app.state.draft.model
-                else "Choose a model first: F3 goes there."
+                else "Choose a model first: 2 goes there."
             )
             self._waiting = True
         elif self._waiting:
@@ -113,7 +140,8 @@ class RecipeScreen(StepScreen):
         preset = state.plan.preset
         name = preset.title if preset else state.draft.preset
         mine = sum(1 for key in state.draft.mine if not key.startswith("dataset."))
-        yours = f" · {mine} set by you" if mine else ""
+        held = len(state.draft.held)
+        yours = (f" · {mine} set by you" if mine else "") + (f" · {held} held" if held else "")
         self.query_one("#preset-line", Static).update(
             Content.assemble(
                 ("preset  ", "$text-muted"),
@@ -136,7 +164,8 @@ class RecipeScreen(StepScreen):
         from loratui.core.plan_text import fields
         from loratui.tui.recipe.fields import kind_of, shown_keys, unit_of
 
-        known = fields()
+        known, change = fields(), self.app.state.plan.change
+        was = change.was if change is not None else {}
         rows: list[FieldRow] = []
         for group, keys in shown_keys(proposal.plan.method.kind, self.everything, proposal.device.count):
             if self.everything:
@@ -151,57 +180,31 @@ class RecipeScreen(StepScreen):
                         proposal.origins.get(key, ""),
                         proposal.why(key) or str(known[key].description),
                         kind_of(key),
-                        METHODS.get(str(proposal.plan.get(key)), "") if key == "method.kind" else "",
-                        self._proposed(proposal, key),
+                        _shown(key, proposal.plan.get(key)),
+                        proposed_words(proposal, key),
+                        was.get(key, ""),
                     )
                 )
         self.fields.set_rows(rows)
 
-    @staticmethod
-    def _proposed(proposal: Proposal, key: str) -> str:
-        reason = proposal.recommendations.get(key)
-        return (
-            "" if reason is None or reason.value == proposal.plan.get(key) else one_line(value_text(reason.value), 40)
-        )
-
     def _show_why(self) -> None:
         """The reason of the field under the cursor; once that is painted, what its neighbouring values do to the
-        memory.
+        memory. Where the whole derivation stands beside the fields, it follows once the keys rest.
         """
-        self._paint_why("…")
+        if self.very_wide:
+            if self._resting is not None:
+                self._resting.stop()
+            self._resting = self.set_timer(RESTING_SECONDS, self._show_derivation)
+            return
+        self._paint_why(WAITING)
         if not self._pricing:
             self._pricing = True
             self.call_after_refresh(self._show_prices)
 
     def _show_prices(self) -> None:
         self._pricing = False
-        self._paint_why(self._prices())
-
-    def _prices(self) -> str:
-        """What the next values of the field under the cursor do to the memory."""
-        from loratui.tui.recipe.fields import neighbours
-
         plan, key = self.app.state.plan, self.fields.key
-        if plan.proposal is None or not key:
-            return ""
-        told = []
-        for value in neighbours(key, plan.proposal.plan.get(key)):
-            change = plan.memory_if(key, value)
-            if change is not None:
-                name = METHODS.get(str(value), value_text(value)) if key == "method.kind" else value_text(value)
-                told.append(
-                    (
-                        f"{name}: {'+' if change > 0 else '−'}{size(abs(change))}" if change else f"{name}: the same",
-                        change,
-                    )
-                )
-        if not told:
-            return ""
-        return (
-            " · ".join(text for text, _ in told)
-            if any(change for _, change in told)
-            else "the same, whatever the value"
-        )
+        self._paint_why(price_words(plan, key) if plan.proposal is not None and key else "")
 
     def _paint_why(self, prices: str) -> None:
         proposal, key = self.app.state.plan.proposal, self.fields.key
@@ -209,60 +212,26 @@ class RecipeScreen(StepScreen):
         if proposal is None or not key:
             widget.update(Content(""), layout=False)
             return
-        from loratui.core.plan_text import fields
+        width = max(20, widget.content_size.width or 76)
+        widget.update(Content("\n").join(why_lines(proposal, key, prices, width)), layout=False)
 
-        field, reason = fields()[key], proposal.recommendations.get(key)
-        lines = [Content.assemble((f"{field.title}  ", "bold"), (one_line(str(field.description), 300), "$foreground"))]
-        pairs = [("memory", prices)]
-        if reason is not None:
-            proposed = self._proposed(proposal, key)
-            rule = (
-                f" Rule of thumb: {one_line(value_text(reason.rule_of_thumb), 40)}."
-                if reason.rule_of_thumb is not None
-                else ""
-            )
-            instead = proposal.instead(key)
-            price = f" ({instead.cost})" if instead else ""
-            before = f"Proposed: {proposed}{price}. " if proposed else ""
-            lines.append(Content(f"{before}{one_line(reason.why, 300)}{rule}").stylize("$text-muted"))
-            pairs += [("up", reason.up), ("down", reason.down), ("formula", reason.formula)]
-        for word, text in pairs:
-            if text:
-                first, *more = wrap(one_line(text, 400), max(20, (widget.content_size.width or 76) - 9))
-                lines.append(Content.assemble((f"{word:<8} ", "bold $text-muted"), (first, "$text-muted")))
-                lines += [Content(" " * 9 + line).stylize("$text-muted") for line in more]
-        lines.append(Content("F1 tells the source, and what the sources disagree about.").stylize("$text-muted"))
-        widget.update(Content("\n").join(lines), layout=False)
+    def _show_derivation(self) -> None:
+        plan, key = self.app.state.plan, self.fields.key
+        widget = self.query_one("#why", Static)
+        if plan.proposal is None or not key:
+            widget.update(Content(""))
+            return
+        width = max(20, widget.content_size.width or 76)
+        short = short_lines(plan.proposal, key, price_words(plan, key), width)
+        widget.update(Content("\n\n").join([*short, *derivation(key, plan.proposal, width)]))
 
     def _show_course(self, proposal: Proposal) -> None:
-        from loratui.core.schedule import curve
-
         widget = self.query_one("#course", Static)
-        schedule, training = proposal.schedule, proposal.plan.training
-        tall = self.size.height >= 30
-        width = min(60, max(16, (widget.content_size.width or 70) - 50))
-        lines = rate_curve(curve(proposal.plan, schedule, 120), width, 4 if tall else 1)
-        words = [
-            f"{schedule.total_steps:,} steps of {schedule.effective_batch_size:,} rows",
-            f"{training.scheduler}, peak {number_text(training.learning_rate)}",
-            f"warm-up {schedule.warmup_steps:,} of {schedule.total_steps:,} steps",
-            f"{schedule.steps_per_epoch:,} steps an epoch",
-        ]
-        if not tall:
-            widget.update(
-                Content.assemble(
-                    (f"{words[0]}  ", "$foreground"), (lines[0], "$accent"), (f"  {words[1]}", "$text-muted")
-                ),
-                layout=False,
-            )
+        if not (width := widget.content_size.width):
+            self.call_after_refresh(self._show_course, proposal)
             return
-        widget.update(
-            Content("\n").join(
-                Content.assemble((line, "$accent"), "   ", (word, "$foreground" if number == 0 else "$text-muted"))
-                for number, (line, word) in enumerate(zip(lines, words, strict=True))
-            ),
-            layout=False,
-        )
+        height = 8 if self.very_wide and self.size.height >= 40 else 4 if self.size.height >= 30 else 1
+        widget.update(course(proposal, width, height), layout=widget.size.height != height)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.shown)
@@ -348,18 +317,49 @@ class RecipeScreen(StepScreen):
 
     # Actions
 
+    def go_to_field(self, key: str) -> None:
+        """Put the cursor on a field, and show all of them where it is none of the everyday ones."""
+        if key not in {row.key for row in self.fields.rows} and not self.everything:
+            self._asked = True
+            self.shown()
+        if key not in {row.key for row in self.fields.rows}:
+            self.say(f"{title(key)} means nothing for this method and machine.")
+        self.set_focus(self.fields)
+        self.call_after_refresh(self.fields.go_to, key)
+
     def action_more(self) -> None:
         """Show all fields, or the everyday ones."""
-        self.everything = not self.everything
+        self._asked = not self.everything
         self.shown()
         self.call_after_refresh(self.fields.scroll_visible_line, self.fields.place)
 
     def action_reset(self) -> None:
         """Take the proposed value of the field under the cursor."""
-        if self.app.state.choices.reset_value(self.fields.key):
+        choices, key = self.app.state.choices, self.fields.key
+        if choices.reset_value(key) or choices.release_value(key):
             self.say("Proposed again.", "done")
         else:
             self.say("This value is not yours: it is proposed already, or comes from the preset.")
+
+    def action_hold(self) -> None:
+        """Hold the value of the field under the cursor, or let it follow the rest again."""
+        from loratui.core.errors import LoratuiError
+
+        state, key = self.app.state, self.fields.key
+        proposal = state.plan.proposal
+        if proposal is None or not key:
+            return
+        if key in state.draft.mine:
+            self.say("This value is yours: nothing moves it; r gives it back to the proposal.")
+        elif state.choices.release_value(key):
+            self.say(f"{title(key)} follows the rest again.", "done")
+        else:
+            try:
+                state.choices.hold_value(key, proposal.plan.get(key))
+            except LoratuiError as error:
+                self.say(error.sentence, "error")
+            else:
+                self.say(f"{title(key)} is held: nothing else moves it; h lets it go.", "done")
 
     def action_reset_all(self) -> None:
         """Take all proposed values."""

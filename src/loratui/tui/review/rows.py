@@ -35,7 +35,7 @@ def said_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
                 f"{key} = {value_text(value)}" for key, value in other.change.items() if key not in other.held
             )
             told = f"makes it fit: {change}, the rest as it is. {one_line(other.cost, 200)}"
-            lines.append(Row("", told, glyph="a", color="$accent"))
+            lines.append(Row("", told, glyph="f", color="$accent"))
     for warning in [state.check.doubt, *proposal.warnings] if state.check.doubt else proposal.warnings:
         lines.append(Row("", one_line(warning, 400), glyph="▲", color="$warning"))
     return lines

@@ -15,9 +15,10 @@ from textual.message import Message
 from textual.widgets import Static
 
 from loratui.files import write_whole
-from loratui.format import one_line, value_text
+from loratui.format import one_line
 from loratui.paths import home_short
 from loratui.tui.frame.step import StepScreen
+from loratui.tui.keys import bindings
 from loratui.tui.review.cards import CardView, cards
 from loratui.tui.review.pictures import PictureBox, memory_picture, time_picture
 from loratui.tui.review.rows import Row, plan_rows, review_rows, said_rows
@@ -64,15 +65,12 @@ class ReviewScreen(StepScreen):
         "what is written where, and the command that does the same.\n\n"
         "The training runs in a process of its own: it goes on when this window closes, the connection drops or the "
         "wizard is ended. Everything it needs and makes lies in the run's folder.\n\n"
-        "The command does the same without the wizard. y copies it, w writes the plan as a file, a takes the gentlest "
-        "change that makes a plan fit."
+        "The command does the same without the wizard. y copies it, w writes the plan as a file, f shows what "
+        "would make a plan fit."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f9", "start", "Start training", key_display="F9", tooltip="Start training"),
-        Binding("m", "everything", "Everything", tooltip="Show the whole plan, line by line"),
-        Binding("w", "write", "Write the plan", tooltip="Write the plan as plan.toml in this folder"),
-        Binding("y", "copy", "Copy command", tooltip="Copy the command (where the terminal allows it)"),
-        Binding("a", "adapt", "Make it fit", tooltip="Take the gentlest change that makes the plan fit"),
+        *bindings("review"),
         Binding("down,j", "scroll(1)", "Down", show=False, tooltip="Scroll the whole plan down"),
         Binding("up,k", "scroll(-1)", "Up", show=False, tooltip="Scroll the whole plan up"),
     ]
@@ -176,8 +174,6 @@ class ReviewScreen(StepScreen):
         return Content.assemble((words, "bold"), (steps, ""))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "adapt":
-            return bool(self._remedies())
         if action == "start":
             return not self.planned
         if action == "everything":
@@ -185,12 +181,6 @@ class ReviewScreen(StepScreen):
         if action == "scroll":
             return self.query_one("#review").display
         return super().check_action(action, parameters)
-
-    def _remedies(self) -> list[object]:
-        proposal = self.app.state.plan.proposal
-        if proposal is None or proposal.fits:
-            return []
-        return [other for other in proposal.alternatives if other.fits]
 
     # Actions
 
@@ -203,26 +193,6 @@ class ReviewScreen(StepScreen):
         from loratui.tui.review.everything import EverythingScreen
 
         self.app.push_screen(EverythingScreen(lambda: review_rows(self.app.state, self.hindrances())))
-
-    def action_adapt(self) -> None:
-        """Take the gentlest change that makes the plan fit."""
-        from loratui.core.errors import LoratuiError
-
-        proposal = self.app.state.plan.proposal
-        fitting = [other for other in proposal.alternatives if other.fits] if proposal is not None else []
-        if not fitting:
-            return
-        try:
-            self.app.state.choices.set_values(dict(fitting[0].change))
-        except LoratuiError as error:
-            self.say(error.sentence, "error")
-        else:
-            best = fitting[0]
-            words = ", ".join(
-                f"{key} = {value_text(value)}" for key, value in best.change.items() if key not in best.held
-            )
-            held = f" Held as it was: {', '.join(best.held)}." if best.held else ""
-            self.say(f"Changed: {words}. {best.cost}{held}", "done")
 
     def action_copy(self) -> None:
         """Copy the command."""

@@ -25,6 +25,7 @@ from loratui.runs.model_card import result_folder
 from loratui.tui.common.still_text import StillText
 from loratui.tui.common.text import wrap
 from loratui.tui.frame.step import StepScreen
+from loratui.tui.keys import bindings
 from loratui.tui.take_away.outcome import labelled, outcome, what_is_sent
 from loratui.tui.take_away.outputs import GLYPHS, Output, outputs_of
 from loratui.workers.command import CommandProcess
@@ -52,9 +53,7 @@ class TakeAwayScreen(StepScreen):
         "Each output is made by the command that stands beside it: it can be copied with y and run anywhere else."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("m", "make", "Make", key_display="⏎", tooltip="Make the thing under the cursor"),
-        Binding("c", "cancel", "Stop", tooltip="Stop what is being made"),
-        Binding("y", "copy", "Copy command", tooltip="Copy the command to the terminal's clipboard"),
+        *bindings("take away"),
         Binding("escape", "leave", "Back", tooltip="Back to the run"),
         Binding("pagedown", "page(1)", "More", show=False, priority=True, tooltip="The next lines of what is told"),
         Binding("pageup", "page(-1)", "Before", show=False, priority=True, tooltip="The lines before"),
@@ -245,7 +244,7 @@ class TakeAwayScreen(StepScreen):
         if output is None:
             return
         if self._making:
-            self.say("One thing at a time: c stops what is being made.", "warning")
+            self.say("One thing at a time: s stops what is being made.", "warning")
         elif output.problem:
             self.say(output.problem, "warning")
         elif not output.command:
@@ -353,7 +352,7 @@ class TakeAwayScreen(StepScreen):
 
     def _still_making(self) -> bool:
         if self._making:
-            self.say("Something is being made here; c stops it.", "warning")
+            self.say("Something is being made here; s stops it.", "warning")
         return bool(self._making)
 
     def on_unmount(self) -> None:

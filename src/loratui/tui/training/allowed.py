@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from textual.binding import Binding
 
 from loratui.runs.states import ENDED, State
+from loratui.tui.keys import RUN
 
 if TYPE_CHECKING:
     from loratui.tui.training.follow import Followed
@@ -70,32 +71,42 @@ class RunAction:
 RUNNING = "while its worker is at work"
 
 ACTIONS: tuple[RunAction, ...] = (
-    RunAction("stop", "s", "Stop", "Finish the step, save a checkpoint, and stop", AT_WORK, RUNNING),
+    RunAction("stop", RUN["stop"], "Stop", "Finish the step, save a checkpoint, and stop", AT_WORK, RUNNING),
     RunAction(
         "fix",
-        "f",
+        RUN["fix"],
         "Fix",
         "Apply what would mend the run, and go on from the last checkpoint",
         conditions=(PLAN, FIXES),
         changes=True,
     ),
-    RunAction("save", "c", "Save now", "Save a checkpoint after this step", AT_WORK, RUNNING, (READ,)),
-    RunAction("evaluate", "e", "Evaluate", "Evaluate on the held-out rows after this step", AT_WORK, RUNNING, (READ,)),
+    RunAction("save", RUN["save"], "Save now", "Save a checkpoint after this step", AT_WORK, RUNNING, (READ,)),
+    RunAction(
+        "evaluate",
+        RUN["evaluate"],
+        "Evaluate",
+        "Evaluate on the held-out rows after this step",
+        AT_WORK,
+        RUNNING,
+        (READ,),
+    ),
     RunAction(
         "resume",
-        "u",
+        RUN["resume"],
         "Resume",
         "Go on from the last checkpoint",
         UNFINISHED,
         "for a run that stopped, failed or was lost",
         changes=True,
     ),
-    RunAction("ask", "a", "Ask it", "Ask it something in the playground", conditions=(WEIGHTS,)),
-    RunAction("take_away", "t", "Take away", "Merge, export, push or serve what it made", conditions=(PLAN,)),
-    RunAction("log", "l", "Log", "What the worker printed"),
+    RunAction("ask", RUN["ask"], "Ask it", "Ask it something in the playground", conditions=(WEIGHTS,)),
+    RunAction(
+        "take_away", RUN["take_away"], "Take away", "Merge, export, push or serve what it made", conditions=(PLAN,)
+    ),
+    RunAction("log", RUN["log"], "Log", "What the worker printed"),
     RunAction(
         "more",
-        "m",
+        RUN["more"],
         "More epochs",
         "Train it for more epochs, from its last checkpoint",
         frozenset({"finished", "stopped"}),
@@ -105,7 +116,7 @@ ACTIONS: tuple[RunAction, ...] = (
     ),
     RunAction(
         "anew",
-        "n",
+        RUN["anew"],
         "Train anew",
         "Train it again from the base; what it made is kept, set aside",
         ENDED,
@@ -113,7 +124,9 @@ ACTIONS: tuple[RunAction, ...] = (
         (PLAN,),
         changes=True,
     ),
-    RunAction("samples", "p", "Samples", "The pinned prompts' answers at each evaluation", conditions=(SAMPLES,)),
+    RunAction(
+        "samples", RUN["samples"], "Samples", "The pinned prompts' answers at each evaluation", conditions=(SAMPLES,)
+    ),
 )
 """All of them, in the order of their keys on a screen."""
 
@@ -121,6 +134,9 @@ BY_NAME = {action.name: action for action in ACTIONS}
 BY_KEY = {action.key: action for action in ACTIONS}
 
 
-def bindings() -> list[Binding]:
+def run_bindings() -> list[Binding]:
     """The keys of a screen that shows a run; they call its `action_act` with the action's name."""
-    return [Binding(action.key, f"act('{action.name}')", action.label, tooltip=action.tooltip) for action in ACTIONS]
+    return [
+        Binding(action.key, f"act('{action.name}')", action.label, tooltip=action.tooltip, id=f"run.{action.name}")
+        for action in ACTIONS
+    ]

@@ -15,7 +15,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from loratui.core.smoothing import Bucket, nice_bounds
+from loratui.core.smoothing import Bucket, nice_bounds, nice_step
 
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Bit of the dot in row 0..3 and column 0..1 of a braille cell."""
@@ -162,11 +162,37 @@ def _bounds(picture: Picture) -> tuple[float, float]:
 
 
 def _labels(picture: Picture, low: float, high: float, rows: int) -> dict[int, str]:
-    places = {0: high, rows - 1: low}
-    if rows >= 5:
-        places[(rows - 1) // 2] = high - (high - low) * ((rows - 1) // 2) / (rows - 1)
+    """What stands beside the rows: round values, each at the row that is nearest to it; a value that rounds to the
+    label of another is left out.
+    """
     written = picture.axis_format or picture.format
-    return {row: written(10**value if picture.log else value) for row, value in places.items()}
+    values = _log_values(low, high, rows) if picture.log else _round_values(low, high, rows)
+    span = (high - low) or 1.0
+    labels: dict[int, str] = {}
+    for value, at in values:
+        row = round((high - at) / span * (rows - 1))
+        text = written(value)
+        if 0 <= row < rows and text not in labels.values():
+            labels.setdefault(row, text)
+    return labels
+
+
+def _round_values(low: float, high: float, rows: int) -> list[tuple[float, float]]:
+    """Multiples of a round step between the limits, both included, as value and place."""
+    step = nice_step((high - low) / max(1, min(4, (rows - 1) // 3))) if high > low else 1.0
+    first = math.ceil(low / step - 1e-9)
+    inner = [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [(value, value) for value in dict.fromkeys([high, low, *inner])]
+
+
+def _log_values(low: float, high: float, rows: int) -> list[tuple[float, float]]:
+    """The limits of a logarithmic axis, and powers of ten between them (also twice and five times those where there
+    are few), as value and place.
+    """
+    factors = (1.0,) if high - low >= 2 else (1.0, 2.0, 5.0)
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    inner = [(factor * 10.0**power, power + math.log10(factor)) for power in powers for factor in factors]
+    return [one for one in inner if low - 1e-9 <= one[1] <= high + 1e-9] or [(10**high, high), (10**low, low)]
 
 
 def _x_axis(picture: Picture, gutter: int, columns: int) -> list[Cell]:

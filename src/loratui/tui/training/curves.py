@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +36,33 @@ def loss_picture(
         axis_format=lambda value: f"{value:.2f}" if 0.1 <= abs(value) < 10 or value == 0 else f"{value:.3g}",
         cursor=cursor,
     )
+
+
+FLOOR, MOST = 0.1, 0.5
+"""A curve lies on the floor where more than half of it is below a tenth of its top."""
+
+
+def lies_on_floor(values: Sequence[float]) -> bool:
+    """Whether a curve says nothing on a linear axis: it has fallen so far that most of it lies on the bottom."""
+    known = [value for value in values if math.isfinite(value)]
+    if len(known) < 20 or min(known) <= 0:
+        return False
+    low = FLOOR * max(known)
+    return sum(value < low for value in known) > MOST * len(known)
+
+
+def loss_legend(record: RunRecord, log: bool, *, chosen: bool, width: int) -> str:
+    """What is drawn, and the key of the other axis; shorter where there is little room."""
+    marks = ["⠒ each step", "━ smoothed"]
+    marks += ["◆ held out"] if any(one.loss is not None for one in record.evals) else []
+    marks += ["┴ saved"] if record.checkpoints else []
+    axis = f"g: {'linear' if log else 'log axis'}"
+    whole = " · ".join([*marks, "log, since most lies on the floor", axis] if log and not chosen else [*marks, axis])
+    for told in range(len(marks) + 1):
+        if len(whole) <= width - 6:
+            break
+        whole = " · ".join([*marks[told:], axis])
+    return whole
 
 
 def small_picture(

@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 from loratui.files import open_regular
 from loratui.format import harmless
 from loratui.paths import home_short
+from loratui.tui.keys import bindings
 
 TAIL_BYTES = 256 * 1024
 SHOWN_LINES = 2000
@@ -25,9 +26,8 @@ class LogScreen(ModalScreen[None]):
     """Read when it is opened and at `r`; nothing is written to the terminal while it only stands there."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("l,q", "dismiss", "Close", show=False),
-        Binding("slash", "search", "Search", key_display="/"),
-        Binding("r", "read", "Read again"),
+        Binding("L,q", "dismiss", "Close", show=False),
+        *bindings("log"),
     ]
     DEFAULT_CSS = """
     LogScreen #panel { width: 96%; max-width: 100%; height: 92%; padding: 0 1; }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from loratui.core.smoothing import Smoother, Thinned
@@ -44,6 +45,17 @@ FIRST_PHASES = frozenset({"start", "rehearse", "load_model"})
 """What a worker says before anything else."""
 
 
+@dataclass
+class Stage:
+    """A stage of a run's start. began, ended: Unix seconds, 0 while it goes on. done, of: how far it is."""
+
+    began: float
+    message: str = ""
+    done: int = 0
+    of: int = 0
+    ended: float = 0.0
+
+
 class RunRecord:
     """One run, as its events have told it so far."""
 
@@ -51,6 +63,8 @@ class RunRecord:
         self.started: Started | None = None
         self.data: Data | None = None
         self.phase: Phase | None = None
+        self.stages: dict[str, Stage] = {}
+        """The stages of the last start, in the order in which they began."""
         self.step: Step | None = None
         self.evals: list[Eval] = []
         """Of very many, the late ones all and some of the early ones, the best among them."""
@@ -166,6 +180,7 @@ class RunRecord:
                 self.data = event
             case Phase():
                 self.phase = event
+                self._take_stage(event)
             case Eval():
                 if self.evals and self.evals[-1].step == event.step:  # made again after a kill: the last one counts
                     self.evals.pop()
@@ -192,6 +207,17 @@ class RunRecord:
                     self.failed_fixes.append(self.fix)
             case Finished() | Stopped() | Failed():
                 self.ended, self._at_work = event, True
+
+    def _take_stage(self, event: Phase) -> None:
+        name = event.phase
+        if name in self.stages and list(self.stages)[-1] != name:  # another start
+            self.stages.clear()
+        if name not in self.stages:
+            for stage in self.stages.values():
+                stage.ended = stage.ended or event.time
+            self.stages[name] = Stage(event.time)
+        stage = self.stages[name]
+        stage.message, stage.done, stage.of = event.message, event.done or stage.done, event.of or stage.of
 
     def _thin_evals(self) -> None:
         if len(self.evals) > KEPT_EVALS:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from textual.content import Content
 
-from loratui.core.hardware import Gpu
 from loratui.core.plan import Plan
 from loratui.format import count, duration, number_text, one_line, size
 from loratui.runs.events import Eval, Finished, Step
@@ -91,17 +88,6 @@ def progress_bar(record: RunRecord, status: Status, width: int) -> Content:
     return Content.assemble(
         ("█" * full + partial, color), ("·" * (cells - full - len(partial)), "$border-blurred"), (text, "$foreground")
     )
-
-
-def gpu_facts(gpus: Sequence[Gpu]) -> list[tuple[str, str, str]]:
-    """What the cards of a run do now: load, temperature and power, a row each."""
-    rows = []
-    for gpu in gpus:
-        load = f"{gpu.utilization_percent}%" if gpu.utilization_percent is not None else "–"
-        warm = [f"{gpu.temperature_celsius} °C"] if gpu.temperature_celsius is not None else []
-        power = [f"{gpu.power_watts:.0f} W"] if gpu.power_watts is not None else []
-        rows.append((f"GPU {gpu.index}", load, " ".join(warm + power)))
-    return rows
 
 
 def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str, str]]:

@@ -54,11 +54,11 @@ class SamplesScreen(ModalScreen[None]):
     """← → goes through the evaluations, ↑ ↓ scrolls."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "scrub(-1)", "Earlier", priority=True),
-        Binding("right,l", "scrub(1)", "Later", priority=True),
+        Binding("left", "scrub(-1)", "Earlier", priority=True),
+        Binding("right", "scrub(1)", "Later", priority=True),
         Binding("home", "scrub(-100000)", "First", show=False, priority=True),
         Binding("end", "scrub(100000)", "Last", show=False, priority=True),
-        Binding("escape,s,q", "leave", "Close", key_display="esc"),
+        Binding("escape,S,q", "leave", "Close", key_display="esc"),
     ]
     DEFAULT_CSS = """
     SamplesScreen #panel { width: 94%; height: 90%; }

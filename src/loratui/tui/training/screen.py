@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, work
 from textual.app import ComposeResult
@@ -14,30 +12,40 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from loratui.core.hardware import Gpu
 from loratui.format import one_line
-from loratui.paths import home_short
-from loratui.runs.directory import step_of
-from loratui.runs.events import Failed, Finished, Stopped
 from loratui.tui.common.still_text import StillText
 from loratui.tui.frame.step import StepScreen
-from loratui.tui.training.allowed import bindings
+from loratui.tui.keys import bindings
+from loratui.tui.training.allowed import run_bindings
 from loratui.tui.training.chart import Chart
-from loratui.tui.training.curves import Window, loss_picture, predicted_bytes, reading, small_picture, x_end
+from loratui.tui.training.curves import (
+    Window,
+    lies_on_floor,
+    loss_legend,
+    loss_picture,
+    predicted_bytes,
+    reading,
+    small_picture,
+    x_end,
+)
 from loratui.tui.training.follow import Followed, follow
+from loratui.tui.training.gauges import gauge_lines, gauges
+from loratui.tui.training.history_lines import history_lines
+from loratui.tui.training.news import news
 from loratui.tui.training.run_actions import RunActions
 from loratui.tui.training.run_state import (
     facts,
-    finding_lines,
-    finished_words,
-    fix_line,
-    gpu_facts,
     headline,
     progress_bar,
-    spoilt,
 )
+from loratui.tui.training.stages import stage_lines
+
+if TYPE_CHECKING:
+    from loratui.core.hardware import Machine
 
 POLL_SECONDS = 1.0
+LEAST_FIGURES = 9
+"""Figures of the run that keep their place where the device's bars need it, too."""
 
 
 class TrainingScreen(StepScreen):
@@ -56,18 +64,13 @@ class TrainingScreen(StepScreen):
         "rise while the line falls mean that the rows are being learnt by heart."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings(),
+        *run_bindings(),
         Binding("left", "cursor(-1)", "Read", show=False, tooltip="Read the curves at an earlier step"),
         Binding("right", "cursor(1)", "Read", show=False, tooltip="Read the curves at a later step"),
         Binding("shift+left,ctrl+left", "cursor(-10)", "Read", show=False, tooltip="Ten columns earlier"),
         Binding("shift+right,ctrl+right", "cursor(10)", "Read", show=False, tooltip="Ten columns later"),
         Binding("escape", "no_cursor", "Whole", show=False, tooltip="No cursor, and the whole run"),
-        Binding(
-            "z", "zoom(1)", "Zoom", tooltip="Half as many steps, around the cursor or the newest; Z: twice as many"
-        ),
-        Binding("Z,x", "zoom(-1)", "Zoom out", show=False, tooltip="Twice as many steps"),
-        Binding("g", "log_axis", "Log axis", show=False, tooltip="Logarithmic loss axis, and back"),
-        Binding("r", "app.runs", "Runs", tooltip="All runs of this machine"),
+        *bindings("training"),
     ]
     DEFAULT_CSS = """
     TrainingScreen #empty { height: 1fr; content-align: center middle; color: $text-muted; }
@@ -75,13 +78,14 @@ class TrainingScreen(StepScreen):
     TrainingScreen #headline, TrainingScreen #progress { height: 1; }
     TrainingScreen #main { height: 1fr; }
     TrainingScreen #loss { padding: 0 1 0 0; }
+    TrainingScreen #stages { width: 1fr; height: 1fr; display: none; }
     TrainingScreen #facts { width: 34; height: 1fr; }
     TrainingScreen #small { height: 7; display: none; }
     TrainingScreen #news { height: 3; }
     TrainingScreen.-tall #news { height: 4; }
     TrainingScreen.-tall #small { display: block; layout: horizontal; }
     TrainingScreen.-tall #progress { margin: 0 0 1 0; }
-    TrainingScreen.-very-wide #facts { width: 40; }
+    TrainingScreen.-very-wide #facts { width: 52; }
     """
 
     def __init__(self) -> None:
@@ -90,7 +94,8 @@ class TrainingScreen(StepScreen):
         self.actions = RunActions(self, lambda: self.followed, self._tick, back="training")
         self.predicted: int | None = None
         self._predicting = False
-        self._log_axis = False
+        self._log_axis: bool | None = None
+        """As a person chose it; None: as the curve needs it."""
         self.window = Window()
         self._reading = False
         self._painted: dict[str, str] = {}
@@ -102,6 +107,7 @@ class TrainingScreen(StepScreen):
             yield StillText(id="progress")
             with Horizontal(id="main"):
                 yield Chart("loss", id="loss", classes="box")
+                yield StillText(id="stages", classes="box")
                 yield StillText(id="facts", classes="box")
             with Horizontal(id="small"):
                 yield Chart("learning rate", id="rate", classes="box")
@@ -116,7 +122,7 @@ class TrainingScreen(StepScreen):
     # Which run
 
     def shown(self) -> None:
-        if self.app.sampler is not None and self.app.sampler.newest is not None and self.app.sampler.newest.gpus:
+        if self.app.sampler is not None:
             self.app.sampler.resume()
         self._choose()
 
@@ -149,7 +155,7 @@ class TrainingScreen(StepScreen):
                 ("No run yet.\n\n", "$foreground"),
                 ("5", "bold $footer-key-foreground"),
                 " reviews the plan and starts one   ",
-                ("r", "bold $footer-key-foreground"),
+                ("^r", "bold $footer-key-foreground"),
                 " shows earlier runs",
             ),
         )
@@ -172,6 +178,8 @@ class TrainingScreen(StepScreen):
             self._reading = False
         if followed is self.followed and (news or not self._painted):
             self._paint(followed)
+        elif followed is self.followed and not followed.status.over:
+            self._paint_live(followed)
         if not self._predicting and followed.plan is not None and followed.record.data is not None:
             self._predicting = True
             self._predict(followed)
@@ -193,6 +201,8 @@ class TrainingScreen(StepScreen):
 
     def _paint(self, followed: Followed) -> None:
         record, status = followed.record, followed.status
+        if status.over and self.app.sampler is not None:
+            self.app.sampler.pause()
         self.query_one("#empty").display = False
         run = self.query_one("#run")
         if not run.display:
@@ -202,18 +212,33 @@ class TrainingScreen(StepScreen):
         self._put("progress", progress_bar(record, status, max(20, self.query_one("#progress").size.width)))
         self._put("facts", self._facts(followed))
         chart = self.query_one("#loss", Chart)
-        title = f"{one_line(followed.run.name, 40)} · loss{' (log)' if self._log_axis else ''}"
+        title = f"{one_line(followed.run.name, 40)} · loss{' (log)' if self.log_axis else ''}"
         if chart.border_title != title:
             chart.border_title = Content(title).markup
+        legend = loss_legend(record, self.log_axis, chosen=self._log_axis is not None, width=chart.size.width)
+        if chart.border_subtitle != legend:
+            chart.border_subtitle = Content(legend).markup
+        starting = record.step is None and not followed.status.over and bool(record.stages)
+        stages = self.query_one("#stages")
+        if stages.display != starting:
+            stages.display, chart.display = starting, not starting
+        if starting:
+            self._put("stages", Content("\n").join(stage_lines(record, followed.status)))
         span = self.window.span(x_end(record), self._newest)
-        chart.show(loss_picture(record, log=self._log_axis, cursor=self.window.cursor, span=span))
+        chart.show(loss_picture(record, log=self.log_axis, cursor=self.window.cursor, span=span))
         if self.query_one("#small").display:
             self.query_one("#rate", Chart).show(small_picture(record, record.learning_rate, self.window.cursor, span))
             self.query_one("#gradient", Chart).show(small_picture(record, record.grad_norm, self.window.cursor, span))
             self.query_one("#speed", Chart).show(small_picture(record, record.speed, self.window.cursor, span))
-        self._put("news", self._news(followed))
+        self._put("news", news(followed, self.size.width))
         self.actions.confirm(followed)
         self.actions.renew_keys()
+
+    def _paint_live(self, followed: Followed) -> None:
+        """What moves without the run's own word: its device, and the time that a stage of the start takes."""
+        self._put("facts", self._facts(followed))
+        if self.query_one("#stages").display:
+            self._put("stages", Content("\n").join(stage_lines(followed.record, followed.status)))
 
     def _put(self, name: str, content: Content) -> None:
         """Update a text only when it is another: what does not change is not written again."""
@@ -228,99 +253,30 @@ class TrainingScreen(StepScreen):
     def _facts(self, followed: Followed) -> Content:
         widget = self.query_one("#facts")
         width = max(20, widget.content_size.width or 30)
-        lines = []
+        found = gauges(followed, self._machine)
         figures = facts(followed.record, self.predicted)
-        place = next(index for index, (name, _, _) in enumerate(figures) if name == "peak memory")
-        figures[place:place] = gpu_facts(self._gpus(followed))
+        height = widget.content_size.height or len(figures) + len(found)
+        room = max(0, height - min(len(figures), LEAST_FIGURES))
+        lines = gauge_lines(found[:room], width)
+        if lines and height > len(lines) + len(figures):
+            lines.append(Content(""))
         for name, value, note in figures:
             used = 14 + len(value)
             shown = note if used + 1 + len(note) <= width else ""
             lines.append(
                 Content.assemble((f"{name:<14}", "$text-muted"), (value, "$foreground"), (f" {shown}", "$text-muted"))
             )
-        height = widget.content_size.height or len(lines)
+        lines += history_lines(followed.record, width, height - len(lines))
         return Content("\n").join(lines[:height])
 
     @property
-    def _sampled(self) -> Sequence[Gpu]:
-        sampler = self.app.sampler
-        return sampler.newest.gpus if sampler is not None and sampler.newest is not None else ()
-
-    def _gpus(self, followed: Followed) -> list[Gpu]:
-        """The cards that the run trains on, as they are now; none where it is over, elsewhere or on the CPU."""
-        plan = followed.plan
-        if followed.status.over or plan is None or plan.hardware.cpu:
-            return []
-        if followed.status.host and followed.status.host != os.uname().nodename:
-            return []
-        gpus = [gpu for gpu in self._sampled if gpu.visible]
-        return [gpu for gpu in gpus if gpu.index in plan.hardware.devices] if plan.hardware.devices else gpus[:1]
+    def _machine(self) -> Machine | None:
+        """The machine as it was last sampled."""
+        return self.app.sampler.newest if self.app.sampler is not None else None
 
     def on_screen_suspend(self) -> None:
         if self.app.sampler is not None:
             self.app.sampler.pause()
-
-    def _news(self, followed: Followed) -> Content:
-        record, status = followed.record, followed.status
-        lines: list[Content] = []
-        ended = record.ended if status.over else None
-        if followed.problem:
-            lines.append(Content(f"✗ {one_line(followed.problem, 300)}").stylize("$error"))
-        if isinstance(ended, Finished) and (ruin := spoilt(followed)):
-            lines += [Content(f"✗ {one_line(ruin.message, 300)}").stylize("$error"), *fix_line(followed)]
-            key = ("f", "bold $footer-key-foreground")
-            lines.append(Content.assemble("  Its result is worth nothing.  ", key, " shows what would mend it"))
-            return self._fitted(lines)
-        if isinstance(ended, Finished):
-            lines.append(
-                Content.assemble(
-                    ("✓ ", "$success"),
-                    (f"Finished: {finished_words(ended, record)}.  ", "$foreground"),
-                    ("a", "bold $footer-key-foreground"),
-                    " asks it something",
-                )
-            )
-        elif isinstance(ended, Stopped):
-            saved = f", saved as {one_line(ended.checkpoint, 40)}" if ended.checkpoint else ""
-            lines.append(
-                Content.assemble(
-                    ("■ ", "$warning"),
-                    f"Stopped at step {ended.step}{saved}.  ",
-                    ("u", "bold $footer-key-foreground"),
-                    " goes on from there",
-                )
-            )
-        elif status.state in ("failed", "lost"):
-            said = ended.message if isinstance(ended, Failed) else status.message
-            lines.append(
-                Content(f"✗ {one_line(said or 'The worker is gone and left no word.', 400)}").stylize("$error")
-            )
-            last = followed.run.last_checkpoint()  # those that were set aside as spoilt are none
-            hint = f"  u resumes from step {step_of(last)}" if last else "  u starts it again"
-            lines.append(
-                Content(f"  l shows the log ({one_line(home_short(followed.run.log_path), 90)}){hint}").stylize(
-                    "$text-muted"
-                )
-            )
-        lines += finding_lines(followed)
-        if record.samples and len(lines) < 2:
-            sample = record.samples[-1]
-            lines.append(
-                Content.assemble(
-                    (f"step {sample.step}  ", "$text-muted"),
-                    (one_line(sample.prompt, 60), "$text-muted"),
-                    " → ",
-                    (one_line(sample.answer, 200), "$foreground"),
-                )
-            )
-        return self._fitted(lines)
-
-    def _fitted(self, lines: Sequence[Content]) -> Content:
-        """Lines of at most two rows each."""
-        return Content("\n").join(
-            line.truncate(max(20, self.size.width - 4), ellipsis=True) if len(line) > 2 * self.size.width else line
-            for line in lines
-        )
 
     # What one may do
 
@@ -375,8 +331,15 @@ class TrainingScreen(StepScreen):
 
     def action_log_axis(self) -> None:
         """Logarithmic loss axis, and back."""
-        self._log_axis = not self._log_axis
+        self._log_axis = not self.log_axis
         self.paint_now()
+
+    @property
+    def log_axis(self) -> bool:
+        """Whether the loss stands on a logarithmic axis: as chosen, else where the curve lies on the floor."""
+        if self._log_axis is not None or self.followed is None:
+            return bool(self._log_axis)
+        return lies_on_floor([point.last for point in self.followed.record.loss_smooth.points])
 
     def _look(self, window: Window) -> None:
         if window != self.window:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loratui.workers.inspect_messages import InspectMessage
 
 
-AGAIN = "F4, then r, checks again."
+AGAIN = "Step 3, then r, checks again."
 """How the check is begun anew from another step."""
 
 
@@ -139,7 +139,7 @@ def found_words(result: dict[str, Any], max_length: int) -> tuple[str, str]:
         color = "$warning"
     thinking = result["reasoning"]
     if thinking["sentences"]:
-        mend = ": m mends it" if thinking["fixes"] else ""
+        mend = ": T mends it" if thinking["fixes"] else ""
         words.append(f"▲ {one_line(thinking['sentences'][0], 160)}{mend}")
         color = "$warning"
     if lost := lost_words(result.get("characters", {})):

@@ -20,7 +20,7 @@ class Choices:
 
     def __init__(self, draft: Draft | None = None) -> None:
         self._draft = draft or Draft()
-        self._past: list[tuple[str, dict[str, Any]]] = []
+        self._past: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
         self.device_chosen = Signal()
         self.model_chosen = Signal()
         self.dataset_chosen = Signal()
@@ -101,16 +101,15 @@ class Choices:
     def choose_model(self, identifier: str) -> None:
         """Choose a model by id; what belonged to the one before is forgotten."""
         if identifier != self._draft.model:
-            mine = self._without("lora.targets", "lora.adapter", "model.")
-            self._put(self.model_chosen, model=identifier, mine=mine)
+            own = ("lora.targets", "lora.adapter", "model.")
+            held = _without(self._draft.held, *own)
+            self._put(self.model_chosen, model=identifier, mine=_without(self._draft.mine, *own), held=held)
 
     def choose_dataset(self, path: str) -> None:
         """Choose a dataset by path; how the one before was read is forgotten."""
         if path != self._draft.dataset:
-            self._put(self.dataset_chosen, dataset=path, mine=self._without("dataset."))
-
-    def _without(self, *prefixes: str) -> dict[str, Any]:
-        return {key: value for key, value in self._draft.mine.items() if not key.startswith(prefixes)}
+            mine, held = (_without(values, "dataset.") for values in (self._draft.mine, self._draft.held))
+            self._put(self.dataset_chosen, dataset=path, mine=mine, held=held)
 
     # The recipe
 
@@ -131,7 +130,22 @@ class Choices:
         if self._draft.mine.get(key, _NOTHING) != checked:
             if remember:
                 self._remember()
-            self._put(self.recipe_changed, mine={**self._draft.mine, key: checked})
+            held = {name: value for name, value in self._draft.held.items() if name != key}
+            self._put(self.recipe_changed, mine={**self._draft.mine, key: checked}, held=held)
+
+    def hold_value(self, key: str, value: Any) -> None:
+        """Have a proposed key stay at this value whatever else changes. Raises PlanError; nothing has changed then."""
+        (held,) = _checked({key: value}).values()
+        self._remember()
+        self._put(self.recipe_changed, held={**self._draft.held, key: held})
+
+    def release_value(self, key: str) -> bool:
+        """Let a held key follow the rest again; False where it was not held."""
+        if key not in self._draft.held:
+            return False
+        self._remember()
+        self._put(self.recipe_changed, held={name: value for name, value in self._draft.held.items() if name != key})
+        return True
 
     def set_values(self, values: Mapping[str, Any]) -> None:
         """Set several plan keys as one change (one undo). Raises PlanError; nothing has changed then."""
@@ -143,7 +157,8 @@ class Choices:
 
     def _set_all(self, mine: dict[str, Any]) -> None:
         self._remember()
-        self._put(self.recipe_changed, mine=mine)
+        held = {key: value for key, value in self._draft.held.items() if key not in mine}
+        self._put(self.recipe_changed, mine=mine, held=held)
 
     def reset_value(self, key: str) -> bool:
         """Let a key be proposed again; False where it was not set by hand."""
@@ -153,8 +168,9 @@ class Choices:
         return True
 
     def reset_all(self) -> None:
-        """Let every field of the recipe be proposed again; the dataset's columns and format stay."""
-        self._set_all(self.reading())
+        """Let every field of the recipe be proposed again, held ones too; the dataset's columns and format stay."""
+        self._remember()
+        self._put(self.recipe_changed, mine=self.reading(), held={})
 
     def begin_edit(self) -> None:
         """A value is about to be typed: all its keystrokes are one change."""
@@ -168,18 +184,18 @@ class Choices:
         """Take the last change of the recipe back; False where there is none."""
         if not self._past:
             return False
-        preset, mine = self._past.pop()
-        self._put(self.recipe_changed, preset=preset, mine=mine)
+        preset, mine, held = self._past.pop()
+        self._put(self.recipe_changed, preset=preset, mine=mine, held=held)
         return True
 
     def _remember(self) -> None:
-        self._past.append((self._draft.preset, self._draft.mine))
+        self._past.append((self._draft.preset, self._draft.mine, self._draft.held))
         del self._past[:-KEPT_CHANGES]
 
     # What it comes to
 
     def given(self) -> dict[str, Any]:
-        """Every plan key that a person decided, on whichever screen."""
+        """Every plan key that a person decided, on whichever screen; what is held is told by `held`."""
         draft = self._draft
         keys: dict[str, Any] = {"model.id": draft.model or "demo", "dataset.path": draft.dataset or "demo"}
         if draft.gpu:
@@ -195,8 +211,18 @@ class Choices:
         return {key: value for key, value in self._draft.mine.items() if key.startswith(prefixes or READING)}
 
     def recipe_values(self) -> dict[str, Any]:
-        """What was set by hand on the recipe screen: what a preset of one's own keeps."""
-        return self._without("dataset.path", "dataset.columns", "dataset.format", "dataset.preference", "model.")
+        """What was set by hand or held on the recipe screen: what a preset of one's own keeps."""
+        own = ("dataset.path", "dataset.columns", "dataset.format", "dataset.preference", "model.")
+        return _without({**self._draft.held, **self._draft.mine}, *own)
+
+    @property
+    def held(self) -> dict[str, Any]:
+        """The keys that stay at a value that was proposed, and at which."""
+        return dict(self._draft.held)
+
+
+def _without(values: Mapping[str, Any], *prefixes: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if not key.startswith(prefixes)}
 
 
 def _checked(values: Mapping[str, Any]) -> dict[str, Any]:

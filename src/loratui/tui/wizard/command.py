@@ -32,7 +32,7 @@ def command_text(draft: Draft, file: str = "plan.toml") -> str:
         parts.append(f"--preset {shlex.quote(draft.preset)}")
     if draft.gpu:
         parts.append(f"--gpu {shlex.quote(draft.gpu)}")
-    settings = dict(draft.mine)
+    settings = {**draft.held, **draft.mine}
     if draft.devices and not draft.gpu:
         settings = {"hardware.devices": draft.devices, **settings}
     if draft.cpu:

@@ -34,6 +34,8 @@ class Draft:
     preset: str = "auto"
     mine: dict[str, Any] = field(default_factory=dict)
     """Plan keys that were set by hand, with their values."""
+    held: dict[str, Any] = field(default_factory=dict)
+    """Plan keys that were proposed and are held, with the values at which they stay."""
     run: str = ""
     """Folder of the run that was started last from this draft."""
     theme: str = ""

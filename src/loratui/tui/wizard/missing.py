@@ -38,7 +38,7 @@ def missing(step: str, draft: Draft, model: ChosenModel, dataset: ChosenDataset,
         elif dataset.problem:
             found.append(Problem(dataset.problem, "#path"))
         elif dataset.unanswered(draft):
-            found.append(Problem("The rows are preferences: a answers what they are taken for.", "#row"))
+            found.append(Problem("The rows are preferences: f answers what they are taken for.", "#row"))
     elif step in ("recipe", "review"):
         if plan.problem:
             found.append(Problem(plan.problem))

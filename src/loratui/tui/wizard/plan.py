@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from loratui.tui.wizard.change import Change, Standing, change_between
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.dataset import ChosenDataset
 from loratui.tui.wizard.hardware import Hardware
@@ -12,8 +13,11 @@ from loratui.tui.wizard.model import ChosenModel
 from loratui.tui.wizard.signal import Signal
 
 if TYPE_CHECKING:
+    from loratui.core.architecture import ModelSpec
+    from loratui.core.compare_methods import MethodFit
     from loratui.core.hardware import Device
     from loratui.core.measured import Measurement
+    from loratui.core.moves import Moves
     from loratui.core.presets import Preset
     from loratui.core.proposal import Proposal
     from loratui.core.situation import Situation
@@ -33,8 +37,10 @@ class ProposedPlan:
         self._choices, self._hardware, self._model, self._dataset = choices, hardware, model, dataset
         self._proposal: Proposal | None = None
         self._problem = ""
-        self._change_bytes = 0
-        self._edited_from: Proposal | None = None
+        self._change: Change | None = None
+        self._standing: Standing | None = None
+        """What the next change is compared with: what was settled last."""
+        self._editing = False
         self._presets: Mapping[str, Preset] = {}
         self._measurements: tuple[Measurement, ...] = ()
         self._device: Device | None = None
@@ -42,8 +48,9 @@ class ProposedPlan:
         self.changed = Signal()
         for signal in (choices.device_chosen, choices.model_chosen, choices.dataset_chosen, choices.recipe_changed):
             signal.subscribe(self._follow_person)
-        for signal in (model.changed, dataset.changed, dataset.counted):
-            signal.subscribe(self._follow)
+        model.changed.subscribe(lambda: self._follow("The model was read"))
+        dataset.changed.subscribe(lambda: self._follow("The dataset was read"))
+        dataset.counted.subscribe(lambda: self._follow("The rows were counted"))
         hardware.looked.subscribe(self._follow_machine)
 
     @property
@@ -57,9 +64,14 @@ class ProposedPlan:
         return self._problem
 
     @property
+    def change(self) -> Change | None:
+        """What the last change moved; None before the first."""
+        return self._change
+
+    @property
     def change_bytes(self) -> int:
         """What the last change by hand did to the estimated memory, in bytes."""
-        return self._change_bytes
+        return self._change.moves.memory_bytes if self._change is not None and self._change.by_hand else 0
 
     @property
     def presets(self) -> Mapping[str, Preset]:
@@ -75,7 +87,7 @@ class ProposedPlan:
         """Take up the presets."""
         self._presets = dict(presets)
         if self._proposal is not None:
-            self._follow()
+            self._follow("The presets were read")
 
     def add_preset(self, preset: Preset) -> None:
         """Take up a preset that was just saved."""
@@ -86,11 +98,28 @@ class ProposedPlan:
         if measurements != self._measurements:
             self._measurements = measurements
             if self._proposal is not None:
-                self._follow()
+                self._follow("Runs here were measured")
 
-    def situation(self) -> Situation | None:
-        """What a proposal rests on beside the choices; None until model and machine are known."""
-        spec, device = self._model.spec, self._hardware.device()
+    def methods_of(self, spec: ModelSpec) -> tuple[MethodFit, ...]:
+        """Each method as it would be proposed for another model, all else as it is chosen; slow, for a thread. Empty
+        where the machine is not known, or the choices do not suit it.
+        """
+        from loratui.core.compare_methods import compare_methods
+        from loratui.core.errors import LoratuiError
+        from loratui.core.presets import AUTO
+
+        situation = self.situation(spec)
+        if situation is None:
+            return ()
+        given = {key: value for key, value in self._choices.given().items() if not key.startswith(("model.", "lora.t"))}
+        try:
+            return compare_methods(situation, self.preset or AUTO, given)
+        except LoratuiError:
+            return ()
+
+    def situation(self, spec: ModelSpec | None = None) -> Situation | None:
+        """What a proposal rests on beside the choices; None until model and machine are known. spec: of another."""
+        spec, device = spec or self._model.spec, self._hardware.device()
         if spec is None or device is None:
             return None
         from loratui.core.situation import Situation
@@ -103,18 +132,18 @@ class ProposedPlan:
 
     def begin_edit(self) -> None:
         """A value is about to be typed: until `end_edit` its keystrokes are compared with the plan as it is now."""
-        self._edited_from = self._proposal
+        self._settle()
+        self._editing = True
 
     def end_edit(self) -> None:
         """The value has been typed: the next change is compared with the plan that it left."""
-        self._edited_from = None
+        self._editing = False
+        self._settle()
 
-    def memory_if(self, key: str, value: Any) -> int | None:
-        """By how many bytes the estimate would change with this value.
-
-        None where the value is not allowed, or nothing is known yet.
-        """
+    def moves_if(self, key: str, value: Any) -> Moves | None:
+        """What this value would move. None where it is not allowed, or nothing is known yet."""
         from loratui.core.errors import LoratuiError
+        from loratui.core.moves import moves
         from loratui.core.presets import AUTO
         from loratui.core.proposal import propose
 
@@ -122,25 +151,59 @@ class ProposedPlan:
         if now is None or situation is None:
             return None
         try:
-            changed = propose(situation, self.preset or AUTO, {**self._choices.given(), key: value})
+            given = {**self._choices.given(), key: value}
+            changed = propose(situation, self.preset or AUTO, given, self._choices.held)
         except LoratuiError:
             return None
-        return changed.memory.total_bytes - now.memory.total_bytes
+        return moves(now, changed, [key])
+
+    def memory_if(self, key: str, value: Any) -> int | None:
+        """By how many bytes the estimate would change with this value; None as for `moves_if`."""
+        moved = self.moves_if(key, value)
+        return None if moved is None else moved.memory_bytes
 
     # Following
 
-    def _follow(self) -> None:
-        """Something was found out."""
+    def _follow(self, found: str) -> None:
+        """Something was found out. found: what, in words."""
         self._compute()
+        self._tell(found)
         self.changed.publish()
 
     def _follow_person(self) -> None:
-        """A person changed something: what that does to the memory is told."""
-        before = self._edited_from or self._proposal
+        """A person changed something: what that moves is told."""
         self._compute()
-        if before is not None and self._proposal is not None:
-            self._change_bytes = self._proposal.memory.total_bytes - before.memory.total_bytes
+        self._tell()
         self.changed.publish()
+
+    def _tell(self, found: str = "") -> None:
+        """What moved since the plan last stood; while something that was chosen is still being read, nothing is
+        settled.
+        """
+        now = self._now()
+        if now is None or self._problem:
+            return
+        if self._standing is not None:
+            change = change_between(self._standing, now, found)
+            if change is not None:
+                self._change = change
+        if not self._editing and not self._reading:
+            self._standing = now
+
+    @property
+    def _reading(self) -> bool:
+        dataset = self._dataset
+        chosen = bool(self._choices.draft.dataset) and dataset.view is None
+        return chosen and not dataset.problem and dataset.known_facts is None
+
+    def _now(self) -> Standing | None:
+        if self._proposal is None:
+            return None
+        return Standing(self._proposal, self._choices.draft.preset, self._choices.given(), self._choices.held)
+
+    def _settle(self) -> None:
+        if not self._problem:
+            self._standing = self._now() or self._standing
 
     def _follow_machine(self) -> None:
         """A new look at the machine: only where the memory that the proposal rests on has moved."""
@@ -154,10 +217,9 @@ class ProposedPlan:
             moved = abs(self._device.memory_free_bytes - now.memory_free_bytes)
             if moved <= (HOST_MOVES if now.kind == "cpu" else CARD_MOVES) * now.memory_total_bytes:
                 return
-        self._follow()
+        self._follow("Free memory has changed")
 
     def _compute(self) -> None:
-        self._change_bytes = 0
         situation = self.situation()
         if situation is None:
             self._proposal, self._problem = None, ""
@@ -168,7 +230,7 @@ class ProposedPlan:
 
         self._device = situation.device
         try:
-            self._proposal = propose(situation, self.preset or AUTO, self._choices.given())
+            self._proposal = propose(situation, self.preset or AUTO, self._choices.given(), self._choices.held)
         except LoratuiError as error:
             self._problem = error.sentence
             return

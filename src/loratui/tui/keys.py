@@ -1,0 +1,178 @@
+"""The grammar of the keys: what each letter means, on whichever screen, and where it is used.
+
+Screens take their bindings from here. A letter means the same wherever it works, or it is not used there. Beside the
+letters: digits are the numbers of the steps, the arrows (and j, k) move, enter chooses and on the chosen goes on, esc
+leaves what is open, / finds, F1 and ? help, q leaves: the panel in front, else the program. While answers without names
+wait for a vote, 1, 2, 3 and 0 vote.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+LETTERS: dict[str, str] = {
+    "a": "ask it something",
+    "b": "blind: answers without names",
+    "c": "columns: how rows are read",
+    "d": "the demo",
+    "e": "errors: what is wrong, one by one",
+    "f": "fix: show what mends it, and take that",
+    "g": "the loss axis: logarithmic, and back",
+    "h": "hold a value, or let it follow",
+    "i": "write into the field",
+    "j": "move down",
+    "k": "move up",
+    "l": "lengths of the rows",
+    "m": "more: fields, or training",
+    "n": "new: begin from nothing",
+    "o": "open: choose from a list or a folder",
+    "p": "presets",
+    "q": "leave",
+    "r": "again: once more, or on again",
+    "s": "stop what is at work",
+    "t": "tokens: the text as the model gets it",
+    "u": "undo: take the last back",
+    "v": "validate: evaluate now",
+    "w": "write a file",
+    "x": "take away what was made",
+    "y": "copy to the clipboard",
+    "z": "zoom in",
+    "L": "the worker's log",
+    "P": "the system prompt",
+    "R": "again, all of it",
+    "S": "samples: the pinned prompts' answers",
+    "T": "thinking in the rows",
+    "Z": "zoom out",
+    "=": "compare two of them",
+    ":": "go to a number",
+    "/": "find",
+    "?": "help",
+}
+"""Every letter and sign that is a key of its own, with what it means everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A letter on one screen. more: other keys that do the same, as Textual names them."""
+
+    letter: str
+    action: str
+    label: str
+    tooltip: str
+    show: bool = True
+    more: str = ""
+    display: str = ""
+
+    def binding(self, screen: str) -> Binding:
+        """As Textual takes it."""
+        name = NAMES.get(self.letter, self.letter)
+        return Binding(
+            f"{name},{self.more}" if self.more else name,
+            self.action,
+            self.label,
+            show=self.show,
+            key_display=self.display or self.letter,
+            id=f"{screen}.{self.action}",
+            tooltip=self.tooltip,
+        )
+
+
+NAMES = {"=": "equals_sign", ":": "colon", "/": "slash", "?": "question_mark"}
+"""Textual's own names of the signs."""
+
+USES: dict[str, tuple[Use, ...]] = {
+    "machine": (Use("o", "other", "Another GPU", "Plan for a GPU that this machine does not have"),),
+    "dataset": (
+        Use("r", "check", "Check again", "Check the rows with the model's own tokenizer again"),
+        Use("o", "browse", "Open", "Choose a file or folder in a browser"),
+        Use("d", "demo", "Demo", "Take the built-in dataset", show=False),
+        Use("c", "columns", "Columns", "Change how the columns are read"),
+        Use("e", "problems", "Problems", "List what is wrong with the rows, by line"),
+        Use("l", "lengths", "Lengths", "How long the rows are, what each maximum length cuts, and what it costs"),
+        Use("f", "fix", "Fix", "Mend what was found: preferences nobody answered, answers that never end"),
+        Use("T", "thinking", "Thinking", "What becomes of the thinking in the rows, and what mends it"),
+        Use("i", "write", "Path", "Write a path, or the id of a dataset of the hub"),
+    ),
+    "rows": (
+        Use("t", "tokens", "Tokens", "Show the row as the trainer receives it: every token, special ones too"),
+        Use("/", "search", "Search", "Find the next row that holds some words; enter alone: the same words again"),
+        Use(":", "jump", "Go to row", "Go to a row by its number", show=False),
+    ),
+    "recipe": (
+        Use("m", "more", "All fields", "Show all fields, or the everyday ones"),
+        Use("p", "preset", "Preset", "Choose a preset"),
+        Use("r", "reset", "Reset", "Take the proposed value again", more="delete"),
+        Use("h", "hold", "Hold", "Hold the proposed value: nothing else may move it; again: let it follow"),
+        Use("u", "undo", "Undo", "Take the last change back", more="ctrl+z"),
+        Use("f", "fit", "Make it fit", "Show what would make the plan fit, and take what is chosen"),
+        Use("R", "reset_all", "Reset all", "Take all proposed values again", show=False),
+        Use("w", "save_preset", "Write as preset", "Save this recipe as a preset of your own"),
+    ),
+    "review": (
+        Use("m", "everything", "Everything", "Show the whole plan, line by line"),
+        Use("w", "write", "Write the plan", "Write the plan as plan.toml in this folder"),
+        Use("y", "copy", "Copy command", "Copy the command (where the terminal allows it)"),
+        Use("f", "fit", "Make it fit", "Show what would make the plan fit, and take what is chosen"),
+    ),
+    "training": (
+        Use("z", "zoom(1)", "Zoom", "Half as many steps, around the cursor or the newest; Z: twice as many"),
+        Use("Z", "zoom(-1)", "Zoom out", "Twice as many steps", show=False),
+        Use("g", "log_axis", "Log axis", "Logarithmic loss axis, and back"),
+    ),
+    "runs": (
+        Use("o", "open", "Open", "Show the run", display="⏎"),
+        Use(
+            "=",
+            "compare",
+            "Compare",
+            "Mark this run; on another one, show both on one chart and what differs in their plans",
+        ),
+    ),
+    "compare": (Use("g", "log_axis", "Log axis", "Logarithmic loss axis, and back"),),
+    "log": (Use("r", "read", "Read again", "Read the file again"), Use("/", "search", "Search", "Find words in it")),
+    "take away": (
+        Use("x", "make", "Make", "Make the thing under the cursor", display="⏎"),
+        Use("s", "cancel", "Stop", "Stop what is being made"),
+        Use("y", "copy", "Copy command", "Copy the command to the terminal's clipboard"),
+    ),
+    "playground": (
+        Use("i", "write", "Write", "Back to the prompt"),
+        Use(
+            "r",
+            "again",
+            "Again",
+            "Ask the last question again; where answers are drawn at random, with the next seed",
+        ),
+        Use("u", "edit", "Edit", "Take the last question back into the prompt, to change and send it again"),
+        Use("n", "new", "New", "Begin a new conversation; the system prompt stays"),
+        Use("P", "system", "System", "The system prompt of the conversation"),
+        Use("t", "sent", "Sent", "What the model was sent: the chat template's own rendering"),
+        Use("=", "difference", "Difference", "Where the answers differ from the expected one"),
+        Use("b", "blind", "Blind", "Answers without names in random order, to vote on; and back"),
+        Use("S", "samples", "Samples", "The pinned prompts' answers at each evaluation of the run"),
+        Use("m", "continue", "Train on", "Fill the wizard in to train this result further"),
+    ),
+}
+"""What is used where, in the order of the footer."""
+
+RUN: dict[str, str] = {
+    "stop": "s",
+    "fix": "f",
+    "save": "w",
+    "evaluate": "v",
+    "resume": "r",
+    "ask": "a",
+    "take_away": "x",
+    "log": "L",
+    "more": "m",
+    "anew": "n",
+    "samples": "S",
+}
+"""The letter of each action on a run, wherever one is shown (`tui.training.allowed`)."""
+
+
+def bindings(screen: str) -> list[Binding]:
+    """The letters of one screen."""
+    return [use.binding(screen) for use in USES[screen]]

@@ -1,0 +1,60 @@
+"""A model by each method, as it would be proposed here: memory against the limit as bars, with what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from loratui.format import count, duration, size
+from loratui.tui.common.filter_list import FIT_GLYPHS
+from loratui.tui.frame.headroom_bar import LIMIT
+from loratui.tui.wizard.change import METHODS
+
+if TYPE_CHECKING:
+    from loratui.core.compare_methods import MethodFit
+
+COLORS = {"fits": "$accent", "tight": "$warning", "too big": "$error"}
+
+
+def method_lines(fits: Sequence[MethodFit], width: int) -> Content:
+    """Each method with a bar on one common scale, the limit marked in it, and below it what it trains and takes."""
+    scale = max([fit.room_bytes for fit in fits] + [fit.memory_bytes for fit in fits], default=1) or 1
+    lines = []
+    for fit in fits:
+        glyph, color = FIT_GLYPHS[fit.verdict]
+        head = Content.assemble(
+            (METHODS[fit.kind], "bold $foreground"), "  ", (size(fit.memory_bytes), "$foreground"), "  ",
+            (f"{glyph} {_verdict(fit)}", f"bold {color}"), ("   proposed" if fit.chosen else "", "$accent"),
+        )  # fmt: skip
+        lines += [head, _bar(fit, scale, width), _told(fit), Content("")]
+    limit = fits[0].room_bytes if fits else 0
+    lines.append(Content(f"{LIMIT} what a training may take here: {size(limit)}").stylize("$text-muted"))
+    return Content("\n").join(lines)
+
+
+def _bar(fit: MethodFit, scale: int, width: int) -> Content:
+    filled = max(1, round(fit.memory_bytes / scale * width))
+    place = min(width - 1, max(0, round(fit.room_bytes / scale * width) - 1))
+    content = Content.assemble(("█" * filled, COLORS[fit.verdict]), ("·" * (width - filled), "$memory-free"))
+    return Content.assemble(content[:place], (LIMIT, "bold $foreground"), content[place + 1 :])
+
+
+def _verdict(fit: MethodFit) -> str:
+    if fit.verdict == "too big":
+        return f"too big by {size(fit.memory_bytes - fit.room_bytes)}"
+    return f"{fit.verdict}: {size(max(0, fit.room_bytes - fit.memory_bytes))} left"
+
+
+def _told(fit: MethodFit) -> Content:
+    training = fit.plan.training
+    parts = [
+        f"{count(fit.parameters_trained)} trained",
+        f"batch {training.batch_size} × {training.accumulation}",
+        f"checkpointing {'on' if training.checkpointing else 'off'}",
+        f"result {size(fit.result_bytes)}",
+    ]
+    low, high = (duration(seconds) for seconds in fit.seconds) if fit.seconds is not None else ("", "")
+    time = "time not known" if not low else f"about {low}" if low == high else f"{low} to {high}"
+    return Content(f"{' · '.join(parts)}\n{time}").stylize("$text-muted")

@@ -1,0 +1,117 @@
+"""What the command palette holds: every action, every step, every run, every field of the plan, every theme."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from loratui.format import one_line
+from loratui.tui.keys import USES
+from loratui.tui.wizard.draft import STEPS
+
+if TYPE_CHECKING:
+    from loratui.tui.app import LoratuiApp
+
+ELSEWHERE = ("machine", "dataset", "recipe", "review", "playground")
+"""Screens whose actions are there from everywhere: choosing one goes there first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One line of the palette. words: what a person may type for it."""
+
+    title: str
+    about: str
+    run: Callable[[], Any]
+    words: str = ""
+
+
+class WizardCommands(Provider):
+    """Everything that can be done from here."""
+
+    async def startup(self) -> None:
+        """Look up what stands on the disk, once, away from the keyboard."""
+        self._runs = await asyncio.to_thread(_run_names)
+
+    @property
+    def _loratui(self) -> LoratuiApp:
+        return cast("LoratuiApp", self.app)
+
+    async def discover(self) -> Hits:
+        for command in self._here():
+            yield DiscoveryHit(Content(command.title).markup, command.run, help=Content(command.about).markup)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for command in self._all():
+            score = max(matcher.match(command.title), matcher.match(command.words) * 0.9 if command.words else 0.0)
+            if score > 0:
+                title = matcher.highlight(command.title)
+                yield Hit(score, title, command.run, text=command.title, help=Content(command.about).markup)
+
+    def _all(self) -> Iterator[Command]:
+        yield from self._here()
+        yield from self._steps()
+        yield from self._fields()
+        yield from self._actions()
+        for name, path in self._runs:
+            about = "Show this run"
+            yield Command(f"Run: {one_line(name, 80)}", about, partial(self._loratui.show_other_run, path))
+        for theme in sorted(self._loratui.available_themes):
+            yield Command(
+                f"Theme: {theme}", "Take this theme, and remember it", partial(self._loratui.take_theme, theme)
+            )
+
+    def _here(self) -> Iterator[Command]:
+        """What works on the screen in front."""
+        told: set[str] = set()
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            words = binding.tooltip or ""
+            own = not type(active.node).__module__.startswith("textual.")
+            named = own and bool(words) and not binding.action.startswith("open_step(")
+            if active.enabled and named and binding.action not in told:
+                told.add(binding.action)
+                key = self.app.get_key_display(binding)
+                title = f"{binding.description or words} ({key})"
+                yield Command(title, words, partial(self.app.run_action, binding.action, active.node), words)
+
+    def _steps(self) -> Iterator[Command]:
+        for number, step in enumerate(STEPS, start=1):
+            yield Command(f"Step {number}: {step}", "Go there", partial(self._loratui.open_step, step))
+        yield Command("All runs", "Every run of this machine", self._loratui.action_runs)
+
+    def _fields(self) -> Iterator[Command]:
+        from loratui.core.plan_text import fields
+        from loratui.tui.recipe.fields import GROUPS
+
+        known = fields()
+        for key in (key for _, keys in GROUPS for key in keys):
+            about = one_line(f"{key}: {known[key].description}", 200)
+            yield Command(
+                f"Field: {known[key].title}", about, partial(self._loratui.open_field, key), f"{known[key].title} {key}"
+            )
+
+    def _actions(self) -> Iterator[Command]:
+        for screen in ELSEWHERE:
+            if screen != getattr(self.screen, "STEP", ""):
+                for use in USES[screen]:
+                    run = partial(self._loratui.do_there, screen, use.action)
+                    yield Command(f"{screen.capitalize()}: {use.label}", use.tooltip, run, use.tooltip)
+
+
+def _run_names() -> list[tuple[str, str]]:
+    """Name and folder of every run, the newest first; none where they cannot be listed."""
+    from loratui.core.errors import LoratuiError
+    from loratui.runs.listing import list_runs
+
+    try:
+        return [(one.name, str(one.run.path)) for one in list_runs()]
+    except (LoratuiError, OSError):
+        return []

@@ -1,0 +1,96 @@
+"""What the recipe says of the field under the cursor: its reason, and what its neighbouring values would move."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from loratui.format import one_line, signed_size, value_text
+from loratui.tui.common.text import wrap
+from loratui.tui.recipe.fields import neighbours
+from loratui.tui.wizard.change import lowered, move_words, value_words
+
+if TYPE_CHECKING:
+    from loratui.core.moves import Moves
+    from loratui.core.proposal import Proposal
+    from loratui.tui.wizard.plan import ProposedPlan
+
+EXPLAINING = ("method.kind", "training.checkpointing", "training.batch_size", "training.accumulation")
+"""Keys that explain why the memory of a neighbouring value is what it is."""
+MARGIN = 15
+"""Columns of the word beside each text of a derivation."""
+WORD = 9
+"""Columns of the word beside each line."""
+
+
+def proposed_words(proposal: Proposal, key: str) -> str:
+    """What the calculation would take for a key, where that is another value than the plan's; else an empty text."""
+    reason = proposal.recommendations.get(key)
+    return "" if reason is None or reason.value == proposal.plan.get(key) else value_words(key, reason.value)
+
+
+def price_words(plan: ProposedPlan, key: str) -> str:
+    """What the next values of a field do to the memory, and what else they would move that explains it."""
+    if plan.proposal is None:
+        return ""
+    values = neighbours(key, plan.proposal.plan.get(key))
+    found = [(value_words(key, value), moved) for value in values if (moved := plan.moves_if(key, value)) is not None]
+    if not found:
+        return ""
+    if not any(moved.memory_bytes for _, moved in found):
+        return "the same, whatever the value"
+    return " · ".join(f"{name}: {_price(moved)}" for name, moved in found)
+
+
+def _price(moved: Moves) -> str:
+    if not moved.memory_bytes:
+        return "the same"
+    told = [lowered(move_words(move)) for move in moved.also if move.key in EXPLAINING]
+    return signed_size(moved.memory_bytes) + (f" ({', '.join(told)})" if told else "")
+
+
+def short_lines(proposal: Proposal, key: str, prices: str, width: int) -> list[Content]:
+    """What stands above the derivation where that is shown, too: the field, and what its next values do to memory."""
+    from loratui.core.plan_text import fields
+
+    lines = [Content(str(fields()[key].title)).stylize("bold $accent")]
+    if prices:
+        first, *more = wrap(one_line(prices, 400), max(20, width - MARGIN))
+        lines.append(
+            Content("\n").join(
+                [
+                    Content.assemble((f"{'memory':<{MARGIN}}", "$text-muted"), first),
+                    *(Content(" " * MARGIN + line) for line in more),
+                ]
+            )
+        )
+    return lines
+
+
+def why_lines(proposal: Proposal, key: str, prices: str, width: int) -> list[Content]:
+    """What the field is, the reason of its value and of the one that would be proposed, and what moves it."""
+    from loratui.core.plan_text import fields
+
+    field, reason = fields()[key], proposal.recommendations.get(key)
+    lines = [Content.assemble((f"{field.title}  ", "bold"), (one_line(str(field.description), 300), "$foreground"))]
+    pairs = [("memory", prices)]
+    if reason is not None:
+        proposed = proposed_words(proposal, key)
+        rule = (
+            f" Rule of thumb: {one_line(value_text(reason.rule_of_thumb), 40)}."
+            if reason.rule_of_thumb is not None
+            else ""
+        )
+        instead = proposal.instead(key)
+        price = f" ({instead.cost})" if instead else ""
+        before = f"Proposed: {proposed}{price}. " if proposed else ""
+        lines.append(Content(f"{before}{one_line(reason.why, 300)}{rule}").stylize("$text-muted"))
+        pairs += [("up", reason.up), ("down", reason.down), ("formula", reason.formula)]
+    for word, text in pairs:
+        if text:
+            first, *more = wrap(one_line(text, 400), max(20, width - WORD))
+            lines.append(Content.assemble((f"{word:<{WORD - 1}} ", "bold $text-muted"), (first, "$text-muted")))
+            lines += [Content(" " * WORD + line).stylize("$text-muted") for line in more]
+    lines.append(Content("F1 tells the source, and what the sources disagree about.").stylize("$text-muted"))
+    return lines

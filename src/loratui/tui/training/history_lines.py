@@ -1,0 +1,33 @@
+"""What a run did so far, for the room below its figures: evaluations and answers, the newest first."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from loratui.format import one_line
+from loratui.tui.training.record import RunRecord
+
+MOST_EVALS, MOST_SAMPLES = 8, 6
+
+
+def history_lines(record: RunRecord, width: int, room: int) -> list[Content]:
+    """At most `room` lines of `width` columns."""
+    best = record.best_eval
+    lines: list[Content] = []
+    evals = [one for one in record.evals if one.loss is not None]
+    if evals:
+        lines += [Content(""), Content("held out, the newest first").stylize("$text-muted")]
+    for one in reversed(evals[-MOST_EVALS:]):
+        exact = f"  {one.exact_match:.0%} exact" if one.exact_match is not None else ""
+        mark = "  best" if one is best else ""
+        lines.append(
+            Content.assemble(
+                (f"step {one.step:<9,}", "$text-muted"), (f"{one.loss:.4f}", "$foreground"), exact, (mark, "$success")
+            )
+        )
+    if record.samples:
+        lines += [Content(""), Content("answers to the pinned prompts").stylize("$text-muted")]
+    for sample in list(reversed(record.samples))[:MOST_SAMPLES]:
+        lines.append(Content(one_line(f"step {sample.step}  {sample.prompt}", width)).stylize("$text-muted"))
+        lines.append(Content(one_line(f"→ {sample.answer}", width)))
+    return lines[:room] if room > 2 else []

@@ -1,0 +1,77 @@
+"""What is told of a run in words: how it ended, what was found, what would mend it, the newest sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+
+from loratui.format import one_line
+from loratui.paths import home_short
+from loratui.runs.directory import step_of
+from loratui.runs.events import Failed, Finished, Stopped
+from loratui.tui.keys import RUN
+from loratui.tui.training.follow import Followed
+from loratui.tui.training.run_state import finding_lines, finished_words, fix_line, spoilt
+
+
+def news(followed: Followed, width: int) -> Content:
+    """The lines below the curves, for a screen of so many columns."""
+    record, status = followed.record, followed.status
+    lines: list[Content] = []
+    ended = record.ended if status.over else None
+    if followed.problem:
+        lines.append(Content(f"✗ {one_line(followed.problem, 300)}").stylize("$error"))
+    if isinstance(ended, Finished) and (ruin := spoilt(followed)):
+        lines += [Content(f"✗ {one_line(ruin.message, 300)}").stylize("$error"), *fix_line(followed)]
+        key = ("f", "bold $footer-key-foreground")
+        lines.append(Content.assemble("  Its result is worth nothing.  ", key, " shows what would mend it"))
+        return _fitted(lines, width)
+    if isinstance(ended, Finished):
+        lines.append(
+            Content.assemble(
+                ("✓ ", "$success"),
+                (f"Finished: {finished_words(ended, record)}.  ", "$foreground"),
+                (RUN["ask"], "bold $footer-key-foreground"),
+                " asks it something",
+            )
+        )
+    elif isinstance(ended, Stopped):
+        saved = f", saved as {one_line(ended.checkpoint, 40)}" if ended.checkpoint else ""
+        lines.append(
+            Content.assemble(
+                ("■ ", "$warning"),
+                f"Stopped at step {ended.step}{saved}.  ",
+                (RUN["resume"], "bold $footer-key-foreground"),
+                " goes on from there",
+            )
+        )
+    elif status.state in ("failed", "lost"):
+        said = ended.message if isinstance(ended, Failed) else status.message
+        lines.append(Content(f"✗ {one_line(said or 'The worker is gone and left no word.', 400)}").stylize("$error"))
+        last = followed.run.last_checkpoint()  # those that were set aside as spoilt are none
+        hint = f"  {RUN['resume']} resumes from step {step_of(last)}" if last else f"  {RUN['resume']} starts it again"
+        lines.append(
+            Content(f"  {RUN['log']} shows the log ({one_line(home_short(followed.run.log_path), 90)}){hint}").stylize(
+                "$text-muted"
+            )
+        )
+    lines += finding_lines(followed)
+    if record.samples and len(lines) < 2:
+        sample = record.samples[-1]
+        lines.append(
+            Content.assemble(
+                (f"step {sample.step}  ", "$text-muted"),
+                (one_line(sample.prompt, 60), "$text-muted"),
+                " → ",
+                (one_line(sample.answer, 200), "$foreground"),
+            )
+        )
+    return _fitted(lines, width)
+
+
+def _fitted(lines: Sequence[Content], width: int) -> Content:
+    """Lines of at most two rows each."""
+    return Content("\n").join(
+        line.truncate(max(20, width - 4), ellipsis=True) if len(line) > 2 * width else line for line in lines
+    )

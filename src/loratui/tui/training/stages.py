@@ -1,0 +1,49 @@
+"""The start of a run, stage by stage: what is done, what goes on and how far it is, what comes."""
+
+from __future__ import annotations
+
+import time
+
+from textual.content import Content
+
+from loratui.format import duration, one_line
+from loratui.runs.status import Status
+from loratui.tui.training.record import RunRecord
+
+STAGES = {
+    "start": "start the processes",
+    "rehearse": "rehearse two steps",
+    "load_model": "load the model",
+    "tokenise": "tokenise the rows",
+    "prepare": "prepare the trainer",
+    "train": "make the first step",
+}
+"""Every stage before the first step, in their order."""
+TIME = 13
+"""Columns of the time that a stage took."""
+ALWAYS = ("load_model", "tokenise", "prepare", "train")
+
+
+def stage_lines(record: RunRecord, status: Status, now: float | None = None) -> list[Content]:
+    """A line for each stage. now: Unix seconds; None: the clock's."""
+    now = time.time() if now is None else now
+    begun = list(record.stages)
+    shown = [name for name in STAGES if name in begun or name in ALWAYS]
+    current = begun[-1] if begun else ""
+    lines = []
+    for name in shown:
+        stage = record.stages.get(name)
+        if stage is None:
+            lines.append(Content(f"○ {'':<{TIME}}{STAGES[name]}").stylize("$text-muted"))
+            continue
+        ends = stage.ended or (now if name == current and not status.over else stage.began)
+        took = f"{duration(max(0.0, ends - stage.began)):<{TIME}}"
+        if name != current:
+            lines.append(Content.assemble(("✓ ", "$success"), (took, "$text-muted"), (STAGES[name], "$foreground")))
+            continue
+        far = f"  {stage.done / stage.of:.0%}" if stage.of else f"  {stage.done:,} rows" if stage.done else ""
+        words = (STAGES[name], "bold $foreground")
+        lines.append(Content.assemble(("● ", "bold $accent"), (took, "$accent"), words, (far, "$accent")))
+        if stage.message:
+            lines.append(Content(f"  {'':<{TIME}}{one_line(stage.message, 100)}").stylize("$text-muted"))
+    return lines

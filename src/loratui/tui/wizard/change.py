@@ -1,0 +1,128 @@
+"""What the last change of the choices moved in the plan, and its cause in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loratui.format import one_line, signed_size, value_text
+from loratui.paths import home_short
+
+if TYPE_CHECKING:
+    from loratui.core.moves import Move, Moves
+    from loratui.core.proposal import Proposal
+
+METHODS = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
+"""The methods as screens name them."""
+MACHINE = ("hardware.gpu", "hardware.devices", "hardware.cpu")
+OWN_WORDS = ("dataset.path", *MACHINE)
+"""Keys of which the cause tells in words of its own."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A plan with what it was proposed from."""
+
+    proposal: Proposal
+    preset: str
+    given: Mapping[str, Any]
+    held: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change. cause: what was done or found out, in words. by_hand: whether a person did it."""
+
+    cause: str
+    moves: Moves
+    by_hand: bool
+
+    @property
+    def was(self) -> dict[str, str]:
+        """The value before, in words, of every key that moved."""
+        return {key: value_words(key, move.before) for key, move in self.moves.keys.items()}
+
+    @property
+    def followed(self) -> list[str]:
+        """What followed, each as `method LoRA → QLoRA`, the weightiest first."""
+        return [lowered(move_words(move)) for move in self.moves.also if move.key not in OWN_WORDS]
+
+    @property
+    def price(self) -> str:
+        """What it does to memory and time: `memory +1.30 GiB, 12 % less time`; empty where nothing."""
+        memory = f"memory {signed_size(self.moves.memory_bytes)}" if self.moves.memory_bytes else ""
+        return ", ".join(part for part in (memory, self.moves.time) if part)
+
+
+def change_between(before: Standing, now: Standing, found: str = "") -> Change | None:
+    """What moved between two standings; None where nobody asked for anything and no key of the plan moved.
+
+    found: what was found out meanwhile, in words; empty where a person changed something.
+    """
+    from loratui.core.moves import moves
+
+    asked = [
+        key for key in {**before.given, **now.given} if before.given.get(key, _NOTHING) != now.given.get(key, _NOTHING)
+    ]
+    by_hand = not found or bool(asked) or before.preset != now.preset or before.held != now.held
+    moved = moves(before.proposal, now.proposal, asked)
+    if not by_hand and not moved.also:
+        return None
+    return Change(_cause(before, now, moved) or found, moved, by_hand)
+
+
+def _cause(before: Standing, now: Standing, moved: Moves) -> str:
+    parts = []
+    if before.preset != now.preset:
+        parts.append(f"Preset {one_line(before.preset, 30)} → {one_line(now.preset, 30)}")
+    devices = before.proposal.device.name, now.proposal.device.name
+    if devices[0] != devices[1]:
+        parts.append(f"Machine {one_line(devices[0], 30)} → {one_line(devices[1], 30)}")
+    paths = before.proposal.plan.dataset.path, now.proposal.plan.dataset.path
+    if paths[0] != paths[1]:
+        parts.append(f"Dataset {_short(paths[0])} → {_short(paths[1])}")
+    parts += [move_words(move) for move in moved.asked if move.key not in OWN_WORDS]
+    for key in {**before.held, **now.held}:
+        if key not in now.held and key not in now.given:
+            parts.append(f"{title(key)} no longer held")
+        elif key not in before.held:
+            parts.append(f"{title(key)} held at {value_words(key, now.held[key])}")
+    return ", ".join(parts)
+
+
+def title(key: str) -> str:
+    """The name of a plan key on screens."""
+    from loratui.core.plan_text import fields
+
+    return "Model" if key == "model.id" else str(fields()[key].title)
+
+
+def value_words(key: str, value: Any) -> str:
+    """A value of a plan as it is told in a sentence: `on`, `LoRA`, `2e-4`."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if key == "method.kind":
+        return METHODS.get(str(value), str(value))
+    if key in ("model.id", "dataset.path", "lora.adapter"):
+        return _short(str(value)) or "–"
+    return one_line(value_text(value), 40)
+
+
+def move_words(move: Move) -> str:
+    """`Rank 16 → 32`."""
+    return f"{title(move.key)} {value_words(move.key, move.before)} → {value_words(move.key, move.after)}"
+
+
+def lowered(words: str) -> str:
+    """A name at the beginning of a sentence, within one: only the first letter, and no abbreviation."""
+    return words if words[1:2].isupper() else words[:1].lower() + words[1:]
+
+
+def _short(path: str) -> str:
+    """The end of a path, which tells it from others."""
+    short = home_short(path)
+    return one_line(short if len(short) <= 30 else f"…{short[-29:]}", 40)
+
+
+_NOTHING = object()

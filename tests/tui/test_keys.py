@@ -1,0 +1,185 @@
+"""One grammar of the keys: the same letter means the same on every screen, at every width, and none is lost without a
+word.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from recorded_run import record_run
+from wizard import screen_text, settled, wizard
+
+from loratui.tui.app import SCREEN_CLASSES, LoratuiApp
+from loratui.tui.frame.bars import KeyBar
+from loratui.tui.frame.step import StepScreen
+from loratui.tui.keys import LETTERS, NAMES, RUN, USES
+from loratui.tui.recipe.field_list import FieldList
+from loratui.tui.training.allowed import ACTIONS
+from loratui.tui.wizard.draft import STEPS
+
+SIGNS = {name: sign for sign, name in NAMES.items()}
+VOTES = {"1", "2", "3", "0"}
+"""Of answers without names, while they wait for it."""
+
+
+@pytest.fixture(autouse=True)
+def no_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self, **again: None)
+
+
+def letters(screen: StepScreen) -> dict[str, str]:
+    """Every letter and sign that is bound on a screen or on what it holds, with its action."""
+    found = {}
+    for node in (screen, *screen.walk_children()):
+        if not type(node).__module__.startswith("textual."):
+            for key, bindings in node._bindings.key_to_bindings.items():
+                letter = SIGNS.get(key, key)
+                if len(letter) == 1 and letter != " ":
+                    found[letter] = bindings[0].action
+    return found
+
+
+async def test_a_letter_means_the_same_on_every_screen(homes: Path) -> None:
+    run = record_run(homes / "home", state="running", checkpoint=True)
+    app = wizard(homes, screen="machine")
+    app.state.run.open(str(run.path), "")
+    actions: dict[str, set[str]] = {}
+    async with app.run_test(size=(120, 36)) as pilot:
+        for name in SCREEN_CLASSES:
+            app.open_step(name)
+            await settled(pilot)
+            assert isinstance(app.screen, StepScreen)
+            for letter, action in letters(app.screen).items():
+                if letter.isdigit():
+                    step = f"open_step('{STEPS[int(letter) - 1]}')" if letter != "0" else ""
+                    assert action == step or (name == "playground" and letter in VOTES), (name, letter, action)
+                else:
+                    assert letter in LETTERS, f"{name}: {letter} ({action}) stands in no grammar"
+                    actions.setdefault(letter, set()).add(action)
+    told = {(use.letter, use.action) for uses in USES.values() for use in uses}
+    told |= {(letter, f"act('{name}')") for name, letter in RUN.items()}
+    own = {"j", "k", "q", "?", "/"}  # moving, leaving, help and finding are the same in every list
+    assert not {(letter, one) for letter, all_ in actions.items() if letter not in own for one in all_} - told
+
+
+def test_no_screen_gives_a_letter_twice() -> None:
+    for screen, uses in USES.items():
+        given = [use.letter for use in uses] + (list(RUN.values()) if screen in ("training", "runs") else [])
+        assert len(given) == len(set(given)), screen
+    assert {action.name for action in ACTIONS} == set(RUN)
+    used = {use.letter for uses in USES.values() for use in uses} | set(RUN.values())
+    assert set(LETTERS) - used == {"a", "j", "k", "q", "?"} - used, "what is used nowhere is no part of it"
+
+
+@pytest.mark.parametrize("width", [80, 120, 160, 200])
+async def test_the_footer_tells_how_many_keys_it_has_no_room_for(homes: Path, width: int) -> None:
+    run = record_run(homes / "home", state="running", checkpoint=True)
+    app = wizard(homes, screen="machine")
+    app.state.run.open(str(run.path), "")
+    full = []
+    async with app.run_test(size=(width, 36)) as pilot:
+        for name in SCREEN_CLASSES:
+            app.open_step(name)
+            await settled(pilot)
+            bar = app.screen.query_one(KeyBar)
+            line, shown = bar.render().plain, bar.shown()
+            more = re.search(r"\+(\d+) \?", line)
+            missing = [binding for binding, _ in shown if f" {binding.description}" not in f" {line}"]
+            assert (int(more[1]) if more else 0) == len(missing), (name, line)
+            assert len(line) <= width - 4, (name, line)
+            full += [name] if more else []
+    assert ("training" in full) == (width < 160)
+
+
+async def test_a_key_can_be_clicked_and_the_rest_is_a_click_away(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        line = app.screen.query_one(KeyBar).render().plain
+        await pilot.click("#key-bar", offset=(2 + line.index("Edit"), 0))
+        await settled(pilot)
+        assert app.state.draft.mine == {"method.kind": "qlora"}, "enter takes the next choice"
+        line = app.screen.query_one(KeyBar).render().plain
+        await pilot.click("#key-bar", offset=(2 + line.index("?"), 0))
+        await settled(pilot)
+        assert "Recipe: help" in screen_text(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (160, 40), (200, 50)], ids=str)
+async def test_the_steps_show_their_numbers_and_the_numbers_go_there(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        for number, step in enumerate(STEPS[:5], start=1):
+            assert f"{number} {step.capitalize()}" in screen_text(app).splitlines()[0]
+            await pilot.press(str(number) if step != "dataset" else "alt+3")  # the filter takes what is typed
+            await settled(pilot)
+            assert app.screen.name == step or step == app.screen.STEP  # type: ignore[attr-defined]
+            app.set_focus(None)
+
+
+async def test_help_begins_with_the_screens_own_keys(tmp_path: Path) -> None:
+    """It began with the cursor keys of the text field that has the focus."""
+    app = wizard(tmp_path, screen="model")
+    async with app.run_test(size=(120, 50)) as pilot:
+        await settled(pilot)
+        await pilot.press("f1")
+        await settled(pilot)
+        text = screen_text(app)
+        assert "1 … 7" in text
+        places = [
+            text.index(group) for group in ("ON THIS SCREEN", "FROM STEP TO STEP", "EVERYWHERE", "INSIDE A FIELD")
+        ]
+        assert places == sorted(places) and text.index("Find a model on the hub") < places[1]
+
+
+async def palette(pilot, words: str) -> None:  # type: ignore[no-untyped-def]
+    await pilot.press("ctrl+o")
+    await pilot.pause(0.1)
+    await pilot.press(*words.replace(" ", "_").replace("_", " "))
+    await pilot.pause(0.5)
+    await pilot.press("enter")
+    await pilot.pause(0.1)
+    await settled(pilot)
+
+
+async def test_the_palette_jumps_to_a_field_of_the_plan(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        await palette(pilot, "field learning rate")
+        assert app.screen.name == "recipe"
+        await pilot.pause()
+        assert app.screen.query_one(FieldList).key == "training.learning_rate"
+        await palette(pilot, "field weight decay")
+        await pilot.pause()
+        assert app.screen.query_one(FieldList).key == "training.weight_decay", "one that is not among the everyday ones"
+
+
+async def test_the_palette_holds_every_run_theme_and_action(homes: Path) -> None:
+    run = record_run(homes / "home", "kestrel", state="finished", checkpoint=True)
+    app = wizard(homes, screen="machine")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        await palette(pilot, "run kestrel")
+        assert app.screen.name == "training" and app.state.run.path == str(run.path)
+        await palette(pilot, "theme dracula")
+        assert app.theme == "dracula" and app.state.draft.theme == "dracula"
+        await palette(pilot, "recipe all fields")
+        await pilot.pause()
+        assert app.screen.name == "recipe" and app.screen.everything  # type: ignore[attr-defined]
+
+
+async def test_enter_on_what_is_chosen_goes_on(tmp_path: Path) -> None:
+    """From the machine that was chosen for you to the recipe: enter, enter, enter, and none of them is dead."""
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        seen = []
+        for _ in range(3):
+            await pilot.press("enter")
+            await settled(pilot)
+            seen.append(app.screen.name)
+        assert seen == ["model", "dataset", "recipe"]

@@ -1,0 +1,142 @@
+"""Wide terminals use their width; narrow ones lose nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pictured import until
+from recorded_run import record_run
+from textual.widgets import OptionList, Static
+from wizard import machine, screen_text, settled, wizard
+
+from loratui.machine.nvml_calls import NO_GPU_HINT
+from loratui.tui.app import LoratuiApp
+from loratui.tui.frame.headroom_bar import LIMIT, MemoryView, bar, legend
+from loratui.tui.machine.screen import GpuCatalogueScreen
+
+GIB = 2**30
+PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
+
+
+@pytest.fixture(autouse=True)
+def no_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self, **again: None)
+
+
+@pytest.mark.parametrize("size", [(160, 40), (200, 50)], ids=str)
+async def test_recipe_shows_all_fields_with_the_derivation_beside_them(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        await pilot.press("down")
+        text = await until(pilot, "smallest power of two")
+        assert "ADAPTER" in text and "Alpha" in text, "all fields are there"
+        lines = text.splitlines()
+        assert any("Rank" in line and "source" not in line for line in lines)
+        assert any(line.find("formula") > size[0] // 3 for line in lines), "what F1 tells stands beside them"
+        assert "steps an epoch" in text
+        await pilot.press("m")
+        await settled(pilot)
+        assert "ADAPTER" not in screen_text(app)
+
+
+async def test_recipe_at_80_columns_shows_the_everyday_fields(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        text = screen_text(app)
+        assert "Maximum length" in text and "ADAPTER" not in text and "steps of" in text
+
+
+async def test_model_weighs_the_methods_of_the_one_under_the_cursor(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="model")
+    async with app.run_test(size=(200, 50)) as pilot:
+        await settled(pilot)
+        text = await until(pilot, "what a training may take here")
+        assert all(method in text for method in ("full fine-tuning", "QLoRA  ")) and f"{LIMIT} " in text
+        model, proposal = app.state.model.found, app.state.plan.proposal
+        assert model is not None and proposal is not None
+        fits = {fit.kind: fit for fit in app.state.plan.methods_of(model.spec)}
+        assert fits[proposal.plan.method.kind].memory_bytes == proposal.memory.total_bytes
+
+
+async def test_model_at_80_columns_is_the_list_alone(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="model")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        assert not app.screen.query_one("#model-methods", Static).display
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 50)], ids=str)
+async def test_training_keeps_bars_and_figures_in_sight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    run = record_run(tmp_path, values={"hardware.cpu": True})
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=size) as pilot:
+        text = await until(pilot, "CPU")
+        assert all(word in text for word in ("held out", "learning rate", "speed"))
+        assert ("held out, the newest first" in text) == (size[1] >= 50), "what one would otherwise page to"
+        assert app.screen.virtual_size.width <= size[0] and app.screen.virtual_size.height <= size[1]
+
+
+# The memory bar
+
+
+def view(*parts: int, budget: int = 20) -> MemoryView:
+    named = tuple((name, value) for name, value in zip(PARTS, parts, strict=True) if value)
+    return MemoryView("GPU", named, sum(parts), budget * GIB, GIB, 2 * GIB)
+
+
+@pytest.mark.parametrize("width", [76, 116, 156, 196])
+def test_each_part_has_its_own_place_whether_it_is_there_or_not(width: int) -> None:
+    """Parts of the legend came and went with their sizes."""
+    full = legend(view(*(GIB,) * 7), width)[0].plain
+    bare = legend(view(9 * GIB, 0, 0, 0, 300, 0, 17 << 20), width)[0].plain
+    words = [word for word in full.split() if word.isalpha()]
+    assert [full.index(word) for word in words] == [bare.index(word) for word in words]
+    assert len(full) <= width and full.endswith("GiB") and "MiB" not in bare
+    assert "0.0 " not in bare and "<0.01" in bare, "what is hardly anything is not told as 0.0"
+    small = legend(view(300 << 20, 0, 0, 0, 300, 0, 17 << 20), width)[0].plain
+    assert small.endswith("MiB") and "300" in small and "17" in small and ("<1" in small or width < 100)
+
+
+@pytest.mark.parametrize("width", [76, 116, 156, 196])
+@pytest.mark.parametrize("weights", [1, 12, 20, 45])
+def test_the_limit_is_marked_where_it_is(width: int, weights: int) -> None:
+    shown = view(weights * GIB, 0, 0, 0, 0, 0, 0)
+    _, outside = legend(shown, width)
+    drawn = bar(shown, width, outside=outside).plain
+    assert len(drawn) == width and drawn.count(LIMIT) == 1
+    whole = max(weights, 20) + (3 if outside else 0)
+    assert abs(drawn.index(LIMIT) + 0.5 - 20 / whole * width) <= 1.01
+    assert ("╱" in drawn and "×" in drawn) == outside, "hatches are drawn only where they are explained"
+    assert ("╱ kept free" in legend(shown, width)[0].plain) == outside
+
+
+# The list of GPUs
+
+
+async def test_the_newest_gpus_come_first(tmp_path: Path) -> None:
+    """It began with the P100."""
+    app = wizard(tmp_path, screen="machine")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        await pilot.press("o")
+        await settled(pilot)
+        assert isinstance(app.screen, GpuCatalogueScreen)
+        names = [option.id for option in app.screen.query_one(OptionList).options if option.id]
+        assert names.index("H100 80GB") < names.index("A100 80GB") < names.index("T4") < names.index("P100")
+        assert "BLACKWELL" in screen_text(app) and names[0] and "50" in " ".join(names[:3])
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=str)
+async def test_no_option_of_the_command_line_is_advised_in_the_wizard(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = wizard(tmp_path, screen="machine", gpus=0)
+    app.state.hardware.take(replace(machine(0), problems=(f"No NVIDIA driver was found. {NO_GPU_HINT}",)))
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        assert "No NVIDIA driver" in screen_text(app) and "--gpu" not in screen_text(app)
