@@ -82,4 +82,4 @@ def test_what_is_imported_late_is_not_there_already() -> None:
             if set(_ours(node)) <= loaded:
                 needless.add(f"{module}:{node.lineno}: {ast.unparse(node)}")
     assert late > 100
-    assert not needless
+    assert not needless, "\n".join(sorted(needless))

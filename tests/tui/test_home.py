@@ -164,9 +164,9 @@ async def test_the_arrows_lead_from_the_ways_on_to_the_runs_and_back(home: Path)
     app = LoratuiApp()
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, "newer")
-        assert "s Stop" not in shown(app) and "d Compare" not in shown(app), "letters are for a run under the cursor"
+        assert "s Stop" not in shown(app) and "= Compare" not in shown(app), "letters are for a run under the cursor"
         await pilot.press("down")
-        await until(pilot, "d Compare")
+        await until(pilot, "= Compare")
         assert app.screen.chosen.name == "newer"  # type: ignore[attr-defined]
         await pilot.press("down", "up", "up")
         await until(pilot, "▸ Go on")
@@ -250,10 +250,10 @@ async def test_a_marked_run_is_what_others_are_held_against(home: Path) -> None:
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, "against narrow")
-        await pilot.press("down", "down", "d")
+        await pilot.press("down", "down", "=")
         await until(pilot, "◆ wild")
         await pilot.press("up", "up")
         text = await until(pilot, "against wild")
         assert "0.9 → 2e-4" in text
-        await pilot.press("d")
+        await pilot.press("=")
         await until(pilot, "two runs compared")

@@ -163,8 +163,8 @@ async def test_a_worker_that_came_is_not_told_to_be_starting_any_more(
         run = record_run(home / screen, state="stopped", checkpoint=True)
         app = LoratuiApp(screen=screen, run=str(run.path))
         async with app.run_test(size=(120, 36)) as pilot:
-            await until(pilot, "u Resume")
-            await pilot.press("u")
+            await until(pilot, "r Resume")
+            await pilot.press("r")
             await until(pilot, "a worker is starting")
             before = run.status()
             write_status(run.status_path, before.model_copy(update={"state": "stopped", "started": before.started + 9}))

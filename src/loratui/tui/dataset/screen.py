@@ -19,6 +19,8 @@ from loratui.data.encodings import UTF8
 from loratui.format import one_line, size
 from loratui.paths import home_short
 from loratui.tui.dataset.length_picture import bars_height, picture_lines
+from loratui.tui.dataset.lengths import LengthsScreen
+from loratui.tui.dataset.row_lengths import lengths_now
 from loratui.tui.dataset.rows import RowBrowser
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
@@ -341,8 +343,6 @@ class DatasetScreen(StepScreen):
             self.say("No row can be trained on: e lists why.", "error")
             return
         from loratui.core.length_prices import length_prices
-        from loratui.tui.dataset.lengths import LengthsScreen
-        from loratui.tui.dataset.row_lengths import lengths_now
 
         lengths = lengths_now(check, proposal)
         steps = [int(row["max_length"]) for row in lengths.ledger]

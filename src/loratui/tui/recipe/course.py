@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from loratui.format import number_text
-from loratui.tui.recipe.rate_curve import rate_curve
+from loratui.tui.common.rate_curve import rate_curve
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from loratui.core.glossary import terms_of
 from loratui.format import harmless, value_text
-from loratui.tui.common.help import term_line
+from loratui.tui.common.help import HelpScreen, term_line
 from loratui.tui.common.text import wrap
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ class DerivationScreen(ModalScreen[None]):
 
     def action_keys(self) -> None:
         """Show the keys of the screen below."""
-        from loratui.tui.common.help import HelpScreen
-
         self.app.switch_screen(HelpScreen(self.over))
 
 

@@ -11,12 +11,15 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from loratui.core.errors import LoratuiError
+from loratui.core.plan_text import allowed, fields, parse_setting
 from loratui.format import one_line
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
 from loratui.tui.recipe.course import course
-from loratui.tui.recipe.derivation import derivation
+from loratui.tui.recipe.derivation import DerivationScreen, derivation
 from loratui.tui.recipe.field_list import FieldList, FieldRow
+from loratui.tui.recipe.fields import choices_of, kind_of, nudged, shown_keys, unit_of
 from loratui.tui.recipe.why import price_words, proposed_words, short_lines, why_lines
 from loratui.tui.wizard.change import title, value_words
 from loratui.tui.wizard.missing import Problem
@@ -161,9 +164,6 @@ class RecipeScreen(StepScreen):
             line.update(Content(f"▲ {doubt}").stylize("$warning"))
 
     def _show_fields(self, proposal: Proposal) -> None:
-        from loratui.core.plan_text import fields
-        from loratui.tui.recipe.fields import kind_of, shown_keys, unit_of
-
         known, change = fields(), self.app.state.plan.change
         was = change.was if change is not None else {}
         rows: list[FieldRow] = []
@@ -244,8 +244,6 @@ class RecipeScreen(StepScreen):
 
     @on(FieldList.Nudged)
     def _nudged(self, event: FieldList.Nudged) -> None:
-        from loratui.tui.recipe.fields import choices_of, kind_of, nudged
-
         proposal, key = self.app.state.plan.proposal, event.key
         if proposal is None:
             return
@@ -260,8 +258,6 @@ class RecipeScreen(StepScreen):
             self.say("enter begins typing.")
 
     def _set(self, key: str, value: Any) -> None:
-        from loratui.core.errors import LoratuiError
-
         try:
             self.app.state.choices.set_value(key, value)
         except LoratuiError as error:
@@ -274,7 +270,6 @@ class RecipeScreen(StepScreen):
 
     @work(exclusive=True, group="code", exit_on_error=False)
     async def _ask_about_code(self) -> None:
-        from loratui.core.errors import LoratuiError
         from loratui.tui.common.trust import may_run_code
 
         try:
@@ -287,9 +282,6 @@ class RecipeScreen(StepScreen):
 
     @on(FieldList.Typed)
     def _typed(self, event: FieldList.Typed) -> None:
-        from loratui.core.errors import LoratuiError
-        from loratui.core.plan_text import allowed, parse_setting
-
         state = self.app.state
         if event.first:
             state.choices.begin_edit()
@@ -343,8 +335,6 @@ class RecipeScreen(StepScreen):
 
     def action_hold(self) -> None:
         """Hold the value of the field under the cursor, or let it follow the rest again."""
-        from loratui.core.errors import LoratuiError
-
         state, key = self.app.state, self.fields.key
         proposal = state.plan.proposal
         if proposal is None or not key:
@@ -372,8 +362,6 @@ class RecipeScreen(StepScreen):
 
     def action_explain(self) -> None:
         """The derivation of the field under the cursor."""
-        from loratui.tui.recipe.derivation import DerivationScreen
-
         proposal = self.app.state.plan.proposal
         if proposal is None or not self.fields.key:
             self.app.action_help()

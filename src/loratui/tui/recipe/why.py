@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from loratui.core.plan_text import fields
 from loratui.format import one_line, signed_size, value_text
 from loratui.tui.common.text import wrap
 from loratui.tui.recipe.fields import neighbours
@@ -52,8 +53,6 @@ def _price(moved: Moves) -> str:
 
 def short_lines(proposal: Proposal, key: str, prices: str, width: int) -> list[Content]:
     """What stands above the derivation where that is shown, too: the field, and what its next values do to memory."""
-    from loratui.core.plan_text import fields
-
     lines = [Content(str(fields()[key].title)).stylize("bold $accent")]
     if prices:
         first, *more = wrap(one_line(prices, 400), max(20, width - MARGIN))
@@ -70,8 +69,6 @@ def short_lines(proposal: Proposal, key: str, prices: str, width: int) -> list[C
 
 def why_lines(proposal: Proposal, key: str, prices: str, width: int) -> list[Content]:
     """What the field is, the reason of its value and of the one that would be proposed, and what moves it."""
-    from loratui.core.plan_text import fields
-
     field, reason = fields()[key], proposal.recommendations.get(key)
     lines = [Content.assemble((f"{field.title}  ", "bold"), (one_line(str(field.description), 300), "$foreground"))]
     pairs = [("memory", prices)]

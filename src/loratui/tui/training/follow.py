@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loratui.core.diagnosis import diagnose
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.runs.directory import Run
@@ -115,7 +116,6 @@ class Followed:
         due = time.monotonic() - self._diagnosed_at >= DIAGNOSE_SECONDS or over
         if self.plan is None or now == self._diagnosed or not due:
             return False
-        from loratui.core.diagnosis import diagnose
 
         self._diagnosed, self._diagnosed_at = now, time.monotonic()
         known, before = self.run.proposed(), self.findings
