@@ -1,6 +1,6 @@
 """Damage a run's files in every kind, call every command on each, and count what must not be.
 
-    python benchmarks/damage.py [--only plan-cut] [--light] [--save]
+    python benchmarks/damage.py [--only plan-cut] [--light | --wizard] [--save]
 
 The kinds of `tests/runs/damage.py` are done to a run that was stopped, those of `tests/worker/damaged_world.py` to its
 newest checkpoint, or to the result of the finished run. `resume` runs to its end and `chat` answers: both with a real
@@ -9,8 +9,9 @@ worker, on a run that was really trained.
 Must not be: a traceback, "a defect of loratui", a call that hangs (over 5 s; where a worker starts, over 120 s), a
 control character on the terminal, a write through a link, an ending without a word; after `resume` another adapter than
 the undisturbed run's, or any but the newest whole checkpoint gone on from; in `chat` any but that answering. The wizard
-opens its list of runs once with all of them in it, and the cursor rests on each. --light: without the workers. Exit
-status 1 where something was found.
+opens its list of runs once with all of them in it, and the cursor rests on each. --light: without the workers.
+--wizard: it alone. What is saved holds, of each command, the last time that it was called. Exit status 1 where
+something was found.
 """
 
 from __future__ import annotations
@@ -60,11 +61,12 @@ class Count:
 
 def main() -> int:
     """Do it and tell."""
-    from damage import KINDS, LIGHT, stopped_run, wizard_faults
+    from damage import HEAVY, KINDS, LIGHT, stopped_run, wizard_faults
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="kinds, with commas between them")
     parser.add_argument("--light", action="store_true", help="without resume and chat, whose workers load torch")
+    parser.add_argument("--wizard", action="store_true", help="no command, only the list of all the runs")
     parser.add_argument("--save", action="store_true", help="keep the counts in benchmarks/results/damage.json")
     options = parser.parse_args()
     only = options.only.split(",") if options.only else []
@@ -78,11 +80,11 @@ def main() -> int:
         for kind, damage in KINDS.items():
             if only and kind not in only:
                 continue
-            for name, arguments in LIGHT.items():
+            for name, arguments in ({} if options.wizard else LIGHT).items():
                 one_call(count, base, kind, damage, name, arguments)
             damage(shutil.copytree(base / "runs" / "run", together / "runs" / kind))
         if not options.light:
-            trained(count, Path(folder), only, together)
+            trained(count, Path(folder), only, together, {} if options.wizard else {**LIGHT, **HEAVY})
         os.environ["LORATUI_HOME"] = str(together)
         count.calls["wizard"] += len(list((together / "runs").iterdir()))
         for one in asyncio.run(wizard_faults(300)):
@@ -95,26 +97,30 @@ def main() -> int:
     )
     print(f"{len(count.faults)} of them ended as none may.")
     if options.save:
+        path = RESULTS / "damage.json"
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        called = kept.get("calls", {}) | dict(count.calls)
+        others = [one for one in kept.get("faults", []) if one.split(" × ")[1].split(":")[0] not in count.calls]
         document = {
-            "kinds": len(count.kinds),
-            "calls": dict(count.calls),
-            "total": total,
-            "slowest_seconds": round(count.slowest, 2),
-            "faults": count.faults,
+            "kinds": max(len(count.kinds), kept.get("kinds", 0)),
+            "calls": called,
+            "total": sum(called.values()),
+            "slowest_seconds": round(count.slowest, 2) or kept.get("slowest_seconds"),
+            "faults": others + count.faults,
             "date": time.strftime("%Y-%m-%d"),
         }
-        (RESULTS / "damage.json").write_text(json.dumps(document, indent=1) + "\n")
+        path.write_text(json.dumps(document, indent=1) + "\n")
     return 1 if count.faults else 0
 
 
-def trained(count: Count, folder: Path, only: list[str], together: Path) -> None:
+def trained(count: Count, folder: Path, only: list[str], together: Path, calls: dict[str, list[str]]) -> None:
     """Every kind on the trained run: what needs its weights, and the rest once more."""
-    from damage import HEAVY, KINDS, LIGHT
+    from damage import HEAVY, KINDS
     from damaged_world import CHECKPOINT_KINDS, RESULT_KINDS, make_world
     from ready_workers import serve
 
     world = make_world(folder)
-    commands = {name: (LIGHT | HEAVY)[name] for name in EVERYWHERE}
+    commands = {name: calls[name] for name in EVERYWHERE if name in calls}
     groups = ((world.stopped, KINDS | CHECKPOINT_KINDS), (world.finished, RESULT_KINDS))
     with serve(folder) as python:
         for home, kinds in groups:

@@ -15,13 +15,16 @@ from loratui.hub.push import PushError, destination, pack
 
 __all__ = ["hub"]
 
+HEADER = b'{"w": {"dtype": "U8", "shape": [700], "data_offsets": [0, 700]}}'
+WEIGHTS = len(HEADER).to_bytes(8, "little") + HEADER + b"weights" * 100
+
 
 @pytest.fixture
 def adapter(tmp_path: Path) -> Path:
     folder = tmp_path / "runs" / "orders-1" / "adapter"
     folder.mkdir(parents=True)
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "acme/base"}))
-    (folder / "adapter_model.safetensors").write_bytes(b"weights" * 100)
+    (folder / "adapter_model.safetensors").write_bytes(WEIGHTS)
     (folder / "README.md").write_text("---\nlibrary_name: peft\n---\nmade here\n")
     (folder / "training_args.bin").write_bytes(b"pickle")
     (folder / "optimizer.pt").write_bytes(b"pickle")
@@ -51,7 +54,7 @@ def test_only_what_others_need_is_sent_to_a_new_private_repository(hub: type[Hub
     assert [(name, sorted(files)) for name, files in Hub.commits] == [
         ("me/orders-1", ["README.md", "adapter_config.json", "adapter_model.safetensors"])
     ]
-    assert Hub.commits[0][1]["adapter_model.safetensors"] == b"weights" * 100
+    assert Hub.commits[0][1]["adapter_model.safetensors"] == WEIGHTS
     assert token not in result.output
 
 

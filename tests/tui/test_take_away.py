@@ -25,6 +25,9 @@ from loratui.workers.command import CommandProcess
 
 SIZES = [(80, 24), (120, 36)]
 
+HEADER = b'{"w": {"dtype": "U8", "shape": [4912], "data_offsets": [0, 4912]}}'.ljust(80)
+WEIGHTS = len(HEADER).to_bytes(8, "little") + HEADER + b"x" * 4912
+
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
@@ -45,7 +48,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     shape = {"r": lora.r, "lora_alpha": lora.alpha, "target_modules": "all-linear"}
     config = {"base_model_name_or_path": "acme/base", **shape}
     (run.adapter_path / "adapter_config.json").write_text(json.dumps(config))
-    (run.adapter_path / "adapter_model.safetensors").write_bytes(b"x" * 5000)
+    (run.adapter_path / "adapter_model.safetensors").write_bytes(WEIGHTS)
     (run.adapter_path / "README.md").write_text("# Model Card [More Information Needed]")
     return run
 

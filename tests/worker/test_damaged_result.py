@@ -102,6 +102,13 @@ def test_who_answers_and_who_trains_further_look_first(run: Run, files: Path, tm
         LoadedModels(find_target(str(run.path)).load)
     with pytest.raises(ModelError, match="SHA-256 differs"):
         train(files, tmp_path / "further", model__id="demo", lora__adapter=str(run.adapter_path))
+    assert not (tmp_path / "further").exists(), "found before a run is made"
+    flipped(WEIGHTS)(run.adapter_path)
+    further = {"model__id": "demo", "lora__adapter": str(run.adapter_path)}
+    begun, _, _ = train(files, tmp_path / "further", training__max_steps=1, **further)
+    flipped(WEIGHTS)(run.adapter_path)
+    with pytest.raises(ModelError, match="SHA-256 differs"):  # by the worker, whoever launched it
+        train(files, begun.path, training__max_steps=1, **further)
 
 
 def test_a_checkpoint_that_answers_is_the_newest_whole_one(run: Run) -> None:

@@ -126,15 +126,13 @@ def test_a_run_tells_its_whole_story(uninterrupted: Run) -> None:
     assert run.machine()["versions"]["trl"]
 
 
-def test_its_model_card_is_beside_the_result_and_its_code_loads_it(
-    uninterrupted: Run, files: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_its_model_card_is_beside_the_result_and_its_code_loads_it(uninterrupted: Run) -> None:
     card = (uninterrupted.adapter_path / "README.md").read_text()
     code = re.search(r"```python\n(.*?)```", card, re.S)
     assert code is not None and "at step 24" in card and "[More Information Needed]" not in card
-    monkeypatch.chdir(files)  # a local base is named by its last part: whoever loads it has it
+    places = {"PATH_OR_ID": str(uninterrupted.adapter_path), "PATH_OF_THE_BASE": uninterrupted.plan().model.id}
     names: dict[str, Any] = {}
-    exec(code[1].replace("PATH_OR_ID", str(uninterrupted.adapter_path)), names)
+    exec(re.sub("|".join(places), lambda found: places[found[0]], code[1]), names)
     assert type(names["model"]).__name__ == "PeftModelForCausalLM" and len(names["tokenizer"])
 
 

@@ -24,6 +24,7 @@ from loratui.runs.directory import Run, step_of
 from loratui.runs.origin import PATH_KEYS, sign
 from loratui.runs.own import require_own
 from loratui.runs.recovery import allow
+from loratui.runs.result import require_undamaged
 from loratui.runs.status import Status, signs_of_life, write_status
 
 DYING_SECONDS = 5.0
@@ -59,6 +60,7 @@ def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> 
     is to be trained further has another shape.
     """
     if plan.lora.adapter:
+        require_undamaged(Path(plan.lora.adapter).expanduser().absolute())
         require_fit(plan, read_adapter(plan.lora.adapter))
     path = Path(output).expanduser().absolute() if output else _fresh_path(name or run_name(plan), chosen=bool(name))
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
