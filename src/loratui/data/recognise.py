@@ -12,7 +12,7 @@ from typing import Any
 
 from loratui.core.errors import DatasetError
 from loratui.data.cells import is_constant, paths, reaches
-from loratui.data.column_names import FLAG_PARTS, NEEDED, PARTS
+from loratui.data.column_names import CONTENT_KEYS, FLAG_PARTS, NEEDED, PARTS, ROLE_KEYS, ROLES
 from loratui.data.recognise_readings import readings
 from loratui.data.recognise_survey import SAMPLE_ROWS, Column, survey
 from loratui.data.recognise_trial import attempt, choose, told
@@ -46,9 +46,22 @@ def recognise(
         names = ", ".join(_shown(column) for column in list(found.values())[:12])
         raise DatasetError(f"{UNKNOWN_SHAPE}: their columns are {names}.", where=where, hint=_understood())
     best, *others = choose([attempt(reading, values) for reading in possible])
+    if best.reading.format == "text" and _is_a_message_each(values):
+        raise DatasetError(
+            "each row is one message, and a row is to be a whole conversation.",
+            where=where,
+            hint='Put those of each conversation into a row of its own: {"messages": [{"role": …, "content": …}, …]}.',
+        )
     return replace(
         told(best, found, values), others=tuple(told(trial, found, values) for trial in others if trial.used)
     )
+
+
+def _is_a_message_each(values: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether every row has a role that is known, and words."""
+    roles = [next((value[key] for key in ROLE_KEYS if isinstance(value.get(key), str)), "") for value in values]
+    said = all(any(isinstance(value.get(key), str) for key in CONTENT_KEYS) for value in values)
+    return said and all(role.strip().lower() in ROLES for role in roles)
 
 
 def _mapped(
