@@ -233,7 +233,10 @@ def test_rows_that_are_a_message_each_are_not_learnt_as_text() -> None:
         recognise(rows(*turn))
     assert '{"messages":' in caught.value.sentence
     assert recognise(rows(*turn), "text", {"text": "content"}).format == "text"  # who says so by hand is heard
-    mail = [{"author": "Ada Lovelace", "text": "A letter"}, {"author": "user", "text": "Another"}]
+    odd = [{"role": "user", "content": "Q"}, {"role": "oracle", "content": "A"}]
+    with pytest.raises(DatasetError, match="each row is one message"):
+        recognise(rows(*odd))
+    mail = [{"author": "Ada Lovelace", "text": "A letter"}, {"author": "Charles", "text": "Another"}]
     assert recognise(rows(*mail)).format == "text"
 
 

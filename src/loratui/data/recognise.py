@@ -24,6 +24,8 @@ __all__ = ["SAMPLE_ROWS", "UNKNOWN_SHAPE", "Recognition", "recognise", "shown_na
 UNKNOWN_SHAPE = "the rows have no known shape"
 """How the sentence begins that says so."""
 
+MOST_ROLES = 6
+"""Roles of one conversation: more of them are names of people."""
 ALWAYS_KEPT = ("system", "tools", *FLAG_PARTS)
 """Parts that are found beside a mapping by hand; `part:` with no column after it drops one."""
 
@@ -58,10 +60,11 @@ def recognise(
 
 
 def _is_a_message_each(values: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether every row has a role that is known, and words."""
+    """Whether every row has words and a role, of which there are few, and some are known."""
     roles = [next((value[key] for key in ROLE_KEYS if isinstance(value.get(key), str)), "") for value in values]
     said = all(any(isinstance(value.get(key), str) for key in CONTENT_KEYS) for value in values)
-    return said and all(role.strip().lower() in ROLES for role in roles)
+    names = {role.strip().lower() for role in roles}
+    return said and all(names) and len(names) <= MOST_ROLES and not names.isdisjoint(ROLES)
 
 
 def _mapped(
