@@ -225,3 +225,24 @@ def test_broken_token_rows(value, kind):
     with pytest.raises(RowError) as raised:
         to_conversation(value, recognition)
     assert raised.value.kind == kind
+
+
+def test_rows_that_are_a_message_each_are_not_learnt_as_text() -> None:
+    turn = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}, {"role": "user", "content": ""}]
+    with pytest.raises(DatasetError, match="each row is one message") as caught:
+        recognise(rows(*turn))
+    assert '{"messages":' in caught.value.sentence
+    assert recognise(rows(*turn), "text", {"text": "content"}).format == "text"  # who says so by hand is heard
+    odd = [{"role": "user", "content": "Q"}, {"role": "oracle", "content": "A"}]
+    with pytest.raises(DatasetError, match="each row is one message"):
+        recognise(rows(*odd))
+    mail = [{"author": "Ada Lovelace", "text": "A letter"}, {"author": "Charles", "text": "Another"}]
+    assert recognise(rows(*mail)).format == "text"
+
+
+def test_token_ids_beside_texts_of_their_own_are_a_guess() -> None:
+    row = {"input_ids": [1, 2, 3], "prompt": "Write a function that adds", "generation": "def add(a, b): return a + b"}
+    reading = recognise(rows(row))
+    assert reading.format == "tokens" and reading.guess and "beside them stand texts" in reading.doubts[0]
+    assert not recognise(rows({"input_ids": [1, 2, 3], "text": "the text that the ids were made of, kept"})).doubts
+    assert not recognise(rows({**row, "labels": [-100, 2, 3]})).doubts

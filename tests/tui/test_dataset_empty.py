@@ -39,3 +39,15 @@ async def test_a_path_is_typed_and_no_letter_of_it_is_a_command(tmp_path: Path) 
         await pilot.press("escape", "d")
         await settled(pilot)
         assert app.state.draft.dataset == "demo"
+
+
+async def test_what_is_said_of_a_dataset_is_read_to_its_end_at_80_columns(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="dataset", chosen=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("escape", "d")
+        await settled(pilot)
+        said = " ".join(screen_text(app).split())
+        assert "usual names of a question and its answer" in said and "of them learnt" in said
+        assert "until then lengths are guesses" in said
+        assert "assistant ▌" in screen_text(app)  # the rows keep their place below

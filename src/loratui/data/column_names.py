@@ -172,6 +172,7 @@ ROLES: dict[str, Role] = {
     "bing": "assistant",
     "function_call": "assistant",
     "answer": "assistant",
+    "agent": "assistant",
     "tool": "tool",
     "observation": "tool",
     "function": "tool",

@@ -12,7 +12,7 @@ from typing import Any
 
 from loratui.core.errors import DatasetError
 from loratui.data.cells import is_constant, paths, reaches
-from loratui.data.column_names import FLAG_PARTS, NEEDED, PARTS
+from loratui.data.column_names import CONTENT_KEYS, FLAG_PARTS, NEEDED, PARTS, ROLE_KEYS, ROLES
 from loratui.data.recognise_readings import readings
 from loratui.data.recognise_survey import SAMPLE_ROWS, Column, survey
 from loratui.data.recognise_trial import attempt, choose, told
@@ -24,6 +24,8 @@ __all__ = ["SAMPLE_ROWS", "UNKNOWN_SHAPE", "Recognition", "recognise", "shown_na
 UNKNOWN_SHAPE = "the rows have no known shape"
 """How the sentence begins that says so."""
 
+MOST_ROLES = 6
+"""Roles of one conversation: more of them are names of people."""
 ALWAYS_KEPT = ("system", "tools", *FLAG_PARTS)
 """Parts that are found beside a mapping by hand; `part:` with no column after it drops one."""
 
@@ -46,9 +48,23 @@ def recognise(
         names = ", ".join(_shown(column) for column in list(found.values())[:12])
         raise DatasetError(f"{UNKNOWN_SHAPE}: their columns are {names}.", where=where, hint=_understood())
     best, *others = choose([attempt(reading, values) for reading in possible])
+    if best.reading.format == "text" and _is_a_message_each(values):
+        raise DatasetError(
+            "each row is one message, and a row is to be a whole conversation.",
+            where=where,
+            hint='Put those of each conversation into a row of its own: {"messages": [{"role": …, "content": …}, …]}.',
+        )
     return replace(
         told(best, found, values), others=tuple(told(trial, found, values) for trial in others if trial.used)
     )
+
+
+def _is_a_message_each(values: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether every row has words and a role, of which there are few, and some are known."""
+    roles = [next((value[key] for key in ROLE_KEYS if isinstance(value.get(key), str)), "") for value in values]
+    said = all(any(isinstance(value.get(key), str) for key in CONTENT_KEYS) for value in values)
+    names = {role.strip().lower() for role in roles}
+    return said and all(names) and len(names) <= MOST_ROLES and not names.isdisjoint(ROLES)
 
 
 def _mapped(

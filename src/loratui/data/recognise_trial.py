@@ -88,7 +88,11 @@ def told(trial: Trial, found: Mapping[str, Column], values: Sequence[Mapping[str
     doubts = list(reading.doubts)
     copies = [name for name in left if _repeats(name, trial.conversations)]
     notable = [name for name, count in counts.items() if name not in copies and _notable(name, count, trial, values)]
-    if notable and reading.format != "tokens":
+    if reading.format == "tokens":
+        beside = [] if "labels" in reading.columns else [name for name in notable if plain(name) != "text"]
+        if beside:
+            doubts.append(f"every one of the token ids is learnt, and beside them stand texts: {', '.join(beside[:4])}")
+    elif notable:
         listed = ", ".join(f"{name} ({counts[name]:,} characters)" for name in notable[:4])
         more = f" and {len(notable) - 4} more" if len(notable) > 4 else ""
         doubts.append(f"left out of the first {len(values):,} row{'s' if len(values) > 1 else ''}: {listed}{more}")

@@ -242,7 +242,8 @@ class AnswerSpans:
         prompt = self._template.prompt(row)
         if prompt.strip() and (at := whole.find(prompt, before, first)) >= 0:
             return at + len(prompt), True
-        asked = self._asked(row, number)
+        plain = prompt.strip() and not row.tools and row.messages[max(0, number - 1)].role == "user"
+        asked = None if plain else self._asked(row, number)  # a plain question is followed by the prompt, if at all
         if asked is not None and whole.startswith(asked, before) and before + len(asked) <= first:
             return before + len(asked), True
         if asked is not None and (spaced := _with_other_spaces(asked, whole, before, first)):

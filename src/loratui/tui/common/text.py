@@ -41,6 +41,23 @@ def wrap(line: str, width: int) -> list[str]:
     return [*lines, current]
 
 
+def labelled(label: str, content: Content, width: int, most: int) -> Content:
+    """A label of eight columns and what is said beside it, wrapped there to at most `most` lines of `width` columns."""
+    indent = 9
+    room = max(20, width - indent)
+    plain_text, at, lines = content.plain, 0, []
+    for line in wrap(plain_text, room):
+        at = plain_text.find(line, at)
+        lines.append(content[at : at + len(line)])
+        at += len(line)
+    if len(lines) > most:
+        lines = [*lines[: most - 1], Content.assemble(lines[most - 1][: room - 2], " …")]
+    return Content("\n").join(
+        Content.assemble((f"{label if number == 0 else '':<{indent}}", "$text-muted"), line)
+        for number, line in enumerate(lines)
+    )
+
+
 class NoControls(LineFilter):
     """Drops what `harmless` should have made visible: the last wall before the terminal."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -14,19 +14,16 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from loratui.core.errors import LoratuiError
-from loratui.data.characters import characters_words
 from loratui.data.encodings import UTF8
-from loratui.format import one_line, size
+from loratui.format import one_line
 from loratui.paths import home_short
+from loratui.tui.dataset.facts import fact_lines
 from loratui.tui.dataset.length_picture import bars_height, picture_lines
 from loratui.tui.dataset.lengths import LengthsScreen
 from loratui.tui.dataset.row_lengths import lengths_now
 from loratui.tui.dataset.rows import RowBrowser
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
-
-if TYPE_CHECKING:
-    from loratui.tui.wizard.loading import DatasetView
 
 EMPTY = (
     "No dataset yet.\n\n"
@@ -141,61 +138,14 @@ class DatasetScreen(StepScreen):
             reading = state.draft.dataset and not state.dataset.problem
             widget.update(Content("Reading …" if reading else "").stylize("$text-muted"))
             return
-        widget.update(Content("\n").join(self._fact_lines(view)))
-
-    def _fact_lines(self, view: DatasetView) -> list[Content]:
-        recognition, facts, found = view.preview.recognition, view.facts, view.preview.found
-        guessed = recognition.guess and recognition.format != "preference"
-        guess = Content.assemble(("  ▲ a guess: c changes it", "$warning")) if guessed else Content("")
-        mapping = " · ".join(f"{part} ← {one_line(column, 40)}" for part, column in recognition.columns.items())
-        unused = f" · not used: {one_line(', '.join(recognition.unused), 60)}" if recognition.unused else ""
-        about = "" if facts.exact else "about "
-        counts = [
-            f"{facts.examples:,}",
-            f"{facts.eval_examples:,} held out" if facts.eval_examples else "none held out",
-            f"{about}{facts.mean:,.0f} tokens each, longest {facts.longest:,}",
-            f"{facts.trained_share:.0%} of them learnt",
-        ]
-        proposal = self.app.state.plan.proposal
-        max_length = proposal.plan.training.max_length if proposal is not None else facts.longest
-        lines = [
-            Content.assemble(
-                _label("format"),
-                (recognition.format, "bold"),
-                guess,
-                (f": {one_line(recognition.why, 120)}", "$text-muted"),
-            ),
-            Content.assemble(_label("columns"), (mapping, "$foreground"), (unused, "$text-muted")),
-            *(Content.assemble(_label(""), (f"▲ {one_line(doubt, 200)}", "$warning")) for doubt in recognition.doubts),
-            *self._preference_line(),
-            Content.assemble(_label("rows"), (" · ".join(counts), "$foreground")),
-            Content.assemble(_label("check"), self.app.state.check.now.words(max_length, exact=facts.exact)),
-        ]
-        result = self.app.state.check.now.result
-        if result is not None and (words := characters_words(result.get("characters", {}))):
-            lines.append(Content.assemble(_label("text"), (words, "$foreground")))
-        if found.note:
-            lines.append(
-                Content.assemble(
-                    _label("files"), (f"{one_line(found.note, 200)} ({size(found.size_bytes)})", "$text-muted")
-                )
-            )
-        if proposal is not None:
+        lines = fact_lines(state, view, self.size.width, self.size.height)
+        if (proposal := state.plan.proposal) is not None:
             width = self.query_one("#dataset-facts").content_size.width or self.size.width - 6
-            lines += picture_lines(self.app.state.check, proposal, width, bars_height(self.size))
-        return lines
+            lines += picture_lines(state.check, proposal, width, bars_height(self.size))
+        widget.update(Content("\n").join(lines))
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._show_facts)
-
-    def _preference_line(self) -> list[Content]:
-        if not self._has_preferences():
-            return []
-        if self.app.state.dataset.unanswered(self.app.state.draft):
-            words, color = "▲ preferences: f answers what they are taken for", "$warning"
-        else:
-            words, color = "✓ the chosen answers are trained on, the rejected ones never shown", "$success"
-        return [Content.assemble(_label("asked"), (words, color))]
 
     def _show_rows(self) -> None:
         dataset = self.app.state.dataset
@@ -416,7 +366,3 @@ class DatasetScreen(StepScreen):
             self.set_focus(self.query_one("#row"))
         else:
             self.app.stop_check()
-
-
-def _label(word: str) -> tuple[str, str]:
-    return f"{word:<8} ", "$text-muted"

@@ -9,9 +9,9 @@ from textual.content import Content
 from textual.widget import Widget
 
 from loratui.format import in_gib, number_text, one_line, size
+from loratui.tui.common.meter import EIGHTHS
 from loratui.tui.common.rate_curve import rate_curve
 from loratui.tui.frame.headroom_bar import FILLS, memory_view, verdict
-from loratui.tui.machine.device_card import EIGHTHS
 from loratui.tui.review.cards import time_span
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from textual.content import Content
 from loratui.core.hardware import Gpu, Machine
 from loratui.format import in_gib
 from loratui.machine.host import cpu_load_percent
-from loratui.tui.machine.device_card import meter
+from loratui.tui.common.meter import meter
 from loratui.tui.training.follow import Followed
 
 LABEL = 8

@@ -1,0 +1,70 @@
+"""What is said of a dataset above its rows: how it is read and why, the counts, and how far its check is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from loratui.data.characters import characters_words
+from loratui.format import one_line, size
+from loratui.tui.common.text import labelled
+
+if TYPE_CHECKING:
+    from loratui.tui.wizard.loading import DatasetView
+    from loratui.tui.wizard.state import WizardState
+
+MARGINS = 6
+"""Columns beside what is said of a dataset."""
+TALL = 30
+"""Lines of a terminal from which on a fact may take MOST_LINES of them; else MOST_LINES_LOW."""
+MOST_LINES, MOST_LINES_LOW = 4, 2
+
+
+def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -> list[Content]:
+    """The lines of a dataset that was read, on a screen of this size."""
+    recognition, facts, found = view.preview.recognition, view.facts, view.preview.found
+    guessed = recognition.guess and recognition.format != "preference"
+    guess = Content.assemble(("  ▲ a guess: c changes it", "$warning")) if guessed else Content("")
+    mapping = " · ".join(f"{part} ← {one_line(column, 40)}" for part, column in recognition.columns.items())
+    unused = f" · not used: {one_line(', '.join(recognition.unused), 60)}" if recognition.unused else ""
+    about = "" if facts.exact else "about "
+    counts = [
+        f"{facts.examples:,}",
+        f"{facts.eval_examples:,} held out" if facts.eval_examples else "none held out",
+        f"{about}{facts.mean:,.0f} tokens each, longest {facts.longest:,}",
+        f"{facts.trained_share:.0%} of them learnt",
+    ]
+    proposal = state.plan.proposal
+    max_length = proposal.plan.training.max_length if proposal is not None else facts.longest
+    facts_of: list[tuple[str, Content]] = [
+        (
+            "format",
+            Content.assemble(
+                (recognition.format, "bold"), guess, (f": {one_line(recognition.why, 120)}", "$text-muted")
+            ),
+        ),
+        ("columns", Content.assemble((mapping, "$foreground"), (unused, "$text-muted"))),
+        *(("", Content.assemble((f"▲ {one_line(doubt, 200)}", "$warning"))) for doubt in recognition.doubts),
+        *_preference_line(state, view),
+        ("rows", Content.assemble((" · ".join(counts), "$foreground"))),
+        ("check", Content.assemble(state.check.now.words(max_length, exact=facts.exact))),
+    ]
+    result = state.check.now.result
+    if result is not None and (words := characters_words(result.get("characters", {}))):
+        facts_of.append(("text", Content.assemble((words, "$foreground"))))
+    if found.note:
+        note = f"{one_line(found.note, 200)} ({size(found.size_bytes)})"
+        facts_of.append(("files", Content.assemble((note, "$text-muted"))))
+    most = MOST_LINES if height >= TALL else MOST_LINES_LOW
+    return [labelled(label, content, width - MARGINS, most) for label, content in facts_of]
+
+
+def _preference_line(state: WizardState, view: DatasetView) -> list[tuple[str, Content]]:
+    if view.preview.recognition.format != "preference":
+        return []
+    if state.dataset.unanswered(state.draft):
+        words, color = "▲ preferences: f answers what they are taken for", "$warning"
+    else:
+        words, color = "✓ the chosen answers are trained on, the rejected ones never shown", "$success"
+    return [("asked", Content.assemble((words, color)))]
