@@ -105,6 +105,9 @@ async def test_a_key_can_be_clicked_and_the_rest_is_a_click_away(tmp_path: Path)
         await pilot.click("#key-bar", offset=(2 + line.index("?"), 0))
         await settled(pilot)
         assert "Recipe: help" in screen_text(app)
+        await pilot.press("escape", "question_mark")
+        await settled(pilot)
+        assert "Recipe: help" in screen_text(app), "the key that the footer names does the same"
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (160, 40), (200, 50)], ids=str)

@@ -388,7 +388,7 @@ async def test_one_key_fills_a_wizard_in_to_train_further(run: Run) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, f"● {run.name}")
         await pilot.press("escape", "m")
-        await until(pilot, "● Dataset")
+        await until(pilot, "●3 Dataset")
         plan = run.plan()
         assert app.state.draft.mine["lora.adapter"] == str(run.adapter_path)
         assert app.state.draft.mine["lora.r"] == plan.lora.r and app.state.draft.dataset == plan.dataset.path

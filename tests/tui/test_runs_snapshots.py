@@ -15,9 +15,11 @@ import pytest
 from pictured import until
 from recorded_run import record_run
 from textual.pilot import Pilot
+from wizard import machine
 
 from hub_standin import set_hub
 from loratui.tui.app import LoratuiApp
+from loratui.tui.training.screen import TrainingScreen
 from loratui.workers import client as client_module
 
 SIZES = [(80, 24), (120, 36)]
@@ -38,7 +40,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @EACH_SIZE
 @pytest.mark.parametrize("state", ["running", "finished"])
-def test_training(snap_compare: Callable[..., bool], home: Path, state: str, size: tuple[int, int]) -> None:
+def test_training(
+    snap_compare: Callable[..., bool], home: Path, monkeypatch: pytest.MonkeyPatch, state: str, size: tuple[int, int]
+) -> None:
+    monkeypatch.setattr("loratui.tui.training.gauges.cpu_load_percent", lambda: 37)
+    monkeypatch.setattr(TrainingScreen, "_machine", property(lambda self: machine(0)))
     run = record_run(home, state=state, steps=375 if state == "finished" else 142, checkpoint=True)
 
     async def shown(pilot: Pilot[Any]) -> None:
@@ -62,7 +68,7 @@ def test_runs(snap_compare: Callable[..., bool], home: Path, size: tuple[int, in
 
     async def shown(pilot: Pilot[Any]) -> None:
         await until(pilot, "demo-lora-running")
-        await until(pilot, "e Evaluate")
+        await until(pilot, "v Evaluate")
 
     assert snap_compare(LoratuiApp(screen="runs"), terminal_size=size, run_before=shown)
 
@@ -89,7 +95,7 @@ def test_playground(snap_compare: Callable[..., bool], home: Path, part: str, si
             await pilot.press("ctrl+s")
             await until(pilot, "generation settings")
         else:
-            await until(pilot, "^l Held-out row")
+            await until(pilot, "F1 Help")
 
     assert snap_compare(LoratuiApp(screen="playground", run=str(run.path)), terminal_size=size, run_before=shown)
 

@@ -120,7 +120,7 @@ async def test_progress_is_told_and_so_is_the_end(run: Run, monkeypatch: pytest.
         await opened(pilot, "merge")
         await pilot.press("enter")
         text = await until(pilot, "Merged: Reading it back …")
-        assert "under way" in text and "c Stop" in text
+        assert "under way" in text and "s Stop" in text
         text = await until(pilot, "✗ the merged")
         assert "model is not the adapter's." in text and "\x1b[31m" not in text and "under way" not in text
 
@@ -167,7 +167,7 @@ async def test_one_key_stops_it_and_nothing_leaves_by_accident(run: Run, monkeyp
         process = screen._process
         for key in ("escape", "q", "1"):
             await pilot.press(key)
-            await until(pilot, "c stops it")
+            await until(pilot, "s stops it")
         assert app.screen is screen and process.status is None
         await pilot.press("s")
         await until(pilot, "■ Stopped.")
@@ -298,7 +298,7 @@ def test_a_run_that_is_not_finished_can_only_be_exported(tmp_path: Path, monkeyp
 async def test_from_the_end_of_a_training(run: Run) -> None:
     async with LoratuiApp(screen="training", run=str(run.path)).run_test(size=(120, 36)) as pilot:
         await until(pilot, "✓ finished")
-        await until(pilot, "t Take away")
+        await until(pilot, "x Take away")
         await pilot.press("x")
         await until(pilot, "Model card")
         await pilot.press("escape")

@@ -32,7 +32,7 @@ def test_the_worst_comes_first() -> None:
     assert found_words({**RESULT, "usable": 0}, 64)[0].startswith("✗ no row can be trained on")
     thinking = {"rows": 3, "sentences": ["the chat template drops the thinking of 3 answers in 3 rows"], "fixes": [{}]}
     words, color = found_words({**RESULT, "reasoning": thinking}, 64)
-    assert "drops the thinking of 3 answers in 3 rows: m mends it" in words and "no problem found" not in words
+    assert "drops the thinking of 3 answers in 3 rows: T mends it" in words and "no problem found" not in words
     assert color == "$warning"
     words, color = found_words({**RESULT, "problems": [{}], "problem_counts": {"template": 117}}, 64)
     assert words.startswith("▲ the chat template refuses 117 rows") and color == "$warning"

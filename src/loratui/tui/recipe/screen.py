@@ -62,7 +62,7 @@ class RecipeScreen(StepScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("recipe"),
         Binding(
-            "f1,question_mark",
+            "f1",
             "explain",
             "Why",
             key_display="F1",

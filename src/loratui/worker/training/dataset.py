@@ -114,11 +114,13 @@ class Prepared:
         )
 
 
-def prepare(plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int], None] = lambda rows: None) -> Prepared:
+def prepare(
+    plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int, int], None] = lambda rows, of: None
+) -> Prepared:
     """Read, recognise, split and tokenise the plan's dataset.
 
-    `progress` is told how many rows are done. Raises DatasetError when there is no row to train on, ModelError when the
-    chat template refuses them all.
+    `progress` is told how many rows are done, and of how many. Raises DatasetError when there is no row to train on,
+    ModelError when the chat template refuses them all.
     """
     dataset = plan.dataset
     found = find_planned(dataset)
@@ -149,7 +151,7 @@ class _Reader:
         plan: Plan,
         found: FoundDataset,
         tokeniser: Tokeniser,
-        progress: Callable[[int], None],
+        progress: Callable[[int, int], None],
         *,
         evaluation: bool = False,
         held_out: bool = False,
@@ -192,6 +194,7 @@ class _Reader:
         """One `Rows` for each set of row numbers, in the dataset's order; the second set is held out."""
         results = tuple(Rows(keep_questions=self.held_out or number > 0) for number, _ in enumerate(parts))
         waiting: deque[tuple[Rows, Row, str]] = deque()
+        of = sum(map(len, parts))
         for done, row in enumerate(self.tokeniser.many(self._conversations(parts, results, waiting)), 1):
             target, read, question = waiting.popleft()
             if isinstance(row, BeyondVocabulary):
@@ -210,7 +213,7 @@ class _Reader:
                     )
                 )
             if done % 1000 == 0:
-                self.progress(done)
+                self.progress(done, of)
         return results
 
     def _conversations(

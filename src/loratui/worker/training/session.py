@@ -141,8 +141,8 @@ class Session:
         prepared = prepare(
             plan,
             tokeniser,
-            progress=lambda rows: journal.emit(
-                "phase", phase="tokenise", message=f"{rows:,} rows tokenised", done=rows
+            progress=lambda rows, of: journal.emit(
+                "phase", phase="tokenise", message=f"{rows:,} of {of:,} rows tokenised", done=rows, of=of
             ),
         )
         self._tell_data(prepared)
