@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from wizard import screen_text, settled, wizard
 
-from loratui.core.memory import method_fits
+from loratui.core.memory import method_bytes, method_fits
+from loratui.format import in_gib
 from loratui.models.find import list_models
 from loratui.tui.machine.fits import find_fits, fit_lines
 
@@ -40,3 +41,21 @@ async def test_its_verdicts_are_those_of_the_list_of_models(tmp_path: Path) -> N
     largest = next(name for name, _, verdicts in fits if verdicts["qlora"] == "fits")
     lines = fit_lines(fits, 70, 12).plain.splitlines()
     assert len(lines) == 12 and lines[2].startswith("QLoRA") and lines[2].endswith(largest)
+
+
+async def test_what_the_model_under_the_cursor_takes(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="model")
+    async with app.run_test(size=(200, 50)) as pilot:
+        await settled(pilot)
+        await pilot.press("down", "down")
+        await settled(pilot)
+        key, device = app.screen._highlighted, app.state.hardware.device()  # type: ignore[attr-defined]
+        assert device is not None
+        model = app.screen.found[key]  # type: ignore[attr-defined]
+        text = screen_text(app)
+        assert f"─ {key} ─" in text
+        for peak in method_bytes(model.spec, device).values():
+            assert f"{in_gib(peak)} GiB" in text
+        await pilot.resize_terminal(120, 36)
+        await settled(pilot)
+        assert not app.screen.query_one("#takes").display

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
 from loratui.format import count, home_short, one_line, size
 from loratui.tui.common.filter_list import FIT_GLYPHS, FilterList, Item, columns
 from loratui.tui.frame.step import StepScreen
+from loratui.tui.model.takes import TakesBox
 
 if TYPE_CHECKING:
     from loratui.models.found import FoundModel
@@ -59,13 +61,15 @@ class ModelScreen(StepScreen):
     ]
 
     def body(self) -> ComposeResult:
-        yield FilterList(
-            self._draw,
-            placeholder="type to filter; or a folder's path, or a hub id, and enter",
-            id="models",
-            empty="Nothing matches. enter takes what you typed as a folder's path or a hub id.",
-            head=self._head,
-        )
+        with Horizontal(id="models-and-takes"):
+            yield FilterList(
+                self._draw,
+                placeholder="type to filter; or a folder's path, or a hub id, and enter",
+                id="models",
+                empty="Nothing matches. enter takes what you typed as a folder's path or a hub id.",
+                head=self._head,
+            )
+            yield TakesBox()
         yield Static(id="model-details")
 
     def on_mount(self) -> None:
@@ -164,6 +168,7 @@ class ModelScreen(StepScreen):
 
     def _show_details(self, key: str) -> None:
         model = self.found.get(key)
+        self.query_one(TakesBox).show(model)
         widget = self.query_one("#model-details", Static)
         if model is None:
             widget.update(Content(""))
