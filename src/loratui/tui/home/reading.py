@@ -29,10 +29,8 @@ class Line:
 
     @property
     def state(self) -> str:
-        """Its state; `diverged` or `spoilt` where it is over and its weights are worth nothing."""
-        if self.outcome.spoilt and self.summary.status.over:
-            return "diverged" if self.outcome.spoilt in ("diverged", "diverging") else "spoilt"
-        return self.summary.state
+        """Its state; `diverged` where it is over and its weights are worth nothing."""
+        return "diverged" if self.outcome.spoilt and self.summary.status.over else self.summary.state
 
 
 @dataclass(frozen=True)
