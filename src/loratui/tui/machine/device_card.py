@@ -14,11 +14,10 @@ from textual.message import Message
 from textual.widgets import Static
 
 from loratui.format import count, in_gib, one_line
+from loratui.tui.common.meter import meter
 
 if TYPE_CHECKING:
     from loratui.core.hardware import Gpu, GpuProcess, Host
-
-EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,6 @@ class CardFacts:
     """After the bar."""
     lines: tuple[tuple[str, str], ...] = field(default=())
     """Further lines with the theme colour of each."""
-
-
-def meter(used: float, total: float, width: int) -> tuple[str, str]:
-    """A bar of eighth blocks: the filled part and the rest."""
-    eighths = round(width * 8 * min(1.0, max(0.0, used / total if total else 0.0)))
-    full, part = divmod(eighths, 8)
-    filled = "█" * full + (EIGHTHS[part] if part else "")
-    return filled, "·" * (width - len(filled))
 
 
 def gpu_facts(gpu: Gpu) -> CardFacts:

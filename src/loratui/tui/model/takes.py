@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from loratui.format import count, in_gib, one_line
 from loratui.tui.common.filter_list import FIT_GLYPHS
-from loratui.tui.machine.device_card import EIGHTHS
+from loratui.tui.common.meter import at_least_seen
 
 if TYPE_CHECKING:
     from loratui.core.hardware import Device
@@ -35,8 +35,7 @@ def takes_lines(takes: Takes, budget_bytes: int, width: int) -> list[Content]:
     lines = []
     for method, word in METHODS.items():
         peak, verdict = takes[method]
-        eighths = max(1, round(min(1.0, peak / scale) * room * 8))
-        bar = f"{'█' * (eighths // 8) + EIGHTHS[eighths % 8].strip():<{room}}"
+        bar = at_least_seen(peak / scale, room)
         glyph, color = FIT_GLYPHS[verdict]
         lines.append(
             Content.assemble(

@@ -12,10 +12,10 @@ from textual.content import Content
 from textual.widgets import Static
 
 from loratui.format import number_text, one_line, size, value_text
+from loratui.tui.common.rate_curve import rate_curve
 from loratui.tui.common.text import wrap
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.recipe.field_list import FieldList, FieldRow
-from loratui.tui.recipe.rate_curve import rate_curve
 from loratui.tui.wizard.missing import Problem
 
 if TYPE_CHECKING:
