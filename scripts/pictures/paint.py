@@ -94,15 +94,15 @@ def machine() -> Any:
     return Machine(host=host, gpus=cards, driver_version="570.86.10", cuda_version="12.8")
 
 
-def wizard(home: Path, screen: str, **options: Any) -> Any:
-    """The wizard with a model, a dataset and this machine chosen."""
+def wizard(home: Path, screen: str, *, demo: bool = False, **options: Any) -> Any:
+    """The wizard with this machine, and a model and a dataset chosen, or the demo's."""
     from loratui.tui.app import LoratuiApp
-    from loratui.tui.wizard.draft import Draft
+    from loratui.tui.wizard.draft import DEMO, Draft
     from loratui.tui.wizard.state import WizardState
 
     draft = Draft(step="recipe", visited=["machine", "model", "dataset", "recipe"], model=MODEL, dataset="orders.jsonl")
     path = home / "state" / f"{screen}.json"
-    state = WizardState(path, draft=draft)
+    state = WizardState(path, draft=DEMO if demo else draft)
     state.hardware.take(machine())
     return LoratuiApp(screen=screen, state=state, **options)
 
@@ -178,7 +178,7 @@ async def main(wanted: list[str]) -> None:
             "home": (lambda: wizard(home, "runs"), keys("down", "up")),
             "machine": (lambda: wizard(home, "machine"), keys()),
             "model": (lambda: wizard(home, "model"), keys()),
-            "dataset": (lambda: LoratuiApp(demo=True, screen="dataset"), checked),
+            "dataset": (lambda: wizard(home, "dataset", demo=True), checked),
             "recipe": (lambda: wizard(home, "recipe"), keys("down")),
             "review": (lambda: wizard(home, "review"), keys()),
             "training": (lambda: wizard(home, "training", run=going), keys()),

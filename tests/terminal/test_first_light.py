@@ -48,7 +48,7 @@ def test_from_the_demo_to_an_answer(start: Start, home: Path) -> None:
         "The model that will learn",
         "What it will learn from",
         "How it will learn",
-        "Everything that was decided",
+        "What will happen, and what it takes",
     ):
         wizard.press("ctrl+n")
         wizard.until(title)

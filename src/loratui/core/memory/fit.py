@@ -10,7 +10,7 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts, uniform
 from loratui.core.hardware import Device
 from loratui.core.memory.budget import Budget, Verdict, budget, verdict
-from loratui.core.memory.estimate import estimate
+from loratui.core.memory.estimate import Estimate, estimate
 from loratui.core.memory.formats import formats
 from loratui.core.memory.states import gradients_bytes, optimizer_bytes, weights_bytes
 from loratui.core.plan import MethodKind, Plan
@@ -114,6 +114,14 @@ _PLANS: dict[MethodKind, Plan] = {
 _FORMATS = {kind: formats(plan) for kind, plan in _PLANS.items()}
 
 
+def method_bytes(spec: ModelSpec, device: Device) -> dict[MethodKind, int]:
+    """The predicted peak of each method on (each of) the device, in bytes, as `method_fits` supposes it: where whole
+    copies are too big for several devices, with divided weights.
+    """
+    limit = budget(device)
+    return {kind: _estimate(spec, plan, device, limit).total_bytes for kind, plan in _PLANS.items()}
+
+
 @lru_cache(maxsize=4096)
 def _method_fits(spec: ModelSpec, device: Device) -> tuple[tuple[MethodKind, Verdict], ...]:
     limit = budget(device)
@@ -126,12 +134,7 @@ def _verdict(spec: ModelSpec, kind: MethodKind, device: Device, limit: Budget) -
     """
     plan, form = _PLANS[kind], _FORMATS[kind]
     if device.count > 1:
-        copies = verdict(estimate(spec, plan, _FACTS, device), limit)
-        return (
-            verdict(estimate(spec, changed(plan, hardware__parallelism="fsdp"), _FACTS, device), limit)
-            if copies == "too big"
-            else copies
-        )
+        return verdict(_estimate(spec, plan, device, limit), limit)
     if weights_bytes(spec, form) + gradients_bytes(spec, plan, form) + optimizer_bytes(spec, plan, form) > limit.bytes:
         return "too big"
     return verdict(estimate(spec, plan, _FACTS, device), limit)
@@ -142,3 +145,11 @@ def method_fits(spec: ModelSpec, device: Device) -> dict[MethodKind, Verdict]:
     a time, checkpointing and rank 16.
     """
     return dict(_method_fits(replace(spec, id=""), device))  # the sizes of a family and its chat models are the same
+
+
+def _estimate(spec: ModelSpec, plan: Plan, device: Device, limit: Budget) -> Estimate:
+    """Whole copies where they fit or there is one device; else divided weights."""
+    copies = estimate(spec, plan, _FACTS, device)
+    if device.count > 1 and verdict(copies, limit) == "too big":
+        return estimate(spec, changed(plan, hardware__parallelism="fsdp"), _FACTS, device)
+    return copies

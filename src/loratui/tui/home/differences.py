@@ -44,6 +44,8 @@ SHORT = {
     "training.batch_size": "batch",
     "training.accumulation": "accumulation",
     "training.max_length": "length",
+    "evaluation.every_steps": "evaluated every",
+    "saving.every_steps": "saved every",
 }
 """How a key is called in a list where room is scarce; by default by its last name."""
 

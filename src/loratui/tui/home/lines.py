@@ -22,8 +22,8 @@ from loratui.tui.training.run_state import LOOKS
 AGE_CELLS = 10
 STATE_CELLS = 12
 FIGURE_CELLS = 9
-MORE_LOOKS = {"diverged": ("✗", "diverged", "$error"), "spoilt": ("✗", "spoilt", "$error")}
-BAD = ("failed", "lost", "diverged", "spoilt")
+MORE_LOOKS = {"diverged": ("✗", "diverged", "$error")}
+BAD = ("failed", "lost", "diverged")
 
 
 def look_of(state: str) -> tuple[str, str, str]:
@@ -139,15 +139,17 @@ def where(line: Line, other: RunSummary | None, width: int) -> str:
 
 
 def other_of(line: Line, lines: Sequence[Line], marked: RunSummary | None) -> RunSummary | None:
-    """The run that this one is held against: the marked one, else the one before it of the same model and dataset, else
-    the one before it.
+    """The run that this one is held against: the marked one, else of those before it the last of the same model and
+    dataset that went well, the last of these, the last.
     """
     if marked is not None and marked.name != line.summary.name:
         return marked
-    older = [one.summary for one in lines[lines.index(line) + 1 :] if one.summary.plan is not None]
     plan = line.summary.plan
-    alike = [one for one in older if plan is not None and one.plan is not None and kin_of(one.plan) == kin_of(plan)]
-    return next(iter([*alike, *older]), None)
+    older = [(one, one.summary.plan) for one in lines[lines.index(line) + 1 :] if one.summary.plan is not None]
+    alike = [one for one, its in older if plan is not None and its is not None and kin_of(its) == kin_of(plan)]
+    sound = [one for one in alike if one.state not in BAD]
+    found = next(iter([*sound, *alike, *(one for one, _ in older)]), None)
+    return found.summary if found is not None else None
 
 
 def detail(line: Line, other: RunSummary | None, width: int, height: int) -> Content:

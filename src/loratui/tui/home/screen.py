@@ -104,7 +104,7 @@ class HomeScreen(StepScreen):
 
     def shown(self) -> None:
         self._show_ways()
-        self._tick()
+        self.call_after_refresh(self._tick)  # painted before anything is imported for the reading
         if self.app.begins_at_home or (self.listed.looked and not self.listed.lines):
             self.app.begins_at_home = False
             self.query_one(Doors).take_focus()

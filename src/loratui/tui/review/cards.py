@@ -43,7 +43,7 @@ def cards(state: WizardState) -> list[Card]:
             Card("what learns", "model", 2, _last_name(draft.model) or "no model yet"),
             Card("from what", "dataset", 3, _last_name(draft.dataset) or "no dataset yet"),
             Card("how", "recipe", 4, "not known yet"),
-            Card("on what", "machine", 1, draft.gpu or ("the CPU" if draft.cpu else "looking …")),
+            Card("on what", "machine", 1, one_line(draft.gpu, 60) or ("the CPU" if draft.cpu else "looking …")),
         ]
     return [_learns(state, proposal), _from(proposal), _how(proposal), _on(proposal)]
 

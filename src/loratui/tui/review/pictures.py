@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from loratui.format import in_gib, number_text, one_line, size
-from loratui.tui.common.meter import EIGHTHS
+from loratui.tui.common.meter import at_least_seen
 from loratui.tui.common.rate_curve import rate_curve
 from loratui.tui.frame.headroom_bar import FILLS, memory_view, verdict
 from loratui.tui.review.cards import time_span
@@ -55,14 +55,14 @@ def memory_picture(proposal: Proposal, width: int, height: int) -> Content:
     lines = [
         Content.assemble(
             (f"{FILLS.get(name, '░')} {name:<{NAME_CELLS - 2}}", "$text-muted"),
-            (_bar(value / scale, room), f"$memory-{name}" if name in FILLS else "$text-muted"),
+            (at_least_seen(value / scale, room), f"$memory-{name}" if name in FILLS else "$text-muted"),
             (f" {size(value):>{SIZE_CELLS}}", "$foreground"),
         )
         for name, value in parts
     ]
     words, color = verdict(view)
     limit = min(room - 1, round(view.budget / scale * room))
-    total = _bar(view.total / scale, room)
+    total = at_least_seen(view.total / scale, room)
     numbers = f" {in_gib(view.total)}/{in_gib(view.budget)}"
     lines.append(
         Content.assemble(
@@ -74,14 +74,6 @@ def memory_picture(proposal: Proposal, width: int, height: int) -> Content:
         )
     )
     return Content("\n").join(lines[-height:])
-
-
-def _bar(share: float, width: int) -> str:
-    """A bar of eighths of a cell over `width` cells; what is there at all is seen."""
-    eighths = max(1, round(min(1.0, share) * width * 8))
-    full, part = divmod(eighths, 8)
-    filled = "█" * full + (EIGHTHS[part] if part else "")
-    return f"{filled:<{width}}"
 
 
 def time_picture(proposal: Proposal, width: int, height: int) -> Content:
