@@ -1,4 +1,4 @@
-"""Where things live: runs, drafts and settings of this machine; and the data that ships with loratui."""
+"""Where things live: runs, drafts, caches and settings of this machine; and the data that ships with loratui."""
 
 from __future__ import annotations
 
@@ -46,6 +46,21 @@ def runs_home() -> Path:
 def state_home() -> Path:
     """Folder of the wizard's drafts and of what is remembered between sessions."""
     return home() / "state"
+
+
+def cache_home() -> Path:
+    """Folder of what can be made again: `cache` in `$LORATUI_HOME`, or the platform's folder of caches. Not created
+    here."""
+    if os.environ.get(HOME_VARIABLE, ""):
+        return home() / "cache"
+    from platformdirs import user_cache_path
+
+    return user_cache_path("loratui", appauthor=False)
+
+
+def tokens_home() -> Path:
+    """Folder of the datasets that were tokenised, one folder each."""
+    return cache_home() / "tokens"
 
 
 PACKAGE = Path(__file__).resolve().parent

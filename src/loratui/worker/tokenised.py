@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -83,6 +84,9 @@ class Tokenised:
     """Where in `text` the tokens lie that bear loss, uncut: characters, end excluded."""
     kept_characters: int = 0
     """Characters of `text` within the maximum length."""
+    ids: Sequence[int] = ()
+    """Every id of the uncut row, where the rows are to be stored; `input_ids` and `labels` then are empty, unless the
+    row came as tokens."""
 
     @property
     def cut(self) -> bool:
@@ -93,6 +97,12 @@ class Tokenised:
     def trained_tokens(self) -> int:
         """Tokens that bear loss. The first token of a row is never predicted."""
         return sum(label != IGNORED for label in self.labels[1:])
+
+
+def all_ids(encoding: Any) -> Sequence[int]:
+    """The ids of a whole row; of a long text 32 bits each, since nothing else of it is held at once."""
+    ids = encoding.ids
+    return ids if isinstance(ids, list) else array("i", ids)
 
 
 def with_text(row: Tokenised, text: str, encoding: Any, within: int) -> Tokenised:
@@ -126,6 +136,17 @@ def token_at(encoding: Any, position: int, characters: int) -> int | None:
         if token is not None:
             return token
     return None
+
+
+def label_spans(labels: list[int]) -> Sequence[tuple[int, int]]:
+    """Half-open stretches of tokens that bear loss."""
+    import numpy as np
+
+    mask = np.asarray(labels, dtype=np.int64) != IGNORED
+    if not mask.any():
+        return []
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
+    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def require_calls(row: Conversation, whole: str, spans: Sequence[tuple[int, int]]) -> None:

@@ -1,0 +1,169 @@
+"""The manifest of a folder: every file's size and SHA-256, written last; and whether the files are still those.
+
+Checkpoints and results carry one. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import struct
+import zipfile
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from loratui.files import write_whole
+
+MANIFEST = "manifest.json"
+LARGEST_DOCUMENT = 1 << 28
+"""Bytes of JSON that are read at most."""
+HASHING_THREADS = 4
+
+Pending = Literal["", "evaluation"]
+"""What was still to be done at a checkpoint's step when it was written."""
+
+
+class FileFacts(BaseModel):
+    """One file of a folder."""
+
+    model_config = ConfigDict(frozen=True)
+    size: int
+    """Bytes."""
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """`manifest.json` of a checkpoint or a result; names are relative to its folder, with slashes."""
+
+    model_config = ConfigDict(frozen=True)
+    version: int = 1
+    step: int
+    """Of the weights."""
+    pending: Pending = ""
+    files: dict[str, FileFacts]
+
+
+def write_manifest(folder: Path, step: int, *, pending: Pending = "", without: Collection[str] = ()) -> int:
+    """Wait until the disk holds every file, and write the manifest last; the files' size in bytes. Raises OSError.
+
+    Hashes are taken while the disk writes, file beside file. without: names that may change or go afterwards.
+    """
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST]
+    listed = [path for path in files if path.name not in without]
+    with ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="manifest") as pool:
+        synced = [pool.submit(sync, path) for path in files]
+        facts = list(pool.map(_facts, listed))
+        for one in synced:
+            one.result()
+    for place in {path.parent for path in files}:
+        sync(place)
+    manifest = Manifest(
+        step=step,
+        pending=pending,
+        files={path.relative_to(folder).as_posix(): known for path, known in zip(listed, facts, strict=True)},
+    )
+    write_whole(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n", durable=True)
+    return sum(known.size for known in facts)
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a folder; None where it has none that can be understood."""
+    path = folder / MANIFEST
+    size = regular_size(path)
+    if size is None or size > LARGEST_DOCUMENT:
+        return None
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def difference(folder: Path, manifest: Manifest, *, contents: bool = True, links: bool = False) -> str:
+    """In what a folder is not as its manifest says, in a few words; "" where it is.
+
+    contents: read and compare every byte, which takes about a second for two gigabytes. What was read and has not been
+    touched since is not read again by this process. links: files may be reached by one.
+    """
+    for name, facts in manifest.files.items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            return f"its {MANIFEST} names a file outside of it"
+        found = regular_size(folder / name, links=links)
+        if found is None:
+            return f"{name} is {'no regular file' if os.path.lexists(folder / name) else 'missing'}"
+        if found != facts.size:
+            return f"{name} has {found:,} bytes instead of {facts.size:,}"
+    if contents:
+        for name, facts in manifest.files.items():
+            if _sha256(folder / name) != facts.sha256:
+                return f"{name} is not what was written (its SHA-256 differs)"
+    return ""
+
+
+def cannot_open(path: Path, *, contents: bool, links: bool = False) -> str:
+    """Why a file of weights or states is no whole one, in a few words, as far as its own format tells; else ""."""
+    size = regular_size(path, links=links)
+    if size is None:
+        return "is no regular file"
+    try:
+        if path.suffix == ".safetensors":
+            return "" if _safetensors_size(path) == size else "is cut off or torn"
+        with zipfile.ZipFile(path) as archive:  # torch.save's format; each part has its checksum
+            bad = archive.testzip() if contents else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, struct.error, zipfile.BadZipFile):
+        return "cannot be opened"
+    return "" if bad is None else "is damaged (a checksum differs)"
+
+
+def regular_size(path: Path, *, links: bool = False) -> int | None:
+    """Bytes of a regular file; None for pipes, what is not there, and (unless `links`) links."""
+    try:
+        found = path.stat() if links else path.lstat()
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk holds a file, or a folder's names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _safetensors_size(path: Path) -> int:
+    """Bytes that the file must have by its own header."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > LARGEST_DOCUMENT:
+            raise ValueError("the header is too large")
+        header = json.loads(file.read(length))
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    return int(8 + length + max(ends, default=0))
+
+
+def _facts(path: Path) -> FileFacts:
+    return FileFacts(size=path.stat().st_size, sha256=_sha256(path))
+
+
+_known: dict[tuple[int, int, int, int], str] = {}
+"""SHA-256 by device, inode, size and time of change."""
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            facts = os.fstat(file.fileno())
+            key = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+            if key not in _known:
+                _known[key] = hashlib.file_digest(file, "sha256").hexdigest()
+            return _known[key]
+    except OSError:
+        return ""
