@@ -48,15 +48,15 @@ Say = Callable[[str], None]
 
 @dataclass
 class Stored:
-    """The tokens of one dataset. near: whether `leader` names rows that are almost equal, too; where not, only equal
-    ones. text: the rows are plain text. ready: they are plain text or came as tokens: prompts go to the model as they
-    are. left_out: rows that have no tokens because of what they are, or because the plan leaves them out.
+    """The tokens of one dataset.
+
+    near: whether `leader` names rows that are almost equal, too; where not, only equal ones. form: how the rows are
+    read. left_out: rows that have no tokens because of what they are, or because the plan leaves them out.
     """
 
     table: TokenTable
     near: bool
-    text: bool
-    ready: bool
+    form: str
     files: list[str]
     left_out: list[LeftOut]
 
@@ -86,14 +86,14 @@ class Claim:
         self._folder, self._held = _begun(self.key, needed_bytes)
         self.writer = TokenWriter(self._folder / TABLE)
 
-    def publish(self, *, near: bool, text: bool, ready: bool, left_out: list[LeftOut]) -> Stored:
+    def publish(self, *, near: bool, form: str, left_out: list[LeftOut]) -> Stored:
         """Close the rows and give them their place. Raises OSError where the disk is full."""
         self.writer.close()
         files = self.writer.files
         if self._memory is not None:
-            return Stored(TokenTable(self._memory.getvalue()), near, text, ready, files, left_out)
+            return Stored(TokenTable(self._memory.getvalue()), near, form, files, left_out)
         assert self._folder is not None
-        facts: dict[str, Any] = {"near": near, "text": text, "ready": ready, "files": files}
+        facts: dict[str, Any] = {"near": near, "form": form, "files": files}
         facts["left_out"] = [asdict(one) for one in left_out]
         write_whole(self._folder / FACTS, json.dumps(facts) + "\n")
         write_manifest(self._folder, 0, without=(IN_USE,))
@@ -101,7 +101,7 @@ class Claim:
         with suppress(OSError):
             self._folder.rename(target)  # where another process was first, its folder stays
             self._folder = target
-        stored = Stored(TokenTable(self._folder / TABLE, self._held), near, text, ready, files, left_out)
+        stored = Stored(TokenTable(self._folder / TABLE, self._held), near, form, files, left_out)
         if self._folder != target:
             shutil.rmtree(self._folder, ignore_errors=True)  # what is mapped stays readable
         self._folder = self._held = None
@@ -165,7 +165,7 @@ def find(key: str, say: Say, *, near: bool) -> Stored | None:
                 return None
             left_out = [LeftOut(**one) for one in facts["left_out"]]
             table = TokenTable(folder / TABLE, held)
-            stored = Stored(table, facts["near"], facts["text"], facts["ready"], facts["files"], left_out)
+            stored = Stored(table, facts["near"], facts["form"], facts["files"], left_out)
             os.utime(folder)
             return stored
     except (FileNotFoundError, NotADirectoryError):

@@ -60,6 +60,8 @@ class Tokeniser:
         """
         self.texts_within = 0
         """Above 0, rows keep no ids, but their text, and how much of it lies within so many tokens."""
+        self.divides = False
+        """Plain text longer than that is divided into pieces, and none of it is cut."""
         self.tokenizer = tokenizer
         self.reasoning = reasoning
         self.calls = calls
@@ -83,7 +85,7 @@ class Tokeniser:
         """The text that the model reads, and where its answers lie. ModelError where the template refuses the row."""
         if not row.messages:
             text = self._with_ends(row.text)
-            return Rendered(text, ((0, len(text)),))
+            return Rendered(text, ((0, len(text)),), plain=True)
         if not self.has_template:
             return self._render_plain(row.messages)
         row = self.arranged(row)
@@ -222,7 +224,10 @@ class Tokeniser:
             row.thinking,
             ids=ids if whole else (),
         )
-        return with_text(done, row.text, encoding, self.texts_within) if self.texts_within else done
+        if not self.texts_within:
+            return done
+        within = 0 if row.plain and self.divides else self.texts_within
+        return with_text(done, row.text, encoding, within)
 
     def _first_special(self, after: str) -> int:
         """Length of the text that ends a turn, at the start of what a template writes after an answer."""

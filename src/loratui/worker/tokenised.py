@@ -58,6 +58,8 @@ class Rendered:
     text: str
     answers: Spans
     thinking: Thinking | None = None
+    plain: bool = False
+    """It is a row of plain text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +108,15 @@ def all_ids(encoding: Any) -> Sequence[int]:
 
 
 def with_text(row: Tokenised, text: str, encoding: Any, within: int) -> Tokenised:
-    """The row with its rendered text, where in it the trained tokens lie, and how much lies within so many tokens."""
+    """The row with its rendered text, where in it the trained tokens lie, and how much lies within so many tokens; 0:
+    all of it.
+    """
     learnt = tuple(
         (encoding.token_to_chars(first)[0], encoding.token_to_chars(last - 1)[1])
         for first, last in row.spans
         if last > first
     )
-    kept = len(text) if row.full_tokens <= within else encoding.token_to_chars(within - 1)[1]
+    kept = len(text) if not within or row.full_tokens <= within else encoding.token_to_chars(within - 1)[1]
     return replace(row, text=text, learnt=learnt, kept_characters=kept)
 
 

@@ -128,6 +128,8 @@ def found_words(result: dict[str, Any], max_length: int) -> tuple[str, str]:
     words, color = [], "$success"
     if not result["usable"]:
         return "✗ no row can be trained on: e lists why", "$error"
+    if result["divided"] and (longer := result["truncation"]["longer"]):
+        words.append(f"{longer:,} long texts are divided into pieces, nothing is cut")
     if stop["missing_uncut"]:
         mend = ": f mends it" if stop["fix"] else ""
         words.append(f"▲ {stop['missing_uncut']:,} rows never teach it to stop ({stop['token']}){mend}")

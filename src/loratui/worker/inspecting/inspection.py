@@ -18,7 +18,7 @@ from loratui.data.convert import to_conversation
 from loratui.data.facts import count_rows
 from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
-from loratui.data.lengths import Lengths
+from loratui.data.lengths import Lengths, divides
 from loratui.data.near_duplicates import LEAST_SHARE
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.reasoning import TAGS
@@ -92,6 +92,7 @@ class Inspection:
         self.reasoning: ReasoningLedger
         self.storing: Storing
         self.tools: ToolLedger
+        self.lengths.divided = divides(self.recognition.format, section)
         self.characters = CharacterLedger(self.recognition, mapped_by_hand=bool(section.columns))
         self._fix: dict[str, str] | None = None
         self._places: list[tuple[int, int | None]] = []
@@ -292,7 +293,7 @@ class Inspection:
         whole = int(self.lengths.trained().sum())
         trained = int(kept.sum())
         ended = np.asarray(self.ended, dtype=bool)
-        reached = ended & (np.asarray(self.last_label, dtype=np.int64) <= max_length)
+        reached = ended & (self.lengths.divided | (np.asarray(self.last_label, dtype=np.int64) <= max_length))
         alive = kept > 0
         missing = alive & ~reached
         summary = self.lengths.summary()
@@ -331,6 +332,8 @@ class Inspection:
                 "differences": trl_differences(self.reasoning.tokeniser),
             },
             "loss_on": training.loss_on,
+            "divided": self.lengths.divided,
+            "sequences": ledger["sequences"],
             "examples": self.read,
             "usable": usable,
             "left_out": self.left_out.total(),
@@ -344,6 +347,7 @@ class Inspection:
             "trained_tokens_uncut": whole,
             "truncation": {
                 **{key: ledger[key] for key in ("max_length", "cut", "without_answer", "answer_tokens_lost")},
+                "longer": int((self.lengths.tokens > max_length).sum()),
                 "context": context,
             },
             "stop_token": {

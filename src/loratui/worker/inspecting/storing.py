@@ -69,7 +69,7 @@ class Storing:
         if claim is None:
             return
         try:
-            claim.publish(near=True, text=form == "text", ready=form in ("text", "tokens"), left_out=self.left_out)
+            claim.publish(near=True, form=form, left_out=self.left_out)
             make_room(log.info)
         except OSError as error:
             log.warning("the tokens are not stored: %s", error)

@@ -19,6 +19,7 @@ from loratui.core.plan import DatasetSection, Plan
 from loratui.data.conversation import Conversation
 from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
+from loratui.data.lengths import divides
 from loratui.data.preferences import require_answer
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, recognise
@@ -30,7 +31,7 @@ from loratui.worker.token_store import Claim, Say, Stored, find, make_room, one_
 from loratui.worker.token_table import Ints, TokenTable
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.tokenised import BeyondVocabulary
-from loratui.worker.training.rows import Rows
+from loratui.worker.training.rows import Rows, pieces
 
 log = logging.getLogger("loratui")
 LOGGED_ROWS = 20
@@ -93,7 +94,7 @@ def prepare(
         train, held = parts.of(own, found, (split.train, split.evaluation))
     if not len(train):
         raise _why_empty(train, found, parts.first_error, tokeniser.max_length)
-    return Prepared(train, held, own.ready, parts.left_out)
+    return Prepared(train, held, own.form in ("text", "tokens"), parts.left_out)
 
 
 def stored_rows(
@@ -171,8 +172,7 @@ class _Reader:
             claim.writer.add(row, conversation, tokenised, keys.identities[position], keys.leaders[position])
             if done % PROGRESS_ROWS == 0:
                 self.progress(done, False)
-        form = self.recognition.format
-        return claim.publish(near=near, text=form == "text", ready=form in ("text", "tokens"), left_out=left_out)
+        return claim.publish(near=near, form=self.recognition.format, left_out=left_out)
 
     def _usable(
         self, left_out: list[LeftOut], keys: RowKeys, waiting: deque[tuple[Row, Conversation, int]]
@@ -193,6 +193,7 @@ class _Parts:
 
     def __init__(self, plan: Plan, max_length: int) -> None:
         self.max_length = max_length
+        self.section = plan.dataset
         self.wanted = frozenset(("by-hand", *plan.dataset.leave_out))
         """Kinds of rows that a person left out; the others cannot be used."""
         self.left_out: list[LeftOut] = []
@@ -205,13 +206,14 @@ class _Parts:
         """
         table = stored.table
         positions = [np.arange(len(table))] if parts is None else [np.array(part, dtype=np.int64) for part in parts]
+        divided = self.max_length > 0 and divides(stored.form, self.section)
         unusable = 0
         for one in stored.left_out:
             unusable += one.kind not in self.wanted
             self._leave_out(one, found)
         results, lost = [], []
         for part in positions:
-            rows, refused, empty = self._part(table, part)
+            rows, refused, empty = self._part(table, part, divided=divided)
             results.append(rows)
             rows.unusable = len(refused)
             lost += [(int(at), True) for at in refused] + [(int(at), False) for at in empty]
@@ -226,20 +228,24 @@ class _Parts:
                 self.left_out.append(LeftOut(*place, "no-answer", words))
         return results
 
-    def _part(self, table: TokenTable, part: Ints) -> tuple[Rows, Ints, Ints]:
-        """Its sequences, the rows that the template refuses, and those with nothing left to learn from."""
+    def _part(self, table: TokenTable, part: Ints, *, divided: bool) -> tuple[Rows, Ints, Ints]:
+        """Its sequences, the rows that the template refuses, and those with nothing left to learn from. divided: rows
+        that are longer than a sequence become several.
+        """
         refused = table.refused[part]
         usable = part[~refused]
         lengths = table.lengths[usable]
         ends = np.minimum(lengths, self.max_length) if self.max_length else lengths
         rows = Rows(table, usable, np.zeros_like(usable), ends)
+        if divided:
+            rows, ends = pieces(table, usable, self.max_length), lengths
         learnt = rows.trained > 0
         kept = rows.chosen(np.flatnonzero(learnt))
         kept.cut = int((lengths > ends).sum())
         kept.answers = int(table.answers[usable].sum())
         kept.answers_unended = kept.answers - int(table.ended[usable].sum())
         kept.without_answer = int((~learnt).sum())
-        return kept, part[refused], usable[~learnt]
+        return kept, part[refused], rows.row[~learnt]
 
     def _leave_out(self, row: LeftOut, found: FoundDataset) -> None:
         """Keep why a row is not used; the first ones that could not be used stand in the log, too."""

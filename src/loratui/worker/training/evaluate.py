@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
@@ -147,7 +148,7 @@ def questions_of(rows: Rows, tokeniser: Tokeniser, count: int) -> list[Question]
     """Held-out rows, evenly spread, whose last answer is whole: what comes before it, and the answer."""
     found = []
     usable = []
-    for number in range(len(rows)):
+    for number in np.flatnonzero(rows.start == 0).tolist():  # a later piece of a text asks nothing
         ids, labels = rows.ids(number), rows.labels(number)
         last = max(at for at, label in enumerate(labels) if label != IGNORED)
         first = last

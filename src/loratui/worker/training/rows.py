@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from loratui.core.dataset import pieces_of
 from loratui.worker.token_store import Scratch
 from loratui.worker.token_table import Ints, TokenTable
 
@@ -149,6 +150,15 @@ class Rows:
                     )
                 )
         return Dataset.from_file(path)
+
+
+def pieces(table: TokenTable, rows: Ints, max_length: int) -> Rows:
+    """The rows, those longer than `max_length` tokens divided into pieces of it, as `pieces_of` counts them."""
+    counts = np.array([pieces_of(length, max_length) for length in table.lengths[rows].tolist()], dtype=np.int64)
+    row = np.repeat(rows, counts)
+    number = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    start = number * (max_length - 1)
+    return Rows(table, row, start, np.minimum(start + max_length, table.lengths[row]))
 
 
 class _Reading:
