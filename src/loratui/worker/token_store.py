@@ -155,6 +155,9 @@ def find(key: str, say: Say, *, near: bool) -> Stored | None:
     try:
         held = (folder / IN_USE).open("rb")
         _lock(held, fcntl.LOCK_SH)
+        if not (folder / IN_USE).exists():  # it was removed while this process waited for the lock
+            held.close()
+            return None
         manifest = read_manifest(folder)
         reason = f"its {MANIFEST} cannot be read" if manifest is None else difference(folder, manifest)
         if not reason:
@@ -184,7 +187,7 @@ def find(key: str, say: Say, *, near: bool) -> Stored | None:
 
 
 @contextmanager
-def one_at_a_time(key: str, say: Say) -> Iterator[None]:
+def one_at_a_time(key: str) -> Iterator[None]:
     """Of several processes that want the same tokens one makes them, and the others wait for it."""
     try:
         make_folder(tokens_home())
@@ -196,7 +199,7 @@ def one_at_a_time(key: str, say: Say) -> Iterator[None]:
         waited = False
         while _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) is False:
             if not waited:
-                say("Another process is tokenising the same rows: waiting for it.")
+                log.info("another process is tokenising the same rows: waiting for it")
                 waited = True
             time.sleep(WAIT_SECONDS)
         yield

@@ -115,7 +115,7 @@ def stored_rows(
     """
     section = plan.dataset.model_copy(update={"exclude": [], "leave_out": []}) if held_out else plan.dataset
     key = token_key(section, found, tokeniser, evaluation=evaluation)
-    with one_at_a_time(key, say):
+    with one_at_a_time(key):
         stored = find(key, say, near=near)
         if stored is not None:
             progress(len(stored.table), True)
