@@ -436,3 +436,18 @@ def test_memory_does_not_grow_with_the_tokens(model: Path, tmp_path: Path) -> No
         child.stdin.flush()
         peaks.append(answer(child)[3])
     assert peaks[1] - peaks[0] < 80 * 2**20
+
+
+def test_a_changed_token_or_label_is_another_fingerprint(model: Path, tmp_path: Path) -> None:
+    rows = KINDS["other labels"]
+    changed = [rows, [{**rows[0], "labels": [-100, 9, 8, 7]}, *rows[1:]], [{**rows[0], "input_ids": [5, 6, 8, 8]}]]
+    changed += [[*rows[1:], rows[0]], [{**rows[0], "labels": [-100, 9, 8, 8]}, *rows[1:]]]
+    prints = {
+        prepared(plan_for(model, write(tmp_path / f"{number}.jsonl", one), **{"dataset.eval_fraction": 0.0}))[
+            0
+        ].train.fingerprint()
+        for number, one in enumerate(changed)
+    }
+    assert len(prints) == len(changed)
+    same = write(tmp_path / "copy.jsonl", rows)
+    assert prepared(plan_for(model, same, **{"dataset.eval_fraction": 0.0}))[0].train.fingerprint() in prints

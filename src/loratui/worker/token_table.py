@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +29,7 @@ SCHEMA = pa.schema(
         ("file", pa.int32()),
         ("identity", pa.binary(16)),
         ("leader", pa.int64()),
+        ("digest", pa.int64()),
         ("ids", pa.list_(pa.int32())),
         ("spans", pa.list_(pa.int32())),
         ("labels", pa.list_(pa.int32())),
@@ -38,6 +40,7 @@ SCHEMA = pa.schema(
     ]
 )
 """index, line: of the row in its dataset and file. file: number of the file. identity, leader: what a split rests on.
+digest: of its ids and what of them bears loss.
 spans: beginning and end of each stretch that bears loss, one after the other. labels: only where they are not the ids
 of the spans. answers, ended: answers, and those that end in a token at which generation stops. refused: why the chat
 template refuses the row; then it has no ids. question: the last thing that was asked, for people.
@@ -86,6 +89,7 @@ class TokenWriter:
         asked = conversation.prompt
         columns["question"].append(asked[-1].content if asked else "")
         labels, answers, ended, refused = None, 0, 0, None
+        digest = blake2b(digest_size=8)
         if isinstance(tokenised, ModelError):
             refused = tokenised.message
         else:
@@ -95,9 +99,15 @@ class TokenWriter:
                 spans = label_spans(tokenised.labels)
                 differs = (label not in (IGNORED, number) for number, label in _pairs(tokenised))
                 labels = tokenised.labels if any(differs) else None
-            self._ids.extend(tokenised.ids or tokenised.input_ids)
-            for span in spans:
-                self._spans.extend(span)
+            ids = array("i", tokenised.ids or tokenised.input_ids)
+            places = array("i", (place for span in spans for place in span))
+            self._ids.extend(ids)
+            self._spans.extend(places)
+            digest.update(ids)
+            digest.update(places)
+            if labels is not None:
+                digest.update(array("i", labels))
+        columns["digest"].append(int.from_bytes(digest.digest(), "little", signed=True))
         columns["labels"].append(labels)
         columns["answers"].append(answers)
         columns["ended"].append(ended)
@@ -167,6 +177,8 @@ class TokenTable:
         self.spans = _joined([one.values.to_numpy() for one in spans]).reshape(-1, 2)
         self.answers, self.ended = self._numbers("answers"), self._numbers("ended")
         self.leaders = self._numbers("leader")
+        self.digests = self._numbers("digest")
+        """Equal for rows of the same tokens that bear loss at the same places."""
         self.refused = np.concatenate(
             [np.zeros(0, bool), *(one.is_valid().to_numpy(False) for one in self._column("refused"))]
         )
