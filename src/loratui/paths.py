@@ -1,4 +1,4 @@
-"""Where things live: runs, drafts and settings of this machine; and the data that ships with loratui."""
+"""Where things live: runs, drafts, caches and settings of this machine; and the data that ships with loratui."""
 
 from __future__ import annotations
 
@@ -52,6 +52,21 @@ def home_short(path: object) -> str:
     """A path with the user's home folder written as `~`."""
     text, home = str(path), str(Path.home())
     return "~" + text[len(home) :] if home != "/" and (text == home or text.startswith(home + "/")) else text
+
+
+def cache_home() -> Path:
+    """Folder of what can be made again: `cache` in `$LORATUI_HOME`, or the platform's folder of caches. Not created
+    here."""
+    if os.environ.get(HOME_VARIABLE, ""):
+        return home() / "cache"
+    from platformdirs import user_cache_path
+
+    return user_cache_path("loratui", appauthor=False)
+
+
+def tokens_home() -> Path:
+    """Folder of the datasets that were tokenised, one folder each."""
+    return cache_home() / "tokens"
 
 
 PACKAGE = Path(__file__).resolve().parent

@@ -37,6 +37,7 @@ def test_a_maximum_length_costs_what_counting_token_by_token_says(rows: list[tup
         "without_answer": sum(bool(answer) and not left for answer, left in zip(answers, kept, strict=True)),
         "answer_tokens_lost": sum(len(answer - left) for answer, left in zip(answers, kept, strict=True)),
         "tokens": sum(min(tokens, limit) for tokens, _ in rows),
+        "sequences": len(rows),
     }
 
 

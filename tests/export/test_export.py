@@ -81,6 +81,13 @@ METHODS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.parametrize("tool", TOOLS)
+def test_texts_that_are_divided_here_are_named(tool: str) -> None:
+    texts = export_plan(Plan(), tool, Rows("/data", "text"))
+    assert any(line.startswith("dataset.long_text = divide") for line in texts.left_out)
+    assert not any("long_text" in line for line in export_plan(Plan(), tool, ROWS).left_out)
+
+
 def test_the_command_offers_every_tool() -> None:
     assert tuple(TOOLS) == NAMES
 

@@ -20,6 +20,7 @@ def result(**more: Any) -> dict[str, Any]:
     """A check's result, as far as these panels read it."""
     return {
         "usable": 90,
+        "divided": False,
         "tokens": {"min": 9, "median": 40, "p90": 200, "p95": 300, "p99": 480, "max": 700, "total": 9000},
         "trained_tokens_uncut": 5000,
         "truncation": {"max_length": 128, "cut": 20, "without_answer": 3},

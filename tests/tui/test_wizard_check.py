@@ -11,6 +11,7 @@ from loratui.tui.wizard.check import Check, found_words, progress_words, rows_cu
 
 RESULT = {
     "usable": 10,
+    "divided": False,
     "problems": [],
     "stop_token": {"trained": 10, "missing_uncut": 0, "token": "<|im_end|>", "fix": {}},
     "reasoning": {"rows": 0, "sentences": [], "fixes": []},
@@ -36,6 +37,8 @@ def test_the_worst_comes_first() -> None:
     assert color == "$warning"
     words, color = found_words({**RESULT, "problems": [{}], "problem_counts": {"template": 117}}, 64)
     assert words.startswith("▲ the chat template refuses 117 rows") and color == "$warning"
+    words, color = found_words({**RESULT, "divided": True}, 32)
+    assert "4 texts longer than 32 tokens are divided into pieces, none is cut" in words and color == "$success"
     words, color = found_words({**RESULT, "problems": [{}]}, 32)
     assert (
         "2 rows longer than 32 tokens are cut" in words and "1 problem: e lists them" in words and color == "$warning"

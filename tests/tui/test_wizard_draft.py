@@ -18,6 +18,7 @@ RESULT = {
     "lengths": [30, 40, 50],
     "usable": 8,
     "split": {"train": 7, "evaluation": 1},
+    "divided": False,
     "tokens": {"total": 320},
     "trained_tokens_uncut": 160,
 }

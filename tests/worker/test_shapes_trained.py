@@ -92,7 +92,7 @@ def test_preferences_are_trained_on_only_when_the_plan_says_so(model: Path, text
             raise_sentence(asks)
     result, prepared = both(plan_for(model, path, **{"dataset.preference": "chosen"}), text_model)
     assert result["usable"] == 8 == len(prepared.train) + len(prepared.held_out)
-    texts = [text_model.tokenizer.decode(ids) for ids in prepared.train.ids]
+    texts = [text_model.tokenizer.decode(prepared.train.ids(at)) for at in range(len(prepared.train))]
     assert all("yes it is" in text and "from" not in text and "no" not in text for text in texts)
 
 

@@ -99,6 +99,7 @@ def add_prices(result: dict[str, Any], plan: Plan) -> None:
         lengths=tuple(result["lengths"]),
         eval_examples=result["split"]["evaluation"],
         trained_share=result["trained_tokens_uncut"] / total if total else 1.0,
+        divided=bool(result["divided"]),
     )
     spec = find_model(plan.model.id, revision=plan.model.revision).spec
     for row, price in zip(
@@ -179,6 +180,7 @@ def describe(result: dict[str, Any]) -> str:
     from loratui.data.characters import characters_words
 
     tokens, cut, stop = result["tokens"], result["truncation"], result["stop_token"]
+    longer = cut["longer"]
     share = result["trained_tokens"] / tokens["total"] if tokens["total"] else 0.0
     note = [f"            {printable(result['dataset']['note'])}"] if result["dataset"]["note"] else []
     lines = [
@@ -191,7 +193,10 @@ def describe(result: dict[str, Any]) -> str:
         f"trained     {result['trained_tokens']:,} tokens ({share:.0%})",
         f"text        {characters_words(result['characters']) or 'none: the rows hold token ids'}",
         *(f"            {words}" for words in unexplained(result["characters"])),
-        (
+        f"divided     {longer:,} texts are longer than {cut['max_length']:,} tokens and are divided: "
+        f"{result['sequences']:,} pieces in all, of which nothing is cut (dataset.long_text = cut would)"
+        if result["divided"] and longer
+        else (
             f"cut         {cut['cut']:,} rows are longer than {cut['max_length']:,} tokens; {cut['without_answer']:,} "
             "lose their whole answer"
         ),

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+
+PIECE_TOKENS = 2_048
+"""Tokens of the pieces that are proposed for plain texts, where many are longer: language models are usually taught in
+such or longer ones, and the memory for it is bearable."""
+PIECES_SAMPLE = 20_000
+"""Pieces of long texts that are counted one by one."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,10 @@ class DataFacts:
     """
     problem: str = ""
     """What is wrong with the first of those, in a sentence that says where it stands."""
+    divided: bool = False
+    """The rows are plain text, and those longer than the maximum length are divided into pieces of it."""
+    whole: DataFacts | None = None
+    """The rows before they were divided, where these are pieces."""
 
     def __hash__(self) -> int:
         return self._hash
@@ -38,7 +48,23 @@ class DataFacts:
     @cached_property
     def _hash(self) -> int:
         """Kept, since facts are keys of caches and lengths are many."""
-        return hash((self.examples, self.lengths, self.exact, self.trained_share, self.eval_examples, self.eval_taken))
+        return hash(
+            (
+                self.examples,
+                self.lengths,
+                self.exact,
+                self.trained_share,
+                self.eval_examples,
+                self.eval_taken,
+                self.divided,
+            )
+        )
+
+    def at(self, max_length: int) -> DataFacts:
+        """The sequences that a maximum length makes of the rows: pieces of long texts; else the rows as they are, which
+        whoever counts cuts at that length.
+        """
+        return _pieces(self.whole or self, max_length) if self.divided else self
 
     def longer_than(self, tokens: int) -> float:
         """Share (0..1) of the rows with more tokens than this."""
@@ -64,6 +90,32 @@ class DataFacts:
     def mean(self) -> float:
         """Mean tokens a row."""
         return sum(self.lengths) / len(self.lengths)
+
+
+def pieces_of(tokens: int, max_length: int) -> int:
+    """Pieces that a text is divided into. Each begins with the last token of the one before, which bears no loss there,
+    so that every token but the text's first is learnt once.
+    """
+    return 1 if tokens <= max_length else 1 - (max_length - tokens) // (max_length - 1)
+
+
+@lru_cache(maxsize=64)
+def _pieces(rows: DataFacts, max_length: int) -> DataFacts:
+    if rows.longest <= max_length:
+        return rows
+    counts = [pieces_of(length, max_length) for length in rows.lengths]
+    full = sum(counts) - len(counts)
+    last = sorted(length - (count - 1) * (max_length - 1) for length, count in zip(rows.lengths, counts, strict=True))
+    step = 1 + full // PIECES_SAMPLE  # full ones are all alike: where there are very many, a share stands for them
+    kept = last[::step] + [max_length] * (full // step)
+    ratio = sum(counts) / len(counts)
+    return replace(
+        rows,
+        examples=max(1, round(rows.examples * ratio)),
+        lengths=tuple(kept),
+        eval_examples=round(rows.eval_examples * ratio),
+        whole=rows,
+    )
 
 
 def held_out_rows(usable: int, fraction: float, count: int = 0) -> int:

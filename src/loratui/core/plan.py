@@ -118,6 +118,11 @@ class DatasetSection(Document):
         title="Faults left out",
         description="Kinds of fault whose rows are not trained on; the run records each.",
     )
+    long_text: Literal["divide", "cut"] = Field(
+        "divide",
+        title="Long texts",
+        description="Plain text beyond the maximum length: divided into pieces that are all learnt, or cut.",
+    )
     calls: Literal["as-given", "template"] = Field(
         "as-given",
         title="Calls in text",

@@ -49,6 +49,7 @@ KEYS: dict[str, tuple[Start, str]] = {
     "dataset.eval_path": ("adapter", _ROWS),
     "dataset.exclude": ("adapter", _ROWS),
     "dataset.leave_out": ("adapter", _ROWS),
+    "dataset.long_text": ("adapter", _ROWS),
     "dataset.calls": ("adapter", _ROWS),
     "dataset.reasoning": ("adapter", _ROWS),
     "method.kind": ("anew", "other weights are trained"),

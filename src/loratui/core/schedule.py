@@ -43,7 +43,7 @@ def make_schedule(plan: Plan, data: DataFacts, devices: int = 1) -> Schedule:
     The last batch of an epoch may be smaller, and so may its last accumulation; both count as whole steps.
     """
     training = plan.training
-    devices = max(1, devices)
+    data, devices = data.at(training.max_length), max(1, devices)
     sequences = packed_sequences(data, training.max_length) if training.packing else data.examples
     batches = math.ceil(math.ceil(sequences / training.batch_size) / devices)
     per_epoch = max(1, math.ceil(batches / training.accumulation))

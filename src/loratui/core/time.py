@@ -332,6 +332,7 @@ def predict(
     measurements: what runs on this machine reached. Comparable ones decide; without any the answer is a range from the
     device's peak, off by up to the range's own width, and None where that peak is not known.
     """
+    data = data.at(plan.training.max_length)
     per_pass, passes = tokens_per_pass(plan, data), plan.training.accumulation
     one_pass = flops_per_pass(spec, plan, data)
     flops, tokens = one_pass * passes, per_pass * passes * device.count

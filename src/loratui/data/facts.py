@@ -12,6 +12,7 @@ from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.find import find_evaluation
 from loratui.data.found import DataFile, FoundDataset
+from loratui.data.lengths import divides
 from loratui.data.open_file import compression, open_bytes
 from loratui.data.read import holds_all, read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, recognise
@@ -79,6 +80,7 @@ def _facts(found: FoundDataset, section: DatasetSection) -> DataFacts:
         rows=total,
         unusable=max(0, total - len(left_out) - usable) if problem else 0,
         problem=problem,
+        divided=divides(recognition.format, section),
     )
 
 

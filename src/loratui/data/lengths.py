@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from loratui.core.dataset import PIECE_TOKENS, pieces_of
+from loratui.core.plan import DatasetSection
+
 CANDIDATES = (
     128,
     256,
@@ -33,6 +36,13 @@ COVERED_SHARE = 0.95
 """Share of the rows that the proposed maximum length leaves whole (the usual advice is 90 to 95 %)."""
 
 
+def divides(form: str, section: DatasetSection) -> bool:
+    """Whether rows of this form are divided into pieces where they are longer than the maximum length: plain text, as
+    the plan says (`dataset.long_text`).
+    """
+    return form == "text" and section.long_text == "divide"
+
+
 class Lengths:
     """Tokens of each row, and where in it the tokens lie that bear loss; grows row by row.
 
@@ -40,6 +50,8 @@ class Lengths:
     """
 
     def __init__(self) -> None:
+        self.divided = False
+        """Rows beyond a maximum length are divided into pieces of it, so that none is cut."""
         self._tokens = array("q")
         self._span_row = array("q")
         self._span_start = array("q")
@@ -80,13 +92,19 @@ class Lengths:
         counts = np.zeros(len(self._tokens), dtype=np.int64)
         start = np.maximum(_values(self._span_start), 1)
         end = _values(self._span_end)
-        if max_length:
+        if max_length and not self.divided:
             end = np.minimum(end, max_length)
         np.add.at(counts, _values(self._span_row), np.maximum(end - start, 0))
         return counts
 
     def ledger(self, max_length: int) -> dict[str, int]:
-        """What a maximum length costs: rows cut, answer tokens lost, rows with nothing left to learn, tokens kept."""
+        """What a maximum length costs: rows cut, answer tokens lost, rows with nothing left to learn, tokens kept; and
+        the sequences that it makes of the rows.
+        """
+        if self.divided:
+            kept = self.sequences(max_length)
+            lost = {"cut": 0, "without_answer": 0, "answer_tokens_lost": 0}
+            return {"max_length": max_length, **lost, "tokens": int(kept.sum()), "sequences": len(kept)}
         whole, kept = self.trained(), self.trained(max_length)
         return {
             "max_length": max_length,
@@ -94,7 +112,17 @@ class Lengths:
             "without_answer": int(((kept == 0) & (whole > 0)).sum()),
             "answer_tokens_lost": int((whole - kept).sum()),
             "tokens": int(np.minimum(self.tokens, max_length).sum()),
+            "sequences": len(self),
         }
+
+    def sequences(self, max_length: int) -> np.ndarray[Any, Any]:
+        """Tokens of each sequence: rows that are cut, or pieces of rows."""
+        tokens = self.tokens
+        if not self.divided or not max_length:
+            return np.minimum(tokens, max_length) if max_length else tokens
+        counts = np.array([pieces_of(row, max_length) for row in tokens.tolist()], dtype=np.int64)
+        rest = tokens - (counts - 1) * (max_length - 1)
+        return np.concatenate([rest, np.full(int((counts - 1).sum()), max_length, dtype=np.int64)])
 
     def ledgers(self, *extra: int) -> list[dict[str, int]]:
         """The ledger for usual lengths up to the first that cuts nothing, and for `extra` ones."""
@@ -114,9 +142,13 @@ class Lengths:
             ledger = self.ledger(length)
             if length >= wanted and not ledger["without_answer"]:
                 break
+            if self.divided and length >= PIECE_TOKENS:
+                break
         value = min(length, context) if context else length
         ledger = self.ledger(value)
         cut = f"{ledger['cut']:,} of {len(self):,} rows are cut, {ledger['answer_tokens_lost']:,} answer tokens lost"
+        if self.divided and value < longest:
+            cut = f"longer texts are divided into {ledger['sequences']:,} pieces, and nothing is cut"
         if value >= longest:
             cut = f"no row is cut: the longest has {longest:,} tokens"
         return {"value": value, "why": f"95 % of the rows have at most {wanted:,} tokens; at {value:,} {cut}"}
@@ -141,7 +173,7 @@ class Lengths:
 
     def packing(self, max_length: int, batch_size: int, seed: int) -> dict[str, Any]:
         """Share of the computed positions that hold a token: rows packed by best fit, and rows padded in batches."""
-        lengths = np.minimum(self.tokens, max_length) if max_length else self.tokens
+        lengths = self.sequences(max_length)
         if not len(lengths):
             return {"sequences": 0, "packed_share": 0.0, "padded_share": 0.0}
         sequences = best_fit(lengths.tolist(), max_length or int(lengths.max()))

@@ -133,7 +133,11 @@ def sketch(text: str, characters: int = CHARACTERS) -> Any:
         mixed += parts[place : place + count] * np.uint64(MULTIPLIERS[place])
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(MULTIPLIERS[0])
-    return np.unique((mixed >> np.uint64(32)).astype(np.uint32))[:SKETCH]
+    hashes = (mixed >> np.uint64(32)).astype(np.uint32)
+    hashes.sort()
+    first = np.ones(count, dtype=bool)
+    np.not_equal(hashes[1:], hashes[:-1], out=first[1:])
+    return hashes[first][:SKETCH]  # as `np.unique`, which takes three times as long for so few
 
 
 def likeness(one: Any, other: Any) -> float:

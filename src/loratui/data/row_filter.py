@@ -52,7 +52,7 @@ class RowFilter:
 
     def by_hand(self, row: Row) -> LeftOut | None:
         """Whether the plan names the row by its number; asked before the row is understood."""
-        return _left_out(row, "by-hand", "the plan leaves it out.") if row.index in self._by_hand else None
+        return left_out(row, "by-hand", "the plan leaves it out.") if row.index in self._by_hand else None
 
     def fault(self, row: Row, conversation: Conversation) -> LeftOut | None:
         """The first fault of a row that the plan leaves out; None where the row is used."""
@@ -60,9 +60,9 @@ class RowFilter:
             return None
         for kind, message in check(conversation):
             if kind in self._kinds:
-                return _left_out(row, kind, message)
+                return left_out(row, kind, message)
         if conversation.identity in self._held_out:
-            return _left_out(row, "overlap", "the evaluation part has the same row.")
+            return left_out(row, "overlap", "the evaluation part has the same row.")
         return self._copy(row, conversation)
 
     def _copy(self, row: Row, conversation: Conversation) -> LeftOut | None:
@@ -72,12 +72,12 @@ class RowFilter:
             if first != here and "duplicate" not in self._kinds:
                 return None  # a copy, which is to stay
             if first != here:
-                return _left_out(row, "duplicate", f"the row says the same as {first}.")
+                return left_out(row, "duplicate", f"the row says the same as {first}.")
         if "near-duplicate" in self._kinds:
             near = self._near.add(self._said(conversation))
             self._near_places.append(here)
             if near is not None and near[1] >= LEAST_SHARE:
-                return _left_out(
+                return left_out(
                     row,
                     "near-duplicate",
                     f"the row says almost the same as {self._near_places[near[0]]} ({near[1]:.0%} alike).",
@@ -95,7 +95,7 @@ def filter_rows(
             try:
                 conversation = to_conversation(row, recognition)
             except RowError as error:
-                yield row, _left_out(row, error.kind, error.message)
+                yield row, left_out(row, error.kind, error.message)
                 continue
             left = row_filter.fault(row, conversation)
         yield row, left or conversation
@@ -123,5 +123,6 @@ def _contents(conversation: Conversation) -> str:
     return "\n".join([conversation.text, *(message.content for message in conversation.messages)])
 
 
-def _left_out(row: Row, kind: str, message: str) -> LeftOut:
+def left_out(row: Row, kind: str, message: str) -> LeftOut:
+    """A row of this dataset that is not used, and why."""
     return LeftOut(row.index, row.line, row.file, kind, message)

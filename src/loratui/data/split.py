@@ -42,6 +42,7 @@ class RowKeys:
     """
 
     def __init__(self, *, near: bool = True) -> None:
+        self.near = near
         self.identities: list[bytes] = []
         self.leaders: list[int] = []
         """For each row the first one that it is almost equal to; itself where there is none."""
@@ -49,6 +50,13 @@ class RowKeys:
         self._near = NearDuplicates(GROUPED_SHARE) if near else None
         self._added: list[int] = []
         """Positions of the rows in which near duplicates are looked for."""
+
+    @classmethod
+    def of(cls, identities: Sequence[bytes], leaders: Sequence[int]) -> RowKeys:
+        """Keys that were found before, to split by."""
+        keys = cls(near=False)
+        keys.identities, keys.leaders = list(identities), list(leaders)
+        return keys
 
     def __len__(self) -> int:
         return len(self.identities)

@@ -15,7 +15,7 @@ TOOL = "Axolotl"
 def to_axolotl(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None) -> Export:
     """The plan as Axolotl's configuration."""
     carrier = Carrier(plan, TOOL)
-    common(carrier)
+    common(carrier, rows)
     document: dict[str, Any] = {"base_model": carrier["model.id"]}
     if carrier["model.revision"]:
         document["revision_of_model"] = plan.model.revision

@@ -94,9 +94,13 @@ class Carrier:
         return (*self._left, *forgotten)
 
 
-def common(carrier: Carrier) -> None:
-    """What no tool takes, and what has no meaning under this plan."""
+def common(carrier: Carrier, rows: Rows) -> None:
+    """What no tool takes, and what has no meaning under this plan or for these rows."""
     plan = carrier.plan
+    if rows.kind == "text" and plan.dataset.long_text == "divide":
+        carrier.leave("dataset.long_text", "texts beyond the maximum length may be cut there, not divided into pieces.")
+    else:
+        carrier.without_meaning("dataset.long_text")
     carrier.without_meaning(
         "dataset.path",
         "dataset.format",

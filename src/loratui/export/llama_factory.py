@@ -17,7 +17,7 @@ ATTENTION = {"sdpa": "sdpa", "eager": "disabled", "flash_attention_2": "fa2", "f
 def to_llama_factory(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None) -> Export:
     """The plan as LLaMA-Factory's configuration."""
     carrier = Carrier(plan, TOOL)
-    common(carrier)
+    common(carrier, rows)
     leave_patience(carrier, TOOL)
     document: dict[str, Any] = {
         "model_name_or_path": carrier["model.id"],

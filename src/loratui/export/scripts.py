@@ -29,7 +29,7 @@ SEVEN = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_p
 def to_transformers(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None) -> Export:
     """The plan as a script that needs transformers, peft, and (for QLoRA) bitsandbytes."""
     carrier = Carrier(plan, "The script")
-    common(carrier)
+    common(carrier, rows)
     if carrier["training.packing"]:
         carrier.leave("training.packing", "the script pads rows; more steps of fewer tokens.")
     if carrier["training.padding_free"] and not plan.training.packing:
@@ -69,7 +69,7 @@ def to_transformers(plan: Plan, rows: Rows, output: str, memory: Elsewhere | Non
 def to_unsloth(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None) -> Export:
     """The plan as a script for Unsloth."""
     carrier = Carrier(plan, "Unsloth")
-    common(carrier)
+    common(carrier, rows)
     quantization = carrier["method.quantization"]
     if quantization == "fp4":
         carrier.leave("method.quantization", "Unsloth's 4 bit is nf4.")

@@ -16,7 +16,7 @@ TOOL = "TRL"
 def to_trl(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None) -> Export:
     """The plan as a configuration of `trl sft`."""
     carrier = Carrier(plan, TOOL)
-    common(carrier)
+    common(carrier, rows)
     leave_patience(carrier, TOOL)
     document: dict[str, Any] = {
         "model_name_or_path": carrier["model.id"],

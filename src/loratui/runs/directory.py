@@ -23,6 +23,9 @@ from loratui.runs.status import Status, judged, read_status, why_no_status
 HERE = Path("/proc/self/cwd")
 """This process's working directory, wherever it is moved to."""
 
+AS_BEFORE = {"split_by": "order", "long_text": "cut"}
+"""Settings of the dataset that came later, and what a run without them was begun with."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -154,9 +157,9 @@ class Run:
                 f"the run's plan cannot be read: {error.strerror or error}.", where=str(self.plan_path)
             ) from None
         plan = whole_plan_from_toml(text, where=str(self.plan_path))
-        if "split_by" not in tomllib.loads(text).get("dataset", {}):  # it began before rows were held out by content
-            plan = with_values(plan, {"dataset.split_by": "order"})
-        return plan
+        given = tomllib.loads(text).get("dataset", {})
+        old = {key: value for key, value in AS_BEFORE.items() if key not in given}
+        return with_values(plan, {f"dataset.{key}": value for key, value in old.items()}) if old else plan
 
     def machine(self) -> dict[str, Any]:
         """`machine.json`; empty before the worker wrote it. RunError where it cannot be read."""

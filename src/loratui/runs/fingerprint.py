@@ -64,10 +64,11 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         if old[key] != new[key] and key not in HARMLESS
     ]
     old, new = before.get("data", {}), now.get("data", {})
+    alike = old.get("digest") == new.get("digest")
     for part, words in (("train", "the training rows changed"), ("held_out", "the held-out rows changed")):
-        if part in old and part in new and old[part] != new[part]:
+        if alike and part in old and part in new and old[part] != new[part]:
             found.append(words)
-    if "train" not in new and old.get("files") and new.get("files") and old["files"] != new["files"]:
+    if not (alike and "train" in new) and old.get("files") and new.get("files") and old["files"] != new["files"]:
         found.append("the dataset's files changed")
     if before.get("model") and now.get("model") and before["model"] != now["model"]:
         found.append("the base model changed")

@@ -52,6 +52,8 @@ class AnswerSpans:
         self._special_texts = template.special_texts
         self._first_special = first_special
         self._stop_texts = stop_texts
+        self._found: tuple[Conversation, str, list[Part] | None] | None = None
+        """What `parts` found last: who looks for answers and who accounts for thinking ask for the same row."""
 
     def find(self, row: Conversation, whole: str) -> FoundSpans:
         """The answers that are learnt from. ModelError where they cannot be told."""
@@ -64,9 +66,12 @@ class AnswerSpans:
 
     def parts(self, row: Conversation, whole: str) -> list[Part] | None:
         """Every part of the row's messages that stands in the whole; None where the template looks at the words."""
+        if self._found is not None and self._found[0] is row and self._found[1] == whole:
+            return self._found[2]
         marks = Marks(row)
         found, parts = marks.find(self._template.apply(row, row.messages, marks=marks))
-        return parts if found == whole else None
+        self._found = row, whole, parts if found == whole else None
+        return self._found[2]
 
     @cached_property
     def _opening(self) -> str:
@@ -144,14 +149,18 @@ class AnswerSpans:
         that.
         """
         spans, position = [], 0
+        filler = self._template.thinking.filler
         for message in row.messages:
             if message.role != "assistant":
                 continue
             start = whole.find(opening, position) + len(opening)
-            content = message.content if whole.startswith(message.content, start) else message.content.strip()
-            if start < len(opening) or not content or not whole.startswith(content, start):
+            at = start
+            content = message.content if whole.startswith(message.content, at) else message.content.strip()
+            if filler and content and not whole.startswith(content, at) and whole.startswith(filler, at):
+                at += len(filler)
+            if start < len(opening) or not content or not whole.startswith(content, at):
                 return None
-            close = start + len(content)
+            close = at + len(content)
             while whole[close : close + 1].isspace():
                 close += 1
             ending = next((text for text in self._special_texts if whole.startswith(text, close)), "")

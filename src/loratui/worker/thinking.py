@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from loratui.data.conversation import Conversation
-from loratui.data.reasoning import thinking_of
+from loratui.data.reasoning import FIELD, inline_range, thinking_of
 from loratui.worker.answer_spans import AnswerSpans, FoundSpans
 from loratui.worker.chat_template import ChatTemplate
 from loratui.worker.tokenised import Thinking, answers
@@ -23,8 +25,10 @@ def account(
     unprompted = found.unprompted if found is not None else 0
     if not given:
         return Thinking(filler=len(filled), unprompted=unprompted) if filled or unprompted else None
-    parts = finder.parts(row, whole) or ()
-    places = {part.message: (part.start, part.end) for part in parts if part.kind == "thinking"}
+    places = _verbatim(row, whole, {number: trained[number] for number in given if number in trained}, len(given))
+    if places is None:
+        parts = finder.parts(row, whole) or ()
+        places = {part.message: (part.start, part.end) for part in parts if part.kind == "thinking"}
     learnt = shown = dropped = lost = 0
     for number, (_, words) in given.items():
         place = places.get(number)
@@ -42,3 +46,26 @@ def account(
             shown += kept
     in_text = sum(source == "text" for source, _ in given.values())
     return Thinking(learnt, shown, dropped, len(given), in_text, lost, len(filled), unprompted)
+
+
+def _verbatim(
+    row: Conversation, whole: str, trained: Mapping[int, tuple[int, int]], wanted: int
+) -> dict[int, tuple[int, int]] | None:
+    """Where the thinking lies in answers that the template writes letter by letter, each at its span's beginning; None
+    where one of those `wanted` is not trained, is written otherwise, or has its thinking in a field.
+    """
+    places = {}
+    if len(trained) < wanted:
+        return None
+    for number, (start, end) in trained.items():
+        message = row.messages[number]
+        held = inline_range(message.content)
+        if (
+            message.extra.get(FIELD)
+            or start + len(message.content) > end
+            or not whole.startswith(message.content, start)
+        ):
+            return None
+        if held is not None:
+            places[number] = (start + held[0], start + held[1])
+    return places

@@ -33,10 +33,14 @@ from loratui.worker.tokenised import (
     Thinking,
     Tokenised,
     added_special_ids,
+    all_ids,
     require_calls,
     tokens_between,
     with_text,
 )
+
+LARGEST_VOCABULARY = 2**31
+"""Where the model's is not known: ids are stored in 32 bits."""
 
 
 class Tokeniser:
@@ -59,6 +63,8 @@ class Tokeniser:
         """
         self.texts_within = 0
         """Above 0, rows keep no ids, but their text, and how much of it lies within so many tokens."""
+        self.divides = False
+        """Plain text longer than that is divided into pieces, and none of it is cut."""
         self.tokenizer = tokenizer
         self.reasoning = reasoning
         self.calls = calls
@@ -83,7 +89,7 @@ class Tokeniser:
         """The text that the model reads, and where its answers lie. ModelError where the template refuses the row."""
         if not row.messages:
             text = self._with_ends(row.text)
-            return Rendered(text, ((0, len(text)),))
+            return Rendered(text, ((0, len(text)),), plain=True)
         if not self.has_template:
             return self._render_plain(row.messages)
         row = self.arranged(row)
@@ -133,25 +139,27 @@ class Tokeniser:
         row = self.arranged(row)
         return self.template.apply(row, row.messages, prompt=True)
 
-    def many(self, rows: Iterable[Conversation]) -> Iterator[Tokenised | ModelError]:
+    def many(self, rows: Iterable[Conversation], *, whole: bool = False) -> Iterator[Tokenised | ModelError]:
         """Tokenise rows in order, many at a time; a row that the template refuses becomes its error.
 
-        A batch is encoded on another core while the next one is rendered.
+        A batch is encoded on another core while the next one is rendered. whole: each row has all of its `ids`, to be
+        stored, whatever the maximum length.
         """
         waiting: tuple[list[Rendered | Tokenised | ModelError], Future[list[Any]]] | None = None
-        prepared = ((len(row.text) if isinstance(row, Rendered) else 0, row) for row in map(self._prepared, rows))
+        prepared_rows = (self._prepared(row, whole) for row in rows)
+        prepared = ((len(row.text) if isinstance(row, Rendered) else 0, row) for row in prepared_rows)
         with TIMES.watched(), ThreadPoolExecutor(1) as pool:
             for batch in in_batches(prepared):
                 future = pool.submit(self._encode, [row.text for row in batch if isinstance(row, Rendered)])
                 if waiting is not None:
-                    yield from self._in_order(*waiting)
+                    yield from self._in_order(*waiting, whole)
                 waiting = batch, future
             if waiting is not None:
-                yield from self._in_order(*waiting)
+                yield from self._in_order(*waiting, whole)
 
-    def _prepared(self, row: Conversation) -> Rendered | Tokenised | ModelError:
+    def _prepared(self, row: Conversation, whole: bool) -> Rendered | Tokenised | ModelError:
         try:
-            return self._ready(row) if row.tokens else self.render(row)
+            return self._ready(row, whole) if row.tokens else self.render(row)
         except ModelError as error:
             return error
 
@@ -164,32 +172,32 @@ class Tokeniser:
         return self._label(rendered, self._encode([rendered.text])[0])
 
     def _in_order(
-        self, batch: Sequence[Rendered | Tokenised | ModelError], future: Future[list[Any]]
+        self, batch: Sequence[Rendered | Tokenised | ModelError], future: Future[list[Any]], whole: bool
     ) -> Iterator[Tokenised | ModelError]:
         encoded = iter(future.result())
         for row in batch:
-            yield self._labelled(row, next(encoded)) if isinstance(row, Rendered) else row
+            yield self._labelled(row, next(encoded), whole) if isinstance(row, Rendered) else row
 
-    def _labelled(self, row: Rendered, encoding: Any) -> Tokenised | ModelError:
+    def _labelled(self, row: Rendered, encoding: Any, whole: bool) -> Tokenised | ModelError:
         try:
-            return self._label(row, encoding)
+            return self._label(row, encoding, whole)
         except ModelError as error:
             return error
 
     def _require_known(self, ids: Iterable[int]) -> None:
         """BeyondVocabulary where the model has no row for one of the ids."""
-        beyond = next((number for number in ids if number != IGNORED and not 0 <= number < self.vocabulary), None)
+        known = self.vocabulary or LARGEST_VOCABULARY
+        beyond = next((number for number in ids if number != IGNORED and not 0 <= number < known), None)
         if beyond is not None:
-            raise BeyondVocabulary(beyond, self.vocabulary)
+            raise BeyondVocabulary(beyond, known)
 
-    def _ready(self, row: Conversation) -> Tokenised:
-        """A row that came as tokens."""
+    def _ready(self, row: Conversation, whole: bool = False) -> Tokenised:
+        """A row that came as tokens. whole: uncut."""
         ids = list(row.tokens)
         labels = list(row.labels or row.tokens)
-        if self.vocabulary:
-            self._require_known((*ids, *labels))
+        self._require_known((*ids, *labels))
         last = max((number for number, label in enumerate(labels) if label != IGNORED), default=-1)
-        limit = self.max_length or len(ids)
+        limit = len(ids) if whole else self.max_length or len(ids)
         ended = last >= 0 and ids[last] in self.stop_ids
         return Tokenised(
             ids[:limit], labels[:limit], len(ids), sum(label != IGNORED for label in labels[1:]), 1, int(ended)
@@ -198,12 +206,12 @@ class Tokeniser:
     def _encode(self, texts: list[str]) -> list[Any]:
         return encode(self.tokenizer.backend_tokenizer, texts)
 
-    def _label(self, row: Rendered, encoding: Any) -> Tokenised:
-        ids = encoding.ids
+    def _label(self, row: Rendered, encoding: Any, whole: bool = False) -> Tokenised:
+        ids = all_ids(encoding) if whole else encoding.ids
         if self._knows_more:
             self._require_known(ids)
-        limit = 0 if self.texts_within else min(self.max_length or len(ids), len(ids))
-        kept: list[int] = ids[:limit]
+        limit = 0 if self.texts_within or whole else min(self.max_length or len(ids), len(ids))
+        kept = list(ids[:limit]) if limit else []
         labels = [IGNORED] * limit
         ended = trained = torn = 0
         spans = []
@@ -218,8 +226,21 @@ class Tokeniser:
         if torn:  # asked for with another token than the one that it begins within
             thinking = thinking or Thinking()
             thinking = replace(thinking, unprompted=max(thinking.unprompted, torn))
-        done = Tokenised(kept, labels, len(ids), trained, len(row.answers), ended, tuple(spans), thinking)
-        return with_text(done, row.text, encoding, self.texts_within) if self.texts_within else done
+        done = Tokenised(
+            kept,
+            labels,
+            len(ids),
+            trained,
+            len(row.answers),
+            ended,
+            tuple(spans),
+            thinking,
+            ids=ids if whole else (),
+        )
+        if not self.texts_within:
+            return done
+        within = 0 if row.plain and self.divides else self.texts_within
+        return with_text(done, row.text, encoding, within)
 
     def _first_special(self, after: str) -> int:
         """Length of the text that ends a turn, at the start of what a template writes after an answer."""

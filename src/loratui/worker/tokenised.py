@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,6 +58,8 @@ class Rendered:
     text: str
     answers: Spans
     thinking: Thinking | None = None
+    plain: bool = False
+    """It is a row of plain text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,9 @@ class Tokenised:
     """Where in `text` the tokens lie that bear loss, uncut: characters, end excluded."""
     kept_characters: int = 0
     """Characters of `text` within the maximum length."""
+    ids: Sequence[int] = ()
+    """Every id of the uncut row, where the rows are to be stored; `input_ids` and `labels` then are empty, unless the
+    row came as tokens."""
 
     @property
     def cut(self) -> bool:
@@ -95,14 +101,22 @@ class Tokenised:
         return sum(label != IGNORED for label in self.labels[1:])
 
 
+def all_ids(encoding: Any) -> Sequence[int]:
+    """The ids of a whole row; of a long text 32 bits each, since nothing else of it is held at once."""
+    ids = encoding.ids
+    return ids if isinstance(ids, list) else array("i", ids)
+
+
 def with_text(row: Tokenised, text: str, encoding: Any, within: int) -> Tokenised:
-    """The row with its rendered text, where in it the trained tokens lie, and how much lies within so many tokens."""
+    """The row with its rendered text, where in it the trained tokens lie, and how much lies within so many tokens; 0:
+    all of it.
+    """
     learnt = tuple(
         (encoding.token_to_chars(first)[0], encoding.token_to_chars(last - 1)[1])
         for first, last in row.spans
         if last > first
     )
-    kept = len(text) if row.full_tokens <= within else encoding.token_to_chars(within - 1)[1]
+    kept = len(text) if not within or row.full_tokens <= within else encoding.token_to_chars(within - 1)[1]
     return replace(row, text=text, learnt=learnt, kept_characters=kept)
 
 
@@ -126,6 +140,17 @@ def token_at(encoding: Any, position: int, characters: int) -> int | None:
         if token is not None:
             return token
     return None
+
+
+def label_spans(labels: list[int]) -> Sequence[tuple[int, int]]:
+    """Half-open stretches of tokens that bear loss."""
+    import numpy as np
+
+    mask = np.asarray(labels, dtype=np.int64) != IGNORED
+    if not mask.any():
+        return []
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
+    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def require_calls(row: Conversation, whole: str, spans: Sequence[tuple[int, int]]) -> None:

@@ -247,6 +247,9 @@ def _shorter_rows(ladder: _Ladder) -> Iterator[_Rung]:
 
 def cut_words(data: DataFacts, length: int, shorter: int) -> str:
     """How many rows and tokens are lost where rows of at most `length` tokens are cut to `shorter`."""
+    if data.divided:
+        pieces = data.at(shorter).examples
+        return f"Texts are divided into {pieces:,} pieces of at most {shorter} tokens: nothing is cut."
     rows = [min(row, length) for row in data.lengths]
     cut = [row - shorter for row in rows if row > shorter]
     share = len(cut) / len(rows)

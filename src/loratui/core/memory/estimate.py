@@ -107,7 +107,7 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     devices it is the peak of one. software: the trainer; this program's own unless another is asked for.
     Raises PlanError where `lora.targets` names layers that the model lacks.
     """
-    plan = _carried(plan, software)
+    plan, data = _carried(plan, software), data.at(plan.training.max_length)
     if software.unties_head and spec.tied_embeddings:
         spec = replace(spec, tied_embeddings=False, head_parameters=spec.vocab_size * spec.hidden_size)
     shared = together(plan, device.count)

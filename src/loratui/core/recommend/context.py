@@ -100,6 +100,8 @@ class Context:
     def decide(self, key: str, value: Any) -> None:
         """What follows rests on this value."""
         self.values[key] = self._pending[key] = value
+        if key == "training.max_length":
+            self.data = self.data.at(int(value))
 
     def get(self, key: str) -> Any:
         """The value decided for a key, or the one that is pinned, or the plan's default."""

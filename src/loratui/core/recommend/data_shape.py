@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from loratui.core import rules_of_thumb
+from loratui.core.dataset import PIECE_TOKENS
 from loratui.core.recommend.context import Context
 from loratui.core.recommend.precision import FLASH_KERNELS, kernel_fault
 from loratui.core.recommend.scale_of_data import (
@@ -44,6 +45,8 @@ def max_length(context: Context) -> Iterator[Recommendation]:
     whole = longest <= 1.5 * covered
     margin = 1.0 if data.exact else GUESS_MARGIN
     value = min(rounded_length(math.ceil((longest if whole else covered) * margin)), limit)
+    if data.divided:
+        value = min(value, PIECE_TOKENS)
     guessed = "" if data.exact else f"× {GUESS_MARGIN} as they are guessed; "
     cut = data.longer_than(value)
     why = (
@@ -51,6 +54,8 @@ def max_length(context: Context) -> Iterator[Recommendation]:
         if cut == 0 and data.exact
         else f"Guessed from characters, before the rows are tokenised: the longest has about {longest:,} tokens."
         if cut == 0
+        else f"Longer texts are divided into pieces of it, and nothing is cut: the longest has {longest:,} tokens."
+        if data.divided
         else (
             f"Covers {1 - cut:.1%} of the rows; the longest has {longest:,} tokens and would cost "
             f"{longest / max(1, value):.1f} times the activations."

@@ -113,10 +113,17 @@ class Check:
 
 
 def rows_cut(result: dict[str, Any], max_length: int) -> int:
-    """Rows longer than a maximum length in tokens: from the ledger, else from the sample of lengths."""
+    """Rows that a maximum length in tokens cuts: from the ledger, else from the sample of lengths."""
+    if result["divided"]:
+        return 0
     for row in result["ledger"]:
         if row["max_length"] == max_length:
             return int(row["cut"])
+    return rows_longer(result, max_length)
+
+
+def rows_longer(result: dict[str, Any], max_length: int) -> int:
+    """Rows longer than a maximum length in tokens, by the sample of lengths."""
     lengths: list[int] = result["lengths"]
     share: float = sum(length > max_length for length in lengths) / max(1, len(lengths))
     return round(share * int(result["usable"]))
@@ -147,6 +154,8 @@ def found_words(result: dict[str, Any], max_length: int) -> tuple[str, str]:
         color = "$warning"
     if cut:
         words.append(f"{cut:,} rows longer than {max_length:,} tokens are cut: l shows what is lost")
+    if result["divided"] and (longer := rows_longer(result, max_length)):
+        words.append(f"{longer:,} texts longer than {max_length:,} tokens are divided into pieces, none is cut")
     if problems:
         words.append(f"{problems:,} problem{'s' if problems != 1 else ''}: e lists them")
         color = "$warning"

@@ -110,6 +110,7 @@ def exact_facts(result: dict[str, Any], *, taken: bool) -> DataFacts | None:
         trained_share=result["trained_tokens_uncut"] / total if total else 1.0,
         eval_examples=result["split"]["evaluation"],
         eval_taken=taken,
+        divided=bool(result["divided"]),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,13 +18,13 @@ from loratui.data.convert import to_conversation
 from loratui.data.facts import count_rows
 from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
-from loratui.data.lengths import Lengths
+from loratui.data.lengths import Lengths, divides
 from loratui.data.near_duplicates import LEAST_SHARE
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.reasoning import TAGS
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
 from loratui.data.row import Row, RowError
-from loratui.data.row_filter import RowFilter
+from loratui.data.row_filter import RowFilter, left_out
 from loratui.data.split import RowKeys, split_rows
 from loratui.worker.inspecting.differences import trl_differences
 from loratui.worker.inspecting.early import recognised_message
@@ -32,9 +32,10 @@ from loratui.worker.inspecting.findings import Findings
 from loratui.worker.inspecting.ledger import CharacterLedger
 from loratui.worker.inspecting.model import TextModel
 from loratui.worker.inspecting.reasoning import ReasoningLedger
+from loratui.worker.inspecting.storing import Storing
 from loratui.worker.inspecting.tools import ToolLedger
 from loratui.worker.template_time import TemplateTimeError
-from loratui.worker.tokenised import IGNORED, BeyondVocabulary, Tokenised
+from loratui.worker.tokenised import BeyondVocabulary, Tokenised, label_spans
 from loratui.workers.inspect_messages import InspectMessage, Recognised
 
 Emit = Callable[[InspectMessage], None]
@@ -89,7 +90,9 @@ class Inspection:
         self.head = sample_rows(self.found, SAMPLE_ROWS, unfold) if (unfold := self.recognition.unfold) else head
         self.model: TextModel | None = None
         self.reasoning: ReasoningLedger
+        self.storing: Storing
         self.tools: ToolLedger
+        self.lengths.divided = divides(self.recognition.format, section)
         self.characters = CharacterLedger(self.recognition, mapped_by_hand=bool(section.columns))
         self._fix: dict[str, str] | None = None
         self._places: list[tuple[int, int | None]] = []
@@ -104,15 +107,18 @@ class Inspection:
         tokeniser = model.tokeniser(self.plan, 0, texts=True)
         self.reasoning = ReasoningLedger(self.plan, model)
         self.tools = ToolLedger(self.reasoning.tokeniser)
+        self.storing = Storing(self.plan, self.found, self.recognition, tokeniser)
         pending: deque[tuple[Row, Conversation]] = deque()
         specials = special_texts(model.tokenizer)
         try:
-            for tokenised in tokeniser.many(self._conversations(pending, specials)):
-                row, conversation = pending.popleft()
-                self._take(row, conversation, tokenised)
-                self.reasoning.take(row, conversation, tokenised)
-                self.tools.take(conversation, tokenised)
-                self._report()
+            with self.storing:
+                for tokenised in tokeniser.many(self._conversations(pending, specials), whole=True):
+                    row, conversation = pending.popleft()
+                    self.storing.take(row, conversation, tokenised, self.keys, self._taken)
+                    self._take(row, conversation, tokenised)
+                    self.reasoning.take(row, conversation, tokenised)
+                    self.tools.take(conversation, tokenised)
+                    self._report()
         except TemplateTimeError:
             last = [pending[-1][0]] if pending else []
             raise TemplateTimeError(*[_place(row.index, row.line) for row in last]) from None
@@ -128,21 +134,25 @@ class Inspection:
         row_filter = RowFilter(self.plan.dataset, self.found)
         for row in read_rows(self.found, unfold=self.recognition.unfold):
             self.read += 1
-            if row_filter.by_hand(row):
+            if fault := row_filter.by_hand(row):
                 self.left_out["by-hand"] += 1
+                self.storing.left_out.append(fault)
                 self.characters.not_used(row)
                 continue
             if row.problem is not None:
                 self.findings.add(row.problem)
+                self.storing.left_out.append(left_out(row, row.problem.kind, row.problem.message))
                 continue
             try:
                 conversation = to_conversation(row, self.recognition)
             except RowError as error:
                 self.findings.of_row(row, error.kind, error.message, blocking=True)
+                self.storing.left_out.append(left_out(row, error.kind, error.message))
                 self.characters.not_used(row)
                 continue
             if fault := row_filter.fault(row, conversation):
                 self.left_out[fault.kind] += 1
+                self.storing.left_out.append(fault)
                 self.characters.not_used(row)
                 continue
             for kind, message in check(conversation):
@@ -283,7 +293,7 @@ class Inspection:
         whole = int(self.lengths.trained().sum())
         trained = int(kept.sum())
         ended = np.asarray(self.ended, dtype=bool)
-        reached = ended & (np.asarray(self.last_label, dtype=np.int64) <= max_length)
+        reached = ended & (self.lengths.divided | (np.asarray(self.last_label, dtype=np.int64) <= max_length))
         alive = kept > 0
         missing = alive & ~reached
         summary = self.lengths.summary()
@@ -322,6 +332,8 @@ class Inspection:
                 "differences": trl_differences(self.reasoning.tokeniser),
             },
             "loss_on": training.loss_on,
+            "divided": self.lengths.divided,
+            "sequences": ledger["sequences"],
             "examples": self.read,
             "usable": usable,
             "left_out": self.left_out.total(),
@@ -335,6 +347,7 @@ class Inspection:
             "trained_tokens_uncut": whole,
             "truncation": {
                 **{key: ledger[key] for key in ("max_length", "cut", "without_answer", "answer_tokens_lost")},
+                "longer": int((self.lengths.tokens > max_length).sum()),
                 "context": context,
             },
             "stop_token": {
@@ -372,15 +385,6 @@ class Inspection:
 
 def _place(index: int, line: int | None) -> str:
     return f"line {line}" if line is not None else f"row {index + 1}"
-
-
-def label_spans(labels: list[int]) -> Sequence[tuple[int, int]]:
-    """Half-open stretches of tokens that bear loss."""
-    mask = np.asarray(labels, dtype=np.int64) != IGNORED
-    if not mask.any():
-        return []
-    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def special_texts(tokenizer: Any) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ class TextModel:
         """
         made = self._tokeniser(self.tokenizer, plan, max_length)
         made.texts_within = plan.training.max_length if texts else 0
+        made.divides = plan.dataset.long_text == "divide"
         return made
 
     def tried(self, plan: Plan) -> Tokeniser:

@@ -12,6 +12,7 @@ from loratui.core.plan import Plan
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.found import FoundDataset
+from loratui.data.lengths import divides
 from loratui.data.read import read_rows
 from loratui.data.reasoning import inline_range, thinking_of
 from loratui.data.recognise import Recognition
@@ -28,10 +29,11 @@ def render_rows(
     """The rows of these numbers, as tokens; a row that cannot be trained on says why."""
     wanted = set(indices)
     tokeniser = model.tokeniser(plan, 0)
+    max_length = 0 if divides(recognition.format, plan.dataset) else plan.training.max_length
     rendered = []
     for row in read_rows(found, unfold=recognition.unfold):
         if row.index in wanted:
-            rendered.append(render_row(row, recognition, model, tokeniser, plan.training.max_length))
+            rendered.append(render_row(row, recognition, model, tokeniser, max_length))
             wanted.discard(row.index)
             if not wanted:
                 break

@@ -154,7 +154,7 @@ def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: boo
         dataset_num_proc=None,
         dataset_kwargs=None if training.packing else {"skip_prepare_dataset": True},
         pad_to_multiple_of=None,
-        remove_unused_columns=True,
+        remove_unused_columns=training.packing,  # else each batch comes out of the store, ids and labels alone
         train_sampling_strategy="random",
         dataloader_num_workers=0,
         dataloader_drop_last=False,

@@ -1,94 +1,44 @@
-"""The plan's rows as token ids and labels, split into those that train and those held out."""
+"""The plan's rows as token ids and labels, split into those that train and those held out.
+
+A dataset is tokenised once: `stored_rows` takes it out of the store of tokens, or goes through its rows and puts them
+there. What a plan holds out, cuts and leaves out is decided on what is stored.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from typing import Any
+
+import numpy as np
 
 from loratui.core.dataset import DataFacts
-from loratui.core.errors import DatasetError, ModelError
+from loratui.core.errors import DatasetError
 from loratui.core.plan import DatasetSection, Plan
 from loratui.data.conversation import Conversation
-from loratui.data.convert import to_conversation
 from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
+from loratui.data.lengths import divides
 from loratui.data.preferences import require_answer
 from loratui.data.read import read_rows, require_rows, sample_rows
-from loratui.data.recognise import recognise
+from loratui.data.recognise import SAMPLE_ROWS, recognise
 from loratui.data.row import Row
 from loratui.data.row_filter import LeftOut, RowFilter, filter_rows
 from loratui.data.split import RowKeys, keys_for, split_rows
+from loratui.worker.token_key import token_key
+from loratui.worker.token_store import Claim, Say, Stored, find, make_room, one_at_a_time
+from loratui.worker.token_table import Ints, TokenTable
 from loratui.worker.tokenise import Tokeniser
-from loratui.worker.tokenised import IGNORED, BeyondVocabulary, Tokenised
+from loratui.worker.tokenised import BeyondVocabulary
+from loratui.worker.training.rows import Rows, pieces
 
 log = logging.getLogger("loratui")
-RECOGNISED_ROWS = 200
 LOGGED_ROWS = 20
 """How many unusable rows are named one by one in the worker's log."""
+PROGRESS_ROWS = 1000
 
-
-@dataclass
-class Rows:
-    """Rows of one part, and what became of those that were read."""
-
-    ids: list[list[int]] = field(default_factory=list)
-    labels: list[list[int]] = field(default_factory=list)
-    questions: list[str] = field(default_factory=list)
-    """What was asked in each row, for people; kept for the held-out rows only."""
-    keep_questions: bool = False
-    read: int = 0
-    unusable: int = 0
-    cut: int = 0
-    without_answer: int = 0
-    answers: int = 0
-    answers_unended: int = 0
-    """Answers that do not end in a token at which generation stops."""
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def tokens(self) -> int:
-        return sum(map(len, self.ids))
-
-    @property
-    def trained_tokens(self) -> int:
-        return sum(sum(label != IGNORED for label in labels[1:]) for labels in self.labels)
-
-    @property
-    def longest(self) -> int:
-        return max(map(len, self.ids), default=0)
-
-    def take(self, row: Tokenised, question: str = "") -> bool:
-        """Count a row and keep it; False where nothing of it would be learnt."""
-        self.cut += row.cut
-        self.answers += row.answers
-        self.answers_unended += row.answers - row.answers_ended
-        if row.trained_tokens == 0:
-            self.without_answer += 1
-            return False
-        self.ids.append(row.input_ids)
-        self.labels.append(row.labels)
-        if self.keep_questions:
-            self.questions.append(question)
-        return True
-
-    def fingerprint(self) -> str:
-        """Equal for the same tokens and labels in the same order."""
-        digest = blake2b(digest_size=16)
-        for ids, labels in zip(self.ids, self.labels, strict=True):
-            digest.update(repr((ids, labels)).encode())
-        return digest.hexdigest()
-
-    def as_dataset(self) -> Any:
-        """The rows as the trainer takes them."""
-        from datasets import Dataset
-
-        return Dataset.from_dict({"input_ids": self.ids, "labels": self.labels})
+Progress = Callable[[int, bool], None]
 
 
 @dataclass
@@ -105,7 +55,7 @@ class Prepared:
     @property
     def facts(self) -> DataFacts:
         """Lengths and counts, as the calculation wants them."""
-        lengths = tuple(sorted(map(len, self.train.ids)))
+        lengths = tuple(np.sort(self.train.lengths).tolist())
         return DataFacts(
             len(lengths),
             lengths,
@@ -115,142 +65,213 @@ class Prepared:
 
 
 def prepare(
-    plan: Plan, tokeniser: Tokeniser, *, progress: Callable[[int, int], None] = lambda rows, of: None
+    plan: Plan,
+    tokeniser: Tokeniser,
+    *,
+    progress: Progress = lambda rows, reused: None,
+    say: Say = log.info,
 ) -> Prepared:
-    """Read, recognise, split and tokenise the plan's dataset.
+    """Read, recognise, split and tokenise the plan's dataset, or take out of the store what was tokenised before.
 
-    `progress` is told how many rows are done, and of how many. Raises DatasetError when there is no row to train on,
-    ModelError when the chat template refuses them all.
+    `progress` is told how many rows are done, and whether they were tokenised before; `say` what is wrong with the
+    store. Raises DatasetError when there is no row to train on.
     """
     dataset = plan.dataset
     found = find_planned(dataset)
-    rows = _Reader(plan, found, tokeniser, progress)
-    reader: _Reader | None = None
     apart = bool(dataset.eval_path or found.eval_files)
-    numbers, keys = rows.usable(RowFilter(dataset, found), keys_for(dataset, apart=apart))
+    own = stored_rows(plan, found, tokeniser, near=keys_for(dataset, apart=apart).near, progress=progress, say=say)
+    parts = _Parts(plan, tokeniser.max_length)
     if apart:
         evaluation = find_evaluation(dataset) if dataset.eval_path else found
-        reader = _Reader(plan, evaluation, tokeniser, progress, evaluation=not dataset.eval_path, held_out=True)
-        asked, _ = reader.usable(RowFilter(DatasetSection(), evaluation), keys_for(dataset, apart=True))
-        held = reader.tokenise(set(asked))[0]
-        train = rows.tokenise(set(numbers))[0]
-        held.read, held.unusable = reader.read, held.unusable + reader.unusable
+        other = stored_rows(
+            plan, evaluation, tokeniser, held_out=True, evaluation=not dataset.eval_path, progress=progress, say=say
+        )
+        (train,) = parts.of(own, found, None)
+        (held,) = parts.of(other, evaluation, None)
     else:
+        keys = RowKeys.of(own.table.identities, own.table.leaders.tolist())
         split = split_rows(dataset, keys, plan.training.seed)
-        train, held = rows.tokenise({numbers[at] for at in split.train}, {numbers[at] for at in split.evaluation})
-    train.read, train.unusable = rows.read, train.unusable + rows.unusable
+        train, held = parts.of(own, found, (split.train, split.evaluation))
     if not len(train):
-        raise rows.why_empty(train)
-    left_out = [*rows.left_out, *(reader.left_out if reader is not None else ())]
-    return Prepared(train, held, rows.recognition.format in ("text", "tokens"), left_out)
+        raise _why_empty(train, found, parts.first_error, tokeniser.max_length)
+    return Prepared(train, held, own.form in ("text", "tokens"), parts.left_out)
+
+
+def stored_rows(
+    plan: Plan,
+    found: FoundDataset,
+    tokeniser: Tokeniser,
+    *,
+    near: bool = False,
+    held_out: bool = False,
+    evaluation: bool = False,
+    progress: Progress,
+    say: Say,
+) -> Stored:
+    """All rows of a dataset as tokens, uncut: out of the store, else tokenised now and put there.
+
+    near: rows that are almost equal are told. held_out: they are only evaluated on, and the plan leaves none of them
+    out. evaluation: they are the part that the dataset itself sets apart.
+    """
+    section = plan.dataset.model_copy(update={"exclude": [], "leave_out": []}) if held_out else plan.dataset
+    key = token_key(section, found, tokeniser, evaluation=evaluation)
+    with one_at_a_time(key):
+        stored = find(key, say, near=near)
+        if stored is not None:
+            progress(len(stored.table), True)
+            return stored
+        reader = _Reader(plan, section, found, tokeniser, progress, evaluation=evaluation)
+        claim = Claim(key, found.size_bytes)
+        try:
+            stored = reader.tokenise(claim, near=near)
+        except OSError as error:
+            claim.abandon()
+            claim = Claim(key, 0, why=error.strerror or str(error))
+            stored = reader.tokenise(claim, near=near)
+        except BaseException:
+            claim.abandon()
+            raise
+    if claim.why:
+        say(f"The tokens of this dataset are not stored ({claim.why}): they stay in memory, and are made anew.")
+    else:
+        make_room(say)
+    return stored
 
 
 class _Reader:
+    """Goes once through the rows of a dataset."""
+
     def __init__(
         self,
         plan: Plan,
+        section: DatasetSection,
         found: FoundDataset,
         tokeniser: Tokeniser,
-        progress: Callable[[int, int], None],
+        progress: Progress,
         *,
-        evaluation: bool = False,
-        held_out: bool = False,
+        evaluation: bool,
     ) -> None:
-        self.found, self.tokeniser, self.progress, self.evaluation, self.held_out = (
-            found,
-            tokeniser,
-            progress,
-            evaluation,
-            held_out,
-        )
-        sample = sample_rows(found, RECOGNISED_ROWS, evaluation=evaluation)
+        self.section, self.found, self.tokeniser = section, found, tokeniser
+        self.progress, self.evaluation = progress, evaluation
+        sample = sample_rows(found, SAMPLE_ROWS, evaluation=evaluation)
         require_rows(found, sample)
         self.recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
         require_answer(self.recognition, plan.dataset, where=found.path)
-        self.first_error = ""
-        self.read = 0
-        self.unusable = 0
-        self._named = 0
-        self.left_out: list[LeftOut] = []
+
+    def tokenise(self, claim: Claim, *, near: bool) -> Stored:
+        """Every row that can be used into the claim; the others with the reason."""
+        left_out: list[LeftOut] = []
+        keys = RowKeys(near=near)
+        waiting: deque[tuple[Row, Conversation, int]] = deque()
+        usable = self._usable(left_out, keys, waiting)
+        for done, tokenised in enumerate(self.tokeniser.many(usable, whole=True), 1):
+            row, conversation, position = waiting.popleft()
+            if isinstance(tokenised, BeyondVocabulary):
+                place = _place(self.found, row.index, row.line)
+                raise DatasetError(tokenised.message, where=place, hint=tokenised.hint)
+            claim.writer.add(row, conversation, tokenised, keys.identities[position], keys.leaders[position])
+            if done % PROGRESS_ROWS == 0:
+                self.progress(done, False)
+        return claim.publish(near=near, form=self.recognition.format, left_out=left_out)
+
+    def _usable(
+        self, left_out: list[LeftOut], keys: RowKeys, waiting: deque[tuple[Row, Conversation, int]]
+    ) -> Iterator[Conversation]:
+        rows = read_rows(self.found, evaluation=self.evaluation, unfold=self.recognition.unfold)
+        for row, filtered in filter_rows(RowFilter(self.section, self.found), rows, self.recognition):
+            if isinstance(filtered, LeftOut):
+                left_out.append(filtered)
+                continue
+            position = len(keys)
+            keys.add(filtered)
+            waiting.append((Row(row.index, row.line, None, None, row.file), filtered, position))
+            yield filtered
+
+
+class _Parts:
+    """Takes parts out of stored rows, cut, and keeps why the others are not used."""
+
+    def __init__(self, plan: Plan, max_length: int) -> None:
+        self.max_length = max_length
+        self.section = plan.dataset
         self.wanted = frozenset(("by-hand", *plan.dataset.leave_out))
         """Kinds of rows that a person left out; the others cannot be used."""
+        self.left_out: list[LeftOut] = []
+        self.first_error = ""
+        self._named = 0
 
-    def _rows(self) -> Iterator[Row]:
-        return read_rows(self.found, evaluation=self.evaluation, unfold=self.recognition.unfold)
-
-    def usable(self, row_filter: RowFilter, keys: RowKeys) -> tuple[list[int], RowKeys]:
-        """Numbers and keys of the rows that can be trained on; the others are counted, kept and named in the log."""
-        found: list[int] = []
-        for row, filtered in filter_rows(row_filter, self._rows(), self.recognition):
-            self.read += not isinstance(filtered, LeftOut) or filtered.kind not in self.wanted
-            if isinstance(filtered, LeftOut):
-                self._leave_out(filtered)
+    def of(self, stored: Stored, found: FoundDataset, parts: Sequence[Sequence[int]] | None) -> list[Rows]:
+        """One `Rows` for each part, which names its rows by position; None: one of all rows. The first one counts the
+        rows that could not be read.
+        """
+        table = stored.table
+        positions = [np.arange(len(table))] if parts is None else [np.array(part, dtype=np.int64) for part in parts]
+        divided = self.max_length > 0 and divides(stored.form, self.section)
+        unusable = 0
+        for one in stored.left_out:
+            unusable += one.kind not in self.wanted
+            self._leave_out(one, found)
+        results, lost = [], []
+        for part in positions:
+            rows, refused, empty = self._part(table, part, divided=divided)
+            results.append(rows)
+            rows.unusable = len(refused)
+            lost += [(int(at), True) for at in refused] + [(int(at), False) for at in empty]
+        results[0].read = len(table) + unusable
+        results[0].unusable += unusable
+        for at, is_refused in sorted(lost):
+            place = int(table.value(at, "index")), table.value(at, "line"), stored.files[table.value(at, "file")]
+            if is_refused:
+                self._leave_out(LeftOut(*place, "template", table.value(at, "refused")), found)
             else:
-                found.append(row.index)
-                keys.add(filtered)
-        return found, keys
-
-    def tokenise(self, *parts: set[int]) -> tuple[Rows, ...]:
-        """One `Rows` for each set of row numbers, in the dataset's order; the second set is held out."""
-        results = tuple(Rows(keep_questions=self.held_out or number > 0) for number, _ in enumerate(parts))
-        waiting: deque[tuple[Rows, Row, str]] = deque()
-        of = sum(map(len, parts))
-        for done, row in enumerate(self.tokeniser.many(self._conversations(parts, results, waiting)), 1):
-            target, read, question = waiting.popleft()
-            if isinstance(row, BeyondVocabulary):
-                raise DatasetError(row.message, where=self._place(read.index, read.line), hint=row.hint)
-            if isinstance(row, ModelError):
-                target.unusable += 1
-                self._leave_out(LeftOut(read.index, read.line, read.file, "template", row.message), counted=False)
-            elif not target.take(row, question):
-                self.left_out.append(
-                    LeftOut(
-                        read.index,
-                        read.line,
-                        read.file,
-                        "no-answer",
-                        "no token of it that bears loss is left within the maximum length.",
-                    )
-                )
-            if done % 1000 == 0:
-                self.progress(done, of)
+                words = "no token of it that bears loss is left within the maximum length."
+                self.left_out.append(LeftOut(*place, "no-answer", words))
         return results
 
-    def _conversations(
-        self, parts: tuple[set[int], ...], results: tuple[Rows, ...], waiting: deque[tuple[Rows, Row, str]]
-    ) -> Iterator[Conversation]:
-        for row in self._rows():
-            for part, result in zip(parts, results, strict=True):
-                if row.index in part:
-                    conversation = to_conversation(row, self.recognition)
-                    asked = conversation.prompt[-1].content if result.keep_questions and conversation.prompt else ""
-                    waiting.append((result, row, asked))
-                    yield conversation
+    def _part(self, table: TokenTable, part: Ints, *, divided: bool) -> tuple[Rows, Ints, Ints]:
+        """Its sequences, the rows that the template refuses, and those with nothing left to learn from. divided: rows
+        that are longer than a sequence become several.
+        """
+        refused = table.refused[part]
+        usable = part[~refused]
+        lengths = table.lengths[usable]
+        ends = np.minimum(lengths, self.max_length) if self.max_length else lengths
+        rows = Rows(table, usable, np.zeros_like(usable), ends)
+        if divided:
+            rows, ends = pieces(table, usable, self.max_length), lengths
+        learnt = rows.trained > 0
+        kept = rows.chosen(np.flatnonzero(learnt))
+        kept.cut = int((lengths > ends).sum())
+        kept.answers = int(table.answers[usable].sum())
+        kept.answers_unended = kept.answers - int(table.ended[usable].sum())
+        kept.without_answer = int((~learnt).sum())
+        return kept, part[refused], rows.row[~learnt]
 
-    def _leave_out(self, row: LeftOut, *, counted: bool = True) -> None:
+    def _leave_out(self, row: LeftOut, found: FoundDataset) -> None:
         """Keep why a row is not used; the first ones that could not be used stand in the log, too."""
         self.left_out.append(row)
         if row.kind in self.wanted:
             return
-        self.unusable += counted
-        place = self._place(row.index, row.line)
+        place = _place(found, row.index, row.line)
         self.first_error = self.first_error or f"{place}: {row.message}"
         self._named += 1
         if self._named <= LOGGED_ROWS:
             log.warning("left out: %s: %s", place, row.message)
 
-    def _place(self, index: int, line: int | None) -> str:
-        return f"{self.found.path}, line {line}" if line is not None else f"{self.found.path}, row {index + 1}"
 
-    def why_empty(self, rows: Rows) -> DatasetError:
-        if rows.without_answer:
-            return DatasetError(
-                f"of {rows.read} rows none has a token left to learn from within {self.tokeniser.max_length} tokens.",
-                where=self.found.path,
-                hint="Raise training.max_length.",
-            )
+def _place(found: FoundDataset, index: int, line: int | None) -> str:
+    return f"{found.path}, line {line}" if line is not None else f"{found.path}, row {index + 1}"
+
+
+def _why_empty(rows: Rows, found: FoundDataset, first_error: str, max_length: int) -> DatasetError:
+    if rows.without_answer:
         return DatasetError(
-            "there is no row to train on.",
-            where=self.found.path,
-            hint=f"The first fault: {self.first_error}" if self.first_error else "",
+            f"of {rows.read} rows none has a token left to learn from within {max_length} tokens.",
+            where=found.path,
+            hint="Raise training.max_length.",
         )
+    return DatasetError(
+        "there is no row to train on.",
+        where=found.path,
+        hint=f"The first fault: {first_error}" if first_error else "",
+    )

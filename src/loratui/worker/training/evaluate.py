@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
@@ -13,8 +14,9 @@ from loratui.core.plan import Plan
 from loratui.data.conversation import Conversation, Message
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.tokenised import IGNORED
-from loratui.worker.training.dataset import Prepared, Rows
+from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.journal import Journal
+from loratui.worker.training.rows import Rows
 
 COMPARED_ROWS = 8
 SHOWN_ROWS = 2
@@ -146,16 +148,19 @@ def questions_of(rows: Rows, tokeniser: Tokeniser, count: int) -> list[Question]
     """Held-out rows, evenly spread, whose last answer is whole: what comes before it, and the answer."""
     found = []
     usable = []
-    for ids, labels, question in zip(rows.ids, rows.labels, rows.questions, strict=True):
+    for number in np.flatnonzero(rows.start == 0).tolist():  # a later piece of a text asks nothing
+        ids, labels = rows.ids(number), rows.labels(number)
         last = max(at for at, label in enumerate(labels) if label != IGNORED)
         first = last
         while first > 0 and labels[first - 1] != IGNORED:
             first -= 1
         if first > 0 and ids[last] in tokeniser.stop_ids:  # plain text has no question, and a cut answer no end
-            usable.append((ids[:first], ids[first : last + 1], question))
+            usable.append((number, first, last))
     step = max(1, len(usable) // count)
-    for asked, answer, question in usable[::step][:count]:
-        found.append(Question(asked, question, tokeniser.tokenizer.decode(answer, skip_special_tokens=True)))
+    for number, first, last in usable[::step][:count]:
+        ids = rows.ids(number)
+        answer = tokeniser.tokenizer.decode(ids[first : last + 1], skip_special_tokens=True)
+        found.append(Question(ids[:first], rows.question(number), answer))
     return found
 
 

@@ -16,6 +16,9 @@ from loratui.runs.fingerprint import files_print, plan_values, versions
 from loratui.worker.training.config import DeviceTraits
 from loratui.worker.training.dataset import Prepared
 
+DIGEST = 2
+"""How the digests of the rows are made; those of runs of before cannot be compared with them."""
+
 
 def fingerprint(plan: Plan, prepared: Prepared, model_config: dict[str, Any]) -> dict[str, Any]:
     """Plan, data, model and versions, as a document that can be compared."""
@@ -23,6 +26,7 @@ def fingerprint(plan: Plan, prepared: Prepared, model_config: dict[str, Any]) ->
     data = {
         "train": prepared.train.fingerprint(),
         "held_out": prepared.held_out.fingerprint(),
+        "digest": DIGEST,
         "rows": len(prepared.train),
         "files": files_print(plan),
     }

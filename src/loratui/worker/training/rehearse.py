@@ -204,19 +204,23 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
 
 def longest_rows(prepared: Any, plan: Plan) -> Any:
     """The rows of the longest batches: enough for two steps, and one batch to evaluate."""
-    from loratui.worker.training.dataset import Prepared, Rows
+    import numpy as np
+
+    from loratui.worker.training.dataset import Prepared
+    from loratui.worker.training.rows import Rows
 
     def longest(rows: Rows, count: int, tokens: int = 0) -> Rows:
-        order = sorted(range(len(rows)), key=lambda at: -len(rows.ids[at]))
-        kept = Rows(read=rows.read, keep_questions=rows.keep_questions)
-        while order and (len(kept) < count or kept.tokens < tokens):  # the same rows again where there are too few
+        lengths = rows.lengths
+        order = np.argsort(-lengths, kind="stable").tolist()
+        kept: list[int] = []
+        held = 0
+        while order and (len(kept) < count or held < tokens):  # the same rows again where there are too few
             for at in order:
-                if len(kept) >= count and kept.tokens >= tokens:
+                if len(kept) >= count and held >= tokens:
                     break
-                kept.ids.append(rows.ids[at])
-                kept.labels.append(rows.labels[at])
-                kept.questions += rows.questions[at : at + 1]
-        return kept
+                kept.append(at)
+                held += int(lengths[at])
+        return rows.chosen(kept)
 
     training = plan.training
     wanted = STEPS * training.batch_size * training.accumulation

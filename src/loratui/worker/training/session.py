@@ -141,9 +141,13 @@ class Session:
         prepared = prepare(
             plan,
             tokeniser,
-            progress=lambda rows, of: journal.emit(
-                "phase", phase="tokenise", message=f"{rows:,} of {of:,} rows tokenised", done=rows, of=of
+            progress=lambda rows, reused: journal.emit(
+                "phase",
+                phase="tokenise",
+                message=f"{rows:,} rows {'were tokenised before' if reused else 'tokenised'}",
+                done=rows,
             ),
+            say=lambda message: journal.emit("finding", finding="token-store", severity="info", message=message),
         )
         self._tell_data(prepared)
         if self.rank == 0 and output is None:
@@ -153,7 +157,9 @@ class Session:
         peft_config = lora_config(plan, model.config.to_dict())
         if peft_config is not None and plan.lora.adapter:
             model, peft_config = load_adapter(plan, model), None
-        held_out = prepared.held_out.as_dataset() if len(prepared.held_out) and plan.evaluation.every_steps else None
+        packed = plan.training.packing
+        evaluates = len(prepared.held_out) and plan.evaluation.every_steps
+        held_out = prepared.held_out.as_dataset(written=packed) if evaluates else None
         config = sft_config(
             plan,
             output or self.run.checkpoints_path,
@@ -166,11 +172,13 @@ class Session:
             model,
             tokenizer,
             config,
-            prepared.train.as_dataset(),
+            prepared.train.as_dataset(written=packed),
             held_out,
             peft_config,
             [],
-            group_by_length=plan.training.group_by_length and not plan.training.packing,
+            lengths=(prepared.train.lengths.tolist(), prepared.held_out.lengths.tolist())
+            if plan.training.group_by_length and not packed
+            else None,
         )
         return trainer, prepared
 

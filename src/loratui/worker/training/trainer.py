@@ -60,24 +60,22 @@ class Trainer(HeldOutLoss):
         if self.args.world_size > 1:  # trainer_state.json, by which a checkpoint counts as whole, is written after this
             torch.distributed.barrier()
 
-    groups_lengths = False
-    """Whether a batch holds rows of like length."""
+    row_lengths: tuple[list[int], list[int]] | None = None
+    """Tokens of each row, of those that train and those held out, where a batch holds rows of like length."""
     _length_groups: LengthGroups | None = None
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        if not self.groups_lengths:
+        if self.row_lengths is None:
             return super()._get_train_sampler(train_dataset)
-        dataset: Any = self.train_dataset if train_dataset is None else train_dataset
-        rows = dataset["input_ids"]
         unit = self.args.train_batch_size * self.args.world_size
-        self._length_groups = LengthGroups([len(row) for row in rows], unit, self.args.data_seed or 0)
+        self._length_groups = LengthGroups(self.row_lengths[0], unit, self.args.data_seed or 0)
         return self._length_groups
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         """The figures do not depend on the order (see `HeldOutLoss`): the longest rows first."""
-        if not self.groups_lengths or self.args.world_size > 1:
+        if self.row_lengths is None or self.args.world_size > 1:
             return super()._get_eval_sampler(eval_dataset)
-        lengths = [len(row) for row in eval_dataset["input_ids"]]
+        lengths = self.row_lengths[1]
         return sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
 
     def _init_training_state(self, max_steps: int, *arguments: Any, **options: Any) -> tuple[int, int]:
@@ -218,9 +216,9 @@ def make_trainer(
     peft_config: Any,
     callbacks: list[TrainerCallback],
     *,
-    group_by_length: bool = False,
+    lengths: tuple[list[int], list[int]] | None = None,
 ) -> Trainer:
-    """The trainer, silent but for our callbacks."""
+    """The trainer, silent but for our callbacks. lengths: of the rows that train and those held out, to group by."""
     trainer = Trainer(
         model=model,
         args=config,
@@ -230,7 +228,7 @@ def make_trainer(
         peft_config=peft_config,
         callbacks=callbacks,
     )
-    trainer.groups_lengths = group_by_length
+    trainer.row_lengths = lengths
     if config.fp16 or is_quantised(model):
         hold_wide(trainer.model)
     if config.fp16 or config.bf16:
