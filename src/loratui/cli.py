@@ -78,7 +78,8 @@ class LazyGroup(click.Group):
 def loratui(ctx: click.Context, demo: bool) -> None:
     """Fine-tune language models in the terminal: full, LoRA and QLoRA.
 
-    Without a command it opens the wizard: machine, model, dataset, recipe, review, training, playground.
+    Without a command it opens the wizard (machine, model, dataset, recipe, review, training, playground), or home where
+    there are runs or a draft to come back to.
     """
     if ctx.invoked_subcommand is None:
         _hear_interrupts()

@@ -11,6 +11,7 @@ from wizard import screen_text, settled, wizard
 from loratui.core.glossary import TERMS, WIDEST, terms_of
 from loratui.core.plan_text import fields
 from loratui.tui.app import SCREEN_CLASSES
+from loratui.tui.take_away.screen import TakeAwayScreen
 from loratui.tui.wizard.words import WORDS, SeenWords
 
 
@@ -18,7 +19,7 @@ def test_every_word_is_explained_in_one_line_of_a_narrow_terminal() -> None:
     for word, term in TERMS.items():
         assert len(f"{word}  {term.line}") <= WIDEST, term
         assert term.line.endswith((".", "?")) and set(term.keys) <= set(fields()), term
-    assert set(WORDS) == set(SCREEN_CLASSES)
+    assert set(WORDS) == {*SCREEN_CLASSES, TakeAwayScreen.STEP}
     assert {word for words in WORDS.values() for word in words} <= set(TERMS)
     assert [term.word for term in terms_of("lora.r")] == ["rank"]
 

@@ -197,7 +197,9 @@ class HomeScreen(StepScreen):
             self._reading = False
 
     def _look_at_runs(self) -> Look:
+        from loratui.tui.home import lines  # noqa: F401  heavy, and needed once there is something to paint
         from loratui.tui.home.reading import Looker
+        from loratui.tui.training import run_actions  # noqa: F401
 
         self._looker = self._looker or Looker()
         return self._looker.look()

@@ -17,7 +17,8 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "review": ("adapter", "checkpointing", "checkpoint", "warm-up", "optimizer", "bf16", "rehearsal"),
     "training": ("loss", "gradient norm", "evaluation", "checkpoint"),
     "playground": ("base", "temperature", "held out"),
-    "runs": ("held out", "loss", "merge", "GGUF"),
+    "runs": ("held out", "loss"),
+    "take-away": ("merge", "GGUF"),
 }
 """The words that stand on each screen, those that one stumbles over first in front."""
 
