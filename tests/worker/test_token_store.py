@@ -399,7 +399,7 @@ def process(values: dict[str, Any]) -> subprocess.Popen[str]:
 
 
 def answer(child: subprocess.Popen[str]) -> list[Any]:
-    out, _ = child.communicate(timeout=120)
+    out, _ = child.communicate(timeout=240)
     found: list[Any] = json.loads(out)
     return found
 
