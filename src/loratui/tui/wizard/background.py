@@ -1,10 +1,12 @@
-"""What the app looks up slowly: machine, presets, models and datasets, in threads; results are taken up on its own
-thread.
+"""What the app looks up slowly: machine, presets, models and datasets in threads, the check of the dataset by a worker.
+
+Results are taken up on the app's own thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from textual import work
@@ -12,6 +14,7 @@ from textual.app import App
 from textual.worker import get_current_worker
 
 from loratui.format import harmless, one_line
+from loratui.tui.wizard.check import PREVIEW_ROWS, Check, progress_words
 from loratui.tui.wizard.state import WizardState
 
 if TYPE_CHECKING:
@@ -157,3 +160,65 @@ class BackgroundLoading(App[None]):
     def _take_dataset(self, path: str, found: Any, problem: str) -> None:
         if self.state.draft.dataset == path:
             self.state.dataset.take(found, problem)
+
+    # The check of the dataset, by a worker
+
+    def check_dataset(self, *, again: bool = False) -> None:
+        """Start the check of the dataset with the model's tokenizer, unless it was done, stopped or is under way.
+
+        again: also where it was done or stopped.
+        """
+        key = self.state.check.key()
+        if key and (again or key != self.state.check.now.key):
+            self._check_worker(key)
+
+    @work(exclusive=True, group="tokens", exit_on_error=False)
+    async def render_rows(self, numbers: Sequence[int]) -> None:
+        """Have these rows made into the trainer's tokens; they join those of the check."""
+        from loratui.core.errors import LoratuiError
+        from loratui.workers.inspect_client import InspectClient
+
+        if self.state.plan.proposal is None or not self.state.check.key() or self.state.check.now.progress:
+            return
+        client = InspectClient()
+        try:
+            async for message in client.inspect(self.state.plan.proposal.plan, numbers):
+                if message["type"] == "rows":
+                    rows = {row["index"]: row for row in message["rows"]}
+                    self.state.check.take(replace(self.state.check.now, rows={**self.state.check.now.rows, **rows}))
+                    break
+        except LoratuiError as error:
+            self.notify(one_line(error.sentence, 300), markup=False, severity="warning")
+        finally:
+            await client.close()
+
+    def stop_check(self) -> None:
+        """Stop the check that is under way."""
+        if self.state.check.now.progress:
+            self.workers.cancel_group(self, "check")
+            self.state.check.take(replace(self.state.check.now, progress="", stopped=True))
+
+    @work(exclusive=True, group="check", exit_on_error=False)
+    async def _check_worker(self, key: str) -> None:
+        from loratui.core.errors import LoratuiError
+        from loratui.workers.inspect_client import InspectClient
+
+        assert self.state.plan.proposal is not None
+        check = Check(key, progress="starting …")
+        self.state.check.take(check)
+        client = InspectClient()
+        try:
+            async for message in client.inspect(self.state.plan.proposal.plan, range(PREVIEW_ROWS)):
+                if words := progress_words(message):
+                    check = replace(check, progress=words)
+                elif message["type"] == "rows":
+                    check = replace(check, rows={row["index"]: row for row in message["rows"]})
+                elif message["type"] == "partial":
+                    check = replace(check, partial=message["result"])
+                elif message["type"] == "result":
+                    check = replace(check, progress="", result=message["result"])
+                self.state.check.take(check)
+        except LoratuiError as error:
+            self.state.check.take(replace(check, progress="", problem=one_line(error.sentence, 300)))
+        finally:
+            await client.close()
