@@ -46,9 +46,12 @@ def lay_out(home: Path) -> None:
 
 def put_run(run: Path, recorded: str, *, age: float, until: int = 0) -> None:
     """A recorded run, begun `age` seconds ago. until: as it was at this step, at work."""
+    from loratui.runs.directory import Run
+    from loratui.runs.origin import sign
     from loratui.runs.status import Status, own_mark, write_status
 
     run.mkdir(parents=True)
+    sign(Run(run))
     shutil.copy(RECORDED / recorded / "plan.toml", run)
     told = [json.loads(line) for line in (RECORDED / recorded / "events.jsonl").read_text("utf-8").splitlines()]
     if until:

@@ -366,12 +366,12 @@ async def test_another_file_is_typed(tmp_path: Path) -> None:
 
 @sizes
 async def test_what_the_empty_dataset_screen_says_is_so(tmp_path: Path, size: tuple[int, int]) -> None:
-    """Typing goes into the path, its keys work once that is left, and what it says stays where a path was wrong."""
+    """What begins a path goes into the path, its keys work at once, and what it says stays where a path was wrong."""
     app = wizard(tmp_path, screen="dataset", chosen=False)
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         assert "d   takes the demo" in screen_text(app)
-        await pilot.press(*"nowhere.jsonl", "enter")
+        await pilot.press(*"./nowhere.jsonl", "enter")
         await settled(pilot)
         text = screen_text(app)
         assert "✗ " in text and "nowhere.jsonl" in text

@@ -29,7 +29,6 @@ from loratui.tui.common.text import NoControls
 from loratui.tui.themes import VARIABLES, load_themes
 from loratui.tui.wizard.background import BackgroundLoading
 from loratui.tui.wizard.draft import STEPS, Draft, same_choices
-from loratui.tui.wizard.draft_file import OtherDraft
 from loratui.tui.wizard.state import WizardState
 
 if TYPE_CHECKING:
@@ -328,24 +327,3 @@ class LoratuiApp(BackgroundLoading):
         yield from super().get_system_commands(screen)
         for other in self.state.file.others():
             yield SystemCommand("Take up the other draft", harmless(other.words), partial(self.take_up, other))
-
-    def take_up(self, other: OtherDraft, *, where_left: bool = False) -> None:
-        """Go on with a draft that was kept aside. where_left: at the step where it was left."""
-        if not self.state.file.take_up(other, where_left=where_left):
-            self._tell_not_kept()
-            return
-        self.notify("The other draft is taken up; this one is kept aside.", markup=False, timeout=6)
-        self.look_up_all()
-        if where_left:
-            self.open_step(self.state.draft.step)
-
-    def begin_draft(self, draft: Draft) -> None:
-        """Begin with these choices; the present ones are kept aside."""
-        if not self.state.file.begin(draft):
-            self._tell_not_kept()
-            return
-        self.look_up_all()
-        self.open_step(draft.step)
-
-    def _tell_not_kept(self) -> None:
-        self.notify(harmless(self.state.file.problem), markup=False, severity="warning", timeout=10)

@@ -27,11 +27,9 @@ from loratui.tui.keys import bindings
 
 EMPTY = (
     "No dataset yet.\n\n"
-    "Write a path or the id of a hub dataset above; enter takes it.\n"
-    "esc leaves the line, and then\n"
     "  o   opens a file or folder: JSON, JSONL, CSV, TSV, Parquet, Arrow,\n"
     "      text, also compressed\n"
-    "  i   writes a path again\n"
+    "  i   writes a path or the id of a hub dataset above; enter takes it\n"
     "  d   takes the demo: 1,600 orders and the record that each becomes\n\n"
     "Understood are prompt and completion (question and answer, input and\n"
     "output, …), instruction/input/output, messages, and plain text."
@@ -85,7 +83,7 @@ class DatasetScreen(StepScreen):
 
     def shown(self) -> None:
         self._show_dataset()
-        self.set_focus(self.query_one("#row" if self.app.state.draft.dataset else "#path"))
+        self.set_focus(self.query_one("#row"))
 
     def on_key(self, event: events.Key) -> None:
         """What begins a path begins the path while there are no rows: no letter of it is to be a command."""

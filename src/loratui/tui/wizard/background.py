@@ -15,6 +15,8 @@ from textual.worker import get_current_worker
 
 from loratui.format import harmless, one_line
 from loratui.tui.wizard.check import PREVIEW_ROWS, Check, progress_words
+from loratui.tui.wizard.draft import Draft
+from loratui.tui.wizard.draft_file import OtherDraft
 from loratui.tui.wizard.state import WizardState
 
 if TYPE_CHECKING:
@@ -222,3 +224,30 @@ class BackgroundLoading(App[None]):
             self.state.check.take(replace(check, progress="", problem=one_line(error.sentence, 300)))
         finally:
             await client.close()
+
+    # Other drafts, and what then is to be looked up
+
+    def open_step(self, step: str) -> None:
+        """Bring a step to the front."""
+        raise NotImplementedError
+
+    def take_up(self, other: OtherDraft, *, where_left: bool = False) -> None:
+        """Go on with a draft that was kept aside. where_left: at the step where it was left."""
+        if not self.state.file.take_up(other, where_left=where_left):
+            self._tell_not_kept()
+            return
+        self.notify("The other draft is taken up; this one is kept aside.", markup=False, timeout=6)
+        self.look_up_all()
+        if where_left:
+            self.open_step(self.state.draft.step)
+
+    def begin_draft(self, draft: Draft) -> None:
+        """Begin with these choices; the present ones are kept aside."""
+        if not self.state.file.begin(draft):
+            self._tell_not_kept()
+            return
+        self.look_up_all()
+        self.open_step(draft.step)
+
+    def _tell_not_kept(self) -> None:
+        self.notify(harmless(self.state.file.problem), markup=False, severity="warning", timeout=10)
