@@ -119,7 +119,7 @@ async def test_preferences_are_asked_about_before_going_on(tmp_path: Path, size:
         await pilot.press("enter")
         await settled(pilot)
         assert app.state.draft.mine["dataset.preference"] == "chosen" and not app.state.problems("dataset")
-        assert "the rejected ones never shown" in screen_text(app)
+        assert "the chosen answers are trained on" in screen_text(app)
         await pilot.press("ctrl+n")
         await settled(pilot)
         assert app.screen.name == "recipe"

@@ -68,7 +68,7 @@ def test_runs(snap_compare: Callable[..., bool], home: Path, size: tuple[int, in
 
     async def shown(pilot: Pilot[Any]) -> None:
         await until(pilot, "demo-lora-running")
-        await until(pilot, "v Evaluate")
+        await until(pilot, "s Stop")
 
     assert snap_compare(LoratuiApp(screen="runs"), terminal_size=size, run_before=shown)
 

@@ -35,7 +35,7 @@ def test_a_falling_curve_falls() -> None:
         for column in range(8, 58)
     ]
     drawn = [place for place in places if place is not None]
-    assert drawn[0] <= 3
+    assert drawn[0] <= 4  # the axis ends at a round figure above it
     assert drawn[-1] >= 9
     assert drawn == sorted(drawn)
     assert rows[0].strip().startswith("3")

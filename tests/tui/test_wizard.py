@@ -254,8 +254,6 @@ async def test_enter_goes_on_with_a_folder_that_was_browsed_to(
         await settled(pilot)
         await pilot.press("enter")
         await settled(pilot)
-        await pilot.press("enter")
-        await settled(pilot)
         assert app.state.draft.model == str(folder) and "enter or ^n goes on." in flat(app)
         assert app.screen.query_one(FilterList).highlighted_key == str(folder)
         await pilot.press("enter")

@@ -152,13 +152,17 @@ class ReviewScreen(StepScreen):
         widget = self.query_one("#said", Static)
         widget.display = bool(rows)
         width = max(20, self.size.width - 8)
-        most = 6 if self.size.height >= 30 else 2
-        lines = [line for row in rows for line in row.content(width).split("\n")]
-        if len(lines) > most:  # a line for each
-            lines = [row.content(4 * len(row.text) + 80).truncate(width, ellipsis=True) for row in rows]
-        if len(lines) > most:
-            more = f"  … {len(lines) - most + 1} more: m shows them"
-            lines = [*lines[: most - 1], Content(more).stylize("$text-muted")]
+        most = 6 if self.size.height >= 30 else 3
+        lines: list[Content] = []
+        for told, row in enumerate(rows):
+            more = row.content(width).split("\n")
+            if len(lines) + len(more) > most - (
+                told < len(rows) - 1
+            ):  # whole sentences; a line says that there are more
+                left = f"  … {len(rows) - told} more: m shows them"
+                lines = [*lines, *(more[: most - 1] if not lines else ()), Content(left).stylize("$text-muted")]
+                break
+            lines += more
         widget.update(Content("\n").join(lines))
 
     def _start_words(self, hindrances: list[Problem]) -> Content:
