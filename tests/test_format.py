@@ -48,7 +48,7 @@ def test_durations(seconds: float, said: str) -> None:
 )
 def test_a_runs_age_is_the_same_on_the_screen_and_in_the_list(seconds: float, said: str) -> None:
     from loratui.commands import runs
-    from loratui.tui.runs.screen import age_words
+    from loratui.tui.home.lines import age_words
 
     assert runs.age(seconds) == said
     assert age_words(seconds) == (f"{said} ago" if seconds >= 60 else "just now")
