@@ -20,18 +20,26 @@ from loratui.core.plan_text import with_values
 WORDS = ("red", "blue", "tin", "oak", "sky", "fog", "ice", "jam")
 
 
-def sums(path: Path, count: int, seed: int, *, shift: int = 0, noise: float = 0.0, long: int = 0) -> Path:
-    """Rows that can be learnt: two numbers decide two words. noise: share of the words that are random instead."""
-    dice = random.Random(seed)
+def sums(
+    path: Path, count: int, seed: int, *, shift: int = 0, noise: float = 0.0, long: int = 0, broken: int = 0
+) -> Path:
+    """Rows that can be learnt: two numbers decide two words. noise: share of the words that are random instead. broken:
+    how many answers of the first four fifths are signs without sense.
+    """
+    dice, other = random.Random(seed), random.Random(seed + 1)
+    senseless = {other.randrange(count * 4 // 5) for _ in range(broken)}
     with path.open("w") as file:
-        for _ in range(count):
+        for number in range(count):
             one, two = dice.randrange(20), dice.randrange(20)
             words = [
-                WORDS[(number + shift) % len(WORDS)] if dice.random() >= noise else dice.choice(WORDS)
-                for number in (one, two)
+                WORDS[(value + shift) % len(WORDS)] if dice.random() >= noise else dice.choice(WORDS)
+                for value in (one, two)
             ]
             prompt = f"{one} and {two} is" + " and" * (long or dice.randrange(3))
-            file.write(json.dumps({"prompt": prompt, "completion": f"it is {words[0]} and {words[1]}"}) + "\n")
+            answer = f"it is {words[0]} and {words[1]}"
+            if number in senseless:
+                answer = " ".join("".join(other.choice("qxzjvk~#@$%") for _ in range(5)) for _ in range(6))
+            file.write(json.dumps({"prompt": prompt, "completion": answer}) + "\n")
     return path
 
 
@@ -175,7 +183,7 @@ class Case:
 
 
 def write_rows(path: Path, wanted: Mapping[str, Any], seed: int) -> Path:
-    """Rows as wanted: `count`, `noise`, `long`, or `heart` where there is nothing to learn."""
+    """Rows as wanted: `count`, `noise`, `long`, `broken`, or `heart` where there is nothing to learn."""
     options = dict(wanted)
     if options.pop("heart", False):
         return by_heart(path, options["count"], seed)

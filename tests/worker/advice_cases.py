@@ -245,6 +245,36 @@ def failing() -> list[Case]:
                 better_than_untouched=True,
             )
         )
+    for seed in (172, 173, 174):
+        found.append(
+            Case(
+                "spikes",
+                seed,
+                {"training.batch_size": 2, "training.max_steps": 80, "saving.every_steps": 5},
+                {"count": 200, "broken": 2},
+                live=True,
+                better_than_untouched=True,
+            )
+        )
+    for seed in (180, 181):
+        found.append(
+            Case(
+                "erratic",
+                seed,
+                {
+                    **full,
+                    "training.learning_rate": 0.02,
+                    "training.batch_size": 1,
+                    "training.scheduler": "constant",
+                    "evaluation.every_steps": 5,
+                    "saving.every_steps": 5,
+                    "saving.keep": 30,
+                },
+                {"count": 60, "noise": 0.3},
+                live=True,
+                better_than_untouched=True,
+            )
+        )
     return found
 
 

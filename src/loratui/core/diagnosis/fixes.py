@@ -133,11 +133,11 @@ def warm_up(plan: Plan, curves: Curves) -> Fix | None:
 
 
 def larger_batch(plan: Plan) -> Fix:
-    """Twice the accumulation: smoother gradients for no memory."""
+    """Twice the accumulation: smoother gradients for no memory, but time."""
     passes = plan.training.accumulation * 2
     return Fix(
         f"Accumulate {passes} batches a step instead of {plan.training.accumulation}: smoother gradients, no more "
-        "memory.",
+        "memory, twice the time a step.",
         {"training.accumulation": passes},
     )
 

@@ -159,7 +159,7 @@ def spikes(curves: Curves, plan: Plan) -> Iterator[Finding]:
             [
                 fixes.CHECK_DATA,
                 *fixes.less_sure(
-                    [fixes.clip(plan), fixes.halved_rate(plan) if several else None, fixes.larger_batch(plan)]
+                    [fixes.larger_batch(plan), fixes.halved_rate(plan) if several else None, fixes.clip(plan)]
                 ),
             ]
         ),
