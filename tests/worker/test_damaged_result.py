@@ -187,13 +187,13 @@ def test_a_damaged_merge_is_made_anew(run: Run, monkeypatch: pytest.MonkeyPatch)
 
     made: list[Path] = []
 
-    def merge(command: list[str], check: bool) -> object:
+    async def merge(run: Run, dtype: str) -> None:
         from loratui.worker.merge import MergeRequest, execute
 
         made.append(run.merged_path)
-        return type("Done", (), {"returncode": execute(MergeRequest(command[4], command[6]))})
+        assert execute(MergeRequest(str(run.path), str(run.merged_path))) == 0
 
-    monkeypatch.setattr(whole_model.subprocess, "run", merge)
+    monkeypatch.setattr(whole_model, "_merge", merge)
     whole_model.whole_model(str(run.path))
     whole_model.whole_model(str(run.path))
     assert len(made) == 1

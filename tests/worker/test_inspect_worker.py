@@ -166,14 +166,16 @@ def test_the_truncation_ledger_adds_up(model: Path, text_model, tmp_path: Path):
     assert whole["tokens"] == cut["tokens"]
 
 
-def test_tokenising_tells_how_far_it_is_and_of_how_many(model: Path, text_model, tmp_path: Path):
+def test_tokenising_tells_how_far_it_is_and_what_was_tokenised_before(model: Path, text_model, tmp_path: Path):
     from loratui.worker.training.dataset import prepare
 
-    told: list[tuple[int, int]] = []
+    told: list[tuple[int, bool]] = []
     plan = plan_for(model, write_rows(tmp_path / "rows.jsonl", 2_100))
-    prepared = prepare(plan, text_model.tokeniser(plan, 50), progress=lambda done, of: told.append((done, of)))
+    prepared = prepare(plan, text_model.tokeniser(plan, 50), progress=lambda done, reused: told.append((done, reused)))
     rows = len(prepared.train) + len(prepared.held_out) + prepared.train.without_answer
-    assert told == [(1_000, rows), (2_000, rows)]
+    assert told == [(1_000, False), (2_000, False)]
+    prepare(plan, text_model.tokeniser(plan, 50), progress=lambda done, reused: told.append((done, reused)))
+    assert told[2:] == [(rows, True)], "the second time nothing is tokenised"
 
 
 def test_the_trainer_keeps_as_many_rows_as_the_inspection_says(model: Path, text_model, tmp_path: Path):

@@ -61,7 +61,7 @@ def change_content(change: Change, width: int, height: int = 1) -> Content:
     price, followed = change.price, change.followed
     for shown in range(len(followed), -1, -1):
         more = len(followed) - shown
-        rest = [*followed[:shown], *([f"and {more} more"] if more else [])]
+        rest = [*followed[:shown], *([f"{more} more" if shown else f"{more} of the proposed values"] if more else [])]
         pieces = [(change.cause, "bold $accent")] if change.cause else []
         if rest:
             pieces.append((f"also {', '.join(rest)}", "$foreground"))

@@ -152,15 +152,17 @@ class ReviewScreen(StepScreen):
         widget = self.query_one("#said", Static)
         widget.display = bool(rows)
         width = max(20, self.size.width - 8)
-        most = 6 if self.size.height >= 30 else 3
+        most = 6 if self.size.height >= 30 else 2
         lines: list[Content] = []
-        for told, row in enumerate(rows):
-            more = row.content(width).split("\n")
-            if len(lines) + len(more) > most - (
-                told < len(rows) - 1
-            ):  # whole sentences; a line says that there are more
-                left = f"  … {len(rows) - told} more: m shows them"
-                lines = [*lines, *(more[: most - 1] if not lines else ()), Content(left).stylize("$text-muted")]
+        for told, row in enumerate(rows):  # whole sentences, but the first is begun in any case
+            more, rest = row.content(width).split("\n"), len(rows) - told - 1
+            if len(lines) + len(more) > most - bool(rest):
+                if not lines and most > 2:
+                    lines = more[: most - 1]
+                elif not lines:
+                    lines = [row.content(len(row.text) + 80).truncate(width, ellipsis=True)]
+                left = f"  … m shows all of it{f', and {rest} more' if rest else ''}"
+                lines = [*lines[: most - 1], Content(left).stylize("$text-muted")]
                 break
             lines += more
         widget.update(Content("\n").join(lines))
