@@ -17,7 +17,7 @@ demo: env
 	@$(BIN)/loratui --demo
 
 COVERED := tests/core tests/runs tests/data
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup
 
 # What coverage measures runs once, and the rest even where the floor is missed.
 test: env
