@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -96,7 +95,6 @@ def test_of_a_long_history_both_ends_decide_and_little_is_read(
     monkeypatch.setattr(LineTail, "read", counted)
     (found,) = list_runs()
     assert (found.ruin.word if found.ruin else "") == word and sum(reads) <= 1 << 20
-    began = time.perf_counter()
     for _ in range(50):
         list_runs()
-    assert time.perf_counter() - began < 1.0 and sum(reads) <= 1 << 20, "it is judged once"
+    assert sum(reads) <= 1 << 20, "it is judged once, by a small part of it"

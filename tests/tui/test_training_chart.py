@@ -99,6 +99,6 @@ def test_a_million_steps_draw_in_a_frame() -> None:
     for number in range(0, 1_000_000, 10):
         record._take_step(step.model_copy(update={"step": number, "loss": 1.0 + (number % 70) / 100}))
     draw(loss_picture(record), 120, 30)
-    began = time.perf_counter()
+    began = time.thread_time()
     draw(loss_picture(record), 120, 30)
-    assert time.perf_counter() - began < 0.12, "30 ms on a quiet machine"
+    assert time.thread_time() - began < 0.12, "30 ms on a quiet machine"

@@ -37,10 +37,10 @@ def test_a_million_steps_open_in_a_moment(tmp_path: Path) -> None:
             if step % 50_000 == 0:
                 file.write(evaluation.replace("999999999", str(step)) + "\n")
         file.write('{"type":"step","time":1.0,"st')
-    began = time.perf_counter()
+    began = time.thread_time()
     history = History(run / "events.jsonl")
     events = list(history)
-    took = time.perf_counter() - began
+    took = time.thread_time() - began
     assert took < 4, f"{took:.2f} s; under 1 s on a quiet machine"
     assert sum(isinstance(event, Eval) for event in events) == STEPS // 50_000
     steps = [event.step for event in events if isinstance(event, Step)]
