@@ -42,10 +42,15 @@ class OutcomeWatch:
                 )
         elif fix.reason in SPOILT and what == "step":
             past = fix.at_step + (WINDOW if fix.reason in ("diverged", "diverging") else PAST_STEPS)
-            if step >= past:
+            if step >= past and (loss is None or loss <= self._began_at()):  # else it has yet to come back
                 self._tell(
                     True, step, f"The run is at step {step}{shown}, past step {fix.at_step} where it went wrong."
                 )
+
+    def _began_at(self) -> float:
+        """The loss that the run began at; infinite where that is not known or no number."""
+        start = read_course(self.run).curves().start_loss
+        return start if math.isfinite(start) else math.inf
 
     def finished(self, step: int) -> None:
         """The run is at its end: a fix against a failure has helped, any other if the losses are lower than they were

@@ -15,7 +15,7 @@ from loratui.core.situation import Situation
 from loratui.files import write_whole
 from loratui.models.adapter import read_adapter
 from loratui.runs.course import read_course, sound_until
-from loratui.runs.directory import Run
+from loratui.runs.directory import Run, step_of
 from loratui.runs.failure import SPOILT, failed_fixes, pending_fix, was_tried
 from loratui.runs.history import other_events
 from loratui.runs.verdict import as_fields, spoilt_end
@@ -35,13 +35,18 @@ def fixes_after(run: Run, plan: Plan, kind: str, step: int) -> list[dict[str, An
     course = read_course(run)
     known = run.proposed()
     curves = course.curves(proposed=known.get("values"), bf16=known.get("bf16"))
-    sound = sound_until(course, precision=plan.training.precision, ended=True) or 0
+    sound = _kept_until(run, sound_until(course, precision=plan.training.precision, ended=True) or 0)
     found = (
         after_divergence(plan, curves, healthy_step=sound)
         if kind == "diverged"
         else after_not_finite(plan, curves, step=step, healthy_step=sound)
     )
     return _untried(run, [as_fields(fix) for fix in found])
+
+
+def _kept_until(run: Run, sound: int) -> int:
+    """The last sound step; 0 where no checkpoint up to it is there to go back to."""
+    return sound if any(step_of(checkpoint) <= sound for checkpoint in run.checkpoints()) else 0
 
 
 def spoilt_at_the_end(run: Run, plan: Plan) -> tuple[dict[str, Any], int | None] | None:
