@@ -20,7 +20,6 @@ from loratui.core.memory import (
     highest_rank,
     largest_batch,
     longest_length,
-    method_bytes,
     method_fits,
     verdict,
 )
@@ -207,13 +206,3 @@ def test_a_reserve_comes_off_what_is_free() -> None:
 @pytest.mark.parametrize("family", sorted(CONFIGS))
 def test_badges_name_every_method(family: str) -> None:
     assert method_fits(spec_of(family), GPU) == {"full": "fits", "lora": "fits", "qlora": "fits"}
-
-
-@pytest.mark.parametrize("family", ["qwen3", "llama"])
-@pytest.mark.parametrize("gib", [1, 2, 3, 24])
-def test_what_a_method_takes_is_what_its_badge_goes_by(family: str, gib: int) -> None:
-    device = Device(name="x", memory_total_bytes=gib * GIB, memory_free_bytes=gib * GIB, compute_capability=(8, 6))
-    spec = read_config({"model_type": family, **CONFIGS[family]})
-    takes, badges, limit = method_bytes(spec, device), method_fits(spec, device), budget(device).bytes
-    assert all((takes[kind] > limit) == (badges[kind] == "too big") for kind in takes)
-    assert takes["lora"] <= takes["full"]

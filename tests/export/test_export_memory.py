@@ -169,7 +169,10 @@ def test_rows_as_long_as_the_plan_allows_have_one_figure() -> None:
 def test_advice_is_of_this_plan_and_holds() -> None:
     found = known("litgpt")
     assert found.verdict == "too big" and found.mend is None
-    assert "training.batch_size" not in found.sentence and "training.checkpointing" not in found.sentence
+    assert "training.checkpointing" not in found.sentence
+    assert "training.batch_size = 1 as it is" in found.sentence, (
+        "else a larger batch would be proposed for shorter rows"
+    )
     (way,) = found.ways
     length = int(way.removeprefix("training.max_length = ").split()[0])
     assert known("litgpt", plan=with_values(PLAN, {"training.max_length": length})).verdict == "fits"

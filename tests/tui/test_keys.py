@@ -186,3 +186,14 @@ async def test_enter_on_what_is_chosen_goes_on(tmp_path: Path) -> None:
             await settled(pilot)
             seen.append(app.screen.name)
         assert seen == ["model", "dataset", "recipe"]
+
+
+PAGES = {"machine", "model", "dataset", "recipe", "review", "training", "playground", "home"}
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_the_pages_name_the_keys_of_today(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "screens" / f"{page}.md").read_text(encoding="utf-8")
+    used = {use.letter for use in USES.get({"home": "runs"}.get(page, page), ())} | set(RUN.values())
+    used |= {use.letter for use in USES["rows"]} if page == "dataset" else set()
+    assert set(re.findall(r"`([!-~])`", text)) <= used | set("123456789?")

@@ -38,8 +38,9 @@ async def test_what_is_told_is_what_the_key_then_does(tmp_path: Path) -> None:
         for place, key in enumerate(EVERYDAY):
             assert app.state.plan.proposal is not None
             up = neighbours(key, app.state.plan.proposal.plan.get(key))[-1]
-            told, before = app.state.plan.memory_if(key, up), app.state.plan.proposal.memory.total_bytes
-            assert told is not None
+            moved, before = app.state.plan.moves_if(key, up), app.state.plan.proposal.memory.total_bytes
+            assert moved is not None
+            told = moved.memory_bytes
             shown = str(app.screen.query_one("#why", Static).content)
             assert (size(abs(told)) if told else "the same") in shown, (key, shown)
             if key != "method.kind":
@@ -56,7 +57,8 @@ async def test_a_value_that_is_not_allowed_has_no_price(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="recipe")
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
-        assert app.state.plan.memory_if("lora.r", -1) is None and app.state.plan.memory_if("training.seed", 7) == 0
+        seed = app.state.plan.moves_if("training.seed", 7)
+        assert app.state.plan.moves_if("lora.r", -1) is None and seed is not None and seed.memory_bytes == 0
 
 
 async def test_narrow_rows_tell_only_what_else_is_proposed(tmp_path: Path) -> None:

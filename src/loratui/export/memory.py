@@ -167,7 +167,8 @@ def _ways(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, software
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(max_length=middle * LENGTH_STEP) else (low, middle - 1)
     if low:
-        yield f"training.max_length = {low * LENGTH_STEP} (longer rows are cut)"
+        held = f"training.batch_size = {training.batch_size} as it is"
+        yield f"training.max_length = {low * LENGTH_STEP} (longer rows are cut; {held})"
 
 
 def elsewhere_json(known: Elsewhere) -> dict[str, object]:

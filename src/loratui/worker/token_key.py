@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from loratui.core.plan import DatasetSection
@@ -80,13 +79,6 @@ def _program() -> str:
     digest = sha256()
     for place in PROGRAM:
         path = PACKAGE / place
-        for file in sorted(path.glob("*.py")) if path.is_dir() else (path,):
-            digest.update(f"{file.name}\0".encode() + _content(file))
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else (path,):
+            digest.update(f"{file.relative_to(PACKAGE)}\0".encode() + file.read_bytes())
     return digest.hexdigest()
-
-
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError:
-        return b""

@@ -41,6 +41,8 @@ RESERVE_BYTES = 2**28
 WAIT_SECONDS = 0.2
 YOUNG_SECONDS = 60.0
 """A folder that was begun so lately may not be locked yet."""
+OLD_SECONDS = 7 * 86_400.0
+"""Nobody tokenises for so long: who still holds such a lock only finds that another makes the same tokens."""
 LARGEST_FACTS = 1 << 30
 
 Say = Callable[[str], None]
@@ -219,6 +221,10 @@ def make_room(say: Say) -> None:
     except OSError as error:
         log.warning("the store of tokens could not be looked through: %s", error)
         return
+    for lock in place.glob("*.lock"):
+        with suppress(OSError):  # somebody else was first
+            if time.time() - lock.stat().st_mtime > OLD_SECONDS:
+                lock.unlink()
     for folder in found:
         with suppress(OSError):
             if folder.name.startswith(".") and time.time() - folder.stat().st_mtime > YOUNG_SECONDS:

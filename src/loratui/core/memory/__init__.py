@@ -3,7 +3,7 @@
 from loratui.core.memory.alternatives import Alternative, alternatives
 from loratui.core.memory.budget import Budget, Verdict, budget, verdict
 from loratui.core.memory.estimate import PARTS, Estimate, estimate
-from loratui.core.memory.fit import highest_rank, largest_batch, longest_length, method_bytes, method_fits
+from loratui.core.memory.fit import highest_rank, largest_batch, longest_length, method_fits
 
 __all__ = [
     "PARTS",
@@ -17,7 +17,6 @@ __all__ = [
     "highest_rank",
     "largest_batch",
     "longest_length",
-    "method_bytes",
     "method_fits",
     "verdict",
 ]

@@ -114,14 +114,6 @@ _PLANS: dict[MethodKind, Plan] = {
 _FORMATS = {kind: formats(plan) for kind, plan in _PLANS.items()}
 
 
-def method_bytes(spec: ModelSpec, device: Device) -> dict[MethodKind, int]:
-    """The predicted peak of each method on (each of) the device, in bytes, as `method_fits` supposes it: where whole
-    copies are too big for several devices, with divided weights.
-    """
-    limit = budget(device)
-    return {kind: _estimate(spec, plan, device, limit).total_bytes for kind, plan in _PLANS.items()}
-
-
 @lru_cache(maxsize=4096)
 def _method_fits(spec: ModelSpec, device: Device) -> tuple[tuple[MethodKind, Verdict], ...]:
     limit = budget(device)

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
@@ -84,7 +85,7 @@ def keys_of(screen: Screen[Any]) -> list[tuple[str, str, int]]:
             rank = 1
         elif active.node is screen.app or action.startswith(("app.", "screen.")):
             rank = 2
-        elif type(active.node).__module__.startswith("textual."):
+        elif _declares(active.node, action).startswith("textual."):
             rank = 3
         keys, _, _ = actions.setdefault(action, ([], words, rank))
         keys.append(screen.app.get_key_display(Binding(binding.key, binding.action)))
@@ -93,3 +94,11 @@ def keys_of(screen: Screen[Any]) -> list[tuple[str, str, int]]:
         (STEP_KEYS if action == "open_step" else " ".join(dict.fromkeys(keys)), words, rank)
         for action, (keys, words, rank) in rows
     ]
+
+
+def _declares(node: DOMNode, action: str) -> str:
+    """The module of the class that brought an action's key: a list of ours has most of its keys from Textual's."""
+    for one in type(node).__mro__:
+        if any(isinstance(key, Binding) and key.action == action for key in one.__dict__.get("BINDINGS", ())):
+            return one.__module__
+    return type(node).__module__

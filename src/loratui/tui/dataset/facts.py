@@ -33,7 +33,7 @@ def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -
         f"{facts.examples:,}",
         f"{facts.eval_examples:,} held out" if facts.eval_examples else "none held out",
         f"{about}{facts.mean:,.0f} tokens each, longest {facts.longest:,}",
-        f"{facts.trained_share:.0%} of them learnt",
+        f"{facts.trained_share:.0%} learnt",
     ]
     proposal = state.plan.proposal
     max_length = proposal.plan.training.max_length if proposal is not None else facts.longest

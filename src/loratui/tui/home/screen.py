@@ -360,7 +360,7 @@ class HomeScreen(StepScreen):
             return
         if marked is None or marked.name == chosen.name:
             self._marked = chosen
-            self.say(f"{chosen.name} is marked. Go to another run and press d again.")
+            self.say(f"{chosen.name} is marked. Go to another run and press = again.")
             self._tick()
             return
         from loratui.tui.home.compare import CompareScreen

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
     from loratui.tui.app import LoratuiApp
 
-SIZE_CELLS = 10
+SIZE_CELLS = 13
 NAME_CELLS = 14
 MARK_CELLS = 21
 REST = "the rest"
@@ -50,6 +50,8 @@ def memory_picture(proposal: Proposal, width: int, height: int) -> Content:
         rest = next((one for one in parts if one[0] == REST), (REST, 0))
         smallest = min((one for one in parts if one[0] != REST), key=lambda one: one[1])
         parts = [*(one for one in parts if one not in (rest, smallest)), (REST, rest[1] + smallest[1])]
+    if [name for name, _ in parts] == [REST]:  # that is all of them together
+        parts = []
     room = max(4, width - NAME_CELLS - SIZE_CELLS - 1)
     scale = max(view.budget, view.upper, view.total, 1)
     lines = [
@@ -63,7 +65,7 @@ def memory_picture(proposal: Proposal, width: int, height: int) -> Content:
     words, color = verdict(view)
     limit = min(room - 1, round(view.budget / scale * room))
     total = at_least_seen(view.total / scale, room)
-    numbers = f" {in_gib(view.total)}/{in_gib(view.budget)}"
+    numbers = f" {in_gib(view.total)}/{in_gib(view.budget)} GiB"
     lines.append(
         Content.assemble(
             (f"{words[0]} {'together':<{NAME_CELLS - 2}}", color),

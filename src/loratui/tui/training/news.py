@@ -33,7 +33,7 @@ def news(followed: Followed, width: int) -> Content:
                 ("✓ ", "$success"),
                 (f"Finished: {finished_words(ended, record)}.  ", "$foreground"),
                 (RUN["ask"], "bold $footer-key-foreground"),
-                " asks it something",
+                " asks it",
             )
         )
     elif isinstance(ended, Stopped):

@@ -32,11 +32,10 @@ class Standing:
 
 @dataclass(frozen=True)
 class Change:
-    """One change. cause: what was done or found out, in words. by_hand: whether a person did it."""
+    """One change. cause: what was done or found out, in words."""
 
     cause: str
     moves: Moves
-    by_hand: bool
 
     @property
     def was(self) -> dict[str, str]:
@@ -69,7 +68,7 @@ def change_between(before: Standing, now: Standing, found: str = "") -> Change |
     moved = moves(before.proposal, now.proposal, asked)
     if not by_hand and not moved.also:
         return None
-    return Change(_cause(before, now, moved) or found, moved, by_hand)
+    return Change(_cause(before, now, moved) or found, moved)
 
 
 def _cause(before: Standing, now: Standing, moved: Moves) -> str:

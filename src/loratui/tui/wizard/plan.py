@@ -69,11 +69,6 @@ class ProposedPlan:
         return self._change
 
     @property
-    def change_bytes(self) -> int:
-        """What the last change by hand did to the estimated memory, in bytes."""
-        return self._change.moves.memory_bytes if self._change is not None and self._change.by_hand else 0
-
-    @property
     def presets(self) -> Mapping[str, Preset]:
         """Every preset by name."""
         return self._presets
@@ -156,11 +151,6 @@ class ProposedPlan:
         except LoratuiError:
             return None
         return moves(now, changed, [key])
-
-    def memory_if(self, key: str, value: Any) -> int | None:
-        """By how many bytes the estimate would change with this value; None as for `moves_if`."""
-        moved = self.moves_if(key, value)
-        return None if moved is None else moved.memory_bytes
 
     # Following
 
