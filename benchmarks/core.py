@@ -98,7 +98,7 @@ def explained(situation: Situation, alpha: int) -> list[str]:
         "training.optimizer": "adamw_torch",
         "training.learning_rate": 1e-4,
     }
-    proposal = propose(situation, mine={**fixed, "lora.alpha": float(alpha)})
+    proposal = propose(situation, by_hand={**fixed, "lora.alpha": float(alpha)})
     return [proposal.why(key) for key in proposal.recommendations]
 
 
@@ -114,12 +114,14 @@ def main() -> None:
     ):
         situation = Situation(known(model), rows, device)
         ranks, rates = count(1), count(1)
-        for wish, mine in (
+        for wish, wished in (
             ("another rate", lambda rates=rates: {"training.learning_rate": next(rates) * 1e-6}),
             ("another rank", lambda ranks=ranks: {"lora.r": next(ranks)}),
             ("another length", lambda ranks=ranks: {"method.kind": "full", "training.max_length": 64 + next(ranks)}),
         ):
-            median, worst = milliseconds(lambda situation=situation, mine=mine: propose(situation, mine=mine()))
+            median, worst = milliseconds(
+                lambda situation=situation, wished=wished: propose(situation, by_hand=wished())
+            )
             print(f"propose      {name:<38} {wish:<15} {median:7.2f} ms   worst {worst:7.2f} ms")
         alphas = count(1)
         median, worst = milliseconds(lambda situation=situation, alphas=alphas: explained(situation, next(alphas)))

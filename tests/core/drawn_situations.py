@@ -60,14 +60,13 @@ class Case:
 
     situation: Situation
     preset: Preset
-    mine: Mapping[str, Any]
+    by_hand: Mapping[str, Any]
 
     def __str__(self) -> str:
         device = self.situation.device
         rows = self.situation.data and f"{self.situation.data.examples} rows up to {self.situation.data.longest}"
-        return (
-            f"{self.situation.spec.id} on {device.count} × {device.name}, {rows}, {self.preset.name}, {dict(self.mine)}"
-        )
+        on = f"{self.situation.spec.id} on {device.count} × {device.name}"
+        return f"{on}, {rows}, {self.preset.name}, {dict(self.by_hand)}"
 
 
 @cache
@@ -85,7 +84,7 @@ def cases(number: int, seed: int) -> Iterator[Case]:
             Situation(chance.choice(specs), _data(chance), _device(chance, cards)), _preset(chance), _pins(chance)
         )
         try:
-            propose(case.situation, case.preset, case.mine)
+            propose(case.situation, case.preset, case.by_hand)
         except PlanError:
             continue  # pins that contradict each other
         made += 1

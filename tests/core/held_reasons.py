@@ -188,7 +188,7 @@ class Held:
 
 def hold(case: Case, held: Held) -> None:
     """Compute everything that the reasons of one proposal say anew, and note what differs."""
-    proposal = propose(case.situation, case.preset, case.mine)
+    proposal = propose(case.situation, case.preset, case.by_hand)
     held.cases += 1
     for key, reason in proposal.recommendations.items():
         held.reasons += 1
@@ -240,7 +240,7 @@ def _by_ratio(case: Case, key: str) -> bool:
     return (
         key == "training.warmup_steps"
         and case.preset.warmup_ratio is not None
-        and key not in case.mine
+        and key not in case.by_hand
         and key not in case.preset.values
     )
 

@@ -16,18 +16,18 @@ from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
 
 
-def made(model: str, card: str, data: DataFacts | None = None, **mine: object) -> tuple[Situation, Proposal]:
+def made(model: str, card: str, data: DataFacts | None = None, **by_hand: object) -> tuple[Situation, Proposal]:
     situation = Situation(find_model(model, online=False).spec, data, find_gpu(card).device())
-    return situation, propose(situation, AUTO, {key.replace("__", "."): value for key, value in mine.items()})
+    return situation, propose(situation, AUTO, {key.replace("__", "."): value for key, value in by_hand.items()})
 
 
 def test_each_change_set_by_hand_gives_the_promised_memory() -> None:
     looked = several = 0
     for case in cases(64, 7):
-        proposal = propose(case.situation, case.preset, case.mine)
+        proposal = propose(case.situation, case.preset, case.by_hand)
         least = max(proposal.memory.total_bytes * 0.01, 64 * 2**20 if case.situation.device.kind == "gpu" else 0)
         for other in proposal.alternatives:
-            after = propose(case.situation, case.preset, {**case.mine, **other.change})
+            after = propose(case.situation, case.preset, {**case.by_hand, **other.change})
             assert abs(after.memory.total_bytes / other.memory_total_bytes - 1) < 0.01, (case, other)
             assert after.memory.total_bytes <= proposal.memory.total_bytes - least * 0.99, (case, other)
             assert other.fits == (after.verdict == "fits")
@@ -41,13 +41,13 @@ def test_each_change_set_by_hand_gives_the_promised_memory() -> None:
 def test_what_is_freed_is_not_filled_anew() -> None:
     data = DataFacts(1000, tuple(range(60, 700, 10)))
     differ = 0
-    for model, card, mine in (
+    for model, card, by_hand in (
         ("Qwen/Qwen2.5-7B", "H100", {"method__kind": "full"}),
         ("Qwen/Qwen3-0.6B", "T4", {}),
         ("Qwen/Qwen3-4B", "RTX 4090", {}),
     ):
-        situation, now = made(model, card, data, **mine)
-        pins = {key.replace("__", "."): value for key, value in mine.items()}
+        situation, now = made(model, card, data, **by_hand)
+        pins = {key.replace("__", "."): value for key, value in by_hand.items()}
         for one in now.alternatives:
             alone = {key: value for key, value in one.change.items() if key not in one.held}
             after = propose(situation, AUTO, {**pins, **one.change})

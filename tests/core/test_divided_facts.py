@@ -46,8 +46,8 @@ def test_a_proposal_divides_texts_and_cuts_none() -> None:
     assert found.data.examples == TEXTS.at(length).examples > TEXTS.examples
     assert found.schedule == make_schedule(found.plan, TEXTS)
     assert not any("will be cut" in warning for warning in found.warnings)
-    shorter = propose(Situation(spec, TEXTS, CARD), mine={"training.max_length": 256})
+    shorter = propose(Situation(spec, TEXTS, CARD), by_hand={"training.max_length": 256})
     assert shorter.data.examples == TEXTS.at(256).examples
-    cut = propose(Situation(spec, replace(TEXTS, divided=False), CARD), mine={"training.max_length": 256})
+    cut = propose(Situation(spec, replace(TEXTS, divided=False), CARD), by_hand={"training.max_length": 256})
     assert any("will be cut" in warning for warning in cut.warnings)
     assert shorter.schedule.total_steps > cut.schedule.total_steps

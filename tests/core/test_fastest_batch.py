@@ -23,9 +23,9 @@ UNEVEN = DataFacts(949, tuple(sorted(30 + round(700 * (place / 200) ** 3) for pl
 """Most rows are short, and a few are long."""
 
 
-def made(model: str, card: str, data: DataFacts, **mine: Any) -> Proposal:
+def made(model: str, card: str, data: DataFacts, **by_hand: Any) -> Proposal:
     situation = Situation(find_model(model, online=False).spec, data, find_gpu(card).device())
-    return propose(situation, AUTO, {key.replace("__", "."): value for key, value in mine.items()})
+    return propose(situation, AUTO, {key.replace("__", "."): value for key, value in by_hand.items()})
 
 
 def middle_seconds(owner: Proposal, changes: dict[str, Any]) -> float:
@@ -82,8 +82,8 @@ def test_a_fixed_accumulation_keeps_the_rows_of_a_step() -> None:
     assert proposal.plan.training.batch_size == 16
     reason = proposal.recommendations["training.batch_size"]
     assert "fixed at 1" in reason.down and "stays the same" not in reason.down
-    mine = made("Qwen/Qwen3-0.6B", "T4", UNEVEN, training__accumulation=1, training__batch_size=3)
-    other = mine.instead("training.batch_size")
+    by_hand = made("Qwen/Qwen3-0.6B", "T4", UNEVEN, training__accumulation=1, training__batch_size=3)
+    other = by_hand.instead("training.batch_size")
     assert other is not None and other.rows == (3, 16) and "16 rows a step instead of 3" in other.cost
     assert "stays the same" in made("Qwen/Qwen3-0.6B", "T4", UNEVEN).recommendations["training.batch_size"].down
 

@@ -21,9 +21,11 @@ from loratui.models.find import find_model
 NAMES = ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj")
 
 
-def proposal(adapter: AdapterShape | None, mine: dict[str, Any] | None = None) -> Any:
+def proposal(adapter: AdapterShape | None, by_hand: dict[str, Any] | None = None) -> Any:
     spec = find_model("Qwen/Qwen3-0.6B", online=False).spec
-    return propose(Situation(spec, uniform(1000, 200), find_gpu("RTX 4090").device(), adapter=adapter), mine=mine or {})
+    return propose(
+        Situation(spec, uniform(1000, 200), find_gpu("RTX 4090").device(), adapter=adapter), by_hand=by_hand or {}
+    )
 
 
 def test_the_adapters_shape_is_proposed_with_that_reason() -> None:
@@ -68,8 +70,8 @@ def test_a_presets_rate_for_a_new_adapter_is_told() -> None:
     spec = find_model("Qwen/Qwen3-0.6B", online=False).spec
     device = find_gpu("RTX 4090").device()
 
-    def told(adapter: AdapterShape | None, mine: dict[str, Any]) -> list[str]:
-        found = propose(Situation(spec, uniform(1000, 200), device, adapter=adapter), preset, mine)
+    def told(adapter: AdapterShape | None, by_hand: dict[str, Any]) -> list[str]:
+        found = propose(Situation(spec, uniform(1000, 200), device, adapter=adapter), preset, by_hand)
         return [one for one in found.warnings if "for a new adapter" in one]
 
     same = AdapterShape(16, 32.0, "lora", NAMES)

@@ -22,7 +22,7 @@ def test_a_held_value_stays_while_what_it_followed_from_changes() -> None:
     first = propose(Situation(SPEC, LONG, ROOMY))
     held = {"training.learning_rate": first.plan.training.learning_rate}
     wide = {"training.batch_size": 128}
-    free, kept = (propose(Situation(SPEC, LONG, ROOMY), mine=wide, held=hold) for hold in ({}, held))
+    free, kept = (propose(Situation(SPEC, LONG, ROOMY), by_hand=wide, held=hold) for hold in ({}, held))
     assert free.plan.training.learning_rate != first.plan.training.learning_rate
     assert kept.plan.training.learning_rate == first.plan.training.learning_rate
     assert kept.origins["training.learning_rate"] == "held" and kept.origins["training.batch_size"] == "mine"
@@ -31,7 +31,7 @@ def test_a_held_value_stays_while_what_it_followed_from_changes() -> None:
 
 
 def test_what_is_mine_stands_above_what_is_held() -> None:
-    found = propose(Situation(SPEC, LONG, ROOMY), mine={"lora.r": 8}, held={"lora.r": 32})
+    found = propose(Situation(SPEC, LONG, ROOMY), by_hand={"lora.r": 8}, held={"lora.r": 32})
     assert found.plan.lora.r == 8 and found.origins["lora.r"] == "mine"
 
 
@@ -41,11 +41,11 @@ def test_a_held_value_that_is_not_allowed_is_refused() -> None:
 
 
 def test_no_way_to_less_memory_moves_what_is_held() -> None:
-    mine = {"training.batch_size": 64, "training.checkpointing": False}
-    free = propose(Situation(SPEC, LONG, SMALL), mine=mine)
+    by_hand = {"training.batch_size": 64, "training.checkpointing": False}
+    free = propose(Situation(SPEC, LONG, SMALL), by_hand=by_hand)
     assert any("training.max_length" in way.change.keys() - set(way.held) for way in free.alternatives)
     held = {"training.max_length": free.plan.training.max_length}
-    kept = propose(Situation(SPEC, LONG, SMALL), mine=mine, held=held)
+    kept = propose(Situation(SPEC, LONG, SMALL), by_hand=by_hand, held=held)
     assert kept.alternatives and not any(
         way.change.get("training.max_length", held["training.max_length"]) != held["training.max_length"]
         for way in kept.alternatives
@@ -54,7 +54,7 @@ def test_no_way_to_less_memory_moves_what_is_held() -> None:
 
 def test_moves_tell_what_was_asked_what_followed_and_the_price() -> None:
     before = propose(Situation(SPEC, LONG, ROOMY))
-    after = propose(Situation(SPEC, LONG, ROOMY), mine={"training.batch_size": 64})
+    after = propose(Situation(SPEC, LONG, ROOMY), by_hand={"training.batch_size": 64})
     found = moves(before, after, ["training.batch_size"])
     assert [(move.key, move.before, move.after) for move in found.asked] == [
         ("training.batch_size", before.plan.training.batch_size, 64)
@@ -72,7 +72,7 @@ def test_moves_tell_what_was_asked_what_followed_and_the_price() -> None:
 
 
 def test_what_the_method_implies_is_not_told_beside_it() -> None:
-    before = propose(Situation(SPEC, LONG, ROOMY), mine={"method.kind": "lora"})
-    after = propose(Situation(SPEC, LONG, ROOMY), mine={"method.kind": "qlora"})
+    before = propose(Situation(SPEC, LONG, ROOMY), by_hand={"method.kind": "lora"})
+    after = propose(Situation(SPEC, LONG, ROOMY), by_hand={"method.kind": "qlora"})
     told = [move.key for move in moves(before, after, ["method.kind"]).also]
     assert "method.quantization" not in told and before.plan.method != after.plan.method

@@ -23,12 +23,12 @@ from loratui.models.find import find_model
 LENGTHS = tuple(range(50, 450))
 
 
-def proposal(usable: int, *, taken: bool = True, held: int | None = None, **mine: Any) -> Proposal:
-    values = {key.replace("__", "."): value for key, value in mine.items()}
+def proposal(usable: int, *, taken: bool = True, held: int | None = None, **by_hand: Any) -> Proposal:
+    values = {key.replace("__", "."): value for key, value in by_hand.items()}
     held = round(usable * 0.05) if held is None else held
     data = DataFacts(usable - held if taken else usable, LENGTHS, eval_examples=held, eval_taken=taken)
     return propose(
-        Situation(find_model("Qwen/Qwen3-0.6B", online=False).spec, data, find_gpu("A100").device()), mine=values
+        Situation(find_model("Qwen/Qwen3-0.6B", online=False).spec, data, find_gpu("A100").device()), by_hand=values
     )
 
 

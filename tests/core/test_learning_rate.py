@@ -96,12 +96,12 @@ def spec(name: str) -> ModelSpec:
     )
 
 
-def proposal(name: str, *, batch: int, examples: int = 100_000, **mine: Any) -> Proposal:
+def proposal(name: str, *, batch: int, examples: int = 100_000, **by_hand: Any) -> Proposal:
     device = Device(name="test", memory_total_bytes=2**42, memory_free_bytes=2**42, compute_capability=(9, 0))
-    values = {key.replace("__", "."): value for key, value in mine.items()}
+    values = {key.replace("__", "."): value for key, value in by_hand.items()}
     return propose(
         Situation(spec(name), uniform(examples, 256), device),
-        mine={"training.batch_size": min(batch, 16), "training.accumulation": max(1, batch // 16), **values},
+        by_hand={"training.batch_size": min(batch, 16), "training.accumulation": max(1, batch // 16), **values},
     )
 
 
@@ -117,8 +117,8 @@ def test_lora_within_3_of_the_sweep_at_batch_128(name: str, rank: int, optimum: 
 
 @pytest.mark.parametrize(("name", "optimum"), QLORA)
 def test_qlora_within_3_of_the_paper_at_batch_16(name: str, optimum: float) -> None:
-    mine = proposal(name, batch=16, method__kind="qlora", lora__r=64, lora__alpha=16)
-    assert within(mine.plan.training.learning_rate, optimum), mine.plan.training.learning_rate
+    by_hand = proposal(name, batch=16, method__kind="qlora", lora__r=64, lora__alpha=16)
+    assert within(by_hand.plan.training.learning_rate, optimum), by_hand.plan.training.learning_rate
 
 
 @pytest.mark.parametrize(("name", "optimum", "batch"), FULL)
@@ -231,8 +231,8 @@ def test_a_family_that_the_source_does_not_cover_is_said_to_be_ours(name: str) -
 def test_the_factors_of_the_formula_make_the_value() -> None:
     """What is written multiplies to what is proposed."""
     for name in SHAPES:
-        for batch, mine in ((8, {}), (16, {"lora__alpha": 128, "lora__r": 64}), (256, {})):
-            reason = proposal(name, batch=batch, **mine).recommendations["training.learning_rate"]
+        for batch, by_hand in ((8, {}), (16, {"lora__alpha": 128, "lora__r": 64}), (256, {})):
+            reason = proposal(name, batch=batch, **by_hand).recommendations["training.learning_rate"]
             start = float(re.findall(r"= ([\d.e-]+) at batch 128", reason.formula)[0])
             factors = [float(one) for one in re.findall(r"× ([\d.]+) \(", reason.formula)]
             assert start * math.prod(factors) == pytest.approx(reason.value, rel=0.06), reason.formula

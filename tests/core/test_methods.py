@@ -22,7 +22,7 @@ def situation(model: str, gpu: str) -> Situation:
 
 
 @pytest.mark.parametrize(
-    "mine",
+    "by_hand",
     [
         {},
         {"method.kind": "full"},
@@ -35,15 +35,15 @@ def situation(model: str, gpu: str) -> Situation:
     ("model", "gpu"),
     [("Qwen/Qwen3-0.6B", "RTX 4090"), ("meta-llama/Llama-3.1-8B", "T4"), ("openai/gpt-oss-20b", "A100")],
 )
-def test_each_method_is_what_would_be_proposed_with_it(model: str, gpu: str, mine: dict[str, Any]) -> None:
+def test_each_method_is_what_would_be_proposed_with_it(model: str, gpu: str, by_hand: dict[str, Any]) -> None:
     here = situation(model, gpu)
-    beside = propose(here, mine=mine)
-    methods = compare_methods(here, mine=mine, beside=beside)
+    beside = propose(here, by_hand=by_hand)
+    methods = compare_methods(here, by_hand=by_hand, beside=beside)
     assert [one.kind for one in methods] == ["full", "lora", "qlora"]
     assert [one.kind for one in methods if one.chosen] == [beside.plan.method.kind]
     for one in methods:
-        kept = {key: value for key, value in mine.items() if not key.startswith("method.")}
-        alone = beside if one.chosen else propose(here, mine={**kept, "method.kind": one.kind})
+        kept = {key: value for key, value in by_hand.items() if not key.startswith("method.")}
+        alone = beside if one.chosen else propose(here, by_hand={**kept, "method.kind": one.kind})
         assert (one.plan, one.memory_bytes, one.verdict) == (
             alone.plan,
             alone.memory.total_bytes,

@@ -16,10 +16,10 @@ from loratui.machine.catalogue import all_gpus, find_gpu
 from loratui.models.find import find_model
 
 
-def proposal(gpu: str, model: str = "Qwen/Qwen3-0.6B", **mine: Any) -> Proposal:
-    values = {key.replace("__", "."): value for key, value in mine.items()}
+def proposal(gpu: str, model: str = "Qwen/Qwen3-0.6B", **by_hand: Any) -> Proposal:
+    values = {key.replace("__", "."): value for key, value in by_hand.items()}
     return propose(
-        Situation(find_model(model, online=False).spec, uniform(5_000, 300), find_gpu(gpu).device()), mine=values
+        Situation(find_model(model, online=False).spec, uniform(5_000, 300), find_gpu(gpu).device()), by_hand=values
     )
 
 

@@ -109,17 +109,17 @@ def test_a_broken_file_is_reported_and_the_others_load(tmp_path: Path) -> None:
 
 def test_saved_preset_comes_back_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORATUI_CONFIG", str(tmp_path))
-    mine = Preset(
+    by_hand = Preset(
         "mine-1",
         'My "best"',
         "For the café.",
         {"lora.r": 8, "lora.targets": ["q_proj"], "training.learning_rate": 1e-5, "training.packing": True},
         warmup_ratio=0.05,
     )
-    path = save_preset(mine)
+    path = save_preset(by_hand)
     assert path.parent == user_presets_path() == tmp_path / "presets"
-    assert find_preset("mine-1") == mine
-    assert preset_from_toml(preset_to_toml(mine), "x") == mine
+    assert find_preset("mine-1") == by_hand
+    assert preset_from_toml(preset_to_toml(by_hand), "x") == by_hand
     assert not list(tmp_path.glob("**/*.tmp"))
 
 

@@ -82,10 +82,10 @@ T4, A10, H100 = gpu(16, (7, 5)), gpu(24), gpu(80, (9, 0))
 
 
 def made(
-    spec: ModelSpec, device: Device, data: DataFacts | None = None, preset: Preset = AUTO, **mine: Any
+    spec: ModelSpec, device: Device, data: DataFacts | None = None, preset: Preset = AUTO, **by_hand: Any
 ) -> Proposal:
     return propose(
-        Situation(spec, data, device), preset, {key.replace("__", "."): value for key, value in mine.items()}
+        Situation(spec, data, device), preset, {key.replace("__", "."): value for key, value in by_hand.items()}
     )
 
 
@@ -151,15 +151,15 @@ def test_batch_times_accumulation_reaches_the_effective_batch_on_any_number_of_d
 
 
 def test_mine_is_never_overwritten() -> None:
-    mine = {
+    by_hand = {
         "lora.r": 64,
         "training.learning_rate": 1e-5,
         "training.batch_size": 3,
         "lora.targets": ["q_proj"],
         "training.epochs": 7,
     }
-    proposal = propose(Situation(LLAMA_8B, None, A10), find_preset("small-data", [presets_path()]), mine)
-    for key, value in mine.items():
+    proposal = propose(Situation(LLAMA_8B, None, A10), find_preset("small-data", [presets_path()]), by_hand)
+    for key, value in by_hand.items():
         assert proposal.plan.get(key) == value
         assert proposal.origins[key] == "mine"
     assert proposal.origins["lora.alpha"] == "preset" and proposal.plan.lora.alpha == 16

@@ -121,11 +121,11 @@ WISHES = st.fixed_dictionaries(
 )
 
 
-def consistent(proposal: Proposal, mine: dict[str, Any], preset: Preset) -> None:
+def consistent(proposal: Proposal, by_hand: dict[str, Any], preset: Preset) -> None:
     plan, schedule, memory = proposal.plan, proposal.schedule, proposal.memory
     assert plan_from_toml(plan_to_toml(plan)) == plan
     assert set(proposal.origins) == set(fields())
-    for key, value in mine.items():
+    for key, value in by_hand.items():
         assert plan.get(key) == value and proposal.origins[key] == "mine"
     for key, reason in proposal.recommendations.items():
         check_value(key, reason.value)
@@ -150,10 +150,10 @@ def consistent(proposal: Proposal, mine: dict[str, Any], preset: Preset) -> None
 @settings(max_examples=60, deadline=None)
 @given(configs(), datasets(), devices(), WISHES, st.sampled_from(PRESETS))
 def test_every_proposal_is_whole_and_consistent(
-    config: dict[str, Any], data: DataFacts | None, device: Device, mine: dict[str, Any], preset: Preset
+    config: dict[str, Any], data: DataFacts | None, device: Device, by_hand: dict[str, Any], preset: Preset
 ) -> None:
     spec = read_config(config, "model")
-    consistent(propose(Situation(spec, data, device), preset, mine), mine, preset)
+    consistent(propose(Situation(spec, data, device), preset, by_hand), by_hand, preset)
 
 
 @settings(max_examples=60, deadline=None)

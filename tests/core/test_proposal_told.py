@@ -24,8 +24,8 @@ def test_a_measured_time_is_not_compared_with_a_guessed_one() -> None:
     spec = find_model("Qwen/Qwen3-0.6B", online=False).spec
     device = replace(find_gpu("T4").device(), simulated=False)
     situation = Situation(spec, uniform(1000, 100), device)
-    mine = {"training.batch_size": 1}
-    guessed = propose(situation, AUTO, mine)
+    by_hand = {"training.batch_size": 1}
+    guessed = propose(situation, AUTO, by_hand)
     assert guessed.time is not None
     run = Measurement(
         run="run",
@@ -39,7 +39,7 @@ def test_a_measured_time_is_not_compared_with_a_guessed_one() -> None:
         seconds_per_step=guessed.time.high_seconds_per_step * 2,
         steps=50,
     )
-    measured = propose(replace(situation, measurements=(run,)), AUTO, mine)
+    measured = propose(replace(situation, measurements=(run,)), AUTO, by_hand)
     other = measured.freed["training.batch_size"]
     assert measured.time is not None and measured.time.measured
     assert other.time is not None and not other.time.measured
@@ -49,11 +49,11 @@ def test_a_measured_time_is_not_compared_with_a_guessed_one() -> None:
 
 @pytest.mark.parametrize("share", [None, 0.0, 0.1])
 def test_without_data_the_held_out_rows_are_evaluated(share: float | None) -> None:
-    spec, mine = (
+    spec, by_hand = (
         find_model("Qwen/Qwen3-0.6B", online=False).spec,
         {} if share is None else {"dataset.eval_fraction": share},
     )
-    proposal = propose(Situation(spec, None, find_gpu("T4").device()), AUTO, mine)
+    proposal = propose(Situation(spec, None, find_gpu("T4").device()), AUTO, by_hand)
     assert proposal.schedule.examples == 1000 and proposal.time is not None
     held, every = proposal.data.eval_examples, proposal.plan.evaluation.every_steps
     assert held == {None: 53, 0.0: 0, 0.1: 111}[share]
@@ -85,7 +85,7 @@ def test_another_rank_keeps_the_constant_alpha() -> None:
 def test_a_rate_far_above_the_proposed_one_is_called_too_high() -> None:
     def said(rate: float) -> str:
         situation = Situation(find_model("demo").spec, None, find_gpu("T4").device())
-        return " ".join(propose(situation, mine={"training.learning_rate": rate}).warnings)
+        return " ".join(propose(situation, by_hand={"training.learning_rate": rate}).warnings)
 
     proposed = propose(Situation(find_model("demo").spec, None, find_gpu("T4").device())).plan.training.learning_rate
     assert f"too high: 0.9 is {0.9 / proposed:,.0f} times the proposed {proposed:g}; expect divergence" in said(0.9)
@@ -95,7 +95,7 @@ def test_a_rate_far_above_the_proposed_one_is_called_too_high() -> None:
 def test_a_time_that_nothing_counts_is_not_called_the_same() -> None:
     situation = Situation(find_model("Qwen/Qwen3-0.6B", online=False).spec, None, find_gpu("T4").device())
     for key, value in (("lora.variant", "dora"), ("lora.dropout", 0.1)):
-        why = propose(situation, mine={key: value}).why(key)
+        why = propose(situation, by_hand={key: value}).why(key)
         assert "time not predicted" in why and "same memory and time" not in why and "same time" not in why
-    constant = propose(situation, mine={"training.scheduler": "constant"}).instead("training.scheduler")
+    constant = propose(situation, by_hand={"training.scheduler": "constant"}).instead("training.scheduler")
     assert constant is not None and constant.free, "a schedule takes no time"

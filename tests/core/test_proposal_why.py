@@ -16,7 +16,7 @@ def test_why_tells_the_proposed_value_beside_mine() -> None:
     proposed = propose(situation)
     rank, epochs = proposed.plan.lora.r, proposed.plan.training.epochs
     assert proposed.why("lora.r") == proposed.recommendations["lora.r"].why
-    mine = propose(situation, mine={"lora.r": 2 * rank, "training.epochs": epochs + 1})
-    assert mine.why("lora.r").startswith(f"Proposed is {rank} (3.12 MiB less memory): ")
-    assert mine.why("training.epochs").startswith(f"Proposed is {epochs:g}: ")
-    assert mine.why("dataset.path") == ""
+    by_hand = propose(situation, by_hand={"lora.r": 2 * rank, "training.epochs": epochs + 1})
+    assert by_hand.why("lora.r").startswith(f"Proposed is {rank} (3.12 MiB less memory): ")
+    assert by_hand.why("training.epochs").startswith(f"Proposed is {epochs:g}: ")
+    assert by_hand.why("dataset.path") == ""

@@ -175,7 +175,7 @@ def test_figures_in_words_are_those_of_the_proposal() -> None:
     looked: Counter[str] = Counter()
     refuted: list[str] = []
     for case in cases(SITUATIONS, 23):
-        proposal = propose(case.situation, case.preset, case.mine)
+        proposal = propose(case.situation, case.preset, case.by_hand)
         for key, count in COUNTED.items():
             reason = proposal.recommendations.get(key)
             if reason is None or case.preset.calculation == "rules-of-thumb":
@@ -192,7 +192,7 @@ def test_the_counters_find_lies() -> None:
     """A sentence with another figure is refuted: the counters can fail."""
     lies = 0
     for case in cases(30, 3):
-        proposal = propose(case.situation, case.preset, case.mine)
+        proposal = propose(case.situation, case.preset, case.by_hand)
         for key, count in COUNTED.items():
             reason = proposal.recommendations.get(key)
             if reason is None:

@@ -63,7 +63,7 @@ def untrue(number: str, reason: Recommendation) -> str:
 def test_lies_are_found() -> None:
     told = 0
     for case in cases(25, 99):
-        proposal = propose(case.situation, case.preset, case.mine)
+        proposal = propose(case.situation, case.preset, case.by_hand)
         for key in SEARCHED:
             if key not in proposal.recommendations:
                 continue
@@ -77,12 +77,14 @@ def test_lies_are_found() -> None:
 
 
 def made(
-    model: str, card: str, data: DataFacts | None = None, count: int = 1, preset: str = "auto", **mine: Any
+    model: str, card: str, data: DataFacts | None = None, count: int = 1, preset: str = "auto", **by_hand: Any
 ) -> Proposal:
     device = find_gpu(card).device(count)
     situation = Situation(find_model(model, online=False).spec, data, device)
     return propose(
-        situation, find_preset(preset, [presets_path()]), {key.replace("__", "."): value for key, value in mine.items()}
+        situation,
+        find_preset(preset, [presets_path()]),
+        {key.replace("__", "."): value for key, value in by_hand.items()},
     )
 
 
@@ -106,13 +108,13 @@ def made(
 )
 def test_proposed_is_what_would_be_proposed_without_mine(key: str, value: Any) -> None:
     free = made("Qwen/Qwen3-0.6B", "B200")
-    mine = made("Qwen/Qwen3-0.6B", "B200", **{key.replace(".", "__"): value})
-    assert mine.plan.get(key) == value and mine.recommendations[key] == free.recommendations[key]
-    assert free.plan.get(key) == mine.recommendations[key].value != value
-    other = mine.instead(key)
+    by_hand = made("Qwen/Qwen3-0.6B", "B200", **{key.replace(".", "__"): value})
+    assert by_hand.plan.get(key) == value and by_hand.recommendations[key] == free.recommendations[key]
+    assert free.plan.get(key) == by_hand.recommendations[key].value != value
+    other = by_hand.instead(key)
     assert other is not None and (other.yours, other.proposed) == (value, free.plan.get(key))
-    assert other.memory_bytes == free.memory.total_bytes - mine.memory.total_bytes
-    printed = proposal_json(mine)["recommendations"][key]
+    assert other.memory_bytes == free.memory.total_bytes - by_hand.memory.total_bytes
+    printed = proposal_json(by_hand)["recommendations"][key]
     assert printed["value"] == free.plan.get(key) and printed["instead"]["memory"] == other.memory_bytes
     assert free.instead(key) is None and proposal_json(free)["recommendations"][key]["instead"] is None
 
@@ -141,8 +143,8 @@ def test_the_invented_sentences_of_the_issue_are_gone() -> None:
 
 def test_a_value_that_would_be_proposed_anyway_is_no_difference() -> None:
     free = made("Qwen/Qwen3-0.6B", "B200")
-    mine = made("Qwen/Qwen3-0.6B", "B200", training__batch_size=free.plan.training.batch_size)
-    assert mine.instead("training.batch_size") is None and mine.why("training.batch_size") == free.why(
+    by_hand = made("Qwen/Qwen3-0.6B", "B200", training__batch_size=free.plan.training.batch_size)
+    assert by_hand.instead("training.batch_size") is None and by_hand.why("training.batch_size") == free.why(
         "training.batch_size"
     )
 
@@ -158,10 +160,10 @@ def test_other_fixed_keys_stay_fixed() -> None:
 
 
 def test_what_would_be_proposed_is_worked_out_when_asked_for() -> None:
-    mine = made("Qwen/Qwen3-0.6B", "B200", training__checkpointing=True, lora__r=8)
-    found = mine.freed.found  # type: ignore[attr-defined]
+    by_hand = made("Qwen/Qwen3-0.6B", "B200", training__checkpointing=True, lora__r=8)
+    found = by_hand.freed.found  # type: ignore[attr-defined]
     assert not found
-    mine.why("lora.r")
+    by_hand.why("lora.r")
     assert set(found) == {"lora.r"}
 
 

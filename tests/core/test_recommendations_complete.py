@@ -84,9 +84,9 @@ def proposals() -> list[Proposal]:
     found = []
     for name in ("Qwen/Qwen3-0.6B", "meta-llama/Llama-3.1-8B", "openai/gpt-oss-20b", "google/gemma-2-2b"):
         for card in CARDS.values():
-            for mine in ({}, {"method.kind": "full"}, {"method.kind": "qlora", "lora.variant": "rslora"}):
+            for by_hand in ({}, {"method.kind": "full"}, {"method.kind": "qlora", "lora.variant": "rslora"}):
                 for data in (LONG_TAIL, uniform(30, 100)):
-                    found.append(propose(Situation(find_model(name, online=False).spec, data, card), mine=mine))
+                    found.append(propose(Situation(find_model(name, online=False).spec, data, card), by_hand=by_hand))
     return found
 
 

@@ -21,10 +21,10 @@ from loratui.models.find import find_model, list_models
 SPEC = find_model("Qwen/Qwen3-0.6B", online=False).spec
 
 
-def proposal(data: DataFacts, **mine: Any) -> Proposal:
+def proposal(data: DataFacts, **by_hand: Any) -> Proposal:
     return propose(
         Situation(SPEC, data, find_gpu("A100").device()),
-        mine={key.replace("__", "."): value for key, value in mine.items()},
+        by_hand={key.replace("__", "."): value for key, value in by_hand.items()},
     )
 
 

@@ -60,10 +60,10 @@ def test_copies_need_the_gradients_once_more() -> None:
     assert need(1, hardware__parallelism="fsdp") == need(1), "on one GPU the key means nothing"
 
 
-def proposed(name: str, count: int, **mine: Any) -> Proposal:
+def proposed(name: str, count: int, **by_hand: Any) -> Proposal:
     return propose(
         Situation(spec=spec(name), device=cards(count), data=ROWS),
-        mine={key.replace("__", "."): value for key, value in mine.items()},
+        by_hand={key.replace("__", "."): value for key, value in by_hand.items()},
     )
 
 
@@ -87,10 +87,11 @@ def test_one_gpu_has_no_such_question() -> None:
 
 def test_what_a_person_fixed_stays() -> None:
     assert proposed("Qwen/Qwen3-14B", 4, hardware__parallelism="ddp").plan.method.kind == "qlora"
-    mine = proposed("Qwen/Qwen3-1.7B", 2, hardware__parallelism="fsdp")
-    assert mine.plan.hardware.parallelism == "fsdp"
+    by_hand = proposed("Qwen/Qwen3-1.7B", 2, hardware__parallelism="fsdp")
+    assert by_hand.plan.hardware.parallelism == "fsdp"
     assert re.match(
-        r"Proposed is ddp \([\d.]+ MiB more memory\): A whole copy fits on each GPU", mine.why("hardware.parallelism")
+        r"Proposed is ddp \([\d.]+ MiB more memory\): A whole copy fits on each GPU",
+        by_hand.why("hardware.parallelism"),
     )
     full = proposed("Qwen/Qwen3-4B", 8, method__kind="full")
     assert full.plan.hardware.parallelism == "fsdp" and full.plan.training.optimizer == "adamw_torch_fused"

@@ -143,7 +143,7 @@ def test_the_proposal_says_the_same_as_its_json_and_its_search() -> None:
     data = uniform(1000, 4096)
     needed = propose(
         Situation(SPEC, data, CARD),
-        mine={
+        by_hand={
             "method.kind": "lora",
             "training.batch_size": 1,
             "training.max_length": 4096,
@@ -159,7 +159,7 @@ def test_the_proposal_says_the_same_as_its_json_and_its_search() -> None:
         card = replace(CARD, memory_free_bytes=room + reserve)
         found = propose(
             Situation(SPEC, data, card),
-            mine={
+            by_hand={
                 key: needed.plan.get(key)
                 for key in needed.origins
                 if key.split(".")[0] in ("method", "lora", "training", "evaluation", "model")

@@ -73,7 +73,7 @@ EXPERTS = (Linear("w1", "model.layers.{}.moe.experts.w1", 256, 512, 16, kind="ex
 )
 @pytest.mark.parametrize("method", ["full", "lora", "qlora"])
 def test_a_plan_is_proposed_for_odd_shapes(spec: ModelSpec, method: str) -> None:
-    proposal = propose(Situation(spec, uniform(500, 300), CARD), mine={"method.kind": method})
+    proposal = propose(Situation(spec, uniform(500, 300), CARD), by_hand={"method.kind": method})
     facts = proposal_json(proposal)
     assert sum(facts["memory"]["parts"].values()) == facts["memory"]["total"] > spec.total_parameters
     assert not any("not known" in warning for warning in facts["warnings"])

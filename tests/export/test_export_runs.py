@@ -81,7 +81,7 @@ def test_trl_command_reaches_the_same_losses(trained: tuple[Path, list[float]]) 
     run(loratui("export", "plan.toml", "--to", "trl", "-o", "trl.yaml"), folder)
     theirs = losses(run(["-m", "trl.scripts.sft", "--config", "trl.yaml"], folder))
     assert len(theirs) == STEPS
-    assert all(0.94 * mine < loss < mine for mine, loss in zip(ours, theirs, strict=True)), (ours, theirs)
+    assert all(0.94 * by_hand < loss < by_hand for by_hand, loss in zip(ours, theirs, strict=True)), (ours, theirs)
 
 
 def test_trl_command_reaches_exactly_the_same_losses_where_nothing_follows_the_stop_token(

@@ -65,7 +65,7 @@ async def test_rows_of_no_known_shape_are_mapped_by_pointing(tmp_path: Path, siz
         field.value = "prompt:{theme}: {ask.words}?,completion:told.0,system:=Be brief"
         await pilot.press("enter")
         await settled(pilot)
-        assert app.state.draft.mine["dataset.columns"] == {
+        assert app.state.draft.by_hand["dataset.columns"] == {
             "prompt": "{theme}: {ask.words}?",
             "completion": "told.0",
             "system": "=Be brief",
@@ -94,7 +94,7 @@ async def test_a_reading_is_changed_by_hand_and_a_part_is_taken_away(tmp_path: P
         await point_at(pilot, "note")
         await pilot.press("a", "enter")
         await settled(pilot)
-        assert app.state.draft.mine["dataset.columns"] == {"prompt": "question", "completion": "note"}
+        assert app.state.draft.by_hand["dataset.columns"] == {"prompt": "question", "completion": "note"}
         assert "n 0" in screen_text(app)
 
 
@@ -118,7 +118,7 @@ async def test_preferences_are_asked_about_before_going_on(tmp_path: Path, size:
         await settled(pilot)
         await pilot.press("enter")
         await settled(pilot)
-        assert app.state.draft.mine["dataset.preference"] == "chosen" and not app.state.problems("dataset")
+        assert app.state.draft.by_hand["dataset.preference"] == "chosen" and not app.state.problems("dataset")
         assert "the chosen answers are trained on" in screen_text(app)
         await pilot.press("ctrl+n")
         await settled(pilot)
@@ -127,7 +127,7 @@ async def test_preferences_are_asked_about_before_going_on(tmp_path: Path, size:
         assert proposal is not None and proposal.plan.dataset.preference == "chosen"
         app.choose_dataset(str(tmp_path / "data" / "questions.jsonl"))
         await settled(pilot)
-        assert "dataset.preference" not in app.state.draft.mine, "another dataset is asked about anew"
+        assert "dataset.preference" not in app.state.draft.by_hand, "another dataset is asked about anew"
 
 
 async def test_what_is_left_out_is_said_on_the_screen(tmp_path: Path) -> None:

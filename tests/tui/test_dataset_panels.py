@@ -96,7 +96,7 @@ async def test_the_ledger_sets_the_maximum_length(tmp_path: Path, size: tuple[in
             await pilot.press("down")
         await pilot.press("enter")
         await settled(pilot)
-        assert app.state.draft.mine["training.max_length"] == 1024
+        assert app.state.draft.by_hand["training.max_length"] == 1024
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (180, 45)])
@@ -122,7 +122,7 @@ async def test_lengths_are_shown_while_the_check_goes_on(tmp_path: Path, size: t
         assert "900" in screen_text(app), "answer tokens lost so far"
         await pilot.press("home", "down", "enter")
         await settled(pilot)
-        assert app.state.draft.mine["training.max_length"] in (128, 384, 1024)
+        assert app.state.draft.by_hand["training.max_length"] in (128, 384, 1024)
 
 
 async def test_a_stopped_check_is_begun_again_by_a_key_and_said_where_its_lengths_are_used(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ async def test_a_kind_is_left_out_and_taken_back(tmp_path: Path) -> None:
         assert "left out" in screen_text(app)
         await pilot.press("escape")
         await settled(pilot)
-        assert app.state.draft.mine["dataset.leave_out"] == ["duplicate"]
+        assert app.state.draft.by_hand["dataset.leave_out"] == ["duplicate"]
         assert app.state.plan.proposal is not None and app.state.plan.proposal.plan.dataset.leave_out == ["duplicate"]
 
 
@@ -191,7 +191,7 @@ async def test_the_stop_token_is_mended_with_one_key(tmp_path: Path) -> None:
         await settled(pilot)
         app.state.check.take(Check(app.state.check.key(), result=result()))
         await pilot.press("f")
-        assert "model.chat_template" not in app.state.draft.mine
+        assert "model.chat_template" not in app.state.draft.by_hand
         app.state.check.take(
             Check(
                 app.state.check.key(),
@@ -204,7 +204,7 @@ async def test_the_stop_token_is_mended_with_one_key(tmp_path: Path) -> None:
         assert "Fix" in screen_text(app)
         await pilot.press("f")
         await settled(pilot)
-        assert app.state.draft.mine["model.chat_template"] == "chatml"
+        assert app.state.draft.by_hand["model.chat_template"] == "chatml"
 
 
 def test_bars_beyond_the_limit_are_told_apart() -> None:

@@ -70,7 +70,7 @@ def test_two_that_take_turns_leave_one_file_each(folder: Path) -> None:
     for turn in range(10):
         one.choices.set_value("lora.r", 8 + turn)
         two.choices.set_value("lora.r", 80 + turn)
-    assert kept(folder)["mine"] == {"lora.r": 89} and len(others(folder)) == 2
+    assert kept(folder)["by_hand"] == {"lora.r": 89} and len(others(folder)) == 2
 
 
 def test_a_successor_that_only_moved_about_is_no_other(folder: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_successor_that_only_moved_about_is_no_other(folder: Path) -> None:
     two.choices.set_step("review")
     two.choices.set_theme("ansi-dark")
     one.choices.set_value("lora.r", 8)
-    assert kept(folder)["mine"] == {"lora.r": 8} and others(folder) == []
+    assert kept(folder)["by_hand"] == {"lora.r": 8} and others(folder) == []
 
 
 def test_the_first_draft_of_two_is_not_lost_either(tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_a_draft_kept_aside_is_offered_and_taken_up(folder: Path) -> None:
     assert later.file.take_up(offered) and later.draft.model == "acme/between"
     assert kept(folder)["model"] == "acme/between"
     (back,) = later.file.others()
-    assert back.draft.mine == {"lora.r": 8} and back.words == "acme/first · 1 value set by hand"
-    assert later.file.take_up(back) and later.draft.mine == {"lora.r": 8}
+    assert back.draft.by_hand == {"lora.r": 8} and back.words == "acme/first · 1 value set by hand"
+    assert later.file.take_up(back) and later.draft.by_hand == {"lora.r": 8}
     assert [one.draft.model for one in later.file.others()] == ["acme/between"], "nothing is ever lost"
 
 
@@ -153,7 +153,7 @@ async def test_every_change_is_on_the_disk_when_the_next_line_runs(tmp_path: Pat
         for number in (7, 9, 11):
             app.state.choices.set_value("lora.r", number)
             assert app.state.file.path is not None
-            assert json.loads(app.state.file.path.read_text())["mine"] == {"lora.r": number}
+            assert json.loads(app.state.file.path.read_text())["by_hand"] == {"lora.r": number}
 
 
 KILLED = """
@@ -175,7 +175,7 @@ def test_a_change_the_moment_before_a_kill_is_kept(tmp_path: Path) -> None:
     """Half a second's changes were lost (0 of 4 kept)."""
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "draft.json")], capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert kept(tmp_path)["mine"] == {"lora.r": 77}
+    assert kept(tmp_path)["by_hand"] == {"lora.r": 77}
 
 
 def test_saving_costs_little(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_saving_costs_little(tmp_path: Path) -> None:
     state = opened(tmp_path)
     taken = []
     for number in range(60):
-        state.choices.restore(Draft(mine={"lora.r": number}))
+        state.choices.restore(Draft(by_hand={"lora.r": number}))
         state.file._unsaved = True
         began = time.thread_time()
         assert state.file.save()

@@ -112,7 +112,7 @@ def test_a_lost_terminal_ends_it_with_the_draft_written(start: Start, ignored: b
     os.close(program.fd)
     program.fd = -1
     assert program.ended() == 129
-    assert program.kept()["mine"] == {"lora.r": 9}
+    assert program.kept()["by_hand"] == {"lora.r": 9}
 
 
 def test_sigterm_gives_the_screen_back(start: Start) -> None:
@@ -129,7 +129,7 @@ def test_killed_it_comes_back_where_it_was(start: Start) -> None:
     program = start()
     walk_to_recipe(program)
     os.write(program.fd, b"\x1b[B8")
-    program.until(lambda: program.kept().get("mine") == {"lora.r": 8})
+    program.until(lambda: program.kept().get("by_hand") == {"lora.r": 8})
     os.kill(program.pid, signal.SIGKILL)
     program.ended()
     again = start()
@@ -138,7 +138,7 @@ def test_killed_it_comes_back_where_it_was(start: Start) -> None:
     while b"How it will learn" not in said and time.monotonic() < end:
         said += again.read(0.2)
     assert b"How it will learn" in said
-    assert again.kept()["mine"] == {"lora.r": 8}
+    assert again.kept()["by_hand"] == {"lora.r": 8}
 
 
 def test_at_rest_it_writes_nothing(start: Start) -> None:

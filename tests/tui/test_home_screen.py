@@ -44,7 +44,7 @@ def drafts(home: Path) -> list[dict[str, Any]]:
 
 def own_choices(home: Path) -> dict[str, Any]:
     model, data = model_folder(home / "llama-1b"), dataset_file(home / "questions.jsonl")
-    return {"model": str(model), "dataset": str(data), "mine": {"lora.r": 8}, "step": "recipe"}
+    return {"model": str(model), "dataset": str(data), "by_hand": {"lora.r": 8}, "step": "recipe"}
 
 
 # The first screen
@@ -97,7 +97,7 @@ async def test_enter_goes_on_where_the_draft_was_left(home: Path) -> None:
         assert "llama-1b on questions.jsonl" in " ".join(text.split()) and "1 value of yours" in text
         await pilot.press("enter")
         await settled(pilot)
-        assert app.screen.name == "recipe" and app.state.draft.mine == {"lora.r": 8}
+        assert app.screen.name == "recipe" and app.state.draft.by_hand == {"lora.r": 8}
         assert app.state.plan.proposal is not None and app.state.plan.proposal.plan.lora.r == 8
 
 
@@ -121,7 +121,7 @@ async def test_a_new_draft_keeps_the_old_one_and_the_old_one_comes_back(home: Pa
         await until(pilot, "Drafts that were kept aside")
         await pilot.press("enter")
         await settled(pilot)
-        assert app.screen.name == "recipe" and app.state.draft.mine == {"lora.r": 8}
+        assert app.screen.name == "recipe" and app.state.draft.by_hand == {"lora.r": 8}
         assert [one["model"] for one in drafts(home)] == [choices["model"]], "an empty draft is not kept"
 
 

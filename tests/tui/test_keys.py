@@ -100,7 +100,7 @@ async def test_a_key_can_be_clicked_and_the_rest_is_a_click_away(tmp_path: Path)
         line = app.screen.query_one(KeyBar).render().plain
         await pilot.click("#key-bar", offset=(2 + line.index("Edit"), 0))
         await settled(pilot)
-        assert app.state.draft.mine == {"method.kind": "qlora"}, "enter takes the next choice"
+        assert app.state.draft.by_hand == {"method.kind": "qlora"}, "enter takes the next choice"
         line = app.screen.query_one(KeyBar).render().plain
         await pilot.click("#key-bar", offset=(2 + line.index("?"), 0))
         await settled(pilot)

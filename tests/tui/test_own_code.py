@@ -30,7 +30,7 @@ async def test_start_asks_about_a_models_code_once(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(app, "open_step", lambda step: None)
     model = Path(app.state.draft.model)
     (model / "modeling_own.py").write_text("import os\n")
-    choose(app, mine={**app.state.draft.mine, "model.trust_remote_code": True})
+    choose(app, by_hand={**app.state.draft.by_hand, "model.trust_remote_code": True})
     async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
         await pilot.press("f9")

@@ -390,5 +390,5 @@ async def test_one_key_fills_a_wizard_in_to_train_further(run: Run) -> None:
         await pilot.press("escape", "m")
         await until(pilot, "●3 Dataset")
         plan = run.plan()
-        assert app.state.draft.mine["lora.adapter"] == str(run.adapter_path)
-        assert app.state.draft.mine["lora.r"] == plan.lora.r and app.state.draft.dataset == plan.dataset.path
+        assert app.state.draft.by_hand["lora.adapter"] == str(run.adapter_path)
+        assert app.state.draft.by_hand["lora.r"] == plan.lora.r and app.state.draft.dataset == plan.dataset.path

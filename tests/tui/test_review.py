@@ -64,7 +64,7 @@ async def test_a_click_on_a_card_goes_where_it_is_decided(tmp_path: Path) -> Non
 
 async def test_much_that_is_to_be_known_leaves_room_for_the_button(tmp_path: Path) -> None:
     app = wizard(tmp_path, screen="review")
-    choose(app, devices=[1], mine={"training.batch_size": 64, "training.max_length": 8192, "training.packing": True})
+    choose(app, devices=[1], by_hand={"training.batch_size": 64, "training.max_length": 8192, "training.packing": True})
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         text = screen_text(app)

@@ -254,9 +254,9 @@ async def test_one_key_fills_the_wizard_in_to_train_it_further(run: Run, monkeyp
         draft = app.state.draft
         assert draft.model == "demo" and draft.dataset == run.plan().dataset.path
         assert (
-            draft.mine["lora.adapter"] == str(run.adapter_path)
-            and draft.mine["lora.r"] == run.plan().lora.r
-            and draft.mine["method.kind"] == "lora"
+            draft.by_hand["lora.adapter"] == str(run.adapter_path)
+            and draft.by_hand["lora.r"] == run.plan().lora.r
+            and draft.by_hand["method.kind"] == "lora"
         )
         assert app.state.plan.proposal is not None and app.state.plan.proposal.plan.lora.adapter == str(
             run.adapter_path
@@ -267,7 +267,7 @@ async def test_one_key_fills_the_wizard_in_to_train_it_further(run: Run, monkeyp
         await pilot.press("enter")
         await until(pilot, "Train it further?")
         await pilot.press("escape")
-        assert app.state.draft.mine["lora.r"] == 99, "nothing is replaced unasked"
+        assert app.state.draft.by_hand["lora.r"] == 99, "nothing is replaced unasked"
 
 
 def test_the_command_to_train_further_makes_that_plan(run: Run, tmp_path: Path) -> None:

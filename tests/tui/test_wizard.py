@@ -454,9 +454,9 @@ async def test_fields_are_changed_by_keys_and_the_memory_answers(tmp_path: Path,
         assert app.state.plan.proposal.plan.lora.r == 256
         assert "mine" in screen_text(app)
         await pilot.press("r")
-        assert "lora.r" not in app.state.draft.mine
+        assert "lora.r" not in app.state.draft.by_hand
         await pilot.press("u")
-        assert app.state.draft.mine["lora.r"] == 256
+        assert app.state.draft.by_hand["lora.r"] == 256
 
 
 async def test_a_wrong_value_is_said_beside_its_field_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -476,7 +476,7 @@ async def test_a_wrong_value_is_said_beside_its_field_and_nothing_is_lost(tmp_pa
         assert step_of(app) == "recipe"
         await pilot.press("down")
         await pilot.pause()
-        assert app.state.draft.mine == {}
+        assert app.state.draft.by_hand == {}
         assert "stays as it was" in screen_text(app)
 
 
@@ -486,7 +486,7 @@ async def test_escape_takes_a_typed_value_back(tmp_path: Path) -> None:
         await settled(pilot)
         await pilot.press("down", *"64", "escape")
         await pilot.pause()
-        assert app.state.draft.mine == {}
+        assert app.state.draft.by_hand == {}
         assert step_of(app) == "recipe"
 
 
@@ -497,7 +497,7 @@ async def test_a_digit_typed_into_a_field_goes_nowhere_else(tmp_path: Path) -> N
         await pilot.press("down", "5")
         await pilot.pause()
         assert step_of(app) == "recipe"
-        assert app.state.draft.mine == {"lora.r": 5}
+        assert app.state.draft.by_hand == {"lora.r": 5}
 
 
 @sizes
@@ -581,8 +581,8 @@ async def test_keys_in_one_burst_keep_their_order(tmp_path: Path) -> None:
         for key, character in (("down", None), ("9", "9"), ("6", "6"), ("down", None), ("right", None)):
             app.post_message(events.Key(key, character))
         await settled(pilot)
-        assert app.state.draft.mine["lora.r"] == 96
-        assert "training.learning_rate" in app.state.draft.mine
+        assert app.state.draft.by_hand["lora.r"] == 96
+        assert "training.learning_rate" in app.state.draft.by_hand
         await pilot.press("f3")
         await settled(pilot)
         for character in "qwen3":
@@ -674,7 +674,7 @@ async def test_a_plan_that_is_too_big_warns_and_can_be_made_to_fit(tmp_path: Pat
     choose(app, devices=[1])
     choose(
         app,
-        mine={
+        by_hand={
             "training.batch_size": 8,
             "training.max_length": 1024,
             "training.packing": True,
@@ -720,7 +720,7 @@ async def test_quit_keeps_the_draft(tmp_path: Path) -> None:
         await settled(pilot)
         await pilot.press("down", *"48", "enter", "q")
     kept = json.loads((tmp_path / "state" / "draft.json").read_text())
-    assert kept["mine"] == {"lora.r": 48}
+    assert kept["by_hand"] == {"lora.r": 48}
     assert kept["step"] == "recipe"
     again = wizard(tmp_path, chosen=False)
     async with again.run_test(size=(80, 24)) as pilot:

@@ -65,8 +65,8 @@ def test_a_value_of_mine_stays_and_its_price_is_told(state: WizardState) -> None
 def test_undo_takes_changes_back_one_by_one(state: WizardState) -> None:
     state.choices.set_value("lora.r", 64)
     state.choices.set_value("training.epochs", 5)
-    assert state.choices.undo() and state.draft.mine == {"lora.r": 64}
-    assert state.choices.undo() and state.draft.mine == {}
+    assert state.choices.undo() and state.draft.by_hand == {"lora.r": 64}
+    assert state.choices.undo() and state.draft.by_hand == {}
     assert not state.choices.undo()
 
 
@@ -75,7 +75,7 @@ def test_an_edit_is_one_change(state: WizardState) -> None:
     for typed in (1, 12, 128):
         state.choices.set_value("lora.r", typed, remember=False)
     assert state.choices.undo()
-    assert "lora.r" not in state.draft.mine
+    assert "lora.r" not in state.draft.by_hand
 
 
 def test_a_wrong_value_changes_nothing(state: WizardState) -> None:
@@ -99,7 +99,7 @@ def test_values_that_contradict_keep_the_last_plan_and_say_so(state: WizardState
 def test_another_model_forgets_what_belonged_to_the_first(state: WizardState) -> None:
     state.choices.set_values({"lora.targets": ["q_proj"], "lora.r": 8})
     state.choices.choose_model("demo")
-    assert state.draft.mine == {"lora.r": 8}
+    assert state.draft.by_hand == {"lora.r": 8}
 
 
 def test_a_new_look_tells_the_machine_and_computes_only_where_memory_moved(state: WizardState) -> None:
@@ -169,7 +169,7 @@ def test_the_draft_is_written_and_taken_up(state: WizardState) -> None:
     other = WizardState(state.file.path)
     assert other.restore() == ""
     assert other.draft == state.draft
-    assert other.draft.mine == {"training.learning_rate": 1e-4}
+    assert other.draft.by_hand == {"training.learning_rate": 1e-4}
 
 
 def test_a_torn_draft_is_named_and_kept_beside_the_new_one(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_draft_of_another_version_gives_what_it_can() -> None:
             }
         )
     )
-    assert (draft.model, draft.mine, draft.devices, draft.step, draft.visited) == (
+    assert (draft.model, draft.by_hand, draft.devices, draft.step, draft.visited) == (
         "demo",
         {},
         [0],
@@ -255,7 +255,7 @@ def test_the_command_is_what_the_wizard_would_do() -> None:
         dataset="my data.jsonl",
         preset="quality",
         gpu="RTX 3090",
-        mine={"lora.targets": ["q_proj", "v_proj"], "training.packing": True},
+        by_hand={"lora.targets": ["q_proj", "v_proj"], "training.packing": True},
     )
     assert command_text(draft) == (
         "loratui plan -m org/m -d 'my data.jsonl' --preset quality --gpu 'RTX 3090' --set lora.targets=q_proj,v_proj "
@@ -314,3 +314,7 @@ def test_keystrokes_of_one_edit_are_compared_with_the_plan_before_it(state: Wiza
     after = state.plan.proposal.memory.total_bytes
     state.choices.set_value("training.batch_size", 2)
     assert change_bytes(state) == state.plan.proposal.memory.total_bytes - after < 0
+
+
+def test_a_draft_of_the_first_version_keeps_its_values() -> None:
+    assert draft_from_json('{"model": "demo", "mine": {"lora.r": 8}}').by_hand == {"lora.r": 8}

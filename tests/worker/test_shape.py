@@ -151,7 +151,7 @@ def test_a_class_without_fused_attention_is_planned_with_eager() -> None:
     card = Device(name="A10", memory_total_bytes=24 << 30, memory_free_bytes=23 << 30, compute_capability=(8, 6))
     proposal = propose(Situation(spec, uniform(500, 60), card))
     assert not spec.sdpa and proposal.plan.model.attention == "eager"
-    insisting = propose(Situation(spec, uniform(500, 60), card), mine={"model.attention": "sdpa"})
+    insisting = propose(Situation(spec, uniform(500, 60), card), by_hand={"model.attention": "sdpa"})
     assert any("use eager" in warning for warning in insisting.warnings)
 
 

@@ -55,8 +55,8 @@ def of_plan(plan: Plan, tool: str) -> Elsewhere | None:
     device = device_for(detect_machine(), plan.hardware.devices, gpu=plan.hardware.gpu, cpu=plan.hardware.cpu)
     if not device.simulated:
         device = replace(device, learned=learned_memory(read_measurements(), device=device.name, family=spec.family))
-    mine = {f"dataset.{name}": value for name, value in plan.dataset.model_dump().items()}
-    return elsewhere(spec, plan, facts_of(plan.dataset.path, mine), device, tool)
+    by_hand = {f"dataset.{name}": value for name, value in plan.dataset.model_dump().items()}
+    return elsewhere(spec, plan, facts_of(plan.dataset.path, by_hand), device, tool)
 
 
 def memory_verdict(memory: dict[str, Any]) -> str:

@@ -80,12 +80,12 @@ def command(
         from loratui.commands.why import find_key, why_json, why_text
 
         asked = find_key(asked)
-    situation, chosen, mine = asked_for(model, dataset, preset, settings, gpu, gpu_memory)
+    situation, chosen, by_hand = asked_for(model, dataset, preset, settings, gpu, gpu_memory)
     from loratui.core.proposal import propose
     from loratui.core.proposal_json import proposal_json
     from loratui.models.adapter import require_fit
 
-    proposal = propose(situation, chosen, mine)
+    proposal = propose(situation, chosen, by_hand)
     if situation.adapter is not None:
         require_fit(proposal.plan, situation.adapter)
     if output is not None:
@@ -100,7 +100,7 @@ def command(
 
     facts = {
         **proposal_json(proposal),
-        "methods": methods_json(compare_methods(situation, chosen, mine, beside=proposal)),
+        "methods": methods_json(compare_methods(situation, chosen, by_hand, beside=proposal)),
     }
     if dataset is None and not any(text.startswith("dataset.path=") for text in settings):
         facts["warnings"].append(

@@ -33,10 +33,10 @@ def asked_for(
     from loratui.presets_store import find_preset
     from loratui.runs.measured import read_measurements
 
-    mine: dict[str, Any] = dict(parse_setting(text) for text in settings)
+    by_hand: dict[str, Any] = dict(parse_setting(text) for text in settings)
     found = with_exact_shape(find_model(model), lambda sentence: say(printable(sentence), err=True))
-    mine["model.id"] = model
-    devices, named = mine.get("hardware.devices", []), gpu or mine.get("hardware.gpu", "")
+    by_hand["model.id"] = model
+    devices, named = by_hand.get("hardware.devices", []), gpu or by_hand.get("hardware.gpu", "")
     memory = parse_memory_size(gpu_memory) if gpu_memory else None
     if named:  # nothing of this machine is asked: neither its driver nor its disk
         device, disk_free = planned_device(named, devices, memory), None
@@ -44,19 +44,19 @@ def asked_for(
         from loratui.machine.detect import detect_machine
 
         machine = detect_machine()
-        device = device_for(machine, devices, gpu_memory_bytes=memory, cpu=mine.get("hardware.cpu", False))
+        device = device_for(machine, devices, gpu_memory_bytes=memory, cpu=by_hand.get("hardware.cpu", False))
         disk_free = None if device.simulated else machine.host.disk_free_bytes
     if gpu:
-        mine["hardware.gpu"] = gpu
+        by_hand["hardware.gpu"] = gpu
     if dataset is not None:
-        mine["dataset.path"] = dataset
+        by_hand["dataset.path"] = dataset
     chosen = find_preset(preset)
-    adapter = read_adapter(mine["lora.adapter"]) if mine.get("lora.adapter") else None
-    situation = Situation(found.spec, facts_of(dataset, mine), device, disk_free, read_measurements(), adapter)
-    return situation, chosen, mine
+    adapter = read_adapter(by_hand["lora.adapter"]) if by_hand.get("lora.adapter") else None
+    situation = Situation(found.spec, facts_of(dataset, by_hand), device, disk_free, read_measurements(), adapter)
+    return situation, chosen, by_hand
 
 
-def facts_of(dataset: str | None, mine: Mapping[str, Any]) -> Any:
+def facts_of(dataset: str | None, by_hand: Mapping[str, Any]) -> Any:
     """What the calculation knows of the dataset; None without one: it then takes rows of the maximum length."""
     if dataset is None:
         return None
@@ -67,7 +67,7 @@ def facts_of(dataset: str | None, mine: Mapping[str, Any]) -> Any:
     from loratui.data.preview import preview
 
     section = DatasetSection(
-        **{key.removeprefix("dataset."): value for key, value in mine.items() if key.startswith("dataset.")}
+        **{key.removeprefix("dataset."): value for key, value in by_hand.items() if key.startswith("dataset.")}
     )
     found = find_planned(section)
     require_answer(preview(found, section, count=0).recognition, section, where=dataset)

@@ -36,28 +36,29 @@ class MethodFit:
 def compare_methods(
     situation: Situation,
     preset: Preset = AUTO,
-    mine: Mapping[str, Any] | None = None,
+    by_hand: Mapping[str, Any] | None = None,
     *,
     beside: Proposal | None = None,
 ) -> tuple[MethodFit, ...]:
     """Each method with everything else that was wished for, the dearest first.
 
-    mine: as for `propose`; the method itself and its quantisation are set aside, except where they belong to the
+    by_hand: as for `propose`; the method itself and its quantisation are set aside, except where they belong to the
     method. beside: the proposal that these stand beside, computed from the same arguments; it is not computed again.
     Raises PlanError as `propose` does.
     """
-    mine = dict(mine or {})
-    chosen = beside or propose(situation, preset, mine)
+    by_hand = dict(by_hand or {})
+    chosen = beside or propose(situation, preset, by_hand)
     return tuple(
         _fit(
-            chosen if kind == chosen.plan.method.kind else propose(situation, preset, _with_method(mine, kind)), chosen
+            chosen if kind == chosen.plan.method.kind else propose(situation, preset, _with_method(by_hand, kind)),
+            chosen,
         )
         for kind in get_args(MethodKind)
     )
 
 
-def _with_method(mine: Mapping[str, Any], kind: MethodKind) -> dict[str, Any]:
-    kept = {key: value for key, value in mine.items() if key not in DECIDED_BY_METHOD}
+def _with_method(by_hand: Mapping[str, Any], kind: MethodKind) -> dict[str, Any]:
+    kept = {key: value for key, value in by_hand.items() if key not in DECIDED_BY_METHOD}
     return {**kept, "method.kind": kind}
 
 

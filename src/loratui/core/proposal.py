@@ -1,7 +1,8 @@
 """Everything together: a situation and the person's own values in; a whole plan with its reasons out.
 
 The chain of consequences: the questions of `recommend` are asked in order, and each answer rests on what was decided
-before it, by the person ("mine"), by the preset, or by the calculation ("proposed"). What is mine is never overwritten.
+before it, by the person ("mine"), by the preset, or by the calculation ("proposed"). What a person set is never
+overwritten.
 """
 
 from __future__ import annotations
@@ -223,20 +224,20 @@ class _Reasons(Mapping[str, Recommendation]):
 def propose(
     situation: Situation,
     preset: Preset = AUTO,
-    mine: Mapping[str, Any] | None = None,
+    by_hand: Mapping[str, Any] | None = None,
     held: Mapping[str, Any] | None = None,
 ) -> Proposal:
     """The best plan for a situation.
 
-    preset: values that stand above the calculation. mine: dotted keys set by hand, which stand above both. held: keys
-    that stay at a value that was proposed once, whatever else changes. Raises PlanError where a value is not allowed,
-    or where the person's values contradict each other.
+    preset: values that stand above the calculation. by_hand: dotted keys that a person set, which stand above both.
+    held: keys that stay at a value that was proposed once, whatever else changes. Raises PlanError where a value is not
+    allowed, or where the person's values contradict each other.
     """
     asked = situation
     situation = informed(situation)
-    by_hand = {key: check_value(key, value) for key, value in (mine or {}).items()}
-    kept = {key: check_value(key, value) for key, value in (held or {}).items() if key not in by_hand}
-    chosen = {**kept, **by_hand}
+    checked = {key: check_value(key, value) for key, value in (by_hand or {}).items()}
+    kept = {key: check_value(key, value) for key, value in (held or {}).items() if key not in checked}
+    chosen = {**kept, **checked}
     from_preset = _preset_values(preset, chosen, situation.spec)
     own = shape_values(situation.spec, situation.adapter) if situation.adapter else {}
     from_preset = {key: value for key, value in from_preset.items() if key not in own}
@@ -249,11 +250,11 @@ def propose(
         }
     )
     origins: dict[str, Origin] = {
-        key: "mine" if key in by_hand else "held" if key in kept else "preset" if key in from_preset else "proposed"
+        key: "mine" if key in checked else "held" if key in kept else "preset" if key in from_preset else "proposed"
         for key in fields()
     }
     found = _calculated(situation, preset, pinned, origins)
-    return replace(found, again=lambda more: propose(asked, preset, {**by_hand, **more}, kept))
+    return replace(found, again=lambda more: propose(asked, preset, {**checked, **more}, kept))
 
 
 def _calculated(
@@ -350,21 +351,21 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
-def _preset_values(preset: Preset, mine: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:
-    """The preset's values in this model's own names, without those that a value of mine contradicts."""
+def _preset_values(preset: Preset, by_hand: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:
+    """The preset's values in this model's own names, without those that a person's value contradicts."""
     values = dict(preset.values)
     if "lora.targets" in values:
         values["lora.targets"] = translate_targets(spec, values["lora.targets"])
-    if mine.get("method.kind", "qlora") != "qlora":
+    if by_hand.get("method.kind", "qlora") != "qlora":
         for key in ("method.quantization", "method.double_quantization"):
             values.pop(key, None)
-    if mine.get("method.quantization") == "none" and values.get("method.kind") == "qlora":
+    if by_hand.get("method.quantization") == "none" and values.get("method.kind") == "qlora":
         values.pop("method.kind")
-    if mine.get("method.kind") == "qlora" and values.get("method.quantization") == "none":
+    if by_hand.get("method.kind") == "qlora" and values.get("method.quantization") == "none":
         values.pop("method.quantization")
-    if mine.get("method.quantization", "none") != "none":
+    if by_hand.get("method.quantization", "none") != "none":
         values.pop("method.kind", None)
-    return {key: value for key, value in values.items() if key not in mine}
+    return {key: value for key, value in values.items() if key not in by_hand}
 
 
 def _validated(values: Mapping[str, Any]) -> Plan:

@@ -218,8 +218,8 @@ class DatasetScreen(StepScreen):
         if not draft.dataset:
             self.say("Choose a dataset first.", "error")
             return None
-        now = view.preview.recognition.columns if view is not None else draft.mine.get("dataset.columns", {})
-        rows = self._first_rows(draft.dataset, draft.mine.get("dataset.encoding", UTF8))
+        now = view.preview.recognition.columns if view is not None else draft.by_hand.get("dataset.columns", {})
+        rows = self._first_rows(draft.dataset, draft.by_hand.get("dataset.encoding", UTF8))
         await rows.wait()
         if not rows.result:
             return None
@@ -269,7 +269,7 @@ class DatasetScreen(StepScreen):
         from loratui.tui.dataset.problems import ProblemsScreen
 
         state = self.app.state
-        now: list[str] = list(state.draft.mine.get("dataset.leave_out", []))
+        now: list[str] = list(state.draft.by_hand.get("dataset.leave_out", []))
         wanted = await self.app.push_screen_wait(ProblemsScreen(state.dataset.view, state.check.now.result, now))
         if wanted is not None and wanted != now:
             state.choices.set_value("dataset.leave_out", wanted)

@@ -39,7 +39,7 @@ def ways_on(draft: Draft, others: list[OtherDraft]) -> list[Way]:
     nothing = same_choices(draft, Draft())
     found = []
     if not nothing:
-        at, words, values = f"at {draft.step}", chosen_words(draft), len(draft.mine)
+        at, words, values = f"at {draft.step}", chosen_words(draft), len(draft.by_hand)
         by_hand = f", {values} value{'' if values == 1 else 's'} of yours" if values else ""
         yours = f" · {values} yours" if values else ""
         found.append(Way("go_on", "Go on", (words, at + yours), f"Goes on with {words}, {at}{by_hand}."))

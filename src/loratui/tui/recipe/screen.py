@@ -142,9 +142,9 @@ class RecipeScreen(StepScreen):
         state = self.app.state
         preset = state.plan.preset
         name = preset.title if preset else state.draft.preset
-        mine = sum(1 for key in state.draft.mine if not key.startswith("dataset."))
+        by_hand = sum(1 for key in state.draft.by_hand if not key.startswith("dataset."))
         held = len(state.draft.held)
-        yours = (f" · {mine} set by you" if mine else "") + (f" · {held} held" if held else "")
+        yours = (f" · {by_hand} set by you" if by_hand else "") + (f" · {held} held" if held else "")
         self.query_one("#preset-line", Static).update(
             Content.assemble(
                 ("preset  ", "$text-muted"),
@@ -339,7 +339,7 @@ class RecipeScreen(StepScreen):
         proposal = state.plan.proposal
         if proposal is None or not key:
             return
-        if key in state.draft.mine:
+        if key in state.draft.by_hand:
             self.say("This value is yours: nothing moves it; r gives it back to the proposal.")
         elif state.choices.release_value(key):
             self.say(f"{title(key)} follows the rest again.", "done")

@@ -49,7 +49,7 @@ class BackgroundLoading(App[None]):
         from loratui.tui.wizard import loading
 
         draft = self.state.draft
-        model, dataset, given = draft.model, draft.dataset, dict(draft.mine)
+        model, dataset, given = draft.model, draft.dataset, dict(draft.by_hand)
         presets = loading.load_presets()
         self._take(self.state.plan.take_measurements, loading.load_measurements())
         found_model = self._find_model(model) if model and self.state.model.found is None else None
@@ -143,7 +143,7 @@ class BackgroundLoading(App[None]):
 
     def read_dataset(self) -> None:
         """Read the draft's dataset again, as its format and columns now say."""
-        self._dataset_worker(self.state.draft.dataset, dict(self.state.draft.mine))
+        self._dataset_worker(self.state.draft.dataset, dict(self.state.draft.by_hand))
 
     @work(thread=True, exclusive=True, group="dataset", exit_on_error=False)
     def _dataset_worker(self, path: str, given: dict[str, Any]) -> None:

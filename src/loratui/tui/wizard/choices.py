@@ -103,13 +103,13 @@ class Choices:
         if identifier != self._draft.model:
             own = ("lora.targets", "lora.adapter", "model.")
             held = _without(self._draft.held, *own)
-            self._put(self.model_chosen, model=identifier, mine=_without(self._draft.mine, *own), held=held)
+            self._put(self.model_chosen, model=identifier, by_hand=_without(self._draft.by_hand, *own), held=held)
 
     def choose_dataset(self, path: str) -> None:
         """Choose a dataset by path; how the one before was read is forgotten."""
         if path != self._draft.dataset:
-            mine, held = (_without(values, "dataset.") for values in (self._draft.mine, self._draft.held))
-            self._put(self.dataset_chosen, dataset=path, mine=mine, held=held)
+            by_hand, held = (_without(values, "dataset.") for values in (self._draft.by_hand, self._draft.held))
+            self._put(self.dataset_chosen, dataset=path, by_hand=by_hand, held=held)
 
     # The recipe
 
@@ -127,11 +127,11 @@ class Choices:
         from loratui.core.plan_text import check_value
 
         checked = check_value(key, value)
-        if self._draft.mine.get(key, _NOTHING) != checked:
+        if self._draft.by_hand.get(key, _NOTHING) != checked:
             if remember:
                 self._remember()
             held = {name: value for name, value in self._draft.held.items() if name != key}
-            self._put(self.recipe_changed, mine={**self._draft.mine, key: checked}, held=held)
+            self._put(self.recipe_changed, by_hand={**self._draft.by_hand, key: checked}, held=held)
 
     def hold_value(self, key: str, value: Any) -> None:
         """Have a proposed key stay at this value whatever else changes. Raises PlanError; nothing has changed then."""
@@ -149,28 +149,28 @@ class Choices:
 
     def set_values(self, values: Mapping[str, Any]) -> None:
         """Set several plan keys as one change (one undo). Raises PlanError; nothing has changed then."""
-        self._set_all({**self._draft.mine, **_checked(values)})
+        self._set_all({**self._draft.by_hand, **_checked(values)})
 
     def replace_values(self, values: Mapping[str, Any]) -> None:
         """Have exactly these keys set by hand, and no other (one undo). Raises PlanError; nothing has changed then."""
         self._set_all(_checked(values))
 
-    def _set_all(self, mine: dict[str, Any]) -> None:
+    def _set_all(self, by_hand: dict[str, Any]) -> None:
         self._remember()
-        held = {key: value for key, value in self._draft.held.items() if key not in mine}
-        self._put(self.recipe_changed, mine=mine, held=held)
+        held = {key: value for key, value in self._draft.held.items() if key not in by_hand}
+        self._put(self.recipe_changed, by_hand=by_hand, held=held)
 
     def reset_value(self, key: str) -> bool:
         """Let a key be proposed again; False where it was not set by hand."""
-        if key not in self._draft.mine:
+        if key not in self._draft.by_hand:
             return False
-        self._set_all({name: value for name, value in self._draft.mine.items() if name != key})
+        self._set_all({name: value for name, value in self._draft.by_hand.items() if name != key})
         return True
 
     def reset_all(self) -> None:
         """Let every field of the recipe be proposed again, held ones too; the dataset's columns and format stay."""
         self._remember()
-        self._put(self.recipe_changed, mine=self.reading(), held={})
+        self._put(self.recipe_changed, by_hand=self.reading(), held={})
 
     def begin_edit(self) -> None:
         """A value is about to be typed: all its keystrokes are one change."""
@@ -184,12 +184,12 @@ class Choices:
         """Take the last change of the recipe back; False where there is none."""
         if not self._past:
             return False
-        preset, mine, held = self._past.pop()
-        self._put(self.recipe_changed, preset=preset, mine=mine, held=held)
+        preset, by_hand, held = self._past.pop()
+        self._put(self.recipe_changed, preset=preset, by_hand=by_hand, held=held)
         return True
 
     def _remember(self) -> None:
-        self._past.append((self._draft.preset, self._draft.mine, self._draft.held))
+        self._past.append((self._draft.preset, self._draft.by_hand, self._draft.held))
         del self._past[:-KEPT_CHANGES]
 
     # What it comes to
@@ -204,16 +204,16 @@ class Choices:
             keys["hardware.devices"] = list(draft.devices)
         elif draft.cpu:
             keys["hardware.cpu"] = True
-        return {**keys, **draft.mine}
+        return {**keys, **draft.by_hand}
 
     def reading(self, *prefixes: str) -> dict[str, Any]:
         """The keys set by hand that say how data and model are read, or those of `prefixes` alone."""
-        return {key: value for key, value in self._draft.mine.items() if key.startswith(prefixes or READING)}
+        return {key: value for key, value in self._draft.by_hand.items() if key.startswith(prefixes or READING)}
 
     def recipe_values(self) -> dict[str, Any]:
         """What was set by hand or held on the recipe screen: what a preset of one's own keeps."""
         own = ("dataset.path", "dataset.columns", "dataset.format", "dataset.preference", "model.")
-        return _without({**self._draft.held, **self._draft.mine}, *own)
+        return _without({**self._draft.held, **self._draft.by_hand}, *own)
 
     @property
     def held(self) -> dict[str, Any]:

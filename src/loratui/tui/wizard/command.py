@@ -32,7 +32,7 @@ def command_text(draft: Draft, file: str = "plan.toml") -> str:
         parts.append(f"--preset {shlex.quote(draft.preset)}")
     if draft.gpu:
         parts.append(f"--gpu {shlex.quote(draft.gpu)}")
-    settings = {**draft.held, **draft.mine}
+    settings = {**draft.held, **draft.by_hand}
     if draft.devices and not draft.gpu:
         settings = {"hardware.devices": draft.devices, **settings}
     if draft.cpu:

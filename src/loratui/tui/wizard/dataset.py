@@ -67,7 +67,7 @@ class ChosenDataset:
             return False
         from loratui.data.preferences import unanswered
 
-        return unanswered(self._view.preview.recognition, str(draft.mine.get("dataset.preference", "ask")))
+        return unanswered(self._view.preview.recognition, str(draft.by_hand.get("dataset.preference", "ask")))
 
     def restore(self, known: KnownFacts | None) -> None:
         """Take up what the last session knew."""

@@ -32,7 +32,7 @@ class Draft:
     dataset: str = ""
     """Path as `loratui plan -d` takes it; empty: none chosen."""
     preset: str = "auto"
-    mine: dict[str, Any] = field(default_factory=dict)
+    by_hand: dict[str, Any] = field(default_factory=dict)
     """Plan keys that were set by hand, with their values."""
     held: dict[str, Any] = field(default_factory=dict)
     """Plan keys that were proposed and are held, with the values at which they stay."""
@@ -56,6 +56,8 @@ def draft_from_json(text: str) -> Draft:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(document, dict):
         raise ValueError("the draft is no JSON object")
+    if "mine" in document:  # what `by_hand` was called first
+        document = {"by_hand": document["mine"], **document}
     pattern = Draft()
     known = {
         item.name: document[item.name]

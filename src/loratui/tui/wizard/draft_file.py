@@ -52,7 +52,7 @@ class OtherDraft:
     def words(self) -> str:
         """What tells it from others: model and dataset."""
         chosen = [part for part in (self.draft.model, self.draft.dataset) if part]
-        values = len(self.draft.mine)
+        values = len(self.draft.by_hand)
         by_hand = f"{values} value{'s' if values > 1 else ''} set by hand" if values else ""
         return one_line(" · ".join([*chosen, *([by_hand] if by_hand else [])]) or "nothing chosen", 120)
 
@@ -216,14 +216,14 @@ class DraftFile:
         return self._go_on_with(draft, self._choices.begin)
 
     def _go_on_with(self, draft: Draft, take: Callable[[Draft], None], beside: Path | None = None) -> bool:
-        mine, session = self._choices.draft, self._session
-        needless = any(same_choices(mine, one) for one in (Draft(), DEMO, draft))
+        present, session = self._choices.draft, self._session
+        needless = any(same_choices(present, one) for one in (Draft(), DEMO, draft))
         if self._path is not None and not needless:
             kept = self._path.with_name(f"{self._path.stem}.other-{session}{self._path.suffix}")
             while kept == beside or kept.exists():
                 kept = kept.with_name(f"{self._path.stem}.other-{uuid4().hex[:8]}{self._path.suffix}")
             try:
-                write_whole(kept, draft_to_json(mine, session=session, after=self._seen))
+                write_whole(kept, draft_to_json(present, session=session, after=self._seen))
             except OSError as error:
                 self._problem = f"The draft could not be kept in {self._path.parent}: {error.strerror or error}."
                 return False

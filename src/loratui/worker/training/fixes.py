@@ -83,11 +83,12 @@ def write_proposed(run: Run, plan: Plan, prepared: Prepared, model_config: dict[
     """`proposed.json`, for whoever looks for a fix: the proposed values, and whether the device computes
     in bfloat16. What goes wrong is logged: no run ends for it.
     """
-    mine = {key: plan.get(key) for key in fields() if key not in OPEN}
+    by_hand = {key: plan.get(key) for key in fields() if key not in OPEN}
     try:
         adapter = read_adapter(plan.lora.adapter) if plan.lora.adapter and plan.method.kind != "full" else None
         found = propose(
-            Situation(shape_of(model_config, plan.model.id), prepared.facts, this_device(), adapter=adapter), mine=mine
+            Situation(shape_of(model_config, plan.model.id), prepared.facts, this_device(), adapter=adapter),
+            by_hand=by_hand,
         ).plan
         document = {"values": {key: found.get(key) for key in OPEN}, "bf16": bf16}
         write_whole(run.proposed_path, json.dumps(document, indent=1) + "\n")
