@@ -67,6 +67,8 @@ def _tokens(owner: Proposal, changes: Mapping[str, Any]) -> float:
 
 def _steps(owner: Proposal, changes: Mapping[str, Any]) -> float:
     training = owner.plan.training
+    if training.max_steps:
+        return training.max_steps
     rows = packed_sequences(owner.data, training.max_length) if training.packing else owner.data.examples
     return rows * training.epochs / changes["rows"]
 

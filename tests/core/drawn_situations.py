@@ -31,7 +31,7 @@ PINS: dict[str, tuple[Any, ...]] = {
     "training.accumulation": (1, 2, 5, 16),
     "training.checkpointing": (True, False),
     "training.optimizer": ("adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit"),
-    "training.max_length": (64, 512, 2048, 8192),
+    "training.max_length": (64, 512, 2048, 4096, 8192),
     "training.packing": (True, False),
     "training.padding_free": (True, False),
     "training.group_by_length": (True, False),
@@ -47,10 +47,12 @@ PINS: dict[str, tuple[Any, ...]] = {
     "evaluation.patience": (0, 5),
     "hardware.parallelism": ("ddp", "fsdp"),
     "lora.r": (4, 16, 64, 256),
-    "lora.alpha": (16.0, 64.0),
+    "lora.alpha": (16.0, 64.0, 512.0),
     "lora.dropout": (0.0, 0.1),
     "lora.variant": ("lora", "rslora", "dora"),
     "dataset.eval_fraction": (0.0, 0.1),
+    "dataset.eval_count": (0, 20, 300),
+    "training.min_lr_ratio": (0.0, 0.3),
 }
 
 

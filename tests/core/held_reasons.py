@@ -55,9 +55,17 @@ MEANT: tuple[tuple[str, str, Callable[[Proposal, Claim], bool]], ...] = (
     ),
     (
         "method.kind",
-        "trained by QLoRA|Even QLoRA",
+        "trained by QLoRA|^QLoRA needs|QLoRA comes nearer",
         lambda owner, claim: _is(claim, method__kind="qlora") and _own(owner, claim),
     ),
+    (
+        "method.kind",
+        "comes nearer",
+        lambda owner, claim: (
+            _is(claim, method__kind="lora") and _lost(claim) and claim.left > needed(owner, {}).total_bytes
+        ),
+    ),
+    ("method.kind", "; LoRA needs", lambda owner, claim: _is(claim, method__kind="lora") and _own(owner, claim)),
     (
         "method.quantization",
         "unquantised LoRA",
@@ -129,6 +137,13 @@ MEANT: tuple[tuple[str, str, Callable[[Proposal, Claim], bool]], ...] = (
     ),
     ("training.accumulation", "nearest", lambda owner, claim: _nearest(owner, claim)),
     (
+        "training.accumulation",
+        "one pass is the least",
+        lambda owner, claim: (
+            claim.kind == "rows" and claim.left > claim.right and owner.plan.training.accumulation == 1
+        ),
+    ),
+    (
         "evaluation.batch_size",
         "below the peak",
         lambda owner, claim: _is(claim, evaluation__every_steps=0) and claim.left == needed(owner, {}).total_bytes,
@@ -198,6 +213,8 @@ def hold(case: Case, held: Held) -> None:
 
         owner = without(case, proposal, key)
         own = owner.recommendations[key]
+        if key != "training.max_length" and owner.data.lengths != proposal.data.lengths:
+            refute("it speaks of other rows than those that the plan was made for")
         if (reason.value, reason.why) != (own.value, own.why):
             refute(f"without the fixed value {own.value!r} would be proposed, because {own.why}")
         if owner.plan.get(key) != reason.value and owner.origins[key] == "proposed":
@@ -279,6 +296,9 @@ def _words(owner: Proposal, reason: Recommendation, held: Held, refute: Callable
             told["tight"] |= f"{two_sizes(claim.left, claim.right)}" in reason.why
     if "more than there is" in text and not told["too big"]:
         refute("nothing that was weighed is too big by so much")
+    for whole, more in re.findall(r"([\d.,]+ \w+)(?: at [^,]+)?, ([\d.,]+ \w+) more than there is", text):
+        if not any((whole, more) == (amount(claim.left), amount(claim.left - claim.right)) for claim in reason.claims):
+            refute(f"no claim is of {whole}, {more} more than there is")
     if "tight" in text and not told["tight"]:
         refute("nothing that was weighed is so tight")
     for sizes in re.findall(r"[\d,.]+ of [\d,.]+ GiB(?!(?: at [\d,]+ rows? a pass)?, (?:too )?tight)", text):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from loratui.core.knowledge.guides import TABLES, tables_for
@@ -16,7 +18,9 @@ def test_tables_are_rectangular_sourced_and_reachable() -> None:
 
 
 def is_whole(table: Table) -> bool:
-    limits = list(table.limits)
+    limits, named = list(table.limits), list(table.named)
+    one_a_row = (len(limits) == len(table.rows) - 1) if limits else len(named) == len(table.rows)
+    apart = all(low <= high for low, high in named) and all(low[1] < high[0] for low, high in pairwise(named))
     return bool(
         table.rows
         and table.title
@@ -24,7 +28,7 @@ def is_whole(table: Table) -> bool:
         and all(len(row) == len(table.columns) for row in table.rows)
         and table.keys
         and all((key in fields() or key == "generation") and table in tables_for(key) for key in table.keys)
-        and (len(limits) == len(table.rows) - 1 and limits == sorted(limits) if table.measure else not limits)
+        and (one_a_row and limits == sorted(limits) and apart if table.measure else not limits and not named)
     )
 
 
@@ -49,6 +53,25 @@ def test_the_row_of_a_dataset(key: str, source: str, examples: int, row: str) ->
     table = next(table for table in tables_for(key) if source in table.source and table.measure == "examples")
     number = table.row_of(examples)
     assert number is not None and table.rows[number][0] == row
+
+
+@pytest.mark.parametrize(
+    ("key", "measure", "value", "rows"),
+    [
+        ("lora.r", "rank", 64, {"64", "32-64", "64 and more"}),
+        ("lora.r", "rank", 32, {"32", "32-64"}),
+        ("lora.r", "rank", 12, set()),
+        ("lora.r", "rank", 128, {"64 and more"}),
+        ("training.learning_rate", "parameters", 8_190_735_360, {"7B"}),
+        ("training.learning_rate", "parameters", 596_049_920, set()),
+        ("training.batch_size", "memory_bytes", 24 * 2**30, {"24 GB"}),
+        ("training.batch_size", "memory_bytes", 180 * 10**9, set()),
+    ],
+)
+def test_a_row_is_marked_only_where_it_names_the_value(key: str, measure: str, value: float, rows: set[str]) -> None:
+    tables = [table for table in tables_for(key) if table.measure == measure]
+    places = [(table, table.row_of(value)) for table in tables]
+    assert tables and {table.rows[place][0] for table, place in places if place is not None} == rows
 
 
 def test_rows_that_are_no_ranges_have_no_number() -> None:

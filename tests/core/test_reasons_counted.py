@@ -39,7 +39,17 @@ def same(told: float, counted: float, share: float = 0.06) -> bool:
 
 def learning_rate(owner: Proposal, why: str, formula: str) -> list[bool]:
     held = [number(rows) == effective(owner) for rows in re.findall(r"for ([\d,]+) rows a step", why)]
-    held += [number(steps) == owner.schedule.total_steps for steps in re.findall(r"over ([\d,]+) steps", why)]
+    held += [number(steps) == owner.schedule.total_steps for steps in re.findall(r"for a run of ([\d,]+) step", why)]
+    told = [factor for factor in re.findall(r"× ([\d.]+) \(", formula) if abs(float(factor) - 1) > 0.011]
+    held += [factor in re.findall(r"× ([\d.]+) for", why) for factor in told]
+    own = re.search(r"(?:gives|formula is) ([\d.e-]+) at a batch of 128; here", why)
+    if own and "held at" not in why:
+        made = float(own[1]) * math.prod(float(one) for one in re.findall(r"× ([\d.]+) for", why))
+        held.append(same(made, float(owner.recommendations["training.learning_rate"].value), 0.13))
+    scale = re.search(r"scaled by ([\d.]+) where", why)
+    if scale:
+        lora = owner.plan.lora
+        held.append(same(float(scale[1]), lora.alpha / (lora.r**0.5 if lora.variant == "rslora" else lora.r)))
     found = re.search(r"published for (\w+): 5e-4 · \(2,000 / ([\d,]+)\)\^[\d.]+ = ([\d.e-]+)", formula)
     if found:
         width = owner.spec.hidden_size
@@ -77,9 +87,12 @@ def rank(owner: Proposal, why: str, formula: str) -> list[bool]:
 
 
 def epochs(owner: Proposal, why: str, formula: str) -> list[bool]:
-    rows = re.search(r"^([\d,]+) rows", why)
+    rows = re.search(r"(?:^|alone: )([\d,]+) rows", why)
+    last = re.search(r"training.max_steps = ([\d,]+) ends", why)
+    held = [(last is not None) == (owner.plan.training.max_steps > 0)]
+    held += [number(last[1]) == owner.plan.training.max_steps] if last else []
     steps = re.search(r"([\d.]+) passes make ([\d,]+) steps of (\d+) rows", why)
-    held = [] if rows is None else [abs(number(rows[1]) - owner.data.examples) <= 0.11 * owner.data.examples + 1]
+    held += [] if rows is None else [abs(number(rows[1]) - owner.data.examples) <= 0.11 * owner.data.examples + 1]
     if rows is not None and steps is not None:
         counted = math.ceil(number(rows[1]) / number(steps[3])) * float(steps[1])
         held += [number(steps[2]) == round(counted), counted >= 100]
@@ -88,7 +101,7 @@ def epochs(owner: Proposal, why: str, formula: str) -> list[bool]:
 
 def max_length(owner: Proposal, why: str, formula: str) -> list[bool]:
     data, value = owner.data, int(owner.recommendations["training.max_length"].value)
-    longest = re.search(r"the longest has (?:about )?([\d,]+) tokens", why)
+    longest = re.search(r"(?:the longest has (?:about )?|to have up to )([\d,]+) tokens", why)
     share = re.search(r"Covers ([\d.]+)%", why)
     times = re.search(r"would cost ([\d.]+) times", why)
     held = [] if longest is None else [number(longest[1]) == data.longest]

@@ -23,6 +23,7 @@ from loratui.runs.follow import LONG_BYTES, follow_lines, mending_lines
 from loratui.runs.history import figures_of, last_start, last_step, read_figures, since_last_start
 from loratui.runs.lines import LineTail, from_the_end
 from loratui.runs.model_card import model_card
+from loratui.runs.recovery import allow
 from loratui.runs.start import create_run
 from loratui.runs.status import Status, write_status
 from loratui.tui.training.record import KEPT_CHECKPOINTS, KEPT_EVALS, RunRecord
@@ -172,6 +173,10 @@ def test_the_last_failure_is_found_behind_whatever_came_before(run: Run) -> None
     assert trouble is not None and trouble.reason == "diverged"
     printed = mending_lines(run)
     assert any("--set training.learning_rate=1e-05" in line for line in printed) and "everything" not in str(printed)
+    assert "with --auto-recover the first is applied unattended" in printed[-1]
+    for left in (2, 0):
+        allow(run, left)
+        assert "--auto-recover was on, and leaves it to you" in mending_lines(run)[-1], "it cannot advise what was on"
 
 
 def test_a_card_of_a_resumed_run_tells_what_counts(run: Run) -> None:

@@ -51,6 +51,12 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
 
         plan_path = find_run(str(plan_path)).path
     plan = read_plan(plan_path)
+    if with_rows and not plan.dataset.path:
+        raise InputError(
+            "no dataset is chosen, so there are no rows to write.",
+            where=str(plan_path),
+            hint="Name one as dataset.path in it, or add --no-rows.",
+        )
     if plan_path.is_dir() and (words := foreign_words(Run(plan_path), plan)):
         say(words, err=True)
     folder = target.with_name(f"{target.stem}-data")

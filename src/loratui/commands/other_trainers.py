@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from loratui.core.errors import InputError
-from loratui.format import size
+from loratui.format import printable, size
+from loratui.terminal import say
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
     from loratui.core.proposal import Proposal
-    from loratui.export.memory import Elsewhere
+    from loratui.export.memory import Elsewhere, Way
 
 
 def under(proposal: Proposal, tool: str) -> Elsewhere:
@@ -28,16 +30,38 @@ def under(proposal: Proposal, tool: str) -> Elsewhere:
         raise InputError(
             f"there is no profile of {tool!r}.", where="--as", hint=f"{hint}Profiles are: {', '.join(PROFILES)}."
         )
-    return known
+    return replace(known, ways=tuple(_complete(known.ways, proposal, tool)))
+
+
+def _complete(ways: Iterable[Way], proposal: Proposal, tool: str) -> Iterator[Way]:
+    """Each way with all that must be set beside it, since what is planned anew fills what was freed; only those that
+    were followed to their end, and fit there."""
+    from loratui.core.proposal_alternatives import held_change
+    from loratui.export.memory import elsewhere
+
+    if proposal.again is None:
+        return
+    for way in ways:
+        reached = held_change(way.change, proposal.plan, proposal.again)
+        if reached is None:
+            continue
+        change, then = reached
+        found = elsewhere(then.spec, then.plan, then.data, then.device, tool)
+        if found is not None and found.fits:
+            yield replace(way, change=change, held=tuple(key for key in change if key not in way.change))
 
 
 def told(known: Elsewhere) -> str:
-    """What `plan --as` says of a tool: what the export would write, or what is to be set where there is none."""
+    """What `plan --as` says of a tool: what the export would write, or what is to be set where there is none, and what
+    to plan with so that it fits there."""
     from loratui.export import TOOLS
 
-    exported = known.software.name in TOOLS
-    writes = "`loratui export` would write {}" if exported else "It has an option, {}"
-    return known.said(writes, exported=exported)
+    words = known.said("`loratui export` would write {}" if known.software.name in TOOLS else "It has an option, {}")
+    if not known.ways:
+        return words
+    lines = "".join(f"\n  {way.settings}" for way in known.ways)
+    held = ", what is in brackets holds the rest as it is" if any(way.held for way in known.ways) else ""
+    return f"{words}\nTo make it fit there, plan with all of one line{held}:{lines}"
 
 
 def of_plan(plan: Plan, tool: str) -> Elsewhere | None:
@@ -45,18 +69,24 @@ def of_plan(plan: Plan, tool: str) -> Elsewhere | None:
     are not found."""
     from loratui.commands.situation import facts_of
     from loratui.core.measured import learned_memory
+    from loratui.core.plan_text import fields
+    from loratui.core.situation import supposed_rows
     from loratui.export.memory import elsewhere
     from loratui.machine.detect import detect_machine
     from loratui.machine.device import device_for
-    from loratui.models.find import find_model
+    from loratui.models.find import find_model, with_exact_shape
     from loratui.runs.measured import read_measurements
 
-    spec = find_model(plan.model.id, revision=plan.model.revision).spec
+    spec = with_exact_shape(find_model(plan.model.id, revision=plan.model.revision), _told).spec
     device = device_for(detect_machine(), plan.hardware.devices, gpu=plan.hardware.gpu, cpu=plan.hardware.cpu)
     if not device.simulated:
         device = replace(device, learned=learned_memory(read_measurements(), device=device.name, family=spec.family))
-    by_hand = {f"dataset.{name}": value for name, value in plan.dataset.model_dump().items()}
-    return elsewhere(spec, plan, facts_of(plan.dataset.path, by_hand), device, tool)
+    values = {key: plan.get(key) for key in fields()}
+    return elsewhere(spec, plan, facts_of(values) or supposed_rows(values, spec), device, tool)
+
+
+def _told(sentence: str) -> None:
+    say(printable(sentence), err=True)
 
 
 def memory_verdict(memory: dict[str, Any]) -> str:

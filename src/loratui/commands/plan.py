@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "-d",
     "--dataset",
     metavar="DATASET",
-    help="File, folder, hub id, or `demo`. Without it: 1,000 rows of training.max_length tokens.",
+    help="File, folder, hub id, or `demo`. Without it: 1,000 supposed rows of up to training.max_length tokens.",
 )
 @click.option(
     "-p",
@@ -102,11 +102,6 @@ def command(
         **proposal_json(proposal),
         "methods": methods_json(compare_methods(situation, chosen, by_hand, beside=proposal)),
     }
-    if dataset is None and not any(text.startswith("dataset.path=") for text in settings):
-        facts["warnings"].append(
-            "No dataset was given: the figures stand for 1,000 rows of the maximum length to train on, and "
-            "dataset.path names the demo."
-        )
     known = None
     if tool is not None:
         from loratui.export.memory import elsewhere_json
@@ -120,7 +115,9 @@ def command(
         if known is not None:
             say(f"\n{told(known)}")
         if output is not None:
-            say(f"\nThe plan is in {printable(str(output))}. Train with: loratui train {printable(str(output))}")
+            file = printable(str(output))
+            choose = "" if proposal.plan.dataset.path else " --set dataset.path=DATASET"
+            say(f"\nThe plan is in {file}. Train with: loratui train {file}{choose}")
 
 
 def write_plan(proposal: Proposal, output: Path) -> None:
@@ -135,13 +132,15 @@ def write_plan(proposal: Proposal, output: Path) -> None:
 
 def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     """The proposal and its facts as text: the recipe with its reasons, parameters, memory, schedule and warnings."""
+    from loratui.core.situation import supposed_words
+
     memory, schedule, parameters = facts["memory"], facts["schedule"], facts["parameters"]
     plan = proposal.plan
-    lines = [f"{plan.model.id} · {plan.method.kind} · {plan.dataset.path}", ""]
+    rows = f"no dataset: {supposed_words(proposal.data)}" if proposal.data.supposed else plan.dataset.path
+    lines = [f"{plan.model.id} · {plan.method.kind} · {rows}", ""]
     full = plan.method.kind == "full"
     keys = [key for key in proposal.recommendations if not (full and key.startswith("lora."))]
-    rows = [[key, _value(plan.get(key)), proposal.origins[key], proposal.why(key)] for key in keys]
-    lines.append(table(rows))
+    lines.append(table([[key, _value(plan.get(key)), proposal.origins[key], proposal.why(key)] for key in keys]))
     share = parameters["trainable"] / parameters["total"] if parameters["total"] else 0.0
     lines += [
         "",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from loratui.core.errors import DatasetError, InputError
+from loratui.core.errors import DatasetError, InputError, LoratuiError
 from loratui.format import printable
 from loratui.terminal import say
 
 if TYPE_CHECKING:
+    from loratui.core.dataset import DataFacts
     from loratui.core.presets import Preset
     from loratui.core.situation import Situation
 
@@ -49,16 +51,28 @@ def asked_for(
     if gpu:
         by_hand["hardware.gpu"] = gpu
     if dataset is not None:
-        by_hand["dataset.path"] = dataset
+        if by_hand.setdefault("dataset.path", dataset) != dataset:
+            raise InputError("--dataset and --set dataset.path name two datasets.", hint="Give one of them.")
+        if not dataset.strip():
+            raise InputError("--dataset is empty.", hint="Name a dataset, or leave it out: rows are supposed then.")
     chosen = find_preset(preset)
+    values = {**chosen.values, **by_hand}
+    try:
+        data = facts_of(values)
+    except LoratuiError as error:
+        if "dataset.path" in by_hand:
+            raise
+        data, unread = None, f"{chosen.name} names the dataset {values['dataset.path']}: {error.sentence}"
+        chosen = replace(chosen, notes=(*chosen.notes, unread))
     adapter = read_adapter(by_hand["lora.adapter"]) if by_hand.get("lora.adapter") else None
-    situation = Situation(found.spec, facts_of(dataset, by_hand), device, disk_free, read_measurements(), adapter)
+    situation = Situation(found.spec, data, device, disk_free, read_measurements(), adapter)
     return situation, chosen, by_hand
 
 
-def facts_of(dataset: str | None, by_hand: Mapping[str, Any]) -> Any:
-    """What the calculation knows of the dataset; None without one: it then takes rows of the maximum length."""
-    if dataset is None:
+def facts_of(values: Mapping[str, Any]) -> DataFacts | None:
+    """What the calculation knows of the dataset that these plan keys name; None where they name none."""
+    dataset = str(values.get("dataset.path", ""))
+    if not dataset:
         return None
     from loratui.core.plan import DatasetSection
     from loratui.data.facts import quick_facts
@@ -67,7 +81,7 @@ def facts_of(dataset: str | None, by_hand: Mapping[str, Any]) -> Any:
     from loratui.data.preview import preview
 
     section = DatasetSection(
-        **{key.removeprefix("dataset."): value for key, value in by_hand.items() if key.startswith("dataset.")}
+        **{key.removeprefix("dataset."): value for key, value in values.items() if key.startswith("dataset.")}
     )
     found = find_planned(section)
     require_answer(preview(found, section, count=0).recognition, section, where=dataset)

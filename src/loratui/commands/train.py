@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from loratui.commands.trust import ask_for_plan, trust_option
+from loratui.core.errors import InputError
 from loratui.terminal import say
 
 
@@ -54,6 +55,8 @@ def command(
     from loratui.runs.start import begin_run, wait_started
 
     document = with_values(read_plan(plan), dict(parse_setting(text) for text in settings), where="--set")
+    if not document.dataset.path:
+        raise InputError("no dataset is chosen.", where=str(plan), hint="Add --set dataset.path=DATASET.")
     ask_for_plan(document, trusted)
     run, pid = begin_run(document, output=output, rehearse=rehearse, auto_recover=auto_recover)
     say(f"run {run.name} in {run.path}")

@@ -66,6 +66,7 @@ def why_text(key: str, proposal: Proposal, width: int = 0) -> str:
     """The derivation and the guides' tables in words, `width` columns wide (0: the terminal's)."""
     from loratui.core.knowledge.guides import tables_for
     from loratui.core.plan_text import allowed, fields
+    from loratui.core.situation import supposed_words
 
     width = width or max(60, shutil.get_terminal_size((100, 24)).columns)
     lines: list[str] = []
@@ -86,6 +87,8 @@ def why_text(key: str, proposal: Proposal, width: int = 0) -> str:
                 ("down", reason.down),
                 ("disagreement", reason.disagreement),
             ]
+        if proposal.data.supposed:
+            pairs.append(("rows", f"{supposed_words(proposal.data)}: no dataset is chosen"))
         lines += [line for word, text in pairs if text for line in _wrapped(word, text, width)]
     for one in tables_for(key):
         lines += ["", *_guide(one, proposal.row_here(one), width)]

@@ -41,6 +41,8 @@ class DataFacts:
     """The rows are plain text, and those longer than the maximum length are divided into pieces of it."""
     whole: DataFacts | None = None
     """The rows before they were divided, where these are pieces."""
+    supposed: bool = False
+    """No dataset is chosen: the rows stand for one (`core.situation.supposed_rows`)."""
 
     def __hash__(self) -> int:
         return self._hash

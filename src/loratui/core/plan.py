@@ -70,7 +70,7 @@ class ModelSection(Document):
 class DatasetSection(Document):
     """Which rows are trained on, how they are read, and which are held out."""
 
-    path: str = Field("demo", min_length=1, title="Dataset", description="File, folder, hub id, or `demo`.")
+    path: str = Field("demo", title="Dataset", description="File, folder, hub id, or `demo`; empty: none chosen yet.")
     format: DatasetFormat = Field("auto", title="Format", description="How rows are read; `auto` recognises it.")
     columns: dict[str, str] = Field(
         default_factory=dict, title="Columns", description='Which column plays which part, e.g. prompt = "question".'

@@ -33,7 +33,7 @@ from loratui.core.recommend.schedule import steps_of
 from loratui.core.recommendation import Instead, Origin, Recommendation
 from loratui.core.rules_of_thumb import RuleOfThumb
 from loratui.core.schedule import Schedule, make_schedule
-from loratui.core.situation import Situation, informed, stand_in
+from loratui.core.situation import Situation, informed, supposed_rows
 from loratui.core.storage import disk_warning
 from loratui.core.time import Prediction, differ_untimed, predict
 from loratui.core.warnings import warnings_for
@@ -136,16 +136,15 @@ class Proposal:
         return f"Proposed is {_shown(reason.value)}{'' if other.free else f' ({other.cost})'}: {reason.why}"
 
     def row_here(self, table: Table) -> int | None:
-        """Number (from 0) of the row of a guide's table that stands for this situation; None where its rows are no
-        ranges.
-        """
+        """Number (from 0) of the row of a guide's table that stands for this situation; None where none does."""
         here = {
-            "examples": self.data.examples,
+            "examples": None if self.data.supposed else self.data.examples,
             "parameters": self.parameters_total,
-            "rank": self.plan.lora.r,
-            "memory_bytes": self.device.memory_total_bytes,
+            "rank": None if self.plan.method.kind == "full" else self.plan.lora.r,
+            "memory_bytes": self.device.memory_total_bytes if self.device.kind == "gpu" else None,
         }
-        return table.row_of(here[table.measure]) if table.measure else None
+        value = here[table.measure] if table.measure else None
+        return None if value is None else table.row_of(value)
 
     @property
     def headroom_bytes(self) -> int:
@@ -267,15 +266,17 @@ def _calculated(
     fixed_values = pinned
     if situation.adapter:
         pinned = {**shape_values(situation.spec, situation.adapter), **pinned}
-    data = situation.data or stand_in(pinned)
-    without_data = situation.data is None or len(data.lengths) < min(2, data.examples)
+    data = situation.data or supposed_rows(pinned, situation.spec)
     context = Context(
         situation.spec,
         data,
         situation.device,
         pinned,
         preset.calculation,
-        values={"model.id": pinned.get("model.id", situation.spec.id or "demo")},
+        values={
+            "model.id": pinned.get("model.id", situation.spec.id or "demo"),
+            **({"dataset.path": pinned.get("dataset.path", "")} if data.supposed else {}),
+        },
     )
     origins, reasons = dict(fixed), dict[str, Recommendation]()
     warmup = "training.warmup_steps"
@@ -322,7 +323,6 @@ def _calculated(
                 schedule,
                 needed,
                 room.bytes,
-                without_data,
                 reasons["training.learning_rate"].value
                 if situation.adapter and origins["training.learning_rate"] == "preset"
                 else None,

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from loratui.core.architecture import ModelSpec
+from loratui.core.dataset import DataFacts
 from loratui.core.errors import PlanError
+from loratui.core.hardware import Device
 from loratui.core.memory import Alternative, Estimate, Verdict
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields
@@ -20,6 +23,21 @@ class Proposed(Protocol):
     @property
     def plan(self) -> Plan:
         """The complete plan."""
+        ...
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's shape."""
+        ...
+
+    @property
+    def data(self) -> DataFacts:
+        """The rows that it was made for."""
+        ...
+
+    @property
+    def device(self) -> Device:
+        """What it trains on."""
         ...
 
     @property
@@ -53,7 +71,7 @@ def settable(found: Iterable[Alternative], now: Proposed, again: Again) -> Itera
     Without those keys the calculation would fill what was freed with larger batches. What cannot be set is left out.
     """
     for one in found:
-        reached = _held(one.change, now.plan, again)
+        reached = held_change(one.change, now.plan, again)
         if reached is None:
             continue
         change, then = reached
@@ -73,8 +91,9 @@ def settable(found: Iterable[Alternative], now: Proposed, again: Again) -> Itera
         )
 
 
-def _held(wanted: Mapping[str, Any], plan: Plan, again: Again) -> tuple[dict[str, Any], Proposed] | None:
-    """The wanted change with the keys that hold the rest, and what is proposed with them."""
+def held_change(wanted: Mapping[str, Any], plan: Plan, again: Again) -> tuple[dict[str, Any], Proposed] | None:
+    """The wanted change with the keys that hold the rest, and what is proposed with them; None where it cannot be
+    set."""
     target, change = changed(plan, wanted), dict(wanted)
     for _ in range(_MOST_ROUNDS):
         try:

@@ -19,6 +19,7 @@ from loratui.core.recommend.precision import best_precision, kernel_fault, witho
 from loratui.core.recommend.scale_of_data import LEAST_STEPS, MOST_EPOCHS, SMALLEST_BATCH
 from loratui.core.recommendation import two_sizes
 from loratui.core.schedule import Schedule
+from loratui.core.situation import supposed_words
 from loratui.core.time import predict
 from loratui.format import size
 
@@ -36,7 +37,6 @@ def warnings_for(
     schedule: Schedule,
     needed: Estimate,
     room_bytes: int,
-    without_data: bool,
     further_rate: float | None = None,
     proposed_rate: float | None = None,
 ) -> Iterator[str]:
@@ -92,7 +92,7 @@ def warnings_for(
             f"lora.adapter is trained further: the calculation would take {further_rate:g}."
         )
     yield from _experts(spec, plan)
-    yield from _rows(spec, plan, data, schedule, without_data)
+    yield from _rows(spec, plan, data, schedule)
     if device.kind == "cpu" and spec.total_parameters > CPU_PARAMETERS:
         expected = predict(spec, plan, data, device, schedule)
         words = (
@@ -231,13 +231,18 @@ def _more_steps(plan: Plan, schedule: Schedule) -> str:
     return " or ".join([", ".join(ways[:-1]), ways[-1]]) if len(ways) > 1 else ways[0]
 
 
-def _rows(spec: ModelSpec, plan: Plan, data: DataFacts, schedule: Schedule, without_data: bool) -> Iterator[str]:
+def _rows(spec: ModelSpec, plan: Plan, data: DataFacts, schedule: Schedule) -> Iterator[str]:
     length = plan.training.max_length
+    if data.supposed:
+        none = f"{plan.dataset.path} was not read" if plan.dataset.path else "No dataset is chosen"
+        yield (
+            f"{none}: every figure is for {supposed_words(data)}, as uneven as real ones. Rows of your own change them."
+        )
     if length > spec.max_positions:
         yield (
             f"Maximum length {length:,} is more than the {spec.max_positions:,} positions that the model was made for."
         )
-    if not without_data:
+    else:
         cut = data.longer_than(length)
         if cut:
             yield f"{cut:.1%} of the rows are longer than {length:,} tokens and will be cut."

@@ -3,7 +3,7 @@ for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +37,38 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """What makes a plan fit in a tool: set all of it, and it fits there.
+
+    change: plan keys. held: those of them that only keep the rest as it is; a plan's file needs none, what is planned
+    anew does. note: what it costs.
+    """
+
+    change: Mapping[str, int | bool]
+    held: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        """For a plan's file: `training.max_length = 704 (longer rows are cut)`."""
+        told = ", ".join(f"{key} = {_set(value)}" for key, value in self.change.items())
+        return f"{told}{self._note}"
+
+    @property
+    def settings(self) -> str:
+        """For a command: `--set training.max_length=704 [--set training.batch_size=8] (longer rows are cut)`."""
+        own, rest = (
+            " ".join(f"--set {key}={_set(value)}" for key, value in self.change.items() if (key in self.held) is held)
+            for held in (False, True)
+        )
+        return f"{own}{f' [{rest}]' if rest else ''}{self._note}"
+
+    @property
+    def _note(self) -> str:
+        return f" ({self.note})" if self.note else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Elsewhere:
     """A plan here and under another tool; with the option that mends it, where one is written."""
 
@@ -48,8 +80,8 @@ class Elsewhere:
     filled: Judged | None = None
     """Rows as long as `training.max_length`; None where the dataset's own come to the same."""
     mend: Mend | None = None
-    ways: tuple[str, ...] = ()
-    """What in the plan, changed alone, makes it fit there, where it does not as it is written."""
+    ways: tuple[Way, ...] = ()
+    """What makes it fit there, where it does not as it is written: each way is enough."""
 
     @property
     def here(self) -> Estimate:
@@ -67,15 +99,25 @@ class Elsewhere:
         return verdict(self.rows.as_written, self.room)
 
     @property
+    def judged(self) -> Judged:
+        """The rows that decide: as long as `training.max_length` where that makes a difference."""
+        return self.filled or self.rows
+
+    @property
+    def fits(self) -> bool:
+        """Whether what is exported fits there, whatever the rows."""
+        return verdict(self.judged.as_written, self.room) == "fits"
+
+    @property
     def sentence(self) -> str:
-        """The figures in words, and the option that was written."""
-        return self.said("So {} is written", exported=True)
+        """The figures in words, the option that was written, and what in the plan's file makes it fit there."""
+        words, ways = self.said("So {} is written"), "; or ".join(way.text for way in self.ways)
+        return f"{words} To make it fit there, change the plan before you export: {ways}." if ways else words
 
-    def said(self, writes: str, *, exported: bool) -> str:
-        """The figures in words, each with the row length that it stands for.
+    def said(self, writes: str) -> str:
+        """The figures in words, each with the row length that it stands for; the ways apart.
 
-        writes: how the option that mends it is told of, `{}` for the option. exported: whether the plan can be exported
-        to the tool.
+        writes: how the option that mends it is told of, `{}` for the option.
         """
         rows, filled = self.rows, self.filled
         words = (
@@ -93,18 +135,11 @@ class Elsewhere:
             figures = " and ".join(f"{_said(found, self.room)}{lengths.format(tokens)}" for tokens, found in told)
             words += f" {writes.format(self.mend.written)}: with it about {figures}."
             words += f" It needs the package {self.mend.needs}." if self.mend.needs else ""
-        worst = filled or rows
-        reached = verdict(worst.as_written, self.room)
-        if reached != "fits" and verdict(worst.here, self.room) != reached:
+        reached = verdict(self.judged.as_written, self.room)
+        if reached != "fits" and verdict(self.judged.here, self.room) != reached:
             if self.mend is None:
                 words += " It has no option that mends this for this model."
-            before = " before you export" if exported else ""
-            alone = "; ".join(self.ways)
-            words += (
-                f" To make it fit there, change the plan{before}: {alone}{' (one is enough)' if self.ways[1:] else ''}."
-                if self.ways
-                else " Neither shorter rows nor a smaller batch makes it fit there."
-            )
+            words += "" if self.ways else " Neither shorter rows nor a smaller batch makes it fit there."
         return words
 
 
@@ -145,11 +180,13 @@ def elsewhere(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, tool
     )
     filled = next((one for one in longer if _figures(one) != _figures(own)), None)
     judged = filled or own
-    ways = tuple(_ways(spec, plan, facts, device, as_written)) if verdict(judged.as_written, room) != "fits" else ()
+    reached = verdict(judged.as_written, room)
+    worse = reached != "fits" and verdict(judged.here, room) != reached
+    ways = tuple(_ways(spec, plan, facts, device, as_written)) if worse else ()
     return Elsewhere(software, device.name, room, own, filled, mend, ways)
 
 
-def _ways(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, software: Software) -> Iterator[str]:
+def _ways(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, software: Software) -> Iterator[Way]:
     """Changes of the plan that make it fit in a tool, each alone."""
     room, training = budget(device), plan.training
 
@@ -158,17 +195,18 @@ def _ways(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, software
         return verdict(estimate(spec, changed, data, device, software), room) == "fits"
 
     if not training.checkpointing and fits(checkpointing=True):
-        yield "training.checkpointing = true"
-    rows = next((rows for rows in range(training.batch_size - 1, 0, -1) if fits(batch_size=rows)), 0)
-    if rows:
-        yield f"training.batch_size = {rows}"
+        yield Way({"training.checkpointing": True}, note="slower")
+    step = training.batch_size * training.accumulation
+    for rows in range(training.batch_size - 1, 0, -1):
+        if step % rows == 0 and fits(batch_size=rows, accumulation=step // rows):
+            yield Way({"training.batch_size": rows, "training.accumulation": step // rows}, note="the same steps")
+            break
     low, high = 0, (training.max_length - 1) // LENGTH_STEP
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(max_length=middle * LENGTH_STEP) else (low, middle - 1)
     if low:
-        held = f"training.batch_size = {training.batch_size} as it is"
-        yield f"training.max_length = {low * LENGTH_STEP} (longer rows are cut; {held})"
+        yield Way({"training.max_length": low * LENGTH_STEP}, note="longer rows are cut")
 
 
 def elsewhere_json(known: Elsewhere) -> dict[str, object]:
@@ -178,7 +216,7 @@ def elsewhere_json(known: Elsewhere) -> dict[str, object]:
         "budget": known.room.bytes,
         **_judged_json(known.rows, known),
         "at_max_length": None if known.filled is None else _judged_json(known.filled, known),
-        "ways": list(known.ways),
+        "ways": [{"change": dict(way.change), "held": list(way.held), "note": way.note} for way in known.ways],
     }
 
 
@@ -199,6 +237,10 @@ def _judged_json(judged: Judged, known: Elsewhere) -> dict[str, object]:
 def _figures(judged: Judged) -> tuple[str, str]:
     """The figures as they are printed."""
     return size(judged.here.total_bytes), size(judged.there.total_bytes)
+
+
+def _set(value: int | bool) -> str:
+    return str(value).lower()
 
 
 def _said(found: Estimate, room: Budget) -> str:

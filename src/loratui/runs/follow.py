@@ -31,6 +31,7 @@ from loratui.runs.events import (
     Stopped,
 )
 from loratui.runs.history import end_of, last_start, since_last_start
+from loratui.runs.recovery import allowed
 from loratui.runs.stall import stall_words
 from loratui.runs.verdict import as_fields, spoilt_end
 
@@ -231,11 +232,12 @@ def mending_lines(run: Run) -> list[str]:
         ]
     if not lines:
         return []
-    return [
-        "What would mend it:",
-        *lines,
-        f"`loratui attach {run.name}` offers them all with f; with --auto-recover the first is applied unattended.",
-    ]
+    unattended = (
+        "--auto-recover was on, and leaves it to you"
+        if allowed(run)
+        else "with --auto-recover the first is applied unattended"
+    )
+    return ["What would mend it:", *lines, f"`loratui attach {run.name}` offers them all with f; {unattended}."]
 
 
 def _after_the_end(run: Run) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from loratui.core.knowledge.table import CALCULATOR, CONFIGURATION, QUICK_START, QWEN, THEORY, Table
 
 RANK = ("lora.r",)
@@ -32,7 +34,7 @@ TABLES: tuple[Table, ...] = (
         CALCULATOR,
         _RANK_EVIDENCE,
         "rank",
-        (8, 16, 32, 64),
+        named=((4, 4), (8, 8), (16, 16), (32, 32), (64, 64)),
     ),
     Table(
         "Rank: when",
@@ -46,7 +48,7 @@ TABLES: tuple[Table, ...] = (
         CALCULATOR,
         _RANK_EVIDENCE,
         "rank",
-        (16, 32),
+        named=((4, 8), (16, 16), (32, 64)),
     ),
     Table(
         "Rank by use",
@@ -62,7 +64,7 @@ TABLES: tuple[Table, ...] = (
         QUICK_START,
         "Starts at 8 and goes up when the model underfits. " + _RANK_EVIDENCE,
         "rank",
-        (8, 16, 32, 64),
+        named=((4, 4), (8, 8), (16, 16), (32, 32), (64, math.inf)),
     ),
     Table(
         "Rank: size and use",
@@ -77,7 +79,7 @@ TABLES: tuple[Table, ...] = (
         CONFIGURATION,
         "The sizes fit models of some 100 M parameters; Qwen3-0.6B has 10.1 M at rank 16 with all layers.",
         "rank",
-        (8, 16, 32),
+        named=((4, 4), (8, 8), (16, 16), (32, 32)),
     ),
     Table(
         "Rank by task",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loratui.core.knowledge.table import CALCULATOR, CONFIGURATION, QUICK_START, QWEN, THEORY, Table
+from loratui.core.knowledge.table import CALCULATOR, CONFIGURATION, QUICK_START, QWEN, THEORY, Table, about
 
 RATE = ("training.learning_rate",)
 SCHEDULE = ("training.scheduler", "training.min_lr_ratio")
@@ -22,7 +22,7 @@ TABLES: tuple[Table, ...] = (
         QUICK_START,
         "Sweep at batch 128: 3e-4 for most, 1e-3 for small Llamas; it follows width and family rather than size alone.",
         "parameters",
-        (10e9, 30e9),
+        named=about(7e9, 13e9, 70e9),
     ),
     Table(
         "Learning rates",

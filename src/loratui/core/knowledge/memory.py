@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loratui.core.knowledge.table import CALCULATOR, CONFIGURATION, QUICK_START, QWEN, THEORY, Table
+from loratui.core.knowledge.table import CALCULATOR, CONFIGURATION, QUICK_START, QWEN, THEORY, Table, about
 
 METHOD = ("method.kind",)
 QUANTISATION = ("method.quantization", "method.double_quantization")
@@ -60,7 +60,7 @@ TABLES: tuple[Table, ...] = (
         QUICK_START,
         "Of LoRA with short rows; the estimate counts this model and these rows.",
         "parameters",
-        (10e9, 24e9, 52e9),
+        named=about(7e9, 13e9, 34e9, 70e9),
     ),
     Table(
         "Formats of 4 bits",

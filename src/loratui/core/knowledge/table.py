@@ -16,8 +16,9 @@ class Table:
     """A table as people hand it on.
 
     keys: the plan keys whose explanation shows it. source: which guide says it. evidence: what better sources say, or
-    what this project measured; empty where they agree. measure, limits: where rows stand for ranges of a number,
-    which number, and where each row but the first begins.
+    what this project measured; empty where they agree. measure: the number that rows stand for, if they do. limits:
+    where rows share all its values out, the value at which each but the first begins. named: where rows name some of
+    its values only, the lowest and the highest that each names.
     """
 
     title: str
@@ -28,10 +29,18 @@ class Table:
     evidence: str = ""
     measure: Measure = ""
     limits: tuple[float, ...] = ()
+    named: tuple[tuple[float, float], ...] = ()
 
     def row_of(self, value: float) -> int | None:
-        """Number of the row (from 0) that stands for this value of `measure`; None where rows are no ranges."""
+        """Number of the row (from 0) that stands for this value of `measure`; None where none does."""
+        if self.named:
+            return next((number for number, (low, high) in enumerate(self.named) if low <= value <= high), None)
         return bisect_right(self.limits, value) if self.measure else None
+
+
+def about(*values: float, below: float = 0.8, above: float = 1.25) -> tuple[tuple[float, float], ...]:
+    """What rows name that stand for models or cards of about these sizes: from `below` to `above` times each."""
+    return tuple((below * value, above * value) for value in values)
 
 
 GAP = 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loratui.core.knowledge.table import CALCULATOR, CONFIGURATION, QUICK_START, QWEN, THEORY, Table
+from loratui.core.knowledge.table import CALCULATOR, CONFIGURATION, QUICK_START, QWEN, THEORY, Table, about
 
 BATCH = ("training.batch_size",)
 PASSES = ("training.accumulation",)
@@ -61,7 +61,7 @@ TABLES: tuple[Table, ...] = (
         CONFIGURATION,
         "Depends on the length above all: the estimate answers it for this model and these rows.",
         "memory_bytes",
-        (12e9 * 0.95, 16e9 * 0.95, 24e9 * 0.95),
+        named=about(8e9, 12e9, 16e9, 24e9, below=0.95, above=1.1),
     ),
     Table(
         "Batch on a T4 (Qwen 1.8B, 4 bit)",

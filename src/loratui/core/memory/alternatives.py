@@ -250,6 +250,10 @@ def cut_words(data: DataFacts, length: int, shorter: int) -> str:
     if data.divided:
         pieces = data.at(shorter).examples
         return f"Texts are divided into {pieces:,} pieces of at most {shorter} tokens: nothing is cut."
+    if data.supposed:
+        return (
+            f"Rows of up to {shorter:,} tokens are then supposed; a dataset's longer ones are cut, where answers end."
+        )
     rows = [min(row, length) for row in data.lengths]
     cut = [row - shorter for row in rows if row > shorter]
     share = len(cut) / len(rows)

@@ -17,6 +17,7 @@ from loratui.core.lora_targets import (
     target_names,
 )
 from loratui.core.recommend.context import Context
+from loratui.core.recommend.method_and_batch import effective_batch
 from loratui.core.recommend.scale_of_data import TOKENS_PER_PARAMETER, holds, trained_tokens
 from loratui.core.recommendation import Recommendation
 
@@ -145,7 +146,12 @@ def alpha(context: Context) -> Iterator[Recommendation]:
 
 def dropout(context: Context) -> Iterator[Recommendation]:
     """`lora.dropout`: none, but for many passes over few rows."""
-    examples, passes = context.data.examples, context.get("training.epochs")
+    examples, passes, last = context.data.examples, context.get("training.epochs"), context.get("training.max_steps")
+    counted = f"{passes:g} epochs"
+    if last:
+        wanted = effective_batch(context).rows
+        passes = last * wanted / examples
+        counted = f"{passes:.3g} epochs (training.max_steps = {last:,} × about {wanted} rows)"
     tiny = examples < 1_000 and passes > 3
     yield Recommendation(
         "lora.dropout",
@@ -153,7 +159,7 @@ def dropout(context: Context) -> Iterator[Recommendation]:
         "Few rows seen many times: a little noise against memorising."
         if tiny
         else "None: LoRA already regularises more than dropout does, and dropout costs memory and speed.",
-        f"{examples:,} rows, {passes:g} epochs: 0.05 below 1,000 rows with more than 3 epochs, else 0",
+        f"{examples:,} rows, {counted}: 0.05 below 1,000 rows with more than 3 epochs, else 0",
         (
             "Biderman et al. 2024 (2405.09673); tinker, torchtune, Unsloth, LLaMA-Factory and the PEFT benchmark use "
             "0; QLoRA 0.1 up to 13B, 0.05 above."

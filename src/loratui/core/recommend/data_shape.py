@@ -47,6 +47,9 @@ def max_length(context: Context) -> Iterator[Recommendation]:
     value = min(rounded_length(math.ceil((longest if whole else covered) * margin)), limit)
     if data.divided:
         value = min(value, PIECE_TOKENS)
+    if data.supposed:
+        yield _supposed_length(data.longest, value, limit)
+        return
     guessed = "" if data.exact else f"× {GUESS_MARGIN} as they are guessed; "
     cut = data.longer_than(value)
     why = (
@@ -61,8 +64,7 @@ def max_length(context: Context) -> Iterator[Recommendation]:
             f"{longest / max(1, value):.1f} times the activations."
         )
     )
-    yield Recommendation(
-        "training.max_length",
+    yield _length(
         value,
         why,
         (
@@ -73,6 +75,29 @@ def max_length(context: Context) -> Iterator[Recommendation]:
             "Lengths of the data itself; the guides' rule of covering 90-95 % of the rows. trl 1.16 would cut at "
             "1,024 silently."
         ),
+    )
+
+
+def _supposed_length(supposed: int, value: int, limit: int) -> Recommendation:
+    """The length without a dataset: whatever is set, the supposed rows follow it."""
+    return _length(
+        value,
+        (
+            f"No dataset is chosen: its rows are supposed to have up to {supposed:,} tokens; where another length is "
+            "set, up to as many."
+        ),
+        f"{supposed:,}, rounded up to a multiple of {LENGTH_STEP}, at most the model's {limit:,}",
+        "None: a dataset's own lengths decide once one is chosen.",
+    )
+
+
+def _length(value: int, why: str, formula: str, source: str) -> Recommendation:
+    return Recommendation(
+        "training.max_length",
+        value,
+        why,
+        formula,
+        source,
         up="Fewer rows lose their end; memory and time grow with the longest batch.",
         down="Saves memory, but cut rows lose their answer or their stop token.",
         disagreement=(
@@ -166,8 +191,10 @@ def group_by_length(context: Context) -> Iterator[Recommendation]:
 
 def epochs(context: Context) -> Iterator[Recommendation]:
     """`training.epochs` by the number of rows."""
-    examples = context.data.examples
+    examples, last = context.data.examples, int(context.get("training.max_steps"))
     why, source = why_passes(examples)
+    if last:
+        why = f"Counts for nothing while training.max_steps = {last:,} ends the run; by the rows alone: {why}"
     yield Recommendation(
         "training.epochs",
         passes_for(examples),

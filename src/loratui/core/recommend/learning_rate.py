@@ -37,6 +37,8 @@ FULL_BATCH_RANGE = (0.7, 1.5)
 SHORT_RUN_STEPS, SHORT_RUN_FACTOR = 100, 1.5
 """LoRA's best rate is 10 times that of full fine-tuning, and 15 times in runs below about 100 steps."""
 SCALE_RANGE = (0.5, 2.0)
+LEAST_FACTOR = 0.01
+"""A factor that differs from 1 by no more is not told."""
 REFERENCE_ALPHA = 32
 FULL_THUMB = 2e-5
 OUTLIER_DEVIATIONS = 3
@@ -47,10 +49,11 @@ ALIKE = 1.6
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """One factor of this project on a published rate, and its reason in words."""
+    """One factor of this project on a published rate, how it comes about, and what it is for in a few words."""
 
     factor: float
     why: str
+    brief: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,16 @@ class Derivation:
     def value(self) -> float:
         """The rate to recommend."""
         return rounded(min(self.highest, max(self.lowest, self.raw)))
+
+    @property
+    def factors(self) -> str:
+        """Every factor that moves the rate and what it is for, and whether the product is held within its range."""
+        told = [one for place, one in enumerate(self.adjustments) if abs(one.factor - 1) > LEAST_FACTOR or not place]
+        words = ", ".join(f"× {one.factor:.2g} for {one.brief}" for one in told)
+        if self.lowest <= self.raw <= self.highest:
+            return words
+        end, word = (self.highest, "highest") if self.raw > self.highest else (self.lowest, "lowest")
+        return f"{words}; held at {_shown(end)}, the {word} that is proposed"
 
 
 def covered_by(spec: ModelSpec) -> str:
@@ -190,7 +203,11 @@ def derive(context: Context) -> Derivation:
     )
     low, high = allowed_range(spec, full=context.full)
     factor, bounds = batch_factor(effective, full=context.full), FULL_BATCH_RANGE if context.full else BATCH_RANGE
-    batch = Adjustment(factor, f"√({effective}/{MEASURED_BATCH}), held within {bounds[0]:g} … {bounds[1]:g}")
+    batch = Adjustment(
+        factor,
+        f"√({effective}/{MEASURED_BATCH}), held within {bounds[0]:g} … {bounds[1]:g}",
+        f"{effective:,} row{'' if effective == 1 else 's'} a step",
+    )
     if context.full:
         line = full_rate(spec.total_parameters)
         words = (
@@ -199,12 +216,27 @@ def derive(context: Context) -> Derivation:
         )
         return Derivation(line, line, words, (batch,), low, high)
     start, words, own = _lora_start(spec)
-    adjustments = [*own, batch]
+    adjustments = [batch, *own]
     if steps < SHORT_RUN_STEPS:
-        adjustments.append(Adjustment(SHORT_RUN_FACTOR, f"fewer than {SHORT_RUN_STEPS} steps"))
-    scale = scale_factor(context.get("lora.r"), context.get("lora.alpha"), context.get("lora.variant"))
-    if abs(scale - 1) > 0.01:
-        adjustments.append(Adjustment(scale, "scale of the adapter"))
+        adjustments.append(
+            Adjustment(
+                SHORT_RUN_FACTOR,
+                f"fewer than {SHORT_RUN_STEPS} steps",
+                f"a run of {steps:,} step{'' if steps == 1 else 's'}",
+            )
+        )
+    r, alpha, variant = context.get("lora.r"), context.get("lora.alpha"), context.get("lora.variant")
+    factor = scale_factor(r, alpha, variant)
+    if abs(factor - 1) > LEAST_FACTOR:
+        scale, usual = alpha / (math.sqrt(r) if variant == "rslora" else r), REFERENCE_ALPHA / r
+        adjustments.append(
+            Adjustment(
+                factor,
+                f"√({usual:.3g}/{scale:.3g}), the adapter's usual scale and its own, held within "
+                f"{SCALE_RANGE[0]:g} … {SCALE_RANGE[1]:g}",
+                f"an adapter scaled by {scale:.3g} where {usual:.3g} is usual",
+            )
+        )
     return Derivation(published_lora_rate(spec), start, words, tuple(adjustments), low, high)
 
 
@@ -225,11 +257,15 @@ def _lora_start(spec: ModelSpec) -> tuple[float, str, list[Adjustment]]:
     if narrow > 1.0:
         own.append(
             Adjustment(
-                narrow, f"narrower than {SMALL_WIDTH:,}, where nothing was published: Llama's exponent from there on"
+                narrow,
+                f"narrower than {SMALL_WIDTH:,}, where nothing was published: Llama's exponent from there on",
+                f"a width of {spec.hidden_size:,}, below what was published",
             )
         )
     if spec.family == "gpt_oss":
-        own.append(Adjustment(GPT_OSS_SHARE, "gpt-oss: the sweep's best is 1e-4 at 20B and 3e-4 at 120B"))
+        own.append(
+            Adjustment(GPT_OSS_SHARE, "gpt-oss: the sweep's best is 1e-4 at 20B and 3e-4 at 120B", "this family")
+        )
     return start, words, own
 
 
@@ -240,9 +276,7 @@ def _shown(rate: float) -> str:
 
 def learning_rate(context: Context) -> Iterator[Recommendation]:
     """`training.learning_rate`."""
-    found, steps = derive(context), context.schedule().total_steps
-    training = context.plan().training
-    effective = training.batch_size * training.accumulation * context.device.count
+    found = derive(context)
     if context.full:
         source = (
             "Recipes for full fine-tuning: "
@@ -251,8 +285,8 @@ def learning_rate(context: Context) -> Iterator[Recommendation]:
         )
         disagreement = _full_disagreement(context.spec.total_parameters)
         why = (
-            f"Published recipes for this size suggest {_shown(found.published)} at a batch of {MEASURED_BATCH}; this "
-            f"is for {effective} rows a step."
+            f"The line through published recipes gives {_shown(found.published)} at a batch of {MEASURED_BATCH}; here "
+            f"{found.factors}."
         )
     else:
         source = (
@@ -267,13 +301,13 @@ def learning_rate(context: Context) -> Iterator[Recommendation]:
         )
         why = (
             (
-                f"The published formula gives {_shown(found.published)} at a batch of {MEASURED_BATCH}; adjusted here "
-                f"for {effective} rows a step over {steps:,} steps."
+                f"The published formula gives {_shown(found.published)} at a batch of {MEASURED_BATCH}; here "
+                f"{found.factors}."
             )
             if found.published
             else (
-                f"{context.spec.family} is not covered by the source: our choice from its formula, for {effective} "
-                f"rows a step over {steps:,} steps."
+                f"{context.spec.family} is not covered by the source: our choice from its formula is "
+                f"{_shown(found.start)} at a batch of {MEASURED_BATCH}; here {found.factors}."
             )
         )
     parts = [found.start_words, *(f"× {one.factor:.2g} ({one.why})" for one in found.adjustments)]
@@ -298,7 +332,9 @@ def _against_published(found: Derivation) -> str:
     ratio = found.value / found.published
     if abs(ratio - 1) < 0.05:
         return f"Ours and the published {_shown(found.published)} are the same within 5 %."
-    moved = "; ".join(f"× {one.factor:.2g}: {one.why}" for one in found.adjustments if abs(one.factor - 1) > 0.01)
+    moved = "; ".join(
+        f"× {one.factor:.2g}: {one.why}" for one in found.adjustments if abs(one.factor - 1) > LEAST_FACTOR
+    )
     return f"Ours is {ratio:.2g} times the published {_shown(found.published)} ({moved})."
 
 

@@ -41,12 +41,19 @@ def effective_batch(context: Context) -> Wanted:
     length = int(context.get("training.max_length"))
     examples = packed_sequences(context.data, length) if packing else context.data.examples
     word = "sequences" if packing else "rows"
+    last = int(context.get("training.max_steps"))
 
     def steps(rows: int) -> float:
-        return examples * passes / rows
+        return last or examples * passes / rows
 
     if examples > 50_000:
         size, why = 32, f"{examples:,} {word}: 32 above 50,000"
+    elif last:
+        size = 16
+        while size > max(1, examples):
+            size //= 2
+        few = f", at most the {examples:,} {word} there are" if size < 16 else ""
+        why = f"training.max_steps = {last:,} decides the steps, whatever they take: 16{few}"
     else:
         size = 16
         while size > 4 and steps(size) < LEAST_STEPS:
@@ -70,11 +77,14 @@ def effective_batch(context: Context) -> Wanted:
             f"{before} on one GPU; {size} feed {count} of them ({tokens:,.0f} tokens a row, {BUSY_TOKENS:,} a pass), "
             f"and leave {steps(size):,.0f} steps (at least {GOOD_STEPS:,})"
         )
-    return Wanted(size, why, _feeding(size, count, tokens, steps(2 * size)))
+    return Wanted(size, why, _feeding(size, count, tokens, steps(2 * size), fixed=last > 0))
 
 
-def _feeding(size: int, count: int, tokens: float, steps: float) -> Said:
-    """How busy so many rows keep each GPU, and what speaks against twice as many. steps: with twice as many."""
+def _feeding(size: int, count: int, tokens: float, steps: float, *, fixed: bool) -> Said:
+    """How busy so many rows keep each GPU, and what speaks against twice as many.
+
+    steps: with twice as many; fixed: whether they are the same with any number.
+    """
     passed = size // count * tokens
     busy = Claim("tokens", passed, ">=" if passed >= BUSY_TOKENS else "<", BUSY_TOKENS, {"rows": size // count})
     if passed >= BUSY_TOKENS:
@@ -85,7 +95,8 @@ def _feeding(size: int, count: int, tokens: float, steps: float) -> Said:
     if steps >= GOOD_STEPS:
         return Said("")
     claim = Claim("steps", steps, "<", GOOD_STEPS, {"rows": 2 * size})
-    rule = f"rows are added only while {GOOD_STEPS:,} steps are left, and then {math.floor(steps):,} would be"
+    left = "training.max_steps allows {:,}" if fixed else "then {:,} would be"
+    rule = f"rows are added only while {GOOD_STEPS:,} steps are left, and {left.format(math.floor(steps))}"
     return Said(f"; {2 * size} would feed them better, but {rule}", (busy, claim))
 
 

@@ -124,7 +124,7 @@ def method(search: Search) -> Said:
     if context.calculation == "rules-of-thumb" and kind == "lora":
         return joined("the folk rule is LoRA: ", taken(found))
     if not found.fits:
-        return joined(f"even {'LoRA' if kind == 'lora' else 'QLoRA'} ", lost(found, "needs "))
+        return _nothing_fits(search, kind, fixed)
     if fixed != "none":
         return joined(f"weights in {fixed} are trained by QLoRA: ", taken(found))
     if kind == "qlora":
@@ -133,6 +133,26 @@ def method(search: Search) -> Said:
         return joined("on a CPU quantising would slow each step, and LoRA fits: ", taken(found))
     fits = f"LoRA fits unquantised{_divided(found, search)}: "
     return joined(fits, taken(found), "; it forgets less than full fine-tuning")
+
+
+def _nothing_fits(search: Search, kind: str, fixed: str) -> Said:
+    """Why this method, where none fits. fixed: the format of the weights that is fixed, "none" where none is."""
+    found, cpu = search.found, search.context.device.kind == "cpu"
+    needs = lost(found, "needs ")
+    if fixed != "none":
+        return joined(f"weights in {fixed} are trained by QLoRA; it ", needs)
+    if kind == "lora":
+        why = "on a CPU quantising would slow each step" if cpu else "the base is to stay unquantised"
+        return joined(f"{why}; LoRA ", needs)
+    context, others = search.context, []
+    for rung, values in enumerate(search.rungs):
+        if values["method.quantization"] == "none":
+            changes = search.changes_at(rung, found.batch, found.checkpointing)
+            others.append(Fit(changes, context.estimate(context.plan(changes)), search.room, rung))
+    other = min(others, key=lambda point: point.total_bytes, default=None)
+    if other is None or other.total_bytes <= found.total_bytes:
+        return joined("QLoRA ", needs)
+    return joined("unquantised LoRA ", lost(other), "; QLoRA comes nearer, and ", needs)
 
 
 def quantisation(search: Search) -> Said:
@@ -333,8 +353,15 @@ def rows_of_a_step(search: Search, passes: int) -> Said:
     total = size * passes * count
     changes = {"training.batch_size": size, "training.accumulation": passes}
     folk = search.context.calculation == "rules-of-thumb"
-    other = f"; the folk rule counts {wanted}, for one GPU" if folk else f", nearest to the {wanted} wanted"
-    near = "" if total == wanted else other
+    near = (
+        ""
+        if total == wanted
+        else f"; the folk rule counts {wanted}, for one GPU"
+        if folk
+        else f": more than the {wanted} wanted, and one pass is the least there is"
+        if passes == 1 and total > wanted
+        else f", nearest to the {wanted} wanted"
+    )
     return Said(
         f"{size:,} × {passes:,}{f' × {count} GPUs' if count > 1 else ''} = {rows(total)} a step{near}",
         (Claim("rows", total, "=" if total == wanted else ">" if total > wanted else "<", wanted, changes),),

@@ -57,7 +57,8 @@ class DatasetCheck:
     def doubt(self) -> str:
         """One sentence where a check that was stopped or failed leaves the plan on guesses; else an empty text."""
         ended = self._now.stopped or bool(self._now.problem)
-        if not ended or self._dataset.view is None or self._dataset.facts().exact or self._now.key != self.key():
+        view = self._dataset.view
+        if not ended or view is None or view.facts.exact or self._now.key != self.key():
             return ""
         what = "was stopped" if self._now.stopped else "failed"
         return f"The check of the dataset {what}: this rests on lengths guessed from characters. {AGAIN}"

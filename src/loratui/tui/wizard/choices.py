@@ -197,7 +197,7 @@ class Choices:
     def given(self) -> dict[str, Any]:
         """Every plan key that a person decided, on whichever screen; what is held is told by `held`."""
         draft = self._draft
-        keys: dict[str, Any] = {"model.id": draft.model or "demo", "dataset.path": draft.dataset or "demo"}
+        keys: dict[str, Any] = {"model.id": draft.model or "demo", "dataset.path": draft.dataset}
         if draft.gpu:
             keys["hardware.gpu"] = draft.gpu
         elif draft.devices:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loratui.core.dataset import uniform
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.draft import Draft, KnownFacts
 from loratui.tui.wizard.signal import Signal
@@ -53,13 +52,9 @@ class ChosenDataset:
         known = self._known
         return known.facts if known is not None and known.choice == self._rests_on(exact=known.facts.exact) else None
 
-    def facts(self) -> DataFacts:
-        """Counts and lengths of the dataset, or stand-ins until one is chosen."""
-        from loratui.core.situation import ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA
-
-        if self._view is not None:
-            return self._view.facts
-        return self.known_facts or uniform(ROWS_WITHOUT_DATA, TOKENS_WITHOUT_DATA)
+    def facts(self) -> DataFacts | None:
+        """Counts and lengths of the dataset; None until one is chosen and read."""
+        return self._view.facts if self._view is not None else self.known_facts
 
     def unanswered(self, draft: Draft) -> bool:
         """Whether its rows are preferences, and nobody has said yet what they are taken for."""
