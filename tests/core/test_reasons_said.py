@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from drawn_situations import cases
 
 from loratui.core.dataset import DataFacts, uniform
+from loratui.core.plan_text import with_values
 from loratui.core.presets import AUTO
 from loratui.core.proposal import Proposal, propose
+from loratui.core.schedule import curve, make_schedule
 from loratui.core.situation import Situation
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
@@ -94,3 +99,75 @@ def test_rows_that_are_supposed_follow_the_length_and_reasons_speak_of_them(leng
 
 def _set(proposal: Proposal) -> dict[str, Any]:
     return {key: proposal.plan.get(key) for key, origin in proposal.origins.items() if origin == "mine"}
+
+
+def test_what_is_said_to_count_for_nothing_does_and_nothing_else() -> None:
+    """A key whose value moves neither the rows nor the steps nor the rate is told to be idle; one that does is not."""
+    others = {"training.epochs": 5.3, "training.min_lr_ratio": 0.45, "dataset.eval_fraction": 0.37}
+    seen: Counter[tuple[str, bool]] = Counter()
+    for number, case in enumerate(cases(120, 31)):
+        last = {"training.max_steps": 50} if number % 3 == 0 else {}
+        proposal = propose(case.situation, case.preset, {**case.by_hand, **last})
+        if case.preset.calculation == "rules-of-thumb":
+            continue
+        data = proposal.data
+        for key, other in others.items():
+            if key == "dataset.eval_fraction" and not (data.eval_taken or data.eval_examples):
+                continue  # counted without a part that is held out
+            fixed = {name: proposal.plan.get(name) for name in proposal.origins if name != key}
+            moved = propose(case.situation, AUTO, {**fixed, key: other})
+            still = propose(case.situation, AUTO, {**fixed, key: proposal.plan.get(key)})
+            owner = proposal if proposal.origins[key] == "proposed" else proposal.freed[key]
+            idle = _course(moved) == _course(still)
+            told = "ounts for nothing" in owner.recommendations[key].why
+            if owner.schedule.total_steps > 3:  # the course of two or three steps may be the same by chance
+                assert idle == told, (key, owner.recommendations[key].why, str(case))
+                seen[key, told] += 1
+    assert len(seen) == 2 * len(others) and min(seen.values()) > 3, seen
+
+
+def _course(proposal: Proposal) -> Any:
+    rates = [round(rate, 12) for _, rate in curve(proposal.plan, proposal.schedule)]
+    return proposal.schedule, rates, proposal.data.examples, proposal.data.eval_examples
+
+
+def test_what_would_give_more_steps_does() -> None:
+    looked: Counter[str] = Counter()
+    for case in cases(250, 47):
+        proposal = propose(case.situation, case.preset, case.by_hand)
+        words = next((one for one in proposal.warnings if one.startswith("Only ")), "")
+        if not words:
+            continue
+        plan, data, count = proposal.plan, proposal.data, proposal.device.count
+        training, steps = plan.training, proposal.schedule.total_steps
+        tried = {
+            "more data": (plan, replace(data, examples=100 * data.examples)),
+            "more epochs": (with_values(plan, {"training.epochs": training.epochs + 10}), data),
+            "a smaller batch": (with_values(plan, {"training.batch_size": 1, "training.accumulation": 1}), data),
+            "a higher training.max_steps": (with_values(plan, {"training.max_steps": training.max_steps + 9}), data),
+        }
+        told = words.partition("at least 100: ")[2]
+        for way, (changed, rows) in tried.items():
+            if way in told:
+                looked[way] += 1
+                assert make_schedule(changed, rows, count).total_steps > steps, (words, str(case))
+    assert len(looked) == 4, looked
+
+
+def test_padding_is_told_of_the_batch_that_the_plan_has() -> None:
+    one = made("Qwen/Qwen3-4B", "RTX 4090")
+    assert one.plan.training.batch_size == 1 and one.plan.training.group_by_length
+    assert one.why("training.group_by_length").startswith("One row a pass is never padded; were it more, of rows")
+    four = made("Qwen/Qwen3-4B", "RTX 4090", training__batch_size=4)
+    assert four.why("training.group_by_length").startswith("Of rows drawn at random, 4 a batch, padding would add ")
+    assert four.plan.training.group_by_length
+
+
+def test_a_single_gpu_divides_nothing_and_fixed_passes_are_reasons() -> None:
+    assert "divided" not in made("Qwen/Qwen3-4B", "RTX 3090", hardware__parallelism="fsdp").why("method.kind")
+    six = made("Qwen/Qwen3-4B", "RTX 3090", training__accumulation=6)
+    assert six.why("training.batch_size") == "2 × 6 passes = 12 rows a step; 4 would make 24, more than the 16 wanted."
+    assert six.why("training.checkpointing").endswith("with it 2 fit, so that a step has 12 rows instead of 6.")
+    every = made("Qwen/Qwen3-4B", "RTX 3090", DataFacts(7000, (40, 90), trained_share=0.5), training__loss_on="all")
+    tokens = re.search(r"for ([\d,]+) trained", every.why("lora.r"))
+    assert tokens and tokens[1] == f"{7000 * 65:,}", "every token bears loss"

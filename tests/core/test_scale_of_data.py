@@ -62,7 +62,7 @@ def test_lora_against_full_counts_this_data(rows: int, well: bool) -> None:
     data = uniform(rows, 500)
     made = proposal(data)
     said = lora_against_full(made.data, SPEC, made.plan)
-    tokens, room = trained_tokens(made.data, made.plan.training.max_length), holds(made.parameters_trainable)
+    tokens, room = trained_tokens(made.data, made.plan), holds(made.parameters_trainable)
     assert (tokens <= room) is well and ("learns as well" in said) is well
     assert f"{tokens:,}" in said and f"{room:,}" in said and f"{made.parameters_trainable:,}" in said
     assert said in made.recommendations["method.kind"].disagreement

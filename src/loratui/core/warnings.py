@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from loratui.core.architecture import ModelSpec
@@ -221,13 +222,16 @@ def _experts(spec: ModelSpec, plan: Plan) -> Iterator[str]:
 
 def _more_steps(plan: Plan, schedule: Schedule) -> str:
     """What there still is to do about too few steps."""
-    ways = ["more data"]
-    if not plan.training.max_steps and plan.training.epochs < MOST_EPOCHS:
-        ways.append("more epochs")
-    if schedule.effective_batch_size > SMALLEST_BATCH:
-        ways.append("a smaller batch")
     if plan.training.max_steps:
-        ways.append("a higher training.max_steps")
+        return "a higher training.max_steps"
+    ways = ["more data"]
+    if plan.training.epochs < MOST_EPOCHS:
+        ways.append("more epochs")
+    least = schedule.effective_batch_size // (plan.training.batch_size * plan.training.accumulation)
+    if schedule.effective_batch_size > SMALLEST_BATCH and math.ceil(schedule.sequences / least) > (
+        schedule.steps_per_epoch
+    ):
+        ways.append("a smaller batch")
     return " or ".join([", ".join(ways[:-1]), ways[-1]]) if len(ways) > 1 else ways[0]
 
 

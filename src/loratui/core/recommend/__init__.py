@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterator
 from loratui.core.recommend.adamw import adamw
 from loratui.core.recommend.adapter import alpha, dropout, rank, targets
 from loratui.core.recommend.context import Context
-from loratui.core.recommend.data_shape import epochs, group_by_length, max_length, packing, padding_free
+from loratui.core.recommend.data_shape import (
+    epochs,
+    group_by_length,
+    grouped_batch,
+    max_length,
+    packing,
+    padding_free,
+)
 from loratui.core.recommend.evaluation import held_out, keeping
 from loratui.core.recommend.learning_rate import learning_rate
 from loratui.core.recommend.method_and_batch import fit
@@ -30,6 +37,7 @@ QUESTIONS: tuple[Callable[[Context], Iterator[Recommendation]], ...] = (
     alpha,
     dropout,
     fit,
+    grouped_batch,
     scheduler,
     learning_rate,
     warmup,

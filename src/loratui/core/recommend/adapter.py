@@ -92,17 +92,16 @@ def rank(context: Context) -> Iterator[Recommendation]:
     """`lora.r`: enough parameters for what the data holds."""
     data = context.data
     per_rank = max(1, parameters_per_rank(resolve_targets(context.spec, context.get("lora.targets"))))
-    trained = trained_tokens(data, context.get("training.max_length"))
+    trained = trained_tokens(data, context.plan())
     needed = trained / TOKENS_PER_PARAMETER / per_rank
     value = min(MAX_RANK, max(MIN_RANK, 2 ** math.ceil(math.log2(max(1.0, needed)))))
     enough = holds(value * per_rank) >= trained
+    room = "room enough" if enough else "less than one per two tokens, even so"
+    apart = " beside DoRA's magnitudes" if context.get("lora.variant") == "dora" else ""
     yield Recommendation(
         "lora.r",
         value,
-        (
-            f"{value * per_rank:,} parameters: {'room enough' if enough else 'less than one per two tokens, even so'} "
-            f"for {trained:,} trained tokens."
-        ),
+        (f"{value * per_rank:,} parameters{apart}: {room} for {trained:,} trained tokens."),
         (
             f"smallest power of two from {MIN_RANK} to {MAX_RANK} with r × {per_rank:,} parameters ≥ {trained:,} "
             "trained tokens / 2"

@@ -165,21 +165,40 @@ def padding_free(context: Context) -> Iterator[Recommendation]:
 
 def group_by_length(context: Context) -> Iterator[Recommendation]:
     """`training.group_by_length`: where rows of unlike length would be padded in a batch."""
+    yield _grouped(context, GROUPED_ROWS)
+
+
+def grouped_batch(context: Context) -> Iterator[Recommendation]:
+    """`training.group_by_length` once more, in the words of the batch that was found since."""
+    yield _grouped(context, int(context.get("training.batch_size")))
+
+
+def _grouped(context: Context, rows: int) -> Recommendation:
+    """Whether rows of like length are put together, as `GROUPED_ROWS` a batch say; told for `rows` of them."""
     data, cut = context.data, context.get("training.max_length")
     mean = expected_longest(data, 1, cut)
-    random = expected_longest(data, GROUPED_ROWS, cut) / mean - 1
-    grouped = grouped_longest(data, GROUPED_ROWS, cut) / mean - 1
+
+    def padding(count: int) -> tuple[float, float]:
+        return expected_longest(data, count, cut) / mean - 1, grouped_longest(data, count, cut) / mean - 1
+
+    random, grouped = padding(GROUPED_ROWS)
     padded = not (context.get("training.packing") or context.get("training.padding_free"))
     value = padded and random - grouped > LEAST_SAVED
-    yield Recommendation(
+    told = rows if value and rows > 1 else GROUPED_ROWS
+    random, grouped = padding(told)
+    alone = "One row a pass is never padded; were it more, " if rows == 1 else ""
+    words = (
+        f"{alone}of rows drawn at random, {told} a batch, padding would add {random:.0%} to the tokens; of rows of "
+        f"like length {grouped:.0%}."
+    )
+    return Recommendation(
         "training.group_by_length",
         value,
-        f"Of rows drawn at random, {GROUPED_ROWS} a batch, padding would add {random:.0%} to the tokens; of rows of "
-        f"like length {grouped:.0%}."
+        f"{words[0].upper()}{words[1:]}"
         if value
         else "No row is padded."
         if not padded
-        else f"Rows are of like length: of {GROUPED_ROWS} drawn at random padding adds {random:.0%} to the tokens.",
+        else f"Rows are of like length: of {told} drawn at random padding adds {random:.0%} to the tokens.",
         f"{data.examples:,} rows of {mean:,.0f} tokens on average, cut at {cut:,}, padded to the longest of their "
         f"batch; from {LEAST_SAVED:.0%} saved",
         "Computed from the data's own lengths; rows are sorted within 50 batches drawn at random, and the batches are "

@@ -129,8 +129,13 @@ def held_out(context: Context) -> Iterator[Recommendation]:
     value = USUAL_SHARE if usable * USUAL_SHARE <= ENOUGH_ROWS else float(f"{ENOUGH_ROWS / usable:.2g}")
     rows = held_out_rows(usable, value)
     error = standard_error(rows)
-    if data.eval_examples and not data.eval_taken:
+    count, file = int(context.get("dataset.eval_count")), str(context.get("dataset.eval_path"))
+    if file and data.supposed:
+        why = f"Counts for nothing here: the rows of {file} are there to evaluate on."
+    elif data.eval_examples and not data.eval_taken:
         why = f"Counts for nothing here: {data.eval_examples:,} rows of their own are there to evaluate on."
+    elif count:
+        why = f"Counts for nothing while dataset.eval_count = {count:,} says how many of {usable:,} rows are held out."
     elif value < USUAL_SHARE:
         why = (
             f"{rows:,} of {usable:,} rows: their loss is known to about ± {error:.2g}, and more would only make each "

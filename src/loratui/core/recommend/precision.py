@@ -107,7 +107,7 @@ def precision(context: Context) -> Iterator[Recommendation]:
     yield Recommendation(
         "method.compute_dtype",
         chosen,
-        "Products with quantised weights run in the precision of the rest of the pass.",
+        "For quantised weights alone: their products run in the precision of the rest of the pass.",
         f"= training.precision = {chosen}",
         "QLoRA, arXiv 2305.14314; bitsandbytes' own default is float32, which is slow.",
         up="fp32: slower, no gain measured.",

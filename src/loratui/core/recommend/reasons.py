@@ -95,7 +95,8 @@ def _name(search: Search, rung: int) -> str:
 
 
 def _divided(point: Fit, search: Search) -> str:
-    return f", divided among {search.context.device.count} GPUs" if point.divided else ""
+    count = search.context.device.count
+    return f", divided among {count} GPUs" if point.divided and count > 1 else ""
 
 
 def _unquantised_lost(search: Search) -> Said | None:
@@ -235,6 +236,7 @@ def checkpointing(search: Search) -> Said:
             f"that {_fit(without.batch)}",
             _slower(search, best.batch, False, ", at best {} by the prediction"),
             f"; with it {found.batch:,} fit",
+            _of_fixed_passes(search, best.batch),
             Said("", tuple(map(memory_claim, (without, more, found)))),
         )
     if found.verdict == "fits":
@@ -247,6 +249,20 @@ def checkpointing(search: Search) -> Said:
     with_it = search.at(found.rung, found.batch, True)
     peak = Said(amount(found.total_bytes), (memory_claim(found), memory_claim(with_it)))
     return joined("nothing fits, and it would not lower the peak of ", peak)
+
+
+def _of_fixed_passes(search: Search, without: int) -> Said:
+    """What a larger batch brings where the accumulation is fixed. without: the batch without checkpointing."""
+    fixed, count = search.context.pinned.get("training.accumulation"), search.context.device.count
+    if fixed is None:
+        return Said("")
+    one, claims = int(fixed) * count, []
+    for batch in (search.found.batch, without):
+        changes = {"training.batch_size": batch}
+        claims.append(Claim("rows", batch * one, "=", batch * one, changes))
+    many, few = search.found.batch * one, without * one
+    claims.append(Claim("rows", many, ">", few, {"training.batch_size": search.found.batch}))
+    return Said(f", so that a step has {rows(many)} instead of {few:,}", tuple(claims))
 
 
 def _slower(search: Search, batch: int, checkpointing: bool, words: str) -> Said:
@@ -293,7 +309,7 @@ def batch(search: Search, feeding: Said) -> Said:
     if fixed is not None:
         gpus = f" × {count} GPUs" if count > 1 else ""
         words = f"{fixed} pass{'' if fixed == 1 else 'es'}{gpus}"
-        return joined(f"{found.batch:,} × {words} = {rows(total)} a step", claim)
+        return joined(f"{found.batch:,} × {words} = {rows(total)} a step", claim, _twice(search, total))
     if count > 1:
         again = f" × {passes} passes" if passes > 1 else ""
         if total > search.wanted:
@@ -303,6 +319,16 @@ def batch(search: Search, feeding: Said) -> Said:
     if passes > 1:
         return joined(f"{found.batch:,} × {passes} passes = {rows(total)} a step; ", taken(found), claim)
     return joined(f"all {rows(total)} of a step in one pass: ", taken(found), claim)
+
+
+def _twice(search: Search, total: int) -> Said:
+    """Why not twice the batch, where the accumulation is fixed. total: rows of a step."""
+    found, wanted = search.found, search.wanted
+    if total >= wanted:
+        return Said("")
+    changes = {**found.changes, "training.batch_size": 2 * found.batch}
+    more = Claim("rows", 2 * total, ">", wanted, changes)
+    return Said(f"; {2 * found.batch:,} would make {2 * total:,}, more than the {wanted} wanted", (more,))
 
 
 def _padded(search: Search) -> bool:

@@ -22,9 +22,10 @@ SMALLEST_BATCH = 4
 LEAST_STEPS = 100
 
 
-def trained_tokens(data: DataFacts, max_length: int) -> int:
+def trained_tokens(data: DataFacts, plan: Plan) -> int:
     """Tokens of one epoch that bear loss, after cutting."""
-    return round(tokens_per_epoch(data, max_length) * data.trained_share)
+    share = 1.0 if plan.training.loss_on == "all" else data.trained_share
+    return round(tokens_per_epoch(data, plan.training.max_length) * share)
 
 
 def holds(parameters: int) -> int:
@@ -34,7 +35,7 @@ def holds(parameters: int) -> int:
 
 def lora_against_full(data: DataFacts, spec: ModelSpec, plan: Plan) -> str:
     """Whether LoRA learns this data as well as full fine-tuning would, in a sentence with the figures it rests on."""
-    tokens, parameters = trained_tokens(data, plan.training.max_length), adapter_parameters(spec, plan)
+    tokens, parameters = trained_tokens(data, plan), adapter_parameters(spec, plan)
     room = holds(parameters)
     if tokens <= room:
         return (

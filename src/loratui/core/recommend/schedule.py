@@ -19,7 +19,7 @@ def steps_of(total_steps: int, ratio: float) -> int:
 
 def scheduler(context: Context) -> Iterator[Recommendation]:
     """`training.scheduler`, `training.min_lr_ratio` and `training.max_steps`."""
-    lowest = float(context.get("training.min_lr_ratio"))
+    lowest, kind = float(context.get("training.min_lr_ratio")), str(context.get("training.scheduler"))
     yield Recommendation(
         "training.scheduler",
         "cosine",
@@ -34,7 +34,9 @@ def scheduler(context: Context) -> Iterator[Recommendation]:
     yield Recommendation(
         "training.min_lr_ratio",
         0.1,
-        "Ends at a tenth of the peak: the last rows still teach.",
+        "Ends at a tenth of the peak: the last rows still teach."
+        if kind == "cosine"
+        else f"Counts for nothing while training.scheduler is {kind}: only cosine has a lowest rate.",
         "lowest rate = 0.1 × peak",
         "SmolLM3's recipe (cosine_with_min_lr 0.1).",
         rule_of_thumb=rules_of_thumb.MIN_LR_RATIO,
