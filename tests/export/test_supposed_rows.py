@@ -120,6 +120,15 @@ def test_a_dataset_that_is_set_is_read_whichever_way_it_is_named(tmp_path: Path)
     assert isinstance(both.exception, InputError) and "two datasets" in both.exception.sentence
 
 
+def test_a_size_that_the_file_does_not_keep_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    sized = planned("-m", "demo", "--gpu-memory", "24GB", "-o", str(path))
+    assert any("does not keep --gpu-memory" in one for one in sized["warnings"])
+    named = planned("-m", "demo", "--gpu", "24GB", "-o", str(path))
+    assert not any("--gpu-memory" in one for one in named["warnings"])
+    assert 'gpu = "24GB"' in path.read_text(encoding="utf-8")
+
+
 # Advice, followed as it is printed
 
 

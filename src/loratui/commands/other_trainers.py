@@ -30,7 +30,7 @@ def under(proposal: Proposal, tool: str) -> Elsewhere:
         raise InputError(
             f"there is no profile of {tool!r}.", where="--as", hint=f"{hint}Profiles are: {', '.join(PROFILES)}."
         )
-    return replace(known, ways=tuple(_complete(known.ways, proposal, tool)))
+    return replace(known, ways=tuple(_complete(known.ways, proposal, tool)) or known.ways)
 
 
 def _complete(ways: Iterable[Way], proposal: Proposal, tool: str) -> Iterator[Way]:
@@ -48,7 +48,8 @@ def _complete(ways: Iterable[Way], proposal: Proposal, tool: str) -> Iterator[Wa
         change, then = reached
         found = elsewhere(then.spec, then.plan, then.data, then.device, tool)
         if found is not None and found.fits:
-            yield replace(way, change=change, held=tuple(key for key in change if key not in way.change))
+            held = tuple(key for key in change if key not in way.change)
+            yield replace(way, change=change, held=held, followed=True)
 
 
 def told(known: Elsewhere) -> str:
@@ -59,6 +60,8 @@ def told(known: Elsewhere) -> str:
     words = known.said("`loratui export` would write {}" if known.software.name in TOOLS else "It has an option, {}")
     if not known.ways:
         return words
+    if not any(way.followed for way in known.ways):
+        return f"{words} To make it fit there, change the plan's file: {'; or '.join(way.text for way in known.ways)}."
     lines = "".join(f"\n  {way.settings}" for way in known.ways)
     held = ", what is in brackets holds the rest as it is" if any(way.held for way in known.ways) else ""
     return f"{words}\nTo make it fit there, plan with all of one line{held}:{lines}"

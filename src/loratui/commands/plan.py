@@ -102,6 +102,11 @@ def command(
         **proposal_json(proposal),
         "methods": methods_json(compare_methods(situation, chosen, by_hand, beside=proposal)),
     }
+    if gpu_memory and output is not None:
+        facts["warnings"].append(
+            "The file does not keep --gpu-memory: `loratui export` judges it by this machine. --gpu with a card or a "
+            'size ("24GB") is kept.'
+        )
     known = None
     if tool is not None:
         from loratui.export.memory import elsewhere_json

@@ -41,12 +41,13 @@ class Way:
     """What makes a plan fit in a tool: set all of it, and it fits there.
 
     change: plan keys. held: those of them that only keep the rest as it is; a plan's file needs none, what is planned
-    anew does. note: what it costs.
+    anew does. note: what it costs. followed: whether a plan was made anew with it, and fits there.
     """
 
     change: Mapping[str, int | bool]
     held: tuple[str, ...] = ()
     note: str = ""
+    followed: bool = False
 
     @property
     def text(self) -> str:
