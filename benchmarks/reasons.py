@@ -30,6 +30,7 @@ def main() -> int:
     print(f"reasons            {held.reasons:>9,}")
     print(f"claims             {held.claims:>9,}")
     print(f"figures in words   {held.figures:>9,}")
+    print(f"counted in words   {held.words:>9,}")
     print(f"yours / proposed   {held.comparisons:>9,}")
     print(f"refuted            {len(held.refuted):>9,}")
     for words in held.refuted[:20]:

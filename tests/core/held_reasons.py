@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from counted_anew import COUNTED, needed
+from counted_words import COUNTED as COUNTED_WORDS
 from drawn_situations import Case
 
 from loratui.core.memory import budget, verdict
@@ -196,6 +197,8 @@ class Held:
     claims: int = 0
     comparisons: int = 0
     figures: int = 0
+    words: int = 0
+    """Statements of reasons without claims that were counted anew (`counted_words`)."""
     uncovered: dict[str, int] = field(default_factory=dict)
     """Figures in reasons of keys that carry no claims yet, by key."""
     refuted: list[str] = field(default_factory=list)
@@ -220,6 +223,11 @@ def hold(case: Case, held: Held) -> None:
         if owner.plan.get(key) != reason.value and owner.origins[key] == "proposed":
             refute(f"the plan would have {owner.plan.get(key)!r}, not {reason.value!r}")
         examine(owner, reason, held, refute)
+        if key in COUNTED_WORDS and case.preset.calculation != "rules-of-thumb":
+            counted = COUNTED_WORDS[key](owner, reason.why, reason.formula)
+            held.words += len(counted)
+            if not all(counted):
+                refute(f"what its words tell is counted otherwise {counted} [{reason.formula}]")
         other = proposal.instead(key)
         if (other is None) != (owner.plan.get(key) == proposal.plan.get(key)):
             refute("yours and proposed are compared though they are the same, or not though they differ")
