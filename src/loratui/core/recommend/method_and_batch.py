@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from loratui.core import rules_of_thumb
-from loratui.core.recommend import reasons
+from loratui.core.recommend import reasons, reasons_of_method
 from loratui.core.recommend.context import Context
 from loratui.core.recommend.reasons import Said
 from loratui.core.recommend.scale_of_data import LEAST_STEPS, lora_against_full
@@ -114,7 +114,7 @@ def fit(context: Context) -> Iterator[Recommendation]:
 
 def _method(context: Context, search: Search, weighed: str) -> Iterator[Recommendation]:
     found = search.found
-    kind, text = found.changes["method.kind"], reasons.method(search)
+    kind, text = found.changes["method.kind"], reasons_of_method.method(search)
     new_knowledge = (
         "LoRA falls short of full fine-tuning when the goal is much new knowledge; "
         "for instructions and style it does not."
@@ -137,7 +137,7 @@ def _method(context: Context, search: Search, weighed: str) -> Iterator[Recommen
         disagreement=new_knowledge,
         claims=text.claims,
     )
-    quantisation, text = found.changes["method.quantization"], reasons.quantisation(search)
+    quantisation, text = found.changes["method.quantization"], reasons_of_method.quantisation(search)
     yield Recommendation(
         "method.quantization",
         quantisation,
@@ -164,7 +164,7 @@ def _method(context: Context, search: Search, weighed: str) -> Iterator[Recommen
         up="True: 0.37 bits a weight less.",
         down="False: a touch faster to unpack.",
     )
-    text = reasons.weights(search)
+    text = reasons_of_method.weights(search)
     yield Recommendation(
         "model.dtype",
         found.changes["model.dtype"],
