@@ -174,6 +174,8 @@ class HeadroomBar(Static):
         super().__init__(id="headroom-bar")
         self._stops: list[Callable[[], None]] = []
         self._shown = Content("")
+        self._shown_width: int | None = None
+        """For which width it was made just now, and is still to be painted."""
 
     def on_mount(self) -> None:
         for signal in (self.app.state.plan.changed, self.app.state.check.changed):
@@ -187,11 +189,13 @@ class HeadroomBar(Static):
         if self.screen.is_current:
             content = self._content()
             if content != self._shown:
-                self._shown = content
+                self._shown, self._shown_width = content, self.content_size.width
                 self.refresh()
 
     def render(self) -> Content:
-        self._shown = self._content()
+        if self._shown_width != self.content_size.width:
+            self._shown = self._content()
+        self._shown_width = None
         return self._shown
 
     def _content(self) -> Content:

@@ -32,6 +32,14 @@ READ_SECONDS = 2.0
 """How long a line must stand to have been read."""
 
 
+def _sizes(app: LoratuiApp) -> list[str]:
+    """The classes of the terminal's size. Textual gives them once a screen was laid out; with them from the beginning
+    it is laid out and painted once.
+    """
+    points = (app.HORIZONTAL_BREAKPOINTS, app.size.width), (app.VERTICAL_BREAKPOINTS, app.size.height)
+    return [max(one for one in breakpoints if one[0] <= cells)[1] for breakpoints, cells in points]
+
+
 class StepScreen(Screen[None]):
     """One step. A subclass gives STEP, TITLE, EXPLANATION and `body()`; the rest is here.
 
@@ -84,7 +92,7 @@ class StepScreen(Screen[None]):
     ]
 
     def __init__(self) -> None:
-        super().__init__(name=self.STEP, classes="step")
+        super().__init__(name=self.STEP, classes=" ".join(["step", *_sizes(self.app)]))
         self._stops: list[Callable[[], None]] = []
         self._said = Content("")
         self._said_since = 0.0
