@@ -49,8 +49,8 @@ SCREEN_CLASSES = {
 
 HOME = "runs"
 """The screen with the runs and the ways on."""
-BASE_SCREENS = 2
-"""Textual's own empty screen, and the step in front of it; above are panels."""
+BASE_SCREENS = 1
+"""The step in front; above are panels."""
 
 START_SECONDS = 3.0
 """From when on garbage is collected: what was made until then mostly stays."""
@@ -143,6 +143,11 @@ class LoratuiApp(BackgroundLoading):
 
         return not same_choices(self.state.draft, Draft()) or bool(self.state.file.others()) or any_run()
 
+    def get_default_screen(self) -> Screen[Any]:
+        """The first step itself: Textual's own empty screen below it would be laid out, and painted over, again and
+        again."""
+        return self.get_screen(self.first_screen)
+
     # Looks
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -208,7 +213,6 @@ class LoratuiApp(BackgroundLoading):
             loop.add_signal_handler(signal.SIGHUP, self._terminal_gone)
             loop.add_signal_handler(signal.SIGTERM, self._asked_to_end)
         self.state.file.changed.subscribe(self._save)
-        self.push_screen(self.first_screen)
         if self.first_screen in STEPS:
             self.state.choices.set_step(self.first_screen)
         for sentence in [*self._theme_problems, *self._first_notices]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
@@ -145,6 +146,11 @@ class StepScreen(Screen[None]):
         self._was_read()
         for stop in self._stops:
             stop()
+
+    def _pop_result_callback(self) -> None:
+        # Textual calls it when a screen is left, and that of 8.2 fails for the first one: nobody waits for its result.
+        with contextlib.suppress(IndexError):
+            super()._pop_result_callback()
 
     def on_screen_suspend(self) -> None:
         self._was_read()

@@ -26,7 +26,10 @@ from loratui.tui.wizard.change import title
 from loratui.tui.wizard.missing import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.timer import Timer
+    from textual.widget import Widget
 
     from loratui.core.proposal import Proposal
 
@@ -119,8 +122,7 @@ class RecipeScreen(StepScreen):
             self._show_fields(plan.proposal, at_once=True)
         if not self._following:
             self._following = True
-            # By way of the list, which first tells this screen what is to be painted.
-            self.fields.call_later(self.call_later, self.call_after_refresh, self._show_what_follows)
+            self._once_painted(self.fields, lambda: self._once_painted(self.fields, self._show_what_follows))
         if self._fitted != (fits := plan.proposal is None or plan.proposal.fits):
             self._fitted = fits
             self.refresh_bindings()
@@ -137,6 +139,10 @@ class RecipeScreen(StepScreen):
             self._waiting = False
             self.say("")
 
+    def _once_painted(self, widget: Widget, then: Callable[[], object]) -> None:
+        # By way of the widget, which first tells this screen that it is to be painted.
+        widget.call_later(self.call_later, self.call_after_refresh, then)
+
     def _show_preset(self) -> None:
         state = self.app.state
         preset = state.plan.preset
@@ -144,15 +150,15 @@ class RecipeScreen(StepScreen):
         by_hand = sum(1 for key in state.draft.by_hand if not key.startswith("dataset."))
         held = len(state.draft.held)
         yours = (f" · {by_hand} set by you" if by_hand else "") + (f" · {held} held" if held else "")
-        self.query_one("#preset-line", Static).update(
-            Content.assemble(
-                ("preset  ", "$text-muted"),
-                (one_line(name, 40), "bold"),
-                (yours, "$accent"),
-                ("   " + one_line(preset.description if preset else "", 200), "$text-muted"),
-            ),
-            layout=False,
+        line = self.query_one("#preset-line", Static)
+        content = Content.assemble(
+            ("preset  ", "$text-muted"),
+            (one_line(name, 40), "bold"),
+            (yours, "$accent"),
+            ("   " + one_line(preset.description if preset else "", 200), "$text-muted"),
         )
+        if line.content != content:
+            line.update(content, layout=False)
 
     def _show_basis(self) -> None:
         """What the proposal rests on, where that is less than a check."""
