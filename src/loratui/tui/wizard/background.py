@@ -80,12 +80,12 @@ class BackgroundLoading(App[None]):
             self.notify(f"{harmless(name)} is running · ^r shows it", markup=False, timeout=10)
 
     def _take_all(self, presets: Any, model: tuple[str, Any], dataset: tuple[str, Any]) -> None:
-        """Take up what was found at the start, the model last: then everything is there for the one proposal."""
+        """Take up what was found at the start, and paint once. The dataset last: its check needs the model."""
         self._take_presets(*presets)
-        if dataset[1] is not None:
-            self._take_dataset(dataset[0], *dataset[1])
         if model[1] is not None:
             self._take_model(model[0], *model[1])
+        if dataset[1] is not None:
+            self._take_dataset(dataset[0], *dataset[1])
 
     def _take(self, method: Callable[..., object], *values: object) -> None:
         if not get_current_worker().is_cancelled:
