@@ -51,7 +51,9 @@ def test_the_first_frame_waits_for_nothing_heavy_and_the_rest_imports_no_more_th
     assert done.stdout.split() == ["|", "|", "True"]
 
 
-async def test_the_start_proposes_for_the_model_and_for_the_dataset_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_start_proposes_for_the_model_and_for_the_dataset_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from loratui.core import proposal
 
     asked: list[int] = []
@@ -102,6 +104,16 @@ async def test_an_edited_field_is_painted_before_its_reasons_are_worked_out(
         row = next(row for row in app.screen.fields.rows if row.key == "lora.r")
         plan = app.state.plan.proposal
         assert plan is not None and row.value == plan.plan.lora.r == 16 and row.why == plan.why("lora.r")
+
+
+def test_help_loads_what_it_prints_with_and_no_more() -> None:
+    code = (
+        "import sys; from loratui.cli import main; sys.argv = ['loratui', '--help']\n"
+        "try: main()\n"
+        "finally: print(*sorted({'json', 'asyncio', 'textual', 'pydantic', 'platformdirs'} & set(sys.modules)), '|')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--demo" in done.stdout and done.stdout.splitlines()[-1] == "|"
 
 
 def test_garbage_is_collected_again() -> None:
