@@ -93,7 +93,9 @@ class StepScreen(Screen[None]):
     ]
 
     def __init__(self) -> None:
-        super().__init__(name=self.STEP, classes=" ".join(["step", *_sizes(self.app)]))
+        super().__init__(name=self.STEP, classes="step")
+        with contextlib.suppress(RuntimeError):  # Textual's of no app: somebody only reads the keys
+            self.add_class(*_sizes(self.app), update=False)
         self._stops: list[Callable[[], None]] = []
         self._said = Content("")
         self._said_since = 0.0
