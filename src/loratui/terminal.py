@@ -8,7 +8,6 @@ holds the rest: what libraries print, warn and log in this process.
 from __future__ import annotations
 
 import io
-import json
 import math
 import sys
 from dataclasses import dataclass
@@ -87,6 +86,8 @@ def say_json(value: Any, *, indent: int | None = 2) -> None:
     if _listener is not None:
         _listener.printed(_finite(value))
         return
+    import json  # not for `--help`, which writes none
+
     try:
         text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError:

@@ -134,6 +134,12 @@ class DatasetSection(Document):
         description="Moved from the text to its field (separate) or back (inline), kept in the last turn, or dropped.",
     )
 
+    def divides(self, form: str) -> bool:
+        """Whether rows of this form are divided into pieces where they are longer than the maximum length: plain text,
+        as `long_text` says.
+        """
+        return form == "text" and self.long_text == "divide"
+
 
 class MethodSection(Document):
     """Full fine-tuning, LoRA or QLoRA, and the format of a frozen base."""

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from loratui.core.architecture import ModelSpec
 from loratui.core.capabilities import CUDA_126_TORCH, architecture_name, torch_without
 from loratui.core.dataset import DataFacts
-from loratui.core.diagnosis.fixes import HOPELESS
 from loratui.core.float16 import fp16_fault, slow_fp16
 from loratui.core.hardware import Device
 from loratui.core.knowledge.published_rates import FULL_RATES, TINKER_SWEEP
 from loratui.core.memory import Estimate
 from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
-from loratui.core.recommend.learning_rate import FULL_RANGE, SMALL_WIDTH, outliers, recipes_of_size
+from loratui.core.recommend.learning_rate import FULL_RANGE, HOPELESS, SMALL_WIDTH, outliers, recipes_of_size
 from loratui.core.recommend.precision import best_precision, kernel_fault, without_sdpa
 from loratui.core.recommend.scale_of_data import LEAST_STEPS, MOST_EPOCHS, SMALLEST_BATCH
 from loratui.core.recommendation import two_sizes

@@ -24,12 +24,11 @@ LEAST_REPEATED = 16
 """Characters from which on a text of an unread column counts as said already where the conversation holds it."""
 STRUCTURE = frozenset({*ROLE_KEYS, "type", "id", "tool_call_id", "name"})
 """Keys of messages and tool calls whose values are roles, kinds and references, not text."""
-WORDS = re.compile(r"[^\W\u2e80-\U0010ffff]+|[\u2e80-\U0010ffff]")
-"""Words; of scripts without spaces each character."""
-MARKUP = re.compile(
-    r"<\|[^|>]{0,40}\|>|</?[A-Za-z_]{1,24}>|\[/?[A-Z_]{1,24}\]|"
-    r"^\s*(?:#+ *)?(?:SYSTEM|USER|HUMAN|ASSISTANT|GPT|BOT|AI|MODEL|TOOL|FUNCTION(?: RESPONSE| CALL)?)\s*:",
-    re.MULTILINE | re.IGNORECASE,
+WORDS = r"[^\W\u2e80-\U0010ffff]+|[\u2e80-\U0010ffff]"
+"""Words; of scripts without spaces each character. (No compiled pattern: whoever only reads rows would wait for it.)"""
+MARKUP = (
+    r"(?mi)<\|[^|>]{0,40}\|>|</?[A-Za-z_]{1,24}>|\[/?[A-Z_]{1,24}\]|"
+    r"^\s*(?:#+ *)?(?:SYSTEM|USER|HUMAN|ASSISTANT|GPT|BOT|AI|MODEL|TOOL|FUNCTION(?: RESPONSE| CALL)?)\s*:"
 )
 """What marks the parts of a text without being part of what it says."""
 ANSWERED = frozenset({"answer", "reasoning", "tool call", "text"})
@@ -191,7 +190,7 @@ def _look_closer(
             account.named[path] = account.named.get(path, 0) + len(text)
         elif read:
             if words is None:
-                words = Counter(word for one, times in pool.items() if times for word in WORDS.findall(one) * times)
+                words = Counter(word for one, times in pool.items() if times for word in re.findall(WORDS, one) * times)
             if lost := lost_characters(text, (words,))[-1]:
                 account.dropped[path] = account.dropped.get(path, 0) + lost
         else:
@@ -256,7 +255,7 @@ def _by_words(
             continue
         region = 2 if start >= kept else 0 if any(a <= start < b for a, b in learnt) else 1
         regions[region].append(text[start:end])
-    pools = [Counter(word for part in parts for word in WORDS.findall(part)) for parts in regions]
+    pools = [Counter(word for part in parts for word in re.findall(WORDS, part)) for parts in regions]
     for piece in missing:
         *found, lost = lost_characters(piece.text, pools)
         account.learnt += found[0]
@@ -273,7 +272,7 @@ def lost_characters(text: str, pools: Sequence[Counter[str]]) -> list[int]:
     said = text
     if text.lstrip()[:1] in ("{", "["):
         said = " ".join(part for path, part in texts(_parsed(text)) if not _is_structure(path))
-    words = Counter(WORDS.findall(MARKUP.sub(" ", said)))
+    words = Counter(re.findall(WORDS, re.sub(MARKUP, " ", said)))
     shares = [0] * (len(pools) + 1)
     for word, wanted in words.items():
         for number, pool in enumerate(pools):

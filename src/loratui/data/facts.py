@@ -12,10 +12,10 @@ from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.find import find_evaluation
 from loratui.data.found import DataFile, FoundDataset
-from loratui.data.lengths import divides
 from loratui.data.open_file import compression, open_bytes
 from loratui.data.read import holds_all, read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, recognise
+from loratui.data.recognition import Recognition
 from loratui.data.row import Row, RowError
 
 SAMPLE_LIMIT_ROWS = 1_000
@@ -28,23 +28,25 @@ TEMPLATE_TOKENS = 5
 _cache: dict[tuple[str, str], DataFacts] = {}
 
 
-def quick_facts(found: FoundDataset, section: DatasetSection | None = None) -> DataFacts:
+def quick_facts(
+    found: FoundDataset, section: DatasetSection | None = None, recognition: Recognition | None = None
+) -> DataFacts:
     """Facts of the training part, from at most 1,000 rows and their characters (`exact=False`); remembered per file
-    state.
+    state. recognition: how the rows are read, where that was found out already.
 
     DatasetError where the rows cannot be read or have no known shape.
     """
     section = section or DatasetSection(path=found.path)
     key = (found.fingerprint, section.model_dump_json())
     if key not in _cache:
-        _cache[key] = _facts(found, section)
+        _cache[key] = _facts(found, section, recognition)
     return _cache[key]
 
 
-def _facts(found: FoundDataset, section: DatasetSection) -> DataFacts:
+def _facts(found: FoundDataset, section: DatasetSection, recognition: Recognition | None) -> DataFacts:
     head = sample_rows(found, SAMPLE_ROWS)
     require_rows(found, head)
-    recognition = recognise(head, section.format, section.columns, where=found.path)
+    recognition = recognition or recognise(head, section.format, section.columns, where=found.path)
     total = count_rows(found, head, recognition.unfold)
     left_out = set(section.exclude)
     lengths: list[int] = []
@@ -80,7 +82,7 @@ def _facts(found: FoundDataset, section: DatasetSection) -> DataFacts:
         rows=total,
         unusable=max(0, total - len(left_out) - usable) if problem else 0,
         problem=problem,
-        divided=divides(recognition.format, section),
+        divided=section.divides(recognition.format),
     )
 
 

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from loratui.core.errors import DatasetError
 from loratui.data.found import DataFile, FoundDataset
 from loratui.data.open_file import data_kind
@@ -74,6 +72,8 @@ def card_splits(folder: Path, files: list[Path], configuration: str) -> dict[str
     match = re.match(r"\A\ufeff?---\s*\n(.*?)\n---", card.read_text("utf-8", "replace"), re.S)
     if not match:
         return {}
+    import yaml  # many milliseconds that a local file need not wait for
+
     try:
         head = yaml.safe_load(match.group(1))
     except yaml.YAMLError:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from loratui.core.dataset import PIECE_TOKENS, pieces_of
-from loratui.core.plan import DatasetSection
 
 CANDIDATES = (
     128,
@@ -34,13 +33,6 @@ CANDIDATES = (
 HISTOGRAM_BINS = 40
 COVERED_SHARE = 0.95
 """Share of the rows that the proposed maximum length leaves whole (the usual advice is 90 to 95 %)."""
-
-
-def divides(form: str, section: DatasetSection) -> bool:
-    """Whether rows of this form are divided into pieces where they are longer than the maximum length: plain text, as
-    the plan says (`dataset.long_text`).
-    """
-    return form == "text" and section.long_text == "divide"
 
 
 class Lengths:

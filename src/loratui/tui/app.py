@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import os
 import signal
@@ -48,8 +49,11 @@ SCREEN_CLASSES = {
 
 HOME = "runs"
 """The screen with the runs and the ways on."""
-BASE_SCREENS = 2
-"""Textual's own empty screen, and the step in front of it; above are panels."""
+BASE_SCREENS = 1
+"""The step in front; above are panels."""
+
+START_SECONDS = 3.0
+"""From when on garbage is collected: what was made until then mostly stays."""
 
 HANGUP_STATUS = 128 + signal.SIGHUP
 TERM_STATUS = 128 + signal.SIGTERM
@@ -67,6 +71,13 @@ def make_screen(name: str) -> Screen[Any]:
     screen = getattr(importlib.import_module(module), attribute)()
     assert isinstance(screen, Screen)
     return screen
+
+
+def collect_garbage_again() -> None:
+    """From now on, but for what the start has made: looking through that would hold up a key for many milliseconds."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    gc.enable()
 
 
 class LoratuiApp(BackgroundLoading):
@@ -132,6 +143,11 @@ class LoratuiApp(BackgroundLoading):
 
         return not same_choices(self.state.draft, Draft()) or bool(self.state.file.others()) or any_run()
 
+    def get_default_screen(self) -> Screen[Any]:
+        """The first step itself: Textual's own empty screen below it would be laid out, and painted over, again and
+        again."""
+        return self.get_screen(self.first_screen)
+
     # Looks
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -141,9 +157,12 @@ class LoratuiApp(BackgroundLoading):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """What stands for loratui's own variables in a theme that does not know them."""
-        name = self.current_theme.name
+        theme = self.current_theme
+        name = theme.name
+        if VARIABLES.keys() <= theme.variables.keys():
+            return {}
         if name not in self._variables:
-            generated = self.current_theme.to_color_system().generate()
+            generated = theme.to_color_system().generate()
             self._variables[name] = {
                 key: generated.get(value[1:], generated["foreground"]) for key, value in VARIABLES.items()
             }
@@ -194,13 +213,14 @@ class LoratuiApp(BackgroundLoading):
             loop.add_signal_handler(signal.SIGHUP, self._terminal_gone)
             loop.add_signal_handler(signal.SIGTERM, self._asked_to_end)
         self.state.file.changed.subscribe(self._save)
-        self.push_screen(self.first_screen)
         if self.first_screen in STEPS:
             self.state.choices.set_step(self.first_screen)
         for sentence in [*self._theme_problems, *self._first_notices]:
             if sentence:
                 self.notify(harmless(sentence), markup=False, severity="warning", timeout=8)
-        self.look_up_all()
+        if not gc.isenabled():  # as `open_interface` leaves it
+            self.set_timer(START_SECONDS, collect_garbage_again)
+        self.call_after_refresh(self.look_up_all)  # what it imports and asks must not delay the first frame
 
     def _terminal_gone(self) -> None:
         """SIGHUP: write the draft and be gone at once; painting to a dead terminal could block."""

@@ -20,7 +20,7 @@ def open_interface(**options: Any) -> int:
         "PYDANTIC_DISABLE_PLUGINS", "__all__"
     )  # looking for them reads every installed package's metadata
     os.environ.setdefault("TEXTUAL_FPS", "15" if over_ssh() else "60")
-    gc.set_threshold(50_000, 20, 20)  # start-up makes many objects that stay; looking through them costs a tenth of it
+    gc.disable()  # start-up makes many objects that stay; looking through them costs a tenth of it
     from loratui.tui.app import LoratuiApp
 
     app = LoratuiApp(**options)

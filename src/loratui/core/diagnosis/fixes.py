@@ -9,14 +9,13 @@ from typing import Any
 from loratui.core.diagnosis.curves import Curves, Fix
 from loratui.core.lora_targets import ALPHA
 from loratui.core.plan import Plan
+from loratui.core.recommend.learning_rate import HOPELESS
 
 PUBLISHED_LORA_RATES, PUBLISHED_FULL_RATES = (1e-4, 1e-3), (1e-6, 3e-4)
 """Where nothing is proposed, published runs say what is far too high or too low."""
 RATE = "training.learning_rate"
 FAR = 3.0
 """From this factor on a learning rate is another than the proposed one: nearer, nobody knows which is better."""
-HOPELESS = 10.0
-"""From this factor above the proposal what was trained so far is worth nothing."""
 CHECK_DATA = Fix("Look at the rows: wrong answers, empty ones, or two kinds of task in one file.")
 CHECK_TEMPLATE = Fix("Check the chat template and what is trained on, on the dataset screen or with `loratui inspect`.")
 CHECK_WEIGHTS = Fix(

@@ -43,6 +43,8 @@ REFERENCE_ALPHA = 32
 FULL_THUMB = 2e-5
 OUTLIER_DEVIATIONS = 3
 """A recipe so many robust standard deviations (1.48 times the median deviation) off the line is an outlier."""
+HOPELESS = 10.0
+"""From this factor above the proposal training diverges, and what was trained so far is worth nothing."""
 ALIKE = 1.6
 """Models whose parameters differ by at most this factor count as of one size."""
 

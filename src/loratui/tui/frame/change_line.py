@@ -37,7 +37,9 @@ class ChangeLine(Static):
         self.renew()
 
     def _heard(self) -> None:
-        if self.screen.is_current:
+        if self.screen.is_current and self.display:
+            self.call_after_refresh(self.renew)  # the field that was changed is painted first
+        elif self.screen.is_current:
             self.renew()
 
     def renew(self) -> None:

@@ -174,24 +174,31 @@ class HeadroomBar(Static):
         super().__init__(id="headroom-bar")
         self._stops: list[Callable[[], None]] = []
         self._shown = Content("")
+        self._shown_width: int | None = None
+        """For which width it was made just now, and is still to be painted."""
 
     def on_mount(self) -> None:
         for signal in (self.app.state.plan.changed, self.app.state.check.changed):
-            self._stops.append(signal.subscribe(self._renew))
+            self._stops.append(signal.subscribe(self._heard))
 
     def on_unmount(self) -> None:
         for stop in self._stops:
             stop()
 
-    def _renew(self) -> None:
+    def _heard(self) -> None:
         if self.screen.is_current:
-            content = self._content()
-            if content != self._shown:
-                self._shown = content
-                self.refresh()
+            self.call_after_refresh(self._renew)  # the field that was changed is painted first
+
+    def _renew(self) -> None:
+        content = self._content()
+        if content != self._shown:
+            self._shown, self._shown_width = content, self.content_size.width
+            self.refresh()
 
     def render(self) -> Content:
-        self._shown = self._content()
+        if self._shown_width != self.content_size.width:
+            self._shown = self._content()
+        self._shown_width = None
         return self._shown
 
     def _content(self) -> Content:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
 
 READ_SECONDS = 2.0
 """How long a line must stand to have been read."""
+
+
+def _sizes(app: LoratuiApp) -> list[str]:
+    """The classes of the terminal's size. Textual gives them once a screen was laid out; with them from the beginning
+    it is laid out and painted once.
+    """
+    points = (app.HORIZONTAL_BREAKPOINTS, app.size.width), (app.VERTICAL_BREAKPOINTS, app.size.height)
+    return [max(one for one in breakpoints if one[0] <= cells)[1] for breakpoints, cells in points]
 
 
 class StepScreen(Screen[None]):
@@ -85,6 +94,8 @@ class StepScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__(name=self.STEP, classes="step")
+        with contextlib.suppress(RuntimeError):  # Textual's of no app: somebody only reads the keys
+            self.add_class(*_sizes(self.app), update=False)
         self._stops: list[Callable[[], None]] = []
         self._said = Content("")
         self._said_since = 0.0
@@ -137,6 +148,11 @@ class StepScreen(Screen[None]):
         self._was_read()
         for stop in self._stops:
             stop()
+
+    def _pop_result_callback(self) -> None:
+        # Textual calls it when a screen is left, and that of 8.2 fails for the first one: nobody waits for its result.
+        with contextlib.suppress(IndexError):
+            super()._pop_result_callback()
 
     def on_screen_suspend(self) -> None:
         self._was_read()

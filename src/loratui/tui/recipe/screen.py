@@ -12,27 +12,26 @@ from textual.content import Content
 from textual.widgets import Static
 
 from loratui.core.errors import LoratuiError
-from loratui.core.plan_text import allowed, fields, parse_setting
+from loratui.core.plan_text import allowed, parse_setting
 from loratui.format import one_line
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
 from loratui.tui.recipe.course import course
 from loratui.tui.recipe.derivation import DerivationScreen, derivation
-from loratui.tui.recipe.field_list import FieldList, FieldRow
-from loratui.tui.recipe.fields import choices_of, kind_of, nudged, shown_keys, unit_of
-from loratui.tui.recipe.why import price_words, proposed_words, short_lines, why_lines
-from loratui.tui.wizard.change import title, value_words
+from loratui.tui.recipe.field_list import FieldList
+from loratui.tui.recipe.fields import choices_of, kind_of, nudged
+from loratui.tui.recipe.rows import field_rows
+from loratui.tui.recipe.why import price_words, short_lines, why_lines
+from loratui.tui.wizard.change import title
 from loratui.tui.wizard.missing import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.timer import Timer
+    from textual.widget import Widget
 
     from loratui.core.proposal import Proposal
-
-
-def _shown(key: str, value: Any) -> str:
-    """A value in the words of the sentences that tell of its changes; empty: as it stands."""
-    return value_words(key, value) if key == "method.kind" or isinstance(value, bool) else ""
 
 
 VERY_WIDE = 160
@@ -88,6 +87,7 @@ class RecipeScreen(StepScreen):
         self._resting: Timer | None = None
         self._waiting = False
         self._pricing = False
+        self._following = False
         self.hear(self.app.state.plan.changed, self.shown)
         self.hear(self.app.state.check.changed, self._show_basis)
         self.set_focus(self.query_one(FieldList))
@@ -119,9 +119,10 @@ class RecipeScreen(StepScreen):
         self._show_preset()
         self._show_basis()
         if plan.proposal is not None:
-            self._show_fields(plan.proposal)
-            self._show_course(plan.proposal)
-        self._show_why()
+            self._show_fields(plan.proposal, at_once=True)
+        if not self._following:
+            self._following = True
+            self._once_painted(self.fields, lambda: self._once_painted(self.fields, self._show_what_follows))
         if self._fitted != (fits := plan.proposal is None or plan.proposal.fits):
             self._fitted = fits
             self.refresh_bindings()
@@ -138,6 +139,10 @@ class RecipeScreen(StepScreen):
             self._waiting = False
             self.say("")
 
+    def _once_painted(self, widget: Widget, then: Callable[[], object]) -> None:
+        # By way of the widget, which first tells this screen that it is to be painted.
+        widget.call_later(self.call_later, self.call_after_refresh, then)
+
     def _show_preset(self) -> None:
         state = self.app.state
         preset = state.plan.preset
@@ -145,15 +150,15 @@ class RecipeScreen(StepScreen):
         by_hand = sum(1 for key in state.draft.by_hand if not key.startswith("dataset."))
         held = len(state.draft.held)
         yours = (f" · {by_hand} set by you" if by_hand else "") + (f" · {held} held" if held else "")
-        self.query_one("#preset-line", Static).update(
-            Content.assemble(
-                ("preset  ", "$text-muted"),
-                (one_line(name, 40), "bold"),
-                (yours, "$accent"),
-                ("   " + one_line(preset.description if preset else "", 200), "$text-muted"),
-            ),
-            layout=False,
+        line = self.query_one("#preset-line", Static)
+        content = Content.assemble(
+            ("preset  ", "$text-muted"),
+            (one_line(name, 40), "bold"),
+            (yours, "$accent"),
+            ("   " + one_line(preset.description if preset else "", 200), "$text-muted"),
         )
+        if line.content != content:
+            line.update(content, layout=False)
 
     def _show_basis(self) -> None:
         """What the proposal rests on, where that is less than a check."""
@@ -163,29 +168,21 @@ class RecipeScreen(StepScreen):
         if doubt:
             line.update(Content(f"▲ {doubt}").stylize("$warning"))
 
-    def _show_fields(self, proposal: Proposal) -> None:
-        known, change = fields(), self.app.state.plan.change
-        was = change.was if change is not None else {}
-        rows: list[FieldRow] = []
-        for group, keys in shown_keys(proposal.plan.method.kind, self.everything, proposal.device.count):
-            if self.everything:
-                rows.append(FieldRow("", group))
-            for key in keys:
-                rows.append(
-                    FieldRow(
-                        key,
-                        str(known[key].title),
-                        proposal.plan.get(key),
-                        unit_of(key, proposal.plan.get(key)),
-                        proposal.origins.get(key, ""),
-                        proposal.why(key) or str(known[key].description),
-                        kind_of(key),
-                        _shown(key, proposal.plan.get(key)),
-                        proposed_words(proposal, key),
-                        was.get(key, ""),
-                    )
-                )
-        self.fields.set_rows(rows)
+    def _show_what_follows(self) -> None:
+        """What the values rest on, once these are painted: reasons, prices and the course take several proposals."""
+        self._following = False
+        if (proposal := self.app.state.plan.proposal) is not None:
+            self._show_fields(proposal)
+            self._show_course(proposal)
+        if self.very_wide or proposal is None:
+            self._show_why()
+        else:
+            self._show_prices()
+
+    def _show_fields(self, proposal: Proposal, *, at_once: bool = False) -> None:
+        """at_once: as `field_rows` keeps reasons."""
+        kept = {row.key: row for row in self.fields.rows} if at_once else {}
+        self.fields.set_rows(field_rows(proposal, self.app.state.plan.change, self.everything, kept))
 
     def _show_why(self) -> None:
         """The reason of the field under the cursor; once that is painted, what its neighbouring values do to the

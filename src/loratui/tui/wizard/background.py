@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from loratui.models.found import FoundModel
 
 
+SHOW_THE_MACHINE = ("machine", "training")
+"""Screens with live figures of it."""
+
+
 class BackgroundLoading(App[None]):
     """An app with the wizard's state, and the ways in which what the state needs is found."""
 
@@ -37,10 +41,16 @@ class BackgroundLoading(App[None]):
         from loratui.tui.wizard import loading
 
         if self.state.hardware.machine is None:
-            self.sampler = loading.start_sampler()
-            if self.sampler.newest is not None:
-                self._take(self.state.hardware.take, self.sampler.newest)
+            self._take(self._take_sampler, loading.start_sampler())
         self._take(self.call_after_refresh, self.look_up_the_rest)
+
+    def _take_sampler(self, sampler: MachineSampler) -> None:
+        """Take up the first look; a screen that shows no machine needs no further ones."""
+        self.sampler = sampler
+        if self.screen.name not in SHOW_THE_MACHINE:
+            sampler.pause()
+        if sampler.newest is not None:
+            self.state.hardware.take(sampler.newest)
 
     @work(thread=True, group="look-up", exit_on_error=False)
     def look_up_the_rest(self) -> None:
@@ -53,6 +63,8 @@ class BackgroundLoading(App[None]):
         presets = loading.load_presets()
         self._take(self.state.plan.take_measurements, loading.load_measurements())
         found_model = self._find_model(model) if model and self.state.model.found is None else None
+        if model:
+            loading.load_calculation()
         unread = dataset and self.state.dataset.view is None
         if unread and self.state.dataset.known_facts is not None:
             self._take(self._take_all, presets, (model, found_model), (dataset, None))
@@ -68,7 +80,7 @@ class BackgroundLoading(App[None]):
             self.notify(f"{harmless(name)} is running · ^r shows it", markup=False, timeout=10)
 
     def _take_all(self, presets: Any, model: tuple[str, Any], dataset: tuple[str, Any]) -> None:
-        """Take up what was found at the start, and paint once."""
+        """Take up what was found at the start, and paint once. The dataset last: its check needs the model."""
         self._take_presets(*presets)
         if model[1] is not None:
             self._take_model(model[0], *model[1])

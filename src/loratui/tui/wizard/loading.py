@@ -76,7 +76,13 @@ def load_dataset(path: str, given: dict[str, Any]) -> DatasetView:
     chosen = {key.removeprefix("dataset."): value for key, value in given.items() if key.startswith("dataset.")}
     section = DatasetSection(**{**chosen, "path": path})
     found = find_dataset(path, encoding=section.encoding)
-    return DatasetView(preview(found, section), quick_facts(found, section))
+    shown = preview(found, section)
+    return DatasetView(shown, quick_facts(found, section, shown.recognition))
+
+
+def load_calculation() -> None:
+    """Import what the first proposal takes: in a thread, so that no key waits for it."""
+    from loratui.core import proposal, situation  # noqa: F401
 
 
 def load_presets() -> tuple[dict[str, Preset], tuple[str, ...]]:
@@ -123,6 +129,10 @@ def start_run(plan: Plan) -> str:
 
 def running_run(besides: str = "") -> str:
     """Name of the newest run that a worker is at work on; empty where there is none. Broken runs are passed over."""
+    from loratui.runs.folders import any_run
+
+    if not any_run():
+        return ""
     from loratui.core.errors import LoratuiError
     from loratui.runs.listing import list_runs
 

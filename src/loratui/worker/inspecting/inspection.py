@@ -18,7 +18,7 @@ from loratui.data.convert import to_conversation
 from loratui.data.facts import count_rows
 from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
-from loratui.data.lengths import Lengths, divides
+from loratui.data.lengths import Lengths
 from loratui.data.near_duplicates import LEAST_SHARE
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.reasoning import TAGS
@@ -92,7 +92,7 @@ class Inspection:
         self.reasoning: ReasoningLedger
         self.storing: Storing
         self.tools: ToolLedger
-        self.lengths.divided = divides(self.recognition.format, section)
+        self.lengths.divided = section.divides(self.recognition.format)
         self.characters = CharacterLedger(self.recognition, mapped_by_hand=bool(section.columns))
         self._fix: dict[str, str] | None = None
         self._places: list[tuple[int, int | None]] = []

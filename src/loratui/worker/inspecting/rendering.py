@@ -12,7 +12,6 @@ from loratui.core.plan import Plan
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.found import FoundDataset
-from loratui.data.lengths import divides
 from loratui.data.read import read_rows
 from loratui.data.reasoning import inline_range, thinking_of
 from loratui.data.recognise import Recognition
@@ -29,7 +28,7 @@ def render_rows(
     """The rows of these numbers, as tokens; a row that cannot be trained on says why."""
     wanted = set(indices)
     tokeniser = model.tokeniser(plan, 0)
-    max_length = 0 if divides(recognition.format, plan.dataset) else plan.training.max_length
+    max_length = 0 if plan.dataset.divides(recognition.format) else plan.training.max_length
     rendered = []
     for row in read_rows(found, unfold=recognition.unfold):
         if row.index in wanted:

@@ -19,7 +19,6 @@ from loratui.core.plan import DatasetSection, Plan
 from loratui.data.conversation import Conversation
 from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
-from loratui.data.lengths import divides
 from loratui.data.preferences import require_answer
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, recognise
@@ -206,7 +205,7 @@ class _Parts:
         """
         table = stored.table
         positions = [np.arange(len(table))] if parts is None else [np.array(part, dtype=np.int64) for part in parts]
-        divided = self.max_length > 0 and divides(stored.form, self.section)
+        divided = self.max_length > 0 and self.section.divides(stored.form)
         unusable = 0
         for one in stored.left_out:
             unusable += one.kind not in self.wanted

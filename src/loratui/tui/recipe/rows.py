@@ -1,0 +1,53 @@
+"""The recipe's lines: what each field of the plan shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from loratui.core.plan_text import fields
+from loratui.tui.recipe.field_list import FieldRow
+from loratui.tui.recipe.fields import kind_of, shown_keys, unit_of
+from loratui.tui.recipe.why import proposed_words
+from loratui.tui.wizard.change import value_words
+
+if TYPE_CHECKING:
+    from loratui.core.proposal import Proposal
+    from loratui.tui.wizard.change import Change
+
+
+def field_rows(
+    proposal: Proposal, change: Change | None, everything: bool, kept: Mapping[str, FieldRow]
+) -> list[FieldRow]:
+    """The lines of the list. everything: all fields, under headings, instead of the everyday ones.
+
+    kept: lines of which fixed values keep their reasons, by key: each of those takes a proposal without that value.
+    """
+    known, costly = fields(), set(proposal.freed)
+    was = change.was if change is not None else {}
+    rows: list[FieldRow] = []
+    for group, keys in shown_keys(proposal.plan.method.kind, everything, proposal.device.count):
+        if everything:
+            rows.append(FieldRow("", group))
+        for key in keys:
+            before, value = kept.get(key) if key in costly else None, proposal.plan.get(key)
+            rows.append(
+                FieldRow(
+                    key,
+                    str(known[key].title),
+                    value,
+                    unit_of(key, value),
+                    proposal.origins.get(key, ""),
+                    before.why if before else proposal.why(key) or str(known[key].description),
+                    kind_of(key),
+                    _shown(key, value),
+                    before.proposed if before else proposed_words(proposal, key),
+                    was.get(key, ""),
+                )
+            )
+    return rows
+
+
+def _shown(key: str, value: Any) -> str:
+    """A value in the words of the sentences that tell of its changes; empty: as it stands."""
+    return value_words(key, value) if key == "method.kind" or isinstance(value, bool) else ""

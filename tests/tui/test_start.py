@@ -1,0 +1,130 @@
+"""What the start does before the first frame, what it never does, and how often it proposes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from textual.app import App
+from wizard import settled, wizard
+
+from loratui.tui.app import LoratuiApp, collect_garbage_again
+
+HEAVY = ("pydantic", "psutil", "pynvml", "numpy", "yaml", "loratui.core.plan", "loratui.machine", "loratui.data")
+"""What the first frame does not wait for."""
+NEVER = ("numpy", "yaml", "loratui.runs.listing")
+"""What the demo's start does not need at all, where there is no run."""
+
+CODE = """
+import asyncio, sys
+from textual.app import App
+from loratui.tui.app import LoratuiApp
+
+frames, before, display = [], [], App._display
+def counted(self, screen, renderable):
+    if renderable is not None:
+        frames.append(1)
+        if len(frames) == 1:
+            before.extend(sys.modules)
+    display(self, screen, renderable)
+App._display = counted
+
+async def main():
+    app = LoratuiApp(demo=True)
+    async with app.run_test(size=(120, 36)) as pilot:
+        for _ in range(600):
+            await pilot.pause(0.05)
+            if app.state.plan.proposal is not None and app.state.dataset.view is not None:
+                break
+        while any(worker.group == "look-up" for worker in app.workers):
+            await pilot.pause(0.05)
+    print(*sorted({heavy} & set(before)), "|", *sorted({never} & set(sys.modules)), "|", len(frames) > 0)
+asyncio.run(main())
+"""
+
+
+def test_the_first_frame_waits_for_nothing_heavy_and_the_rest_imports_no_more_than_it_needs() -> None:
+    code = CODE.replace("{heavy}", repr(set(HEAVY))).replace("{never}", repr(set(NEVER)))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["|", "|", "True"]
+
+
+async def test_the_start_proposes_for_the_model_and_for_the_dataset_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loratui.core import proposal
+
+    asked: list[int] = []
+    propose = proposal.propose
+
+    def counted(*situation: object) -> object:
+        asked.append(1)
+        return propose(*situation)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(proposal, "propose", counted)
+    app = wizard(tmp_path)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        assert app.state.plan.proposal is not None and app.state.dataset.view is not None
+        assert len(asked) == 2
+
+
+async def test_an_edited_field_is_painted_before_its_reasons_are_worked_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loratui.core import proposal
+
+    app = wizard(tmp_path, screen="recipe")
+    story: list[str] = []
+    display, calculated = App._display, proposal._calculated
+
+    def shown(self: LoratuiApp, screen: object, renderable: object) -> None:
+        story.append("frame" if renderable is not None else "")
+        display(self, screen, renderable)  # type: ignore[arg-type]
+
+    def counted(*situation: object) -> object:
+        story.append("proposal")
+        return calculated(*situation)  # type: ignore[arg-type]
+
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        app.state.choices.set_values({"lora.r": 8, "training.epochs": 2.0, "training.batch_size": 2})
+        await pilot.press("down")
+        await pilot.pause()
+        assert app.screen.fields.key == "lora.r"
+        monkeypatch.setattr(App, "_display", shown)
+        monkeypatch.setattr(proposal, "_calculated", counted)
+        await pilot.press("right")
+        await pilot.pause()
+        told = [part for part in story if part]
+        assert told[:2] == ["proposal", "frame"]
+        assert told.count("proposal") > 3  # the reasons of what is fixed, afterwards
+        row = next(row for row in app.screen.fields.rows if row.key == "lora.r")
+        plan = app.state.plan.proposal
+        assert plan is not None and row.value == plan.plan.lora.r == 16 and row.why == plan.why("lora.r")
+
+
+def test_help_loads_what_it_prints_with_and_no_more() -> None:
+    code = (
+        "import sys; from loratui.cli import main; sys.argv = ['loratui', '--help']\n"
+        "try: main()\n"
+        "finally: print(*sorted({'json', 'asyncio', 'textual', 'pydantic', 'platformdirs'} & set(sys.modules)), '|')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--demo" in done.stdout and done.stdout.splitlines()[-1] == "|"
+
+
+def test_garbage_is_collected_again() -> None:
+    import gc
+
+    threshold = gc.get_threshold()
+    gc.disable()
+    try:
+        collect_garbage_again()
+        assert gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
