@@ -124,7 +124,7 @@ def test_results_are_continued_and_a_torn_line_is_answered_again(tmp_path: Path)
         file.write('[4, 0, "half')
     again = Results(output, questions, {"a": 1})
     assert again.resumed == 2
-    assert [one.index for one, _ in again.left] == [1, 2, 4, 5]
+    assert again.left == 4
     again.add(answers(_1="x", _2="x", _4="x", _5="x"))
     again.finish()
     document = json.loads(output.read_text())

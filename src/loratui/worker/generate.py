@@ -182,7 +182,7 @@ def _answer(
 
     ready: list[tuple[Key, list[int]]] = []
     failed: dict[int, Question] = {}
-    for one, sample in results.left:
+    for one, sample in results.asked:
         if one.index in failed:
             continue
         try:
@@ -195,16 +195,20 @@ def _answer(
     ready.sort(
         key=lambda item: -len(item[1])
     )  # like lengths together: little padding; the longest first: an OOM comes early
-    progress = _Progress(len(ready), samples=results.samples)
-    for start in range(0, len(ready), batch_rows):
-        batch = ready[start : start + batch_rows]
+    batches = [ready[start : start + batch_rows] for start in range(0, len(ready), batch_rows)]
+    progress = _Progress(sum(key not in results.answers for key, _ in ready), samples=results.samples)
+    for batch in batches:  # those of an undisturbed start, so that its answers are given, to the last rounding
+        new = [key for key, _ in batch if key not in results.answers]
+        if not new:
+            continue
         seeds = [seed_of(settings, row, sample) for (row, sample), _ in batch]
         answers = generate_batch(models, side, [ids for _, ids in batch], settings, seeds)
-        results.add({key: Answer(answer.text, answer.reason) for (key, _), answer in zip(batch, answers, strict=True)})
+        given = {key: answer for (key, _), answer in zip(batch, answers, strict=True) if key in new}
+        results.add({key: Answer(answer.text, answer.reason) for key, answer in given.items()})
         progress.add(
-            len(batch),
-            sum(answer.tokens for answer in answers),
-            sum(answer.reason != "stop token" for answer in answers),
+            len(given),
+            sum(answer.tokens for answer in given.values()),
+            sum(answer.reason != "stop token" for answer in given.values()),
         )
     progress.end()
     return list(failed.values())
