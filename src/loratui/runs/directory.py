@@ -81,6 +81,11 @@ class Run:
         return self.path / "merged"
 
     @property
+    def evaluations_path(self) -> Path:
+        """A folder for each evaluation of the result: what was answered, row by row, and the figures."""
+        return self.path / "evaluations"
+
+    @property
     def merged_is_current(self) -> bool:
         """Whether `merged_path` holds the adapter as it is now."""
         try:

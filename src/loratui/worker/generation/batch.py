@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,6 +65,28 @@ def generate_batch(
         *generate_batch(models, side, prompts[:middle], settings, seeds[:middle]),
         *generate_batch(models, side, prompts[middle:], settings, seeds[middle:]),
     ]
+
+
+def answer_many(
+    models: LoadedModels,
+    side: str,
+    ready: Sequence[tuple[tuple[int, int], list[int]]],
+    settings: GenerationSettings,
+    batch_rows: int,
+    done: Container[tuple[int, int]],
+) -> Iterator[dict[tuple[int, int], Generated]]:
+    """Answer prompts by row and sample, batch by batch in their order, but for those that are `done`.
+
+    The batches are those of a start that was never broken off, so that its answers are given, to the last rounding.
+    """
+    for start in range(0, len(ready), batch_rows):
+        batch = ready[start : start + batch_rows]
+        new = {key for key, _ in batch if key not in done}
+        if not new:
+            continue
+        seeds = [seed_of(settings, row, sample) for (row, sample), _ in batch]
+        answers = generate_batch(models, side, [ids for _, ids in batch], settings, seeds)
+        yield {key: answer for (key, _), answer in zip(batch, answers, strict=True) if key in new}
 
 
 def room(models: LoadedModels, prompt: Sequence[int], settings: GenerationSettings) -> int:
