@@ -1,4 +1,4 @@
-"""`loratui evaluate` on tiny models: the training's own loss, plain transformers' likelihoods, kills, and exit status."""
+"""`loratui evaluate` on tiny models: the training's own loss, plain likelihoods, kills, and exit status."""
 
 from __future__ import annotations
 
@@ -152,23 +152,29 @@ def test_killed_and_continued_it_is_what_an_undisturbed_start_finds(
     assert "PyTorch" not in again.stderr, "what is kept needs no model"
 
 
-def test_exit_status_and_sentences(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_status_and_sentences(adapter: Path) -> None:
     from click.testing import CliRunner
 
     from loratui.commands.evaluate import command as evaluate_command
 
     data = str(adapter.parent / "rows.jsonl")
 
-    def status(*options: str) -> int:
+    def ended(*options: str) -> tuple[int, str]:
         arguments = [str(adapter), "--data", data, "--max-tokens", "4", "--limit", "4", *options]
-        return CliRunner().invoke(evaluate_command, arguments).exit_code
+        result = CliRunner().invoke(evaluate_command, arguments)
+        return result.exit_code, result.stderr
 
-    assert status("--metrics", "tokens,empty", "--at-least", "tokens=1") == 0
-    assert status("--metrics", "exact_match", "--at-least", "exact_match=0.9") == 1
-    assert "exact_match is 0, not 0.9 as it was to be" in capsys.readouterr().err
-    assert status("--metrics", "loss", "--at-least", "exact_match=0.9") == 2
-    assert status("--metrics", "exact_mach") == 2 and "Did you mean exact_match" in capsys.readouterr().err
-    assert status("--metrics", "choice") == 2 and "--choices COLUMN" in capsys.readouterr().err
+    assert ended("--metrics", "tokens,empty", "--at-least", "tokens=1")[0] == 0
+    status, said = ended("--metrics", "exact_match", "--at-least", "exact_match=0.9")
+    assert status == 1 and "exact_match is 0, not 0.9 as it was to be" in said
+    for options, words in (
+        (("--metrics", "loss", "--at-least", "exact_match=0.9"), "exact_match was not measured"),
+        (("--metrics", "exact_mach"), "Did you mean exact_match"),
+        (("--metrics", "choice"), "--choices COLUMN"),
+        (("--metrics", "pass@4"), "--samples 4"),
+    ):
+        status, said = ended(*options)
+        assert status == 2 and words in said
     with pytest.raises(InputError, match="Name rows with --data"):
         evaluate(EvaluateRequest(str(adapter)))
 

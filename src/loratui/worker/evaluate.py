@@ -12,31 +12,24 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loratui.core.errors import InputError, LoratuiError
 from loratui.core.generation import PRESETS, GenerationSettings
 from loratui.core.plan import Plan
-from loratui.data.conversation import Conversation, Message
 from loratui.evaluation.measures import CHOICES, LIKELIHOOD, MissingLibraryError, measure_of
 from loratui.evaluation.records import Needs, Records, digest
 from loratui.evaluation.report import Document, Floor, Side, document, table
-from loratui.evaluation.scoring import Given, Item, Rules, applicable, missing_library
+from loratui.evaluation.scoring import Item, Rules, applicable, missing_library
 from loratui.files import make_folder, write_whole
 from loratui.format import printable
 from loratui.paths import home, home_short
 from loratui.terminal import fail, say, say_json
-from loratui.worker.generation.progress import Progress
-from loratui.worker.quiet import quiet_libraries
+from loratui.worker.evaluating import Asking, ask_models
 from loratui.workers.evaluation_rows import EvaluationRows
 from loratui.workers.protocol import ADAPTER, BASE, Load
-from loratui.workers.questions import Question, held_out_questions, read_questions
+from loratui.workers.questions import held_out_questions, read_questions
 from loratui.workers.target import Target, find_target, identity_of, with_device, with_quantization
-
-if TYPE_CHECKING:
-    from loratui.worker.generation.likelihood import Likelihood, Written
-    from loratui.worker.generation.load import LoadedModels
-    from loratui.worker.tokenise import Tokeniser
 
 BATCH_ROWS = 16
 NAMED_PROBLEMS = 5
@@ -132,15 +125,17 @@ def evaluate(given: EvaluateRequest) -> Document:
     records = {
         one.name: Records(folder, one.name, identity_of(one.target, one.side) | _held(one.target)) for one in contenders
     }
-    work = _Work(given, rows, needs)
+    asking = Asking(given.settings, given.batch_rows, given.raw, given.system)
     for one in {id(contender.target): contender.target for contender in contenders}.values():
         mine = {c.side: records[c.name] for c in contenders if c.target is one}
-        work.do(one, {side: kept for side, kept in mine.items() if kept.left(rows.items, needs)})
+        ask_models(
+            one, {side: kept for side, kept in mine.items() if kept.left(rows.items, needs)}, rows, needs, asking
+        )
     asked = [item for item in rows.items if not any(item.row in kept.problems for kept in records.values())]
     if not asked:
         raise InputError(f"no row could be asked: {next(iter(records[contenders[-1].name].problems.values()), '')}")
     sides = [Side(one.name, one.title, records[one.name].outcomes(asked, needs.answers)) for one in contenders]
-    problems = {item.row: records[c.name].problems.get(item.row) for c in contenders for item in rows.items}
+    problems = {row: problem for kept in records.values() for row, problem in kept.problems.items()}
     found = {
         "data": given.data or f"held out by {target.title}",
         "folder": str(folder),
@@ -149,7 +144,7 @@ def evaluate(given: EvaluateRequest) -> Document:
         **document(sides, asked, names, given.rules, given.floors),
         "left_out": [
             *({"row": one.index + 1, "problem": one.problem} for one in rows.left_out),
-            *({"row": row + 1, "problem": problem} for row, problem in problems.items() if problem),
+            *({"row": one.row + 1, "problem": problems[one.row]} for one in rows.items if one.row in problems),
         ],
     }
     write_whole(folder / DOCUMENT, json.dumps(found, ensure_ascii=False, indent=2, default=str) + "\n")
@@ -268,123 +263,6 @@ def _warn_of_other_rows(given: EvaluateRequest, target: Target, other: Target) -
     if given.data or target.plan is None or other.plan is None or split(target.plan) == split(other.plan):
         return
     _say(f"{other.title} did not hold out the same rows: it may have learnt these. --data FILE is fair to both.")
-
-
-class _Work:
-    """Asks models what they were not asked yet."""
-
-    def __init__(self, given: EvaluateRequest, rows: EvaluationRows, needs: Needs) -> None:
-        self._given, self._rows, self._needs = given, rows, needs
-
-    def do(self, target: Target, sides: Mapping[str, Records]) -> None:
-        """All that is left of these sides of one target. Raises LoratuiError."""
-        if not sides:
-            return
-        _say(f"{target.title}: starting PyTorch …")
-        quiet_libraries()
-        from loratui.worker.generation.load import LoadedModels
-
-        wanted = {name: path for name, path in target.load.sides.items() if name in (BASE, *sides)}
-        models = LoadedModels(replace(target.load, sides=wanted), lambda what: _say(what[0].upper() + what[1:] + " …"))
-        for side, records in sides.items():
-            records.begin()
-            try:
-                self._side(models, target, side, records)
-            finally:
-                records.close()
-
-    def _side(self, models: LoadedModels, target: Target, side: str, records: Records) -> None:
-        from loratui.worker.generation.batch import answer_many, room
-        from loratui.worker.generation.likelihood import likelihoods
-        from loratui.worker.generation.prompt import asked, prompt_ids
-        from loratui.worker.tokenise import Tokeniser
-
-        given, needs = self._given, self._needs
-        name = target.title if side == ADAPTER else side
-        tokeniser = _tokeniser(Tokeniser, models, target.plan)
-        ready: list[tuple[int, tuple[int, int], list[int]]] = []
-        scored: list[Written] = []
-        for question, item in zip(self._rows.questions, self._rows.items, strict=True):
-            try:
-                whole = self._written(tokeniser, models, question, item)
-                if needs.answers:
-                    conversation = asked(models.tokenizer, question, raw=given.raw, system=given.system)
-                    ids = prompt_ids(models.tokenizer, conversation)
-                    room(models, ids, given.settings)
-                    expected = len(item.expected.encode())
-                    ready += [(expected, (item.row, sample), ids) for sample in range(needs.answers)]
-                scored += whole
-            except LoratuiError as error:
-                if item.row not in records.problems:
-                    records.refuse(item.row, error.sentence)
-        # like answers end together, and the longest come first, so that a full memory is met at once
-        ready.sort(key=lambda one: (-one[0], -len(one[2])))
-        progress = Progress(
-            sum(key not in records.answers for _, key, _ in ready), samples=needs.answers or 1, what=name
-        )
-        prompts = [(key, ids) for _, key, ids in ready]
-        for found in answer_many(models, side, prompts, given.settings, given.batch_rows, records.answers):
-            records.add_answers({key: Given(one.text, one.reason, one.tokens) for key, one in found.items()})
-            progress.add(
-                len(found),
-                sum(one.tokens for one in found.values()),
-                sum(one.reason != "stop token" for one in found.values()),
-            )
-        progress.end()
-        left = [one for one in scored if not self._is_scored(records, one.key)]
-        if left:
-            _say(f"{name}: the likelihood of {len(left):,} written answers …")
-        chosen: dict[int, dict[int, Likelihood]] = {}
-        for batch in likelihoods(models, side, left):
-            records.add_likelihoods({row: one for (row, choice), one in batch.items() if choice < 0})
-            for (row, choice), one in batch.items():
-                if choice >= 0:
-                    chosen.setdefault(row, {})[choice] = one
-            records.add_choices(
-                {
-                    item.row: [-chosen[item.row].pop(number)[0] for number in range(len(item.choices))]
-                    for item in self._rows.items
-                    if item.choices and len(chosen.get(item.row, {})) == len(item.choices)
-                }
-            )
-
-    def _is_scored(self, records: Records, key: tuple[int, int]) -> bool:
-        row, choice = key
-        return row in records.likelihoods if choice < 0 else row in records.choices
-
-    def _written(self, tokeniser: Tokeniser, models: LoadedModels, question: Question, item: Item) -> list[Written]:
-        """The row's written answer, and its choices as answers: keyed by row and choice, -1 for the written one."""
-        from loratui.worker.generation.likelihood import written
-        from loratui.worker.generation.prompt import asked
-
-        found = []
-        if self._needs.likelihood and question.whole is not None:
-            whole = self._with_system(question.whole)
-            found.append(written(tokeniser, whole, (item.row, -1), models.context_tokens))
-        if self._needs.choices:
-            conversation = asked(models.tokenizer, question, raw=self._given.raw, system=self._given.system)
-            for number, text in enumerate(item.choices):
-                answered = replace(conversation, messages=(*conversation.messages, Message("assistant", text, True)))
-                found.append(written(tokeniser, answered, (item.row, number), models.context_tokens))
-        return found
-
-    def _with_system(self, row: Conversation) -> Conversation:
-        system = self._given.system
-        if not system or not row.messages or row.messages[0].role == "system":
-            return row
-        return replace(row, messages=(Message("system", system), *row.messages))
-
-
-def _tokeniser(kind: type[Tokeniser], models: LoadedModels, plan: Plan | None) -> Tokeniser:
-    """As the run trained; for what is no run, answers bear loss."""
-    options: dict[str, Any] = {"stop_ids": models.stop_ids}
-    if plan is not None:
-        options |= {
-            "loss_on": plan.training.loss_on,
-            "reasoning": plan.dataset.reasoning,
-            "calls": plan.dataset.calls,
-        }
-    return kind(models.tokenizer, **options)
 
 
 def _tell_left_out(left_out: Sequence[Mapping[str, Any]]) -> None:
