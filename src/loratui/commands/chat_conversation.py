@@ -19,6 +19,7 @@ from loratui.core.generation import GenerationSettings, set_value
 from loratui.files import write_whole
 from loratui.terminal import say
 from loratui.tui.playground.conversation import Conversation
+from loratui.workers.protocol import Done, Failed, Piece
 
 if TYPE_CHECKING:
     from loratui.workers.client import PlaygroundClient
@@ -124,8 +125,6 @@ class Talk:
 
     async def _one(self, side: str, question: str) -> str | None:
         """One side's answer, streamed; as far as it came where it was stopped, None where it failed."""
-        from loratui.workers.protocol import Done, Failed, Piece
-
         loop = asyncio.get_running_loop()
         stops: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGINT, lambda: stops.add(loop.create_task(self.client.stop())))

@@ -83,14 +83,16 @@ class _Work:
         """Prompts, and what is written, as token ids; a row that cannot be read is refused."""
         from loratui.worker.generation.batch import room
         from loratui.worker.generation.prompt import prompt_ids
+        from loratui.worker.tokenise import Tokeniser
 
+        asking = Tokeniser(self._models.tokenizer)
         ready: list[tuple[int, Key, list[int]]] = []
         scored: list[Written] = []
         for question, item in zip(self._rows.questions, self._rows.items, strict=True):
             try:
                 whole = self._written(question, item)
                 if self._needs.answers:
-                    ids = prompt_ids(self._models.tokenizer, self._asked(question))
+                    ids = prompt_ids(self._models.tokenizer, self._asked(question), asking)
                     room(self._models, ids, self._asking.settings)
                     expected = len(item.expected.encode())
                     ready += [(expected, (item.row, sample), ids) for sample in range(self._needs.answers)]

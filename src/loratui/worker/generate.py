@@ -178,14 +178,17 @@ def _answer(
     models = models or _load(target, side)
     from loratui.worker.generation.batch import answer_many, room
     from loratui.worker.generation.prompt import asked, prompt_ids
+    from loratui.worker.tokenise import Tokeniser
 
+    tokeniser = Tokeniser(models.tokenizer)
     ready: list[tuple[Key, list[int]]] = []
     failed: dict[int, Question] = {}
     for one, sample in results.asked:
         if one.index in failed:
             continue
         try:
-            ids = prompt_ids(models.tokenizer, asked(models.tokenizer, one, raw=asking.raw, system=asking.system))
+            question = asked(models.tokenizer, one, raw=asking.raw, system=asking.system)
+            ids = prompt_ids(models.tokenizer, question, tokeniser)
             room(models, ids, settings)
             ready.append(((one.index, sample), ids))
         except LoratuiError as error:

@@ -116,14 +116,15 @@ def _generate(
         ids[row, width - len(prompt) :] = torch.tensor(prompt)
         mask[row, width - len(prompt) :] = 1
     model = models.use(side)
-    whole = model.generate(
-        inputs=ids.to(models.device),
-        attention_mask=mask.to(models.device),
-        generation_config=generation_config(
-            settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit
-        ),
-        logits_processor=LogitsProcessorList([*finite_numbers(model), *samplers(settings, seeds, models.device)]),
-    )
+    with torch.inference_mode():
+        whole = model.generate(
+            inputs=ids.to(models.device),
+            attention_mask=mask.to(models.device),
+            generation_config=generation_config(
+                settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit
+            ),
+            logits_processor=LogitsProcessorList([*finite_numbers(model), *samplers(settings, seeds, models.device)]),
+        )
     return [_answer(models, row, limit, settings) for row in whole[:, width:].tolist()]
 
 
