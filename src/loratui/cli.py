@@ -31,6 +31,7 @@ COMMANDS = {
     "resume": "Go on with a run from its last checkpoint.",
     "chat": "Ask a model and its adapter.",
     "generate": "Answer a file of prompts.",
+    "evaluate": "Measure a result beside its base, with intervals.",
     "card": "Write a run's model card again, or print it.",
     "merge": "Merge an adapter into its base, and prove it.",
     "serve": "Answer over HTTP with a run's result, by transformers' own server.",

@@ -223,6 +223,8 @@ def test_killed_at_any_moment_no_row_is_answered_twice_or_lost(folder: Path, tmp
         "2",
         "--max-tokens",
         "40",
+        "--temperature",
+        "1",
     ]
     done = subprocess.run(
         [sys.executable, "-c", KILLED_AGAIN_AND_AGAIN, str(output) + ".part", *arguments],
@@ -241,6 +243,9 @@ def test_killed_at_any_moment_no_row_is_answered_twice_or_lost(folder: Path, tmp
     else:
         answered = [json.loads(row["input"]) for row in csv.DictReader(output.open(newline=""))]
     assert answered == inputs and not Path(str(output) + ".part").exists()
+    whole = [str(tmp_path / f"whole{suffix}") if one == str(output) else one for one in arguments]
+    subprocess.run([sys.executable, "-m", "loratui", "generate", *whole], check=True, capture_output=True)
+    assert output.read_bytes() == (tmp_path / f"whole{suffix}").read_bytes(), "as an undisturbed start writes it"
 
 
 def test_a_damaged_adapter_is_a_sentence(folder: Path, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def test_a_merge_in_float32_says_what_the_adapter_says(adapter: Path, tmp_path: 
     proof = merging.merge(find_target(str(adapter)), tmp_path / "merged", "fp32")
     assert proof.holds and proof.first_differing_token is None
     assert 0 < proof.relative_difference < 1e-3 and proof.exact_difference is not None and proof.exact_difference < 1e-3
+    assert proof.answers == proof.answers_equal == 4 and "4 of 4 whole greedy answers" in merging.describe(proof)
     assert (tmp_path / "merged" / "model.safetensors").is_file()
     assert (tmp_path / "merged" / "tokenizer.json").is_file()
     assert not (tmp_path / "merged.part").exists()
@@ -123,7 +124,7 @@ def test_memory_that_does_not_suffice_is_a_sentence(
     def full(*arguments: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(merging, "_ask", full)
+    monkeypatch.setattr("loratui.worker.merge_answers.ask", full)
     assert merging.execute(merging.MergeRequest(str(adapter), str(tmp_path / "merged"))) == 1
     assert "memory is full" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
 
@@ -154,18 +155,71 @@ def test_a_base_that_is_quantised_itself_is_never_merged_into(adapter: Path, tmp
     assert not (tmp_path / "merged").exists()
 
 
-def test_a_quantised_trainings_adapter_goes_into_the_unquantised_base(adapter: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["nf4", "int8"])
+def test_a_quantised_trainings_adapter_goes_onto_that_base_dequantised(
+    adapter: Path, tmp_path: Path, kind: str
+) -> None:
+    """The merged model computes with the values of the training's base, and the adapter."""
+    from safetensors.torch import load_file
+
+    from loratui.worker.generation.load import LoadedModels
+
     target = find_target(str(adapter))
-    target = dataclasses.replace(target, load=dataclasses.replace(target.load, quantization="nf4", dtype="fp32"))
+    target = dataclasses.replace(target, load=dataclasses.replace(target.load, quantization=kind, dtype="fp32"))
     said: list[str] = []
-    proof = merging.merge(target, tmp_path / "merged", tell=said.append)
-    assert proof.holds and proof.trained_on == "nf4" and proof.relative_difference < 1e-3
+    proofs = {
+        onto: merging.merge(target, tmp_path / (onto or "merged"), tell=said.append, onto=onto)
+        for onto in ("", "unquantised")
+    }
+    proof, lossy = proofs[""], proofs["unquantised"]
+    assert proof.holds and proof.trained_on == kind and proof.onto == "dequantised" and proof.relative_difference < 1e-3
+    assert lossy.holds and lossy.onto == "unquantised" and lossy.answers == proof.answers == 4
+    assert lossy.quantised_difference is not None and proof.quantised_difference is not None
+    assert proof.answers_equal >= lossy.answers_equal
+    assert kind == "int8" or proof.quantised_difference < lossy.quantised_difference / 2
     config = json.loads((tmp_path / "merged" / "config.json").read_text())
     assert "quantization_config" not in config and config["dtype"] == "float32"
-    assert proof.quantised_difference is None or proof.quantised_difference > 10 * proof.relative_difference, (
-        "rounding to 4 bit is told apart from the merge"
-    )
-    assert "nf4" in merging.describe(proof) and any("nf4" in one for one in said)
+    words = merging.describe(proof)
+    assert f"in {kind}, and the merge is onto that base, dequantised: {proof.answers_equal} of 4" in words
+    assert "onto the unquantised one" in merging.describe(lossy) and any(kind in one for one in said)
+    assert json.loads((tmp_path / "merged" / "merge.json").read_text())["onto"] == "dequantised"
+    trained = LoadedModels(target.load)
+    name = "model.layers.1.mlp.down_proj"
+    layer = trained.use("adapter").get_submodule(name)
+    with torch.no_grad():
+        given = torch.randn(5, layer.in_features)
+        layer.train()  # as training computes: some CPUs round more where nothing is trained
+        wanted = layer(given)
+        merged = given @ load_file(tmp_path / "merged" / "model.safetensors")[f"{name}.weight"].T
+        other = given @ load_file(tmp_path / "unquantised" / "model.safetensors")[f"{name}.weight"].T
+    apart, lossy_apart = (float((one - wanted).abs().max()) for one in (merged, other))
+    assert apart < (1e-4 if kind == "nf4" else 0.5 * lossy_apart + 0.02) and apart < lossy_apart
+
+
+def test_a_base_that_was_not_quantised_cannot_be_dequantised(adapter: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not trained on a quantised base"):
+        merging.merge(find_target(str(adapter)), tmp_path / "merged", onto="dequantised")
+
+
+def test_a_quantised_base_that_cannot_be_loaded_is_said_with_the_other_way(
+    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loratui.worker.generation import load as loading
+
+    right = loading.load_base
+
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        if options["quantization"] is not None:
+            raise ImportError("bitsandbytes is not here")
+        return right(*arguments, **options)
+
+    monkeypatch.setattr(loading, "load_base", refuse)
+    target = find_target(str(adapter))
+    target = dataclasses.replace(target, load=dataclasses.replace(target.load, quantization="nf4", dtype="fp32"))
+    with pytest.raises(WorkerError, match=r"nf4 base of the training cannot be loaded here.*--onto unquantised"):
+        merging.merge(target, tmp_path / "merged")
+    proof = merging.merge(target, tmp_path / "merged", onto="unquantised")
+    assert proof.holds and proof.answers == 0 and "It was not compared with it." in merging.describe(proof)
 
 
 def test_an_adapter_alone_is_merged_in_the_format_that_its_base_is_kept_in(adapter: Path, tmp_path: Path) -> None:

@@ -41,7 +41,12 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="temperature, top_p, top_k, min_p, repetition_penalty, max_tokens, seed.",
 )
-@click.option("--plain", is_flag=True, help="Lines instead of a screen (always so where there is no terminal).")
+@click.option("--system", default="", metavar="TEXT", help="System message, before each prompt or conversation.")
+@click.option(
+    "--plain",
+    is_flag=True,
+    help="A conversation in lines instead of a screen: answers as they come, /help for its commands.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a prompt.")
 @trust_option
 @click.pass_context
@@ -51,34 +56,36 @@ def command(
     prompts: tuple[str, ...],
     side: str,
     settings: tuple[str, ...],
+    system: str,
     plain: bool,
     as_json: bool,
     trusted: bool,
 ) -> None:
     """Ask ADAPTER_OR_RUN (a run, an adapter's folder, or a model; the newest run by default)."""
-    if not (prompts or plain or as_json) and sys.stdin.isatty() and sys.stdout.isatty():
+    if any(not prompt.strip() for prompt in prompts):
+        raise InputError("the prompt is empty.", where="--prompt", hint="Write something to answer.")
+    if plain and prompts:
+        raise InputError("--plain is a conversation; leave it or --prompt out.")
+    if not (prompts or plain or as_json or system) and sys.stdin.isatty() and sys.stdout.isatty():
         from loratui.workers.target import find_target
 
         # a wrong name is one sentence here, not a screen that cannot answer
         ask_for_load(find_target(target).load, trusted)
         ctx.exit(open_interface(screen="playground", adapter=target))
+    talk = not as_json and not prompts and (plain or (sys.stdin.isatty() and sys.stdout.isatty()))
     ctx.exit(
         asyncio.run(
-            chat_lines(target, prompts or _lines(), side, _settings(settings), as_json=as_json, trusted=trusted)
+            chat_lines(
+                target,
+                None if talk else prompts or (line.strip() for line in sys.stdin if line.strip()),
+                side,
+                _settings(settings),
+                system=system,
+                as_json=as_json,
+                trusted=trusted,
+            )
         )
     )
-
-
-def _lines() -> Iterable[str]:
-    """Prompts from standard input, one a line; a terminal is asked with a prompt sign."""
-    while True:
-        if sys.stdin.isatty():
-            say("> ", end="", err=True)
-        line = sys.stdin.readline()
-        if not line:
-            return
-        if line.strip():
-            yield line.strip()
 
 
 def _settings(pairs: tuple[str, ...]) -> GenerationSettings:
@@ -95,16 +102,21 @@ def _settings(pairs: tuple[str, ...]) -> GenerationSettings:
 
 async def chat_lines(
     target: str,
-    prompts: Iterable[str],
+    prompts: Iterable[str] | None,
     side: str,
     settings: GenerationSettings,
     *,
+    system: str = "",
     as_json: bool,
     trusted: bool = False,
 ) -> int:
-    """Load once, answer each prompt on standard output; 0, or 1 where an answer failed."""
+    """Load once, answer each prompt by itself on standard output, or (None) hold a conversation; 0, or 1 where an
+    answer failed.
+    """
+    from loratui.commands.chat_conversation import Talk
     from loratui.files import make_folder
     from loratui.paths import state_home
+    from loratui.tui.playground.conversation import Conversation
     from loratui.workers.client import PlaygroundClient
     from loratui.workers.target import find_target
 
@@ -121,8 +133,10 @@ async def chat_lines(
     failed = False
     try:
         await client.start(found.load, lambda what: say(what, err=True))
+        if prompts is None:
+            return await Talk(client, sides, settings, Conversation(system)).begin()
         for prompt in prompts:
-            answers = await _ask(client, prompt, sides, settings)
+            answers = await _ask(client, Conversation(system).messages("", prompt), sides, settings)
             failed |= any("error" in one for one in answers.values())
             _show(prompt, answers, as_json=as_json)
     finally:
@@ -131,12 +145,12 @@ async def chat_lines(
 
 
 async def _ask(
-    client: PlaygroundClient, prompt: str, sides: list[str], settings: GenerationSettings
+    client: PlaygroundClient, messages: list[dict[str, Any]], sides: list[str], settings: GenerationSettings
 ) -> dict[str, dict[str, Any]]:
     from loratui.workers.protocol import Done, Failed, Piece
 
     answers: dict[str, dict[str, Any]] = {name: {"text": ""} for name in sides}
-    async for event in client.ask(sides, settings, messages=[{"role": "user", "content": prompt}]):
+    async for event in client.ask(sides, settings, messages=messages):
         match event:
             case Piece():
                 answers[event.side]["text"] += event.text

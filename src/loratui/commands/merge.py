@@ -19,6 +19,12 @@ from loratui.commands.trust import ask_for_load, trust_option
     type=click.Choice(["bf16", "fp16", "fp32"]),
     help="Number format of the merged weights; by default the base's in training.",
 )
+@click.option(
+    "--onto",
+    type=click.Choice(["dequantised", "unquantised"]),
+    help="For a base that was quantised in training: onto it as it was then (by default, so that it answers as "
+    "trained), or onto the unquantised one.",
+)
 @click.option("--device", default="", help="cuda or cpu; by default the first that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @trust_option
@@ -29,6 +35,7 @@ def command(
     output: str,
     base: str,
     dtype: str | None,
+    onto: str | None,
     device: str,
     as_json: bool,
     trusted: bool,
@@ -48,6 +55,7 @@ def command(
                 dtype=dtype or "",
                 device=device,
                 as_json=as_json,
+                onto=onto or "",
                 ask=partial(ask_for_load, trusted=trusted),
             )
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loratui.core.errors import RunError
+from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import whole_plan_from_toml, with_values
 from loratui.files import open_regular, read_document, read_object
@@ -22,6 +22,9 @@ from loratui.runs.status import Status, judged, read_status, why_no_status
 
 HERE = Path("/proc/self/cwd")
 """This process's working directory, wherever it is moved to."""
+
+MERGE_NOTE = "merge.json"
+"""In a merged model's folder: its proof, and onto which base it was merged."""
 
 AS_BEFORE = {"split_by": "order", "long_text": "cut"}
 """Settings of the dataset that came later, and what a run without them was begun with."""
@@ -81,13 +84,22 @@ class Run:
         return self.path / "merged"
 
     @property
+    def evaluations_path(self) -> Path:
+        """A folder for each evaluation of the result: what was answered, row by row, and the figures."""
+        return self.path / "evaluations"
+
+    @property
     def merged_is_current(self) -> bool:
-        """Whether `merged_path` holds the adapter as it is now."""
+        """Whether `merged_path` holds the adapter as it is now, and says onto which base it was merged: older merges of
+        quantised trainings do not, and answer otherwise than they were trained.
+        """
         try:
+            if not (self.merged_path / MERGE_NOTE).is_file() and self.plan().method.quantization != "none":
+                return False
             return (self.merged_path / "config.json").stat().st_mtime >= (
                 self.adapter_path / "adapter_model.safetensors"
             ).stat().st_mtime
-        except OSError:
+        except (OSError, LoratuiError):
             return False
 
     @property

@@ -28,7 +28,7 @@ FILES = frozenset(
         ".resume.lock",
     }
 )
-FOLDERS = frozenset({"checkpoints", "merged", ".rehearsal"})
+FOLDERS = frozenset({"checkpoints", "evaluations", "merged", ".rehearsal"})
 """`adapter` and `model` are not among them: the result is written beside them and takes their place."""
 
 

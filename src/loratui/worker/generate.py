@@ -6,7 +6,6 @@ not be (they are named) or the model failed; 2 wrong usage; 130 interrupted.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import PRESETS, GenerationSettings
 from loratui.format import printable
-from loratui.terminal import progress, say, say_json_text
+from loratui.terminal import say, say_json_text
+from loratui.worker.generation.progress import Progress
 from loratui.worker.generation.results import Answer, Key, Results
 from loratui.worker.quiet import quiet_libraries
 from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import Question, read_questions
-from loratui.workers.target import Target, find_target, with_device, with_quantization
+from loratui.workers.target import Target, find_target, identity_of, with_device, with_quantization
 
 if TYPE_CHECKING:
     from loratui.worker.generation.load import LoadedModels
@@ -176,17 +176,19 @@ def _answer(
 ) -> list[Question]:
     """Load the model, answer what is left; the questions that could not be asked, each with its problem."""
     models = models or _load(target, side)
-    from loratui.worker.generation.batch import generate_batch, room
+    from loratui.worker.generation.batch import answer_many, room
     from loratui.worker.generation.prompt import asked, prompt_ids
-    from loratui.worker.generation.sampling import seed_of
+    from loratui.worker.tokenise import Tokeniser
 
+    tokeniser = Tokeniser(models.tokenizer)
     ready: list[tuple[Key, list[int]]] = []
     failed: dict[int, Question] = {}
-    for one, sample in results.left:
+    for one, sample in results.asked:
         if one.index in failed:
             continue
         try:
-            ids = prompt_ids(models.tokenizer, asked(models.tokenizer, one, raw=asking.raw, system=asking.system))
+            question = asked(models.tokenizer, one, raw=asking.raw, system=asking.system)
+            ids = prompt_ids(models.tokenizer, question, tokeniser)
             room(models, ids, settings)
             ready.append(((one.index, sample), ids))
         except LoratuiError as error:
@@ -195,61 +197,16 @@ def _answer(
     ready.sort(
         key=lambda item: -len(item[1])
     )  # like lengths together: little padding; the longest first: an OOM comes early
-    progress = _Progress(len(ready), samples=results.samples)
-    for start in range(0, len(ready), batch_rows):
-        batch = ready[start : start + batch_rows]
-        seeds = [seed_of(settings, row, sample) for (row, sample), _ in batch]
-        answers = generate_batch(models, side, [ids for _, ids in batch], settings, seeds)
-        results.add({key: Answer(answer.text, answer.reason) for (key, _), answer in zip(batch, answers, strict=True)})
+    progress = Progress(sum(key not in results.answers for key, _ in ready), samples=results.samples)
+    for given in answer_many(models, side, ready, settings, batch_rows, results.answers):
+        results.add({key: Answer(answer.text, answer.reason) for key, answer in given.items()})
         progress.add(
-            len(batch),
-            sum(answer.tokens for answer in answers),
-            sum(answer.reason != "stop token" for answer in answers),
+            len(given),
+            sum(answer.tokens for answer in given.values()),
+            sum(answer.reason != "stop token" for answer in given.values()),
         )
     progress.end()
     return list(failed.values())
-
-
-class _Progress:
-    """Rows done (answers, where each row gets several), speed and time left: on one line of a terminal, or every few
-    seconds elsewhere.
-    """
-
-    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic, *, samples: int = 1) -> None:
-        """total: answers that are to come. samples: of each row."""
-        self._unit = "rows" if samples == 1 else "answers"
-        self._total, self._clock, self._began, self._told = total, clock, clock(), 0.0
-        self._done = self._tokens = self._cut = 0
-        self._terminal = sys.stderr.isatty()
-
-    def add(self, done: int, tokens: int, cut: int) -> None:
-        self._done += done
-        self._tokens += tokens
-        self._cut += cut
-        now = self._clock()
-        if self._done < self._total and now - self._told < (0.5 if self._terminal else 5.0):
-            return
-        self._told = now
-        seconds = max(now - self._began, 1e-6)
-        left = (self._total - self._done) * seconds / self._done
-        line = (
-            f"{self._done}/{self._total} {self._unit}  {self._done / seconds:.1f} {self._unit}/s  "
-            f"{self._tokens / seconds:,.0f} "
-            f"tokens/s  {left:.0f} s left"
-        )
-        if self._terminal:
-            progress(line)
-        else:
-            say(line, err=True)
-
-    def end(self) -> None:
-        if self._terminal and self._told:
-            say(err=True)
-        if self._cut:
-            _say(
-                f"{self._cut} of {self._done} answers were cut before their stop token: raise --max-tokens if "
-                "they are too short."
-            )
 
 
 def _identity(
@@ -259,17 +216,7 @@ def _identity(
     stamp: Any = time.time() if again else None
     if source is not None and stamp is None and source.is_file():
         stamp = [source.stat().st_size, source.stat().st_mtime_ns]
-    result = target.load.sides.get(side) or target.load.base
-    weights = sorted(Path(result).glob("*.safetensors")) if Path(result).is_dir() else []
-    return {
-        "base": target.load.base,
-        "quantization": target.load.quantization,
-        "double_quantization": target.load.double_quantization,
-        "compute_dtype": target.load.compute_dtype,
-        "attention": target.load.attention,
-        "side": side,
-        "result": result,
-        "weights": [file.stat().st_mtime_ns for file in weights],
+    return identity_of(target, side) | {
         "settings": settings.model_dump(),
         "input": str(source or ""),
         "stamp": stamp,

@@ -1,12 +1,14 @@
 """An adapter merged into its base, and the proof that the merged model says what the adapter said.
 
-The base is loaded unquantised, never in 4 bit: merging into quantised weights would round the adapter away. The sum is
-made in float32 and rounded once. Adapter and merged model answer the same prompts; the merged folder appears only when
-they agree, read back from disk.
+The sum is never quantised: that would round the adapter away. An adapter that was trained on a quantised base learnt to
+make up for its rounding, so it is added to that base as it was, dequantised, unless somebody asks for the unquantised
+one. The sum is made in float32 and rounded once. Adapter and merged model answer the same prompts; the merged folder
+appears only when they agree, read back from disk.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -16,13 +18,16 @@ from typing import TYPE_CHECKING, Any
 from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
 from loratui.files import write_whole
 from loratui.format import first_line
+from loratui.runs.directory import MERGE_NOTE
 from loratui.runs.model_card import CARD, model_card
 from loratui.runs.result import seal_result, step_of_result, unproven
 from loratui.terminal import fail, say, say_json
 from loratui.worker.merge_proof import (
+    DEQUANTISED,
     EXACT_TOLERANCE,
     ROUNDING_SHARE,
     UNCHECKED_TOLERANCE,
+    UNQUANTISED,
     Proof,
     compare,
     describe,
@@ -31,16 +36,15 @@ from loratui.worker.merge_proof import (
 from loratui.worker.quiet import quiet_libraries
 from loratui.workers.code import code_options
 from loratui.workers.command import Merged
-from loratui.workers.protocol import ADAPTER, Load
+from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.target import Target, find_target, with_device
 
 if TYPE_CHECKING:
     import torch
 
     from loratui.worker.generation.load import LoadedModels
+    from loratui.worker.merge_answers import Asked
 
-PROMPTS = ("Hello!", "What can you do?", "Write one sentence about the sea.", "1, 2, 3,")
-ANSWER_TOKENS = 32
 TIED = (
     "This model uses one matrix as embedding and as head; an adapter on one of them changes both when it is merged. "
     "Serve the adapter itself, or train without embed_tokens and lm_head."
@@ -51,8 +55,8 @@ FLOAT32_MARGIN = 1.25
 
 @dataclass(frozen=True)
 class MergeRequest:
-    """What a person asks: adapter (a run, or an adapter's folder) into a new folder. "" leaves a choice to the adapter
-    and the machine.
+    """What a person asks: adapter (a run, or an adapter's folder) into a new folder. onto: dequantised or unquantised.
+    "" leaves a choice to the adapter and the machine.
     """
 
     adapter: str
@@ -61,6 +65,7 @@ class MergeRequest:
     dtype: str = ""
     device: str = ""
     as_json: bool = False
+    onto: str = ""
     ask: Callable[[Load], None] = lambda load: None
     """Asks whether the code that the model brings may run; raises where it may not."""
 
@@ -81,6 +86,7 @@ def execute(given: MergeRequest) -> int:
             Path(given.output).expanduser().absolute(),
             given.dtype,
             lambda what: say(what[0].upper() + what[1:] + " …", err=True),
+            onto=given.onto,
         )
     except LoratuiError as error:
         fail(error.sentence)
@@ -100,10 +106,13 @@ def execute(given: MergeRequest) -> int:
     return 0
 
 
-def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], None] = lambda what: None) -> Proof:
+def merge(
+    target: Target, output: Path, dtype: str = "", tell: Callable[[str], None] = lambda what: None, *, onto: str = ""
+) -> Proof:
     """Merge into `output`, a new folder. Raises LoratuiError where the merge drifts; nothing is left behind then.
 
     dtype: bf16, fp16 or fp32; by default the one that the base was trained with, else the one it is kept in.
+    onto: the base as it was in training (dequantised), or as it is kept (unquantised); by default as in training.
     """
     if ADAPTER not in target.load.sides:
         raise InputError(f"{target.title} has no adapter to merge.", hint=target.note)
@@ -111,19 +120,30 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
         raise InputError(f"{target.title} is a whole model: there is nothing to merge.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError("this place is taken.", where=str(output), hint="Name a new folder.")
+    quantised = target.load.quantization != "none"
+    if onto == DEQUANTISED and not quantised:
+        raise InputError(f"{target.title} was not trained on a quantised base.", hint="Leave --onto out.")
+    onto = onto or (DEQUANTISED if quantised else UNQUANTISED)
     from transformers import logging
 
     from loratui.worker.base_model import DTYPES
+    from loratui.worker.dequantised import as_in_training
     from loratui.worker.generation.load import LoadedModels
+    from loratui.worker.merge_answers import answers_of, ask, logits_of, proof_prompts
 
     quiet_libraries()
     logging.set_verbosity_error()  # the proof says what the weights are worth
     kept = _format_of(target.load)
     request = replace(target.load, quantization="none", dtype=dtype or target.load.dtype or kept)
+    trained = _trained(target, onto, tell) if quantised else None
     models = LoadedModels(request, tell)
+    if onto == DEQUANTISED:
+        as_in_training(models, trained)
     name = next(key for key, value in DTYPES.items() if value == models.dtype)
     tell("the adapter answers the prompts")
-    asked = _ask(models, target)
+    prompts = proof_prompts(models.tokenizer, target)
+    asked = ask(models, target)
+    reference = [] if quantised else answers_of(models, ADAPTER, prompts)
     generation, tied = (
         _generation_config(models, request),
         bool(getattr(models.base.config.get_text_config(), "tie_word_embeddings", False)),
@@ -136,11 +156,19 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
         del models
         _free_memory()
         models = LoadedModels(replace(request, dtype="fp32", device=place))
+        if onto == DEQUANTISED:
+            as_in_training(models, trained)
         adapter = models.use(ADAPTER)
-        exact = [_logits(adapter, ids) for ids in asked.texts]
+        exact = [logits_of(adapter, ids) for ids in asked.texts]
+    seen: list[torch.Tensor] = []
+    if trained is not None:  # only now: on some CPUs its first answer rearranges its weights
+        tell(f"the adapter answers on the {target.load.quantization} base")
+        reference = answers_of(trained, ADAPTER, prompts)
+        seen = [logits_of(trained.use(ADAPTER), ids) for ids in asked.texts]
+    del trained
     tell("adding the adapter into the weights")
     merged = models.merge(ADAPTER)
-    wrong = compare(exact, [_logits(merged, ids) for ids in asked.texts])[1] if exact is not None else None
+    wrong = compare(exact, [logits_of(merged, ids) for ids in asked.texts])[1] if exact is not None else None
     part = output.with_name(output.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -166,7 +194,8 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
                 code_revision=request.revision,
             )
         )
-        after = [_logits(reread.base, ids) for ids in asked.texts]
+        after = [logits_of(reread.base, ids) for ids in asked.texts]
+        answers = answers_of(reread, BASE, prompts) if reference else []
         del reread
         _free_memory()
         proof = _prove(asked, exact, after, wrong, name)
@@ -182,9 +211,17 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
                     else "Serve the adapter itself."
                 ),
             )
-        proof = replace(proof, **_as_trained(target, asked, device, tell))
+        proof = replace(
+            proof,
+            onto=onto,
+            answers=len(answers),
+            answers_equal=sum(one == other for one, other in zip(reference, answers, strict=bool(answers))),
+            trained_on=target.load.quantization if quantised else "",
+            quantised_difference=compare(seen, after)[1] if seen else None,
+        )
         if target.run is not None:
             write_whole(part / CARD, model_card(target.run, merged=describe(proof)))
+        write_whole(part / MERGE_NOTE, json.dumps(asdict(proof), indent=2) + "\n")
         seal_result(part, step_of_result(Path(target.load.sides[ADAPTER])))
         part.rename(output) if not output.exists() else _replace_empty(part, output)
     except OSError as error:
@@ -198,31 +235,26 @@ def merge(target: Target, output: Path, dtype: str = "", tell: Callable[[str], N
     return proof
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """Prompts with the adapter's greedy answers as token ids, how many of each are the prompt, and the adapter's
-    logits.
+def _trained(target: Target, onto: str, tell: Callable[[str], None]) -> LoadedModels | None:
+    """The adapter on the base that it was trained on; None where that cannot be loaded and is not needed. WorkerError
+    where it is.
     """
+    from loratui.worker.generation.load import LoadedModels
 
-    texts: list[list[int]]
-    lengths: list[int]
-    logits: list[torch.Tensor]
-
-
-def _ask(models: LoadedModels, target: Target) -> _Asked:
-    from loratui.worker.generation.finite import no_numbers
-
-    questions = _questions(models.tokenizer, target)
-    adapter = models.use(ADAPTER)
-    texts = [_answered(adapter, ids, models.pad_id) for ids in questions]
-    logits = [_logits(adapter, ids) for ids in texts]
-    if any(bool(one.isnan().any()) for one in logits):
-        raise no_numbers(adapter)
-    return _Asked(texts, [len(ids) for ids in questions], logits)
+    kind = target.load.quantization
+    tell(f"reading the {kind} base of the training")
+    try:
+        return LoadedModels(target.load)
+    except (LoratuiError, RuntimeError, ImportError, ValueError) as error:
+        words = f"the {kind} base of the training cannot be loaded here: {first_line(error)}"
+        if onto == DEQUANTISED:
+            raise WorkerError(words, hint="--onto unquantised merges without it, and may answer otherwise.") from error
+        tell(f"{words}; so it is not compared")
+        return None
 
 
 def _prove(
-    asked: _Asked, exact: list[torch.Tensor] | None, after: list[torch.Tensor], wrong: float | None, name: str
+    asked: Asked, exact: list[torch.Tensor] | None, after: list[torch.Tensor], wrong: float | None, name: str
 ) -> Proof:
     """exact: the adapter's logits in float32. wrong: how far the sum is from them before it was rounded."""
     largest, relative = compare(asked.logits, after)
@@ -311,27 +343,6 @@ def _format_of(load: Load) -> str:
     return {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}.get(str(config.dtype).removeprefix("torch."), "")
 
 
-def _as_trained(target: Target, asked: _Asked, device: str, tell: Callable[[str], None]) -> dict[str, Any]:
-    """How far the adapter on the quantised base that it was trained on is from the same adapter on the unquantised one.
-
-    That is no fault of the merge, but who takes the merged model away should know it. Empty where nothing was
-    quantised.
-    """
-    if target.load.quantization == "none":
-        return {}
-    from loratui.worker.generation.load import LoadedModels
-
-    tell(f"comparing with the {target.load.quantization} base of the training")
-    try:
-        models = LoadedModels(replace(target.load, device=device))
-        adapter = models.use(ADAPTER)
-        logits = [_logits(adapter, ids) for ids in asked.texts]
-    except (LoratuiError, RuntimeError, ImportError, ValueError) as error:
-        tell(f"the {target.load.quantization} base cannot be loaded here, so it is not compared: {first_line(error)}")
-        return {"trained_on": target.load.quantization}
-    return {"trained_on": target.load.quantization, "quantised_difference": compare(logits, asked.logits)[1]}
-
-
 def _free_memory() -> None:
     import gc
 
@@ -345,35 +356,3 @@ def _free_memory() -> None:
 def _replace_empty(part: Path, output: Path) -> None:
     output.rmdir()
     part.rename(output)
-
-
-def _questions(tokenizer: Any, target: Target) -> list[list[int]]:
-    from loratui.worker.generation.prompt import conversation, prompt_ids
-
-    pinned = target.plan.evaluation.prompts if target.plan else []
-    return [prompt_ids(tokenizer, conversation([{"role": "user", "content": text}])) for text in (*PROMPTS, *pinned)]
-
-
-def _answered(model: Any, ids: list[int], pad_id: int) -> list[int]:
-    """The question and the model's greedy answer, as token ids."""
-    import torch
-
-    batch = torch.tensor([ids], device=model.device)
-    with torch.inference_mode():
-        answer = model.generate(
-            batch,
-            attention_mask=torch.ones_like(batch),
-            do_sample=False,
-            max_new_tokens=ANSWER_TOKENS,
-            pad_token_id=pad_id,
-        )
-    return [int(one) for one in answer[0]]
-
-
-def _logits(model: Any, ids: list[int]) -> torch.Tensor:
-    """Logits of every position, [tokens, vocabulary], float32 on the CPU."""
-    import torch
-
-    with torch.inference_mode():
-        logits: torch.Tensor = model(torch.tensor([ids], device=model.device)).logits[0]
-    return logits.float().cpu()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+DEQUANTISED, UNQUANTISED = "dequantised", "unquantised"
+"""What an adapter may be merged onto: the base as its training saw it, or as it is kept."""
 EXACT_TOLERANCE = 1e-3
 """Largest difference of a logit, in standard deviations of the logits, between adapter and sum in float32. Its rounding
 makes about 1e-5; a wrong scale, a forgotten layer or the wrong adapter makes many times this."""
@@ -48,8 +50,12 @@ class Proof:
     trained_on: str = ""
     """Format of the quantised base that the adapter was trained on; empty where it was not quantised."""
     quantised_difference: float | None = None
-    """Largest difference of a logit between the adapter on that base and on the unquantised one, in standard
-    deviations. Quantising made it, not the merge. None where it was not compared."""
+    """Largest difference of a logit between the adapter on that base and the merged model, in standard deviations.
+    None where it was not compared."""
+    onto: str = UNQUANTISED
+    answers: int = 0
+    """Whole greedy answers of the merged model that were compared with those of the adapter as it was trained."""
+    answers_equal: int = 0
 
     @property
     def holds(self) -> bool:
@@ -107,15 +113,20 @@ def describe(proof: Proof) -> str:
             f"There was not enough memory to check it in float32; {proof.tolerance:g} standard deviations are "
             f"allowed in {proof.dtype}."
         )
-    if proof.trained_on:
-        apart = (
-            f": a logit differs by up to {proof.quantised_difference:.2g} standard deviations"
-            if proof.quantised_difference is not None
-            else ""
+    equal = f"{proof.answers_equal} of {proof.answers} whole greedy answers are the same"
+    if not proof.trained_on:
+        return " ".join([*sentences, *([f"{equal} as the adapter's."] if proof.answers else [])])
+    apart = (
+        f" (a logit differs by up to {proof.quantised_difference:.2g} standard deviations)"
+        if proof.quantised_difference is not None
+        else ""
+    )
+    beside = f"{equal} as the adapter's on it{apart}." if proof.answers else "It was not compared with it."
+    if proof.onto == DEQUANTISED:
+        held = f"The training saw the base in {proof.trained_on}, and the merge is onto that base, dequantised:"
+    else:
+        held = (
+            f"The training saw the base in {proof.trained_on}, the merge is onto the unquantised one, so that its "
+            "answers can differ:"
         )
-        sentences.append(
-            f"The training saw the base in {proof.trained_on}, the merged model holds it unquantised{apart}; that is "
-            "not the merge's doing, "
-            "and its answers can differ by it."
-        )
-    return " ".join(sentences)
+    return " ".join([*sentences, f"{held} {beside}"])

@@ -50,6 +50,8 @@ class Question:
     problem: str = ""
     columns: Mapping[str, Any] = field(default_factory=dict)
     """The row as it stands in the file."""
+    whole: Conversation | None = None
+    """The row with its written answer, as training reads it; None where it has none."""
     plain: bool = False
     """A line of text in no form at all: the chat template is put around it, unless the run learnt plain text."""
 
@@ -107,12 +109,14 @@ def question(row: Row | Mapping[str, Any], reading: Recognition | None = None, i
     asked = Conversation(
         conversation.prompt, conversation.text, tools=conversation.tools, template_values=conversation.template_values
     )
+    written = expected not in ("", PLACEHOLDER) or learnt_text
     return Question(
         *place,
         given,
         asked,
         "" if expected == PLACEHOLDER else expected,
         columns=value,
+        whole=conversation if written else None,
         plain=not conversation.messages and not learnt_text,
     )
 

@@ -103,6 +103,23 @@ def of_run(run: Run, *, base: str = "") -> Target:
     return Target(run.name, load, run, plan, result, checkpoints, note)
 
 
+def identity_of(target: Target, side: str) -> dict[str, Any]:
+    """What the answers of a side depend on, beside what it is asked and how: the model, and how it is held."""
+    load = target.load
+    result = load.sides.get(side) or load.base
+    weights = sorted(Path(result).glob("*.safetensors")) if Path(result).is_dir() else []
+    return {
+        "base": load.base,
+        "quantization": load.quantization,
+        "double_quantization": load.double_quantization,
+        "compute_dtype": load.compute_dtype,
+        "attention": load.attention,
+        "side": side,
+        "result": result,
+        "weights": [file.stat().st_mtime_ns for file in weights],
+    }
+
+
 def with_device(target: Target, device: str) -> Target:
     """The target loaded on another device."""
     return replace(target, load=replace(target.load, device=device))

@@ -44,11 +44,15 @@ class Conversation:
 
     def messages(self, side: str, question: str) -> list[dict[str, Any]]:
         """What a side is shown for its next answer. A side that came later is told another side's answers."""
+        return [*self.told(side), {"role": "user", "content": question}]
+
+    def told(self, side: str) -> list[dict[str, Any]]:
+        """What a side was told and answered so far."""
         said: list[dict[str, Any]] = [{"role": "system", "content": self.system}] if self.system else []
         for turn in self.turns:
             answer = turn.answers.get(side, next(iter(turn.answers.values()), ""))
             said += [{"role": "user", "content": turn.question}, {"role": "assistant", "content": answer}]
-        return [*said, {"role": "user", "content": question}]
+        return said
 
     def histories(self, sides: Iterable[str], question: str) -> dict[str, list[dict[str, Any]]]:
         """The messages of every side; empty where all are shown the same."""

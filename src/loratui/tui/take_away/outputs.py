@@ -191,7 +191,9 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
         }[state]
         notes = ["The sum is made in float32 and rounded once. It is kept only when it answers as the adapter does."]
         if plan.method.quantization != "none":
-            notes.append(f"It goes into the unquantised base, never into the {plan.method.quantization} one.")
+            notes.append(
+                f"It goes onto the {plan.method.quantization} base of the training, dequantised, to answer as trained."
+            )
         if proof := _proof(run.merged_path / CARD):
             notes = [proof]
         yield Output(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,6 +67,28 @@ def generate_batch(
     ]
 
 
+def answer_many(
+    models: LoadedModels,
+    side: str,
+    ready: Sequence[tuple[tuple[int, int], list[int]]],
+    settings: GenerationSettings,
+    batch_rows: int,
+    done: Container[tuple[int, int]],
+) -> Iterator[dict[tuple[int, int], Generated]]:
+    """Answer prompts by row and sample, batch by batch in their order, but for those that are `done`.
+
+    The batches are those of a start that was never broken off, so that its answers are given, to the last rounding.
+    """
+    for start in range(0, len(ready), batch_rows):
+        batch = ready[start : start + batch_rows]
+        new = {key for key, _ in batch if key not in done}
+        if not new:
+            continue
+        seeds = [seed_of(settings, row, sample) for (row, sample), _ in batch]
+        answers = generate_batch(models, side, [ids for _, ids in batch], settings, seeds)
+        yield {key: answer for (key, _), answer in zip(batch, answers, strict=True) if key in new}
+
+
 def room(models: LoadedModels, prompt: Sequence[int], settings: GenerationSettings) -> int:
     """Tokens that an answer may have; InputError where the prompt alone fills the model's context."""
     if not models.context_tokens:
@@ -94,14 +116,15 @@ def _generate(
         ids[row, width - len(prompt) :] = torch.tensor(prompt)
         mask[row, width - len(prompt) :] = 1
     model = models.use(side)
-    whole = model.generate(
-        inputs=ids.to(models.device),
-        attention_mask=mask.to(models.device),
-        generation_config=generation_config(
-            settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit
-        ),
-        logits_processor=LogitsProcessorList([*finite_numbers(model), *samplers(settings, seeds, models.device)]),
-    )
+    with torch.inference_mode():
+        whole = model.generate(
+            inputs=ids.to(models.device),
+            attention_mask=mask.to(models.device),
+            generation_config=generation_config(
+                settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit
+            ),
+            logits_processor=LogitsProcessorList([*finite_numbers(model), *samplers(settings, seeds, models.device)]),
+        )
     return [_answer(models, row, limit, settings) for row in whole[:, width:].tolist()]
 
 

@@ -30,14 +30,16 @@ def conversation(messages: Sequence[Mapping[str, Any]], prompt: str = "") -> Con
     )
 
 
-def render(tokenizer: Any, question: Conversation) -> tuple[str, list[int]]:
-    """Text and ids of a question. InputError where it is empty, ModelError where the template refuses it.
+def render(tokenizer: Any, question: Conversation, tokeniser: Tokeniser | None = None) -> tuple[str, list[int]]:
+    """Text and ids of a question. InputError where it is empty, ModelError where the template refuses it. tokeniser: of
+    this tokenizer; who asks many questions makes one, which learns the template's ways once.
 
     Messages go through the chat template, opened for the assistant's answer; the template writes the special tokens.
     Without a template, and for a plain prompt, the tokenizer puts before the text what it puts before every text.
     """
     templated = bool(question.messages) and bool(tokenizer.chat_template)
-    text = Tokeniser(tokenizer).prompt_text(question) if question.messages else question.text
+    tokeniser = tokeniser or Tokeniser(tokenizer)
+    text = tokeniser.prompt_text(question) if question.messages else question.text
     ids = list(tokenizer(text, add_special_tokens=not templated)["input_ids"])
     if not templated and ids and ids[-1] == tokenizer.eos_token_id:
         ids = ids[:-1]  # some tokenizers close every text; an open question must not be closed
@@ -60,6 +62,6 @@ def asked(tokenizer: Any, one: Question, *, raw: bool = False, system: str = "")
     return question
 
 
-def prompt_ids(tokenizer: Any, question: Conversation) -> list[int]:
+def prompt_ids(tokenizer: Any, question: Conversation, tokeniser: Tokeniser | None = None) -> list[int]:
     """The ids of a question."""
-    return render(tokenizer, question)[1]
+    return render(tokenizer, question, tokeniser)[1]

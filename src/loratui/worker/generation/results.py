@@ -150,15 +150,19 @@ class Results:
         return True
 
     @property
-    def left(self) -> list[tuple[Question, int]]:
-        """Questions and samples without an answer, in order."""
+    def asked(self) -> list[tuple[Question, int]]:
+        """Questions and samples that can be answered, in order, whether they have an answer or not."""
         return [
             (one, sample)
             for number, one in self._questions.items()
             if number not in self._problems
             for sample in range(self.samples)
-            if (number, sample) not in self.answers
         ]
+
+    @property
+    def left(self) -> int:
+        """Answers that are still to be given."""
+        return sum((one.index, sample) not in self.answers for one, sample in self.asked)
 
     def refuse(self, question: Question) -> None:
         """A row that cannot be asked after all: its problem stands in the output."""

@@ -1,0 +1,135 @@
+"""95 % intervals by the bootstrap: of one figure, and of the difference of two models on the same rows.
+
+Rows are drawn anew, with replacement, and the figure is computed each time (Efron 1979). Two models are compared on the
+same draws, row beside row, so that what makes a row hard for both falls out (paired bootstrap: Koehn 2004,
+aclanthology.org/W04-3250). Plain percentiles are too narrow in three cases, which are mended here:
+
+- few rows: the interval is stretched as Student's t is wider than the normal distribution;
+- shares near 0 or 1: Wilson's interval (1927) where every row is right or wrong; else two rows of either are added;
+- models that differ on few rows: a pair of rows that differ, one each way, is added (Bonett and Price 2012, "Adjusted
+  Wald confidence interval for a difference of binomial proportions based on paired data", with rows drawn instead of
+  Wald's formula).
+
+`benchmarks/evaluation_intervals.py` counts how often the intervals hold the truth.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from loratui.evaluation.measures import Measure, Numbers
+
+DRAWS = 2000
+SEED = 20_271
+NORMAL = 1.959963985
+"""97.5 % of a normal distribution lies below it."""
+BLOCK = 4_000_000
+"""Counts of rows that are held at once, over several draws."""
+SURE_SHARE = 0.9
+"""From so many rows at 0 or 1 on, a share is treated as one of rights and wrongs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure and its 95 % interval. low and high are None where there are too few rows to say."""
+
+    value: float
+    low: float | None
+    high: float | None
+    rows: int
+
+
+def interval(measure: Measure, rows: Numbers, *, draws: int = DRAWS) -> Interval:
+    """The figure of all rows, [rows, columns]; rows that a measure does not apply to hold NaN and are left out."""
+    kept = _known(rows)
+    count = len(kept)
+    if not count:
+        return Interval(math.nan, None, None, 0)
+    value = float(measure.value(kept.sum(0, keepdims=True))[0])
+    if count < 2 or not math.isfinite(value):
+        return Interval(value, None, None, count)
+    if measure.mean and measure.unit == "share":
+        values = kept[:, 0]
+        sure = float(((values == 0) | (values == 1)).mean())
+        if sure == 1:
+            return Interval(value, *_wilson(value, count), count)
+        if sure >= SURE_SHARE:
+            kept = np.concatenate([kept, [[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0]]])
+    found = measure.value(_sums(kept, draws))
+    low, high = _percentiles(found, count)
+    if measure.unit != "number":
+        low, high = max(0.0, low), min(1.0 if measure.unit == "share" else 100.0, high)
+    return Interval(value, min(low, value), max(high, value), count)
+
+
+def paired(measure: Measure, one: Numbers, other: Numbers, *, draws: int = DRAWS) -> Interval:
+    """`one` less `other`, over the rows that both have: [rows, columns] each, the same rows in the same order."""
+    both = np.concatenate([one, other], axis=1)
+    kept = _known(both)
+    count, columns = len(kept), one.shape[1]
+    if not count:
+        return Interval(math.nan, None, None, 0)
+
+    def difference(sums: Numbers) -> Numbers:
+        found: Numbers = measure.value(sums[:, :columns]) - measure.value(sums[:, columns:])
+        return found
+
+    value = float(difference(kept.sum(0, keepdims=True))[0])
+    if count < 2 or not math.isfinite(value):
+        return Interval(value, None, None, count)
+    if measure.mean:
+        apart = kept[:, 0] - kept[:, columns]
+        differing = apart[apart != 0]
+        # nothing is known of how far they can be apart where no row differs: as far as anything, for a share
+        step = float(np.sqrt(np.square(differing).mean())) if len(differing) else float(measure.unit == "share")
+        kept = np.concatenate([kept, [[step, 1.0, 0.0, 1.0], [0.0, 1.0, step, 1.0]]])
+    low, high = _percentiles(difference(_sums(kept, draws)), count)
+    return Interval(value, min(low, value), max(high, value), count)
+
+
+def _known(rows: Numbers) -> Numbers:
+    kept: Numbers = rows[~np.isnan(rows).any(1)]
+    return kept
+
+
+def _sums(rows: Numbers, draws: int) -> Numbers:
+    """Sums of the columns over rows drawn anew, as many as there are: [draws, columns]."""
+    chance = np.random.default_rng(SEED)
+    count = len(rows)
+    kinds, each = np.unique(rows, axis=0, return_counts=True)  # equal rows are drawn together: rights and wrongs, say
+    found = []
+    left = draws
+    while left:
+        now = min(left, max(1, BLOCK // len(kinds)))
+        times = chance.multinomial(count, each / count, size=now)
+        found.append(times @ kinds)
+        left -= now
+    return np.concatenate(found)
+
+
+def _percentiles(found: Numbers, count: int) -> tuple[float, float]:
+    """Where 95 % of the drawn figures lie, stretched about their middle for few rows."""
+    low, middle, high = (float(one) for one in np.nanpercentile(found, [2.5, 50, 97.5]))
+    stretch = _student(count - 1) / NORMAL * math.sqrt(count / (count - 1))
+    return middle + (low - middle) * stretch, middle + (high - middle) * stretch
+
+
+def _student(freedom: int) -> float:
+    """97.5 % of Student's t lies below it (Abramowitz and Stegun 26.7.5: within 0.4 % from 4 degrees of freedom on)."""
+    z = NORMAL
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return z + math.fsum(term / freedom**power for power, term in enumerate(terms, start=1))
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    z2 = NORMAL**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = NORMAL / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    return max(0.0, middle - half), min(1.0, middle + half)

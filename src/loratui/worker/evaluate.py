@@ -1,0 +1,276 @@
+"""`loratui evaluate`: how good a result is, beside its base, its checkpoints and other runs, with intervals.
+
+What a model answers is kept row by row in the run's `evaluations/`, so that a start that was broken off goes on, and a
+second look costs no model at all. Exit status: 0 done; 1 a figure of `--at-least` was missed, or the model failed;
+2 wrong usage; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from loratui.core.errors import InputError, LoratuiError
+from loratui.core.generation import PRESETS, GenerationSettings
+from loratui.core.plan import Plan
+from loratui.evaluation.measures import CHOICES, LIKELIHOOD, MissingLibraryError, measure_of
+from loratui.evaluation.records import Needs, Records, digest
+from loratui.evaluation.report import Document, Floor, Side, document, table
+from loratui.evaluation.scoring import Item, Rules, applicable, missing_library
+from loratui.files import make_folder, write_whole
+from loratui.format import printable
+from loratui.paths import home, home_short
+from loratui.terminal import fail, say, say_json
+from loratui.worker.evaluating import Asking, ask_models
+from loratui.workers.evaluation_rows import EvaluationRows
+from loratui.workers.protocol import ADAPTER, BASE, Load
+from loratui.workers.questions import held_out_questions, read_questions
+from loratui.workers.target import Target, find_target, identity_of, with_device, with_quantization
+
+BATCH_ROWS = 16
+NAMED_PROBLEMS = 5
+DOCUMENT = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """What a person asks. target: a run, an adapter's folder, or a model. data: "" for the rows that the run held out.
+
+    against: other runs, adapters or models. checkpoints: the run's own, too. limit: rows at most; 0: all. measures:
+    names; none: what the rows allow. samples: answers to each row. failed: failed rows that are shown.
+    """
+
+    target: str
+    data: str = ""
+    against: tuple[str, ...] = ()
+    checkpoints: bool = False
+    without_base: bool = False
+    limit: int = 0
+    measures: tuple[str, ...] = ()
+    rules: Rules = field(default_factory=Rules)
+    samples: int = 1
+    choices: str = ""
+    right: str = ""
+    system: str = ""
+    raw: bool = False
+    base: str = ""
+    quantization: str = ""
+    device: str = ""
+    batch_rows: int = BATCH_ROWS
+    settings: GenerationSettings = PRESETS["precise"]
+    floors: tuple[Floor, ...] = ()
+    failed: int = 3
+    as_json: bool = False
+    ask: Callable[[Load], None] = lambda load: None
+    """Asks whether the code that the model brings may run; raises where it may not."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A side that is evaluated: which one of which target."""
+
+    title: str
+    target: Target
+    side: str
+
+    @property
+    def name(self) -> str:
+        """Its name in the document."""
+        return self.title
+
+
+def execute(given: EvaluateRequest) -> int:
+    """Evaluate, print the table or the document, and return the exit status."""
+    try:
+        found = evaluate(given)
+    except LoratuiError as error:
+        fail(error.sentence)
+        return error.exit_status
+    except KeyboardInterrupt:
+        _say("Interrupted. Give the same command again: it goes on where it stopped.")
+        return 130
+    except (MemoryError, RuntimeError) as error:
+        from loratui.worker.generation.load import explain
+
+        fail(f"{explain(error)[0]} What was answered is kept: give the same command again.")
+        return 1
+    if given.as_json:
+        say_json(found)
+    else:
+        for line in table(found, width=shutil.get_terminal_size((80, 24)).columns, failed=given.failed):
+            say(line)
+        say(f"Answers and figures are in {home_short(found['folder'])}.")
+    for one in found["missed"]:
+        value = "no number" if one["value"] is None else f"{one['value']:.4g}"
+        _say(f"{one['measure']} is {value}, not {one['wanted']:g} as it was to be.")
+    return 1 if found["missed"] else 0
+
+
+def evaluate(given: EvaluateRequest) -> Document:
+    """Answer what was not answered yet, and measure. Raises LoratuiError."""
+    target = _target(given, given.target)
+    rows = _rows(given, target)
+    names = _measures(given, rows.items)
+    needs = Needs(
+        given.samples if any(name not in (*LIKELIHOOD, *CHOICES) for name in names) else 0,
+        any(name in LIKELIHOOD for name in names),
+        any(name in CHOICES for name in names),
+    )
+    folder = _folder(given, target, rows.items)
+    contenders = _contenders(given, target)
+    records = {
+        one.name: Records(folder, one.name, identity_of(one.target, one.side) | _held(one.target)) for one in contenders
+    }
+    asking = Asking(given.settings, given.batch_rows, given.raw, given.system)
+    for one in {id(contender.target): contender.target for contender in contenders}.values():
+        mine = {c.side: records[c.name] for c in contenders if c.target is one}
+        ask_models(
+            one, {side: kept for side, kept in mine.items() if kept.left(rows.items, needs)}, rows, needs, asking
+        )
+    asked = [item for item in rows.items if not any(item.row in kept.problems for kept in records.values())]
+    if not asked:
+        raise InputError(f"no row could be asked: {next(iter(records[contenders[-1].name].problems.values()), '')}")
+    sides = [Side(one.name, one.title, records[one.name].outcomes(asked, needs.answers)) for one in contenders]
+    problems = {row: problem for kept in records.values() for row, problem in kept.problems.items()}
+    found = {
+        "data": given.data or f"held out by {target.title}",
+        "folder": str(folder),
+        "settings": given.settings.model_dump(),
+        "samples": given.samples,
+        **document(sides, asked, names, given.rules, given.floors),
+        "left_out": [
+            *({"row": one.index + 1, "problem": one.problem} for one in rows.left_out),
+            *({"row": one.row + 1, "problem": problems[one.row]} for one in rows.items if one.row in problems),
+        ],
+    }
+    write_whole(folder / DOCUMENT, json.dumps(found, ensure_ascii=False, indent=2, default=str) + "\n")
+    _tell_left_out(found["left_out"])
+    return found
+
+
+def _target(given: EvaluateRequest, name: str) -> Target:
+    target = find_target(name, base=given.base)
+    if target.note:
+        _say(target.note)
+    given.ask(target.load)
+    if given.device:
+        target = with_device(target, given.device)
+    return with_quantization(target, given.quantization) if given.quantization else target
+
+
+def _rows(given: EvaluateRequest, target: Target) -> EvaluationRows:
+    if given.data:
+        questions = read_questions(given.data, target.plan)
+    elif target.plan is None:
+        raise InputError(f"{target.title} is no run that held rows out.", hint="Name rows with --data FILE.")
+    else:
+        questions = held_out_questions(target.plan, given.limit or 1_000_000)
+        if not questions:
+            raise InputError(f"{target.title} held no rows out.", hint="Name rows with --data FILE.")
+    return EvaluationRows.of(questions, choices=given.choices, right=given.right, limit=given.limit)
+
+
+def _measures(given: EvaluateRequest, items: Sequence[Item]) -> list[str]:
+    """What is measured. Raises MissingLibraryError where a measure was named whose library is not here; of those that
+    were not named, what is missing is told once.
+    """
+    if given.measures:
+        for name in given.measures:
+            measure_of(name)
+            if missing := missing_library(name):
+                raise MissingLibraryError(missing)
+        _require(given, items)
+        return list(dict.fromkeys(given.measures))
+    names = [name for name in applicable(items, given.rules)]
+    if any(item.written for item in items):
+        names += LIKELIHOOD
+    if given.choices:
+        names = [*CHOICES, *names]
+    told = {name: missing_library(name) for name in names}
+    for sentence in dict.fromkeys(filter(None, told.values())):
+        _say(sentence)
+    return [name for name in names if not told[name]]
+
+
+def _require(given: EvaluateRequest, items: Sequence[Item]) -> None:
+    """InputError where a measure is named that lacks what it is computed from."""
+    for name in given.measures:
+        if name in CHOICES and not given.choices:
+            raise InputError(f"{name} needs the column of the choices.", hint="Name it with --choices COLUMN.")
+        if name == "extracted" and not given.rules.extract:
+            raise InputError("extracted needs what is compared.", hint="Give a regular expression with --extract.")
+        if name == "pattern" and not given.rules.pattern:
+            raise InputError("pattern needs a regular expression.", hint="Give it with --pattern.")
+        if name in LIKELIHOOD and not any(item.written for item in items):
+            raise InputError(f"{name} needs written answers, and these rows have none.")
+        if name.startswith("pass@") and int(name.removeprefix("pass@")) > given.samples:
+            raise InputError(f"{name} needs as many answers to each row.", hint=f"Add --samples {name[5:]} or more.")
+
+
+def _folder(given: EvaluateRequest, target: Target, items: Sequence[Item]) -> Path:
+    """Where this evaluation is kept: by its rows, and by how they are asked."""
+    place = target.run.evaluations_path if target.run is not None else home() / "evaluations" / Path(target.title).name
+    stem = Path(given.data).stem if given.data else "held-out"
+    asked = [(item.row, item.asked, item.expected, item.choices) for item in items]
+    how = digest([asked, given.settings.model_dump(), given.system, given.raw])
+    for one in (place, place / f"{stem}-{how}"):
+        if one.is_symlink():
+            raise InputError("it is a link, and nothing is written through it.", where=str(one))
+        make_folder(one)
+    return place / f"{stem}-{how}"
+
+
+def _held(target: Target) -> dict[str, Any]:
+    return {"dtype": target.load.dtype, "device": target.load.device, "revision": target.load.revision}
+
+
+def _contenders(given: EvaluateRequest, target: Target) -> list[Contender]:
+    """Who is evaluated; the one that is judged comes last."""
+    found: list[Contender] = []
+    judged = ADAPTER if ADAPTER in target.load.sides else BASE
+    if given.checkpoints:
+        if not target.checkpoints:
+            raise InputError(f"{target.title} has no checkpoints.")
+        more = {name: str(path) for name, path in target.checkpoints.items()}
+        target = replace(target, load=replace(target.load, sides=target.load.sides | more))
+    if judged != BASE and not given.without_base:
+        found.append(Contender(BASE, target, BASE))
+    if given.checkpoints:
+        found += [Contender(name, target, name) for name in target.checkpoints]
+    for name in given.against:
+        other = _target(replace(given, base=""), name)
+        side = ADAPTER if ADAPTER in other.load.sides else BASE
+        _warn_of_other_rows(given, target, other)
+        found.append(Contender(other.title, other, side))
+    found.append(Contender(target.title, target, judged))
+    titles = [one.title for one in found]
+    if twice := next((one for one in titles if titles.count(one) > 1), ""):
+        raise InputError(f"{twice} is named twice.", hint="Leave it out of --against.")
+    return found
+
+
+def _warn_of_other_rows(given: EvaluateRequest, target: Target, other: Target) -> None:
+    """Another run may have learnt the rows that this one held out."""
+
+    def split(plan: Plan) -> Any:
+        section = plan.dataset
+        return section.path, section.eval_fraction, section.eval_path, section.split_by, plan.training.seed
+
+    if given.data or target.plan is None or other.plan is None or split(target.plan) == split(other.plan):
+        return
+    _say(f"{other.title} did not hold out the same rows: it may have learnt these. --data FILE is fair to both.")
+
+
+def _tell_left_out(left_out: Sequence[Mapping[str, Any]]) -> None:
+    for one in left_out[:NAMED_PROBLEMS]:
+        _say(f"row {one['row']} is left out: {one['problem']}")
+    if len(left_out) > NAMED_PROBLEMS:
+        _say(f"{len(left_out) - NAMED_PROBLEMS} more rows are left out.")
+
+
+def _say(sentence: str) -> None:
+    say(printable(sentence), err=True)

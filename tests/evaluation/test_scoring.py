@@ -1,0 +1,161 @@
+"""The figures of rows are those of the libraries, and of the papers."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loratui.core.errors import InputError
+from loratui.evaluation.intervals import interval
+from loratui.evaluation.journal import Journal
+from loratui.evaluation.measures import measure_of
+from loratui.evaluation.records import Needs, Records
+from loratui.evaluation.report import Floor, Side, document, table
+from loratui.evaluation.scoring import Given, Item, Outcome, Rules, applicable, figures, repeats
+
+WRITTEN = ["the cat sat on the mat", "a small house by the sea", "nothing at all, really"]
+ANSWERS = ["the cat is on the mat", "a big house near the sea", "nothing at all, really"]
+ITEMS = [Item(row, f"question {row}", text, True) for row, text in enumerate(WRITTEN)]
+
+
+def outcomes(*answers: str, ended: str = "stop token") -> list[Outcome]:
+    return [Outcome([Given(text, ended, len(text))]) for text in answers]
+
+
+def value(name: str, items: list[Item], found: list[Outcome], rules: Rules | None = None) -> float:
+    return interval(measure_of(name), figures([name], items, found, rules or Rules())[name]).value
+
+
+def test_rouge_is_the_librarys_own() -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"])
+    scores = [scorer.score(wanted, answer) for wanted, answer in zip(WRITTEN, ANSWERS, strict=True)]
+    for name in ("rouge1", "rouge2", "rougeL"):
+        wanted = np.mean([one[name].fmeasure for one in scores])
+        assert value(name, ITEMS, outcomes(*ANSWERS)) == pytest.approx(wanted)
+
+
+def test_bleu_and_chrf_are_sacrebleus_own_over_the_whole() -> None:
+    sacrebleu = pytest.importorskip("sacrebleu")
+    for name, metric in (("bleu", sacrebleu.metrics.BLEU()), ("chrf", sacrebleu.metrics.CHRF())):
+        wanted = metric.corpus_score(ANSWERS, [WRITTEN]).score
+        assert 0 < value(name, ITEMS, outcomes(*ANSWERS)) == pytest.approx(wanted)
+
+
+def test_json_is_compared_field_by_field() -> None:
+    wanted = {"name": "Ada", "count": 3, "tags": ["a", "b"], "in": {"x": True}}
+    items = [Item(row, "q", json.dumps(wanted)) for row in range(5)]
+    other = {**wanted, "count": 4, "tags": ["a"]}
+    found = outcomes(
+        json.dumps(wanted, indent=2),
+        json.dumps(other),
+        json.dumps({**wanted, "more": 1}),
+        "no JSON",
+        '{"in": {"x": 1}}',
+    )
+    rows = figures(["json_fields", "json_valid"], items, found, Rules())
+    assert rows["json_fields"][:, 0] == pytest.approx([1, 3 / 5, 5 / 6, 0, 0])
+    assert rows["json_valid"][:, 0].tolist() == [1, 1, 1, 0, 1]
+    plain = figures(["json_fields"], ITEMS, outcomes(*ANSWERS), Rules())["json_fields"]
+    assert np.isnan(plain).all(), "a text that is no JSON asks for none"
+    assert "json_fields" in applicable(items, Rules()) and "json_fields" not in applicable(ITEMS, Rules())
+
+
+def test_what_a_pattern_finds_last_is_compared() -> None:
+    rules = Rules(extract=r"#### (-?[\d,.]+)")
+    items = [Item(0, "q", "… #### 1,018"), Item(1, "q", "… #### 7"), Item(2, "q", "nothing"), Item(3, "q", "#### 5")]
+    found = outcomes("#### 3 no, #### 1018.", "so 7", "#### 1", "#### 5")
+    rows = figures(["extracted"], items, found, rules)["extracted"][:, 0]
+    assert rows[:2].tolist() == [1, 0] and math.isnan(rows[2]) and rows[3] == 1
+    with pytest.raises(InputError, match="--extract: this is no regular expression"):
+        Rules(extract="(")
+    assert figures(["pattern"], items, found, Rules(pattern="####"))["pattern"][:, 0].tolist() == [1, 0, 1, 1]
+
+
+def test_pass_at_k_is_the_unbiased_estimate() -> None:
+    """Chen et al. 2021, 2107.03374: 1 - C(n - c, k) / C(n, k)."""
+    item = Item(0, "q", "4")
+    found = [Outcome([Given(text, "stop token", 1) for text in ("4", "5", "5", "4", "6")])]
+    assert value("pass@1", [item], found) == pytest.approx(2 / 5)
+    assert value("pass@2", [item], found) == pytest.approx(1 - 3 / 10)
+    assert value("pass@4", [item], found) == 1
+    assert value("exact_match", [item], found) == pytest.approx(2 / 5), "the mean over a row's answers"
+    assert math.isnan(value("pass@6", [item], found))
+
+
+def test_choices_by_likelihood() -> None:
+    items = [
+        Item(0, "q", "yes", choices=("no", "yes"), right=1),
+        Item(1, "q", "b", choices=("a", "long answer"), right=0),
+    ]
+    found = [Outcome(choices=(-3.0, -1.0)), Outcome(choices=(-4.0, -5.0))]
+    assert value("choice", items, found) == 1
+    assert value("choice_by_length", items, found) == 0.5, "the longer one is likelier for each of its letters"
+
+
+def test_answers_that_are_no_answers() -> None:
+    found = outcomes("", " \n", "fine", "go on " * 30, "ababababababababababababab")
+    items = [Item(row, "q", "fine") for row in range(5)]
+    assert value("empty", items, found) == pytest.approx(2 / 5)
+    assert value("repeats", items, found) == pytest.approx(2 / 5)
+    assert value("unfinished", items, outcomes("a", "b", "c", "d", "e", ended="length")) == 1
+    assert not repeats('{"name": "Ada", "item": "lamp", "colour": "blue", "count": 3, "price": 42, "day": "Monday"}')
+    assert not repeats(
+        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+    )
+
+
+def test_the_document_the_table_and_what_was_missed() -> None:
+    items = [Item(row, f"question {row}", "yes") for row in range(40)]
+    base = Side("base", "base", outcomes(*["no"] * 40))
+    run = Side("run", "run", outcomes(*["yes"] * 36, "", *["no"] * 3))
+    found = document([base, run], items, ["exact_match", "empty"], Rules(), [Floor.of("exact_match=95%")])
+    assert found["judged"] == "run" and found["sides"][1]["figures"]["exact_match"]["value"] == 0.9
+    (line,) = [one for one in found["differences"] if one["words"]]
+    assert line["told"] == "better" and line["measure"] == "exact_match" and line["against"] == "base"
+    assert [(row["row"], row["why"]) for row in found["failed"]][:2] == [(37, "empty"), (38, "another answer")]
+    assert found["missed"] == [{"measure": "exact_match", "wanted": 0.95, "value": 0.9}]
+    assert json.loads(json.dumps(found)) == found
+    lines = table(found, width=80, failed=1)
+    assert all(len(line) <= 80 for line in lines[:4]) and any(line.startswith("exact match") for line in lines)
+    assert "  … 3 more; --failed N shows N of them." in lines
+    assert document([base, run], items, ["exact_match"], Rules(), [Floor.of("exact_match=0.9")])["missed"] == []
+    with pytest.raises(InputError, match="was not measured"):
+        document([run], items, ["exact_match"], Rules(), [Floor.of("loss=1")])
+    with pytest.raises(InputError, match="Did you mean exact_match"):
+        Floor.of("exact_mach=1")
+    assert Floor.of("loss=2").met(1.5) and not Floor.of("loss=2").met(2.5), "less of it is better"
+
+
+def test_records_are_continued_and_a_torn_line_is_made_again(tmp_path: Path) -> None:
+    identity = {"base": "b"}
+    records = Records(tmp_path, "my side/..", identity)
+    records.begin()
+    records.add_answers({(0, 0): Given("one\n", "stop token", 2), (1, 0): Given("two", "length", 3)})
+    records.add_likelihoods({0: (1.5, 4, 3)})
+    with pytest.raises(InputError, match="another process is writing it"):
+        Records(tmp_path, "my side/..", identity).begin()
+    records.refuse(2, "too long")
+    records.close()
+    assert records.path.parent == tmp_path
+    with records.path.open("a") as file:
+        file.write('["answer", 3, 0, "tor')
+    again = Records(tmp_path, "my side/..", identity)
+    again.begin()
+    assert (
+        again.answers == records.answers and again.likelihoods == {0: (1.5, 4, 3)} and again.problems == {2: "too long"}
+    )
+    items = [Item(row, "q", "a", written=True) for row in range(4)]
+    assert again.left(items, Needs(1, True, False)) == 1 + 2, "an answer of row 3, and what was written in 1 and 3"
+    again.add_answers({(3, 0): Given("whole", "stop token", 1)})
+    again.close()
+    assert Records(tmp_path, "my side/..", identity).answers[3, 0].text == "whole"
+    assert Records(tmp_path, "my side/..", {"base": "other"}).answers == {}
+    (tmp_path / "link").symlink_to(records.path)
+    with pytest.raises(InputError, match="a link"):
+        Journal(tmp_path / "link", identity)

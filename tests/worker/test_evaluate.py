@@ -1,0 +1,205 @@
+"""`loratui evaluate` on tiny models: the training's own loss, plain likelihoods, kills, and exit status."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_model import write_rows, write_tiny_model
+from tiny_models import make_adapter, make_model
+
+from loratui.core.errors import InputError
+from loratui.core.generation import GenerationSettings
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
+from loratui.evaluation.scoring import Rules
+from loratui.runs.directory import Run
+from loratui.runs.events import EventTail
+from loratui.runs.start import create_run
+from loratui.worker.evaluate import EvaluateRequest, evaluate
+
+pytestmark = pytest.mark.worker
+SHORT = GenerationSettings(max_tokens=16)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of ten steps with two checkpoints and 12 held-out rows."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    write_tiny_model(folder / "model")
+    values = {
+        "model.id": str(folder / "model"),
+        "model.dtype": "fp32",
+        "dataset.path": str(write_rows(folder / "rows.jsonl", 40)),
+        "dataset.eval_fraction": 0.3,
+        "training.precision": "fp32",
+        "training.batch_size": 4,
+        "training.max_length": 64,
+        "training.max_steps": 10,
+        "training.learning_rate": 5e-3,
+        "saving.every_steps": 5,
+        "evaluation.every_steps": 5,
+    }
+    run = create_run(with_values(Plan(), values), output=folder / "run")
+    subprocess.run([sys.executable, "-m", "loratui.worker", "train", str(run.path)], check=True, capture_output=True)
+    return run
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rows")
+    rows = [{"prompt": f"{number} and so on", "completion": "x" * (number % 5 + 1)} for number in range(24)]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\nnonsense\n")
+    return make_adapter(make_model(folder / "base"), folder / "adapter")
+
+
+def command(adapter: Path, *options: str) -> list[str]:
+    data = str(adapter.parent / "rows.jsonl")
+    return [sys.executable, "-m", "loratui", "evaluate", str(adapter), "--data", data, "--max-tokens", "24", *options]
+
+
+def test_a_run_is_measured_as_its_training_measured_it(run: Run) -> None:
+    """The same rows, the same tokens, the same loss, whatever the batches; and its checkpoints beside it."""
+    found = evaluate(EvaluateRequest(str(run.path), checkpoints=True, settings=SHORT))
+    last = [event for event in EventTail(run.events_path).new_events() if event.type == "eval"][-1]
+    figures = {side["name"]: side["figures"] for side in found["sides"]}
+    assert list(figures) == ["base", "checkpoint-5", "checkpoint-10", "run"] and found["judged"] == "run"
+    assert found["rows"] == 12 and figures["run"]["loss"]["rows"] == 12
+    assert figures["run"]["loss"]["value"] == pytest.approx(last.loss, abs=1e-5)
+    assert figures["run"]["token_accuracy"]["value"] == pytest.approx(last.token_accuracy)
+    assert figures["run"]["loss"] == figures["checkpoint-10"]["loss"] != figures["checkpoint-5"]["loss"]
+    told = {(one["against"], one["measure"]): one["told"] for one in found["differences"]}
+    assert told["base", "loss"] == "better" and told["checkpoint-10", "loss"] == "no difference"
+    folder = Path(found["folder"])
+    assert folder.parent == run.evaluations_path and json.loads((folder / "evaluation.json").read_text()) == found
+    assert len(list(folder.glob("*.jsonl"))) == 4
+
+
+def test_answers_are_those_of_generate_and_likelihoods_those_of_transformers(adapter: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoTokenizer
+
+    from loratui.api import load
+    from loratui.worker.generation.load import LoadedModels
+    from loratui.workers.target import find_target
+
+    rows = [
+        {"prompt": "a", "completion": "yes", "options": ["no", "yes", "perhaps so"], "label": 2},
+        {"prompt": "bb", "completion": "no", "options": ["no", "yes"], "label": 1},
+    ]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    request = EvaluateRequest(
+        str(adapter), str(tmp_path / "rows.json"), choices="options", right="label", settings=SHORT, batch_rows=2
+    )
+    found = evaluate(request)
+    (mine,) = [json.loads(line) for line in Path(found["folder"]).glob("adapter-*").__next__().open()][:1]
+    assert mine["side"] == "adapter"
+    lines = [json.loads(line) for line in next(Path(found["folder"]).glob("adapter-*")).read_text().splitlines()[1:]]
+    answers = {line[1]: line[3] for line in lines if line[0] == "answer"}
+    assert [answers[0], answers[1]] == load(adapter, max_tokens=16).generate(["a", "bb"])
+    chosen = {line[1]: line[2:] for line in lines if line[0] == "choices"}
+    target = find_target(str(adapter))
+    models = LoadedModels(target.load)
+    model, tokenizer = models.use("adapter"), AutoTokenizer.from_pretrained(target.load.base)
+    for number, row in enumerate(rows):
+        wanted = []
+        for text in row["options"]:
+            asked = f"<|im_start|>user\n{row['prompt']}<|im_end|>\n<|im_start|>assistant\n"
+            start = len(tokenizer(asked)["input_ids"])
+            ids = torch.tensor([tokenizer(f"{asked}{text}<|im_end|>")["input_ids"]])
+            with torch.no_grad():
+                scores = model(ids).logits[0].log_softmax(-1)
+            wanted.append(sum(float(scores[at - 1, ids[0, at]]) for at in range(start, ids.shape[1])))
+        assert chosen[number] == pytest.approx(wanted, abs=1e-4)
+    best = [max(range(len(chosen[n])), key=lambda at, n=n: chosen[n][at]) for n in (0, 1)]
+    value = found["sides"][1]["figures"]["choice"]["value"]
+    assert value == sum(at == row["label"] for at, row in zip(best, rows, strict=True)) / 2
+
+
+def test_killed_and_continued_it_is_what_an_undisturbed_start_finds(
+    adapter: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    drawn = ("--temperature", "1", "--samples", "3", "--pass-at", "1,2", "--batch-size", "4", "--json")
+    homes = tmp_path / "one", tmp_path / "other"
+    outputs = []
+    for home, kill in zip(homes, (True, False), strict=True):
+        monkeypatch.setenv("LORATUI_HOME", str(home))
+        if kill:
+            first = subprocess.Popen(command(adapter, *drawn), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            deadline = time.monotonic() + 100
+            while time.monotonic() < deadline and first.poll() is None:
+                files = list(home.rglob("adapter-*.jsonl"))
+                if files and files[0].read_bytes().count(b"\n") > 6:
+                    break
+                time.sleep(0.005)
+            first.send_signal(signal.SIGKILL)
+            first.wait()
+        done = subprocess.run(command(adapter, *drawn), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        outputs.append(json.loads(done.stdout))
+    one, other = outputs
+    assert one.pop("folder") != other.pop("folder") and one == other
+    assert {"pass@1", "pass@2", "exact_match", "loss"} <= one["sides"][1]["figures"].keys()
+    assert one["left_out"][0]["row"] == 25 and one["rows"] == 24
+    again = subprocess.run(command(adapter, *drawn), capture_output=True, text=True)
+    assert json.loads(again.stdout)["sides"] == one["sides"]
+    assert "PyTorch" not in again.stderr, "what is kept needs no model"
+
+
+def test_exit_status_and_sentences(adapter: Path) -> None:
+    from click.testing import CliRunner
+
+    from loratui.commands.evaluate import command as evaluate_command
+
+    data = str(adapter.parent / "rows.jsonl")
+
+    def ended(*options: str) -> tuple[int, str]:
+        arguments = [str(adapter), "--data", data, "--max-tokens", "4", "--limit", "4", *options]
+        result = CliRunner().invoke(evaluate_command, arguments)
+        return result.exit_code, result.stderr
+
+    assert ended("--metrics", "tokens,empty", "--at-least", "tokens=1")[0] == 0
+    status, said = ended("--metrics", "exact_match", "--at-least", "exact_match=0.9")
+    assert status == 1 and "exact_match is 0, not 0.9 as it was to be" in said
+    for options, words in (
+        (("--metrics", "loss", "--at-least", "exact_match=0.9"), "exact_match was not measured"),
+        (("--metrics", "exact_mach"), "Did you mean exact_match"),
+        (("--metrics", "choice"), "--choices COLUMN"),
+        (("--metrics", "pass@4"), "--samples 4"),
+    ):
+        status, said = ended(*options)
+        assert status == 2 and words in said
+    with pytest.raises(InputError, match="Name rows with --data"):
+        evaluate(EvaluateRequest(str(adapter)))
+
+
+def test_rows_that_cannot_be_asked_are_left_out_of_every_side(adapter: Path, tmp_path: Path) -> None:
+    rows = [{"prompt": "x" * length, "completion": "y"} for length in (3, 400, 5)]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    found = evaluate(EvaluateRequest(str(adapter), str(tmp_path / "rows.json"), settings=SHORT, rules=Rules()))
+    assert found["rows"] == 2 and [row["row"] for row in found["left_out"]] == [2]
+    assert "this model's context holds 256" in found["left_out"][0]["problem"]
+
+
+def test_several_runs_stand_in_one_table(run: Run, adapter: Path) -> None:
+    """Another run is asked through its own template and base; that it did not hold these rows out is said."""
+    found = evaluate(EvaluateRequest(str(run.path), against=(str(adapter),), settings=SHORT, without_base=True))
+    assert [side["name"] for side in found["sides"]] == ["adapter", "run"]
+    assert {one["against"] for one in found["differences"]} == {"adapter"}
+    with pytest.raises(InputError, match="named twice"):
+        evaluate(EvaluateRequest(str(run.path), against=(str(adapter), str(adapter)), settings=SHORT))
+
+
+def test_a_missing_library_is_a_sentence(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    data = str(adapter.parent / "rows.jsonl")
+    with pytest.raises(Exception, match=r"sacrebleu, which is not installed.*loratui\[evaluate\]"):
+        evaluate(EvaluateRequest(str(adapter), data, measures=("bleu",), limit=4, settings=SHORT))
+    found = evaluate(EvaluateRequest(str(adapter), data, limit=4, settings=SHORT))
+    assert "bleu" not in found["sides"][0]["figures"] and "rougeL" in found["sides"][0]["figures"]
