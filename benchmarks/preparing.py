@@ -1,6 +1,7 @@
 """How fast rows become tokens, and in how much memory: loratui's preparing against `datasets.map`, and a resume.
 
-    python benchmarks/preparing.py [--rows 50000] [--pairs 3] [--form plain|chats] [--data FILE] [--model ID] [--save]
+    python benchmarks/preparing.py [--rows 50000] [--pairs 3] [--form plain|chats|short] [--template qwen3] [--save]
+                                   [--data FILE] [--model ID]
 
 Each side works in a fresh process on the same rows, one after the other, round by round. "map" is `datasets.map` with
 a function that applies the chat template and keeps ids and labels; "trl" is what TRL's SFTTrainer does with the same
@@ -129,6 +130,26 @@ def write_chats(path: Path, count: int, seed: int = 0) -> None:
             file.write(json.dumps({"messages": turns}) + "\n")
 
 
+def write_short(path: Path, count: int, seed: int = 0) -> None:
+    """Questions and answers of 8 to 40 words."""
+    draw = random.Random(seed)
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(count):
+            asked, answered = (" ".join(draw.choices(WORDS, k=draw.randint(4, 20))) for _ in range(2))
+            file.write(json.dumps({"question": f"{asked} {number}?", "answer": f"{answered}."}) + "\n")
+
+
+WRITERS = {"plain": write_rows, "chats": write_chats, "short": write_short}
+
+
+def use_template(model: Path, name: str) -> None:
+    """Give the model one of the chat templates that TRL ships."""
+    import trl
+
+    text = (Path(trl.__file__).parent / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
+    (model / "chat_template.jinja").write_text(text, encoding="utf-8")
+
+
 def measured(side: str, settings: dict[str, Any], home: Path) -> dict[str, float]:
     """One side in a process of its own."""
     command = [sys.executable, "-c", OURS if side in ("ours", "resume") else THEIRS]
@@ -146,7 +167,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--form", choices=("plain", "chats"), default="plain")
+    parser.add_argument("--form", choices=tuple(WRITERS), default="plain")
+    parser.add_argument("--template", default="", help="one of TRL's chat templates; default: ChatML")
     parser.add_argument("--data", default="", help="real rows instead: JSON lines with question and answer")
     parser.add_argument("--model", default="", help="whose tokenizer is used; default: one made from the rows")
     parser.add_argument("--sides", default=",".join(SIDES))
@@ -158,8 +180,10 @@ def main() -> int:
         folder = Path(name)
         data = Path(given.data).absolute() if given.data else folder / "rows.jsonl"
         if not given.data:
-            (write_rows if given.form == "plain" else write_chats)(data, given.rows)
+            WRITERS[given.form](data, given.rows)
         model = given.model or str(make_model(folder / "model", data))
+        if given.template:
+            use_template(Path(model), given.template)
         for number in range(given.pairs):
             for side in sides:
                 home = folder / f"home-{number}"
@@ -182,7 +206,8 @@ def main() -> int:
             print(f"ours takes {statistics.median(ratios):.2f} of map's {key} (median of {len(ratios)} pairs)")
     if given.save:
         kept = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-        kept[f"{given.form}-{given.rows if not given.data else Path(given.data).name}"] = {
+        name = f"{given.form}-{given.rows if not given.data else Path(given.data).name}"
+        kept[f"{name}-{given.template}" if given.template else name] = {
             "when": time.strftime("%Y-%m-%d"),
             "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
             "file_bytes": size,
