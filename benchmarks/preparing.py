@@ -2,6 +2,7 @@
 
     python benchmarks/preparing.py [--rows 50000] [--pairs 3] [--form plain|chats|short] [--template qwen3] [--save]
                                    [--data FILE] [--model ID]
+    python benchmarks/preparing.py --largest-row 24
 
 Each side works in a fresh process on the same rows, one after the other, round by round. "map" is `datasets.map` with
 a function that applies the chat template and keeps ids and labels; "trl" is what TRL's SFTTrainer does with the same
@@ -10,7 +11,8 @@ splits, and writes the store of tokens; "resume" takes them out of it. Memory is
 where it stood with its libraries and its tokenizer loaded. "start" is a training on a tiny model up to its first step,
 "again" its resume up to the next one, both timed from where the libraries are loaded; what of it is tokenising is
 told apart. The aims: no slower than map, less than 0.7 GB for 200,000 rows; 1,000,000 rows start in less than 1.5 GiB,
-and the first step of a resume comes in 1.2 of the time that a start takes without its tokenising.
+and the first step of a resume comes in 1.2 of the time that a start takes without its tokenising. `--largest-row`
+adds a row of so many MiB to 200 and prints what it costs beyond them, form by form: at most 12 bytes a byte of it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from inspection import WORDS, make_model, write_rows
+from inspection import FORMS, WORDS, make_model, write_large, write_rows
 
 SIDES = ("ours", "resume", "map", "trl")
 STARTS = ("start", "again")
@@ -230,6 +232,28 @@ def measured(side: str, settings: dict[str, Any], home: Path) -> dict[str, float
     return found
 
 
+def largest_row(mebibytes: int) -> int:
+    """What a row of so many MiB takes of this machine's memory while it is prepared for training."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_rows(folder / "words.jsonl", 2000)
+        model = str(make_model(folder / "model", folder / "words.jsonl"))
+        for form in FORMS:
+            peaks, rows = [], 0.0
+            for size in (0, mebibytes):
+                data = write_large(folder, form, size)
+                found = measured("ours", {"model": model, "data": str(data)}, folder / f"home-{form}-{size}")
+                peaks.append(found["peak_bytes"])
+                rows = found["rows"]
+            more = peaks[1] - peaks[0]
+            print(
+                f"{form:<8} row of {mebibytes} MiB, {rows:,.0f} rows used: {more / 2**20:6.0f} MiB more, "
+                f"{more / (mebibytes * 2**20):5.1f} bytes a byte; {peaks[1] / 2**20:6.0f} MiB in all",
+                flush=True,
+            )
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
@@ -240,7 +264,10 @@ def main() -> int:
     parser.add_argument("--model", default="", help="whose tokenizer is used; default: one made from the rows")
     parser.add_argument("--sides", default=",".join(SIDES))
     parser.add_argument("--save", action="store_true", help=f"keep the figures in {RESULT.name}")
+    parser.add_argument("--largest-row", type=int, default=0, metavar="MIB", help="what a row of so many MiB costs")
     given = parser.parse_args()
+    if given.largest_row:
+        return largest_row(given.largest_row)
     sides = [side for side in (*SIDES, *STARTS) if side in given.sides.split(",")]
     found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
     with tempfile.TemporaryDirectory() as name:
