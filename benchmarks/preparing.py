@@ -1,13 +1,18 @@
 """How fast rows become tokens, and in how much memory: loratui's preparing against `datasets.map`, and a resume.
 
-    python benchmarks/preparing.py [--rows 50000] [--pairs 3] [--form plain|chats] [--data FILE] [--model ID] [--save]
+    python benchmarks/preparing.py [--rows 50000] [--pairs 3] [--form plain|chats|short] [--template qwen3] [--save]
+                                   [--data FILE] [--model ID]
+    python benchmarks/preparing.py --largest-row 24
 
 Each side works in a fresh process on the same rows, one after the other, round by round. "map" is `datasets.map` with
 a function that applies the chat template and keeps ids and labels; "trl" is what TRL's SFTTrainer does with the same
 rows. Ours also finds the answers in what the template writes, proves their stop token, groups near duplicates and
 splits, and writes the store of tokens; "resume" takes them out of it. Memory is what the process's peak has beyond
-where it stood with its libraries and its tokenizer loaded. The aims: no slower than map, less than 0.7 GB for 200,000
-rows, and a resume that does not tokenise.
+where it stood with its libraries and its tokenizer loaded. "start" is a training on a tiny model up to its first step,
+"again" its resume up to the next one, both timed from where the libraries are loaded; what of it is tokenising is
+told apart. The aims: no slower than map, less than 0.7 GB for 200,000 rows; 1,000,000 rows start in less than 1.5 GiB,
+and the first step of a resume comes in 1.2 of the time that a start takes without its tokenising. `--largest-row`
+adds a row of so many MiB to 200 and prints what it costs beyond them, form by form: at most 12 bytes a byte of it.
 """
 
 from __future__ import annotations
@@ -25,9 +30,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from inspection import WORDS, make_model, write_rows
+from inspection import FORMS, WORDS, make_model, write_large, write_rows
 
 SIDES = ("ours", "resume", "map", "trl")
+STARTS = ("start", "again")
 RESULT = Path(__file__).parent / "results" / "preparing.json"
 
 MEASURE = """
@@ -66,6 +72,54 @@ train, held = found.train.as_dataset(), found.held_out.as_dataset()
 first = train[0]
 found.train.fingerprint()
 end(len(train) + len(held), found.train.tokens + found.held_out.tokens)
+"""
+)
+START = (
+    MEASURE
+    + """
+import datasets, pathlib, torch, transformers, trl
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
+from loratui.runs.directory import Run
+from loratui.runs.start import create_run
+from loratui.worker.training import session
+from loratui.worker.training.journal import Journal
+from loratui.worker.training.signals import Requests
+
+plan = with_values(Plan(), {
+    "model.id": settings["model"], "dataset.path": settings["data"], "model.dtype": "fp32", "training.precision":
+    "fp32", "training.batch_size": 2, "training.accumulation": 1, "training.max_steps": 100, "hardware.cpu": True,
+    "training.group_by_length": True})
+place = pathlib.Path(settings["output"])
+run = Run(place) if place.exists() else create_run(plan, output=place)
+requests, found = Requests(), {"tokenising": 0.0}
+make, prepare = session.make_trainer, session.prepare
+
+class Look(transformers.TrainerCallback):
+    def on_step_end(self, args, state, control, **more):
+        if "rows" not in found:
+            found.update(rows=state.num_train_epochs, seconds=time.perf_counter() - began)
+        requests.stop, requests.reason = True, "measured"
+
+def watched(*given, **more):
+    trainer = make(*given, **more)
+    trainer.add_callback(Look())
+    return trainer
+
+def timed(*given, **more):
+    since = time.perf_counter()
+    done = prepare(*given, **more)
+    found.update(tokenising=time.perf_counter() - since, rows_read=done.train.read, tokens=done.train.tokens)
+    return done
+
+session.make_trainer, session.prepare = watched, timed
+begin()
+journal = Journal(run)
+outcome = session.Session(run, run.plan(), journal, requests).execute()
+journal.close(outcome.state)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps({"seconds": found["seconds"], "tokenising": found["tokenising"], "cpu_seconds":
+    time.process_time() - cpu, "peak_bytes": peak - before, "rows": found["rows_read"], "tokens": found["tokens"]}))
 """
 )
 THEIRS = (
@@ -129,9 +183,45 @@ def write_chats(path: Path, count: int, seed: int = 0) -> None:
             file.write(json.dumps({"messages": turns}) + "\n")
 
 
+def write_short(path: Path, count: int, seed: int = 0) -> None:
+    """Questions and answers of 8 to 40 words."""
+    draw = random.Random(seed)
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(count):
+            asked, answered = (" ".join(draw.choices(WORDS, k=draw.randint(4, 20))) for _ in range(2))
+            file.write(json.dumps({"question": f"{asked} {number}?", "answer": f"{answered}."}) + "\n")
+
+
+WRITERS = {"plain": write_rows, "chats": write_chats, "short": write_short}
+
+
+def use_template(model: Path, name: str) -> None:
+    """Give the model one of the chat templates that TRL ships."""
+    import trl
+
+    text = (Path(trl.__file__).parent / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
+    (model / "chat_template.jinja").write_text(text, encoding="utf-8")
+
+
+def write_weights(model: Path) -> None:
+    """Random weights of a model of two small layers, for the tokenizer that lies there."""
+    import torch
+    from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "head_dim": 32}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    config = Qwen3Config(vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, **shape, **heads)
+    Qwen3ForCausalLM(config).save_pretrained(model)
+
+
+SCRIPTS = {"ours": OURS, "resume": OURS, "start": START, "again": START}
+
+
 def measured(side: str, settings: dict[str, Any], home: Path) -> dict[str, float]:
     """One side in a process of its own."""
-    command = [sys.executable, "-c", OURS if side in ("ours", "resume") else THEIRS]
+    command = [sys.executable, "-c", SCRIPTS.get(side, THEIRS)]
     environment = os.environ | {"LORATUI_HOME": str(home), "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [*command, json.dumps({**settings, "side": side})], env=environment, capture_output=True, text=True, check=False
@@ -142,33 +232,65 @@ def measured(side: str, settings: dict[str, Any], home: Path) -> dict[str, float
     return found
 
 
+def largest_row(mebibytes: int) -> int:
+    """What a row of so many MiB takes of this machine's memory while it is prepared for training."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_rows(folder / "words.jsonl", 2000)
+        model = str(make_model(folder / "model", folder / "words.jsonl"))
+        for form in FORMS:
+            peaks, rows = [], 0.0
+            for size in (0, mebibytes):
+                data = write_large(folder, form, size)
+                found = measured("ours", {"model": model, "data": str(data)}, folder / f"home-{form}-{size}")
+                peaks.append(found["peak_bytes"])
+                rows = found["rows"]
+            more = peaks[1] - peaks[0]
+            print(
+                f"{form:<8} row of {mebibytes} MiB, {rows:,.0f} rows used: {more / 2**20:6.0f} MiB more, "
+                f"{more / (mebibytes * 2**20):5.1f} bytes a byte; {peaks[1] / 2**20:6.0f} MiB in all",
+                flush=True,
+            )
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--form", choices=("plain", "chats"), default="plain")
+    parser.add_argument("--form", choices=tuple(WRITERS), default="plain")
+    parser.add_argument("--template", default="", help="one of TRL's chat templates; default: ChatML")
     parser.add_argument("--data", default="", help="real rows instead: JSON lines with question and answer")
     parser.add_argument("--model", default="", help="whose tokenizer is used; default: one made from the rows")
     parser.add_argument("--sides", default=",".join(SIDES))
     parser.add_argument("--save", action="store_true", help=f"keep the figures in {RESULT.name}")
+    parser.add_argument("--largest-row", type=int, default=0, metavar="MIB", help="what a row of so many MiB costs")
     given = parser.parse_args()
-    sides = [side for side in SIDES if side in given.sides.split(",")]
+    if given.largest_row:
+        return largest_row(given.largest_row)
+    sides = [side for side in (*SIDES, *STARTS) if side in given.sides.split(",")]
     found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = Path(given.data).absolute() if given.data else folder / "rows.jsonl"
         if not given.data:
-            (write_rows if given.form == "plain" else write_chats)(data, given.rows)
+            WRITERS[given.form](data, given.rows)
         model = given.model or str(make_model(folder / "model", data))
+        if given.template:
+            use_template(Path(model), given.template)
+        if set(STARTS) & set(sides):
+            write_weights(Path(model))
         for number in range(given.pairs):
             for side in sides:
                 home = folder / f"home-{number}"
                 settings = {"model": model, "data": str(data), "cache": str(folder / f"cache-{side}-{number}")}
+                settings["output"] = str(folder / f"run-{number}")
                 one = measured(side, settings, home)
                 found[side].append(one)
                 print(
                     f"{side:<7} {one['seconds']:7.1f} s  {one['cpu_seconds']:7.1f} CPU s  "
-                    f"{one['peak_bytes'] / 2**20:7.0f} MiB  {one['rows']:,.0f} rows",
+                    f"{one['peak_bytes'] / 2**20:7.0f} MiB  {one['rows']:,.0f} rows"
+                    + (f"  {one['tokenising']:.1f} s of it for tokens" if "tokenising" in one else ""),
                     flush=True,
                 )
         size = data.stat().st_size
@@ -180,9 +302,15 @@ def main() -> int:
             ratios = [ours[key] / theirs[key] for ours, theirs in zip(found["ours"], found["map"], strict=True)]
             medians["ours"][f"{key}_against_map"] = statistics.median(ratios)
             print(f"ours takes {statistics.median(ratios):.2f} of map's {key} (median of {len(ratios)} pairs)")
+    if set(STARTS) <= set(sides):
+        pairs = zip(found["start"], found["again"], strict=True)
+        ratios = [again["seconds"] / (start["seconds"] - start["tokenising"]) for start, again in pairs]
+        medians["again"]["seconds_against_start_without_tokenising"] = statistics.median(ratios)
+        print(f"a resume's first step takes {statistics.median(ratios):.2f} of a start's without its tokenising")
     if given.save:
         kept = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-        kept[f"{given.form}-{given.rows if not given.data else Path(given.data).name}"] = {
+        name = f"{given.form}-{given.rows if not given.data else Path(given.data).name}"
+        kept[f"{name}-{given.template}" if given.template else name] = {
             "when": time.strftime("%Y-%m-%d"),
             "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
             "file_bytes": size,

@@ -270,7 +270,15 @@ def test_my_own_contradiction_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("lora.r", 0), ("lora.rank", 8), ("training.learning_rate", "fast"), ("lora.targets", ["qproj"])]
+    ("key", "value"),
+    [
+        ("lora.r", 0),
+        ("lora.rank", 8),
+        ("training.learning_rate", "fast"),
+        ("lora.targets", ["qproj"]),
+        ("model.attention", "somebody/flash-attn3"),
+        ("model.attention", "kernels-community/../x"),
+    ],
 )
 def test_a_value_that_is_not_allowed_is_named(key: str, value: Any) -> None:
     with pytest.raises(PlanError) as error:

@@ -12,7 +12,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from loratui.data import bounds, read_json, read_table
+from loratui.data import bounds, json_window, read_json, read_table
 from loratui.data.find import find_dataset
 from loratui.data.read import read_rows, sample_rows
 
@@ -23,12 +23,15 @@ LIMIT = 2**16
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limits, divided by 512, so that files stay small; buffers, too."""
     monkeypatch.setattr(bounds, "ROW_LIMIT_BYTES", LIMIT)
-    for module in (read_json, read_table):
-        monkeypatch.setattr(module, "ROW_LIMIT_BYTES", LIMIT)
+    monkeypatch.setattr(read_table, "ROW_LIMIT_BYTES", LIMIT)
     monkeypatch.setattr(read_json, "DOCUMENT_LIMIT_BYTES", 4 * LIMIT)
-    monkeypatch.setattr(read_json, "CHUNK_CHARACTERS", 2**10)
-    monkeypatch.setattr(read_json, "LARGEST_CHUNK_CHARACTERS", 2**14)
-    monkeypatch.setattr(read_json._Window.value, "__defaults__", (LIMIT,))
+    monkeypatch.setattr(bounds, "DENSE_FROM_BYTES", LIMIT // 4)
+    for module in (bounds, read_json):
+        monkeypatch.setattr(module, "ROW_MEMORY_BYTES", 12 * LIMIT)
+    monkeypatch.setattr(read_json, "DOCUMENT_MEMORY_BYTES", 24 * LIMIT)
+    monkeypatch.setattr(json_window, "CHUNK_CHARACTERS", 2**10)
+    monkeypatch.setattr(json_window, "LARGEST_CHUNK_CHARACTERS", 2**14)
+    monkeypatch.setattr(json_window.JsonWindow.value, "__defaults__", (LIMIT, 12 * LIMIT))
     monkeypatch.setattr(bounds.bounded_lines, "__defaults__", (LIMIT,))
     monkeypatch.setattr(bounds.TableLines.__init__, "__defaults__", (LIMIT,))
     monkeypatch.setattr(read_table, "BATCH_BYTES", LIMIT // 4)
@@ -95,6 +98,45 @@ def test_one_object_that_must_be_held_whole_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({"data": rows_with("word " * LIMIT)}))
     with pytest.raises(DatasetError, match="one JSON object of more than"):
         list(read_rows(find_dataset(str(path))))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_a_row_of_many_small_values_is_named_before_memory_is_taken_for_it(tmp_path: Path, name: str) -> None:
+    rows: list[dict] = rows_with("short")
+    rows[3] = {"prompt": "dense", "completion": [{"a": 1}] * (LIMIT // 11)}
+    found = list(read_rows(find_dataset(str(write(tmp_path / name, rows)))))
+    assert [row.index for row in found if row.problem is not None] == [3] and len(found) == 6
+    problem = found[3].problem
+    assert problem is not None and problem.kind == "too-large" and "so many small values" in problem.message
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_signs_within_texts_are_no_values(tmp_path: Path, name: str) -> None:
+    large = '{\n{"a": [1, 2], "b": ' * (LIMIT // 40)
+    found = list(read_rows(find_dataset(str(write(tmp_path / name, rows_with(large))))))
+    assert [row.problem for row in found] == [None] * 6 and found[3].value["completion"] == large
+
+
+def test_a_document_of_many_small_rows_is_refused_before_memory_is_taken_for_it(tmp_path: Path) -> None:
+    from loratui.core.errors import DatasetError
+
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"data": [{"a": 1}] * (2 * LIMIT // 11)}))
+    with pytest.raises(DatasetError, match="so many small values"):
+        list(read_rows(find_dataset(str(path))))
+
+
+@pytest.mark.parametrize("value", [[{"a": 1}], [[[]]], [{"a": "b", "c": ["d", 1.5, 12345]}], ["ab", "cd", "ef"]])
+def test_what_a_text_may_take_is_told(value: list) -> None:
+    import tracemalloc
+
+    text = json.dumps([value] * 20_000)
+    tracemalloc.start()
+    held = json.loads(text)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(held) == 20_000 and taken <= bounds.parsed_bytes(text) < 3 * taken
+    assert bounds.parsed_bytes(text.encode()) == bounds.parsed_bytes(text)
 
 
 def test_a_sample_of_large_rows_is_a_small_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,15 +12,16 @@ import sys
 import types
 from itertools import product
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
 from test_export import METHODS, odd_plan
 
 from loratui.core.plan import Plan
-from loratui.core.plan_text import fields, with_values
+from loratui.core.plan_text import with_values
 from loratui.export import Rows, export_plan
+from loratui.tui.recipe.fields import choices_of
 
 pytestmark = pytest.mark.worker
 SCHEDULERS = ("cosine", "linear", "constant", "cosine_with_restarts")
@@ -41,7 +42,7 @@ def test_axolotls_schema(method: dict[str, Any], scheduler: str) -> None:
 CHOICES = [
     (key, choice)
     for key in ("training.optimizer", "training.scheduler", "training.loss_on", "lora.variant", "model.attention")
-    for choice in get_args(fields()[key].annotation)
+    for choice in choices_of(key)
 ] + [("training.packing", True), ("training.padding_free", True), ("training.padding_free", False)]
 
 

@@ -108,3 +108,19 @@ async def test_what_hangs_beyond_every_limit_is_ended_from_outside(
             began = time.monotonic() if message["type"] == "progress" else began
     assert began and time.monotonic() - began < 20
     await client.close()
+
+
+def test_a_process_that_stands_still_is_no_template_that_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine, or a suspended process: time passes on the wall, and the row's thread computes nothing."""
+    monkeypatch.setattr(template_time, "ROW_SECONDS", 0.2)
+    times = RowTimes()
+
+    @times.of_a_row
+    def render(row: str) -> str:
+        until = time.monotonic() + 0.7
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(left)
+        return row
+
+    with times.watched():
+        assert render("row") == "row"

@@ -232,6 +232,9 @@ def test_an_unquantised_base_has_no_quantisation() -> None:
         ({"training.precision": "fp16", "method.kind": "full", "model.dtype": "fp16"}, "cuda", True, "trained whole"),
         ({"model.attention": "eager", "training.packing": True}, "cpu", True, "packing"),
         ({"model.attention": "flash_attention_2"}, "cpu", True, "needs a GPU"),
+        ({"model.attention": "flex_attention"}, "cpu", True, "needs a GPU"),
+        ({"model.attention": "kernels-community/flash-attn3"}, "cpu", True, "needs a GPU"),
+        ({"model.attention": "kernels-community/flash-attn3"}, "cuda", True, "package kernels, which is not installed"),
     ],
 )
 def test_what_cannot_work_is_refused_before_loading(changes: dict[str, Any], kind: str, bf16: bool, words: str) -> None:

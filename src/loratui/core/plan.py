@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from loratui.core.attention import Attention
 from loratui.core.document import Document
 
 PLAN_VERSION: Literal[1] = 1
@@ -57,8 +58,8 @@ class ModelSection(Document):
     dtype: Precision = Field(
         "bf16", title="Weights", description="Number format in which the base model's weights are held."
     )
-    attention: Literal["sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention"] = Field(
-        "sdpa", title="Attention", description="Attention kernel."
+    attention: Attention = Field(
+        "sdpa", title="Attention", description="Attention kernel: torch's own, a package's, or one of the hub."
     )
     trust_remote_code: bool = Field(
         False,

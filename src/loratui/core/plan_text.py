@@ -40,11 +40,10 @@ def allowed(key: str) -> str:
     choices = list(_choices(field.annotation))
     if choices:
         words = ", ".join(choices)
-        return (
-            f"{words} or a list of names"
-            if list in {get_origin(kind) for kind in get_args(field.annotation)}
-            else words
-        )
+        kinds = get_args(field.annotation)
+        also = ["a list of names" for kind in kinds if get_origin(kind) is list]
+        also += [str(part.description) for kind in kinds for part in get_args(kind) if isinstance(part, FieldInfo)]
+        return " or ".join([words, *also])
     names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     kind = field.annotation if isinstance(field.annotation, type) else get_origin(field.annotation)
     nested: dict[Any, str] = {list: "a list", dict: 'name = "column" pairs'}

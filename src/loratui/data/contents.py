@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from loratui.core.errors import DatasetError
-from loratui.data.bounds import DOCUMENT_LIMIT_BYTES
+from loratui.data.bounds import DOCUMENT_LIMIT_BYTES, DOCUMENT_MEMORY_BYTES, is_dense
 from loratui.data.flags import HELD_OUT_NAMES, TRAINING_NAMES
 from loratui.data.found import DataFile
 from loratui.data.open_file import DECOMPRESSION_ERRORS, open_bytes, open_utf8
@@ -55,7 +55,8 @@ def _keys(path: Path, size_bytes: int, changed_ns: int, encoding: str) -> tuple[
     try:
         with open_utf8(path, encoding) as stream:
             raw = stream.read(DOCUMENT_LIMIT_BYTES + 1)
-        document = json.loads(raw.decode("utf-8-sig")) if len(raw) <= DOCUMENT_LIMIT_BYTES else None
+        held = len(raw) <= DOCUMENT_LIMIT_BYTES and not is_dense(raw, DOCUMENT_MEMORY_BYTES)
+        document = json.loads(raw.decode("utf-8-sig")) if held else None
     except (ValueError, RecursionError, *DECOMPRESSION_ERRORS):  # the reader says what is wrong, with its line
         return ()
     if not isinstance(document, dict):

@@ -145,3 +145,10 @@ def _open_zip(path: Path) -> IO[bytes]:
         raise DatasetError(
             f"the archive cannot be unpacked: {error}.", where=str(path), hint="Unpack it by hand."
         ) from error
+
+
+def unpacking_error(path: Path, error: BaseException) -> DatasetError:
+    """The sentence for a compressed file that breaks off or is damaged."""
+    return DatasetError(
+        f"the file cannot be read to its end: {error}.", where=str(path), hint="Download or pack it again."
+    )

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from loratui.core.errors import DatasetError
-from loratui.data.bounds import DOCUMENT_LIMIT_BYTES, ROW_LIMIT_BYTES, bounded_lines, too_large
+from loratui.data.bounds import (
+    DOCUMENT_LIMIT_BYTES,
+    DOCUMENT_MEMORY_BYTES,
+    ROW_MEMORY_BYTES,
+    bounded_lines,
+    is_dense,
+    too_large,
+)
 from loratui.data.encodings import UTF8, proposal
-from loratui.data.open_file import DECOMPRESSION_ERRORS, Encoded, open_utf8
+from loratui.data.json_window import JsonWindow, TooLargeValue
+from loratui.data.open_file import DECOMPRESSION_ERRORS, Encoded, open_utf8, unpacking_error
 from loratui.data.row import Problem
 
 HEAD_LIMIT_BYTES = 2**20
 """So much of a first line is looked at to tell what the file holds."""
-CHUNK_CHARACTERS = 2**20
-LARGEST_CHUNK_CHARACTERS = 2**23
 Found = tuple[int | None, Any, Problem | None]
 """Line, value, what is wrong."""
 
@@ -48,7 +53,7 @@ def read_json_part(path: Path, part: str, given: str = UTF8) -> Iterator[Found]:
     encoding.
     """
     with open_utf8(path, given) as stream:
-        window = _Window(io.BufferedReader(_Rewound(b"", stream), 2**20), "utf-8-sig", path)
+        window = JsonWindow(io.BufferedReader(_Rewound(b"", stream), 2**20), "utf-8-sig", path)
         window.peek()
         document = _whole(window, path)
     yield from ((None, value, None) for value in document.get(part, ()))
@@ -168,137 +173,18 @@ def _lines(source: IO[bytes], encoding: str, path: Path) -> Iterator[bytes | Pro
         source = io.BufferedReader(Encoded(text))
     try:
         for line in bounded_lines(source):
-            yield too_large("the line", line) if isinstance(line, int) else line
+            if isinstance(line, int):
+                yield too_large("the line", line)
+            elif is_dense(line, ROW_MEMORY_BYTES):
+                yield too_large("the line", len(line), dense=True)
+            else:
+                yield line
     except DECOMPRESSION_ERRORS as error:
         raise unpacking_error(path, error) from error
 
 
-def unpacking_error(path: Path, error: BaseException) -> DatasetError:
-    """The sentence for a compressed file that breaks off or is damaged."""
-    return DatasetError(
-        f"the file cannot be read to its end: {error}.", where=str(path), hint="Download or pack it again."
-    )
-
-
-STRING_ENDS = re.compile(r'["\\]')
-BRACKETS = re.compile(r'["{}\[\]]')
-
-
-class _TooLarge(Exception):
-    """A value goes beyond what is held."""
-
-
-class _Window:
-    """A piece of a document's text, read on as needed, that knows the line of its position."""
-
-    def __init__(self, stream: IO[bytes], encoding: str, path: Path) -> None:
-        self._text = io.TextIOWrapper(
-            stream, encoding, errors="surrogateescape" if encoding != "utf-16" else "replace", newline=""
-        )
-        self._path = path
-        self._chunk = CHUNK_CHARACTERS
-        self._exhausted = False
-        self.text = ""
-        self.position = 0
-        self.line = 1
-
-    def more(self) -> bool:
-        """Read on, twice as much as the last time without progress; False at the end of the file."""
-        if self._exhausted:
-            return False
-        try:
-            piece = self._text.read(self._chunk)
-        except DECOMPRESSION_ERRORS as error:
-            raise unpacking_error(self._path, error) from error
-        self._chunk = min(2 * self._chunk, LARGEST_CHUNK_CHARACTERS)
-        self._exhausted = not piece
-        self.text += piece
-        return bool(piece)
-
-    def advance(self, position: int) -> None:
-        self.line += self.text.count("\n", self.position, position)
-        self.position = position
-        if position > CHUNK_CHARACTERS:
-            self.text, self.position, self._chunk = self.text[position:], 0, CHUNK_CHARACTERS
-
-    def peek(self) -> str:
-        """The next character that is no space; "" at the end."""
-        while True:
-            position = self.position
-            while position < len(self.text) and self.text[position] in " \t\r\n":
-                position += 1
-            self.advance(position)
-            if self.position < len(self.text):
-                return self.text[self.position]
-            if not self.more():
-                return ""
-
-    def value(self, limit: int = ROW_LIMIT_BYTES) -> Any:
-        """The JSON value at the position, which moves behind it; DatasetError with line and column where there is
-        none, _TooLarge (the position stays) where it goes beyond so many characters.
-        """
-        while True:
-            try:
-                value, end = _decoder.raw_decode(self.text, self.position)
-            except json.JSONDecodeError as error:
-                cut_off = error.msg.startswith("Unterminated") or error.pos > len(self.text) - 64
-                if cut_off and len(self.text) - self.position > limit:
-                    raise _TooLarge from None
-                if cut_off and self.more():
-                    continue
-                raise self.error(error) from error
-            except (RecursionError, ValueError) as error:
-                raise DatasetError(f"a value cannot be read: {error}.", where=self.place(self.line)) from error
-            if end == len(self.text) and self.more():
-                continue
-            self.advance(end)
-            return value
-
-    def skip(self) -> int:
-        """Pass over the value at the position; its characters."""
-        size, depth, within = 0, 0, False
-        while True:
-            start = at = self.position
-            while found := (STRING_ENDS if within else BRACKETS).search(self.text, at):
-                at = found.end()
-                sign = found.group()
-                if sign == "\\":
-                    if at == len(self.text) and not self.more():
-                        break
-                    at += 1
-                elif sign == '"':
-                    within = not within
-                else:
-                    depth += 1 if sign in "{[" else -1
-                if not within and depth <= 0:
-                    self.advance(at)
-                    return size + at - start
-            size += len(self.text) - start
-            self.advance(len(self.text))
-            if not self.more():
-                return size
-
-    def place(self, line: int) -> str:
-        return f"{self._path}, line {line}"
-
-    def error(self, error: json.JSONDecodeError) -> DatasetError:
-        line = self.line + self.text.count("\n", self.position, error.pos)
-        if error.pos >= len(self.text.rstrip()) or error.msg.startswith("Unterminated"):
-            return DatasetError(
-                f"the file ends in the middle of the row that begins on line {self.line}.",
-                where=self.place(line),
-                hint="It looks cut off: download or write it again.",
-            )
-        column = error.pos - self.text.rfind("\n", 0, error.pos)
-        return DatasetError(
-            f"not valid JSON: {error.msg[0].lower()}{error.msg[1:]}, column {column}.",
-            where=self.place(line),
-            hint="Mend that line.",
-        )
-
-
 def _read_document(stream: IO[bytes], encoding: str, path: Path) -> Iterator[Found]:
-    window = _Window(stream, encoding, path)
+    window = JsonWindow(stream, encoding, path)
     if window.peek() == "[":
         yield from _read_array(window)
         return
@@ -313,25 +199,26 @@ def _read_document(stream: IO[bytes], encoding: str, path: Path) -> Iterator[Fou
         line = window.line
         try:
             found: Found = line, window.value(), None
-        except _TooLarge:
-            found = line, None, too_large("the row", window.skip())
+        except TooLargeValue as error:
+            found = line, None, too_large("the row", window.skip(), dense=error.dense)
         yield found
 
 
-def _whole(window: _Window, path: Path) -> Any:
+def _whole(window: JsonWindow, path: Path) -> Any:
     """The document's first value, which may be all of it; DatasetError where it is too large to be held."""
     try:
-        return window.value(DOCUMENT_LIMIT_BYTES)
-    except _TooLarge:
+        return window.value(DOCUMENT_LIMIT_BYTES, DOCUMENT_MEMORY_BYTES)
+    except TooLargeValue:
         raise DatasetError(
-            f"the file is one JSON object of more than {DOCUMENT_LIMIT_BYTES // 2**20} MiB, and would have to be held "
+            f"the file is one JSON object of more than {DOCUMENT_LIMIT_BYTES // 2**20} MiB, or of so many small values "
+            f"that they may take more than {DOCUMENT_MEMORY_BYTES // 2**20} MiB of memory, and would have to be held "
             "whole.",
             where=str(path),
             hint="Write its rows as JSON Lines, one object a line.",
         ) from None
 
 
-def _read_array(window: _Window) -> Iterator[Found]:
+def _read_array(window: JsonWindow) -> Iterator[Found]:
     window.advance(window.position + 1)
     if window.peek() == "]":
         return
@@ -345,8 +232,8 @@ def _read_array(window: _Window) -> Iterator[Found]:
         line = window.line
         try:
             found: Found = line, window.value(), None
-        except _TooLarge:
-            found = line, None, too_large("the row", window.skip())
+        except TooLargeValue as error:
+            found = line, None, too_large("the row", window.skip(), dense=error.dense)
         yield found
         sign = window.peek()
         if sign == "]":

@@ -11,8 +11,8 @@ from typing import Any
 from loratui.core.errors import DatasetError
 from loratui.data.bounds import ROW_LIMIT_BYTES, TableLines, TooLong, too_large
 from loratui.data.encodings import UTF8
-from loratui.data.open_file import DECOMPRESSION_ERRORS, open_bytes
-from loratui.data.read_json import Found, unpacking_error
+from loratui.data.open_file import DECOMPRESSION_ERRORS, open_bytes, unpacking_error
+from loratui.data.read_json import Found
 from loratui.data.row import Problem
 from loratui.format import first_line
 

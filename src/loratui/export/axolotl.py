@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from loratui.core.attention import is_flash
 from loratui.core.plan import Plan
 from loratui.core.schedule import scheduler_arguments
 from loratui.export.document import Carrier, Export, Rows, common, header, yaml_text
@@ -120,7 +121,7 @@ def _training(carrier: Carrier) -> dict[str, Any]:
         **({"group_by_length": True} if carrier["training.group_by_length"] else {}),
     }
     if carrier["training.padding_free"] and not carrier.plan.training.packing:  # its packing never pads
-        if carrier.plan.model.attention.startswith("flash"):
+        if is_flash(carrier.plan.model.attention):
             training["batch_flattening"] = True
         else:
             carrier.leave(

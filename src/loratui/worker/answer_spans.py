@@ -8,14 +8,14 @@ that write earlier turns differently once later ones follow.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from loratui.core.errors import ModelError
 from loratui.data.conversation import Conversation, Message
 from loratui.data.reasoning import inline_range
-from loratui.worker.chat_template import ANSWER, ASK, ChatTemplate, common_length
+from loratui.worker.chat_template import ANSWER, ASK, THOUGHT, ChatTemplate, common_length
 from loratui.worker.marks import Marks, Part
 from loratui.worker.tokenised import Spans, answers
 
@@ -76,20 +76,48 @@ class AnswerSpans:
     @cached_property
     def _opening(self) -> str:
         """What the template writes to open an answer, where answers can be found by it; "" where they cannot."""
-        probes = [
-            Conversation((ASK, ANSWER)),
-            Conversation((ASK, ANSWER, ASK, ANSWER)),
-            Conversation((Message("system", "Sq3"), ASK, ANSWER)),
-        ]
-        opening = self._template.prompt(probes[0])
-        for probe in probes if opening.strip() else ():
+        system = Message("system", "Sq3")
+        probes = (ASK, ANSWER), (ASK, ANSWER, ASK, ANSWER), (system, ASK, ANSWER)
+        opening = self._template.prompt(Conversation((ASK, ANSWER)))
+        return opening if opening.strip() and self._finds(probes, opening) else ""
+
+    @cached_property
+    def drops_thinking(self) -> bool:
+        """Whether answers can be found by their opening where the template leaves out the thinking in their text."""
+        one, other = (Message("assistant", f"<think>\n{THOUGHT}{place}\n</think>\n\nBq2", True) for place in ("1", "2"))
+        probes = (ASK, one, ASK, other), (ASK, one, ASK, ANSWER, ASK, other), (ASK, one, ASK, ANSWER)
+        return bool(self._opening) and self._finds(probes, self._opening, drops=True)
+
+    def _finds(self, probes: Iterable[tuple[Message, ...]], opening: str, *, drops: bool = False) -> bool:
+        """Whether an opening finds what the other ways find, in all of these conversations that the template takes."""
+        for messages in probes:
+            probe = Conversation(messages)
             try:
-                whole = self._template.apply(probe, probe.messages)
-                if self._find_openings(probe, whole, opening) != self._by_prefix(probe, whole):
-                    return ""
+                whole = self._template.apply(probe, messages)
+                wanted = self._by_prefix(probe, whole)
+                if wanted is None or drops:
+                    marked = self._by_marks(probe, whole)
+                    if marked.unprompted:
+                        return False
+                    wanted = marked.spans
             except ModelError:
+                if drops:
+                    return False
                 continue
-        return opening if opening.strip() else ""
+            if self._find_openings(probe, whole, opening, drops=drops) != wanted:
+                return False
+            if drops and not self._shown_verbatim(probe, whole, wanted):
+                return False
+        return True
+
+    def _shown_verbatim(self, probe: Conversation, whole: str, spans: Spans) -> bool:
+        """Whether the answers that keep their thinking are those that the template writes letter by letter."""
+        shown = {part.message for part in self.parts(probe, whole) or () if part.kind == "thinking"}
+        return shown == {
+            number
+            for number, (start, _) in zip(answers(probe.messages), spans, strict=True)
+            if inline_range(content := probe.messages[number].content) and whole.startswith(content, start)
+        }
 
     def _rewrites(self, row: Conversation) -> bool:
         """Whether prefixes need not be tried: several plain answers, and a template that writes earlier ones anew."""
@@ -142,11 +170,14 @@ class AnswerSpans:
     def _by_opening(self, row: Conversation, whole: str) -> Spans | None:
         if row.template_values or any(message.extra or self._opening in message.content for message in row.messages):
             return None
-        return self._find_openings(row, whole, self._opening)
+        spans = self._find_openings(row, whole, self._opening)
+        if spans is None and any(inline_range(message.content) for message in row.messages) and self.drops_thinking:
+            spans = self._find_openings(row, whole, self._opening, drops=True)
+        return spans
 
-    def _find_openings(self, row: Conversation, whole: str, opening: str) -> Spans | None:
+    def _find_openings(self, row: Conversation, whole: str, opening: str, *, drops: bool = False) -> Spans | None:
         """Each answer between the opening before it and the control token after it; None unless all is as plain as
-        that.
+        that. drops: an answer may stand there without the thinking in its text.
         """
         spans, position = [], 0
         filler = self._template.thinking.filler
@@ -156,6 +187,8 @@ class AnswerSpans:
             start = whole.find(opening, position) + len(opening)
             at = start
             content = message.content if whole.startswith(message.content, at) else message.content.strip()
+            if drops and not whole.startswith(content, at):
+                content = without_thinking(message, whole) or content
             if filler and content and not whole.startswith(content, at) and whole.startswith(filler, at):
                 at += len(filler)
             if start < len(opening) or not content or not whole.startswith(content, at):
@@ -310,6 +343,14 @@ class AnswerSpans:
             reach = after[same : limit - last]
             closing = min((at + len(text) for text in self._special_texts if (at := reach.find(text)) >= 0), default=0)
         return last + same + closing
+
+
+def without_thinking(message: Message, whole: str) -> str:
+    """An answer's words after the thinking in its text; empty without thinking, or where that stands in the whole."""
+    place = inline_range(message.content)
+    if place is None or message.content[place[0] : place[1]] in whole:
+        return ""
+    return message.content[place[2] :].strip()
 
 
 def _with_other_spaces(asked: str, whole: str, start: int, end: int) -> int:

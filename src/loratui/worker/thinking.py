@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from loratui.data.conversation import Conversation
 from loratui.data.reasoning import FIELD, inline_range, thinking_of
-from loratui.worker.answer_spans import AnswerSpans, FoundSpans
+from loratui.worker.answer_spans import AnswerSpans, FoundSpans, without_thinking
 from loratui.worker.chat_template import ChatTemplate
 from loratui.worker.tokenised import Thinking, answers
 
@@ -25,7 +25,8 @@ def account(
     unprompted = found.unprompted if found is not None else 0
     if not given:
         return Thinking(filler=len(filled), unprompted=unprompted) if filled or unprompted else None
-    places = _verbatim(row, whole, {number: trained[number] for number in given if number in trained}, len(given))
+    own = {number: trained[number] for number in given if number in trained}
+    places = _verbatim(row, whole, own, filler, finder) if len(own) == len(given) else None
     if places is None:
         parts = finder.parts(row, whole) or ()
         places = {part.message: (part.start, part.end) for part in parts if part.kind == "thinking"}
@@ -49,23 +50,23 @@ def account(
 
 
 def _verbatim(
-    row: Conversation, whole: str, trained: Mapping[int, tuple[int, int]], wanted: int
+    row: Conversation, whole: str, trained: Mapping[int, tuple[int, int]], filler: str, finder: AnswerSpans
 ) -> dict[int, tuple[int, int]] | None:
-    """Where the thinking lies in answers that the template writes letter by letter, each at its span's beginning; None
-    where one of those `wanted` is not trained, is written otherwise, or has its thinking in a field.
+    """Where the thinking lies in answers that the template writes letter by letter, or without their thinking, each at
+    its span's beginning; None where one is written otherwise, or has its thinking in a field.
     """
     places = {}
-    if len(trained) < wanted:
-        return None
     for number, (start, end) in trained.items():
         message = row.messages[number]
-        held = inline_range(message.content)
-        if (
-            message.extra.get(FIELD)
-            or start + len(message.content) > end
-            or not whole.startswith(message.content, start)
-        ):
+        if message.extra.get(FIELD):
             return None
-        if held is not None:
-            places[number] = (start + held[0], start + held[1])
+        if start + len(message.content) <= end and whole.startswith(message.content, start):
+            held = inline_range(message.content)
+            if held is not None:
+                places[number] = (start + held[0], start + held[1])
+            continue
+        rest = without_thinking(message, whole)
+        begun = whole.startswith(rest, start) or whole.startswith(filler + rest, start)
+        if not (rest and begun and finder.drops_thinking):
+            return None
     return places

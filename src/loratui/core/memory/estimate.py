@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from loratui.core.architecture import ModelSpec
+from loratui.core.attention import is_flash
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.memory.formats import Formats, formats
@@ -148,7 +149,7 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     moving = Moving(
         activations + logits, in_loss, min(pass_bytes, optimizer_extra(plan, gradients, form)), _uneven(plan, data)
     )
-    kernels = form.quantised or plan.model.attention.startswith("flash")
+    kernels = form.quantised or is_flash(plan.model.attention)
     beside = overhead(device, form, moving, kernels=kernels)
     parts["overhead"] = beside.bytes
     if device.learned is not None:

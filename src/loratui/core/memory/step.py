@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from loratui.core.architecture import Linear, ModelSpec
+from loratui.core.attention import is_flash
 from loratui.core.lora_targets import resolve_targets
 from loratui.core.memory.block import Attention, Roles, block, final_norm, roles
 from loratui.core.memory.formats import Formats
@@ -88,7 +89,7 @@ class _Pass:
     def masked(self, index: int) -> bool:
         """Whether this block's attention needs a mask: padding or packing, or a sliding window shorter than the
         rows."""
-        if self.kernel.startswith("flash"):
+        if is_flash(self.kernel):
             return False
         window = self.spec.sliding_window
         slides = (

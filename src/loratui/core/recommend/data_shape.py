@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 
 from loratui.core import rules_of_thumb
+from loratui.core.attention import is_flash
 from loratui.core.dataset import PIECE_TOKENS
 from loratui.core.recommend.context import Context
-from loratui.core.recommend.precision import FLASH_KERNELS, kernel_fault
+from loratui.core.recommend.precision import kernel_fault
 from loratui.core.recommend.scale_of_data import (
     FEW_ROWS,
     FEWEST_EPOCHS,
@@ -144,7 +145,7 @@ def padding_free(context: Context) -> Iterator[Recommendation]:
     """`training.padding_free`: where the attention keeps the rows of a batch apart by itself."""
     attention = str(context.get("model.attention"))
     fault = kernel_fault(attention, context.device, context.spec, str(context.get("training.precision")))
-    value = attention in FLASH_KERNELS and not fault and not context.get("training.packing")
+    value = is_flash(attention) and not fault and not context.get("training.packing")
     yield Recommendation(
         "training.padding_free",
         value,

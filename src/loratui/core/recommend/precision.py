@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from loratui.core import rules_of_thumb
 from loratui.core.architecture import ModelSpec
+from loratui.core.attention import FLASH_KERNELS, flash_version, is_flash, is_of_hub, needs_gpu
 from loratui.core.capabilities import capabilities, fp16_share
 from loratui.core.float16 import fp16_fault, slow_fp16
 from loratui.core.hardware import Device
@@ -18,8 +19,6 @@ WITHOUT_SDPA = {
     "gpt_oss": "gpt-oss adds a sink to its attention scores, which torch's fused kernel cannot do.",
 }
 """Families whose classes refuse sdpa, and why."""
-FLASH_KERNELS = ("flash_attention_3", "flash_attention_2")
-"""Values of `model.attention` whose kernels keep rows apart without a mask, the fastest first."""
 MOST_FLASH_HEAD = 256
 WITHOUT_FLASH = ("gpt_oss",)
 """Families whose attention the installed flash kernels do not compute."""
@@ -138,27 +137,29 @@ def fastest_kernel(context: Context) -> str:
 
 
 def kernel_fault(kernel: str, device: Device, spec: ModelSpec, precision: str) -> str:
-    """Why a flash attention cannot run here, in a sentence; empty where it can, or where nothing speaks against it.
+    """Why a kernel cannot run here, in a sentence; empty where it can, or where nothing speaks against it.
 
     flash-attention's README: version 2 from compute capability 8.0, version 3 for 9.x, 16-bit formats, heads of at most
     256.
     """
-    if kernel not in FLASH_KERNELS:
-        return ""
-    if device.kind != "gpu":
+    if needs_gpu(kernel) and device.kind != "gpu":
         return f"{kernel} runs on NVIDIA GPUs only."
+    if not is_flash(kernel):
+        return ""
     capability = device.compute_capability
     if capability is not None:
         can = capabilities(capability)
-        support = can.flash_attention_3 if kernel == "flash_attention_3" else can.flash_attention_2
+        third = flash_version(kernel) == 3
+        support = can.flash_attention_3 if third else can.flash_attention_2
         if support == "no":
-            needed = "9.x" if kernel == "flash_attention_3" else "8.0"
+            needed = "9.x" if third else "8.0"
             return f"{kernel} needs compute capability {needed}, and {device.name} has {capability[0]}.{capability[1]}."
     if precision == "fp32":
         return f"{kernel} computes in 16 bits only, and training.precision is fp32."
     if spec.head_dim > MOST_FLASH_HEAD:
         return f"{kernel} takes heads of at most {MOST_FLASH_HEAD}, and this model's have {spec.head_dim}."
-    return f"{kernel} does not compute the attention of {spec.family}." if spec.family in WITHOUT_FLASH else ""
+    lacks = spec.family in WITHOUT_FLASH and not is_of_hub(kernel)
+    return f"{kernel} does not compute the attention of {spec.family}." if lacks else ""
 
 
 def _attention(context: Context) -> Iterator[Recommendation]:
@@ -170,7 +171,8 @@ def _attention(context: Context) -> Iterator[Recommendation]:
             "The fastest that is installed here: rows of one batch are kept apart without a mask.",
             f"{context.spec.family}, heads of {context.spec.head_dim}, {context.get('training.precision')} → {kernel}",
             "Dao 2023 (2307.08691); transformers 5.23 integrations/flash_attention.py.",
-            up="flash_attention_3 on Hopper cards, if its package is installed.",
+            up="On Hopper cards flash_attention_3 by its package, or kernels-community/flash-attn3 by the package "
+            "kernels.",
             down="sdpa: ships with torch; padding is computed, and a mask is kept.",
         )
     elif reason:
@@ -190,6 +192,7 @@ def _attention(context: Context) -> Iterator[Recommendation]:
             "Fused attention that ships with torch: no extra package, no scores in memory.",
             f"{context.spec.family} runs on torch's fused kernel → sdpa",
             "torch.nn.functional.scaled_dot_product_attention.",
-            up="flash_attention_2 or 3: some percent faster on long rows, if its package is installed.",
+            up="flash_attention_2 or 3 by their packages, or kernels-community/flash-attn2 or flash-attn3 by "
+            "the package kernels: no padding, and some percent faster on long rows.",
             down="eager: keeps the scores, so memory grows with the square of the length.",
         )

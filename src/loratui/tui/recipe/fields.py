@@ -116,7 +116,7 @@ def kind_of(key: str) -> Kind:
         return "number"
     if get_origin(annotation) is list or list in {get_origin(part) for part in get_args(annotation)}:
         return "list"
-    if get_origin(annotation) is Literal:
+    if _literal(annotation) is not None:
         return "choice"
     return "number" if float in get_args(annotation) else "text"
 
@@ -125,7 +125,13 @@ def choices_of(key: str) -> tuple[Any, ...]:
     """What a choice or a flag can be."""
     if kind_of(key) == "flag":
         return (False, True)
-    return get_args(fields()[key].annotation)
+    return get_args(_literal(fields()[key].annotation))
+
+
+def _literal(annotation: Any) -> Any:
+    """The part of a key's type that lists its choices; None where it has none."""
+    parts = (annotation, *get_args(annotation))
+    return next((part for part in parts if get_origin(part) is Literal), None)
 
 
 def shown_keys(method: str, everything: bool, devices: int = 1) -> list[tuple[str, tuple[str, ...]]]:

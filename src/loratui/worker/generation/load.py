@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, GenerationConfig
 
+from loratui.core.attention import needs_gpu
 from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
 from loratui.format import first_line
 from loratui.runs.result import require_undamaged
@@ -36,7 +37,7 @@ class LoadedModels:
         self._request = request
         self.dtype = _dtype(request.dtype, self.device, Path(request.base))
         self.attention = request.attention
-        if self.device.type != "cuda" and request.attention.startswith("flash"):
+        if self.device.type != "cuda" and needs_gpu(request.attention):
             self.attention = "sdpa"
             tell(f"{request.attention} needs a GPU: sdpa takes its place here")
         tell(f"reading the weights of {Path(request.base).name} onto {self.device}")

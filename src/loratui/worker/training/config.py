@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
+from transformers.utils.import_utils import KERNELS_MAX_VERSION, KERNELS_MIN_VERSION, is_kernels_available
 from trl.trainer.sft_config import SFTConfig
 
+from loratui.core.attention import is_of_hub, needs_gpu
 from loratui.core.errors import ModelError, PlanError, WorkerError
 from loratui.core.lora_targets import peft_targets
 from loratui.core.plan import Plan
@@ -76,8 +78,19 @@ def check(plan: Plan, device: DeviceTraits) -> None:
         )
     if len(plan.hardware.devices) > 1 and plan.hardware.parallelism == "fsdp":
         _check_sharding(plan)
-    if device.kind == "cpu" and plan.model.attention.startswith("fl"):  # flex_attention, too, is compiled for GPUs
-        raise PlanError(f"model.attention = {plan.model.attention} needs a GPU.", hint="Set it to sdpa.")
+    _check_attention(plan.model.attention, device)
+
+
+def _check_attention(attention: str, device: DeviceTraits) -> None:
+    if device.kind == "cpu" and needs_gpu(attention):
+        raise PlanError(f"model.attention = {attention} needs a GPU.", hint="Set it to sdpa.")
+    if is_of_hub(attention) and not is_kernels_available():
+        raise PlanError(
+            f"model.attention = {attention} comes from the hub by the package kernels, which is not installed, or in a "
+            f"version that transformers does not take (it takes {KERNELS_MIN_VERSION} and later, below "
+            f"{KERNELS_MAX_VERSION}).",
+            hint=f"Run: pip install 'kernels>={KERNELS_MIN_VERSION},<{KERNELS_MAX_VERSION}'. Or set it to sdpa.",
+        )
 
 
 def _check_sharding(plan: Plan) -> None:

@@ -1,0 +1,186 @@
+"""Bit for bit what a plain TRL script learns from the same rows, whatever is set; where ours is better on purpose
+(the evaluation's figure, batches of like length, a quantised model's adapter), its own tests hold it against torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_model import write_rows, write_tiny_model
+
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
+from loratui.runs.start import create_run
+from loratui.worker.training.journal import Journal
+from loratui.worker.training.session import Session
+from loratui.worker.training.signals import Requests
+
+pytestmark = pytest.mark.worker
+STEPS = 5
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("equals")
+    write_tiny_model(folder / "model", hidden=64)
+    write_rows(folder / "rows.jsonl", 24)
+    with (folder / "rows.jsonl").open("a") as file:
+        for count in range(1, 9):
+            words = " and ".join(str(number) for number in range(count * 4))
+            file.write(f'{{"prompt": "count", "completion": "{words}"}}\n')
+    return folder
+
+
+def adapter(**settings: Any) -> Any:
+    from peft import LoraConfig
+
+    usual = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+    return LoraConfig(**usual | settings)
+
+
+def plain(files: Path, output: Path, rows: Any, lora: Any, settings: dict[str, Any], load: dict[str, Any]) -> Any:
+    """The script that a person would write, on ready rows."""
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    usual: dict[str, Any] = {
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 1,
+        "max_steps": STEPS,
+        "learning_rate": 5e-3,
+        "lr_scheduler_type": "cosine_with_min_lr",
+        "lr_scheduler_kwargs": {"min_lr_rate": 0.1},
+        "warmup_steps": 0,
+        "optim": "adamw_torch_fused",
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "seed": 42,
+        "max_length": None,
+    }
+    trainer = SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(files / "model", **load),
+        processing_class=AutoTokenizer.from_pretrained(files / "model"),
+        train_dataset=Dataset.from_list(rows),
+        peft_config=lora,
+        args=SFTConfig(
+            output_dir=str(output),
+            use_cpu=True,
+            report_to="none",
+            disable_tqdm=True,
+            save_strategy="no",
+            logging_steps=1,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            **usual | settings,
+        ),
+    )
+    trainer.train()
+    return trainer
+
+
+def ours(files: Path, output: Path, changes: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
+    """Our trainer after its run, and the rows that it had."""
+    values = {
+        "model.id": str(files / "model"),
+        "model.dtype": "fp32",
+        "dataset.path": str(files / "rows.jsonl"),
+        "dataset.eval_fraction": 0,
+        "training.precision": "fp32",
+        "training.batch_size": 4,
+        "training.accumulation": 1,
+        "training.max_length": 256,
+        "training.max_steps": STEPS,
+        "training.learning_rate": 5e-3,
+        "evaluation.every_steps": 0,
+        "saving.every_steps": 0,
+    }
+    plan = with_values(Plan(), values | changes)
+    run = create_run(plan, output=output)
+    journal = Journal(run)
+    try:
+        trainer, prepared = Session(run, plan, journal, Requests()).build()
+        trainer.train()
+    finally:
+        journal.close("stopped")
+    dataset = prepared.train.as_dataset()
+    return trainer, [dataset[number] for number in range(len(dataset))]
+
+
+LORA = adapter()
+SETTINGS: dict[str, tuple[dict[str, Any], Any, dict[str, Any]]] = {
+    "as it is": ({}, LORA, {}),
+    "seed": ({"training.seed": 7}, LORA, {"seed": 7}),
+    "rate": ({"training.learning_rate": 1e-4}, LORA, {"learning_rate": 1e-4}),
+    "linear": ({"training.scheduler": "linear"}, LORA, {"lr_scheduler_type": "linear", "lr_scheduler_kwargs": {}}),
+    "constant": (
+        {"training.scheduler": "constant"},
+        LORA,
+        {"lr_scheduler_type": "constant", "lr_scheduler_kwargs": {}},
+    ),
+    "warm-up": (
+        {"training.warmup_steps": 3, "training.min_lr_ratio": 0.3},
+        LORA,
+        {"warmup_steps": 3, "lr_scheduler_kwargs": {"min_lr_rate": 0.3}},
+    ),
+    "decay": ({"training.weight_decay": 0.3}, LORA, {"weight_decay": 0.3}),
+    "betas": (
+        {"training.beta1": 0.8, "training.beta2": 0.95, "training.epsilon": 1e-6},
+        LORA,
+        {"adam_beta1": 0.8, "adam_beta2": 0.95, "adam_epsilon": 1e-6},
+    ),
+    "clipped": ({"training.max_grad_norm": 0.05}, LORA, {"max_grad_norm": 0.05}),
+    "not clipped": ({"training.max_grad_norm": 0}, LORA, {"max_grad_norm": 0}),
+    "plain AdamW": ({"training.optimizer": "adamw_torch"}, LORA, {"optim": "adamw_torch"}),
+    "batch of 1": ({"training.batch_size": 1}, LORA, {"per_device_train_batch_size": 1}),
+    "accumulation": (
+        {"training.batch_size": 2, "training.accumulation": 3},
+        LORA,
+        {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 3},
+    ),
+    "passes": (
+        {"training.max_steps": 0, "training.epochs": 1.5, "training.batch_size": 5, "training.accumulation": 2},
+        LORA,
+        {"max_steps": -1, "num_train_epochs": 1.5, "per_device_train_batch_size": 5, "gradient_accumulation_steps": 2},
+    ),
+    "recomputed": (
+        {"training.checkpointing": True},
+        LORA,
+        {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}},
+    ),
+    "end to end": ({"training.padding_free": True}, LORA, {"padding_free": True}),
+    "eager": ({"model.attention": "eager"}, LORA, {}),
+    "every token": ({"training.loss_on": "all"}, LORA, {}),
+    "cut": ({"training.max_length": 24}, LORA, {}),
+    "rank and alpha": ({"lora.r": 4, "lora.alpha": 3}, adapter(r=4, lora_alpha=3), {}),
+    "rslora": (
+        {"lora.variant": "rslora", "lora.targets": ["q_proj", "v_proj"]},
+        adapter(use_rslora=True, target_modules=["q_proj", "v_proj"]),
+        {},
+    ),
+    "dora with dropout": (
+        {"lora.variant": "dora", "lora.dropout": 0.1},
+        adapter(use_dora=True, lora_dropout=0.1),
+        {},
+    ),
+    "whole model": ({"method.kind": "full", "training.learning_rate": 1e-3}, None, {"learning_rate": 1e-3}),
+    "bfloat16": ({"model.dtype": "bf16", "training.precision": "bf16"}, LORA, {"bf16": True}),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_is_learnt_is_bit_for_bit_trls(files: Path, tmp_path: Path, name: str) -> None:
+    changes, lora, settings = SETTINGS[name]
+    trainer, rows = ours(files, tmp_path / "ours", changes)
+    load = {
+        "dtype": torch.bfloat16 if settings.get("bf16") else torch.float32,
+        "attn_implementation": changes.get("model.attention", "sdpa"),
+    }
+    rival = plain(files, tmp_path / "theirs", rows, lora, settings, load)
+    one, other = ([entry["loss"] for entry in each.state.log_history if "loss" in entry] for each in (trainer, rival))
+    assert len(one) >= STEPS and one == other
+    theirs = dict(rival.model.named_parameters())
+    learnt = {name: value for name, value in trainer.model.named_parameters() if value.requires_grad}
+    assert learnt and all(torch.equal(value, theirs[name]) for name, value in learnt.items())
