@@ -266,6 +266,27 @@ class Stopped(Event):
     checkpoint: str = ""
 
 
+class Submitted(Event):
+    """The run was handed to a scheduler: a segment of it begins to wait."""
+
+    kind = "job"
+    job: Count = 0
+    partition: str = ""
+    step: Count = 0
+    """The step that it will go on from."""
+
+
+class Paused(Event):
+    """The run saved because its job ends, and goes on by itself in the next one."""
+
+    kind = "paused"
+    step: Count = 0
+    reason: str = ""
+    checkpoint: str = ""
+    job: Count = 0
+    nodes: str = ""
+
+
 class Finished(Event):
     """The run did what its plan says."""
 

@@ -167,7 +167,9 @@ class RecipeScreen(StepScreen):
         known, change = fields(), self.app.state.plan.change
         was = change.was if change is not None else {}
         rows: list[FieldRow] = []
-        for group, keys in shown_keys(proposal.plan.method.kind, self.everything, proposal.device.count):
+        for group, keys in shown_keys(
+            proposal.plan.method.kind, self.everything, proposal.device.count, proposal.plan.cluster.engine
+        ):
             if self.everything:
                 rows.append(FieldRow("", group))
             for key in keys:

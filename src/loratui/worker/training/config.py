@@ -74,7 +74,7 @@ def check(plan: Plan, device: DeviceTraits) -> None:
         raise PlanError(
             "training.packing needs another attention kernel than eager.", hint="Set model.attention to sdpa."
         )
-    if len(plan.hardware.devices) > 1 and plan.hardware.parallelism == "fsdp":
+    if plan.processes > 1 and plan.hardware.parallelism == "fsdp":
         _check_sharding(plan)
     if device.kind == "cpu" and plan.model.attention.startswith("fl"):  # flex_attention, too, is compiled for GPUs
         raise PlanError(f"model.attention = {plan.model.attention} needs a GPU.", hint="Set it to sdpa.")
