@@ -12,7 +12,7 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ("account", "`loratui machine` lists your accounts; set cluster.account."),
     ("qos", "`loratui machine` lists the QOS that you may use; set cluster.qos."),
     ("partition", "`loratui machine` lists the partitions; set cluster.partition."),
-    ("node configuration", "`loratui machine` shows what a node has; ask for fewer GPUs, processors or less memory."),
+    ("node", "`loratui machine` shows what a node has; ask for fewer GPUs, processors or less memory."),
     ("time limit", "Set cluster.time_limit_minutes lower."),
     ("submit limit", "You have as many jobs in the queue as you may: wait until one has ended."),
     ("contact", "`scontrol ping` shows whether Slurm's controller is up."),
@@ -64,8 +64,3 @@ def signal_job(job: int, name: str) -> None:
 def cancel(job: int) -> None:
     """End a job, or take it out of the queue. ClusterError where Slurm refuses."""
     ask(["scancel", str(job)])
-
-
-def not_before_now(job: int) -> None:
-    """Let a job that was queued again begin as soon as there is room: Slurm keeps it for two minutes by itself."""
-    ask(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=False)

@@ -18,6 +18,7 @@ REASONS = {
     "PartitionDown": "the partition is down",
     "PartitionInactive": "the partition takes no jobs now",
     "ReqNodeNotAvail": "the nodes that it needs are down or reserved",
+    "AccountNotAllowed": "the partition is not for its account, so it never begins",
     "NodeDown": "a node that it needs is down",
     "BadConstraints": "no node is as it asks for, so it never begins",
     "QOSMaxJobsPerUserLimit": "you have as many jobs running as your QOS allows",
