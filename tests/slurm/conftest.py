@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm_here import running_slurm, why_not
+from slurm_here import running_slurm, said, wait_for, why_not
 
 sys.path.append(str(Path(__file__).parents[1] / "worker"))  # the tiny model is everybody's
 
@@ -27,11 +27,13 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def own_home(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_home(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home of this test's own; its processes speak to the Slurm of the tests."""
     monkeypatch.setenv("SLURM_CONF", str(slurm / "slurm.conf"))
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
+    yield tmp_path / "home"
+    said("scancel", "--user=root")
+    wait_for(lambda: not said("squeue", "-h"), "an empty queue", 40)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,7 +12,7 @@ import getpass
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +48,8 @@ class Job:
     nodes: str = ""
     """Nodes that it runs or ran on, e.g. `n[1-2]`."""
     failed_node: str = ""
+    ran_on: str = ""
+    """Of a job that waits again: the nodes that it was last seen to run on."""
     submitted: float = 0.0
     start: float = 0.0
     """When it began; of a waiting job, when Slurm expects it to."""
@@ -104,9 +106,15 @@ def _asked(kept: Queue | None, now: float) -> Queue:
         found = parse_jobs(ask(["squeue", "--json", "--user", getpass.getuser(), "--states", "all"]))
     except ClusterError as error:
         return Queue(now, kept.jobs if kept else {}, error.sentence)
-    jobs = {**ended, **{job.id: job for job in found}}
+    before = kept.jobs if kept else {}
+    seen = [replace(job, ran_on=_ran_on(before.get(job.id))) if job.life == "waiting" else job for job in found]
+    jobs = {**ended, **{job.id: job for job in seen}}
     newest = sorted(jobs.values(), key=lambda job: (job.life == "over", -job.submitted))[:REMEMBERED]
     return Queue(now, {job.id: job for job in newest})
+
+
+def _ran_on(before: Job | None) -> str:
+    return (before.nodes or before.ran_on) if before is not None else ""
 
 
 def _path() -> Path:

@@ -18,12 +18,23 @@ UNUSABLE = frozenset(
         "FUTURE", "POWERING_DOWN", "REBOOT_ISSUED", "REBOOT_REQUESTED",
     }
 )  # fmt: skip
+UNCONFIGURED = ("Could not establish a configuration source", "Unable to process configuration file")
+"""What Slurm's commands say where they are installed and belong to no cluster."""
 _PAIR = re.compile(r"(?:^|\s)([A-Za-z_]+)=(\S*)")
 
 
 def find_cluster() -> Cluster | None:
-    """The cluster that this machine belongs to; None where it has no Slurm. ClusterError where it does not answer."""
-    return read_cluster() if is_here("scontrol") else None
+    """The cluster that this machine belongs to; None where it has no Slurm, or one that nobody configured. ClusterError
+    where it does not answer.
+    """
+    if not is_here("scontrol"):
+        return None
+    try:
+        return read_cluster()
+    except ClusterError as error:
+        if any(words in error.sentence for words in UNCONFIGURED):
+            return None
+        raise
 
 
 def read_cluster() -> Cluster:

@@ -80,9 +80,11 @@ def by_scheduler(
     if status.state != "queued" and status.pid and abs(now - status.heartbeat) <= FRESH_SECONDS:
         return status
     if job.life == "waiting":
-        return status.model_copy(
-            update={"state": "queued", "message": f"Job {job.id} {job_words(job)}.", "pid": 0, "eta_seconds": None}
-        )
+        told = f"Job {job.id} {job_words(job)}."
+        if status.pid and status.state != "queued":
+            where = f" on {job.ran_on or status.host}" if job.ran_on or status.host else ""
+            told += f" Its worker{where} ended without a word: the node was lost, or somebody killed it."
+        return status.model_copy(update={"state": "queued", "message": told, "eta_seconds": None})
     return _ended(status, job, folder)
 
 

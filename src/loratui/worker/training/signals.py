@@ -60,12 +60,13 @@ class Requests:
 
     def heed(self, number: int) -> None:
         """Take a signal to stop for what it means."""
-        scheduled = self.requeued and number == signal.SIGTERM
-        self.goes_on = scheduled and (self.goes_on or not self.stop)  # what a person asked for stands
+        scheduled = "SLURM_JOB_ID" in os.environ and number == signal.SIGTERM
+        if self.stop and scheduled:
+            return  # what was asked before stands
+        self.goes_on = self.requeued and scheduled
         self.stop = True
         what = "the scheduler ends this job" if scheduled else "asked to stop"
-        if self.goes_on == scheduled or not self.reason:
-            self.reason = f"{what} ({signal.Signals(number).name})"
+        self.reason = f"{what} ({signal.Signals(number).name})"
 
     def _on_save(self, number: int, frame: FrameType | None) -> None:
         self.save = True
