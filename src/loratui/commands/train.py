@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loratui.commands.trust import ask_for_plan, trust_option
+from loratui.core.errors import InputError
 from loratui.terminal import say
 
 if TYPE_CHECKING:
@@ -80,7 +81,6 @@ def command(
 
 def script_of(plan: Plan, output: Path | None, rehearse: bool | None) -> str:
     """The job script that a run of this plan would have. InputError where the plan names no scheduler."""
-    from loratui.core.errors import InputError
     from loratui.paths import runs_home
     from loratui.runs.start import rehearses, run_name
     from loratui.runs.submit import script_for
