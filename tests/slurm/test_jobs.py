@@ -69,8 +69,9 @@ def begin_again(run: Run) -> None:
     """Slurm keeps a job that was queued again for two minutes: long for a test. Begun in the same second, it would be
     refused by a node that has just been told to end it.
     """
-    wait_for(lambda: slurm_state(run) == "PENDING", "the job in the queue again")
-    said("scontrol", "update", f"JobId={job_of(run)}", "StartTime=now+4")
+    number = str(job_of(run))
+    wait_for(lambda: said("squeue", "-h", "-j", number, "-o", "%T %r") == "PENDING BeginTime", "the job queued again")
+    said("scontrol", "update", f"JobId={number}", "StartTime=now+4")
 
 
 def losses(run: Run) -> dict[int, float | None]:

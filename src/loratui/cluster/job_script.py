@@ -132,7 +132,7 @@ def _cpus(section: ClusterSection) -> int:
 
 def _srun_options(section: ClusterSection) -> list[str]:
     # The launchers end each other (a file of the run says why), and name the cause before they do: srun must not.
-    found = ["--kill-on-bad-exit=0", "--wait=0", "--mpi=none"]
+    found = ["--export=ALL", "--kill-on-bad-exit=0", "--wait=0", "--mpi=none"]
     if section.cpus_per_gpu:  # since Slurm 22.05 a step does not take it from its job
         found.append(f"--cpus-per-task={_cpus(section)}")
     return found

@@ -54,9 +54,15 @@ def add_job(folder: Path, record: JobRecord) -> None:
 
 
 def last_job(folder: Path) -> JobRecord | None:
-    """The job that executes a run now, or was the last to."""
+    """The job that executes a run now, or was the last to; None where this machine took it over since."""
     found = read_jobs(folder)
-    return found[-1] if found else None
+    return found[-1] if found and found[-1].id else None
+
+
+def no_job(folder: Path) -> None:
+    """Remember that a worker of this machine takes a run over that a scheduler had. Raises OSError."""
+    if last_job(folder) is not None:
+        add_job(folder, JobRecord(id=0, submitted=time.time()))
 
 
 def by_scheduler(

@@ -21,7 +21,7 @@ from loratui.models.adapter import read_adapter, require_fit
 from loratui.models.trust import not_agreed, unanswered
 from loratui.paths import runs_home
 from loratui.runs.directory import Run, step_of
-from loratui.runs.jobs import last_job
+from loratui.runs.jobs import last_job, no_job
 from loratui.runs.origin import PATH_KEYS, sign
 from loratui.runs.own import require_own
 from loratui.runs.recovery import allow
@@ -217,6 +217,7 @@ def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str
         return 0
     environment = environment or worker_environment(plan)
     try:
+        no_job(run.path)
         write_status(
             run.status_path,
             Status(state="starting", created=time.time(), step=step, total=previous.total, **signs_of_life()),

@@ -67,6 +67,8 @@ def headline(followed: Followed) -> Content:
         )
     if not status.over and record.step is not None and record.step.eta is not None:
         parts.append(Content.assemble((duration(record.step.eta), "bold $foreground"), (" left", "$text-muted")))
+    if record.segments:
+        parts.append(Content.assemble(("segment ", "$text-muted"), (f"{record.segments + 1:,}", "$foreground")))
     if status.state in ("queued", "starting") and status.message:  # where a scheduler has it, and why it waits
         parts.append(Content(one_line(status.message, 300)).stylize("$text-muted"))
     elif not status.over and record.step is None and record.phase is not None:

@@ -72,7 +72,7 @@ class Session:
 
     def execute(self) -> Outcome:
         """Train to the end, or until asked to stop."""
-        require_gpu(self.device)
+        require_gpu(self.device, self.plan)
         check(self.plan, self.device)
         self._tell_missing_gpus()
         if self.rank == 0:
