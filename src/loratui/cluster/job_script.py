@@ -58,6 +58,8 @@ def script_text(script: Script) -> str:
             'export SLURM_JOB_END_TIME SLURM_JOB_START_TIME="${SLURM_JOB_START_TIME:-$(date +%s)}"',
             *(
                 [
+                    "# What processes of an earlier job said of their end.",
+                    f"rm -f {shlex.quote(str(script.folder))}/.ending-*.json",
                     "# Where the launchers of all nodes meet: on this one.",
                     'export LORATUI_MEETING="$(hostname):$((20000 + SLURM_JOB_ID % 20000))"',
                 ]

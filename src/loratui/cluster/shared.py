@@ -25,6 +25,10 @@ NETWORK = frozenset(
 PROBE_SECONDS = 20
 REMEMBERED_SECONDS = 86_400.0
 """How long a node's answer holds."""
+UNDECIDED_SECONDS = 60.0
+"""How long no node is asked again after none was free to answer."""
+_UNDECIDED: dict[str, float] = {}
+"""When no node was free to answer, by mount and partition."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,11 @@ def require_shared(path: Path, partition: str, *, extra: tuple[str, ...] = ()) -
     mount = mount_of(folder)
     if mount.network or _known(mount, partition):
         return ""
-    seen = probe(folder, partition, extra)
+    key = _key(mount, partition)
+    waited = time.monotonic() - _UNDECIDED.get(key, -REMEMBERED_SECONDS) < UNDECIDED_SECONDS
+    seen = None if waited else probe(folder, partition, extra)
     if seen is None:
+        _UNDECIDED.setdefault(key, time.monotonic())
         return (
             f"{folder} lies on {mount.kind or 'a file system'} of this machine ({mount.point}); no node was free to "
             "say whether it sees that. If it does not, the job will fail at once."

@@ -111,6 +111,8 @@ def _ended(status: Status, job: Job, folder: Path) -> Status:
     if saved and job.state in ("FAILED", "COMPLETED"):
         words += "; it saved before, and was not queued again"
     failed = _setup_line(folder)
+    if job.state == "FAILED" and not failed and _is_empty(folder / "worker.log"):
+        failed = f"Its log is empty: it may be that its node does not see {folder}."
     state = "stopped" if job.state == "CANCELLED" or saved else "failed" if failed else "lost"
     return _gone(status, f"{words}. {failed}".strip(), folder, state=state)
 
@@ -124,6 +126,13 @@ def _gone(status: Status, words: str, folder: Path, *, state: str) -> Status:
 
 def _whole(folder: Path) -> bool:
     return folder.name.removeprefix("checkpoint-").isdigit() and is_whole(folder)
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return True
 
 
 def _setup_line(folder: Path) -> str:

@@ -79,13 +79,15 @@ def submit_run(run: Run, *, rehearse: bool = False, step: int = 0, total: int = 
             where=str(run.plan_path),
             hint="Read them; then start a run of your own with `loratui train`.",
         )
-    partition, _ = require_submittable(plan, run.place)
+    partition, doubt = require_submittable(plan, run.place)
     try:
         with take_lock(run.lock_path):
             write_whole(run.path / JOB_NAME, job_text(plan, run.place, partition, rehearse=rehearse))
             submitted = time.time()
             record = JobRecord(id=submit(run.place / JOB_NAME), submitted=submitted, partition=partition.name)
             add_job(run.path, record)
+            if doubt:
+                append_event(run, "finding", finding="not-shared", severity="warning", message=doubt, step=step)
             append_event(run, "job", job=record.id, partition=partition.name, step=step)
             status = Status(state="queued", created=submitted, step=step, total=total, **signs_of_life())
             write_status(run.status_path, status)

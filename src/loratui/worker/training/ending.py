@@ -183,6 +183,8 @@ def recover(run: Run, journal: Journal, ending: Ending) -> str:
         return ""
     if not allowed(run) or not journal.writes or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return ""
+    if int(os.environ.get("SLURM_JOB_NUM_NODES", "1")) > 1:
+        return "On several nodes nothing is changed unattended: it waits for a person."
     times = left(run)
     if not times:
         return f"{TIMES} changes were tried unattended: it waits for a person."

@@ -50,6 +50,8 @@ from loratui.worker.training.signals import HEEDED, Requests, StopRequestedError
 log = logging.getLogger("loratui")
 PATIENCE_SECONDS = 10.0
 """How long the others may go on after one process has failed: they wait for it in a kernel that hears no signal."""
+END_SECONDS = 60.0
+"""How much longer the processes of another node may take to end once the run is over: nothing is lost by then."""
 CAUSE_SECONDS = 15.0
 """How long the cause is waited for where only its echo is known: another node's launcher has to notice it."""
 PERIOD_SECONDS = 0.2
@@ -60,9 +62,11 @@ NODE_RANKS = 1_000_000
 class _Watch:
     """Passes signals on to the process that writes, and ends all where one has failed."""
 
-    def __init__(self, run: Run, requests: Requests) -> None:
-        self.run, self.requests = run, requests
+    def __init__(self, run: Run, requests: Requests, *, beside: bool = False) -> None:
+        """beside: on another node than the first, which alone begins and ends the run."""
+        self.run, self.requests, self.beside = run, requests, beside
         self.stopped = ""
+        self._began = time.time()
 
     def install(self) -> None:
         """Take the signals over."""
@@ -92,7 +96,13 @@ class _Watch:
                 end_with_children(process)
             elif not failed_since and has_left(self.run):
                 failed_since = time.monotonic()
+            elif not failed_since and self.beside and self._is_over():
+                failed_since = time.monotonic() + END_SECONDS
         return process.returncode
+
+    def _is_over(self) -> bool:
+        status = read_status(self.run.status_path)
+        return status is not None and status.ended > self._began
 
 
 def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
@@ -140,7 +150,7 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
         return _stopped(journal, requests, watch.stopped)
     if cause is None or cause.code == FELLOW_LOST:
         log.info("the launcher ended with status %d", code)
-        cause = _gone(plan, kills, step=journal.status.step)
+        cause = _gone(plan, kills, step=journal.status.step, here=node_count(plan) == 1)
     return say(run, journal, cause)
 
 
@@ -159,7 +169,7 @@ def _begin(run: Run, plan: Plan) -> subprocess.Popen[bytes]:
 
 def _beside(run: Run, plan: Plan, requests: Requests) -> int:
     """Watch over the processes of another node than the first, which alone speaks for the run."""
-    watch, kills = _Watch(run, requests), read_kills()
+    watch, kills = _Watch(run, requests, beside=True), read_kills()
     watch.install()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
     try:
@@ -177,14 +187,15 @@ def _silent(run: Run, code: int) -> bool:
     return code != 0 and not any(ending.node == node_name() for _, ending in endings(run))
 
 
-def _gone(plan: Plan, kills: MemoryKills, *, step: int = 0) -> Ending:
+def _gone(plan: Plan, kills: MemoryKills, *, step: int = 0, here: bool = True) -> Ending:
+    """A process said nothing. here: it was one of this node."""
     by_kernel = memory_killed(kills)
     why = (
         f"it was killed {by_kernel}. Train shorter rows or smaller batches, or give it more memory."
         if by_kernel
         else "somebody killed it, or it crashed in a library; the log may say more."
     )
-    where = f" on node {node_name()}" if node_name() else ""
+    where = f" on node {node_name()}" if here and node_name() else ""
     return Ending(
         "failed", f"One of the {process_count(plan)} processes is gone{where} without a word: {why}", GONE, step=step
     )
