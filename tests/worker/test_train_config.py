@@ -249,7 +249,7 @@ def test_every_key_of_the_plan_is_used_by_the_worker() -> None:
     source = (
         "".join(
             path.read_text()
-            for folder in ("worker", "runs", "data")
+            for folder in ("worker", "runs", "data", "cluster")
             for path in (Path(__file__).parents[2] / "src" / "loratui" / folder).rglob("*.py")
         )
         + (Path(__file__).parents[2] / "src" / "loratui" / "core" / "schedule.py").read_text()

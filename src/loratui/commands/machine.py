@@ -7,6 +7,11 @@ from textwrap import wrap
 
 import click
 
+from loratui.cluster.facts import Cluster
+from loratui.cluster.queue import look
+from loratui.cluster.read import find_cluster
+from loratui.cluster.report import cluster_json, cluster_lines
+from loratui.cluster.slurm import ClusterError
 from loratui.format import size
 from loratui.machine.catalogue import all_gpus, statuses
 from loratui.machine.detect import detect_machine
@@ -23,11 +28,29 @@ def command(as_json: bool, catalogue: bool) -> None:
         show_catalogue(as_json)
         return
     machine = detect_machine()
+    cluster, problem = look_at_cluster()
     if as_json:
-        say_json(machine_json(machine), indent=None)
+        told = (
+            cluster_json(cluster, look())
+            if cluster
+            else {"scheduler": "slurm", "problem": problem}
+            if problem
+            else None
+        )
+        say_json({**machine_json(machine), "cluster": told}, indent=None)
         return
-    for line in machine_lines(machine):
-        say(Styled(line, color="yellow") if line.startswith("! ") else line)
+    lines = machine_lines(machine)
+    lines += ["", *cluster_lines(cluster, look())] if cluster else ["", f"! {problem}"] if problem else []
+    for line in lines:
+        say(Styled(line, color="yellow") if line.lstrip().startswith("! ") else line)
+
+
+def look_at_cluster() -> tuple[Cluster | None, str]:
+    """The cluster that this machine belongs to, or why it does not answer; nothing where there is none."""
+    try:
+        return find_cluster(), ""
+    except ClusterError as error:
+        return None, error.sentence
 
 
 def show_catalogue(as_json: bool) -> None:

@@ -12,6 +12,7 @@ from loratui.terminal import say
 
 if TYPE_CHECKING:
     from loratui.core.dataset import DataFacts
+    from loratui.core.plan import ClusterSection
     from loratui.core.presets import Preset
     from loratui.core.situation import Situation
 
@@ -38,9 +39,16 @@ def asked_for(
     by_hand: dict[str, Any] = dict(parse_setting(text) for text in settings)
     found = with_exact_shape(find_model(model), lambda sentence: say(printable(sentence), err=True))
     by_hand["model.id"] = model
+    chosen = find_preset(preset)
+    section = cluster_section(chosen, by_hand)
     devices, named = by_hand.get("hardware.devices", []), gpu or by_hand.get("hardware.gpu", "")
     memory = parse_memory_size(gpu_memory) if gpu_memory else None
-    if named:  # nothing of this machine is asked: neither its driver nor its disk
+    if section.engine and not named:
+        from loratui.cluster.gpu_types import planned
+        from loratui.cluster.read import read_cluster
+
+        device, disk_free = planned(section, read_cluster(), memory), None
+    elif named:  # nothing of this machine is asked: neither its driver nor its disk
         device, disk_free = planned_device(named, devices, memory), None
     else:
         from loratui.machine.detect import detect_machine
@@ -55,7 +63,6 @@ def asked_for(
             raise InputError("--dataset and --set dataset.path name two datasets.", hint="Give one of them.")
         if not dataset.strip():
             raise InputError("--dataset is empty.", hint="Name a dataset, or leave it out: rows are supposed then.")
-    chosen = find_preset(preset)
     values = {**chosen.values, **by_hand}
     try:
         data = facts_of(values)
@@ -67,6 +74,16 @@ def asked_for(
     adapter = read_adapter(by_hand["lora.adapter"]) if by_hand.get("lora.adapter") else None
     situation = Situation(found.spec, data, device, disk_free, read_measurements(), adapter)
     return situation, chosen, by_hand
+
+
+def cluster_section(preset: Preset, by_hand: Mapping[str, Any]) -> ClusterSection:
+    """Where a scheduler is to place the run, as the preset and the person say."""
+    from loratui.core.plan import ClusterSection
+
+    values = {**preset.values, **by_hand}
+    return ClusterSection(
+        **{key.removeprefix("cluster."): value for key, value in values.items() if key.startswith("cluster.")}
+    )
 
 
 def facts_of(values: Mapping[str, Any]) -> DataFacts | None:

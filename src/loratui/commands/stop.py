@@ -10,14 +10,15 @@ from loratui.terminal import say
 
 @click.command()
 @click.argument("run", metavar="RUN")
+@click.option("--kill", is_flag=True, help="Cancel its job at once (Slurm): what is not saved is lost.")
 @click.option("--wait", default=120.0, show_default=True, metavar="SECONDS", help="How long to wait for the end.")
-def command(run: str, wait: float) -> None:
+def command(run: str, kill: bool, wait: float) -> None:
     """Ask RUN to finish its step, save a checkpoint and stop."""
-    from loratui.runs.control import stop_run, wait_ended
+    from loratui.runs.control import cancel_run, stop_run, wait_ended
     from loratui.runs.listing import find_run
 
     found = find_run(run)
-    stop_run(found)
+    (cancel_run if kill else stop_run)(found)
     status = wait_ended(found, wait)
     if not status.over:
         raise RunError(

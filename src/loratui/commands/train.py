@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from loratui.commands.trust import ask_for_plan, trust_option
 from loratui.core.errors import InputError
 from loratui.terminal import say
+
+if TYPE_CHECKING:
+    from loratui.core.plan import Plan
+    from loratui.runs.directory import Run
 
 
 @click.command()
@@ -33,6 +38,7 @@ from loratui.terminal import say
     default=None,
     help="First try the longest batch, one evaluation batch, a save and a reload. By default on a GPU.",
 )
+@click.option("--print", "show", is_flag=True, help="Only show the job script of a plan for a cluster.")
 @trust_option
 @click.pass_context
 def command(
@@ -43,6 +49,7 @@ def command(
     detach: bool,
     auto_recover: bool,
     rehearse: bool | None,
+    show: bool,
     trusted: bool,
 ) -> None:
     """Run PLAN (a plan.toml). The run is a process of its own: ctrl+c leaves it, and nothing ends it but `loratui
@@ -57,9 +64,14 @@ def command(
     document = with_values(read_plan(plan), dict(parse_setting(text) for text in settings), where="--set")
     if not document.dataset.path:
         raise InputError("no dataset is chosen.", where=str(plan), hint="Add --set dataset.path=DATASET.")
+    if show:
+        say(script_of(document, output, rehearse), end="")
+        return
     ask_for_plan(document, trusted)
     run, pid = begin_run(document, output=output, rehearse=rehearse, auto_recover=auto_recover)
     say(f"run {run.name} in {run.path}")
+    if document.cluster.engine:
+        tell_job(run, document)
     if detach:
         wait_started(run, pid=pid)
         say(f"It goes on without this terminal. Watch: loratui attach {run.name} · stop: loratui stop {run.name}")
@@ -67,3 +79,31 @@ def command(
     from loratui.commands.attach import follow
 
     ctx.exit(follow(run))
+
+
+def script_of(plan: Plan, output: Path | None, rehearse: bool | None) -> str:
+    """The job script that a run of this plan would have. InputError where the plan names no scheduler."""
+    from loratui.paths import runs_home
+    from loratui.runs.start import rehearses, run_name
+    from loratui.runs.submit import script_for
+
+    if not plan.cluster.engine:
+        raise InputError("this plan is for this machine: it has no job script.", hint="Set cluster.engine = slurm.")
+    folder = output.expanduser().absolute() if output else runs_home() / run_name(plan)
+    return script_for(plan, folder, rehearse=rehearses(plan) if rehearse is None else rehearse)
+
+
+def tell_job(run: Run, plan: Plan) -> None:
+    """Say which job executes a run, what it runs before, and whether it will need several."""
+    from loratui.cluster.checks import chain_words
+    from loratui.cluster.choose import partition_of
+    from loratui.cluster.read import read_cluster
+    from loratui.runs.jobs import last_job
+
+    job = last_job(run.path)
+    if job is not None:
+        say(f"job {job.id} in partition {job.partition}; its script: {run.path / 'job.sh'}")
+    if plan.cluster.setup:
+        say(f"before the training it runs: {' · '.join(plan.cluster.setup)}")
+    if words := chain_words(plan.cluster, partition_of(plan.cluster, read_cluster())):
+        say(words)

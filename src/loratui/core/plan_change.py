@@ -25,6 +25,7 @@ _RATE = "the schedule is computed anew for the steps to come"
 _OPTIMIZER = "it is written into the optimizer; the moments stay"
 _SAME = "the same is computed, in another way"
 _BESIDE = "it decides what is written and evaluated, not what is learnt"
+_PLACE = "it decides where it runs, not what is learnt"
 _UNKNOWN: tuple[Start, str] = ("anew", "what it does to a checkpoint is not known")
 
 KEYS: dict[str, tuple[Start, str]] = {
@@ -94,6 +95,19 @@ KEYS: dict[str, tuple[Start, str]] = {
     "hardware.gpu": ("checkpoint", "it is for planning alone"),
     "hardware.cpu": ("checkpoint", _SAME),
     "hardware.parallelism": ("anew", ""),
+    "cluster.engine": ("adapter", ""),
+    "cluster.partition": ("checkpoint", _PLACE),
+    "cluster.account": ("checkpoint", _PLACE),
+    "cluster.qos": ("checkpoint", _PLACE),
+    "cluster.nodes": ("adapter", ""),
+    "cluster.gpus_per_node": ("adapter", ""),
+    "cluster.gpu_type": ("checkpoint", _PLACE),
+    "cluster.cpus_per_gpu": ("checkpoint", _PLACE),
+    "cluster.memory_gib": ("checkpoint", _PLACE),
+    "cluster.time_limit_minutes": ("checkpoint", _PLACE),
+    "cluster.constraint": ("checkpoint", _PLACE),
+    "cluster.setup": ("checkpoint", _PLACE),
+    "cluster.requeue": ("checkpoint", _PLACE),
 }
 """Every key: what a change of it leaves of a checkpoint, and why. Those without a reason depend on the rest
 (`_DEPENDING`).
@@ -120,7 +134,7 @@ def _devices(before: Plan, after: Plan) -> tuple[Start, str]:
 
 
 def _divided(plan: Plan) -> bool:
-    return len(plan.hardware.devices) > 1 and plan.hardware.parallelism == "fsdp"
+    return plan.processes > 1 and plan.hardware.parallelism == "fsdp"
 
 
 def _parallelism(before: Plan, after: Plan) -> tuple[Start, str]:
@@ -135,6 +149,9 @@ _DEPENDING: dict[str, Callable[[Plan, Plan], tuple[Start, str]]] = {
     "training.optimizer": _optimizer,
     "hardware.devices": _devices,
     "hardware.parallelism": _parallelism,
+    "cluster.engine": _devices,
+    "cluster.nodes": _devices,
+    "cluster.gpus_per_node": _devices,
 }
 
 

@@ -21,6 +21,8 @@ END_MARK = "# The plan ends here."
 """Last line of every plan that is written: what lacks it may have been cut."""
 LAST_BEFORE_THE_MARK = "hardware.parallelism"
 """Last key of the plans that were written before there was a mark."""
+AFTER_THE_MARK = "cluster"
+"""The section that came since: a plan that has it had the mark."""
 
 
 @cache
@@ -187,7 +189,9 @@ def whole_plan_from_toml(text: str, *, where: str = "plan.toml") -> Plan:
     document = _parsed(text, where)
     plan = plan_from_document(document, where=where)
     missing = [key for key in fields() if not _has(document, key)]
-    if LAST_BEFORE_THE_MARK in missing and not text.rstrip().endswith(END_MARK):
+    marked = text.rstrip().endswith(END_MARK)
+    newer = all(key.startswith(f"{AFTER_THE_MARK}.") for key in missing)  # all that older plans had not is there
+    if missing and not marked and (LAST_BEFORE_THE_MARK in missing or AFTER_THE_MARK in document or newer):
         more = f" and {len(missing) - 1} keys more are" if len(missing) > 1 else " is"
         raise PlanError(
             f"this plan was cut off: {missing[0]}{more} missing.",

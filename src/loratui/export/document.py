@@ -139,7 +139,11 @@ def common(carrier: Carrier, rows: Rows) -> None:
     if plan.hardware.devices:
         numbers = ",".join(map(str, plan.hardware.devices))
         carrier.leave("hardware.devices", f"choose the GPUs when you start it: CUDA_VISIBLE_DEVICES={numbers}.")
-    if len(plan.hardware.devices) > 1 and plan.hardware.parallelism == "fsdp":
+    where = [key for key in fields() if key.startswith("cluster.")]
+    if plan.cluster.engine:
+        carrier.leave("cluster.engine", "write the job script for the scheduler yourself, or let loratui submit it.")
+    carrier.without_meaning(*(where[1:] if plan.cluster.engine else where))
+    if plan.processes > 1 and plan.hardware.parallelism == "fsdp":
         carrier.leave(
             "hardware.parallelism",
             (

@@ -11,6 +11,8 @@ course       what made the present weights, and whether it went well
 story        what the model card tells, gathered in one pass
 outcome      how each of many runs has gone: best evaluation, spoilt or not
 stall        a run that lives and makes no step, and where its processes stand
+jobs         the jobs by which a scheduler executes a run, and its state by their word
+submit       handing a run to the scheduler
 start        making a run and starting its worker
 resume       going on with a run that ended: as it is, changed, or for longer
 control      signals: stopping, saving and evaluating now

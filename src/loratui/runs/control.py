@@ -1,4 +1,4 @@
-"""Signals to a run's worker: stop, save now, evaluate now."""
+"""Signals to a run's worker: stop, save now, evaluate now. To one that a scheduler placed they go by the scheduler."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import os
 import signal
 import time
 
+from loratui.cluster.submit import cancel, signal_job
 from loratui.core.errors import RunError
 from loratui.runs.directory import Run
-from loratui.runs.status import Status
+from loratui.runs.jobs import last_job
+from loratui.runs.lock import take_lock
+from loratui.runs.status import Status, write_status
 
 
 def stop_run(run: Run) -> None:
     """Ask the worker to finish the step, save and stop. Returns at once; the status says when it has.
 
-    Raises RunError when no worker of this machine holds the run.
+    One that waits in a queue is taken out of it. Raises RunError when no worker of this machine holds the run,
+    ClusterError where the scheduler does not pass it on.
     """
     _signal(run, signal.SIGTERM)
 
@@ -27,6 +31,18 @@ def save_now(run: Run) -> None:
 def evaluate_now(run: Run) -> None:
     """Ask the worker to evaluate on the held-out rows after the step in hand."""
     _signal(run, signal.SIGUSR2)
+
+
+def cancel_run(run: Run) -> None:
+    """End a run's job at once: what is not saved is lost. RunError where no scheduler has it, or it is over."""
+    status, job = run.status(), last_job(run.path)
+    if status.over:
+        raise RunError(f"run {run.name} is not running: it is {status.state}.")
+    if job is None:
+        raise RunError(f"run {run.name} is no job of a scheduler.", hint=f"`loratui stop {run.name}` saves and stops.")
+    cancel(job.id)
+    if not status.pid:
+        _write_stopped(run, status, f"Job {job.id} was cancelled before it began.")
 
 
 def wait_ended(run: Run, timeout: float) -> Status:
@@ -43,6 +59,10 @@ def _signal(run: Run, number: signal.Signals) -> None:
     status = run.status()
     if status.over:
         raise RunError(f"run {run.name} is not running: it is {status.state}.")
+    job = last_job(run.path)
+    if job is not None:
+        _signal_job(run, status, job.id, number)
+        return
     if not status.pid:
         raise RunError(f"run {run.name} has no worker yet.", hint="Try again in a moment.")
     if status.host and status.host != os.uname().nodename:
@@ -53,3 +73,26 @@ def _signal(run: Run, number: signal.Signals) -> None:
         raise RunError(f"the worker of run {run.name} is gone.") from None
     except PermissionError:
         raise RunError(f"the worker of run {run.name} belongs to another user.") from None
+
+
+def _signal_job(run: Run, status: Status, job: int, number: signal.Signals) -> None:
+    """A person's stop is SIGINT to a job: SIGTERM is the scheduler's own, after which the run goes on in the next."""
+    if status.state == "queued" or not status.pid:
+        if number != signal.SIGTERM:
+            raise RunError(f"run {run.name} waits: {status.message}", hint="Try again once it runs.")
+        cancel(job)
+        _write_stopped(
+            run, status, f"Job {job} was taken out of the queue. `loratui resume {run.name}` submits it again."
+        )
+        return
+    names = {signal.SIGTERM: "INT", signal.SIGUSR1: "USR1", signal.SIGUSR2: "USR2"}
+    signal_job(job, names[number])
+
+
+def _write_stopped(run: Run, status: Status, message: str) -> None:
+    try:
+        with take_lock(run.lock_path):
+            ended = {"state": "stopped", "message": message, "ended": round(time.time(), 3)}
+            write_status(run.status_path, status.model_copy(update=ended))
+    except OSError as error:
+        raise RunError(f"it cannot be written: {error.strerror or error}.", where=str(run.place)) from None

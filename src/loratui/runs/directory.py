@@ -7,6 +7,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from loratui.core.plan_text import whole_plan_from_toml, with_values
 from loratui.files import open_regular, read_document, read_object
 from loratui.runs.checkpoints import is_whole as is_whole_checkpoint
 from loratui.runs.checkpoints import step_of as step_of
+from loratui.runs.jobs import by_scheduler, last_job
 from loratui.runs.status import Status, judged, read_status, why_no_status
 
 HERE = Path("/proc/self/cwd")
@@ -169,6 +171,8 @@ class Run:
                 f"the run's plan cannot be read: {error.strerror or error}.", where=str(self.plan_path)
             ) from None
         plan = whole_plan_from_toml(text, where=str(self.plan_path))
+        if all(re.search(rf"^{key} *=", text, re.MULTILINE) for key in AS_BEFORE):
+            return plan  # as this program writes it: what is slow of a long list of runs is not done twice
         given = tomllib.loads(text).get("dataset", {})
         old = {key: value for key, value in AS_BEFORE.items() if key not in given}
         return with_values(plan, {f"dataset.{key}": value for key, value in old.items()}) if old else plan
@@ -220,11 +224,17 @@ class Run:
             return Status(state="lost", message=f"There is no directory {self.path} any more: it was moved or removed.")
         if status is None:
             return Status(state="lost", message=why_no_status(self.status_path))
-        found = judged(status, folder=self.path)
-        if found.state != "lost":
+        found = self._judged(status)
+        if not found.over or status.over:
             return found
         again = read_status(self.status_path)  # its last word may have come between the reading and the look for it
-        return found if again == status else judged(again, folder=self.path)
+        return found if again == status else self._judged(again)
+
+    def _judged(self, status: Status | None) -> Status:
+        """The status with its true state: by the scheduler's word where one executes the run, else by its process."""
+        if status is not None and not status.over and (job := last_job(self.path)) is not None:
+            return by_scheduler(status, job, self.path)
+        return judged(status, folder=self.path)
 
     def in_use(self) -> bool:
         """Whether a worker holds the run's lock at this moment (of this machine, or of one that shares its locks)."""

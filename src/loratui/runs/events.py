@@ -1,6 +1,4 @@
-"""The lines of a run's `events.jsonl`: typed, versioned, open to fields and types that came later; and read as
-they come.
-"""
+"""The lines of a run's `events.jsonl`: typed, versioned, open to what came later; and read as they come."""
 
 from __future__ import annotations
 
@@ -10,24 +8,18 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
 from loratui.files import open_own, open_regular
 from loratui.runs.directory import Run
+from loratui.runs.event_fields import Count, Pair, Share, Time
 from loratui.runs.lines import LineTail
 
 EVENT_VERSION = 1
 KIND_FIRST = re.compile(rb'\s*\{"type":\s*"([a-z_]+)"')
-LATEST = 1e11
-Time = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
-"""Unix seconds that a calendar knows."""
-MOST = 2**53
-Count = Annotated[int, Field(ge=0, le=MOST)]
-Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Pair = Annotated[list[Any], Field(min_length=2, max_length=2)]
 
 
 class Event(BaseModel):
@@ -110,9 +102,7 @@ class Rehearsal(Event):
     seconds_per_step: float | None = None
     memory_peak: Count = 0
     memory_peaks: dict[str, Count] = {}
-    """Peak bytes by phase: load_model, train, evaluate, save, reload. On the CPU each is the process's peak until
-    then.
-    """
+    """Peak bytes by phase: load_model, train, evaluate, save, reload; on the CPU the process's peak until then."""
     longest_tokens: Count = 0
     checkpoint_bytes: Count = 0
 
@@ -266,6 +256,26 @@ class Stopped(Event):
     checkpoint: str = ""
 
 
+class Submitted(Event):
+    """The run was handed to a scheduler, to go on from `step`: a segment of it begins to wait."""
+
+    kind = "job"
+    job: Count = 0
+    partition: str = ""
+    step: Count = 0
+
+
+class Paused(Event):
+    """The run saved because its job ends, and goes on by itself in the next one."""
+
+    kind = "paused"
+    step: Count = 0
+    reason: str = ""
+    checkpoint: str = ""
+    job: Count = 0
+    nodes: str = ""
+
+
 class Finished(Event):
     """The run did what its plan says."""
 
@@ -283,9 +293,7 @@ class Finished(Event):
     result_step: Count = 0
     """The step whose weights the result holds: the last one, or the best where patience chose it; 0 in older runs."""
     judged: bool = False
-    """Whether its worker looked for what makes the result worth nothing, which a `finding` then says; older ones did
-    not.
-    """
+    """Whether its worker looked for what makes the result worth nothing, and said so in a `finding`; newer ones do."""
 
 
 def make(kind: str, time: float, **fields: Any) -> Event:

@@ -61,7 +61,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     found += [
         f"{key} was {old[key]!r} and is {new[key]!r}"
         for key in sorted(old.keys() & new.keys())
-        if old[key] != new[key] and key not in HARMLESS
+        if old[key] != new[key] and key not in HARMLESS and not key.startswith("cluster.")
     ]
     old, new = before.get("data", {}), now.get("data", {})
     alike = old.get("digest") == new.get("digest")

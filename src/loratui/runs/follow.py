@@ -23,12 +23,14 @@ from loratui.runs.events import (
     Fix,
     FixOutcome,
     Oom,
+    Paused,
     Phase,
     Rehearsal,
     Sample,
     Started,
     Step,
     Stopped,
+    Submitted,
 )
 from loratui.runs.history import end_of, last_start, since_last_start
 from loratui.runs.recovery import allowed
@@ -56,8 +58,12 @@ def follow_lines(run: Run, *, since: int = 0, step_seconds: float = 1.0, poll_se
         yield f"({size(begin)} of earlier events are passed over; without --plain their curves are drawn)"
     tail = EventTail(run.events_path, offset=begin)
     stalled = said = False
+    waiting = ""
     while True:
         status = run.status()
+        if status.state in ("queued", "starting") and status.message not in ("", waiting):
+            waiting = status.message  # where it waits or begins, and why, as that changes
+            yield printable(f"{status.state}: {waiting}")
         for event in tail.stream():
             yield from told.lines(event)
         if tail.unreadable_lines and not said:
@@ -189,6 +195,13 @@ def event_line(event: Event) -> str:
             return f"out of memory ({event.where}): {event.message}"
         case Failed():
             return f"failed: {event.message}"
+        case Submitted():
+            return f"job {event.job} waits in partition {event.partition}" + (
+                f", at step {event.step}" * bool(event.step)
+            )
+        case Paused():
+            where = f" on {event.nodes}" if event.nodes else ""
+            return f"saved at step {event.step}{where}, and goes on in the next job: {event.reason}"
         case Stopped():
             return f"stopped at step {event.step}" + (f": {event.reason}" if event.reason else "")
         case Finished():

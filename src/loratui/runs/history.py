@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from pydantic_core import from_json
 
-from loratui.runs.events import LATEST, MOST, Event, Started, Step, decode
+from loratui.runs.event_fields import LATEST, MOST
+from loratui.runs.events import Event, Started, Step, decode
 from loratui.runs.lines import STEP_START, LineTail, from_the_end
 
 STARTED = b'"started"'

@@ -11,6 +11,7 @@ from loratui.core.plan import Plan
 from loratui.paths import runs_home
 from loratui.runs.directory import Run
 from loratui.runs.folders import may_be_run as may_be_run
+from loratui.runs.jobs import read_jobs
 from loratui.runs.origin import NAME as ORIGIN
 from loratui.runs.origin import is_foreign
 from loratui.runs.stall import stall_words
@@ -63,6 +64,7 @@ class RunSummary:
             "message": self.words,
             "created": self.created,
             "pid": self.status.pid,
+            "jobs": [job.id for job in read_jobs(self.run.path)],
             "foreign": self.foreign,
             "model": self.plan.model.id if self.plan else None,
             "dataset": self.plan.dataset.path if self.plan else None,

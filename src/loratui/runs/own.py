@@ -24,6 +24,8 @@ FILES = frozenset(
         "votes.jsonl",
         "auto-recover.json",
         "origin.json",
+        "jobs.json",
+        "job.sh",
         "run.lock",
         ".resume.lock",
     }

@@ -21,11 +21,14 @@ from loratui.models.adapter import read_adapter, require_fit
 from loratui.models.trust import not_agreed, unanswered
 from loratui.paths import runs_home
 from loratui.runs.directory import Run, step_of
+from loratui.runs.jobs import last_job, no_job
 from loratui.runs.origin import PATH_KEYS, sign
 from loratui.runs.own import require_own
 from loratui.runs.recovery import allow
 from loratui.runs.result import require_undamaged
 from loratui.runs.status import Status, signs_of_life, write_status
+from loratui.runs.submit import require_submittable, submit_run
+from loratui.runs.worker_settings import WORKER_SETTINGS
 
 DYING_SECONDS = 5.0
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -111,16 +114,11 @@ def worker_environment(plan: Plan, environment: dict[str, str] | None = None) ->
     start).
     """
     result = dict(os.environ if environment is None else environment)
-    result["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    own = dict(WORKER_SETTINGS)
+    if "PYTORCH_CUDA_ALLOC_CONF" in result or sys.platform != "linux":
+        own.pop("PYTORCH_ALLOC_CONF")
+    result = {**own, **result, **{key: WORKER_SETTINGS[key] for key in ("CUDA_DEVICE_ORDER", "PYTHONUNBUFFERED")}}
     result["CUDA_VISIBLE_DEVICES"] = _visible_devices(plan, result.get("CUDA_VISIBLE_DEVICES"))
-    result["PYTHONUNBUFFERED"] = "1"
-    result.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Threads that wait by spinning take the processors from everybody else, a screen that watches included: on two busy
-    # cores the demo trained nine times slower with them (2026-11-20).
-    result.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & result.keys() and sys.platform == "linux":
-        result["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"  # rows of unlike length leave no holes
-    result.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     return result
 
 
@@ -146,18 +144,25 @@ def rehearses(plan: Plan) -> bool:
     """Whether a run is rehearsed where nobody said otherwise: on GPUs, where memory is what most often ends a run."""
     from loratui.machine.detect import detect_machine
 
+    if plan.cluster.engine:
+        return not plan.hardware.cpu and plan.cluster.gpus_per_node > 0
     return not plan.hardware.cpu and bool(detect_machine().gpus)
 
 
 def begin_run(
     plan: Plan, *, output: Path | str | None = None, rehearse: bool | None = None, auto_recover: bool = False
 ) -> tuple[Run, int]:
-    """Make a run and start its worker; the run, and the worker's process id. rehearse: None lets the machine decide.
+    """Make a run and start its worker, or hand it to the scheduler that its plan names; the run, and the worker's
+    process id (0 where a scheduler has it). rehearse: None lets the machine decide.
 
     What takes time and what may fail comes before the directory is made, and ctrl+c waits until the worker is there: a
     run is made and started, or not made. Raises as `create_run` and `start_worker` do.
     """
-    environment = worker_environment(plan)
+    environment = None
+    if plan.cluster.engine:
+        require_submittable(plan, Path(output).expanduser().absolute() if output else runs_home())
+    else:
+        environment = worker_environment(plan)
     first = rehearses(plan) if rehearse is None else rehearse
     with _uninterrupted():
         run = create_run(plan, output=output)
@@ -189,7 +194,8 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str] | None = None) -> int:
-    """Start the run's worker in a session of its own; its process id. environment: where it is known already.
+    """Start the run's worker in a session of its own; its process id. environment: where it is known already. A run
+    that a scheduler places is submitted instead, and 0 is what there is to return.
 
     It inherits nothing but its log: closing the terminal, killing the interface or losing the connection changes
     nothing for it. Raises RunError when the run already has a worker, is not its own (`require_own`) or the
@@ -201,13 +207,17 @@ def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str
         raise not_agreed(code)
     if _held(run):
         raise RunError(
-            f"run {run.name} already has a worker (process {run.status().pid}).",
+            f"run {run.name} already has a worker ({_holder(run)}).",
             hint=f"Watch it with `loratui attach {run.name}`.",
         )
+    previous, last = run.status(), run.last_checkpoint()
+    step = min(previous.step, step_of(last) if last is not None else 0)  # where it goes on from
+    if plan.cluster.engine:
+        submit_run(run, rehearse=rehearse, step=step, total=previous.total)
+        return 0
     environment = environment or worker_environment(plan)
     try:
-        previous, last = run.status(), run.last_checkpoint()
-        step = min(previous.step, step_of(last) if last is not None else 0)  # where it goes on from
+        no_job(run.path)
         write_status(
             run.status_path,
             Status(state="starting", created=time.time(), step=step, total=previous.total, **signs_of_life()),
@@ -241,6 +251,11 @@ def _held(run: Run) -> bool:
     return False
 
 
+def _holder(run: Run) -> str:
+    job = last_job(run.path)
+    return f"job {job.id}" if job is not None else f"process {run.status().pid}"
+
+
 def exit_status_of(pid: int) -> int | None:
     """Exit status of a worker that this process started; None while it lives, or when it is not ours to know."""
     process = _children.get(pid)
@@ -255,6 +270,8 @@ def wait_started(run: Run, timeout: float = 60.0, *, pid: int = 0) -> Status:
     until = time.monotonic() + timeout
     while True:
         status = run.status()
+        if status.state == "queued" or (not pid and status.over and last_job(run.path) is not None):
+            return status
         if status.pid and (status.state not in ("starting", "failed", "lost") or status.over):
             if status.state == "failed":
                 raise RunError(f"the worker failed: {status.message}", where=run.name)

@@ -5,6 +5,16 @@ from __future__ import annotations
 from typing import Literal
 
 State = Literal[
-    "starting", "rehearsing", "running", "evaluating", "saving", "stopping", "finished", "stopped", "failed", "lost"
+    "queued",
+    "starting",
+    "rehearsing",
+    "running",
+    "evaluating",
+    "saving",
+    "stopping",
+    "finished",
+    "stopped",
+    "failed",
+    "lost",
 ]
 ENDED: frozenset[str] = frozenset({"finished", "stopped", "failed", "lost"})

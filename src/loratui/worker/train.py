@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import time
 import warnings
 from pathlib import Path
 
+from loratui.cluster.job_script import GOES_ON
 from loratui.core.errors import LoratuiError
 from loratui.files import is_private
 from loratui.runs.directory import Run, held_here
@@ -20,10 +22,11 @@ from loratui.runs.own import require_own
 from loratui.worker.training.ending import Ending, ending_of, is_watched, leave, say
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.launch import train_together
+from loratui.worker.training.outcome import Outcome, left
 from loratui.worker.training.processes import is_launched, process_count
 from loratui.worker.training.rehearse import before as rehearse_before
 from loratui.worker.training.rehearse import clear, perform
-from loratui.worker.training.signals import Requests, StopRequestedError
+from loratui.worker.training.signals import Requests, StopRequestedError, requeued_job
 
 log = logging.getLogger("loratui")
 
@@ -45,6 +48,7 @@ def main(arguments: list[str]) -> int:
     requests = Requests()
     try:
         plan = run.plan()
+        requests.requeued = requeued_job(plan)
         require_own(run)
         run = held_here(run)
         if is_private(run.path):
@@ -52,6 +56,8 @@ def main(arguments: list[str]) -> int:
         if plan.hardware.cpu:  # whoever launched it: torch, not yet imported, must see no GPU
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         if result:
+            for number in (signal.SIGUSR1, signal.SIGUSR2):  # a scheduler's reach every process of a job
+                signal.signal(number, signal.SIG_IGN)
             return perform(run, plan, result)
         if process_count(plan) > 1 and not is_launched():
             return train_together(run, plan, rehearse=options.rehearse)
@@ -71,9 +77,7 @@ def main(arguments: list[str]) -> int:
 
         outcome = Session(run, plan, journal, requests).execute()
     except StopRequestedError as error:
-        journal.emit("stopped", step=journal.status.step, reason=str(error))
-        journal.close("stopped", str(error))
-        return 0
+        return _close(journal, left(journal, requests, journal.status.step, str(error)))
     except BaseException as error:  # noqa: BLE001 (whatever it is, the run has to say so)
         return _end(run, journal, rank, ending_of(error, journal))
     log.info("%s after %.1f s", outcome.state, time.monotonic() - began)
@@ -84,8 +88,15 @@ def main(arguments: list[str]) -> int:
             rank,
             Ending("failed", outcome.message, outcome.code, "step", journal.status.step, fixes=outcome.fixes),
         )
+    return _close(journal, outcome)
+
+
+def _close(journal: Journal, outcome: Outcome) -> int:
+    """Give the run back. Whoever began a process alone is told that the run goes on; a launcher takes any other status
+    than 0 for a failure.
+    """
     journal.close(outcome.state, outcome.message)
-    return 0
+    return GOES_ON if outcome.state == "queued" and not is_launched() else 0
 
 
 def _end(run: Run, journal: Journal, rank: int, ending: Ending) -> int:

@@ -22,6 +22,7 @@ from loratui.core.recommend.learning_rate import learning_rate
 from loratui.core.recommend.method_and_batch import fit
 from loratui.core.recommend.precision import precision
 from loratui.core.recommend.schedule import scheduler, warmup
+from loratui.core.recommend.time_limit import time_limit
 from loratui.core.recommendation import Recommendation
 
 QUESTIONS: tuple[Callable[[Context], Iterator[Recommendation]], ...] = (
@@ -43,6 +44,7 @@ QUESTIONS: tuple[Callable[[Context], Iterator[Recommendation]], ...] = (
     warmup,
     adamw,
     keeping,
+    time_limit,
 )
 """Asked in this order: each may use what those before it have decided."""
 

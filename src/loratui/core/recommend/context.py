@@ -50,8 +50,8 @@ WEIGHTLESS: dict[str, set[str]] = {
     "hardware": {"devices", "gpu", "cpu"},
 }
 """Keys that move no byte of memory; every other key of a plan is taken to."""
-_BESIDE: dict[str, Any] = {**WEIGHTLESS, "dataset": True, "saving": True}
-"""The same and two whole sections, as pydantic leaves fields out."""
+_BESIDE: dict[str, Any] = {**WEIGHTLESS, "dataset": True, "saving": True, "cluster": True}
+"""The same and three whole sections, as pydantic leaves fields out."""
 
 
 def remembered_estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) -> Estimate:

@@ -17,6 +17,7 @@ from loratui.format import count, in_gib, one_line
 from loratui.tui.common.meter import meter
 
 if TYPE_CHECKING:
+    from loratui.cluster.facts import GpuKind, Partition
     from loratui.core.hardware import Gpu, GpuProcess, Host
 
 
@@ -25,7 +26,7 @@ class CardFacts:
     """What a card shows. used, total: bytes of the bar (0: no bar)."""
 
     key: str
-    """`gpu:0`, `cpu` or `other`."""
+    """`gpu:0`, `slurm:PARTITION:TYPE`, `cpu` or `other`."""
     title: str
     details: str = ""
     """Right end of the title line."""
@@ -110,6 +111,26 @@ def cpu_facts(host: Host, *, only: bool) -> CardFacts:
         used_bytes=int(host.memory_total_bytes - free),
         total_bytes=host.memory_total_bytes,
         live=f"{free / 2**30:.1f} of {host.memory_total_bytes / 2**30:.1f} GiB free",
+        lines=tuple(lines),
+    )
+
+
+def cluster_facts(partition: Partition, kind: GpuKind, gpus: int, nodes: int) -> CardFacts:
+    """The card of one type of GPU in a partition of a cluster. gpus, nodes: how many are asked for; 0: not chosen."""
+    from loratui.cluster.report import gpu_words, partition_words
+
+    lines = [(one_line(words, 120), "$text-muted") for words in (gpu_words(kind), partition_words(partition))]
+    down = [f"{node.name}{f' ({node.reason})' if node.reason else ''}" for node in partition.down]
+    if down:
+        lines.append((one_line(f"▲ down: {', '.join(down)}", 120), "$warning"))
+    asked = f"{nodes} node{'' if nodes == 1 else 's'} × {gpus} GPU{'' if gpus == 1 else 's'}" if gpus else ""
+    return CardFacts(
+        key=f"slurm:{partition.name}:{kind.type}",
+        title=f"{one_line(kind.type or 'GPU', 24)} in partition {one_line(partition.name, 24)}",
+        details=asked,
+        used_bytes=kind.total - kind.free,
+        total_bytes=kind.total,
+        live=f"{kind.free} of {kind.total} GPUs free",
         lines=tuple(lines),
     )
 
@@ -218,7 +239,7 @@ class DeviceCard(Static, can_focus=True):
         self.post_message(self.Chosen(self, toggled=False))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return self.key.startswith("gpu:") if action == "add" else True
+        return self.key.startswith(("gpu:", "slurm:")) if action == "add" else True
 
     def action_add(self) -> None:
         """Add this one, or take it out."""

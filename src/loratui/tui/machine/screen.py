@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -14,10 +15,11 @@ from textual.widgets import Static
 
 from loratui.format import in_gib, one_line
 from loratui.paths import home_short
+from loratui.tui.common.dialogs import AskLineScreen
 from loratui.tui.common.filter_list import FilterList, Item, columns
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
-from loratui.tui.machine.device_card import CardFacts, DeviceCard, cpu_facts, gpu_facts, other_facts
+from loratui.tui.machine.device_card import CardFacts, DeviceCard, cluster_facts, cpu_facts, gpu_facts, other_facts
 from loratui.tui.machine.fits import FitsBox
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 
 SAMPLE_SECONDS = 1.0
+CLUSTER_SECONDS = 60.0
+"""Schedulers are shared: they are asked seldom."""
 
 
 class Cards(VerticalScroll, inherit_bindings=False):
@@ -42,6 +46,8 @@ class MachineScreen(StepScreen):
         "is the budget of your plan. enter takes one card alone, space puts several GPUs together: each takes its "
         "share "
         "of the rows, and holds the whole model where that fits, else a share of its weights.\n\n"
+        "Where this machine belongs to a cluster of Slurm, each type of GPU in each partition is a card too: the plan "
+        "is calculated for it, and the review hands the run to the queue. space takes more GPUs of a node.\n\n"
         "Another GPU lets you plan here for a card that this machine does not have: every figure is then computed for "
         "it, "
         "and the plan can be taken there as a file."
@@ -65,6 +71,15 @@ class MachineScreen(StepScreen):
         for signal in (state.hardware.looked, state.plan.changed):
             self.hear(signal, self.shown)
         self.set_interval(SAMPLE_SECONDS, self._take_sample)
+        self.set_interval(CLUSTER_SECONDS, self._look_at_cluster)
+        self._look_at_cluster()
+
+    @work(thread=True, exclusive=True, group="cluster", exit_on_error=False)
+    def _look_at_cluster(self) -> None:
+        from loratui.tui.wizard.loading import look_at_cluster
+
+        if self.is_current:
+            self.app.call_from_thread(self.app.state.hardware.take_cluster, *look_at_cluster())
 
     def _take_sample(self) -> None:
         sampler = self.app.sampler
@@ -99,9 +114,24 @@ class MachineScreen(StepScreen):
         device = self.app.state.hardware.device() if draft.gpu else None
         return [
             *(gpu_facts(gpu) for gpu in machine.gpus),
+            *self._cluster_facts(),
             cpu_facts(machine.host, only=not machine.gpus),
             other_facts(draft.gpu, device.memory_total_bytes if device else 0),
         ]
+
+    def _cluster_facts(self) -> list[CardFacts]:
+        """A card for each type of GPU in each partition that takes jobs."""
+        hardware = self.app.state.hardware
+        if hardware.cluster is None:
+            return []
+        placed = hardware.placed()
+        gpus, nodes = int(placed.get("cluster.gpus_per_node", 1)), int(placed.get("cluster.nodes", 1))
+        found = []
+        for partition in hardware.cluster.partitions:
+            for kind in partition.gpus if partition.up else ():
+                chosen = self._marks(f"slurm:{partition.name}:{kind.type}")[0]
+                found.append(cluster_facts(partition, kind, gpus if chosen else 0, nodes))
+        return found
 
     def _marks(self, key: str) -> tuple[bool, bool]:
         """Whether a card is chosen, and whether it was chosen for the person."""
@@ -109,11 +139,22 @@ class MachineScreen(StepScreen):
         draft = state.draft
         if draft.gpu:
             return key == "other", False
+        if placed := state.hardware.placed():
+            _, _, where = key.partition("slurm:")
+            return bool(where) and where in self._placed_at(placed), False
         if draft.cpu:
             return key == "cpu", False
         if draft.devices:
             return key.startswith("gpu:") and int(key[4:]) in draft.devices, False
         return (True, True) if key == state.hardware.automatic() else (False, False)
+
+    def _placed_at(self, placed: Mapping[str, Any]) -> set[str]:
+        """PARTITION:TYPE of the card that these `cluster` values mean."""
+        cluster = self.app.state.hardware.cluster
+        partition = cluster.partition(str(placed.get("cluster.partition", ""))) if cluster is not None else None
+        if partition is None or not partition.gpus:
+            return set()
+        return {f"{partition.name}:{placed.get('cluster.gpu_type') or partition.gpus[0].type}"}
 
     def _rebuild(self, facts: list[CardFacts]) -> None:
         holder = self.query_one("#cards")
@@ -146,6 +187,8 @@ class MachineScreen(StepScreen):
             Content.assemble(("▲ ", "bold $warning"), (one_line(problem, 400), "$foreground"))
             for problem in machine.problems
         ]
+        if trouble := self.app.state.hardware.cluster_problem:
+            pieces.append(Content.assemble(("▲ ", "bold $warning"), (one_line(trouble, 400), "$foreground")))
         pieces += [Content(one_line(note, 400)) for note in machine.notes]
         content = Content("\n").join([*pieces, Content(text).stylize("$text-muted")])
         widget = self.query_one("#host", Static)
@@ -166,6 +209,8 @@ class MachineScreen(StepScreen):
         key, state = event.card.key, self.app.state
         if key == "other":
             self.action_other()
+        elif key.startswith("slurm:"):
+            self._choose_cluster(*key.split(":")[1:3], toggled=event.toggled)
         elif key == "cpu":
             if not event.toggled and self._marks(key)[0]:
                 self.action_next()
@@ -194,6 +239,44 @@ class MachineScreen(StepScreen):
             else "The free GPU is taken. ^n goes on.",
             "done",
         )
+
+    @work
+    async def _choose_cluster(self, partition: str, kind: str, *, toggled: bool) -> None:
+        """Take this type of GPU; chosen again it goes on, and space takes one GPU a node more, or one again."""
+        state = self.app.state
+        cluster, chosen = state.hardware.cluster, self._marks(f"slurm:{partition}:{kind}")[0]
+        if chosen and not toggled:
+            self.action_next()
+            return
+        found = cluster.partition(partition) if cluster is not None else None
+        most = next((one.per_node for one in found.gpus if one.type == kind), 1) if found is not None else 1
+        gpus = int(state.hardware.placed().get("cluster.gpus_per_node", 1)) if chosen else 1
+        if toggled and chosen:
+            gpus = gpus % most + 1
+        if not await self._knows_memory(kind):
+            return
+        state.choices.choose_cluster(partition, kind, gpus)
+        words = f"{gpus} GPU{'' if gpus == 1 else 's'} a node"
+        more = "nodes and limits stand in the recipe's whole list"
+        self.say(f"Slurm places it in partition {partition}, {words}; {more}. ^n goes on.", "done")
+
+    async def _knows_memory(self, kind: str) -> bool:
+        """Whether the memory of a type is known; a person is asked once, and it is remembered."""
+        from loratui.cluster.gpu_types import UnknownGpuType, device_of, remember_memory
+        from loratui.core.errors import LoratuiError
+        from loratui.machine.device import parse_memory_size
+
+        try:
+            device_of(kind)
+        except UnknownGpuType:
+            title = f"How much memory has a GPU of type {kind or '(no name)'}?"
+            said = await self.app.push_screen_wait(AskLineScreen(title, "for example 40GiB"))
+            try:
+                remember_memory(kind, parse_memory_size(said))
+            except LoratuiError as error:
+                self.say(error.sentence if said else "Nothing was chosen: its memory is not known.", "error")
+                return False
+        return True
 
     @work
     async def action_other(self) -> None:

@@ -67,6 +67,24 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "cluster",
+        (
+            "cluster.engine",
+            "cluster.partition",
+            "cluster.account",
+            "cluster.qos",
+            "cluster.nodes",
+            "cluster.gpus_per_node",
+            "cluster.gpu_type",
+            "cluster.cpus_per_gpu",
+            "cluster.memory_gib",
+            "cluster.time_limit_minutes",
+            "cluster.constraint",
+            "cluster.setup",
+            "cluster.requeue",
+        ),
+    ),
+    (
         "the rest",
         (
             "training.loss_on",
@@ -95,12 +113,16 @@ UNITS = {
     "training.epochs": "passes",
     "saving.keep": "checkpoints",
     "evaluation.patience": "evaluations",
+    "cluster.memory_gib": "GiB",
+    "cluster.time_limit_minutes": "minutes",
 }
 
 
 def unit_of(key: str, value: Any) -> str:
     """The unit as it reads after this value: `1 pass`, `2 passes`; empty for a key without one."""
     unit = UNITS.get(key, "")
+    if unit == "GiB":
+        return unit
     return unit.removesuffix("es" if unit == "passes" else "s") if value == 1 else unit
 
 
@@ -134,8 +156,10 @@ def _literal(annotation: Any) -> Any:
     return next((part for part in parts if get_origin(part) is Literal), None)
 
 
-def shown_keys(method: str, everything: bool, devices: int = 1) -> list[tuple[str, tuple[str, ...]]]:
-    """Groups with the keys that matter for this method on so many GPUs; only the everyday ones unless `everything`."""
+def shown_keys(method: str, everything: bool, devices: int = 1, engine: str = "") -> list[tuple[str, tuple[str, ...]]]:
+    """Groups with the keys that matter for this method on so many GPUs, and with this scheduler; only the everyday ones
+    unless `everything`.
+    """
     groups = []
     for name, keys in GROUPS if everything else GROUPS[:1]:
         kept = tuple(
@@ -143,6 +167,7 @@ def shown_keys(method: str, everything: bool, devices: int = 1) -> list[tuple[st
             for key in keys
             if not (method == "full" and key.startswith("lora."))
             and not (devices < 2 and key == "hardware.parallelism")
+            and not (not engine and key.startswith("cluster."))
             and not (
                 method != "qlora"
                 and key in ("method.quantization", "method.double_quantization", "method.compute_dtype")
@@ -187,6 +212,8 @@ STEPS = {
     "saving.every_steps": 10,
     "training.max_steps": 10,
     "training.warmup_steps": 1,
+    "cluster.time_limit_minutes": 30,
+    "cluster.memory_gib": 16,
 }
 
 

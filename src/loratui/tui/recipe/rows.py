@@ -26,7 +26,9 @@ def field_rows(
     known, costly = fields(), set(proposal.freed)
     was = change.was if change is not None else {}
     rows: list[FieldRow] = []
-    for group, keys in shown_keys(proposal.plan.method.kind, everything, proposal.device.count):
+    for group, keys in shown_keys(
+        proposal.plan.method.kind, everything, proposal.device.count, proposal.plan.cluster.engine
+    ):
         if everything:
             rows.append(FieldRow("", group))
         for key in keys:

@@ -105,6 +105,14 @@ class ReviewScreen(StepScreen):
         return [*self.hindrances(), Problem("No training was started yet: enter or F9 starts it.", "#start")]
 
     @property
+    def _partition(self) -> str:
+        """The partition that the run is handed to; empty where it is for this machine."""
+        proposal = self.app.state.plan.proposal
+        if self.planned or proposal is None or not proposal.plan.cluster.engine:
+            return ""
+        return one_line(f"partition {proposal.plan.cluster.partition or '(default)'}", 40)
+
+    @property
     def planned(self) -> str:
         """The GPU that is only planned for; empty where the plan is for this machine."""
         return self.app.state.draft.gpu
@@ -171,6 +179,8 @@ class ReviewScreen(StepScreen):
         if self._starting:
             return Content("starting …").stylize("$text-muted")
         words = "▸ Write the plan" if self.planned else "▸ Start training"
+        if place := self._partition:
+            words = f"▸ Submit to {place}"
         if hindrances:
             return Content.assemble((words, "$text-muted"), ("  not yet: see above", "$text-muted"))
         if self.planned:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EVERY: frozenset[str] = frozenset(get_args(State))
 AT_WORK = EVERY - ENDED
+TRAINING = AT_WORK - {"queued"}
 UNFINISHED = ENDED - {"finished"}
 
 
@@ -80,13 +81,13 @@ ACTIONS: tuple[RunAction, ...] = (
         conditions=(PLAN, FIXES),
         changes=True,
     ),
-    RunAction("save", RUN["save"], "Save now", "Save a checkpoint after this step", AT_WORK, RUNNING, (READ,)),
+    RunAction("save", RUN["save"], "Save now", "Save a checkpoint after this step", TRAINING, RUNNING, (READ,)),
     RunAction(
         "evaluate",
         RUN["evaluate"],
         "Evaluate",
         "Evaluate on the held-out rows after this step",
-        AT_WORK,
+        TRAINING,
         RUNNING,
         (READ,),
     ),

@@ -71,7 +71,7 @@ def gauges(followed: Followed, machine: Machine | None) -> list[Gauge]:
 
 def _here(followed: Followed) -> bool:
     status = followed.status
-    return not status.over and (not status.host or status.host == os.uname().nodename)
+    return not status.over and status.state != "queued" and (not status.host or status.host == os.uname().nodename)
 
 
 def _of_gpu(gpu: Gpu, *, named: bool) -> list[Gauge]:

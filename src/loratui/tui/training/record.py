@@ -23,6 +23,7 @@ from loratui.runs.events import (
     Fix,
     FixOutcome,
     Oom,
+    Paused,
     Phase,
     Sample,
     Started,
@@ -98,6 +99,8 @@ class RunRecord:
         self.memory = Thinned(CURVE_POINTS)
         self.memory_peak = 0
         """Greatest peak so far, in bytes."""
+        self.segments = 0
+        """How often it saved because a scheduler's job ended, to go on in the next."""
         self._at_work = False
         """Whether the last worker is past its beginning, or has ended: what begins then is another one."""
         self._smoother = Smoother()
@@ -176,6 +179,8 @@ class RunRecord:
                 self._take_step(event)
             case Started():
                 self._take_start(event)
+            case Paused():
+                self.segments += 1
             case Data():
                 self.data = event
             case Phase():

@@ -15,6 +15,7 @@ from loratui.tui.training.follow import Followed
 from loratui.tui.training.record import RunRecord
 
 LOOKS: dict[str, tuple[str, str, str]] = {
+    "queued": ("◌", "queued", "$accent"),
     "starting": ("◌", "starting", "$accent"),
     "rehearsing": ("◌", "rehearsing", "$accent"),
     "running": ("●", "running", "$accent"),
@@ -66,7 +67,11 @@ def headline(followed: Followed) -> Content:
         )
     if not status.over and record.step is not None and record.step.eta is not None:
         parts.append(Content.assemble((duration(record.step.eta), "bold $foreground"), (" left", "$text-muted")))
-    if not status.over and record.step is None and record.phase is not None:
+    if record.segments:
+        parts.append(Content.assemble(("segment ", "$text-muted"), (f"{record.segments + 1:,}", "$foreground")))
+    if status.state in ("queued", "starting") and status.message:  # where a scheduler has it, and why it waits
+        parts.append(Content(one_line(status.message, 300)).stylize("$text-muted"))
+    elif not status.over and record.step is None and record.phase is not None:
         parts.append(
             Content(one_line(record.phase.message or record.phase.phase.replace("_", " "), 80)).stylize("$text-muted")
         )

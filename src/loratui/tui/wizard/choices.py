@@ -88,15 +88,30 @@ class Choices:
 
     def choose_devices(self, devices: Sequence[int]) -> None:
         """Train on these GPUs of this machine; none: the free one, or the CPU."""
-        self._put(self.device_chosen, devices=sorted(devices), cpu=False, gpu="")
+        self._put(self.device_chosen, devices=sorted(devices), cpu=False, gpu="", by_hand=self._here())
 
     def choose_cpu(self) -> None:
         """Train on the CPU."""
-        self._put(self.device_chosen, devices=[], cpu=True, gpu="")
+        self._put(self.device_chosen, devices=[], cpu=True, gpu="", by_hand=self._here())
 
     def plan_for_gpu(self, name: str) -> None:
         """Plan for a GPU of the catalogue that this machine does not have."""
-        self._put(self.device_chosen, devices=[], cpu=False, gpu=name)
+        self._put(self.device_chosen, devices=[], cpu=False, gpu=name, by_hand=self._here())
+
+    def choose_cluster(self, partition: str, kind: str, gpus: int) -> None:
+        """Have Slurm place the run on so many GPUs of this type a node, in this partition; how many nodes stays."""
+        asked = {
+            "cluster.engine": "slurm",
+            "cluster.partition": partition,
+            "cluster.gpu_type": kind,
+            "cluster.gpus_per_node": gpus,
+        }
+        self._put(self.device_chosen, devices=[], cpu=False, gpu="", by_hand={**self._draft.by_hand, **_checked(asked)})
+
+    def _here(self) -> dict[str, Any]:
+        """What was set by hand, for a run of this machine: a preset's cluster does not count."""
+        by_hand = self._draft.by_hand
+        return {**by_hand, "cluster.engine": ""} if by_hand.get("cluster.engine") else by_hand
 
     def choose_model(self, identifier: str) -> None:
         """Choose a model by id; what belonged to the one before is forgotten."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,8 @@ def setting_value(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, Mapping):
         return ",".join(f"{name}:{column}" for name, column in value.items())
+    if isinstance(value, (list, tuple)) and any("," in str(item) for item in value):
+        return json.dumps([str(item) for item in value], ensure_ascii=False)
     if isinstance(value, (list, tuple)):
         return ",".join(str(item) for item in value)
     return str(value)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.signal import Signal
 
 if TYPE_CHECKING:
+    from loratui.cluster.facts import Cluster
     from loratui.core.hardware import Device, Machine
 
 
@@ -17,6 +19,11 @@ class Hardware:
     def __init__(self, choices: Choices) -> None:
         self._choices = choices
         self._machine: Machine | None = None
+        self._cluster: Cluster | None = None
+        self.cluster_problem = ""
+        """Why the cluster does not answer; empty where it does, or there is none."""
+        self.preset_values: Callable[[], Mapping[str, Any]] = dict
+        """What the chosen preset fixes: it may say where the run is placed."""
         self.looked = Signal()
 
     @property
@@ -29,8 +36,28 @@ class Hardware:
         self._machine = machine
         self.looked.publish()
 
+    @property
+    def cluster(self) -> Cluster | None:
+        """The cluster that this machine belongs to; None where there is none, or it was not read yet."""
+        return self._cluster
+
+    def take_cluster(self, cluster: Cluster | None, problem: str = "") -> None:
+        """Take a new look at the cluster."""
+        self._cluster, self.cluster_problem = cluster or self._cluster, problem
+        self.looked.publish()
+
+    def placed(self) -> dict[str, Any]:
+        """The `cluster` values that the person, or the preset, chose: none where the run is for this machine."""
+        values = {**self.preset_values(), **self._choices.draft.by_hand}
+        found = {key: value for key, value in values.items() if key.startswith("cluster.")}
+        return found if found.get("cluster.engine") and not self._choices.draft.gpu else {}
+
     def device(self) -> Device | None:
-        """What a training process would run on; None until the machine was looked at."""
+        """What a training process would run on; None until the machine, or the cluster that was chosen, was looked
+        at.
+        """
+        if placed := self.placed():
+            return self._of_cluster(placed)
         if self._machine is None:
             return None
         from loratui.core.errors import LoratuiError
@@ -39,6 +66,18 @@ class Hardware:
         try:
             return choose_device(self._machine, self._choices.draft)
         except LoratuiError:
+            return None
+
+    def _of_cluster(self, placed: Mapping[str, Any]) -> Device | None:
+        if self._cluster is None:
+            return None
+        from loratui.core.errors import LoratuiError
+        from loratui.tui.wizard.loading import cluster_device
+
+        try:
+            return cluster_device(self._cluster, placed)
+        except LoratuiError as error:
+            self.cluster_problem = error.sentence
             return None
 
     def automatic(self) -> str:

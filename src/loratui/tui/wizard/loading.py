@@ -4,6 +4,7 @@ sentence.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from loratui.core.dataset import DataFacts
 from loratui.paths import runs_home
 
 if TYPE_CHECKING:
+    from loratui.cluster.facts import Cluster
     from loratui.core.dataset import DataFacts
     from loratui.core.hardware import Device, Machine
     from loratui.core.measured import Measurement
@@ -39,6 +41,26 @@ def choose_device(machine: Machine, draft: Draft) -> Device:
     from loratui.machine.device import device_for
 
     return device_for(machine, draft.devices, draft.gpu, cpu=draft.cpu)
+
+
+def look_at_cluster() -> tuple[Cluster | None, str]:
+    """The cluster that this machine belongs to, or why it does not answer; slow, for a thread."""
+    from loratui.cluster.read import find_cluster
+    from loratui.core.errors import LoratuiError
+
+    try:
+        return find_cluster(), ""
+    except LoratuiError as error:
+        return None, error.sentence
+
+
+def cluster_device(cluster: Cluster, placed: Mapping[str, Any]) -> Device:
+    """What a training process would run on in this cluster, by the plan's `cluster` values. Raises ClusterError."""
+    from loratui.cluster.gpu_types import planned
+    from loratui.core.plan import ClusterSection
+
+    section = ClusterSection(**{key.removeprefix("cluster."): value for key, value in placed.items()})
+    return planned(section, cluster)
 
 
 def automatic_device(machine: Machine) -> str:

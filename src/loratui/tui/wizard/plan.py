@@ -52,6 +52,7 @@ class ProposedPlan:
         dataset.changed.subscribe(lambda: self._follow("The dataset was read"))
         dataset.counted.subscribe(lambda: self._follow("The rows were counted"))
         hardware.looked.subscribe(self._follow_machine)
+        hardware.preset_values = lambda: self.preset.values if self.preset is not None else {}
 
     @property
     def proposal(self) -> Proposal | None:
@@ -202,7 +203,7 @@ class ProposedPlan:
             self._proposal is not None
             and self._device is not None
             and now is not None
-            and self._device.name == now.name
+            and (self._device.name, self._device.count) == (now.name, now.count)
         ):
             moved = abs(self._device.memory_free_bytes - now.memory_free_bytes)
             if moved <= (HOST_MOVES if now.kind == "cpu" else CARD_MOVES) * now.memory_total_bytes:

@@ -136,6 +136,7 @@ class RunCallback(TrainerCallback):
         """Stop before a batch scheduler does."""
         if not self.requests.stop and self.limit.near(self._step_seconds, self._save_seconds):
             self.requests.stop, self.requests.reason = True, self.limit.reason
+            self.requests.goes_on = self.requests.requeued
 
     def _agree_on_answers(self, args: TrainingArguments, broken_off: bool) -> None:
         """One process answers for all: where a stop broke it off, all of them leave the evaluation."""
@@ -147,14 +148,19 @@ class RunCallback(TrainerCallback):
 
     def _agree(self, args: TrainingArguments) -> None:
         """A signal reaches one process: all of them have to save and stop at the same step."""
+        asked = self.requests
         wishes = torch.tensor(
-            [self.requests.stop, self.requests.save, self.requests.evaluate], dtype=torch.int32, device=args.device
+            [asked.stop, asked.save, asked.evaluate, asked.stop and not asked.goes_on],
+            dtype=torch.int32,
+            device=args.device,
         )
         torch.distributed.all_reduce(wishes, op=torch.distributed.ReduceOp.MAX)
-        stop, save, evaluate = wishes.tolist()
+        stop, save, evaluate, for_good = wishes.tolist()
+        self.requests.goes_on = bool(stop) and not for_good
         self.requests.save, self.requests.evaluate = bool(save), bool(evaluate)
         if stop and not self.requests.stop:
-            self.requests.stop, self.requests.reason = True, "asked to stop"
+            what = "the scheduler ends this job" if self.requests.goes_on else "asked to stop"
+            self.requests.stop, self.requests.reason = True, what
 
     def on_log(
         self,

@@ -44,9 +44,15 @@ def find_device() -> DeviceTraits:
     return DeviceTraits("cuda", bf16=modern, tf32=modern, name=torch.cuda.get_device_name(number))
 
 
-def require_gpu(device: DeviceTraits) -> None:
+def require_gpu(device: DeviceTraits, plan: Plan) -> None:
     """Refuse to train on the CPU for days where a GPU was given that torch does not see (WorkerError)."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if device.kind == "cpu" and plan.cluster.engine and plan.cluster.gpus_per_node and not plan.hardware.cpu:
+        raise WorkerError(
+            f"torch sees no GPU on {os.environ.get('SLURMD_NODENAME') or 'this node'}, though the job asked for "
+            f"{plan.cluster.gpus_per_node}.",
+            hint="A module may be missing (cluster.setup). To train on processors, set hardware.cpu=true.",
+        )
     if device.kind == "cpu" and given.startswith(("GPU-", "MIG-")):
         raise WorkerError(
             f"torch does not see the GPU that this run was given ({given}).",
@@ -76,7 +82,7 @@ def check(plan: Plan, device: DeviceTraits) -> None:
         raise PlanError(
             "training.packing needs another attention kernel than eager.", hint="Set model.attention to sdpa."
         )
-    if len(plan.hardware.devices) > 1 and plan.hardware.parallelism == "fsdp":
+    if plan.processes > 1 and plan.hardware.parallelism == "fsdp":
         _check_sharding(plan)
     _check_attention(plan.model.attention, device)
 

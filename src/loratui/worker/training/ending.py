@@ -10,7 +10,8 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import LoratuiError
@@ -25,11 +26,14 @@ from loratui.runs.history import other_events
 from loratui.runs.recovery import TIMES, allow, allowed, left
 from loratui.worker.plain_words import plain_words, unknown_words
 from loratui.worker.training.journal import WATCHED, Journal
+from loratui.worker.training.processes import node_name
 
 log = logging.getLogger("loratui")
 FAILED = 1
 FELLOW_LOST = "process-lost"
 """Code of a failure that follows from another process's end."""
+GONE = "process-gone"
+"""Code of a process that said nothing: killed, or crashed in a library."""
 LAST_WORDS = ("oom", "disk-full")
 """Codes that explain whatever else went wrong."""
 
@@ -45,6 +49,8 @@ class Ending:
     step: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     fixes: list[dict[str, Any]] = field(default_factory=list)
+    node: str = ""
+    """The scheduler's name of the computer where it happened; empty outside a job."""
 
 
 def ending_of(error: BaseException, journal: Journal) -> Ending:
@@ -114,7 +120,8 @@ def is_watched() -> bool:
 
 def leave(run: Run, rank: int, ending: Ending) -> int:
     """Leave it for the process that watches; the exit status that makes the launcher end the others."""
-    write_whole(run.path / f".ending-{rank}.json", json.dumps(asdict(ending)) + "\n")
+    named = replace(ending, node=node_name())
+    write_whole(run.path / f".ending-{rank}.json", json.dumps(asdict(named)) + "\n")
     return FAILED
 
 
@@ -122,21 +129,30 @@ def take_left(run: Run) -> Ending | None:
     """The ending that explains the others: memory first (one that waited for it breaks too), else the first; the files
     are gone then.
     """
-    found: list[tuple[int, float, Ending]] = []
+    found = sorted(endings(run), key=lambda one: _rank_of(*one))
+    for path, _ in found:
+        path.unlink(missing_ok=True)
+    return found[0][1] if found else None
+
+
+def endings(run: Run) -> list[tuple[Path, Ending]]:
+    """How processes said that they ended, each with its file."""
+    found = []
     for path in run.path.glob(".ending-*.json"):
         try:
-            ending = Ending(**json.loads(path.read_bytes()))
-            found.append(
-                (
-                    0 if ending.code in LAST_WORDS else 2 if ending.code == FELLOW_LOST else 1,
-                    path.stat().st_mtime,
-                    ending,
-                )
-            )
+            found.append((path, Ending(**json.loads(path.read_bytes()))))
         except (OSError, ValueError, TypeError) as error:
             log.error("%s cannot be read: %s", path.name, error)
-        path.unlink(missing_ok=True)
-    return min(found, key=lambda one: one[:2])[2] if found else None
+            path.unlink(missing_ok=True)
+    return found
+
+
+def _rank_of(path: Path, ending: Ending) -> tuple[int, float]:
+    first = 0 if ending.code in LAST_WORDS else 2 if ending.code == FELLOW_LOST else 1
+    try:
+        return first, path.stat().st_mtime
+    except OSError:
+        return first, 0.0
 
 
 def has_left(run: Run) -> bool:
@@ -167,6 +183,8 @@ def recover(run: Run, journal: Journal, ending: Ending) -> str:
         return ""
     if not allowed(run) or not journal.writes or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return ""
+    if int(os.environ.get("SLURM_JOB_NUM_NODES", "1")) > 1:
+        return "On several nodes nothing is changed unattended: it waits for a person."
     times = left(run)
     if not times:
         return f"{TIMES} changes were tried unattended: it waits for a person."

@@ -1,7 +1,8 @@
-"""A run on several GPUs: accelerate begins one process for each, and this one watches over them.
+"""A run on several GPUs: a launcher begins one process for each, and this one watches over them.
 
 It is the run's process id until they have begun and after they have ended: what one of them could not say (it was
-killed, or it is not the one that writes) is said here, and a run that may mend itself begins anew here.
+killed, or it is not the one that writes) is said here, and a run that may mend itself begins anew here. On several
+nodes each has a launcher and one that watches; the first node's is the one that says.
 """
 
 from __future__ import annotations
@@ -13,29 +14,59 @@ import subprocess
 import time
 from types import FrameType
 
+from loratui.cluster.job_script import GOES_ON
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
-from loratui.machine.memory_kills import memory_killed, read_kills
+from loratui.machine.memory_kills import MemoryKills, memory_killed, read_kills
 from loratui.runs.directory import Run
-from loratui.worker.training.ending import FELLOW_LOST, Ending, ending_of, has_left, say, take_left
+from loratui.runs.status import read_status
+from loratui.worker.training.ending import (
+    FELLOW_LOST,
+    GONE,
+    Ending,
+    ending_of,
+    endings,
+    has_left,
+    leave,
+    say,
+    take_left,
+)
 from loratui.worker.training.journal import WATCHED, Journal
-from loratui.worker.training.processes import end_with_children, launched, process_count
+from loratui.worker.training.outcome import left as left_for_next
+from loratui.worker.training.processes import (
+    end_with_children,
+    hear_nothing,
+    launched,
+    launcher_environment,
+    node_count,
+    node_name,
+    node_number,
+    process_count,
+)
 from loratui.worker.training.rehearse import before as rehearse_before
 from loratui.worker.training.rehearse import clear
-from loratui.worker.training.signals import Requests, StopRequestedError
+from loratui.worker.training.signals import HEEDED, Requests, StopRequestedError, requeued_job
 
 log = logging.getLogger("loratui")
 PATIENCE_SECONDS = 10.0
 """How long the others may go on after one process has failed: they wait for it in a kernel that hears no signal."""
+END_SECONDS = 60.0
+"""How much longer the processes of another node may take to end once the run is over: nothing is lost by then."""
+CAUSE_SECONDS = 15.0
+"""How long the cause is waited for where only its echo is known: another node's launcher has to notice it."""
 PERIOD_SECONDS = 0.2
+NODE_RANKS = 1_000_000
+"""Above every rank: under it a node's watch leaves what its processes did not say."""
 
 
 class _Watch:
     """Passes signals on to the process that writes, and ends all where one has failed."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, run: Run, requests: Requests, *, beside: bool = False) -> None:
+        """beside: on another node than the first, which alone begins and ends the run."""
+        self.run, self.requests, self.beside = run, requests, beside
         self.stopped = ""
+        self._began = time.time()
 
     def install(self) -> None:
         """Take the signals over."""
@@ -44,14 +75,17 @@ class _Watch:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        status = self.run.status()
-        if status.pid not in (0, os.getpid()) and not status.over:
+        status = self.run.status() if "SLURM_JOB_ID" not in os.environ else read_status(self.run.status_path)
+        if status is not None and status.pid not in (0, os.getpid()) and not status.over:
+            if "SLURM_JOB_ID" in os.environ:
+                return  # a scheduler's signal reaches every process of the job
             try:
                 os.kill(status.pid, number)
             except ProcessLookupError:
                 log.warning("process %d ended before it could be told of signal %d", status.pid, number)
         elif number in (signal.SIGTERM, signal.SIGINT):  # nobody has begun to train: there is nothing to save
-            self.stopped = f"asked to stop ({signal.Signals(number).name})"
+            self.requests.heed(number)
+            self.stopped = self.requests.reason
 
     def wait(self, process: subprocess.Popen[bytes]) -> int:
         """Watch the launcher until it ends; its exit status."""
@@ -62,13 +96,21 @@ class _Watch:
                 end_with_children(process)
             elif not failed_since and has_left(self.run):
                 failed_since = time.monotonic()
+            elif not failed_since and self.beside and self._is_over():
+                failed_since = time.monotonic() + END_SECONDS
         return process.returncode
+
+    def _is_over(self) -> bool:
+        status = read_status(self.run.status_path)
+        return status is not None and status.ended > self._began
 
 
 def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
-    """Execute a run of several processes; 0 finished or stopped as asked, 1 failed."""
-    requests = Requests()
+    """Execute a run of several processes; 0 finished or stopped as asked, 1 failed, 75 left for its next job."""
+    requests = Requests(requeued=requeued_job(plan))
     requests.hold()
+    if node_number() and node_count(plan) > 1:
+        return _beside(run, plan, requests)
     try:
         journal = Journal(run)
     except (LoratuiError, OSError) as error:
@@ -80,51 +122,95 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
         clear(run)
         if rehearse:
             rehearse_before(run, journal)
-        command = launched(run, plan, [])
         journal.phase("start", f"Starting {process_count(plan)} processes", state="starting")
-        watch = _Watch(run)
+        watch, kills = _Watch(run, requests), read_kills()
         watch.install()
-        kills = read_kills()
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd="/",
-            env=os.environ | {WATCHED: str(os.getpid())},
-        )
+        process = _begin(run, plan)
         journal.hand_over()
         code = watch.wait(process)
     except StopRequestedError as error:
-        journal.emit("stopped", step=journal.status.step, reason=str(error))
-        journal.close("stopped", str(error))
-        return 0
+        return _stopped(journal, requests, str(error))
     except BaseException as error:  # noqa: BLE001 (whatever it is, the run has to say so)
         return say(run, journal, ending_of(error, journal))
-    status = run.status()
-    left = take_left(run)
-    if left is None and status.over and status.state != "lost":
-        return 0 if status.state in ("finished", "stopped") else 1
+    status = read_status(run.status_path)
+    if not has_left(run) and status is not None:
+        if status.state == "queued":
+            return GOES_ON
+        if status.over:
+            return 0 if status.state in ("finished", "stopped") else 1
+    if not watch.stopped and _silent(run, code):
+        leave(run, NODE_RANKS, _gone(plan, kills))
+    cause = _cause(run) if node_count(plan) > 1 else take_left(run)
     try:
         journal = Journal(run)
     except (LoratuiError, OSError) as error:
         log.error("%s", error)
         return 1
     if watch.stopped:
-        journal.emit("stopped", step=journal.status.step, reason=watch.stopped)
-        journal.close("stopped", watch.stopped)
-        return 0
-    if left is None or left.code == FELLOW_LOST:
+        return _stopped(journal, requests, watch.stopped)
+    if cause is None or cause.code == FELLOW_LOST:
         log.info("the launcher ended with status %d", code)
-        by_kernel = memory_killed(kills)
-        why = (
-            f"it was killed {by_kernel}. Train shorter rows or smaller batches, or give it more memory."
-            if by_kernel
-            else "somebody killed it, or it crashed in a library; the log may say more."
-        )
-        left = Ending(
-            "failed",
-            f"One of the {process_count(plan)} processes is gone without a word: {why}",
-            FELLOW_LOST,
-            step=journal.status.step,
-        )
-    return say(run, journal, left)
+        cause = _gone(plan, kills, step=journal.status.step, here=node_count(plan) == 1)
+    return say(run, journal, cause)
+
+
+def _begin(run: Run, plan: Plan) -> subprocess.Popen[bytes]:
+    """Start the launcher of this node."""
+    in_job = "SLURM_JOB_ID" in os.environ
+    return subprocess.Popen(
+        launched(run, plan, []),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+        env=os.environ | {WATCHED: str(os.getpid())} | launcher_environment(plan),
+        preexec_fn=hear_nothing if in_job else None,
+    )
+
+
+def _beside(run: Run, plan: Plan, requests: Requests) -> int:
+    """Watch over the processes of another node than the first, which alone speaks for the run."""
+    watch, kills = _Watch(run, requests, beside=True), read_kills()
+    watch.install()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
+    try:
+        code = watch.wait(_begin(run, plan))
+    except LoratuiError as error:
+        log.error("%s", error)
+        return leave(run, NODE_RANKS + node_number(), Ending("failed", str(error)))
+    if not watch.stopped and _silent(run, code):
+        return leave(run, NODE_RANKS + node_number(), _gone(plan, kills))
+    return 0 if code == 0 or watch.stopped else 1
+
+
+def _silent(run: Run, code: int) -> bool:
+    """Whether a process of this node failed and none of this node said why."""
+    return code != 0 and not any(ending.node == node_name() for _, ending in endings(run))
+
+
+def _gone(plan: Plan, kills: MemoryKills, *, step: int = 0, here: bool = True) -> Ending:
+    """A process said nothing. here: it was one of this node."""
+    by_kernel = memory_killed(kills)
+    why = (
+        f"it was killed {by_kernel}. Train shorter rows or smaller batches, or give it more memory."
+        if by_kernel
+        else "somebody killed it, or it crashed in a library; the log may say more."
+    )
+    where = f" on node {node_name()}" if here and node_name() else ""
+    return Ending(
+        "failed", f"One of the {process_count(plan)} processes is gone{where} without a word: {why}", GONE, step=step
+    )
+
+
+def _cause(run: Run) -> Ending | None:
+    """What ended the run on all its nodes: where only echoes of it are here, the cause is waited for."""
+    until = time.monotonic() + CAUSE_SECONDS
+    while time.monotonic() < until and all(one.code == FELLOW_LOST for _, one in endings(run)):
+        time.sleep(PERIOD_SECONDS)
+    return take_left(run)
+
+
+def _stopped(journal: Journal, requests: Requests, reason: str) -> int:
+    """Say that it was stopped before anybody trained."""
+    outcome = left_for_next(journal, requests, journal.status.step, reason)
+    journal.close(outcome.state, outcome.message)
+    return GOES_ON if outcome.state == "queued" else 0

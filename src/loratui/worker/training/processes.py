@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 
 import psutil
 
+from loratui.core.errors import WorkerError
 from loratui.core.plan import Plan
 from loratui.files import write_whole
 from loratui.runs.directory import Run
 
+MEETING_SECONDS = 1800
+"""How long the launchers of several nodes wait for each other: the first may rehearse, or load slowly, before."""
+
 
 def process_count(plan: Plan) -> int:
     """Processes that train together: one for each GPU."""
-    return max(1, len(plan.hardware.devices))
+    return plan.processes
 
 
 def is_launched() -> bool:
@@ -34,9 +39,64 @@ def launched(run: Run, plan: Plan, arguments: Sequence[str]) -> list[str]:
     command = ["-m", "loratui.worker", "train", str(run.place), *arguments]
     if count == 1:
         return [sys.executable, *command]
+    if node_count(plan) > 1:
+        return [sys.executable, "-m", "torch.distributed.run", *meeting(plan), *command]
     path = run.place / "accelerate.json"
     write_whole(path, json.dumps(launcher_settings(count), indent=1) + "\n")
     return [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(path), *command]
+
+
+def node_count(plan: Plan) -> int:
+    """Computers that train together: as many launchers begin, each its share of the processes."""
+    return plan.cluster.nodes if plan.cluster.engine else 1
+
+
+def node_number() -> int:
+    """Number of this node in the scheduler's job; 0 is the first one, or the only one."""
+    return int(os.environ.get("SLURM_NODEID", "0"))
+
+
+def node_name() -> str:
+    """Name of this node as the scheduler has it; empty outside a job."""
+    return os.environ.get("SLURMD_NODENAME", "")
+
+
+def meeting(plan: Plan) -> list[str]:
+    """torchrun's options by which the launchers of all nodes find each other: on the first (c10d), once.
+
+    accelerate's launcher refuses a port that another launcher of this computer has opened, and cannot be told who hosts
+    the meeting: torchrun itself is begun.
+    """
+    place = os.environ.get("LORATUI_MEETING", "")
+    if not place:
+        raise WorkerError(
+            f"this run trains on {node_count(plan)} nodes, and LORATUI_MEETING does not say where they meet.",
+            hint="Submit it with `loratui train` or `loratui resume`: its job script says it.",
+        )
+    number = f"{os.environ.get('SLURM_JOB_ID', '0')}-{os.environ.get('SLURM_RESTART_COUNT', '0')}"
+    return [
+        f"--nnodes={node_count(plan)}",
+        f"--nproc-per-node={process_count(plan) // node_count(plan)}",
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint={place}",
+        f"--rdzv-id=loratui-{number}",
+        f"--rdzv-conf=is_host={'1' if node_number() == 0 else '0'},join_timeout={MEETING_SECONDS}",
+        "--max-restarts=0",
+    ]
+
+
+def launcher_environment(plan: Plan) -> dict[str, str]:
+    """What a launcher's environment has beside that of its processes: in a job, signals reach it too, and are none of
+    its business.
+    """
+    found = {"ACCELERATE_MIXED_PRECISION": "no"} if node_count(plan) > 1 else {}
+    return found | ({"PET_SIGNALS_TO_HANDLE": "SIGHUP"} if "SLURM_JOB_ID" in os.environ else {})
+
+
+def hear_nothing() -> None:
+    """Between fork and exec of a launcher in a job: the signals that a scheduler sends to everybody end it not."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def launcher_settings(count: int) -> dict[str, object]:

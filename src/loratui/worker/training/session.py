@@ -6,7 +6,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from loratui.runs.directory import Run, step_of
 from loratui.runs.history import last_step
 from loratui.runs.model_card import result_folder, write_model_card
 from loratui.runs.recovery import allowed
-from loratui.runs.status import State
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.training import provenance as prints
 from loratui.worker.training.callbacks import RunCallback
@@ -38,6 +36,7 @@ from loratui.worker.training.journal import Journal
 from loratui.worker.training.load_model import count_parameters, load_adapter, load_base, load_tokenizer, stop_ids
 from loratui.worker.training.measure import Measuring
 from loratui.worker.training.memory import out_of_memory, out_of_memory_at_load
+from loratui.worker.training.outcome import Outcome, left
 from loratui.worker.training.provenance import write_left_out
 from loratui.worker.training.result import drop_unfinished, put_in_place, require_place, whole_folder
 from loratui.worker.training.resume import (
@@ -53,18 +52,6 @@ from loratui.worker.training.signals import Requests
 from loratui.worker.training.trainer import Trainer, make_trainer
 
 log = logging.getLogger("loratui")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How the run ended."""
-
-    state: State
-    message: str = ""
-    code: str = ""
-    """What stopped it, where that was an error: a finding's kind."""
-    fixes: list[dict[str, Any]] = field(default_factory=list)
-    """Ways to mend it, as a `finding` event carries them."""
 
 
 class Session:
@@ -85,7 +72,7 @@ class Session:
 
     def execute(self) -> Outcome:
         """Train to the end, or until asked to stop."""
-        require_gpu(self.device)
+        require_gpu(self.device, self.plan)
         check(self.plan, self.device)
         self._tell_missing_gpus()
         if self.rank == 0:
@@ -279,13 +266,8 @@ class Session:
         if callback.finding is not None:
             return self._spoilt(callback.finding)
         if self.requests.stop and (step < trainer.state.max_steps or trainer.pending):
-            journal.emit(
-                "stopped",
-                step=step,
-                reason=callback.stop_reason,
-                checkpoint=f"checkpoints/checkpoint-{callback.saved_step}",
-            )
-            return Outcome("stopped", callback.stop_reason)
+            saved = f"checkpoints/checkpoint-{callback.saved_step}"
+            return left(journal, self.requests, step, callback.stop_reason, saved)
         spoilt = spoilt_at_the_end(self.run, self.plan)
         if spoilt is not None and allowed(self.run):
             return self._spoilt(*spoilt)

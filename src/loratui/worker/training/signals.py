@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from types import FrameType
 
+from loratui.core.plan import Plan
+
 HEEDED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2})
 
 
@@ -24,7 +26,11 @@ class EvaluationStoppedError(Exception):
 class Requests:
     """Signals as wishes that the training looks at after each step."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, requeued: bool = False) -> None:
+        """requeued: a scheduler's job of its own executes the run, and it goes on in a next one."""
+        self.requeued = requeued
+        self.goes_on = False
+        """Whether a stop is the scheduler's, after which the run goes on in its next job."""
         self.stop = False
         self.save = False
         self.evaluate = False
@@ -48,16 +54,31 @@ class Requests:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
-        self.stop = True
-        self.reason = f"asked to stop ({signal.Signals(number).name})"
+        self.heed(number)
         if not self.training:
             raise StopRequestedError(self.reason)
+
+    def heed(self, number: int) -> None:
+        """Take a signal to stop for what it means."""
+        scheduled = "SLURM_JOB_ID" in os.environ and number == signal.SIGTERM
+        if self.stop and scheduled:
+            return  # what was asked before stands
+        self.goes_on = self.requeued and scheduled
+        self.stop = True
+        what = "the scheduler ends this job" if scheduled else "asked to stop"
+        self.reason = f"{what} ({signal.Signals(number).name})"
 
     def _on_save(self, number: int, frame: FrameType | None) -> None:
         self.save = True
 
     def _on_evaluate(self, number: int, frame: FrameType | None) -> None:
         self.evaluate = True
+
+
+def requeued_job(plan: Plan, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether this process belongs to a job that goes on by itself when it is ended before the run is."""
+    inside = "SLURM_JOB_ID" in (os.environ if environment is None else environment)
+    return bool(plan.cluster.engine) and plan.cluster.requeue and inside
 
 
 RESERVE_SECONDS = 60.0
@@ -72,8 +93,12 @@ class TimeLimit:
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None, *, now: float | None = None) -> None:
-        text = (os.environ if environment is None else environment).get("SLURM_JOB_END_TIME", "")
+        known = os.environ if environment is None else environment
+        text, began = (known.get(f"SLURM_JOB_{name}_TIME", "") for name in ("END", "START"))
         end = float(text) if text.isdigit() else 0.0
+        self.reserve = RESERVE_SECONDS
+        if began.isdigit() and end:  # a short job must have some of its time left to train in
+            self.reserve = min(RESERVE_SECONDS, max(0.0, end - float(began)) / 4)
         self.end: float | None = end if end > (time.time() if now is None else now) else None
         """None where there is no limit, or an outdated one: of a job that is over, whose environment somebody kept."""
 
@@ -81,7 +106,7 @@ class TimeLimit:
         """Whether the run should stop now. Both: how long one took lately."""
         if self.end is None:
             return False
-        return (time.time() if now is None else now) + RESERVE_SECONDS + 2 * (step_seconds + save_seconds) >= self.end
+        return (time.time() if now is None else now) + self.reserve + 2 * (step_seconds + save_seconds) >= self.end
 
     @property
     def reason(self) -> str:

@@ -1,0 +1,95 @@
+"""The wizard on a login node: a partition's GPUs are a card, and the review hands the run to the queue."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from slurm_here import said
+from textual.pilot import Pilot
+
+sys.path.append(str(Path(__file__).parents[1] / "tui"))
+
+from wizard import settled, wizard
+
+from loratui.cluster.gpu_types import remember_memory, remembered_memory
+from loratui.runs.jobs import last_job
+from loratui.runs.listing import list_runs
+from loratui.tui.machine.device_card import DeviceCard
+
+
+async def until(pilot: Pilot[None], condition: object, what: str) -> None:
+    for _ in range(300):
+        if condition():  # type: ignore[operator]
+            return
+        await pilot.pause(0.1)
+    raise AssertionError(what)
+
+
+@pytest.fixture
+def no_models_of_anybody(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loratui.tui.wizard.words.SeenWords.unseen", lambda self, terms: ())
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+async def test_a_card_of_the_cluster_is_planned_for_and_submitted(
+    own_home: Path, no_models_of_anybody: None, tmp_path: Path
+) -> None:
+    app = wizard(tmp_path, screen="machine", gpus=0, demo=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+
+        def card() -> DeviceCard | None:
+            return next((one for one in app.screen.query(DeviceCard) if one.key == "slurm:gpu:h100"), None)
+
+        await until(pilot, lambda: card() is not None, "the cluster's card")
+        found = card()
+        assert found is not None and "4 of 4 GPUs free" in found.render().plain
+        found.focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: app.state.hardware.placed(), "the choice")
+        device = app.state.hardware.device()
+        assert device is not None and (device.name, device.count) == ("H100 80GB", 1)
+        await until(pilot, lambda: (one := card()) is not None and one.chosen, "the mark")
+        (again := card()) is not None and again.focus()  # type: ignore[func-returns-value]
+        await pilot.press("space")
+        await until(pilot, lambda: app.state.hardware.placed().get("cluster.gpus_per_node") == 2, "a second GPU")
+        plan = app.state.plan.proposal
+        assert plan is not None and plan.device.count == 2 and plan.plan.processes == 2
+        assert plan.plan.cluster.time_limit_minutes >= 30
+        app.open_step("review")
+        await settled(pilot)
+        await until(
+            pilot, lambda: "Submit to partition gpu" in app.screen.query_one("#start").render().plain, "the button"
+        )
+        await pilot.press("f9")
+        await until(pilot, lambda: bool(list_runs()), "a run")
+        (run,) = list_runs()
+        await until(pilot, lambda: last_job(run.run.path) is not None, "its job")
+        assert run.run.status().state in ("queued", "starting")
+        job = last_job(run.run.path)
+        assert job is not None and "h100:2" in said("scontrol", "show", "job", str(job.id))
+        await until(pilot, lambda: app.screen.query("#headline"), "the training screen")
+        words = ("queued", "starting", "rehearsing")
+        await until(
+            pilot, lambda: any(word in str(app.screen.query_one("#headline").render()) for word in words), "its state"
+        )
+        said("scancel", str(job.id))
+
+
+def test_the_memory_of_an_unknown_card_is_remembered(own_home: Path) -> None:
+    from loratui.cluster.gpu_types import UnknownGpuType, card_of, device_of
+
+    with pytest.raises(UnknownGpuType, match=r"type xpu9 .*Say it once"):
+        device_of("xpu9")
+    remember_memory("xpu9", 40 * 2**30)
+    assert remembered_memory("xpu9") == 40 * 2**30 and device_of("xpu9", 4).memory_free_bytes == 40 * 2**30
+    for kind, name in {
+        "h100": "H100 80GB",
+        "nvidia_a100-sxm4-80gb": "A100 80GB",
+        "rtx_a6000": "RTX A6000",
+        "tesla_v100-sxm2-32gb": "V100 32GB",
+    }.items():
+        card = card_of(kind)
+        assert card is not None and card.name == name, kind
