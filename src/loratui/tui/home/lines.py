@@ -23,6 +23,8 @@ AGE_CELLS = 10
 STATE_CELLS = 12
 FIGURE_CELLS = 9
 MORE_LOOKS = {"diverged": ("✗", "diverged", "$error")}
+ENOUGH_END = 9
+"""Characters of a name's end that tell runs of one day apart: `1126-0544`."""
 BAD = ("failed", "lost", "diverged")
 
 
@@ -59,7 +61,7 @@ def heading(width: int) -> str:
     course = f"{'course':<{part.curve}}" if part.curve else ""
     return (
         f"{'state':<{STATE_CELLS}}{'run':<{part.name}}{'done':<{part.bar + 6}}{loss}{'held-out':>{FIGURE_CELLS}}  "
-        f"{course}{'set otherwise':<{part.apart}}"[: width - AGE_CELLS]
+        f"{course}{'differs in':<{part.apart}}"[: width - AGE_CELLS]
         + f"{'begun':>{AGE_CELLS}}"
     )
 
@@ -78,7 +80,7 @@ def row(
     loss = line.losses[-1] if line.losses else status.loss
     best = line.outcome.best
     passed = max(0.0, (time.time() if now is None else now) - summary.created) if summary.created else 0.0
-    title = f"{'◆ ' if marked else ''}{one_line(summary.name, part.name - (4 if marked else 2))}"
+    title = f"{'◆ ' if marked else ''}{shortened(one_line(summary.name), part.name - (4 if marked else 2))}"
     parts: list[tuple[str, str] | str] = [
         (f"{glyph} {word:<10}", color),
         (f"{title:<{part.name}}", "bold"),
@@ -92,6 +94,14 @@ def row(
     ]
     parts.append((f"{age_words(passed):>{AGE_CELLS}}", "$text-muted"))
     return Content.assemble(*parts)
+
+
+def shortened(name: str, width: int) -> str:
+    """A run's name in so many columns: its end, which holds when it was begun, tells it from others of its model."""
+    if len(name) <= width:
+        return name
+    end = min(ENOUGH_END, width // 2)
+    return f"{name[: width - end - 1]}…{name[-end:]}"
 
 
 def _figure(value: float | None) -> str:

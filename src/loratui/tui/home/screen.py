@@ -32,6 +32,8 @@ REFRESH_SECONDS = 2.0
 SETTLE_SECONDS = 0.1
 """How long the cursor rests on a run before its history is read: a held arrow key passes over many."""
 WORDMARK = ("█   █▀█ █▀█ ▄▀█ ▀█▀ █ █ █", "█▄▄ █▄█ █▀▄ █▀█  █  █▄█ █")
+FEW = 6
+"""Runs up to which a low screen has room for more of the one under the cursor."""
 TALL = 30
 
 
@@ -273,6 +275,7 @@ class HomeScreen(StepScreen):
     def _show_run(self) -> None:
         """The run under the cursor in more words: in one line, or in a box of its own where there is room."""
         line = self.listed.chosen
+        self.set_class(0 < len(self.listed.lines) <= FEW, "-few")
         box, beside, chart = self.query_one("#detail", Static), self.query_one("#beside"), self.query_one(Chart)
         if line is None:
             self._tell_where(self._door)

@@ -189,7 +189,8 @@ class ProposedPlan:
     def _now(self) -> Standing | None:
         if self._proposal is None:
             return None
-        return Standing(self._proposal, self._choices.draft.preset, self._choices.given(), self._choices.held)
+        draft = self._choices.draft
+        return Standing(self._proposal, draft.preset, self._choices.given(), self._choices.held, draft.dataset)
 
     def _settle(self) -> None:
         if not self._problem:
