@@ -84,7 +84,7 @@ def test_a_letter_with_ctrl_means_the_same_on_every_screen_and_panel() -> None:
                     if re.fullmatch(r"ctrl\+[a-z]", key):
                         found.setdefault(key[-1], set()).add(binding.action)
     assert {letter for letter in found if letter not in CONTROLS} == set()
-    assert {letter: actions - CONTROLS[letter][1] for letter, actions in found.items()} == dict.fromkeys(found, set())
+    assert all(actions <= CONTROLS[letter][1] for letter, actions in found.items()), found
     assert set(CONTROLS) - set(found) == {"o", "u"}, "the palette is Textual's own, ^u the field's"
 
 
