@@ -83,7 +83,8 @@ def _luminance(color: RGB) -> float:
 def at_256(color: RGB) -> RGB:
     """A colour as a terminal of 256 colours shows it."""
     from rich.color import Color as RichColor
-    from rich.color import ColorSystem, ColorTriplet
+    from rich.color import ColorSystem
+    from rich.color_triplet import ColorTriplet
     from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 
     down = RichColor.from_triplet(ColorTriplet(*color)).downgrade(ColorSystem.EIGHT_BIT)

@@ -23,7 +23,7 @@ MOST_LINES, MOST_LINES_LOW = 4, 2
 
 
 def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -> list[Content]:
-    """The lines of a dataset that was read, on a screen of this size."""
+    """The lines of a dataset that was read. width: columns for them; height: lines of the screen."""
     recognition, facts, found = view.preview.recognition, view.facts, view.preview.found
     guessed = recognition.guess and recognition.format != "preference"
     guess = Content.assemble(("  ▲ a guess: c changes it", "$warning")) if guessed else Content("")
@@ -58,7 +58,7 @@ def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -
         note = f"{one_line(found.note, 200)} ({size(found.size_bytes)})"
         facts_of.append(("files", Content.assemble((note, "$text-muted"))))
     most = MOST_LINES if height >= TALL else MOST_LINES_LOW
-    return [labelled(label, content, width - MARGINS, most) for label, content in facts_of]
+    return [labelled(label, content, width, most) for label, content in facts_of]
 
 
 def text_words(result: dict[str, Any], max_length: int) -> str:

@@ -17,7 +17,7 @@ from loratui.core.errors import LoratuiError
 from loratui.data.encodings import UTF8
 from loratui.format import one_line
 from loratui.paths import home_short
-from loratui.tui.dataset.facts import fact_lines
+from loratui.tui.dataset.facts import MARGINS, fact_lines
 from loratui.tui.dataset.length_picture import bars_height, picture_lines
 from loratui.tui.dataset.lengths import LengthsScreen
 from loratui.tui.dataset.row_lengths import lengths_now
@@ -147,9 +147,9 @@ class DatasetScreen(StepScreen):
             reading = state.draft.dataset and not state.dataset.problem
             widget.update(Content("Reading …" if reading else "").stylize("$text-muted"))
             return
-        lines = fact_lines(state, view, self.size.width, self.size.height)
+        width = widget.content_size.width or self.size.width - MARGINS
+        lines = fact_lines(state, view, width, self.size.height)
         if (proposal := state.plan.proposal) is not None:
-            width = self.query_one("#dataset-facts").content_size.width or self.size.width - 6
             lines += picture_lines(state.check, proposal, width, bars_height(self.size))
         widget.update(Content("\n").join(lines))
 

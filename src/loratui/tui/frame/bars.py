@@ -70,6 +70,8 @@ LAST = ("explain", "help", "app.help", "quit", "app.quit")
 """Actions that stand at the right end and are never dropped."""
 
 
+FIRST = {"enter": -2, "esc": -1, "escape": -1}
+"""Keys that stand at the left end, on whichever screen."""
 MORE = "help"
 """Key of the help, which a click on the number of the keys that found no room opens."""
 
@@ -163,9 +165,11 @@ class KeyBar(Static):
 
 
 def _place(shown: tuple[Binding, bool]) -> int:
-    """Where a key stands: enter in front, those that are never dropped at the end, the others between as they come."""
+    """Where a key stands: enter and esc in front, those that are never dropped at the end, the rest as they come."""
     binding = shown[0]
-    return LAST.index(binding.action) + 1 if binding.action in LAST else -1 if binding.key == "enter" else 0
+    return (
+        LAST.index(binding.action) + 1 if binding.action in LAST else FIRST.get(binding.key_display or binding.key, 0)
+    )
 
 
 def _more(dropped: int) -> str:

@@ -132,7 +132,7 @@ class Door(Static, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "down":
-            return bool(any(rows.option_count for rows in self.screen.query(OptionList)))
+            return any(rows.option_count or not rows.display for rows in self.screen.query(OptionList))
         return super().check_action(action, parameters)
 
     def action_down(self) -> None:

@@ -69,6 +69,8 @@ class HomeScreen(StepScreen):
         self._studying = False
         self._made_actions: RunActions | None = None
         self._where = self._door = ""
+        self._awaited = False
+        """Whether somebody went to the runs before they were read."""
         self._marked: RunSummary | None = None
         """The first of two runs to be compared."""
 
@@ -150,6 +152,7 @@ class HomeScreen(StepScreen):
     def _to_the_runs(self) -> None:
         if self.listed.lines:
             self.listed.rows.focus()
+        self._awaited = not self.listed.looked
 
     @on(Rows.Left)
     def _to_the_doors(self) -> None:
@@ -189,6 +192,8 @@ class HomeScreen(StepScreen):
                 more = look.more
                 self._renew_followed(look)
                 self.listed.show(look, self._marked.name if self._marked is not None else "")
+                if look.lines and self._awaited:
+                    self._to_the_runs()
                 if not look.lines and not isinstance(self.focused, Door):
                     self.query_one(Doors).take_focus()
                 self._show_run()

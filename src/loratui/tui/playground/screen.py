@@ -134,7 +134,7 @@ class PlaygroundScreen(StepScreen):
         with self._asks():
             self.say("")
             self.prompt.put("")
-            answered = await self._is_ready() and await self._put(text, self.held_out.row_of(text))
+            answered = await self._is_ready(text) and await self._put(text, self.held_out.row_of(text))
             if answered:
                 self.conversation.answered(self.answers.texts)
         if not answered and not self.prompt.text:
@@ -144,10 +144,11 @@ class PlaygroundScreen(StepScreen):
             if not self.prompt.text:
                 self.answers.focus_shown()
 
-    async def _is_ready(self) -> bool:
+    async def _is_ready(self, text: str = "") -> bool:
         loader = self.loader
-        if not loader.session.settled:
-            self.say("It is being loaded, and answers then.")
+        if loader.session.ready is None:
+            what = f"“{one_line(text, 40)}”" if text else "it"
+            self.say(f"The model is being loaded; then {what} is asked.")
         sentence = await loader.until_ready()
         self.say(sentence, "error")
         return not sentence

@@ -213,7 +213,8 @@ class RecipeScreen(StepScreen):
             widget.update(self._nothing_yet(), layout=False)
             return
         width = max(20, widget.content_size.width or 76)
-        widget.update(Content("\n").join(why_lines(proposal, key, prices, width)), layout=False)
+        height = widget.content_size.height or self.size.height
+        widget.update(Content("\n").join(why_lines(proposal, key, prices, width, height)), layout=False)
 
     def _nothing_yet(self) -> Content:
         """What stands where no plan can be proposed: why, and the key that helps."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from loratui.format import one_line, signed_size, value_text
@@ -122,7 +123,7 @@ def lowered(words: str) -> str:
 def _short(path: str) -> str:
     """The end of a path, which tells it from others."""
     short = home_short(path)
-    return one_line(short if len(short) <= 30 else f"…{short[-29:]}", 40)
+    return one_line(short if len(short) <= 24 else f"…/{PurePath(short).name}", 40)
 
 
 _NOTHING = object()

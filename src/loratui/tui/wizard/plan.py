@@ -68,6 +68,10 @@ class ProposedPlan:
         """What the last change moved; None before the first."""
         return self._change
 
+    def forget_changes(self) -> None:
+        """Another draft is gone on with: what stood before is nothing that it changed."""
+        self._change = self._standing = None
+
     @property
     def presets(self) -> Mapping[str, Preset]:
         """Every preset by name."""
