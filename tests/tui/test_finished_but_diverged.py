@@ -101,7 +101,7 @@ async def test_the_fix_of_a_finished_run_that_diverged_is_followed_to_its_end(
         await until(pilot, "with the proposed learning rate")
         await pilot.press("enter")
         await until(pilot, lambda: bool(told(run, FixOutcome)), TIMEOUT)
-        await until(pilot, "✓ Finished")
+        await until(pilot, "✓ 18 steps")
         assert "diverged" not in shown(app).replace("diverged-", "")
     (fix,) = told(run, Fix)
     old, new = fix.changes["training.learning_rate"]

@@ -17,7 +17,7 @@ from loratui.tui.app import LoratuiApp
 
 LOCAL = (
     ("^n Next", "ctrl+n"),
-    ("^f Open a folder", "ctrl+f"),
+    ("^f Folder", "ctrl+f"),
     ("● tiny-model/", "enter"),
     ("is chosen.", "ctrl+n"),
     ("o   opens a file or folder", "o"),
@@ -36,8 +36,27 @@ DEMO = (
 )
 
 
+PLANNED = (
+    ("o Another GPU", "o"),
+    ("filter: A100", "4090"),
+    ("RTX 4090", "enter"),
+    ("enter or ^n goes on", "enter"),
+    ("type to filter", "Qwen3-4B"),
+    ("○ Qwen/Qwen3-4B", "enter"),
+    ("Qwen3-4B is chosen. enter", "enter"),
+    ("d   takes the demo", "d"),
+    ("▌ is learnt", "enter"),
+    ("F1 Why", "ctrl+n"),
+    ("▸ Write the plan", "enter"),
+)
+
+
+WAYS = {"demo": (DEMO, 5), "local": (LOCAL, 9), "planned": (PLANNED, 21)}
+"""Each way with its keystrokes; of the 21, 12 are the names of a card and of a model."""
+
+
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("way", ["local", "demo"])
+@pytest.mark.parametrize("way", WAYS)
 async def test_from_nothing_to_a_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_here: None, way: str, size: tuple[int, int]
 ) -> None:
@@ -56,10 +75,20 @@ async def test_from_nothing_to_a_training(
     monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self, again=False: None)
     app = LoratuiApp(demo=way == "demo")
     async with app.run_test(size=size) as pilot:
-        for said, key in DEMO if way == "demo" else LOCAL:
+        steps, most = WAYS[way]
+        pressed = 0
+        for said, key in steps:
             await until(pilot, said)
-            await pilot.press(key)
+            keys = [key] if key.startswith("ctrl") or key == "enter" else list(key)
+            pressed += len(keys)
+            await pilot.press(*keys)
             await settled(pilot)
+        assert pressed <= most
+        if way == "planned":
+            await until(pilot, "plan.toml")
+            written = (work / "plan.toml").read_text()
+            assert not started and "Qwen/Qwen3-4B" in written and "RTX 4090" in written
+            return
         (plan,) = started
     assert plan.model.id == ("demo" if way == "demo" else str(work / "tiny-model"))
     assert Path(plan.dataset.path).name == ("demo" if way == "demo" else "faq.jsonl")

@@ -4,17 +4,22 @@ word.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
 from recorded_run import record_run
+from textual.binding import Binding
+from textual.dom import DOMNode
 from wizard import screen_text, settled, wizard
 
+import loratui.tui
 from loratui.tui.app import SCREEN_CLASSES, LoratuiApp
 from loratui.tui.frame.bars import KeyBar
 from loratui.tui.frame.step import StepScreen
-from loratui.tui.keys import LETTERS, NAMES, RUN, USES
+from loratui.tui.keys import CONTROLS, LETTERS, NAMES, RUN, USES
 from loratui.tui.recipe.field_list import FieldList
 from loratui.tui.training.allowed import ACTIONS
 from loratui.tui.wizard.draft import STEPS
@@ -62,6 +67,25 @@ async def test_a_letter_means_the_same_on_every_screen(homes: Path) -> None:
     told |= {(letter, f"act('{name}')") for name, letter in RUN.items()}
     own = {"j", "k", "q", "?", "/"}  # moving, leaving, help and finding are the same in every list
     assert not {(letter, one) for letter, all_ in actions.items() if letter not in own for one in all_} - told
+
+
+def test_a_letter_with_ctrl_means_the_same_on_every_screen_and_panel() -> None:
+    """^s searched the hub on Model, set how answers are generated in the playground, and took a folder in a panel."""
+    for module in pkgutil.walk_packages(loratui.tui.__path__, "loratui.tui."):
+        importlib.import_module(module.name)
+    found: dict[str, set[str]] = {}
+    classes = [DOMNode]
+    while classes:
+        one = classes.pop()
+        classes += one.__subclasses__()
+        if one.__module__.startswith("loratui."):
+            for binding in Binding.make_bindings(one.__dict__.get("BINDINGS", ())):
+                for key in binding.key.split(","):
+                    if re.fullmatch(r"ctrl\+[a-z]", key):
+                        found.setdefault(key[-1], set()).add(binding.action)
+    assert {letter for letter in found if letter not in CONTROLS} == set()
+    assert all(actions <= CONTROLS[letter][1] for letter, actions in found.items()), found
+    assert set(CONTROLS) - set(found) == {"o", "u"}, "the palette is Textual's own, ^u the field's"
 
 
 def test_no_screen_gives_a_letter_twice() -> None:

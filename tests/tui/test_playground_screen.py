@@ -156,7 +156,7 @@ async def test_settings_by_keys(run: Run, size: tuple[int, int]) -> None:
     app = LoratuiApp(screen="playground", run=str(run.path))
     async with app.run_test(size=size) as pilot:
         await until(pilot, f"● {run.name}")
-        await pilot.press("ctrl+s")
+        await pilot.press("ctrl+e")
         await until(pilot, "generation settings")
         assert isinstance(app.screen, SettingsScreen)
         assert "esc leaves" in shown(app)
@@ -170,9 +170,9 @@ async def test_settings_by_keys(run: Run, size: tuple[int, int]) -> None:
         playground: Any = app.screen
         await until(pilot, "temperature 0.2 · top-k 99 · at most 256 tokens")
         assert playground.settings == GenerationSettings(temperature=0.2, top_k=99)
-        await pilot.press("ctrl+s")
+        await pilot.press("ctrl+e")
         await until(pilot, "generation settings")
-        await pilot.press("ctrl+t", "escape")
+        await pilot.press("p", "escape")
         assert playground.settings == GenerationSettings(temperature=0.2, top_k=99)
 
 

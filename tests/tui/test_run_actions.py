@@ -138,7 +138,7 @@ async def test_a_finished_run_is_trained_anew_and_its_first_result_kept(
         (run.adapter_path / "adapter_config.json").write_text("{}")
         app = LoratuiApp(screen=screen, run=str(run.path))
         async with app.run_test(size=(120, 36)) as pilot:
-            await until(pilot, "n Train anew")
+            await until(pilot, "m More epochs")
             await pilot.press("n")
             text = await until(pilot, "It would start anew from the base model at step 0.")
             assert "set aside" in text and "checkpoints, adapter" in " ".join(text.split())

@@ -92,7 +92,7 @@ def test_playground(snap_compare: Callable[..., bool], home: Path, part: str, si
         await pilot.press("ctrl+l", "enter")
         await until(pilot, lambda: "as expected" in str(pilot.app.screen.query("AnswerView").last().border_subtitle))
         if part == "settings":
-            await pilot.press("ctrl+s")
+            await pilot.press("ctrl+e")
             await until(pilot, "generation settings")
         else:
             await until(pilot, "F1 Help")

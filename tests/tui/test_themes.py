@@ -10,7 +10,8 @@ from rich._palettes import EIGHT_BIT_PALETTE
 from rich.color import Color as RichColor
 from rich.color import ColorSystem, ColorTriplet
 from textual.color import Color
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
+from wizard import wizard
 
 from loratui.tui.frame.headroom_bar import FILLS
 from loratui.tui.themes import VARIABLES, ThemeError, load_themes, read_theme
@@ -97,6 +98,39 @@ class TestTheme:
     def test_every_part_of_the_memory_has_a_colour(self, theme: Theme) -> None:
         assert {f"memory-{name}" for name in FILLS} == set(VARIABLES)
         assert set(VARIABLES) <= set(theme.variables)
+
+
+@pytest.mark.parametrize("name", sorted(one.name for one in BUILTIN_THEMES.values() if not one.ansi))
+def test_themes_that_are_not_ours_can_be_read_as_well(tmp_path: Path, name: str) -> None:
+    """Text of tokyo-night had a contrast of 4.2, and of 3.0 at 256 colours; muted text of nord 4.3 and 3.0."""
+    app = wizard(tmp_path)
+    app.theme = name
+    shown = app.get_css_variables()
+    for ink, least in (("foreground", 7.0), ("text-muted", 4.5), ("warning", 4.5), ("error", 4.5), ("success", 4.5)):
+        for ground in ("background", "surface", "panel"):
+            pair = [Color.parse(shown[one]) for one in (ink, ground)]
+            first, second = ((pair[1] + pair[0]) if pair[0].a < 1 else pair[0]).rgb, pair[1].rgb
+            assert contrast(first, second) >= least, (ink, ground)
+            assert contrast(at_256(first), at_256(second)) >= 4.5, (ink, ground)
+    accent = Color.parse(shown["accent"])
+    if not shown["block-cursor-foreground"].startswith("auto"):
+        assert contrast(Color.parse(shown["block-cursor-foreground"]).rgb, accent.rgb) >= 4.5
+    assert app.theme_variables["text-muted"] == shown["text-muted"], "what is painted in code knows it, too"
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+def test_what_our_own_themes_write_elsewhere_can_be_read(theme: Theme) -> None:
+    """Keys, warnings, and the words on what the cursor is on; marks and bars need 3."""
+    colors = theme.to_color_system().generate() | theme.variables
+    read = {name: Color.parse(value).rgb for name, value in colors.items() if value.startswith("#")}
+    for ink in ("warning", "accent", "footer-key-foreground"):
+        assert all(contrast(read[ink], ground) >= 4.5 for ground in grounds(theme)), ink
+    assert contrast(read["block-cursor-foreground"], read["accent"]) >= 4.5
+    assert contrast(read["block-cursor-blurred-foreground"], read["block-cursor-blurred-background"]) >= 7
+    assert contrast(read["text-muted"], read["block-cursor-blurred-background"]) >= 4.5
+    for name in FILLS:
+        if name not in ("free", "reserve"):
+            assert contrast(read[f"memory-{name}"], read["surface"]) >= 3, name
 
 
 BROKEN = {

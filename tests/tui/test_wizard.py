@@ -661,7 +661,7 @@ async def test_a_plan_for_another_machine_is_written_not_started(
         assert "✗ A10G is not here: enter writes the plan" in screen_text(app)
         await pilot.press("enter", "w")
         await pilot.pause()
-        assert "Written" in screen_text(app)
+        assert "is written" in screen_text(app)
     from loratui.core.plan_text import plan_from_toml
 
     assert app.state.plan.proposal is not None

@@ -260,7 +260,9 @@ def test_a_rehearsal_comes_first(files: Path) -> None:
     assert (
         measured["checkpoint_bytes"] > 10_000 and measured["seconds_per_step"] > 0 and measured["longest_tokens"] <= 64
     )
-    assert not (run.path / ".rehearsal").exists()
+    told = [one.fields for one in events_of(run) if one.type == "phase" and one.fields.get("phase") == "rehearse"]
+    assert all(one["of"] in (5, 6) for one in told[1:]) and len(told) >= 2, "its stages are told while it goes on"
+    assert not (run.path / ".rehearsal").exists() and not list(run.path.glob("**/rehearsal.progress.json"))
 
 
 def test_a_rehearsal_that_fails_spares_the_run(files: Path, tmp_path: Path) -> None:

@@ -118,6 +118,9 @@ class LoratuiApp(BackgroundLoading):
         self, demo: bool = False, screen: str = "", run: str = "", adapter: str = "", state: WizardState | None = None
     ) -> None:
         self._variables: dict[str, dict[str, str]] = {}
+        self._lifted: dict[str, dict[str, str]] = {}
+        self.theme_names: list[str] = []
+        """Our own themes and those of the person."""
         super().__init__()
         self.animation_level = "none"
         self._no_controls = NoControls()
@@ -154,6 +157,19 @@ class LoratuiApp(BackgroundLoading):
         # Textual chooses its filter for NO_COLOR before our theme is taken, and would leave greys.
         painted = [self._no_color] if self.no_color else super().get_line_filters()
         return [*painted, self._no_controls]
+
+    def get_css_variables(self) -> dict[str, str]:
+        """Those of the theme; where it is not ours, what is written in them can be read all the same."""
+        variables = super().get_css_variables()
+        name = self.current_theme.name
+        if name in self.theme_names or self.current_theme.ansi:
+            return variables
+        if name not in self._lifted:
+            from loratui.tui.contrast import legible
+
+            self._lifted[name] = legible(variables)
+        self.theme_variables = variables | self._lifted[name]
+        return self.theme_variables
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """What stands for loratui's own variables in a theme that does not know them."""

@@ -53,6 +53,26 @@ LETTERS: dict[str, str] = {
 """Every letter and sign that is a key of its own, with what it means everywhere."""
 
 
+CONTROLS: dict[str, tuple[str, frozenset[str]]] = {
+    "e": ("how answers are generated", frozenset({"settings"})),
+    "f": ("a folder", frozenset({"browse"})),
+    "g": ("score held-out rows", frozenset({"score"})),
+    "j": ("a new line", frozenset({"line"})),
+    "l": ("a held-out row", frozenset({"row"})),
+    "n": ("the next step", frozenset({"next"})),
+    "o": ("the palette", frozenset({"command_palette"})),
+    "p": ("the step before", frozenset({"back"})),
+    "q": ("leave", frozenset({"quit", "app.quit"})),
+    "r": ("home", frozenset({"runs"})),
+    "s": ("search the hub", frozenset({"search_hub"})),
+    "t": ("the next theme", frozenset({"next_theme"})),
+    "u": ("empty the field", frozenset()),
+    "y": ("who answers", frozenset({"columns"})),
+    "z": ("undo", frozenset({"undo"})),
+}
+"""Every letter with ctrl that is a key: what it means wherever it works, also while one types, and its actions."""
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """A letter on one screen. more: other keys that do the same, as Textual names them."""
@@ -122,7 +142,7 @@ USES: dict[str, tuple[Use, ...]] = {
         Use("g", "log_axis", "Log axis", "Logarithmic loss axis, and back"),
     ),
     "runs": (
-        Use("o", "open", "Open", "Show the run", display="⏎"),
+        Use("o", "open", "Open", "Show the run", display="enter"),
         Use(
             "=",
             "compare",
@@ -133,7 +153,7 @@ USES: dict[str, tuple[Use, ...]] = {
     "compare": (Use("g", "log_axis", "Log axis", "Logarithmic loss axis, and back"),),
     "log": (Use("r", "read", "Read again", "Read the file again"), Use("/", "search", "Search", "Find words in it")),
     "take away": (
-        Use("x", "make", "Make", "Make the thing under the cursor", display="⏎"),
+        Use("x", "make", "Make", "Make the thing under the cursor", display="enter"),
         Use("s", "cancel", "Stop", "Stop what is being made"),
         Use("y", "copy", "Copy command", "Copy the command to the terminal's clipboard"),
     ),

@@ -65,7 +65,7 @@ def _by_name(entry: Entry) -> str:
 class BrowserScreen(ModalScreen[str]):
     """Returns the chosen path, or an empty text.
 
-    wanted: which files may be taken. folders: whether a folder itself may be taken (ctrl+s, or its first line).
+    wanted: which files may be taken. folders: whether a folder itself may be taken, by the first line.
     taken: which folders enter takes instead of opening them; `called` says what they are.
     """
 
@@ -73,7 +73,6 @@ class BrowserScreen(ModalScreen[str]):
         Binding("escape", "leave", "Close", key_display="esc"),
         Binding("left,backspace", "up", "Folder above", key_display="←"),
         Binding("right", "into", "Into the folder", key_display="→"),
-        Binding("ctrl+s", "take_folder", "Use this folder"),
     ]
 
     def __init__(
@@ -123,7 +122,7 @@ class BrowserScreen(ModalScreen[str]):
         self.query_one("#where", Static).update(Content(one_line(home_short(folder))).stylize("bold"))
         self.entries = {str(entry.path): entry for entry in entries}
         items = []
-        if self.folders:
+        if self.may_take(folder):
             items.append(Item(".", self.folders))
         if folder.parent != folder:
             items.append(Item("..", ".. up"))
@@ -134,6 +133,10 @@ class BrowserScreen(ModalScreen[str]):
         wanted = [key for key in usable if self.entries[key].taken or self.entries[key].size_bytes is not None]
         first = next(iter([*wanted, *usable]), "..")
         chooser.set_items(items, highlight=came_from or first)
+
+    def may_take(self, folder: Path) -> bool:
+        """Whether this folder itself may be taken: any, or only what is looked for."""
+        return bool(self.folders) and (not self.called or self.taken(folder))
 
     def _draw(self, item: Item, width: int) -> Content:
         if item.key == ".":
@@ -168,11 +171,6 @@ class BrowserScreen(ModalScreen[str]):
         entry = self.entries.get(self.query_one(FilterList).highlighted_key)
         if entry is not None and entry.size_bytes is None:
             self._open(entry.path, "")
-
-    def action_take_folder(self) -> None:
-        """Take the folder itself, where that is possible."""
-        if self.folders:
-            self.dismiss(str(self.folder))
 
     def action_leave(self) -> None:
         """Close without a choice."""

@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 
 FIT_GLYPHS = {"fits": ("✓", "$success"), "tight": ("▲", "$warning"), "too big": ("✗", "$error")}
 """How a verdict on memory is marked in a list, with its colour."""
+ENTER = "Take the line under the cursor; on the chosen one: go on"
 MOVES = {"down": "cursor_down", "up": "cursor_up", "pagedown": "page_down", "pageup": "page_up"}
 """Keys that move in the list while the filter has the focus, and the list's action for each."""
 
@@ -30,6 +31,22 @@ class Item:
     words: str
     group: str = ""
     disabled: bool = False
+
+
+class Field(Input):
+    """The filter; enter takes the line under the cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "Choose", key_display="enter", tooltip=ENTER),
+    ]
+
+
+class Options(OptionList):
+    """The lines."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select", "Choose", key_display="enter", tooltip=ENTER),
+    ]
 
 
 class FilterList(Vertical):
@@ -52,7 +69,7 @@ class FilterList(Vertical):
             return self.list
 
     class Highlighted(Message):
-        """The cursor came to a line."""
+        """The cursor came to a line; the key is empty where nothing matches what is typed."""
 
         def __init__(self, list_: FilterList, key: str) -> None:
             super().__init__()
@@ -85,12 +102,12 @@ class FilterList(Vertical):
         self._width = 0
 
     def compose(self) -> ComposeResult:
-        field = Input(placeholder=self.placeholder, classes="filter", select_on_focus=False)
+        field = Field(placeholder=self.placeholder, classes="filter", select_on_focus=False)
         field.cursor_blink = False
         yield field
         if self.head is not None:
             yield Static(classes="list-head")
-        yield OptionList(markup=False, classes="filter-options")
+        yield Options(markup=False, classes="filter-options")
 
     @property
     def options(self) -> OptionList:
@@ -182,6 +199,15 @@ class FilterList(Vertical):
     def _filter_changed(self, event: Input.Changed) -> None:
         event.stop()
         self._fill(self.highlighted_key)
+        if not self.highlighted_key:
+            self.post_message(self.Highlighted(self, ""))
+
+    def clear(self) -> None:
+        """Show every line again."""
+        if self.filter_field.value:
+            with self.prevent(Input.Changed):
+                self.filter_field.value = ""
+            self.redraw()
 
     @on(Input.Submitted)
     def _filter_entered(self, event: Input.Submitted) -> None:
@@ -210,8 +236,11 @@ class FilterList(Vertical):
         event.prevent_default()
 
     def key_escape(self) -> None:
-        if self.filter_field.has_focus:
+        if not self.filter_field.has_focus:
+            return
+        if self.filter_field.value:  # what is typed next is typed: the list has keys of its own
             self.filter_field.value = ""
+        else:
             self.screen.set_focus(self.options)
 
     @on(OptionList.OptionSelected)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
 from loratui.data.characters import characters_words
 from loratui.format import one_line, size
 from loratui.tui.common.text import labelled
+from loratui.tui.wizard.check import counted_at, rows_cut
 
 if TYPE_CHECKING:
     from loratui.tui.wizard.loading import DatasetView
@@ -22,7 +23,7 @@ MOST_LINES, MOST_LINES_LOW = 4, 2
 
 
 def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -> list[Content]:
-    """The lines of a dataset that was read, on a screen of this size."""
+    """The lines of a dataset that was read. width: columns for them; height: lines of the screen."""
     recognition, facts, found = view.preview.recognition, view.facts, view.preview.found
     guessed = recognition.guess and recognition.format != "preference"
     guess = Content.assemble(("  ▲ a guess: c changes it", "$warning")) if guessed else Content("")
@@ -51,13 +52,29 @@ def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -
         ("check", Content.assemble(state.check.now.words(max_length, exact=facts.exact))),
     ]
     result = state.check.now.result
-    if result is not None and (words := characters_words(result.get("characters", {}))):
+    if result is not None and (words := text_words(result, max_length)):
         facts_of.append(("text", Content.assemble((words, "$foreground"))))
     if found.note:
         note = f"{one_line(found.note, 200)} ({size(found.size_bytes)})"
         facts_of.append(("files", Content.assemble((note, "$text-muted"))))
     most = MOST_LINES if height >= TALL else MOST_LINES_LOW
-    return [labelled(label, content, width - MARGINS, most) for label, content in facts_of]
+    return [labelled(label, content, width, most) for label, content in facts_of]
+
+
+def text_words(result: dict[str, Any], max_length: int) -> str:
+    """What becomes of the rows' text at the plan's maximum length, in tokens; empty where there is no text.
+
+    The shares were counted at the maximum length that the plan had when the check began, which the check's own counts
+    may have moved.
+    """
+    characters = result.get("characters", {})
+    if not characters.get("source") or counted_at(result, max_length) == max_length:
+        return characters_words(characters)
+    cut = rows_cut(result, max_length)
+    if not cut:
+        return f"{characters['source']:,} characters: none is cut off at {max_length:,} tokens"
+    rows = f"{cut:,} row{'s are' if cut != 1 else ' is'}"
+    return f"{characters['source']:,} characters: {rows} cut at {max_length:,} tokens · r counts what is lost"
 
 
 def _preference_line(state: WizardState, view: DatasetView) -> list[tuple[str, Content]]:

@@ -77,9 +77,11 @@ class LengthsScreen(ModalScreen[int]):
             histogram(bars["edges"], bars["counts"], self.now, drawn.size.width, 5 if self.size.height >= 30 else 3)
         )
         width = max(40, ledger.scrollable_content_region.width - 1)
+        marks = "● now · ◂ proposed · " if width < WIDE else ""
+        self.query_one("#panel").border_subtitle = Content(f"{marks}enter takes a maximum length · esc closes")
         head = columns(
             width,
-            Content("● now ◂ proposed" if width < WIDE else "  maximum length"),
+            Content("  maximum" if width < WIDE else "  maximum length"),
             *cells(width, "rows cut", "answer tokens lost" if width >= WIDE else "lost", "all lost", "memory", "time"),
         )
         self.query_one("#ledger-head", Static).update(head.stylize("$text-muted"))

@@ -17,7 +17,7 @@ from loratui.core.errors import LoratuiError
 from loratui.data.encodings import UTF8
 from loratui.format import one_line
 from loratui.paths import home_short
-from loratui.tui.dataset.facts import fact_lines
+from loratui.tui.dataset.facts import MARGINS, fact_lines
 from loratui.tui.dataset.length_picture import bars_height, picture_lines
 from loratui.tui.dataset.lengths import LengthsScreen
 from loratui.tui.dataset.row_lengths import lengths_now
@@ -26,15 +26,26 @@ from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
 
 EMPTY = (
-    "No dataset yet.\n\n"
-    "  o   opens a file or folder: JSON, JSONL, CSV, TSV, Parquet, Arrow,\n"
-    "      text, also compressed\n"
-    "  i   writes a path or the id of a hub dataset above; enter takes it\n"
-    "  d   takes the demo: 1,600 orders and the record that each becomes\n\n"
+    ("o", "opens a file or folder: JSON, JSONL, CSV, TSV, Parquet, Arrow,\n      text, also compressed"),
+    ("i", "writes a path or the id of a hub dataset above; enter takes it"),
+    ("d", "takes the demo: 1,600 orders and the record that each becomes"),
+)
+"""The ways to a dataset: key, and what it does."""
+UNDERSTOOD = (
     "Understood are prompt and completion (question and answer, input and\n"
     "output, …), instruction/input/output, messages, and plain text."
 )
 PATH_BEGINS = "/~."
+
+
+def ways_to_a_dataset(why: str) -> Content:
+    """What a person can do where there are no rows. why: in front of it; empty where it is said elsewhere."""
+    ways = [
+        Content.assemble((f"  {key}", "bold $footer-key-foreground"), (f"   {words}", "$foreground"))
+        for key, words in EMPTY
+    ]
+    head = [Content(f"{why}\n")] if why else []
+    return Content("\n").join([*head, *ways, Content(f"\n{UNDERSTOOD}").stylize("$text-muted")])
 
 
 class DatasetScreen(StepScreen):
@@ -136,9 +147,9 @@ class DatasetScreen(StepScreen):
             reading = state.draft.dataset and not state.dataset.problem
             widget.update(Content("Reading …" if reading else "").stylize("$text-muted"))
             return
-        lines = fact_lines(state, view, self.size.width, self.size.height)
+        width = widget.content_size.width or self.size.width - MARGINS
+        lines = fact_lines(state, view, width, self.size.height)
         if (proposal := state.plan.proposal) is not None:
-            width = self.query_one("#dataset-facts").content_size.width or self.size.width - 6
             lines += picture_lines(state.check, proposal, width, bars_height(self.size))
         widget.update(Content("\n").join(lines))
 
@@ -148,7 +159,7 @@ class DatasetScreen(StepScreen):
     def _show_rows(self) -> None:
         dataset = self.app.state.dataset
         nothing = not self.app.state.draft.dataset or dataset.problem
-        empty = Content(EMPTY).stylize("$text-muted") if nothing else Content("")
+        empty = ways_to_a_dataset("" if dataset.problem else "No dataset yet.") if nothing else Content("")
         self.query_one(RowBrowser).take(dataset.view.preview if dataset.view is not None else None, empty)
 
     @on(RowBrowser.Said)
@@ -351,7 +362,8 @@ class DatasetScreen(StepScreen):
             return dataset.view is not None and self.app.state.plan.proposal is not None
         if action == "check":
             check = self.app.state.check
-            return (check.now.stopped or bool(check.now.problem)) and bool(check.key())
+            again = check.now.stopped or bool(check.now.problem) or check.at_another_length
+            return again and bool(check.key())
         return super().check_action(action, parameters)
 
     def action_check(self) -> None:

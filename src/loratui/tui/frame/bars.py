@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual import events
@@ -69,6 +70,8 @@ LAST = ("explain", "help", "app.help", "quit", "app.quit")
 """Actions that stand at the right end and are never dropped."""
 
 
+FIRST = {"enter": -2, "esc": -1, "escape": -1}
+"""Keys that stand at the left end, on whichever screen."""
 MORE = "help"
 """Key of the help, which a click on the number of the keys that found no room opens."""
 
@@ -89,7 +92,7 @@ class KeyBar(Static):
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
 
     def _bindings_changed(self, screen: Screen[object]) -> None:
-        if screen is self.screen and not self._is_painted(self._keys()):
+        if screen is self.screen and screen.is_running and not self._is_painted(self._keys()):
             self.refresh()
 
     def _is_painted(self, keys: Content) -> bool:
@@ -106,7 +109,10 @@ class KeyBar(Static):
         always = self.screen.active_bindings.get("ctrl+q")
         if always is not None and not {"quit", "app.quit"} & set(seen):  # where letters are typed, q is one of them
             seen["quit"] = (always.binding, always.enabled)
-        return sorted(seen.values(), key=lambda item: LAST.index(item[0].action) + 1 if item[0].action in LAST else 0)
+        if {"explain", "help"} <= set(seen):  # F1 explains the field; the whole help is behind ?
+            help_, enabled = seen["help"]
+            seen["help"] = (replace(help_, key="question_mark", key_display="?"), enabled)
+        return sorted(seen.values(), key=_place)
 
     def on_click(self, event: events.Click) -> None:
         """Press the key that was clicked."""
@@ -156,6 +162,14 @@ class KeyBar(Static):
             pieces.append(text)
             column += len(text)
         return Content.assemble(*pieces)
+
+
+def _place(shown: tuple[Binding, bool]) -> int:
+    """Where a key stands: enter and esc in front, those that are never dropped at the end, the rest as they come."""
+    binding = shown[0]
+    return (
+        LAST.index(binding.action) + 1 if binding.action in LAST else FIRST.get(binding.key_display or binding.key, 0)
+    )
 
 
 def _more(dropped: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -16,35 +16,22 @@ if TYPE_CHECKING:
 class ChangeLine(Static):
     """`Batch size 8 → 128 · also method LoRA → QLoRA, checkpointing off → on · memory +1.30 GiB`.
 
-    There from the first change on, always as high: what stands above it does not jump.
+    The screen shows it from the first change on (see StepScreen), always as high: what stands above it does not jump.
     """
 
     app: LoratuiApp
 
     def __init__(self) -> None:
         super().__init__(id="change-line")
-        self._stops: list[Callable[[], None]] = []
+        self._change: Change | None = None
         self._shown = Content("")
 
-    def on_mount(self) -> None:
-        self._stops.append(self.app.state.plan.changed.subscribe(self._heard))
-
-    def on_unmount(self) -> None:
-        for stop in self._stops:
-            stop()
-
     def on_resize(self) -> None:
-        self.renew()
+        self.show(self._change)
 
-    def _heard(self) -> None:
-        if self.screen.is_current and self.display:
-            self.call_after_refresh(self.renew)  # the field that was changed is painted first
-        elif self.screen.is_current:
-            self.renew()
-
-    def renew(self) -> None:
-        """Show what moved last; nothing is painted where that is told already."""
-        change = self.app.state.plan.change
+    def show(self, change: Change | None) -> None:
+        """Show a change, or nothing; nothing is painted where that is told already."""
+        self._change = change
         if self.display != (change is not None):
             self.display = change is not None
         if change is None:
@@ -60,19 +47,30 @@ def change_content(change: Change, width: int, height: int = 1) -> Content:
     """A change in at most `height` lines of `width` columns. What followed is told as far as it fits, the weightiest
     first; of the rest how many there are.
     """
-    price, followed = change.price, change.followed
-    for shown in range(len(followed), -1, -1):
-        more = len(followed) - shown
-        rest = [*followed[:shown], *([f"{more} more" if shown else f"{more} of the proposed values"] if more else [])]
+    lines: list[Content] = []
+    for pieces in _shorter_and_shorter(change):
+        lines = _laid(pieces, width)
+        if len(lines) <= height:
+            return Content("\n").join(lines)
+    return Content("\n").join([*lines[: height - 1], lines[height - 1].truncate(width - 1, ellipsis=False) + "…"])
+
+
+def _shorter_and_shorter(change: Change) -> Iterator[list[tuple[str, str]]]:
+    """The change as told in full, then with less and less of what followed, then without the time, then without
+    what followed."""
+    followed, price = change.followed, change.price
+    memory = price.partition(", ")[0]
+    for shown, cost in [*((n, price) for n in range(len(followed), -1, -1)), (0, memory), (-1, price), (-1, memory)]:
+        more = len(followed) - max(0, shown)
+        rest = [*followed[: max(0, shown)]]
+        if more and shown >= 0:
+            rest.append(f"{more} more" if shown else f"{more} more value{'s' if more > 1 else ''}")
         pieces = [(change.cause, "bold $accent")] if change.cause else []
         if rest:
             pieces.append((f"also {', '.join(rest)}", "$foreground"))
-        if price:
-            pieces.append((price, "bold $foreground"))
-        lines = _laid(pieces, width)
-        if len(lines) <= height or not shown:
-            break
-    return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines[:height])
+        if cost:
+            pieces.append((cost, "bold $foreground"))
+        yield pieces
 
 
 def _laid(pieces: Sequence[tuple[str, str]], width: int) -> list[Content]:

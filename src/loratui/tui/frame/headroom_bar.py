@@ -232,6 +232,8 @@ class HeadroomBar(Static):
         state = self.app.state
         if not state.draft.model:
             return "Choose a model to see what training it takes."
-        if state.model.problem or state.plan.problem:
-            return one_line(state.model.problem or state.plan.problem)
+        if state.model.problem:
+            return "Not known: there is no such model. Step 2 chooses another."
+        if state.plan.problem:
+            return one_line(state.plan.problem)
         return "Looking at the machine and the model …"

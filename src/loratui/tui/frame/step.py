@@ -27,8 +27,11 @@ from loratui.tui.wizard.words import SHORT, words_of
 
 if TYPE_CHECKING:
     from loratui.tui.app import LoratuiApp
+    from loratui.tui.wizard.change import Change
 
 
+TALL = 30
+"""Lines of a terminal from which on a screen counts as tall (the breakpoint of the app)."""
 READ_SECONDS = 2.0
 """How long a line must stand to have been read."""
 
@@ -101,6 +104,8 @@ class StepScreen(Screen[None]):
         self._said_since = 0.0
         self._explained: tuple[Term, ...] = ()
         """The words that are explained while nothing else is said, new to this person."""
+        self._known_change: Change | None = None
+        """What had changed when the screen came to the front: it was told where it happened."""
 
     def compose(self) -> ComposeResult:
         yield StepBar(self.STEP)
@@ -143,6 +148,7 @@ class StepScreen(Screen[None]):
         state = self.app.state
         for signal in (state.plan.changed, state.choices.step_opened, state.choices.run_chosen):
             self.hear(signal, self.query_one(StepBar).renew)
+        self.hear(state.plan.changed, self._change_heard)
 
     def on_unmount(self) -> None:
         self._was_read()
@@ -159,13 +165,37 @@ class StepScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self._explained = self.app.state.words.unseen(words_of(self.STEP))[: self._new_words]
+        self._known_change = self.app.state.plan.change
         self.say("")
         self.query_one(StepBar).renew()
         for bar in self.query(HeadroomBar):
             bar.refresh()
-        for line in self.query(ChangeLine):
-            line.renew()
+        self._share_the_room()
         self.shown()
+
+    def on_resize(self) -> None:
+        self._share_the_room()
+
+    def _change_heard(self) -> None:
+        if any(line.display for line in self.query(ChangeLine)):
+            self.call_after_refresh(self._share_the_room)  # the field that was changed is painted first
+        else:
+            self._share_the_room()
+
+    def _share_the_room(self) -> None:
+        """What is said, or explained, and what changed stand below each other; where the screen is low, an explanation
+        makes room for what changed here, and what changed elsewhere for an explanation.
+        """
+        change = self.app.state.plan.change
+        low, said = self.app.size.height < TALL, self._said != self._explain()
+        both = not low or said or change is None
+        here = change is not None and change is not self._known_change
+        for line in self.query(ChangeLine):
+            line.show(change if both or here or not self._explained else None)
+            notice = self.query_one("#notice")
+            if notice.display != (both or not line.display):
+                self._was_read()
+                notice.display = both or not line.display
 
     def say(self, sentence: object, severity: str = "") -> None:
         """One line under the body: an error beside what it is about, a hint, or nothing. Foreign text is welcome."""
@@ -177,11 +207,12 @@ class StepScreen(Screen[None]):
             self._was_read()
             self._said, self._said_since = content, time.monotonic()
             notice.update(content)
+        self._share_the_room()
 
     @property
     def _new_words(self) -> int:
         """How many are explained at a time: a line each."""
-        return 3 if self.app.size.height >= 30 else SHORT.get(self.STEP, 1)
+        return 3 if self.app.size.height >= TALL else SHORT.get(self.STEP, 1)
 
     def meet(self, key: str) -> None:
         """The cursor came to a plan key: a word that is new here is explained, unless something else is said."""
@@ -193,7 +224,9 @@ class StepScreen(Screen[None]):
 
     def _was_read(self) -> None:
         """The explained words are no longer new, where they stood long enough to be read."""
-        if self._explained and self._said == self._explain() and time.monotonic() - self._said_since >= READ_SECONDS:
+        notice = self.query("#notice")
+        seen = self._said == self._explain() and all(one.display for one in notice)
+        if self._explained and seen and time.monotonic() - self._said_since >= READ_SECONDS:
             self.app.state.words.take(self._explained)
 
     def _explain(self) -> Content:

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Static
+from textual.widgets import OptionList, Static
 
 from loratui.format import one_line
 from loratui.paths import home_short
@@ -32,6 +32,8 @@ class Way:
     title: str
     lines: tuple[str, str]
     says: str
+    short: str = ""
+    """The first line where that has no room."""
 
 
 def ways_on(draft: Draft, others: list[OtherDraft]) -> list[Way]:
@@ -42,13 +44,14 @@ def ways_on(draft: Draft, others: list[OtherDraft]) -> list[Way]:
         at, words, values = f"at {draft.step}", chosen_words(draft), len(draft.by_hand)
         by_hand = f", {values} value{'' if values == 1 else 's'} of yours" if values else ""
         yours = f" · {values} yours" if values else ""
-        found.append(Way("go_on", "Go on", (words, at + yours), f"Goes on with {words}, {at}{by_hand}."))
+        short = words.partition(" on ")[0]
+        found.append(Way("go_on", "Go on", (words, at + yours), f"Goes on with {words}, {at}{by_hand}.", short))
     kept = "" if nothing else " The draft is kept aside."
     found.append(
         Way(
             "new",
             "Begin" if nothing else "New",
-            ("machine, model …", "from the start" if nothing else "draft is kept"),
+            ("model, data, recipe", "from the start" if nothing else "draft is kept"),
             f"Begins anew: machine, model, dataset.{kept}",
         )
     )
@@ -80,7 +83,7 @@ class Door(Static, can_focus=True):
         Binding("enter,space", "choose", "Choose", key_display="enter", tooltip="Take this way on"),
         Binding("left", "beside(-1)", "Beside", show=False, tooltip="The way on beside it"),
         Binding("right", "beside(1)", "Beside", show=False, tooltip="The way on beside it"),
-        Binding("down,j", "down", "Runs", show=False, tooltip="To the runs"),
+        Binding("down,j", "down", "Runs", key_display="↓", tooltip="To the runs"),
     ]
 
     class Downwards(Message):
@@ -106,8 +109,10 @@ class Door(Static, can_focus=True):
         self.border_title = Content(way.title)
 
     def render(self) -> Content:
-        first, second = (Content(one_line(line, 80)) for line in self.way.lines)
-        return Content.assemble(first, "\n", second.stylize("$text-muted"))
+        first, second = self.way.lines
+        if self.way.short and len(first) > self.content_size.width:
+            first = self.way.short
+        return Content.assemble(one_line(first, 80), "\n", (one_line(second, 80), "$text-muted"))
 
     def on_focus(self) -> None:
         self.border_title = Content(f"▸ {self.way.title}")
@@ -124,6 +129,11 @@ class Door(Static, can_focus=True):
         """Put the focus on the door beside this one."""
         assert isinstance(self.parent, Doors)
         self.parent.move(by)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "down":
+            return any(rows.option_count or not rows.display for rows in self.screen.query(OptionList))
+        return super().check_action(action, parameters)
 
     def action_down(self) -> None:
         """To the runs."""

@@ -22,7 +22,11 @@ from loratui.tui.training.run_state import LOOKS
 AGE_CELLS = 10
 STATE_CELLS = 12
 FIGURE_CELLS = 9
+LEAST_APART = 16
+"""Columns that what tells runs apart keeps."""
 MORE_LOOKS = {"diverged": ("✗", "diverged", "$error")}
+ENOUGH_END = 9
+"""Characters of a name's end that tell runs of one day apart: `1126-0544`."""
 BAD = ("failed", "lost", "diverged")
 
 
@@ -42,35 +46,45 @@ class Cells:
     apart: int
 
 
-def cells(width: int) -> Cells:
-    """How a line of this width is divided: what tells runs apart gets what the figures leave."""
+def cells(width: int, longest: int = 0) -> Cells:
+    """How a line of this width is divided: what tells runs apart gets what the figures leave.
+
+    longest: characters of the longest name, which is told whole where there is room for it and some differences.
+    """
     bar = 10 if width >= 116 else 0
     loss = FIGURE_CELLS if width >= 90 else 0
     curve = GLIMPSE_POINTS + 2 if width >= 100 else 0
     left = width - STATE_CELLS - (bar + 6) - loss - FIGURE_CELLS - 2 - curve - AGE_CELLS
     name = min(36, max(16, left // 2 if width >= 100 else left * 3 // 5))
+    name = max(name, min(longest + 2, left - LEAST_APART))
     return Cells(name, bar, loss, curve, max(0, left - name))
 
 
-def heading(width: int) -> str:
-    """The columns' names over `row`."""
-    part = cells(width)
+def heading(width: int, longest: int = 0) -> str:
+    """The columns' names over `row`; both as `cells` takes them."""
+    part = cells(width, longest)
     loss = f"{'loss':>{part.loss}}" if part.loss else ""
     course = f"{'course':<{part.curve}}" if part.curve else ""
     return (
         f"{'state':<{STATE_CELLS}}{'run':<{part.name}}{'done':<{part.bar + 6}}{loss}{'held-out':>{FIGURE_CELLS}}  "
-        f"{course}{'set otherwise':<{part.apart}}"[: width - AGE_CELLS]
+        f"{course}{'differs in':<{part.apart}}"[: width - AGE_CELLS]
         + f"{'begun':>{AGE_CELLS}}"
     )
 
 
 def row(
-    line: Line, width: int, apart: Sequence[str] = (), *, marked: bool = False, now: float | None = None
+    line: Line,
+    width: int,
+    apart: Sequence[str] = (),
+    *,
+    marked: bool = False,
+    now: float | None = None,
+    longest: int = 0,
 ) -> Content:
     """One run in one line: state, name, progress, last loss, best held-out loss, its course, what sets it apart (as
     much of it as there is room for), and when it was begun.
     """
-    part = cells(width)
+    part = cells(width, longest)
     summary, status = line.summary, line.summary.status
     glyph, word, color = look_of(line.state)
     share = min(1.0, status.step / status.total) if status.total else 0.0
@@ -78,7 +92,7 @@ def row(
     loss = line.losses[-1] if line.losses else status.loss
     best = line.outcome.best
     passed = max(0.0, (time.time() if now is None else now) - summary.created) if summary.created else 0.0
-    title = f"{'◆ ' if marked else ''}{one_line(summary.name, part.name - (4 if marked else 2))}"
+    title = f"{'◆ ' if marked else ''}{shortened(one_line(summary.name), part.name - (4 if marked else 2))}"
     parts: list[tuple[str, str] | str] = [
         (f"{glyph} {word:<10}", color),
         (f"{title:<{part.name}}", "bold"),
@@ -92,6 +106,14 @@ def row(
     ]
     parts.append((f"{age_words(passed):>{AGE_CELLS}}", "$text-muted"))
     return Content.assemble(*parts)
+
+
+def shortened(name: str, width: int) -> str:
+    """A run's name in so many columns: its end, which holds when it was begun, tells it from others of its model."""
+    if len(name) <= width:
+        return name
+    end = min(ENOUGH_END, width // 2)
+    return f"{name[: width - end - 1]}…{name[-end:]}"
 
 
 def _figure(value: float | None) -> str:
@@ -161,12 +183,13 @@ def detail(line: Line, other: RunSummary | None, width: int, height: int) -> Con
     if best is not None:
         many = f", best of {line.outcome.evaluations:,}" if line.outcome.evaluations > 1 else ""
         told.append(f"held-out {number_text(round(best.loss or 0.0, 4))} at step {best.step:,}{many}")
-    lines = [
-        Content.assemble(
-            (f"{glyph} {word}", f"bold {color}"), (f"   {' · '.join(told)}" if told else "", "$foreground")
-        ),
-        Content(one_line(home_short(made_of(summary)), max(20, width))).stylize("$text-muted"),
-    ]
+    head = [(f"{glyph} {word}", f"bold {color}")]
+    if told and len(f"{word}     {' · '.join(told)}") <= width:
+        told = [" · ".join(told)]
+    lines = [Content.assemble(*head, (f"   {told[0]}" if told else "", "$foreground"))]
+    lines += [Content(one_line(words, max(20, width))) for words in told[1:]]
+    made = wrap(one_line(home_short(made_of(summary)), 2 * width), max(20, width))
+    lines += [Content(text).stylize("$text-muted") for text in made[:2]]
     words = summary.words if plan else ""
     if words:
         lines += [Content(text).stylize(color) for text in wrap(one_line(words, 400), width)[:3]]

@@ -99,10 +99,12 @@ class RunList(Vertical):
         from loratui.tui.home.lines import heading, row
 
         width = max(60, (rows.scrollable_content_region.width or self.size.width - 4) - 2)
-        self.query_one("#columns", Static).update(Content(heading(width)))
         names = [line.summary.name for line in look.lines]
+        longest = max(map(len, names))
+        self.query_one("#columns", Static).update(Content(heading(width, longest)))
         contents = [
-            row(line, width, look.sets_apart(line), marked=line.summary.name == self._marked) for line in look.lines
+            row(line, width, look.sets_apart(line), marked=line.summary.name == self._marked, longest=longest)
+            for line in look.lines
         ]
         if names != [option.id for option in rows.options]:
             kept = self._name_at(rows.highlighted)

@@ -32,6 +32,8 @@ REFRESH_SECONDS = 2.0
 SETTLE_SECONDS = 0.1
 """How long the cursor rests on a run before its history is read: a held arrow key passes over many."""
 WORDMARK = ("█   █▀█ █▀█ ▄▀█ ▀█▀ █ █ █", "█▄▄ █▄█ █▀▄ █▀█  █  █▄█ █")
+FEW = 6
+"""Runs up to which a low screen has room for more of the one under the cursor."""
 TALL = 30
 
 
@@ -67,6 +69,8 @@ class HomeScreen(StepScreen):
         self._studying = False
         self._made_actions: RunActions | None = None
         self._where = self._door = ""
+        self._awaited = False
+        """Whether somebody went to the runs before they were read."""
         self._marked: RunSummary | None = None
         """The first of two runs to be compared."""
 
@@ -148,6 +152,7 @@ class HomeScreen(StepScreen):
     def _to_the_runs(self) -> None:
         if self.listed.lines:
             self.listed.rows.focus()
+        self._awaited = not self.listed.looked
 
     @on(Rows.Left)
     def _to_the_doors(self) -> None:
@@ -187,6 +192,8 @@ class HomeScreen(StepScreen):
                 more = look.more
                 self._renew_followed(look)
                 self.listed.show(look, self._marked.name if self._marked is not None else "")
+                if look.lines and self._awaited:
+                    self._to_the_runs()
                 if not look.lines and not isinstance(self.focused, Door):
                     self.query_one(Doors).take_focus()
                 self._show_run()
@@ -273,6 +280,7 @@ class HomeScreen(StepScreen):
     def _show_run(self) -> None:
         """The run under the cursor in more words: in one line, or in a box of its own where there is room."""
         line = self.listed.chosen
+        self.set_class(0 < len(self.listed.lines) <= FEW, "-few")
         box, beside, chart = self.query_one("#detail", Static), self.query_one("#beside"), self.query_one(Chart)
         if line is None:
             self._tell_where(self._door)

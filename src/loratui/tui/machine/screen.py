@@ -208,7 +208,10 @@ class MachineScreen(StepScreen):
     def _card_chosen(self, event: DeviceCard.Chosen) -> None:
         key, state = event.card.key, self.app.state
         if key == "other":
-            self.action_other()
+            if state.draft.gpu and not event.toggled:
+                self.action_next()
+            else:
+                self.action_other()
         elif key.startswith("slurm:"):
             self._choose_cluster(*key.split(":")[1:3], toggled=event.toggled)
         elif key == "cpu":
@@ -216,7 +219,7 @@ class MachineScreen(StepScreen):
                 self.action_next()
             else:
                 state.choices.choose_cpu()
-                self.say("The CPU is chosen. ^n goes on.", "done")
+                self.say("The CPU is chosen. enter or ^n goes on.", "done")
         else:
             self._choose_gpu(int(key[4:]), toggled=event.toggled)
 
@@ -234,7 +237,9 @@ class MachineScreen(StepScreen):
             state.choices.choose_devices(sorted(taken ^ {number} if state.draft.devices else taken | {number}))
         chosen = state.draft.devices
         self.say(
-            f"Training on GPU {', '.join(map(str, chosen))}. ^n goes on."
+            f"Training on GPU {', '.join(map(str, chosen))}. enter or ^n goes on."
+            if len(chosen) == 1
+            else f"Training on GPU {', '.join(map(str, chosen))}. ^n goes on."
             if chosen
             else "The free GPU is taken. ^n goes on.",
             "done",
@@ -285,7 +290,10 @@ class MachineScreen(StepScreen):
         name = await self.app.push_screen_wait(GpuCatalogueScreen())
         if name:
             self.app.state.choices.plan_for_gpu(name)
-            self.say(f"Planning for {name}.", "done")
+            for card in self.query(DeviceCard):
+                if card.key == "other":  # the cursor goes where the choice is: enter is not to take another card
+                    card.focus()
+            self.say(f"Planning for {name}. enter or ^n goes on, o takes another.", "done")
 
 
 class GpuCatalogueScreen(ModalScreen[str]):

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
+from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from loratui.format import count, one_line, size
@@ -57,13 +58,11 @@ class ModelScreen(StepScreen):
         Binding(
             "ctrl+s",
             "search_hub",
-            "Search the hub",
+            "Search hub",
             key_display="^s",
             tooltip="Find a model on the hub: size, licence, gated or not, what fits",
         ),
-        Binding(
-            "ctrl+f,o", "browse", "Open a folder", key_display="^f", tooltip="Choose a model's folder in a browser"
-        ),
+        Binding("ctrl+f,o", "browse", "Folder", key_display="^f", tooltip="Choose a model's folder in a browser"),
     ]
 
     def body(self) -> ComposeResult:
@@ -218,13 +217,31 @@ class ModelScreen(StepScreen):
         self._show_found()
         model = self.app.state.model.found
         if model is not None:
-            self.say(f"{one_line(model.id, 60)} is chosen. enter or ^n goes on.", "done")
+            self._say_chosen(model.id)
 
     @on(FilterList.Highlighted)
     def _moved(self, event: FilterList.Highlighted) -> None:
         self._highlighted = event.key
         self._show_details(event.key)
         self._show_methods()
+        self._say_what_enter_does(event.key)
+
+    def _say_what_enter_does(self, key: str) -> None:
+        """Beside the cursor's line: "enter goes on" is true of the chosen one alone."""
+        typed = self.query_one(FilterList).filter_field.value.strip()
+        if not key and typed:
+            self.say(f"enter looks for {one_line(typed, 60)}: a folder, else on the hub")
+        elif self.app.state.model.is_chosen(key):
+            self._say_chosen(key)
+        elif not self.app.state.model.problem:
+            self.say("")
+
+    def _say_chosen(self, key: str) -> None:
+        self.say(f"{one_line(key, 60)} is chosen. enter or ^n goes on.", "done")
+
+    def on_screen_suspend(self) -> None:
+        if not isinstance(self.app.screen, ModalScreen):  # what is typed on the next visit begins anew
+            self.query_one(FilterList).clear()
 
     def _show_methods(self) -> None:
         """Beside the list, where there is room: the model under the cursor by each method; once the cursor rests."""

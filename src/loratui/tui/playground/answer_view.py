@@ -32,6 +32,7 @@ class AnswerView(ScrollView):
         border: round $border-blurred; border-title-color: $foreground; border-title-style: bold;
         border-subtitle-color: $text-muted;
         background: $background; padding: 0 1; width: 1fr; height: 1fr; min-height: 4; scrollbar-size-vertical: 1;
+        overflow-x: hidden; scrollbar-gutter: stable;
     }
     AnswerView:focus { border: round $accent; border-title-color: $accent; }
     AnswerView.-failed { border-subtitle-color: $error; }
@@ -143,6 +144,8 @@ class AnswerView(ScrollView):
             self.subtitle("✗ failed")
         else:
             words = [] if self.matches is None else ["✓ as expected" if self.matches else "✗ differs"]
+            if event.tokens and not self._text.text.strip():
+                words.append("nothing but blanks")
             if event.tokens_per_second:
                 words.append(f"{event.tokens_per_second:,.0f} tokens/s")
             self.subtitle(" · ".join([*words, f"{event.tokens} tokens", ENDS[event.reason]]))

@@ -180,6 +180,7 @@ class QuestionLine(Static):
 
     DEFAULT_CSS = """
     QuestionLine { height: auto; max-height: 3; margin: 0; }
+    .-short QuestionLine { padding: 0 1; }
     .-tall QuestionLine { margin: 1 0 0 0; }
     """
     SCOPED_CSS = False
@@ -197,7 +198,11 @@ class QuestionLine(Static):
 class ExpectedLine(Static):
     """The answer that was written for a held-out row; nothing where a person asks."""
 
-    DEFAULT_CSS = "ExpectedLine { height: auto; max-height: 3; display: none; }"
+    DEFAULT_CSS = """
+    ExpectedLine { height: auto; max-height: 3; display: none; }
+    .-short ExpectedLine { padding: 0 1; }
+    """
+    SCOPED_CSS = False
 
     def __init__(self) -> None:
         super().__init__(id="expected")

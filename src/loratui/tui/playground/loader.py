@@ -37,7 +37,11 @@ class Wanted:
 class Loader(Static):
     """The session of a playground, in one line. take: given each target that was found, before it is loaded."""
 
-    DEFAULT_CSS = "Loader { height: 1; }"
+    DEFAULT_CSS = """
+    Loader { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    .-short Loader { padding: 0 1; }
+    """
+    SCOPED_CSS = False
 
     class Settled(Message):
         """What was wanted is loaded, or cannot be. sentence: why nothing can be asked; empty: there is a target."""

@@ -13,7 +13,7 @@ class PromptArea(TextArea):
     """A text area that sends."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "send", "Send", tooltip="Ask all sides", priority=True),
+        Binding("enter", "send", "Send", key_display="enter", tooltip="Ask all sides", priority=True),
         Binding(
             "ctrl+j,shift+enter", "line", "New line", key_display="^j", show=False, tooltip="A new line in the prompt"
         ),
@@ -42,7 +42,7 @@ class PromptArea(TextArea):
             compact=False,
             show_line_numbers=False,
             highlight_cursor_line=False,
-            placeholder="Ask all sides the same. ^l takes a row that the training never saw.",
+            placeholder="Write a question: enter asks all. ^l takes a row kept from training.",
         )
         self.cursor_blink = False
         self._earlier: list[str] = []

@@ -50,6 +50,12 @@ class PlaygroundScreen(StepScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        # Held, not looked up: keys are asked about before the screen stands and while it is taken down.
+        self.loader = Loader(self._take)
+        self.answers = Answers()
+        """The panes."""
+        self.prompt = PromptArea()
+        """Where a question is written."""
         self.settings = GenerationSettings()
         self.conversation = Conversation()
         self.held_out = HeldOut()
@@ -57,13 +63,12 @@ class PlaygroundScreen(StepScreen):
         self._asking = False
 
     def body(self) -> ComposeResult:
-        yield Loader(self._take)
+        yield self.loader
         yield QuestionLine()
-        yield Answers()
+        yield self.answers
         yield ExpectedLine()
-        prompt = PromptArea()
-        prompt.border_title = "prompt"
-        yield prompt
+        self.prompt.border_title = "prompt"
+        yield self.prompt
 
     def on_mount(self) -> None:
         self.set_interval(PAINT_SECONDS, self._paint)
@@ -73,17 +78,7 @@ class PlaygroundScreen(StepScreen):
     @property
     def session(self) -> Session:
         """What is asked, and its worker."""
-        return self.query_one(Loader).session
-
-    @property
-    def prompt(self) -> PromptArea:
-        """Where a question is written."""
-        return self.query_one(PromptArea)
-
-    @property
-    def answers(self) -> Answers:
-        """The panes."""
-        return self.query_one(Answers)
+        return self.loader.session
 
     # What is asked
 
@@ -91,10 +86,10 @@ class PlaygroundScreen(StepScreen):
         if self.focused is None:
             self.prompt.focus()
         run, draft = self.app.state.run, self.app.state.draft
-        self.query_one(Loader).open(Wanted(run.adapter, run.chosen, draft.run, draft.model))
+        self.loader.open(Wanted(run.adapter, run.chosen, draft.run, draft.model))
 
     def on_screen_suspend(self) -> None:
-        self.query_one(Loader).leave()
+        self.loader.leave()
 
     async def _take(self, target: Target) -> None:
         """Something else is asked from now on."""
@@ -139,7 +134,7 @@ class PlaygroundScreen(StepScreen):
         with self._asks():
             self.say("")
             self.prompt.put("")
-            answered = await self._is_ready() and await self._put(text, self.held_out.row_of(text))
+            answered = await self._is_ready(text) and await self._put(text, self.held_out.row_of(text))
             if answered:
                 self.conversation.answered(self.answers.texts)
         if not answered and not self.prompt.text:
@@ -149,10 +144,11 @@ class PlaygroundScreen(StepScreen):
             if not self.prompt.text:
                 self.answers.focus_shown()
 
-    async def _is_ready(self) -> bool:
-        loader = self.query_one(Loader)
-        if not loader.session.settled:
-            self.say("It is being loaded, and answers then.")
+    async def _is_ready(self, text: str = "") -> bool:
+        loader = self.loader
+        if loader.session.ready is None:
+            what = f"“{one_line(text, 40)}”" if text else "it"
+            self.say(f"The model is being loaded; then {what} is asked.")
         sentence = await loader.until_ready()
         self.say(sentence, "error")
         return not sentence

@@ -38,7 +38,7 @@ class SettingsScreen(ModalScreen[GenerationSettings | None]):
         Binding("up", "move(-1)", "Previous", show=False, priority=True),
         Binding("ctrl+right,pageup", "change(1)", "More", show=False, priority=True),
         Binding("ctrl+left,pagedown", "change(-1)", "Less", show=False, priority=True),
-        Binding("ctrl+t,f2", "preset", "Next preset", show=False, priority=True),
+        Binding("p", "preset", "Next preset", show=False, priority=True),
     ]
     DEFAULT_CSS = """
     SettingsScreen #panel { width: 76; padding: 1 2 0 2; }
@@ -58,7 +58,7 @@ class SettingsScreen(ModalScreen[GenerationSettings | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
             panel.border_title = "generation settings"
-            panel.border_subtitle = "↑↓ field · pgup pgdn value · ^t preset · enter takes · esc leaves"
+            panel.border_subtitle = "↑↓ field · pgup pgdn value · p preset · enter takes · esc leaves"
             yield Static(id="preset")
             for name, field in GenerationSettings.model_fields.items():
                 with Horizontal(classes="setting"):

@@ -198,6 +198,8 @@ class FieldList(Widget, can_focus=True):
             was = one_line(f"was {row.was}", max(1, room)) if row.was else ""
             left = room - len(was) - 3 if was else room
             why = one_line(beside, left) if left > 0 else ""
+            if beside != why and room < ROOM_FOR_REASONS:  # "proposed: …" says nothing
+                why = ""
             between = " · " if was and why else ""
             line = Content.assemble(
                 mark,

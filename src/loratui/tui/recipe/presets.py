@@ -90,10 +90,8 @@ class PresetScreen(ModalScreen[str]):
 
     @on(FilterList.Highlighted)
     def _moved(self, event: FilterList.Highlighted) -> None:
-        preset = self.presets[event.key]
-        self.query_one("#preset-details", Static).update(
-            Content(one_line(preset.description, 300)).stylize("$text-muted")
-        )
+        words = self.presets[event.key].description if event.key else ""
+        self.query_one("#preset-details", Static).update(Content(one_line(words, 300)).stylize("$text-muted"))
 
     @on(FilterList.Chosen)
     def _chosen(self, event: FilterList.Chosen) -> None:

@@ -129,11 +129,11 @@ class RecipeScreen(StepScreen):
         if plan.problem:
             self.say(plan.problem, "error")
         elif plan.proposal is None:
-            self.say(
-                "Looking up model and machine …"
-                if self.app.state.draft.model
-                else "Choose a model first: 2 goes there."
-            )
+            model = self.app.state.model
+            if model.problem:
+                self.say(model.problem, "error")
+            else:
+                self.say("Looking up model and machine …" if self.app.state.draft.model else "")
             self._waiting = True
         elif self._waiting:
             self._waiting = False
@@ -207,10 +207,22 @@ class RecipeScreen(StepScreen):
         proposal, key = self.app.state.plan.proposal, self.fields.key
         widget = self.query_one("#why", Static)
         if proposal is None or not key:
-            widget.update(Content(""), layout=False)
+            widget.update(self._nothing_yet(), layout=False)
             return
         width = max(20, widget.content_size.width or 76)
-        widget.update(Content("\n").join(why_lines(proposal, key, prices, width)), layout=False)
+        height = widget.content_size.height or self.size.height
+        widget.update(Content("\n").join(why_lines(proposal, key, prices, width, height)), layout=False)
+
+    def _nothing_yet(self) -> Content:
+        """What stands where no plan can be proposed: why, and the key that helps."""
+        state = self.app.state
+        if state.plan.proposal is not None or (state.draft.model and not state.model.problem):
+            return Content("")
+        return Content.assemble(
+            ("No recipe yet.\n\n", "$foreground"),
+            ("  2", "bold $footer-key-foreground"),
+            ("   chooses a model: every value follows from it, the data and the machine", "$text-muted"),
+        )
 
     def _show_derivation(self) -> None:
         plan, key = self.app.state.plan, self.fields.key

@@ -67,8 +67,10 @@ def short_lines(proposal: Proposal, key: str, prices: str, width: int) -> list[C
     return lines
 
 
-def why_lines(proposal: Proposal, key: str, prices: str, width: int) -> list[Content]:
-    """What the field is, the reason of its value and of the one that would be proposed, and what moves it."""
+def why_lines(proposal: Proposal, key: str, prices: str, width: int, height: int) -> list[Content]:
+    """What the field is, the reason of its value and of the one that would be proposed, and what moves it: as much of
+    it, in whole sentences, as fits into so many lines.
+    """
     field, reason = fields()[key], proposal.recommendations.get(key)
     lines = [Content.assemble((f"{field.title}  ", "bold"), (one_line(str(field.description), 300), "$foreground"))]
     pairs = [("memory", prices)]
@@ -90,4 +92,22 @@ def why_lines(proposal: Proposal, key: str, prices: str, width: int) -> list[Con
             lines.append(Content.assemble((f"{word:<{WORD - 1}} ", "bold $text-muted"), (first, "$text-muted")))
             lines += [Content(" " * WORD + line).stylize("$text-muted") for line in more]
     lines.append(Content("F1 tells the source, and what the sources disagree about.").stylize("$text-muted"))
-    return lines
+    shown: list[Content] = []
+    used = 0
+    for entry in _entries(lines):
+        used += sum(len(wrap(line.plain, width)) for line in entry)
+        if used > height and shown:
+            break
+        shown += entry
+    return shown
+
+
+def _entries(lines: list[Content]) -> list[list[Content]]:
+    """The lines, those that go on with one above together with it."""
+    found: list[list[Content]] = []
+    for line in lines:
+        if found and not line.plain[:WORD].strip():
+            found[-1].append(line)
+        else:
+            found.append([line])
+    return found

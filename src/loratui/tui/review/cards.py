@@ -69,7 +69,7 @@ def _learns(state: WizardState, proposal: Proposal) -> Card:
         _last_name(plan.model.id),
         _plain(
             f"{count(trained)} of {count(total)} learn ({share:.1%})",
-            f"becomes {result_words(proposal)}",
+            f"gives {result_words(proposal)}",
             fetched,
             where if where != _last_name(plan.model.id) else "",
         ),

@@ -84,7 +84,8 @@ def time_picture(proposal: Proposal, width: int, height: int) -> Content:
     """
     time, schedule, plan = proposal.time, proposal.schedule, proposal.plan
     span = time_span(proposal) or "not known for this device"
-    told = f"  {time.counted}; {time.basis}" if time is not None else ""
+    counted = [f"{time.counted}; {time.basis}", time.counted, time.basis] if time is not None else []
+    told = next((f"  {words}" for words in counted if len(words) + 2 <= width - len(span)), "")
     head = Content.assemble((span, "bold"), (one_line(told, max(1, width - len(span))), "$text-muted"))
     room = max(10, width - MARK_CELLS)
     held = proposal.data.eval_examples
@@ -93,7 +94,8 @@ def time_picture(proposal: Proposal, width: int, height: int) -> Content:
     saved = _marks(plan.saving.every_steps or schedule.total_steps, schedule.total_steps, room, "■")
     if height < 4:
         both = "".join(one if one == "◆" else other for one, other in zip(evaluated, saved, strict=True))
-        return Content("\n").join([head, _line(both, "◆ tested ■ saved", "$accent")][:height])
+        label = "◆ tested ■ saved" if "■" in both else "◆ tested and saved" if "◆" in both else ""
+        return Content("\n").join([head, _line(both, label, "$accent")][:height])
     from loratui.core.schedule import curve
 
     lines = [head]

@@ -69,7 +69,7 @@ class ReviewScreen(StepScreen):
         "would make a plan fit."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f9", "start", "Start training", key_display="F9", tooltip="Start training"),
+        Binding("f9", "start", "Start training", key_display="F9", show=False, tooltip="Start training"),
         *bindings("review"),
         Binding("down,j", "scroll(1)", "Down", show=False, tooltip="Scroll the whole plan down"),
         Binding("up,k", "scroll(-1)", "Up", show=False, tooltip="Scroll the whole plan up"),
@@ -232,7 +232,8 @@ class ReviewScreen(StepScreen):
         except OSError as error:
             self.say(f"{path} could not be written: {error.strerror or error}.", "error")
         else:
-            self.say(f"Written: {home_short(path)}. Train it with: loratui train {home_short(path)}", "done")
+            there = "there" if self.planned else "it"
+            self.say(f"{path.name} is written. Train {there} with: loratui train {home_short(path)}", "done")
 
     @on(StartButton.Pressed)
     def _pressed(self) -> None:

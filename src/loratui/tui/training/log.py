@@ -14,8 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from loratui.files import open_regular
-from loratui.format import harmless
-from loratui.paths import home_short
+from loratui.format import harmless, one_line
 from loratui.tui.keys import bindings
 
 TAIL_BYTES = 256 * 1024
@@ -43,7 +42,7 @@ class LogScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
-            panel.border_title = Content(f"log · {home_short(self._path)}")
+            panel.border_title = Content(f"log of {one_line(self._path.parent.name, 50)}")
             panel.border_subtitle = Content("/ searches · r reads again · esc closes")
             with VerticalScroll(id="lines"):
                 yield Static(id="text")

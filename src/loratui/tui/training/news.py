@@ -28,14 +28,10 @@ def news(followed: Followed, width: int) -> Content:
         lines.append(Content.assemble("  Its result is worth nothing.  ", key, " shows what would mend it"))
         return _fitted(lines, width)
     if isinstance(ended, Finished):
-        lines.append(
-            Content.assemble(
-                ("✓ ", "$success"),
-                (f"Finished: {finished_words(ended, record)}.  ", "$foreground"),
-                (RUN["ask"], "bold $footer-key-foreground"),
-                " asks it",
-            )
-        )
+        words, ask = finished_words(ended, record), (RUN["ask"], "bold $footer-key-foreground")
+        whole = f"Finished: {words}"
+        shown = whole if len(whole) + 14 <= width - 4 else words  # that it has finished stands above, too
+        lines.append(Content.assemble(("✓ ", "$success"), (f"{shown}.  ", "$foreground"), ask, " asks it"))
     elif isinstance(ended, Stopped):
         saved = f", saved as {one_line(ended.checkpoint, 40)}" if ended.checkpoint else ""
         lines.append(

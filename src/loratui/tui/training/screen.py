@@ -84,6 +84,8 @@ class TrainingScreen(StepScreen):
     TrainingScreen #news { height: 3; }
     TrainingScreen.-tall #news { height: 4; }
     TrainingScreen.-tall #small { display: block; layout: horizontal; }
+    TrainingScreen #run.-starting #small { display: none; }
+    TrainingScreen.-short #headline, TrainingScreen.-short #news { padding: 0 1; }
     TrainingScreen.-tall #progress { margin: 0 0 1 0; }
     TrainingScreen.-very-wide #facts { width: 52; }
     """
@@ -218,10 +220,11 @@ class TrainingScreen(StepScreen):
         legend = loss_legend(record, self.log_axis, chosen=self._log_axis is not None, width=chart.size.width)
         if chart.border_subtitle != legend:
             chart.border_subtitle = Content(legend).markup
-        starting = record.step is None and not followed.status.over and bool(record.stages)
+        starting = record.step is None and followed.looked and not followed.status.over
         stages = self.query_one("#stages")
         if stages.display != starting:
             stages.display, chart.display = starting, not starting
+            run.set_class(starting, "-starting")
         if starting:
             self._put("stages", Content("\n").join(stage_lines(record, followed.status)))
         span = self.window.span(x_end(record), self._newest)

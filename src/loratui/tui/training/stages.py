@@ -8,9 +8,10 @@ from textual.content import Content
 
 from loratui.format import duration, one_line
 from loratui.runs.status import Status
-from loratui.tui.training.record import RunRecord
+from loratui.tui.training.record import RunRecord, Stage
 
 STAGES = {
+    "begin": "start the worker, which reads PyTorch first",
     "start": "start the processes",
     "rehearse": "rehearse two steps",
     "load_model": "load the model",
@@ -21,18 +22,24 @@ STAGES = {
 """Every stage before the first step, in their order."""
 TIME = 13
 """Columns of the time that a stage took."""
+BEGIN = "begin"
+"""The time before a worker's first word, which no event tells."""
 ALWAYS = ("load_model", "tokenise", "prepare", "train")
 
 
 def stage_lines(record: RunRecord, status: Status, now: float | None = None) -> list[Content]:
     """A line for each stage. now: Unix seconds; None: the clock's."""
     now = time.time() if now is None else now
-    begun = list(record.stages)
+    stages = dict(record.stages)
+    if status.created:
+        first = next(iter(stages.values()), None)
+        stages = {BEGIN: Stage(status.created, ended=first.began if first is not None else 0.0), **stages}
+    begun = list(stages)
     shown = [name for name in STAGES if name in begun or name in ALWAYS]
     current = begun[-1] if begun else ""
     lines = []
     for name in shown:
-        stage = record.stages.get(name)
+        stage = stages.get(name)
         if stage is None:
             lines.append(Content(f"○ {'':<{TIME}}{STAGES[name]}").stylize("$text-muted"))
             continue

@@ -248,6 +248,7 @@ class BackgroundLoading(App[None]):
         if not self.state.file.take_up(other, where_left=where_left):
             self._tell_not_kept()
             return
+        self.state.plan.forget_changes()
         self.notify("The other draft is taken up; this one is kept aside.", markup=False, timeout=6)
         self.look_up_all()
         if where_left:
@@ -258,6 +259,7 @@ class BackgroundLoading(App[None]):
         if not self.state.file.begin(draft):
             self._tell_not_kept()
             return
+        self.state.plan.forget_changes()
         self.look_up_all()
         self.open_step(draft.step)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from loratui.format import one_line, signed_size, value_text
@@ -28,6 +29,8 @@ class Standing:
     preset: str
     given: Mapping[str, Any]
     held: Mapping[str, Any]
+    dataset: str = ""
+    """As it was chosen; empty where the rows are supposed."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,8 @@ def _cause(before: Standing, now: Standing, moved: Moves) -> str:
     devices = before.proposal.device.name, now.proposal.device.name
     if devices[0] != devices[1]:
         parts.append(f"Machine {one_line(devices[0], 30)} → {one_line(devices[1], 30)}")
-    paths = before.proposal.plan.dataset.path, now.proposal.plan.dataset.path
-    if paths[0] != paths[1]:
-        parts.append(f"Dataset {_short(paths[0])} → {_short(paths[1])}")
+    if before.dataset != now.dataset:
+        parts.append(f"Dataset {_short(before.dataset) or 'none'} → {_short(now.dataset) or 'none'}")
     parts += [move_words(move) for move in moved.asked if move.key not in OWN_WORDS]
     for key in {**before.held, **now.held}:
         if key not in now.held and key not in now.given:
@@ -121,7 +123,7 @@ def lowered(words: str) -> str:
 def _short(path: str) -> str:
     """The end of a path, which tells it from others."""
     short = home_short(path)
-    return one_line(short if len(short) <= 30 else f"…{short[-29:]}", 40)
+    return one_line(short if len(short) <= 24 else f"…/{PurePath(short).name}", 40)
 
 
 _NOTHING = object()

@@ -54,6 +54,15 @@ class DatasetCheck:
         return self.found is not None and not self.found["usable"]
 
     @property
+    def at_another_length(self) -> bool:
+        """Whether it counted what is lost at another maximum length than the plan's, and some row is cut there."""
+        result, proposal = self.found, self._plan.proposal
+        if result is None or proposal is None:
+            return False
+        now = proposal.plan.training.max_length
+        return counted_at(result, now) != now and rows_cut(result, now) > 0
+
+    @property
     def doubt(self) -> str:
         """One sentence where a check that was stopped or failed leaves the plan on guesses; else an empty text."""
         ended = self._now.stopped or bool(self._now.problem)
@@ -111,6 +120,11 @@ class Check:
         if self.result is None:
             return "begins once the model is on this machine; until then lengths are guesses", "$text-muted"
         return found_words(self.result, max_length)
+
+
+def counted_at(result: dict[str, Any], max_length: int) -> int:
+    """The maximum length in tokens at which a check counted what is lost; where it does not say, `max_length`."""
+    return int(result.get("truncation", {}).get("max_length", max_length))
 
 
 def rows_cut(result: dict[str, Any], max_length: int) -> int:

@@ -34,9 +34,9 @@ def missing(step: str, draft: Draft, model: ChosenModel, dataset: ChosenDataset,
             found.append(Problem(model.problem, "#models"))
     elif step == "dataset":
         if not draft.dataset:
-            found.append(Problem("Choose a dataset first: the demo, or a file.", "#path"))
+            found.append(Problem("Choose a dataset first: o opens a file, d takes the demo.", "#row"))
         elif dataset.problem:
-            found.append(Problem(dataset.problem, "#path"))
+            found.append(Problem(dataset.problem, "#row"))
         elif dataset.unanswered(draft):
             found.append(Problem("The rows are preferences: f answers what they are taken for.", "#row"))
     elif step in ("recipe", "review"):

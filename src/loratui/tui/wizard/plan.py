@@ -69,6 +69,10 @@ class ProposedPlan:
         """What the last change moved; None before the first."""
         return self._change
 
+    def forget_changes(self) -> None:
+        """Another draft is gone on with: what stood before is nothing that it changed."""
+        self._change = self._standing = None
+
     @property
     def presets(self) -> Mapping[str, Preset]:
         """Every preset by name."""
@@ -190,7 +194,8 @@ class ProposedPlan:
     def _now(self) -> Standing | None:
         if self._proposal is None:
             return None
-        return Standing(self._proposal, self._choices.draft.preset, self._choices.given(), self._choices.held)
+        draft = self._choices.draft
+        return Standing(self._proposal, draft.preset, self._choices.given(), self._choices.held, draft.dataset)
 
     def _settle(self) -> None:
         if not self._problem:

@@ -31,6 +31,15 @@ from loratui.worker.training.signals import Requests
 
 STEPS = 2
 WATCH_SECONDS = 0.2
+STAGES = {
+    "load_model": "the model is loaded",
+    "train 1": f"step 1 of {STEPS}",
+    "train 2": f"step 2 of {STEPS}",
+    "evaluate": "an evaluation",
+    "save": "a checkpoint is saved",
+    "reload": "the checkpoint is read again",
+}
+"""What a rehearsal goes through, in its order, and how that is told."""
 REHEARSED_FOR = "LORATUI_REHEARSED_FOR"
 """Process id of the worker that waits for a rehearsal."""
 
@@ -51,6 +60,7 @@ def before(run: Run, journal: Journal) -> None:
     )
     result = run.place / "rehearsal.json"
     result.unlink(missing_ok=True)
+    progress_of(result).unlink(missing_ok=True)
     kills = read_kills()
     child = subprocess.Popen(
         launched(run, run.plan(), ["--rehearsal-into", str(result)]),
@@ -59,13 +69,14 @@ def before(run: Run, journal: Journal) -> None:
         env=os.environ | {REHEARSED_FOR: str(os.getpid())},
     )
     try:
-        code = child.wait()
+        code = _watch(child, progress_of(result), journal)
     except BaseException:
         end_with_children(child)
         child.wait()
         raise
     finally:
         clear(run)
+        progress_of(result).unlink(missing_ok=True)
     try:
         facts = json.loads(result.read_bytes())
     except (OSError, ValueError):
@@ -95,6 +106,27 @@ def before(run: Run, journal: Journal) -> None:
         )
 
 
+def progress_of(result: Path) -> Path:
+    """Where a rehearsal tells how far it is, while it goes on."""
+    return result.with_suffix(".progress.json")
+
+
+def _watch(child: subprocess.Popen[bytes], progress: Path, journal: Journal) -> int:
+    """Wait for a rehearsal's process and tell how far it is; its exit status."""
+    told = 0
+    while True:
+        try:
+            return child.wait(WATCH_SECONDS)
+        except subprocess.TimeoutExpired:
+            try:
+                now = json.loads(progress.read_bytes())
+            except (OSError, ValueError):
+                continue
+            if now["done"] > told:
+                told = now["done"]
+                journal.phase("rehearse", f"Rehearsing: {now['message']}", state="rehearsing", done=told, of=now["of"])
+
+
 def clear(run: Run) -> None:
     """Remove what a rehearsal that was killed left behind. The caller holds the run."""
     shutil.rmtree(run.rehearsal_path, ignore_errors=True)
@@ -121,7 +153,8 @@ def perform(run: Run, plan: Plan, result: Path) -> int:
 
     if worker := os.environ.pop(REHEARSED_FOR, ""):
         end_with(run, int(worker))
-    measure = _Measure()
+    rank = int(os.environ.get("RANK", "0"))
+    measure = _Measure(progress_of(result) if rank == 0 else None, evaluates=plan.evaluation.every_steps > 0)
     try:
         facts = {"passed": True, **_try_out(run, plan, measure)}
     except Exception as error:  # noqa: BLE001 (whatever it is, the worker that waits has to be told)
@@ -132,7 +165,7 @@ def perform(run: Run, plan: Plan, result: Path) -> int:
             facts |= getattr(error, "facts", None) or memory_facts(error)
         if isinstance(error, LoratuiError):
             facts["message"] = error.sentence
-    first_word = int(os.environ.get("RANK", "0")) == 0 or not facts["passed"]
+    first_word = rank == 0 or not facts["passed"]
     if first_word and not result.exists():  # of several processes, those that wait for the one that broke break too
         write_whole(result, json.dumps(facts) + "\n")
     return 0 if facts["passed"] else 1
@@ -229,9 +262,14 @@ def longest_rows(prepared: Any, plan: Plan) -> Any:
 
 
 class _Measure:
-    """Peak memory by phase, and the time of a step."""
+    """Peak memory by phase, and the time of a step. progress: where it is told how far it is; None: nowhere.
 
-    def __init__(self) -> None:
+    evaluates: whether an evaluation is part of it.
+    """
+
+    def __init__(self, progress: Path | None = None, *, evaluates: bool = True) -> None:
+        self._progress = progress
+        self._stages = [name for name in STAGES if name != "evaluate" or evaluates]
         self.phase = "load_model"
         self.peaks: dict[str, int] = {}
         self.step_seconds: list[float] = []
@@ -246,7 +284,13 @@ class _Measure:
         """Close the phase before and begin the next."""
         self.end()
         self.phase = phase
+        self._tell(phase if phase != "train" else f"train {len(self.step_seconds) + 1}")
         self._began = time.perf_counter()
+
+    def _tell(self, stage: str) -> None:
+        if self._progress is not None and stage in self._stages:
+            now = {"done": self._stages.index(stage), "of": len(self._stages), "message": STAGES[stage]}
+            write_whole(self._progress, json.dumps(now) + "\n")
 
     def end(self) -> None:
         """Note the peak of the phase now ending."""

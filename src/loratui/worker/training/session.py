@@ -50,6 +50,7 @@ from loratui.worker.training.resume import (
 )
 from loratui.worker.training.signals import Requests
 from loratui.worker.training.trainer import Trainer, make_trainer
+from loratui.worker.training.weights_read import weights_told
 
 log = logging.getLogger("loratui")
 
@@ -110,7 +111,8 @@ class Session:
         journal.phase("load_model", f"Loading {plan.model.id}")
         tokenizer = load_tokenizer(plan)
         try:
-            model = load_base(plan, device=self.device.kind, local_rank=self.local_rank, sharded=self.sharded)
+            with weights_told(journal):
+                model = load_base(plan, device=self.device.kind, local_rank=self.local_rank, sharded=self.sharded)
         except Exception as error:
             if is_out_of_memory(error):
                 raise out_of_memory_at_load(error, plan) from error
