@@ -116,6 +116,19 @@ def test_a_cluster_s_card_is_planned_for(own_home: Path) -> None:
     assert facts["plan"]["cluster"]["time_limit_minutes"] == limit["value"] >= 30 and "a quarter more" in limit["why"]
 
 
+def test_a_site_writes_its_own_once(own_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text(
+        'name = "site"\ntitle = "Ours"\ndescription = "Two nodes."\n[values]\n"cluster.engine" = "slurm"\n'
+        '"cluster.nodes" = 2\n"cluster.gpus_per_node" = 2\n"cluster.setup" = ["module load cuda, now"]\n'
+    )
+    done = CliRunner().invoke(loratui, ["plan", "-m", "demo", "--preset", str(tmp_path / "site.toml"), "--json"])
+    facts = json.loads(done.output)
+    assert facts["plan"]["cluster"]["setup"] == ["module load cuda, now"] and facts["plan"]["cluster"]["nodes"] == 2
+    assert facts["memory"]["device_total"] > 79 * 2**30, "planned for the partition's cards, four of them"
+    training = facts["plan"]["training"]
+    assert facts["schedule"]["effective_batch_size"] == training["batch_size"] * training["accumulation"] * 4
+
+
 def test_a_foreign_plan_s_shell_lines_are_not_run(slurm: Path, own_home: Path) -> None:
     from loratui.core.errors import RunError
     from loratui.runs.start import create_run
