@@ -70,7 +70,7 @@ def test_slurms_own_refusal_comes_back_with_advice(own_home: Path, tmp_path: Pat
     script = tmp_path / "job.sh"
     for option, words in (
         ("--partition=nosuch", "invalid partition.*`loratui machine` lists the partitions"),
-        ("--gpus-per-node=2 --nodes=3", "[Nn]ode.*`loratui machine` shows what a node has"),
+        ("--gpus-per-node=3", "node configuration.*`loratui machine` shows what a node has"),
     ):
         script.write_text(f"#!/bin/bash\n#SBATCH {option}\nsleep 1\n")
         with pytest.raises(ClusterError, match=f"Slurm refused the job: .*{words}"):
