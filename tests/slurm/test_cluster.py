@@ -70,7 +70,7 @@ def test_slurms_own_refusal_comes_back_with_advice(own_home: Path, tmp_path: Pat
     script = tmp_path / "job.sh"
     for option, words in (
         ("--partition=nosuch", "invalid partition.*`loratui machine` lists the partitions"),
-        ("--gpus-per-node=2 --nodes=3", "[Nn]ode.*`loratui machine` shows what a node has"),
+        ("--gpus-per-node=3", "node configuration.*`loratui machine` shows what a node has"),
     ):
         script.write_text(f"#!/bin/bash\n#SBATCH {option}\nsleep 1\n")
         with pytest.raises(ClusterError, match=f"Slurm refused the job: .*{words}"):
@@ -114,6 +114,19 @@ def test_a_cluster_s_card_is_planned_for(own_home: Path) -> None:
     assert facts["schedule"]["effective_batch_size"] == training["batch_size"] * training["accumulation"] * 4
     limit = facts["recommendations"]["cluster.time_limit_minutes"]
     assert facts["plan"]["cluster"]["time_limit_minutes"] == limit["value"] >= 30 and "a quarter more" in limit["why"]
+
+
+def test_a_site_writes_its_own_once(own_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text(
+        'name = "site"\ntitle = "Ours"\ndescription = "Two nodes."\n[values]\n"cluster.engine" = "slurm"\n'
+        '"cluster.nodes" = 2\n"cluster.gpus_per_node" = 2\n"cluster.setup" = ["module load cuda, now"]\n'
+    )
+    done = CliRunner().invoke(loratui, ["plan", "-m", "demo", "--preset", str(tmp_path / "site.toml"), "--json"])
+    facts = json.loads(done.output)
+    assert facts["plan"]["cluster"]["setup"] == ["module load cuda, now"] and facts["plan"]["cluster"]["nodes"] == 2
+    assert facts["memory"]["device_total"] > 79 * 2**30, "planned for the partition's cards, four of them"
+    training = facts["plan"]["training"]
+    assert facts["schedule"]["effective_batch_size"] == training["batch_size"] * training["accumulation"] * 4
 
 
 def test_a_foreign_plan_s_shell_lines_are_not_run(slurm: Path, own_home: Path) -> None:

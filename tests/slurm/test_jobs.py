@@ -84,7 +84,7 @@ def local(plan: Plan) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(slurm: Path) -> Run:
+def unbroken(slurm: Path) -> Run:
     """The long run, made here and at once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LORATUI_HOME", str(slurm / "home"))
@@ -95,7 +95,7 @@ def uninterrupted(slurm: Path) -> Run:
 
 
 def test_interrupted_at_random_moments_it_is_what_it_would_have_been(
-    slurm: Path, own_home: Path, tmp_path: Path, uninterrupted: Run
+    slurm: Path, own_home: Path, tmp_path: Path, unbroken: Run
 ) -> None:
     """Requeued by hand, made to wait for another job, and asked to save as Slurm does before a time limit."""
     dice = random.Random(18)
@@ -119,7 +119,7 @@ def test_interrupted_at_random_moments_it_is_what_it_would_have_been(
     assert {event.step for event in paused} <= saved, "what it says it saved is there"
     began = [event.step for event in events_of(run) if isinstance(event, Started)]
     assert began[1:] == [event.step for event in paused], "nothing was made twice"
-    assert same_adapter(run, uninterrupted) and losses(run) == losses(uninterrupted)
+    assert same_adapter(run, unbroken) and losses(run) == losses(unbroken)
 
 
 def test_signals_arrive_and_a_stop_saves(slurm: Path, own_home: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ SPOILT = [
     make("step", BEGAN + 40 + step, step=step, loss=9.0, learning_rate=0.9, grad_norm=1.0) for step in range(143, 200)
 ]
 EXPECTED = {
+    "queued": "s a x L S",
     "at work": "s w v a x L S",
     "finished": "f a x L S m n",
     "stopped": "r f a x L S m n",
@@ -75,7 +76,7 @@ async def test_both_screens_offer_the_same_actions_with_the_same_keys(home: Path
     listed, listed_refused = await offers("runs", run)
     assert listed == training
     assert listed_refused == training_refused
-    keys = set(EXPECTED[state if state in ENDED else "at work"].split())
+    keys = set(EXPECTED[state if state in EXPECTED else "at work"].split())
     if not checkpoint:
         keys -= {"m"} if state == "finished" else {"m", "a"}
     assert {key for key, _, _ in training} == keys

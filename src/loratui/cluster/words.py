@@ -15,6 +15,7 @@ REASONS = {
     "JobHeldAdmin": "an administrator holds it",
     "PartitionTimeLimit": "it asks for more time than the partition gives, so it never begins",
     "PartitionNodeLimit": "it asks for more nodes than the partition gives, so it never begins",
+    "PartitionConfig": "it asks for more than the partition has, so it never begins",
     "PartitionDown": "the partition is down",
     "PartitionInactive": "the partition takes no jobs now",
     "ReqNodeNotAvail": "the nodes that it needs are down or reserved",

@@ -48,7 +48,10 @@ def asked_for(
         from loratui.cluster.read import read_cluster
 
         device, disk_free = planned(section, read_cluster(), memory), None
-    elif named:  # nothing of this machine is asked: neither its driver nor its disk
+    elif named:
+        if section.engine:  # as many as the scheduler is asked for
+            devices = list(range(section.nodes * max(1, section.gpus_per_node)))
+        # nothing of this machine is asked: neither its driver nor its disk
         device, disk_free = planned_device(named, devices, memory), None
     else:
         from loratui.machine.detect import detect_machine

@@ -47,7 +47,12 @@ def snapshot(
             scheduler = SUBMITTERS[submitter]
             notes.append(
                 f"This looks like a login node of {scheduler}: its GPUs are given to jobs. "
-                f"Plan here for the GPU that the job will have, then start `loratui train PLAN` in a job ({submitter})."
+                + (
+                    "Plan here with cluster.engine = slurm: `loratui train` then submits the job."
+                    if scheduler == "slurm"
+                    else "Plan here for the GPU that the job will have, then start `loratui train PLAN` in a job "
+                    f"({submitter})."
+                )
             )
     return Machine(
         host=read_host(runs_path),

@@ -219,9 +219,15 @@ class MachineScreen(StepScreen):
                 self.action_next()
             else:
                 state.choices.choose_cpu()
+                self._not_by_the_preset()
                 self.say("The CPU is chosen. enter or ^n goes on.", "done")
         else:
             self._choose_gpu(int(key[4:]), toggled=event.toggled)
+
+    def _not_by_the_preset(self) -> None:
+        """A card of this machine was chosen: where the preset names a cluster, that does not count."""
+        if self.app.state.hardware.placed():
+            self.app.state.choices.set_value("cluster.engine", "", remember=False)
 
     def _choose_gpu(self, number: int, *, toggled: bool) -> None:
         state = self.app.state
@@ -235,6 +241,7 @@ class MachineScreen(StepScreen):
                 int(card.key[4:]) for card in self.query(DeviceCard) if card.chosen and card.key.startswith("gpu:")
             }
             state.choices.choose_devices(sorted(taken ^ {number} if state.draft.devices else taken | {number}))
+        self._not_by_the_preset()
         chosen = state.draft.devices
         self.say(
             f"Training on GPU {', '.join(map(str, chosen))}. enter or ^n goes on."
