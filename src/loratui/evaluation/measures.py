@@ -66,7 +66,8 @@ def _corpus(kind: str) -> Callable[[Numbers], Numbers]:
 def sacrebleu_metric(kind: str) -> Any:
     """sacrebleu's BLEU or chrF with its own defaults. MissingLibraryError where it is not installed."""
     try:
-        from sacrebleu.metrics import BLEU, CHRF
+        from sacrebleu.metrics.bleu import BLEU
+        from sacrebleu.metrics.chrf import CHRF
     except ImportError:
         raise MissingLibraryError(
             "BLEU and chrF need the library sacrebleu, which is not installed.",
