@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -144,6 +145,7 @@ def test_killed_and_continued_it_is_what_an_undisturbed_start_finds(
         assert done.returncode == 0, done.stderr
         outputs.append(json.loads(done.stdout))
     one, other = outputs
+    assert one["sides"] == other["sides"]
     assert one.pop("folder") != other.pop("folder") and one == other
     assert {"pass@1", "pass@2", "exact_match", "loss"} <= one["sides"][1]["figures"].keys()
     assert one["left_out"][0]["row"] == 25 and one["rows"] == 24
@@ -197,9 +199,32 @@ def test_several_runs_stand_in_one_table(run: Run, adapter: Path) -> None:
 
 
 def test_a_missing_library_is_a_sentence(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics.bleu", None)
     data = str(adapter.parent / "rows.jsonl")
     with pytest.raises(Exception, match=r"sacrebleu, which is not installed.*loratui\[evaluate\]"):
         evaluate(EvaluateRequest(str(adapter), data, measures=("bleu",), limit=4, settings=SHORT))
     found = evaluate(EvaluateRequest(str(adapter), data, limit=4, settings=SHORT))
     assert "bleu" not in found["sides"][0]["figures"] and "rougeL" in found["sides"][0]["figures"]
+
+
+def test_likelihoods_that_were_broken_off_are_those_of_an_undisturbed_start(adapter: Path) -> None:
+    """To the last bit: a row's batch is the same, whatever of it was there before."""
+    from loratui.data.conversation import Message
+    from loratui.worker.generation.likelihood import likelihoods, written
+    from loratui.worker.generation.load import LoadedModels
+    from loratui.worker.generation.prompt import conversation
+    from loratui.worker.tokenise import Tokeniser
+    from loratui.workers.target import find_target
+
+    models = LoadedModels(find_target(str(adapter)).load)
+    tokeniser = Tokeniser(models.tokenizer, stop_ids=models.stop_ids)
+    rows = []
+    for number in range(9):
+        asked = conversation([{"role": "user", "content": "x" * number * 7}])
+        answered = dataclasses.replace(asked, messages=(*asked.messages, Message("assistant", "yes", True)))
+        rows.append(written(tokeniser, answered, (number, -1), models.context_tokens))
+    whole = {key: one for batch in likelihoods(models, "adapter", rows) for key, one in batch.items()}
+    done = {(number, -1) for number in (0, 3, 8)}
+    rest = {key: one for batch in likelihoods(models, "adapter", rows, done) for key, one in batch.items()}
+    assert rest == {key: one for key, one in whole.items() if key not in done} and len(whole) == 9
+    assert list(likelihoods(models, "adapter", rows, whole)) == []

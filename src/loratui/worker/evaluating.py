@@ -74,10 +74,10 @@ class _Work:
         name = self._target.title if side == ADAPTER else side
         prompts, written = self._read(records)
         self._answer(name, side, records, prompts)
-        left = [one for one in written if not self._is_scored(records, one.key)]
-        if left:
-            _say(f"{name}: the likelihood of {len(left):,} written answers …")
-            self._score(side, records, left)
+        done = {one.key for one in written if self._is_scored(records, one.key)}
+        if len(done) < len(written):
+            _say(f"{name}: the likelihood of {len(written) - len(done):,} written answers …")
+            self._score(side, records, written, done)
 
     def _read(self, records: Records) -> tuple[list[tuple[Key, list[int]]], list[Written]]:
         """Prompts, and what is written, as token ids; a row that cannot be read is refused."""
@@ -119,12 +119,12 @@ class _Work:
             )
         progress.end()
 
-    def _score(self, side: str, records: Records, left: Sequence[Written]) -> None:
+    def _score(self, side: str, records: Records, written: Sequence[Written], done: set[Key]) -> None:
         from loratui.worker.generation.likelihood import likelihoods
 
         choices = {item.row: len(item.choices) for item in self._rows.items}
         chosen: dict[int, dict[int, Likelihood]] = {}
-        for batch in likelihoods(self._models, side, left):
+        for batch in likelihoods(self._models, side, written, done):
             records.add_likelihoods({row: one for (row, choice), one in batch.items() if choice < 0})
             for (row, choice), one in batch.items():
                 if choice < 0:

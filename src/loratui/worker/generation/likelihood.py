@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,10 +49,12 @@ def written(tokeniser: Tokeniser, row: Conversation, key: tuple[int, int], conte
 
 
 def likelihoods(
-    models: LoadedModels, side: str, rows: Sequence[Written]
+    models: LoadedModels, side: str, rows: Sequence[Written], done: Container[tuple[int, int]] = ()
 ) -> Iterator[dict[tuple[int, int], Likelihood]]:
-    """The likelihood of every row by its key, batch by batch, the longest first. Halves a batch where the GPU's memory
-    does not suffice.
+    """The likelihood of every row by its key, batch by batch, the longest first, but for those that are `done`. Halves
+    a batch where the GPU's memory does not suffice.
+
+    The batches are those of a start that was never broken off: what it finds is found, to the last rounding.
     """
     model = models.use(side)
     width = _vocabulary(model)
@@ -61,7 +63,9 @@ def likelihoods(
         longest = len(waiting[0].ids)
         size = max(1, min(LARGEST_BATCH, LOGITS_BYTES // (4 * width * longest)))
         batch, waiting = waiting[:size], waiting[size:]
-        yield from _batch(models, model, batch)
+        new = {row.key for row in batch if row.key not in done}
+        for found in _batch(models, model, batch) if new else ():
+            yield {key: one for key, one in found.items() if key in new}
 
 
 def _batch(models: LoadedModels, model: Any, batch: list[Written]) -> Iterator[dict[tuple[int, int], Likelihood]]:
