@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
+
+import psutil
 
 from loratui.child_process import Child, worker_command
 from loratui.core.errors import DatasetError, InputError, LoratuiError, ModelError, PlanError, WorkerError
@@ -14,12 +17,24 @@ from loratui.core.plan import Plan
 from loratui.workers.inspect_messages import InspectMessage, InspectRequest, Problem, checked
 
 SILENT_SECONDS = 60.0
+"""So long it may say nothing while it computes; on a busy machine it computes for a part of the time alone."""
+STILL_TIMES = 10
+"""And so many times as long where it does not compute."""
 _ERRORS: dict[str, type[LoratuiError]] = {
     "dataset": DatasetError,
     "model": ModelError,
     "plan": PlanError,
     "input": InputError,
 }
+
+
+def _used_seconds(process_id: int | None) -> float:
+    """Processor time of a process so far; 0 where it has ended."""
+    try:
+        times = psutil.Process(process_id).cpu_times() if process_id else None
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system) if times else 0.0
 
 
 def _line(request: InspectRequest) -> bytes:
@@ -132,14 +147,20 @@ class InspectClient:
         second, and where it does not, it hangs where no limit of its own can end it.
         """
         child = self._open()
+        waiting = asyncio.ensure_future(child.message())
+        began, before = time.monotonic(), _used_seconds(child.pid)
         try:
-            message = checked(await asyncio.wait_for(child.message(), SILENT_SECONDS if row else None))
-        except TimeoutError:
-            child.kill()
-            raise ModelError(
-                f"the chat template or the tokenizer has taken over {SILENT_SECONDS:g} s at about row {row}.",
-                hint="It probably loops: choose another chat template.",
-            ) from None
+            while not (await asyncio.wait({waiting}, timeout=SILENT_SECONDS if row else None))[0]:
+                computing = _used_seconds(child.pid) - before > SILENT_SECONDS / 2
+                if computing or time.monotonic() - began > STILL_TIMES * SILENT_SECONDS:
+                    child.kill()
+                    raise ModelError(
+                        f"the chat template or the tokenizer has taken over {SILENT_SECONDS:g} s at about row {row}.",
+                        hint="It probably loops: choose another chat template.",
+                    )
+            message = checked(waiting.result())
+        finally:
+            waiting.cancel()
         if message["type"] == "error":
             raise error_of(message)
         return message
