@@ -155,6 +155,11 @@ def test_a_run_s_state_is_the_scheduler_s_word(tmp_path: Path) -> None:
     ):
         lost = judged(works, at(state, **fields), tmp_path)
         assert lost.state == "lost" and words in lost.message and "There is no checkpoint yet" in lost.message
+    unseen = judged(works, at("FAILED", nodes="n1", exit_status=1), tmp_path)
+    assert f"Its log is empty: it may be that its node does not see {tmp_path}." in unseen.message
+    (tmp_path / "worker.log").write_text("loratui: the set-up failed with status 1 at: module load x\n")
+    failed = judged(works, at("FAILED", nodes="n1", exit_status=1), tmp_path)
+    assert failed.state == "failed" and "(cluster.setup) failed with status 1 at: module load x." in failed.message
     assert judged(works, at("CANCELLED", nodes="n1"), tmp_path).state == "stopped"
     gone = judged(works, Queue(1000.0, {}), tmp_path)
     assert gone.state == "lost" and "Slurm has forgotten it since" in gone.message

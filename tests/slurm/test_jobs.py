@@ -27,6 +27,7 @@ from loratui.runs.jobs import last_job
 from loratui.runs.resume import resume_run
 from loratui.runs.start import begin_run, create_run, start_worker
 
+pytestmark = pytest.mark.timeout(600)  # each of several jobs begins with the imports of torch
 LONG = {"training__epochs": 8.0, "saving__every_steps": 10}
 """About a hundred steps: some ten seconds."""
 
@@ -289,8 +290,10 @@ def test_slurm_is_asked_once_in_ten_seconds_by_whomever(
     for folder in folders[:50]:
         (folder / "status.json").write_text('{"state": "queued", "created": 1.0}')
         (folder / "jobs.json").write_text(json.dumps({"jobs": [{"id": 900_000, "submitted": time.time() - 60}]}))
+    began = time.monotonic()
     for _ in range(3):
         assert sum(one.state == "lost" for one in list_runs()) == 50
-    assert (tmp_path / "asked").read_text() == "asked\n"
+    most = 1 + int((time.monotonic() - began) / queue.PERIOD_SECONDS)
+    assert 1 <= (tmp_path / "asked").read_text().count("asked") <= most
     kept = json.loads((own_home / "state" / "slurm-queue.json").read_text())
     assert queue.look().asked == kept["asked"] and re.fullmatch(r"\d+\.\d+", str(kept["asked"]))

@@ -110,11 +110,11 @@ def _ended(status: Status, job: Job, folder: Path) -> Status:
     words = f"Its job {job.id} is over: {end_words(job)}"
     if saved and job.state in ("FAILED", "COMPLETED"):
         words += "; it saved before, and was not queued again"
-    failed = _setup_line(folder)
+    failed = why = _setup_line(folder)
     if job.state == "FAILED" and not failed and _is_empty(folder / "worker.log"):
-        failed = f"Its log is empty: it may be that its node does not see {folder}."
+        why = f"Its log is empty: it may be that its node does not see {folder}."
     state = "stopped" if job.state == "CANCELLED" or saved else "failed" if failed else "lost"
-    return _gone(status, f"{words}. {failed}".strip(), folder, state=state)
+    return _gone(status, f"{words}. {why}".strip(), folder, state=state)
 
 
 def _gone(status: Status, words: str, folder: Path, *, state: str) -> Status:

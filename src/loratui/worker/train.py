@@ -23,7 +23,7 @@ from loratui.worker.training.ending import Ending, ending_of, is_watched, leave,
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.launch import train_together
 from loratui.worker.training.outcome import Outcome, left
-from loratui.worker.training.processes import is_launched, process_count
+from loratui.worker.training.processes import end_with_parent, is_launched, process_count
 from loratui.worker.training.rehearse import before as rehearse_before
 from loratui.worker.training.rehearse import clear, perform
 from loratui.worker.training.signals import Requests, StopRequestedError, requeued_job
@@ -49,6 +49,8 @@ def main(arguments: list[str]) -> int:
     try:
         plan = run.plan()
         requests.requeued = requeued_job(plan)
+        if is_launched():
+            end_with_parent()
         require_own(run)
         run = held_here(run)
         if is_private(run.path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -93,8 +94,21 @@ def launcher_environment(plan: Plan) -> dict[str, str]:
     return found | ({"PET_SIGNALS_TO_HANDLE": "SIGHUP"} if "SLURM_JOB_ID" in os.environ else {})
 
 
+DEATH_SIGNAL = 1
+"""Linux's PR_SET_PDEATHSIG."""
+
+
+def end_with_parent() -> None:
+    """In a job, a process of several ends with the one that began it, which may be killed without a word: nothing
+    trains on that nobody watches. The scheduler sees to that only where it has cgroups.
+    """
+    if "SLURM_JOB_ID" in os.environ:
+        ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
+
+
 def hear_nothing() -> None:
     """Between fork and exec of a launcher in a job: the signals that a scheduler sends to everybody end it not."""
+    end_with_parent()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
 
