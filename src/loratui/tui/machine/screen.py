@@ -177,7 +177,7 @@ class MachineScreen(StepScreen):
         if machine.cuda_version:
             parts.append(f"CUDA {one_line(machine.cuda_version, 20)}")
         if machine.scheduler:
-            parts.append(f"job of {one_line(machine.scheduler, 20)}")
+            parts.append(f"scheduler {one_line(machine.scheduler, 20)}")
         parts.append(
             f"{in_gib(round(host.disk_free_bytes / 2**30) * 2**30)} GiB of disk free for runs in "
             f"{home_short(host.disk_path)}"

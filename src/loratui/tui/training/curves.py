@@ -33,7 +33,9 @@ def loss_picture(
         log=log,
         from_zero=True,
         format=lambda value: f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}",
-        axis_format=lambda value: f"{value:.2f}" if 0.1 <= abs(value) < 10 or value == 0 else f"{value:.3g}",
+        axis_format=lambda value: (
+            f"{value:.2f}" if not log and (0.1 <= abs(value) < 10 or value == 0) else f"{value:.3g}"
+        ),
         cursor=cursor,
     )
 
