@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import yaml
 from click.testing import CliRunner
 
 from loratui.commands.export import command
+from loratui.commands.other_trainers import told
 from loratui.core.dataset import uniform
 from loratui.core.families import read_config
 from loratui.core.hardware import Device
 from loratui.core.memory import verdict
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
-from loratui.export import export_plan
+from loratui.export import TOOLS, export_plan
 from loratui.export.memory import elsewhere
 
 RTX_4090 = Device(
@@ -190,8 +192,6 @@ def test_advice_is_of_this_plan_and_holds() -> None:
 
 
 def test_export_is_spoken_of_only_where_there_is_one() -> None:
-    from loratui.commands.other_trainers import told
-
     assert "export" not in told(known("litgpt")) and "export" not in told(known("ms-swift"))
     unknown_there = known("llama-factory", {**QWEN, "model_type": "seed_oss", "head_dim": 128})
     assert "before you export" in unknown_there.sentence
@@ -204,3 +204,25 @@ def test_the_options_of_ms_swift_and_torchtune() -> None:
     assert tune.mend.written == "loss._component_: torchtune.modules.loss.LinearCrossEntropyLoss"
     assert tune.rows.mended.total_bytes < tune.there.total_bytes and tune.mend.needs == ""
     assert "It needs the package" not in tune.sentence and "It needs the package liger-kernel" in swift.sentence
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_file_that_does_not_divide_the_weights_is_judged_by_a_whole_copy_on_each_gpu(tool: str) -> None:
+    settings = {"method.kind": "full", "model.dtype": "fp32", "hardware.devices": [0, 1]}
+    cards = replace(RTX_4090, name="H100 80GB", memory_total_bytes=80 * 2**30, memory_free_bytes=80 * 2**30, count=2)
+    rows, spec = uniform(1000, 512), read_config(QWEN)
+    shared, copied = (
+        with_values(PLAN, {**settings, "training.max_length": 512, "hardware.parallelism": one})
+        for one in ("fsdp", "ddp")
+    )
+    found, whole = (elsewhere(spec, plan, rows, cards, tool) for plan in (shared, copied))
+    assert found is not None and whole is not None
+    assert verdict(found.here, found.room) == "fits"
+    text = export_plan(shared, tool, memory=found).text
+    written = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    assert not any(word in written for word in ("fsdp", "deepspeed", "parallel")), "else this test judges wrongly"
+    assert found.verdict == "too big" and found.there == whole.there
+    comment = " ".join(line.removeprefix("# ") for line in text.splitlines() if line.startswith("#"))
+    for said in (found.sentence, told(found), comment):
+        assert "does not divide the weights" in said and "whole copy" in said and "no option" not in said
+    assert "does not divide" not in whole.sentence and not whole.whole_copies and found.whole_copies

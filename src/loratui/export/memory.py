@@ -83,6 +83,8 @@ class Elsewhere:
     mend: Mend | None = None
     ways: tuple[Way, ...] = ()
     """What makes it fit there, where it does not as it is written: each way is enough."""
+    whole_copies: bool = False
+    """Whether each GPU holds all weights there, while here each holds a share of them."""
 
     @property
     def here(self) -> Estimate:
@@ -130,6 +132,11 @@ class Elsewhere:
                 f" With rows as long as training.max_length, {filled.tokens:,} tokens: here "
                 f"{_said(filled.here, self.room)}; there about {_said(filled.there, self.room)}."
             )
+        if self.whole_copies:
+            words += (
+                " The exported file does not divide the weights (hardware.parallelism = fsdp): there each GPU holds a "
+                "whole copy."
+            )
         if self.mend is not None:
             told = [(one.tokens, one.mended) for one in (rows, filled) if one is not None and one.mended is not None]
             lengths = " (rows of up to {:,} tokens)" if filled is not None else ""
@@ -138,7 +145,7 @@ class Elsewhere:
             words += f" It needs the package {self.mend.needs}." if self.mend.needs else ""
         reached = verdict(self.judged.as_written, self.room)
         if reached != "fits" and verdict(self.judged.here, self.room) != reached:
-            if self.mend is None:
+            if self.mend is None and not self.whole_copies:
                 words += " It has no option that mends this for this model."
             words += "" if self.ways else " Neither shorter rows nor a smaller batch makes it fit there."
         return words
@@ -184,7 +191,8 @@ def elsewhere(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, tool
     reached = verdict(judged.as_written, room)
     worse = reached != "fits" and verdict(judged.here, room) != reached
     ways = tuple(_ways(spec, plan, facts, device, as_written)) if worse else ()
-    return Elsewhere(software, device.name, room, own, filled, mend, ways)
+    whole = device.count > 1 and plan.hardware.parallelism == "fsdp" and not software.divides
+    return Elsewhere(software, device.name, room, own, filled, mend, ways, whole)
 
 
 def _ways(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, software: Software) -> Iterator[Way]:
@@ -215,6 +223,7 @@ def elsewhere_json(known: Elsewhere) -> dict[str, object]:
     return {
         "software": known.software.name,
         "budget": known.room.bytes,
+        "whole_copies": known.whole_copies,
         **_judged_json(known.rows, known),
         "at_max_length": None if known.filled is None else _judged_json(known.filled, known),
         "ways": [{"change": dict(way.change), "held": list(way.held), "note": way.note} for way in known.ways],

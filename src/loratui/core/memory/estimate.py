@@ -168,7 +168,10 @@ def _loaded(spec: ModelSpec, plan: Plan, form: Formats) -> tuple[int, int]:
 
 
 def _carried(plan: Plan, software: Software) -> Plan:
-    """The plan as far as the trainer can do it: what it cannot pack or concatenate it pads."""
+    """The plan as far as the trainer can do it: what it cannot pack or concatenate it pads, what it cannot divide it
+    copies."""
+    if plan.hardware.parallelism == "fsdp" and not software.divides:
+        plan = plan.model_copy(update={"hardware": plan.hardware.model_copy(update={"parallelism": "ddp"})})
     training = plan.training
     changes = {
         **({"packing": False} if training.packing and not software.packs else {}),

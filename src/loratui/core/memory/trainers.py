@@ -48,7 +48,9 @@ class Software:
     keeps the input of each 4-bit layer where checkpointing cannot free it. reentrant: checkpointing that runs the
     first pass without autograd. offloads: what checkpointing keeps goes to the host. growing_segments: torch's
     allocator with `expandable_segments`, which leaves no holes between segments. unties_head: a tied head is a
-    matrix of its own. packs, padding_free: whether the export carries these over; else rows are padded.
+    matrix of its own. packs, padding_free: whether the export carries these over; else rows are padded. divides:
+    whether weights that the plan divides among GPUs (`hardware.parallelism = fsdp`) are divided there; what is exported
+    is not: each GPU holds a whole copy.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Software:
     reentrant: bool = False
     packs: bool = True
     padding_free: bool = True
+    divides: bool = True
     offloads: bool = False
     unties_head: bool = False
     growing_segments: bool = False
@@ -81,7 +84,7 @@ LORATUI = Software(
     widens_inputs=False,
     source="trl 1.16 trl/kernels/chunked_logprob.py; adapters as worker/adapter_formats.py holds them",
 )
-TRL = replace(LORATUI, name="trl", title="TRL", qlora_adapter=2, widens_inputs=True)
+TRL = replace(LORATUI, name="trl", title="TRL", qlora_adapter=2, widens_inputs=True, divides=False)
 """`trl sft` is the trainer that this program drives; it holds the adapters of quantised models in bfloat16."""
 TRANSFORMERS = Software(
     "transformers",
@@ -90,6 +93,7 @@ TRANSFORMERS = Software(
     qlora_adapter=4,
     packs=False,
     padding_free=False,
+    divides=False,
     source="transformers 5.23 loss/loss_utils.py::ForCausalLMLoss; peft 0.21 autocast_adapter_dtype",
 )
 LLAMA_FACTORY = Software(
@@ -98,6 +102,7 @@ LLAMA_FACTORY = Software(
     WHOLE,
     qlora_adapter=4,
     padding_free=False,
+    divides=False,
     source="LLaMA-Factory 2026-08: model/adapter.py (trained weights in float32), train/sft/trainer.py (the model's "
     "own "
     "loss), "
@@ -108,6 +113,7 @@ AXOLOTL = Software(
     "Axolotl",
     WHOLE,
     qlora_adapter=4,
+    divides=False,
     growing_segments=True,
     source="axolotl 2026-07: loaders/model.py (kbit training's float32 is taken back for norms, embedding and head), "
     "utils/__init__.py (expandable_segments)",
@@ -120,6 +126,7 @@ UNSLOTH = Software(
     growing_segments=True,
     packs=False,
     padding_free=False,
+    divides=False,
     source="unsloth 2026-08: models/llama.py (unsloth_fused_ce_loss: chunks that fit what is free)",
 )
 MS_SWIFT = replace(
@@ -128,6 +135,7 @@ MS_SWIFT = replace(
     title="ms-swift",
     packs=True,
     padding_free=True,
+    divides=True,
     source="ms-swift 2026-08: trainers/ (the model's own loss); docs, Command-line parameters: use_liger_kernel",
 )
 TORCHTUNE = Software(
@@ -219,7 +227,7 @@ PUBLISHED: dict[str, Software] = {
             reentrant=True,
             source="fsdp_qlora train.py (output held over backward), transformers 4.37, bitsandbytes 0.43.0",
         ),
-        replace(AXOLOTL, name="axolotl-cut", title="Axolotl with cut cross entropy", loss=CUT),
+        replace(AXOLOTL, name="axolotl-cut", title="Axolotl with cut cross entropy", loss=CUT, divides=True),
         Software(
             "trl-notebook",
             "TRL with Liger and activation offloading",
