@@ -1,10 +1,9 @@
 """A plan without a dataset: `plan`, `plan --as`, its methods' table, `export` and the wizard judge it by the same rows,
-to the byte; and advice of other trainers, followed as it is printed, holds."""
+to the byte."""
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,31 +126,3 @@ def test_a_size_that_the_file_does_not_keep_is_told(tmp_path: Path) -> None:
     named = planned("-m", "demo", "--gpu", "24GB", "-o", str(path))
     assert not any("--gpu-memory" in one for one in named["warnings"])
     assert 'gpu = "24GB"' in path.read_text(encoding="utf-8")
-
-
-# Advice, followed as it is printed
-
-
-@pytest.mark.parametrize(
-    ("model", "gpu", "tool", "settings"),
-    [
-        ("Qwen/Qwen3-8B", "RTX 4090", "litgpt", []),
-        ("Qwen/Qwen3-1.7B", "T4", "litgpt", []),
-        ("Qwen/Qwen2.5-7B", "RTX 4090", "litgpt", ["training.max_length=8192"]),
-        ("Qwen/Qwen3-4B", "RTX 4090", "litgpt", ["training.max_length=4096", "training.batch_size=4"]),
-    ],
-)
-def test_what_makes_it_fit_in_another_trainer_does_when_it_is_set(
-    model: str, gpu: str, tool: str, settings: list[str]
-) -> None:
-    asked = ["-m", model, "--gpu", gpu, "--as", tool]
-    told = CliRunner().invoke(plan_command, [*asked, *(part for one in settings for part in ("--set", one))])
-    lines = told.output.partition("To make it fit there")[2].splitlines()[1:]
-    ways = [re.findall(r"--set (\S+?)[\])]?(?=\s|$)", line) for line in lines if line.startswith("  --set")]
-    assert ways, told.output
-    for way in ways:
-        taken = {one.partition("=")[0]: one for one in (*settings, *way)}
-        pinned = [part for one in taken.values() for part in ("--set", one)]
-        found = planned(*asked, *pinned)["elsewhere"]
-        judged = found["at_max_length"] or found
-        assert (judged["mended"] or judged["there"])["verdict"] == "fits", way

@@ -13,7 +13,8 @@ from loratui.terminal import say
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
     from loratui.core.proposal import Proposal
-    from loratui.export.memory import Elsewhere, Way
+    from loratui.export.memory import Elsewhere
+    from loratui.export.ways import Way
 
 
 def under(proposal: Proposal, tool: str) -> Elsewhere:
@@ -30,7 +31,7 @@ def under(proposal: Proposal, tool: str) -> Elsewhere:
         raise InputError(
             f"there is no profile of {tool!r}.", where="--as", hint=f"{hint}Profiles are: {', '.join(PROFILES)}."
         )
-    return replace(known, ways=tuple(_complete(known.ways, proposal, tool)) or known.ways)
+    return known if proposal.again is None else replace(known, ways=tuple(_complete(known.ways, proposal, tool)))
 
 
 def _complete(ways: Iterable[Way], proposal: Proposal, tool: str) -> Iterator[Way]:
@@ -49,7 +50,7 @@ def _complete(ways: Iterable[Way], proposal: Proposal, tool: str) -> Iterator[Wa
         found = elsewhere(then.spec, then.plan, then.data, then.device, tool)
         if found is not None and found.fits:
             held = tuple(key for key in change if key not in way.change)
-            yield replace(way, change=change, held=held, followed=True)
+            yield replace(way, change=change, held=held, option=found.option, followed=True)
 
 
 def told(known: Elsewhere) -> str:

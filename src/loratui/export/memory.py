@@ -3,9 +3,7 @@ for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
@@ -13,10 +11,11 @@ from loratui.core.hardware import Device
 from loratui.core.memory import Budget, Estimate, Verdict, budget, estimate, verdict
 from loratui.core.memory.trainers import MENDS, PROFILES, Mend, Software
 from loratui.core.plan import Plan
-from loratui.core.plan_text import with_values
+from loratui.core.plan_text import fields, with_values
+from loratui.core.situation import supposed_rows
+from loratui.export.ways import Change, Way, ways_of
 from loratui.format import size
 
-LENGTH_STEP = 64
 WORDS: dict[Verdict, str] = {"fits": "fits", "tight": "is tight", "too big": "does not fit"}
 ORDER: tuple[Verdict, ...] = ("fits", "tight", "too big")
 
@@ -34,39 +33,6 @@ class Judged:
     def as_written(self) -> Estimate:
         """The estimate of what is exported."""
         return self.mended or self.there
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """What makes a plan fit in a tool: set all of it, and it fits there.
-
-    change: plan keys. held: those of them that only keep the rest as it is; a plan's file needs none, what is planned
-    anew does. note: what it costs. followed: whether a plan was made anew with it, and fits there.
-    """
-
-    change: Mapping[str, int | bool]
-    held: tuple[str, ...] = ()
-    note: str = ""
-    followed: bool = False
-
-    @property
-    def text(self) -> str:
-        """For a plan's file: `training.max_length = 704 (longer rows are cut)`."""
-        told = ", ".join(f"{key} = {_set(value)}" for key, value in self.change.items())
-        return f"{told}{self._note}"
-
-    @property
-    def settings(self) -> str:
-        """For a command: `--set training.max_length=704 [--set training.batch_size=8] (longer rows are cut)`."""
-        own, rest = (
-            " ".join(f"--set {key}={_set(value)}" for key, value in self.change.items() if (key in self.held) is held)
-            for held in (False, True)
-        )
-        return f"{own}{f' [{rest}]' if rest else ''}{self._note}"
-
-    @property
-    def _note(self) -> str:
-        return f" ({self.note})" if self.note else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +78,17 @@ class Elsewhere:
         return verdict(self.judged.as_written, self.room) == "fits"
 
     @property
+    def worse(self) -> bool:
+        """Whether it does not fit there, and is judged otherwise here, by either rows."""
+        told = (one for one in (self.rows, self.filled) if one is not None)
+        return not self.fits and any(verdict(one.here, self.room) != verdict(one.as_written, self.room) for one in told)
+
+    @property
+    def option(self) -> str:
+        """The option with which it is judged, as it reads in the tool's file; "" without one."""
+        return "" if self.mend is None else self.mend.written
+
+    @property
     def sentence(self) -> str:
         """The figures in words, the option that was written, and what in the plan's file makes it fit there."""
         words, ways = self.said("So {} is written"), "; or ".join(way.text for way in self.ways)
@@ -143,8 +120,7 @@ class Elsewhere:
             figures = " and ".join(f"{_said(found, self.room)}{lengths.format(tokens)}" for tokens, found in told)
             words += f" {writes.format(self.mend.written)}: with it about {figures}."
             words += f" It needs the package {self.mend.needs}." if self.mend.needs else ""
-        reached = verdict(self.judged.as_written, self.room)
-        if reached != "fits" and verdict(self.judged.here, self.room) != reached:
+        if self.worse:
             if self.mend is None and not self.whole_copies:
                 words += " It has no option that mends this for this model."
             words += "" if self.ways else " Neither shorter rows nor a smaller batch makes it fit there."
@@ -156,18 +132,33 @@ def elsewhere(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, tool
 
     It is judged by the dataset's own rows and by rows as long as `training.max_length`: the file outlives the rows that
     it was written with. An option that mends it is chosen where the plan does not fit there without, by either, and
-    fits better with it.
+    fits better with it. Each way is judged as the plan will be that follows it.
     """
     software = PROFILES.get(tool)
     if software is None:
         return None
+    known = _judged_in(spec, plan, data, device, software)
+    if not known.worse:
+        return known
+
+    def tried(change: Change) -> str | None:
+        then = with_values(plan, change)
+        rows = supposed_rows({key: then.get(key) for key in fields()}, spec) if data.supposed else data
+        found = _judged_in(spec, then, rows, device, software)
+        return found.option if found.fits else None
+
+    return replace(known, ways=tuple(ways_of(plan, data, tried)))
+
+
+def _judged_in(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, software: Software) -> Elsewhere:
+    """The plan in the tool, without ways to make it fit."""
     room, length = budget(device), plan.training.max_length
     by_rows = [data, replace(data, lengths=(*data.lengths[:-1], length))] if data.longest < length else [data]
     pairs = [
         (facts, estimate(spec, plan, facts, device), estimate(spec, plan, facts, device, software)) for facts in by_rows
     ]
     facts, _, worst = pairs[-1]
-    mend = MENDS.get(tool) if verdict(worst, room) != "fits" else None
+    mend = MENDS.get(software.name) if verdict(worst, room) != "fits" else None
     if mend is not None and spec.family in mend.families:
         better = estimate(spec, plan, facts, device, mend.of(software))
         if ORDER.index(verdict(better, room)) >= ORDER.index(verdict(worst, room)) and (
@@ -187,35 +178,8 @@ def elsewhere(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, tool
         for facts, here, there in pairs
     )
     filled = next((one for one in longer if _figures(one) != _figures(own)), None)
-    judged = filled or own
-    reached = verdict(judged.as_written, room)
-    worse = reached != "fits" and verdict(judged.here, room) != reached
-    ways = tuple(_ways(spec, plan, facts, device, as_written)) if worse else ()
     whole = device.count > 1 and plan.hardware.parallelism == "fsdp" and not software.divides
-    return Elsewhere(software, device.name, room, own, filled, mend, ways, whole)
-
-
-def _ways(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, software: Software) -> Iterator[Way]:
-    """Changes of the plan that make it fit in a tool, each alone."""
-    room, training = budget(device), plan.training
-
-    def fits(**changes: Any) -> bool:
-        changed = with_values(plan, {f"training.{key}": value for key, value in changes.items()})
-        return verdict(estimate(spec, changed, data, device, software), room) == "fits"
-
-    if not training.checkpointing and fits(checkpointing=True):
-        yield Way({"training.checkpointing": True}, note="slower")
-    step = training.batch_size * training.accumulation
-    for rows in range(training.batch_size - 1, 0, -1):
-        if step % rows == 0 and fits(batch_size=rows, accumulation=step // rows):
-            yield Way({"training.batch_size": rows, "training.accumulation": step // rows}, note="the same steps")
-            break
-    low, high = 0, (training.max_length - 1) // LENGTH_STEP
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(max_length=middle * LENGTH_STEP) else (low, middle - 1)
-    if low:
-        yield Way({"training.max_length": low * LENGTH_STEP}, note="longer rows are cut")
+    return Elsewhere(software, device.name, room, own, filled, mend, whole_copies=whole)
 
 
 def elsewhere_json(known: Elsewhere) -> dict[str, object]:
@@ -226,7 +190,10 @@ def elsewhere_json(known: Elsewhere) -> dict[str, object]:
         "whole_copies": known.whole_copies,
         **_judged_json(known.rows, known),
         "at_max_length": None if known.filled is None else _judged_json(known.filled, known),
-        "ways": [{"change": dict(way.change), "held": list(way.held), "note": way.note} for way in known.ways],
+        "ways": [
+            {"change": dict(way.change), "held": list(way.held), "note": way.note, "option": way.option}
+            for way in known.ways
+        ],
     }
 
 
@@ -247,10 +214,6 @@ def _judged_json(judged: Judged, known: Elsewhere) -> dict[str, object]:
 def _figures(judged: Judged) -> tuple[str, str]:
     """The figures as they are printed."""
     return size(judged.here.total_bytes), size(judged.there.total_bytes)
-
-
-def _set(value: int | bool) -> str:
-    return str(value).lower()
 
 
 def _said(found: Estimate, room: Budget) -> str:
