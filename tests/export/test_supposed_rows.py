@@ -22,6 +22,7 @@ from loratui.core.situation import Situation, supposed_rows
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
 
+SLURM = ("cluster.engine=slurm", "cluster.nodes=2", "cluster.gpus_per_node=2")
 GSM8K = "".join(f'{{"question": "{"why " * n}", "answer": "{"so " * n}"}}\n' for n in (5, 40, 90, 200))
 
 
@@ -44,6 +45,8 @@ def figures(found: Any) -> tuple[int, int, str]:
         ("Qwen/Qwen3-8B", "A100 80GB", "unsloth", ["method.kind=full", "dataset.eval_fraction=0.2"]),
         ("meta-llama/Llama-3.1-8B", "24GB", "transformers", ["training.packing=true", "dataset.eval_count=300"]),
         ("HuggingFaceTB/SmolLM2-135M", "T4", "trl", ["training.max_length=64"]),
+        ("Qwen/Qwen3-8B", "H100 80GB", "trl", ["method.kind=full", "hardware.devices=0,1"]),
+        ("Qwen/Qwen3-8B", "H100 80GB", "axolotl", ["method.kind=full", *SLURM]),
     ],
 )
 def test_one_plan_has_one_figure_everywhere(

@@ -69,20 +69,18 @@ def told(known: Elsewhere) -> str:
 
 
 def of_plan(plan: Plan, tool: str) -> Elsewhere | None:
-    """A whole plan in a tool, with its own rows, on its own device. Raises LoratuiError where model, rows or device
+    """A whole plan in a tool, with its own rows, on its own devices. Raises LoratuiError where model, rows or device
     are not found."""
-    from loratui.commands.situation import facts_of
+    from loratui.commands.situation import asked_device, facts_of
     from loratui.core.measured import learned_memory
     from loratui.core.plan_text import fields
     from loratui.core.situation import supposed_rows
     from loratui.export.memory import elsewhere
-    from loratui.machine.detect import detect_machine
-    from loratui.machine.device import device_for
     from loratui.models.find import find_model, with_exact_shape
     from loratui.runs.measured import read_measurements
 
     spec = with_exact_shape(find_model(plan.model.id, revision=plan.model.revision), _told).spec
-    device = device_for(detect_machine(), plan.hardware.devices, gpu=plan.hardware.gpu, cpu=plan.hardware.cpu)
+    device, _ = asked_device(plan.cluster, plan.hardware.gpu, plan.hardware.devices, cpu=plan.hardware.cpu)
     if not device.simulated:
         device = replace(device, learned=learned_memory(read_measurements(), device=device.name, family=spec.family))
     values = {key: plan.get(key) for key in fields()}

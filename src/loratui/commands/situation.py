@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from loratui.terminal import say
 
 if TYPE_CHECKING:
     from loratui.core.dataset import DataFacts
+    from loratui.core.hardware import Device
     from loratui.core.plan import ClusterSection
     from loratui.core.presets import Preset
     from loratui.core.situation import Situation
@@ -30,7 +31,7 @@ def asked_for(
             raise InputError(f"{option} is empty.", hint='Name a GPU ("A10G"), a size ("24GB"), or leave it out.')
     from loratui.core.plan_text import parse_setting
     from loratui.core.situation import Situation
-    from loratui.machine.device import device_for, parse_memory_size, planned_device
+    from loratui.machine.device import parse_memory_size
     from loratui.models.adapter import read_adapter
     from loratui.models.find import find_model, with_exact_shape
     from loratui.presets_store import find_preset
@@ -43,22 +44,7 @@ def asked_for(
     section = cluster_section(chosen, by_hand)
     devices, named = by_hand.get("hardware.devices", []), gpu or by_hand.get("hardware.gpu", "")
     memory = parse_memory_size(gpu_memory) if gpu_memory else None
-    if section.engine and not named:
-        from loratui.cluster.gpu_types import planned
-        from loratui.cluster.read import read_cluster
-
-        device, disk_free = planned(section, read_cluster(), memory), None
-    elif named:
-        if section.engine:  # as many as the scheduler is asked for
-            devices = list(range(section.nodes * max(1, section.gpus_per_node)))
-        # nothing of this machine is asked: neither its driver nor its disk
-        device, disk_free = planned_device(named, devices, memory), None
-    else:
-        from loratui.machine.detect import detect_machine
-
-        machine = detect_machine()
-        device = device_for(machine, devices, gpu_memory_bytes=memory, cpu=by_hand.get("hardware.cpu", False))
-        disk_free = None if device.simulated else machine.host.disk_free_bytes
+    device, disk_free = asked_device(section, named, devices, memory, cpu=by_hand.get("hardware.cpu", False))
     if gpu:
         by_hand["hardware.gpu"] = gpu
     if dataset is not None:
@@ -77,6 +63,34 @@ def asked_for(
     adapter = read_adapter(by_hand["lora.adapter"]) if by_hand.get("lora.adapter") else None
     situation = Situation(found.spec, data, device, disk_free, read_measurements(), adapter)
     return situation, chosen, by_hand
+
+
+def asked_device(
+    section: ClusterSection, named: str, devices: Sequence[int], memory: int | None = None, *, cpu: bool = False
+) -> tuple[Device, int | None]:
+    """What a plan is calculated for, and the free bytes of this machine's disk where it is this machine.
+
+    section: where a scheduler is to place the run. named: a GPU or a size; "" for what is here, or in the cluster.
+    devices: numbers of the GPUs; under a scheduler as many count as it is asked for. memory: bytes of a GPU. Raises
+    LoratuiError where a device is not found.
+    """
+    from loratui.machine.device import device_for, planned_device
+
+    if section.engine and not named:
+        from loratui.cluster.gpu_types import planned
+        from loratui.cluster.read import read_cluster
+
+        return planned(section, read_cluster(), memory), None
+    if named:
+        if section.engine:  # as many as the scheduler is asked for
+            devices = list(range(section.nodes * max(1, section.gpus_per_node)))
+        # nothing of this machine is asked: neither its driver nor its disk
+        return planned_device(named, devices, memory), None
+    from loratui.machine.detect import detect_machine
+
+    machine = detect_machine()
+    device = device_for(machine, devices, gpu_memory_bytes=memory, cpu=cpu)
+    return device, None if device.simulated else machine.host.disk_free_bytes
 
 
 def cluster_section(preset: Preset, by_hand: Mapping[str, Any]) -> ClusterSection:
