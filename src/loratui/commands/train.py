@@ -74,7 +74,7 @@ def command(
         tell_job(run, document)
     if detach:
         wait_started(run, pid=pid)
-        say(f"It goes on without this terminal. Watch: loratui attach {run.name} · stop: loratui stop {run.name}")
+        say(f"It goes on without this terminal. Watch: loratui attach {run.typed} · stop: loratui stop {run.typed}")
         return
     from loratui.commands.attach import follow
 
