@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -191,6 +192,12 @@ def test_plan_shows_no_adapter_for_full_and_says_where_nothing_fits(loratui: Lor
     full = loratui("plan", "-m", "Qwen/Qwen3-0.6B", "--gpu", "T4", "--set", "method.kind=full")
     assert full.returncode == 0 and "\nlora." not in full.stdout
     hopeless = loratui("plan", "-m", "Qwen/Qwen3-32B", "--gpu", "T4", "--set", "method.kind=full")
-    assert "it fit T4, nor do all together: take a smaller model or a larger GPU." in hopeless.stdout
+    assert "it fit a single T4, nor do all together: take a smaller model or a larger GPU." in hopeless.stdout
+    large = loratui("plan", "-m", "openai/gpt-oss-20b", "--gpu", "RTX 4090")
+    assert "a single RTX 4090, nor do all together" in large.stdout and "a larger GPU, or 4 of them" in large.stdout
+    settings = re.search(r"--set (hardware.devices=[\d,]+), which fits", large.stdout)
+    assert settings is not None
+    several = loratui("plan", "-m", "openai/gpt-oss-20b", "--gpu", "RTX 4090", "--set", settings[1], "--json")
+    assert json.loads(several.stdout)["memory"]["verdict"] == "fits"
     empty = loratui("plan", "-m", "demo", "--gpu", "")
     assert empty.returncode == 2 and "--gpu is empty" in empty.stderr
