@@ -162,7 +162,7 @@ def test_a_directory_in_use_is_refused_and_left_alone(loratui: Loratui, tmp_path
 
 
 def test_no_runs_yet_says_how_to_start_one(loratui: Loratui) -> None:
-    assert "loratui train" in loratui("runs").stdout
+    assert "loratui train" in loratui("runs").stdout and "--output`) are not listed" in loratui("runs").stdout
     assert json.loads(loratui("runs", "--json").stdout)["runs"] == []
 
 
@@ -183,6 +183,7 @@ def test_relative_paths_of_a_plan_are_those_of_here(loratui: Loratui, tmp_path: 
     assert loratui("plan", "-m", "demo", "-d", "rows.jsonl", "-o", "plan.toml").returncode == 0
     result = loratui("train", "plan.toml", "--detach", "--output", "out", "--set", "training.max_steps=1")
     assert result.returncode == 0, result.stderr
+    assert "`loratui runs` does not list it" in result.stdout and "loratui attach ./out · " in result.stdout
     assert tomllib.loads((tmp_path / "out" / "plan.toml").read_text())["dataset"]["path"] == str(
         tmp_path / "rows.jsonl"
     )

@@ -70,6 +70,8 @@ def command(
     ask_for_plan(document, trusted)
     run, pid = begin_run(document, output=output, rehearse=rehearse, auto_recover=auto_recover)
     say(f"run {run.name} in {run.path}")
+    if run.argument != run.name:
+        say("It is not among loratui's own runs: `loratui runs` does not list it, and commands take its directory.")
     if document.cluster.engine:
         tell_job(run, document)
     if detach:

@@ -163,4 +163,6 @@ def find_run(name_or_path: str) -> Run:
         if names
         else "There are no runs yet."
     )
-    raise RunError(f"there is no run {name_or_path}.", hint=hint)
+    raise RunError(
+        f"there is no run {name_or_path}.", hint=f"{hint} One that was begun with --output is named by its directory."
+    )
