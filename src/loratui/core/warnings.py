@@ -264,6 +264,13 @@ def _rows(spec: ModelSpec, plan: Plan, data: DataFacts, schedule: Schedule) -> I
                 f"Only {schedule.total_steps} optimizer steps, and a run wants at least {LEAST_STEPS}: "
                 f"{_more_steps(plan, schedule)} would help."
             )
+    if held := 0 if plan.evaluation.every_steps else data.eval_examples:
+        zero = f"dataset.eval_{'count = 0 and dataset.eval_' * bool(plan.dataset.eval_count)}fraction = 0"
+        instead = f", or {zero} trains on every row" if data.eval_taken else ""
+        yield (
+            f"{held:,} {'row is' if held == 1 else 'rows are'} held out, and with evaluation.every_steps = 0 training "
+            f"does not measure the loss there: `loratui evaluate` can measure the result{instead}."
+        )
     if schedule.effective_batch_size > schedule.sequences:
         yield f"One step takes {schedule.effective_batch_size} rows, but there are only {schedule.sequences}."
     if schedule.warmup_steps >= schedule.total_steps > 0:
