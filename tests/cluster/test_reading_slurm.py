@@ -121,12 +121,14 @@ def test_a_script_s_words_are_quoted(tmp_path: Path) -> None:
     section = ClusterSection(engine="slurm", nodes=2, gpus_per_node=4, gpu_type="h100", cpus_per_gpu=8, requeue=False)
     text = script_text(
         Script(
-            name=folder.name, folder=folder, section=section, partition="gpu", command=["python", str(folder)],
+            name=folder.name, argument=str(folder), folder=folder, section=section, partition="gpu",
+            command=["python", str(folder)],
             environment={"A": "x y"},
         )
     )  # fmt: skip
     assert f'--output="{tmp_path}/my 100%% runs/worker.log"' in text and "--job-name=my-100-runs\n" in text
     assert "--gpus-per-node=h100:4\n" in text and "#SBATCH --cpus-per-task=32\n" in text and "--no-requeue" in text
+    assert f"loratui resume '{folder}'\n" in text
     assert f"python '{folder}'" in text and "export A='x y'" in text and "scontrol requeue" not in text
 
 

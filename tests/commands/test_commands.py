@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -161,7 +162,7 @@ def test_a_directory_in_use_is_refused_and_left_alone(loratui: Loratui, tmp_path
 
 
 def test_no_runs_yet_says_how_to_start_one(loratui: Loratui) -> None:
-    assert "loratui train" in loratui("runs").stdout
+    assert "loratui train" in loratui("runs").stdout and "--output`) are not listed" in loratui("runs").stdout
     assert json.loads(loratui("runs", "--json").stdout)["runs"] == []
 
 
@@ -182,6 +183,7 @@ def test_relative_paths_of_a_plan_are_those_of_here(loratui: Loratui, tmp_path: 
     assert loratui("plan", "-m", "demo", "-d", "rows.jsonl", "-o", "plan.toml").returncode == 0
     result = loratui("train", "plan.toml", "--detach", "--output", "out", "--set", "training.max_steps=1")
     assert result.returncode == 0, result.stderr
+    assert "`loratui runs` does not list it" in result.stdout and "loratui attach ./out · " in result.stdout
     assert tomllib.loads((tmp_path / "out" / "plan.toml").read_text())["dataset"]["path"] == str(
         tmp_path / "rows.jsonl"
     )
@@ -191,6 +193,12 @@ def test_plan_shows_no_adapter_for_full_and_says_where_nothing_fits(loratui: Lor
     full = loratui("plan", "-m", "Qwen/Qwen3-0.6B", "--gpu", "T4", "--set", "method.kind=full")
     assert full.returncode == 0 and "\nlora." not in full.stdout
     hopeless = loratui("plan", "-m", "Qwen/Qwen3-32B", "--gpu", "T4", "--set", "method.kind=full")
-    assert "it fit T4, nor do all together: take a smaller model or a larger GPU." in hopeless.stdout
+    assert "it fit a single T4, nor do all together: take a smaller model or a larger GPU." in hopeless.stdout
+    large = loratui("plan", "-m", "openai/gpt-oss-20b", "--gpu", "RTX 4090")
+    assert "a single RTX 4090, nor do all together" in large.stdout and "a larger GPU, or 4 of them" in large.stdout
+    settings = re.search(r"--set (hardware.devices=[\d,]+), which fits", large.stdout)
+    assert settings is not None
+    several = loratui("plan", "-m", "openai/gpt-oss-20b", "--gpu", "RTX 4090", "--set", settings[1], "--json")
+    assert json.loads(several.stdout)["memory"]["verdict"] == "fits"
     empty = loratui("plan", "-m", "demo", "--gpu", "")
     assert empty.returncode == 2 and "--gpu is empty" in empty.stderr

@@ -98,5 +98,29 @@ def test_the_time_of_evaluations_stays_small_for_large_data() -> None:
     assert f"{made.time.evaluations} × 996 rows" in made.recommendations["evaluation.every_steps"].formula
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_one_row_is_not_held_out_and_nothing_is_said_to_be_evaluated(*, taken: bool) -> None:
+    made = proposal(1, taken=taken, held=0)
+    plan, said = made.plan, {key: one.why for key, one in made.recommendations.items()}
+    assert (plan.dataset.eval_fraction, plan.evaluation.every_steps, plan.evaluation.patience) == (0.0, 0, 0)
+    assert "single row" in said["dataset.eval_fraction"] and "known to about" not in said["dataset.eval_fraction"]
+    assert said["evaluation.every_steps"] == "Nothing is held out."
+    assert "evaluation" not in said["saving.every_steps"] and "best" not in said["saving.keep"]
+    assert "Nothing is evaluated" in said["evaluation.patience"] and plan.saving.every_steps > 0
+
+
+def test_held_out_rows_that_nothing_measures_are_told() -> None:
+    made = proposal(1_000, evaluation__every_steps=0)
+    said = {key: one.why for key, one in made.recommendations.items()}
+    (note,) = [one for one in made.warnings if "held out" in one]
+    assert note.startswith("50 rows are held out") and "or dataset.eval_fraction = 0 trains on every row" in note
+    assert "While training nothing measures it" in said["dataset.eval_fraction"]
+    assert "best" not in said["saving.keep"] and "peak" not in said["evaluation.batch_size"]
+    for quiet in (proposal(1_000), proposal(1_000, evaluation__every_steps=0, dataset__eval_fraction=0.0)):
+        assert not any("held out" in one for one in quiet.warnings)
+    own = proposal(1_000, taken=False, held=30, evaluation__every_steps=0)
+    assert any(one.startswith("30 rows are held out") and "trains on" not in one for one in own.warnings)
+
+
 def test_the_standard_error_falls_with_the_root() -> None:
     assert standard_error(400) == pytest.approx(standard_error(100) / 2) == pytest.approx(0.6 / math.sqrt(400))

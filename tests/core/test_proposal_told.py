@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -90,6 +91,36 @@ def test_a_rate_far_above_the_proposed_one_is_called_too_high() -> None:
     proposed = propose(Situation(find_model("demo").spec, None, find_gpu("T4").device())).plan.training.learning_rate
     assert f"too high: 0.9 is {0.9 / proposed:,.0f} times the proposed {proposed:g}; expect divergence" in said(0.9)
     assert "too high" not in said(proposed) and "too high" not in said(2 * proposed)
+    low = proposed / 300
+    assert f"too low: the proposed {proposed:g} is 300 times {low:g}; expect" in said(low)
+    assert "too low" not in said(proposed) + said(proposed / 2) and "too high" not in said(low)
+
+
+def test_an_adapter_larger_than_its_base_is_told() -> None:
+    def said(rank: int) -> str:
+        situation = Situation(find_model("demo").spec, None, find_gpu("T4").device())
+        made = propose(situation, by_hand={"lora.r": rank})
+        assert ("larger than the model" in " ".join(made.warnings)) == (
+            made.parameters_trainable > made.parameters_total
+        )
+        return " ".join(made.warnings)
+
+    assert "Lower lora.r = 1,024" in said(1024) and "Lower lora.r" not in said(16)
+
+
+def test_what_cannot_be_divided_is_named_for_what_it_is() -> None:
+    def said(**by_hand: Any) -> str:
+        device = replace(find_gpu("A100").device(), count=2)
+        values = {"hardware.parallelism": "fsdp", "hardware.devices": [0, 1]}
+        values |= {key.replace("__", "."): value for key, value in by_hand.items()}
+        situation = Situation(find_model("Qwen/Qwen3-0.6B", online=False).spec, None, device)
+        return " ".join(propose(situation, by_hand=values).warnings)
+
+    paged = said(training__optimizer="paged_adamw_32bit")
+    assert "in 32 bits as in 8 (training.optimizer = paged_adamw_32bit), cannot be divided" in paged
+    assert "8-bit weights" not in paged
+    eight = said(method__kind="qlora", method__quantization="int8", training__optimizer="adamw_torch_fused")
+    assert "8-bit weights (method.quantization = int8) cannot be divided" in eight and "optimizers" not in eight
 
 
 def test_a_time_that_nothing_counts_is_not_called_the_same() -> None:

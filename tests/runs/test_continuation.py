@@ -163,9 +163,9 @@ def test_a_failure_names_the_first_fixes_with_their_commands(begun: Run) -> None
     ]
     append_event(begun, "finding", finding="diverged", severity="error", message="It diverged.", fixes=ways)
     told = "\n".join(mending_lines(begun))
-    assert "loratui resume run --set training.learning_rate=0.0026 --anew" in told
+    assert f"loratui resume {begun.path} --set training.learning_rate=0.0026 --anew" in told
     assert "--set training.max_grad_norm=0.3\n" in told and "Accumulate" not in told
-    assert "loratui attach run" in told and "--auto-recover" in told
+    assert f"loratui attach {begun.path}" in told and "--auto-recover" in told
     append_event(begun, "fix", changes={})
     assert mending_lines(begun) == [], "that has been answered"
 

@@ -20,9 +20,10 @@ SIGNAL_SECONDS = 120
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """What a job script is made of. minutes: 0 leaves it to the partition."""
+    """What a job script is made of. argument: what commands take for the run. minutes: 0 leaves it to the partition."""
 
     name: str
+    argument: str
     folder: Path
     section: ClusterSection
     command: Sequence[str]
@@ -47,7 +48,7 @@ def script_text(script: Script) -> str:
         [
             "#!/bin/bash",
             f"# The job of run {script.name}, written by loratui from [cluster] of plan.toml.",
-            f"# To submit it again, with its checks: loratui resume {script.name}",
+            f"# To submit it again, with its checks: loratui resume {shlex.quote(script.argument)}",
             *(f"#SBATCH {option}" for option in options(script)),
             "",
             *(f"export {name}={shlex.quote(value)}" for name, value in script.environment.items()),

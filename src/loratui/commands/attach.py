@@ -50,7 +50,7 @@ def follow(run: Run, *, since: int = 0) -> int:
         for line in follow_lines(run, since=since):
             say(line)
     except KeyboardInterrupt:
-        say(f"\nThe run goes on. Watch: loratui attach {run.name} · stop: loratui stop {run.name}")
+        say(f"\nThe run goes on. Watch: loratui attach {run.typed} · stop: loratui stop {run.typed}")
         return 130
     status = run.status()
     if status.state in ("failed", "lost"):

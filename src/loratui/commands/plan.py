@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ from loratui.format import duration, printable, size
 from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
+    from loratui.core.presets import Preset
     from loratui.core.proposal import Proposal
+    from loratui.core.situation import Situation
 
 
 @click.command()
@@ -116,7 +119,7 @@ def command(
     if as_json:
         say_json(facts)
     else:
-        say(describe(proposal, facts))
+        say(describe(proposal, facts, _several(proposal, situation, chosen, by_hand)))
         if known is not None:
             say(f"\n{told(known)}")
         if output is not None:
@@ -135,8 +138,27 @@ def write_plan(proposal: Proposal, output: Path) -> None:
         raise InputError(f"the plan cannot be written: {error.strerror or error}.", where=str(output)) from None
 
 
-def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
-    """The proposal and its facts as text: the recipe with its reasons, parameters, memory, schedule and warnings."""
+def _several(proposal: Proposal, situation: Situation, preset: Preset, by_hand: dict[str, Any]) -> int:
+    """How many of the same GPU would have room for what one has not, as the calculation proposes it for them; 0 where
+    it was not asked, or no number up to 8 has.
+    """
+    from loratui.core.proposal import propose
+
+    device = situation.device
+    if proposal.fits or device.kind != "gpu" or device.count > 1 or proposal.plan.cluster.engine:
+        return 0
+    for count in (2, 4, 8):
+        there = replace(situation, device=replace(device, count=count))
+        if propose(there, preset, {**by_hand, "hardware.devices": list(range(count))}).fits:
+            return count
+    return 0
+
+
+def describe(proposal: Proposal, facts: dict[str, Any], several: int = 0) -> str:
+    """The proposal and its facts as text: the recipe with its reasons, parameters, memory, schedule and warnings.
+
+    several: how many of the device would have room; 0: not known.
+    """
     from loratui.core.situation import supposed_words
 
     memory, schedule, parameters = facts["memory"], facts["schedule"], facts["parameters"]
@@ -172,13 +194,13 @@ def describe(proposal: Proposal, facts: dict[str, Any]) -> str:
     if memory["peak_phase"] == "load":
         lines.append(f"  {memory['peak_where']}")
     lines += ["", "methods, each at its best settings here:", _methods(facts["methods"])]
-    lines += _alternatives(proposal, facts["alternatives"])
+    lines += _alternatives(proposal, facts["alternatives"], several)
     if facts["warnings"]:
         lines += ["", *(f"note: {warning}" for warning in facts["warnings"])]
     return "\n".join(lines)
 
 
-def _alternatives(proposal: Proposal, alternatives: list[dict[str, Any]]) -> list[str]:
+def _alternatives(proposal: Proposal, alternatives: list[dict[str, Any]], several: int) -> list[str]:
     """The changes that need less memory, each with what it costs and the exact settings that reach it."""
     lines = []
     if alternatives:
@@ -193,10 +215,10 @@ def _alternatives(proposal: Proposal, alternatives: list[dict[str, Any]]) -> lis
         lines += [f"  {size(one['memory_total']):>9}  {one['cost']}", f"  {'':9}  {own}{f' [{rest}]' if rest else ''}"]
     if not proposal.fits and not any(one["fits"] for one in alternatives):
         beside = "none of these makes" if alternatives else "nothing that could be changed makes"
-        lines += [
-            "",
-            f"{beside} it fit {proposal.device.name}, nor do all together: take a smaller model or a larger GPU.",
-        ]
+        name, numbers = proposal.device.name, ",".join(map(str, range(several)))
+        on = f"a single {name}" if proposal.device.kind == "gpu" and proposal.device.count == 1 else name
+        take = f", or {several} of them (--set hardware.devices={numbers}, which fits)" if several else ""
+        lines += ["", f"{beside} it fit {on}, nor do all together: take a smaller model or a larger GPU{take}."]
     return lines
 
 

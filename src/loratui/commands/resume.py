@@ -107,7 +107,7 @@ def command(
     text = f"run {found.name} {_BEGINS[how.start].format(how.from_step)}."
     if detach:
         wait_started(found, pid=pid)
-        say(f"{text} Watch: loratui attach {found.name}")
+        say(f"{text} Watch: loratui attach {found.typed}")
         return
     say(text)
     ctx.exit(follow(found, since=before))

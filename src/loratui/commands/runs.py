@@ -14,7 +14,11 @@ from loratui.terminal import say, say_json
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(as_json: bool) -> None:
-    """List the runs of this machine, the newest first."""
+    """List the runs of this machine, the newest first.
+
+    Those that were begun in a directory of their own (`loratui train --output`) are not listed: commands take that
+    directory for them.
+    """
     from loratui.paths import runs_home
     from loratui.runs.listing import list_runs
 
@@ -24,6 +28,7 @@ def command(as_json: bool) -> None:
         return
     if not found:
         say(f"There are no runs in {runs_home()} yet. Start one with `loratui`, or with `loratui train plan.toml`.")
+        say("Runs in a directory of their own (`loratui train --output`) are not listed.")
         return
     rows = [["run", "state", "step", "loss", "age", ""]]
     for one in found:

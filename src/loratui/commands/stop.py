@@ -27,5 +27,5 @@ def command(run: str, kill: bool, wait: float) -> None:
         )
     say(
         f"run {found.name} is {status.state} at step {status.step} of {status.total}. Go on with: loratui resume "
-        f"{found.name}"
+        f"{found.typed}"
     )

@@ -70,11 +70,13 @@ def command(
     ask_for_plan(document, trusted)
     run, pid = begin_run(document, output=output, rehearse=rehearse, auto_recover=auto_recover)
     say(f"run {run.name} in {run.path}")
+    if run.argument != run.name:
+        say("It is not among loratui's own runs: `loratui runs` does not list it, and commands take its directory.")
     if document.cluster.engine:
         tell_job(run, document)
     if detach:
         wait_started(run, pid=pid)
-        say(f"It goes on without this terminal. Watch: loratui attach {run.name} · stop: loratui stop {run.name}")
+        say(f"It goes on without this terminal. Watch: loratui attach {run.typed} · stop: loratui stop {run.typed}")
         return
     from loratui.commands.attach import follow
 

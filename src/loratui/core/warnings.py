@@ -11,6 +11,7 @@ from loratui.core.dataset import DataFacts
 from loratui.core.float16 import fp16_fault, slow_fp16
 from loratui.core.hardware import Device
 from loratui.core.knowledge.published_rates import FULL_RATES, TINKER_SWEEP
+from loratui.core.lora_targets import trainable_parameters
 from loratui.core.memory import Estimate
 from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
@@ -91,6 +92,7 @@ def warnings_for(
             f"The preset's learning rate of {plan.training.learning_rate:g} is for a new adapter, and the one in "
             f"lora.adapter is trained further: the calculation would take {further_rate:g}."
         )
+    yield from _larger_than_base(spec, plan)
     yield from _experts(spec, plan)
     yield from _rows(spec, plan, data, schedule)
     if device.kind == "cpu" and spec.total_parameters > CPU_PARAMETERS:
@@ -119,15 +121,8 @@ def _numbers(spec: ModelSpec, plan: Plan, device: Device) -> Iterator[str]:
         yield from _torch_build(device)
     if device.kind == "cpu" and plan.method.kind == "qlora":
         yield "Quantised training works on a CPU but is much slower than LoRA."
-    if (
-        device.count > 1
-        and plan.hardware.parallelism == "fsdp"
-        and (plan.method.quantization == "int8" or not plan.training.optimizer.startswith("adamw_torch"))
-    ):
-        yield (
-            "bitsandbytes' 8-bit weights and optimizers cannot be divided among GPUs (hardware.parallelism = fsdp): "
-            "the run would be refused."
-        )
+    if device.count > 1 and plan.hardware.parallelism == "fsdp":
+        yield from _undivided(plan)
     if plan.hardware.parallelism == "fsdp" and device.count == 1:
         yield "hardware.parallelism = fsdp divides nothing on a single device: name several with hardware.devices."
     if plan.method.double_quantization and plan.method.quantization not in ("nf4", "fp4"):
@@ -139,6 +134,18 @@ def _numbers(spec: ModelSpec, plan: Plan, device: Device) -> Iterator[str]:
         yield (
             f"Full fine-tuning with {plan.model.dtype} weights: updates below {ROUNDED_AWAY[plan.model.dtype]} of a "
             "weight are rounded away."
+        )
+
+
+def _undivided(plan: Plan) -> Iterator[str]:
+    """What bitsandbytes 0.50 keeps whole on each GPU, so that FSDP2 cannot divide it."""
+    refused = "cannot be divided among GPUs (hardware.parallelism = fsdp): the run would be refused. Use"
+    if plan.method.quantization == "int8":
+        yield f"bitsandbytes' 8-bit weights (method.quantization = int8) {refused} nf4, or hardware.parallelism = ddp."
+    if not plan.training.optimizer.startswith("adamw_torch"):
+        yield (
+            f"The states of bitsandbytes' optimizers, in 32 bits as in 8 (training.optimizer = "
+            f"{plan.training.optimizer}), {refused} adamw_torch_fused, or hardware.parallelism = ddp."
         )
 
 
@@ -185,6 +192,11 @@ def _rates(spec: ModelSpec, plan: Plan, proposed: float | None) -> Iterator[str]
             f"The learning rate is too high: {rate:g} is {rate / proposed:,.0f} times the proposed {proposed:g}; "
             "expect divergence."
         )
+    elif proposed and rate * HOPELESS <= proposed:
+        yield (
+            f"The learning rate is too low: the proposed {proposed:g} is {proposed / rate:,.0f} times {rate:g}; expect "
+            "that next to nothing is learnt."
+        )
     if plan.method.kind == "full" and rate > FULL_RANGE[1]:
         alike = [one.rate for one in recipes_of_size(spec.total_parameters)]
         size = "for a model of about this size" if alike else "for any size, far outliers apart"
@@ -207,6 +219,15 @@ def _rates(spec: ModelSpec, plan: Plan, proposed: float | None) -> Iterator[str]
         yield (
             f"rsLoRA with alpha {plan.lora.alpha:g} at rank {plan.lora.r} scales updates by "
             f"{plan.lora.alpha / plan.lora.r**0.5:.0f}: lower alpha or the learning rate."
+        )
+
+
+def _larger_than_base(spec: ModelSpec, plan: Plan) -> Iterator[str]:
+    trained = trainable_parameters(spec, plan)
+    if plan.method.kind != "full" and trained > spec.total_parameters:
+        yield (
+            f"The adapter is larger than the model that it adapts: {trained:,} parameters beside "
+            f"{spec.total_parameters:,}. Lower lora.r = {plan.lora.r:,}, or train all weights (method.kind = full)."
         )
 
 
@@ -264,6 +285,13 @@ def _rows(spec: ModelSpec, plan: Plan, data: DataFacts, schedule: Schedule) -> I
                 f"Only {schedule.total_steps} optimizer steps, and a run wants at least {LEAST_STEPS}: "
                 f"{_more_steps(plan, schedule)} would help."
             )
+    if held := 0 if plan.evaluation.every_steps else data.eval_examples:
+        zero = f"dataset.eval_{'count = 0 and dataset.eval_' * bool(plan.dataset.eval_count)}fraction = 0"
+        instead = f", or {zero} trains on every row" if data.eval_taken else ""
+        yield (
+            f"{held:,} {'row is' if held == 1 else 'rows are'} held out, and with evaluation.every_steps = 0 training "
+            f"does not measure the loss there: `loratui evaluate` can measure the result{instead}."
+        )
     if schedule.effective_batch_size > schedule.sequences:
         yield f"One step takes {schedule.effective_batch_size} rows, but there are only {schedule.sequences}."
     if schedule.warmup_steps >= schedule.total_steps > 0:

@@ -39,7 +39,7 @@ def cancel_run(run: Run) -> None:
     if status.over:
         raise RunError(f"run {run.name} is not running: it is {status.state}.")
     if job is None:
-        raise RunError(f"run {run.name} is no job of a scheduler.", hint=f"`loratui stop {run.name}` saves and stops.")
+        raise RunError(f"run {run.name} is no job of a scheduler.", hint=f"`loratui stop {run.typed}` saves and stops.")
     cancel(job.id)
     if not status.pid:
         _write_stopped(run, status, f"Job {job.id} was cancelled before it began.")
@@ -82,7 +82,9 @@ def _signal_job(run: Run, status: Status, job: int, number: signal.Signals) -> N
             raise RunError(f"run {run.name} waits: {status.message}", hint="Try again once it runs.")
         cancel(job)
         _write_stopped(
-            run, status, f"Job {job} was taken out of the queue. `loratui resume {run.name}` submits it again."
+            run,
+            status,
+            f"Job {job} was taken out of the queue. `loratui resume {run.typed_anywhere}` submits it again.",
         )
         return
     names = {signal.SIGTERM: "INT", signal.SIGUSR1: "USR1", signal.SIGUSR2: "USR2"}

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shlex
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from loratui.core.plan_text import whole_plan_from_toml, with_values
 from loratui.files import open_regular, read_document, read_object
 from loratui.runs.checkpoints import is_whole as is_whole_checkpoint
 from loratui.runs.checkpoints import step_of as step_of
+from loratui.runs.folders import argument_of, typed_here
 from loratui.runs.jobs import by_scheduler, last_job
 from loratui.runs.status import Status, judged, read_status, why_no_status
 
@@ -46,6 +48,21 @@ class Run:
     def place(self) -> Path:
         """Where the directory lies now, as other processes would name it."""
         return Path(os.path.realpath(self.path)) if self.path == HERE else self.path
+
+    @property
+    def argument(self) -> str:
+        """What the commands take for it, from anywhere; not quoted."""
+        return argument_of(self.place)
+
+    @property
+    def typed_anywhere(self) -> str:
+        """What one types for it in a shell, wherever that stands; quoted."""
+        return shlex.quote(self.argument)
+
+    @property
+    def typed(self) -> str:
+        """What one types for it in a shell that stands here; quoted."""
+        return typed_here(self.place)
 
     @property
     def plan_path(self) -> Path:

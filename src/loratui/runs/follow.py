@@ -241,7 +241,7 @@ def mending_lines(run: Run) -> list[str]:
         anew = " --anew" if way.get("restart") else ""
         lines += [
             printable(f"  {way.get('advice') or way.get('cost') or ''}".rstrip()),
-            f"    loratui resume {shlex.quote(run.name)} {settings}{anew}",
+            f"    loratui resume {run.typed} {settings}{anew}",
         ]
     if not lines:
         return []
@@ -250,7 +250,7 @@ def mending_lines(run: Run) -> list[str]:
         if allowed(run)
         else "with --auto-recover the first is applied unattended"
     )
-    return ["What would mend it:", *lines, f"`loratui attach {run.name}` offers them all with f; {unattended}."]
+    return ["What would mend it:", *lines, f"`loratui attach {run.typed}` offers them all with f; {unattended}."]
 
 
 def _after_the_end(run: Run) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -139,7 +140,9 @@ def find_run(name_or_path: str) -> Run:
     """The run of this name, or in this directory; `last` is the newest one. RunError naming the nearest when there is
     none.
     """
-    path = Path(name_or_path).expanduser()
+    path = Path(name_or_path)
+    with contextlib.suppress(RuntimeError):  # ~nobody
+        path = path.expanduser()
     if path.name == name_or_path and may_be_run(runs_home() / name_or_path):
         return Run(runs_home() / name_or_path)
     if may_be_run(path):
@@ -160,4 +163,6 @@ def find_run(name_or_path: str) -> Run:
         if names
         else "There are no runs yet."
     )
-    raise RunError(f"there is no run {name_or_path}.", hint=hint)
+    raise RunError(
+        f"there is no run {name_or_path}.", hint=f"{hint} One that was begun with --output is named by its directory."
+    )

@@ -5,7 +5,6 @@ The manifest in its folder is that of checkpoints, and every command that uses a
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from loratui.core.errors import ModelError
@@ -81,7 +80,7 @@ def require_undamaged(folder: Path) -> None:
     if reason := damage_of(folder):
         run = Run(folder.parent)
         mend = (
-            f"`loratui resume {shlex.quote(run.name)}` writes it anew from the last checkpoint"
+            f"`loratui resume {run.typed_anywhere}` writes it anew from the last checkpoint"
             if run.plan_path.is_file() and folder in (run.adapter_path, run.model_path) and run.last_checkpoint()
             else "Put it back from a copy"
         )

@@ -41,7 +41,7 @@ def resuming(run: Run) -> Iterator[None]:
         lock = take_lock(run.path / RESUME_LOCK)
     except RunError:
         raise RunError(
-            f"another resume of run {run.name} is under way.", hint=f"Watch it with `loratui attach {run.name}`."
+            f"another resume of run {run.name} is under way.", hint=f"Watch it with `loratui attach {run.typed}`."
         ) from None
     except OSError as error:
         raise RunError(f"it cannot be written: {error.strerror or error}.", where=str(run.place)) from None
@@ -84,7 +84,7 @@ def require_over(run: Run) -> None:
     status = run.status()
     if not status.over:
         raise RunError(
-            f"run {run.name} is still going ({status.state}).", hint=f"Watch it with `loratui attach {run.name}`."
+            f"run {run.name} is still going ({status.state}).", hint=f"Watch it with `loratui attach {run.typed}`."
         )
 
 

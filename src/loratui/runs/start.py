@@ -208,7 +208,7 @@ def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str
     if _held(run):
         raise RunError(
             f"run {run.name} already has a worker ({_holder(run)}).",
-            hint=f"Watch it with `loratui attach {run.name}`.",
+            hint=f"Watch it with `loratui attach {run.typed}`.",
         )
     previous, last = run.status(), run.last_checkpoint()
     step = min(previous.step, step_of(last) if last is not None else 0)  # where it goes on from

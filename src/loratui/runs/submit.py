@@ -20,6 +20,7 @@ from loratui.files import write_whole
 from loratui.paths import HOME_VARIABLE, home
 from loratui.runs.directory import Run
 from loratui.runs.events import append_event
+from loratui.runs.folders import argument_of
 from loratui.runs.jobs import JobRecord, add_job
 from loratui.runs.lock import take_lock
 from loratui.runs.origin import is_foreign
@@ -50,6 +51,7 @@ def job_text(plan: Plan, folder: Path, partition: Partition, *, rehearse: bool =
     return script_text(
         Script(
             name=folder.name,
+            argument=argument_of(folder),
             folder=folder,
             section=plan.cluster,
             partition=partition.name,

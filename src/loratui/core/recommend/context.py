@@ -151,7 +151,10 @@ class Context:
 
 
 def evaluates(context: Context) -> bool:
-    """Whether rows are held out, so that the run will evaluate."""
+    """Whether rows are held out, so that the run can evaluate. After `held_out` was asked."""
+    data = context.data
+    if not data.eval_examples and not context.get("dataset.eval_path") and (data.eval_taken or data.examples < 2):
+        return False  # one row cannot be split
     return (
         bool(context.get("dataset.eval_path"))
         or float(context.get("dataset.eval_fraction")) > 0

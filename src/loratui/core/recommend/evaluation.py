@@ -60,12 +60,16 @@ def keeping(context: Context) -> Iterator[Recommendation]:
         up="Fewer evaluations, less time.",
         down="Sees the turning point more exactly.",
     )
-    every = int(context.get("evaluation.every_steps"))
+    every = int(context.get("evaluation.every_steps")) if evaluates(context) else 0
     several = times_in(schedule.total_steps, every) >= PATIENCE + 1
     yield Recommendation(
         "evaluation.patience",
         PATIENCE if several else 0,
-        "Stops after three evaluations without a better loss." if several else "Too few evaluations to judge by.",
+        "Stops after three evaluations without a better loss."
+        if several
+        else "Too few evaluations to judge by."
+        if every
+        else "Nothing is evaluated, so there is nothing to judge by.",
         (
             f"{times_in(schedule.total_steps, every)} evaluations in {schedule.total_steps:,} steps; {PATIENCE} from "
             f"{PATIENCE + 1} on, else 0"
@@ -94,7 +98,7 @@ def keeping(context: Context) -> Iterator[Recommendation]:
     yield Recommendation(
         "saving.keep",
         2,
-        "The newest and the one before it, the best one beside them.",
+        "The newest and the one before it, the best one beside them." if every else "The newest and the one before it.",
         "2 checkpoints + the best by evaluation loss",
         "A checkpoint that is half written when the machine goes is useless: the one before it must be there.",
         up="More to choose from; each holds the adapter and the optimizer's states.",
@@ -129,6 +133,11 @@ def held_out(context: Context) -> Iterator[Recommendation]:
     value = USUAL_SHARE if usable * USUAL_SHARE <= ENOUGH_ROWS else float(f"{ENOUGH_ROWS / usable:.2g}")
     rows = held_out_rows(usable, value)
     error = standard_error(rows)
+    unseen = (
+        " While training nothing measures it (evaluation.every_steps = 0)."
+        if context.pinned.get("evaluation.every_steps") == 0
+        else ""
+    )
     count, file = int(context.get("dataset.eval_count")), str(context.get("dataset.eval_path"))
     if file and data.supposed:
         why = f"Counts for nothing here: the rows of {file} are there to evaluate on."
@@ -136,15 +145,27 @@ def held_out(context: Context) -> Iterator[Recommendation]:
         why = f"Counts for nothing here: {data.eval_examples:,} rows of their own are there to evaluate on."
     elif count:
         why = f"Counts for nothing while dataset.eval_count = {count:,} says how many of {usable:,} rows are held out."
+    elif not rows:
+        yield Recommendation(
+            "dataset.eval_fraction",
+            0.0,
+            "A single row cannot be held out and trained on: nothing is evaluated.",
+            f"{usable:,} row; two are needed to hold one out",
+            "This project's choice.",
+            up="Nothing changes before there is a second row.",
+            down="0 is the least.",
+        )
+        context.data = replace(data, examples=max(1, usable), eval_examples=0) if data.eval_taken else data
+        return
     elif value < USUAL_SHARE:
         why = (
             f"{rows:,} of {usable:,} rows: their loss is known to about ± {error:.2g}, and more would only make each "
-            "evaluation longer."
+            f"evaluation longer.{unseen}"
         )
     else:
         why = (
             f"One row in twenty, {rows:,} of {usable:,}: their loss is known to about ± "
-            f"{error:.2g}{', so only large changes mean anything' if error > 0.1 else ''}."
+            f"{error:.2g}{', so only large changes mean anything' if error > 0.1 else ''}.{unseen}"
         )
     yield Recommendation(
         "dataset.eval_fraction",

@@ -291,6 +291,8 @@ def evaluation(search: Search) -> Said:
     found = search.found
     if not evaluates(search.context):
         return Said("as large as the training batch; nothing is held out yet")
+    if search.context.pinned.get("evaluation.every_steps") == 0:
+        return Said("as large as the training batch; nothing is evaluated while training")
     if found.needed.peak_phase == "evaluation":
         return joined("as large as the training batch; evaluations make the peak: ", taken(found))
     never = {**found.changes, "evaluation.every_steps": 0}

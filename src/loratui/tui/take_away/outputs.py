@@ -19,7 +19,7 @@ from loratui.export.serving import Served, can_serve, question, serving_steps
 from loratui.files import read_document
 from loratui.format import size
 from loratui.hub.client import offline, read_token
-from loratui.paths import demo_model_path, home_short, runs_home
+from loratui.paths import demo_model_path, home_short
 from loratui.runs.directory import Run
 from loratui.runs.model_card import CARD, result_folder, whose_card
 from loratui.workers.command import Exported, GgufFile, Merged, Sent
@@ -80,11 +80,6 @@ def typed(line: str) -> str:
     return line if home == "/" or "'" in line else line.replace(f" {home}/", " ~/")
 
 
-def run_name(run: Run) -> str:
-    """What the commands call the run: its name, or its folder where it lies elsewhere."""
-    return run.name if run.path.parent == runs_home() else str(run.path)
-
-
 def outputs_of(run: Run) -> list[Output]:
     """Everything that can be made of a run. RunError, PlanError where its plan cannot be read."""
     plan = run.plan()
@@ -132,7 +127,7 @@ def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Output]:
             "losses, versions, the code to load it."
         ),
         home_short(folder / CARD),
-        ("card", run_name(run), "--write"),
+        ("card", run.argument, "--write"),
         "" if done else NOT_FINISHED,
         ("It was written by hand: it stays as it is (`--force` would replace it).",)
         if words == "by hand"
@@ -204,7 +199,7 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
             words,
             "One model without an adapter: for servers and tools that take whole models alone.",
             home_short(run.merged_path),
-            ("merge", run_name(run), "-o", str(run.merged_path)),
+            ("merge", run.argument, "-o", str(run.merged_path)),
             "" if done else NOT_FINISHED,
             tuple(notes),
             makes=Merged,
@@ -229,7 +224,7 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
         words,
         "One file for llama.cpp, Ollama and LM Studio, quantised to about 4.5 bits a weight.",
         home_short(target),
-        ("gguf", run_name(run), "-o", str(target)),
+        ("gguf", run.argument, "-o", str(target)),
         NOT_FINISHED if not done else f"Its tools are not here: {missing}." if missing else "",
         ("Merges first where that was not done. Another format: --format Q6_K; into Ollama: --ollama NAME.",),
         tuple((step.words, typed(step.line)) for step in steps),
@@ -257,7 +252,7 @@ def _elsewhere(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Outpu
             "before anything is sent."
         ),
         "",
-        ("push", run_name(run)),
+        ("push", run.argument),
         NOT_FINISHED if not done else where,
         (),
         (),
@@ -289,7 +284,7 @@ def _elsewhere(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Outpu
             "with this screen."
         ),
         "http://127.0.0.1:8000",
-        ("serve", run_name(run)),
+        ("serve", run.argument),
         NOT_FINISHED if not done else f"It cannot be served here: {missing}." if missing else "",
         ("Merges first where that was not done.",) if not full else (),
         (("ask it", question(what.merged)), *((step.words, typed(step.line)) for step in serving_steps(what))),
@@ -316,7 +311,7 @@ def _exports(run: Run, plan: Plan) -> Iterator[Output]:
             "written" if target.is_file() else "not written",
             "The plan as this tool's file, with the rows beside it, converted and split as they were trained.",
             home_short(target),
-            ("export", run_name(run), "--to", tool, "-o", str(target)),
+            ("export", run.argument, "--to", tool, "-o", str(target)),
             "",
             notes,
             makes=Exported,

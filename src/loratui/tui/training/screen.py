@@ -304,7 +304,7 @@ class TrainingScreen(StepScreen):
         if followed is None or followed.status.over:
             return True
         self.app.state.file.save()
-        self.app.exit(message=f"{followed.run.name} goes on. Watch it with: loratui attach {followed.run.name}")
+        self.app.exit(message=f"{followed.run.name} goes on. Watch it with: loratui attach {followed.run.typed}")
         return False
 
     # Reading the curves

@@ -45,7 +45,7 @@ def check_shape(run: Run, plan: Plan, *, sharded: bool) -> None:
             ),
             hint=(
                 f"Set hardware.parallelism back to {'ddp' if sharded else 'fsdp'}, or start it anew: `loratui resume "
-                f"{run.name} --anew`."
+                f"{run.typed_anywhere} --anew`."
             ),
         )
     before = {key: value for key, value in run.fingerprint().get("plan", {}).items() if key in fields()}
@@ -61,7 +61,7 @@ def check_shape(run: Run, plan: Plan, *, sharded: bool) -> None:
         flag = "--anew" if start == "anew" else "--from-weights (the trained weights go on) or --anew"
         raise PlanError(
             f"{checkpoint.name} was trained by another plan, and cannot be gone on from ({reason}).",
-            hint=f"Put that back in plan.toml, or give `loratui resume {run.name}` {flag}.",
+            hint=f"Put that back in plan.toml, or give `loratui resume {run.typed_anywhere}` {flag}.",
         )
 
 
@@ -128,7 +128,7 @@ def require_some(run: Run, checkpoint: Path | None) -> None:
     if damaged:
         raise WorkerError(
             f"no whole checkpoint is left: {', '.join(folder.name for folder in damaged)} cannot be gone on from.",
-            hint=f"`loratui resume {run.name} --anew` starts the run anew from the base model; nothing is deleted.",
+            hint=f"`loratui resume {run.typed_anywhere} --anew` starts it anew from the base; nothing is deleted.",
         )
 
 
@@ -173,7 +173,7 @@ def take_over(
         if not weights.is_dir():
             raise PlanError(
                 f"the weights that this run goes on from are gone: {weights}.",
-                hint=f"Start it anew: `loratui resume {run.name} --anew`.",
+                hint=f"Start it anew: `loratui resume {run.typed_anywhere} --anew`.",
             )
         trainer._load_from_checkpoint(str(weights))
     if journal.writes:
