@@ -98,13 +98,13 @@ class Proposal:
     def time_factors(self, other: Proposal) -> tuple[float, float] | None:
         """Shortest and longest time of another proposal as a factor of this one's; None where they are not known.
 
-        Like is compared with like: both by the same measured runs, or both by the device's peak. Not known either
-        where they differ in something that the prediction leaves out.
+        Like is compared with like: both by the same measured runs, two methods by runs here as both are printed, or
+        both by the device's peak. Not known either where they differ in something that the prediction leaves out.
         """
         if self.untimed(other):
             return None
         now, then = self.time, other.time
-        if now is None or then is None or now.speed != then.speed:
+        if now is None or then is None or not _comparable(self, now, other, then):
             now, then = self.guessed_time, other.guessed_time
         if now is None or then is None:
             return None
@@ -170,6 +170,13 @@ class Proposal:
     def fits(self) -> bool:
         """Whether the upper end of what it may need stays within the budget."""
         return self.verdict == "fits"
+
+
+def _comparable(one: Proposal, now: Prediction, other: Proposal, then: Prediction) -> bool:
+    """Whether two predicted times stand on one footing: the same runs, or runs of this machine for two methods."""
+    return now.speed == then.speed or (
+        now.measured and then.measured and one.plan.method.kind != other.plan.method.kind
+    )
 
 
 class _Freed(Mapping[str, Proposal]):
