@@ -35,7 +35,7 @@ from loratui.core.rules_of_thumb import RuleOfThumb
 from loratui.core.schedule import Schedule, make_schedule
 from loratui.core.situation import Situation, informed, supposed_rows
 from loratui.core.storage import disk_warning
-from loratui.core.time import Prediction, differ_untimed, predict
+from loratui.core.time import Prediction, differ_untimed, on_one_footing, predict
 from loratui.core.warnings import warnings_for
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Proposal:
         if self.untimed(other):
             return None
         now, then = self.time, other.time
-        if now is None or then is None or not _comparable(self, now, other, then):
+        if now is None or then is None or not on_one_footing(self.plan, now, other.plan, then):
             now, then = self.guessed_time, other.guessed_time
         if now is None or then is None:
             return None
@@ -170,13 +170,6 @@ class Proposal:
     def fits(self) -> bool:
         """Whether the upper end of what it may need stays within the budget."""
         return self.verdict == "fits"
-
-
-def _comparable(one: Proposal, now: Prediction, other: Proposal, then: Prediction) -> bool:
-    """Whether two predicted times stand on one footing: the same runs, or runs of this machine for two methods."""
-    return now.speed == then.speed or (
-        now.measured and then.measured and one.plan.method.kind != other.plan.method.kind
-    )
 
 
 class _Freed(Mapping[str, Proposal]):
@@ -284,6 +277,7 @@ def _calculated(
             "model.id": pinned.get("model.id", situation.spec.id or "demo"),
             **({"dataset.path": pinned.get("dataset.path", "")} if data.supposed else {}),
         },
+        measurements=situation.measurements,
     )
     origins, reasons = dict(fixed), dict[str, Recommendation]()
     warmup = "training.warmup_steps"

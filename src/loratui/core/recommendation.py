@@ -29,8 +29,10 @@ class Claim:
     "tight", "too big": `core.memory.verdict`). "weights", "states": bytes of one GPU's unquantised weights, of its
     optimizer. "rows": of an optimizer step. "tokens": of one device's forward pass. "steps": of the run. "seconds",
     "most seconds": shortest and longest predicted time of a step. "more time": per cent by which a row takes longer
-    than in the plan, by the middle of the prediction; "times as long": the same as a factor. changes: plan keys in
-    which what is counted differs from the plan that is proposed; `devices` and `rows` where no key stands for them.
+    than in the plan, by the middle of the prediction; "times as long": the same as a factor. "shortest run", "longest
+    run": per cent by which the run's shortest and longest time is more than the plan's; "… as a factor": the same as a
+    factor. changes: plan keys in which what is counted differs from the plan that is proposed; `devices` and `rows`
+    where no key stands for them.
     """
 
     kind: str
@@ -105,6 +107,8 @@ class Instead:
         return "the same memory and time" if self.free else f"{memory}, {time_words(self.time_factors)}"
 
 
+TIMES = 1.5
+"""From this factor on a time is told as so many times as long."""
 _SAME, _NEAR_PERCENT = "the same time", 2
 """Closer than this no prediction of time tells two plans apart."""
 
@@ -112,7 +116,7 @@ _SAME, _NEAR_PERCENT = "the same time", 2
 def time_words(factors: tuple[float, float]) -> str:
     """Two factors of a time in words: "12 % less time", "the same time", "1.5–2.0 times as long"."""
     low, high = sorted(factors)
-    if low >= 1.5:
+    if low >= TIMES:
         words = [f"{factor:.1f}" for factor in (low, high)]
         return f"{words[0] if words[0] == words[1] else '–'.join(words)} times as long"
     percents = [round((factor - 1) * 100) for factor in (low, high)]

@@ -378,6 +378,12 @@ def predict(
     )
 
 
+def on_one_footing(one: Plan, now: Prediction, other: Plan, then: Prediction) -> bool:
+    """Whether two plans' times may be compared: by the same runs or none, or by runs of this machine for two
+    methods."""
+    return now.speed == then.speed or (now.measured and then.measured and one.method.kind != other.method.kind)
+
+
 def eta_seconds(seconds_of_steps: list[float], remaining_steps: int) -> float | None:
     """Seconds to the end, from the durations of the latest steps: their median, so that one slow step counts little."""
     recent = sorted(seconds_of_steps[-50:])

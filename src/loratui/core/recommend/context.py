@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loratui.core import rules_of_thumb
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
+from loratui.core.measured import Measurement
 from loratui.core.memory import Budget, Estimate, budget, estimate
 from loratui.core.plan import Plan
 from loratui.core.presets import Calculation
 from loratui.core.schedule import Schedule, make_schedule
+
+if TYPE_CHECKING:
+    from loratui.core.recommend.search import Search
 
 _DEFAULT_PLAN = Plan()
 
@@ -84,6 +88,8 @@ class Context:
     """One calculation under way.
 
     pinned: what the preset and the person have fixed. values: every key decided so far, pinned or proposed.
+    measurements: what runs on this machine reached. searched: what the question of what fits weighed, once it was
+    asked.
     """
 
     spec: ModelSpec
@@ -92,6 +98,8 @@ class Context:
     pinned: Mapping[str, Any]
     calculation: Calculation = "evidence"
     values: dict[str, Any] = field(default_factory=dict)
+    measurements: tuple[Measurement, ...] = ()
+    searched: Search | None = None
 
     def __post_init__(self) -> None:
         self._plan = changed(_DEFAULT_PLAN, {**self.pinned, **self.values})

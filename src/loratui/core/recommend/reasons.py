@@ -109,54 +109,6 @@ def optimizer(search: Search) -> Said:
     return joined("with AdamW's whole states it ", lost(min(alike, key=lambda point: point.total_bytes)), packed)
 
 
-def checkpointing(search: Search) -> Said:
-    """Why activations are computed again, or kept."""
-    found = search.found
-    if found.checkpointing:
-        without = search.largest(found.rung, False)
-        if not found.fits:
-            bare = search.at(found.rung, found.batch, False)
-            saved = Said(f"; without it {amount(bare.total_bytes)}", (memory_claim(bare),))
-            return joined(f"even with it {rows(found.batch)} ", lost(found, _need(found.batch)), saved)
-        if not without.comfortable:
-            even = "even " if without.batch == 1 else ""
-            return joined(f"without it {even}{rows(without.batch)} ", lost(without, _need(without.batch)))
-        more = search.at(found.rung, 2 * without.batch, False)
-        best = search.fastest(found.rung, without)
-        return joined(
-            f"without it {rows(without.batch)} a pass {'is' if without.batch == 1 else 'are'} all ",
-            f"that {_fit(without.batch)}",
-            _slower(search, best.batch, False, ", at best {} by the prediction"),
-            f"; with it {found.batch:,} fit",
-            _of_fixed_passes(search, best.batch),
-            Said("", tuple(map(memory_claim, (without, more, found)))),
-        )
-    if found.verdict == "fits":
-        larger = [batch for batch in search.batches if batch > found.batch]
-        best_with = min(larger, key=lambda batch: search.seconds(found.rung, batch, True), default=found.batch)
-        slower = _slower(search, best_with, True, "; with it {} by the prediction, whatever the batch")
-        return joined(f"{rows(found.batch)} a pass {_fit(found.batch)} without it: ", taken(found), slower)
-    if found.fits:
-        return joined(f"{rows(found.batch)} a pass just {_fit(found.batch)} without it: ", taken(found))
-    with_it = search.at(found.rung, found.batch, True)
-    peak = Said(amount(found.total_bytes), (memory_claim(found), memory_claim(with_it)))
-    return joined("nothing fits, and it would not lower the peak of ", peak)
-
-
-def _of_fixed_passes(search: Search, without: int) -> Said:
-    """What a larger batch brings where the accumulation is fixed. without: the batch without checkpointing."""
-    fixed, count = search.context.pinned.get("training.accumulation"), search.context.device.count
-    if fixed is None:
-        return Said("")
-    one, claims = int(fixed) * count, []
-    for batch in (search.found.batch, without):
-        changes = {"training.batch_size": batch}
-        claims.append(Claim("rows", batch * one, "=", batch * one, changes))
-    many, few = search.found.batch * one, without * one
-    claims.append(Claim("rows", many, ">", few, {"training.batch_size": search.found.batch}))
-    return Said(f", so that a step has {rows(many)} instead of {few:,}", tuple(claims))
-
-
 def _slower(search: Search, batch: int, checkpointing: bool, words: str) -> Said:
     """How much slower another batch on the same rung is, in words with a place for it; empty where it is not."""
     found = search.found
@@ -171,11 +123,13 @@ def _slower(search: Search, batch: int, checkpointing: bool, words: str) -> Said
     return Said(words.format(f"{times:,.1f} times as long"), (Claim("times as long", times, ">", 1, changes),))
 
 
-def _need(count: int) -> str:
+def need(count: int) -> str:
+    """The verb of so many rows."""
     return "needs " if count == 1 else "need "
 
 
-def _fit(count: int) -> str:
+def fit(count: int) -> str:
+    """The verb of so many rows."""
     return "fits" if count == 1 else "fit"
 
 
@@ -185,7 +139,7 @@ def batch(search: Search, feeding: Said) -> Said:
     count, largest = context.device.count, search.batches[0]
     passes = int(found.changes["training.accumulation"])
     if not found.fits:
-        return joined("the smallest; even so ", rows(found.batch), " ", lost(found, _need(found.batch)))
+        return joined("the smallest; even so ", rows(found.batch), " ", lost(found, need(found.batch)))
     most = search.largest(found.rung, found.checkpointing).batch
     if found.batch < most:
         slower = _slower(search, most, found.checkpointing, ", but {} by the prediction")
