@@ -28,7 +28,7 @@ from loratui.core.presets import AUTO, Preset
 from loratui.core.proposal_alternatives import Again, settable
 from loratui.core.recommend import QUESTIONS, Context
 from loratui.core.recommend.context import remembered_estimate
-from loratui.core.recommend.from_adapter import continued, shape_values
+from loratui.core.recommend.from_adapter import continued, require_model, require_targets, shape_values
 from loratui.core.recommend.schedule import steps_of
 from loratui.core.recommendation import Instead, Origin, Recommendation
 from loratui.core.rules_of_thumb import RuleOfThumb
@@ -230,7 +230,7 @@ def propose(
 
     preset: values that stand above the calculation. by_hand: dotted keys that a person set, which stand above both.
     held: keys that stay at a value that was proposed once, whatever else changes. Raises PlanError where a value is not
-    allowed, or where the person's values contradict each other.
+    allowed, where the person's values contradict each other, or where the adapter is not of this model.
     """
     asked = situation
     situation = informed(situation)
@@ -252,7 +252,11 @@ def propose(
         key: "mine" if key in checked else "held" if key in kept else "preset" if key in from_preset else "proposed"
         for key in fields()
     }
+    if situation.adapter:
+        require_model(situation.spec, situation.adapter)
     found = _calculated(situation, preset, pinned, origins)
+    if situation.adapter and found.plan.method.kind != "full":
+        require_targets(situation.spec, found.plan.lora.targets, situation.adapter)
     return replace(found, again=lambda more: propose(asked, preset, {**checked, **more}, kept))
 
 
