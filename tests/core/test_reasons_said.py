@@ -211,3 +211,15 @@ def test_without_checkpointing_the_time_is_that_of_the_plan_that_would_be_found(
     other = made("Qwen/Qwen3-4B", "RTX 3090", ALPACA, training__accumulation=6, training__checkpointing=False)
     factors = proposal.time_factors(other)
     assert factors and f"and the run takes {time_words(factors)} by the prediction" in why
+
+
+@pytest.mark.parametrize("by_hand", [{"training__checkpointing": False}, {"training__batch_size": 16}])
+def test_a_reason_that_speaks_of_another_method_than_the_plans_names_it(by_hand: dict[str, Any]) -> None:
+    long = DataFacts(50_000, tuple(range(100, 1600, 30)))
+    proposal = made("Qwen/Qwen3-8B", "RTX 4090", long, **by_hand)
+    (key,) = (name.replace("__", ".") for name in by_hand)
+    freed = proposal.freed[key]
+    assert (proposal.plan.method.kind, freed.plan.method.kind) == ("qlora", "lora")
+    assert "(with LoRA in place of QLoRA, " in proposal.why(key)
+    sentence = proposal.recommendations[key].why
+    assert re.search(r"rows? as LoRA (would )?needs? |without it as LoRA: ", sentence), sentence

@@ -121,7 +121,9 @@ class Proposal:
         steps = self.schedule.effective_batch_size, other.schedule.effective_batch_size
         rows = steps if steps[0] != steps[1] else None
         factors, untimed = self.time_factors(other), self.untimed(other)
-        return Instead(self.plan.get(key), other.plan.get(key), change, factors, rows, untimed)
+        kinds = self.plan.method.kind, other.plan.method.kind
+        methods = kinds if kinds[0] != kinds[1] and not key.startswith("method.") else None
+        return Instead(self.plan.get(key), other.plan.get(key), change, factors, rows, untimed, methods)
 
     def why(self, key: str) -> str:
         """The reason of a key's value on one line; where another would be proposed, that, its price and its reason.

@@ -12,6 +12,8 @@ from loratui.format import size
 Origin = Literal["proposed", "preset", "mine", "held"]
 Relation = Literal["=", "<", "<=", ">", ">=", "fits", "tight", "too big"]
 
+METHOD_NAMES = {"lora": "LoRA", "qlora": "QLoRA", "full": "full fine-tuning"}
+"""The methods as sentences call them."""
 _HOLDS = {
     "=": operator.eq,
     "<": operator.lt,
@@ -86,11 +88,13 @@ class Instead:
     """Rows of a step, yours and then, where they differ: then the result differs, too."""
     untimed: bool = False
     """Whether it changes something whose time no prediction counts."""
+    methods: tuple[str, str] | None = None
+    """The method, yours and then, where it differs and is not what was asked for."""
 
     @property
     def free(self) -> bool:
         """Whether it changes neither memory nor time, as far as that is known."""
-        same = not self.memory_bytes and self.rows is None and not self.untimed
+        same = not self.memory_bytes and self.rows is None and self.methods is None and not self.untimed
         return same and (self.time_factors is None or time_words(self.time_factors) == _SAME)
 
     @property
@@ -98,6 +102,9 @@ class Instead:
         """The price in a few words: "1.2 GiB more memory, 25 % less time"."""
         other = f"{amount(self.memory_bytes)} {'more' if self.memory_bytes > 0 else 'less'} memory"
         memory = other if self.memory_bytes else "the same memory"
+        if self.methods is not None:
+            yours, then = (METHOD_NAMES[kind] for kind in self.methods)
+            memory = f"with {then} in place of {yours}, {memory}"
         if self.rows is not None:
             memory += f", {self.rows[1]:,} rows a step instead of {self.rows[0]:,}"
         if self.untimed:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from loratui.core.plan import Plan
 from loratui.core.recommend.context import Context
-from loratui.core.recommend.reasons import Said, fit, joined, lost, memory_claim, need, rows, taken, weighed
+from loratui.core.recommend.reasons import Said, as_method, fit, joined, lost, memory_claim, need, rows, taken, weighed
 from loratui.core.recommend.search import AS_FAST, Fit, Search
 from loratui.core.recommendation import TIMES, Claim, Recommendation, amount, time_words
 from loratui.core.schedule import make_schedule
@@ -45,30 +45,32 @@ def recommendation(search: Search, text: Said) -> Recommendation:
 
 def why(search: Search) -> Said:
     """Why activations are computed again, or kept, with what the other would cost by the plan decided so far."""
-    found = search.found
+    found, method = search.found, as_method(search)
     if found.checkpointing:
         without = search.largest(found.rung, False)
         if not found.fits:
             bare = search.at(found.rung, found.batch, False)
             saved = Said(f"; without it {amount(bare.total_bytes)}", (memory_claim(bare),))
-            return joined(f"even with it {rows(found.batch)} ", lost(found, need(found.batch)), saved)
+            return joined(f"even with it {rows(found.batch)}{method} ", lost(found, need(found.batch)), saved)
         if not without.comfortable:
             even = "even " if without.batch == 1 else ""
-            return joined(f"without it {even}{rows(without.batch)} ", lost(without, need(without.batch)))
+            return joined(f"without it {even}{rows(without.batch)}{method} ", lost(without, need(without.batch)))
         more = search.at(found.rung, 2 * without.batch, False)
         best = search.fastest(found.rung, without)
         return joined(
             f"without it {rows(without.batch)} a pass {'is' if without.batch == 1 else 'are'} all ",
-            f"that {fit(without.batch)}",
+            f"that {fit(without.batch)}{method}",
             joined(", and the run takes ", longer, " by the prediction") if (longer := _takes(search, best)) else "",
             f"; with it {found.batch:,} fit",
             _of_fixed_passes(search, best.batch),
             Said("", tuple(map(memory_claim, (without, more, found)))),
         )
     if found.verdict == "fits":
-        return joined(f"{rows(found.batch)} a pass {fit(found.batch)} without it: ", taken(found), _with_it(search))
+        return joined(
+            f"{rows(found.batch)} a pass {fit(found.batch)} without it{method}: ", taken(found), _with_it(search)
+        )
     if found.fits:
-        return joined(f"{rows(found.batch)} a pass just {fit(found.batch)} without it: ", taken(found))
+        return joined(f"{rows(found.batch)} a pass just {fit(found.batch)} without it{method}: ", taken(found))
     with_it = search.at(found.rung, found.batch, True)
     peak = Said(amount(found.total_bytes), (memory_claim(found), memory_claim(with_it)))
     return joined("nothing fits, and it would not lower the peak of ", peak)

@@ -9,7 +9,7 @@ from loratui.core import rules_of_thumb
 from loratui.core.memory import budget, verdict
 from loratui.core.recommend.context import evaluates, remembered_estimate
 from loratui.core.recommend.search import Fit, Search
-from loratui.core.recommendation import Claim, amount, two_sizes
+from loratui.core.recommendation import METHOD_NAMES, Claim, amount, two_sizes
 from loratui.core.schedule import make_schedule
 from loratui.core.time import predict
 
@@ -86,9 +86,18 @@ def weighed(search: Search, *, batches: bool = False) -> str:
     return f"{'; '.join(told[-SHOWN_POINTS:])}; {amount(search.room.bytes)} to be had"
 
 
+def as_method(search: Search) -> str:
+    """The method that a sentence speaks of, where another was in question: a plan in which more is fixed may have that
+    one.
+    """
+    several = len({values["method.kind"] for values in search.rungs}) > 1
+    return f" as {METHOD_NAMES[search.found.changes['method.kind']]}" if several else ""
+
+
 def _name(search: Search, rung: int) -> str:
     values = search.rungs[rung]
-    kind = {"lora": "LoRA", "qlora": "QLoRA", "full": f"full in {values['model.dtype']}"}[values["method.kind"]]
+    full = values["method.kind"] == "full"
+    kind = f"full in {values['model.dtype']}" if full else METHOD_NAMES[values["method.kind"]]
     divided = f" divided by {search.context.device.count}" if values["hardware.parallelism"] == "fsdp" else ""
     return f"{kind}{divided}{' with 8-bit states' if '8bit' in values['training.optimizer'] else ''}"
 
@@ -139,7 +148,9 @@ def batch(search: Search, feeding: Said) -> Said:
     count, largest = context.device.count, search.batches[0]
     passes = int(found.changes["training.accumulation"])
     if not found.fits:
-        return joined("the smallest; even so ", rows(found.batch), " ", lost(found, need(found.batch)))
+        return joined(
+            "the smallest; even so ", rows(found.batch), as_method(search), " ", lost(found, need(found.batch))
+        )
     most = search.largest(found.rung, found.checkpointing).batch
     if found.batch < most:
         slower = _slower(search, most, found.checkpointing, ", but {} by the prediction")
@@ -148,7 +159,11 @@ def batch(search: Search, feeding: Said) -> Said:
         return joined(f"{beside}", slower, kept, f": {rows(found.batch)} take ", taken(found))
     if found.batch < largest:
         point = search.at(found.rung, 2 * found.batch, found.checkpointing)
-        return joined("" if found.checkpointing else "without checkpointing ", f"{point.batch:,} rows ", lost(point))
+        return joined(
+            "" if found.checkpointing else "without checkpointing ",
+            f"{point.batch:,} rows{as_method(search)} ",
+            lost(point),
+        )
     total = found.batch * passes * count
     claim = Said("", (Claim("rows", total, "=", total, found.changes),))
     fixed = context.pinned.get("training.accumulation")
