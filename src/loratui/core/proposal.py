@@ -163,6 +163,16 @@ class Proposal:
             else ""
         )
 
+    @cached_property
+    def at_max_length(self) -> Estimate | None:
+        """The peak with rows as long as `training.max_length`; None where the rows' own lengths are known, or reach
+        it.
+        """
+        length, data = self.plan.training.max_length, self.data
+        if data.exact or data.supposed or data.longest >= length:
+            return None
+        return remembered_estimate(self.spec, self.plan, data.filled(length), self.device)
+
     @property
     def verdict(self) -> Verdict:
         """Whether it fits at the upper end of what it may need, only as expected (tight), or not."""

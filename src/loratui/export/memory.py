@@ -4,7 +4,7 @@ for it."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from loratui.core.architecture import ModelSpec
@@ -155,7 +155,7 @@ def elsewhere(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, tool
     if software is None:
         return None
     room, length = budget(device), plan.training.max_length
-    by_rows = [data, replace(data, lengths=(*data.lengths[:-1], length))] if data.longest < length else [data]
+    by_rows = [data, data.filled(length)] if data.longest < length else [data]
     pairs = [
         (facts, estimate(spec, plan, facts, device), estimate(spec, plan, facts, device, software)) for facts in by_rows
     ]
