@@ -18,7 +18,7 @@ from loratui.core.time import Prediction, on_one_footing, predict
 
 def checkpointing(context: Context) -> Iterator[Recommendation]:
     """What the search found, with its reason."""
-    if context.searched is not None:
+    if isinstance(context.searched, Search):
         yield recommendation(context.searched, why(context.searched))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loratui.core import rules_of_thumb
 from loratui.core.architecture import ModelSpec
@@ -16,9 +16,6 @@ from loratui.core.memory import Budget, Estimate, budget, estimate
 from loratui.core.plan import Plan
 from loratui.core.presets import Calculation
 from loratui.core.schedule import Schedule, make_schedule
-
-if TYPE_CHECKING:
-    from loratui.core.recommend.search import Search
 
 _DEFAULT_PLAN = Plan()
 
@@ -88,8 +85,8 @@ class Context:
     """One calculation under way.
 
     pinned: what the preset and the person have fixed. values: every key decided so far, pinned or proposed.
-    measurements: what runs on this machine reached. searched: what the question of what fits weighed, once it was
-    asked.
+    measurements: what runs on this machine reached. searched: the `Search` for what fits, once that question
+    was asked; a later one reads it.
     """
 
     spec: ModelSpec
@@ -99,7 +96,7 @@ class Context:
     calculation: Calculation = "evidence"
     values: dict[str, Any] = field(default_factory=dict)
     measurements: tuple[Measurement, ...] = ()
-    searched: Search | None = None
+    searched: object = None
 
     def __post_init__(self) -> None:
         self._plan = changed(_DEFAULT_PLAN, {**self.pinned, **self.values})
