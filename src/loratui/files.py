@@ -85,6 +85,24 @@ def read_object(path: Path, *, limit_bytes: int = DOCUMENT_LIMIT_BYTES) -> dict[
     return document
 
 
+def read_safetensors_header(path: Path, *, limit_bytes: int) -> tuple[dict[str, Any], int]:
+    """What a safetensors file says of its tensors, by name, and at which byte they begin. Raises OSError, and
+    ValueError where it says nothing that can be read.
+    """
+    with open_regular(path) as file:
+        begin = file.read(8)
+        length = int.from_bytes(begin, "little")
+        if len(begin) < 8 or length > limit_bytes:
+            raise ValueError("it is no safetensors file")
+        try:
+            header = json.loads(file.read(length))
+        except RecursionError:
+            raise ValueError("its header is nested too deeply") from None
+    if not isinstance(header, dict):
+        raise ValueError("its header holds no JSON object")
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}, 8 + length
+
+
 def kind_words(mode: int) -> str:
     """What a file that is none is, by its mode."""
     if stat.S_ISDIR(mode):

@@ -93,6 +93,18 @@ def _more_time(owner: Proposal, changes: Mapping[str, Any]) -> float:
     return (seconds(_plan(owner, changes)) / seconds(owner.plan) - 1) * 100
 
 
+def _run(owner: Proposal, changes: Mapping[str, Any], longest: bool) -> float:
+    """The run's shortest or longest time with these changes as a factor of the plan's own."""
+
+    def seconds(plan: Plan) -> float:
+        schedule = make_schedule(plan, owner.data, owner.device.count)
+        time = predict(owner.spec, plan, owner.data, owner.device, schedule)
+        assert time is not None
+        return time.high_seconds if longest else time.low_seconds
+
+    return seconds(_plan(owner, changes)) / seconds(owner.plan)
+
+
 COUNTED: dict[str, Callable[[Proposal, Mapping[str, Any]], float]] = {
     "memory": _memory,
     "weights": _weights,
@@ -103,5 +115,9 @@ COUNTED: dict[str, Callable[[Proposal, Mapping[str, Any]], float]] = {
     "seconds": _seconds,
     "more time": _more_time,
     "times as long": lambda owner, changes: 1 + _more_time(owner, changes) / 100,
+    "shortest run": lambda owner, changes: (_run(owner, changes, False) - 1) * 100,
+    "longest run": lambda owner, changes: (_run(owner, changes, True) - 1) * 100,
+    "shortest run as a factor": lambda owner, changes: _run(owner, changes, False),
+    "longest run as a factor": lambda owner, changes: _run(owner, changes, True),
     "most seconds": lambda owner, changes: _seconds(owner, changes, True),
 }

@@ -126,7 +126,7 @@ MEANT: tuple[tuple[str, str, Callable[[Proposal, Claim], bool]], ...] = (
     ),
     (
         "training.batch_size",
-        "^(Without checkpointing )?[0-9,]+ rows would",
+        "^(Without checkpointing )?[0-9,]+ rows( as Q?LoRA)? would",
         lambda owner, claim: (
             _is(
                 claim,

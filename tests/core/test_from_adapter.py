@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import uniform
-from loratui.core.errors import ModelError
+from loratui.core.errors import ModelError, PlanError
+from loratui.core.lora_targets import resolve_targets
 from loratui.core.presets import Preset
 from loratui.core.proposal import propose
 from loratui.core.recommend.from_adapter import AdapterShape
@@ -77,3 +82,51 @@ def test_a_presets_rate_for_a_new_adapter_is_told() -> None:
     same = AdapterShape(16, 32.0, "lora", NAMES)
     assert len(told(same, {})) == 1 and "0.002" in told(same, {})[0]
     assert not told(None, {}) and not told(same, {"training.learning_rate": 2e-3}), "a person's own needs no word"
+
+
+def _adapter_of(folder: Path, spec: ModelSpec, targets: str | list[str], base: str = "the/base") -> Path:
+    """An adapter's folder as PEFT writes it, of this shape: zeros in every matrix."""
+    layers = resolve_targets(spec, targets)
+    names = sorted({linear.name for linear in layers})
+    config = {"r": 4, "lora_alpha": 8, "target_modules": names, "base_model_name_or_path": base}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    tensors = {}
+    for linear in layers:
+        for block in range(linear.count):
+            path = "base_model.model." + linear.path.format(block)
+            tensors[f"{path}.lora_A.weight"] = np.zeros((4, linear.in_features), np.float16)
+            tensors[f"{path}.lora_B.weight"] = np.zeros((linear.out_features, 4), np.float16)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    return folder
+
+
+def test_an_adapter_of_another_model_is_refused_where_it_is_planned(tmp_path: Path) -> None:
+    small, large = (find_model(name, online=False).spec for name in ("demo", "Qwen/Qwen3-0.6B"))
+    adapter = read_adapter(str(_adapter_of(tmp_path, small, "all-linear")))
+    device = find_gpu("RTX 4090").device()
+    own = propose(Situation(small, uniform(1000, 200), device, adapter=adapter))
+    assert own.plan.lora.r == 4 and own.parameters_trainable == sum(4 * (one[1] + one[2]) for one in adapter.layers)
+    with pytest.raises(PlanError, match=r"the adapter in lora.adapter is not of Qwen/Qwen3-0.6B: its .* × ") as refused:
+        propose(Situation(large, uniform(1000, 200), device, adapter=adapter))
+    assert "It was made on the/base: take that model, or leave lora.adapter empty." in str(refused.value.hint)
+    half = replace(small, layers=2, linears=tuple(replace(one, count=2 * one.count) for one in small.linears))
+    with pytest.raises(PlanError, match=r"it adapts .* layers .*, and the model has"):
+        propose(Situation(half, uniform(1000, 200), device, adapter=adapter))
+
+
+def test_targets_that_the_adapter_has_not_are_refused_where_it_is_planned(tmp_path: Path) -> None:
+    spec = find_model("demo", online=False).spec
+    adapter = read_adapter(str(_adapter_of(tmp_path, spec, "all-linear")))
+    here = Situation(spec, uniform(1000, 200), find_gpu("RTX 4090").device(), adapter=adapter)
+    count = len(adapter.layers)
+    with pytest.raises(PlanError, match=f"q_proj,v_proj reaches .* layers, but the adapter .* has {count}: all-linear"):
+        propose(here, by_hand={"lora.targets": ["q_proj", "v_proj"]})
+    assert propose(here, by_hand={"lora.targets": "all-linear"}).plan.lora.targets == "all-linear"
+    assert propose(here, by_hand={"method.kind": "full", "lora.targets": ["q_proj"]}).plan.method.kind == "full"
+
+
+def test_an_adapter_whose_weights_cannot_be_read_is_told_where_it_is_loaded(tmp_path: Path) -> None:
+    spec = find_model("demo", online=False).spec
+    folder = _adapter_of(tmp_path, spec, "all-linear")
+    (folder / "adapter_model.safetensors").write_bytes(b"\xff" * 40)
+    assert read_adapter(str(folder)).layers == ()

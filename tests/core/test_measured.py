@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from loratui.core.dataset import uniform
 from loratui.core.families import read_config
 from loratui.core.hardware import Device
-from loratui.core.measured import Measurement, learned_memory, learned_speed
+from loratui.core.measured import METHOD_SHARE, Measurement, learned_memory, learned_speed
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.core.proposal import propose
@@ -83,7 +83,7 @@ def test_twice_the_work_takes_twice_as_long() -> None:
     "other",
     [
         {"device": "another"},
-        {"method": "full"},
+        {"method": "another"},
         {"devices": 2},
         {"flops_per_step": 20 * PASS},
         {"flops_per_step": PASS / 5},
@@ -99,6 +99,49 @@ def test_the_same_model_decides_before_its_family_and_before_all_others() -> Non
     assert asked([ONE, kin, stranger]) == pytest.approx(PASS / 2.0)
     assert asked([kin, stranger]) == pytest.approx(PASS / 1.0)
     assert asked([stranger]) == pytest.approx(2 * PASS)
+
+
+def test_where_one_method_was_measured_the_others_stand_on_the_same_level() -> None:
+    """Else a table of methods sets a slow machine's measured LoRA beside the others' guesses from its peak."""
+    card = replace(CPU, peak_flops=100 * PASS)
+    runs = [replace(ONE, run=str(number), seconds_per_step=4.0 + number) for number in range(5)]
+    plans = {
+        "lora": PLAN,
+        "full": with_values(PLAN, {"method.kind": "full"}),
+        "qlora": with_values(PLAN, {"method.kind": "qlora", "method.quantization": "nf4"}),
+    }
+    times = {kind: predict(SPEC, plan, DATA, card, make_schedule(plan, DATA), runs) for kind, plan in plans.items()}
+    lora, full, qlora = (times[kind] for kind in ("lora", "full", "qlora"))
+    assert lora is not None and full is not None and qlora is not None
+    assert lora.basis == "measured in 5 runs here"
+    assert full.basis == qlora.basis == "judged by 5 runs of other methods here"
+    middle = [(one.low_seconds_per_step * one.high_seconds_per_step) ** 0.5 for one in (lora, full, qlora)]
+    assert middle[1] / middle[0] == pytest.approx(full.flops_per_step / lora.flops_per_step, rel=0.05)
+    assert middle[2] / middle[0] == pytest.approx(1 / METHOD_SHARE["qlora"], rel=0.05)
+    own = replace(ONE, run="q", method="qlora", seconds_per_step=9.0)
+    known = predict(SPEC, plans["qlora"], DATA, card, make_schedule(plans["qlora"], DATA), [*runs, own])
+    assert known is not None and known.basis == "measured in 1 run here", "a method's own runs come before that"
+
+
+def test_what_a_proposal_says_of_a_methods_time_is_what_both_print() -> None:
+    speed = 2e12
+    card = replace(CPU, peak_flops=speed)
+    here = Situation(replace(SPEC, id="m"), DATA, card)
+    alone = propose(here, by_hand={"model.id": "m"})
+    flops = flops_per_pass(SPEC, alone.plan, alone.data)
+    base = replace(ONE, passes=1, flops_per_step=flops, checkpointing=alone.plan.training.checkpointing)
+    runs = tuple(replace(base, run=str(number), seconds_per_step=9.0 + number) for number in range(3))
+    qlora, lora = (
+        propose(replace(here, measurements=runs), by_hand={"model.id": "m", "method.kind": kind})
+        for kind in ("qlora", "lora")
+    )
+    assert qlora.time is not None and lora.time is not None and lora.time.measured and qlora.time.measured
+    factors = qlora.time_factors(lora)
+    assert factors == (
+        lora.time.low_seconds / qlora.time.low_seconds,
+        lora.time.high_seconds / qlora.time.high_seconds,
+    )
+    assert max(factors) < 1
 
 
 def test_a_simulated_device_is_another_machine() -> None:

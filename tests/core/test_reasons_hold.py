@@ -123,7 +123,7 @@ def test_the_invented_sentences_of_the_issue_are_gone() -> None:
     card = "B200"
     on = made("Qwen/Qwen3-0.6B", card, training__checkpointing=True)
     assert on.why("training.checkpointing").startswith("Proposed is false (")
-    assert "fit without it: 34.9 of 173.0 GiB" in on.why("training.checkpointing") and "% less time" in on.why(
+    assert "fit without it as LoRA: 34.9 of 173.0 GiB" in on.why("training.checkpointing") and "% less time" in on.why(
         "training.checkpointing"
     )
     assert (

@@ -14,6 +14,7 @@ from loratui.core.dataset import DataFacts, uniform
 from loratui.core.plan_text import with_values
 from loratui.core.presets import AUTO
 from loratui.core.proposal import Proposal, propose
+from loratui.core.recommendation import time_words
 from loratui.core.schedule import curve, make_schedule
 from loratui.core.situation import Situation
 from loratui.machine.catalogue import find_gpu
@@ -171,3 +172,54 @@ def test_a_single_gpu_divides_nothing_and_fixed_passes_are_reasons() -> None:
     every = made("Qwen/Qwen3-4B", "RTX 3090", DataFacts(7000, (40, 90), trained_share=0.5), training__loss_on="all")
     tokens = re.search(r"for ([\d,]+) trained", every.why("lora.r"))
     assert tokens and tokens[1] == f"{7000 * 65:,}", "every token bears loss"
+
+
+GSM8K = DataFacts(7473, tuple(range(80, 520, 10)))
+ALPACA = DataFacts(50_000, tuple(range(60, 1100, 20)))
+
+
+@pytest.mark.parametrize(
+    ("model", "card", "data", "count", "by_hand"),
+    [
+        ("Qwen/Qwen3-8B", "RTX 4090", GSM8K, 1, {}),
+        ("Qwen/Qwen3-0.6B", "RTX 4090", GSM8K, 1, {}),
+        ("Qwen/Qwen3-1.7B", "RTX 4090", ALPACA, 2, {"method__kind": "full"}),
+    ],
+)
+def test_what_checkpointing_costs_is_what_the_advice_and_the_other_plan_say(
+    model: str, card: str, data: DataFacts, count: int, by_hand: dict[str, Any]
+) -> None:
+    proposal = made(model, card, data, count, **by_hand)
+    why, rows = proposal.why("training.checkpointing"), proposal.plan.training.batch_size
+    assert not proposal.plan.training.checkpointing
+    advice = next(
+        one
+        for one in proposal.alternatives
+        if one.change.get("training.checkpointing") and "training.checkpointing" not in one.held
+    )
+    same = re.search(r"By the prediction (.*)\.", advice.cost)
+    assert same and f"with it the run takes {same[1]} at {rows} row" in why
+    other = made(model, card, data, count, **by_hand, training__checkpointing=True)
+    factors, most = proposal.time_factors(other), other.plan.training.batch_size
+    assert factors and (f", and {time_words(factors)} at {most}, by the prediction" in why) == (most != rows)
+
+
+def test_without_checkpointing_the_time_is_that_of_the_plan_that_would_be_found() -> None:
+    proposal = made("Qwen/Qwen3-4B", "RTX 3090", ALPACA, training__accumulation=6)
+    why = proposal.why("training.checkpointing")
+    assert proposal.plan.training.checkpointing and "all that fit" in why
+    other = made("Qwen/Qwen3-4B", "RTX 3090", ALPACA, training__accumulation=6, training__checkpointing=False)
+    factors = proposal.time_factors(other)
+    assert factors and f"and the run takes {time_words(factors)} by the prediction" in why
+
+
+@pytest.mark.parametrize("by_hand", [{"training__checkpointing": False}, {"training__batch_size": 16}])
+def test_a_reason_that_speaks_of_another_method_than_the_plans_names_it(by_hand: dict[str, Any]) -> None:
+    long = DataFacts(50_000, tuple(range(100, 1600, 30)))
+    proposal = made("Qwen/Qwen3-8B", "RTX 4090", long, **by_hand)
+    (key,) = (name.replace("__", ".") for name in by_hand)
+    freed = proposal.freed[key]
+    assert (proposal.plan.method.kind, freed.plan.method.kind) == ("qlora", "lora")
+    assert "(with LoRA in place of QLoRA, " in proposal.why(key)
+    sentence = proposal.recommendations[key].why
+    assert re.search(r"rows? as LoRA (would )?needs? |without it as LoRA: ", sentence), sentence

@@ -98,6 +98,13 @@ def memory_verdict(memory: dict[str, Any]) -> str:
         return f"does not fit: {size(-memory['headroom'])} too much"
     if memory["verdict"] == "tight":
         return f"tight: {size(memory['headroom'])} left, but it may need up to {size(memory['upper'])}"
+    filled = memory["at_max_length"]
+    if filled and filled["verdict"] != "fits":
+        fault = (
+            "does not fit" if filled["verdict"] == "too big" else f"tight: it may need up to {size(filled['upper'])}"
+        )
+        words = f"with rows of {filled['tokens']:,} tokens: {size(filled['total'])}, {fault}"
+        return f"fits by lengths that are only guessed, {size(memory['headroom'])} left; {words}"
     return f"fits, {size(memory['headroom'])} left, {size(memory['budget'] - memory['upper'])} at least"
 
 

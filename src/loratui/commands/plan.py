@@ -225,6 +225,7 @@ def _alternatives(proposal: Proposal, alternatives: list[dict[str, Any]], severa
 def _methods(methods: list[dict[str, Any]]) -> str:
     """Full, LoRA and QLoRA side by side; the chosen one is marked."""
     rows = [["", "", "memory", "", "time", "result", "batch", "weights"]]
+    unlike = len({one["time_basis"] for one in methods if one["seconds"]}) > 1
     for one in methods:
         batch, dtype = one["settings"]["training.batch_size"], one["settings"]["model.dtype"]
         four_bit = "4 bit" if one["method"] == "qlora" else ""
@@ -235,13 +236,21 @@ def _methods(methods: list[dict[str, Any]]) -> str:
                 one["method"],
                 size(one["memory_total"]),
                 one["verdict"],
-                " to ".join(duration(seconds) for seconds in one["seconds"]) if one["seconds"] else "not known",
+                _time_of(one, told=unlike),
                 size(one["result_bytes"]),
                 str(batch),
                 ", ".join(filter(None, (dtype, four_bit, recomputed))),
             ]
         )
     return table(rows, right=frozenset({2, 5, 6}))
+
+
+def _time_of(one: dict[str, Any], *, told: bool) -> str:
+    """A method's time as a range. told: with what it rests on, where that is not the same for all."""
+    if not one["seconds"]:
+        return "not known"
+    basis = f" ({one['time_basis']})" if told else ""
+    return f"{' to '.join(duration(seconds) for seconds in one['seconds'])}{basis}"
 
 
 def _value(value: Any) -> str:

@@ -31,6 +31,8 @@ class MethodFit:
     """What the run leaves on disk: an adapter, or a whole model."""
     seconds: tuple[float, float] | None
     """Lowest and highest time of the run; None where the device's speed is not known."""
+    time_basis: str = ""
+    """What that time rests on, in words: rows of a table that rest on different things are not to be compared."""
 
 
 def compare_methods(
@@ -74,6 +76,7 @@ def _fit(proposal: Proposal, chosen: Proposal) -> MethodFit:
         parameters_trained=proposal.parameters_trainable,
         result_bytes=disk_need(proposal.spec, proposal.plan).result_bytes,
         seconds=None if time is None else (time.low_seconds, time.high_seconds),
+        time_basis="" if time is None else time.basis,
     )
 
 
@@ -87,6 +90,7 @@ def methods_json(methods: tuple[MethodFit, ...]) -> list[dict[str, Any]]:
             "memory_total": one.memory_bytes,
             "budget": one.room_bytes,
             "seconds": None if one.seconds is None else list(one.seconds),
+            "time_basis": one.time_basis,
             "result_bytes": one.result_bytes,
             "trainable": one.parameters_trained,
             "settings": {

@@ -68,6 +68,10 @@ class DataFacts:
         """
         return _pieces(self.whole or self, max_length) if self.divided else self
 
+    def filled(self, tokens: int) -> DataFacts:
+        """The same rows with the longest as long as this, in tokens: as `training.max_length` allows them to be."""
+        return replace(self, lengths=(*self.lengths[:-1], max(tokens, self.longest)))
+
     def longer_than(self, tokens: int) -> float:
         """Share (0..1) of the rows with more tokens than this."""
         return 1.0 - bisect_right(self.lengths, tokens) / len(self.lengths)

@@ -2,7 +2,9 @@
 
 A run of the same method on the same device tells more than any table, as long as its steps are of about the same size:
 small steps spend their time starting kernels, large ones computing. So a measurement speaks for steps whose forward and
-backward passes take between a quarter and four times as many operations.
+backward passes take between a quarter and four times as many operations. Where no run of a method was measured, those
+of the others give the machine's level, and the methods' usual ratio gives the rest: a table of all three stands on one
+footing.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ SIZE_RATIO = 4.0
 """Largest ratio between the operations of a measured pass and of the one that is predicted."""
 SAME_MODEL_BAND, OTHER_MODEL_BAND = 0.10, 0.25
 """Least half-width of what is predicted from runs of the same model, and of others, as a share."""
-
+METHOD_SHARE = {"full": 1.0, "lora": 1.0, "qlora": 0.7}
+"""Operations a second of each method on one device, as a share of those of the fastest: QLoRA unpacks weights for every
+product."""
 
 LEAST_MEMORY_BAND, ONE_RUN_MEMORY_BAND = 0.02, 0.08
 """Least half-width of an estimate that was corrected, as a share: for many runs, and for a single one."""
@@ -73,6 +77,8 @@ class Speed:
     runs: int
     same_model: bool
     """Whether the runs were of this very model."""
+    same_method: bool = True
+    """Whether they were of this very method; else theirs was scaled by `METHOD_SHARE`."""
 
     def utilisation(self, peak_flops: float | None) -> tuple[float, float] | None:
         """Shares (0..1) of the device's peak, lowest and highest; None where the peak is not known."""
@@ -94,25 +100,28 @@ def learned_speed(
 ) -> Speed | None:
     """The speed that comparable runs reached; None where there are none.
 
-    Runs of the same model decide alone where there are any, then those of its family, then all of the same method.
+    Runs of the same method decide alone where there are any; of these, or else of all methods, those of the same model,
+    then those of its family, then all.
     """
-    near = [
+    comparable = [
         one
         for one in measurements
         if one.device == device
         and one.devices == devices
-        and one.method == method
+        and one.method in METHOD_SHARE
         and one.flops_per_second > 0
         and 1 / SIZE_RATIO <= one.flops_per_pass / max(flops_per_pass, 1.0) <= SIZE_RATIO
     ]
-    if not near:
+    if not comparable:
         return None
+    own = [one for one in comparable if one.method == method]
+    near = own or comparable
     same = [one for one in near if one.model == model and one.checkpointing == checkpointing]
     kin = [one for one in near if one.family == family]
     chosen = same or kin or near
-    band = SAME_MODEL_BAND if same else OTHER_MODEL_BAND
-    reached = [one.flops_per_second for one in chosen]
-    return Speed(min(reached) * (1 - band), max(reached) * (1 + band), len(chosen), bool(same))
+    band = SAME_MODEL_BAND if same and own else OTHER_MODEL_BAND
+    reached = [one.flops_per_second * METHOD_SHARE[method] / METHOD_SHARE[one.method] for one in chosen]
+    return Speed(min(reached) * (1 - band), max(reached) * (1 + band), len(chosen), bool(same), bool(own))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,14 +28,14 @@ from loratui.core.presets import AUTO, Preset
 from loratui.core.proposal_alternatives import Again, settable
 from loratui.core.recommend import QUESTIONS, Context
 from loratui.core.recommend.context import remembered_estimate
-from loratui.core.recommend.from_adapter import continued, shape_values
+from loratui.core.recommend.from_adapter import continued, require_model, require_targets, shape_values
 from loratui.core.recommend.schedule import steps_of
 from loratui.core.recommendation import Instead, Origin, Recommendation
 from loratui.core.rules_of_thumb import RuleOfThumb
 from loratui.core.schedule import Schedule, make_schedule
 from loratui.core.situation import Situation, informed, supposed_rows
 from loratui.core.storage import disk_warning
-from loratui.core.time import Prediction, differ_untimed, predict
+from loratui.core.time import Prediction, differ_untimed, on_one_footing, predict
 from loratui.core.warnings import warnings_for
 
 if TYPE_CHECKING:
@@ -98,13 +98,13 @@ class Proposal:
     def time_factors(self, other: Proposal) -> tuple[float, float] | None:
         """Shortest and longest time of another proposal as a factor of this one's; None where they are not known.
 
-        Like is compared with like: both by the same measured runs, or both by the device's peak. Not known either
-        where they differ in something that the prediction leaves out.
+        Like is compared with like: both by the same measured runs, two methods by runs here as both are printed, or
+        both by the device's peak. Not known either where they differ in something that the prediction leaves out.
         """
         if self.untimed(other):
             return None
         now, then = self.time, other.time
-        if now is None or then is None or now.speed != then.speed:
+        if now is None or then is None or not on_one_footing(self.plan, now, other.plan, then):
             now, then = self.guessed_time, other.guessed_time
         if now is None or then is None:
             return None
@@ -121,7 +121,9 @@ class Proposal:
         steps = self.schedule.effective_batch_size, other.schedule.effective_batch_size
         rows = steps if steps[0] != steps[1] else None
         factors, untimed = self.time_factors(other), self.untimed(other)
-        return Instead(self.plan.get(key), other.plan.get(key), change, factors, rows, untimed)
+        kinds = self.plan.method.kind, other.plan.method.kind
+        methods = kinds if kinds[0] != kinds[1] and not key.startswith("method.") else None
+        return Instead(self.plan.get(key), other.plan.get(key), change, factors, rows, untimed, methods)
 
     def why(self, key: str) -> str:
         """The reason of a key's value on one line; where another would be proposed, that, its price and its reason.
@@ -160,6 +162,16 @@ class Proposal:
             if learned
             else ""
         )
+
+    @cached_property
+    def at_max_length(self) -> Estimate | None:
+        """The peak with rows as long as `training.max_length`; None where the rows' own lengths are known, or reach
+        it.
+        """
+        length, data = self.plan.training.max_length, self.data
+        if data.exact or data.supposed or data.longest >= length:
+            return None
+        return remembered_estimate(self.spec, self.plan, data.filled(length), self.device)
 
     @property
     def verdict(self) -> Verdict:
@@ -230,7 +242,7 @@ def propose(
 
     preset: values that stand above the calculation. by_hand: dotted keys that a person set, which stand above both.
     held: keys that stay at a value that was proposed once, whatever else changes. Raises PlanError where a value is not
-    allowed, or where the person's values contradict each other.
+    allowed, where the person's values contradict each other, or where the adapter is not of this model.
     """
     asked = situation
     situation = informed(situation)
@@ -252,7 +264,11 @@ def propose(
         key: "mine" if key in checked else "held" if key in kept else "preset" if key in from_preset else "proposed"
         for key in fields()
     }
+    if situation.adapter:
+        require_model(situation.spec, situation.adapter)
     found = _calculated(situation, preset, pinned, origins)
+    if situation.adapter and found.plan.method.kind != "full":
+        require_targets(situation.spec, found.plan.lora.targets, situation.adapter)
     return replace(found, again=lambda more: propose(asked, preset, {**checked, **more}, kept))
 
 
@@ -277,6 +293,7 @@ def _calculated(
             "model.id": pinned.get("model.id", situation.spec.id or "demo"),
             **({"dataset.path": pinned.get("dataset.path", "")} if data.supposed else {}),
         },
+        measurements=situation.measurements,
     )
     origins, reasons = dict(fixed), dict[str, Recommendation]()
     warmup = "training.warmup_steps"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from loratui.core.memory import verdict
 from loratui.core.proposal import Proposal
 from loratui.core.recommendation import Instead, Recommendation
 from loratui.core.time import Prediction
@@ -22,6 +23,7 @@ def proposal_json(proposal: Proposal) -> dict[str, Any]:
             "headroom": proposal.headroom_bytes,
             "fits": proposal.fits,
             "verdict": proposal.verdict,
+            "at_max_length": _filled_json(proposal),
             "upper": memory.upper_bytes,
             "lower": memory.lower_bytes,
             "spread": dict(memory.spread),
@@ -79,6 +81,19 @@ def _reason_json(reason: Recommendation, other: Instead | None) -> dict[str, Any
             "time_factors": other.time_factors and list(other.time_factors),
             "cost": other.cost,
         },
+    }
+
+
+def _filled_json(proposal: Proposal) -> dict[str, Any] | None:
+    """The memory of rows as long as `training.max_length`, where lengths are only guessed; sizes in bytes."""
+    filled = proposal.at_max_length
+    if filled is None:
+        return None
+    return {
+        "tokens": proposal.plan.training.max_length,
+        "total": filled.total_bytes,
+        "upper": filled.upper_bytes,
+        "verdict": verdict(filled, proposal.budget),
     }
 
 

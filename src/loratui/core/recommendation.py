@@ -12,6 +12,8 @@ from loratui.format import size
 Origin = Literal["proposed", "preset", "mine", "held"]
 Relation = Literal["=", "<", "<=", ">", ">=", "fits", "tight", "too big"]
 
+METHOD_NAMES = {"lora": "LoRA", "qlora": "QLoRA", "full": "full fine-tuning"}
+"""The methods as sentences call them."""
 _HOLDS = {
     "=": operator.eq,
     "<": operator.lt,
@@ -29,8 +31,10 @@ class Claim:
     "tight", "too big": `core.memory.verdict`). "weights", "states": bytes of one GPU's unquantised weights, of its
     optimizer. "rows": of an optimizer step. "tokens": of one device's forward pass. "steps": of the run. "seconds",
     "most seconds": shortest and longest predicted time of a step. "more time": per cent by which a row takes longer
-    than in the plan, by the middle of the prediction; "times as long": the same as a factor. changes: plan keys in
-    which what is counted differs from the plan that is proposed; `devices` and `rows` where no key stands for them.
+    than in the plan, by the middle of the prediction; "times as long": the same as a factor. "shortest run", "longest
+    run": per cent by which the run's shortest and longest time is more than the plan's; "… as a factor": the same as a
+    factor. changes: plan keys in which what is counted differs from the plan that is proposed; `devices` and `rows`
+    where no key stands for them.
     """
 
     kind: str
@@ -84,11 +88,13 @@ class Instead:
     """Rows of a step, yours and then, where they differ: then the result differs, too."""
     untimed: bool = False
     """Whether it changes something whose time no prediction counts."""
+    methods: tuple[str, str] | None = None
+    """The method, yours and then, where it differs and is not what was asked for."""
 
     @property
     def free(self) -> bool:
         """Whether it changes neither memory nor time, as far as that is known."""
-        same = not self.memory_bytes and self.rows is None and not self.untimed
+        same = not self.memory_bytes and self.rows is None and self.methods is None and not self.untimed
         return same and (self.time_factors is None or time_words(self.time_factors) == _SAME)
 
     @property
@@ -96,6 +102,9 @@ class Instead:
         """The price in a few words: "1.2 GiB more memory, 25 % less time"."""
         other = f"{amount(self.memory_bytes)} {'more' if self.memory_bytes > 0 else 'less'} memory"
         memory = other if self.memory_bytes else "the same memory"
+        if self.methods is not None:
+            yours, then = (METHOD_NAMES[kind] for kind in self.methods)
+            memory = f"with {then} in place of {yours}, {memory}"
         if self.rows is not None:
             memory += f", {self.rows[1]:,} rows a step instead of {self.rows[0]:,}"
         if self.untimed:
@@ -105,6 +114,8 @@ class Instead:
         return "the same memory and time" if self.free else f"{memory}, {time_words(self.time_factors)}"
 
 
+TIMES = 1.5
+"""From this factor on a time is told as so many times as long."""
 _SAME, _NEAR_PERCENT = "the same time", 2
 """Closer than this no prediction of time tells two plans apart."""
 
@@ -112,7 +123,7 @@ _SAME, _NEAR_PERCENT = "the same time", 2
 def time_words(factors: tuple[float, float]) -> str:
     """Two factors of a time in words: "12 % less time", "the same time", "1.5–2.0 times as long"."""
     low, high = sorted(factors)
-    if low >= 1.5:
+    if low >= TIMES:
         words = [f"{factor:.1f}" for factor in (low, high)]
         return f"{words[0] if words[0] == words[1] else '–'.join(words)} times as long"
     percents = [round((factor - 1) * 100) for factor in (low, high)]

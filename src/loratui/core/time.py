@@ -18,7 +18,7 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.lora_targets import count_adapter, resolve_targets
-from loratui.core.measured import Measurement, Speed, learned_speed
+from loratui.core.measured import METHOD_SHARE, Measurement, Speed, learned_speed
 from loratui.core.plan import Plan
 from loratui.core.schedule import Schedule, times_in
 from loratui.core.storage import disk_need
@@ -37,8 +37,6 @@ EXPERT_SECONDS = (10e-6, 60e-6)
 """Least time of one expert's product in that loop: launching its kernel. Two products a block and pass."""
 SAVED_BYTES_PER_SECOND = (2e9, 0.2e9)
 """How fast a checkpoint is written and flushed: a local solid-state disk, and a network's."""
-QLORA_SHARE = 0.7
-"""Of that, with weights unpacked for every product."""
 LAYER_SECONDS: dict[str, tuple[float, float]] = {"gpu": (0.3e-3, 1.5e-3), "cpu": (0.2e-3, 2e-3)}
 """Least time of one block's forward or backward pass: launching its kernels, however small they are."""
 
@@ -70,7 +68,7 @@ class Prediction:
 
     @property
     def measured(self) -> bool:
-        """Whether earlier runs here gave the speed."""
+        """Whether earlier runs here, of whatever method, gave the speed."""
         return self.speed is not None
 
     @property
@@ -79,6 +77,8 @@ class Prediction:
         if self.speed is None:
             return "guessed from the device's peak"
         count = "1 run" if self.speed.runs == 1 else f"{self.speed.runs} runs"
+        if not self.speed.same_method:
+            return f"judged by {count} of other methods here"
         return f"measured in {count} here" if self.speed.same_model else f"judged by {count} of other models here"
 
     @property
@@ -248,7 +248,7 @@ def evaluation_pass(spec: ModelSpec, plan: Plan, data: DataFacts, devices: int) 
 def utilisation(spec: ModelSpec, plan: Plan, device: Device) -> tuple[float, float]:
     """Lowest and highest share (0..1) of the device's peak that such a training reaches."""
     low, high = (EXPERT_UTILISATION if spec.experts else UTILISATION)[device.kind]
-    share = QLORA_SHARE if plan.method.kind == "qlora" else 1.0
+    share = METHOD_SHARE[plan.method.kind]
     return low * share, high * share
 
 
@@ -376,6 +376,12 @@ def predict(
         seconds_per_save=(size / SAVED_BYTES_PER_SECOND[0], size / SAVED_BYTES_PER_SECOND[1]),
         left_out=left_out(plan),
     )
+
+
+def on_one_footing(one: Plan, now: Prediction, other: Plan, then: Prediction) -> bool:
+    """Whether two plans' times may be compared: by the same runs or none, or by runs of this machine for two
+    methods."""
+    return now.speed == then.speed or (now.measured and then.measured and one.method.kind != other.method.kind)
 
 
 def eta_seconds(seconds_of_steps: list[float], remaining_steps: int) -> float | None:

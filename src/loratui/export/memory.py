@@ -153,7 +153,7 @@ def elsewhere(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, tool
 def _judged_in(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, software: Software) -> Elsewhere:
     """The plan in the tool, without ways to make it fit."""
     room, length = budget(device), plan.training.max_length
-    by_rows = [data, replace(data, lengths=(*data.lengths[:-1], length))] if data.longest < length else [data]
+    by_rows = [data, data.filled(length)] if data.longest < length else [data]
     pairs = [
         (facts, estimate(spec, plan, facts, device), estimate(spec, plan, facts, device, software)) for facts in by_rows
     ]

@@ -8,7 +8,10 @@ from typing import Any
 from loratui.core.errors import ModelError, PlanError
 from loratui.core.plan import Plan
 from loratui.core.recommend.from_adapter import AdapterShape
-from loratui.files import read_object
+from loratui.files import DOCUMENT_LIMIT_BYTES, read_object, read_safetensors_header
+
+WEIGHTS, PREFIX = "adapter_model.safetensors", "base_model.model."
+"""File of an adapter's weights, and what PEFT puts before each layer's path."""
 
 
 def read_adapter(path: str) -> AdapterShape:
@@ -22,6 +25,9 @@ def read_adapter(path: str) -> AdapterShape:
             float(config["lora_alpha"]),
             _variant(config),
             targets if isinstance(targets, str) else tuple(targets),
+            str(config.get("base_model_name_or_path") or ""),
+            _layers(folder / WEIGHTS),
+            bool(config.get("layers_to_transform")),
         )
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         raise ModelError(
@@ -51,6 +57,24 @@ def require_fit(plan: Plan, adapter: AdapterShape) -> None:
                 where=folder,
                 hint=f"Set {key} to {_shown(found)}.",
             )
+
+
+def _layers(weights: Path) -> tuple[tuple[str, int, int], ...]:
+    """Path, inputs and outputs of each layer that these weights adapt; none where the file is not there or is damaged,
+    which is told where it is loaded.
+    """
+    try:
+        header, _ = read_safetensors_header(weights, limit_bytes=DOCUMENT_LIMIT_BYTES)
+        sizes = {name: tuple(int(side) for side in entry["shape"]) for name, entry in header.items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    found = []
+    for name, size in sizes.items():
+        path, mark, _ = name.partition(".lora_A.")
+        other = sizes.get(name.replace(".lora_A.", ".lora_B."), ())
+        if mark and len(size) == len(other) == 2:
+            found.append((path.removeprefix(PREFIX), size[1], other[0]))
+    return tuple(sorted(found))
 
 
 def _shown(value: object) -> str:

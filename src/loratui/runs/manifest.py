@@ -6,10 +6,8 @@ Checkpoints and results carry one. Nothing here needs torch.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
-import struct
 import zipfile
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from loratui.files import write_whole
+from loratui.files import read_safetensors_header, write_whole
 
 MANIFEST = "manifest.json"
 LARGEST_DOCUMENT = 1 << 28
@@ -120,7 +118,7 @@ def cannot_open(path: Path, *, contents: bool, links: bool = False) -> str:
             return "" if _safetensors_size(path) == size else "is cut off or torn"
         with zipfile.ZipFile(path) as archive:  # torch.save's format; each part has its checksum
             bad = archive.testzip() if contents else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, struct.error, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile):
         return "cannot be opened"
     return "" if bad is None else "is damaged (a checksum differs)"
 
@@ -145,13 +143,8 @@ def sync(path: Path) -> None:
 
 def _safetensors_size(path: Path) -> int:
     """Bytes that the file must have by its own header."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > LARGEST_DOCUMENT:
-            raise ValueError("the header is too large")
-        header = json.loads(file.read(length))
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    return int(8 + length + max(ends, default=0))
+    header, begin = read_safetensors_header(path, limit_bytes=LARGEST_DOCUMENT)
+    return int(begin + max((entry["data_offsets"][1] for entry in header.values()), default=0))
 
 
 def _facts(path: Path) -> FileFacts:

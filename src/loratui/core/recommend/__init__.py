@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from loratui.core.recommend.adamw import adamw
 from loratui.core.recommend.adapter import alpha, dropout, rank, targets
+from loratui.core.recommend.checkpointing import checkpointing
 from loratui.core.recommend.context import Context
 from loratui.core.recommend.data_shape import (
     epochs,
@@ -45,6 +46,7 @@ QUESTIONS: tuple[Callable[[Context], Iterator[Recommendation]], ...] = (
     adamw,
     keeping,
     time_limit,
+    checkpointing,
 )
 """Asked in this order: each may use what those before it have decided."""
 

@@ -11,6 +11,7 @@ from loratui.core import rules_of_thumb
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
+from loratui.core.measured import Measurement
 from loratui.core.memory import Budget, Estimate, budget, estimate
 from loratui.core.plan import Plan
 from loratui.core.presets import Calculation
@@ -84,6 +85,8 @@ class Context:
     """One calculation under way.
 
     pinned: what the preset and the person have fixed. values: every key decided so far, pinned or proposed.
+    measurements: what runs on this machine reached. searched: the `Search` for what fits, once that question
+    was asked; a later one reads it.
     """
 
     spec: ModelSpec
@@ -92,6 +95,8 @@ class Context:
     pinned: Mapping[str, Any]
     calculation: Calculation = "evidence"
     values: dict[str, Any] = field(default_factory=dict)
+    measurements: tuple[Measurement, ...] = ()
+    searched: object = None
 
     def __post_init__(self) -> None:
         self._plan = changed(_DEFAULT_PLAN, {**self.pinned, **self.values})

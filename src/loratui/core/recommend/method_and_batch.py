@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from loratui.core import rules_of_thumb
-from loratui.core.recommend import reasons, reasons_of_method
+from loratui.core.recommend import checkpointing, reasons, reasons_of_method
 from loratui.core.recommend.context import Context
 from loratui.core.recommend.reasons import Said
 from loratui.core.recommend.scale_of_data import LEAST_STEPS, lora_against_full
-from loratui.core.recommend.search import AS_FAST, BUSY_TOKENS, Fit, Search, accumulation_for
+from loratui.core.recommend.search import BUSY_TOKENS, Fit, Search, accumulation_for
 from loratui.core.recommendation import Claim, Recommendation
 from loratui.core.schedule import packed_sequences
 
@@ -103,7 +103,7 @@ def _feeding(size: int, count: int, tokens: float, steps: float, *, fixed: bool)
 def fit(context: Context) -> Iterator[Recommendation]:
     """Everything that the memory decides."""
     wanted = effective_batch(context)
-    search = Search(context, wanted.rows)
+    search = context.searched = Search(context, wanted.rows)
     weighed = reasons.weighed(search)
     yield from _method(context, search, weighed)
     yield from _batch(context, search, wanted)
@@ -243,24 +243,7 @@ def _down(context: Context) -> str:
 
 
 def _savers(search: Search, weighed: str) -> Iterator[Recommendation]:
-    text = reasons.checkpointing(search)
-    yield Recommendation(
-        "training.checkpointing",
-        search.found.checkpointing,
-        text.sentence,
-        (
-            f"{weighed}; of all batches that fit, with it and without, the fastest by the prediction (padding and "
-            f"recomputing counted), and the largest of those within {100 * AS_FAST:.0f} %"
-        ),
-        "Chen et al. 2016 (1604.06174). trl 1.16 turns it on by itself, at a cost of about a third of the speed.",
-        up="True: activations shrink to one layer's and the layers' inputs; about a third slower.",
-        down="False: fastest.",
-        disagreement=(
-            "One guide lists checkpointing among the ways to train faster; it does the opposite, except where it "
-            "allows a much larger batch."
-        ),
-        claims=text.claims,
-    )
+    yield checkpointing.recommendation(search, Said(""))  # its reason is told when the whole run is known
     text = reasons.optimizer(search)
     yield Recommendation(
         "training.optimizer",

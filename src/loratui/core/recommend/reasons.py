@@ -9,7 +9,7 @@ from loratui.core import rules_of_thumb
 from loratui.core.memory import budget, verdict
 from loratui.core.recommend.context import evaluates, remembered_estimate
 from loratui.core.recommend.search import Fit, Search
-from loratui.core.recommendation import Claim, amount, two_sizes
+from loratui.core.recommendation import METHOD_NAMES, Claim, amount, two_sizes
 from loratui.core.schedule import make_schedule
 from loratui.core.time import predict
 
@@ -86,9 +86,18 @@ def weighed(search: Search, *, batches: bool = False) -> str:
     return f"{'; '.join(told[-SHOWN_POINTS:])}; {amount(search.room.bytes)} to be had"
 
 
+def as_method(search: Search) -> str:
+    """The method that a sentence speaks of, where another was in question: a plan in which more is fixed may have that
+    one.
+    """
+    several = len({values["method.kind"] for values in search.rungs}) > 1
+    return f" as {METHOD_NAMES[search.found.changes['method.kind']]}" if several else ""
+
+
 def _name(search: Search, rung: int) -> str:
     values = search.rungs[rung]
-    kind = {"lora": "LoRA", "qlora": "QLoRA", "full": f"full in {values['model.dtype']}"}[values["method.kind"]]
+    full = values["method.kind"] == "full"
+    kind = f"full in {values['model.dtype']}" if full else METHOD_NAMES[values["method.kind"]]
     divided = f" divided by {search.context.device.count}" if values["hardware.parallelism"] == "fsdp" else ""
     return f"{kind}{divided}{' with 8-bit states' if '8bit' in values['training.optimizer'] else ''}"
 
@@ -109,54 +118,6 @@ def optimizer(search: Search) -> Said:
     return joined("with AdamW's whole states it ", lost(min(alike, key=lambda point: point.total_bytes)), packed)
 
 
-def checkpointing(search: Search) -> Said:
-    """Why activations are computed again, or kept."""
-    found = search.found
-    if found.checkpointing:
-        without = search.largest(found.rung, False)
-        if not found.fits:
-            bare = search.at(found.rung, found.batch, False)
-            saved = Said(f"; without it {amount(bare.total_bytes)}", (memory_claim(bare),))
-            return joined(f"even with it {rows(found.batch)} ", lost(found, _need(found.batch)), saved)
-        if not without.comfortable:
-            even = "even " if without.batch == 1 else ""
-            return joined(f"without it {even}{rows(without.batch)} ", lost(without, _need(without.batch)))
-        more = search.at(found.rung, 2 * without.batch, False)
-        best = search.fastest(found.rung, without)
-        return joined(
-            f"without it {rows(without.batch)} a pass {'is' if without.batch == 1 else 'are'} all ",
-            f"that {_fit(without.batch)}",
-            _slower(search, best.batch, False, ", at best {} by the prediction"),
-            f"; with it {found.batch:,} fit",
-            _of_fixed_passes(search, best.batch),
-            Said("", tuple(map(memory_claim, (without, more, found)))),
-        )
-    if found.verdict == "fits":
-        larger = [batch for batch in search.batches if batch > found.batch]
-        best_with = min(larger, key=lambda batch: search.seconds(found.rung, batch, True), default=found.batch)
-        slower = _slower(search, best_with, True, "; with it {} by the prediction, whatever the batch")
-        return joined(f"{rows(found.batch)} a pass {_fit(found.batch)} without it: ", taken(found), slower)
-    if found.fits:
-        return joined(f"{rows(found.batch)} a pass just {_fit(found.batch)} without it: ", taken(found))
-    with_it = search.at(found.rung, found.batch, True)
-    peak = Said(amount(found.total_bytes), (memory_claim(found), memory_claim(with_it)))
-    return joined("nothing fits, and it would not lower the peak of ", peak)
-
-
-def _of_fixed_passes(search: Search, without: int) -> Said:
-    """What a larger batch brings where the accumulation is fixed. without: the batch without checkpointing."""
-    fixed, count = search.context.pinned.get("training.accumulation"), search.context.device.count
-    if fixed is None:
-        return Said("")
-    one, claims = int(fixed) * count, []
-    for batch in (search.found.batch, without):
-        changes = {"training.batch_size": batch}
-        claims.append(Claim("rows", batch * one, "=", batch * one, changes))
-    many, few = search.found.batch * one, without * one
-    claims.append(Claim("rows", many, ">", few, {"training.batch_size": search.found.batch}))
-    return Said(f", so that a step has {rows(many)} instead of {few:,}", tuple(claims))
-
-
 def _slower(search: Search, batch: int, checkpointing: bool, words: str) -> Said:
     """How much slower another batch on the same rung is, in words with a place for it; empty where it is not."""
     found = search.found
@@ -171,11 +132,13 @@ def _slower(search: Search, batch: int, checkpointing: bool, words: str) -> Said
     return Said(words.format(f"{times:,.1f} times as long"), (Claim("times as long", times, ">", 1, changes),))
 
 
-def _need(count: int) -> str:
+def need(count: int) -> str:
+    """The verb of so many rows."""
     return "needs " if count == 1 else "need "
 
 
-def _fit(count: int) -> str:
+def fit(count: int) -> str:
+    """The verb of so many rows."""
     return "fits" if count == 1 else "fit"
 
 
@@ -185,7 +148,9 @@ def batch(search: Search, feeding: Said) -> Said:
     count, largest = context.device.count, search.batches[0]
     passes = int(found.changes["training.accumulation"])
     if not found.fits:
-        return joined("the smallest; even so ", rows(found.batch), " ", lost(found, _need(found.batch)))
+        return joined(
+            "the smallest; even so ", rows(found.batch), as_method(search), " ", lost(found, need(found.batch))
+        )
     most = search.largest(found.rung, found.checkpointing).batch
     if found.batch < most:
         slower = _slower(search, most, found.checkpointing, ", but {} by the prediction")
@@ -194,7 +159,11 @@ def batch(search: Search, feeding: Said) -> Said:
         return joined(f"{beside}", slower, kept, f": {rows(found.batch)} take ", taken(found))
     if found.batch < largest:
         point = search.at(found.rung, 2 * found.batch, found.checkpointing)
-        return joined("" if found.checkpointing else "without checkpointing ", f"{point.batch:,} rows ", lost(point))
+        return joined(
+            "" if found.checkpointing else "without checkpointing ",
+            f"{point.batch:,} rows{as_method(search)} ",
+            lost(point),
+        )
     total = found.batch * passes * count
     claim = Said("", (Claim("rows", total, "=", total, found.changes),))
     fixed = context.pinned.get("training.accumulation")

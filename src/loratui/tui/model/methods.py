@@ -22,13 +22,14 @@ def method_lines(fits: Sequence[MethodFit], width: int) -> Content:
     """Each method with a bar on one common scale, the limit marked in it, and below it what it trains and takes."""
     scale = max([fit.room_bytes for fit in fits] + [fit.memory_bytes for fit in fits], default=1) or 1
     lines = []
+    unlike = len({fit.time_basis for fit in fits if fit.seconds is not None}) > 1
     for fit in fits:
         glyph, color = FIT_GLYPHS[fit.verdict]
         head = Content.assemble(
             (METHODS[fit.kind], "bold $foreground"), "  ", (size(fit.memory_bytes), "$foreground"), "  ",
             (f"{glyph} {_verdict(fit)}", f"bold {color}"), ("   proposed" if fit.chosen else "", "$accent"),
         )  # fmt: skip
-        lines += [head, _bar(fit, scale, width), _told(fit), Content("")]
+        lines += [head, _bar(fit, scale, width), _told(fit, basis=unlike), Content("")]
     limit = fits[0].room_bytes if fits else 0
     lines.append(Content(f"{LIMIT} what a training may take here: {size(limit)}").stylize("$text-muted"))
     return Content("\n").join(lines)
@@ -47,7 +48,8 @@ def _verdict(fit: MethodFit) -> str:
     return f"{fit.verdict}: {size(max(0, fit.room_bytes - fit.memory_bytes))} left"
 
 
-def _told(fit: MethodFit) -> Content:
+def _told(fit: MethodFit, *, basis: bool) -> Content:
+    """What a method trains and takes. basis: with what its time rests on, where that is not the same for all."""
     training = fit.plan.training
     parts = [
         f"{count(fit.parameters_trained)} trained",
