@@ -16,12 +16,15 @@ from loratui.format import one_line, size
 from loratui.models.trust import not_agreed
 from loratui.tui.common.trust import ask_about
 from loratui.tui.playground.session import Session
+from loratui.tui.playground.watch import Watch, taken_words
 from loratui.workers.code import unanswered
 from loratui.workers.protocol import Ready
 from loratui.workers.target import Target
 
 IDLE_CLOSE_SECONDS = 180.0
 """A playground that one has left gives its memory back after so long: a training may need it."""
+WATCH_SECONDS = 2.0
+"""How often the run behind it is looked at."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,12 @@ class Wanted:
 
 
 class Loader(Static):
-    """The session of a playground, in one line. take: given each target that was found, before it is loaded."""
+    """The session of a playground, in a few words. take: given each target that was found, before it is loaded.
+    may_take: whether another target may be taken now; given whether a question is about to be asked.
+    """
 
     DEFAULT_CSS = """
-    Loader { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    Loader { height: auto; max-height: 4; }
     .-short Loader { padding: 0 1; }
     """
     SCOPED_CSS = False
@@ -50,12 +55,23 @@ class Loader(Static):
             super().__init__()
             self.sentence = sentence
 
-    def __init__(self, take: Callable[[Target], Awaitable[None]]) -> None:
+    def __init__(self, take: Callable[[Target], Awaitable[None]], may_take: Callable[[bool], bool]) -> None:
         super().__init__(id="target")
         self.session = Session(self._progress)
         self._take = take
         self._wanted: Wanted | None = None
         self._away: object = None
+        self._may_take = may_take
+        self._watch = Watch()
+        self._told = ""
+        """What was last told of the run."""
+        self._word = ""
+        """Why another answers than before."""
+        self._found: Target | None = None
+        """What would answer better, and waits until the person is through."""
+
+    def on_mount(self) -> None:
+        self.set_interval(WATCH_SECONDS, self._look)
 
     @on(events.Unmount)
     async def _unmounted(self) -> None:
@@ -65,7 +81,8 @@ class Loader(Static):
         """Somebody is here: find and load this, unless it is there."""
         self._away = None
         if wanted != self._wanted or not self.session.alive:
-            self._wanted = wanted
+            self._wanted, self._word = wanted, ""
+            self._watch, self._found = Watch(), None
             self.session.begin()
             self._open(wanted)
 
@@ -105,10 +122,58 @@ class Loader(Static):
     async def until_ready(self) -> str:
         """Wait until what was wanted can be asked; why it cannot be, or an empty text. A dead worker is begun anew."""
         await self.session.wait()
-        target = self.session.target
-        if target is None:
+        if self.session.target is None:
             return "There is nothing to ask yet."
+        if (better := await self._better()) is not None and self._may_take(True):
+            return await self._change(better)
+        target = self.session.target
         return "" if self.session.ready is not None else await self._load(target)
+
+    # The run behind it
+
+    @work(exclusive=True, group="watch", exit_on_error=False)
+    async def _look(self) -> None:
+        """Tell how far the run is; take what answers better, where nobody is in the midst of something."""
+        target = self.session.target
+        if self._away is not None or not self.session.settled or target is None or target.run is None:
+            return
+        better = await self._better()
+        if better is not None and self._may_take(False) and self.session.settled:
+            self.session.begin()
+            self._take_better(better)
+        elif (ready := self.session.ready) is not None and self._note(target) != self._told:
+            self._ready(target, ready)
+
+    @work(exclusive=True, group="open", exit_on_error=False)
+    async def _take_better(self, target: Target) -> None:
+        try:
+            await self._change(target)
+        finally:
+            self.session.settle()
+            self.post_message(self.Settled(""))
+
+    async def _better(self) -> Target | None:
+        """The target that should be asked instead of the present one, if any."""
+        target, chosen = self.session.target, bool(self._wanted and self._wanted.adapter)
+        if target is None:
+            return None
+        found = await asyncio.to_thread(self._watch.look, target, chosen=chosen)
+        self._found = found or self._found
+        return self._found
+
+    async def _change(self, target: Target) -> str:
+        """Ask this from now on, and say why; why that cannot be, or an empty text."""
+        before, self._found = self.session.target, None
+        if before is not None:
+            self._word = taken_words(before, target)
+        self.session.become(target)
+        await self._take(target)
+        return await self._load(target)
+
+    def _note(self, target: Target) -> str:
+        """What a person should know of who answers."""
+        waits = "The result is there: it answers from the next question on." if self._found is not None else ""
+        return " ".join(part for part in (self._word, waits, self._watch.words, "" if waits else target.note) if part)
 
     async def _load(self, target: Target) -> str:
         """Have the target's models loaded; why that failed, or an empty text. The line tells it, too."""
@@ -138,13 +203,14 @@ class Loader(Static):
 
     def _ready(self, target: Target, ready: Ready) -> None:
         held = f" · {size(ready.memory_bytes)} held" if ready.memory_bytes else ""
-        note = f"  ▲ {target.note}" if target.note else ""
+        self._told = self._note(target)
+        note = f"  ▲ {self._told}" if self._told else ""
         template = "" if ready.chat_template else " · no chat template"
         self.update(
             Content.assemble(
                 ("● ", "$success"),
                 (one_line(target.title, 60), "bold $foreground"),
                 (f"  {ready.device} {ready.dtype}{held}{template}", "$text-muted"),
-                (one_line(note), "$warning"),
+                (one_line(note, 400), "$warning"),
             )
         )

@@ -14,6 +14,7 @@ from textual.binding import BindingType
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import GenerationSettings
 from loratui.format import one_line
+from loratui.runs.directory import Run
 from loratui.tui.common.dialogs import AskLineScreen
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.playground.answers import Answers, ExpectedLine, QuestionLine
@@ -51,7 +52,7 @@ class PlaygroundScreen(StepScreen):
     def __init__(self) -> None:
         super().__init__()
         # Held, not looked up: keys are asked about before the screen stands and while it is taken down.
-        self.loader = Loader(self._take)
+        self.loader = Loader(self._take, self._may_take)
         self.answers = Answers()
         """The panes."""
         self.prompt = PromptArea()
@@ -61,6 +62,7 @@ class PlaygroundScreen(StepScreen):
         self.held_out = HeldOut()
         self.ballot = Ballot()
         self._asking = False
+        self._run: Run | None = None
 
     def body(self) -> ComposeResult:
         yield self.loader
@@ -92,13 +94,21 @@ class PlaygroundScreen(StepScreen):
         self.loader.leave()
 
     async def _take(self, target: Target) -> None:
-        """Something else is asked from now on."""
-        self.held_out = HeldOut(target.plan)
+        """Something else is asked from now on; of the same run the conversation goes on."""
         self.ballot.end()
-        self.conversation = Conversation(system=self.conversation.system)
+        if target.run is None or target.run != self._run:
+            self.held_out = HeldOut(target.plan)
+            self.conversation = Conversation(system=self.conversation.system)
+        self._run = target.run
         result = target.result.name if target.result and target.result.name != ADAPTER else ""
         titles = {BASE: target.plan.model.id if target.plan else target.title, ADAPTER: result}
         await self.answers.show(target.sides, titles)
+
+    def _may_take(self, asks: bool) -> bool:
+        """Whether other sides may take the panes: nobody reads an answer, votes, or chose the sides."""
+        target = self.session.target
+        own = target is not None and self.answers.sides != target.sides
+        return not (self.ballot.blind or own) and (asks or not (self._asking or self.answers.answered))
 
     @on(Loader.Settled)
     def _settled(self, event: Loader.Settled) -> None:
