@@ -13,6 +13,7 @@ from test_playground_screen import answers, home
 from loratui.runs.status import read_status, write_status
 from loratui.tui.app import LoratuiApp
 from loratui.tui.playground import loader
+from loratui.tui.playground.prompt_area import PromptArea
 
 __all__ = ["home"]
 
@@ -68,3 +69,42 @@ async def test_a_checkpoint_that_goes_is_left_for_the_result(home: Path) -> None
         assert app.screen.session.target.result == run.adapter_path  # type: ignore[attr-defined]
         await pilot.press(*"two", "enter")
         await until(pilot, "adapter answers two")
+
+
+async def test_esc_takes_a_question_back_while_the_model_loads(home: Path, tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    (slow / "config.json").write_text("{}")
+    app = LoratuiApp(screen="playground", adapter=str(slow))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "reading the weights" in told(app))
+        await pilot.press(*"early", "enter")
+        await until(pilot, "“early” is asked")
+        await pilot.press("escape")
+        await until(pilot, "Taken back: nothing is asked.")
+        prompt = app.screen.query_one(PromptArea)
+        await until(pilot, lambda: prompt.text == "early")
+        await pilot.press("escape")
+        assert not prompt.has_focus
+
+
+async def test_weights_that_are_not_here_are_fetched_only_when_a_person_says_so(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(home / "hub"))
+    app = LoratuiApp(screen="playground", adapter="Qwen/Qwen3-4B")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "The weights of Qwen/Qwen3-4B are not on this machine" in told(app))
+        assert "GiB in bfloat16" in told(app)
+        session = app.screen.session  # type: ignore[attr-defined]
+        assert session.client is None
+        await pilot.press(*"hi", "enter")
+        await until(pilot, "fetch and load it")
+        await pilot.press("escape")
+        await until(pilot, "is not fetched: nothing is asked.")
+        assert session.client is None
+        assert app.screen.query_one(PromptArea).text == "hi"
+        await pilot.press("enter")
+        await until(pilot, "fetch and load it")
+        await pilot.press("enter")
+        await until(pilot, "base answers hi")

@@ -14,7 +14,9 @@ from textual.widgets import Static
 from loratui.core.errors import LoratuiError
 from loratui.format import one_line, size
 from loratui.models.trust import not_agreed
+from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.common.trust import ask_about
+from loratui.tui.playground.absent import absent_words
 from loratui.tui.playground.session import Session
 from loratui.tui.playground.watch import Watch, taken_words
 from loratui.workers.code import unanswered
@@ -23,6 +25,7 @@ from loratui.workers.target import Target
 
 IDLE_CLOSE_SECONDS = 180.0
 """A playground that one has left gives its memory back after so long: a training may need it."""
+NOTHING = "There is nothing to ask yet. Train something first (step 6), or choose a model (step 2)."
 WATCH_SECONDS = 2.0
 """How often the run behind it is looked at."""
 
@@ -67,6 +70,10 @@ class Loader(Static):
         """What was last told of the run."""
         self._word = ""
         """Why another answers than before."""
+        self._readying = False
+        """Whether a question waits while a person is asked or the model is loaded for it."""
+        self._fetched: set[str] = set()
+        """Whose weights may be fetched: a person said so."""
         self._found: Target | None = None
         """What would answer better, and waits until the person is through."""
 
@@ -80,7 +87,7 @@ class Loader(Static):
     def open(self, wanted: Wanted) -> None:
         """Somebody is here: find and load this, unless it is there."""
         self._away = None
-        if wanted != self._wanted or not self.session.alive:
+        if wanted != self._wanted or not (self.session.alive or self._readying):
             self._wanted, self._word = wanted, ""
             self._watch, self._found = Watch(), None
             self.session.begin()
@@ -113,7 +120,7 @@ class Loader(Static):
                 self._failed(sentence)
                 return
             await self._take(target)
-            await self._load(target)
+            await self._load_what_is_here(target)
         finally:
             if wanted == self._wanted:
                 self.session.settle()
@@ -124,10 +131,24 @@ class Loader(Static):
         await self.session.wait()
         if self.session.target is None:
             return "There is nothing to ask yet."
-        if (better := await self._better()) is not None and self._may_take(True):
-            return await self._change(better)
+        better = await self._better()
+        changes = better is not None and self._may_take(True)
+        if better is not None and changes:
+            await self._change(better)
         target = self.session.target
-        return "" if self.session.ready is not None else await self._load(target)
+        if target is None or (self.session.ready is not None and not changes):
+            return ""
+        self._readying = True
+        try:
+            absent = "" if target.title in self._fetched else await asyncio.to_thread(absent_words, target)
+            if absent and not await self.app.push_screen_wait(
+                ConfirmScreen("Fetch the model?", absent, "fetch and load it")
+            ):
+                return f"{one_line(target.title, 60)} is not fetched: nothing is asked."
+            self._fetched.add(target.title)
+            return await self._load(target)
+        finally:
+            self._readying = False
 
     # The run behind it
 
@@ -148,6 +169,7 @@ class Loader(Static):
     async def _take_better(self, target: Target) -> None:
         try:
             await self._change(target)
+            await self._load_what_is_here(target)
         finally:
             self.session.settle()
             self.post_message(self.Settled(""))
@@ -161,19 +183,27 @@ class Loader(Static):
         self._found = found or self._found
         return self._found
 
-    async def _change(self, target: Target) -> str:
-        """Ask this from now on, and say why; why that cannot be, or an empty text."""
+    async def _change(self, target: Target) -> None:
+        """Ask this from now on, once it is loaded, and say why."""
         before, self._found = self.session.target, None
         if before is not None:
             self._word = taken_words(before, target)
         self.session.become(target)
         await self._take(target)
-        return await self._load(target)
 
     def _note(self, target: Target) -> str:
         """What a person should know of who answers."""
         waits = "The result is there: it answers from the next question on." if self._found is not None else ""
         return " ".join(part for part in (self._word, waits, self._watch.words, "" if waits else target.note) if part)
+
+    async def _load_what_is_here(self, target: Target) -> None:
+        """Load it, where nothing need be fetched that no person was asked about."""
+        absent = "" if target.title in self._fetched else await asyncio.to_thread(absent_words, target)
+        if absent:
+            words = f"▲ {one_line(target.title, 60)}: {absent} A question asks whether to."
+            self.update(Content(words).stylize("$warning"))
+        else:
+            await self._load(target)
 
     async def _load(self, target: Target) -> str:
         """Have the target's models loaded; why that failed, or an empty text. The line tells it, too."""

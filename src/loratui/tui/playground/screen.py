@@ -17,13 +17,13 @@ from loratui.format import one_line
 from loratui.runs.directory import Run
 from loratui.tui.common.dialogs import AskLineScreen
 from loratui.tui.frame.step import StepScreen
-from loratui.tui.playground.answers import Answers, ExpectedLine, QuestionLine
+from loratui.tui.playground.answers import PAINT_SECONDS, Answers, ExpectedLine, QuestionLine
 from loratui.tui.playground.ballot import Ballot
 from loratui.tui.playground.columns import ColumnsScreen
 from loratui.tui.playground.conversation import Conversation, prompt_of
-from loratui.tui.playground.held_out import DifferenceScreen, HeldOut, score_rows, told
+from loratui.tui.playground.held_out import SCORED_ROWS, DifferenceScreen, HeldOut, score_rows, told
 from loratui.tui.playground.keys import HELP, KEYS, SINGLE_KEYS
-from loratui.tui.playground.loader import Loader, Wanted
+from loratui.tui.playground.loader import NOTHING, Loader, Wanted
 from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.rendered_prompt import RenderedPromptScreen
 from loratui.tui.playground.session import Session
@@ -32,11 +32,6 @@ from loratui.tui.training.samples import SamplesScreen
 from loratui.workers.protocol import ADAPTER, BASE, Done, Failed, Piece, Rendered
 from loratui.workers.questions import Question
 from loratui.workers.target import Target
-
-PAINT_SECONDS = 0.16
-SCORED_ROWS = 50
-"""How many rows are proposed to be scored."""
-NOTHING = "There is nothing to ask yet. Train something first (step 6), or choose a model (step 2)."
 
 
 class PlaygroundScreen(StepScreen):
@@ -141,14 +136,16 @@ class PlaygroundScreen(StepScreen):
     @work(exclusive=True, group="ask", exit_on_error=False)
     async def _ask(self, text: str) -> None:
         answered = False
-        with self._asks():
-            self.say("")
-            self.prompt.put("")
-            answered = await self._is_ready(text) and await self._put(text, self.held_out.row_of(text))
-            if answered:
-                self.conversation.answered(self.answers.texts)
-        if not answered and not self.prompt.text:
-            self.prompt.put(text)
+        try:
+            with self._asks():
+                self.say("")
+                self.prompt.put("")
+                answered = await self._is_ready(text) and await self._put(text, self.held_out.row_of(text))
+                if answered:
+                    self.conversation.answered(self.answers.texts)
+        finally:
+            if self.is_running and not answered and not self.prompt.text:
+                self.prompt.put(text)
         if answered and self.ballot.open:
             self.say(f"Which is better? {self.ballot.keys} i goes on writing.")
             if not self.prompt.text:
@@ -222,7 +219,10 @@ class PlaygroundScreen(StepScreen):
         return super().check_action(action, parameters)
 
     async def action_stop(self) -> None:
-        """Stop the answers."""
+        """Stop the answers, or take back the question that waits for the model."""
+        if self.session.ready is None or not self.session.settled:
+            self.workers.cancel_group(self, "ask")
+            self.say("Taken back: nothing is asked. The model goes on loading.")
         await self.session.stop()
 
     def action_leave(self) -> None:
