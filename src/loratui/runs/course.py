@@ -52,6 +52,8 @@ class Course:
                 self.evals.append(Judged(event.step, event.loss))
             case Fix():
                 self.changed_at = event.from_step if event.start == "checkpoint" else -1
+                if event.start == "anew":
+                    self.evals = [one for one in self.evals if one.step <= 0]
             case Data():
                 self.data = event
 

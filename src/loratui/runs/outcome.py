@@ -17,12 +17,13 @@ from loratui.runs.lines import CHUNK_BYTES, STEP_START, LineTail
 @dataclass(frozen=True)
 class Outcome:
     """best: the evaluation with the least held-out loss. spoilt: the kind of finding by which its weights are worth
-    nothing; empty: none.
+    nothing; empty: none. begins: where in the file the present attempt begins; 0 unless it was begun anew.
     """
 
     best: Judged | None = None
     evaluations: int = 0
     spoilt: str = ""
+    begins: int = 0
 
 
 class OutcomeTail:
@@ -32,11 +33,12 @@ class OutcomeTail:
         self._tail = LineTail(path)
         self._course = Course()
         self._spoilt = ""
+        self._begins = 0
 
     @property
     def outcome(self) -> Outcome:
         """As far as the events were read."""
-        return Outcome(self._course.best, len(self._course.evals), self._spoilt)
+        return Outcome(self._course.best, len(self._course.evals), self._spoilt, self._begins)
 
     def look(self, limit_bytes: int) -> int:
         """Read what is new, about `limit_bytes` of it at most; how many bytes that were. Nothing where there is no
@@ -50,16 +52,18 @@ class OutcomeTail:
             except OSError:
                 return read
             if self._tail.offset < begin:  # the file was replaced by a shorter one
-                self._course, self._spoilt, begin = Course(), "", 0
+                self._course, self._spoilt, self._begins, begin = Course(), "", 0, 0
+            place = begin
             for line in lines:
                 if line and not line.startswith(STEP_START):
-                    self._take(line)
+                    self._take(line, place)
+                place += len(line) + 1
             if self._tail.offset == begin:
                 return read
             read += self._tail.offset - begin
         return read
 
-    def _take(self, line: bytes) -> None:
+    def _take(self, line: bytes, place: int) -> None:
         event = decode(line)
         if event is None:
             return
@@ -67,5 +71,7 @@ class OutcomeTail:
         match event:
             case Started() | Fix():
                 self._spoilt = ""
+                if isinstance(event, Fix) and event.start == "anew":
+                    self._begins = place
             case Finding() if event.finding in SPOILT and event.severity == "error":
                 self._spoilt = event.finding

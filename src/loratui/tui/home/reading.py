@@ -59,7 +59,7 @@ class Looker:
 
     def __init__(self) -> None:
         self._runs = RunList()
-        self._glimpses: dict[str, tuple[tuple[int, int], tuple[float, ...]]] = {}
+        self._glimpses: dict[str, tuple[tuple[int, int, int], tuple[float, ...]]] = {}
         self._tails: dict[str, OutcomeTail] = {}
         self._looked = False
         self._plans: list[Plan] = []
@@ -74,7 +74,7 @@ class Looker:
         for summary in summaries:
             tail = self._tails.setdefault(summary.name, OutcomeTail(summary.run.events_path))
             left -= tail.look(left)
-            lines.append(Line(summary, self._losses(summary), tail.outcome))
+            lines.append(Line(summary, self._losses(summary, tail.outcome.begins), tail.outcome))
         self._tails = {line.summary.name: self._tails[line.summary.name] for line in lines}
         more = left <= 0 or (first and len(lines) == FIRST_RUNS)
         return Look(tuple(lines), self._what_varies([one.plan for one in summaries if one.plan is not None]), more)
@@ -87,14 +87,14 @@ class Looker:
             self._plans, self._varying = plans, {of: tuple(varying(alike)) for of, alike in kin.items()}
         return self._varying
 
-    def _losses(self, summary: RunSummary) -> tuple[float, ...]:
+    def _losses(self, summary: RunSummary, since: int) -> tuple[float, ...]:
         try:
             found = summary.run.events_path.stat()
         except OSError:
             return ()
-        mark = (found.st_size, found.st_mtime_ns)
+        mark = (found.st_size, found.st_mtime_ns, since)
         known = self._glimpses.get(summary.name)
         if known is None or known[0] != mark:
-            known = (mark, tuple(loss_glimpse(summary.run.events_path, GLIMPSE_POINTS)))
+            known = (mark, tuple(loss_glimpse(summary.run.events_path, GLIMPSE_POINTS, since=since)))
             self._glimpses[summary.name] = known
         return known[1]

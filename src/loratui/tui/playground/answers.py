@@ -16,6 +16,8 @@ from loratui.tui.playground.answer_view import AnswerView
 from loratui.workers.protocol import ADAPTER, BASE, Done, Failed, Piece
 from loratui.workers.questions import Question
 
+PAINT_SECONDS = 0.16
+"""How often growing answers are painted."""
 BESIDE_COLUMNS = 96
 """Columns from which answers stand beside each other."""
 STACKED = 2

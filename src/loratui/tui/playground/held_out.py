@@ -24,6 +24,9 @@ from loratui.workers.questions import Question, held_out_questions
 if TYPE_CHECKING:
     from loratui.tui.playground.answers import Answers
 
+SCORED_ROWS = 50
+"""How many rows are proposed to be scored."""
+
 
 class HeldOut:
     """Rows that the training never saw."""

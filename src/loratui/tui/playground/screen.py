@@ -14,15 +14,16 @@ from textual.binding import BindingType
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import GenerationSettings
 from loratui.format import one_line
+from loratui.runs.directory import Run
 from loratui.tui.common.dialogs import AskLineScreen
 from loratui.tui.frame.step import StepScreen
-from loratui.tui.playground.answers import Answers, ExpectedLine, QuestionLine
+from loratui.tui.playground.answers import PAINT_SECONDS, Answers, ExpectedLine, QuestionLine
 from loratui.tui.playground.ballot import Ballot
 from loratui.tui.playground.columns import ColumnsScreen
 from loratui.tui.playground.conversation import Conversation, prompt_of
-from loratui.tui.playground.held_out import DifferenceScreen, HeldOut, score_rows, told
+from loratui.tui.playground.held_out import SCORED_ROWS, DifferenceScreen, HeldOut, score_rows, told
 from loratui.tui.playground.keys import HELP, KEYS, SINGLE_KEYS
-from loratui.tui.playground.loader import Loader, Wanted
+from loratui.tui.playground.loader import NOTHING, Loader, Wanted
 from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.rendered_prompt import RenderedPromptScreen
 from loratui.tui.playground.session import Session
@@ -31,11 +32,6 @@ from loratui.tui.training.samples import SamplesScreen
 from loratui.workers.protocol import ADAPTER, BASE, Done, Failed, Piece, Rendered
 from loratui.workers.questions import Question
 from loratui.workers.target import Target
-
-PAINT_SECONDS = 0.16
-SCORED_ROWS = 50
-"""How many rows are proposed to be scored."""
-NOTHING = "There is nothing to ask yet. Train something first (step 6), or choose a model (step 2)."
 
 
 class PlaygroundScreen(StepScreen):
@@ -51,7 +47,7 @@ class PlaygroundScreen(StepScreen):
     def __init__(self) -> None:
         super().__init__()
         # Held, not looked up: keys are asked about before the screen stands and while it is taken down.
-        self.loader = Loader(self._take)
+        self.loader = Loader(self._take, self._may_take)
         self.answers = Answers()
         """The panes."""
         self.prompt = PromptArea()
@@ -61,6 +57,7 @@ class PlaygroundScreen(StepScreen):
         self.held_out = HeldOut()
         self.ballot = Ballot()
         self._asking = False
+        self._run: Run | None = None
 
     def body(self) -> ComposeResult:
         yield self.loader
@@ -92,13 +89,21 @@ class PlaygroundScreen(StepScreen):
         self.loader.leave()
 
     async def _take(self, target: Target) -> None:
-        """Something else is asked from now on."""
-        self.held_out = HeldOut(target.plan)
+        """Something else is asked from now on; of the same run the conversation goes on."""
         self.ballot.end()
-        self.conversation = Conversation(system=self.conversation.system)
+        if target.run is None or target.run != self._run:
+            self.held_out = HeldOut(target.plan)
+            self.conversation = Conversation(system=self.conversation.system)
+        self._run = target.run
         result = target.result.name if target.result and target.result.name != ADAPTER else ""
         titles = {BASE: target.plan.model.id if target.plan else target.title, ADAPTER: result}
         await self.answers.show(target.sides, titles)
+
+    def _may_take(self, asks: bool) -> bool:
+        """Whether other sides may take the panes: nobody reads an answer, votes, or chose the sides."""
+        target = self.session.target
+        own = target is not None and self.answers.sides != target.sides
+        return not (self.ballot.blind or own) and (asks or not (self._asking or self.answers.answered))
 
     @on(Loader.Settled)
     def _settled(self, event: Loader.Settled) -> None:
@@ -131,14 +136,16 @@ class PlaygroundScreen(StepScreen):
     @work(exclusive=True, group="ask", exit_on_error=False)
     async def _ask(self, text: str) -> None:
         answered = False
-        with self._asks():
-            self.say("")
-            self.prompt.put("")
-            answered = await self._is_ready(text) and await self._put(text, self.held_out.row_of(text))
-            if answered:
-                self.conversation.answered(self.answers.texts)
-        if not answered and not self.prompt.text:
-            self.prompt.put(text)
+        try:
+            with self._asks():
+                self.say("")
+                self.prompt.put("")
+                answered = await self._is_ready(text) and await self._put(text, self.held_out.row_of(text))
+                if answered:
+                    self.conversation.answered(self.answers.texts)
+        finally:
+            if self.is_running and not answered and not self.prompt.text:
+                self.prompt.put(text)
         if answered and self.ballot.open:
             self.say(f"Which is better? {self.ballot.keys} i goes on writing.")
             if not self.prompt.text:
@@ -212,7 +219,10 @@ class PlaygroundScreen(StepScreen):
         return super().check_action(action, parameters)
 
     async def action_stop(self) -> None:
-        """Stop the answers."""
+        """Stop the answers, or take back the question that waits for the model."""
+        if self.session.ready is None or not self.session.settled:
+            self.workers.cancel_group(self, "ask")
+            self.say("Taken back: nothing is asked. The model goes on loading.")
         await self.session.stop()
 
     def action_leave(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.generation import GenerationSettings
@@ -13,7 +15,7 @@ from loratui.paths import state_home
 from loratui.runs.listing import list_runs
 from loratui.tui.playground.conversation import Conversation
 from loratui.workers.client import PlaygroundClient
-from loratui.workers.protocol import Event, Ready, Rendered
+from loratui.workers.protocol import Event, Load, Ready, Rendered
 from loratui.workers.target import Target, find_target
 
 
@@ -24,6 +26,8 @@ class Session:
         self._on_progress = on_progress
         self._client: PlaygroundClient | None = None
         self._target: Target | None = None
+        self._held: Load | None = None
+        """What the worker was told to load; nothing where it holds none of it any more."""
         self._settled = asyncio.Event()
 
     @property
@@ -77,8 +81,28 @@ class Session:
         self._target = await asyncio.to_thread(choose_target, adapter, run, draft_run, draft_model)
         return self._target
 
+    def become(self, target: Target) -> None:
+        """This is asked from now on: what the same run has become."""
+        self._target = target
+
     async def load(self, target: Target) -> Ready:
-        """Have a target's models loaded, by a new worker where none lives. Raises LoratuiError."""
+        """Have a target's models loaded, by a new worker where none lives; one more adapter beside the base that is
+        held, where no more is new. Raises LoratuiError.
+        """
+        if self._client is not None and self._held is not None and self.ready is not None:
+            more = {name: path for name, path in target.load.sides.items() if name not in self.ready.sides}
+            kept = {name: path for name, path in target.load.sides.items() if name not in more}
+            if more and replace(target.load, sides=kept) == self._held:
+                for name, path in more.items():
+                    self._on_progress(f"reading {name}")
+                    try:
+                        ready = await self._client.add(name, Path(path))
+                    except LoratuiError:
+                        self._client.ready = None  # it is all loaded at the next question
+                        raise
+                self._held = target.load
+                return ready
+        self._held = target.load
         if self._client is None:
             log = state_home() / "playground.log"
             with contextlib.suppress(OSError):

@@ -47,17 +47,17 @@ BLOCK_BYTES = 2048
 BARS = "▁▂▃▄▅▆▇█"
 
 
-def loss_glimpse(path: Path, points: int = 16) -> list[float]:
-    """Losses at about evenly spaced places of the file, oldest first, the newest among them."""
+def loss_glimpse(path: Path, points: int = 16, *, since: int = 0) -> list[float]:
+    """Losses at about evenly spaced places of the file from `since` on, oldest first, the newest among them."""
     try:
         with open_regular(path) as file:
-            size = file.seek(0, 2)
+            size = max(0, file.seek(0, 2) - since)
             if size <= BLOCK_BYTES * points:
-                file.seek(0)
+                file.seek(since)
                 return _thin(_losses(file.read()), points)
             found: list[float] = []
             for number in range(points):
-                file.seek(max(0, round((size - BLOCK_BYTES) * number / (points - 1))))
+                file.seek(since + max(0, round((size - BLOCK_BYTES) * number / (points - 1))))
                 block = _losses(file.read(BLOCK_BYTES).partition(b"\n")[2])
                 if block:
                     found.append(block[-1])

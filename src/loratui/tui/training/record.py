@@ -205,6 +205,9 @@ class RunRecord:
             case Fix():
                 self.fix, self.outcome, self.made_since_fix = event, None, None
                 self.findings.clear()
+                self.stages, self.phase = {}, None  # the last worker's
+                if event.start == "anew":
+                    self._begin_anew()
                 self._go_back_to(event.from_step if event.start == "checkpoint" else 0)
             case FixOutcome():
                 self.outcome = event
@@ -212,6 +215,12 @@ class RunRecord:
                     self.failed_fixes.append(self.fix)
             case Finished() | Stopped() | Failed():
                 self.ended, self._at_work = event, True
+
+    def _begin_anew(self) -> None:
+        """The attempt before has nothing to do with this one: its time begins with its worker's first word."""
+        self.first_time = self.last_time = self.paused_seconds = 0.0
+        self.memory_peak = self.segments = self.total_steps = self.evaluations = self.saves = 0
+        self.ended, self.oom, self._at_work = None, None, False
 
     def _take_stage(self, event: Phase) -> None:
         name = event.phase
