@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from textual import events
+from textual.keys import _character_to_key
 from textual.widgets import Input
 from wizard import screen_text, settled, wizard
 
@@ -52,3 +55,25 @@ async def test_what_is_said_of_a_dataset_is_read_to_its_end_at_80_columns(tmp_pa
         assert "usual names of a question and its answer" in said and "% learnt" in said
         assert "until then lengths are guesses" in said
         assert "assistant ▌" in screen_text(app)  # the rows keep their place below
+
+
+async def test_a_path_that_comes_in_one_burst_lands_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of /tmp/x.jsonl only a dot was left, and enter took the folder that one stood in."""
+    monkeypatch.chdir(tmp_path)
+    app = wizard(tmp_path, screen="dataset", chosen=False)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        field = app.screen.query_one("#path", Input)
+        for character in "/tmp/1/sub.d/x.jsonl":  # all of it before anything is answered
+            key = _character_to_key(character)
+            app.post_message(events.Key(key, character))
+        await settled(pilot)
+        assert field.value == "/tmp/1/sub.d/x.jsonl" and app.screen.name == "dataset" and not app.state.draft.dataset
+        app.set_focus(app.screen.query_one("#row"))
+        app.post_message(events.Paste("~/faq.jsonl\n"))
+        await settled(pilot)
+        assert field.value == "~/faq.jsonl"
+        app.set_focus(app.screen.query_one("#row"))
+        await pilot.press("full_stop", "enter")
+        await settled(pilot)
+        assert not app.state.draft.dataset and "Write ./ for that" in screen_text(app)

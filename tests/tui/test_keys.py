@@ -122,9 +122,14 @@ async def test_a_key_can_be_clicked_and_the_rest_is_a_click_away(tmp_path: Path)
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         line = app.screen.query_one(KeyBar).render().plain
-        await pilot.click("#key-bar", offset=(2 + line.index("Edit"), 0))
+        await pilot.click("#key-bar", offset=(2 + line.index("Choices"), 0))
         await settled(pilot)
-        assert app.state.draft.by_hand == {"method.kind": "qlora"}, "enter takes the next choice"
+        assert app.state.draft.by_hand == {}, "enter shows the choices and takes none"
+        await pilot.press("right")
+        line = app.screen.query_one(KeyBar).render().plain
+        await pilot.click("#key-bar", offset=(2 + line.index("Take this"), 0))
+        await settled(pilot)
+        assert app.state.draft.by_hand == {"method.kind": "qlora"}
         line = app.screen.query_one(KeyBar).render().plain
         await pilot.click("#key-bar", offset=(2 + line.index("?"), 0))
         await settled(pilot)

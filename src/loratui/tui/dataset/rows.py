@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import work
+from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -72,6 +72,16 @@ class RowBrowser(VerticalScroll):
         if action in ("tokens", "search", "jump", "row") and self.preview is None:
             return False  # there is no row to show
         return super().check_action(action, parameters)
+
+    def _forward_event(self, event: events.Event) -> None:
+        # Here the app hands out keys, one by one. Of a burst (typed fast, or over a slow line) it hands out many before
+        # a widget answers the first, so the focus has to move before the second one.
+        if isinstance(event, events.Key) and self.preview is None:
+            begin = getattr(self.screen, "begin_path", None)
+            if begin is not None and begin(event.character) and self.screen.focused is not None:
+                self.screen.focused._forward_event(event)
+                return
+        super()._forward_event(event)
 
     def take(self, preview: Preview | None, otherwise: Content) -> None:
         """Show this dataset from its first row, or stay where one is in the same one; `otherwise` where there is

@@ -97,16 +97,22 @@ class DatasetScreen(StepScreen):
         self.set_focus(self.query_one("#row"))
 
     def on_key(self, event: events.Key) -> None:
-        """What begins a path begins the path while there are no rows: no letter of it is to be a command."""
-        if self.app.state.dataset.view is not None or self.query_one("#path").has_focus:
-            return
-        if event.character is not None and event.character in PATH_BEGINS:
+        """As `begin_path`, where nothing has the focus."""
+        if self.begin_path(event.character):
             event.prevent_default()
             event.stop()
-            field = self.query_one("#path", Input)
-            field.value = event.character
-            field.cursor_position = 1
-            self.set_focus(field)
+            self.query_one("#path", Input).insert_text_at_cursor(event.character or "")
+
+    def begin_path(self, character: str | None) -> bool:
+        """What begins a path goes to the path while there are no rows, and all that follows with it: no letter of it
+        is to be a command. False where this begins none.
+        """
+        field = self.query_one("#path", Input)
+        if character is None or character not in PATH_BEGINS or self.app.state.dataset.view or field.has_focus:
+            return False
+        field.value = ""
+        self.set_focus(field)
+        return True
 
     def on_paste(self, event: events.Paste) -> None:
         """A pasted path goes into the path, wherever one stands."""
@@ -172,6 +178,8 @@ class DatasetScreen(StepScreen):
         state = self.app.state
         if not path:
             self.say("Type a path first; o opens a browser.", "error")
+        elif path == ".":
+            self.say(f"Not taken: . is this whole folder, {one_line(Path.cwd().name, 40)}. Write ./ for that.", "error")
         elif path == state.draft.dataset and state.dataset.view is not None:
             self.action_next()
         else:

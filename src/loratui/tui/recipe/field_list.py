@@ -6,7 +6,6 @@ One widget instead of a hundred: the screen opens at once, and a key costs one l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from textual import events
@@ -20,16 +19,12 @@ from textual.widget import Widget
 
 from loratui.format import one_line, value_text
 from loratui.tui.frame.step import StepScreen
+from loratui.tui.recipe.choices_line import choices_line
+from loratui.tui.recipe.field_row import ORIGIN_COLORS, FieldRow
 
 LABEL, VALUE, ORIGIN = 20, 22, 9
 ROOM_FOR_REASONS = 32
 """Columns from which a reason says something; in fewer only what else is proposed."""
-ORIGIN_COLORS = {
-    "mine": "bold $accent",
-    "held": "bold $foreground",
-    "preset": "$foreground",
-    "proposed": "$text-muted",
-}
 
 
 MOVES: dict[str, tuple[str, int]] = {
@@ -48,34 +43,18 @@ MOVES: dict[str, tuple[str, int]] = {
 }
 
 
-@dataclass(frozen=True)
-class FieldRow:
-    """One field, or a group's heading (no key)."""
-
-    key: str
-    label: str
-    value: Any = None
-    unit: str = ""
-    origin: str = ""
-    why: str = ""
-    kind: str = "text"
-    shown: str = ""
-    """What is shown for the value, where that is not its text."""
-    proposed: str = ""
-    """What the calculation would take, where that is another value."""
-    was: str = ""
-    """The value before the last change, where that moved it."""
-
-
 class FieldList(Widget, can_focus=True):
-    """Rows with a cursor. Posts Moved, Nudged, Typed (each keystroke), Committed and Dropped."""
+    """Rows with a cursor. Posts Moved, Nudged, Typed (each keystroke), Finished, and Chosen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "cursor(-1)", "Up", show=False, tooltip="Field above"),
         Binding("down,j", "cursor(1)", "Down", show=False, tooltip="Field below"),
         Binding("left", "nudge(-1)", "Less", show=False, tooltip="Less, or the choice before"),
         Binding("right,space", "nudge(1)", "Change", key_display="← →", tooltip="More, or the next choice"),
-        Binding("enter", "edit", "Edit", key_display="enter", tooltip="Type a value; a digit begins at once"),
+        Binding("enter", "edit('type')", "Edit", key_display="enter", tooltip="Type a value; a digit begins at once"),
+        Binding("enter", "edit('choose')", "Choices", key_display="enter", tooltip="Show the choices, to take one"),
+        Binding("enter", "edit('take')", "Take this", key_display="enter", tooltip="Take what stands here"),
+        Binding("escape", "leave", "Leave as it was", key_display="esc", tooltip="Leave the value as it was"),
         Binding("pageup", "page(-1)", "Page up", show=False, tooltip="A screenful of fields up"),
         Binding("pagedown", "page(1)", "Page down", show=False, tooltip="A screenful of fields down"),
         Binding("home", "jump(-1)", "First", show=False, tooltip="First field"),
@@ -110,12 +89,21 @@ class FieldList(Widget, can_focus=True):
             super().__init__()
             self.key, self.kept = key, kept
 
+    class Chosen(Message):
+        """One of the shown choices was taken."""
+
+        def __init__(self, key: str, value: Any) -> None:
+            super().__init__()
+            self.key, self.value = key, value
+
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self.rows: list[FieldRow] = []
         self.place = 0
         self.text: str | None = None
         """What is being typed; None while nothing is edited."""
+        self.choice: int | None = None
+        """Which of the field's choices is pointed at; None while they are not shown."""
         self._fresh = False
         self._first = False
         self.error = ""
@@ -128,6 +116,7 @@ class FieldList(Widget, can_focus=True):
         before, key = self.rows, self.key
         self.rows = list(rows)
         if [row.key for row in before] != [row.key for row in self.rows]:
+            self._show_choice(None)
             places = {row.key: place for place, row in enumerate(self.rows) if row.key}
             self.place = places.get(key, next(iter(places.values()), 0))
             self.refresh(layout=True)
@@ -182,6 +171,8 @@ class FieldList(Widget, can_focus=True):
             shown = self.text[-(taken - 2) :]
             value = Content.assemble((shown, "bold $foreground"), (" ", "reverse"), " " * (taken - 1 - len(shown)))
             value = value.stylize("on $surface")
+        elif here and self.choice is not None:
+            value = Content(f"{one_line(row.choices[self.choice][1], VALUE - 1):<{VALUE}}").stylize("bold on $surface")
         else:
             text = one_line(row.shown or value_text(row.value), VALUE - 1 - (len(row.unit) + 1 if row.unit else 0))
             value = Content.assemble(
@@ -193,6 +184,9 @@ class FieldList(Widget, can_focus=True):
         if here and self.error:
             tail = Content(one_line(f"✗ {self.error}", max(10, width - 4 - LABEL - len(value)))).stylize("bold $error")
             line = Content.assemble(mark, label, value, "  ", tail)
+        elif here and self.choice is not None:
+            words = [words for _, words in row.choices]
+            line = Content.assemble(mark, label, value, "  ", choices_line(words, self.choice, width - len(value) - 24))
         else:
             beside = row.why if room >= ROOM_FOR_REASONS else f"proposed: {row.proposed}" if row.proposed else ""
             was = one_line(f"was {row.was}", max(1, room)) if row.was else ""
@@ -218,6 +212,9 @@ class FieldList(Widget, can_focus=True):
 
     def action_cursor(self, by: int) -> None:
         """Go to the next field up or down."""
+        if self.choice is not None:
+            self._point(self.choice + by)
+            return
         self._finish(kept=True)
         place = self.place + by
         while 0 <= place < len(self.rows) and not self.rows[place].key:
@@ -248,7 +245,10 @@ class FieldList(Widget, can_focus=True):
                 self._go(place)
 
     def _go(self, place: int) -> None:
-        before, self.place = self.place, place
+        self._show_choice(None)
+        does, before, self.place = self._enter_does, self.place, place
+        if self._enter_does != does:
+            self.refresh_bindings()
         self._refresh_line(before)
         self._refresh_line(place)
         self.scroll_visible_line(place)
@@ -264,24 +264,59 @@ class FieldList(Widget, can_focus=True):
 
     def action_nudge(self, direction: int) -> None:
         """One step up or down, or another choice."""
-        if self.key and not self.editing:
+        if self.choice is not None:
+            self._point(self.choice + direction)
+        elif self.key and not self.editing:
             self.post_message(self.Nudged(self.key, direction))
 
-    def action_edit(self) -> None:
-        """Begin typing, or end it."""
+    @property
+    def _enter_does(self) -> str:
+        if self.editing or self.choice is not None:
+            return "take"
+        return "choose" if self.place < len(self.rows) and self.rows[self.place].choices else "type"
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "leave":
+            return self._enter_does == "take"
+        return action != "edit" or parameters == (self._enter_does,)
+
+    def action_edit(self, what: str = "") -> None:
+        """Begin typing, or show the choices; then take what stands there."""
         if self.editing:
             self._finish(kept=True)
             return
         row = self.rows[self.place] if self.rows else None
         if row is None or not row.key:
             return
-        if row.kind in ("choice", "flag"):
-            self.action_nudge(1)
+        if self.choice is not None:
+            value, _ = row.choices[self.choice]
+            self._show_choice(None)
+            if value != row.value:
+                self.post_message(self.Chosen(row.key, value))
+            return
+        if row.choices:
+            values = [value for value, _ in row.choices]
+            self._show_choice(values.index(row.value) if row.value in values else 0)
             return
         self._begin("" if row.value in ("", None, [], {}) else value_text(row.value), fresh=True)
 
+    def action_leave(self) -> None:
+        """Leave the value as it was."""
+        self._show_choice(None)
+        self._finish(kept=False)
+
+    def _show_choice(self, place: int | None) -> None:
+        if self.choice != place:
+            self.choice = place
+            self._refresh_line(self.place)
+            self.refresh_bindings()
+
+    def _point(self, place: int) -> None:
+        self._show_choice(max(0, min(place, len(self.rows[self.place].choices) - 1)))
+
     def _begin(self, text: str, fresh: bool) -> None:
         self.text, self._fresh, self._first = text, fresh, True
+        self.refresh_bindings()
         self._refresh_line(self.place)
 
     def _finish(self, kept: bool) -> None:
@@ -290,11 +325,18 @@ class FieldList(Widget, can_focus=True):
         key = self.key
         self.text, self.error = None, self.error if kept else ""
         self.post_message(self.Finished(key, kept))
+        self.refresh_bindings()
         self._refresh_line(self.place)
 
     def on_key(self, event: events.Key) -> None:
         # Bindings run only once the key has bubbled up to the app; keys that come in one burst, as over a slow line,
         # would then overtake each other. What moves or edits is therefore answered here, in order.
+        if self.choice is not None and event.key not in MOVES:
+            self._show_choice(None)  # whatever the key does, the choice is not taken
+            if event.key == "escape":
+                event.stop()
+                event.prevent_default()
+                return
         if event.key in MOVES and not (
             self.editing and event.key in ("left", "right", "k", "j", "space", "home", "end")
         ):
@@ -344,6 +386,7 @@ class FieldList(Widget, can_focus=True):
         self._refresh_line(self.place)
 
     def on_blur(self) -> None:
+        self._show_choice(None)
         self._finish(kept=True)
         self._refresh_line(self.place)
 

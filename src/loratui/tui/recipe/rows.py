@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from loratui.core.plan_text import fields
-from loratui.tui.recipe.field_list import FieldRow
-from loratui.tui.recipe.fields import kind_of, shown_keys, unit_of
+from loratui.format import value_text
+from loratui.tui.recipe.field_row import FieldRow
+from loratui.tui.recipe.fields import choices_of, kind_of, shown_keys, unit_of
 from loratui.tui.recipe.why import proposed_words
 from loratui.tui.wizard.change import value_words
 
@@ -45,6 +46,7 @@ def field_rows(
                     _shown(key, value),
                     before.proposed if before else proposed_words(proposal, key),
                     was.get(key, ""),
+                    _choices(key),
                 )
             )
     return rows
@@ -53,3 +55,10 @@ def field_rows(
 def _shown(key: str, value: Any) -> str:
     """A value in the words of the sentences that tell of its changes; empty: as it stands."""
     return value_words(key, value) if key == "method.kind" or isinstance(value, bool) else ""
+
+
+def _choices(key: str) -> tuple[tuple[Any, str], ...]:
+    """What a choice or a flag can be, in the words of its line; nothing for what is typed."""
+    if kind_of(key) not in ("choice", "flag"):
+        return ()
+    return tuple((choice, _shown(key, choice) or value_text(choice)) for choice in choices_of(key))

@@ -49,12 +49,10 @@ class RecipeScreen(StepScreen):
     EXPLANATION = "How it will learn: proposed, and yours to change."
     HELP_TEXT = (
         "Every value is proposed from your model, data and device; F1 on a field shows the formula with its numbers, "
-        "the "
-        "source, and what the sources disagree about. ← → go a step down or up, a digit or enter begins typing, and "
-        "the "
-        "memory bar answers each keystroke. What you set is yours: it stays when something else changes, until r "
-        "gives it "
-        "back to the proposal. u takes the last change back.\n\n"
+        "the source, and what the sources disagree about. ← → go a step down or up. A digit or enter begins typing, "
+        "and the memory bar answers each keystroke; where there are choices, enter shows them, the arrows point, and "
+        "enter takes one. esc leaves the value as it was. What you set is yours: it stays when something else "
+        "changes, until r gives it back to the proposal. u takes the last change back.\n\n"
         "m shows all fields, p chooses a preset (a starting point; what you set by hand stands above it), "
         "w writes the recipe as a preset of your own, h holds a value so that nothing else moves it."
     )
@@ -265,6 +263,10 @@ class RecipeScreen(StepScreen):
             self._set(key, nudged(key, value, event.direction))
         else:
             self.say("enter begins typing.")
+
+    @on(FieldList.Chosen)
+    def _chosen(self, event: FieldList.Chosen) -> None:
+        self._set(event.key, event.value)
 
     def _set(self, key: str, value: Any) -> None:
         try:

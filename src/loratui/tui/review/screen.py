@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
 
 
+ROOM_FOR_WORDS = 44
+"""Lines of a terminal from which on words are explained below warnings, cards and pictures."""
+
+
 class StartButton(Static, can_focus=True):
     """The one thing to press on this screen: it starts the training, or writes the plan where it is for another
     machine.
@@ -124,6 +128,12 @@ class ReviewScreen(StepScreen):
         if not found and state.plan.proposal is None:
             found.append(Problem("There is no plan yet: model and machine are still being looked up."))
         return found
+
+    @property
+    def _new_words(self) -> int:
+        """None where what is to be known before the start and the pictures need the room."""
+        crowded = self.app.size.height < ROOM_FOR_WORDS and said_rows(self.app.state, self.hindrances())
+        return 0 if crowded else super()._new_words
 
     def shown(self) -> None:
         self.set_focus(self.query_one(StartButton))

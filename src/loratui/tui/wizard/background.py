@@ -98,7 +98,10 @@ class BackgroundLoading(App[None]):
 
     def choose_model(self, identifier: str) -> None:
         """Choose a model: at once in the draft, then looked up in a thread."""
+        before = self.state.draft.preset
         self.state.choices.choose_model(identifier)
+        if self.state.draft.preset != before:
+            self.notify("The demo's preset is for its model: proposals are used now.", markup=False, timeout=10)
         self._model_worker(identifier)
 
     @work(thread=True, exclusive=True, group="model", exit_on_error=False)

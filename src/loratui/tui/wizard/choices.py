@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from loratui.tui.wizard.draft import Draft
+from loratui.tui.wizard.draft import DEMO, Draft
 from loratui.tui.wizard.signal import Signal
 
 KEPT_CHANGES = 100
@@ -114,11 +114,15 @@ class Choices:
         return {**by_hand, "cluster.engine": ""} if by_hand.get("cluster.engine") else by_hand
 
     def choose_model(self, identifier: str) -> None:
-        """Choose a model by id; what belonged to the one before is forgotten."""
+        """Choose a model by id; what belonged to the one before is forgotten, the demo's preset too."""
         if identifier != self._draft.model:
             own = ("lora.targets", "lora.adapter", "model.")
-            held = _without(self._draft.held, *own)
-            self._put(self.model_chosen, model=identifier, by_hand=_without(self._draft.by_hand, *own), held=held)
+            by_hand, held = (_without(values, *own) for values in (self._draft.by_hand, self._draft.held))
+            preset = self._draft.preset
+            if identifier != DEMO.model and preset == DEMO.preset:
+                preset = Draft().preset
+                self._past = [(preset if one == DEMO.preset else one, mine, kept) for one, mine, kept in self._past]
+            self._put(self.model_chosen, model=identifier, preset=preset, by_hand=by_hand, held=held)
 
     def choose_dataset(self, path: str) -> None:
         """Choose a dataset by path; how the one before was read is forgotten."""
