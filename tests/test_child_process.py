@@ -183,8 +183,12 @@ def test_a_worker_that_was_started_by_hand_outlives_its_shell() -> None:
 
 
 def test_nobody_else_starts_a_process_and_talks_to_it() -> None:
-    """Runs outlive their parent, and the doctor reads lines with a deadline."""
+    """Runs outlive their parent, and the doctor reads lines with a deadline; the scheduler's own commands are no
+    processes of ours that speak our protocol: they are asked once, with a deadline.
+    """
     waiting = {
+        "cluster/slurm.py",
+        "cluster/submit.py",
         "commands/doctor.py",
         "runs/start.py",
         "worker/training/launch.py",

@@ -317,7 +317,8 @@ def test_the_rest_is_decided_alike() -> None:
         for changes in [one for one, _ in FROM_CHECKPOINT] + [one for one, _ in FROM_WEIGHTS] + SHAPES
         for key in changes
     }
-    assert set(fields()) - tried == {
+    placed = {key for key in fields() if key.startswith("cluster.")}  # where a job runs changes nothing that it learns
+    assert set(fields()) - tried - placed == {
         "model.id",
         "model.revision",
         "model.chat_template",
