@@ -177,9 +177,9 @@ async def test_an_explanation_and_a_change_share_a_line_where_the_screen_is_low(
         app.state.choices.set_value("lora.r", 64)
         await settled(pilot)
         assert line.display and notice.display == (height >= 30) and "Rank 16 → 64" in screen_text(app)
-        await pilot.press("ctrl+n")  # what changed there was told there: the new words of this step have the line
+        await pilot.press("ctrl+p")  # what changed there was told there: the new words of this step have the line
         await settled(pilot)
-        assert "adapter  what LoRA makes" in screen_text(app)
+        assert "token  a piece of a word" in screen_text(app)
         assert app.screen.query_one(ChangeLine).display == (height >= 30)
 
 
