@@ -10,14 +10,12 @@ import pytest
 from loratui.cluster.checks import chain_words, require_possible
 from loratui.cluster.facts import Cluster, Rights
 from loratui.cluster.job_script import Script, script_text
-from loratui.cluster.queue import Job, Queue, parse_jobs
+from loratui.cluster.queue import Job, parse_jobs
 from loratui.cluster.read import minutes, node_state, parse_gres, parse_nodes, parse_partitions, parse_rights
 from loratui.cluster.shared import mount_of
 from loratui.cluster.slurm import ClusterError, own_words
 from loratui.cluster.words import job_words
 from loratui.core.plan import ClusterSection
-from loratui.runs.jobs import JobRecord, by_scheduler
-from loratui.runs.status import Status
 
 NODES = """\
 NodeName=n1 Arch=x86_64 CoresPerSocket=32 CPUAlloc=8 CPUTot=64 AvailableFeatures=ib,hdr ActiveFeatures=ib,hdr \
@@ -130,45 +128,6 @@ def test_a_script_s_words_are_quoted(tmp_path: Path) -> None:
     assert "--gpus-per-node=h100:4\n" in text and "#SBATCH --cpus-per-task=32\n" in text and "--no-requeue" in text
     assert f"loratui resume '{folder}'\n" in text
     assert f"python '{folder}'" in text and "export A='x y'" in text and "scontrol requeue" not in text
-
-
-def at(state: str, **fields: object) -> Queue:
-    return Queue(1000.0, {7: Job(id=7, state=state, submitted=500.0, **fields)})  # type: ignore[arg-type]
-
-
-def judged(status: Status, queue: Queue, folder: Path) -> Status:
-    return by_scheduler(status, JobRecord(id=7, submitted=500.0, partition="gpu"), folder, queue=queue, now=1000.0)
-
-
-def test_a_run_s_state_is_the_scheduler_s_word(tmp_path: Path) -> None:
-    waits, works = Status(state="queued"), Status(state="running", pid=5, step=9, heartbeat=900.0, host="n1")
-    assert judged(waits, Queue(499.0, {}), tmp_path).state == "queued", "asked before it was submitted"
-    assert judged(waits, at("RUNNING", nodes="n1"), tmp_path).state == "starting"
-    assert judged(works, at("RUNNING", nodes="n1"), tmp_path) == works
-    queued = judged(works, at("PENDING", reason="BeginTime", ran_on="n1"), tmp_path)
-    assert queued.state == "queued" and "Its worker on n1 ended without a word" in queued.message
-    alive = works.model_copy(update={"heartbeat": 999.0})
-    assert judged(alive, at("CANCELLED"), tmp_path) == alive, "it is saving still"
-    for state, fields, words in (
-        ("NODE_FAIL", {"nodes": "n[1-2]", "failed_node": "n2"}, "a node failed (n2)"),
-        ("TIMEOUT", {"nodes": "n1"}, "it reached its time limit on n1"),
-        ("OUT_OF_MEMORY", {"nodes": "n1"}, "more host memory than it asked for on n1"),
-        ("FAILED", {"nodes": "n1", "signal": 9}, "it ended on n1 by signal 9"),
-    ):
-        lost = judged(works, at(state, **fields), tmp_path)
-        assert lost.state == "lost" and words in lost.message and "There is no checkpoint yet" in lost.message
-    unseen = judged(works, at("FAILED", nodes="n1", exit_status=1), tmp_path)
-    assert f"Its log is empty: it may be that its node does not see {tmp_path}." in unseen.message
-    (tmp_path / "worker.log").write_text("loratui: the set-up failed with status 1 at: module load x\n")
-    failed = judged(works, at("FAILED", nodes="n1", exit_status=1), tmp_path)
-    assert failed.state == "failed" and "(cluster.setup) failed with status 1 at: module load x." in failed.message
-    assert judged(works, at("CANCELLED", nodes="n1"), tmp_path).state == "stopped"
-    gone = judged(works, Queue(1000.0, {}), tmp_path)
-    assert gone.state == "lost" and "Slurm has forgotten it since" in gone.message
-    silent = judged(works, Queue(1000.0, {}, "Slurm does not answer."), tmp_path)
-    assert silent.state == "running" and silent.message.startswith("Slurm does not answer.")
-    again = Queue(1000.0, {7: Job(id=7, state="COMPLETED", submitted=1.0)})
-    assert "forgotten" in judged(works, again, tmp_path).message, "a number that was used before is another job"
 
 
 def test_why_a_job_waits() -> None:

@@ -16,7 +16,6 @@ from slurm_here import plan_for, said
 from loratui.cli import loratui
 from loratui.cluster.read import read_cluster
 from loratui.core.plan_text import plan_to_toml
-from loratui.runs.directory import Run
 
 
 def test_the_machine_knows_its_cluster(own_home: Path) -> None:
@@ -127,14 +126,3 @@ def test_a_site_writes_its_own_once(own_home: Path, tmp_path: Path) -> None:
     assert facts["memory"]["device_total"] > 79 * 2**30, "planned for the partition's cards, four of them"
     training = facts["plan"]["training"]
     assert facts["schedule"]["effective_batch_size"] == training["batch_size"] * training["accumulation"] * 4
-
-
-def test_a_foreign_plan_s_shell_lines_are_not_run(slurm: Path, own_home: Path) -> None:
-    from loratui.core.errors import RunError
-    from loratui.runs.start import create_run
-    from loratui.runs.submit import submit_run
-
-    made = create_run(plan_for(slurm, cluster__setup=["touch /tmp/never"]))
-    (made.path / "origin.json").write_text('{"run": "x", "proof": "y"}')
-    with pytest.raises(RunError, match="runs shell lines"):
-        submit_run(Run(made.path))

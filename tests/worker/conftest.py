@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "runs"))  # the kinds of damage are everybody's
 
 
 @pytest.fixture(autouse=True, scope="session")

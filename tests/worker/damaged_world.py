@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from damage import DEEP, HOSTILE, Damage
-from test_damaged_checkpoints import DAMAGES, cut, emptied, flipped, without
+from checkpoint_damage import DAMAGES, MANIFESTS, WEIGHTS, cut, emptied, flipped, without
+from damage import Damage
 from tiny_model import write_rows, write_tiny_model
 
 from loratui.core.plan import Plan
@@ -22,11 +22,9 @@ from loratui.runs.checkpoints import damage
 from loratui.runs.control import wait_ended
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail, Finding, Started
-from loratui.runs.manifest import MANIFEST
 from loratui.runs.start import begin_run
 from loratui.runs.status import write_status
 
-WEIGHTS = "adapter_model.safetensors"
 LAST, STEPS = 4, 6
 
 
@@ -40,34 +38,6 @@ def result(spoil: Callable[[Path], None]) -> Damage:
     return lambda path: spoil(path / "adapter")
 
 
-def piped(folder: Path) -> None:
-    """A named pipe in the manifest's place."""
-    (folder / MANIFEST).unlink()
-    os.mkfifo(folder / MANIFEST)
-
-
-def listing(name: str) -> Callable[[Path], None]:
-    """The manifest lists one more file, of this name."""
-
-    def add(folder: Path) -> None:
-        document = json.loads((folder / MANIFEST).read_text())
-        document["files"][name] = {"size": 1, "sha256": HOSTILE}
-        (folder / MANIFEST).write_text(json.dumps(document))
-
-    return add
-
-
-MANIFESTS: dict[str, Callable[[Path], None]] = {
-    "a pipe for a manifest": piped,
-    "a deep manifest": lambda folder: (folder / MANIFEST).write_text(DEEP) and None,
-    "a manifest of another shape": lambda folder: (
-        (folder / MANIFEST).write_text('{"files": [1], "step": "x"}') and None
-    ),
-    "an escape in a listed name": listing(HOSTILE),
-    "a null in a listed name": listing("a\0b"),
-    "an absolute listed name": listing("/etc/passwd"),
-    "a device as a listed name": listing("../../../../../../dev/zero"),
-}
 CHECKPOINT_KINDS: dict[str, Damage] = {
     f"checkpoint: {name}": newest(spoil)
     for name, spoil in ({name: spoil for name, (spoil, _) in DAMAGES.items()} | MANIFESTS).items()

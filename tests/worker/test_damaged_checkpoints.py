@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from checkpoint_damage import DAMAGES, flipped
 from test_train_session import files, train  # noqa: F401 (a fixture among them)
 
 from loratui.core.errors import WorkerError
-from loratui.runs.checkpoints import INCOMPLETE, MANIFEST, damage, pending, refused
+from loratui.runs.checkpoints import INCOMPLETE, MANIFEST, damage, pending
 from loratui.runs.directory import Run
 from loratui.runs.events import Eval, Event, Finding, Started
 
@@ -49,104 +47,6 @@ def adapter(run: Run) -> bytes:
 
 def findings(events: list[Event], kind: str) -> list[Finding]:
     return [one for one in events if isinstance(one, Finding) and one.finding == kind]
-
-
-def without(name: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).unlink()
-
-
-def cut(name: str) -> Callable[[Path], None]:
-    return lambda folder: os.truncate(folder / name, (folder / name).stat().st_size // 2)
-
-
-def emptied(name: str) -> Callable[[Path], None]:
-    return lambda folder: os.truncate(folder / name, 0)
-
-
-def flipped(name: str) -> Callable[[Path], None]:
-    def flip(folder: Path) -> None:
-        data = bytearray((folder / name).read_bytes())
-        data[-100] ^= 1
-        (folder / name).write_bytes(data)
-
-    return flip
-
-
-def replaced(name: str, old: str, new: str) -> Callable[[Path], None]:
-    def replace(folder: Path) -> None:
-        text = (folder / name).read_text()
-        assert old in text
-        (folder / name).write_text(text.replace(old, new))
-
-    return replace
-
-
-def old_style(change: Callable[[Path], None]) -> Callable[[Path], None]:
-    """As a loratui of before the manifests left it."""
-
-    def changed(folder: Path) -> None:
-        (folder / MANIFEST).unlink()
-        change(folder)
-
-    return changed
-
-
-def linked(folder: Path) -> None:
-    name = folder / "adapter_model.safetensors"
-    name.rename(folder.parent / "elsewhere")
-    name.symlink_to(folder.parent / "elsewhere")
-
-
-def piped(folder: Path) -> None:
-    (folder / "optimizer.pt").unlink()
-    os.mkfifo(folder / "optimizer.pt")
-
-
-class Trap:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.mkdir, ("/tmp/loratui-a-pickle-was-executed",))
-
-
-def pickled(folder: Path) -> None:
-    (folder / "rng_state.pth").write_bytes(pickle.dumps(Trap()))
-
-
-DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no optimizer": (without("optimizer.pt"), "optimizer.pt is missing"),
-    "no state of chance": (without("rng_state.pth"), "rng_state.pth is missing"),
-    "no schedule": (without("scheduler.pt"), "scheduler.pt is missing"),
-    "no weights": (without("adapter_model.safetensors"), "adapter_model.safetensors is missing"),
-    "no state": (without("trainer_state.json"), "trainer_state.json is missing"),
-    "half an optimizer": (cut("optimizer.pt"), "optimizer.pt has"),
-    "half the weights": (cut("adapter_model.safetensors"), "adapter_model.safetensors has"),
-    "empty weights": (emptied("adapter_model.safetensors"), "has 0 bytes"),
-    "a bit of the weights": (flipped("adapter_model.safetensors"), "adapter_model.safetensors is not what was written"),
-    "a bit of the optimizer": (flipped("optimizer.pt"), "optimizer.pt is not what was written"),
-    "another step": (replaced("trainer_state.json", '"global_step": 4', '"global_step": 3'), "not of step 4"),
-    "a manifest of another step": (replaced(MANIFEST, '"step": 4', '"step": 2'), "is of step 2"),
-    "half a manifest": (cut(MANIFEST), "manifest.json cannot be read"),
-    "a name outside": (replaced(MANIFEST, '"optimizer.pt"', '"../../plan.toml"'), "a file outside"),
-    "a link": (linked, "is no regular file"),
-    "a pipe": (piped, "is no regular file"),
-    "old, no optimizer": (old_style(without("optimizer.pt")), "the optimizer's state is missing"),
-    "old, no state of chance": (old_style(without("rng_state.pth")), "the state of chance is missing"),
-    "old, half the weights": (old_style(cut("adapter_model.safetensors")), "adapter_model.safetensors is cut off"),
-    "old, a bit of the optimizer": (old_style(flipped("optimizer.pt")), "optimizer.pt "),
-    "old, another step": (
-        old_style(replaced("trainer_state.json", '"global_step": 4', '"global_step": 3')),
-        "is of step 3",
-    ),
-    "old, a pickle that acts": (old_style(pickled), "rng_state.pth cannot be opened"),
-}
-
-
-@pytest.mark.parametrize("kind", DAMAGES)
-def test_it_is_refused_and_the_reason_named(kind: str, whole: Run, tmp_path: Path) -> None:
-    spoil, words = DAMAGES[kind]
-    run = interrupted(whole, tmp_path / "run")
-    spoil(run.checkpoints_path / "checkpoint-4")
-    (told,) = refused(run.checkpoints_path)
-    assert told.folder.name == "checkpoint-4" and words in told.sentence
 
 
 @pytest.mark.parametrize(

@@ -5,24 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "runs"))
-
+from checkpoint_damage import WEIGHTS, cut, emptied, flipped, without
 from click.testing import CliRunner
-from damaged_world import MANIFESTS
 from safetensors.torch import load_file, save_file
-from test_damaged_checkpoints import cut, emptied, flipped, without
 from test_merge import make_adapter
 from test_train_session import files, train  # noqa: F401 (a fixture among them)
 
 from loratui.cli import loratui
 from loratui.core.errors import LoratuiError, ModelError, RunError
-from loratui.runs.checkpoints import refused
 from loratui.runs.directory import Run
 from loratui.runs.events import Finished
 from loratui.runs.manifest import MANIFEST, read_manifest
@@ -30,7 +24,6 @@ from loratui.runs.result import damage_of, lost
 from loratui.runs.resume import resume_run
 
 pytestmark = pytest.mark.worker
-WEIGHTS = "adapter_model.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -161,15 +154,6 @@ def test_an_older_result_and_a_foreign_adapter_are_used_and_a_merge_says_what_it
     foreign = make_adapter(tmp_path / "foreign")
     (foreign / MANIFEST).write_text(json.dumps({"name": "somebody's own"}))
     assert damage_of(foreign) == ""
-
-
-@pytest.mark.parametrize("kind", MANIFESTS)
-def test_a_strangers_manifest_is_input_like_any_other(run: Run, kind: str) -> None:
-    for folder in (run.adapter_path, run.checkpoints_path / "checkpoint-4"):
-        MANIFESTS[kind](folder)
-    assert damage_of(run.adapter_path)
-    (told,) = refused(run.checkpoints_path)
-    assert told.folder.name == "checkpoint-4" and told.reason
 
 
 def test_the_code_of_the_demos_card_loads_its_result(run: Run) -> None:
