@@ -38,7 +38,7 @@ from loratui.runs.lock import take_lock
 from loratui.runs.resume import change_and_resume, extend_run
 from loratui.runs.start import create_run
 from loratui.runs.status import Status, own_mark, write_status
-from loratui.runs.votes import TIE, add_vote, tally
+from loratui.runs.votes import TIE, Preferences, Vote, add_vote, preferences, read_votes, tally
 
 
 @pytest.fixture
@@ -318,12 +318,13 @@ def test_leave_to_mend_itself(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
 def test_votes_are_counted_for_each_side(run: Run) -> None:
     assert tally(run) == {}
     for winner in ("adapter", "adapter", "base", TIE):
-        add_vote(run, "Who?", ["base", "adapter"], winner)
+        add_vote(run, Vote("Who?", ("base", "adapter"), winner))
     with (run.path / "votes.jsonl").open("a") as file:
         file.write('{"winner": "base"}\n{"tor')
     assert tally(run) == {"base": 1, "adapter": 2, TIE: 1}
+    assert preferences(read_votes(run)) == Preferences([], ties=1, unusable=3, equal=0), "these have no answers"
     with pytest.raises(RunError, match="vote cannot be kept"):
-        add_vote(Run(run.path / "gone"), "Who?", ["base"], TIE)
+        add_vote(Run(run.path / "gone"), Vote("Who?", ("base",), TIE))
 
 
 def test_a_plan_change_is_told_once_in_the_events(run: Run) -> None:

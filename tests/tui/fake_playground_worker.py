@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
 import time
+from pathlib import Path
 
+from loratui.evaluation.report import Side, document
+from loratui.evaluation.scoring import Given, Item, Outcome, Rules
+from loratui.runs.directory import Run
 from loratui.workers.protocol import (
     Add,
+    Answered,
     Ask,
     Done,
+    Evaluate,
+    Evaluated,
     Failed,
     Load,
     Loading,
@@ -21,6 +29,7 @@ from loratui.workers.protocol import (
     decode_request,
     encode,
 )
+from loratui.workers.questions import held_out_questions
 
 ENDLESS = "endless"
 HOSTILE = "\x1b]52;c;aGFja2Vk\x07\x1b[2Jboo [bold]not bold[/bold] \x9b31m\u202eabc\n"
@@ -64,6 +73,26 @@ def main() -> None:
                     time.sleep(0.01)
             tell(Done(ask.id, side, "stopped" if ask.id in stopped else "stop token", count, 0.01, 123.0))
 
+    def evaluate(request: Evaluate) -> None:
+        """Real figures of made answers: as in `answer`."""
+        items, outcomes = [], {side: [] for side in request.sides}  # type: ignore[var-annotated]
+        for row in held_out_questions(Run(Path(request.target)).plan(), request.limit):
+            assert row.conversation is not None
+            asked = row.conversation.messages[-1].content
+            items.append(Item(row.index, asked, row.expected))
+            for side in request.sides:
+                outcomes[side].append(Outcome([Given(f"{side} answers {asked}", "stop token", 4)]))
+                tell(Answered(request.id, side, len(items), request.limit))
+                time.sleep(0.02 if request.limit < 10 else 0.5)
+            if request.id in stopped:
+                tell(Evaluated(request.id, ""))
+                return
+        sides = [Side(side, side, outcomes[side]) for side in request.sides]
+        found = document(sides, items, ["exact_match", "rougeL"], Rules())
+        path = Path(request.target) / "evaluation.json"
+        path.write_text(json.dumps({"folder": str(path.parent), **found}))
+        tell(Evaluated(request.id, str(path)))
+
     for line in sys.stdin.buffer:
         request = decode_request(line)
         if isinstance(request, Load):
@@ -81,6 +110,8 @@ def main() -> None:
             tell(Ready(list(loaded.sides), "cpu", "float32", True, 256, 0.1, 1 << 20, request.number))
         elif isinstance(request, Stop):
             stopped.add(request.id)
+        elif isinstance(request, Evaluate):
+            threading.Thread(target=evaluate, args=(request,), daemon=True).start()
         elif isinstance(request, Ask):
             assert loaded is not None
             if request.messages and request.messages[-1]["content"] == "die":

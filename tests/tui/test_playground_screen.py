@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from pictured import shown, until
 from recorded_run import record_run
 from textual.widgets import Input
 
+from loratui.cli import loratui
 from loratui.core.generation import GenerationSettings
 from loratui.runs.directory import Run
 from loratui.runs.votes import TIE, tally
@@ -241,15 +243,76 @@ async def test_the_difference_to_the_expected_answer_is_shown(run: Run) -> None:
         assert "✓ the same" in text
 
 
-async def test_rows_are_scored_by_number_with_rouge(run: Run) -> None:
+@pytest.mark.parametrize("size", SIZES)
+async def test_rows_are_scored_with_intervals_and_the_failed_ones_are_paged(run: Run, size: tuple[int, int]) -> None:
     app = LoratuiApp(screen="playground", run=str(run.path))
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with app.run_test(size=size) as pilot:
         await until(pilot, f"● {run.name}")
         await pilot.press("ctrl+g")
         await until(pilot, "How many of 2 held-out rows?")
         await pilot.press("enter")
-        text = await until(pilot, "2 held-out rows: base exact match", seconds=20)
-        assert "base exact match 0%, ROUGE-L 0.67; adapter exact match 100%, ROUGE-L 1.00." in text
+        text = await until(pilot, "Every row has a right answer by adapter.", seconds=20)
+        assert "100.0 %" in text and "66.7 %" in text and "adapter, beside base:" in text
+        assert "Answers and figures are kept in" in text
+        await pilot.press("enter", "escape")
+        await until(pilot, lambda: app.screen.name == "playground")
+        # who stands last is judged: the base alone answers nothing as it is written
+        await pilot.press("ctrl+y")
+        await until(pilot, "─ who answers ─")
+        await pilot.press("end", "space", "enter")
+        await until(pilot, lambda: app.screen.name == "playground")
+        await pilot.press("ctrl+g", "enter")
+        await until(pilot, "enter shows the 2 without a right answer", seconds=20)
+        await pilot.press("enter")
+        text = await until(pilot, "2 rows without a right answer by base")
+        assert "another answer" in text and "[-adapter-]{+base+} answers" in text
+        first = text
+        await pilot.press("down")
+        assert await until(pilot, lambda: shown(app) != first), "the next row"
+        await pilot.press("escape", "escape")
+        assert app.screen.name == "playground"
+
+
+async def test_scoring_is_stopped_by_esc_and_says_that_answers_are_kept(run: Run) -> None:
+    plan = run.plan_path.read_text()
+    run.plan_path.write_text(plan.replace("eval_fraction = 0.1", "eval_fraction = 0.5"))
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+g")
+        await until(pilot, "How many of ")
+        await pilot.press("enter")
+        await until(pilot, "esc stops; they are kept.")
+        await pilot.press("escape")
+        await until(pilot, "Stopped. What was answered is kept: ^g goes on.")
+        await pilot.press(*"hello", "enter")
+        await until(pilot, "adapter answers hello")
+
+
+async def test_votes_become_preference_rows(run: Run, tmp_path: Path) -> None:
+    """Only the question that was voted on, as all sides were asked it, and each side's whole answer."""
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("escape", "P", *"be brief", "enter", "b", "i")
+        for word, better in (("plain", "adapter"), ("other", "")):
+            await pilot.press(*word, "enter")
+            await until(pilot, "Which is better?")
+            sides = [view.side for view in app.screen.query(AnswerView)]
+            await pilot.press(str(sides.index(better) + 1) if better else "0")
+            await until(pilot, f"was {better}. Votes:" if better else "No answer was better.")
+    target = tmp_path / "preferences.jsonl"
+    done = CliRunner().invoke(loratui, ["export", run.name, "--preferences", "-o", str(target)])
+    assert done.exit_code == 0 and "1 rows of 2 votes. Left out: 1 votes for none." in done.output, done.output
+    assert [json.loads(line) for line in target.read_text().splitlines()] == [
+        {
+            "prompt": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "plain"}],
+            "chosen": [{"role": "assistant", "content": "adapter answers plain"}],
+            "rejected": [{"role": "assistant", "content": "base answers plain"}],
+        }
+    ]
+    again = CliRunner().invoke(loratui, ["export", run.name, "--preferences", "-o", str(target)])
+    assert again.exit_code != 0 and "it is there already" in str(again.exception)
 
 
 async def test_a_blind_comparison_hides_names_and_keeps_votes(run: Run) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from loratui.runs.directory import Run
 from loratui.runs.events import EventTail
 from loratui.runs.start import create_run
 from loratui.worker.evaluate import EvaluateRequest, evaluate
+from loratui.workers.client import PlaygroundClient
+from loratui.workers.protocol import Answered, Evaluated, Failed
+from loratui.workers.target import find_target
 
 pytestmark = pytest.mark.worker
 SHORT = GenerationSettings(max_tokens=16)
@@ -82,13 +86,49 @@ def test_a_run_is_measured_as_its_training_measured_it(run: Run) -> None:
     assert len(list(folder.glob("*.jsonl"))) == 4
 
 
+async def test_the_playground_finds_what_the_command_finds_with_the_models_that_it_holds(run: Run) -> None:
+    """Stopped at its first rows, it goes on; and what is answered already, neither of them asks again."""
+    target = find_target(str(run.path))
+    client = PlaygroundClient(run.path / "worker.log")
+    long = GenerationSettings(max_tokens=40)
+    try:
+        await client.start(replace(target.load, sides=target.load.sides | {"checkpoint-5": str(checkpoint(run, 5))}))
+        sides = ["base", "checkpoint-5", "adapter"]
+        events = []
+        async for event in client.evaluate(str(run.path), sides, 12, long):
+            events.append(event)
+            if isinstance(event, Answered):
+                await client.stop()
+        assert isinstance(events[-1], Evaluated) and not events[-1].path, "it was stopped"
+        events = [event async for event in client.evaluate(str(run.path), sides, 12, long)]
+        told = [event.side for event in events if isinstance(event, Answered)]
+        last = events[-1]
+        assert set(told) == {"checkpoint-5", "adapter"}, "the base's batch was kept"
+        assert isinstance(last, Evaluated)
+        found = json.loads(Path(last.path).read_text())
+        again = [event async for event in client.evaluate(str(run.path), sides, 12, long)]
+        assert [type(event) for event in again] == [Evaluated]
+        failed = [event async for event in client.evaluate(str(run.path / "nowhere"), sides, 12, long)]
+        assert isinstance(failed[-1], Failed)
+    finally:
+        await client.close()
+    before = {path: path.stat().st_mtime_ns for path in Path(found["folder"]).glob("*.jsonl")}
+    mine = evaluate(EvaluateRequest(str(run.path), settings=long, limit=12))
+    assert before == {path: path.stat().st_mtime_ns for path in Path(found["folder"]).glob("*.jsonl")}
+    assert [side["name"] for side in found["sides"]] == ["base", "checkpoint-5", "run"]
+    assert [found["sides"][0], found["sides"][2]] == mine["sides"] and found["failed"] == mine["failed"]
+
+
+def checkpoint(run: Run, step: int) -> Path:
+    return run.checkpoints_path / f"checkpoint-{step}"
+
+
 def test_answers_are_those_of_generate_and_likelihoods_those_of_transformers(adapter: Path, tmp_path: Path) -> None:
     import torch
     from transformers import AutoTokenizer
 
     from loratui.api import load
     from loratui.worker.generation.load import LoadedModels
-    from loratui.workers.target import find_target
 
     rows = [
         {"prompt": "a", "completion": "yes", "options": ["no", "yes", "perhaps so"], "label": 2},

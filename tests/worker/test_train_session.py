@@ -449,11 +449,11 @@ def test_answers_at_each_evaluation(files: Path, tmp_path: Path) -> None:
 
 
 def test_figures_of_answers() -> None:
-    from loratui.worker.training.evaluate import exact_match, rouge_l
+    from loratui.evaluation.scoring import exact_match, rouge
 
-    assert exact_match(["a b ", "c"], ["a b", "d"]) == 0.5
+    assert [exact_match("a b ", "a b"), exact_match("c", "d")] == [1, 0]
     # Lin 2004, "ROUGE", section 3.1: the longest common subsequence of these is "police the gunman": P = R = 3/4
-    assert rouge_l(["police kill the gunman"], ["police killed the gunman"]) == pytest.approx(0.75)
+    assert rouge("rougeL", "police kill the gunman", "police killed the gunman") == pytest.approx(0.75)
 
 
 def test_rows_that_cannot_be_used_are_counted(files: Path, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ NAMES = ("axolotl", "llama-factory", "trl", "unsloth", "transformers")
 
 @click.command("export")
 @click.argument("plan_path", metavar="PLAN_OR_RUN", type=click.Path(path_type=Path))
-@click.option("--to", "tool", required=True, metavar="TOOL", help=f"One of: {', '.join(NAMES)}.")
+@click.option("--to", "tool", default="", metavar="TOOL", help=f"One of: {', '.join(NAMES)}.")
+@click.option("--preferences", is_flag=True, help="Write a run's blind votes as rows to learn preferences from.")
 @click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path), help="File to write.")
 @click.option(
     "--rows/--no-rows",
@@ -30,12 +31,20 @@ NAMES = ("axolotl", "llama-factory", "trl", "unsloth", "transformers")
 )
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bool, as_json: bool) -> None:
+def command(
+    plan_path: Path, tool: str, preferences: bool, target: Path, with_rows: bool, force: bool, as_json: bool
+) -> None:
     """Write a plan as another tool's file.
 
     The rows go into a folder beside it (NAME-data), converted and split exactly as this program would train on them.
-    What the tool has no setting for is listed, and stands in the file as a comment.
+    What the tool has no setting for is listed, and stands in the file as a comment. With --preferences, the votes of
+    the playground become JSON lines of prompt, chosen and rejected.
     """
+    if preferences == bool(tool):
+        raise InputError("it takes one of --to TOOL and --preferences.", hint=f"Tools: {', '.join(NAMES)}.")
+    if preferences:
+        _write_preferences(plan_path, target, force=force, as_json=as_json)
+        return
     from loratui.commands.plan_file import read_plan
     from loratui.core.plan_text import with_values
     from loratui.export import Rows, export_plan
@@ -112,6 +121,46 @@ def command(plan_path: Path, tool: str, target: Path, with_rows: bool, force: bo
         say("\nWhat did not carry over:")
         for sentence in export.left_out:
             say(f"  - {sentence}")
+
+
+def _write_preferences(place: Path, target: Path, *, force: bool, as_json: bool) -> None:
+    import json
+
+    from loratui.files import write_whole
+    from loratui.runs.listing import find_run
+    from loratui.runs.votes import preferences, read_votes
+
+    run = find_run(str(place))
+    votes = read_votes(run)
+    if not votes:
+        raise InputError(
+            f"run {run.name} has no votes.", hint="Vote in the playground: b compares answers without names."
+        )
+    found = preferences(votes)
+    told = [
+        f"{count:,} {what}"
+        for count, what in (
+            (found.ties, "votes for none"),
+            (found.equal, "pairs of equal answers"),
+            (found.unusable, "votes without answers, or with a question that was not the same for all sides"),
+        )
+        if count
+    ]
+    if not found.rows:
+        raise InputError(f"its {len(votes):,} votes make no row: {', '.join(told)}.", where=run.name)
+    if target.exists() and not force:
+        raise InputError("it is there already.", where=str(target), hint="Choose another name with -o, or add --force.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows))
+    except OSError as error:
+        raise InputError(f"it cannot be written: {error.strerror or error}.", where=str(target)) from None
+    if as_json:
+        counts = {"ties": found.ties, "equal": found.equal, "unusable": found.unusable}
+        say_json({"file": str(target), "rows": len(found.rows), "votes": len(votes), **counts})
+        return
+    left = f" Left out: {', '.join(told)}." if told else ""
+    say(f"{target} is written: {len(found.rows):,} rows of {len(votes):,} votes.{left}")
 
 
 def _memory(plan: Plan, tool: str) -> tuple[Elsewhere | None, str]:

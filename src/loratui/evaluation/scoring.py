@@ -163,7 +163,7 @@ def _judges(rules: Rules) -> Mapping[str, Judge]:
             lambda answer, expected: None if parsed_json(expected) is None else float(parsed_json(answer) is not None)
         ),
         "json_fields": wanting(_json_fields),
-        **{name: wanting(partial(_rouge_of, name)) for name in ROUGE},
+        **{name: wanting(partial(rouge, name)) for name in ROUGE},
         "empty": lambda given, item: float(not given.text.strip()),
         "unfinished": lambda given, item: float(given.ended_by != "stop token"),
         "repeats": lambda given, item: float(repeats(given.text)),
@@ -232,8 +232,8 @@ def _rouge() -> Any:
     return RougeScorer(list(ROUGE), use_stemmer=False)
 
 
-def _rouge_of(name: str, answer: str, expected: str) -> float:
-    """The F-measure of Google's rouge_score, without stemming."""
+def rouge(name: str, answer: str, expected: str) -> float:
+    """The F-measure (0..1) of Google's rouge_score, without stemming. MissingLibraryError where it is not there."""
     return float(_all_rouge(expected, answer)[name].fmeasure)
 
 

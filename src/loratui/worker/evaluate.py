@@ -25,7 +25,7 @@ from loratui.files import make_folder, write_whole
 from loratui.format import printable
 from loratui.paths import home, home_short
 from loratui.terminal import fail, say, say_json
-from loratui.worker.evaluating import Asking, ask_models
+from loratui.worker.evaluating import Asking, Held, ask_models
 from loratui.workers.evaluation_rows import EvaluationRows
 from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import held_out_questions, read_questions
@@ -110,9 +110,14 @@ def execute(given: EvaluateRequest) -> int:
     return 1 if found["missed"] else 0
 
 
-def evaluate(given: EvaluateRequest) -> Document:
-    """Answer what was not answered yet, and measure. Raises LoratuiError."""
+def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
+    """Answer what was not answered yet, and measure. Raises LoratuiError, and StoppedError where `held` says so.
+
+    held: models that are loaded already; otherwise they are loaded here.
+    """
     target = _target(given, given.target)
+    if held is not None:
+        target = replace(target, load=replace(held.load, sides=target.load.sides))
     rows = _rows(given, target)
     names = _measures(given, rows.items)
     needs = Needs(
@@ -121,7 +126,7 @@ def evaluate(given: EvaluateRequest) -> Document:
         any(name in CHOICES for name in names),
     )
     folder = _folder(given, target, rows.items)
-    contenders = _contenders(given, target)
+    contenders = _contenders(given, target) if held is None else _held_contenders(target, held)
     records = {
         one.name: Records(folder, one.name, identity_of(one.target, one.side) | _held(one.target)) for one in contenders
     }
@@ -129,7 +134,7 @@ def evaluate(given: EvaluateRequest) -> Document:
     for one in {id(contender.target): contender.target for contender in contenders}.values():
         mine = {c.side: records[c.name] for c in contenders if c.target is one}
         ask_models(
-            one, {side: kept for side, kept in mine.items() if kept.left(rows.items, needs)}, rows, needs, asking
+            one, {side: kept for side, kept in mine.items() if kept.left(rows.items, needs)}, rows, needs, asking, held
         )
     asked = [item for item in rows.items if not any(item.row in kept.problems for kept in records.values())]
     if not asked:
@@ -251,6 +256,13 @@ def _contenders(given: EvaluateRequest, target: Target) -> list[Contender]:
     if twice := next((one for one in titles if titles.count(one) > 1), ""):
         raise InputError(f"{twice} is named twice.", hint="Leave it out of --against.")
     return found
+
+
+def _held_contenders(target: Target, held: Held) -> list[Contender]:
+    """The sides that are held, under the names that their answers are kept by."""
+    more = {name: str(path) for name, path in target.checkpoints.items()}
+    target = replace(target, load=replace(target.load, sides=target.load.sides | more))
+    return [Contender(target.title if side == ADAPTER else side, target, side) for side in held.sides]
 
 
 def _warn_of_other_rows(given: EvaluateRequest, target: Target, other: Target) -> None:

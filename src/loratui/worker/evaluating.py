@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from loratui.terminal import say
 from loratui.worker.generation.progress import Progress
 from loratui.worker.quiet import quiet_libraries
 from loratui.workers.evaluation_rows import EvaluationRows
-from loratui.workers.protocol import ADAPTER, BASE
+from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import Question
 from loratui.workers.target import Target
 
@@ -39,19 +39,42 @@ class Asking:
     system: str = ""
 
 
+@dataclass(frozen=True)
+class Held:
+    """Models that are loaded already, for an evaluation by whoever holds them. load: how they were loaded.
+
+    sides: who is asked; the last one is judged. tell: told a side, its rows that are answered, and how many it is
+    asked. stopped: asked at each token; StoppedError ends the evaluation then, and what was answered is kept.
+    """
+
+    models: LoadedModels
+    load: Load
+    sides: Sequence[str]
+    tell: Callable[[str, int, int], None]
+    stopped: Callable[[], bool]
+
+
 def ask_models(
-    target: Target, sides: Mapping[str, Records], rows: EvaluationRows, needs: Needs, asking: Asking
+    target: Target,
+    sides: Mapping[str, Records],
+    rows: EvaluationRows,
+    needs: Needs,
+    asking: Asking,
+    held: Held | None = None,
 ) -> None:
     """Load what these sides of one target need, once, and ask them what is left. Raises LoratuiError."""
     if not sides:
         return
-    _say(f"{target.title}: starting PyTorch …")
-    quiet_libraries()
-    from loratui.worker.generation.load import LoadedModels
+    if held is None:
+        _say(f"{target.title}: starting PyTorch …")
+        quiet_libraries()
+        from loratui.worker.generation.load import LoadedModels
 
-    wanted = {name: path for name, path in target.load.sides.items() if name in (BASE, *sides)}
-    models = LoadedModels(replace(target.load, sides=wanted), lambda what: _say(what[0].upper() + what[1:] + " …"))
-    work = _Work(models, target, rows, needs, asking)
+        wanted = {name: path for name, path in target.load.sides.items() if name in (BASE, *sides)}
+        models = LoadedModels(replace(target.load, sides=wanted), lambda what: _say(what[0].upper() + what[1:] + " …"))
+    else:
+        models = held.models
+    work = _Work(models, target, rows, needs, asking, held)
     for side, records in sides.items():
         records.begin()
         try:
@@ -64,9 +87,16 @@ class _Work:
     """One loaded target, and the rows that it is asked."""
 
     def __init__(
-        self, models: LoadedModels, target: Target, rows: EvaluationRows, needs: Needs, asking: Asking
+        self,
+        models: LoadedModels,
+        target: Target,
+        rows: EvaluationRows,
+        needs: Needs,
+        asking: Asking,
+        held: Held | None,
     ) -> None:
         self._models, self._target, self._rows, self._needs, self._asking = models, target, rows, needs, asking
+        self._held = held
         self._tokeniser = _tokeniser(models, target.plan)
 
     def ask(self, side: str, records: Records) -> None:
@@ -109,9 +139,14 @@ class _Work:
 
         left = sum(key not in records.answers for key, _ in prompts)
         progress = Progress(left, samples=self._needs.answers or 1, what=name)
-        asking = self._asking
-        for found in answer_many(self._models, side, prompts, asking.settings, asking.batch_rows, records.answers):
+        asking, held = self._asking, self._held
+        stopped = held.stopped if held is not None else lambda: False
+        for found in answer_many(
+            self._models, side, prompts, asking.settings, asking.batch_rows, records.answers, stopped
+        ):
             records.add_answers({key: Given(one.text, one.reason, one.tokens) for key, one in found.items()})
+            if held is not None:
+                held.tell(side, len(records.answers), len(prompts))
             progress.add(
                 len(found),
                 sum(one.tokens for one in found.values()),
@@ -120,11 +155,14 @@ class _Work:
         progress.end()
 
     def _score(self, side: str, records: Records, written: Sequence[Written], done: set[Key]) -> None:
+        from loratui.worker.generation.batch import StoppedError
         from loratui.worker.generation.likelihood import likelihoods
 
         choices = {item.row: len(item.choices) for item in self._rows.items}
         chosen: dict[int, dict[int, Likelihood]] = {}
         for batch in likelihoods(self._models, side, written, done):
+            if self._held is not None and self._held.stopped():
+                raise StoppedError
             records.add_likelihoods({row: one for (row, choice), one in batch.items() if choice < 0})
             for (row, choice), one in batch.items():
                 if choice < 0:

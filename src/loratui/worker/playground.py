@@ -14,13 +14,18 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from typing import BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from loratui.child_process import Voice
 from loratui.core.errors import LoratuiError
+from loratui.core.generation import GenerationSettings
 from loratui.workers.protocol import (
     Add,
+    Answered,
     Ask,
+    Evaluate,
+    Evaluated,
     Event,
     Failed,
     Load,
@@ -31,6 +36,9 @@ from loratui.workers.protocol import (
     decode_request,
     encode,
 )
+
+if TYPE_CHECKING:
+    from loratui.worker.generation.load import LoadedModels
 
 
 def main(argv: Sequence[str] = ()) -> int:
@@ -51,6 +59,8 @@ class _Server:
         self._voice = voice
         self._requests: queue.Queue[Request] = queue.Queue()
         self._flags = StopFlags()
+        self._load = Load("")
+        """How the models that are held were loaded."""
 
     def emit(self, event: Event) -> None:
         """Send one event; end when nobody reads any more."""
@@ -73,8 +83,6 @@ class _Server:
     def serve(self) -> int:
         """The answering thread."""
         self.emit(Loading("starting PyTorch"))
-        from pathlib import Path
-
         from transformers.utils import logging
 
         from loratui.worker.generation.answer import answer
@@ -89,6 +97,7 @@ class _Server:
                     case Load():
                         models = None  # give the memory back before taking more
                         models = LoadedModels(request, lambda what: self.emit(Loading(what)))
+                        self._load = request
                         self.emit(_ready(models, request.number))
                     case _ if models is None:
                         self.emit(_failed(request, "no model is loaded."))
@@ -98,12 +107,33 @@ class _Server:
                         self.emit(_ready(models, request.number))
                     case Ask():
                         answer(models, request, self.emit, self._flags)
+                    case Evaluate():
+                        self.emit(self._evaluated(models, request))
                     case Stop():
                         pass
             except Exception as error:  # noqa: BLE001 - told as a sentence; the traceback is for the log
                 traceback.print_exc()
                 message, hint = explain(error)
                 self.emit(_failed(request, message, hint))
+
+    def _evaluated(self, models: LoadedModels, request: Evaluate) -> Evaluated:
+        from loratui.worker.evaluate import DOCUMENT, EvaluateRequest, evaluate
+        from loratui.worker.evaluating import Held
+        from loratui.worker.generation.batch import StoppedError
+
+        held = Held(
+            models,
+            self._load,
+            request.sides,
+            tell=lambda side, rows, of: self.emit(Answered(request.id, side, rows, of)),
+            stopped=lambda: self._flags.is_stopped(request.id, ""),
+        )
+        settings = GenerationSettings.model_validate(request.settings)
+        try:
+            found = evaluate(EvaluateRequest(request.target, limit=request.limit, settings=settings), held)
+        except StoppedError:
+            return Evaluated(request.id, "")
+        return Evaluated(request.id, str(Path(found["folder"]) / DOCUMENT))
 
 
 def _failed(request: Request, message: str, hint: str = "") -> Failed:

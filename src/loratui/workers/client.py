@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from loratui.core.errors import WorkerError
 from loratui.core.generation import GenerationSettings
 from loratui.workers.protocol import (
     Add,
+    Answered,
     Ask,
     Done,
+    Evaluate,
+    Evaluated,
     Event,
     Failed,
     Load,
@@ -83,24 +86,44 @@ class PlaygroundClient:
     ) -> AsyncIterator[Rendered | Event]:
         """Ask; yields Rendered, then Pieces and a Done or Failed for each side, and ends after the last of them."""
         number = next(self._numbers)
-        events: asyncio.Queue[Event] = asyncio.Queue()
-        self._asks[number] = events
+        own = {side: [dict(one) for one in said] for side, said in (histories or {}).items()}
+        request = Ask(number, list(sides), [dict(one) for one in messages], prompt, settings.model_dump(), own)
         left = set(sides)
-        try:
-            own = {side: [dict(one) for one in said] for side, said in (histories or {}).items()}
-            await self._send(
-                Ask(number, list(sides), [dict(one) for one in messages], prompt, settings.model_dump(), own)
-            )
-            while left:
-                event = await events.get()
+        async with contextlib.aclosing(self._events(request)) as events:
+            async for event in events:
                 yield event
                 if isinstance(event, (Done, Failed)):
                     left = left - {event.side} if event.side else set()
+                if not left:
+                    self._asks.pop(number)
+                    return
+
+    async def evaluate(
+        self, target: str, sides: Sequence[str], limit: int, settings: GenerationSettings
+    ) -> AsyncIterator[Answered | Evaluated | Failed]:
+        """Have held-out rows answered and measured; yields Answered, and at the end Evaluated or Failed."""
+        number = next(self._numbers)
+        request = Evaluate(number, target, list(sides), limit, settings.model_dump())
+        async with contextlib.aclosing(self._events(request)) as events:
+            async for event in events:
+                if isinstance(event, (Answered, Evaluated, Failed)):
+                    yield event
+                if isinstance(event, (Evaluated, Failed)):
+                    self._asks.pop(number)
+                    return
+
+    async def _events(self, request: Ask | Evaluate) -> AsyncGenerator[Event]:
+        """Send it, and what comes back; where it is left before its number is taken out, the worker is told to stop."""
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        self._asks[request.id] = events
+        try:
+            await self._send(request)
+            while True:
+                yield await events.get()
         finally:
-            del self._asks[number]
-            if left and self.alive:
+            if self._asks.pop(request.id, None) is not None and self.alive:
                 with contextlib.suppress(WorkerError):
-                    await self._send(Stop(number))
+                    await self._send(Stop(request.id))
 
     async def stop(self, side: str = "") -> None:
         """Stop the answers under way: one side's, or all. The worker answers with a Done that says "stopped"."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from loratui.core.errors import WorkerError
 from loratui.core.generation import GenerationSettings
@@ -84,6 +84,22 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Ask rows that a run held out, batch by batch, and measure the answers, as `loratui evaluate` does.
+
+    target: the run, as `find_target` takes it. sides: who is asked; the last one is judged. limit: rows at most, from
+    the first.
+    """
+
+    do: ClassVar[str] = "evaluate"
+    id: int
+    target: str
+    sides: list[str]
+    limit: int
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Stop the answers of an ask: one side's, or all."""
 
@@ -155,6 +171,26 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """How far one side is in an evaluation: rows answered, of all that it is asked."""
+
+    event: ClassVar[str] = "answered"
+    id: int
+    side: str
+    rows: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """An evaluation has ended. path: its document, a file; "" where it was stopped."""
+
+    event: ClassVar[str] = "evaluated"
+    id: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """Something could not be done. id and side are None and "" where it is not about one answer."""
 
@@ -172,16 +208,16 @@ class Failed:
         return f"{self.message} {self.hint}".strip()
 
 
-Request = Load | Add | Ask | Stop
-Event = Loading | Ready | Rendered | Piece | Done | Failed
+Request = Load | Add | Ask | Evaluate | Stop
+Event = Loading | Ready | Rendered | Piece | Done | Answered | Evaluated | Failed
 
-_REQUESTS: dict[str, type[Any]] = {kind.do: kind for kind in (Load, Add, Ask, Stop)}
-_EVENTS: dict[str, type[Any]] = {kind.event: kind for kind in (Loading, Ready, Rendered, Piece, Done, Failed)}
+_REQUESTS: dict[str, type[Any]] = {kind.do: kind for kind in get_args(Request)}
+_EVENTS: dict[str, type[Any]] = {kind.event: kind for kind in get_args(Event)}
 
 
 def encode(message: Request | Event) -> bytes:
     """One line, newline included."""
-    key, name = ("do", message.do) if isinstance(message, (Load, Add, Ask, Stop)) else ("event", message.event)
+    key, name = ("do", message.do) if isinstance(message, Request) else ("event", message.event)
     return to_line(key, name, message)
 
 

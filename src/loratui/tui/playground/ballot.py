@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from loratui.runs.directory import Run
-from loratui.runs.votes import TIE, add_vote, tally
+from loratui.runs.votes import TIE, Vote, add_vote, tally
+from loratui.tui.playground.conversation import Conversation
 
 
 class Ballot:
@@ -47,7 +48,7 @@ class Ballot:
         """Names are shown from now on."""
         self._order, self._open = [], False
 
-    def cast(self, number: int, prompt: str, run: Run | None) -> str:
+    def cast(self, number: int, asked: Conversation, answers: Mapping[str, str], run: Run | None) -> str:
         """Vote for this number (0: none is better) and keep it in the run; whose answer it was, and the votes so far.
 
         Writes a file: for a thread. RunError where the vote cannot be kept; the ballot is open then.
@@ -55,7 +56,7 @@ class Ballot:
         winner = self._order[number - 1] if number else TIE
         words = f"{number} was {winner}." if number else "No answer was better."
         if run is not None:
-            add_vote(run, prompt, self._order, winner)
+            add_vote(run, Vote(asked.asked, self.order, winner, asked.shared(self._order), dict(answers)))
             counts = tally(run)
             words += " Votes: " + ", ".join(f"{side or 'none'} {count}" for side, count in counts.items()) + "."
         self._open = False

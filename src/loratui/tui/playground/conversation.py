@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from loratui.format import harmless
@@ -57,6 +57,15 @@ class Conversation:
     def histories(self, sides: Iterable[str], question: str) -> dict[str, list[dict[str, Any]]]:
         """The messages of every side; empty where all are shown the same."""
         return {side: self.messages(side, question) for side in sides} if self.turns else {}
+
+    def shared(self, sides: Iterable[str]) -> list[dict[str, Any]]:
+        """What all sides were asked last and have answered, as messages; empty where it was not the same for all."""
+        if self.row is not None and self.row.conversation is not None:
+            asked = self.row.conversation
+            return [one.as_dict() for one in asked.messages] or [{"role": "user", "content": asked.text}]
+        before = replace(self, turns=self.turns[:-1])
+        told = [before.messages(side, self.asked) for side in sides]
+        return told[0] if told and all(one == told[0] for one in told) else []
 
     def take_back(self) -> str:
         """Forget the last turn; its question, or an empty text where there is none."""

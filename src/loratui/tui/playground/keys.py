@@ -11,11 +11,13 @@ HELP = (
     "switched on and off on one loaded base. An answer's lower edge tells how it ended: at its stop token (good), cut "
     "at the limit, or stopped by you.\n\n"
     "^l takes the next held-out row as the prompt, with the answer that was written for it: rows the training never "
-    "saw. ^g asks a number of them, counts the answers that equal the written ones, letter by letter, and tells their "
-    "ROUGE-L.\n\n"
+    "saw. ^g asks a number of them, many at once, and shows what `loratui evaluate` would: the figures of each side, "
+    "with the range in which they lie with 95 %, whether the last side is better, and the rows without a right answer. "
+    "What was answered is kept in the run, and is not asked again.\n\n"
     "Questions add up to a conversation, in which each side goes on from its own answers; a held-out row always stands "
     "alone. In a blind comparison the answers have no names and stand in random order, and nothing is told of how they "
-    "ended, until one has voted (1, 2, 3, or 0 for none); then the names come back. The votes are kept in the run."
+    "ended, until one has voted (1, 2, 3, or 0 for none); then the names come back. The votes are kept in the run with "
+    "the answers: `loratui export RUN --preferences` writes them as rows to learn preferences from."
 )
 KEYS: list[BindingType] = [
     Binding("1", "vote(1)", "is better", tooltip="Vote for the first answer; the names come back"),
@@ -46,7 +48,7 @@ KEYS: list[BindingType] = [
         "score",
         "Score rows",
         key_display="^g",
-        tooltip="Ask a number of held-out rows; count exact matches and ROUGE-L",
+        tooltip="Ask a number of held-out rows: figures with intervals, and the failed rows",
         priority=True,
     ),
     Binding(

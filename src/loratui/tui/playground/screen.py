@@ -21,7 +21,8 @@ from loratui.tui.playground.answers import PAINT_SECONDS, Answers, ExpectedLine,
 from loratui.tui.playground.ballot import Ballot
 from loratui.tui.playground.columns import ColumnsScreen
 from loratui.tui.playground.conversation import Conversation, prompt_of
-from loratui.tui.playground.held_out import SCORED_ROWS, DifferenceScreen, HeldOut, score_rows, told
+from loratui.tui.playground.evaluation import EvaluationScreen, evaluate
+from loratui.tui.playground.held_out import SCORED_ROWS, DifferenceScreen, HeldOut
 from loratui.tui.playground.keys import HELP, KEYS, SINGLE_KEYS
 from loratui.tui.playground.loader import NOTHING, Loader, Wanted
 from loratui.tui.playground.prompt_area import PromptArea
@@ -329,22 +330,21 @@ class PlaygroundScreen(StepScreen):
 
     @work(exclusive=True, group="ask", exit_on_error=False)
     async def action_score(self) -> None:
-        """Ask held-out rows one after the other; count the answers that equal the written ones, tell their ROUGE-L."""
-        rows = [one for one in await self._held_out_rows() if one.expected]
-        if not rows or self._asking:
+        """Ask a number of held-out rows, batch by batch, and show what `loratui evaluate` would."""
+        rows, target = await self._held_out_rows(), self.session.target
+        if not rows or self._asking or target is None or target.run is None:
             return
         question, most = f"How many of {len(rows)} held-out rows?", str(min(SCORED_ROWS, len(rows)))
         asked = await self.app.push_screen_wait(AskLineScreen(question, "a number", most))
         if not asked.isdecimal() or not int(asked):
             return
-        rows = rows[: int(asked)]
+        document = None
         with self._asks():
-            if not await self._is_ready():
-                return
-            scores = await score_rows(rows, self.answers, lambda row: self._put(prompt_of(row), row), self.say)
-            done = next(iter(scores.values())).rows
-            if done:
-                self.say(f"{done} held-out rows: {told(scores)}.", "done" if done == len(rows) else "warning")
+            if await self._is_ready():
+                document = await evaluate(self.session, self.answers.sides, int(asked), self.settings, self.say)
+        if document is not None:
+            self.say("")
+            await self.app.push_screen_wait(EvaluationScreen(document))
 
     # Who answers
 
@@ -388,7 +388,7 @@ class PlaygroundScreen(StepScreen):
             return
         run = self.session.target.run
         try:
-            words = await asyncio.to_thread(self.ballot.cast, number, self.conversation.asked, run)
+            words = await asyncio.to_thread(self.ballot.cast, number, self.conversation, self.answers.texts, run)
         except LoratuiError as error:
             self.say(error.sentence, "error")
             return

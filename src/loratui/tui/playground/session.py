@@ -15,7 +15,7 @@ from loratui.paths import state_home
 from loratui.runs.listing import list_runs
 from loratui.tui.playground.conversation import Conversation
 from loratui.workers.client import PlaygroundClient
-from loratui.workers.protocol import Event, Load, Ready, Rendered
+from loratui.workers.protocol import Answered, Evaluated, Event, Failed, Load, Ready, Rendered
 from loratui.workers.target import Target, find_target
 
 
@@ -133,6 +133,13 @@ class Session:
         messages = conversation.messages(sides[0], conversation.asked)
         histories = conversation.histories(sides, conversation.asked)
         return self._client.ask(sides, settings, messages=messages, histories=histories)
+
+    def evaluate(
+        self, sides: Sequence[str], rows: int, settings: GenerationSettings
+    ) -> AsyncIterator[Answered | Evaluated | Failed]:
+        """Have rows that the run held out answered by these sides, and measured; the last side is judged by it."""
+        assert self._client is not None and self._target is not None and self._target.run is not None
+        return self._client.evaluate(str(self._target.run.path), sides, rows, settings)
 
     async def stop(self) -> None:
         """Stop the answers that are growing."""

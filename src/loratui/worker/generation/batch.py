@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from transformers import LogitsProcessorList
+from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from loratui.core.errors import InputError
 from loratui.core.generation import GenerationSettings
@@ -15,6 +16,10 @@ from loratui.worker.generation.load import LoadedModels
 from loratui.worker.generation.sampling import samplers, seed_of
 from loratui.worker.generation.settings import generation_config
 from loratui.workers.protocol import StopReason
+
+
+class StoppedError(Exception):
+    """A person stopped a batch: it has no answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +38,14 @@ def generate_batch(
     prompts: Sequence[Sequence[int]],
     settings: GenerationSettings,
     seeds: Sequence[int] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> list[Generated]:
     """Answer all prompts (token ids) in one go, in their order. Halves the batch where the GPU's memory does not
     suffice.
 
-    seeds: one for each prompt, from which its tokens are drawn; by default by its place.
+    seeds: one for each prompt, from which its tokens are drawn; by default by its place. stopped: asked at each token.
 
-    Raises InputError where a prompt leaves no room for an answer; ask `room` first.
+    Raises InputError where a prompt leaves no room for an answer; ask `room` first. Raises StoppedError.
     """
     if not prompts:
         return []
@@ -50,20 +56,25 @@ def generate_batch(
         for limit in sorted(set(rooms)):
             places = [place for place, one in enumerate(rooms) if one == limit]
             answers = generate_batch(
-                models, side, [prompts[place] for place in places], settings, [seeds[place] for place in places]
+                models,
+                side,
+                [prompts[place] for place in places],
+                settings,
+                [seeds[place] for place in places],
+                stopped,
             )
             found.update(zip(places, answers, strict=True))
         return [found[place] for place in range(len(prompts))]
     try:
-        return _generate(models, side, prompts, settings, rooms[0], seeds)
+        return _generate(models, side, prompts, settings, rooms[0], seeds, stopped)
     except torch.OutOfMemoryError:
         if len(prompts) == 1:
             raise
     torch.cuda.empty_cache()
     middle = len(prompts) // 2
     return [
-        *generate_batch(models, side, prompts[:middle], settings, seeds[:middle]),
-        *generate_batch(models, side, prompts[middle:], settings, seeds[middle:]),
+        *generate_batch(models, side, prompts[:middle], settings, seeds[:middle], stopped),
+        *generate_batch(models, side, prompts[middle:], settings, seeds[middle:], stopped),
     ]
 
 
@@ -74,10 +85,12 @@ def answer_many(
     settings: GenerationSettings,
     batch_rows: int,
     done: Container[tuple[int, int]],
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[dict[tuple[int, int], Generated]]:
     """Answer prompts by row and sample, batch by batch in their order, but for those that are `done`.
 
     The batches are those of a start that was never broken off, so that its answers are given, to the last rounding.
+    StoppedError once `stopped` says so.
     """
     for start in range(0, len(ready), batch_rows):
         batch = ready[start : start + batch_rows]
@@ -85,7 +98,7 @@ def answer_many(
         if not new:
             continue
         seeds = [seed_of(settings, row, sample) for (row, sample), _ in batch]
-        answers = generate_batch(models, side, [ids for _, ids in batch], settings, seeds)
+        answers = generate_batch(models, side, [ids for _, ids in batch], settings, seeds, stopped)
         yield {key: answer for (key, _), answer in zip(batch, answers, strict=True) if key in new}
 
 
@@ -108,6 +121,7 @@ def _generate(
     settings: GenerationSettings,
     limit: int,
     seeds: Sequence[int],
+    stopped: Callable[[], bool],
 ) -> list[Generated]:
     width = max(map(len, prompts))
     ids = torch.full((len(prompts), width), models.pad_id)
@@ -124,8 +138,21 @@ def _generate(
                 settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit
             ),
             logits_processor=LogitsProcessorList([*finite_numbers(model), *samplers(settings, seeds, models.device)]),
+            stopping_criteria=StoppingCriteriaList([_Stopped(stopped)]),
         )
     return [_answer(models, row, limit, settings) for row in whole[:, width:].tolist()]
+
+
+class _Stopped(StoppingCriteria):
+    """Breaks a batch off, whatever it has of its answers."""
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: Any) -> torch.BoolTensor:
+        if self._stopped():
+            raise StoppedError
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)  # type: ignore[return-value]
 
 
 def _answer(models: LoadedModels, ids: list[int], limit: int, settings: GenerationSettings) -> Generated:

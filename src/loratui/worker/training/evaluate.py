@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 
 from loratui.core.plan import Plan
 from loratui.data.conversation import Conversation, Message
+from loratui.evaluation.scoring import exact_match, rouge
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.tokenised import IGNORED
 from loratui.worker.training.dataset import Prepared
@@ -103,8 +105,8 @@ class Answering:
             )
         expected = [question.expected for question in self.compared]
         return {
-            "exact_match": exact_match(answers, expected),
-            "rouge_l": rouge_l(answers, expected),
+            "exact_match": fmean(map(exact_match, answers, expected)),
+            "rouge_l": fmean(rouge("rougeL", *pair) for pair in zip(answers, expected, strict=True)),
             "generated": len(answers),
         }
 
@@ -162,19 +164,3 @@ def questions_of(rows: Rows, tokeniser: Tokeniser, count: int) -> list[Question]
         answer = tokeniser.tokenizer.decode(ids[first : last + 1], skip_special_tokens=True)
         found.append(Question(ids[:first], rows.question(number), answer))
     return found
-
-
-def exact_match(answers: Sequence[str], expected: Sequence[str]) -> float:
-    """Share of answers that equal the written ones, white space at the ends aside."""
-    return sum(answer.strip() == wanted.strip() for answer, wanted in zip(answers, expected, strict=True)) / len(
-        expected
-    )
-
-
-def rouge_l(answers: Sequence[str], expected: Sequence[str]) -> float:
-    """Mean ROUGE-L F-measure (0..1) of Google's rouge_score, without stemming."""
-    from rouge_score.rouge_scorer import RougeScorer
-
-    scorer = RougeScorer(["rougeL"], use_stemmer=False)
-    scores = [scorer.score(wanted, answer)["rougeL"].fmeasure for answer, wanted in zip(answers, expected, strict=True)]
-    return float(sum(scores) / len(scores))

@@ -1,0 +1,149 @@
+"""What an evaluation found: figures with intervals, who is better, and the failed rows one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from loratui.core.errors import RunError, WorkerError
+from loratui.core.generation import GenerationSettings
+from loratui.evaluation.report import Document, table
+from loratui.format import harmless, one_line
+from loratui.paths import home_short
+from loratui.tui.playground.held_out import LONGEST, difference
+from loratui.tui.playground.session import Session
+from loratui.workers.protocol import Answered, Failed
+
+AROUND = 8
+"""Columns of the panel that are border and padding."""
+
+
+def read_document(path: str) -> Document:
+    """An evaluation's document. RunError where it cannot be read. Reads a file: for a thread."""
+    try:
+        found: Document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"the evaluation cannot be read: {error}.", where=path) from None
+    return found
+
+
+async def evaluate(
+    session: Session, sides: Sequence[str], rows: int, settings: GenerationSettings, tell: Callable[[str], None]
+) -> Document | None:
+    """What these sides make of rows that the run held out; None where it was stopped. Raises LoratuiError."""
+    tell("Asking the held-out rows … esc stops; what was answered is kept.")
+    async for event in session.evaluate(sides, rows, settings):
+        if isinstance(event, Answered):
+            tell(f"{event.side}: {event.rows:,} of {event.of:,} held-out rows … esc stops; they are kept.")
+        elif isinstance(event, Failed):
+            raise WorkerError(event.message, hint=event.hint)
+        elif not event.path:
+            tell("Stopped. What was answered is kept: ^g goes on.")
+        else:
+            document = await asyncio.to_thread(read_document, event.path)
+            return document
+    return None
+
+
+class EvaluationScreen(ModalScreen[None]):
+    """Every side's figures, and how the judged one stands to each other one."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "failed", "Failed rows", priority=True),
+        Binding("escape,q", "leave", "Close", key_display="esc"),
+    ]
+    DEFAULT_CSS = """
+    EvaluationScreen #panel { width: 90%; max-height: 90%; }
+    EvaluationScreen VerticalScroll { height: auto; max-height: 100%; }
+    """
+
+    def __init__(self, document: Document) -> None:
+        super().__init__(classes="panel-over")
+        self._document = document
+
+    def compose(self) -> ComposeResult:
+        failed = len(self._document["failed"])
+        with Vertical(id="panel") as panel:
+            panel.border_title = Content(f"{self._document['rows']:,} held-out rows")
+            shows = f"enter shows the {failed:,} without a right answer · " if failed else ""
+            panel.border_subtitle = Content(f"{shows}esc closes")
+            with VerticalScroll():
+                yield Static(id="figures")
+
+    def on_mount(self) -> None:
+        self.query_one(VerticalScroll).focus()
+
+    def on_resize(self) -> None:
+        width = max(40, self.size.width * 9 // 10 - AROUND)
+        lines = table(self._document | {"failed": []}, width=width)
+        if not self._document["failed"]:
+            lines += [f"Every row has a right answer by {self._document['judged']}.", ""]
+        lines.append(f"Answers and figures are kept in {home_short(self._document['folder'])}.")
+        self.query_one("#figures", Static).update(Content("\n".join(harmless(line) for line in lines).rstrip()))
+
+    def action_failed(self) -> None:
+        """Page through the rows without a right answer."""
+        if self._document["failed"]:
+            self.app.push_screen(FailedRowsScreen(self._document))
+
+    def action_leave(self) -> None:
+        """Close."""
+        self.dismiss(None)
+
+
+class FailedRowsScreen(ModalScreen[None]):
+    """Rows that the judged side did not answer right, with where its answer differs."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Close", key_display="esc")]
+    DEFAULT_CSS = """
+    FailedRowsScreen #panel { width: 90%; height: 90%; }
+    FailedRowsScreen OptionList { height: 1fr; max-height: 40%; border: none; padding: 0; }
+    FailedRowsScreen VerticalScroll { height: 1fr; border-top: solid $primary-muted; }
+    """
+
+    def __init__(self, document: Document) -> None:
+        super().__init__(classes="panel-over")
+        self._failed = document["failed"]
+        self._title = f"{len(self._failed):,} rows without a right answer by {document['judged']}"
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="panel") as panel:
+            panel.border_title = Content(harmless(self._title))
+            panel.border_subtitle = Content("↑ ↓ another row · [-only expected-] {+only given+} · esc closes")
+            options = [
+                Option(Content(f"row {one['row']}  {one['why']}  {one_line(one['asked'], 200)}"))
+                for one in self._failed
+            ]
+            yield OptionList(*options)
+            with VerticalScroll(can_focus=False):
+                yield Static(id="row")
+
+    @on(OptionList.OptionHighlighted)
+    def _shown(self, event: OptionList.OptionHighlighted) -> None:
+        one = self._failed[event.option_index]
+        beside = difference(one["expected"], one["answer"]) if one["expected"] else harmless(one["answer"], LONGEST)
+        self.query_one("#row", Static).update(
+            Content.assemble(
+                ("asked\n", "bold $text-muted"),
+                f"{harmless(one['asked'], LONGEST)}\n\n",
+                ("expected and given\n" if one["expected"] else "given\n", "bold $text-muted"),
+                beside,
+            )
+        )
+        self.query_one(VerticalScroll).scroll_home(animate=False)
+
+    def action_leave(self) -> None:
+        """Close."""
+        self.dismiss(None)
