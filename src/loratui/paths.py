@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -9,10 +10,17 @@ HOME_VARIABLE = "LORATUI_HOME"
 CONFIG_VARIABLE = "LORATUI_CONFIG"
 
 
+def without_tilde(name: str | Path) -> Path:
+    """A path with `~` written out; as it is where there is no such person (pathlib raises there)."""
+    with contextlib.suppress(RuntimeError):
+        return Path(name).expanduser()
+    return Path(name)
+
+
 def home() -> Path:
     """`$LORATUI_HOME`, or the platform's user data folder. Not created here."""
     if chosen := os.environ.get(HOME_VARIABLE, ""):
-        return Path(chosen).expanduser().absolute()
+        return without_tilde(chosen).absolute()
     from platformdirs import user_data_path
 
     return user_data_path("loratui", appauthor=False)
@@ -22,7 +30,7 @@ def config_home() -> Path:
     """`$LORATUI_CONFIG`, or the platform's folder of settings: presets and themes of the person's own. Not created
     here."""
     if chosen := os.environ.get(CONFIG_VARIABLE, ""):
-        return Path(chosen).expanduser().absolute()
+        return without_tilde(chosen).absolute()
     from platformdirs import user_config_path
 
     return user_config_path("loratui", appauthor=False)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from loratui.core.errors import LoratuiError, PlanError
 from loratui.core.presets import AUTO, Preset, preset_from_toml, preset_to_toml
 from loratui.files import read_document
-from loratui.paths import presets_path, user_presets_path
+from loratui.paths import presets_path, user_presets_path, without_tilde
 
 if TYPE_CHECKING:
     from loratui.core.imports import Imported
@@ -55,7 +55,7 @@ def read_configuration(path: Path) -> Imported:
     from loratui.core.imports import import_configuration
 
     try:
-        document = yaml.safe_load(read_document(path.expanduser()))
+        document = yaml.safe_load(read_document(without_tilde(path)))
     except OSError as error:
         raise PlanError(f"this configuration cannot be read: {error.strerror or error}.", where=str(path)) from None
     except RecursionError:
@@ -76,7 +76,7 @@ def find_preset(name: str, folders: Iterable[Path] | None = None) -> Preset:
         return read_configuration(Path(name)).preset(Path(name).stem)
     if name.endswith(".toml"):
         try:
-            return preset_from_toml(read_document(Path(name).expanduser()), name)
+            return preset_from_toml(read_document(without_tilde(name)), name)
         except OSError as error:
             raise PlanError(f"this preset cannot be read: {error.strerror or error}.", where=name) from None
     if name == AUTO.name and folders is None:

@@ -11,12 +11,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loratui.core.errors import InputError, LoratuiError, WorkerError
 from loratui.core.generation import GenerationSettings, set_value
 from loratui.files import write_whole
+from loratui.paths import without_tilde
 from loratui.terminal import say
 from loratui.tui.playground.conversation import Conversation
 from loratui.workers.protocol import Done, Failed, Piece
@@ -100,7 +100,7 @@ class Talk:
             raise InputError("/save needs a file.", hint="Write /save FILE.jsonl.")
         if not self.said.turns:
             raise InputError("nothing was said yet.")
-        file = Path(name).expanduser()
+        file = without_tilde(name)
         if file.exists():
             raise InputError("it is there already.", where=str(file), hint="Name another file.")
         rows = [{"side": side, "messages": self.said.told(side)} for side in self.sides]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loratui.core.errors import InputError, WorkerError
+from loratui.paths import without_tilde
 from loratui.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def command(source: str, output: Path | None, kind: str, ollama: str | None, onl
     from loratui.workers.target import served
 
     what = served(source)
-    target = (output or Path(f"{what.name}-{kind}.gguf")).expanduser().absolute()
+    target = without_tilde(output or f"{what.name}-{kind}.gguf").absolute()
     described = target.with_name(f"{target.stem}.Modelfile")
     model = Path(what.merged)
     steps = [*gguf_steps(model, target, kind), *([ollama_step(ollama, described)] if ollama else [])]

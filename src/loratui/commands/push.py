@@ -11,6 +11,7 @@ import click
 
 from loratui.core.errors import InputError, RunError
 from loratui.format import printable, size
+from loratui.paths import without_tilde
 from loratui.terminal import confirm, has_person, say, say_json
 
 
@@ -61,7 +62,7 @@ def _folder(source: str) -> tuple[Path, str]:
     from loratui.runs.listing import find_run
     from loratui.runs.model_card import result_folder
 
-    given = Path(source).expanduser()
+    given = without_tilde(source)
     if given.is_dir() and not (given / "plan.toml").is_file():
         inside = given.absolute()
         return inside, inside.parent.name if inside.name in ("adapter", "model") else inside.name

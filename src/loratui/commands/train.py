@@ -9,6 +9,7 @@ import click
 
 from loratui.commands.trust import ask_for_plan, trust_option
 from loratui.core.errors import InputError
+from loratui.paths import without_tilde
 from loratui.terminal import say
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def script_of(plan: Plan, output: Path | None, rehearse: bool | None) -> str:
 
     if not plan.cluster.engine:
         raise InputError("this plan is for this machine: it has no job script.", hint="Set cluster.engine = slurm.")
-    folder = output.expanduser().absolute() if output else runs_home() / run_name(plan)
+    folder = without_tilde(output).absolute() if output else runs_home() / run_name(plan)
     return script_for(plan, folder, rehearse=rehearses(plan) if rehearse is None else rehearse)
 
 

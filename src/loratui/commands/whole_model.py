@@ -9,6 +9,7 @@ from pathlib import Path
 
 from loratui.commands.trust import ask_for_load
 from loratui.core.errors import LoratuiError, RunError
+from loratui.paths import without_tilde
 from loratui.runs.directory import Run
 from loratui.runs.listing import find_run
 from loratui.runs.result import damage_of, require_undamaged
@@ -30,7 +31,7 @@ def whole_model(source: str, *, dtype: str = "") -> tuple[Path, str]:
 
     RunError where there is no result, or the merge does not hold; ModelError where the result is damaged.
     """
-    folder = Path(source).expanduser()
+    folder = without_tilde(source)
     if (folder / "config.json").is_file() and not (folder / "plan.toml").is_file():
         return folder.absolute(), folder.absolute().name
     if (folder / "adapter_config.json").is_file():

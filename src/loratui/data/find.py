@@ -17,7 +17,7 @@ from loratui.data.hub import find_cached
 from loratui.data.hub_download import fetch_dataset
 from loratui.data.open_file import data_kind, open_bytes
 from loratui.data.pointers import require_file, require_no_annex_link
-from loratui.paths import demo_dataset_path, demo_heldout_path
+from loratui.paths import demo_dataset_path, demo_heldout_path, without_tilde
 
 READABLE = "JSON, JSONL, CSV, TSV, Parquet, Arrow and text files are read, also as .gz, .bz2, .xz, .zst or .zip."
 IGNORED = frozenset(
@@ -54,7 +54,7 @@ def _find(path: str, split: str, configuration: str, encoding: str) -> FoundData
         raise DatasetError("no dataset was named.", hint="Give a file, a folder, a hub id, or demo.")
     if path == "demo" and not Path("demo").exists():
         return _demo()
-    place = Path(path).expanduser()
+    place = without_tilde(path)
     try:
         if place.is_dir():
             return _folder(path, place)

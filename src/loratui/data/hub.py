@@ -13,6 +13,7 @@ from loratui.data.found import DataFile, FoundDataset
 from loratui.data.open_file import data_kind
 from loratui.hub.cache import snapshot
 from loratui.hub.client import hub_cache, hub_home
+from loratui.paths import without_tilde
 
 HELD_OUT = ("validation", "test", "dev", "eval")
 """Splits to evaluate on: the first of these that there is."""
@@ -21,7 +22,7 @@ HELD_OUT = ("validation", "test", "dev", "eval")
 def datasets_cache() -> Path:
     """Folder where the datasets library keeps prepared tables."""
     if cache := os.environ.get("HF_DATASETS_CACHE"):
-        return Path(os.path.expandvars(cache)).expanduser()
+        return without_tilde(os.path.expandvars(cache))
     return hub_home() / "datasets"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from loratui.core.errors import InputError
 from loratui.export.steps import Step
+from loratui.paths import without_tilde
 
 WRITTEN = {"f32": "f32", "f16": "f16", "bf16": "bf16", "q8_0": "q8_0"}
 """Formats that the converter itself writes."""
@@ -64,7 +65,7 @@ def find_llama_cpp() -> LlamaCpp:
     """The tools that are installed."""
     named = os.environ.get("LLAMA_CPP", "")
     folders = (
-        [Path(named).expanduser()]
+        [without_tilde(named)]
         if named
         else [Path.home() / "llama.cpp", Path("/opt/llama.cpp"), Path("llama.cpp").absolute()]
     )

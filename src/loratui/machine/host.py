@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from loratui.core.hardware import Host
-from loratui.paths import runs_home
+from loratui.paths import runs_home, without_tilde
 
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "bf16", "sve")
 """Instruction sets (/proc/cpuinfo flags) that decide how fast a processor trains."""
@@ -88,7 +88,7 @@ def _told_by_environment() -> bool:
 
 def _existing(path: Path) -> Path:
     """The path, or its nearest parent that exists."""
-    path = path.expanduser().absolute()
+    path = without_tilde(path).absolute()
     for folder in (path, *path.parents):
         try:
             if folder.exists():

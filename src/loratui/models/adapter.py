@@ -9,6 +9,7 @@ from loratui.core.errors import ModelError, PlanError
 from loratui.core.plan import Plan
 from loratui.core.recommend.from_adapter import AdapterShape
 from loratui.files import DOCUMENT_LIMIT_BYTES, read_object, read_safetensors_header
+from loratui.paths import without_tilde
 
 WEIGHTS, PREFIX = "adapter_model.safetensors", "base_model.model."
 """File of an adapter's weights, and what PEFT puts before each layer's path."""
@@ -16,7 +17,7 @@ WEIGHTS, PREFIX = "adapter_model.safetensors", "base_model.model."
 
 def read_adapter(path: str) -> AdapterShape:
     """The shape of the adapter in this folder. ModelError where it is none."""
-    folder = Path(path).expanduser()
+    folder = without_tilde(path)
     try:
         config = read_object(folder / "adapter_config.json")
         targets = config["target_modules"]
@@ -39,7 +40,7 @@ def read_adapter(path: str) -> AdapterShape:
 
 def require_fit(plan: Plan, adapter: AdapterShape) -> None:
     """Refuse a plan that trains this adapter further in another shape than it has, or not at all. PlanError."""
-    folder = str(Path(plan.lora.adapter).expanduser())
+    folder = str(without_tilde(plan.lora.adapter))
     if plan.method.kind == "full":
         raise PlanError(
             "method.kind = full trains the base's own weights, and lora.adapter names an adapter to train further.",

@@ -15,7 +15,7 @@ from loratui.models.folder import read_folder
 from loratui.models.found import FoundModel, found_in_folder
 from loratui.models.hub import fetch_model
 from loratui.models.shapes import learn, refusal
-from loratui.paths import demo_model_path
+from loratui.paths import demo_model_path, without_tilde
 
 
 def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundModel:
@@ -26,7 +26,7 @@ def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundMode
     """
     if not id.strip():
         raise ModelError("no model was named.", hint="Give a hub id, a local folder, or demo.")
-    place = Path(id).expanduser()
+    place = without_tilde(id)
     if id == "demo" and not place.exists():
         return _demo()
     if place.exists():

@@ -24,7 +24,7 @@ from loratui.format import one_line, size
 from loratui.hub.cache import snapshot
 from loratui.hub.client import HubError, ask, download, hub_cache
 from loratui.models.folder import read_json
-from loratui.paths import demo_model_path, state_home
+from loratui.paths import demo_model_path, state_home, without_tilde
 
 CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
 """Files whose `auto_map` names classes of the repository's own."""
@@ -219,7 +219,7 @@ def _is_part(code: RemoteCode, made_from: dict[str, Any]) -> bool:
 
 
 def _folder(source: str) -> Path:
-    return demo_model_path() if source == "demo" else Path(source).expanduser()
+    return demo_model_path() if source == "demo" else without_tilde(source)
 
 
 def _key(source: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
-from loratui.paths import runs_home
+from loratui.paths import runs_home, without_tilde
 from loratui.runs.directory import Run
 from loratui.runs.folders import may_be_run as may_be_run
 from loratui.runs.jobs import read_jobs
@@ -136,15 +135,21 @@ def summary(run: Run) -> RunSummary:
     return RunSummary(run, status, plan, run.created(), problem, is_foreign(run), ruin_of(run, status))
 
 
+def named_run(name: str) -> Run | None:
+    """The run of exactly this name below loratui's home: a name comes before a folder of that name here, whichever
+    command asks.
+    """
+    place = runs_home() / name
+    return Run(place) if Path(name).name == name and may_be_run(place) else None
+
+
 def find_run(name_or_path: str) -> Run:
     """The run of this name, or in this directory; `last` is the newest one. RunError naming the nearest when there is
     none.
     """
-    path = Path(name_or_path)
-    with contextlib.suppress(RuntimeError):  # ~nobody
-        path = path.expanduser()
-    if path.name == name_or_path and may_be_run(runs_home() / name_or_path):
-        return Run(runs_home() / name_or_path)
+    if (named := named_run(name_or_path)) is not None:
+        return named
+    path = without_tilde(name_or_path)
     if may_be_run(path):
         return Run(path.absolute())
     names = [one.name for one in list_runs()]

@@ -19,6 +19,7 @@ from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.export.torch_code import FORMATS, quantization_code
 from loratui.files import DOCUMENT_LIMIT_BYTES, open_regular, write_whole
 from loratui.format import printable
+from loratui.paths import without_tilde
 from loratui.runs.directory import Run
 from loratui.runs.events import Fix
 from loratui.runs.story import Change, Story, read_story
@@ -83,7 +84,7 @@ def model_card(run: Run, *, place: str = PLACE, merged: str = "") -> str:
 
 def hub_name(text: str) -> str:
     """A name of the hub, or "" for what is a local path, the demo, or no such name."""
-    if text == "demo" or not HUB_NAME.fullmatch(text) or Path(text).expanduser().exists():
+    if text == "demo" or not HUB_NAME.fullmatch(text) or without_tilde(text).exists():
         return ""
     return text
 

@@ -19,7 +19,7 @@ from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.files import make_folder, open_own, open_regular, write_whole
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.models.trust import not_agreed, unanswered
-from loratui.paths import runs_home
+from loratui.paths import runs_home, without_tilde
 from loratui.runs.directory import Run, step_of
 from loratui.runs.jobs import last_job, no_job
 from loratui.runs.origin import PATH_KEYS, sign
@@ -49,7 +49,7 @@ def with_absolute_paths(plan: Plan) -> Plan:
     """
     found = {}
     for key in PATH_KEYS:
-        path = Path(str(plan.get(key))).expanduser()
+        path = without_tilde(str(plan.get(key)))
         if plan.get(key) not in ("", "demo") and not path.is_absolute() and path.exists():
             found[key] = str(path.absolute())
     return with_values(plan, found) if found else plan
@@ -63,9 +63,9 @@ def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> 
     is to be trained further has another shape.
     """
     if plan.lora.adapter:
-        require_undamaged(Path(plan.lora.adapter).expanduser().absolute())
+        require_undamaged(without_tilde(plan.lora.adapter).absolute())
         require_fit(plan, read_adapter(plan.lora.adapter))
-    path = Path(output).expanduser().absolute() if output else _fresh_path(name or run_name(plan), chosen=bool(name))
+    path = without_tilde(output).absolute() if output else _fresh_path(name or run_name(plan), chosen=bool(name))
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         hint = "Choose another directory"
         raise RunError(
@@ -160,7 +160,7 @@ def begin_run(
     """
     environment = None
     if plan.cluster.engine:
-        require_submittable(plan, Path(output).expanduser().absolute() if output else runs_home())
+        require_submittable(plan, without_tilde(output).absolute() if output else runs_home())
     else:
         environment = worker_environment(plan)
     first = rehearses(plan) if rehearse is None else rehearse

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import PRESETS, GenerationSettings
 from loratui.format import printable
+from loratui.paths import without_tilde
 from loratui.terminal import say, say_json_text
 from loratui.worker.generation.progress import Progress
 from loratui.worker.generation.results import Answer, Key, Results
@@ -84,7 +85,7 @@ def execute(given: GenerateRequest) -> int:
                 samples=given.samples,
                 asking=Asking(given.raw, given.system),
                 force=given.force,
-                source=Path(given.source).expanduser(),
+                source=without_tilde(given.source),
                 named=bool(given.output),
             )
             if not given.output:
@@ -112,7 +113,7 @@ class Asking:
 def _place(output: str) -> Iterator[Path]:
     """The file for the answers; one that goes again where they are to be printed."""
     if output:
-        yield Path(output).expanduser()
+        yield without_tilde(output)
         return
     with TemporaryDirectory(prefix="loratui-") as folder:
         yield Path(folder) / "answers.json"

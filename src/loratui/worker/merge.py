@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from loratui.core.errors import InputError, LoratuiError, ModelError, WorkerError
 from loratui.files import write_whole
 from loratui.format import first_line
+from loratui.paths import without_tilde
 from loratui.runs.directory import MERGE_NOTE
 from loratui.runs.model_card import CARD, model_card
 from loratui.runs.result import seal_result, step_of_result, unproven
@@ -83,7 +84,7 @@ def execute(given: MergeRequest) -> int:
             target = with_device(target, given.device)
         proof = merge(
             target,
-            Path(given.output).expanduser().absolute(),
+            without_tilde(given.output).absolute(),
             given.dtype,
             lambda what: say(what[0].upper() + what[1:] + " …", err=True),
             onto=given.onto,
@@ -99,7 +100,7 @@ def execute(given: MergeRequest) -> int:
         fail(f"{explain(error)[0]} Nothing was kept. With --device cpu it needs no GPU.")
         return 1
     if given.as_json:
-        made = Merged(str(Path(given.output).expanduser().absolute()), proof.holds, describe(proof))
+        made = Merged(str(without_tilde(given.output).absolute()), proof.holds, describe(proof))
         say_json({**asdict(made), **asdict(proof)}, indent=None)
     else:
         say(f"The merged model is in {given.output}. {describe(proof)}")

@@ -11,7 +11,7 @@ from loratui.core.errors import ModelError, PlanError
 from loratui.core.plan import Plan
 from loratui.format import first_line
 from loratui.models.trust import load_options
-from loratui.paths import demo_model_path
+from loratui.paths import demo_model_path, without_tilde
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
@@ -51,7 +51,7 @@ def model_source(plan: Plan, *, weights: bool = True) -> tuple[str, dict[str, An
                 hint="Build it with scripts/ or install again.",
             )
         return str(folder), {}
-    folder = Path(name).expanduser()
+    folder = without_tilde(name)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError("this folder holds no model: config.json is missing.", where=str(folder))
@@ -181,7 +181,7 @@ def template_text(name: str) -> str:
     if name in shipped:
         return shipped[name].read_text(encoding="utf-8")
     try:
-        return Path(name).expanduser().read_text(encoding="utf-8")
+        return without_tilde(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         known = [*KNOWN_TEMPLATES, *(other for other in shipped if not other.endswith("_training"))]
         raise PlanError(

@@ -12,9 +12,9 @@ from loratui.core.errors import InputError, LoratuiError, ModelError
 from loratui.core.plan import Plan
 from loratui.export.serving import Served
 from loratui.files import read_object
-from loratui.paths import demo_model_path
+from loratui.paths import demo_model_path, without_tilde
 from loratui.runs.directory import Run
-from loratui.runs.listing import find_run, may_be_run
+from loratui.runs.listing import find_run, may_be_run, named_run
 from loratui.runs.origin import foreign_words
 from loratui.runs.result import refused_to_answer, require_undamaged
 from loratui.workers.protocol import ADAPTER, BASE, Load
@@ -47,7 +47,9 @@ def find_target(name: str, *, base: str = "") -> Target:
 
     `base` overrules the base model that a run or an adapter names. ModelError or RunError in one sentence.
     """
-    folder = Path(name).expanduser()
+    if (run := named_run(name)) is not None:
+        return of_run(run, base=base)
+    folder = without_tilde(name)
     if (folder / "adapter_config.json").is_file():
         return _of_adapter(folder.absolute(), base)
     if may_be_run(folder):
@@ -168,7 +170,7 @@ def _source(name: str) -> str:
     """A folder, or an id of the hub as it is. ModelError for a folder that is gone."""
     if name == "demo":
         return str(demo_model_path())
-    folder = Path(name).expanduser()
+    folder = without_tilde(name)
     if folder.is_dir():
         return str(folder.absolute())
     if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
@@ -15,6 +14,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
+
+from loratui.paths import without_tilde
 
 FIT_GLYPHS = {"fits": ("✓", "$success"), "tight": ("▲", "$warning"), "too big": ("✗", "$error")}
 """How a verdict on memory is marked in a list, with its colour."""
@@ -214,7 +215,7 @@ class FilterList(Vertical):
         event.stop()
         typed = event.value.strip()
         key = self.highlighted_key
-        if typed and (not key or (typed[0] in "/~." and Path(typed).expanduser().exists())):
+        if typed and (not key or (typed[0] in "/~." and without_tilde(typed).exists())):
             self.post_message(self.Typed(self, typed))
         elif key:
             self.post_message(self.Chosen(self, key))

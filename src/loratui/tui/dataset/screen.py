@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 from loratui.core.errors import LoratuiError
 from loratui.data.encodings import UTF8
 from loratui.format import one_line
-from loratui.paths import home_short
+from loratui.paths import home_short, without_tilde
 from loratui.tui.dataset.facts import MARGINS, fact_lines
 from loratui.tui.dataset.length_picture import bars_height, picture_lines
 from loratui.tui.dataset.lengths import LengthsScreen
@@ -201,9 +201,7 @@ class DatasetScreen(StepScreen):
         from loratui.tui.common.file_browser import BrowserScreen
 
         now = self.app.state.draft.dataset
-        start = (
-            Path(now).expanduser().parent if now and now != "demo" and Path(now).expanduser().exists() else Path.cwd()
-        )
+        start = without_tilde(now).parent if now and now != "demo" and without_tilde(now).exists() else Path.cwd()
         path = await self.app.push_screen_wait(
             BrowserScreen(
                 "Open a dataset",

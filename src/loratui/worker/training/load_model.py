@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from loratui.core.errors import ModelError, PlanError
 from loratui.core.plan import Plan
 from loratui.format import first_line
 from loratui.models.adapter import read_adapter, require_fit
+from loratui.paths import without_tilde
 from loratui.runs.result import require_undamaged
 from loratui.worker import base_model
 from loratui.worker.base_model import DTYPES, planned_quantization
@@ -75,7 +75,7 @@ def load_adapter(plan: Plan, model: Any) -> Any:
     """The model with an existing adapter that is trained further."""
     from peft import PeftModel
 
-    folder = Path(plan.lora.adapter).expanduser()
+    folder = without_tilde(plan.lora.adapter)
     require_undamaged(folder)
     adapter = read_adapter(plan.lora.adapter)
     if not (folder / "adapter_model.safetensors").is_file():
