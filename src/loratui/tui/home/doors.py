@@ -50,7 +50,9 @@ def ways_on(draft: Draft, others: list[OtherDraft]) -> list[Way]:
     becomes = "from the start" if nothing else "draft is kept"
     return [
         Way("go_on", "Go on", ("no draft yet", "it waits here"), "") if nothing else _go_on(draft),
-        Way("new", "New", ("model, data, recipe", becomes), f"Begins anew: machine, model, dataset.{kept}", "all steps"),
+        Way(
+            "new", "New", ("model, data, recipe", becomes), f"Begins anew: machine, model, dataset.{kept}", "all steps"
+        ),
         Way(
             "demo",
             "The demo",
