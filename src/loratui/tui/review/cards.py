@@ -160,7 +160,7 @@ def time_span(proposal: Proposal) -> str:
     """How long it takes: `8 s to 41 s`; empty where that is not known."""
     if proposal.time is None:
         return ""
-    low, high = duration(proposal.time.low_seconds), duration(proposal.time.high_seconds)
+    low, high = map(duration, proposal.time.whole_seconds)
     return f"about {low}" if low == high else f"{low} to {high}"
 
 
