@@ -10,6 +10,7 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
+from loratui.core.storage import disk_need
 from loratui.format import count, duration, number_text, one_line, size, value_text
 from loratui.paths import home_short
 from loratui.tui.frame.headroom_bar import memory_view, verdict
@@ -77,10 +78,9 @@ def _learns(state: WizardState, proposal: Proposal) -> Card:
 
 
 def result_words(proposal: Proposal) -> str:
-    """What is made, with its size on disk: adapters are kept in 4 bytes a number, whole models in their own format."""
-    if proposal.plan.method.kind == "full":
-        return f"a model of about {size(proposal.memory.parts.get('weights', 0))}"
-    return f"an adapter of about {size(proposal.parameters_trainable * 4)}"
+    """What is made, with the size of its file."""
+    what = "a model" if proposal.plan.method.kind == "full" else "an adapter"
+    return f"{what} of {size(disk_need(proposal.spec, proposal.plan).result_bytes)}"
 
 
 def _from(proposal: Proposal) -> Card:
