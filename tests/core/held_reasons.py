@@ -16,7 +16,8 @@ from loratui.core.memory import budget, verdict
 from loratui.core.proposal import Proposal, propose
 from loratui.core.recommendation import Claim, Recommendation, amount, two_sizes
 from loratui.core.schedule import make_schedule
-from loratui.core.time import differ_untimed, predict
+from loratui.core.time import predict
+from loratui.core.untimed import differ_untimed
 
 GIB = 2**30
 SEARCHED = (

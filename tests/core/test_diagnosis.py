@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,41 @@ def test_a_jump_of_hundredths_near_zero_is_no_spike() -> None:
     learnt = [0.003 + 0.0005 * (number % 3) for number in range(60)]
     assert "spikes" not in kinds(diagnose(drawn([*falling(40), *learnt, 0.03, *learnt]), Plan()))
     assert "spikes" in kinds(diagnose(drawn([*falling(40), *learnt, 0.3, *learnt]), Plan()))
+
+
+def small_run(seed: int, batch: int, spread: float, *, broken: tuple[int, ...] = ()) -> tuple[Curves, Plan]:
+    """Nine epochs of 50 rows whose losses differ (log-normal) and fall together. broken: steps in which one row is
+    wrong, twenty times as surprising as the others.
+    """
+    rng = random.Random(seed)
+    hard = [math.exp(rng.gauss(0, spread)) for _ in range(50)]
+    losses: list[float] = []
+    for _ in range(9):
+        order = rng.sample(range(50), 50)
+        for first in range(0, 50, batch):
+            rows = [hard[row] for row in order[first : first + batch]]
+            if len(losses) + 1 in broken:
+                rows[0] = 20.0
+            losses.append((0.8 + 2 * math.exp(-len(losses) / 8)) * sum(rows) / len(rows))
+    curves = Curves(list(range(1, len(losses) + 1)), losses, total_steps=len(losses), steps_per_epoch=-(-50 // batch))
+    return curves, plan(batch_size=batch, accumulation=1)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4, 8])
+@pytest.mark.parametrize("spread", [0.3, 0.5, 0.7])
+def test_rows_that_differ_are_no_jumps_of_a_small_batch(batch: int, spread: float) -> None:
+    for seed in range(20):
+        curves, now = small_run(seed, batch, spread)
+        for count in {25, 40, len(curves.steps) // 2, len(curves.steps)}:
+            part = replace(curves, steps=curves.steps[:count], losses=curves.losses[:count])
+            assert "spikes" not in kinds(diagnose(part, now)), (seed, count)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4, 8])
+def test_broken_rows_in_a_small_batch_are_jumps(batch: int) -> None:
+    for seed in range(20):
+        (finding,) = [one for one in diagnose(*small_run(seed, batch, 0.2, broken=(45, 58))) if one.kind == "spikes"]
+        assert "45, 58" in finding.message
 
 
 def test_a_far_too_high_rate_goes_back_to_published_ones() -> None:

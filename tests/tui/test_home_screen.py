@@ -17,6 +17,7 @@ from loratui.runs.events import encode, make
 from loratui.runs.listing import RunList
 from loratui.runs.outcome import OutcomeTail
 from loratui.tui.app import LoratuiApp
+from loratui.tui.home.doors import Door
 from loratui.tui.wizard.draft import DEMO, Draft, draft_to_json
 
 SIZES = [(80, 24), (120, 36), (200, 50)]
@@ -116,7 +117,7 @@ async def test_a_new_draft_keeps_the_old_one_and_the_old_one_comes_back(home: Pa
         await pilot.press("ctrl+r")
         text = await until(pilot, "Kept aside")
         assert "llama-1b on questions.jsonl" in text
-        await until(pilot, "▸ Begin")
+        await until(pilot, "▸ New")
         await pilot.press("left", "enter")
         await until(pilot, "Drafts that were kept aside")
         await pilot.press("enter")
@@ -172,12 +173,36 @@ async def test_the_arrows_lead_from_the_ways_on_to_the_runs_and_back(home: Path)
         await until(pilot, "▸ Go on")
 
 
+@pytest.mark.parametrize("size", SIZES)
+async def test_each_way_on_has_its_place_whatever_was_done_before(home: Path, size: tuple[int, int]) -> None:
+    app = LoratuiApp(screen="runs")
+    seen: list[list[tuple[str, Any]]] = []
+
+    def places() -> list[tuple[str, Any]]:
+        return [(door.way.key, door.region) for door in app.screen.query(Door)]
+
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, "▸ New")
+        seen.append(places())
+        await pilot.press("left")
+        await until(pilot, "▸ The demo")
+        for draft in (Draft(**own_choices(home)), DEMO, Draft()):
+            app.begin_draft(draft)
+            await settled(pilot)
+            app.open_step("runs")
+            await until(pilot, "Kept aside")
+            seen.append(places())
+    assert [key for key, _ in seen[0]] == ["go_on", "new", "demo", "kept"]
+    assert all(one == seen[0] for one in seen), "a card moved"
+
+
 async def test_without_runs_it_says_what_will_stand_there(home: Path) -> None:
     app = LoratuiApp(screen="runs")
     async with app.run_test(size=(80, 24)) as pilot:
         text = await until(pilot, "No runs yet on this machine.")
-        assert "Begin" in text and "Try the demo" in text
+        assert "New" in text and "The demo" in text and "↓ Runs" not in text
         await until(pilot, lambda: app.focused is not None and app.focused.has_class("door"))
+        assert not app.screen.query_one("#beside").display, "an empty box"
 
 
 # The runs

@@ -75,7 +75,7 @@ def _fit(proposal: Proposal, chosen: Proposal) -> MethodFit:
         room_bytes=proposal.budget.bytes,
         parameters_trained=proposal.parameters_trainable,
         result_bytes=disk_need(proposal.spec, proposal.plan).result_bytes,
-        seconds=None if time is None else (time.low_seconds, time.high_seconds),
+        seconds=None if time is None else time.whole_seconds,
         time_basis="" if time is None else time.basis,
     )
 

@@ -35,7 +35,8 @@ from loratui.core.rules_of_thumb import RuleOfThumb
 from loratui.core.schedule import Schedule, make_schedule
 from loratui.core.situation import Situation, informed, supposed_rows
 from loratui.core.storage import disk_warning
-from loratui.core.time import Prediction, differ_untimed, on_one_footing, predict
+from loratui.core.time import Prediction, on_one_footing, predict
+from loratui.core.untimed import differ_untimed
 from loratui.core.warnings import warnings_for
 
 if TYPE_CHECKING:

@@ -102,7 +102,8 @@ def _time_json(prediction: Prediction | None) -> dict[str, Any] | None:
         return None
     return {
         "seconds_per_step": [prediction.low_seconds_per_step, prediction.high_seconds_per_step],
-        "seconds": [prediction.low_seconds, prediction.high_seconds],
+        "seconds": list(prediction.whole_seconds),
+        "starting_seconds": list(prediction.starting),
         "evaluations": prediction.evaluations,
         "evaluation_seconds": list(prediction.evaluation_seconds),
         "saves": prediction.saves,

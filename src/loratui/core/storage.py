@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.memory.formats import formats
-from loratui.core.memory.states import adapter_bytes, optimizer_bytes
+from loratui.core.memory.states import adapter_bytes, adapter_tensors, optimizer_bytes
 from loratui.core.plan import Plan
 from loratui.format import size
 
@@ -17,6 +17,9 @@ TOKENIZER_BYTES_PER_ENTRY = 80
 """tokenizer.json per vocabulary entry, its merges included (Qwen3: 11.4 MB for 151,669)."""
 SMALL_FILES_BYTES = 32 * 1024
 """A checkpoint's configurations, random states, trainer's state and headers."""
+
+HEADER_BYTES_PER_TENSOR = 128
+"""What a safetensors file says of each tensor: its name, format, shape and place (PEFT's long names)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +31,29 @@ class DiskNeed:
     checkpoints: int
     """How many there are at once; one more than are kept, while the newest is being written."""
     result_bytes: int
-    """The adapter or model that the run leaves."""
+    """The weights' file that the run leaves, adapter or model, in the format in which they were trained: the one figure
+    that is told of a result's size."""
+    beside_bytes: int = 0
+    """The tokenizer that lies beside that file."""
 
     @property
     def total_bytes(self) -> int:
         """All of it at once."""
-        return self.checkpoint_bytes * self.checkpoints + self.result_bytes
+        return self.checkpoint_bytes * self.checkpoints + self.result_bytes + self.beside_bytes
 
 
 def disk_need(spec: ModelSpec, plan: Plan) -> DiskNeed:
     """What a run writes. transformers 5.23 rotates checkpoints after the new one is whole."""
     form = formats(plan)
     weights = spec.total_parameters * form.weight if form.full else adapter_bytes(spec, plan, form)
+    tensors = 0 if form.full else sum(count for _, count, _ in adapter_tensors(spec, plan, form))
+    header = tensors * HEADER_BYTES_PER_TENSOR
     tokenizer = spec.vocab_size * TOKENIZER_BYTES_PER_ENTRY
     return DiskNeed(
         checkpoint_bytes=weights + optimizer_bytes(spec, plan, form) + tokenizer + SMALL_FILES_BYTES,
         checkpoints=plan.saving.keep + 1 if plan.saving.every_steps else 1,
-        result_bytes=weights + tokenizer,
+        result_bytes=weights + header,
+        beside_bytes=tokenizer,
     )
 
 

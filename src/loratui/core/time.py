@@ -1,6 +1,7 @@
 """How long a run takes: from the operations of a step, the device's peak, and how much of it trainings reach.
 
-Evaluations and checkpoints are part of it. What they ask beyond that (answers to pinned prompts) is not.
+Evaluations, with the answers that they ask for, and checkpoints are part of it; what comes before the first step and
+after the last one is counted by `core.time_around`.
 
 Operations are counted as in Kaplan et al. 2020 (2 a weight and token forward, 4 backward), with what LoRA saves (a
 frozen weight needs no gradient of its own: 2 backward instead of 4) and what checkpointing adds (one more forward
@@ -22,6 +23,8 @@ from loratui.core.measured import METHOD_SHARE, Measurement, Speed, learned_spee
 from loratui.core.plan import Plan
 from loratui.core.schedule import Schedule, times_in
 from loratui.core.storage import disk_need
+from loratui.core.time_around import ANSWERED_ROWS, Span, answering_seconds, ending, saving, starting
+from loratui.core.untimed import left_out
 
 UTILISATION: dict[str, tuple[float, float]] = {"gpu": (0.20, 0.50), "cpu": (0.10, 0.50)}
 """Share (0..1) of the dense peak that fine-tuning reaches, lowest and highest (utilisation)."""
@@ -35,8 +38,6 @@ GROUPED_CAPABILITY = (8, 0)
 """From here torch multiplies all experts at once; below, transformers 5.23 loops over them (`integrations/moe.py`)."""
 EXPERT_SECONDS = (10e-6, 60e-6)
 """Least time of one expert's product in that loop: launching its kernel. Two products a block and pass."""
-SAVED_BYTES_PER_SECOND = (2e9, 0.2e9)
-"""How fast a checkpoint is written and flushed: a local solid-state disk, and a network's."""
 LAYER_SECONDS: dict[str, tuple[float, float]] = {"gpu": (0.3e-3, 1.5e-3), "cpu": (0.2e-3, 2e-3)}
 """Least time of one block's forward or backward pass: launching its kernels, however small they are."""
 
@@ -56,13 +57,18 @@ class Prediction:
     evaluations: int = 0
     evaluated_rows: int = 0
     """Rows of each evaluation."""
-    seconds_per_evaluation: tuple[float, float] = (0.0, 0.0)
-    """Lowest and highest."""
+    seconds_per_evaluation: Span = (0.0, 0.0)
+    """Of the held-out loss."""
+    seconds_per_answering: Span = (0.0, 0.0)
+    """Of the answers that an evaluation asks for."""
     saves: int = 0
     better_saves: int = 0
     """Evaluations between those, each of which saves a checkpoint too where its loss is the lowest so far."""
-    seconds_per_save: tuple[float, float] = (0.0, 0.0)
-    """Lowest and highest."""
+    seconds_per_save: Span = (0.0, 0.0)
+    starting: Span = (0.0, 0.0)
+    """From the command to the first step."""
+    ending: Span = (0.0, 0.0)
+    """From the last step to the result."""
     left_out: tuple[str, ...] = ()
     """What of the plan takes time that is not in it, in words."""
 
@@ -84,7 +90,8 @@ class Prediction:
     @property
     def evaluation_seconds(self) -> tuple[float, float]:
         """Lowest and highest time of all evaluations together."""
-        return self.seconds_per_evaluation[0] * self.evaluations, self.seconds_per_evaluation[1] * self.evaluations
+        low, high = (sum(both) for both in zip(self.seconds_per_evaluation, self.seconds_per_answering, strict=True))
+        return low * self.evaluations, high * self.evaluations
 
     @property
     def saving_seconds(self) -> tuple[float, float]:
@@ -93,13 +100,19 @@ class Prediction:
 
     @property
     def low_seconds(self) -> float:
-        """Shortest time of the whole run, with its evaluations and checkpoints."""
+        """Shortest time from the first step to the last, with its evaluations and checkpoints."""
         return self.low_seconds_per_step * self.total_steps + self.evaluation_seconds[0] + self.saving_seconds[0]
 
     @property
     def high_seconds(self) -> float:
-        """Longest time of the whole run, with its evaluations and checkpoints."""
+        """Longest time from the first step to the last, with its evaluations and checkpoints."""
         return self.high_seconds_per_step * self.total_steps + self.evaluation_seconds[1] + self.saving_seconds[1]
+
+    @property
+    def whole_seconds(self) -> Span:
+        """Shortest and longest time from the command to the result."""
+        (soon, late), (fast, slow) = self.starting, self.ending
+        return soon + self.low_seconds + fast, late + self.high_seconds + slow
 
     @property
     def counted(self) -> str:
@@ -110,10 +123,10 @@ class Prediction:
     def _evaluations_and_saves(self) -> str:
         saves = f"{self.saves:,} checkpoint{'' if self.saves == 1 else 's'}"
         if not self.evaluations:
-            return f"with {saves}"
+            return f"with its start and {saves}"
         return (
-            f"with {self.evaluations:,} evaluation{'' if self.evaluations == 1 else 's'} of {self.evaluated_rows:,} "
-            f"rows and {saves}{self._better_words}"
+            f"with its start, {self.evaluations:,} evaluation{'' if self.evaluations == 1 else 's'} of "
+            f"{self.evaluated_rows:,} rows and {saves}{self._better_words}"
         )
 
     @property
@@ -121,32 +134,6 @@ class Prediction:
         if not self.better_saves:
             return ""
         return f", and up to {self.better_saves:,} more: one at each evaluation that is the best so far"
-
-
-UNTIMED = ("lora.variant", "lora.dropout", "model.attention")
-"""They take time (DoRA's norms of whole weights, dropout's masks, unfused attention) that nothing here counts."""
-UNTIMED_WITHIN_A_METHOD = (
-    "training.optimizer",
-    "method.quantization",
-    "method.double_quantization",
-    "method.compute_dtype",
-)
-"""So do these; between two methods they belong to what is counted."""
-
-
-def differ_untimed(one: Plan, other: Plan) -> bool:
-    """Whether two plans differ in something that takes time and that no prediction counts."""
-    keys = UNTIMED + (UNTIMED_WITHIN_A_METHOD if one.method.kind == other.method.kind else ())
-    within = one.method.kind == other.method.kind and one.training.precision == other.training.precision
-    return any(one.get(key) != other.get(key) for key in keys) or (within and one.model.dtype != other.model.dtype)
-
-
-def left_out(plan: Plan) -> tuple[str, ...]:
-    """What of this plan takes time that no prediction counts, in words."""
-    if plan.method.kind == "full":
-        return ()
-    found = ["the norms that DoRA computes of whole weights"] if plan.lora.variant == "dora" else []
-    return (*found, *(["dropout's masks"] if plan.lora.dropout else []))
 
 
 def active_parameters(spec: ModelSpec) -> int:
@@ -360,7 +347,10 @@ def predict(
     low, high = pace.step_seconds(plan, one_pass)
     every, steps = plan.evaluation.every_steps, schedule.total_steps
     batches, one_batch = evaluation_pass(spec, plan, data, device.count)
-    size = disk_need(spec, plan).checkpoint_bytes
+    launch = launch_seconds(spec, device)
+    a_token = one_batch / (longest_of_batch(plan, data, plan.evaluation.batch_size) * plan.evaluation.batch_size)
+    one_token = Pace(pace.slowest, pace.fastest, launch).seconds(a_token * ANSWERED_ROWS, 1)
+    need = disk_need(spec, plan)
     return Prediction(
         flops,
         tokens,
@@ -373,7 +363,10 @@ def predict(
         seconds_per_evaluation=pace.seconds(one_batch * batches, batches),
         saves=times_in(steps, plan.saving.every_steps) or 1,
         better_saves=_better_saves(steps, every, plan.saving.every_steps) if data.eval_examples else 0,
-        seconds_per_save=(size / SAVED_BYTES_PER_SECOND[0], size / SAVED_BYTES_PER_SECOND[1]),
+        seconds_per_answering=answering_seconds(plan, data, one_token),
+        seconds_per_save=saving(need.checkpoint_bytes),
+        starting=starting(spec, data, rehearsed_seconds=3 * high if device.kind == "gpu" else None),
+        ending=ending(need.result_bytes),
         left_out=left_out(plan),
     )
 

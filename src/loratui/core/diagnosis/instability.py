@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from loratui.core.diagnosis import fixes
-from loratui.core.diagnosis.curves import Curves, Finding, Fix, median
+from loratui.core.diagnosis.curves import NOISE_STEPS, NORMAL_JUMP, Curves, Finding, Fix, median
 from loratui.core.diagnosis.divergence import RUINED_STEPS, ruined
 from loratui.core.plan import Plan
 
@@ -20,6 +20,8 @@ DEVIATIONS = 4.0
 SPIKE_WINDOW, SPIKE_DEVIATIONS, SPIKE_SHARE = 20, 8.0, 1.3
 SPIKE_NATS = 0.1
 """The least jump worth a word: a loss near 0 moves by large shares of itself and nothing is wrong."""
+MOST_SPREAD = 1.5
+"""Largest deviation of a row's log loss that is believed: the hardest of 500 has 200 times the middle's."""
 SPIKES_MOST = 0.03
 """Share of the steps: where more of them jump, hard rows are simply a part of the data."""
 SWINGS, SWING_SHARE, SWING_NATS = 3, 0.1, 0.05
@@ -132,17 +134,38 @@ def _above_start(curves: Curves) -> str:
     return ""
 
 
+def hardest_step(curves: Curves, rows: int) -> tuple[float, float]:
+    """Highest loss, as a multiple of its neighbours', that a step of so many rows reaches without anything being
+    wrong: with the hardest of all rows seen so far in it. The same of the last step of an epoch, which may have one
+    row.
+
+    Rows' losses are taken to be log-normal, a step's loss to be their mean: the spread of one row is that of a step
+    times the root of its rows. Of a short run the spread is known badly, and is taken to be as large as it may be.
+    """
+    known = [loss for loss in curves.losses if math.isfinite(loss) and loss > 0][-NOISE_STEPS:]
+    moves = [abs(math.log(later / earlier)) for earlier, later in pairwise(known)]
+    if not moves:
+        return math.inf, math.inf
+    step = NORMAL_JUMP * median(moves) * (1 + 2 / math.sqrt(len(moves)))
+    row = min(step * math.sqrt(rows), MOST_SPREAD)
+    hardest = math.exp(row * math.sqrt(2 * math.log(max(2, rows * len(curves.losses)))))
+    return 1 + (hardest - 1) / rows, hardest
+
+
 def spikes(curves: Curves, plan: Plan) -> Iterator[Finding]:
     """Single steps far above their neighbours, after which the loss comes back."""
     losses = list(curves.losses)
     found: list[int] = []
+    by_chance, at_end = hardest_step(curves, plan.effective_batch_size)
     for index in range(SPIKE_WINDOW, len(losses)):
         before = [loss for loss in losses[index - SPIKE_WINDOW : index] if math.isfinite(loss)]
         if len(before) < SPIKE_WINDOW // 2 or not math.isfinite(losses[index]):
             continue
         middle = median(before)
         deviation = median([abs(loss - middle) for loss in before])
-        high = losses[index] > middle + max(SPIKE_DEVIATIONS * deviation, (SPIKE_SHARE - 1) * middle, SPIKE_NATS)
+        ends_epoch = curves.steps_per_epoch > 0 and curves.steps[index] % curves.steps_per_epoch == 0
+        share = max(SPIKE_SHARE, at_end if ends_epoch else by_chance) - 1
+        high = losses[index] > middle + max(SPIKE_DEVIATIONS * deviation, share * middle, SPIKE_NATS)
         if high and (not found or curves.steps[index] - found[-1] > 3):
             found.append(curves.steps[index])
     if not found or len(found) > max(3, SPIKES_MOST * len(losses)):

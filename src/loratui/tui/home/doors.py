@@ -12,20 +12,25 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import OptionList, Static
+from textual.widgets import Static
 
 from loratui.format import one_line
 from loratui.paths import home_short
+from loratui.tui.home.run_list import RunList
 from loratui.tui.wizard.draft import Draft, same_choices
 
 if TYPE_CHECKING:
     from loratui.tui.wizard.draft_file import OtherDraft
 
 
+DRAFTS = ("go_on", "kept")
+"""The ways that name a draft, and are wider where there is room."""
+
+
 @dataclass(frozen=True)
 class Way:
     """One way on. key: go_on, new, demo or kept. lines: what it is, and what becomes of it. says: the same as one
-    sentence.
+    sentence; empty where there is nothing to take yet.
     """
 
     key: str
@@ -37,37 +42,39 @@ class Way:
 
 
 def ways_on(draft: Draft, others: list[OtherDraft]) -> list[Way]:
-    """Every way on from these drafts, the likeliest first."""
+    """The four ways on from these drafts, each always in its own place; the draft's and those of others hold theirs
+    while there is none.
+    """
     nothing = same_choices(draft, Draft())
-    found = []
-    if not nothing:
-        at, words, values = f"at {draft.step}", chosen_words(draft), len(draft.by_hand)
-        by_hand = f", {values} value{'' if values == 1 else 's'} of yours" if values else ""
-        yours = f" · {values} yours" if values else ""
-        short = words.partition(" on ")[0]
-        found.append(Way("go_on", "Go on", (words, at + yours), f"Goes on with {words}, {at}{by_hand}.", short))
     kept = "" if nothing else " The draft is kept aside."
-    found.append(
+    becomes = "from the start" if nothing else "draft is kept"
+    return [
+        Way("go_on", "Go on", ("no draft yet", "it waits here"), "") if nothing else _go_on(draft),
         Way(
-            "new",
-            "Begin" if nothing else "New",
-            ("model, data, recipe", "from the start" if nothing else "draft is kept"),
-            f"Begins anew: machine, model, dataset.{kept}",
-        )
-    )
-    found.append(
+            "new", "New", ("model, data, recipe", becomes), f"Begins anew: machine, model, dataset.{kept}", "all steps"
+        ),
         Way(
             "demo",
-            "Try the demo",
+            "The demo",
             ("a tiny model", "in a minute"),
             f"A tiny model learns on the CPU in a minute.{kept}",
-        )
-    )
-    if others:
-        many = f"{len(others)} drafts" if len(others) > 1 else "another draft"
-        says = f"Goes on with {many if len(others) == 1 else f'one of {many}'} kept aside: {others[0].words}."
-        found.append(Way("kept", "Kept aside", (many, chosen_words(others[0].draft)), says))
-    return found
+        ),
+        _kept_aside(others) if others else Way("kept", "Kept aside", ("no other draft", "they wait here"), ""),
+    ]
+
+
+def _go_on(draft: Draft) -> Way:
+    at, words, values = f"at {draft.step}", chosen_words(draft), len(draft.by_hand)
+    by_hand = f", {values} value{'' if values == 1 else 's'} of yours" if values else ""
+    yours = f" · {values} yours" if values else ""
+    short = words.partition(" on ")[0]
+    return Way("go_on", "Go on", (words, at + yours), f"Goes on with {words}, {at}{by_hand}.", short)
+
+
+def _kept_aside(others: list[OtherDraft]) -> Way:
+    many = f"{len(others)} drafts" if len(others) > 1 else "another draft"
+    says = f"Goes on with {many if len(others) == 1 else f'one of {many}'} kept aside: {others[0].words}."
+    return Way("kept", "Kept aside", (many, chosen_words(others[0].draft)), says)
 
 
 def chosen_words(draft: Draft) -> str:
@@ -104,15 +111,23 @@ class Door(Static, can_focus=True):
             self.way = way
 
     def __init__(self, way: Way) -> None:
-        super().__init__(classes="box door")
+        super().__init__(classes="box door -draft" if way.key in DRAFTS else "box door")
+        self.take(way)
+
+    def take(self, way: Way) -> None:
+        """Be this way on; without anything to take it keeps its place, and no key reaches it."""
         self.way = way
-        self.border_title = Content(way.title)
+        self.can_focus = bool(way.says)
+        self.set_class(not way.says, "-nothing")
+        self.border_title = Content(f"▸ {way.title}" if self.has_focus else way.title)
+        self.refresh()
 
     def render(self) -> Content:
         first, second = self.way.lines
         if self.way.short and len(first) > self.content_size.width:
             first = self.way.short
-        return Content.assemble(one_line(first, 80), "\n", (one_line(second, 80), "$text-muted"))
+        look = "$foreground" if self.way.says else "$text-muted"
+        return Content.assemble((one_line(first, 80), look), "\n", (one_line(second, 80), "$text-muted"))
 
     def on_focus(self) -> None:
         self.border_title = Content(f"▸ {self.way.title}")
@@ -132,7 +147,7 @@ class Door(Static, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "down":
-            return any(rows.option_count or not rows.display for rows in self.screen.query(OptionList))
+            return any(not runs.looked or runs.lines for runs in self.screen.query(RunList))
         return super().check_action(action, parameters)
 
     def action_down(self) -> None:
@@ -140,7 +155,8 @@ class Door(Static, can_focus=True):
         self.post_message(self.Downwards())
 
     def on_click(self, event: events.Click) -> None:
-        self.action_choose()
+        if self.can_focus:
+            self.action_choose()
 
 
 class Doors(Horizontal):
@@ -155,23 +171,26 @@ class Doors(Horizontal):
             yield Door(way)
 
     def show(self, ways: list[Way]) -> None:
-        """Take other ways on; nothing is painted where they are the same."""
+        """Take other ways on, each in its place; nothing is painted where they are the same."""
         if ways == self._ways:
             return
-        held = next((door.way.key for door in self.query(Door) if door.has_focus), "")
         self._ways = ways
-        self.remove_children()
-        doors = [Door(way) for way in ways]
-        self.mount(*doors)
-        if held:
-            self.call_after_refresh(next((door for door in doors if door.way.key == held), doors[0]).focus)
+        for door, way in zip(self.query(Door), ways, strict=True):
+            lost = door.has_focus and not way.says
+            door.take(way)
+            if lost:
+                self.take_focus()
+
+    @property
+    def _open(self) -> list[Door]:
+        return [door for door in self.query(Door) if door.can_focus]
 
     def take_focus(self) -> None:
         """Put the focus on the likeliest way on."""
-        self.query(Door).first().focus()
+        self._open[0].focus()
 
     def move(self, by: int) -> None:
         """Move the focus from door to door."""
-        doors = list(self.query(Door))
+        doors = self._open
         place = next((number for number, door in enumerate(doors) if door.has_focus), 0)
         doors[(place + by) % len(doors)].focus()

@@ -281,6 +281,7 @@ class HomeScreen(StepScreen):
         """The run under the cursor in more words: in one line, or in a box of its own where there is room."""
         line = self.listed.chosen
         self.set_class(0 < len(self.listed.lines) <= FEW, "-few")
+        self.set_class(not self.listed.lines, "-no-runs")
         box, beside, chart = self.query_one("#detail", Static), self.query_one("#beside"), self.query_one(Chart)
         if line is None:
             self._tell_where(self._door)

@@ -10,6 +10,7 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
+from loratui.core.storage import disk_need
 from loratui.format import count, duration, number_text, one_line, size, value_text
 from loratui.paths import home_short
 from loratui.tui.frame.headroom_bar import memory_view, verdict
@@ -77,10 +78,9 @@ def _learns(state: WizardState, proposal: Proposal) -> Card:
 
 
 def result_words(proposal: Proposal) -> str:
-    """What is made, with its size on disk: adapters are kept in 4 bytes a number, whole models in their own format."""
-    if proposal.plan.method.kind == "full":
-        return f"a model of about {size(proposal.memory.parts.get('weights', 0))}"
-    return f"an adapter of about {size(proposal.parameters_trainable * 4)}"
+    """What is made, with the size of its file."""
+    what = "a model" if proposal.plan.method.kind == "full" else "an adapter"
+    return f"{what} of {size(disk_need(proposal.spec, proposal.plan).result_bytes)}"
 
 
 def _from(proposal: Proposal) -> Card:
@@ -160,7 +160,7 @@ def time_span(proposal: Proposal) -> str:
     """How long it takes: `8 s to 41 s`; empty where that is not known."""
     if proposal.time is None:
         return ""
-    low, high = duration(proposal.time.low_seconds), duration(proposal.time.high_seconds)
+    low, high = map(duration, proposal.time.whole_seconds)
     return f"about {low}" if low == high else f"{low} to {high}"
 
 
