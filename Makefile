@@ -5,7 +5,7 @@
 # make docs    the pages under docs/ and the API reference from docstrings, into site/
 # make pictures  the pictures of README and docs, painted from the running program
 # make format  ruff's formatter and the safe mends
-# make apart   exported files against Axolotl's and LLaMA-Factory's own schemas, and a served adapter: slow, needs the network
+# make apart   exported files against Axolotl's, LLaMA-Factory's and SkyPilot's own parsers, and a served adapter: slow, needs the network
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -60,6 +60,10 @@ apart: env
 	@.venv-apart/bin/python -m pip install --quiet --no-deps axolotl llamafactory omegaconf antlr4-python3-runtime==4.9.3
 	@.venv-apart/bin/python -m pip install --quiet fastapi uvicorn openai
 	OMP_NUM_THREADS=1 PYTHONPATH=src .venv-apart/bin/python -m pytest tests/export/test_schemas.py tests/export/test_serving.py
+	@$(PYTHON) -m venv .venv-sky
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(.venv-sky/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth"
+	@.venv-sky/bin/python -m pip install --quiet --ignore-installed skypilot
+	OMP_NUM_THREADS=1 PYTHONPATH=src .venv-sky/bin/python -m pytest tests/export/test_skypilot.py -k parser
 
 env: $(INSTALLED)
 
@@ -73,4 +77,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-apart .venv-docs site
+	rm -rf $(VENV) .venv-apart .venv-sky .venv-docs site

@@ -11,10 +11,11 @@ from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.memory import estimate
 from loratui.core.memory.fit import method_fits
+from loratui.core.memory.formats import formats
+from loratui.core.memory.states import scales_bytes, weights_bytes
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.core.proposal import Proposal, propose
-from loratui.core.proposal_json import proposal_json
 from loratui.core.situation import Situation
 from loratui.models.catalogue import find_entry
 from loratui.models.shapes import spec_of
@@ -97,22 +98,27 @@ def test_what_a_person_fixed_stays() -> None:
     assert full.plan.hardware.parallelism == "fsdp" and full.plan.training.optimizer == "adamw_torch_fused"
 
 
-def test_a_4_bit_base_that_is_loaded_whole_is_booked_as_weights_and_named() -> None:
+def test_a_4_bit_base_that_is_divided_is_never_whole_on_a_card() -> None:
     made = proposed("Qwen/Qwen3-32B", 4, method__kind="qlora", hardware__parallelism="fsdp")
-    memory = made.memory
-    whole = proposed("Qwen/Qwen3-32B", 1, method__kind="qlora").memory.parts["weights"]
-    assert memory.peak_phase == "load" and memory.parts["weights"] >= whole
-    assert {name for name, size in memory.parts.items() if size} <= {"weights", "adapter", "overhead"}
-    assert "whole on each card before it is divided" in memory.peak_where and memory.peak_where in made.warnings
-    assert memory.states_bytes > 0, "what the optimizer takes later is known all the same"
-    facts = proposal_json(made)["memory"]
-    assert facts["peak_phase"] == "load" and facts["peak_where"] == memory.peak_where
+    alone = proposed("Qwen/Qwen3-32B", 1, method__kind="qlora").plan
+    base, form = spec("Qwen/Qwen3-32B"), formats(alone)
+    whole, scales = weights_bytes(base, form), scales_bytes(base, form)
+    assert 0 < scales < whole / 10
+    assert made.memory.parts["weights"] == -(-(whole - scales) // 4) + scales, "scales are no parameters: each has all"
+    assert made.memory.peak_phase != "load" and not any("while loading" in warning for warning in made.warnings)
+    assert proposed("Qwen/Qwen3-32B", 1, method__kind="qlora", hardware__parallelism="fsdp").memory.parts[
+        "weights"
+    ] == pytest.approx(whole, rel=0.05)
 
 
-def test_the_peak_of_training_is_not_said_to_be_of_loading() -> None:
-    made = proposed("Qwen/Qwen3-14B", 4)
-    assert made.memory.peak_phase != "load" and not made.memory.loads_whole
-    assert not any("while loading" in warning for warning in made.warnings)
+def test_70b_is_qlora_divided_on_eight_cards_of_24_gib() -> None:
+    made = proposed("meta-llama/Llama-3.1-70B-Instruct", 8)
+    plan, why = made.plan, {key: one.why for key, one in made.recommendations.items()}
+    assert made.fits and plan.method.kind == "qlora" and plan.hardware.parallelism == "fsdp"
+    assert plan.training.optimizer.startswith("adamw_torch"), "8-bit states cannot be divided"
+    assert "each holds 1/8 of the weights" in why["hardware.parallelism"]
+    assert "more than there is" in why["hardware.parallelism"], "a copy was weighed, and did not fit"
+    assert why["method.kind"].startswith("Unquantised LoRA would need")
 
 
 def test_dividing_on_one_card_is_warned_of() -> None:

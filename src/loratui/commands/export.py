@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from loratui.core.plan import Plan
     from loratui.export.memory import Elsewhere
 
-NAMES = ("axolotl", "llama-factory", "trl", "unsloth", "transformers")
+NAMES = ("axolotl", "llama-factory", "trl", "unsloth", "transformers", "skypilot")
 
 
 @click.command("export")
@@ -37,8 +37,11 @@ def command(
     """Write a plan as another tool's file.
 
     The rows go into a folder beside it (NAME-data), converted and split exactly as this program would train on them.
-    What the tool has no setting for is listed, and stands in the file as a comment. With --preferences, the votes of
-    the playground become JSON lines of prompt, chosen and rejected.
+    What the tool has no setting for is listed, and stands in the file as a comment.
+
+    To skypilot goes a task that trains the plan with this program on a rented machine: its files are mounted as they
+    are, the run lies in a bucket, and a managed job goes on by itself on the next machine. With --preferences, the
+    votes of the playground become JSON lines of prompt, chosen and rejected.
     """
     if preferences == bool(tool):
         raise InputError("it takes one of --to TOOL and --preferences.", hint=f"Tools: {', '.join(NAMES)}.")
@@ -47,7 +50,7 @@ def command(
         return
     from loratui.commands.plan_file import read_plan
     from loratui.core.plan_text import with_values
-    from loratui.export import Rows, export_plan
+    from loratui.export import OURS, Rows, export_plan
     from loratui.export.memory import elsewhere_json
     from loratui.export.rows import write_rows
     from loratui.paths import demo_model_path
@@ -60,6 +63,7 @@ def command(
 
         plan_path = find_run(str(plan_path)).path
     plan = read_plan(plan_path)
+    ours = tool in OURS
     if with_rows and not plan.dataset.path:
         raise InputError(
             "no dataset is chosen, so there are no rows to write.",
@@ -76,20 +80,22 @@ def command(
                 raise InputError(
                     "it is there already.", where=str(path), hint="Choose another name with -o, or add --force."
                 )
-    if plan.model.id == "demo":
+    if plan.model.id == "demo" and not ours:
         plan = with_values(plan, {"model.id": str(demo_model_path())})
     unusable = 0
-    memory, unknown = _memory(plan, tool)
+    memory, unknown = (None, "") if ours else _memory(plan, tool)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         rows = Rows(str(folder.absolute()))
-        if with_rows:
+        if with_rows and not ours:
             rows, unusable = write_rows(plan, folder.absolute(), tool=tool)
         export = export_plan(
             plan, tool, rows, output=str(target.with_name(f"{target.stem}-output").absolute()), memory=memory
         )
         target.write_text(_named(export.text, target, tool), encoding="utf-8")
-        for name, content in export.files.items() if with_rows else ():
+        if ours:
+            folder.mkdir(exist_ok=True)
+        for name, content in export.files.items() if with_rows or ours else ():
             (folder / name).write_text(content, encoding="utf-8")
     except OSError as error:
         raise InputError(
@@ -108,15 +114,14 @@ def command(
         )
         say_json(asdict(made))
         return
-    say(f"{target} is written" + (f", its rows in {folder}." if with_rows else "."))
+    beside = f", its plan in {folder}." if ours else f", its rows in {folder}." if with_rows else "."
+    say(f"{target} is written{beside}")
     if unusable:
         say(f"{unusable} rows could not be used and are left out; `loratui inspect` names them.")
     say(f"Start it with: {run}")
-    say(
-        memory.sentence[0].upper() + memory.sentence[1:]
-        if memory is not None
-        else f"What it takes in {tool} is not known: {unknown}"
-    )
+    if not ours:
+        known = "" if memory is None else memory.sentence
+        say(known[0].upper() + known[1:] if known else f"What it takes in {tool} is not known: {unknown}")
     if export.left_out:
         say("\nWhat did not carry over:")
         for sentence in export.left_out:

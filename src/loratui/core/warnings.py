@@ -56,8 +56,6 @@ def warnings_for(
             f"At its peak this plan needs {two_sizes(needed.total_bytes, room_bytes)} that {device.name} can give: it "
             "would run out of memory."
         )
-    if needed.loads_whole:
-        yield needed.peak_where
     if not spec.known:
         yield (
             f"The family {spec.family} is not known: parameters and memory are guessed as if it were built like "

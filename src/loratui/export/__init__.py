@@ -13,9 +13,10 @@ from loratui.export.document import Export, Rows
 from loratui.export.llama_factory import to_llama_factory
 from loratui.export.memory import Elsewhere
 from loratui.export.scripts import to_transformers, to_unsloth
+from loratui.export.skypilot import to_skypilot
 from loratui.export.trl import to_trl
 
-__all__ = ["TOOLS", "Export", "ExportError", "Rows", "export_plan"]
+__all__ = ["OURS", "TOOLS", "Export", "ExportError", "Rows", "export_plan"]
 
 TOOLS: dict[str, Callable[[Plan, Rows, str, Elsewhere | None], Export]] = {
     "axolotl": to_axolotl,
@@ -23,7 +24,10 @@ TOOLS: dict[str, Callable[[Plan, Rows, str, Elsewhere | None], Export]] = {
     "trl": to_trl,
     "unsloth": to_unsloth,
     "transformers": to_transformers,
+    "skypilot": to_skypilot,
 }
+OURS = frozenset({"skypilot"})
+"""Of these, where this program itself trains: rows are mounted as they lie, and the memory is the plan's own."""
 
 
 class ExportError(InputError):

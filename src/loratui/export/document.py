@@ -166,8 +166,17 @@ def header(tool: str, run: str, left_out: tuple[str, ...], memory: Elsewhere | N
 
 
 def yaml_text(document: Mapping[str, Any]) -> str:
-    """YAML in the order given."""
+    """YAML in the order given, texts of several lines as they are."""
     import yaml
 
-    text: str = yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
+    class Plain(yaml.SafeDumper):
+        pass
+
+    def lines(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+    Plain.add_representer(str, lines)
+    text: str = yaml.dump(
+        dict(document), Dumper=Plain, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120
+    )
     return text

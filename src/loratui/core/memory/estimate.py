@@ -11,17 +11,13 @@ from loratui.core.hardware import Device
 from loratui.core.memory.formats import Formats, formats
 from loratui.core.memory.overhead import Moving, load_extra, overhead
 from loratui.core.memory.sharding import bucket_bytes, gathered_bytes, held_formats, together, working_formats
-from loratui.core.memory.states import adapter_bytes, gradients_bytes, optimizer_bytes, weights_bytes
+from loratui.core.memory.states import adapter_bytes, gradients_bytes, optimizer_bytes, scales_bytes, weights_bytes
 from loratui.core.memory.step import PASS, Batch, evaluation, moments, optimizer_extra
 from loratui.core.memory.trainers import LORATUI, Software
 from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
 
 LOADED = "The peak is while the weights are loaded."
-LOADED_WHOLE = (
-    "The peak is while loading: the 4-bit base is loaded whole on each card before it is divided among them "
-    "(hardware.parallelism = fsdp)."
-)
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
 
 
@@ -44,8 +40,6 @@ class Estimate:
     """The batch that decides."""
     states_bytes: int
     """The optimizer's states, wherever the peak is."""
-    loads_whole: bool = False
-    """Whether the peak is the base lying whole on each of several devices that are to hold shares of it."""
     spread: dict[str, int] = field(default_factory=dict)
     """What the run may need beyond the total, by cause; where runs here measured it, what is left of that."""
 
@@ -114,7 +108,10 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     shared = together(plan, device.count)
     whole = formats(plan, software)
     held = held_formats(whole, shared)
-    weights, adapter, gradients, optimizer = (shared.share(size) for size in _states(spec, plan, held))
+    whole_weights, adapter, gradients, optimizer = _states(spec, plan, held)
+    scales = scales_bytes(spec, held)
+    weights = shared.share(whole_weights - scales) + scales
+    adapter, gradients, optimizer = map(shared.share, (adapter, gradients, optimizer))
     form = working_formats(whole, shared)
     batch = largest_training_batch(plan, data)
     eval_batch = largest_evaluation_batch(plan, data)
@@ -132,7 +129,7 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     if spec.activation_ratios and highest.phase == PASS:
         ratio = spec.activation_ratio(full=form.full, checkpointing=plan.training.checkpointing)
         activations = max(0, round((activations + logits) * ratio) - logits)
-    phase, where, loads_whole = highest.phase, f"The peak is {highest.where}.", False
+    phase, where = highest.phase, f"The peak is {highest.where}."
     parts = {
         "weights": weights,
         "adapter": adapter,
@@ -141,10 +138,10 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
         "activations": activations,
         "logits": logits,
     }
-    loaded, adapted = _loaded(spec, plan, held)
+    loaded, adapted = (0, 0) if shared.divided else _loaded(spec, plan, held)
     if form.quantised and loaded + adapted > sum(parts.values()):
         parts = dict.fromkeys(parts, 0) | {"weights": loaded, "adapter": adapted}
-        phase, where, loads_whole = "load", LOADED_WHOLE if shared.divided else LOADED, shared.divided
+        phase, where = "load", LOADED
     pass_bytes = max(moment.total - moment.gradients for moment in found if moment.phase == PASS)
     moving = Moving(
         activations + logits, in_loss, min(pass_bytes, optimizer_extra(plan, gradients, form)), _uneven(plan, data)
@@ -154,15 +151,17 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     parts["overhead"] = beside.bytes
     if device.learned is not None:
         spread = {"measured": round(sum(parts.values()) * device.learned.band)}
-        return Estimate(parts, phase, where, device.learned.band, batch, optimizer, loads_whole, spread)
+        return Estimate(parts, phase, where, device.learned.band, batch, optimizer, spread)
     above = round(sum(parts.values()) * PUBLISHED_ABOVE.get(spec.family, 0.0))
     spread = {**beside.spread, **({"family": above} if above else {})}
-    return Estimate(parts, phase, where, None, batch, optimizer, loads_whole, spread)
+    return Estimate(parts, phase, where, None, batch, optimizer, spread)
 
 
 def _loaded(spec: ModelSpec, plan: Plan, form: Formats) -> tuple[int, int]:
-    """Weights and adapter, in bytes, before a quantised base is divided: it is packed layer by layer, and the adapter
-    is made when the last layer's 16-bit weight has gone."""
+    """Weights and adapter, in bytes, while a quantised base is loaded: it is packed layer by layer, and the adapter is
+    made when the last layer's 16-bit weight has gone. One that is divided waits in the host's memory, and comes to the
+    device block by block: less than the blocks that training gathers.
+    """
     base, extra, adapter = weights_bytes(spec, form), load_extra(spec, form), adapter_bytes(spec, plan, form)
     return (base + extra, 0) if extra >= adapter else (base, adapter)
 

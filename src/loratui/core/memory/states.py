@@ -57,6 +57,20 @@ def linear_bytes(linear: Linear, form: Formats) -> int:
     return linear.count * (one + bias)
 
 
+def scales_bytes(spec: ModelSpec, form: Formats) -> int:
+    """What bitsandbytes keeps beside packed 4-bit weights: scales and tables. They are no parameters: FSDP2 divides
+    none of them.
+    """
+    if form.quantization not in ("nf4", "fp4"):
+        return 0
+    total = CODE_8BIT_BYTES if form.double_quantization else 0
+    for linear in spec.linears:
+        if is_quantised(linear, form):
+            one = quantised_layer_bytes(linear, form.quantization, double_quantization=form.double_quantization)
+            total += linear.count * (one - (linear.in_features * linear.out_features + 1) // 2)
+    return total
+
+
 def weights_bytes(spec: ModelSpec, form: Formats) -> int:
     """The base model as it lies on the device; a tied head is counted once."""
     linears = sum(linear_bytes(linear, form) for linear in spec.linears)

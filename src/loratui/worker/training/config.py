@@ -223,7 +223,8 @@ def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: boo
 def fsdp_settings(plan: Plan) -> dict[str, Any]:
     """FSDP2: each block is gathered when it is needed and given back afterwards; checkpoints are written whole.
 
-    Only rank 0 reads the weights, which bitsandbytes' layers cannot do: those every process reads for itself.
+    Only rank 0 reads the weights, which bitsandbytes' layers cannot do: of those every process keeps its share as it
+    loads (`divided_base.py`).
     """
     return {
         "version": 2,

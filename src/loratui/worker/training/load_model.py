@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from loratui.worker import base_model
 from loratui.worker.base_model import DTYPES, planned_quantization
 from loratui.worker.tokenizer import code_options, load_tokenizer, model_source, template_text
 from loratui.worker.training.config import target_modules
+from loratui.worker.training.divided_base import Share, keeping, require_kept
 
 __all__ = [
     "count_parameters",
@@ -33,30 +35,35 @@ __all__ = [
 ]
 
 
-def load_base(plan: Plan, *, device: str, local_rank: int = 0, sharded: bool = False) -> Any:
+def load_base(plan: Plan, *, device: str, local_rank: int = 0, share: Share | None = None) -> Any:
     """The base model in the plan's number format, quantised where the plan says so. ModelError in one sentence.
 
-    sharded: the weights will be divided among processes. Unquantised ones stay in the host's memory until then, read by
-    rank 0 alone (transformers looks for these two variables, and for a process group).
+    share: the weights will be divided among processes, and this one's part is that. Until then they are in the host's
+    memory: unquantised ones read by rank 0 alone (transformers looks for these two variables, and for a process group),
+    of packed ones in each process its share.
     """
     source, extra = model_source(plan)
-    quantization = planned_quantization(plan, sharded=sharded)
-    if sharded and quantization is None:
+    quantization = planned_quantization(plan, sharded=share is not None)
+    if share is not None and quantization is None:
         os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
-    elif device == "cuda":
+    elif device == "cuda" and share is None:
         extra["device_map"] = {"": local_rank}
     elif quantization is not None:
         extra["device_map"] = {"": "cpu"}
-    model = base_model.load_base(
-        source,
-        dtype=DTYPES[plan.model.dtype],
-        attention=plan.model.attention,
-        quantization=quantization,
-        code=code_options(plan, source),
-        where=plan.model.id,
-        **extra,
-    )
+    card = torch.device("cuda", local_rank) if device == "cuda" else torch.device("cpu")
+    with keeping(share, card) if share is not None and quantization is not None else nullcontext():
+        model = base_model.load_base(
+            source,
+            dtype=DTYPES[plan.model.dtype],
+            attention=plan.model.attention,
+            quantization=quantization,
+            code=code_options(plan, source),
+            where=plan.model.id,
+            **extra,
+        )
     model.config.use_cache = False
+    if share is not None and quantization is not None:
+        require_kept(model, plan.model.id)
     if quantization is not None and device == "cpu":
         _keep_packing(model)
     return model

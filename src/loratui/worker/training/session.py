@@ -27,6 +27,7 @@ from loratui.worker.training import provenance as prints
 from loratui.worker.training.callbacks import RunCallback
 from loratui.worker.training.config import check, find_device, is_sharded, lora_config, require_gpu, sft_config
 from loratui.worker.training.dataset import Prepared, prepare
+from loratui.worker.training.divided_base import Share, require_own_shares
 from loratui.worker.training.evaluate import Answering
 from loratui.worker.training.failure import is_disk_full, is_out_of_memory
 from loratui.worker.training.fix_outcome import OutcomeWatch
@@ -112,7 +113,7 @@ class Session:
         tokenizer = load_tokenizer(plan)
         try:
             with weights_told(journal):
-                model = load_base(plan, device=self.device.kind, local_rank=self.local_rank, sharded=self.sharded)
+                model = load_base(plan, device=self.device.kind, local_rank=self.local_rank, share=self._share())
         except Exception as error:
             if is_out_of_memory(error):
                 raise out_of_memory_at_load(error, plan) from error
@@ -170,6 +171,14 @@ class Session:
             else None,
         )
         return trainer, prepared
+
+    def _share(self) -> Share | None:
+        """This process's part of weights that are divided; None where each holds a copy. DoRA reads the whole base to
+        measure its weights.
+        """
+        if not self.sharded:
+            return None
+        return Share(self.rank, self.processes, whole=self.plan.lora.variant == "dora")
 
     def _tell_missing_gpus(self) -> None:
         devices = self.plan.hardware.devices
@@ -229,6 +238,7 @@ class Session:
         total, trained = count_parameters(trainer.model)
 
         def started(state: Any) -> None:
+            require_own_shares(trainer.model)
             in_force = require_plan(trainer, self.plan)
             self.journal.emit(
                 "started",
