@@ -249,6 +249,34 @@ def stored() -> list[Path]:
     return sorted(one for one in tokens_home().iterdir() if one.is_dir() and not one.name.startswith("."))
 
 
+def test_what_is_held_out_is_found_once(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from loratui.worker.training import held_out_rows
+
+    plan = plan_for(model, write(tmp_path / "rows.jsonl", KINDS["pairs"]))
+    searches: list[int] = []
+    search = held_out_rows.split_rows
+    monkeypatch.setattr(held_out_rows, "split_rows", lambda *given: searches.append(given[2]) or search(*given))
+    first = prepared(plan)[0]
+    again = prepared(plan)[0]
+    assert searches == [42], "a million rows take seconds to be split: a resume does not do it again"
+    assert (first.train.fingerprint(), first.held_out.fingerprint()) == (
+        again.train.fingerprint(),
+        again.held_out.fingerprint(),
+    )
+    others = [{"training.seed": 7}, {"dataset.eval_count": 3}, {"dataset.split_by": "order"}]
+    parts = [content(prepared(with_values(plan, one))[0].held_out) for one in others]
+    assert searches == [42, 7, 42, 42] and len(parts[1]) == 3
+    assert len({str(one) for one in (content(first.held_out), *parts)}) == 4
+    (kept,) = (one for one in tokens_home().glob("*/held-out-*") if one.stat().st_size == 32 + 8 * 3)
+    damaged = bytearray(kept.read_bytes())
+    damaged[-1] ^= 1
+    kept.write_bytes(damaged)
+    assert content(prepared(with_values(plan, others[1]))[0].held_out) == parts[1]
+    assert len(searches) == 5 and "found anew" in caplog.text
+
+
 def test_whatever_decides_the_tokens_makes_others(model: Path, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", ROWS)
     (tmp_path / "t.jinja").write_text(TEMPLATE.replace("im_start|>'", "im_start|> '"))
@@ -280,7 +308,10 @@ def test_private_and_whole(model: Path, tmp_path: Path) -> None:
     prepared(plan_for(model, write_rows(tmp_path / "rows.jsonl", ROWS)))
     (folder,) = stored()
     assert tokens_home().stat().st_mode & 0o777 == folder.stat().st_mode & 0o777 == 0o700
-    assert {file.name for file in folder.iterdir()} == {"rows.arrow", "facts.json", "manifest.json", "in-use"}
+    names = {"rows.arrow", "facts.json", "manifest.json", "in-use"}
+    (held_out,) = (file for file in folder.iterdir() if file.name not in names)
+    assert held_out.name.startswith("held-out-") and held_out.stat().st_mode & 0o777 == 0o600
+    assert len(list(folder.iterdir())) == len(names) + 1
     assert not [one for one in tokens_home().iterdir() if one.name.startswith(".")]
 
 

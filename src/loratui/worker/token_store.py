@@ -53,7 +53,8 @@ class Stored:
     """The tokens of one dataset.
 
     near: whether `leader` names rows that are almost equal, too; where not, only equal ones. form: how the rows are
-    read. left_out: rows that have no tokens because of what they are, or because the plan leaves them out.
+    read. left_out: rows that have no tokens because of what they are, or because the plan leaves them out. folder:
+    where they lie; None: in memory alone. What else follows from them may be kept there, too, with its own proof.
     """
 
     table: TokenTable
@@ -61,6 +62,7 @@ class Stored:
     form: str
     files: list[str]
     left_out: list[LeftOut]
+    folder: Path | None = None
 
 
 class Claim:
@@ -103,8 +105,10 @@ class Claim:
         with suppress(OSError):
             self._folder.rename(target)  # where another process was first, its folder stays
             self._folder = target
-        stored = Stored(TokenTable(self._folder / TABLE, self._held), near, form, files, left_out)
-        if self._folder != target:
+        here = self._folder == target
+        table = TokenTable(self._folder / TABLE, self._held)
+        stored = Stored(table, near, form, files, left_out, target if here else None)
+        if not here:
             shutil.rmtree(self._folder, ignore_errors=True)  # what is mapped stays readable
         self._folder = self._held = None
         return stored
@@ -170,7 +174,7 @@ def find(key: str, say: Say, *, near: bool) -> Stored | None:
                 return None
             left_out = [LeftOut(**one) for one in facts["left_out"]]
             table = TokenTable(folder / TABLE, held)
-            stored = Stored(table, facts["near"], facts["form"], facts["files"], left_out)
+            stored = Stored(table, facts["near"], facts["form"], facts["files"], left_out, folder)
             os.utime(folder)
             return stored
     except (FileNotFoundError, NotADirectoryError):

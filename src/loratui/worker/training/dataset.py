@@ -24,12 +24,13 @@ from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, recognise
 from loratui.data.row import Row
 from loratui.data.row_filter import LeftOut, RowFilter, filter_rows
-from loratui.data.split import RowKeys, keys_for, split_rows
+from loratui.data.split import RowKeys, keys_for
 from loratui.worker.token_key import token_key
 from loratui.worker.token_store import Claim, Say, Stored, find, make_room, one_at_a_time
 from loratui.worker.token_table import Ints, TokenTable
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.tokenised import BeyondVocabulary
+from loratui.worker.training.held_out_rows import held_out_rows
 from loratui.worker.training.rows import Rows, pieces
 
 log = logging.getLogger("loratui")
@@ -88,9 +89,8 @@ def prepare(
         (train,) = parts.of(own, found, None)
         (held,) = parts.of(other, evaluation, None)
     else:
-        keys = RowKeys.of(own.table.identities, own.table.leaders.tolist())
-        split = split_rows(dataset, keys, plan.training.seed)
-        train, held = parts.of(own, found, (split.train, split.evaluation))
+        held_out = held_out_rows(own, dataset, plan.training.seed)
+        train, held = parts.of(own, found, (np.delete(np.arange(len(own.table)), held_out), held_out))
     if not len(train):
         raise _why_empty(train, found, parts.first_error, tokeniser.max_length)
     return Prepared(train, held, own.form in ("text", "tokens"), parts.left_out)
@@ -199,12 +199,12 @@ class _Parts:
         self.first_error = ""
         self._named = 0
 
-    def of(self, stored: Stored, found: FoundDataset, parts: Sequence[Sequence[int]] | None) -> list[Rows]:
+    def of(self, stored: Stored, found: FoundDataset, parts: Sequence[Ints] | None) -> list[Rows]:
         """One `Rows` for each part, which names its rows by position; None: one of all rows. The first one counts the
         rows that could not be read.
         """
         table = stored.table
-        positions = [np.arange(len(table))] if parts is None else [np.array(part, dtype=np.int64) for part in parts]
+        positions = [np.arange(len(table))] if parts is None else parts
         divided = self.max_length > 0 and self.section.divides(stored.form)
         unusable = 0
         for one in stored.left_out:
