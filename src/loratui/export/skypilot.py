@@ -17,6 +17,7 @@ from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.export.document import Export, Rows, header, yaml_text
 from loratui.export.memory import Elsewhere
 from loratui.machine.catalogue import UnknownGpu, find_gpu
+from loratui.paths import without_tilde
 
 TOOL = "SkyPilot"
 PLAN = "~/loratui-plan"
@@ -119,7 +120,7 @@ def _mounts(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
     moved: dict[str, str] = {}
     for key in PATHS:
         given = str(plan.get(key))
-        here = Path(given).expanduser()
+        here = without_tilde(given)
         if given in ("", "demo") or not here.exists():
             continue
         place = f"{FILES}/{key.replace('.', '-')}/{here.name}"
