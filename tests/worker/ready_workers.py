@@ -1,7 +1,7 @@
 """Workers as forks of a process that has imported torch already, for commands that start them as processes.
 
 `serve` starts that process and writes a program that stands for the interpreter: a command whose `sys.executable` is
-that program starts `-m loratui.worker NAME` as usual, and the fork gets its pipes, environment and directory; whatever
+that program starts `-m loratui.worker NAME` as usual, or the launcher of several, and the fork gets its pipes, environment and directory; whatever
 else it is asked to execute, the interpreter itself does. A fork ends with its program, and what a `sitecustomize` of
 its PYTHONPATH changes is changed in it.
 
@@ -14,6 +14,7 @@ import array
 import contextlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -26,11 +27,12 @@ from pathlib import Path
 
 STUB = """#!{python} -SE
 import os, sys
-if sys.argv[1:3] != ["-m", "loratui.worker"]:
+arguments = [one for one in sys.argv[1:] if one != "-u"]
+if arguments[:1] != ["-m"] or arguments[1] not in ("loratui.worker", "accelerate.commands.launch"):
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 import array, json, signal, socket
 told = {{
-    "arguments": sys.argv[1:], "environment": dict(os.environ), "folder": os.getcwd(), "program": {stub!r}
+    "arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd(), "program": {stub!r}
 }}
 told["environment"].pop("LORATUI_PARENT", None)
 line = json.dumps(told).encode()
@@ -141,13 +143,12 @@ def _work(told: dict[str, object], pipes: list[int]) -> None:
         os.chdir(str(told["folder"]))
         sys.executable = str(told["program"])  # what it starts in its turn is a fork too
         sys.orig_argv = [sys.executable, *told["arguments"]]  # type: ignore[misc]
-        sys.argv = ["loratui.worker", *told["arguments"][2:]]  # type: ignore[index]
+        sys.argv = told["arguments"][1:]  # type: ignore[index]
         for folder in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
             if (site := Path(folder) / "sitecustomize.py").is_file():
                 exec(site.read_text(), {"__name__": "sitecustomize"})
-        from loratui.worker.__main__ import main as worker
-
-        code = worker(told["arguments"][2:])  # type: ignore[index]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:  # this process ends here, whatever it is
