@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,26 @@ def process_as_before() -> Iterator[None]:
         os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     else:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
+
+
+@pytest.fixture(scope="session")
+def forking_interpreter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A program that stands for the interpreter: the workers that it is asked for are forks of a process that has
+    imported torch already.
+    """
+    sys.path.append(str(Path(__file__).parent / "worker"))
+    from ready_workers import serve
+
+    with serve(tmp_path_factory.mktemp("ready")) as python:
+        yield python
+
+
+@pytest.fixture(scope="module")
+def ready_workers(forking_interpreter: str) -> Iterator[None]:
+    """Workers that start in a moment, for modules that test what they do: the start itself is tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", forking_interpreter)
+        yield
 
 
 TRAINED_ONCE = ("divided", "learnt", "trained", "uninterrupted", "wheel")

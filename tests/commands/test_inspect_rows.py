@@ -47,6 +47,7 @@ def test_what_is_learnt_stands_between_marks_that_need_no_colour() -> None:
 
 
 @pytest.mark.worker
+@pytest.mark.usefixtures("ready_workers")
 def test_the_command_prints_rows_and_ends_with_1_where_there_is_nothing(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "model")
     data = tmp_path / "rows.jsonl"

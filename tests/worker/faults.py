@@ -39,6 +39,7 @@ STEPS = 60
 TRUE_SECONDS = 5.0
 TIMEOUT = 180.0
 NOBODY = 65534
+PYTHON = sys.executable
 LORATUI = [str(Path(sys.executable).with_name("loratui"))]
 
 
@@ -275,7 +276,7 @@ def clock_jumps(world: World, dice: random.Random) -> float:
     environment = worker_environment(run.plan()) | {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(clock)}
     with run.log_path.open("ab") as log:
         worker = subprocess.Popen(
-            worker_command(run),
+            [PYTHON, *worker_command(run)[1:]],  # it loads the clock from its start on
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -1,7 +1,9 @@
 """Workers as forks of a process that has imported torch already, for commands that start them as processes.
 
 `serve` starts that process and writes a program that stands for the interpreter: a command whose `sys.executable` is
-that program starts `-m loratui.worker NAME` as usual, and the fork gets its pipes, environment and directory.
+that program starts `-m loratui.worker NAME` as usual, or the launcher of several, and the fork gets its pipes, environment and directory; whatever
+else it is asked to execute, the interpreter itself does. A fork ends with its program, and what a `sitecustomize` of
+its PYTHONPATH changes is changed in it.
 
     python ready_workers.py SOCKET
 """
@@ -12,6 +14,8 @@ import array
 import contextlib
 import json
 import os
+import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -22,8 +26,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 STUB = """#!{python} -SE
-import array, json, os, socket, sys
-told = {{"arguments": sys.argv[1:], "environment": dict(os.environ), "folder": os.getcwd()}}
+import os, sys
+arguments = [one for one in sys.argv[1:] if one != "-u"]
+if arguments[:1] != ["-m"] or arguments[1] not in ("loratui.worker", "accelerate.commands.launch"):
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+import array, json, signal, socket
+told = {{
+    "arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd(), "program": {stub!r}
+}}
 told["environment"].pop("LORATUI_PARENT", None)
 line = json.dumps(told).encode()
 with socket.socket(socket.AF_UNIX) as asked:
@@ -33,16 +43,23 @@ with socket.socket(socket.AF_UNIX) as asked:
     asked.sendall(line)
     for number in (0, 1, 2):
         os.close(number)
-    code = asked.recv(4)
-os._exit(int.from_bytes(code, "big") if code else 1)
+    worker = int.from_bytes(asked.recv(4), "big")
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda number, frame: os.kill(worker, number))
+    code = int.from_bytes(asked.recv(4), "big", signed=True)
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+    os.kill(os.getpid(), -code)
+os._exit(code)
 """
+"""What stands for the interpreter: the worker's signals go to it, its end is the program's."""
 
 
 @contextlib.contextmanager
 def serve(folder: Path) -> Iterator[str]:
     """The program that stands for the interpreter, for as long as workers are to be ready."""
     place, stub = folder / "workers", folder / "python"
-    stub.write_text(STUB.format(python=sys.executable, place=str(place)))
+    stub.write_text(STUB.format(python=sys.executable, place=str(place), stub=str(stub)))
     stub.chmod(0o755)
     process = subprocess.Popen([sys.executable, __file__, str(place)], start_new_session=True)
     try:
@@ -87,10 +104,24 @@ def _watch(asked: socket.socket) -> None:
         _work(told, list(pipes))
     for number in pipes:
         os.close(number)
-    code = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
     with contextlib.suppress(OSError):
-        asked.sendall((code & 255).to_bytes(4, "big"))
+        asked.sendall(worker.to_bytes(4, "big"))
+    code = _ended(worker, asked)
+    with contextlib.suppress(OSError):
+        asked.sendall(code.to_bytes(4, "big", signed=True))
     os._exit(0)
+
+
+def _ended(worker: int, asked: socket.socket) -> int:
+    """Wait for the worker's end; it is killed where the program that stands for it was."""
+    while True:
+        pid, status = os.waitpid(worker, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        if select.select([asked], [], [], 0.02)[0]:
+            os.kill(worker, signal.SIGKILL)
+            os.waitpid(worker, 0)
+            os._exit(0)
 
 
 def _whole(asked: socket.socket, size: int) -> bytes:
@@ -110,9 +141,14 @@ def _work(told: dict[str, object], pipes: list[int]) -> None:
         os.environ.clear()
         os.environ.update(told["environment"])  # type: ignore[call-overload]
         os.chdir(str(told["folder"]))
-        from loratui.worker.__main__ import main as worker
-
-        code = worker(told["arguments"][2:])  # type: ignore[index]
+        sys.executable = str(told["program"])  # what it starts in its turn is a fork too
+        sys.orig_argv = [sys.executable, *told["arguments"]]  # type: ignore[misc]
+        sys.argv = told["arguments"][1:]  # type: ignore[index]
+        for folder in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+            if (site := Path(folder) / "sitecustomize.py").is_file():
+                exec(site.read_text(), {"__name__": "sitecustomize"})
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:  # this process ends here, whatever it is

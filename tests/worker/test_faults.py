@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from faults import FAULTS, CannotHappenHere, World
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
+PYTHON = sys.executable
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def world(ready_workers: None) -> Iterator[World]:
     with (
         tempfile.TemporaryDirectory() as folder
     ):  # open to others, unlike pytest's own: one of the viewers is another login
@@ -38,7 +39,7 @@ def test_a_struck_run_equals_one_that_nothing_happened_to() -> None:
     benchmark = Path(__file__).parents[2] / "benchmarks" / "faults.py"
     seed = random.randrange(10**4)
     done = subprocess.run(
-        [sys.executable, str(benchmark), "--kills", "8", "--seed", str(seed)],
+        [PYTHON, str(benchmark), "--kills", "8", "--seed", str(seed)],
         capture_output=True,
         text=True,
         timeout=900,

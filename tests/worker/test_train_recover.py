@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from test_train_run import TIMEOUT, events_of, files, losses, plan_for  # noqa: F401 (a fixture among them)
 from tiny_model import write_rows, write_tiny_model
 
+from loratui.cli import loratui
 from loratui.core.errors import RunError
 from loratui.core.plan_text import plan_to_toml
 from loratui.runs.control import evaluate_now, stop_run, wait_ended
@@ -26,34 +27,43 @@ from loratui.runs.resume import change_and_resume, resume_run
 from loratui.runs.start import create_run, start_worker, worker_command, worker_environment
 from loratui.runs.status import write_status
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 
 FULL_AT_STEP_7 = """
-import sys, torch
-from trl import SFTTrainer
-original = SFTTrainer.training_step
-def full(self, *arguments, **options):
-    if self.state.global_step == 7:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-    return original(self, *arguments, **options)
-SFTTrainer.training_step = full
-from loratui.worker.train import main
-sys.exit(main(sys.argv[1:]))
+import os
+if not os.path.exists(FULL_ONCE):
+    import torch
+    from trl import SFTTrainer
+    original = SFTTrainer.training_step
+    def full(self, *arguments, **options):
+        if self.state.global_step == 7:
+            open(FULL_ONCE, "w").close()
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return original(self, *arguments, **options)
+    SFTTrainer.training_step = full
 """
-"""A worker whose memory is full at one step; when it begins anew it is the real one."""
+"""Python reads this when it starts: the worker's memory is full at one step; when it begins anew it is the real one."""
 
 
-def worker(run: Run, code: str = "", *, path: Path | None = None) -> int:
-    """The run's worker until it and whatever it became has ended; its exit status. path: one more for Python to look
-    in.
+def worker(run: Run, site: str = "") -> int:
+    """The run's worker until it and whatever it became has ended; its exit status. site: what Python reads when it
+    starts; in it FULL_ONCE is a path of the run's own.
     """
-    command = [sys.executable, "-c", code, str(run.path)] if code else worker_command(run)
     environment = worker_environment(run.plan())
-    if path is not None:
+    if site:
+        path = run.path.with_name(f"{run.name}-site")
+        path.mkdir()
+        (path / "sitecustomize.py").write_text(site.replace("FULL_ONCE", repr(str(path / "full"))))
         environment["PYTHONPATH"] = f"{path}:{environment.get('PYTHONPATH', '')}"
     with run.log_path.open("ab") as log:
         return subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, timeout=TIMEOUT, check=False
+            worker_command(run),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            timeout=TIMEOUT,
+            check=False,
         ).returncode
 
 
@@ -95,7 +105,7 @@ CALM = {
 
 
 @pytest.fixture(scope="module")
-def learnt(files: Path) -> Run:  # noqa: F811
+def learnt(files: Path, ready_workers: None) -> Run:  # noqa: F811
     """A run that learnt for 40 steps."""
     run = create_run(plan_for(files, **CALM), output=files / "learnt")
     assert worker(run) == 0, run.log_path.read_text()[-3000:]
@@ -162,11 +172,9 @@ def test_what_no_fix_mends_ends_with_status_1_and_no_fix_twice(files: Path, tmp_
     """A site module breaks step 8 of every worker: three tries at most, each another, and then a person is waited
     for.
     """
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(BREAKS_STEP_8)
     run = create_run(plan_for(files, evaluation__every_steps=0, training__max_steps=12), output=tmp_path / "run")
     allow(run)
-    assert worker(run, path=tmp_path / "site") == 1
+    assert worker(run, BREAKS_STEP_8) == 1
     events = events_of(run)
     fixes = [event for event in events if isinstance(event, Fix)]
     outcomes = [event for event in events if isinstance(event, FixOutcome)]
@@ -189,17 +197,10 @@ def test_a_first_step_that_is_no_number_costs_no_restart(tmp_path: Path) -> None
     weights["model.norm.weight"][0] = float("nan")
     save_file(weights, tmp_path / "model" / "model.safetensors", {"format": "pt"})
     (tmp_path / "plan.toml").write_text(plan_to_toml(plan_for(tmp_path)))
-    command = [
-        str(Path(sys.executable).with_name("loratui")),
-        "train",
-        str(tmp_path / "plan.toml"),
-        "--output",
-        str(tmp_path / "run"),
-        "--auto-recover",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    command = ["train", str(tmp_path / "plan.toml"), "--output", str(tmp_path / "run"), "--auto-recover"]
+    done = CliRunner().invoke(loratui, command)
     run = Run(tmp_path / "run")
-    assert done.returncode == 1 and "waits for a person" in done.stdout + done.stderr, (done.stdout, done.stderr)
+    assert done.exit_code == 1 and "waits for a person" in done.output, done.output
     events = events_of(run)
     assert sum(event.type == "started" for event in events) == 1 and not any(isinstance(event, Fix) for event in events)
     assert left(run) == 3 and run.status().state == "failed"

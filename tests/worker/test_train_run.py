@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,8 @@ from loratui.runs.events import Checkpoint, Event, EventTail, Step
 from loratui.runs.resume import resume_run
 from loratui.runs.start import create_run, start_worker, wait_started
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
+PYTHON = sys.executable
 TIMEOUT = 120.0
 
 
@@ -94,7 +96,7 @@ def finish(run: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(files: Path) -> Run:
+def uninterrupted(files: Path, ready_workers: None) -> Run:
     run = create_run(plan_for(files), output=files / "uninterrupted")
     wait_started(run, TIMEOUT, pid=start_worker(run))
     finish(run)
@@ -216,7 +218,8 @@ def test_killed_and_resumed_equals_uninterrupted(uninterrupted: Run, files: Path
     assert same_adapter(run, uninterrupted)
 
 
-def test_save_now_second_worker_and_hang_up(uninterrupted: Run, files: Path) -> None:
+def test_save_now_second_worker_and_hang_up(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", PYTHON)  # a process of its own from its start on
     run = create_run(
         plan_for(files, training__epochs=40.0, saving__every_steps=0, evaluation__every_steps=0),
         output=files / "signals",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from loratui.runs.resume import resume_run
 from loratui.runs.start import create_run, start_worker, wait_started
 
 pytestmark = pytest.mark.worker
+PYTHON = sys.executable
 
 FULL_IN_ONE = """
 import os
@@ -61,12 +63,19 @@ def processes_of(run: Run) -> list[psutil.Process]:
     return found
 
 
+@pytest.fixture
+def whole_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interpreters of their own, for what is done to processes as such."""
+    monkeypatch.setattr(sys, "executable", PYTHON)
+
+
 @pytest.fixture(scope="module")
-def divided(files: Path) -> Run:  # noqa: F811
+def divided(files: Path, ready_workers: None) -> Run:  # noqa: F811
     """An uninterrupted run whose weights are divided."""
     return train(together(files, "fsdp"), files / "divided")
 
 
+@pytest.mark.usefixtures("ready_workers")
 def test_divided_weights_learn_what_copies_learn(files: Path, tmp_path: Path, divided: Run) -> None:  # noqa: F811
     import torch
 
@@ -87,6 +96,7 @@ def test_divided_weights_learn_what_copies_learn(files: Path, tmp_path: Path, di
     )
 
 
+@pytest.mark.usefixtures("ready_workers")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -115,6 +125,7 @@ def test_every_kind_can_be_divided(files: Path, tmp_path: Path, changes: dict[st
         assert AutoModelForCausalLM.from_pretrained(run.model_path).num_parameters() > 0
 
 
+@pytest.mark.usefixtures("whole_processes")
 def test_a_process_killed_and_resumed_equals_uninterrupted(files: Path, divided: Run) -> None:  # noqa: F811
     run = create_run(together(files, "fsdp"), output=files / "killed-together")
     start_worker(run)
@@ -133,6 +144,7 @@ def test_a_process_killed_and_resumed_equals_uninterrupted(files: Path, divided:
     assert losses(run) == losses(divided) and same_adapter(run, divided)
 
 
+@pytest.mark.usefixtures("ready_workers")
 def test_what_was_divided_stays_divided(files: Path, tmp_path: Path, divided: Run) -> None:  # noqa: F811
     import shutil
 
@@ -147,6 +159,7 @@ def test_what_was_divided_stays_divided(files: Path, tmp_path: Path, divided: Ru
     assert status.state == "failed" and "cannot change within a run" in status.message
 
 
+@pytest.mark.usefixtures("whole_processes")
 def test_a_stop_reaches_all_of_them(files: Path, tmp_path: Path) -> None:  # noqa: F811
     run = create_run(together(files, training__epochs=40.0), output=tmp_path / "run")
     wait_started(run, TIMEOUT, pid=start_worker(run))
@@ -160,6 +173,7 @@ def test_a_stop_reaches_all_of_them(files: Path, tmp_path: Path) -> None:  # noq
     assert run.last_checkpoint() is not None
 
 
+@pytest.mark.usefixtures("whole_processes")
 def test_a_stop_before_they_have_begun(files: Path, tmp_path: Path) -> None:  # noqa: F811
     run = create_run(together(files), output=tmp_path / "run")
     pid = start_worker(run)
@@ -168,6 +182,7 @@ def test_a_stop_before_they_have_begun(files: Path, tmp_path: Path) -> None:  # 
     assert wait_ended(run, TIMEOUT).state == "stopped"
 
 
+@pytest.mark.usefixtures("ready_workers")
 @pytest.mark.parametrize("allowed", [True, False])
 def test_one_of_them_runs_out_of_memory(
     files: Path,  # noqa: F811
@@ -201,6 +216,7 @@ def test_one_of_them_runs_out_of_memory(
         assert status.state == "failed" and kinds.count("failed") == 1 and "Out of memory" in failed.message
 
 
+@pytest.mark.usefixtures("ready_workers")
 def test_they_are_rehearsed_together(files: Path, tmp_path: Path) -> None:  # noqa: F811
     run = train(together(files, "fsdp", training__max_steps=3), tmp_path / "run", rehearse=True)
     rehearsal = next(event.fields for event in events_of(run) if event.type == "rehearsal")
