@@ -64,10 +64,10 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
         if name and not name.startswith("-") and name not in COMMANDS:
-            from difflib import get_close_matches
+            from loratui.core.near import near
 
-            near = get_close_matches(name, COMMANDS, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else "`loratui --help` lists the commands."
+            meant = near(name, COMMANDS)
+            hint = f"Did you mean {meant[0]!r}?" if meant else "`loratui --help` lists the commands."
             raise click.UsageError(f"There is no command {name!r}. {hint}", ctx)
         return super().resolve_command(ctx, args)
 

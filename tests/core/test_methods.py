@@ -8,6 +8,7 @@ import pytest
 
 from loratui.core.compare_methods import compare_methods, methods_json
 from loratui.core.dataset import uniform
+from loratui.core.measured import MOST_SLOWER
 from loratui.core.memory.budget import verdict
 from loratui.core.proposal import propose
 from loratui.core.situation import Situation
@@ -51,6 +52,24 @@ def test_each_method_is_what_would_be_proposed_with_it(model: str, gpu: str, by_
         )
         assert alone.time is not None and one.seconds == alone.time.whole_seconds
         assert all(one.plan.get(key) == value for key, value in kept.items())
+
+
+@pytest.mark.parametrize("model", ["Qwen/Qwen3-0.6B", "Qwen/Qwen3-4B", "meta-llama/Llama-3.1-8B"])
+def test_how_much_slower_qlora_is_has_one_owner(model: str) -> None:
+    """What a reason says in general holds what the prediction says here, at the same settings."""
+    here = situation(model, "A100")
+    kept = {"training.batch_size": 4, "training.checkpointing": True, "training.max_length": 512}
+    lora, qlora = (propose(here, by_hand={**kept, "method.kind": kind}) for kind in ("lora", "qlora"))
+    assert lora.time is not None and qlora.time is not None
+    share = [
+        after / before - 1
+        for before, after in (
+            (lora.time.low_seconds_per_step, qlora.time.low_seconds_per_step),
+            (lora.time.high_seconds_per_step, qlora.time.high_seconds_per_step),
+        )
+    ]
+    told = lora.recommendations["method.kind"].down
+    assert max(share) <= MOST_SLOWER["qlora"] + 1e-9 and f"up to {MOST_SLOWER['qlora']:.0%} slower" in told
 
 
 def test_the_result_of_full_fine_tuning_is_a_model_and_that_of_an_adapter_is_not() -> None:

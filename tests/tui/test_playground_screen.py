@@ -14,12 +14,16 @@ from recorded_run import record_run
 from textual.widgets import Input
 
 from loratui.cli import loratui
+from loratui.core.errors import ModelError
 from loratui.core.generation import GenerationSettings
 from loratui.runs.directory import Run
 from loratui.runs.votes import TIE, tally
 from loratui.tui.app import LoratuiApp
+from loratui.tui.common.dialogs import ConfirmScreen
+from loratui.tui.playground import loader as loader_module
 from loratui.tui.playground.answer_view import AnswerView
 from loratui.tui.playground.prompt_area import PromptArea
+from loratui.tui.playground.session import Session
 from loratui.tui.playground.settings import SettingsScreen
 from loratui.workers import client as client_module
 from loratui.workers.target import find_target
@@ -455,3 +459,42 @@ async def test_one_key_fills_a_wizard_in_to_train_further(run: Run) -> None:
         plan = run.plan()
         assert app.state.draft.by_hand["lora.adapter"] == str(run.adapter_path)
         assert app.state.draft.by_hand["lora.r"] == plan.lora.r and app.state.draft.dataset == plan.dataset.path
+
+
+@pytest.mark.parametrize("answer", ["enter", "escape"])
+async def test_a_question_about_code_that_closes_begins_no_second_load(
+    run: Run, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    """The panel gives the screen back, which looks whether anything is there to ask: it is just being loaded."""
+    from types import SimpleNamespace
+
+    asked: list[object] = []
+    loaded: list[object] = []
+    agreed: list[object] = []
+    code = SimpleNamespace(question="Run modeling_own.py?")
+    original = Session.load
+
+    async def load(self: Session, target: Any) -> Any:
+        loaded.append(target)
+        return await original(self, target)
+
+    async def ask_about(app: Any, _: Any) -> bool:
+        asked.append(app)
+        if not await app.push_screen_wait(ConfirmScreen("Run this code?", code.question, "run it", "do not run it")):
+            return False
+        agreed.append(code)
+        return True
+
+    monkeypatch.setattr(Session, "load", load)
+    monkeypatch.setattr(loader_module, "ask_about", ask_about)
+    monkeypatch.setattr(loader_module, "unanswered", lambda _: None if agreed else code)
+    monkeypatch.setattr(loader_module, "not_agreed", lambda _: ModelError("nobody agreed to run its code."))
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "Run this code?")
+        await pilot.press(answer)
+        await until(pilot, "● " if answer == "enter" else "nobody agreed")
+        for _ in range(10):
+            await pilot.pause(0.05)
+        assert len(asked) == 1 and len(loaded) == (answer == "enter")
+        assert not isinstance(app.screen, ConfirmScreen)

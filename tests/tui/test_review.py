@@ -9,6 +9,7 @@ from wizard import choose, screen_text, settled, wizard
 
 from loratui.core.compare_methods import compare_methods
 from loratui.core.dataset import uniform
+from loratui.core.memory.formats import formats
 from loratui.core.proposal import propose
 from loratui.core.situation import Situation
 from loratui.format import size
@@ -103,11 +104,10 @@ async def test_the_pictures_are_to_scale(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["full", "lora", "qlora"])
 def test_one_figure_is_told_of_the_results_size(kind: str) -> None:
-    """QLoRA's adapters are kept in bfloat16: half of what four bytes a number would make."""
     here = Situation(find_model("Qwen/Qwen3-0.6B", online=False).spec, uniform(2_000, 400), find_gpu("A100").device())
     proposal = propose(here, by_hand={"method.kind": kind, "lora.r": 16})
     (beside,) = [one for one in compare_methods(here, beside=proposal) if one.chosen]
     assert result_words(proposal) == f"{'a model' if kind == 'full' else 'an adapter'} of {size(beside.result_bytes)}"
     numbers = {"full": 596_049_920, "lora": 10_092_544, "qlora": 10_092_544}[kind]
-    form = {"full": 4, "lora": 4, "qlora": 2}[kind]
+    form = formats(proposal.plan).weight if kind == "full" else formats(proposal.plan).adapter
     assert numbers * form <= beside.result_bytes <= numbers * form + 392 * 200, "392 tensors"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from loratui.cluster.facts import Cluster, GpuKind, Partition
 from loratui.cluster.slurm import ClusterError
+from loratui.core.near import near
 from loratui.core.plan import ClusterSection
 
 
@@ -21,11 +20,11 @@ def partition_of(section: ClusterSection, cluster: Cluster) -> Partition:
             where="cluster.partition",
             hint=f"Name one: {', '.join(names)}.",
         )
-    near = get_close_matches(section.partition, names, n=1)
+    meant = near(section.partition, names)
     raise ClusterError(
         f"there is no partition {section.partition}.",
         where="cluster.partition",
-        hint=f"Did you mean {near[0]}?" if near else f"There are: {', '.join(names) or 'none'}.",
+        hint=f"Did you mean {meant[0]}?" if meant else f"There are: {', '.join(names) or 'none'}.",
     )
 
 

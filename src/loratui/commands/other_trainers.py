@@ -24,10 +24,10 @@ def under(proposal: Proposal, tool: str) -> Elsewhere:
 
     known = elsewhere(proposal.spec, proposal.plan, proposal.data, proposal.device, tool)
     if known is None:
-        from difflib import get_close_matches
+        from loratui.core.near import near
 
-        near = get_close_matches(tool, PROFILES, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
+        meant = near(tool, PROFILES)
+        hint = f"Did you mean {meant[0]}? " if meant else ""
         raise InputError(
             f"there is no profile of {tool!r}.", where="--as", hint=f"{hint}Profiles are: {', '.join(PROFILES)}."
         )

@@ -7,13 +7,13 @@ worker that generates.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import Field, ValidationError
 
 from loratui.core.document import Document
 from loratui.core.errors import InputError
+from loratui.core.near import near
 
 
 class GenerationSettings(Document):
@@ -99,8 +99,8 @@ def set_value(settings: GenerationSettings, name: str, value: Any) -> Generation
     """The settings with one value changed (text is read as a number); InputError naming the setting and its range."""
     fields = GenerationSettings.model_fields
     if name not in fields:
-        near = get_close_matches(name, fields, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"Settings are: {', '.join(fields)}."
+        meant = near(name, fields)
+        hint = f"Did you mean {meant[0]}?" if meant else f"Settings are: {', '.join(fields)}."
         raise InputError(f"there is no setting {name}.", hint=hint)
     try:
         return GenerationSettings.model_validate({**settings.model_dump(), name: value})

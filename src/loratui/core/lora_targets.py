@@ -7,10 +7,10 @@ features gets `r * (in + out)` parameters, and DoRA `out` more for its magnitude
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 from loratui.core.architecture import Linear, ModelSpec
 from loratui.core.errors import PlanError
+from loratui.core.near import near
 from loratui.core.plan import Plan
 
 ALL_LINEAR = "all-linear"
@@ -103,11 +103,11 @@ def _unknown(spec: ModelSpec, name: str) -> PlanError:
             f"lora.targets names {name}, but experts and routers are bare parameters that take no adapter here.",
             hint=allowed,
         )
-    near = get_close_matches(name, target_names(spec), n=1, cutoff=0.6)
+    meant = near(name, target_names(spec))
     return PlanError(
         f"{spec.id or spec.family} has no layer named {name}.",
         where="lora.targets",
-        hint=f"Did you mean {near[0]}? {allowed}" if near else allowed,
+        hint=f"Did you mean {meant[0]}? {allowed}" if meant else allowed,
     )
 
 

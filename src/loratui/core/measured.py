@@ -21,6 +21,9 @@ SAME_MODEL_BAND, OTHER_MODEL_BAND = 0.10, 0.25
 METHOD_SHARE = {"full": 1.0, "lora": 1.0, "qlora": 0.7}
 """Operations a second of each method on one device, as a share of those of the fastest: QLoRA unpacks weights for every
 product."""
+MOST_SLOWER = {method: max(METHOD_SHARE.values()) / share - 1 for method, share in METHOD_SHARE.items()}
+"""By what share a step of each method takes longer at most than one of the fastest: where nothing but computing counts.
+"""
 
 LEAST_MEMORY_BAND, ONE_RUN_MEMORY_BAND = 0.02, 0.08
 """Least half-width of an estimate that was corrected, as a share: for many runs, and for a single one."""

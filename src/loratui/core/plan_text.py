@@ -6,7 +6,6 @@ import json
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 
@@ -15,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from loratui.core.columns import read_columns
 from loratui.core.errors import PlanError
+from loratui.core.near import near
 from loratui.core.plan import Plan
 
 END_MARK = "# The plan ends here."
@@ -71,10 +71,10 @@ def check_key(key: str, *, where: str = "") -> None:
     """Raise PlanError when no plan has this dotted key, naming the nearest one."""
     if key in fields():
         return
-    near = get_close_matches(key, fields(), n=1, cutoff=0.5)
-    if not near:
-        near = [name for name in fields() if name.endswith("." + key.rpartition(".")[2])][:1]
-    hint = f"Did you mean {near[0]}?" if near else f"Keys are: {', '.join(fields())}."
+    meant = near(key, fields())
+    if not meant:
+        meant = [name for name in fields() if name.endswith("." + key.rpartition(".")[2])][:1]
+    hint = f"Did you mean {meant[0]}?" if meant else f"Keys are: {', '.join(fields())}."
     raise PlanError(f"there is no key {key}.", where=where, hint=hint)
 
 
@@ -151,10 +151,10 @@ def plan_from_document(document: Mapping[str, Any], *, where: str = "") -> Plan:
         if section == "version":
             continue
         if section not in Plan.model_fields:
-            near = get_close_matches(section, Plan.model_fields, n=1)
+            meant = near(section, Plan.model_fields)
             hint = (
-                f"Did you mean [{near[0]}]?"
-                if near
+                f"Did you mean [{meant[0]}]?"
+                if meant
                 else f"Sections are: {', '.join(s for s in Plan.model_fields if s != 'version')}."
             )
             raise PlanError(f"there is no section [{section}].", where=where, hint=hint)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from loratui.core.errors import DatasetError
+from loratui.core.near import near
 from loratui.core.plan import DatasetSection
 from loratui.data.archive import members, unpacked
 from loratui.data.contents import head_of, is_json, splits_of
@@ -129,10 +129,10 @@ def _missing(path: str, place: Path) -> DatasetError:
     if not folder.is_dir():
         return DatasetError("no such file or folder.", where=path, hint=f"There is no folder {folder} either.")
     names = sorted(item.name for item in folder.iterdir() if item.is_dir() or data_kind(item) not in ("", "unknown"))
-    near = get_close_matches(place.name, names, n=3, cutoff=0.5)
+    meant = near(place.name, names, 3)
     shown = folder if str(folder) != "." else "this folder"
-    if near:
-        return DatasetError("no such file or folder.", where=path, hint=f"Did you mean {' or '.join(near)}?")
+    if meant:
+        return DatasetError("no such file or folder.", where=path, hint=f"Did you mean {' or '.join(meant)}?")
     hint = (
         f"In {shown} there are: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}."
         if names

@@ -119,8 +119,8 @@ def measure_of(name: str) -> Measure:
     tries = name.removeprefix("pass@")
     if name.startswith("pass@") and tries.isdigit() and int(tries) > 0:
         return Measure(name, name, "share", 1, ratio)
-    from difflib import get_close_matches
+    from loratui.core.near import near
 
-    near = get_close_matches(name, MEASURES, n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"Measures are: {', '.join(MEASURES)} and pass@K."
+    meant = near(name, MEASURES)
+    hint = f"Did you mean {meant[0]}?" if meant else f"Measures are: {', '.join(MEASURES)} and pass@K."
     raise InputError(f"there is no measure {name}.", hint=hint)

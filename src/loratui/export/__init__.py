@@ -46,10 +46,10 @@ def export_plan(
     Raises ExportError for a tool that is not known.
     """
     if tool not in TOOLS:
-        from difflib import get_close_matches
+        from loratui.core.near import near
 
-        near = get_close_matches(tool, TOOLS, n=1)
-        hint = f"Did you mean {near[0]}?" if near else ""
+        meant = near(tool, TOOLS)
+        hint = f"Did you mean {meant[0]}?" if meant else ""
         raise ExportError(
             f"there is no tool {tool!r}.", where="--to", hint=f"{hint} Tools are: {', '.join(TOOLS)}.".strip()
         )

@@ -131,11 +131,11 @@ def find_gpu(name: str) -> CatalogueGpu:
     size = re.fullmatch(r"(\d+)g(?:i?b)?", key)
     if size:
         return _of_size(int(size[1]))
-    from difflib import get_close_matches
+    from loratui.core.near import near
 
-    near = [names[match].name for match in get_close_matches(key, names, n=4, cutoff=0.5)]
-    near += [gpu.name for gpu in all_gpus() if key and key in _key(gpu.name)]
-    offered = list(dict.fromkeys(near))[:5]
+    meant = [names[match].name for match in near(key, names, 4)]
+    meant += [gpu.name for gpu in all_gpus() if key and key in _key(gpu.name)]
+    offered = list(dict.fromkeys(meant))[:5]
     hint = f"Near it: {', '.join(offered)}." if offered else f"Known are: {', '.join(gpu.name for gpu in all_gpus())}."
     raise UnknownGpu(f"there is no GPU {name!r} in the catalogue.", hint=hint)
 

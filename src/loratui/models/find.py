@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from loratui.core.errors import ModelError
+from loratui.core.near import near
 from loratui.models.cache import find_cached, list_cached
 from loratui.models.catalogue import entries, find_entry
 from loratui.models.folder import read_folder
@@ -102,9 +102,9 @@ def _missing_folder(id: str, place: Path) -> ModelError:
     if not place.parent.is_dir():
         return ModelError("no such folder.", where=id, hint=f"There is no folder {place.parent} either.")
     names = [item.name for item in place.parent.iterdir() if item.is_dir()]
-    near = get_close_matches(place.name, names, n=3, cutoff=0.5)
+    meant = near(place.name, names, 3)
     return ModelError(
         "no such folder.",
         where=id,
-        hint=f"Did you mean {' or '.join(near)}?" if near else "Give a hub id, a local folder, or demo.",
+        hint=f"Did you mean {' or '.join(meant)}?" if meant else "Give a hub id, a local folder, or demo.",
     )

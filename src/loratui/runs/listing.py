@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from loratui.core.errors import LoratuiError, RunError
+from loratui.core.near import near
 from loratui.core.plan import Plan
 from loratui.paths import runs_home, without_tilde
 from loratui.runs.directory import Run
@@ -160,10 +160,10 @@ def find_run(name_or_path: str) -> Run:
     starts = [name for name in names if name.startswith(name_or_path)]
     if len(starts) == 1 and name_or_path:
         return Run(runs_home() / starts[0])
-    near = get_close_matches(name_or_path, names, n=1)
+    meant = near(name_or_path, names)
     hint = (
-        f"Did you mean {near[0]}?"
-        if near
+        f"Did you mean {meant[0]}?"
+        if meant
         else f"`loratui runs` lists the {f'{len(names)} that there are' if len(names) > 1 else 'one that there is'}."
         if names
         else "There are no runs yet."

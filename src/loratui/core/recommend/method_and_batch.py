@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from loratui.core import rules_of_thumb
+from loratui.core.measured import MOST_SLOWER
 from loratui.core.recommend import checkpointing, reasons, reasons_of_method
 from loratui.core.recommend.context import Context
 from loratui.core.recommend.reasons import Said
@@ -133,7 +134,7 @@ def _method(context: Context, search: Search, weighed: str) -> Iterator[Recommen
             "full: for new knowledge (code, mathematics, a language); 8 to 16 bytes a parameter, a file as large as "
             "the model."
         ),
-        down="qlora: a quarter of the weights' memory, some 20-40 % slower.",
+        down=f"qlora: a quarter of the weights' memory, up to {MOST_SLOWER['qlora']:.0%} slower.",
         disagreement=new_knowledge,
         claims=text.claims,
     )

@@ -70,6 +70,8 @@ class Loader(Static):
         """What was last told of the run."""
         self._word = ""
         """Why another answers than before."""
+        self._opening: Wanted | None = None
+        """What is being found, asked about and loaded: the panel that asks gives the screen back when it closes."""
         self._readying = False
         """Whether a question waits while a person is asked or the model is loaded for it."""
         self._fetched: set[str] = set()
@@ -87,8 +89,9 @@ class Loader(Static):
     def open(self, wanted: Wanted) -> None:
         """Somebody is here: find and load this, unless it is there."""
         self._away = None
-        if wanted != self._wanted or not (self.session.alive or self._readying):
-            self._wanted, self._word = wanted, ""
+        busy = self._readying or self._opening is not None
+        if wanted != self._wanted or not (self.session.alive or busy):
+            self._wanted, self._word, self._opening = wanted, "", wanted
             self._watch, self._found = Watch(), None
             self.session.begin()
             self._open(wanted)
@@ -123,6 +126,7 @@ class Loader(Static):
             await self._load_what_is_here(target)
         finally:
             if wanted == self._wanted:
+                self._opening = None
                 self.session.settle()
                 self.post_message(self.Settled(sentence))
 
