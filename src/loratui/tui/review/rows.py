@@ -11,6 +11,7 @@ from textual.content import Content
 from loratui.format import count, number_text, one_line, size, value_text
 from loratui.paths import home_short, runs_home
 from loratui.tui.common.text import wrap
+from loratui.tui.frame.headroom_bar import filled_words, memory_view
 from loratui.tui.review.cards import VARIANTS, result_words, time_span, together_words
 from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.missing import Problem
@@ -36,7 +37,8 @@ def said_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
             )
             told = f"makes it fit: {change}, the rest as it is. {one_line(other.cost, 200)}"
             lines.append(Row("", told, glyph="f", color="$accent"))
-    for warning in [state.check.doubt, *proposal.warnings] if state.check.doubt else proposal.warnings:
+    filled = filled_words(memory_view(proposal))
+    for warning in (words for words in (state.check.doubt, filled, *proposal.warnings) if words):
         lines.append(Row("", one_line(warning, 400), glyph="▲", color="$warning"))
     return lines
 
