@@ -15,6 +15,7 @@ from loratui.core.situation import Situation
 from loratui.format import size
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
+from loratui.paths import home_short
 from loratui.tui.review.cards import CardView, result_words
 from loratui.tui.review.pictures import PictureBox, memory_picture, time_picture
 from loratui.tui.review.rows import plan_rows
@@ -130,3 +131,23 @@ async def test_rows_of_the_maximum_length_that_do_not_fit_are_told_on_the_bar_an
         app.state.choices.recipe_changed.publish()
         await settled(pilot)
         assert "do not fit" not in screen_text(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_a_written_plan_says_what_is_to_be_copied_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    app = wizard(tmp_path, screen="review")
+    choose(app, gpu="A10G")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        await pilot.press("enter")
+        await settled(pilot)
+        text = "".join(screen_text(app).split())
+        plan = app.state.plan.proposal.plan  # type: ignore[union-attr]
+        assert "Copyittothemachinewiththe" in text and "A10G" in text
+        for path in (tmp_path / "plan.toml", plan.dataset.path, plan.model.id):
+            assert path and Path(path).exists() and "".join(home_short(str(path)).split()) in text, path
+        assert "loratuitrainplan.toml" in text

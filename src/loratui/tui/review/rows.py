@@ -17,6 +17,7 @@ from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.missing import Problem
 
 if TYPE_CHECKING:
+    from loratui.core.plan import Plan
     from loratui.core.proposal import Proposal
     from loratui.tui.wizard.state import WizardState
 
@@ -43,10 +44,23 @@ def said_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
     return lines
 
 
-def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
-    """The review, line by line: what is to be known first, then the plan."""
-    said, plan = said_rows(state, hindrances), plan_rows(state)
-    return [*said, *([Row("", "")] if said and plan else []), *plan]
+def to_be_copied(plan: Plan) -> list[str]:
+    """Files and folders of this machine that a plan names, as it names them: they have to lie in the same places where
+    it is trained.
+    """
+    named = (plan.dataset.path, plan.dataset.eval_path, plan.model.id, plan.model.chat_template, plan.lora.adapter)
+    return [path for path in dict.fromkeys(named) if path and path != "demo" and Path(path).expanduser().exists()]
+
+
+def written_row(plan: Plan, path: Path, gpu: str) -> Row:
+    """What is to be done with the plan of another machine's GPU."""
+    command = f"loratui train {path.name}"
+    others = to_be_copied(plan)
+    short = [home_short(path) for path in others]
+    paths = " and ".join([", ".join(short[:-1]), short[-1]] if len(short) > 1 else short)
+    along = f", and {paths} to the same place{'s' if len(others) > 1 else ''} there" if others else ""
+    told = f"{home_short(path)} is written. Copy it to the machine with the {gpu}{along}; then train there: {command}"
+    return Row("", one_line(told, 600), glyph="✓", color="$success")
 
 
 def plan_rows(state: WizardState) -> list[Row]:
