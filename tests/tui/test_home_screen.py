@@ -235,6 +235,16 @@ async def test_each_run_shows_its_outcome_its_best_figure_and_what_sets_it_apart
             assert app.screen.region.contains_region(widget.region) and widget.region.height, widget
 
 
+async def test_a_single_run_differs_in_nothing(home: Path) -> None:
+    record_run(home, "alone", state="finished")
+    app = LoratuiApp(screen="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await until(pilot, "✓ finished")
+        assert "differs in" not in text and "made of" in text
+        record_run(home, "other", state="finished", values={"lora.r": 8})
+        await until(pilot, "differs in")
+
+
 def test_the_best_figure_is_of_evaluations_that_still_count(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
 

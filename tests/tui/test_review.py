@@ -15,6 +15,7 @@ from loratui.core.situation import Situation
 from loratui.format import size
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
+from loratui.paths import home_short
 from loratui.tui.review.cards import CardView, result_words
 from loratui.tui.review.pictures import PictureBox, memory_picture, time_picture
 from loratui.tui.review.rows import plan_rows
@@ -111,3 +112,42 @@ def test_one_figure_is_told_of_the_results_size(kind: str) -> None:
     numbers = {"full": 596_049_920, "lora": 10_092_544, "qlora": 10_092_544}[kind]
     form = formats(proposal.plan).weight if kind == "full" else formats(proposal.plan).adapter
     assert numbers * form <= beside.result_bytes <= numbers * form + 392 * 200, "392 tensors"
+
+
+async def test_rows_of_the_maximum_length_that_do_not_fit_are_told_on_the_bar_and_before_the_start(
+    tmp_path: Path,
+) -> None:
+    app = wizard(tmp_path, screen="review")
+    choose(app, by_hand={"training.max_length": 65_536, "training.batch_size": 4, "training.checkpointing": False})
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        proposal = app.state.plan.proposal
+        assert proposal is not None and proposal.at_max_length is not None and proposal.fits
+        assert proposal.at_max_length.total_bytes > proposal.budget.bytes
+        text = " ".join(screen_text(app).split())
+        assert "▲ 65,536 tokens do not fit" in text and "Rows of 65,536 tokens, which the maximum length allows" in text
+        assert f"need {size(proposal.at_max_length.total_bytes)}" in text
+        choose(app, by_hand={"training.max_length": 512, "training.batch_size": 4})
+        app.state.choices.recipe_changed.publish()
+        await settled(pilot)
+        assert "do not fit" not in screen_text(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_a_written_plan_says_what_is_to_be_copied_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    app = wizard(tmp_path, screen="review")
+    choose(app, gpu="A10G")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        await pilot.press("enter")
+        await settled(pilot)
+        text = "".join(screen_text(app).split())
+        plan = app.state.plan.proposal.plan  # type: ignore[union-attr]
+        assert "Copyittothemachinewiththe" in text and "A10G" in text
+        for path in (tmp_path / "plan.toml", plan.dataset.path, plan.model.id):
+            assert path and Path(path).exists() and "".join(home_short(str(path)).split()) in text, path
+        assert "loratuitrainplan.toml" in text

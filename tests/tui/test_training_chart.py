@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import math
 import time
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import pytest
+from recorded_run import BEGAN, record_run
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
 from loratui.core.smoothing import Bucket
-from loratui.tui.training.chart import Chart, Line, Picture, draw
-from loratui.tui.training.curves import loss_picture
+from loratui.runs.events import make
+from loratui.tui.training.chart import Chart, Line, Picture, _bounds, _labels, draw
+from loratui.tui.training.curves import loss_picture, short_number
+from loratui.tui.training.follow import follow
+from loratui.tui.training.news import news
 from loratui.tui.training.record import RunRecord
 
 
@@ -102,3 +109,34 @@ def test_a_million_steps_draw_in_a_frame() -> None:
     began = time.thread_time()
     draw(loss_picture(record), 120, 30)
     assert time.thread_time() - began < 0.12, "30 ms on a quiet machine"
+
+
+@pytest.mark.parametrize("rows", range(3, 40))
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0012, 2.9), (0.4, 9.0), (2.2, 2.75), (0.9, 1.1), (1e-7, 40.0), (3.0, 3.0001)]
+)
+def test_labels_of_an_axis_never_touch(low: float, high: float, rows: int) -> None:
+    for log in (True, False):
+        course = [Bucket(low, high, low), Bucket(low, low, low)]
+        picture = Picture(lines=(Line([1.0, 2.0], course, "smooth"),), x_end=2, log=log, format=short_number)
+        labels = _labels(picture, *_bounds(picture), rows)
+        places = sorted(labels)
+        assert labels and all(later - earlier > 1 for earlier, later in pairwise(places)), labels
+        assert len(set(labels.values())) == len(labels)
+
+
+def test_a_gradient_of_any_size_is_written_short() -> None:
+    assert [short_number(value) for value in (1.5e15, 1.97e6, 4.2e10, 0.00051)] == ["1.5e15", "1.97M", "42G", "5.1e-4"]
+
+
+def test_a_failure_is_told_once(tmp_path: Path) -> None:
+    message = "The gradient of step 20 is not finite: the training diverged."
+    told = [
+        make("finding", BEGAN + 5, finding="not-finite", severity="error", message=message, step=20),
+        make("failed", BEGAN + 6, step=20, message=message),
+    ]
+    run = record_run(tmp_path, state="failed", steps=20, more=told)
+    followed = follow(str(run.path))
+    while not followed.whole:
+        followed.poll()
+    assert news(followed, 200, 6).plain.count(message) == 1

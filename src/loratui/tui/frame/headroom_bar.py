@@ -47,6 +47,10 @@ class MemoryView:
     """The upper end of what the plan may take."""
     band: float | None = None
     """Share of the total by which the truth may differ; None where nothing was measured here."""
+    filled: int = 0
+    """What rows as long as the maximum length would take; 0 where their lengths are known, or reach it."""
+    length: int = 0
+    """That length, in tokens."""
 
     @property
     def headroom(self) -> int:
@@ -57,6 +61,7 @@ class MemoryView:
 def memory_view(proposal: Proposal) -> MemoryView:
     """The memory of a proposal as the bar draws it."""
     device = proposal.device
+    filled = proposal.at_max_length
     parts = tuple((name, value) for name, value in proposal.memory.parts.items() if value > 0)
     return MemoryView(
         device=device.name,
@@ -67,6 +72,8 @@ def memory_view(proposal: Proposal) -> MemoryView:
         taken=proposal.budget.total_bytes - proposal.budget.free_bytes,
         upper=proposal.memory.upper_bytes,
         band=proposal.memory.band,
+        filled=filled.total_bytes if filled is not None else 0,
+        length=proposal.plan.training.max_length,
     )
 
 
@@ -76,6 +83,8 @@ def verdict(view: MemoryView) -> tuple[str, str]:
         return f"✗ too big by {size(-view.headroom)}", "$error"
     if view.upper > view.budget:
         return f"▲ tight: {size(view.headroom)} left", "$warning"
+    if view.filled > view.budget:
+        return f"▲ {view.length:,} tokens do not fit", "$warning"
     return f"✓ fits: {size(view.headroom)} left", "$success"
 
 
@@ -162,6 +171,16 @@ def _piece(name: str, words: str, value: int, small: bool) -> Content:
     figure = "–" if not value else least if value < unit / 2 else str(round(value / 2**20)) if small else in_gib(value)
     return Content.assemble(
         (FILLS[name], f"$memory-{name}"), (f" {words} ", "$text-muted"), (f"{figure:<{VALUE}}", "$foreground")
+    )
+
+
+def filled_words(view: MemoryView) -> str:
+    """What rows of the maximum length would need, where the lengths are guesses and such rows would not fit."""
+    if view.filled <= view.budget:
+        return ""
+    return (
+        f"Rows of {view.length:,} tokens, which the maximum length allows, need {size(view.filled)}: "
+        f"{size(view.filled - view.budget)} too much. Checking the data tells whether there are any."
     )
 
 

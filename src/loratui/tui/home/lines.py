@@ -60,14 +60,14 @@ def cells(width: int, longest: int = 0) -> Cells:
     return Cells(name, bar, loss, curve, max(0, left - name))
 
 
-def heading(width: int, longest: int = 0) -> str:
-    """The columns' names over `row`; both as `cells` takes them."""
+def heading(width: int, longest: int = 0, *, alone: bool = False) -> str:
+    """The columns' names over `row`; both as `cells` takes them. alone: one run differs from nothing."""
     part = cells(width, longest)
     loss = f"{'loss':>{part.loss}}" if part.loss else ""
     course = f"{'course':<{part.curve}}" if part.curve else ""
     return (
         f"{'state':<{STATE_CELLS}}{'run':<{part.name}}{'done':<{part.bar + 6}}{loss}{'held-out':>{FIGURE_CELLS}}  "
-        f"{course}{'differs in':<{part.apart}}"[: width - AGE_CELLS]
+        f"{course}{'made of' if alone else 'differs in':<{part.apart}}"[: width - AGE_CELLS]
         + f"{'begun':>{AGE_CELLS}}"
     )
 

@@ -101,7 +101,7 @@ class RunList(Vertical):
         width = max(60, (rows.scrollable_content_region.width or self.size.width - 4) - 2)
         names = [line.summary.name for line in look.lines]
         longest = max(map(len, names))
-        self.query_one("#columns", Static).update(Content(heading(width, longest)))
+        self.query_one("#columns", Static).update(Content(heading(width, longest, alone=len(names) == 1)))
         contents = [
             row(line, width, look.sets_apart(line), marked=line.summary.name == self._marked, longest=longest)
             for line in look.lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -272,8 +272,16 @@ class ModelScreen(StepScreen):
         if self.app.state.model.is_chosen(event.text):
             self.action_next()
             return
-        self.say(f"Looking for {one_line(event.text, 80)} …")
-        self.app.choose_model(event.text)
+        self._try(event.text)
+
+    def _try(self, name: str) -> None:
+        """Take this model once it was found; until then, and where it is none, the chosen one stands."""
+        self.say(f"Looking for {one_line(name, 80)} …")
+        self.app.try_model(name, self._not_taken)
+
+    def _not_taken(self, problem: str) -> None:
+        if self.is_mounted:
+            self.say(f"{problem} {PurePath(self._chosen_key).name} stays chosen.", "error")
 
     @work
     async def action_search_hub(self) -> None:
@@ -283,8 +291,7 @@ class ModelScreen(StepScreen):
         words = self.query_one(FilterList).filter_field.value.strip()
         found = await self.app.push_screen_wait(HubSearchScreen(words))
         if found:
-            self.say(f"Looking for {one_line(found, 80)} …")
-            self.app.choose_model(found)
+            self._try(found)
 
     @work
     async def action_browse(self) -> None:
@@ -302,4 +309,4 @@ class ModelScreen(StepScreen):
             )
         )
         if path:
-            self.app.choose_model(str(Path(path).parent) if path.endswith("config.json") else path)
+            self._try(str(Path(path).parent) if path.endswith("config.json") else path)

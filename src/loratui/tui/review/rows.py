@@ -11,11 +11,13 @@ from textual.content import Content
 from loratui.format import count, number_text, one_line, size, value_text
 from loratui.paths import home_short, runs_home
 from loratui.tui.common.text import wrap
+from loratui.tui.frame.headroom_bar import filled_words, memory_view
 from loratui.tui.review.cards import VARIANTS, result_words, time_span, together_words
 from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.missing import Problem
 
 if TYPE_CHECKING:
+    from loratui.core.plan import Plan
     from loratui.core.proposal import Proposal
     from loratui.tui.wizard.state import WizardState
 
@@ -36,15 +38,29 @@ def said_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
             )
             told = f"makes it fit: {change}, the rest as it is. {one_line(other.cost, 200)}"
             lines.append(Row("", told, glyph="f", color="$accent"))
-    for warning in [state.check.doubt, *proposal.warnings] if state.check.doubt else proposal.warnings:
+    filled = filled_words(memory_view(proposal))
+    for warning in (words for words in (state.check.doubt, filled, *proposal.warnings) if words):
         lines.append(Row("", one_line(warning, 400), glyph="▲", color="$warning"))
     return lines
 
 
-def review_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
-    """The review, line by line: what is to be known first, then the plan."""
-    said, plan = said_rows(state, hindrances), plan_rows(state)
-    return [*said, *([Row("", "")] if said and plan else []), *plan]
+def to_be_copied(plan: Plan) -> list[str]:
+    """Files and folders of this machine that a plan names, as it names them: they have to lie in the same places where
+    it is trained.
+    """
+    named = (plan.dataset.path, plan.dataset.eval_path, plan.model.id, plan.model.chat_template, plan.lora.adapter)
+    return [path for path in dict.fromkeys(named) if path and path != "demo" and Path(path).expanduser().exists()]
+
+
+def written_row(plan: Plan, path: Path, gpu: str) -> Row:
+    """What is to be done with the plan of another machine's GPU."""
+    command = f"loratui train {path.name}"
+    others = to_be_copied(plan)
+    short = [home_short(path) for path in others]
+    paths = " and ".join([", ".join(short[:-1]), short[-1]] if len(short) > 1 else short)
+    along = f", and {paths} to the same place{'s' if len(others) > 1 else ''} there" if others else ""
+    told = f"{home_short(path)} is written. Copy it to the machine with the {gpu}{along}; then train there: {command}"
+    return Row("", one_line(told, 600), glyph="✓", color="$success")
 
 
 def plan_rows(state: WizardState) -> list[Row]:

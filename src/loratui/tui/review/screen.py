@@ -21,7 +21,7 @@ from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
 from loratui.tui.review.cards import CardView, cards
 from loratui.tui.review.pictures import PictureBox, memory_picture, time_picture
-from loratui.tui.review.rows import Row, plan_rows, review_rows, said_rows
+from loratui.tui.review.rows import Row, plan_rows, said_rows, written_row
 from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.missing import Problem
 
@@ -94,6 +94,8 @@ class ReviewScreen(StepScreen):
     def on_mount(self) -> None:
         self._starting = False
         self._pictured: Proposal | None = None
+        self._written: tuple[Proposal, Row] | None = None
+        """The plan that was written for another machine, and what is to be done with it."""
         self.query_one("#review").border_title = Content("everything")
         state = self.app.state
         for signal in (state.plan.changed, state.check.changed, state.choices.run_chosen):
@@ -149,7 +151,7 @@ class ReviewScreen(StepScreen):
     def _show(self) -> None:
         state, proposal = self.app.state, self.app.state.plan.proposal
         hindrances = self.hindrances()
-        self._show_said(said_rows(state, hindrances))
+        self._show_said(self._said_rows(hindrances))
         for card in cards(state):
             self.query_one(f"#card-{card.number}", CardView).show(card)
         if proposal != self._pictured:
@@ -165,12 +167,18 @@ class ReviewScreen(StepScreen):
         button.set_class(bool(hindrances), "-blocked")
         button.update(self._start_words(hindrances))
 
+    def _said_rows(self, hindrances: list[Problem]) -> list[Row]:
+        """What was just written first, as long as the plan is that one."""
+        own = self._written is not None and self._written[0] is self.app.state.plan.proposal
+        written = [self._written[1]] if own and self._written is not None else []
+        return [*written, *said_rows(self.app.state, hindrances)]
+
     def _show_said(self, rows: list[Row]) -> None:
         """What is to be known before the start, as much of it as leaves room for the rest."""
         widget = self.query_one("#said", Static)
         widget.display = bool(rows)
         width = max(20, self.size.width - 8)
-        most = 6 if self.size.height >= 30 else 2
+        most = 6 if self.size.height >= 30 else 4 if rows and rows[0].glyph == "✓" else 2
         lines: list[Content] = []
         for told, row in enumerate(rows):  # whole sentences, but the first is begun in any case
             more, rest = row.content(width).split("\n"), len(rows) - told - 1
@@ -218,7 +226,11 @@ class ReviewScreen(StepScreen):
         """Show the whole plan, line by line."""
         from loratui.tui.review.everything import EverythingScreen
 
-        self.app.push_screen(EverythingScreen(lambda: review_rows(self.app.state, self.hindrances())))
+        self.app.push_screen(EverythingScreen(self._all_rows))
+
+    def _all_rows(self) -> list[Row]:
+        said, plan = self._said_rows(self.hindrances()), plan_rows(self.app.state)
+        return [*said, *([Row("", "")] if said and plan else []), *plan]
 
     def action_copy(self) -> None:
         """Copy the command."""
@@ -242,8 +254,11 @@ class ReviewScreen(StepScreen):
         except OSError as error:
             self.say(f"{path} could not be written: {error.strerror or error}.", "error")
         else:
-            there = "there" if self.planned else "it"
-            self.say(f"{path.name} is written. Train {there} with: loratui train {home_short(path)}", "done")
+            self._written = (proposal, written_row(proposal.plan, path, self.planned)) if self.planned else None
+            self.say(f"{path.name} is written. Train it with: loratui train {home_short(path)}", "done")
+            if self.planned:
+                self.say(f"{path.name} is written.", "done")
+                self._show()
 
     @on(StartButton.Pressed)
     def _pressed(self) -> None:

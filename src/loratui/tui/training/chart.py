@@ -162,8 +162,8 @@ def _bounds(picture: Picture) -> tuple[float, float]:
 
 
 def _labels(picture: Picture, low: float, high: float, rows: int) -> dict[int, str]:
-    """What stands beside the rows: round values, each at the row that is nearest to it; a value that rounds to the
-    label of another is left out.
+    """What stands beside the rows: round values, each at the row that is nearest to it, and never two in rows that
+    touch; a value that rounds to the label of another is left out.
     """
     written = picture.axis_format or picture.format
     values = _log_values(low, high, rows) if picture.log else _round_values(low, high, rows)
@@ -172,8 +172,8 @@ def _labels(picture: Picture, low: float, high: float, rows: int) -> dict[int, s
     for value, at in values:
         row = round((high - at) / span * (rows - 1))
         text = written(value)
-        if 0 <= row < rows and text not in labels.values():
-            labels.setdefault(row, text)
+        if 0 <= row < rows and text not in labels.values() and all(abs(row - other) > 1 for other in labels):
+            labels[row] = text
     return labels
 
 
@@ -186,13 +186,15 @@ def _round_values(low: float, high: float, rows: int) -> list[tuple[float, float
 
 
 def _log_values(low: float, high: float, rows: int) -> list[tuple[float, float]]:
-    """The limits of a logarithmic axis, and powers of ten between them (also twice and five times those where there
-    are few), as value and place.
+    """Powers of ten on a logarithmic axis (also twice and five times those where there are few, and round values where
+    there are none), as value and place.
     """
     factors = (1.0,) if high - low >= 2 else (1.0, 2.0, 5.0)
     powers = range(math.floor(low), math.ceil(high) + 1)
-    inner = [(factor * 10.0**power, power + math.log10(factor)) for power in powers for factor in factors]
-    return [one for one in inner if low - 1e-9 <= one[1] <= high + 1e-9] or [(10**high, high), (10**low, low)]
+    inner = [(factor * 10.0**power, power + math.log10(factor)) for factor in factors for power in powers]
+    shown = [one for one in inner if low - 1e-9 <= one[1] <= high + 1e-9]
+    round_ones = [value for value, _ in reversed(_round_values(10**low, 10**high, rows)) if value > 0]
+    return shown if len(shown) > 1 else [*shown, *((value, math.log10(value)) for value in round_ones)]
 
 
 def _x_axis(picture: Picture, gutter: int, columns: int) -> list[Cell]:

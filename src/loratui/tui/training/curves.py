@@ -53,6 +53,10 @@ def lies_on_floor(values: Sequence[float]) -> bool:
     return sum(value < low for value in known) > MOST * len(known)
 
 
+SHORT_MARKS = {"⠒ each step": "⠒ step", "━ smoothed": "━ mean"}
+"""Names of the lines where there is no room for the whole ones: none is left out before that."""
+
+
 def loss_legend(record: RunRecord, log: bool, *, chosen: bool, width: int) -> str:
     """What is drawn, and the key of the other axis; shorter where there is little room."""
     marks = ["⠒ each step", "━ smoothed"]
@@ -60,11 +64,15 @@ def loss_legend(record: RunRecord, log: bool, *, chosen: bool, width: int) -> st
     marks += ["┴ saved"] if record.checkpoints else []
     axis = f"g: {'linear' if log else 'log axis'}"
     whole = " · ".join([*marks, "log, since most lies on the floor", axis] if log and not chosen else [*marks, axis])
-    for told in range(len(marks) + 1):
-        if len(whole) <= width - 6:
-            break
-        whole = " · ".join([*marks[told:], axis])
-    return whole
+    room, short = width - 4, [SHORT_MARKS.get(mark, mark) for mark in marks]
+    ways = [
+        whole,
+        " · ".join([*marks, axis]),
+        "  ".join([*short, axis]),
+        " ".join([*short, axis.removesuffix(" axis")]),
+    ]
+    ways += [" ".join([*short[told:], axis]) for told in range(1, len(marks) + 1)]
+    return next((way for way in ways if len(way) <= room), axis)
 
 
 def small_picture(
@@ -91,6 +99,8 @@ def short_number(value: float) -> str:
     """At most six characters: `1.8e-4`, `0.52`, `12.3k`."""
     if value == 0:
         return "0"
+    if abs(value) >= 1e12:
+        return number_text(float(f"{value:.2g}"))
     if abs(value) >= 1e9:
         return f"{value / 1e9:.3g}G"
     if abs(value) >= 1e6:

@@ -9,14 +9,14 @@ from textual.content import Content
 from loratui.format import one_line
 from loratui.paths import home_short
 from loratui.runs.directory import step_of
-from loratui.runs.events import Failed, Finished, Stopped
+from loratui.runs.events import Failed, Finished, Sample, Stopped
 from loratui.tui.keys import RUN
 from loratui.tui.training.follow import Followed
 from loratui.tui.training.run_state import finding_lines, finished_words, fix_line, spoilt
 
 
-def news(followed: Followed, width: int) -> Content:
-    """The lines below the curves, for a screen of so many columns."""
+def news(followed: Followed, width: int, rows: int = 3) -> Content:
+    """The lines below the curves, for a screen of so many columns and so many rows below them."""
     record, status = followed.record, followed.status
     lines: list[Content] = []
     ended = record.ended if status.over else None
@@ -52,18 +52,21 @@ def news(followed: Followed, width: int) -> Content:
                 "$text-muted"
             )
         )
-    lines += finding_lines(followed)
+    told = {line.plain for line in lines}
+    lines += [line for line in finding_lines(followed) if line.plain not in told]
     if record.samples and len(lines) < 2:
-        sample = record.samples[-1]
-        lines.append(
-            Content.assemble(
-                (f"step {sample.step}  ", "$text-muted"),
-                (one_line(sample.prompt, 60), "$text-muted"),
-                " → ",
-                (one_line(sample.answer, 200), "$foreground"),
-            )
-        )
+        newest = [sample for sample in record.samples if sample.step == record.samples[-1].step]
+        lines += [_sample_line(sample) for sample in newest[: max(1, (rows - len(lines)) // 2)]]
     return _fitted(lines, width)
+
+
+def _sample_line(sample: Sample) -> Content:
+    return Content.assemble(
+        (f"step {sample.step}  ", "$text-muted"),
+        (one_line(sample.prompt, 60), "$text-muted"),
+        " → ",
+        (one_line(sample.answer, 200), "$foreground"),
+    )
 
 
 def _fitted(lines: Sequence[Content], width: int) -> Content:

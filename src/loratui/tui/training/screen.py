@@ -83,6 +83,7 @@ class TrainingScreen(StepScreen):
     TrainingScreen #small { height: 7; display: none; }
     TrainingScreen #news { height: 3; }
     TrainingScreen.-tall #news { height: 4; }
+    TrainingScreen.-very-wide.-tall #news { height: 6; }
     TrainingScreen.-tall #small { display: block; layout: horizontal; }
     TrainingScreen #run.-starting #small { display: none; }
     TrainingScreen.-short #headline, TrainingScreen.-short #news { padding: 0 1; }
@@ -233,7 +234,7 @@ class TrainingScreen(StepScreen):
             self.query_one("#rate", Chart).show(small_picture(record, record.learning_rate, self.window.cursor, span))
             self.query_one("#gradient", Chart).show(small_picture(record, record.grad_norm, self.window.cursor, span))
             self.query_one("#speed", Chart).show(small_picture(record, record.speed, self.window.cursor, span))
-        self._put("news", news(followed, self.size.width))
+        self._put("news", news(followed, self.size.width, self.query_one("#news").size.height))
         self.actions.confirm(followed)
         self.actions.renew_keys()
 

@@ -98,11 +98,35 @@ class BackgroundLoading(App[None]):
 
     def choose_model(self, identifier: str) -> None:
         """Choose a model: at once in the draft, then looked up in a thread."""
+        self._choose(identifier)
+        self._model_worker(identifier)
+
+    def _choose(self, identifier: str) -> None:
         before = self.state.draft.preset
         self.state.choices.choose_model(identifier)
         if self.state.draft.preset != before:
             self.notify("The demo's preset is for its model: proposals are used now.", markup=False, timeout=10)
-        self._model_worker(identifier)
+
+    def try_model(self, identifier: str, told: Callable[[str], None]) -> None:
+        """Choose a model that a person typed or sought: what is chosen stands until it was found. told: given why it
+        cannot be taken.
+        """
+        if self.state.model.found is None:
+            self.choose_model(identifier)
+        else:
+            self._trial_worker(identifier, told)
+
+    @work(thread=True, exclusive=True, group="model", exit_on_error=False)
+    def _trial_worker(self, identifier: str, told: Callable[[str], None]) -> None:
+        found, problem = self._find_model(identifier)
+        if problem:
+            self._take(told, problem)
+        else:
+            self._take(self._take_found, identifier, found)
+
+    def _take_found(self, identifier: str, found: Any) -> None:
+        self._choose(identifier)
+        self._take_model(identifier, found, "")
 
     @work(thread=True, exclusive=True, group="model", exit_on_error=False)
     def _model_worker(self, identifier: str) -> None:
