@@ -1,4 +1,5 @@
-"""The rehearsal: two real steps on the longest batch, one evaluation batch, one save and reload, before the run.
+"""The rehearsal: two real steps on the longest batch, one evaluation batch, one save and reload, before the run; and
+how fast its batches are, padded and end to end.
 
 It happens in a process of its own, so that whatever it needs or breaks is gone when the run begins. The worker that
 holds the run starts it (`before`), it does its work (`perform`) and leaves what it measured in a file.
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from loratui.child_process import signal_name
+from loratui.core.batch_ways import faster_way
 from loratui.core.errors import LoratuiError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
@@ -94,6 +96,10 @@ def before(run: Run, journal: Journal) -> None:
     if not facts.get("passed"):
         raise RehearsalFailedError(facts)
     journal.emit("rehearsal", **facts)
+    faster = faster_way(run.plan(), facts.get("ways", {}))
+    if faster is not None:
+        message, fix = faster
+        journal.emit("finding", finding="faster-batches", severity="info", message=message, fix=fix)
     needed = facts["checkpoint_bytes"] * (run.plan().saving.keep + 1)
     free = shutil.disk_usage(run.path).free
     if needed > free:
@@ -190,7 +196,10 @@ def rehearsed_plan(plan: Plan) -> Plan:
 
 
 def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
+    from loratui.worker.training.batch_ways import can_choose
+    from loratui.worker.training.batch_ways import measure as time_ways
     from loratui.worker.training.config import check
+    from loratui.worker.training.dataset import Prepared
     from loratui.worker.training.failure import is_out_of_memory
     from loratui.worker.training.measure import remember
     from loratui.worker.training.memory import out_of_memory
@@ -200,7 +209,13 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     session = Session(run, short, Journal(run, writes=False), Requests())
     check(short, session.device)
     measure.begin("load_model")
-    trainer, prepared = session.build(output=run.rehearsal_path, select=longest_rows)
+    every_row: list[Prepared] = []
+
+    def select(whole: Prepared, plan: Plan) -> Prepared:
+        every_row.append(whole)
+        return longest_rows(whole, plan)
+
+    trainer, prepared = session.build(output=run.rehearsal_path, select=select)
     trainer.add_callback(measure.callback())
     measure.begin("train")
     try:
@@ -214,6 +229,7 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     trainer._load_from_checkpoint(str(checkpoint))
     trainer._load_optimizer_and_scheduler(str(checkpoint))
     measure.end()
+    ways = time_ways(trainer, every_row[0], plan) if can_choose(plan, session.processes) else {}
     if measure.seconds_per_step:
         model: Any = trainer.model
         remember(
@@ -231,6 +247,7 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
         "memory_peak": max(measure.peaks.values()),
         "memory_peaks": measure.peaks,
         "longest_tokens": prepared.train.longest,
+        "ways": ways,
         "checkpoint_bytes": sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()),
     }
 
