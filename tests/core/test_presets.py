@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from loratui.core.dataset import DataFacts
 from loratui.core.errors import PlanError
 from loratui.core.presets import AUTO, Preset, preset_from_toml, preset_to_toml
+from loratui.core.proposal import propose
+from loratui.core.situation import Situation
+from loratui.core.time import expected_longest, predict, tokens_per_pass
+from loratui.machine.catalogue import find_gpu
+from loratui.models.find import find_model
 from loratui.paths import presets_path, user_presets_path
 from loratui.presets_store import find_preset, load_presets, save_preset
 
@@ -27,7 +35,7 @@ TABLE: dict[str, tuple[Any, ...]] = {
     "v100-balanced": (16, 32, None, ATTENTION, None, None, 4, 4, 2048, None, "nf4"),
     "a100-quality": (64, 128, None, SEVEN, None, None, 8, 4, 4096, None, "none"),
     "fast-iteration": (8, 16, None, None, None, 1, 4, 2, 512, None, "nf4"),
-    "speed": (None, None, None, None, None, 2, 8, 2, 1024, None, None),
+    "speed": (None, None, 0.0, None, None, 1, None, None, None, None, None),
     "quality": (32, 64, None, SEVEN, None, 5, 8, 4, None, None, None),
 }
 KEYS = (
@@ -63,6 +71,29 @@ def test_every_shipped_preset_loads_and_none_is_forgotten() -> None:
     for preset in presets:
         assert preset.title and preset.description.endswith(".")
         assert (presets_path() / f"{preset.name}.toml").is_file()
+
+
+@pytest.mark.parametrize("kernels", [(), ("flash_attention_2",)])
+@pytest.mark.parametrize("examples", [400, 7473, 60_000])
+@pytest.mark.parametrize("gpu", ["T4", "RTX 4090", "A100 80GB"])
+def test_the_preset_for_speed_is_as_fast_as_any(gpu: str, examples: int, kernels: tuple[str, ...]) -> None:
+    draw = random.Random(0)
+    lengths = tuple(sorted(min(2000, 20 + int(draw.lognormvariate(4.6, 0.8))) for _ in range(2000)))
+    data, device = DataFacts(examples, lengths), replace(find_gpu(gpu).device(), attention_kernels=kernels)
+    situation = Situation(find_model("Qwen/Qwen3-0.6B", online=False).spec, data, device)
+    found = {}
+    for name in ("speed", "auto", "quality"):
+        made = propose(situation, find_preset(name, [presets_path()]))
+        told = predict(situation.spec, made.plan, data, device, made.schedule)
+        assert told is not None
+        found[name] = made.plan, told.low_seconds, told.high_seconds
+    plan, low, high = found["speed"]
+    assert low <= found["auto"][1] * 1.01 and high <= found["auto"][2] * 1.01, "nothing that it fixes costs time"
+    assert found["quality"][2] > 2 * high, "other presets ask for more"
+    rows = plan.training.batch_size
+    content = expected_longest(data, 1, plan.training.max_length)
+    assert tokens_per_pass(plan, data) / (rows * content) <= 1.05, "padding"
+    assert plan.training.padding_free == (plan.model.attention == "flash_attention_2")
 
 
 def test_auto_is_the_calculation_alone() -> None:

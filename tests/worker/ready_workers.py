@@ -1,7 +1,8 @@
 """Workers as forks of a process that has imported torch already, for commands that start them as processes.
 
 `serve` starts that process and writes a program that stands for the interpreter: a command whose `sys.executable` is
-that program starts `-m loratui.worker NAME` as usual, or the launcher of several, and the fork gets its pipes, environment and directory; whatever
+that program starts `-m loratui.worker NAME` as usual, or the launcher of several, and the fork gets its pipes,
+environment and directory; whatever
 else it is asked to execute, the interpreter itself does. A fork ends with its program, and what a `sitecustomize` of
 its PYTHONPATH changes is changed in it.
 

@@ -257,3 +257,16 @@ def test_every_key_of_the_plan_is_used_by_the_worker() -> None:
     planning_only = {"hardware.gpu"}
     missing = [key for key in fields() if key not in planning_only and f".{key.partition('.')[2]}" not in source]
     assert not missing
+
+
+def test_memory_is_asked_for_in_segments_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of unlike length leave holes between fixed segments; what a person set stays."""
+    from loratui.runs.start import worker_environment
+
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        monkeypatch.delenv(name, raising=False)
+    cpu = with_values(Plan(), {"hardware.cpu": True})
+    assert worker_environment(cpu)["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
+    own = {"PYTORCH_ALLOC_CONF": "max_split_size_mb:64"}
+    assert worker_environment(cpu, own)["PYTORCH_ALLOC_CONF"] == "max_split_size_mb:64"
+    assert "PYTORCH_ALLOC_CONF" not in worker_environment(cpu, {"PYTORCH_CUDA_ALLOC_CONF": "backend:native"})

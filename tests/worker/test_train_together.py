@@ -15,6 +15,7 @@ from test_train_run import TIMEOUT, adapter_of, events_of, files, finish, losses
 
 from loratui.core.errors import PlanError
 from loratui.core.plan_text import plan_to_toml, with_values
+from loratui.runs import stall
 from loratui.runs.control import stop_run, wait_ended
 from loratui.runs.directory import Run
 from loratui.runs.events import Eval, Failed, Finding, Fix, Sample
@@ -160,10 +161,24 @@ def test_what_was_divided_stays_divided(files: Path, tmp_path: Path, divided: Ru
 
 
 @pytest.mark.usefixtures("whole_processes")
-def test_a_stop_reaches_all_of_them(files: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_one_that_hangs_is_told_and_a_stop_reaches_all_of_them(
+    files: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     run = create_run(together(files, training__epochs=40.0), output=tmp_path / "run")
     wait_started(run, TIMEOUT, pid=start_worker(run))
     wait_until(lambda: len(losses(run)) >= 3, run)
+    monkeypatch.setattr(stall, "LEAST_SECONDS", 1.0)
+    (hung,) = (one for one in processes_of(run) if one.environ().get("RANK") == "1")
+    hung.suspend()
+    wait_until(lambda: bool(stall.stall_words(run.status())), run)
+    said = stall.stall_words(run.status())
+    assert said.startswith("No step for ") and f"rocess {hung.pid} is stopped" in said, said
+    assert f"`kill -CONT {hung.pid}` lets it go on." in said
+    made = len(losses(run))
+    hung.resume()
+    wait_until(lambda: len(losses(run)) > made, run)
     stop_run(run)
     assert wait_ended(run, TIMEOUT).state == "stopped", run.log_path.read_text()[-2000:]
     started = [event.fields for event in events_of(run) if event.type == "started"]

@@ -105,6 +105,8 @@ class Rehearsal(Event):
     """Peak bytes by phase: load_model, train, evaluate, save, reload; on the CPU the process's peak until then."""
     longest_tokens: Count = 0
     checkpoint_bytes: Count = 0
+    ways: dict[str, float] = {}
+    """Content tokens a second of batches like the run's, `padded` and `end_to_end`; those that were timed."""
 
 
 class Step(Event):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from loratui.format import count, number_text, one_line, size, value_text
-from loratui.paths import home_short, runs_home
+from loratui.paths import home_short, runs_home, without_tilde
 from loratui.tui.common.text import wrap
 from loratui.tui.frame.headroom_bar import filled_words, memory_view
 from loratui.tui.review.cards import VARIANTS, result_words, time_span, together_words
@@ -49,7 +49,7 @@ def to_be_copied(plan: Plan) -> list[str]:
     it is trained.
     """
     named = (plan.dataset.path, plan.dataset.eval_path, plan.model.id, plan.model.chat_template, plan.lora.adapter)
-    return [path for path in dict.fromkeys(named) if path and path != "demo" and Path(path).expanduser().exists()]
+    return [path for path in dict.fromkeys(named) if path and path != "demo" and without_tilde(path).exists()]
 
 
 def written_row(plan: Plan, path: Path, gpu: str) -> Row:

@@ -1,4 +1,5 @@
-"""The rehearsal: two real steps on the longest batch, one evaluation batch, one save and reload, before the run.
+"""The rehearsal: two real steps on the longest batch, one evaluation batch, one save and reload, before the run; and
+how fast its batches are, padded and end to end.
 
 It happens in a process of its own, so that whatever it needs or breaks is gone when the run begins. The worker that
 holds the run starts it (`before`), it does its work (`perform`) and leaves what it measured in a file.
@@ -14,9 +15,10 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loratui.child_process import signal_name
+from loratui.core.batch_ways import faster_way
 from loratui.core.errors import LoratuiError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
@@ -28,6 +30,9 @@ from loratui.runs.status import is_alive, mark_of
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.processes import end_with_children, launched
 from loratui.worker.training.signals import Requests
+
+if TYPE_CHECKING:
+    from loratui.worker.training.dataset import Prepared
 
 STEPS = 2
 WATCH_SECONDS = 0.2
@@ -94,6 +99,10 @@ def before(run: Run, journal: Journal) -> None:
     if not facts.get("passed"):
         raise RehearsalFailedError(facts)
     journal.emit("rehearsal", **facts)
+    faster = faster_way(run.plan(), facts.get("ways", {}))
+    if faster is not None:
+        message, fix = faster
+        journal.emit("finding", finding="faster-batches", severity="info", message=message, fix=fix)
     needed = facts["checkpoint_bytes"] * (run.plan().saving.keep + 1)
     free = shutil.disk_usage(run.path).free
     if needed > free:
@@ -190,6 +199,8 @@ def rehearsed_plan(plan: Plan) -> Plan:
 
 
 def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
+    from loratui.worker.training.batch_ways import can_choose
+    from loratui.worker.training.batch_ways import measure as time_ways
     from loratui.worker.training.config import check
     from loratui.worker.training.failure import is_out_of_memory
     from loratui.worker.training.measure import remember
@@ -200,7 +211,13 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     session = Session(run, short, Journal(run, writes=False), Requests())
     check(short, session.device)
     measure.begin("load_model")
-    trainer, prepared = session.build(output=run.rehearsal_path, select=longest_rows)
+    every_row: list[Prepared] = []
+
+    def select(whole: Prepared, plan: Plan) -> Prepared:
+        every_row.append(whole)
+        return longest_rows(whole, plan)
+
+    trainer, prepared = session.build(output=run.rehearsal_path, select=select)
     trainer.add_callback(measure.callback())
     measure.begin("train")
     try:
@@ -214,6 +231,7 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     trainer._load_from_checkpoint(str(checkpoint))
     trainer._load_optimizer_and_scheduler(str(checkpoint))
     measure.end()
+    ways = time_ways(trainer, every_row[0], plan) if can_choose(plan, session.processes) else {}
     if measure.seconds_per_step:
         model: Any = trainer.model
         remember(
@@ -231,11 +249,12 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
         "memory_peak": max(measure.peaks.values()),
         "memory_peaks": measure.peaks,
         "longest_tokens": prepared.train.longest,
+        "ways": ways,
         "checkpoint_bytes": sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()),
     }
 
 
-def longest_rows(prepared: Any, plan: Plan) -> Any:
+def longest_rows(prepared: Prepared, plan: Plan) -> Prepared:
     """The rows of the longest batches: enough for two steps, and one batch to evaluate."""
     import numpy as np
 
