@@ -17,6 +17,7 @@ from functools import lru_cache
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
+from loratui.core.links import LINKS, with_links
 from loratui.core.lora_targets import count_adapter, resolve_targets
 from loratui.core.measured import METHOD_SHARE, Measurement, Speed, learned_speed
 from loratui.core.plan import Plan
@@ -63,6 +64,7 @@ class Prediction:
     """Evaluations between those, each of which saves a checkpoint too where its loss is the lowest so far."""
     seconds_per_save: tuple[float, float] = (0.0, 0.0)
     """Lowest and highest."""
+    nodes: int = 1
     left_out: tuple[str, ...] = ()
     """What of the plan takes time that is not in it, in words."""
 
@@ -75,7 +77,8 @@ class Prediction:
     def basis(self) -> str:
         """What the figures rest on, in words for a person."""
         if self.speed is None:
-            return "guessed from the device's peak"
+            links = f" and links of {LINKS} between nodes" if self.nodes > 1 else ""
+            return f"guessed from the device's peak{links}"
         count = "1 run" if self.speed.runs == 1 else f"{self.speed.runs} runs"
         if not self.speed.same_method:
             return f"judged by {count} of other methods here"
@@ -307,7 +310,8 @@ def row_seconds(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) ->
     """
     peak = device.peak_flops_in(plan.training.precision) or NOMINAL_FLOPS[device.kind]
     pace = guessed_pace(spec, plan, device, peak)
-    low, high = pace.step_seconds(plan, flops_per_pass(spec, plan, data))
+    step = pace.step_seconds(plan, flops_per_pass(spec, plan, data))
+    low, high = with_links(step, spec, plan, device)
     return math.sqrt(low * high) / (plan.training.batch_size * plan.training.accumulation)
 
 
@@ -357,7 +361,7 @@ def predict(
         pace = guessed_pace(spec, plan, device, peak)
     else:
         return None
-    low, high = pace.step_seconds(plan, one_pass)
+    low, high = with_links(pace.step_seconds(plan, one_pass), spec, plan, device)
     every, steps = plan.evaluation.every_steps, schedule.total_steps
     batches, one_batch = evaluation_pass(spec, plan, data, device.count)
     size = disk_need(spec, plan).checkpoint_bytes
@@ -374,6 +378,7 @@ def predict(
         saves=times_in(steps, plan.saving.every_steps) or 1,
         better_saves=_better_saves(steps, every, plan.saving.every_steps) if data.eval_examples else 0,
         seconds_per_save=(size / SAVED_BYTES_PER_SECOND[0], size / SAVED_BYTES_PER_SECOND[1]),
+        nodes=device.nodes,
         left_out=left_out(plan),
     )
 
