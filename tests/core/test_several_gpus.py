@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
+from loratui.core.links import bytes_between_nodes
 from loratui.core.memory import estimate
 from loratui.core.memory.fit import method_fits
 from loratui.core.memory.formats import formats
@@ -119,6 +121,47 @@ def test_70b_is_qlora_divided_on_eight_cards_of_24_gib() -> None:
     assert "each holds 1/8 of the weights" in why["hardware.parallelism"]
     assert "more than there is" in why["hardware.parallelism"], "a copy was weighed, and did not fit"
     assert why["method.kind"].startswith("Unquantised LoRA would need")
+
+
+def on_nodes(name: str, count: int, nodes: int, **by_hand: Any) -> Proposal:
+    placed = {"cluster.engine": "slurm", "cluster.nodes": nodes, "cluster.gpus_per_node": count // nodes}
+    device = replace(cards(count), nodes=nodes, peak_flops=1e14)
+    values = placed | {key.replace("__", "."): value for key, value in by_hand.items()}
+    return propose(Situation(spec=spec(name), device=device, data=ROWS), by_hand=values)
+
+
+def test_a_copy_on_each_node_where_its_gpus_hold_one() -> None:
+    made = on_nodes("Qwen/Qwen3-14B", 8, 2)
+    assert made.fits and made.plan.hardware.parallelism == "hybrid" and made.plan.method.kind == "lora"
+    assert made.memory.parts["weights"] == proposed("Qwen/Qwen3-14B", 4).memory.parts["weights"], "a node's share"
+    why = made.why("hardware.parallelism")
+    assert re.search(r"each holds 1/4 of the weights, and each node a copy; between nodes [\d.]+ MiB travel", why), why
+    assert "divided among the 4 GPUs of a node" in made.why("method.kind")
+    wide = on_nodes("meta-llama/Llama-3.1-70B-Instruct", 8, 4)
+    assert wide.fits and wide.plan.hardware.parallelism == "fsdp", "two cards of a node do not hold one"
+    assert on_nodes("Qwen/Qwen3-4B", 4, 2).plan.hardware.parallelism == "ddp"
+    assert proposed("Qwen/Qwen3-14B", 8).plan.hardware.parallelism == "fsdp", "on one node there is nothing across"
+
+
+def test_links_between_nodes_count_in_the_time() -> None:
+    made = {
+        way: on_nodes("Qwen/Qwen3-14B", 8, 2, hardware__parallelism=way, training__batch_size=1, training__epochs=1.0)
+        for way in ("hybrid", "fsdp")
+    }
+    hybrid, fsdp = made["hybrid"].time, made["fsdp"].time
+    assert hybrid is not None and fsdp is not None
+    assert fsdp.high_seconds_per_step > hybrid.high_seconds_per_step + 10, "55 GiB over Ethernet"
+    assert fsdp.low_seconds_per_step >= hybrid.low_seconds_per_step and "between nodes" in fsdp.basis
+    device = replace(cards(8), nodes=2)
+    sent = {way: bytes_between_nodes(spec("Qwen/Qwen3-14B"), one.plan, device) for way, one in made.items()}
+    assert sent["fsdp"] > 50 * sent["hybrid"] > 0
+    assert bytes_between_nodes(spec("Qwen/Qwen3-14B"), made["fsdp"].plan, cards(8)) == 0, "one node sends nothing"
+
+
+def test_hybrid_with_one_gpu_a_node_is_warned_of() -> None:
+    made = on_nodes("Qwen/Qwen3-4B", 2, 2, hardware__parallelism="hybrid")
+    assert any("each holds a copy" in warning for warning in made.warnings)
+    assert made.memory.parts["weights"] == proposed("Qwen/Qwen3-4B", 1).memory.parts["weights"]
 
 
 def test_dividing_on_one_card_is_warned_of() -> None:

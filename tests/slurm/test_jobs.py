@@ -226,12 +226,23 @@ def processes_of(run: Run) -> list[psutil.Process]:
     ]
 
 
-def test_two_nodes_learn_what_one_process_does(slurm: Path, own_home: Path, tmp_path: Path) -> None:
+HYBRID: dict[str, Any] = {
+    "cluster.gpus_per_node": 2,
+    "hardware.parallelism": "hybrid",
+    "training.accumulation": 1,
+}
+"""A copy on each node, divided among its two processes."""
+
+
+@pytest.mark.parametrize("more", [{}, HYBRID], ids=["copies", "hybrid"])
+def test_two_nodes_learn_what_one_process_does(
+    slurm: Path, own_home: Path, tmp_path: Path, more: dict[str, Any]
+) -> None:
     import torch
 
     plan = plan_for(slurm, lora__dropout=0.0)
     alone = create_run(local(plan), output=tmp_path / "alone")
-    run = submitted(with_values(plan, {"cluster.nodes": 2, "training.batch_size": 1}), tmp_path / "two")
+    run = submitted(with_values(plan, {"cluster.nodes": 2, "training.batch_size": 1, **more}), tmp_path / "two")
     start_worker(alone)
     wait_state(run, "finished")
     wait_state(alone, "finished")

@@ -19,8 +19,8 @@ from loratui.runs.listing import list_runs
 from loratui.tui.machine.device_card import DeviceCard
 
 
-async def until(pilot: Pilot[None], condition: object, what: str) -> None:
-    for _ in range(300):
+async def until(pilot: Pilot[None], condition: object, what: str, times: int = 300) -> None:
+    for _ in range(times):
         if condition():  # type: ignore[operator]
             return
         await pilot.pause(0.1)
@@ -46,6 +46,8 @@ async def test_a_card_of_the_cluster_is_planned_for_and_submitted(
         await until(pilot, lambda: card() is not None, "the cluster's card")
         found = card()
         assert found is not None and "4 of 4 GPUs free" in found.render().plain
+        told = str(app.screen.query_one("#host").render())
+        assert "above are those of its nodes" in told and "NVIDIA driver" not in told, told
         found.focus()
         await pilot.press("enter")
         await until(pilot, lambda: app.state.hardware.placed(), "the choice")
@@ -58,6 +60,12 @@ async def test_a_card_of_the_cluster_is_planned_for_and_submitted(
         plan = app.state.plan.proposal
         assert plan is not None and plan.device.count == 2 and plan.plan.processes == 2
         assert plan.plan.cluster.time_limit_minutes >= 30
+        for key, value in {"hardware.cpu": True, "training.max_steps": 4, "evaluation.every_steps": 0}.items():
+            app.state.choices.set_value(key, value)  # the test's GPUs are only counted
+        for step in ("model", "dataset", "recipe"):
+            app.open_step(step)
+            await settled(pilot)
+            assert not app.state.problems(step), step
         app.open_step("review")
         await settled(pilot)
         await until(
@@ -75,7 +83,20 @@ async def test_a_card_of_the_cluster_is_planned_for_and_submitted(
         await until(
             pilot, lambda: any(word in str(app.screen.query_one("#headline").render()) for word in words), "its state"
         )
-        said("scancel", str(job.id))
+        assert "#SBATCH" in (run.run.path / "job.sh").read_text()
+        seen: list[str] = []
+
+        def ended() -> bool:
+            seen.append(run.run.status().state)
+            return run.run.status().over
+
+        await until(pilot, ended, "its end", 1800)
+        status = run.run.status()
+        assert status.state == "finished" and status.step == 4, (status, run.run.log_path.read_text()[-3000:])
+        assert "running" in seen, dict.fromkeys(seen)  # how long it was queued is up to Slurm
+        assert (run.run.adapter_path / "adapter_model.safetensors").is_file()
+        headline = app.screen.query_one("#headline")
+        await until(pilot, lambda: "finished" in str(headline.render()), "the screen's word", 300)
 
 
 def test_the_memory_of_an_unknown_card_is_remembered(own_home: Path) -> None:

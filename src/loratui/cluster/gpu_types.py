@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 from loratui.cluster.choose import gpu_kind, partition_of
 from loratui.cluster.facts import Cluster
@@ -78,13 +79,14 @@ def planned(section: ClusterSection, cluster: Cluster, memory_bytes: int | None 
             kind="cpu",
             simulated=True,
             count=section.nodes,
+            nodes=section.nodes,
             memory_total_bytes=memory,
             memory_free_bytes=memory,
         )
     kind = gpu_kind(section, partition)
     if memory_bytes is not None:
         remember_memory(kind.type, memory_bytes)
-    return device_of(kind.type, section.nodes * section.gpus_per_node)
+    return replace(device_of(kind.type, section.nodes * section.gpus_per_node), nodes=section.nodes)
 
 
 def remembered_memory(kind: str) -> int | None:

@@ -142,6 +142,8 @@ class Device:
     compute_capability: tuple[int, int] | None = None
     count: int = 1
     """Devices that train together, one process each."""
+    nodes: int = 1
+    """Computers over which they are spread, each with as many."""
     simulated: bool = False
     memory_bandwidth_bytes_per_second: float | None = None
     peak_flops: float | None = None

@@ -34,7 +34,7 @@ LeftOutKind = Literal[
 ]
 Optimizer = Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"]
 Scheduler = Literal["cosine", "linear", "constant", "cosine_with_restarts"]
-Parallelism = Literal["ddp", "fsdp"]
+Parallelism = Literal["ddp", "fsdp", "hybrid"]
 
 
 class ModelSection(Document):
@@ -298,7 +298,7 @@ class HardwareSection(Document):
     parallelism: Parallelism = Field(
         "ddp",
         title="Several GPUs",
-        description="Each GPU holds the whole model (ddp), or a share of its weights (fsdp); means nothing on one.",
+        description="Each GPU holds the whole model (ddp) or a share (fsdp); hybrid: shares in a node, copies across.",
     )
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from loratui.core.division import share_count
 from loratui.core.plan import Plan
 from loratui.core.plan_text import check_value, with_values
 
@@ -134,7 +135,7 @@ def _devices(before: Plan, after: Plan) -> tuple[Start, str]:
 
 
 def _divided(plan: Plan) -> bool:
-    return plan.processes > 1 and plan.hardware.parallelism == "fsdp"
+    return share_count(plan) > 1
 
 
 def _parallelism(before: Plan, after: Plan) -> tuple[Start, str]:

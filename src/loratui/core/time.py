@@ -18,6 +18,7 @@ from functools import lru_cache
 from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
+from loratui.core.links import LINKS, with_links
 from loratui.core.lora_targets import count_adapter, resolve_targets
 from loratui.core.measured import METHOD_SHARE, Measurement, Speed, learned_speed
 from loratui.core.plan import Plan
@@ -69,6 +70,7 @@ class Prediction:
     """From the command to the first step."""
     ending: Span = (0.0, 0.0)
     """From the last step to the result."""
+    nodes: int = 1
     left_out: tuple[str, ...] = ()
     """What of the plan takes time that is not in it, in words."""
 
@@ -81,7 +83,8 @@ class Prediction:
     def basis(self) -> str:
         """What the figures rest on, in words for a person."""
         if self.speed is None:
-            return "guessed from the device's peak"
+            links = f" and links of {LINKS} between nodes" if self.nodes > 1 else ""
+            return f"guessed from the device's peak{links}"
         count = "1 run" if self.speed.runs == 1 else f"{self.speed.runs} runs"
         if not self.speed.same_method:
             return f"judged by {count} of other methods here"
@@ -294,7 +297,8 @@ def row_seconds(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device) ->
     """
     peak = device.peak_flops_in(plan.training.precision) or NOMINAL_FLOPS[device.kind]
     pace = guessed_pace(spec, plan, device, peak)
-    low, high = pace.step_seconds(plan, flops_per_pass(spec, plan, data))
+    step = pace.step_seconds(plan, flops_per_pass(spec, plan, data))
+    low, high = with_links(step, spec, plan, device)
     return math.sqrt(low * high) / (plan.training.batch_size * plan.training.accumulation)
 
 
@@ -344,7 +348,7 @@ def predict(
         pace = guessed_pace(spec, plan, device, peak)
     else:
         return None
-    low, high = pace.step_seconds(plan, one_pass)
+    low, high = with_links(pace.step_seconds(plan, one_pass), spec, plan, device)
     every, steps = plan.evaluation.every_steps, schedule.total_steps
     batches, one_batch = evaluation_pass(spec, plan, data, device.count)
     launch = launch_seconds(spec, device)
@@ -367,6 +371,7 @@ def predict(
         seconds_per_save=saving(need.checkpoint_bytes),
         starting=starting(spec, data, rehearsed_seconds=3 * high if device.kind == "gpu" else None),
         ending=ending(need.result_bytes),
+        nodes=device.nodes,
         left_out=left_out(plan),
     )
 

@@ -13,6 +13,7 @@ from loratui.core.hardware import Device
 from loratui.core.knowledge.published_rates import FULL_RATES, TINKER_SWEEP
 from loratui.core.lora_targets import trainable_parameters
 from loratui.core.memory import Estimate
+from loratui.core.memory.sharding import together
 from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
 from loratui.core.recommend.learning_rate import FULL_RANGE, HOPELESS, SMALL_WIDTH, outliers, recipes_of_size
@@ -119,10 +120,19 @@ def _numbers(spec: ModelSpec, plan: Plan, device: Device) -> Iterator[str]:
         yield from _torch_build(device)
     if device.kind == "cpu" and plan.method.kind == "qlora":
         yield "Quantised training works on a CPU but is much slower than LoRA."
-    if device.count > 1 and plan.hardware.parallelism == "fsdp":
+    if together(plan, device).divided:
         yield from _undivided(plan)
-    if plan.hardware.parallelism == "fsdp" and device.count == 1:
-        yield "hardware.parallelism = fsdp divides nothing on a single device: name several with hardware.devices."
+    parallelism = plan.hardware.parallelism
+    if parallelism != "ddp" and device.count == 1:
+        yield (
+            f"hardware.parallelism = {parallelism} divides nothing on a single device: name several with "
+            "hardware.devices."
+        )
+    elif parallelism == "hybrid" and device.count == device.nodes:
+        yield (
+            "hardware.parallelism = hybrid divides nothing where each node has one GPU (cluster.gpus_per_node): each "
+            "holds a copy."
+        )
     if plan.method.double_quantization and plan.method.quantization not in ("nf4", "fp4"):
         yield (
             "method.double_quantization packs the scales of 4-bit weights: with method.quantization = "
@@ -137,7 +147,8 @@ def _numbers(spec: ModelSpec, plan: Plan, device: Device) -> Iterator[str]:
 
 def _undivided(plan: Plan) -> Iterator[str]:
     """What bitsandbytes 0.50 keeps whole on each GPU, so that FSDP2 cannot divide it."""
-    refused = "cannot be divided among GPUs (hardware.parallelism = fsdp): the run would be refused. Use"
+    set_so = f"hardware.parallelism = {plan.hardware.parallelism}"
+    refused = f"cannot be divided among GPUs ({set_so}): the run would be refused. Use"
     if plan.method.quantization == "int8":
         yield f"bitsandbytes' 8-bit weights (method.quantization = int8) {refused} nf4, or hardware.parallelism = ddp."
     if not plan.training.optimizer.startswith("adamw_torch"):

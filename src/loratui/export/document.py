@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from loratui.core.division import share_count
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields
 
@@ -143,7 +144,7 @@ def common(carrier: Carrier, rows: Rows) -> None:
     if plan.cluster.engine:
         carrier.leave("cluster.engine", "write the job script for the scheduler yourself, or let loratui submit it.")
     carrier.without_meaning(*(where[1:] if plan.cluster.engine else where))
-    if plan.processes > 1 and plan.hardware.parallelism == "fsdp":
+    if share_count(plan) > 1:
         carrier.leave(
             "hardware.parallelism",
             (

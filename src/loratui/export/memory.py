@@ -178,7 +178,7 @@ def _judged_in(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, sof
         for facts, here, there in pairs
     )
     filled = next((one for one in longer if _figures(one) != _figures(own)), None)
-    whole = device.count > 1 and plan.hardware.parallelism == "fsdp" and not software.divides
+    whole = device.count > 1 and plan.hardware.parallelism != "ddp" and not software.divides
     return Elsewhere(software, device.name, room, own, filled, mend, whole_copies=whole)
 
 

@@ -20,6 +20,7 @@ from loratui.core.lora_targets import ALPHA, attention_names, resolve_targets
 from loratui.core.memory.budget import budget
 from loratui.core.memory.estimate import Estimate, estimate
 from loratui.core.memory.fit import changed, longest_length
+from loratui.core.memory.sharding import together
 from loratui.core.plan import Plan
 from loratui.core.plan_change import Start, start_after
 
@@ -168,7 +169,7 @@ def _halved(ladder: _Ladder, key: str, rows: int) -> dict[str, Any]:
 
 def _shares(ladder: _Ladder) -> Iterator[_Rung]:
     plan = ladder.plan
-    if ladder.device.count > 1 and plan.hardware.parallelism == "ddp" and plan.method.quantization != "int8":
+    if ladder.device.count > 1 and plan.hardware.parallelism != "fsdp" and plan.method.quantization != "int8":
         change = (
             {} if plan.training.optimizer.startswith("adamw_torch") else {"training.optimizer": "adamw_torch_fused"}
         )
@@ -183,7 +184,7 @@ def _fewer_bits(ladder: _Ladder) -> Iterator[_Rung]:
     plan, device = ladder.plan, ladder.device
     gpu = device.kind != "cpu"
     can = capabilities(device.compute_capability) if gpu and device.compute_capability else None
-    divided = device.count > 1 and plan.hardware.parallelism == "fsdp"
+    divided = together(plan, device).divided
     if gpu and not divided and "8bit" not in plan.training.optimizer:
         yield _Rung({"training.optimizer": EIGHT_BIT}, "The optimizer's states in 8 bit: hardly a loss of quality.")
     bf16 = can is None or can.bf16 == "yes"

@@ -105,7 +105,7 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     plan, data = _carried(plan, software), data.at(plan.training.max_length)
     if software.unties_head and spec.tied_embeddings:
         spec = replace(spec, tied_embeddings=False, head_parameters=spec.vocab_size * spec.hidden_size)
-    shared = together(plan, device.count)
+    shared = together(plan, device)
     whole = formats(plan, software)
     held = held_formats(whole, shared)
     whole_weights, adapter, gradients, optimizer = _states(spec, plan, held)
@@ -169,7 +169,7 @@ def _loaded(spec: ModelSpec, plan: Plan, form: Formats) -> tuple[int, int]:
 def _carried(plan: Plan, software: Software) -> Plan:
     """The plan as far as the trainer can do it: what it cannot pack or concatenate it pads, what it cannot divide it
     copies."""
-    if plan.hardware.parallelism == "fsdp" and not software.divides:
+    if plan.hardware.parallelism != "ddp" and not software.divides:
         plan = plan.model_copy(update={"hardware": plan.hardware.model_copy(update={"parallelism": "ddp"})})
     training = plan.training
     changes = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from loratui.core.architecture import ModelSpec
+from loratui.core.hardware import Device
 from loratui.core.memory.formats import Formats
 from loratui.core.memory.states import linear_bytes
 from loratui.core.plan import Plan
@@ -26,16 +27,24 @@ class Together:
     """How many GPUs train one model, and whether each holds only a share of its weights."""
 
     count: int
-    divided: bool
+    shares: int
+    """GPUs among which the weights are divided: all, or those of a node (hybrid); 1 where each holds them whole."""
+
+    @property
+    def divided(self) -> bool:
+        """Whether each holds only a share."""
+        return self.shares > 1
 
     def share(self, size_bytes: int) -> int:
         """This GPU's part of something that is divided where anything is."""
-        return -(-size_bytes // self.count) if self.divided else size_bytes
+        return -(-size_bytes // self.shares)
 
 
-def together(plan: Plan, count: int) -> Together:
-    """What the plan makes of so many GPUs."""
-    return Together(max(1, count), count > 1 and plan.hardware.parallelism == "fsdp")
+def together(plan: Plan, device: Device) -> Together:
+    """What the plan makes of a device's GPUs."""
+    count, parallelism = max(1, device.count), plan.hardware.parallelism
+    shares = 1 if parallelism == "ddp" else count // (device.nodes if parallelism == "hybrid" else 1)
+    return Together(count, max(1, shares))
 
 
 def held_formats(form: Formats, shared: Together) -> Formats:

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from loratui.core import rules_of_thumb
+from loratui.core.links import bytes_between_nodes
 from loratui.core.measured import MOST_SLOWER
 from loratui.core.recommend import checkpointing, reasons, reasons_of_method
-from loratui.core.recommend.context import Context
+from loratui.core.recommend.context import Context, changed
 from loratui.core.recommend.reasons import Said
 from loratui.core.recommend.scale_of_data import LEAST_STEPS, lora_against_full
 from loratui.core.recommend.search import BUSY_TOKENS, Fit, Search, accumulation_for
-from loratui.core.recommendation import Claim, Recommendation
+from loratui.core.recommendation import Claim, Recommendation, amount
 from loratui.core.schedule import packed_sequences
 
 GOOD_STEPS = 1_000
@@ -261,11 +262,11 @@ def _savers(search: Search, weighed: str) -> Iterator[Recommendation]:
 
 def several_gpus(context: Context, search: Search) -> Recommendation:
     """`hardware.parallelism`: a whole copy on each GPU where that fits, else a share of the weights on each."""
-    found, count = search.found, context.device.count
+    found = search.found
     changes = {**found.changes, "hardware.parallelism": "ddp"}
     copy = Fit(changes, context.estimate(context.plan(changes)), search.room, found.rung)
     if found.divided:
-        text = reasons.joined("a copy on each GPU ", reasons.lost(copy), f": each holds 1/{count} of the weights")
+        text = reasons.joined("a copy on each GPU ", reasons.lost(copy), f": {_shares(context, search)}")
     elif found.fits:
         text = reasons.joined("a whole copy fits on each GPU: ", reasons.taken(copy), "; only gradients travel")
     else:
@@ -274,11 +275,28 @@ def several_gpus(context: Context, search: Search) -> Recommendation:
         "hardware.parallelism",
         found.changes["hardware.parallelism"],
         text.sentence,
-        f"ddp if a copy fits, else fsdp: {reasons.weighed(search)}",
+        f"ddp if a copy fits, else hybrid on several nodes, else fsdp: {reasons.weighed(search)}",
         "accelerate 1.15 and torch 2.13 (DistributedDataParallel, fully_shard): ZeRO, arXiv 1910.02054; "
         "FSDP, arXiv 2304.11277.",
         up="fsdp: weights, gradients and optimizer states divided by the number of GPUs; "
-        "every block travels between them twice a step.",
+        "every block travels between them twice a step. hybrid: divided in a node, copies across nodes.",
         down="ddp: the least traffic; memory as on a single GPU, and gradients once more for their exchange.",
         claims=text.claims,
     )
+
+
+def _shares(context: Context, search: Search) -> str:
+    """What each GPU holds, and on several nodes what travels between them."""
+    device, found = context.device, search.found
+    if device.nodes < 2:
+        return f"each holds 1/{device.count} of the weights"
+    plan = context.plan(found.changes)
+    travels = amount(bytes_between_nodes(context.spec, plan, device))
+    if found.changes["hardware.parallelism"] == "hybrid":
+        other = changed(plan, {"hardware.parallelism": "fsdp"})
+        much = amount(bytes_between_nodes(context.spec, other, device))
+        return (
+            f"each holds 1/{device.count // device.nodes} of the weights, and each node a copy; between nodes "
+            f"{travels} travel a step, were all divided {much}"
+        )
+    return f"each holds 1/{device.count} of the weights; between nodes {travels} travel a step"

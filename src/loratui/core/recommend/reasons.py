@@ -98,7 +98,9 @@ def _name(search: Search, rung: int) -> str:
     values = search.rungs[rung]
     full = values["method.kind"] == "full"
     kind = f"full in {values['model.dtype']}" if full else METHOD_NAMES[values["method.kind"]]
-    divided = f" divided by {search.context.device.count}" if values["hardware.parallelism"] == "fsdp" else ""
+    device = search.context.device
+    count = device.count // (device.nodes if values["hardware.parallelism"] == "hybrid" else 1)
+    divided = f" divided by {count}" if values["hardware.parallelism"] != "ddp" else ""
     return f"{kind}{divided}{' with 8-bit states' if '8bit' in values['training.optimizer'] else ''}"
 
 

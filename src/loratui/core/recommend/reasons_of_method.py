@@ -96,8 +96,12 @@ def weights(search: Search) -> Said:
 
 
 def _divided(point: Fit, search: Search) -> str:
-    count = search.context.device.count
-    return f", divided among {count} GPUs" if point.divided and count > 1 else ""
+    device = search.context.device
+    if not point.divided or device.count < 2:
+        return ""
+    if point.changes["hardware.parallelism"] == "hybrid":
+        return f", divided among the {device.count // device.nodes} GPUs of a node"
+    return f", divided among {device.count} GPUs"
 
 
 def _unquantised_lost(search: Search) -> Said | None:

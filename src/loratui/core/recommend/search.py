@@ -13,6 +13,7 @@ from typing import Any
 
 from loratui.core import rules_of_thumb
 from loratui.core.memory import Budget, Estimate, Verdict, verdict
+from loratui.core.memory.sharding import together
 from loratui.core.plan import Plan
 from loratui.core.recommend.context import Context, changed, evaluates
 from loratui.core.time import row_seconds
@@ -21,8 +22,10 @@ BUSY_TOKENS = 2048
 """Tokens of a forward pass from which a GPU is busy enough that a larger batch gains little."""
 AS_FAST = 0.03
 """Share by which a prediction of time may differ and still tell nothing: then the larger batch is taken."""
-DIVIDED: dict[str, Any] = {"hardware.parallelism": "fsdp"}
-"""Where a whole copy does not fit on one of several GPUs, each holds a share of the weights."""
+DIVIDED: tuple[dict[str, Any], ...] = ({"hardware.parallelism": "hybrid"}, {"hardware.parallelism": "fsdp"})
+"""Where a whole copy does not fit on one of several GPUs, each holds a share of the weights: a copy on each of several
+nodes if that fits, for then only gradients travel between them.
+"""
 Rung = Mapping[str, Any]
 
 
@@ -71,7 +74,7 @@ class Fit:
     @property
     def divided(self) -> bool:
         """Whether each of several GPUs holds a share of the weights."""
-        return bool(self.changes["hardware.parallelism"] == "fsdp")
+        return bool(self.changes["hardware.parallelism"] != "ddp")
 
 
 def ladder(context: Context) -> Iterator[Rung]:
@@ -83,13 +86,15 @@ def ladder(context: Context) -> Iterator[Rung]:
     adamw = rules_of_thumb.OPTIMIZER if folk else "adamw_torch_fused"
     whole_states = str(pinned.get("training.optimizer", adamw)).startswith("adamw_torch")
     several = context.device.count > 1 and pinned.get("hardware.parallelism") != "ddp" and whole_states
-    divided = context.device.count > 1 and pinned.get("hardware.parallelism") == "fsdp"
+    divided = context.device.count > 1 and pinned.get("hardware.parallelism", "ddp") != "ddp"
+    nodes, count = context.device.nodes, context.device.count
+    ways = DIVIDED if 1 < nodes < count else DIVIDED[1:]
     small_states = not divided and not cpu and not folk  # 8-bit states cannot be divided
     if kind == "full":
         plain = {"method.kind": "full", "method.quantization": "none", "training.optimizer": adamw}
         yield {**plain, "model.dtype": "fp32"}
         if several:
-            yield {**plain, "model.dtype": "fp32", **DIVIDED}
+            yield from ({**plain, "model.dtype": "fp32", **way} for way in ways)
         if small_states:
             yield {**plain, "model.dtype": "fp32", "training.optimizer": "paged_adamw_8bit"}
         if half == "bf16":
@@ -102,7 +107,7 @@ def ladder(context: Context) -> Iterator[Rung]:
         lora: Rung = {**base, "method.kind": "lora", "method.quantization": "none", "method.double_quantization": False}
         yield lora
         if several:
-            yield {**lora, **DIVIDED}
+            yield from ({**lora, **way} for way in ways)
     if folk and kind != "qlora" and quantisation in (None, "none"):
         return  # the folk rule is LoRA, whatever the memory
     if kind != "lora" and quantisation != "none" and (not cpu or kind == "qlora" or quantisation is not None):
@@ -110,7 +115,7 @@ def ladder(context: Context) -> Iterator[Rung]:
         four_bit = {**base, "method.kind": "qlora", "method.quantization": "nf4", "method.double_quantization": double}
         yield four_bit
         if several and quantisation != "int8":
-            yield {**four_bit, **DIVIDED}
+            yield from ({**four_bit, **way} for way in ways)
         if small_states:
             yield {**four_bit, "training.optimizer": "paged_adamw_8bit"}
 
@@ -210,7 +215,7 @@ class Search:
     def weights_bytes(self, rung: int) -> float:
         """Bytes of one device's unquantised weights on a rung."""
         fixed = self.rungs[rung]
-        shares = self.context.device.count if fixed["hardware.parallelism"] == "fsdp" else 1
+        shares = together(changed(self._before, fixed), self.context.device).shares
         return (4 if fixed["model.dtype"] == "fp32" else 2) * self.context.spec.total_parameters / shares
 
     def _batches(self) -> list[int]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SAMPLE_SECONDS = 1.0
 CLUSTER_SECONDS = 60.0
 """Schedulers are shared: they are asked seldom."""
+LOGIN_NODE = "This is a login node of Slurm: the GPUs above are those of its nodes, and the review hands the run over."
 
 
 class Cards(VerticalScroll, inherit_bindings=False):
@@ -183,13 +184,15 @@ class MachineScreen(StepScreen):
             f"{home_short(host.disk_path)}"
         )
         text = " · ".join(parts)
-        pieces = [
-            Content.assemble(("▲ ", "bold $warning"), (one_line(problem, 400), "$foreground"))
-            for problem in machine.problems
-        ]
+        problems, notes = list(machine.problems), list(machine.notes)
+        if self.app.state.hardware.cluster is not None and not machine.gpus:  # a login node needs no driver of its own
+            problems, notes = [], [LOGIN_NODE]
         if trouble := self.app.state.hardware.cluster_problem:
-            pieces.append(Content.assemble(("▲ ", "bold $warning"), (one_line(trouble, 400), "$foreground")))
-        pieces += [Content(one_line(note, 400)) for note in machine.notes]
+            problems.append(trouble)
+        pieces = [
+            Content.assemble(("▲ ", "bold $warning"), (one_line(problem, 400), "$foreground")) for problem in problems
+        ]
+        pieces += [Content(one_line(note, 400)) for note in notes]
         content = Content("\n").join([*pieces, Content(text).stylize("$text-muted")])
         widget = self.query_one("#host", Static)
         if self._host != content:

@@ -168,6 +168,8 @@ def together_words(proposal: Proposal) -> str:
     """How several devices work together; empty for one."""
     if proposal.device.count < 2:
         return ""
+    if proposal.plan.hardware.parallelism == "hybrid":
+        return "each node holds a copy, each of its GPUs a share (FSDP2)"
     if proposal.plan.hardware.parallelism == "fsdp":
         return "each holds a share of the weights (FSDP2)"
     return "each holds a whole copy (DDP)"

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.parallelism_config import ParallelismConfig
 from peft import LoraConfig
 from transformers.utils.import_utils import KERNELS_MAX_VERSION, KERNELS_MIN_VERSION, is_kernels_available
 from trl.trainer.sft_config import SFTConfig
 
 from loratui.core.attention import is_of_hub, needs_gpu
+from loratui.core.division import node_count, share_count
 from loratui.core.errors import ModelError, PlanError, WorkerError
 from loratui.core.lora_targets import peft_targets
 from loratui.core.plan import Plan
@@ -82,7 +84,7 @@ def check(plan: Plan, device: DeviceTraits) -> None:
         raise PlanError(
             "training.packing needs another attention kernel than eager.", hint="Set model.attention to sdpa."
         )
-    if plan.processes > 1 and plan.hardware.parallelism == "fsdp":
+    if share_count(plan) > 1:
         _check_sharding(plan)
     _check_attention(plan.model.attention, device)
 
@@ -118,7 +120,15 @@ def _check_sharding(plan: Plan) -> None:
 
 def is_sharded(plan: Plan, processes: int) -> bool:
     """Whether the weights are divided among several processes (FSDP2)."""
-    return processes > 1 and plan.hardware.parallelism == "fsdp"
+    return processes > 1 and share_count(plan) > 1
+
+
+def mesh(plan: Plan) -> ParallelismConfig | None:
+    """Copies across nodes of shares within them (hybrid); None where the processes form one row."""
+    nodes, shares = node_count(plan), share_count(plan)
+    if plan.hardware.parallelism != "hybrid" or nodes == 1 or shares == 1:
+        return None
+    return ParallelismConfig(dp_replicate_size=nodes, dp_shard_size=shares)
 
 
 def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: bool, processes: int = 1) -> SFTConfig:
@@ -216,6 +226,7 @@ def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: boo
         fsdp=is_sharded(plan, processes),  # type: ignore[arg-type]
         fsdp_config=fsdp_settings(plan) if is_sharded(plan, processes) else None,
         # without it every GPU would add up whole gradients until the last forward pass of a step
+        parallelism_config=mesh(plan) if is_sharded(plan, processes) else None,
         accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": is_sharded(plan, processes)}},
     )
 

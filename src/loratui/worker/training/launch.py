@@ -15,6 +15,7 @@ import time
 from types import FrameType
 
 from loratui.cluster.job_script import GOES_ON
+from loratui.core.division import node_count
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.machine.memory_kills import MemoryKills, memory_killed, read_kills
@@ -38,7 +39,6 @@ from loratui.worker.training.processes import (
     hear_nothing,
     launched,
     launcher_environment,
-    node_count,
     node_name,
     node_number,
     process_count,

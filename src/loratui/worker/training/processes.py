@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import psutil
 
+from loratui.core.division import node_count
 from loratui.core.errors import WorkerError
 from loratui.core.plan import Plan
 from loratui.files import write_whole
@@ -45,11 +46,6 @@ def launched(run: Run, plan: Plan, arguments: Sequence[str]) -> list[str]:
     path = run.place / "accelerate.json"
     write_whole(path, json.dumps(launcher_settings(count), indent=1) + "\n")
     return [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(path), *command]
-
-
-def node_count(plan: Plan) -> int:
-    """Computers that train together: as many launchers begin, each its share of the processes."""
-    return plan.cluster.nodes if plan.cluster.engine else 1
 
 
 def node_number() -> int:

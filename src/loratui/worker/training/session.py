@@ -14,6 +14,7 @@ import torch
 import transformers
 from accelerate import PartialState
 
+from loratui.core.division import share_count
 from loratui.core.plan import Plan
 from loratui.runs.checkpoints import damage, pending, remove_unfinished
 from loratui.runs.continuation import set_aside
@@ -178,7 +179,8 @@ class Session:
         """
         if not self.sharded:
             return None
-        return Share(self.rank, self.processes, whole=self.plan.lora.variant == "dora")
+        shares = share_count(self.plan)  # of a node where copies lie across nodes: ranks count up within a node
+        return Share(self.rank % shares, shares, whole=self.plan.lora.variant == "dora")
 
     def _tell_missing_gpus(self) -> None:
         devices = self.plan.hardware.devices

@@ -48,9 +48,12 @@ class Trainer(HeldOutLoss):
 
     def create_accelerator_and_postprocess(self) -> None:
         """accelerate 1.15 knows only copies (DDP) among processes on a CPU; torch itself divides weights there too."""
+        mesh = self.args.parallelism_config
+        if self.args.use_cpu:
+            self.args.parallelism_config = None  # refused where nothing can be divided
         super().create_accelerator_and_postprocess()
         if self.args.fsdp_plugin_args and not self.is_fsdp_enabled:
-            share_on_cpu(self.accelerator, self.args.fsdp_plugin_args)
+            share_on_cpu(self.accelerator, self.args.fsdp_plugin_args, mesh)
             self.is_fsdp_enabled = True
         if self.is_fsdp_enabled:
             sum_in_float32(self.accelerator.state.fsdp_plugin)
@@ -179,8 +182,10 @@ def set_chance(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def share_on_cpu(accelerator: Any, settings: dict[str, Any]) -> None:
-    """Make accelerate divide the weights (FSDP2) among processes on a CPU, as it does by itself on GPUs."""
+def share_on_cpu(accelerator: Any, settings: dict[str, Any], mesh: Any) -> None:
+    """Make accelerate divide the weights (FSDP2) among processes on a CPU, as it does by itself on GPUs. mesh: its
+    ParallelismConfig where not all of them form one row.
+    """
     from accelerate.state import AcceleratorState, PartialState
     from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 
@@ -190,6 +195,9 @@ def share_on_cpu(accelerator: Any, settings: dict[str, Any]) -> None:
     AcceleratorState._shared_state["fsdp_plugin"] = plugin
     for shared in (AcceleratorState._shared_state, PartialState._shared_state):
         shared["distributed_type"] = DistributedType.FSDP
+    if mesh is not None:
+        AcceleratorState._shared_state["parallelism_config"] = mesh
+        AcceleratorState._shared_state["device_mesh"] = mesh.get_device_mesh("cpu")
 
 
 def sum_in_float32(plugin: Any) -> None:
