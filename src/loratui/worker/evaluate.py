@@ -31,7 +31,7 @@ from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import held_out_questions, read_questions
 from loratui.workers.target import Target, find_target, identity_of, with_device, with_quantization
 
-BATCH_ROWS = 16
+BATCH_ROWS = 32
 NAMED_PROBLEMS = 5
 DOCUMENT = "evaluation.json"
 
