@@ -58,7 +58,7 @@ def start(request: GenerateRequest) -> int:
 
 
 def kill_often(adapter: Path, rows: Path, folder: Path, *, kills: int, seed: int, suffix: str = ".jsonl") -> list[Kill]:
-    """Kill so many starts, every second one sampled, each at a random moment of its way; then give its command again."""
+    """Kill so many starts, every second one sampled, each at a random moment; then give its command again."""
     chance = random.Random(seed)
     found = []
     ways = [replace(_request(adapter, rows), settings=SAMPLED, samples=2), _request(adapter, rows)]
