@@ -1,4 +1,4 @@
-"""`loratui generate` killed at 20 random moments, drawn answers and greedy ones: is its file that of an undisturbed one?
+"""`loratui generate` killed at 20 random moments, drawn and greedy answers: is its file that of an undisturbed start?
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/generate_kills.py [--kills 20] [--rows 60] [--seed 1] [--save]
 

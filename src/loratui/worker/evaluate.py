@@ -261,7 +261,7 @@ def _contenders(given: EvaluateRequest, target: Target) -> list[Contender]:
 def _held_contenders(target: Target, held: Held) -> list[Contender]:
     """The sides that are held, under the names that their answers are kept by."""
     more = {name: str(path) for name, path in target.checkpoints.items()}
-    target = replace(target, load=replace(target.load, sides=target.load.sides | more))
+    target = replace(target, load=replace(target.load, sides=held.load.sides | target.load.sides | more))
     return [Contender(target.title if side == ADAPTER else side, target, side) for side in held.sides]
 
 
