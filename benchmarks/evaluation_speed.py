@@ -1,11 +1,12 @@
 """1,000 rows evaluated, beside a plain script that generates the same answers in batches of the same size, pairwise.
 
-    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/evaluation_speed.py RUN [--pairs 3] [--rows 1000]
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/evaluation_speed.py RUN [--pairs 4] [--rows 1000] [--save FILE]
 
 On a CPU, in seconds of processor time, which no neighbour takes.
-The plain script is what one writes with transformers and PEFT: left padding, `generate` on batches in the file's order.
-Both begin with weights in memory; loading is not counted. The evaluation reads and renders rows, answers, keeps every
-answer, finds the likelihood of the written ones, and measures.
+The plain script is what one writes with transformers and PEFT: left padding, `generate` on batches of 16 in the file's
+order. Both begin with weights in memory; loading is not counted. The evaluation reads and renders rows, answers, keeps
+every answer, and measures; three ways stand beside the script: in batches as large as its own, the same with the
+likelihood of the written answers (which the script does not ask for), and as the command does it unasked.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from loratui.evaluation.records import Needs, Records
 from loratui.evaluation.report import Side, document
 from loratui.evaluation.scoring import Rules, applicable
 from loratui.paths import demo_model_path
+from loratui.worker.evaluate import BATCH_ROWS
 from loratui.worker.evaluating import Asking, _Work
 from loratui.worker.generation.load import LoadedModels
 from loratui.worker.quiet import quiet_libraries
@@ -34,6 +36,12 @@ from loratui.workers.questions import read_questions
 from loratui.workers.target import Target, find_target
 
 BATCH, TOKENS = 16, 64
+WAYS = {
+    "answers alone, batches as large": (BATCH, False),
+    "with likelihoods, batches as large": (BATCH, True),
+    "as the command does it": (BATCH_ROWS, True),
+}
+"""Rows answered at once, and whether likelihoods are found too."""
 
 
 def plain(models: LoadedModels, rows: list[dict[str, str]]) -> tuple[float, list[str]]:
@@ -62,7 +70,7 @@ def plain(models: LoadedModels, rows: list[dict[str, str]]) -> tuple[float, list
     return time.process_time() - began, answers
 
 
-def ours(models: LoadedModels, target: Target, data: Path, *, likelihood: bool) -> tuple[float, list[str]]:
+def ours(models: LoadedModels, target: Target, data: Path, *, batch: int, likelihood: bool) -> tuple[float, list[str]]:
     """Seconds of processor time, and the answers."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()
@@ -71,7 +79,7 @@ def ours(models: LoadedModels, target: Target, data: Path, *, likelihood: bool) 
         records.begin()
         needs = Needs(1, likelihood, False)
         settings = GenerationSettings(max_tokens=TOKENS)
-        _Work(models, target, rows, needs, Asking(settings, BATCH)).ask(ADAPTER, records)
+        _Work(models, target, rows, needs, Asking(settings, batch), None).ask(ADAPTER, records)
         records.close()
         outcomes = records.outcomes(rows.items, 1)
         names = [name for name in applicable(rows.items, Rules()) if name not in ("bleu", "chrf")]
@@ -82,8 +90,9 @@ def ours(models: LoadedModels, target: Target, data: Path, *, likelihood: bool) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
-    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--save", type=Path)
     given = parser.parse_args()
     quiet_libraries()
     target = find_target(given.run)
@@ -94,21 +103,24 @@ def main() -> None:
         data = Path(folder) / "rows.jsonl"
         data.write_text("\n".join(lines))
         plain(models, rows[:BATCH])
-        ratios: dict[bool, list[float]] = {False: [], True: []}
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
         for pair in range(given.pairs):
-            seconds, wanted = plain(models, rows)
-            for likelihood in (False, True) if pair % 2 else (True, False):
-                mine, answers = ours(models, target, data, likelihood=likelihood)
-                ratios[likelihood].append(seconds / mine)
+            for name in WAYS if pair % 2 else reversed(WAYS):
+                batch, likelihood = WAYS[name]
+                seconds, wanted = plain(models, rows)
+                mine, answers = ours(models, target, data, batch=batch, likelihood=likelihood)
                 same = sum(one == other for one, other in zip(answers, wanted, strict=True))
-                what = "with" if likelihood else "without"
+                found[name].append({"plain": seconds, "evaluation": mine, "speed": seconds / mine, "same": same})
                 print(
-                    f"plain script {seconds:6.1f} s, evaluation {what:7} likelihoods {mine:6.1f} s: "
+                    f"plain script {seconds:6.1f} s, evaluation, {name:34} {mine:6.1f} s: "
                     f"{seconds / mine:.2f} of its speed; {same} of {len(rows)} answers the same",
                     flush=True,
                 )
-    for likelihood, found in ratios.items():
-        print(f"{'with' if likelihood else 'without'} likelihoods: median {statistics.median(found):.2f}")
+    for name, pairs in found.items():
+        print(f"{name:34}: median {statistics.median(one['speed'] for one in pairs):.2f} of the script's speed")
+    if given.save:
+        told = {"rows": len(rows), "clock": "processor time, seconds, one core", "ways": found}
+        given.save.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

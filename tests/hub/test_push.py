@@ -12,6 +12,7 @@ from hub_standin import Hub, hub, set_hub
 from loratui.commands import push as pushing
 from loratui.core.errors import InputError, LoratuiError
 from loratui.hub.push import PushError, destination, pack
+from loratui.runs.model_card import MARK, PLACE
 
 __all__ = ["hub"]
 
@@ -125,11 +126,27 @@ def test_no_network_and_offline(hub: type[Hub], token: str, adapter: Path, monke
         destination("me/x")
 
 
+def test_no_path_of_this_machine_is_sent_and_the_card_names_its_own_repository(
+    hub: type[Hub], token: str, adapter: Path, tmp_path: Path
+) -> None:
+    given = json.dumps({"base_model_name_or_path": str(tmp_path / "secret" / "base"), "r": 4})
+    (adapter / "adapter_config.json").write_text(given)
+    card = f"{MARK}\nmodel = PeftModel.from_pretrained(base, {json.dumps(PLACE)})\n"
+    (adapter / "README.md").write_text(card)
+    result = push(str(adapter), "me/shared", "--yes", "--public")
+    assert "only its name (base) is sent" in result.stderr
+    ((_, files),) = Hub.commits
+    assert json.loads(files["adapter_config.json"]) == {"base_model_name_or_path": "base", "r": 4}
+    assert files["README.md"].decode() == card.replace(PLACE, "me/shared")
+    assert b"secret" not in b"".join(files.values())
+    assert (adapter / "README.md").read_text() == card and (adapter / "adapter_config.json").read_text() == given
+
+
 def test_a_local_base_and_a_missing_card_are_told(adapter: Path, tmp_path: Path) -> None:
     (adapter / "README.md").unlink()
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tmp_path / "base")}))
     doubts = pack(adapter).doubts
-    assert "model card" in doubts[0] and "others cannot load it" in doubts[1]
+    assert "model card" in doubts[0] and "only its name (base) is sent" in doubts[1]
     (adapter / "adapter_model.safetensors").unlink()
     with pytest.raises(InputError, match="no weights"):
         pack(adapter)

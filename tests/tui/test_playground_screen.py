@@ -104,6 +104,42 @@ async def test_esc_stops_an_endless_answer(run: Run) -> None:
         await until(pilot, "adapter answers again")
 
 
+async def test_ctrl_c_stops_growing_answers_and_the_playground_stays(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"endless", "enter")
+        await until(pilot, "word word word")
+        await pilot.press("ctrl+c")
+        text = await until(pilot, "■ stopped", seconds=2)
+        assert "quit" not in text.lower().replace("^q quit", "")
+        await pilot.press(*"again", "enter")
+        await until(pilot, "adapter answers again")
+
+
+async def test_another_runs_result_answers_beside_this_one_where_its_base_is_the_same(run: Run, home: Path) -> None:
+    for name, values in (("same-base", {}), ("other-base", {"model.id": "acme/other"})):
+        other = record_run(home, name, state="finished", steps=375, values=values)
+        other.adapter_path.mkdir()
+        (other.adapter_path / "adapter_config.json").write_text("{}")
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(140, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+y")
+        await until(pilot, "– other-base")
+        await pilot.press("down", "space")
+        await until(pilot, "was trained on another base (other)")
+        await pilot.press("up", "space", "enter")
+        await until(pilot, "Here same-base will answer")
+        await pilot.press(*"hello", "enter")
+        text = await until(pilot, "same-base answers hello")
+        assert "adapter answers hello" in text and "base answers hello" in text
+        await pilot.press("escape", "b")
+        await until(pilot, "Blind:")
+        await pilot.press("b")
+        await until(pilot, lambda: [view.side for view in app.screen.query(AnswerView)][-1] == "same-base")
+
+
 async def test_hostile_text_is_shown_harmlessly(run: Run) -> None:
     app = LoratuiApp(screen="playground", run=str(run.path))
     async with app.run_test(size=(120, 36)) as pilot:
@@ -230,9 +266,12 @@ async def test_a_system_prompt_comes_first(run: Run) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, f"● {run.name}")
         await pilot.press("escape", "P", *"be brief", "enter")
-        await until(pilot, "System prompt: be brief")
+        await until(pilot, "prompt · system: be brief")
         await pilot.press("i", *"history", "enter")
         await until(pilot, "adapter heard: be brief/history")
+        assert "prompt · system: be brief" in shown(app), "it stands there as long as it holds"
+        await pilot.press("escape", "P", "-", "enter")
+        await until(pilot, lambda: "system: be brief" not in shown(app))
 
 
 async def test_the_difference_to_the_expected_answer_is_shown(run: Run) -> None:

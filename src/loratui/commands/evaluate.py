@@ -44,7 +44,7 @@ from loratui.core.generation import PRESETS, set_value
     help="Hold the base so; by default as the run trained it.",
 )
 @click.option("--device", default="", help="cuda or cpu; by default the first that is there.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Rows answered at once.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Rows answered at once.")
 @click.option(
     "--preset", type=click.Choice(list(PRESETS)), default="precise", show_default=True, help="Settings to begin from."
 )

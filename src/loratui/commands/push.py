@@ -4,7 +4,7 @@ otherwise.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -29,6 +29,7 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
     goes where, and asked.
     """
     from loratui.hub.push import check_visibility, destination, pack, push
+    from loratui.runs.model_card import CARD, card_at
     from loratui.runs.result import require_undamaged
     from loratui.workers.command import Sent
 
@@ -36,6 +37,8 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
     require_undamaged(folder)
     parcel = pack(folder)
     to = destination(repository, name)
+    if card := card_at(folder / CARD, to.repository):
+        parcel = replace(parcel, instead={**parcel.instead, CARD: card})
     check_visibility(to, private=not public)
     seen = "private" if to.private or (to.private is None and not public) else "PUBLIC"
     made = "a new repository" if to.private is None else "an existing repository, which gets one more commit"

@@ -10,8 +10,8 @@ import json
 import re
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 from typing import Any
 
 from loratui.core.errors import InputError, LoratuiError
@@ -40,6 +40,7 @@ NOT_SENT = (
 """What a trainer keeps beside the weights for going on and for checking them here: of no use to others, and some of it
 is pickled.
 """
+ADAPTER = "adapter_config.json"
 UNREACHED = ("the hub cannot be reached.", "Check the connection; nothing was sent.")
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
@@ -52,11 +53,15 @@ class PushError(LoratuiError):
 
 @dataclass(frozen=True)
 class Parcel:
-    """What would be sent: file names with their sizes, and doubts that the person should hear first."""
+    """What would be sent: file names with their sizes, and doubts that the person should hear first.
+
+    instead: what is sent in the place of a file's own bytes.
+    """
 
     folder: Path
     files: Mapping[str, int]
     doubts: tuple[str, ...] = ()
+    instead: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
@@ -81,6 +86,8 @@ class Destination:
 def pack(folder: Path) -> Parcel:
     """What of a folder goes to the hub: its own files, no folders, nothing hidden. InputError where it holds no
     weights.
+
+    Where a person keeps a base is nobody's business: of a local folder only the name is sent.
     """
     if not folder.is_dir():
         raise InputError("there is no such folder.", where=str(folder))
@@ -94,15 +101,19 @@ def pack(folder: Path) -> Parcel:
     }
     if not any(name.endswith((".safetensors", ".gguf")) for name in files):
         raise InputError("there are no weights here (*.safetensors, *.gguf).", where=str(folder))
-    doubts = []
+    doubts, instead = [], {}
     if "README.md" not in files:
         doubts.append("There is no model card (README.md) in it; `loratui card RUN --write` makes one for a run.")
     base = _base(folder)
     if base and (Path(base).is_absolute() or base.startswith((".", "~")) or Path(base).exists()):
+        name = PurePath(base).name
         doubts.append(
-            f"The adapter names a local folder as its base ({base}): others cannot load it, and they see this path."
+            f"The adapter names a local folder as its base ({base}): only its name ({name}) is sent. Whoever loads the "
+            "adapter needs that base."
         )
-    return Parcel(folder, files, tuple(doubts))
+        described = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
+        instead[ADAPTER] = json.dumps(described | {"base_model_name_or_path": name}, indent=2).encode() + b"\n"
+    return Parcel(folder, files, tuple(doubts), instead)
 
 
 def destination(repository: str, default_name: str = "") -> Destination:
@@ -194,10 +205,12 @@ def push(parcel: Parcel, to: Destination, *, private: bool = True, message: str 
     try:
         if to.private is None:
             api.create_repo(to.repository, private=private, exist_ok=True)
-        sent = api.upload_folder(
+        sent = api.create_commit(
             repo_id=to.repository,
-            folder_path=parcel.folder,
-            allow_patterns=[_literal(name) for name in parcel.files],
+            operations=[
+                huggingface_hub.CommitOperationAdd(name, parcel.instead.get(name) or str(parcel.folder / name))
+                for name in parcel.files
+            ],
             commit_message=message or f"Upload {parcel.folder.name} with loratui",
         )
     except (transport, OSError, ValueError) as error:
@@ -219,15 +232,10 @@ def check_visibility(to: Destination, private: bool) -> None:
 
 def _base(folder: Path) -> str:
     try:
-        document = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        document = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ""
     return str(document.get("base_model_name_or_path") or "") if isinstance(document, dict) else ""
-
-
-def _literal(name: str) -> str:
-    """A file's name as a pattern that matches it alone."""
-    return re.sub(r"([\[*?])", r"[\1]", name)
 
 
 def _reason(error: Exception, to: Destination) -> str:

@@ -56,6 +56,16 @@ def whose_card(card: Path) -> Literal["ours", "form", "theirs", "none"]:
     return "ours" if MARK in text else "form" if "[More Information Needed]" in text else "theirs"
 
 
+def card_at(card: Path, place: str) -> bytes:
+    """A card of ours whose code names this folder or repository; empty for another's, and where it cannot be read."""
+    try:
+        if whose_card(card) != "ours":
+            return b""
+        return card.read_bytes().replace(json.dumps(PLACE).encode(), json.dumps(place).encode())
+    except OSError:
+        return b""
+
+
 def model_card(run: Run, *, place: str = PLACE, merged: str = "") -> str:
     """The card as text. place: folder or repository that the code to load it names. RunError, PlanError: as
     `run.plan()`.

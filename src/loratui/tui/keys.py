@@ -54,6 +54,7 @@ LETTERS: dict[str, str] = {
 
 
 CONTROLS: dict[str, tuple[str, frozenset[str]]] = {
+    "c": ("stop what is at work", frozenset({"stop"})),
     "e": ("how answers are generated", frozenset({"settings"})),
     "f": ("a folder", frozenset({"browse"})),
     "g": ("score held-out rows", frozenset({"score"})),

@@ -31,7 +31,7 @@ from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import held_out_questions, read_questions
 from loratui.workers.target import Target, find_target, identity_of, with_device, with_quantization
 
-BATCH_ROWS = 16
+BATCH_ROWS = 32
 NAMED_PROBLEMS = 5
 DOCUMENT = "evaluation.json"
 
@@ -261,7 +261,7 @@ def _contenders(given: EvaluateRequest, target: Target) -> list[Contender]:
 def _held_contenders(target: Target, held: Held) -> list[Contender]:
     """The sides that are held, under the names that their answers are kept by."""
     more = {name: str(path) for name, path in target.checkpoints.items()}
-    target = replace(target, load=replace(target.load, sides=target.load.sides | more))
+    target = replace(target, load=replace(target.load, sides=held.load.sides | target.load.sides | more))
     return [Contender(target.title if side == ADAPTER else side, target, side) for side in held.sides]
 
 

@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -104,6 +105,7 @@ class _Server:
                     case Add():
                         self.emit(Loading(f"reading {request.name}"))
                         models.add(request.name, Path(request.path))
+                        self._load = replace(self._load, sides=self._load.sides | {request.name: request.path})
                         self.emit(_ready(models, request.number))
                     case Ask():
                         answer(models, request, self.emit, self._flags)

@@ -1,8 +1,8 @@
-"""Choosing who answers: the base, the result and any checkpoint, up to three side by side."""
+"""Choosing who answers: the base, the result, any checkpoint and other runs' results, up to three side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual import on
@@ -21,7 +21,9 @@ MOST = 3
 
 
 class ColumnsScreen(ModalScreen[list[str] | None]):
-    """Returns the chosen sides in order, or None where they were left as they were."""
+    """Returns the chosen sides in order, or None where they were left as they were. refused: others that cannot answer
+    here, each with the reason.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "pick", "Choose", priority=True),
@@ -33,15 +35,18 @@ class ColumnsScreen(ModalScreen[list[str] | None]):
     ColumnsScreen OptionList { height: auto; max-height: 14; }
     """
 
-    def __init__(self, names: Sequence[str], chosen: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], chosen: Sequence[str], refused: Mapping[str, str]) -> None:
         super().__init__(classes="panel-over")
+        self._refused = refused
         self._names, self._chosen = list(names), list(chosen)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="panel") as panel:
             panel.border_title = Content("who answers")
             panel.border_subtitle = Content("space chooses · enter takes them · esc leaves")
-            yield OptionList(*(Option(self._line(name), id=name) for name in self._names), markup=False)
+            yield OptionList(
+                *(Option(self._line(name), id=name) for name in (*self._names, *self._refused)), markup=False
+            )
             yield Static(id="column-note")
 
     def on_mount(self) -> None:
@@ -51,6 +56,8 @@ class ColumnsScreen(ModalScreen[list[str] | None]):
         self._say("")
 
     def _line(self, name: str) -> Content:
+        if name in self._refused:
+            return Content(f"– {harmless(name)}").stylize("$text-muted")
         return Content.assemble(
             ("● " if name in self._chosen else "○ ", "$accent" if name in self._chosen else "$text-muted"),
             harmless(name),
@@ -65,7 +72,10 @@ class ColumnsScreen(ModalScreen[list[str] | None]):
         options = self.query_one(OptionList)
         if options.highlighted is None:
             return
-        name = self._names[options.highlighted]
+        name = str(options.get_option_at_index(options.highlighted).id)
+        if name in self._refused:
+            self._say(self._refused[name])
+            return
         if name in self._chosen:
             self._chosen.remove(name)
         elif len(self._chosen) == MOST:

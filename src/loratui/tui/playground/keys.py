@@ -24,6 +24,7 @@ KEYS: list[BindingType] = [
     Binding("2", "vote(2)", "is better", tooltip="Vote for the second answer; the names come back"),
     Binding("3", "vote(3)", "is better", tooltip="Vote for the third answer; the names come back"),
     Binding("0", "vote(0)", "none is", tooltip="No answer is better; the names come back"),
+    Binding("ctrl+c", "stop", "Stop", show=False, tooltip="Stop the answers that are growing", priority=True),
     Binding("escape", "stop", "Stop", tooltip="Stop the answers that are growing", priority=True),
     Binding(
         "escape",
@@ -56,7 +57,7 @@ KEYS: list[BindingType] = [
         "columns",
         "Who answers",
         key_display="^y",
-        tooltip="Who answers: base, result and checkpoints, up to three side by side",
+        tooltip="Who answers: base, result, checkpoints and other runs, up to three side by side",
         priority=True,
     ),
     Binding(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import TextArea
+
+from loratui.format import one_line
 
 
 class PromptArea(TextArea):
@@ -80,6 +83,10 @@ class PromptArea(TextArea):
     def _may_replace(self) -> bool:
         written = self.text.strip("\n")
         return not written or written in self._earlier
+
+    def put_system(self, text: str) -> None:
+        """Show in the border what every question is asked under; empty: nothing."""
+        self.border_title = Content(f"prompt · system: {one_line(text, 200)}" if text else "prompt")
 
     def put(self, text: str) -> None:
         """Replace what is written, the cursor at its end."""

@@ -65,12 +65,12 @@ class PlaygroundScreen(StepScreen):
         yield QuestionLine()
         yield self.answers
         yield ExpectedLine()
-        self.prompt.border_title = "prompt"
         yield self.prompt
 
     def on_mount(self) -> None:
         self.set_interval(PAINT_SECONDS, self._paint)
         self._use(self.settings)
+        self.prompt.put_system(self.conversation.system)
         self.prompt.focus()
 
     @property
@@ -264,8 +264,8 @@ class PlaygroundScreen(StepScreen):
         asked = await self.app.push_screen_wait(AskLineScreen("System prompt", "empty: none; - takes it away", now))
         if asked:
             self.conversation.use_system("" if asked == "-" else asked)
-            system = self.conversation.system
-            self.say(f"System prompt: {one_line(system, 200)}" if system else "No system prompt.")
+            self.prompt.put_system(self.conversation.system)
+            self.say("A new conversation begins with it." if self.conversation.system else "No system prompt.")
 
     def action_sent(self) -> None:
         """Show what was sent."""
@@ -354,8 +354,8 @@ class PlaygroundScreen(StepScreen):
         await self.session.wait()
         if self.session.ready is None:
             return
-        now = self.answers.sides
-        chosen = await self.app.push_screen_wait(ColumnsScreen(self.session.names, now))
+        now, others = self.answers.sides, await self.session.look_up_others()
+        chosen = await self.app.push_screen_wait(ColumnsScreen(self.session.names, now, others.refused))
         if chosen is None or chosen == now:
             return
         try:

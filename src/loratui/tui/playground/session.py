@@ -14,6 +14,7 @@ from loratui.files import make_folder
 from loratui.paths import state_home
 from loratui.runs.listing import list_runs
 from loratui.tui.playground.conversation import Conversation
+from loratui.tui.playground.others import Others, other_runs
 from loratui.workers.client import PlaygroundClient
 from loratui.workers.protocol import Answered, Evaluated, Event, Failed, Load, Ready, Rendered
 from loratui.workers.target import Target, find_target
@@ -29,6 +30,7 @@ class Session:
         self._held: Load | None = None
         """What the worker was told to load; nothing where it holds none of it any more."""
         self._settled = asyncio.Event()
+        self._others = Others()
 
     @property
     def target(self) -> Target | None:
@@ -57,11 +59,18 @@ class Session:
 
     @property
     def names(self) -> list[str]:
-        """Everyone who can answer: the base, the result, and the run's checkpoints."""
+        """Everyone who can answer: the base, the result, the run's checkpoints, and other runs that were looked up."""
         target = self._target
         if target is None:
             return []
-        return [*target.sides, *(name for name in target.checkpoints if name not in target.sides)]
+        more = (name for name in target.checkpoints if name not in target.sides)
+        return [*target.sides, *more, *self._others.fitting]
+
+    async def look_up_others(self) -> Others:
+        """Other runs whose results can answer beside this one's, and why some cannot."""
+        if self._target is not None:
+            self._others = await asyncio.to_thread(other_runs, self._target)
+        return self._others
 
     def begin(self) -> None:
         """Something else is looked for."""
@@ -77,7 +86,7 @@ class Session:
 
     async def find(self, adapter: str, run: str, draft_run: str, draft_model: str) -> Target:
         """What is to be asked (see `choose_target`). Raises LoratuiError; nothing is asked then."""
-        self._target = None
+        self._target, self._others = None, Others()
         self._target = await asyncio.to_thread(choose_target, adapter, run, draft_run, draft_model)
         return self._target
 
@@ -111,15 +120,15 @@ class Session:
         return await self._client.start(target.load, self._on_progress)
 
     async def add(self, names: Sequence[str], telling: Callable[[str], None]) -> None:
-        """Have checkpoints loaded beside what there is; the base is not read again. Raises LoratuiError.
+        """Have checkpoints and other runs' results loaded beside what there is; the base is not read again.
 
-        telling: told each name before it is read.
+        telling: told each name before it is read. Raises LoratuiError.
         """
         assert self._client is not None and self._target is not None
         for name in names:
             if self._client.ready is None or name not in self._client.ready.sides:
                 telling(name)
-                await self._client.add(name, self._target.checkpoints[name])
+                await self._client.add(name, (self._target.checkpoints | self._others.fitting)[name])
 
     def ask(
         self, sides: Sequence[str], conversation: Conversation, settings: GenerationSettings

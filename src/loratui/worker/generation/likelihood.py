@@ -18,7 +18,7 @@ from loratui.worker.tokenised import IGNORED
 
 LOGITS_BYTES = 2**28
 """Most that the logits of one batch may take, in float32."""
-LARGEST_BATCH = 64
+LARGEST_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
