@@ -211,6 +211,7 @@ def test_a_tool_of_others_passes_its_lines_and_ends_with_who_waits_for_it(tmp_pa
     assert not tool.is_running() or tool.status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.usefixtures("ready_workers")
 async def test_the_tracing_worker_answers_one_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
     question = {"config": CONFIG, "plan": {"lora.r": 4, "training.precision": "fp32"}, "rows": 1, "tokens": 16}

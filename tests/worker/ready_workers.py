@@ -1,10 +1,9 @@
 """Workers as forks of a process that has imported torch already, for commands that start them as processes.
 
-`serve` starts that process and writes a program that stands for the interpreter: a command whose `sys.executable` is
-that program starts `-m loratui.worker NAME` as usual, or the launcher of several, and the fork gets its pipes,
-environment and directory; whatever
-else it is asked to execute, the interpreter itself does. A fork ends with its program, and what a `sitecustomize` of
-its PYTHONPATH changes is changed in it.
+`serve` starts that process and writes a program that stands for the interpreter. Who has it as its `sys.executable`
+starts `-m loratui.worker NAME` as usual, or a command of ours, or the launcher of several processes, and the fork gets
+its pipes, environment and directory; anything else the interpreter itself executes. Signals reach the fork, which ends
+with its program, and what a `sitecustomize` of its PYTHONPATH changes is changed in it.
 
     python ready_workers.py SOCKET
 """
@@ -26,10 +25,12 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+MODULES = ("loratui", "loratui.worker", "accelerate.commands.launch")
+"""What forks are asked to be."""
 STUB = """#!{python} -SE
 import os, sys
 arguments = [one for one in sys.argv[1:] if one != "-u"]
-if arguments[:1] != ["-m"] or arguments[1] not in ("loratui.worker", "accelerate.commands.launch"):
+if arguments[:1] != ["-m"] or arguments[1] not in {modules!r}:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 import array, json, signal, socket
 told = {{
@@ -60,7 +61,7 @@ os._exit(code)
 def serve(folder: Path) -> Iterator[str]:
     """The program that stands for the interpreter, for as long as workers are to be ready."""
     place, stub = folder / "workers", folder / "python"
-    stub.write_text(STUB.format(python=sys.executable, place=str(place), stub=str(stub)))
+    stub.write_text(STUB.format(python=sys.executable, place=str(place), stub=str(stub), modules=MODULES))
     stub.chmod(0o755)
     process = subprocess.Popen([sys.executable, __file__, str(place)], start_new_session=True)
     try:

@@ -34,7 +34,7 @@ SHORT = GenerationSettings(max_tokens=16)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory, ready_workers: None) -> Run:
     """A run of ten steps with two checkpoints and 12 held-out rows."""
     folder = tmp_path_factory.mktemp("evaluated")
     write_tiny_model(folder / "model")
@@ -163,6 +163,7 @@ def test_answers_are_those_of_generate_and_likelihoods_those_of_transformers(ada
     assert value == sum(at == row["label"] for at, row in zip(best, rows, strict=True)) / 2
 
 
+@pytest.mark.usefixtures("ready_workers")
 def test_killed_and_continued_it_is_what_an_undisturbed_start_finds(
     adapter: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:

@@ -45,6 +45,7 @@ def inspected(plan: Plan, text_model, messages: list | None = None) -> dict:
     return Inspection(plan, (messages if messages is not None else []).append).run(text_model)
 
 
+@pytest.mark.usefixtures("ready_workers")
 def test_the_contract(model: Path, tmp_path: Path):
     path = write_rows(tmp_path / "rows.jsonl", 300)
     with path.open("a") as file:
@@ -81,6 +82,7 @@ def test_the_contract(model: Path, tmp_path: Path):
     assert result["split"] == {"train": 285, "evaluation": 15, "seed": 42}
 
 
+@pytest.mark.usefixtures("ready_workers")
 @pytest.mark.parametrize(
     ("dataset", "model_id", "error", "fragment"),
     [
@@ -111,6 +113,7 @@ def test_a_wrong_plan_is_named(monkeypatch, tmp_path: Path):
         inspect_dataset(Plan())
 
 
+@pytest.mark.usefixtures("ready_workers")
 async def test_rows_come_as_the_trainer_receives_them(model: Path, tmp_path: Path):
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"prompt": "世界?", "completion": "é🙂 done"}, ensure_ascii=False) + "\nbroken\n")

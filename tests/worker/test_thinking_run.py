@@ -13,7 +13,7 @@ from loratui.runs.control import wait_ended
 from loratui.runs.start import create_run, start_worker
 from loratui.workers.target import find_target
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 
 
 def test_a_run_is_asked_as_it_was_trained(tmp_path: Path) -> None:
