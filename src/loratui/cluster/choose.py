@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from loratui.cluster.facts import Cluster, GpuKind, Partition
 from loratui.cluster.slurm import ClusterError
-from loratui.core.plan import ClusterSection
+from loratui.core.cluster_section import ClusterSection
 
 
 def partition_of(section: ClusterSection, cluster: Cluster) -> Partition:

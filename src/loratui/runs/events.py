@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from loratui.files import open_own, open_regular
 from loratui.runs.directory import Run
-from loratui.runs.event_fields import Count, Pair, Share, Time
+from loratui.runs.event_fields import Count, Pair, PreferenceFigures, Share, Time
 from loratui.runs.lines import LineTail
 
 EVENT_VERSION = 1
@@ -107,7 +107,7 @@ class Rehearsal(Event):
     checkpoint_bytes: Count = 0
 
 
-class Step(Event):
+class Step(PreferenceFigures, Event):
     """One optimizer step."""
 
     kind = "step"
@@ -130,7 +130,7 @@ class Step(Event):
     """Seconds until the last step at the present speed."""
 
 
-class Eval(Event):
+class Eval(PreferenceFigures, Event):
     """One evaluation on the held-out rows."""
 
     kind = "eval"
