@@ -15,7 +15,7 @@ from loratui.cluster.read import minutes, node_state, parse_gres, parse_nodes, p
 from loratui.cluster.shared import mount_of
 from loratui.cluster.slurm import ClusterError, own_words
 from loratui.cluster.words import job_words
-from loratui.core.plan import ClusterSection
+from loratui.core.cluster_section import ClusterSection
 
 NODES = """\
 NodeName=n1 Arch=x86_64 CoresPerSocket=32 CPUAlloc=8 CPUTot=64 AvailableFeatures=ib,hdr ActiveFeatures=ib,hdr \

@@ -40,12 +40,12 @@ def trained(run: Any, out: Path, *, whole: bool) -> dict[str, Any]:
     from loratui.worker.training.signals import Requests
 
     session = training.Session(run, run.plan(), Journal(run, writes=False), Requests())
-    own, load = session._share(), training.load_base
-    assert own is not None
-    session._share = lambda: replace(own, whole=whole)  # type: ignore[method-assign]
+    load = training.load_base
     told: dict[str, Any] = {"packed": {}}
 
     def watched(*arguments: Any, **options: Any) -> Any:
+        assert options["share"] is not None
+        options["share"] = replace(options["share"], whole=whole)
         load(*arguments, **options)  # what libraries keep from a first time is no weight
         gc.collect()
         before = resident()

@@ -270,3 +270,37 @@ def test_memory_is_asked_for_in_segments_that_grow(monkeypatch: pytest.MonkeyPat
     own = {"PYTORCH_ALLOC_CONF": "max_split_size_mb:64"}
     assert worker_environment(cpu, own)["PYTORCH_ALLOC_CONF"] == "max_split_size_mb:64"
     assert "PYTORCH_ALLOC_CONF" not in worker_environment(cpu, {"PYTORCH_CUDA_ALLOC_CONF": "backend:native"})
+
+
+def test_the_settings_of_preferences_are_the_plans() -> None:
+    from loratui.worker.training.config import DeviceTraits, dpo_config
+
+    changes = {
+        "training.objective": "dpo",
+        "preference.loss": "robust",
+        "preference.beta": 0.37,
+        "preference.label_smoothing": 0.2,
+        "preference.sft_weight": 0.6,
+        "preference.length_weight": 0.9,
+        "preference.reference": "precomputed",
+    }
+    unusual = UNUSUAL | {"lora.dropout": 0.0}
+    plan, place = with_values(Plan(), unusual | changes), Path("/tmp/nowhere/checkpoints")
+    config = dpo_config(plan, place, DeviceTraits("cpu"), evaluates=True)
+    expected = {
+        "loss_type": ["robust", "sft"],
+        "loss_weights": [1.0, 0.6],
+        "beta": 0.37,
+        "label_smoothing": 0.2,
+        "ld_alpha": 0.9,
+        "precompute_ref_log_probs": True,
+        "disable_dropout": True,
+        "max_length": None,
+    }
+    assert {name: getattr(config, name) for name in expected} == expected
+    shared = config_of(with_values(Plan(), unusual))
+    alike = ("learning_rate", "optim", "warmup_steps", "per_device_train_batch_size", "gradient_accumulation_steps")
+    assert {name: getattr(config, name) for name in alike} == {name: getattr(shared, name) for name in alike}
+    plainer = with_values(plan, {"preference.sft_weight": 0.0, "preference.length_weight": 1.0})
+    config = dpo_config(plainer, place, DeviceTraits("cpu"), evaluates=True)
+    assert (config.loss_type, config.loss_weights, config.ld_alpha) == (["robust"], [1.0], None)

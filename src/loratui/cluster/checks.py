@@ -5,7 +5,7 @@ from __future__ import annotations
 from loratui.cluster.choose import gpu_kind, partition_of
 from loratui.cluster.facts import Cluster, Partition
 from loratui.cluster.slurm import ClusterError
-from loratui.core.plan import ClusterSection
+from loratui.core.cluster_section import ClusterSection
 from loratui.format import duration, size
 
 

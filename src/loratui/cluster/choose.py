@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from loratui.cluster.facts import Cluster, GpuKind, Partition
 from loratui.cluster.slurm import ClusterError
+from loratui.core.cluster_section import ClusterSection
 from loratui.core.near import near
-from loratui.core.plan import ClusterSection
 
 
 def partition_of(section: ClusterSection, cluster: Cluster) -> Partition:

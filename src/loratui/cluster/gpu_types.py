@@ -9,8 +9,8 @@ from dataclasses import replace
 from loratui.cluster.choose import gpu_kind, partition_of
 from loratui.cluster.facts import Cluster
 from loratui.cluster.slurm import ClusterError
+from loratui.core.cluster_section import ClusterSection
 from loratui.core.hardware import Device
-from loratui.core.plan import ClusterSection
 from loratui.files import make_folder, read_object, write_whole
 from loratui.machine.catalogue import CatalogueGpu, UnknownGpu, find_gpu
 from loratui.paths import state_home

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loratui.core.plan import ClusterSection
+from loratui.core.cluster_section import ClusterSection
 
 GOES_ON = 75
 """Exit status of a worker that saved because its job ends, and is to go on in the next one (EX_TEMPFAIL)."""

@@ -11,9 +11,9 @@ from loratui.format import printable
 from loratui.terminal import say
 
 if TYPE_CHECKING:
+    from loratui.core.cluster_section import ClusterSection
     from loratui.core.dataset import DataFacts
     from loratui.core.hardware import Device
-    from loratui.core.plan import ClusterSection
     from loratui.core.presets import Preset
     from loratui.core.situation import Situation
 
@@ -95,7 +95,7 @@ def asked_device(
 
 def cluster_section(preset: Preset, by_hand: Mapping[str, Any]) -> ClusterSection:
     """Where a scheduler is to place the run, as the preset and the person say."""
-    from loratui.core.plan import ClusterSection
+    from loratui.core.cluster_section import ClusterSection
 
     values = {**preset.values, **by_hand}
     return ClusterSection(
@@ -118,7 +118,8 @@ def facts_of(values: Mapping[str, Any]) -> DataFacts | None:
         **{key.removeprefix("dataset."): value for key, value in values.items() if key.startswith("dataset.")}
     )
     found = find_planned(section)
-    require_answer(preview(found, section, count=0).recognition, section, where=dataset)
+    objective = values.get("training.objective", "sft")
+    require_answer(preview(found, section, count=0).recognition, section, where=dataset, objective=objective)
     facts = quick_facts(found, section)
     if facts.rows and facts.unusable == facts.rows:
         raise DatasetError(

@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from loratui.core.attention import Attention
+from loratui.core.cluster_section import ClusterSection
 from loratui.core.document import Document
+from loratui.core.preference_section import Objective, PreferenceSection
 
 PLAN_VERSION: Literal[1] = 1
 
@@ -197,6 +199,11 @@ class LoraSection(Document):
 class TrainingSection(Document):
     """The run: batches in rows, lengths in tokens, duration in epochs or steps, rate, optimizer, precision."""
 
+    objective: Objective = Field(
+        "sft",
+        title="Objective",
+        description="Learn answers (sft), or which of two answers is preferred (dpo, on chosen and rejected).",
+    )
     precision: Precision = Field(
         "bf16", title="Precision", description="Number format of the forward and backward pass."
     )
@@ -309,54 +316,6 @@ class HardwareSection(Document):
         return self
 
 
-Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+,:@/-]*$", max_length=200)]
-"""A name that a scheduler knows: nothing in it that a shell would read."""
-
-
-class ClusterSection(Document):
-    """Where a batch scheduler places the run; means nothing while `engine` is empty."""
-
-    engine: Literal["", "slurm"] = Field(
-        "", title="Engine", description="Scheduler that places the run: `slurm`; empty: it runs on this machine."
-    )
-    partition: Word = Field("", title="Partition", description="Partition of the cluster; empty: its default one.")
-    account: Word = Field("", title="Account", description="Account that the job is charged to; empty: your default.")
-    qos: Word = Field("", title="QOS", description="Quality of service; empty: the default one.")
-    nodes: int = Field(1, ge=1, le=1024, title="Nodes", description="Computers that train together.")
-    gpus_per_node: int = Field(
-        1, ge=0, le=64, title="GPUs a node", description="GPUs of each node, one process each; 0: one on its CPU."
-    )
-    gpu_type: Word = Field("", title="GPU type", description="As the cluster names it, e.g. h100; empty: any.")
-    cpus_per_gpu: int = Field(
-        0, ge=0, le=512, title="CPUs a GPU", description="Processors for each process; 0: as the cluster gives."
-    )
-    memory_gib: int = Field(
-        0, ge=0, le=65536, title="Host memory", description="GiB of each node's memory; 0: as the cluster gives."
-    )
-    time_limit_minutes: int = Field(
-        0,
-        ge=0,
-        le=525_600,
-        title="Time limit",
-        description="Minutes a job may take; 0: the partition's own limit.",
-    )
-    constraint: str = Field(
-        "",
-        max_length=200,
-        pattern=r"^[A-Za-z0-9_.,&|*()\[\]-]*$",
-        title="Constraint",
-        description="Features that the nodes must have, as Slurm's --constraint takes them.",
-    )
-    setup: list[str] = Field(
-        default_factory=list, title="Set-up", description="Shell lines before the training: modules, conda."
-    )
-    requeue: bool = Field(
-        True,
-        title="Requeue",
-        description="Go on by itself in a next job after the time limit, preemption or the loss of a node.",
-    )
-
-
 class Plan(Document):
     """Everything that decides a training."""
 
@@ -366,6 +325,7 @@ class Plan(Document):
     method: MethodSection = Field(default_factory=lambda: MethodSection())
     lora: LoraSection = Field(default_factory=lambda: LoraSection())
     training: TrainingSection = Field(default_factory=lambda: TrainingSection())
+    preference: PreferenceSection = Field(default_factory=lambda: PreferenceSection())
     evaluation: EvaluationSection = Field(default_factory=lambda: EvaluationSection())
     saving: SavingSection = Field(default_factory=lambda: SavingSection())
     hardware: HardwareSection = Field(default_factory=lambda: HardwareSection())
@@ -378,6 +338,12 @@ class Plan(Document):
                 f'cluster.engine = "{self.cluster.engine}" and hardware.devices = {self.hardware.devices} exclude each '
                 "other: the scheduler chooses the GPUs (cluster.gpus_per_node says how many)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _preferences_can_be_learnt(self) -> Plan:
+        if reason := _why_not_learnt(self) if self.training.objective != "sft" else "":
+            raise ValueError(reason)
         return self
 
     def get(self, key: str) -> Any:
@@ -396,3 +362,33 @@ class Plan(Document):
     def effective_batch_size(self) -> int:
         """Rows per optimizer step over all devices."""
         return self.training.batch_size * self.training.accumulation * self.processes
+
+
+def _why_not_learnt(plan: Plan) -> str:
+    """Why a plan's preferences cannot be learnt as it stands, with what to set instead; empty where they can."""
+    training, objective = plan.training, plan.training.objective
+    faults = (
+        (training.packing, "training.packing = true", "pairs are padded: set it to false"),
+        (training.padding_free, "training.padding_free = true", "pairs are padded: set it to false"),
+        (training.group_by_length, "training.group_by_length = true", "pairs come in random order: set it to false"),
+        (training.loss_on == "all", 'training.loss_on = "all"', "the loss compares answers: set it to answers"),
+        (
+            plan.dataset.preference == "chosen",
+            'dataset.preference = "chosen"',
+            "the one learns from both sides, the other from the chosen alone: leave one of them out",
+        ),
+        (
+            plan.method.kind != "full" and plan.lora.dropout > 0,
+            f"lora.dropout = {plan.lora.dropout:g}",
+            "the model is compared with its reference, and chance would be part of the difference: set it to 0",
+        ),
+        (plan.processes > 1, f"{plan.processes} processes", "it trains on one device so far: choose one"),
+    )
+    return next(
+        (
+            f'training.objective = "{objective}" and {what} exclude each other: {why}'
+            for wrong, what, why in faults
+            if wrong
+        ),
+        "",
+    )

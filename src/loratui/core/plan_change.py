@@ -25,6 +25,7 @@ _SHAPE = "the trained weights have another shape"
 _RATE = "the schedule is computed anew for the steps to come"
 _OPTIMIZER = "it is written into the optimizer; the moments stay"
 _SAME = "the same is computed, in another way"
+_LOSS = "the pairs' loss is another from the next step on"
 _BESIDE = "it decides what is written and evaluated, not what is learnt"
 _PLACE = "it decides where it runs, not what is learnt"
 _UNKNOWN: tuple[Start, str] = ("anew", "what it does to a checkpoint is not known")
@@ -64,6 +65,7 @@ KEYS: dict[str, tuple[Start, str]] = {
     "lora.targets": ("anew", "other layers have an adapter"),
     "lora.variant": ("anew", "the same weights would mean another model"),
     "lora.adapter": ("anew", "it begins from another adapter"),
+    "training.objective": ("anew", "something else is learnt"),
     "training.precision": ("checkpoint", "products are rounded otherwise from the next step on"),
     "training.batch_size": ("adapter", ""),
     "training.accumulation": ("adapter", ""),
@@ -86,6 +88,12 @@ KEYS: dict[str, tuple[Start, str]] = {
     "training.max_grad_norm": ("checkpoint", "it holds from the next step on"),
     "training.checkpointing": ("checkpoint", _SAME),
     "training.seed": ("adapter", "the rows come in another order"),
+    "preference.loss": ("checkpoint", _LOSS),
+    "preference.beta": ("checkpoint", _LOSS),
+    "preference.label_smoothing": ("checkpoint", _LOSS),
+    "preference.sft_weight": ("checkpoint", _LOSS),
+    "preference.length_weight": ("checkpoint", _LOSS),
+    "preference.reference": ("checkpoint", _SAME),
     "evaluation.every_steps": ("checkpoint", _BESIDE),
     "evaluation.batch_size": ("checkpoint", _BESIDE),
     "evaluation.patience": ("checkpoint", "it counts the evaluations so far"),

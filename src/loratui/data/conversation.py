@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -38,7 +38,8 @@ class Message:
 class Conversation:
     """One row, ready to be rendered: messages, or `text`, or `tokens` (with `labels`, -100 where no loss is borne).
 
-    tools, template_values: handed to the chat template as they are.
+    tools, template_values: handed to the chat template as they are. rejected: the messages of a preference's other
+    side, where that is learnt from.
     """
 
     messages: tuple[Message, ...] = ()
@@ -47,6 +48,14 @@ class Conversation:
     labels: tuple[int, ...] = ()
     tools: tuple[Mapping[str, Any], ...] = ()
     template_values: Mapping[str, Any] = field(default_factory=dict)
+    rejected: tuple[Message, ...] = ()
+
+    @property
+    def sides(self) -> tuple[Conversation, ...]:
+        """A preference's chosen and rejected side, each as a conversation of its own; any other row is the one."""
+        if not self.rejected:
+            return (self,)
+        return replace(self, rejected=()), replace(self, messages=self.rejected, rejected=())
 
     @property
     def texts(self) -> Iterator[str]:
@@ -54,7 +63,7 @@ class Conversation:
         yield self.text
         if self.tools:
             yield json.dumps(self.tools, ensure_ascii=False, default=str)
-        for message in self.messages:
+        for message in (*self.messages, *self.rejected):
             yield from message.texts
 
     @property
@@ -85,7 +94,7 @@ class Conversation:
         from hashlib import blake2b
 
         digest = blake2b(digest_size=16)
-        for message in self.messages:
+        for message in (*self.messages, *self.rejected):
             digest.update(f"\x1e{message.role}\x1f".encode())
             digest.update(message.content.strip().encode("utf-8", "surrogatepass"))
             if message.extra:

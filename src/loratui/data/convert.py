@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from loratui.data.cells import MISSING, as_text, cell_at, check_unicode, from_json, kind_word
@@ -30,7 +31,7 @@ def to_conversation(row: Row | Mapping[str, Any], recognition: Recognition) -> C
     conversation = _CONVERTERS[recognition.format](value, recognition.columns)
     if conversation.messages:
         _require_answer(conversation.messages)
-    return conversation
+    return _with_rejected(conversation, value, recognition.columns) if recognition.pairs else conversation
 
 
 def _prompt_completion(value: Mapping[str, Any], columns: Mapping[str, str]) -> Conversation:
@@ -114,25 +115,41 @@ def _tokens(value: Mapping[str, Any], columns: Mapping[str, str]) -> Conversatio
     return Conversation(tokens=ids, labels=labels)
 
 
-def _preference(value: Mapping[str, Any], columns: Mapping[str, str]) -> Conversation:
-    """The chosen side alone, and of it the last answer."""
-    prompt, chosen = cell_at(value, columns.get("prompt")), cell_at(value, columns["chosen"])
-    turns = _as_turns(chosen)
-    if turns is None and prompt is MISSING and isinstance(chosen, str):
-        turns = turns_of(check_unicode(chosen, columns["chosen"])) or None
+def _preference(value: Mapping[str, Any], columns: Mapping[str, str], side: str = "chosen") -> Conversation:
+    """One side alone, and of it the last answer."""
+    prompt, given = cell_at(value, columns.get("prompt")), cell_at(value, columns[side])
+    turns = _as_turns(given)
+    if turns is None and prompt is MISSING and isinstance(given, str):
+        turns = turns_of(check_unicode(given, columns[side])) or None
     tools, kept = _tools(value, columns), _template_values(value)
     if turns is not None:
-        answer = _last_learnt(_turns(turns, columns["chosen"]))
+        answer = _last_learnt(_turns(turns, columns[side]))
         if any(turn.role == "user" for turn in answer):
             system = () if answer[0].role == "system" else _system(value, columns)
             return Conversation((*system, *answer), tools=tools, template_values=kept)
     else:
-        answer = (_assistant(chosen, columns["chosen"]),)
+        answer = (_assistant(given, columns[side]),)
     if prompt is MISSING:
-        raise RowError("missing", "the row has a chosen answer and no prompt.")
+        raise RowError("missing", f"the row has a {side} answer and no prompt.")
     asked = _asked(prompt, columns["prompt"])
     system = () if asked[0].role == "system" else _system(value, columns)
     return Conversation((*system, *asked, *answer), tools=tools, template_values=kept)
+
+
+def _with_rejected(chosen: Conversation, value: Mapping[str, Any], columns: Mapping[str, str]) -> Conversation:
+    """The pair: both sides answer the same, and differently. RowError where they do not."""
+    try:
+        rejected = _preference(value, columns, "rejected")
+        _require_answer(rejected.messages)
+    except RowError as error:
+        raise RowError(error.kind, f"the rejected side: {error.message}") from error
+    if not (chosen.messages[-1].trained and rejected.messages[-1].trained):
+        raise RowError("no-answer", "a side of the pair does not end in an answer.")
+    if chosen.prompt != rejected.prompt:
+        raise RowError("pair-prompt", "the chosen and the rejected side do not answer the same question.")
+    if chosen.messages == rejected.messages:
+        raise RowError("equal-sides", "the chosen and the rejected answer are the same.")
+    return replace(chosen, rejected=rejected.messages)
 
 
 def _last_learnt(turns: tuple[Message, ...]) -> tuple[Message, ...]:

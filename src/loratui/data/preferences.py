@@ -1,29 +1,60 @@
-"""Preference rows: there is no preference training yet, so whoever trains on them says what they are taken for."""
+"""Preference rows: whoever trains on them says what is learnt, the preference itself or the chosen answers alone."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from loratui.core.errors import DatasetError
 from loratui.core.plan import DatasetSection
+from loratui.core.preference_section import Objective
 from loratui.data.recognition import Recognition
 
 QUESTION = (
-    "The rows are preferences: a chosen and a rejected answer. Learning to prefer one (DPO, KTO) is not offered yet. "
-    "Ordinary training can take the chosen answers as they are; the rejected ones are never shown to the model."
+    "The rows are preferences: a chosen and a rejected answer. Learning the preference (DPO) teaches the model which "
+    "of the two is better, from both of them. Ordinary training (SFT) takes the chosen answers as they are; the "
+    "rejected ones are never shown to the model."
 )
 
 
-def unanswered(recognition: Recognition, preference: str) -> bool:
+def unanswered(recognition: Recognition, preference: str, objective: str = "sft") -> bool:
     """Whether the rows are preferences and nobody has said what to do with them. preference: the plan's
-    `dataset.preference`.
+    `dataset.preference`. objective: its `training.objective`.
     """
-    return recognition.format == "preference" and preference == "ask"
+    return recognition.format == "preference" and preference == "ask" and objective == "sft"
 
 
-def require_answer(recognition: Recognition, section: DatasetSection, *, where: str) -> None:
-    """DatasetError where the rows are preferences and the plan does not say that the chosen side is trained on."""
-    if unanswered(recognition, section.preference):
+def require_answer(
+    recognition: Recognition, section: DatasetSection, *, where: str, objective: Objective = "sft"
+) -> Recognition:
+    """How the rows are read for this objective: as pairs where preferences are learnt.
+
+    DatasetError where the rows are preferences and the plan does not say what is learnt of them, and where it learns
+    preferences and they are none.
+    """
+    if unanswered(recognition, section.preference, objective):
         raise DatasetError(
-            "the rows are preferences (a chosen and a rejected answer), and learning to prefer is not offered yet.",
+            "the rows are preferences (a chosen and a rejected answer), and the plan does not say what is learnt.",
             where=where,
-            hint="To train on the chosen answers alone: --set dataset.preference=chosen",
+            hint=(
+                "To learn the preference: --set training.objective=dpo. To train on the chosen answers alone: "
+                "--set dataset.preference=chosen"
+            ),
         )
+    if objective == "sft":
+        return recognition
+    if recognition.format != "preference":
+        raise DatasetError(
+            f"training.objective = {objective} learns from pairs, and the rows are read as {recognition.format}.",
+            where=where,
+            hint=(
+                "Rows need a chosen and a rejected answer: --set "
+                "dataset.columns=prompt:NAME,chosen:NAME,rejected:NAME. Or set training.objective to sft."
+            ),
+        )
+    if "rejected" not in recognition.columns:
+        raise DatasetError(
+            "the columns name a chosen answer and no rejected one.",
+            where=where,
+            hint="Add rejected:NAME to dataset.columns, or set training.objective to sft.",
+        )
+    return replace(recognition, pairs=True)

@@ -16,7 +16,8 @@ class Recognition:
     columns: part → column, or a path, a template or a constant (see `cells`). guess: True where names and contents do
     not settle it. doubts: why, and what else the person should know, one sentence each. others: the other readings
     that would be possible. unused: columns that play no part. left: characters of text that they hold within the rows
-    of the trial. tried, used: rows of the trial, and how many of them the reading could use.
+    of the trial. tried, used: rows of the trial, and how many of them the reading could use. pairs: both sides of
+    preferences are read, not the chosen one alone.
     """
 
     format: str
@@ -29,6 +30,7 @@ class Recognition:
     left: Mapping[str, int] = field(default_factory=dict)
     tried: int = 0
     used: int = 0
+    pairs: bool = False
 
     @property
     def setting(self) -> str:

@@ -43,7 +43,7 @@ def export_plan(
 
     rows: where the plan's rows lie as JSON lines (`loratui export` writes them); output: folder for the tool's results.
     memory: what it takes there (`export.memory.elsewhere`): said in the file, and mended by it.
-    Raises ExportError for a tool that is not known.
+    Raises ExportError for a tool that is not known, and for a plan that learns preferences.
     """
     if tool not in TOOLS:
         from loratui.core.near import near
@@ -52,5 +52,11 @@ def export_plan(
         hint = f"Did you mean {meant[0]}?" if meant else ""
         raise ExportError(
             f"there is no tool {tool!r}.", where="--to", hint=f"{hint} Tools are: {', '.join(TOOLS)}.".strip()
+        )
+    if plan.training.objective != "sft":
+        raise ExportError(
+            f"plans that learn preferences (training.objective = {plan.training.objective}) are not exported yet.",
+            where=f"--to {tool}",
+            hint="Train it here, or export a plan of training.objective = sft.",
         )
     return TOOLS[tool](plan, rows or Rows("data"), output, memory)

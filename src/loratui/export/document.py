@@ -98,6 +98,7 @@ class Carrier:
 def common(carrier: Carrier, rows: Rows) -> None:
     """What no tool takes, and what has no meaning under this plan or for these rows."""
     plan = carrier.plan
+    carrier.without_meaning("training.objective", *(key for key in fields() if key.startswith("preference.")))
     if rows.kind == "text" and plan.dataset.long_text == "divide":
         carrier.leave("dataset.long_text", "texts beyond the maximum length may be cut there, not divided into pieces.")
     else:

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from loratui.files import open_own, open_regular
 from loratui.runs.directory import Run
-from loratui.runs.event_fields import Count, Pair, Share, Time
+from loratui.runs.event_fields import Count, Pair, PreferenceFigures, Share, Time
 from loratui.runs.lines import LineTail
 
 EVENT_VERSION = 1
@@ -109,7 +109,7 @@ class Rehearsal(Event):
     """Content tokens a second of batches like the run's, `padded` and `end_to_end`; those that were timed."""
 
 
-class Step(Event):
+class Step(PreferenceFigures, Event):
     """One optimizer step."""
 
     kind = "step"
@@ -132,7 +132,7 @@ class Step(Event):
     """Seconds until the last step at the present speed."""
 
 
-class Eval(Event):
+class Eval(PreferenceFigures, Event):
     """One evaluation on the held-out rows."""
 
     kind = "eval"
@@ -391,9 +391,7 @@ def open_events(path: Path) -> int:
 
 
 def append_event(run: Run, kind: str, **fields: Any) -> None:
-    """Append one event to a run that no worker holds; the caller holds its lock. OSError where the disk does not take
-    it.
-    """
+    """Append one event to a run that no worker holds; the caller holds its lock. OSError where the disk is full."""
     descriptor = open_events(run.events_path)
     try:
         os.write(descriptor, (encode(make(kind, round(time.time(), 3), **fields)) + "\n").encode())

@@ -16,6 +16,7 @@ from typing import Literal
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
+from loratui.core.preferences import described
 from loratui.export.torch_code import FORMATS, quantization_code
 from loratui.files import DOCUMENT_LIMIT_BYTES, open_regular, write_whole
 from loratui.format import printable
@@ -128,10 +129,11 @@ def _front_matter(plan: Plan, merged: bool) -> str:
     ]
     if "/" in data:
         lines += ["datasets:", f"- {json.dumps(data)}"]
+    learnt = plan.training.objective
     tags = (
-        [*(["lora", "merged"] if merged else []), "sft", "loratui"]
+        [*(["lora", "merged"] if merged else []), learnt, "loratui"]
         if full
-        else ["lora", *(["qlora"] if plan.method.kind == "qlora" else []), "sft", "transformers", "loratui"]
+        else ["lora", *(["qlora"] if plan.method.kind == "qlora" else []), learnt, "transformers", "loratui"]
     )
     if base:
         tags.insert(0, json.dumps(f"base_model:{'finetune' if full else 'adapter'}:{base}"))
@@ -226,6 +228,8 @@ def _made(run: Run, plan: Plan, story: Story) -> str:
     started, data = story.started, story.data
     training = plan.training
     rows: list[tuple[str, str]] = [("method", _method(plan))]
+    if training.objective != "sft":
+        rows.append(("objective", described(plan)))
     if started is not None and started.parameters_total:
         rows.append(("trained weights", f"{started.parameters_trainable:,} of {started.parameters_total:,}"))
     rows.append(
@@ -340,6 +344,8 @@ def _losses(story: Story) -> str:
     columns = [
         ("loss", "loss", "{:.4f}"),
         ("perplexity", "perplexity", "{:.2f}"),
+        ("preference_accuracy", "pairs in the right order", "{:.3f}"),
+        ("reward_margin", "reward margin", "{:.4f}"),
         ("token_accuracy", "token accuracy", "{:.3f}"),
         ("exact_match", "exact match", "{:.3f}"),
         ("rouge_l", "ROUGE-L", "{:.3f}"),

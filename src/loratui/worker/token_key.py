@@ -24,8 +24,11 @@ CLOCK = "strftime_now"
 """What templates call that write the day's date."""
 
 
-def token_key(section: DatasetSection, found: FoundDataset, tokeniser: Tokeniser, *, evaluation: bool) -> str:
+def token_key(
+    section: DatasetSection, found: FoundDataset, tokeniser: Tokeniser, *, evaluation: bool, objective: str = "sft"
+) -> str:
     """Name of the stored tokens: 32 hexadecimal digits. evaluation: of the rows that the dataset itself sets apart.
+    objective: of the plan; preferences are stored as pairs.
 
     Raises OSError where a file of the dataset is gone.
     """
@@ -38,6 +41,7 @@ def token_key(section: DatasetSection, found: FoundDataset, tokeniser: Tokeniser
             "calls": tokeniser.calls,
             "stop_ids": sorted(tokeniser.stop_ids),
             "vocabulary": tokeniser.vocabulary,
+            "objective": objective,
         },
         "program": _program(),
         "libraries": {name: version(name) for name in LIBRARIES},

@@ -49,6 +49,18 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("training.weight_decay", "training.max_grad_norm", "training.beta1", "training.beta2", "training.epsilon"),
     ),
     (
+        "preferences",
+        (
+            "training.objective",
+            "preference.beta",
+            "preference.loss",
+            "preference.label_smoothing",
+            "preference.sft_weight",
+            "preference.length_weight",
+            "preference.reference",
+        ),
+    ),
+    (
         "evaluation and checkpoints",
         (
             "dataset.eval_fraction",

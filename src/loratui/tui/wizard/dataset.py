@@ -62,7 +62,12 @@ class ChosenDataset:
             return False
         from loratui.data.preferences import unanswered
 
-        return unanswered(self._view.preview.recognition, str(draft.by_hand.get("dataset.preference", "ask")))
+        by_hand = draft.by_hand
+        return unanswered(
+            self._view.preview.recognition,
+            str(by_hand.get("dataset.preference", "ask")),
+            str(by_hand.get("training.objective", "sft")),
+        )
 
     def restore(self, known: KnownFacts | None) -> None:
         """Take up what the last session knew."""

@@ -57,7 +57,7 @@ def look_at_cluster() -> tuple[Cluster | None, str]:
 def cluster_device(cluster: Cluster, placed: Mapping[str, Any]) -> Device:
     """What a training process would run on in this cluster, by the plan's `cluster` values. Raises ClusterError."""
     from loratui.cluster.gpu_types import planned
-    from loratui.core.plan import ClusterSection
+    from loratui.core.cluster_section import ClusterSection
 
     section = ClusterSection(**{key.removeprefix("cluster."): value for key, value in placed.items()})
     return planned(section, cluster)

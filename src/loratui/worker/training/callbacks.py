@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psutil
@@ -21,6 +21,16 @@ from loratui.worker.training.signals import EvaluationStoppedError, Requests, Ti
 
 SPEED_STEPS = 20
 """Steps over which the time left is judged."""
+
+PREFERENCES = {
+    "reward_chosen": "rewards/chosen",
+    "reward_rejected": "rewards/rejected",
+    "reward_margin": "rewards/margins",
+    "preference_accuracy": "rewards/accuracies",
+    "logp_chosen": "logps/chosen",
+    "logp_rejected": "logps/rejected",
+}
+"""What a step and an evaluation tell of preferences, and TRL's names of it."""
 
 
 class RunCallback(TrainerCallback):
@@ -189,6 +199,7 @@ class RunCallback(TrainerCallback):
             "tokens_per_second": round((tokens - self.tokens) / seconds, 1) if seconds > 0 else None,
             "seconds": round(seconds, 4),
             "eta": round(left, 1),
+            **preference_figures(logs),
             **self._memory(),
         }
         self.tokens, self.last_loss = tokens, loss
@@ -261,15 +272,17 @@ class RunCallback(TrainerCallback):
             self._save_began = time.perf_counter()
             self.journal.state("saving", phase="save")
         self.last_eval_loss = loss
+        figures = preference_figures(metrics, "eval_")
         self.journal.emit(
             "eval",
             step=state.global_step,
             loss=loss,
             best=best,
-            perplexity=math.exp(loss) if loss is not None and loss < 700 else None,
+            perplexity=math.exp(loss) if loss is not None and loss < 700 and not figures else None,
             token_accuracy=metrics.get("eval_mean_token_accuracy"),
             rows=len(kwargs["eval_dataloader"].dataset) if kwargs.get("eval_dataloader") else 0,
             seconds=round(time.perf_counter() - self._evaluation_began, 3),
+            **figures,
             **more,
         )
         enough = self._is_enough
@@ -344,3 +357,8 @@ class RunCallback(TrainerCallback):
             "memory_allocated": self._process.memory_info().rss,
             "memory_peak": process_peak_bytes(),
         }
+
+
+def preference_figures(logs: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """What was logged of preferences; empty where none are learnt."""
+    return {name: float(logs[prefix + theirs]) for name, theirs in PREFERENCES.items() if prefix + theirs in logs}

@@ -12,6 +12,7 @@ import torch
 from accelerate.parallelism_config import ParallelismConfig
 from peft import LoraConfig
 from transformers.utils.import_utils import KERNELS_MAX_VERSION, KERNELS_MIN_VERSION, is_kernels_available
+from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.sft_config import SFTConfig
 
 from loratui.core.attention import is_of_hub, needs_gpu
@@ -131,14 +132,16 @@ def mesh(plan: Plan) -> ParallelismConfig | None:
     return ParallelismConfig(dp_replicate_size=nodes, dp_shard_size=shares)
 
 
-def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: bool, processes: int = 1) -> SFTConfig:
-    """Every setting of the trainer. `evaluates`: whether there are rows to evaluate on. processes: that train
-    together.
+def trainer_settings(
+    plan: Plan, output: Path, device: DeviceTraits, *, evaluates: bool, processes: int = 1
+) -> dict[str, Any]:
+    """Every setting that a trainer has whatever it learns. `evaluates`: whether there are rows to evaluate on.
+    processes: that train together.
     """
     training, saving, evaluation = plan.training, plan.saving, plan.evaluation
     schedule, schedule_arguments = scheduler_arguments(plan)
     evaluates = evaluates and evaluation.every_steps > 0
-    return SFTConfig(
+    return dict(
         output_dir=str(output),
         # the batch and how often
         per_device_train_batch_size=training.batch_size,
@@ -170,20 +173,7 @@ def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: boo
         torch_compile=False,
         use_liger_kernel=False,
         use_cache=False,
-        # the rows: they come tokenised, labelled and cut
-        max_length=training.max_length if training.packing else None,
-        packing=training.packing,
-        packing_strategy="bfd",
-        padding_free=training.padding_free or training.packing,
-        eval_packing=False,
-        completion_only_loss=False,
-        assistant_only_loss=False,
-        loss_type="nll",
-        shuffle_dataset=False,
-        dataset_num_proc=None,
-        dataset_kwargs=None if training.packing else {"skip_prepare_dataset": True},
-        pad_to_multiple_of=None,
-        remove_unused_columns=training.packing,  # else each batch comes out of the store, ids and labels alone
+        # the rows
         train_sampling_strategy="random",
         dataloader_num_workers=0,
         dataloader_drop_last=False,
@@ -223,11 +213,61 @@ def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: boo
         # several processes
         ddp_find_unused_parameters=False,
         # transformers 5.23 wants a bool and is annotated with its old strings
-        fsdp=is_sharded(plan, processes),  # type: ignore[arg-type]
+        fsdp=is_sharded(plan, processes),
         fsdp_config=fsdp_settings(plan) if is_sharded(plan, processes) else None,
         # without it every GPU would add up whole gradients until the last forward pass of a step
         parallelism_config=mesh(plan) if is_sharded(plan, processes) else None,
         accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": is_sharded(plan, processes)}},
+    )
+
+
+def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: bool, processes: int = 1) -> SFTConfig:
+    """Every setting of the trainer that learns answers."""
+    training = plan.training
+    return SFTConfig(
+        **trainer_settings(plan, output, device, evaluates=evaluates, processes=processes),
+        # the rows: they come tokenised, labelled and cut
+        max_length=training.max_length if training.packing else None,
+        packing=training.packing,
+        packing_strategy="bfd",
+        padding_free=training.padding_free or training.packing,
+        eval_packing=False,
+        completion_only_loss=False,
+        assistant_only_loss=False,
+        loss_type="nll",
+        shuffle_dataset=False,
+        dataset_num_proc=None,
+        dataset_kwargs=None if training.packing else {"skip_prepare_dataset": True},
+        pad_to_multiple_of=None,
+        remove_unused_columns=training.packing,  # else each batch comes out of the store, ids and labels alone
+    )
+
+
+def dpo_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: bool) -> DPOConfig:
+    """Every setting of the trainer that learns preferences."""
+    preference = plan.preference
+    return DPOConfig(
+        **trainer_settings(plan, output, device, evaluates=evaluates),
+        # what is learnt
+        loss_type=[preference.loss, *(["sft"] if preference.sft_weight else [])],
+        loss_weights=[1.0, *([preference.sft_weight] if preference.sft_weight else [])],
+        beta=preference.beta,
+        label_smoothing=preference.label_smoothing,
+        ld_alpha=preference.length_weight if preference.length_weight < 1 else None,
+        f_divergence_type="reverse_kl",
+        use_weighting=False,
+        disable_dropout=True,  # the model is compared with its reference: both without chance
+        # the reference
+        precompute_ref_log_probs=preference.reference == "precomputed",
+        precompute_ref_batch_size=None,
+        sync_ref_model=False,
+        # the rows: they come tokenised and cut
+        max_length=None,
+        truncation_mode="keep_start",
+        padding_free=False,
+        pad_to_multiple_of=None,
+        dataset_num_proc=None,
+        remove_unused_columns=False,
     )
 
 

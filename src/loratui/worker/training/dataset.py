@@ -31,7 +31,8 @@ from loratui.worker.token_table import Ints, TokenTable
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.tokenised import BeyondVocabulary
 from loratui.worker.training.held_out_rows import held_out_rows
-from loratui.worker.training.rows import Rows, pieces
+from loratui.worker.training.pairs import pairs_of
+from loratui.worker.training.rows import NOTHING_LEFT, Lost, Rows, pieces
 
 log = logging.getLogger("loratui")
 LOGGED_ROWS = 20
@@ -89,8 +90,9 @@ def prepare(
         (train,) = parts.of(own, found, None)
         (held,) = parts.of(other, evaluation, None)
     else:
-        held_out = held_out_rows(own, dataset, plan.training.seed)
-        train, held = parts.of(own, found, (np.delete(np.arange(len(own.table)), held_out), held_out))
+        sides = 2 if plan.training.objective != "sft" else 1
+        held_out = held_out_rows(own, dataset, plan.training.seed, sides=sides)
+        train, held = parts.of(own, found, (np.delete(np.arange(len(own.table) // sides), held_out), held_out))
     if not len(train):
         raise _why_empty(train, found, parts.first_error, tokeniser.max_length)
     return Prepared(train, held, own.form in ("text", "tokens"), parts.left_out)
@@ -113,7 +115,7 @@ def stored_rows(
     out. evaluation: they are the part that the dataset itself sets apart.
     """
     section = plan.dataset.model_copy(update={"exclude": [], "leave_out": []}) if held_out else plan.dataset
-    key = token_key(section, found, tokeniser, evaluation=evaluation)
+    key = token_key(section, found, tokeniser, evaluation=evaluation, objective=plan.training.objective)
     with one_at_a_time(key):
         stored = find(key, say, near=near)
         if stored is not None:
@@ -154,8 +156,10 @@ class _Reader:
         self.progress, self.evaluation = progress, evaluation
         sample = sample_rows(found, SAMPLE_ROWS, evaluation=evaluation)
         require_rows(found, sample)
-        self.recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
-        require_answer(self.recognition, plan.dataset, where=found.path)
+        recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
+        self.recognition = require_answer(
+            recognition, plan.dataset, where=found.path, objective=plan.training.objective
+        )
 
     def tokenise(self, claim: Claim, *, near: bool) -> Stored:
         """Every row that can be used into the claim; the others with the reason."""
@@ -170,7 +174,7 @@ class _Reader:
                 raise DatasetError(tokenised.message, where=place, hint=tokenised.hint)
             claim.writer.add(row, conversation, tokenised, keys.identities[position], keys.leaders[position])
             if done % PROGRESS_ROWS == 0:
-                self.progress(done, False)
+                self.progress(position + 1, False)
         return claim.publish(near=near, form=self.recognition.format, left_out=left_out)
 
     def _usable(
@@ -183,8 +187,9 @@ class _Reader:
                 continue
             position = len(keys)
             keys.add(filtered)
-            waiting.append((Row(row.index, row.line, None, None, row.file), filtered, position))
-            yield filtered
+            for side in filtered.sides:
+                waiting.append((Row(row.index, row.line, None, None, row.file), side, position))
+                yield side
 
 
 class _Parts:
@@ -192,6 +197,7 @@ class _Parts:
 
     def __init__(self, plan: Plan, max_length: int) -> None:
         self.max_length = max_length
+        self.pairs = plan.training.objective != "sft"
         self.section = plan.dataset
         self.wanted = frozenset(("by-hand", *plan.dataset.leave_out))
         """Kinds of rows that a person left out; the others cannot be used."""
@@ -204,31 +210,36 @@ class _Parts:
         rows that could not be read.
         """
         table = stored.table
-        positions = [np.arange(len(table))] if parts is None else parts
+        count = len(table) // 2 if self.pairs else len(table)
+        positions = [np.arange(count)] if parts is None else parts
         divided = self.max_length > 0 and self.section.divides(stored.form)
         unusable = 0
         for one in stored.left_out:
             unusable += one.kind not in self.wanted
             self._leave_out(one, found)
-        results, lost = [], []
+        results: list[Rows] = []
+        lost: list[Lost] = []
         for part in positions:
-            rows, refused, empty = self._part(table, part, divided=divided)
+            rows, missing = (
+                pairs_of(table, part, self.max_length) if self.pairs else self._part(table, part, divided=divided)
+            )
             results.append(rows)
-            rows.unusable = len(refused)
-            lost += [(int(at), True) for at in refused] + [(int(at), False) for at in empty]
-        results[0].read = len(table) + unusable
+            rows.unusable = sum(one.kind != "no-answer" for one in missing)
+            lost += missing
+        results[0].read = count + unusable
         results[0].unusable += unusable
-        for at, is_refused in sorted(lost):
+        for one_lost in sorted(lost):
+            at = one_lost.row
             place = int(table.value(at, "index")), table.value(at, "line"), stored.files[table.value(at, "file")]
-            if is_refused:
-                self._leave_out(LeftOut(*place, "template", table.value(at, "refused")), found)
+            left = LeftOut(*place, one_lost.kind, one_lost.message)
+            if one_lost.kind == "no-answer":
+                self.left_out.append(left)
             else:
-                words = "no token of it that bears loss is left within the maximum length."
-                self.left_out.append(LeftOut(*place, "no-answer", words))
+                self._leave_out(left, found)
         return results
 
-    def _part(self, table: TokenTable, part: Ints, *, divided: bool) -> tuple[Rows, Ints, Ints]:
-        """Its sequences, the rows that the template refuses, and those with nothing left to learn from. divided: rows
+    def _part(self, table: TokenTable, part: Ints, *, divided: bool) -> tuple[Rows, list[Lost]]:
+        """Its sequences, and the rows that the template refuses or that have nothing left to learn from. divided: rows
         that are longer than a sequence become several.
         """
         refused = table.refused[part]
@@ -244,7 +255,8 @@ class _Parts:
         kept.answers = int(table.answers[usable].sum())
         kept.answers_unended = kept.answers - int(table.ended[usable].sum())
         kept.without_answer = int((~learnt).sum())
-        return kept, part[refused], rows.row[~learnt]
+        lost = [Lost(int(at), "template", table.value(int(at), "refused")) for at in part[refused]]
+        return kept, lost + [Lost(int(at), "no-answer", NOTHING_LEFT) for at in rows.row[~learnt]]
 
     def _leave_out(self, row: LeftOut, found: FoundDataset) -> None:
         """Keep why a row is not used; the first ones that could not be used stand in the log, too."""

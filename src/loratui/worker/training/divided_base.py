@@ -19,7 +19,9 @@ from bitsandbytes.nn.modules import Linear4bit, Params4bit
 from transformers.integrations.bitsandbytes import Bnb4bitQuantize
 from transformers.quantizers.quantizer_bnb_4bit import Bnb4BitHfQuantizer
 
+from loratui.core.division import share_count
 from loratui.core.errors import ModelError, WorkerError
+from loratui.core.plan import Plan
 
 SUM = "_sum_of_share"
 """Attribute of a packed layer: the sum of the bytes that this process keeps of its weight."""
@@ -34,6 +36,12 @@ class Share:
     index: int
     count: int
     whole: bool = False
+
+
+def share_of(plan: Plan, rank: int) -> Share:
+    """What a process keeps of divided weights; DoRA reads the whole base to measure its weights."""
+    shares = share_count(plan)  # of a node where copies lie across nodes: ranks count up within a node
+    return Share(rank % shares, shares, whole=plan.lora.variant == "dora")
 
 
 @contextmanager

@@ -24,22 +24,22 @@ DECIDES = ("split_by", "eval_fraction", "eval_count")
 DIGEST_BYTES = sha256().digest_size
 
 
-def held_out_rows(stored: Stored, section: DatasetSection, seed: int) -> Ints:
-    """Positions of the rows that a plan holds out, ascending."""
-    path = _place(stored, section, seed)
-    if path is not None and (kept := _kept(path, len(stored.table))) is not None:
+def held_out_rows(stored: Stored, section: DatasetSection, seed: int, *, sides: int = 1) -> Ints:
+    """Positions of the rows that a plan holds out, ascending. sides: how many stored rows make one: 2 for pairs."""
+    path = _place(stored, section, seed, sides)
+    if path is not None and (kept := _kept(path, len(stored.table) // sides)) is not None:
         return kept
-    keys = RowKeys.of(stored.table.identities, stored.table.leaders.tolist())
+    keys = RowKeys.of(stored.table.identities[::sides], stored.table.leaders[::sides].tolist())
     found = np.array(split_rows(section, keys, seed).evaluation, dtype=np.int64)
     if path is not None:
         _keep(path, found)
     return found
 
 
-def _place(stored: Stored, section: DatasetSection, seed: int) -> Path | None:
+def _place(stored: Stored, section: DatasetSection, seed: int, sides: int) -> Path | None:
     if stored.folder is None:
         return None
-    decides = [seed, *(getattr(section, name) for name in DECIDES)]
+    decides = [seed, sides, *(getattr(section, name) for name in DECIDES)]
     return stored.folder / f"held-out-{sha256(json.dumps(decides).encode()).hexdigest()[:16]}"
 
 

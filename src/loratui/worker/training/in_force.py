@@ -10,15 +10,16 @@ import math
 from typing import Any
 
 import torch
+from trl.trainer.dpo_trainer import DPOTrainer
 
 from loratui.core.errors import WorkerError
 from loratui.core.plan import Plan
 from loratui.core.schedule import Schedule, learning_rate_at
 from loratui.worker.training.config import NEVER
-from loratui.worker.training.trainer import Trainer
+from loratui.worker.training.trainer import Obedient
 
 
-def measured(trainer: Trainer) -> dict[str, Any]:
+def measured(trainer: Obedient) -> dict[str, Any]:
     """Settings by name, as the live optimizer, schedule, loader and state have them."""
     optimizer: Any = trainer.optimizer
     scheduler: Any = trainer.lr_scheduler
@@ -41,12 +42,20 @@ def measured(trainer: Trainer) -> dict[str, Any]:
         "evaluate_every": state.eval_steps if trainer.eval_dataset is not None else 0,
         "trained_in": " and ".join(sorted(trained)),
     }
+    if isinstance(trainer, DPOTrainer):
+        found |= {
+            "preference_loss": trainer.loss_types[0],
+            "beta": trainer.beta,
+            "label_smoothing": trainer.label_smoothing,
+            "sft_weight": trainer.loss_weights[1] if len(trainer.loss_weights) > 1 else 0.0,
+            "length_weight": 1.0 if trainer.ld_alpha is None else trainer.ld_alpha,
+        }
     if len(betas) == 2:
         found |= {"beta1": betas[0], "beta2": betas[1], "epsilon": first["eps"]}
     return found
 
 
-def deviations(trainer: Trainer, plan: Plan) -> list[str]:
+def deviations(trainer: Obedient, plan: Plan) -> list[str]:
     """Plan keys whose value is not what is in force, each with both; empty where all agree."""
     found, training = measured(trainer), plan.training
     wanted: dict[str, tuple[str, Any]] = {
@@ -63,6 +72,9 @@ def deviations(trainer: Trainer, plan: Plan) -> list[str]:
         wanted["total_steps"] = ("training.max_steps", training.max_steps)
     if plan.saving.every_steps:
         wanted["save_every"] = ("saving.every_steps", plan.saving.every_steps)
+    if training.objective == "dpo":
+        names = ("beta", "label_smoothing", "sft_weight", "length_weight")
+        wanted |= {name: (f"preference.{name}", getattr(plan.preference, name)) for name in names}
     if found["evaluate_every"]:
         wanted["evaluate_every"] = ("evaluation.every_steps", plan.evaluation.every_steps)
     different = [
@@ -70,10 +82,13 @@ def deviations(trainer: Trainer, plan: Plan) -> list[str]:
         for name, (key, value) in wanted.items()
         if not math.isclose(found[name], value, rel_tol=1e-9)
     ]
+    loss = found.get("preference_loss", plan.preference.loss)
+    if loss != plan.preference.loss:
+        different.append(f"preference.loss is {loss} instead of {plan.preference.loss}")
     return different + _schedule_deviation(trainer, plan, found)
 
 
-def require_plan(trainer: Trainer, plan: Plan) -> dict[str, Any]:
+def require_plan(trainer: Obedient, plan: Plan) -> dict[str, Any]:
     """What is in force; WorkerError where it is not the plan, before a step is made."""
     different = deviations(trainer, plan)
     if different:
@@ -84,7 +99,7 @@ def require_plan(trainer: Trainer, plan: Plan) -> dict[str, Any]:
     return measured(trainer)
 
 
-def _schedule_deviation(trainer: Trainer, plan: Plan, found: dict[str, Any]) -> list[str]:
+def _schedule_deviation(trainer: Obedient, plan: Plan, found: dict[str, Any]) -> list[str]:
     """The rate of the next step against the plan's own schedule. float16 skips steps, and the schedule with them."""
     scheduler: Any = trainer.lr_scheduler
     place, total = scheduler.last_epoch, trainer.state.max_steps

@@ -25,7 +25,7 @@ from loratui.runs.manifest import read_manifest
 from loratui.worker.training import provenance as prints
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.journal import Journal
-from loratui.worker.training.trainer import Trainer
+from loratui.worker.training.trainer import Obedient
 
 log = logging.getLogger("loratui")
 
@@ -73,7 +73,7 @@ def read_ahead(run: Run) -> Future[list[Refused]]:
     return future
 
 
-def checkpoint_to_resume(run: Run, trainer: Trainer, journal: Journal, *, rank: int) -> Path | None:
+def checkpoint_to_resume(run: Run, trainer: Obedient, journal: Journal, *, rank: int) -> Path | None:
     """The newest whole checkpoint within the plan's steps. Every process asks, and the first one looks.
 
     Those beyond the plan's end and those that are damaged are set aside, each with a word; half-written ones removed.
@@ -145,13 +145,13 @@ def same_for_all(word: str) -> str:
     return words[0]
 
 
-def total_steps(trainer: Trainer) -> int:
+def total_steps(trainer: Obedient) -> int:
     """Optimizer steps of the whole run, as the trainer counts them."""
     return int(trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1] or 0)
 
 
 def take_over(
-    run: Run, plan: Plan, trainer: Trainer, prepared: Prepared, journal: Journal, checkpoint: Path | None
+    run: Run, plan: Plan, trainer: Obedient, prepared: Prepared, journal: Journal, checkpoint: Path | None
 ) -> None:
     """Load trained weights where step 0 begins from some, say what a resume changes, and write down what is trained on
     now.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,15 @@ log = logging.getLogger("loratui")
 WRITTEN_ROWS = 1000
 WRITTEN_BYTES = 40
 """Of each token that is written to be packed: ids and labels, before and after, and some room."""
+NOTHING_LEFT = "no token of it that bears loss is left within the maximum length."
+
+
+class Lost(NamedTuple):
+    """A row of the table that is not used: its number, and why."""
+
+    row: int
+    kind: str
+    message: str
 
 
 @dataclass

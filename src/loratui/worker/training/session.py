@@ -14,7 +14,6 @@ import torch
 import transformers
 from accelerate import PartialState
 
-from loratui.core.division import share_count
 from loratui.core.plan import Plan
 from loratui.runs.checkpoints import damage, pending, remove_unfinished
 from loratui.runs.continuation import set_aside
@@ -26,9 +25,17 @@ from loratui.runs.recovery import allowed
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.training import provenance as prints
 from loratui.worker.training.callbacks import RunCallback
-from loratui.worker.training.config import check, find_device, is_sharded, lora_config, require_gpu, sft_config
+from loratui.worker.training.config import (
+    check,
+    dpo_config,
+    find_device,
+    is_sharded,
+    lora_config,
+    require_gpu,
+    sft_config,
+)
 from loratui.worker.training.dataset import Prepared, prepare
-from loratui.worker.training.divided_base import Share, require_own_shares
+from loratui.worker.training.divided_base import require_own_shares, share_of
 from loratui.worker.training.evaluate import Answering
 from loratui.worker.training.failure import is_disk_full, is_out_of_memory
 from loratui.worker.training.fix_outcome import OutcomeWatch
@@ -39,6 +46,7 @@ from loratui.worker.training.load_model import count_parameters, load_adapter, l
 from loratui.worker.training.measure import Measuring
 from loratui.worker.training.memory import out_of_memory, out_of_memory_at_load
 from loratui.worker.training.outcome import Outcome, left
+from loratui.worker.training.preference_trainer import make_preference_trainer
 from loratui.worker.training.provenance import write_left_out
 from loratui.worker.training.result import drop_unfinished, put_in_place, require_place, whole_folder
 from loratui.worker.training.resume import (
@@ -51,7 +59,7 @@ from loratui.worker.training.resume import (
     take_over,
 )
 from loratui.worker.training.signals import Requests
-from loratui.worker.training.trainer import Trainer, make_trainer
+from loratui.worker.training.trainer import Obedient, make_trainer
 from loratui.worker.training.weights_read import weights_told
 
 log = logging.getLogger("loratui")
@@ -107,14 +115,14 @@ class Session:
 
     def build(
         self, *, output: Path | None = None, select: Callable[[Prepared, Plan], Prepared] | None = None
-    ) -> tuple[Trainer, Prepared]:
+    ) -> tuple[Obedient, Prepared]:
         """Model, data and trainer, ready to train; the same for a run and for its rehearsal, which selects rows."""
         plan, journal = self.plan, self.journal
         journal.phase("load_model", f"Loading {plan.model.id}")
         tokenizer = load_tokenizer(plan)
         try:
             with weights_told(journal):
-                model = load_base(plan, device=self.device.kind, local_rank=self.local_rank, share=self._share())
+                model = self._load_base()
         except Exception as error:
             if is_out_of_memory(error):
                 raise out_of_memory_at_load(error, plan) from error
@@ -149,20 +157,20 @@ class Session:
         if peft_config is not None and plan.lora.adapter:
             model, peft_config = load_adapter(plan, model), None
         packed = plan.training.packing
-        evaluates = len(prepared.held_out) and plan.evaluation.every_steps
-        held_out = prepared.held_out.as_dataset(written=packed) if evaluates else None
-        config = sft_config(
-            plan,
-            output or self.run.checkpoints_path,
-            self.device,
-            evaluates=held_out is not None,
-            processes=self.processes,
-        )
+        wanted = len(prepared.held_out) and plan.evaluation.every_steps
+        held_out = prepared.held_out.as_dataset(written=packed) if wanted else None
         journal.phase("prepare", "Preparing the trainer")
+        place, evaluates = output or self.run.checkpoints_path, held_out is not None
+        if plan.training.objective == "dpo":
+            config = dpo_config(plan, place, self.device, evaluates=evaluates)
+            train = prepared.train.as_dataset()
+            return make_preference_trainer(
+                plan, model, tokenizer, config, train, held_out, peft_config, self._load_base
+            ), prepared
         trainer = make_trainer(
             model,
             tokenizer,
-            config,
+            sft_config(plan, place, self.device, evaluates=evaluates, processes=self.processes),
             prepared.train.as_dataset(written=packed),
             held_out,
             peft_config,
@@ -173,14 +181,9 @@ class Session:
         )
         return trainer, prepared
 
-    def _share(self) -> Share | None:
-        """This process's part of weights that are divided; None where each holds a copy. DoRA reads the whole base to
-        measure its weights.
-        """
-        if not self.sharded:
-            return None
-        shares = share_count(self.plan)  # of a node where copies lie across nodes: ranks count up within a node
-        return Share(self.rank % shares, shares, whole=self.plan.lora.variant == "dora")
+    def _load_base(self) -> Any:
+        share = share_of(self.plan, self.rank) if self.sharded else None
+        return load_base(self.plan, device=self.device.kind, local_rank=self.local_rank, share=share)
 
     def _tell_missing_gpus(self) -> None:
         devices = self.plan.hardware.devices
@@ -222,7 +225,7 @@ class Session:
                 ),
             )
 
-    def _callback(self, trainer: Trainer, prepared: Prepared, checkpoint: Path | None) -> RunCallback:
+    def _callback(self, trainer: Obedient, prepared: Prepared, checkpoint: Path | None) -> RunCallback:
         step = step_of(checkpoint) if checkpoint else 0
         catches_up = checkpoint is not None and trainer.eval_dataset is not None and pending(checkpoint) == "evaluation"
         course = read_course(self.run)
@@ -275,7 +278,7 @@ class Session:
             trainer.add_callback(Measuring(self.run, self.plan, prepared, self.device, model.config.to_dict()))
         return callback
 
-    def _conclude(self, trainer: Trainer, callback: RunCallback, seconds: float) -> Outcome:
+    def _conclude(self, trainer: Obedient, callback: RunCallback, seconds: float) -> Outcome:
         journal, step = self.journal, trainer.state.global_step
         if callback.finding is not None:
             return self._spoilt(callback.finding)
@@ -325,7 +328,7 @@ class Session:
             except Exception:
                 log.exception("the model card could not be written; `loratui card` writes it again")
 
-    def _write_result(self, trainer: Trainer, best_step: int) -> tuple[str, int]:
+    def _write_result(self, trainer: Obedient, best_step: int) -> tuple[str, int]:
         """The adapter (or the whole model) and its tokenizer: the last step's, or the best one's where patience chose
         it.
 

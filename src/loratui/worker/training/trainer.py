@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 
@@ -28,8 +29,8 @@ KEPT = ("params", "lr")
 the schedule."""
 
 
-class Trainer(HeldOutLoss):
-    """SFTTrainer, less the model card that it would write into every checkpoint; its evaluation can be stopped.
+class Obedient(transformers.Trainer):
+    """A trainer of TRL's, less the model card that it would write into every checkpoint; its evaluation can be stopped.
 
     Its checkpoints are whole only when every process has written its part, and each ends in a manifest. An evaluation
     that was broken off is made first of all by the worker that goes on, so that a stop changes nothing of what is
@@ -153,7 +154,7 @@ class Trainer(HeldOutLoss):
         try:
             if self.args.should_save:
                 checkpoints.begin(folder)
-            super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
+            super()._save_checkpoint(model, trial)
         finally:
             self.args.save_total_limit = keep
         if self.args.should_save:
@@ -161,6 +162,10 @@ class Trainer(HeldOutLoss):
             best = self.state.best_model_checkpoint
             if keep:
                 checkpoints.rotate(place, keep, protected=[Path(best)] if best else [])
+
+
+class Trainer(Obedient, HeldOutLoss):
+    """TRL's SFTTrainer, which obeys the plan."""
 
 
 def chance() -> dict[str, Any]:
@@ -237,13 +242,18 @@ def make_trainer(
         callbacks=callbacks,
     )
     trainer.row_lengths = lengths
-    if config.fp16 or is_quantised(model):
+    made_ready(trainer, model)
+    return trainer
+
+
+def made_ready(trainer: Obedient, model: Any) -> None:
+    """The adapter in the formats in which it is trained, and nothing printed. model: as it was loaded."""
+    if trainer.args.fp16 or is_quantised(model):
         hold_wide(trainer.model)
-    if config.fp16 or config.bf16:
+    if trainer.args.fp16 or trainer.args.bf16:
         spare_casts(trainer.model)
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    return trainer
 
 
 def group_settings(optimizer: Any) -> list[dict[str, Any]]:

@@ -1,0 +1,27 @@
+"""Learning from preferences, in words."""
+
+from __future__ import annotations
+
+from loratui.core.plan import Plan
+
+
+def described(plan: Plan) -> str:
+    """How a plan learns preferences, and what it is held to, in words."""
+    preference = plan.preference
+    reference = (
+        "the base model"
+        if plan.method.kind == "full"
+        else "the adapter that it began from"
+        if plan.lora.adapter
+        else "the base without the adapter"
+    )
+    parts = (
+        f"preferences by {plan.training.objective.upper()}",
+        f"loss {preference.loss}",
+        f"beta {preference.beta:g}",
+        f"label smoothing {preference.label_smoothing:g}" if preference.label_smoothing else "",
+        f"SFT loss of the chosen answers × {preference.sft_weight:g}" if preference.sft_weight else "",
+        f"tokens beyond the shorter answer × {preference.length_weight:g}" if preference.length_weight < 1 else "",
+        f"held to {reference}",
+    )
+    return ", ".join(part for part in parts if part)
