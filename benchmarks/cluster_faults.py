@@ -27,6 +27,7 @@ from typing import Any
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path[:0] = [str(TESTS / "slurm"), str(TESTS / "worker")]
 RESULTS = Path(__file__).parent / "results"
+LONGEST_SECONDS = 900.0
 EPOCHS, EACH = 16.0, 5
 """A run's length, some 190 steps, and how often it is interrupted."""
 
@@ -73,7 +74,7 @@ def interrupted(
     plan = plan_for(folder, **{"training__epochs": EPOCHS, "saving__every_steps": 10, **changes})
     kind = strike.__name__
     whole = submitted(plan, folder / f"{kind}-whole")
-    wait_state(whole, "finished")
+    wait_state(whole, "finished", seconds=LONGEST_SECONDS)
     total, made, wrong, told = whole.status().total, 0, [], []
     while made < times:
         run = submitted(plan, folder / f"{kind}-{made}")
@@ -84,7 +85,7 @@ def interrupted(
                 told.append(strike(run, made))
                 made += 1
                 print(f"{kind} {made}: {told[-1]}", flush=True)
-            wait_state(run, "finished")
+            wait_state(run, "finished", seconds=LONGEST_SECONDS)
             if not same_adapter(run, whole) or losses(run) != losses(whole):
                 wrong.append(f"{run.name}: not what the undisturbed run is")
         except AssertionError as error:
@@ -178,10 +179,12 @@ def listing(folder: Path, times: int, dice: random.Random) -> dict[str, Any]:
     """`loratui runs` with 500 finished jobs."""
     from slurm_here import plan_for, said
 
+    from loratui.runs.events import append_event
     from loratui.runs.start import create_run
 
     home = folder / "many"
     first = create_run(plan_for(folder), output=home / "runs" / "run-000")
+    append_event(first, "finished", step=4, seconds=2.0, loss=1.0, result="adapter", result_step=4, judged=True)
     first.status_path.write_text('{"state": "finished", "created": 1.0, "step": 4, "total": 4}')
     (first.path / "jobs.json").write_text('{"jobs": [{"id": 7, "submitted": 1.0}]}')
     for number in range(1, 500):

@@ -1,7 +1,7 @@
 """Predicted and measured memory of weights that are divided among two processes on the CPU (FSDP2), beside whole
 copies.
 
-    python benchmarks/sharding.py [--save]
+    python benchmarks/sharding.py [--method "qlora bf16"] [--save]
 
 A small Llama of 4 and of 8 blocks takes three real steps of two passes in two processes, as the worker makes them.
 Measured is what the kernel says that process 0 held at most in the last step, above what it held before it loaded the
@@ -27,6 +27,13 @@ MIB = 2**20
 METHODS: dict[str, dict[str, Any]] = {
     "lora fp32": {},
     "lora bf16": {"model.dtype": "bf16", "training.precision": "bf16"},
+    "qlora bf16": {
+        "method.kind": "qlora",
+        "method.quantization": "nf4",
+        "method.double_quantization": True,
+        "model.dtype": "bf16",
+        "training.precision": "bf16",
+    },
     "full fp32": {"method.kind": "full"},
     "full bf16": {"method.kind": "full", "model.dtype": "bf16", "training.precision": "bf16"},
 }
@@ -136,6 +143,7 @@ def main() -> None:
     """Measure each method both ways."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--save", action="store_true", help="keep the figures in benchmarks/results/sharding.json")
+    parser.add_argument("--method", choices=METHODS, help="this one alone; the others' figures are kept")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -144,12 +152,15 @@ def main() -> None:
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for blocks in (4, 8):
-            for method in METHODS:
+            for method in [options.method] if options.method else METHODS:
                 for parallelism in ("ddp", "fsdp"):
                     found.append(case(Path(folder), blocks, method, parallelism))
                     print(found[-1], flush=True)
     if options.save:
-        (RESULTS / "sharding.json").write_text(json.dumps(found, indent=1) + "\n")
+        path = RESULTS / "sharding.json"
+        kept = json.loads(path.read_text()) if options.method and path.is_file() else []
+        found = [one for one in kept if one["method"] != options.method] + found
+        path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

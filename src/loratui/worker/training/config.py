@@ -121,7 +121,7 @@ def _check_sharding(plan: Plan) -> None:
 
 def is_sharded(plan: Plan, processes: int) -> bool:
     """Whether the weights are divided among several processes (FSDP2)."""
-    return processes > 1 and share_count(plan) > 1
+    return processes > 1 and (plan.hardware.parallelism == "fsdp" or share_count(plan) > 1)
 
 
 def mesh(plan: Plan) -> ParallelismConfig | None:
