@@ -5,7 +5,8 @@
 # make docs    the pages under docs/ and the API reference from docstrings, into site/
 # make pictures  the pictures of README and docs, painted from the running program
 # make format  ruff's formatter and the safe mends
-# make apart   exported files against Axolotl's, LLaMA-Factory's and SkyPilot's own parsers, and a served adapter: slow, needs the network
+# make apart   exported files against Axolotl's, LLaMA-Factory's and SkyPilot's own parsers, and adapters served to
+#              the openai client: slow, needs the network
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -13,6 +12,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,12 @@ import pytest
 from click.testing import CliRunner
 
 from loratui.commands.serve import command
+from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
-from loratui.export.serving import SERVER_NEEDS, Served, question, serving_steps
+from loratui.export.serving import Served, can_serve, question, serving_steps
 from loratui.paths import demo_model_path
 from loratui.workers.command import CommandProcess, Ended, GgufFile
-
-CAN_SERVE = all(importlib.util.find_spec(name) is not None for name in SERVER_NEEDS)
 
 
 def lines(**changes: Any) -> dict[str, str]:
@@ -120,58 +121,173 @@ WORDS_OF_A_MERGE = (
 )
 
 
-@pytest.mark.worker
-@pytest.mark.skipif(not CAN_SERVE, reason=f"{', '.join(SERVER_NEEDS)} are not installed: pip install '.[serve]'")
-def test_the_adapter_is_really_served(run: Path) -> None:
-    """The merged folder is made, served by transformers on the loopback, and answers as the adapter does, not as the
-    base.
-    """
-    from loratui.api import load
+@pytest.fixture(scope="module")
+def served_at(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The run and another one on the same base, served by `loratui serve` on the loopback; its address."""
+    if can_serve():
+        pytest.skip(can_serve())
+    other = run.parent / "second"
+    shutil.copytree(run, other)
+    with serving(run, str(run), str(other), "--max-tokens", "64", "--most-waiting", "40") as address:
+        yield address
 
+
+@contextmanager
+def serving(run: Path, *arguments: str, key: str = "") -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     code = "import sys; from loratui.cli import main; sys.argv = ['loratui', *sys.argv[1:]]; main()"
     environment = dict(
-        os.environ, OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="", HF_HOME=str(run.parent / "hf")
+        os.environ, OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="", LORATUI_API_KEY=key
     )
     with (run / "serve.log").open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-c", code, "serve", str(run), "--port", str(port), "--device", "cpu"],
+            [sys.executable, "-c", code, "serve", *arguments, "--port", str(port), "--device", "cpu"],
             stdout=log,
             stderr=log,
             env=environment,
         )
     try:
-        ask(port, "/health", server, run)
-        assert (run / "merged" / "config.json").is_file()
-        messages = [{"role": "user", "content": "Two large pizzas for Ann, please."}]
-        body = {"model": str(run / "merged"), "messages": messages, "max_tokens": 24, "temperature": 0}
-        answer = ask(port, "/v1/chat/completions", server, run, body)["choices"][0]["message"]["content"]
-        ask(port, "/v1/models", server, run)
+        until = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60):
+                    break
+            except (urllib.error.URLError, ConnectionError):
+                assert server.poll() is None and time.monotonic() < until, (run / "serve.log").read_text()[-3000:]
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/v1"
     finally:
         server.send_signal(signal.SIGINT)
-        assert server.wait(30) is not None
+        assert server.wait(30) == 0, (run / "serve.log").read_text()[-3000:]
+
+
+def client(address: str, key: str = "none") -> Any:
+    openai = pytest.importorskip("openai")
+    return openai.OpenAI(base_url=address, api_key=key, max_retries=0, timeout=120)
+
+
+ASKED = [{"role": "user", "content": "Two large pizzas for Ann, please."}]
+
+
+@pytest.mark.worker
+def test_base_and_adapters_are_listed_by_name_and_each_answers_as_itself(run: Path, served_at: str) -> None:
+    from loratui.api import load
+
+    asked = client(served_at)
+    assert [one.id for one in asked.models.list()] == ["demo", "orders", "second"]
     model = load(run, device="cpu", max_tokens=24)
-    expected = model.generate({"messages": messages})
-    assert answer.strip() == expected.strip() != model.generate({"messages": messages}, side="base").strip()
-
-
-def ask(port: int, path: str, server: subprocess.Popen[bytes], run: Path, body: Any = None) -> Any:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}",
-        json.dumps(body).encode() if body else None,
-        {"Content-Type": "application/json"},
+    wanted = {"demo": model.generate({"messages": ASKED}, side="base"), "orders": model.generate({"messages": ASKED})}
+    for name, text in wanted.items():
+        answer = asked.chat.completions.create(model=name, messages=ASKED, max_tokens=24, temperature=0)
+        assert answer.choices[0].message.content == text and answer.usage.completion_tokens <= 24
+    assert wanted["demo"] != wanted["orders"]
+    streamed = asked.chat.completions.create(
+        model="orders",
+        messages=ASKED,
+        max_tokens=24,
+        temperature=0,
+        stream=True,
+        stream_options={"include_usage": True},
     )
-    until = time.monotonic() + 90
-    while True:
-        try:
-            with urllib.request.urlopen(request, timeout=60) as found:
-                return json.load(found)
-        except urllib.error.HTTPError as error:
-            raise AssertionError(
-                f"{path}: {error.code} {error.read()[:300]!r}\n{(run / 'serve.log').read_text()[-2000:]}"
-            ) from error
-        except (urllib.error.URLError, ConnectionError):
-            assert server.poll() is None and time.monotonic() < until, (run / "serve.log").read_text()[-3000:]
-            time.sleep(0.2)
+    pieces = list(streamed)
+    assert "".join(one.choices[0].delta.content or "" for one in pieces if one.choices) == wanted["orders"]
+    assert len(pieces) > 5 and pieces[-1].usage.completion_tokens <= 24
+    assert [one.choices[0].finish_reason for one in pieces if one.choices][-1] in ("stop", "length")
+    prompts = ["Two large", "Please send"]
+    done = asked.completions.create(model="orders", prompt=prompts, max_tokens=8, temperature=0, n=1)
+    alone = [asked.completions.create(model="orders", prompt=one, max_tokens=8, temperature=0) for one in prompts]
+    assert [one.text for one in done.choices] == [one.choices[0].text for one in alone]
+
+
+@pytest.mark.worker
+def test_settings_are_each_requests_own_and_a_stop_text_ends_it(served_at: str) -> None:
+    asked = client(served_at)
+
+    def ask(**settings: Any) -> list[str]:
+        found = asked.chat.completions.create(model="orders", messages=ASKED, max_tokens=24, **settings)
+        return [choice.message.content for choice in found.choices]
+
+    ways = [{"temperature": 0}, {"temperature": 2, "seed": 1, "n": 3}, {"temperature": 2, "seed": 7}]
+    alone = [ask(**way) for way in ways]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda way: ask(**way), ways)) == alone, "a batch changes nobody's answer"
+    assert len(set(alone[1])) == 3, "three answers drawn with seeds of their own"
+    (whole,) = alone[0]
+    stop = whole[5:9]
+    (cut,) = ask(temperature=0, stop=stop)
+    assert cut == whole[: whole.index(stop)]
+
+
+@pytest.mark.worker
+def test_what_is_not_known_is_refused_in_openais_form(served_at: str) -> None:
+    openai = pytest.importorskip("openai")
+    asked = client(served_at)
+    with pytest.raises(openai.NotFoundError, match="there are: demo, orders, second"):
+        asked.chat.completions.create(model="gpt", messages=ASKED)
+    with pytest.raises(openai.BadRequestError, match="tools"):
+        asked.chat.completions.create(model="orders", messages=ASKED, tools=[])
+    with pytest.raises(openai.BadRequestError, match="context holds"):
+        asked.completions.create(model="orders", prompt=[5] * 20_000)
+    with pytest.raises(openai.RateLimitError, match="too many"):
+        asked.completions.create(model="orders", prompt=["a"] * 41)
+    with pytest.raises(urllib.error.HTTPError, match="415"):
+        urllib.request.urlopen(urllib.request.Request(f"{served_at}/chat/completions", b"{}"), timeout=30)
+    foreign = urllib.request.Request(f"{served_at}/models", headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError, match="421"):
+        urllib.request.urlopen(foreign, timeout=30)
+
+
+@pytest.mark.worker
+def test_sixteen_at_once_take_far_less_than_sixteen_in_turn(served_at: str) -> None:
+    asked = client(served_at)
+
+    def ask(number: int) -> int:
+        found = asked.completions.create(model="orders", prompt=f"Order {number}: two", max_tokens=48, temperature=1)
+        return int(found.usage.completion_tokens)
+
+    ask(0)
+    ratios = []
+    for _ in range(2):
+        began = time.monotonic()
+        for number in range(16):
+            ask(number)
+        in_turn = time.monotonic() - began
+        began = time.monotonic()
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(ask, range(16)))
+        ratios.append((time.monotonic() - began) / in_turn)
+    assert min(ratios) <= 0.4, ratios
+
+
+@pytest.mark.worker
+def test_a_key_is_asked_for_and_wanted_where_others_can_reach_it(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if can_serve():
+        pytest.skip(can_serve())
+    openai = pytest.importorskip("openai")
+    with serving(run, str(run), key="sesame") as address:
+        with pytest.raises(openai.AuthenticationError):
+            client(address, "wrong").models.list()
+        assert next(iter(client(address, "sesame").models.list())).id == "demo"
+    from loratui.worker.serve import ServeRequest, serve
+
+    monkeypatch.delenv("LORATUI_API_KEY", raising=False)
+    with pytest.raises(LoratuiError, match="has no key"):
+        serve(ServeRequest([str(run)], host="0.0.0.0"))
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(LoratuiError, match="cannot be listened at"):
+        serve(ServeRequest([str(run)], port=taken.getsockname()[1]))
+
+
+@pytest.mark.worker
+def test_runs_on_two_bases_are_not_served_together(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from loratui.worker import serve as serving_worker
+
+    monkeypatch.setattr(serving_worker, "can_serve", lambda: "")
+    shutil.copytree(run, tmp_path / "third")
+    plan = with_values(Plan(), {"model.id": "acme/other", "model.dtype": "fp32"})
+    (tmp_path / "third" / "plan.toml").write_text(plan_to_toml(plan))
+    with pytest.raises(LoratuiError, match=r"third was trained on another base \(other\) than orders"):
+        serving_worker.serve(serving_worker.ServeRequest([str(run), str(tmp_path / "third")]))

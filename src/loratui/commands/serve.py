@@ -1,105 +1,107 @@
-"""`loratui serve`: a run's result over HTTP, by the server that transformers brings; or the commands of others."""
+"""`loratui serve`: runs over HTTP on one base, by our own server; or the commands of others. This process is the
+worker: it holds the models.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
 from loratui.commands.trust import ask_for_load, trust_option
-from loratui.core.errors import WorkerError
-from loratui.terminal import listened, say, say_json
+from loratui.core.errors import InputError
+from loratui.terminal import say, say_json
 
 
 @click.command("serve")
-@click.argument("source", metavar="RUN_OR_FOLDER")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.argument("sources", metavar="RUN_OR_FOLDER...", nargs=-1, required=True)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on. Others than this machine need the key in LORATUI_API_KEY.",
+)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--device", default="", help="cuda or cpu; by default the first that is there.")
 @click.option(
-    "--dtype",
-    type=click.Choice(["bf16", "fp16", "fp32"]),
-    help="Number format of the merged weights, where they are merged now.",
+    "--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Requests answered at once."
 )
-@click.option("--print", "only_print", is_flag=True, help="Only print the commands, of other servers too.")
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), default=2048, show_default=True, help="Tokens of an answer at most."
+)
+@click.option(
+    "--most-waiting",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    help="Requests that may wait; more are refused.",
+)
+@click.option("--print", "only_print", is_flag=True, help="Only print the commands of other servers.")
 @trust_option
 @click.option("--json", "as_json", is_flag=True, help="With --print: one JSON object.")
+@click.pass_context
 def command(
-    source: str,
+    ctx: click.Context,
+    sources: tuple[str, ...],
     host: str,
     port: int,
     device: str,
-    dtype: str | None,
+    batch_size: int,
+    max_tokens: int,
+    most_waiting: int,
     only_print: bool,
     as_json: bool,
     trusted: bool,
 ) -> None:
-    """Answer over HTTP, in the way of OpenAI's interface, with `transformers serve`.
+    """Answer over HTTP, in the way of OpenAI's interface: base, runs and their checkpoints, on one base in memory.
 
-    An adapter is merged into its base first (RUN/merged, with its proof), because that server takes whole models alone.
+    A request names whom it asks: /v1/models lists them. Where LORATUI_API_KEY is set, clients must show it.
     """
-    from loratui.child_process import run_tool
-    from loratui.commands.whole_model import merge_line, tool_line, whole_model
-    from loratui.export.serving import LOOPBACK, can_serve, question, serving_steps, transformers_command
-    from loratui.hub.client import hub_cache
-    from loratui.workers.code import code_options
-    from loratui.workers.protocol import Load
+    if only_print:
+        if len(sources) > 1:
+            raise InputError("--print takes one run.", hint="Give it for each of them.")
+        _print(sources[0], host, port, as_json)
+        return
+    if as_json:
+        raise click.UsageError("--json goes with --print.")
+    from loratui.worker.serve import ServeRequest, execute
+
+    ctx.exit(
+        execute(
+            ServeRequest(
+                sources,
+                host,
+                port,
+                device,
+                batch_size,
+                max_tokens,
+                most_waiting,
+                partial(ask_for_load, trusted=trusted),
+            )
+        )
+    )
+
+
+def _print(source: str, host: str, port: int, as_json: bool) -> None:
+    """The commands of other servers, the merge before them where they take whole models alone."""
+    from loratui.commands.whole_model import merge_line
+    from loratui.export.serving import serving_steps
     from loratui.workers.target import served
 
     what = served(source)
-    if only_print:
-        steps = serving_steps(what, host=host, port=port)
-        first = (
-            merge_line(source, what.merged)
-            if what.adapter and not (Path(what.merged) / "config.json").is_file()
-            else ""
-        )
-        if as_json:
-            say_json(
-                {
-                    "first": first,
-                    "servers": [
-                        {"name": step.words, "command": list(step.command), "missing": step.missing} for step in steps
-                    ],
-                }
-            )
-            return
-        if first:
-            say(f"Before the first two (`loratui serve` does it by itself):\n  {first}")
-        for step in steps:
-            say(
-                f"{step.words}:\n  {step.line}"
-                + (f"\n  not here: {step.missing}" if step.missing else "")
-                + "".join(f"\n  ({note})" for note in step.notes)
-            )
+    steps = serving_steps(what, host=host, port=port)
+    unmerged = what.adapter and not (Path(what.merged) / "config.json").is_file()
+    first = merge_line(source, what.merged) if unmerged else ""
+    if as_json:
+        servers = [{"name": step.words, "command": list(step.command), "missing": step.missing} for step in steps]
+        say_json({"first": first, "servers": servers})
         return
-    if missing := can_serve():
-        raise WorkerError(
-            f"this cannot be served here: {missing}.", hint="`loratui serve --print` has the commands of other servers."
+    if first:
+        say(f"Before the first two:\n  {first}")
+    for step in steps:
+        say(
+            f"{step.words}:\n  {step.line}"
+            + (f"\n  not here: {step.missing}" if step.missing else "")
+            + "".join(f"\n  ({note})" for note in step.notes)
         )
-    model, _ = whole_model(source, dtype=dtype or "")
-    load = Load(str(model), trust_remote_code=what.trust_remote_code, code_of=what.base, code_revision=what.revision)
-    ask_for_load(load, trusted)
-    trust = bool(code_options(load, load.base)["trust_remote_code"])
-    if host not in LOOPBACK:
-        say(f"! Listening on {host}: whoever reaches this machine can ask this model, without a password.", err=True)
-    say(
-        (
-            f"Serving {model} at http://{host}:{port} (ctrl+c ends it). Ask it with:\n  "
-            f"{question(str(model), host=host, port=port)}"
-        ),
-        err=True,
-    )
-    hub_cache().mkdir(parents=True, exist_ok=True)  # the server's list of models fails where there is none
-    os.environ.setdefault("HF_HUB_DISABLE_UPDATE_CHECK", "1")
-    arguments = transformers_command(str(model), host=host, port=port, device=device, trust_remote_code=trust)
-    if listened():  # the screen hears the server's lines, and its beats say that it lives
-        status, last = run_tool(arguments, tool_line)
-        if status:
-            raise WorkerError(f"the server ended with status {status}; it said last: {last}")
-        return
-    sys.stderr.flush()
-    sys.stdout.flush()
-    os.execv(arguments[0], arguments)

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from loratui.export.steps import Step
 
-SERVER_NEEDS = ("fastapi", "uvicorn", "openai")
-"""Packages that `transformers serve` needs besides ours."""
+SERVER_NEEDS = ("fastapi", "uvicorn")
+"""Packages that our server needs besides ours; `transformers serve` wants `openai`, too."""
 GET_SERVER = "pip install 'loratui[serve]' (fastapi, uvicorn, openai)"
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as --max-lora-rank."""
@@ -38,31 +37,10 @@ class Served:
     trust_remote_code: bool = False
 
 
-def can_serve() -> str:
-    """ "" where the installed transformers can serve, or what is missing."""
-    missing = [name for name in SERVER_NEEDS if importlib.util.find_spec(name) is None]
-    if importlib.util.find_spec("transformers") is None:
-        missing.insert(0, "transformers")
+def can_serve(needs: Sequence[str] = SERVER_NEEDS) -> str:
+    """ "" where our server can run, or what is missing."""
+    missing = [name for name in needs if importlib.util.find_spec(name) is None]
     return f"{', '.join(missing)} missing: {GET_SERVER}" if missing else ""
-
-
-def transformers_command(
-    model: str,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    device: str = "",
-    trust_remote_code: bool = False,
-    python: str = "",
-) -> tuple[str, ...]:
-    """`transformers serve` for one model: the command beside this Python, or its module where there is none."""
-    python = python or sys.executable
-    beside = Path(python).with_name("transformers")
-    start = (str(beside),) if beside.is_file() else (python, "-m", "transformers.cli.transformers")
-    options = ["--host", host, "--port", str(port)]
-    options += ["--device", device] if device else []
-    options += ["--trust-remote-code"] if trust_remote_code else []
-    return (*start, "serve", model, *options)
 
 
 def serving_steps(what: Served, *, host: str = "127.0.0.1", port: int = 8000) -> tuple[Step, ...]:
@@ -74,7 +52,11 @@ def serving_steps(what: Served, *, host: str = "127.0.0.1", port: int = 8000) ->
     where = ("--host", host, "--port", str(port))
     remote = ("--trust-remote-code",) if what.trust_remote_code else ()
     steps = [
-        Step("transformers serve", ("transformers", "serve", what.merged, *where, *remote), can_serve()),
+        Step(
+            "transformers serve",
+            ("transformers", "serve", what.merged, *where, *remote),
+            can_serve((*SERVER_NEEDS, "openai")),
+        ),
         Step(
             "vLLM", (vllm or "vllm", "serve", what.merged, "--served-model-name", what.name, *where, *remote), no_vllm
         ),
@@ -108,11 +90,16 @@ def serving_steps(what: Served, *, host: str = "127.0.0.1", port: int = 8000) ->
     return tuple(steps)
 
 
-def question(model: str, *, host: str = "127.0.0.1", port: int = 8000) -> str:
-    """A command that asks the server something."""
+def question(model: str, *, host: str = "127.0.0.1", port: int = 8000, key: str = "") -> str:
+    """A command that asks the server something. key: the API key, as a shell writes it."""
     import json
     import shlex
 
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello!"}]}, ensure_ascii=False)
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
-    return f"curl http://{shown}:{port}/v1/chat/completions -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+    shown = f"[{shown}]" if ":" in shown else shown
+    shows = f' -H "Authorization: Bearer {key}"' if key else ""
+    return (
+        f"curl http://{shown}:{port}/v1/chat/completions -H 'Content-Type: application/json'{shows} "
+        f"-d {shlex.quote(body)}"
+    )

@@ -122,6 +122,18 @@ def identity_of(target: Target, side: str) -> dict[str, Any]:
     }
 
 
+def held_alike(one: Target, other: Target) -> str:
+    """Why the other's result cannot answer on the base that is held for the first; "" where it can."""
+    if (one.load.base, one.load.revision) != (other.load.base, other.load.revision):
+        return f"{other.title} was trained on another base ({Path(other.load.base).name}) than {one.title}."
+    if replace(one.load, sides={}) != replace(other.load, sides={}):
+        return (
+            f"{other.title} holds the same base in another way than {one.title} (quantised, in another number format "
+            "or under another template)."
+        )
+    return ""
+
+
 def with_device(target: Target, device: str) -> Target:
     """The target loaded on another device."""
     return replace(target, load=replace(target.load, device=device))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from loratui.core.errors import LoratuiError
 from loratui.runs.listing import list_runs
-from loratui.workers.target import Target, of_run
+from loratui.workers.target import Target, held_alike, of_run
 
 MOST = 20
 """Runs that are looked at, the newest first."""
@@ -33,22 +33,8 @@ def other_runs(target: Target) -> Others:
             continue  # a run that cannot be read is told of on Home
         if other.result is None or other.title in (*target.sides, *target.checkpoints):
             continue
-        if why := _differing(target, other):
-            found.refused[other.title] = why
+        if why := held_alike(target, other):
+            found.refused[other.title] = f"{why} `loratui evaluate --against` compares them."
         else:
             found.fitting[other.title] = other.result
     return found
-
-
-def _differing(target: Target, other: Target) -> str:
-    """Why the other's result cannot be put on the base that is held here; "" where it can."""
-    one, two = target.load, other.load
-    if (one.base, one.revision) != (two.base, two.revision):
-        there = Path(two.base).name
-        return f"{other.title} was trained on another base ({there}): `loratui evaluate --against` compares them."
-    if replace(one, sides={}) != replace(two, sides={}):
-        return (
-            f"{other.title} holds the same base in another way (quantised, in another number format or template): "
-            "`loratui evaluate --against` compares them."
-        )
-    return ""

@@ -280,14 +280,14 @@ def _elsewhere(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Outpu
         "not yet" if not done else "needs" if missing else "absent",
         "not finished" if not done else "needs packages" if missing else "not running",
         (
-            "Answers in the way of OpenAI's interface, by transformers' own server, on this machine alone. It ends "
-            "with this screen."
+            "Answers in the way of OpenAI's interface, base, result and checkpoints by name, on this machine alone. It "
+            "ends with this screen."
         ),
         "http://127.0.0.1:8000",
         ("serve", run.argument),
         NOT_FINISHED if not done else f"It cannot be served here: {missing}." if missing else "",
-        ("Merges first where that was not done.",) if not full else (),
-        (("ask it", question(what.merged)), *((step.words, typed(step.line)) for step in serving_steps(what))),
+        (),
+        (("ask it", question(run.name)), *((step.words, typed(step.line)) for step in serving_steps(what))),
     )
 
 

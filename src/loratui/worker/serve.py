@@ -1,0 +1,158 @@
+"""`loratui serve`: runs, adapters and their checkpoints over HTTP, on one base. This process holds the models.
+
+Exit status: 0 ended by a person; 1 it could not be served; 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loratui.core.errors import InputError, LoratuiError, WorkerError
+from loratui.export.serving import LOOPBACK, can_serve, question
+from loratui.format import printable
+from loratui.paths import demo_model_path
+from loratui.runs.result import require_undamaged
+from loratui.terminal import fail, say
+from loratui.worker.quiet import quiet_libraries
+from loratui.workers.protocol import ADAPTER, BASE, Load
+from loratui.workers.target import Target, find_target, held_alike, with_device
+
+if TYPE_CHECKING:
+    from loratui.worker.serving.server import Model
+
+KEY = "LORATUI_API_KEY"
+"""The environment variable with the key that clients must show."""
+
+
+@dataclass(frozen=True)
+class ServeRequest:
+    """What a person asks. sources: runs, adapters or models, all on one base. most_tokens: of an answer. most_waiting:
+    questions that may wait.
+    """
+
+    sources: Sequence[str]
+    host: str = "127.0.0.1"
+    port: int = 8000
+    device: str = ""
+    batch_rows: int = 16
+    most_tokens: int = 2048
+    most_waiting: int = 128
+    ask: Callable[[Load], None] = lambda load: None
+    """Asks whether the code that the model brings may run; raises where it may not."""
+
+
+def execute(given: ServeRequest) -> int:
+    """Serve until somebody ends it; the exit status."""
+    try:
+        serve(given)
+    except LoratuiError as error:
+        fail(error.sentence)
+        return error.exit_status
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def serve(given: ServeRequest) -> None:
+    """Load, listen and answer, until the process is interrupted. Raises LoratuiError."""
+    if missing := can_serve():
+        raise WorkerError(f"this cannot be served here: {missing}.")
+    key = os.environ.get(KEY, "").strip()
+    if given.host not in LOOPBACK and not key:
+        raise InputError(
+            f"at {given.host} others can reach this server, and it has no key.",
+            hint=f"Set {KEY} to a secret (openssl rand -hex 24 makes one), or leave --host out and use an SSH tunnel.",
+        )
+    targets = [find_target(name) for name in given.sources]
+    first = with_device(targets[0], given.device) if given.device else targets[0]
+    models, sides, later = _offered(targets)
+    for target in targets:
+        if target.note:
+            _say(f"{target.title}: {target.note}")
+        given.ask(target.load)
+    with _bound(given.host, given.port) as listening:
+        _say("Starting PyTorch …")
+        quiet_libraries()
+        from loratui.worker.generation.load import LoadedModels
+        from loratui.worker.serving.engine import Engine
+        from loratui.worker.serving.server import Limits, Server
+
+        loaded = LoadedModels(replace(first.load, sides=sides), lambda what: _say(what[0].upper() + what[1:] + " …"))
+        engine = Engine(loaded, given.batch_rows, given.most_waiting, later)
+        hosts = frozenset(LOOPBACK) if given.host in LOOPBACK else frozenset[str]()
+        server = Server(engine, models, Limits(given.most_tokens, key, hosts))
+        for one in models:
+            _say(f"  {one.name}  ({one.words})")
+        name = next((one.name for one in models if one.words != "base"), models[0].name)
+        asked = question(name, host=given.host, port=given.port, key=f"${KEY}" if key else "")
+        _say(f"Serving at http://{given.host}:{given.port}/v1 (ctrl+c ends it). Ask it with:\n  {asked}")
+        _run(server, listening, engine.begin, engine.close)
+
+
+def _run(server: object, listening: socket.socket, begin: Callable[[], None], close: Callable[[], None]) -> None:
+    import uvicorn
+
+    begin()
+    config = uvicorn.Config(
+        server.app,  # type: ignore[attr-defined]
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=5,
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """The address, taken before minutes are spent on loading; nobody is answered yet. InputError where it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except OSError as error:
+        found.close()
+        raise InputError(
+            f"{host}:{port} cannot be listened at: {error.strerror or error}.", hint="Choose another --port or --host."
+        ) from None
+    return found
+
+
+def _offered(targets: Sequence[Target]) -> tuple[list[Model], dict[str, str], dict[str, Path]]:
+    """Who can be asked by which name, what is loaded at once, and what when it is first asked for. InputError where
+    two cannot be held on one base, or have one name.
+    """
+    from loratui.worker.serving.server import Model
+
+    first = targets[0]
+    base = first.load.base
+    base = "demo" if base == str(demo_model_path()) else Path(base).name if Path(base).is_dir() else base
+    models, sides, later = [Model(base, BASE, "base")], {BASE: ""}, dict[str, Path]()
+    for target in targets:
+        if why := held_alike(first, target):
+            raise InputError(why, hint="Serve it by itself, at another port.")
+        folder = target.load.sides.get(ADAPTER, "")
+        if not folder:
+            continue
+        require_undamaged(Path(folder))
+        name = target.title if target.run is not None else Path(target.title).name
+        if any(one.name == name for one in models):
+            raise InputError(f"two of them have the name {name}.", hint="Name each once.")
+        models.append(Model(name, name, "adapter"))
+        sides[name] = folder
+        for checkpoint, path in target.checkpoints.items():
+            models.append(Model(f"{name}/{checkpoint}", f"{name}/{checkpoint}", "checkpoint"))
+            later[f"{name}/{checkpoint}"] = path
+    return models, sides, later
+
+
+def _say(sentence: str) -> None:
+    say(printable(sentence), err=True)
