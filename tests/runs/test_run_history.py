@@ -285,9 +285,7 @@ for steps in (10_000, 100_000):
 
 def test_memory_does_not_grow_with_the_number_of_events(run: Run) -> None:
     """100,000 steps took 190 MiB more than 10,000."""
-    bare = {
-        name: value for name, value in os.environ.items() if not name.startswith("COV")
-    }  # what is counted takes room
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("COV")}  # counting takes room too
     command = [sys.executable, "-c", PEAK, str(run.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=bare)
     little, much = map(int, done.stdout.split())
