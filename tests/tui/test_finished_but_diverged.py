@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,12 @@ from loratui.paths import demo_dataset_path, demo_model_path
 from loratui.runs.directory import Run
 from loratui.runs.events import Event, EventTail, Finding, Fix, FixOutcome, Started, Step
 from loratui.runs.listing import list_runs
-from loratui.runs.start import create_run, worker_environment
+from loratui.runs.start import create_run, worker_command, worker_environment
 from loratui.tui.app import LoratuiApp
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.usefixtures("ready_workers")]
 TIMEOUT = 300.0
 BLIND = """
-import sys
 from loratui.core.diagnosis.divergence import DivergenceWatch
 from loratui.worker.training import session
 DivergenceWatch.evaluated = DivergenceWatch.diverged = lambda *arguments, **options: False
@@ -33,15 +31,25 @@ session.Journal.emit = lambda self, kind, **fields: emit(
 )
 """
 """What a worker of earlier versions did not see."""
-WORKER = "import sys\nfrom loratui.worker.train import main\nsys.exit(main(sys.argv[1:]))"
 
 
-def train(run: Run, code: str) -> int:
-    command = [sys.executable, "-c", code, str(run.path)]
+def train(run: Run, site: str = "") -> int:
+    """site: what Python reads when it starts."""
     environment = worker_environment(run.plan()) | {"OMP_NUM_THREADS": "1"}
+    if site:
+        folder = run.path.parents[1] / "site"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(site)
+        environment["PYTHONPATH"] = f"{folder}:{environment.get('PYTHONPATH', '')}"
     with run.log_path.open("ab") as log:
         return subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, timeout=TIMEOUT, check=False
+            worker_command(run),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            timeout=TIMEOUT,
+            check=False,
         ).returncode
 
 
@@ -74,7 +82,7 @@ def told(run: Run, kind: type[Event]) -> list[Any]:
 
 def test_its_worker_calls_a_blown_up_run_no_success(tmp_path: Path) -> None:
     run = far_too_fast(tmp_path / "run")
-    assert train(run, WORKER) == 1 and run.status().state == "failed"
+    assert train(run) == 1 and run.status().state == "failed"
     (found,) = told(run, Finding)
     assert found.finding == "diverged" and found.fixes[0]["restart"]
     assert "diverged" in run.status().message
@@ -86,7 +94,7 @@ async def test_the_fix_of_a_finished_run_that_diverged_is_followed_to_its_end(
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     run = far_too_fast(tmp_path / "runs" / "blown")
-    assert train(run, BLIND + WORKER) == 0 and run.status().state == "finished"
+    assert train(run, BLIND) == 0 and run.status().state == "finished"
     assert [one.ruin.word for one in list_runs() if one.ruin] == ["diverged"], "the list says so too"
     app = LoratuiApp(screen="training", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:

@@ -186,36 +186,63 @@ def in_bf16(trainer: Any, run: Run, events: list[Event]) -> None:
     assert trainer.args.bf16 and trainer.accelerator.mixed_precision == "bf16"
 
 
+def all_of(*checks: Callable[..., None]) -> Callable[..., None]:
+    def check(trainer: Any, run: Run, events: list[Event]) -> None:
+        for one in checks:
+            one(trainer, run, events)
+
+    return check
+
+
 FROM_CHECKPOINT: list[tuple[dict[str, Any], Callable[..., None]]] = [
-    ({"training.learning_rate": 1e-5}, rates_are_the_plans),
-    ({"training.scheduler": "linear"}, rates_are_the_plans),
-    ({"training.scheduler": "constant"}, rates_are_the_plans),
-    ({"training.min_lr_ratio": 0.5, "training.warmup_steps": 9}, rates_are_the_plans),
-    ({"training.max_steps": 20}, ends_at(20)),
-    ({"training.max_steps": 8}, ends_at(8)),
-    ({"training.max_steps": 0, "training.epochs": 2.5}, ends_at(20)),
     (
-        {"training.weight_decay": 0.5, "training.beta1": 0.8, "training.beta2": 0.95, "training.epsilon": 1e-6},
+        {
+            "training.learning_rate": 1e-5,
+            "training.scheduler": "linear",
+            "training.weight_decay": 0.5,
+            "training.beta1": 0.8,
+            "training.beta2": 0.95,
+            "training.epsilon": 1e-6,
+        },
         group(weight_decay=0.5, betas=(0.8, 0.95), eps=1e-6),
     ),
-    ({"training.max_grad_norm": 0.05, "training.padding_free": True}, args(max_grad_norm=0.05, padding_free=True)),
-    ({"training.checkpointing": True}, args(gradient_checkpointing=True)),
-    ({"training.optimizer": "adamw_torch"}, group(fused=None)),
-    ({"training.precision": "bf16", "method.compute_dtype": "bf16"}, in_bf16),
     (
-        {"training.batch_size": 1, "training.accumulation": 4},
-        args(per_device_train_batch_size=1, gradient_accumulation_steps=4),
+        {"training.scheduler": "constant", "training.optimizer": "adamw_torch", "lora.dropout": 0.3},
+        all_of(group(fused=None), dropout),
     ),
-    ({"model.attention": "eager"}, attention),
-    ({"lora.dropout": 0.3}, dropout),
     (
-        {"evaluation.every_steps": 4, "evaluation.batch_size": 3, "evaluation.prompts": ["1 and 2 is"]},
-        evaluated_at(8, 12),
+        {
+            "training.min_lr_ratio": 0.5,
+            "training.warmup_steps": 9,
+            "model.attention": "eager",
+            "saving.every_steps": 2,
+        },
+        all_of(attention, saved_at(8, 10, 12)),
+    ),
+    (
+        {"training.max_steps": 20, "training.max_grad_norm": 0.05, "training.padding_free": True},
+        all_of(ends_at(20), args(max_grad_norm=0.05, padding_free=True)),
+    ),
+    ({"training.max_steps": 8, "training.checkpointing": True}, all_of(ends_at(8), args(gradient_checkpointing=True))),
+    (
+        {"training.max_steps": 0, "training.epochs": 2.5, "training.batch_size": 1, "training.accumulation": 4},
+        all_of(ends_at(20), args(per_device_train_batch_size=1, gradient_accumulation_steps=4)),
+    ),
+    (
+        {
+            "training.precision": "bf16",
+            "method.compute_dtype": "bf16",
+            "evaluation.every_steps": 4,
+            "evaluation.batch_size": 3,
+            "evaluation.prompts": ["1 and 2 is"],
+        },
+        all_of(in_bf16, evaluated_at(8, 12)),
     ),
     ({"evaluation.every_steps": 1, "evaluation.patience": 1, "training.learning_rate": 0.5}, stopped_early),
-    ({"saving.every_steps": 2}, saved_at(8, 10, 12)),
-    ({"saving.every_steps": 1, "saving.keep": 3}, three_kept),
-    ({"hardware.cpu": False, "hardware.gpu": "RTX 4090"}, recorded),
+    (
+        {"saving.every_steps": 1, "saving.keep": 3, "hardware.cpu": False, "hardware.gpu": "RTX 4090"},
+        all_of(three_kept, recorded),
+    ),
 ]
 
 
@@ -245,23 +272,19 @@ def test_nothing_changed_is_bit_for_bit_the_same(files: Path, begun: Run, tmp_pa
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def goes_on(key: str, value: Any, **more: Any) -> tuple[dict[str, Any], Callable[..., None]]:
+def goes_on(changes: dict[str, Any], **more: Any) -> tuple[dict[str, Any], Callable[..., None]]:
     def check(trainer: Any, run: Run) -> None:
         for name, expected in more.items():
             assert getattr(trainer.args, name) == expected, name
 
-    return {key: value}, check
+    return changes, check
 
 
 FROM_WEIGHTS = [
-    goes_on("training.max_length", 24),
-    goes_on("training.accumulation", 4, gradient_accumulation_steps=4),
-    goes_on("training.packing", True, packing=True),
-    goes_on("training.group_by_length", True),
-    goes_on("training.seed", 7, data_seed=7),
-    goes_on("training.optimizer", "adamw_8bit", optim="adamw_8bit"),
-    goes_on("dataset.exclude", [0, 1, 2]),
-    goes_on("model.dtype", "bf16"),
+    goes_on({"training.max_length": 24, "training.accumulation": 4}, gradient_accumulation_steps=4),
+    goes_on({"training.packing": True, "training.seed": 7}, packing=True, data_seed=7),
+    goes_on({"training.group_by_length": True, "training.optimizer": "adamw_8bit"}, optim="adamw_8bit"),
+    goes_on({"dataset.exclude": [0, 1, 2], "model.dtype": "bf16"}),
 ]
 
 
@@ -306,6 +329,31 @@ def test_another_shape_starts_anew_from_the_base(begun: Run, tmp_path: Path, cha
         "nothing of what was learnt is there"
     )
     assert (run.path / "earlier" / "checkpoints" / f"checkpoint-{SAVED}").is_dir() and run.status().state == "finished"
+
+
+ALONE = [
+    *(("checkpoint", {key: value}) for one, _ in FROM_CHECKPOINT for key, value in one.items()),
+    *(("adapter", {key: value}) for one, _ in FROM_WEIGHTS for key, value in one.items()),
+    *(("anew", one) for one in SHAPES),
+]
+TOGETHER = {
+    "training.accumulation",
+    "training.batch_size",
+    "training.epochs",
+    "method.compute_dtype",
+    "hardware.cpu",
+    "hardware.gpu",
+}
+"""Decided with another key: their product, what the other one means, or what it excludes."""
+
+
+@pytest.mark.parametrize(
+    ("start", "changes"), [one for one in ALONE if not set(one[1]) & TOGETHER], ids=lambda one: str(one)[:60]
+)
+def test_each_key_alone_is_decided_as_with_the_others(begun: Run, start: str, changes: dict[str, Any]) -> None:
+    if changes == {"training.max_steps": 0}:
+        changes = changes | {"training.epochs": 2.5}
+    assert continuation(begun, changes).start == start
 
 
 def test_the_rest_is_decided_alike() -> None:
