@@ -15,7 +15,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loratui.child_process import signal_name
 from loratui.core.batch_ways import faster_way
@@ -30,6 +30,9 @@ from loratui.runs.status import is_alive, mark_of
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.processes import end_with_children, launched
 from loratui.worker.training.signals import Requests
+
+if TYPE_CHECKING:
+    from loratui.worker.training.dataset import Prepared
 
 STEPS = 2
 WATCH_SECONDS = 0.2
@@ -199,7 +202,6 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     from loratui.worker.training.batch_ways import can_choose
     from loratui.worker.training.batch_ways import measure as time_ways
     from loratui.worker.training.config import check
-    from loratui.worker.training.dataset import Prepared
     from loratui.worker.training.failure import is_out_of_memory
     from loratui.worker.training.measure import remember
     from loratui.worker.training.memory import out_of_memory
@@ -252,7 +254,7 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     }
 
 
-def longest_rows(prepared: Any, plan: Plan) -> Any:
+def longest_rows(prepared: Prepared, plan: Plan) -> Prepared:
     """The rows of the longest batches: enough for two steps, and one batch to evaluate."""
     import numpy as np
 
