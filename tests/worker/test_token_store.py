@@ -192,6 +192,26 @@ def losses(events: list[dict[str, Any]]) -> list[float]:
     return [event["loss"] for event in events if event["type"] == "step"]
 
 
+def watch_reading(monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], list[list[str]]]:
+    """What is compared of stored rows from now on, and what of it was when the rows were asked for."""
+    from loratui.runs import manifest
+    from loratui.worker.training import session
+
+    read: list[str] = []
+    before: list[list[str]] = []
+    digest, prepare = manifest.hashlib.file_digest, session.prepare
+
+    def digested(file: Any, name: str) -> Any:
+        if file.name.endswith("rows.arrow"):
+            read.append(Path(file.name).name)
+        return digest(file, name)
+
+    manifest._known.clear()
+    monkeypatch.setattr(manifest.hashlib, "file_digest", digested)
+    monkeypatch.setattr(session, "prepare", lambda *given, **more: before.append(list(read)) or prepare(*given, **more))
+    return read, before
+
+
 def test_rehearsals_and_resumes_tokenise_nothing_and_learn_the_same(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,7 +220,9 @@ def test_rehearsals_and_resumes_tokenise_nothing_and_learn_the_same(
     shutil.rmtree(tokens_home())
     begun = losses(train(plan, tmp_path / "parts", stop_at=2))
     forbid_tokenising(monkeypatch)
+    read, before = watch_reading(monkeypatch)
     events = train(plan, tmp_path / "parts")
+    assert before == [["rows.arrow"]] and read == ["rows.arrow"], "compared once, while the model was loaded"
     assert 2 <= len(begun) < len(whole) and losses(events) == whole
     told = [event["message"] for event in events if event["type"] == "phase" and "tokenised before" in event["message"]]
     assert told == [f"{ROWS} rows were tokenised before"]

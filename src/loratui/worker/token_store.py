@@ -11,10 +11,12 @@ import fcntl
 import json
 import logging
 import os
+import re
 import shutil
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,6 +46,8 @@ YOUNG_SECONDS = 60.0
 OLD_SECONDS = 7 * 86_400.0
 """Nobody tokenises for so long: who still holds such a lock only finds that another makes the same tokens."""
 LARGEST_FACTS = 1 << 30
+KEY = re.compile("[0-9a-f]{32}")
+"""A folder's name, as `token_key` makes it."""
 
 Say = Callable[[str], None]
 
@@ -190,6 +194,24 @@ def find(key: str, say: Say, *, near: bool) -> Stored | None:
     say(f"The stored tokens of this dataset are damaged ({reason}): they are removed, and its rows tokenised anew.")
     _remove(folder)
     return None
+
+
+def read_ahead(names: Sequence[str]) -> Future[None]:
+    """Begin to compare stored tokens with their manifests, in a thread, while other things are loaded: `find` does not
+    read again what was read so lately. What is wrong with them is for `find` to say.
+    """
+
+    def compare() -> None:
+        for name in names:
+            folder = tokens_home() / name
+            manifest = read_manifest(folder) if KEY.fullmatch(name) else None
+            if manifest is not None:
+                difference(folder, manifest)
+
+    reader = ThreadPoolExecutor(1, thread_name_prefix="tokens-ahead")
+    future = reader.submit(compare)
+    reader.shutdown(wait=False)
+    return future
 
 
 @contextmanager

@@ -52,6 +52,8 @@ class Prepared:
     """The rows are plain text: prompts go to the model as they are."""
     left_out: list[LeftOut] = field(default_factory=list)
     """Every row that is neither trained on nor held out, with the reason."""
+    tokens: list[str] = field(default_factory=list)
+    """Names of the stored tokens that the rows lie in."""
 
     @property
     def facts(self) -> DataFacts:
@@ -80,7 +82,9 @@ def prepare(
     dataset = plan.dataset
     found = find_planned(dataset)
     apart = bool(dataset.eval_path or found.eval_files)
-    own = stored_rows(plan, found, tokeniser, near=keys_for(dataset, apart=apart).near, progress=progress, say=say)
+    own = other = stored_rows(
+        plan, found, tokeniser, near=keys_for(dataset, apart=apart).near, progress=progress, say=say
+    )
     parts = _Parts(plan, tokeniser.max_length)
     if apart:
         evaluation = find_evaluation(dataset) if dataset.eval_path else found
@@ -95,7 +99,8 @@ def prepare(
         train, held = parts.of(own, found, (np.delete(np.arange(len(own.table) // sides), held_out), held_out))
     if not len(train):
         raise _why_empty(train, found, parts.first_error, tokeniser.max_length)
-    return Prepared(train, held, own.form in ("text", "tokens"), parts.left_out)
+    names = {one.folder.name for one in (own, other) if one.folder is not None}
+    return Prepared(train, held, own.form in ("text", "tokens"), parts.left_out, sorted(names))
 
 
 def stored_rows(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from loratui.core.errors import RunError
 from loratui.core.plan import Plan
 from loratui.data.row_filter import LeftOut
 from loratui.files import write_whole
@@ -29,8 +30,18 @@ def fingerprint(plan: Plan, prepared: Prepared, model_config: dict[str, Any]) ->
         "digest": DIGEST,
         "rows": len(prepared.train),
         "files": files_print(plan),
+        "tokens": prepared.tokens,
     }
     return {"plan": plan_values(plan), "data": data, "model": shape, "versions": versions()}
+
+
+def stored_tokens(run: Run) -> list[str]:
+    """Names of the stored tokens that the run was last trained on; empty where that was not written down."""
+    try:
+        named = run.fingerprint().get("data", {}).get("tokens", [])
+    except RunError:  # said where the run is taken over
+        return []
+    return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
 
 
 def write_fingerprint(run: Run, document: dict[str, Any]) -> None:

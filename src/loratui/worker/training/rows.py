@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -78,9 +79,9 @@ class Rows:
         real = last > first
         return sequence[real], np.stack([first[real], last[real]], axis=1)
 
-    @property
+    @cached_property
     def trained(self) -> Ints:
-        """Tokens of each sequence that bear loss."""
+        """Tokens of each sequence that bear loss; the sequences of an object do not change."""
         sequence, spans = self._learnt()
         return np.bincount(sequence, spans[:, 1] - spans[:, 0], minlength=len(self.row)).astype(np.int64)
 
@@ -111,7 +112,10 @@ class Rows:
     def chosen(self, numbers: Any) -> Rows:
         """Some of the sequences, in the order given; what became of the others is not told."""
         at = np.asarray(numbers, dtype=np.int64)
-        return Rows(self.table, self.row[at], self.start[at], self.end[at], read=self.read)
+        found = Rows(self.table, self.row[at], self.start[at], self.end[at], read=self.read)
+        if "trained" in vars(self):
+            found.trained = self.trained[at]
+        return found
 
     def fingerprint(self) -> str:
         """Equal for the same rows in the same order, cut at the same places; no token is read for it."""

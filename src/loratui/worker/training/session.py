@@ -22,6 +22,7 @@ from loratui.runs.directory import Run, step_of
 from loratui.runs.history import last_step
 from loratui.runs.model_card import result_folder, write_model_card
 from loratui.runs.recovery import allowed
+from loratui.worker.token_store import read_ahead as read_ahead_tokens
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.training import provenance as prints
 from loratui.worker.training.callbacks import RunCallback
@@ -119,6 +120,7 @@ class Session:
         """Model, data and trainer, ready to train; the same for a run and for its rehearsal, which selects rows."""
         plan, journal = self.plan, self.journal
         journal.phase("load_model", f"Loading {plan.model.id}")
+        reading = read_ahead_tokens(prints.stored_tokens(self.run))
         tokenizer = load_tokenizer(plan)
         try:
             with weights_told(journal):
@@ -137,6 +139,7 @@ class Session:
             calls=plan.dataset.calls,
             vocabulary=getattr(model.get_input_embeddings(), "num_embeddings", 0),
         )
+        reading.result()
         prepared = prepare(
             plan,
             tokeniser,
