@@ -23,6 +23,7 @@ from loratui.core.time import (
     tokens_per_pass,
     utilisation,
 )
+from loratui.core.time_around import SEAL_SECONDS
 
 LLAMA = read_config(
     {
@@ -85,7 +86,7 @@ def test_a_range_until_something_was_measured() -> None:
     guess = predict(LLAMA, settings, data, A100, schedule)
     assert guess is not None and not guess.measured
     assert guess.low_seconds_per_step < guess.high_seconds_per_step
-    assert guess.low_seconds == guess.low_seconds_per_step * schedule.total_steps + guess.saving_seconds[0]
+    assert guess.low_seconds == guess.low_seconds_per_step * schedule.total_steps + guess.seconds_per_save[0]
     # 8B LoRA on an A100: published figures lie near 3,000-5,000 tokens a second.
     assert (
         guess.tokens_per_step / guess.high_seconds_per_step < 4_000 < guess.tokens_per_step / guess.low_seconds_per_step
@@ -107,14 +108,14 @@ def test_evaluations_and_checkpoints_are_part_of_it() -> None:
     assert guess is not None and bare is not None
     assert (guess.evaluations, guess.evaluated_rows, guess.saves, bare.evaluations, bare.saves) == (19, 200, 10, 0, 1)
     assert guess.low_seconds == pytest.approx(
-        guess.low_seconds_per_step * 189 + sum(part[0] for part in (guess.evaluation_seconds, guess.saving_seconds))
+        guess.low_seconds_per_step * 189 + guess.seconds_per_evaluation[0] * 19 + guess.seconds_per_save[0] * 10
     )
     assert guess.high_seconds > bare.high_seconds
     # A forward pass over a row takes about half of what LoRA's forward and backward take (2 of 4 operations a weight).
     per_row = guess.seconds_per_evaluation[0] / 200
     assert per_row == pytest.approx(guess.low_seconds_per_step / 16 / 2, rel=0.1)
     assert "19 evaluations of 200 rows and 10 checkpoints, and up to 9 more: one at each evaluation" in guess.counted
-    assert guess.saving_seconds[1] == pytest.approx(19 * guess.seconds_per_save[1])
+    assert guess.saving_seconds[1] == pytest.approx(19 * (guess.seconds_per_save[1] + SEAL_SECONDS[1]))
     at_each = plan(training__batch_size=4, training__accumulation=4, evaluation__every_steps=20, saving__every_steps=10)
     every = predict(LLAMA, at_each, data, A100, make_schedule(at_each, data))
     assert every is not None and every.better_saves == 0 and "more" not in every.counted

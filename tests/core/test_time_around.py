@@ -73,9 +73,8 @@ def test_real_runs_took_as_long_as_was_said(number: int) -> None:
     evaluating, saving = time.evaluation_seconds, time.saving_seconds
     assert evaluating[0] <= sum(run["evaluations"]) <= evaluating[1]
     assert saving[0] <= sum(run["saves"]) <= saving[1]
-    assert (low, high) == pytest.approx(
-        (before[0] + time.low_seconds + after[0], before[1] + time.high_seconds + after[1])
-    )
+    steps = time.low_seconds_per_step * time.total_steps, time.high_seconds_per_step * time.total_steps
+    assert (low, high) == pytest.approx(tuple(map(sum, zip(before, steps, evaluating, saving, after, strict=True))))
     assert "with its start, 10 evaluations" in time.counted
 
 

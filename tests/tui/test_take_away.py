@@ -15,6 +15,7 @@ from pictured import shown, until
 from recorded_run import record_run
 
 from hub_standin import Hub
+from loratui.format import size
 from loratui.runs.directory import Run
 from loratui.runs.model_card import MARK
 from loratui.tui.app import LoratuiApp
@@ -89,6 +90,13 @@ async def test_what_is_there_and_what_is_not(run: Run, size: tuple[int, int]) ->
         assert "What does not carry over" in shown(pilot.app)
         await pilot.press("escape")
         await until(pilot, "Everything that was trained here")
+
+
+def test_an_adapters_size_is_that_of_its_file(run: Run) -> None:
+    """The review tells the size of the file that will be written: what lies beside it does not count here either."""
+    (run.adapter_path / "tokenizer.json").write_bytes(b" " * 400_000)
+    (result,) = [one for one in outputs_of(run) if one.key == "result"]
+    assert result.words == size(len(WEIGHTS))
 
 
 async def test_the_card_is_written_by_the_command_that_stands_there(run: Run) -> None:

@@ -92,7 +92,7 @@ def test_the_legend_names_what_is_drawn_and_nothing_else() -> None:
         told = loss_legend(record, True, chosen=False, width=width)
         assert len(told) <= width - 4 and "g: linear" in told
         if width >= 44:  # a chart at 80 columns
-            assert all(mark in told for mark in ("⠒ ", "━ ", "◆ held out", "┴ saved")), (width, told)
+            assert all(mark in told for mark in ("⠒", "━", "◆", "┴", "held out", "saved")), (width, told)
 
 
 async def test_the_start_tells_its_stages(home: Path) -> None:

@@ -24,7 +24,15 @@ from loratui.core.measured import METHOD_SHARE, Measurement, Speed, learned_spee
 from loratui.core.plan import Plan
 from loratui.core.schedule import Schedule, times_in
 from loratui.core.storage import disk_need
-from loratui.core.time_around import ANSWERED_ROWS, Span, answering_seconds, ending, saving, starting
+from loratui.core.time_around import (
+    ANSWERED_ROWS,
+    SEAL_SECONDS,
+    Span,
+    answering_seconds,
+    ending,
+    starting,
+    written_seconds,
+)
 from loratui.core.untimed import left_out
 
 UTILISATION: dict[str, tuple[float, float]] = {"gpu": (0.20, 0.50), "cpu": (0.10, 0.50)}
@@ -66,6 +74,9 @@ class Prediction:
     better_saves: int = 0
     """Evaluations between those, each of which saves a checkpoint too where its loss is the lowest so far."""
     seconds_per_save: Span = (0.0, 0.0)
+    """Of a checkpoint's bytes."""
+    seconds_per_seal: Span = (0.0, 0.0)
+    """Of a checkpoint however small it is."""
     starting: Span = (0.0, 0.0)
     """From the command to the first step."""
     ending: Span = (0.0, 0.0)
@@ -99,23 +110,31 @@ class Prediction:
     @property
     def saving_seconds(self) -> tuple[float, float]:
         """Lowest and highest time of all checkpoints together, the highest with one at each better evaluation."""
-        return self.seconds_per_save[0] * self.saves, self.seconds_per_save[1] * (self.saves + self.better_saves)
+        low, high = (sum(both) for both in zip(self.seconds_per_save, self.seconds_per_seal, strict=True))
+        return low * self.saves, high * (self.saves + self.better_saves)
 
     @property
     def low_seconds(self) -> float:
-        """Shortest time from the first step to the last, with its evaluations and checkpoints."""
-        return self.low_seconds_per_step * self.total_steps + self.evaluation_seconds[0] + self.saving_seconds[0]
+        """Shortest time of what grows with model and plan: steps, losses of evaluations, checkpoints' bytes. Plans are
+        compared by it.
+        """
+        evaluating, saving = self.seconds_per_evaluation[0] * self.evaluations, self.seconds_per_save[0] * self.saves
+        return self.low_seconds_per_step * self.total_steps + evaluating + saving
 
     @property
     def high_seconds(self) -> float:
-        """Longest time from the first step to the last, with its evaluations and checkpoints."""
-        return self.high_seconds_per_step * self.total_steps + self.evaluation_seconds[1] + self.saving_seconds[1]
+        """Longest time of the same."""
+        evaluating = self.seconds_per_evaluation[1] * self.evaluations
+        saving = self.seconds_per_save[1] * (self.saves + self.better_saves)
+        return self.high_seconds_per_step * self.total_steps + evaluating + saving
 
     @property
     def whole_seconds(self) -> Span:
         """Shortest and longest time from the command to the result."""
-        (soon, late), (fast, slow) = self.starting, self.ending
-        return soon + self.low_seconds + fast, late + self.high_seconds + slow
+        steps = self.low_seconds_per_step * self.total_steps, self.high_seconds_per_step * self.total_steps
+        parts = zip(self.starting, steps, self.evaluation_seconds, self.saving_seconds, self.ending, strict=True)
+        low, high = map(sum, parts)
+        return low, high
 
     @property
     def counted(self) -> str:
@@ -368,7 +387,8 @@ def predict(
         saves=times_in(steps, plan.saving.every_steps) or 1,
         better_saves=_better_saves(steps, every, plan.saving.every_steps) if data.eval_examples else 0,
         seconds_per_answering=answering_seconds(plan, data, one_token),
-        seconds_per_save=saving(need.checkpoint_bytes),
+        seconds_per_save=written_seconds(need.checkpoint_bytes),
+        seconds_per_seal=SEAL_SECONDS,
         starting=starting(spec, data, rehearsed_seconds=3 * high if device.kind == "gpu" else None),
         ending=ending(need.result_bytes),
         nodes=device.nodes,

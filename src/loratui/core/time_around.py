@@ -26,7 +26,7 @@ TOKENISED_PER_SECOND = 1e5
 """Tokens a second, slowest. Rows that were inspected are tokenised already."""
 SAVED_BYTES_PER_SECOND = (2e9, 0.2e9)
 """How fast a checkpoint is written and flushed: a local solid-state disk, and a network's."""
-SAVE_SECONDS: Span = (0.03, 0.3)
+SEAL_SECONDS: Span = (0.03, 0.3)
 """Of a checkpoint however small it is: its many files, their hashes, the flush of the folder."""
 RESULT_SECONDS: Span = (0.05, 3.0)
 """The best weights put back, the card and the manifest."""
@@ -41,12 +41,6 @@ TOKEN_SECONDS: Span = (1e-3, 30e-3)
 def written_seconds(size_bytes: float) -> Span:
     """Time to write and flush so many bytes."""
     return size_bytes / SAVED_BYTES_PER_SECOND[0], size_bytes / SAVED_BYTES_PER_SECOND[1]
-
-
-def saving(size_bytes: float) -> Span:
-    """A checkpoint of so many bytes, sealed."""
-    low, high = written_seconds(size_bytes)
-    return low + SAVE_SECONDS[0], high + SAVE_SECONDS[1]
 
 
 def starting(spec: ModelSpec, data: DataFacts, *, rehearsed_seconds: float | None = None) -> Span:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from loratui.core.errors import InputError
+from loratui.core.near import near
 from loratui.core.plan import Plan
 from loratui.export.axolotl import to_axolotl
 from loratui.export.document import Export, Rows
@@ -46,8 +47,6 @@ def export_plan(
     Raises ExportError for a tool that is not known, and for a plan that learns preferences.
     """
     if tool not in TOOLS:
-        from loratui.core.near import near
-
         meant = near(tool, TOOLS)
         hint = f"Did you mean {meant[0]}?" if meant else ""
         raise ExportError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields
-from loratui.format import number_text, one_line, value_text
+from loratui.format import one_line, value_text
 from loratui.tui.training.follow import Followed
 
 Kin = tuple[str, str]
@@ -45,6 +45,7 @@ SHORT = {
     "training.accumulation": "accumulation",
     "training.max_length": "length",
     "evaluation.every_steps": "evaluated every",
+    "evaluation.batch_size": "evaluation batch",
     "saving.every_steps": "saved every",
 }
 """How a key is called in a list where room is scarce; by default by its last name."""
@@ -71,8 +72,8 @@ def _ordered() -> list[str]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return number_text(value)
+    if isinstance(value, (bool, float)):
+        return value_text(value)
     return str(value) if value not in ("", [], {}) else "none"
 
 

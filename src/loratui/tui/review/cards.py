@@ -10,7 +10,6 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
-from loratui.core.storage import disk_need
 from loratui.format import count, duration, number_text, one_line, size, value_text
 from loratui.paths import home_short
 from loratui.tui.frame.headroom_bar import memory_view, verdict
@@ -79,6 +78,8 @@ def _learns(state: WizardState, proposal: Proposal) -> Card:
 
 def result_words(proposal: Proposal) -> str:
     """What is made, with the size of its file."""
+    from loratui.core.storage import disk_need
+
     what = "a model" if proposal.plan.method.kind == "full" else "an adapter"
     return f"{what} of {size(disk_need(proposal.spec, proposal.plan).result_bytes)}"
 

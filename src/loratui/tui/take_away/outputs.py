@@ -110,7 +110,7 @@ def _result(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Output]:
         "Result",
         name.capitalize(),
         "there" if done else "not yet",
-        size(_bytes(folder)) if done else "not finished",
+        size(_weights_bytes(folder)) if done else "not finished",
         what,
         home_short(folder),
         problem="" if done else NOT_FINISHED,
@@ -180,7 +180,7 @@ def _whole(run: Run, plan: Plan, done: bool) -> Iterator[Output]:
         )
         words = {
             "not yet": "not finished",
-            "there": size(_bytes(run.merged_path)),
+            "there": size(_weights_bytes(run.merged_path)),
             "old": "of an older adapter",
             "absent": "not made",
         }[state]
@@ -328,8 +328,8 @@ def _proof(card: Path) -> str:
     return after.partition("\n## ")[0].strip()
 
 
-def _bytes(folder: Path) -> int:
+def _weights_bytes(folder: Path) -> int:
     try:
-        return sum(item.stat().st_size for item in folder.iterdir() if item.is_file())
+        return sum(item.stat().st_size for item in folder.glob("*.safetensors") if item.is_file())
     except OSError:
         return 0

@@ -69,8 +69,9 @@ def loss_legend(record: RunRecord, log: bool, *, chosen: bool, width: int) -> st
         whole,
         " · ".join([*marks, axis]),
         "  ".join([*short, axis]),
-        " ".join([*short, axis.removesuffix(" axis")]),
+        " ".join([*short, axis]),
     ]
+    ways.append(" ".join([*(mark.replace(" ", "", 1) for mark in short), axis]))
     ways += [" ".join([*short[told:], axis]) for told in range(1, len(marks) + 1)]
     return next((way for way in ways if len(way) <= room), axis)
 
