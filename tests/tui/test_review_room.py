@@ -22,3 +22,24 @@ async def test_the_pictures_are_seen_below_a_warning(tmp_path: Path, monkeypatch
         text = screen_text(app)
         assert app.screen.query_one("#memory-picture").content_size.height >= 1, text
         assert "together" in text, text
+
+
+@pytest.mark.parametrize("written", [False, True])
+async def test_below_warnings_the_time_has_its_line_at_80_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda self, **again: None)
+    monkeypatch.setattr("loratui.tui.wizard.words.SeenWords.unseen", lambda self, terms: tuple(terms))
+    app = wizard(tmp_path, screen="review")
+    choose(app, gpu="NVIDIA GeForce RTX 4090", by_hand={"training.learning_rate": 0.05})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        if written:
+            await pilot.press("enter")
+            await settled(pilot)
+        text = screen_text(app)
+        assert ("▲ " in text or "✓ plan" in text or "✓ /" in text) and "m shows all" in text, text
+        assert "tested" in text and "◆" in text, text
+        button = app.screen.query_one("#start")
+        assert app.screen.query_one("#body").region.contains_region(button.region), text

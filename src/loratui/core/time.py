@@ -74,9 +74,8 @@ class Prediction:
     better_saves: int = 0
     """Evaluations between those, each of which saves a checkpoint too where its loss is the lowest so far."""
     seconds_per_save: Span = (0.0, 0.0)
-    """Of a checkpoint's bytes."""
+    """Of a checkpoint's bytes; `seconds_per_seal` of one however small it is."""
     seconds_per_seal: Span = (0.0, 0.0)
-    """Of a checkpoint however small it is."""
     starting: Span = (0.0, 0.0)
     """From the command to the first step."""
     ending: Span = (0.0, 0.0)
@@ -124,17 +123,15 @@ class Prediction:
     @property
     def high_seconds(self) -> float:
         """Longest time of the same."""
-        evaluating = self.seconds_per_evaluation[1] * self.evaluations
-        saving = self.seconds_per_save[1] * (self.saves + self.better_saves)
-        return self.high_seconds_per_step * self.total_steps + evaluating + saving
+        evaluating, saves = self.seconds_per_evaluation[1] * self.evaluations, self.saves + self.better_saves
+        return self.high_seconds_per_step * self.total_steps + evaluating + self.seconds_per_save[1] * saves
 
     @property
     def whole_seconds(self) -> Span:
         """Shortest and longest time from the command to the result."""
         steps = self.low_seconds_per_step * self.total_steps, self.high_seconds_per_step * self.total_steps
-        parts = zip(self.starting, steps, self.evaluation_seconds, self.saving_seconds, self.ending, strict=True)
-        low, high = map(sum, parts)
-        return low, high
+        parts = (self.starting, steps, self.evaluation_seconds, self.saving_seconds, self.ending)
+        return sum(low for low, _ in parts), sum(high for _, high in parts)
 
     @property
     def counted(self) -> str:

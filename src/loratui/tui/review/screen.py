@@ -178,7 +178,7 @@ class ReviewScreen(StepScreen):
         widget = self.query_one("#said", Static)
         widget.display = bool(rows)
         width = max(20, self.size.width - 8)
-        most = 6 if self.size.height >= 30 else 4 if rows and rows[0].glyph == "✓" else 2
+        most = 6 if self.size.height >= 30 else 2
         lines: list[Content] = []
         for told, row in enumerate(rows):  # whole sentences, but the first is begun in any case
             more, rest = row.content(width).split("\n"), len(rows) - told - 1
@@ -257,7 +257,7 @@ class ReviewScreen(StepScreen):
             self._written = (proposal, written_row(proposal.plan, path, self.planned)) if self.planned else None
             self.say(f"{path.name} is written. Train it with: loratui train {home_short(path)}", "done")
             if self.planned:
-                self.say(f"{path.name} is written.", "done")
+                self.say(f"{path.name} is written. m says what is to be copied where, and what trains it.", "done")
                 self._show()
 
     @on(StartButton.Pressed)
