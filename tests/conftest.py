@@ -58,7 +58,7 @@ def ready_workers(forking_interpreter: str) -> Iterator[None]:
         yield
 
 
-TRAINED_ONCE = ("divided", "learnt", "trained", "uninterrupted", "wheel")
+TRAINED_ONCE = ("begun", "divided", "finished", "learnt", "trained", "uninterrupted", "wheel", "whole")
 """Fixtures of a module that train a model or build the wheel."""
 
 

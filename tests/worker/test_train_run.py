@@ -87,7 +87,7 @@ def wait_until(condition: Callable[[], bool], run: Run) -> None:
     until = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < until and not run.status().over, (run.status(), run.log_path.read_text()[-3000:])
-        time.sleep(0.002)
+        time.sleep(0.01)
 
 
 def finish(run: Run) -> None:
