@@ -92,13 +92,14 @@ plan = with_values(Plan(), {
     "training.group_by_length": True})
 place = pathlib.Path(settings["output"])
 run = Run(place) if place.exists() else create_run(plan, output=place)
-requests, found = Requests(), {"tokenising": 0.0}
+requests, found = Requests(), {"tokenising": 0.0, "tokenising_cpu": 0.0}
 make, prepare = session.make_trainer, session.prepare
 
 class Look(transformers.TrainerCallback):
     def on_step_end(self, args, state, control, **more):
         if "rows" not in found:
-            found.update(rows=state.num_train_epochs, seconds=time.perf_counter() - began)
+            found.update(rows=state.num_train_epochs, seconds=time.perf_counter() - began,
+                         first_step_cpu=time.process_time() - cpu)
         requests.stop, requests.reason = True, "measured"
 
 def watched(*given, **more):
@@ -107,9 +108,10 @@ def watched(*given, **more):
     return trainer
 
 def timed(*given, **more):
-    since = time.perf_counter()
+    since, used = time.perf_counter(), time.process_time()
     done = prepare(*given, **more)
-    found.update(tokenising=time.perf_counter() - since, rows_read=done.train.read, tokens=done.train.tokens)
+    found.update(tokenising=time.perf_counter() - since, tokenising_cpu=time.process_time() - used,
+                 rows_read=done.train.read, tokens=done.train.tokens)
     return done
 
 session.make_trainer, session.prepare = watched, timed
@@ -118,8 +120,9 @@ journal = Journal(run)
 outcome = session.Session(run, run.plan(), journal, requests).execute()
 journal.close(outcome.state)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps({"seconds": found["seconds"], "tokenising": found["tokenising"], "cpu_seconds":
-    time.process_time() - cpu, "peak_bytes": peak - before, "rows": found["rows_read"], "tokens": found["tokens"]}))
+kept = {name: found[name] for name in ("seconds", "tokenising", "tokenising_cpu", "first_step_cpu", "tokens")}
+print(json.dumps({**kept, "cpu_seconds": time.process_time() - cpu, "peak_bytes": peak - before,
+                  "rows": found["rows_read"]}))
 """
 )
 THEIRS = (
@@ -307,6 +310,10 @@ def main() -> int:
         ratios = [again["seconds"] / (start["seconds"] - start["tokenising"]) for start, again in pairs]
         medians["again"]["seconds_against_start_without_tokenising"] = statistics.median(ratios)
         print(f"a resume's first step takes {statistics.median(ratios):.2f} of a start's without its tokenising")
+        pairs = zip(found["start"], found["again"], strict=True)
+        ratios = [one["first_step_cpu"] / (start["first_step_cpu"] - start["tokenising_cpu"]) for start, one in pairs]
+        medians["again"]["cpu_against_start_without_tokenising"] = statistics.median(ratios)
+        print(f"of processor time, which others on the machine change little: {statistics.median(ratios):.2f}")
     if given.save:
         kept = json.loads(RESULT.read_text()) if RESULT.exists() else {}
         name = f"{given.form}-{given.rows if not given.data else Path(given.data).name}"

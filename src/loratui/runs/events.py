@@ -96,7 +96,7 @@ class Data(Event):
 
 
 class Rehearsal(Event):
-    """The rehearsal passed; what it measured."""
+    """The rehearsal passed; what it measured. ways: content tokens a second, by `padded` and `end_to_end` rows."""
 
     kind = "rehearsal"
     seconds_per_step: float | None = None
@@ -106,7 +106,6 @@ class Rehearsal(Event):
     longest_tokens: Count = 0
     checkpoint_bytes: Count = 0
     ways: dict[str, float] = {}
-    """Content tokens a second of batches like the run's, `padded` and `end_to_end`; those that were timed."""
 
 
 class Step(PreferenceFigures, Event):
