@@ -4,10 +4,10 @@
 
 Slurm is started here (two nodes of this machine; needs root). `requeue`: in turn `scontrol requeue`, a job of a
 partition that goes before, and the signal that comes before a time limit, on a run of one process. `kill`: SIGKILL for
-a rank, a launcher, the process that watches over it, or Slurm's step, on a run of two nodes, which is then resumed. A
-run is interrupted five times; its adapter must be that of an undisturbed run on as many processes, bit for bit, and
-nothing that it reported as saved may be gone. `runs`: how long `loratui runs` takes with 500 finished jobs, and how
-often it asks Slurm. Exit status 1 where something did not hold.
+a rank, a launcher, the process that watches over it, or Slurm's step with all that it began, on a run of two nodes,
+which is then resumed. A run is interrupted five times; its adapter must be that of an undisturbed run on as many
+processes, bit for bit, and nothing that it reported as saved may be gone. `runs`: how long `loratui runs` takes with
+500 finished jobs, and how often it asks Slurm. Exit status 1 where something did not hold.
 """
 
 from __future__ import annotations
@@ -154,10 +154,14 @@ def kills(folder: Path, times: int, dice: random.Random) -> dict[str, Any]:
         return [one for one in found if one not in launcher and one not in ranks]
 
     def kill(run: Any, number: int) -> str:
-        way = ("rank", "launcher", "watcher", "step")[number % 4]
+        way = ("step", "rank", "launcher", "watcher")[number % 4]
         step, there = run.status().step, victims(run, way)
         assert there, f"no {way} of {run.name}"
-        dice.choice(there).kill()
+        victim = dice.choice(there)
+        # A step's daemon that dies alone takes nobody along where Slurm has no cgroups: the run would go on.
+        with_it = victim.children(recursive=True) if way == "step" else []
+        for process in (victim, *with_it):
+            process.kill()
         began = time.monotonic()
         wait_for(lambda: run.status().over, f"the {way}'s end to be seen", 90)
         seen = time.monotonic() - began

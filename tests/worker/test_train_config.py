@@ -169,6 +169,20 @@ def test_several_processes_divide_weights_where_the_plan_says_so(
         assert config_of(quantised, processes=2).fsdp_plugin_args["cpu_ram_efficient_loading"] is False
 
 
+@pytest.mark.parametrize(("nodes", "gpus", "copies"), [(2, 4, 2), (1, 4, 0), (4, 1, 0)])
+def test_hybrid_is_copies_across_nodes_of_shares_within(nodes: int, gpus: int, copies: int) -> None:
+    from loratui.core.division import share_count
+
+    placed = {"cluster.engine": "slurm", "cluster.nodes": nodes, "cluster.gpus_per_node": gpus}
+    plan = with_values(Plan(), placed | {"hardware.parallelism": "hybrid"})
+    config = config_of(plan, processes=nodes * gpus)
+    assert share_count(plan) == gpus and config.fsdp is (gpus > 1), "one GPU a node holds a copy"
+    mesh = config.parallelism_config
+    assert (mesh is not None) is bool(copies)
+    if mesh is not None:
+        assert (mesh.dp_replicate_size, mesh.dp_shard_size) == (copies, gpus)
+
+
 def test_no_rows_or_no_wish_means_no_evaluation() -> None:
     assert config_of(with_values(Plan(), UNUSUAL), evaluates=False).eval_strategy == "no"
     assert config_of(with_values(Plan(), UNUSUAL | {"evaluation.every_steps": 0})).eval_strategy == "no"

@@ -15,13 +15,15 @@ from loratui.cluster.job_script import FAILED_SETUP
 from loratui.cluster.queue import Job, Queue, look
 from loratui.cluster.words import clock, end_words, job_words
 from loratui.files import open_regular, read_object, write_whole
-from loratui.format import one_line
+from loratui.format import duration, one_line
 from loratui.runs.checkpoints import is_whole, step_of
 from loratui.runs.status import Status
 
 NAME = "jobs.json"
 FRESH_SECONDS = 4.0
 """A worker whose heartbeat is no older lives, whatever the scheduler was last heard to say."""
+SILENT_SECONDS = 180.0
+"""A worker that has been silent for so long is told of, though its job goes on: clocks may be apart by most of it."""
 CLOCK_SLACK_SECONDS = 120.0
 """How far a node's clock may be from this one's."""
 
@@ -78,7 +80,7 @@ def by_scheduler(
         return _unknown(status, record, known, folder)
     if job.life == "running":
         if status.state != "queued":
-            return status
+            return _silent(status, job, now - status.heartbeat)
         if status.pid and job.start < status.heartbeat:  # its worker has left, and the job is not queued again yet
             return status
         begun = f"Job {job.id} began{f' on {job.nodes}' if job.nodes else ''}: its first words are still to come."
@@ -92,6 +94,19 @@ def by_scheduler(
             told += f" Its worker{where} ended without a word: the node was lost, or somebody killed it."
         return status.model_copy(update={"state": "queued", "message": told, "eta_seconds": None})
     return _ended(status, job, folder)
+
+
+def _silent(status: Status, job: Job, seconds: float) -> Status:
+    """The status of a run whose job goes on by the scheduler's word, with what is to be said where its worker has been
+    silent: where a step's daemon was killed, Slurm may wait for it until the time limit.
+    """
+    if not status.pid or seconds <= SILENT_SECONDS:
+        return status
+    where = f" on {job.nodes}" if job.nodes else ""
+    told = f"Job {job.id} runs{where}, but its worker has said nothing for {duration(seconds)}: it hangs, or is gone."
+    return status.model_copy(
+        update={"message": f"{told} `loratui stop --kill` ends the job, `loratui resume` goes on."}
+    )
 
 
 def _unknown(status: Status, record: JobRecord, known: Queue, folder: Path) -> Status:
