@@ -31,7 +31,7 @@ from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import held_out_questions, read_questions
 from loratui.workers.target import Target, find_target, identity_of, with_device, with_quantization
 
-BATCH_ROWS = 32
+BATCH_ROWS = 48
 NAMED_PROBLEMS = 5
 DOCUMENT = "evaluation.json"
 
@@ -115,7 +115,7 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
 
     held: models that are loaded already; otherwise they are loaded here.
     """
-    target = _target(given, given.target)
+    target = asked_target(given, given.target)
     if held is not None:
         target = replace(target, load=replace(held.load, sides=target.load.sides))
     rows = _rows(given, target)
@@ -126,7 +126,7 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
         any(name in CHOICES for name in names),
     )
     folder = _folder(given, target, rows.items)
-    contenders = _contenders(given, target) if held is None else _held_contenders(target, held)
+    contenders = contenders_of(given, target) if held is None else _held_contenders(target, held)
     records = {
         one.name: Records(folder, one.name, identity_of(one.target, one.side) | _held(one.target)) for one in contenders
     }
@@ -157,7 +157,8 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
     return found
 
 
-def _target(given: EvaluateRequest, name: str) -> Target:
+def asked_target(given: EvaluateRequest, name: str) -> Target:
+    """What this name stands for, held as was asked; its note is told, and its code asked about. Raises LoratuiError."""
     target = find_target(name, base=given.base)
     if target.note:
         _say(target.note)
@@ -233,7 +234,7 @@ def _held(target: Target) -> dict[str, Any]:
     return {"dtype": target.load.dtype, "device": target.load.device, "revision": target.load.revision}
 
 
-def _contenders(given: EvaluateRequest, target: Target) -> list[Contender]:
+def contenders_of(given: EvaluateRequest, target: Target) -> list[Contender]:
     """Who is evaluated; the one that is judged comes last."""
     found: list[Contender] = []
     judged = ADAPTER if ADAPTER in target.load.sides else BASE
@@ -247,7 +248,7 @@ def _contenders(given: EvaluateRequest, target: Target) -> list[Contender]:
     if given.checkpoints:
         found += [Contender(name, target, name) for name in target.checkpoints]
     for name in given.against:
-        other = _target(replace(given, base=""), name)
+        other = asked_target(replace(given, base=""), name)
         side = ADAPTER if ADAPTER in other.load.sides else BASE
         _warn_of_other_rows(given, target, other)
         found.append(Contender(other.title, other, side))
