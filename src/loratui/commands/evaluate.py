@@ -43,6 +43,15 @@ from loratui.core.generation import PRESETS, set_value
 @click.option("--pass-at", default="", metavar="K,…", help="pass@K: how often one of K answers is right.")
 @click.option("--at-least", multiple=True, metavar="NAME=VALUE", help="End with 1 where it is missed; may be repeated.")
 @click.option("--failed", type=click.IntRange(min=0), default=3, show_default=True, help="Failed rows to show.")
+@click.option(
+    "--judge",
+    "judge_url",
+    default="",
+    metavar="URL",
+    help="Have a model at this OpenAI-compatible address compare the answers, too: they are sent there. Its key is "
+    "read from LORATUI_JUDGE_KEY.",
+)
+@click.option("--judge-model", default="", metavar="NAME", help="The judge's name at that address.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--system", default="", metavar="TEXT", help="System message for rows that bring none.")
 @click.option("--raw", is_flag=True, help="Lines of plain text go to the model as they are, without the chat template.")
@@ -77,6 +86,8 @@ def command(
     pass_at: str,
     at_least: tuple[str, ...],
     failed: int,
+    judge_url: str,
+    judge_model: str,
     as_json: bool,
     system: str,
     raw: bool,
@@ -93,12 +104,13 @@ def command(
     Answers are kept row by row in the run; interrupted, the same command goes on where it stopped. Exit status 1 where
     --at-least is missed.
     """
+    from loratui.evaluation.judge_client import Judge
     from loratui.evaluation.report import Floor
     from loratui.evaluation.scoring import Rules
     from loratui.worker.evaluate import EvaluateRequest, execute
 
     benchmarks = [name.strip() for name in tasks.split(",") if name.strip()]
-    if benchmarks and any((data, metrics, extract, pattern, choices, pass_at, at_least, system)):
+    if benchmarks and any((data, metrics, extract, pattern, choices, pass_at, at_least, system, judge_url)):
         raise click.UsageError("--tasks brings rows and measures of its own: leave out --data and what judges answers.")
     settings = PRESETS[preset]
     for name, value in values.items():
@@ -130,6 +142,7 @@ def command(
         settings,
         tuple(Floor.of(one) for one in at_least),
         failed,
+        Judge(judge_url, judge_model) if judge_url else None,
         as_json,
         partial(ask_for_load, trusted=trusted),
     )

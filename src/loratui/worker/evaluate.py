@@ -17,6 +17,8 @@ from typing import Any
 from loratui.core.errors import InputError, LoratuiError
 from loratui.core.generation import PRESETS, GenerationSettings
 from loratui.core.plan import Plan
+from loratui.evaluation.judge_client import Judge
+from loratui.evaluation.judging import lines as judge_lines
 from loratui.evaluation.measures import CHOICES, LIKELIHOOD, MissingLibraryError, measure_of
 from loratui.evaluation.records import Needs, Records, digest
 from loratui.evaluation.report import Document, Floor, Side, document, table
@@ -26,6 +28,7 @@ from loratui.format import printable
 from loratui.paths import home, home_short
 from loratui.terminal import fail, say, say_json
 from loratui.worker.evaluating import Asking, Held, ask_models
+from loratui.worker.judged import judged
 from loratui.workers.evaluation_rows import EvaluationRows
 from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import held_out_questions, read_questions
@@ -42,6 +45,7 @@ class EvaluateRequest:
 
     against: other runs, adapters or models. checkpoints: the run's own, too. limit: rows at most; 0: all. measures:
     names; none: what the rows allow. samples: answers to each row. failed: failed rows that are shown.
+    judge: who compares answers, too; None: nobody, and nothing is sent anywhere.
     """
 
     target: str
@@ -64,6 +68,7 @@ class EvaluateRequest:
     settings: GenerationSettings = PRESETS["precise"]
     floors: tuple[Floor, ...] = ()
     failed: int = 3
+    judge: Judge | None = None
     as_json: bool = False
     ask: Callable[[Load], None] = lambda load: None
     """Asks whether the code that the model brings may run; raises where it may not."""
@@ -102,6 +107,8 @@ def execute(given: EvaluateRequest) -> int:
         say_json(found)
     else:
         for line in table(found, width=shutil.get_terminal_size((80, 24)).columns, failed=given.failed):
+            say(line)
+        for line in judge_lines(found["judge"]) if "judge" in found else ():
             say(line)
         say(f"Answers and figures are in {home_short(found['folder'])}.")
     for one in found["missed"]:
@@ -152,6 +159,8 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
             *({"row": one.row + 1, "problem": problems[one.row]} for one in rows.items if one.row in problems),
         ],
     }
+    if given.judge is not None:
+        found["judge"] = judged(given.judge, sides, asked, target.run, folder, _say)
     write_whole(folder / DOCUMENT, json.dumps(found, ensure_ascii=False, indent=2, default=str) + "\n")
     _tell_left_out(found["left_out"])
     return found
