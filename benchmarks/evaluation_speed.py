@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--save", type=Path)
+    parser.add_argument("--ways", type=int, nargs="+", default=[1, 2, 3], help="which of the three")
     given = parser.parse_args()
     quiet_libraries()
     target = find_target(given.run)
@@ -103,9 +104,10 @@ def main() -> None:
         data = Path(folder) / "rows.jsonl"
         data.write_text("\n".join(lines))
         plain(models, rows[:BATCH])
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
+        ways = [name for number, name in enumerate(WAYS, start=1) if number in given.ways]
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
         for pair in range(given.pairs):
-            for name in WAYS if pair % 2 else reversed(WAYS):
+            for name in ways if pair % 2 else reversed(ways):
                 batch, likelihood = WAYS[name]
                 seconds, wanted = plain(models, rows)
                 mine, answers = ours(models, target, data, batch=batch, likelihood=likelihood)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,56 @@ def test_formats_that_the_converter_writes_need_no_quantiser(model: Path, tools:
     assert (tmp_path / "x.gguf").read_text() == "GGUF bf16"
 
 
+def test_what_is_quantised_is_written_in_the_models_own_format_before(model: Path, tools: Path, tmp_path: Path) -> None:
+    (model / "config.json").write_text('{"dtype": "bfloat16"}')
+    assert gguf(str(model), "-o", str(tmp_path / "x.gguf")).exit_code == 0
+    assert (tmp_path / "x.gguf").read_text().split() == ["GGUF", "bf16", "Q4_K_M"]
+    (model / "config.json").write_text('{"torch_dtype": "float32"}')
+    assert gguf_steps(model, tmp_path / "y.gguf", "Q4_0")[0].command[-1] == "f32"
+
+
+def test_a_tokenizer_that_the_converter_does_not_know_is_a_sentence_before_the_work(
+    model: Path, tools: Path, tmp_path: Path
+) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    letters = {letter: number for number, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=letters, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.save(str(model / "tokenizer.json"))
+    converter = tools / "convert_hf_to_gguf.py"
+    text = "Hello \n\n'' 3333"
+    knows = f"        chktxt = {text!r}\n        if chkhsh == \"{{}}\":\n            res = 'x'\n"
+    known = sha256(str(tokenizer.encode(text).ids).encode()).hexdigest()
+    begun = tools / "begun"
+    body = "if False:\n    if True:\n{}" + f"open({str(begun)!r}, 'w')\n" + CONVERTER
+    converter.write_text(body.format(knows.format("0" * 64)))
+    with pytest.raises(LoratuiError, match="does not know this model's tokenizer"):
+        gguf(str(model), "-o", str(tmp_path / "x.gguf"))
+    assert not begun.exists(), "nothing was begun"
+    converter.write_text(body.format(knows.format(known)))
+    assert gguf(str(model), "-o", str(tmp_path / "x.gguf"), "--format", "f16").exit_code == 0 and begun.exists()
+
+
+def test_an_adapter_alone(tools: Path, tmp_path: Path) -> None:
+    (tools / "convert_lora_to_gguf.py").write_text(
+        "import pathlib, sys\nout = sys.argv[sys.argv.index('--outfile') + 1]\n"
+        "pathlib.Path(out).write_text(' '.join(sys.argv[1:4]))\n"
+    )
+    adapter, base = tmp_path / "adapter", tmp_path / "base"
+    for folder, name, text in (
+        (adapter, "adapter_config.json", json.dumps({"base_model_name_or_path": str(base), "r": 4})),
+        (base, "config.json", "{}"),
+    ):
+        folder.mkdir()
+        (folder / name).write_text(text)
+    result = gguf(str(adapter), "--lora", "-o", str(tmp_path / "x.gguf"))
+    assert result.exit_code == 0 and "--lora" in result.output, result.output
+    assert (tmp_path / "x.gguf").read_text() == f"{adapter} --base {base}"
+    with pytest.raises(InputError, match="--lora takes a run with an adapter"):
+        gguf(str(base), "--lora")
+
+
 def test_a_tool_that_fails_is_a_sentence(model: Path, tools: Path, tmp_path: Path) -> None:
     (tools / "convert_hf_to_gguf.py").write_text("raise SystemExit(3)")
     with pytest.raises(LoratuiError, match=r"exit status 3"):
@@ -101,7 +152,7 @@ def test_a_tool_that_fails_is_a_sentence(model: Path, tools: Path, tmp_path: Pat
 def test_without_the_tools_the_exact_commands(model: Path, no_tools: None) -> None:
     printed = gguf(str(model), "--print", "--ollama", "mine").output.splitlines()
     assert printed[0].startswith(f"python convert_hf_to_gguf.py {model} --outfile ") and printed[0].endswith(
-        "-f16.gguf --outtype f16"
+        "-whole.gguf --outtype f16"
     )
     assert (
         printed[1].startswith("llama-quantize ")

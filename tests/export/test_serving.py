@@ -21,12 +21,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from loratui.commands.gguf import command as gguf_command
 from loratui.commands.serve import command
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.export.serving import Served, can_serve, question, serving_steps
 from loratui.paths import demo_model_path
+from loratui.runs.checkpoints import seal
 from loratui.workers.command import CommandProcess, Ended, GgufFile
 
 
@@ -110,6 +112,31 @@ async def test_a_file_for_llama_cpp_is_made_by_processes_that_tell_of_it(
     process = CommandProcess(arguments)
     assert [line async for line in process.lines()] == [] and process.ended is not None
     assert process.ended.status != 0 and "there already" in process.ended.problem
+
+
+@pytest.mark.worker
+def test_a_stopped_runs_newest_checkpoint_becomes_a_file(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through its own merge, which is not that of a result that comes later."""
+    from loratui.workers.target import served
+
+    (tmp_path / "convert_hf_to_gguf.py").write_text(
+        "import pathlib, sys\nassert (pathlib.Path(sys.argv[1]) / 'config.json').is_file()\n"
+        "pathlib.Path(sys.argv[sys.argv.index('--outfile') + 1]).write_text(sys.argv[1])\n"
+    )
+    monkeypatch.setenv("LLAMA_CPP", str(tmp_path))
+    stopped = tmp_path / "stopped"
+    checkpoint = stopped / "checkpoints" / "checkpoint-5"
+    shutil.copytree(run / "adapter", checkpoint)
+    shutil.copy(run / "plan.toml", stopped)
+    seal(checkpoint, 5)
+    merged = stopped / "merged-checkpoint-5"
+    assert served(str(stopped)).merged == str(merged)
+    made = CliRunner().invoke(gguf_command, [str(stopped), "-o", str(tmp_path / "x.gguf"), "--format", "f16"])
+    assert made.exit_code == 0, made.output
+    assert "checkpoint-5 answers" in made.output and (tmp_path / "x.gguf").read_text() == str(merged)
+    assert not (stopped / "merged").exists()
 
 
 WORDS_OF_A_MERGE = (

@@ -22,6 +22,15 @@ from loratui.core.generation import PRESETS, set_value
 )
 @click.option("--checkpoints", is_flag=True, help="The run's checkpoints beside it, too.")
 @click.option("--without-base", is_flag=True, help="Do not ask the base.")
+@click.option(
+    "--tasks",
+    default="",
+    metavar="NAME,…",
+    help="Public benchmarks of lm-evaluation-harness instead of rows: names, or YAML files of tasks.",
+)
+@click.option(
+    "--shots", type=click.IntRange(min=0), metavar="N", help="With --tasks: solved examples before each question."
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N rows alone.")
 @click.option("--metrics", default="", metavar="NAME,…", help="Measure these alone; by default what the rows allow.")
 @click.option(
@@ -34,6 +43,15 @@ from loratui.core.generation import PRESETS, set_value
 @click.option("--pass-at", default="", metavar="K,…", help="pass@K: how often one of K answers is right.")
 @click.option("--at-least", multiple=True, metavar="NAME=VALUE", help="End with 1 where it is missed; may be repeated.")
 @click.option("--failed", type=click.IntRange(min=0), default=3, show_default=True, help="Failed rows to show.")
+@click.option(
+    "--judge",
+    "judge_url",
+    default="",
+    metavar="URL",
+    help="Have a model at this OpenAI-compatible address compare the answers, too: they are sent there. Its key is "
+    "read from LORATUI_JUDGE_KEY.",
+)
+@click.option("--judge-model", default="", metavar="NAME", help="The judge's name at that address.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--system", default="", metavar="TEXT", help="System message for rows that bring none.")
 @click.option("--raw", is_flag=True, help="Lines of plain text go to the model as they are, without the chat template.")
@@ -44,7 +62,7 @@ from loratui.core.generation import PRESETS, set_value
     help="Hold the base so; by default as the run trained it.",
 )
 @click.option("--device", default="", help="cuda or cpu; by default the first that is there.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Rows answered at once.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=48, show_default=True, help="Rows answered at once.")
 @click.option(
     "--preset", type=click.Choice(list(PRESETS)), default="precise", show_default=True, help="Settings to begin from."
 )
@@ -56,6 +74,8 @@ def command(
     against: tuple[str, ...],
     checkpoints: bool,
     without_base: bool,
+    tasks: str,
+    shots: int | None,
     limit: int | None,
     metrics: str,
     extract: str,
@@ -66,6 +86,8 @@ def command(
     pass_at: str,
     at_least: tuple[str, ...],
     failed: int,
+    judge_url: str,
+    judge_model: str,
     as_json: bool,
     system: str,
     raw: bool,
@@ -82,10 +104,14 @@ def command(
     Answers are kept row by row in the run; interrupted, the same command goes on where it stopped. Exit status 1 where
     --at-least is missed.
     """
+    from loratui.evaluation.judge_client import Judge
     from loratui.evaluation.report import Floor
     from loratui.evaluation.scoring import Rules
     from loratui.worker.evaluate import EvaluateRequest, execute
 
+    benchmarks = [name.strip() for name in tasks.split(",") if name.strip()]
+    if benchmarks and any((data, metrics, extract, pattern, choices, pass_at, at_least, system, judge_url)):
+        raise click.UsageError("--tasks brings rows and measures of its own: leave out --data and what judges answers.")
     settings = PRESETS[preset]
     for name, value in values.items():
         if value is not None:
@@ -95,34 +121,37 @@ def command(
         raise InputError(
             "several answers to a row are all the same at temperature 0.", hint="Add --temperature 0.8, say."
         )
-    click.get_current_context().exit(
-        execute(
-            EvaluateRequest(
-                target,
-                data,
-                against,
-                checkpoints,
-                without_base,
-                limit or 0,
-                tuple(name.strip() for name in metrics.split(",") if name.strip()),
-                Rules(extract, pattern, tries),
-                samples,
-                choices,
-                right,
-                system,
-                raw,
-                base,
-                quantization or "",
-                device,
-                batch_size,
-                settings,
-                tuple(Floor.of(one) for one in at_least),
-                failed,
-                as_json,
-                partial(ask_for_load, trusted=trusted),
-            )
-        )
+    request = EvaluateRequest(
+        target,
+        data,
+        against,
+        checkpoints,
+        without_base,
+        limit or 0,
+        tuple(name.strip() for name in metrics.split(",") if name.strip()),
+        Rules(extract, pattern, tries),
+        samples,
+        choices,
+        right,
+        system,
+        raw,
+        base,
+        quantization or "",
+        device,
+        batch_size,
+        settings,
+        tuple(Floor.of(one) for one in at_least),
+        failed,
+        Judge(judge_url, judge_model) if judge_url else None,
+        as_json,
+        partial(ask_for_load, trusted=trusted),
     )
+    if benchmarks:
+        from loratui.worker.benchmarks import Tasks
+        from loratui.worker.benchmarks import execute as execute_tasks
+
+        click.get_current_context().exit(execute_tasks(request, Tasks(benchmarks, shots)))
+    click.get_current_context().exit(execute(request))
 
 
 def _tries(pass_at: str, samples: int) -> tuple[int, ...]:

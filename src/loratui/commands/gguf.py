@@ -31,16 +31,29 @@ if TYPE_CHECKING:
     help="f32, f16, bf16, q8_0, or what llama-quantize makes: Q4_K_M, Q5_K_M, Q6_K, …",
 )
 @click.option("--ollama", metavar="NAME", help="Also give it to Ollama under this name.")
+@click.option("--lora", is_flag=True, help="The adapter alone, for llama.cpp's --lora on a GGUF file of its base.")
 @click.option("--print", "only_print", is_flag=True, help="Only print the commands.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(source: str, output: Path | None, kind: str, ollama: str | None, only_print: bool, as_json: bool) -> None:
+def command(
+    source: str, output: Path | None, kind: str, ollama: str | None, lora: bool, only_print: bool, as_json: bool
+) -> None:
     """Make a GGUF file with llama.cpp's tools; where they are not installed, print the commands.
 
-    An adapter is merged into its base first (RUN/merged, with its proof).
+    An adapter is merged into its base first (RUN/merged, with its proof); of a run without a result its newest
+    checkpoint. Whether the converter knows the tokenizer is looked at before that.
     """
     from loratui.child_process import run_tool
     from loratui.commands.whole_model import tool_line, whole_model
-    from loratui.export.gguf import gguf_steps, modelfile, ollama_step, sixteen_bit_file, stop_tokens
+    from loratui.export.gguf import (
+        find_llama_cpp,
+        gguf_steps,
+        lora_step,
+        modelfile,
+        ollama_step,
+        sixteen_bit_file,
+        stop_tokens,
+        unknown_tokenizer,
+    )
     from loratui.workers.command import GgufFile
     from loratui.workers.target import served
 
@@ -49,9 +62,15 @@ def command(source: str, output: Path | None, kind: str, ollama: str | None, onl
     described = target.with_name(f"{target.stem}.Modelfile")
     model = Path(what.merged)
     steps = [*gguf_steps(model, target, kind), *([ollama_step(ollama, described)] if ollama else [])]
+    if lora:
+        if not what.adapter or ollama:
+            raise InputError("--lora takes a run with an adapter, and no --ollama.")
+        if what.quantization != "none":
+            say("The adapter was trained on a quantised base: on a GGUF base it answers a little otherwise.", err=True)
+        steps = [lora_step(Path(what.adapter), Path(what.base), target)]
     missing = [step for step in steps if step.missing]
     if only_print or missing:
-        _print(source, model, steps, as_json, merged=bool(what.adapter))
+        _print(source, model, steps, as_json, merged=bool(what.adapter) and not lora)
         if only_print:
             return
         raise WorkerError(
@@ -59,7 +78,19 @@ def command(source: str, output: Path | None, kind: str, ollama: str | None, onl
         )
     if target.exists():
         raise InputError("this file is there already.", where=str(target), hint="Choose another name with -o.")
-    model, _ = whole_model(source)
+    tokenizer = next(
+        (place for place in map(Path, (what.adapter, what.merged, what.base)) if (place / "tokenizer.json").is_file()),
+        Path(what.merged),
+    )
+    if not lora and (unknown := unknown_tokenizer(tokenizer, find_llama_cpp().converter)):
+        raise WorkerError(
+            f"nothing was made: {unknown}.",
+            where=str(tokenizer),
+            hint="A newer llama.cpp may know it; `loratui serve` and vLLM need no GGUF.",
+        )
+    if not lora:
+        model, _ = whole_model(source)
+        steps = [*gguf_steps(model, target, kind), *steps[len(gguf_steps(model, target, kind)) :]]
     for step in steps:
         if ollama and step is steps[-1]:
             described.write_text(modelfile(target, stop_tokens(model)), encoding="utf-8")
@@ -75,7 +106,11 @@ def command(source: str, output: Path | None, kind: str, ollama: str | None, onl
     else:
         say(
             f"{target} is written."
-            + (f" Ask it with: ollama run {ollama}" if ollama else f" Ask it with: llama-cli -m {target}")
+            + (
+                f" Ask it with: ollama run {ollama}"
+                if ollama
+                else f" Ask it with: llama-cli -m {f'BASE.gguf --lora {target}' if lora else target}"
+            )
         )
 
 

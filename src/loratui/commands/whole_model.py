@@ -15,7 +15,7 @@ from loratui.runs.listing import find_run
 from loratui.runs.result import damage_of, require_undamaged
 from loratui.terminal import progress, say
 from loratui.workers.command import CommandProcess
-from loratui.workers.target import find_target
+from loratui.workers.target import find_target, merged_folder
 
 INTERRUPTED = 130
 
@@ -47,7 +47,7 @@ def whole_model(source: str, *, dtype: str = "") -> tuple[Path, str]:
     if (run.model_path / "config.json").is_file():
         return run.model_path, run.name
     if not (run.adapter_path / "adapter_config.json").is_file():
-        raise RunError(f"{run.name} has no result yet.", hint="It is there when the run is finished.")
+        return _of_checkpoint(run, dtype), run.name
     require_undamaged(run.adapter_path)
     broken = damage_of(run.merged_path) if run.merged_is_current else ""
     if broken:
@@ -60,10 +60,29 @@ def whole_model(source: str, *, dtype: str = "") -> tuple[Path, str]:
     return run.merged_path, run.name
 
 
-async def _merge(run: Run, dtype: str) -> None:
+def _of_checkpoint(run: Run, dtype: str) -> Path:
+    """A run that has no result yet: its newest whole checkpoint, merged into a folder of its own."""
+    target = find_target(str(run.path))
+    if target.result is None:
+        raise RunError(f"{run.name} has no result and no checkpoint yet.", hint="It is there when the run is finished.")
+    say(target.note, err=True)
+    if (target.result / "config.json").is_file() and not (target.result / "adapter_config.json").is_file():
+        return target.result
+    require_undamaged(target.result)
+    merged = merged_folder(run, target.result)
+    if (merged / "config.json").is_file() and not damage_of(merged):
+        return merged
+    say(f"Merging {target.result.name} into its base first, into {merged} …", err=True)
+    shutil.rmtree(merged, ignore_errors=True)
+    ask_for_load(target.load, trusted=False)  # the process that merges has nobody to ask
+    asyncio.run(_merge(run, dtype, merged))
+    return merged
+
+
+async def _merge(run: Run, dtype: str, merged: Path | None = None) -> None:
     """Merge in a process of its own, whose memory is free again afterwards."""
     options = ["--dtype", dtype] if dtype else []
-    process = CommandProcess(["merge", str(run.path), "-o", str(run.merged_path), *options])
+    process = CommandProcess(["merge", str(run.path), "-o", str(merged or run.merged_path), *options])
     try:
         async for line in process.lines():
             say(line, err=True)

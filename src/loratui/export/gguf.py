@@ -5,12 +5,15 @@ llama.cpp is looked for in $LLAMA_CPP, in folders of that name, and on the PATH.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,11 @@ QUANTISED = (
 )
 """Formats that `llama-quantize` makes of a 16-bit file."""
 USUAL = "Q4_K_M"
-CONVERTER = "convert_hf_to_gguf.py"
+CONVERTER, LORA_CONVERTER = "convert_hf_to_gguf.py", "convert_lora_to_gguf.py"
+CHECK_TEXT = re.compile(r"^\s*chktxt = ('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\s*$", re.MULTILINE)
+CHECK_HASH = re.compile(r"chkhsh == \"([0-9a-f]{64})\"")
+BETWEEN = {"bfloat16": "bf16", "float32": "f32"}
+"""What is written before quantising, by the model's own number format; f16 for others."""
 GET_CONVERTER = (
     "git clone https://github.com/ggml-org/llama.cpp, pip install -r llama.cpp/requirements.txt into an environment "
     "at llama.cpp/.venv, "
@@ -91,11 +98,13 @@ def gguf_steps(model: Path, output: Path, kind: str = USUAL, tools: LlamaCpp | N
     quantised = next((name for name in QUANTISED if name.lower() == kind.lower()), None)
     if written is None and quantised is None:
         raise InputError(f"there is no GGUF format {kind}.", hint=f"Formats are: {', '.join((*WRITTEN, *QUANTISED))}.")
+    config = _read(model / "config.json")
+    between = BETWEEN.get(str(config.get("dtype") or config.get("torch_dtype") or ""), "f16")
     first = output if written else sixteen_bit_file(output)
     converter = str(found.converter) if found.converter else CONVERTER
     steps = [
         Step(
-            f"convert to GGUF in {written or '16 bit'}",
+            f"convert to GGUF in {written or between}",
             (
                 found.python if found.converter else "python",
                 converter,
@@ -103,7 +112,7 @@ def gguf_steps(model: Path, output: Path, kind: str = USUAL, tools: LlamaCpp | N
                 "--outfile",
                 str(first),
                 "--outtype",
-                written or "f16",
+                written or between,
             ),
             "" if found.converter else GET_CONVERTER,
         )
@@ -119,9 +128,49 @@ def gguf_steps(model: Path, output: Path, kind: str = USUAL, tools: LlamaCpp | N
     return tuple(steps)
 
 
+def unknown_tokenizer(tokenizer: Path, converter: Path | None) -> str:
+    """Why the converter would refuse this tokenizer (a folder), after all the work before it; "" where it knows it, or
+    that cannot be told.
+
+    It knows byte-level tokenizers by the hash of a text of its own as token ids; both stand in its source.
+    """
+    document = _read(tokenizer / "tokenizer.json")
+    model = document.get("model")
+    if converter is None or not isinstance(model, dict) or (tokenizer / "tokenizer.model").is_file():
+        return ""
+    if model.get("type") != "BPE" or model.get("byte_fallback"):
+        return ""  # of other kinds the vocabulary is written as it is
+    try:
+        source = converter.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    known, text = set(CHECK_HASH.findall(source)), CHECK_TEXT.search(source)
+    if not known or text is None:
+        return ""
+    from tokenizers import Tokenizer
+
+    try:
+        ids = Tokenizer.from_file(str(tokenizer / "tokenizer.json")).encode(ast.literal_eval(text[1])).ids
+    except Exception:  # noqa: BLE001 - the library's own errors; then the converter says what it thinks of it
+        return ""
+    if sha256(str(ids).encode()).hexdigest() in known:
+        return ""
+    return "llama.cpp's converter does not know this model's tokenizer, and would refuse it"
+
+
 def sixteen_bit_file(output: Path) -> Path:
     """The file between converting and quantising."""
-    return output.with_name(f"{output.stem}-f16.gguf")
+    return output.with_name(f"{output.stem}-whole.gguf")
+
+
+def lora_step(adapter: Path, base: Path, output: Path, tools: LlamaCpp | None = None) -> Step:
+    """The command that makes an adapter alone a GGUF file, which llama.cpp puts on its base (`--lora`)."""
+    found = tools or find_llama_cpp()
+    converter = found.converter.with_name(LORA_CONVERTER) if found.converter else Path(LORA_CONVERTER)
+    missing = "" if found.converter and converter.is_file() else GET_CONVERTER
+    python = found.python if found.converter else "python"
+    arguments = (str(adapter), "--base", str(base), "--outfile", str(output), "--outtype", "f16")
+    return Step("convert the adapter to GGUF", (python, str(converter), *arguments), missing)
 
 
 def ollama_step(name: str, modelfile: Path) -> Step:

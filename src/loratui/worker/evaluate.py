@@ -17,6 +17,8 @@ from typing import Any
 from loratui.core.errors import InputError, LoratuiError
 from loratui.core.generation import PRESETS, GenerationSettings
 from loratui.core.plan import Plan
+from loratui.evaluation.judge_client import Judge
+from loratui.evaluation.judging import lines as judge_lines
 from loratui.evaluation.measures import CHOICES, LIKELIHOOD, MissingLibraryError, measure_of
 from loratui.evaluation.records import Needs, Records, digest
 from loratui.evaluation.report import Document, Floor, Side, document, table
@@ -26,12 +28,13 @@ from loratui.format import printable
 from loratui.paths import home, home_short
 from loratui.terminal import fail, say, say_json
 from loratui.worker.evaluating import Asking, Held, ask_models
+from loratui.worker.judged import judged
 from loratui.workers.evaluation_rows import EvaluationRows
 from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import held_out_questions, read_questions
 from loratui.workers.target import Target, find_target, identity_of, with_device, with_quantization
 
-BATCH_ROWS = 32
+BATCH_ROWS = 48
 NAMED_PROBLEMS = 5
 DOCUMENT = "evaluation.json"
 
@@ -42,6 +45,7 @@ class EvaluateRequest:
 
     against: other runs, adapters or models. checkpoints: the run's own, too. limit: rows at most; 0: all. measures:
     names; none: what the rows allow. samples: answers to each row. failed: failed rows that are shown.
+    judge: who compares answers, too; None: nobody, and nothing is sent anywhere.
     """
 
     target: str
@@ -64,6 +68,7 @@ class EvaluateRequest:
     settings: GenerationSettings = PRESETS["precise"]
     floors: tuple[Floor, ...] = ()
     failed: int = 3
+    judge: Judge | None = None
     as_json: bool = False
     ask: Callable[[Load], None] = lambda load: None
     """Asks whether the code that the model brings may run; raises where it may not."""
@@ -103,6 +108,8 @@ def execute(given: EvaluateRequest) -> int:
     else:
         for line in table(found, width=shutil.get_terminal_size((80, 24)).columns, failed=given.failed):
             say(line)
+        for line in judge_lines(found["judge"]) if "judge" in found else ():
+            say(line)
         say(f"Answers and figures are in {home_short(found['folder'])}.")
     for one in found["missed"]:
         value = "no number" if one["value"] is None else f"{one['value']:.4g}"
@@ -115,7 +122,7 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
 
     held: models that are loaded already; otherwise they are loaded here.
     """
-    target = _target(given, given.target)
+    target = asked_target(given, given.target)
     if held is not None:
         target = replace(target, load=replace(held.load, sides=target.load.sides))
     rows = _rows(given, target)
@@ -126,7 +133,7 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
         any(name in CHOICES for name in names),
     )
     folder = _folder(given, target, rows.items)
-    contenders = _contenders(given, target) if held is None else _held_contenders(target, held)
+    contenders = contenders_of(given, target) if held is None else _held_contenders(target, held)
     records = {
         one.name: Records(folder, one.name, identity_of(one.target, one.side) | _held(one.target)) for one in contenders
     }
@@ -152,12 +159,15 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
             *({"row": one.row + 1, "problem": problems[one.row]} for one in rows.items if one.row in problems),
         ],
     }
+    if given.judge is not None:
+        found["judge"] = judged(given.judge, sides, asked, target.run, folder, _say)
     write_whole(folder / DOCUMENT, json.dumps(found, ensure_ascii=False, indent=2, default=str) + "\n")
     _tell_left_out(found["left_out"])
     return found
 
 
-def _target(given: EvaluateRequest, name: str) -> Target:
+def asked_target(given: EvaluateRequest, name: str) -> Target:
+    """What this name stands for, held as was asked; its note is told, and its code asked about. Raises LoratuiError."""
     target = find_target(name, base=given.base)
     if target.note:
         _say(target.note)
@@ -233,7 +243,7 @@ def _held(target: Target) -> dict[str, Any]:
     return {"dtype": target.load.dtype, "device": target.load.device, "revision": target.load.revision}
 
 
-def _contenders(given: EvaluateRequest, target: Target) -> list[Contender]:
+def contenders_of(given: EvaluateRequest, target: Target) -> list[Contender]:
     """Who is evaluated; the one that is judged comes last."""
     found: list[Contender] = []
     judged = ADAPTER if ADAPTER in target.load.sides else BASE
@@ -247,7 +257,7 @@ def _contenders(given: EvaluateRequest, target: Target) -> list[Contender]:
     if given.checkpoints:
         found += [Contender(name, target, name) for name in target.checkpoints]
     for name in given.against:
-        other = _target(replace(given, base=""), name)
+        other = asked_target(replace(given, base=""), name)
         side = ADAPTER if ADAPTER in other.load.sides else BASE
         _warn_of_other_rows(given, target, other)
         found.append(Contender(other.title, other, side))

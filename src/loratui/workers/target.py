@@ -192,6 +192,12 @@ def _source(name: str) -> str:
     return name
 
 
+def merged_folder(run: Run, result: Path) -> Path:
+    """Where a run's result lies merged, or will lie; a checkpoint has a folder of its own."""
+    of_checkpoint = result.parent == run.checkpoints_path
+    return run.path / f"{run.merged_path.name}-{result.name}" if of_checkpoint else run.merged_path
+
+
 def served(name: str) -> Served:
     """The run, adapter or model of this name, as a server needs to know it; LoratuiError where there is none, or it is
     damaged.
@@ -203,7 +209,7 @@ def served(name: str) -> Served:
     if not folder or not (Path(folder) / "adapter_config.json").is_file():
         return Served(shown, folder or target.load.base, trust_remote_code=target.load.trust_remote_code)
     described = adapter_config(Path(folder))
-    merged = str(target.run.merged_path) if target.run is not None else f"{folder}-merged"
+    merged = str(merged_folder(target.run, Path(folder))) if target.run is not None else f"{folder}-merged"
     rank, load = described.get("r"), target.load
     return Served(
         shown,

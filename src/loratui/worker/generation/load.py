@@ -37,7 +37,7 @@ class LoadedModels:
         self._request = request
         self.dtype = _dtype(request.dtype, self.device, Path(request.base))
         self.attention = request.attention
-        if self.device.type != "cuda" and needs_gpu(request.attention):
+        if self.device.type != "cuda" and request.attention and needs_gpu(request.attention):
             self.attention = "sdpa"
             tell(f"{request.attention} needs a GPU: sdpa takes its place here")
         tell(f"reading the weights of {Path(request.base).name} onto {self.device}")

@@ -1,0 +1,125 @@
+"""A judge by OpenAI's interface, at an address that a person named: several asked at once, what it says kept.
+
+Nothing is sent anywhere else, and no redirect is followed. The key comes from the environment alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from loratui.core.errors import InputError, WorkerError
+from loratui.evaluation.journal import Journal
+from loratui.evaluation.judging import INSTRUCTIONS, Said, Shown, put, read
+from loratui.evaluation.records import digest
+from loratui.format import first_line
+
+KEY = "LORATUI_JUDGE_KEY"
+"""The environment variable with the judge's key; none is sent where it is not set."""
+AT_ONCE, TRIES, TIMEOUT_SECONDS, MOST_TOKENS = 4, 4, 180.0, 1024
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who judges. url: the interface's address, up to `/v1`. model: its name there."""
+
+    url: str
+    model: str
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError(
+                f"{self.url!r} is no address.", where="--judge", hint="Write http://127.0.0.1:8000/v1, say."
+            )
+        if not self.model:
+            raise InputError("the judge's model is not named.", hint="Name it with --judge-model.")
+        if _key() and parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise InputError(
+                f"the key in {KEY} would go to {parts.hostname} unencrypted.", hint="Use https, or unset it."
+            )
+
+    @property
+    def host(self) -> str:
+        """Where texts are sent."""
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
+    def ask(self, pairs: Sequence[Shown], kept: Path, tell: Callable[[int, int], None]) -> dict[Shown, Said]:
+        """What it says of each pair, asked once; what is kept in the file is not asked again. WorkerError where it does
+        not answer, or refuses.
+        """
+        journal = Journal(kept, {"url": self.url, "model": self.model, "instructions": digest(INSTRUCTIONS)})
+        try:
+            known = {str(line[0]): read(str(line[1])) for line in journal.lines if len(line) == 2}
+            keys = {pair: digest([pair.asked, pair.expected, pair.first, pair.second]) for pair in pairs}
+            left = [pair for pair in dict.fromkeys(pairs) if keys[pair] not in known]
+            for number, (pair, text) in enumerate(self._all(left), start=1):
+                journal.add([[keys[pair], text]])
+                known[keys[pair]] = read(text)
+                tell(number, len(left))
+            return {pair: known[keys[pair]] for pair in pairs}
+        finally:
+            journal.close()
+
+    def _all(self, pairs: Sequence[Shown]) -> Iterator[tuple[Shown, str]]:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for start in range(0, len(pairs), AT_ONCE):  # few at once: an error ends it soon
+                some = pairs[start : start + AT_ONCE]
+                yield from zip(some, pool.map(self._one, some), strict=True)
+
+    def _one(self, pair: Shown) -> str:
+        body = {"model": self.model, "messages": put(pair), "temperature": 0, "max_tokens": MOST_TOKENS}
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {_key()}"} if _key() else {})
+        asked = urllib.request.Request(
+            f"{self.url.rstrip('/')}/chat/completions", json.dumps(body).encode(), headers, method="POST"
+        )
+        opener = urllib.request.build_opener(_NoRedirect)
+        for left in reversed(range(TRIES)):
+            try:
+                with opener.open(asked, timeout=TIMEOUT_SECONDS) as answer:
+                    return str(json.load(answer)["choices"][0]["message"]["content"] or "")
+            except urllib.error.HTTPError as error:
+                if error.code not in (429, 500, 502, 503, 504) or not left:
+                    raise self._refused(error) from None
+            except (OSError, HTTPException) as error:
+                if not left:
+                    raise WorkerError(
+                        f"the judge at {self.host} cannot be reached: {first_line(error)}.",
+                        hint="What it said is kept: give the same command again.",
+                    ) from None
+            except (ValueError, KeyError, IndexError, TypeError):
+                raise WorkerError(f"the judge at {self.host} gave no chat completion.") from None
+            time.sleep(0.5 * 2 ** (TRIES - 1 - left))
+        raise AssertionError("the last try returns or raises")
+
+    def _refused(self, error: urllib.error.HTTPError) -> WorkerError:
+        said = ""
+        try:
+            document: Any = json.loads(error.read(4096))
+            said = first_line(document["error"]["message"], 200)
+        except (ValueError, KeyError, TypeError, OSError):
+            pass
+        hint = f"Its key is read from {KEY}." if error.code in (401, 403) else ""
+        return WorkerError(f"the judge at {self.host} refuses ({error.code}): {said or error.reason}", hint=hint)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The texts and the key go where the person said, and nowhere else."""
+
+    def redirect_request(self, *given: Any, **more: Any) -> None:
+        return None
+
+
+def _key() -> str:
+    return os.environ.get(KEY, "").strip()

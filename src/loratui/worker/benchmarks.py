@@ -1,0 +1,163 @@
+"""`loratui evaluate --tasks`: public benchmarks through lm-evaluation-harness, base and result side by side, so that
+what was forgotten is seen. Each side's figures are kept in the run, row by row; what is there is not asked again.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from loratui.core.errors import InputError, LoratuiError, WorkerError
+from loratui.evaluation.benchmarks import Figures, as_document, compare, from_document, read_results, table
+from loratui.evaluation.measures import MissingLibraryError
+from loratui.evaluation.records import digest
+from loratui.evaluation.report import Document
+from loratui.files import make_folder, read_object, write_whole
+from loratui.format import first_line, printable
+from loratui.hub.client import offline
+from loratui.paths import home, home_short
+from loratui.terminal import fail, say, say_json
+from loratui.worker.evaluate import Contender, EvaluateRequest, asked_target, contenders_of
+from loratui.worker.quiet import quiet_libraries
+from loratui.workers.target import identity_of
+
+LIBRARY = "lm_eval"
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """Which benchmarks: names of the library's own, or YAML files of tasks. shots: solved examples before each
+    question; None: as the task says.
+    """
+
+    names: Sequence[str]
+    shots: int | None = None
+
+
+def execute(given: EvaluateRequest, tasks: Tasks) -> int:
+    """Run them, print the table or the document, and return the exit status."""
+    try:
+        found = run_tasks(given, tasks)
+    except LoratuiError as error:
+        fail(error.sentence)
+        return error.exit_status
+    except KeyboardInterrupt:
+        _say("Interrupted. Give the same command again: sides that are through are not asked again.")
+        return 130
+    if given.as_json:
+        say_json(found)
+        return 0
+    for line in table(found, width=shutil.get_terminal_size((80, 24)).columns):
+        say(line)
+    say(f"Figures are in {home_short(found['folder'])}.")
+    return 0
+
+
+def run_tasks(given: EvaluateRequest, tasks: Tasks) -> Document:
+    """Ask each side what it was not asked yet. Raises LoratuiError."""
+    if importlib.util.find_spec(LIBRARY) is None:
+        raise MissingLibraryError(
+            "--tasks needs the library lm-evaluation-harness, which is not installed.",
+            hint="pip install 'loratui[tasks]'",
+        )
+    target = asked_target(given, given.target)
+    place = target.run.evaluations_path if target.run is not None else home() / "evaluations" / Path(target.title).name
+    how = {"tasks": list(tasks.names), "limit": given.limit, "shots": tasks.shots, "raw": given.raw}
+    folder = place / f"tasks-{digest([how, [_stamp(name) for name in tasks.names]])}"
+    for part in (place, folder):
+        if part.is_symlink():
+            raise InputError("it is a link, and nothing is written through it.", where=str(part))
+        make_folder(part)
+    sides: dict[str, Figures] = {}
+    asked: dict[int, Any] = {}
+    for one in contenders_of(given, target):
+        file = folder / f"{_safe(one.title)}-{digest(identity_of(one.target, one.side))}.json"
+        if file.is_file():
+            sides[one.title] = from_document(read_object(file))
+            continue
+        if id(one.target) not in asked:
+            asked.clear()  # one base in memory at a time
+            asked[id(one.target)] = _load(one)
+        sides[one.title] = _ask(asked[id(one.target)], one, given, tasks)
+        write_whole(file, json.dumps(as_document(sides[one.title]), indent=1) + "\n")
+    found = {**how, "folder": str(folder), **compare(sides)}
+    write_whole(folder / "tasks.json", json.dumps(found, ensure_ascii=False, indent=2) + "\n")
+    return found
+
+
+def _load(one: Contender) -> Any:
+    _say(f"{one.target.title}: starting PyTorch …")
+    quiet_libraries()
+    from loratui.worker.generation.load import LoadedModels
+
+    return LoadedModels(one.target.load, lambda what: _say(what[0].upper() + what[1:] + " …"))
+
+
+def _ask(models: Any, one: Contender, given: EvaluateRequest, tasks: Tasks) -> Figures:
+    if offline():
+        os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+    from lm_eval import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    for name in (LIBRARY, "lm-eval"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    files = [Path(name).expanduser() for name in tasks.names if name.endswith((".yaml", ".yml"))]
+    if gone := next((file for file in files if not file.is_file()), None):
+        raise InputError("there is no such file.", where=str(gone))
+    names = [str(Path(name).expanduser()) if name.endswith((".yaml", ".yml")) else name for name in tasks.names]
+    _say(f"{one.title}: {', '.join(tasks.names)} …")
+    judge = HFLM(
+        pretrained=models.use(one.side),
+        tokenizer=models.tokenizer,
+        backend="causal",
+        batch_size=given.batch_rows,
+        max_length=models.context_tokens or None,
+    )
+    try:
+        with redirect_stdout(StringIO()):  # what the library prints is no part of our output
+            results = simple_evaluate(
+                model=judge,
+                tasks=names,
+                num_fewshot=tasks.shots,
+                task_manager=TaskManager(),
+                limit=given.limit or None,
+                bootstrap_iters=0,
+                apply_chat_template=bool(models.tokenizer.chat_template) and not given.raw,
+            )
+    except KeyError as error:
+        raise InputError(
+            f"lm-evaluation-harness knows no such task: {first_line(error)}.",
+            where="--tasks",
+            hint="`lm-eval ls tasks` lists them; a YAML file of a task may be named, too.",
+        ) from error
+    except (ConnectionError, OSError, ValueError, RuntimeError, AssertionError) as error:
+        raise WorkerError(f"{one.title}: the tasks could not be asked: {first_line(error, 300)}") from error
+    if results is None:
+        raise WorkerError(f"{one.title}: lm-evaluation-harness returned no result.")
+    return read_results(results)
+
+
+def _stamp(name: str) -> Any:
+    """What a task's own file says, so that a changed one is asked anew."""
+    try:
+        return digest(Path(name).expanduser().read_text(encoding="utf-8")) if name.endswith((".yaml", ".yml")) else ""
+    except OSError:
+        return ""
+
+
+def _safe(name: str) -> str:
+    return "".join(one if one.isalnum() or one in "-_." else "-" for one in name)
+
+
+def _say(sentence: str) -> None:
+    say(printable(sentence), err=True)

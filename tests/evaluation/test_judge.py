@@ -1,0 +1,165 @@
+"""A judge at a loopback server: both orders, ties, what is kept, its key, and agreement with a person's votes."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loratui.core.errors import InputError, WorkerError
+from loratui.evaluation.judge_client import Judge
+from loratui.evaluation.judging import Shown, agreement, lines, outcome, pairs, read, summary, winner
+from loratui.evaluation.report import Side
+from loratui.evaluation.scoring import Given, Item, Outcome
+from loratui.runs.directory import Run
+from loratui.runs.votes import Vote, add_vote
+from loratui.worker.judged import judged
+
+
+class Endpoint:
+    """A stand-in: `say` makes its answer of what it is sent."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.say: Callable[[str, str], str] = lambda first, second: "Verdict: tie"
+        self.statuses: list[int] = []
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                endpoint.asked.append((self.headers.get("Authorization", ""), body))
+                status = endpoint.statuses.pop(0) if endpoint.statuses else 200
+                text = body["messages"][-1]["content"]
+                first = text.partition("<answer_A>\n")[2].partition("\n</answer_A>")[0]
+                second = text.partition("<answer_B>\n")[2].partition("\n</answer_B>")[0]
+                answer: Any = {"choices": [{"message": {"content": endpoint.say(first, second)}}]}
+                if status >= 400:
+                    answer = {"error": {"message": "no such key"}}
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", "http://127.0.0.1:9/elsewhere")
+                self.end_headers()
+                self.wfile.write(json.dumps(answer).encode())
+
+            def log_message(self, *given: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+    monkeypatch.delenv("LORATUI_JUDGE_KEY", raising=False)
+    found = Endpoint()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+def longer(first: str, second: str) -> str:
+    return f"Reasons.\nVerdict: {'A' if len(first) > len(second) else 'B' if len(second) > len(first) else 'tie'}"
+
+
+def sides(count: int = 30) -> tuple[list[Side], list[Item]]:
+    """The result's answer is longer in two rows of three, as long in none, and equal in every tenth."""
+    items = [Item(number, f"say {number}", "x") for number in range(count)]
+    mine = [Outcome([Given("x" * (4 if number % 3 else 2), "stop token", 2)]) for number in range(count)]
+    theirs = [Outcome([Given("x" * 3, "stop token", 2)]) for number in range(count)]
+    return [Side("base", "base", theirs), Side("mine", "mine", mine)], items
+
+
+def test_verdicts_are_read_and_both_orders_must_agree() -> None:
+    assert [read(text) for text in ("Verdict: A", "so **Verdict:** B", "verdict - Tie", "B.", "Both are fine", "")] == [
+        "first",
+        "second",
+        "tie",
+        "second",
+        "unclear",
+        "unclear",
+    ]
+    assert read("Verdict: A … no, Verdict: B") == "second", "the last one counts"
+    assert winner("first", "second") == "mine" and winner("second", "first") == "theirs"
+    assert winner("first", "first") == "swayed", "the same place in both orders is no preference"
+    assert winner("tie", "first") == "tie" and winner("first", "unclear") == "unclear"
+
+
+def test_the_better_side_wins_in_both_orders_and_nothing_is_asked_twice(endpoint: Endpoint, tmp_path: Path) -> None:
+    endpoint.say = longer
+    given, items = sides()
+    told: list[str] = []
+    found = judged(Judge(endpoint.url, "strict"), given, items, None, tmp_path, told.append)
+    (pair,) = found["pairs"]
+    assert (pair["wins"], pair["losses"], pair["ties"], pair["rows"]) == (20, 10, 0, 30)
+    assert pair["value"] == pytest.approx(2 / 3) and pair["low"] < 2 / 3 < pair["high"]
+    assert len(endpoint.asked) == 60 and "60 pairs" in told[0] and endpoint.url.split("/")[2] in told[0]
+    orders = [body["messages"][1]["content"] for _, body in endpoint.asked]
+    assert sum("<answer_A>\nxxx\n" in text for text in orders) == 30, "each side stands first as often"
+    again = judged(Judge(endpoint.url, "strict"), given, items, None, tmp_path, told.append)
+    assert again == found and len(endpoint.asked) == 60
+    assert "mine, beside base:" in "\n".join(lines(found))
+
+
+def test_a_judge_that_likes_a_place_tells_nothing(endpoint: Endpoint, tmp_path: Path) -> None:
+    endpoint.say = lambda first, second: "Verdict: A"
+    given, items = sides()
+    (pair,) = judged(Judge(endpoint.url, "m"), given, items, None, tmp_path, lambda words: None)["pairs"]
+    assert pair["swayed_by_order"] == 30 and pair["value"] == 0.5 and pair["told"] == "no difference"
+
+
+def test_equal_answers_are_ties_without_asking_and_silence_is_no_tie() -> None:
+    rows = [Shown("q", "", "same ", "same"), Shown("q", "", "a", "b")]
+    assert len(pairs(rows)) == 2
+    assert outcome(rows, {rows[1]: "unclear", rows[1].swapped: "first"}) == ["tie", "unclear"]
+    found = summary("mine", "base", ["tie", "unclear"])
+    assert (found["ties"], found["unclear"], found["rows"], found["value"]) == (1, 1, 1, 0.5)
+
+
+def test_agreement_with_a_persons_votes(endpoint: Endpoint, tmp_path: Path) -> None:
+    endpoint.say = longer
+    run = Run(tmp_path / "run")
+    run.path.mkdir()
+    asked = [{"role": "user", "content": "hello"}]
+    for liked, one, two in (("base", "long long", "short"), ("adapter", "long long", "short"), ("", "even", "same")):
+        add_vote(run, Vote("hello", ("base", "adapter"), liked, asked, {"base": one, "adapter": two}))
+    given, items = sides(6)
+    found = judged(Judge(endpoint.url, "m"), given, items, run, tmp_path, lambda words: None)
+    assert (found["agreement"]["votes"], found["agreement"]["agreed"]) == (3, 2)
+    assert agreement(["mine"], ["unclear"])["votes"] == 0
+
+
+def test_the_key_comes_from_the_environment_and_is_sent_to_the_named_place_alone(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, items = sides(2)
+    monkeypatch.setenv("LORATUI_JUDGE_KEY", "sesame-open")
+    judged(Judge(endpoint.url, "m"), given, items, None, tmp_path, lambda words: None)
+    assert {key for key, _ in endpoint.asked} == {"Bearer sesame-open"}
+    assert b"sesame" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    with pytest.raises(InputError, match="unencrypted"):
+        Judge("http://judge.example/v1", "m")
+    endpoint.statuses = [401] * 9
+    with pytest.raises(WorkerError, match=r"refuses \(401\): no such key Its key is read from LORATUI_JUDGE_KEY"):
+        judged(Judge(endpoint.url, "other"), given, items, None, tmp_path, lambda words: None)
+    endpoint.statuses = [302] * 9
+    with pytest.raises(WorkerError, match=r"refuses \(302\)"):
+        judged(Judge(endpoint.url, "third"), given, items, None, tmp_path, lambda words: None)
+
+
+def test_a_busy_judge_is_asked_again_and_wrong_addresses_are_refused(endpoint: Endpoint, tmp_path: Path) -> None:
+    endpoint.statuses = [429]
+    given, items = sides(1)
+    (pair,) = judged(Judge(endpoint.url, "m"), given, items, None, tmp_path, lambda words: None)["pairs"]
+    assert pair["ties"] == 1 and len(endpoint.asked) == 3
+    for url, model in (("judge", "m"), ("ftp://x/v1", "m"), (endpoint.url, "")):
+        with pytest.raises(InputError):
+            Judge(url, model)
+    with pytest.raises(InputError, match="compares two sides"):
+        judged(Judge(endpoint.url, "m"), given[1:], items, None, tmp_path, lambda words: None)
