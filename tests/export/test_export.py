@@ -271,5 +271,5 @@ def test_command_replaces_nothing_unasked(plan_file: Path) -> None:
 def test_a_plan_that_learns_preferences_is_refused_in_one_sentence() -> None:
     plan = with_values(Plan(), {"training.objective": "dpo"})
     for tool in TOOLS:
-        with pytest.raises(ExportError, match="plans that learn preferences .* are not exported yet"):
+        with pytest.raises(ExportError, match="are not exported yet"):
             export_plan(plan, tool)
