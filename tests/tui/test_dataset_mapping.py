@@ -12,9 +12,9 @@ from textual.widgets import Input, OptionList
 from wizard import SIZES, choose, screen_text, settled, wizard
 
 from loratui.tui.app import LoratuiApp
-from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.dataset.columns import ColumnsScreen
 from loratui.tui.dataset.mapping import MappingScreen
+from loratui.tui.dataset.preference_question import PreferenceQuestion
 
 
 def app_with(folder: Path, rows: list[dict[str, Any]]) -> LoratuiApp:
@@ -110,13 +110,20 @@ async def test_preferences_are_asked_about_before_going_on(tmp_path: Path, size:
         assert any("preferences" in problem.sentence for problem in app.state.ready())
         await pilot.press("ctrl+n")
         await settled(pilot)
-        assert isinstance(app.screen, ConfirmScreen)
+        assert isinstance(app.screen, PreferenceQuestion)
         await pilot.press("escape")
         await settled(pilot)
         assert app.screen.name == "dataset" and app.state.problems("dataset"), "unanswered: it stays here"
         await pilot.press("f")
         await settled(pilot)
         await pilot.press("enter")
+        await settled(pilot)
+        assert "the preference is learnt, from both sides" in screen_text(app) and not app.state.problems("dataset")
+        learnt = app.state.plan.proposal
+        assert learnt is not None and learnt.plan.training.objective == "dpo" and "rejected" in PREFERENCES[0]
+        await pilot.press("f")
+        await settled(pilot)
+        await pilot.press("c")
         await settled(pilot)
         assert app.state.draft.by_hand["dataset.preference"] == "chosen" and not app.state.problems("dataset")
         assert "the chosen answers are trained on" in screen_text(app)
@@ -127,7 +134,9 @@ async def test_preferences_are_asked_about_before_going_on(tmp_path: Path, size:
         assert proposal is not None and proposal.plan.dataset.preference == "chosen"
         app.choose_dataset(str(tmp_path / "data" / "questions.jsonl"))
         await settled(pilot)
-        assert "dataset.preference" not in app.state.draft.by_hand, "another dataset is asked about anew"
+        assert not {"dataset.preference", "training.objective"} & set(app.state.draft.by_hand), (
+            "another dataset is asked about anew"
+        )
 
 
 async def test_what_is_left_out_is_said_on_the_screen(tmp_path: Path) -> None:

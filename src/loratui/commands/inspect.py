@@ -214,6 +214,7 @@ def describe(result: dict[str, Any]) -> str:
         read_as.append(f"            not read: {', '.join(map(printable, result['unused']))}")
     read_as += [f"            ▲ {printable(doubt)}" for doubt in result["doubts"]]
     if result["format"] == "preference":
+        read_as.append("            ▲ learning the preference wants --set training.objective=dpo")
         read_as.append("            ▲ training on the chosen answers alone wants --set dataset.preference=chosen")
     for other in result["others"][:3]:
         columns = write_columns(other["columns"])

@@ -119,8 +119,8 @@ def facts_of(values: Mapping[str, Any]) -> DataFacts | None:
     )
     found = find_planned(section)
     objective = values.get("training.objective", "sft")
-    require_answer(preview(found, section, count=0).recognition, section, where=dataset, objective=objective)
-    facts = quick_facts(found, section)
+    read_as = preview(found, section, count=0).recognition
+    facts = quick_facts(found, section, require_answer(read_as, section, where=dataset, objective=objective))
     if facts.rows and facts.unusable == facts.rows:
         raise DatasetError(
             f"none of the {facts.rows:,} rows can be trained on: {facts.problem}",

@@ -359,6 +359,11 @@ class Plan(Document):
         return max(1, len(self.hardware.devices))
 
     @property
+    def sides(self) -> int:
+        """Sequences that the model reads of each row: both sides of a preference pair, else one."""
+        return 1 if self.training.objective == "sft" else 2
+
+    @property
     def effective_batch_size(self) -> int:
         """Rows per optimizer step over all devices."""
         return self.training.batch_size * self.training.accumulation * self.processes

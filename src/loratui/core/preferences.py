@@ -5,6 +5,16 @@ from __future__ import annotations
 from loratui.core.plan import Plan
 
 
+def computes_reference(plan: Plan) -> bool:
+    """Whether the reference is computed at each step."""
+    return plan.training.objective != "sft" and plan.preference.reference == "each-step"
+
+
+def holds_copy(plan: Plan) -> bool:
+    """Whether a frozen copy of the model lies beside the one that is trained."""
+    return computes_reference(plan) and plan.method.kind == "full"
+
+
 def described(plan: Plan) -> str:
     """How a plan learns preferences, and what it is held to, in words."""
     preference = plan.preference

@@ -29,6 +29,7 @@ from loratui.core.proposal_alternatives import Again, settable
 from loratui.core.recommend import QUESTIONS, Context
 from loratui.core.recommend.context import remembered_estimate
 from loratui.core.recommend.from_adapter import continued, require_model, require_targets, shape_values
+from loratui.core.recommend.preference import for_objective
 from loratui.core.recommend.schedule import steps_of
 from loratui.core.recommendation import Instead, Origin, Recommendation
 from loratui.core.rules_of_thumb import RuleOfThumb
@@ -248,19 +249,15 @@ def propose(
     asked = situation
     situation = informed(situation)
     checked = {key: check_value(key, value) for key, value in (by_hand or {}).items()}
-    kept = {key: check_value(key, value) for key, value in (held or {}).items() if key not in checked}
+    others = {key: check_value(key, value) for key, value in (held or {}).items() if key not in checked}
+    preset, kept = for_objective(preset, others, checked)
     chosen = {**kept, **checked}
     from_preset = _preset_values(preset, chosen, situation.spec)
     own = shape_values(situation.spec, situation.adapter) if situation.adapter else {}
     from_preset = {key: value for key, value in from_preset.items() if key not in own}
     pinned = {**from_preset, **chosen}
-    _validated(
-        {
-            key: value
-            for key, value in pinned.items()
-            if key.startswith("method.") and {"method.kind", "method.quantization"} <= set(pinned)
-        }
-    )
+    if {"method.kind", "method.quantization"} <= set(pinned):
+        _validated({key: value for key, value in pinned.items() if key.startswith("method.")})
     origins: dict[str, Origin] = {
         key: "mine" if key in checked else "held" if key in kept else "preset" if key in from_preset else "proposed"
         for key in fields()

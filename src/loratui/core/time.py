@@ -22,6 +22,7 @@ from loratui.core.links import LINKS, with_links
 from loratui.core.lora_targets import count_adapter, resolve_targets
 from loratui.core.measured import METHOD_SHARE, Measurement, Speed, learned_speed
 from loratui.core.plan import Plan
+from loratui.core.preferences import computes_reference
 from loratui.core.schedule import Schedule, times_in
 from loratui.core.storage import disk_need
 from loratui.core.time_around import (
@@ -212,7 +213,7 @@ def tokens_per_pass(plan: Plan, data: DataFacts) -> float:
         return float(training.batch_size * training.max_length)
     if training.padding_free:
         return training.batch_size * expected_longest(data, 1, training.max_length)
-    return training.batch_size * longest_of_batch(plan, data, training.batch_size)
+    return plan.sides * training.batch_size * longest_of_batch(plan, data, training.batch_size)
 
 
 def flops_per_token(spec: ModelSpec, plan: Plan, tokens_per_row: float) -> float:
@@ -224,6 +225,7 @@ def flops_per_token(spec: ModelSpec, plan: Plan, tokens_per_row: float) -> float
     weights, head, attention = _weights_head_attention(spec, tokens_per_row)
     forward = 2.0 * (weights + head) + attention
     recomputed = 2.0 * weights + attention if plan.training.checkpointing else 0.0
+    recomputed += forward if computes_reference(plan) else 0.0
     if plan.method.kind == "full":
         return 3.0 * forward + recomputed
     adapter = count_adapter(resolve_targets(spec, plan.lora.targets), plan.lora.r)
@@ -248,7 +250,8 @@ def evaluation_pass(spec: ModelSpec, plan: Plan, data: DataFacts, devices: int) 
     weights, head, attention = _weights_head_attention(spec, tokens)
     adapter = 0 if plan.method.kind == "full" else count_adapter(resolve_targets(spec, plan.lora.targets), plan.lora.r)
     batches = math.ceil(math.ceil(data.eval_examples / size) / max(1, devices))
-    return batches, (2.0 * (weights + head + adapter) + attention) * tokens * size
+    forward = (2.0 * (weights + head + adapter) + attention) * (2 if computes_reference(plan) else 1)
+    return batches, forward * tokens * size * plan.sides
 
 
 def utilisation(spec: ModelSpec, plan: Plan, device: Device) -> tuple[float, float]:
@@ -273,7 +276,8 @@ def launch_seconds(spec: ModelSpec, device: Device) -> tuple[float, float]:
 def flops_per_pass(spec: ModelSpec, plan: Plan, data: DataFacts) -> float:
     """Operations of one device's forward and backward pass over an average batch, padding included."""
     tokens = tokens_per_pass(plan, data)
-    return flops_per_token(spec, plan, tokens / plan.training.batch_size) * tokens
+    row = tokens / (plan.sides * plan.training.batch_size)
+    return flops_per_token(spec, plan, row) * tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,12 +32,12 @@ def quick_facts(
     found: FoundDataset, section: DatasetSection | None = None, recognition: Recognition | None = None
 ) -> DataFacts:
     """Facts of the training part, from at most 1,000 rows and their characters (`exact=False`); remembered per file
-    state. recognition: how the rows are read, where that was found out already.
+    state. recognition: how the rows are read, where that was found out already; of pairs the longer side counts.
 
     DatasetError where the rows cannot be read or have no known shape.
     """
     section = section or DatasetSection(path=found.path)
-    key = (found.fingerprint, section.model_dump_json())
+    key = (found.fingerprint, f"{section.model_dump_json()} {recognition is not None and recognition.pairs}")
     if key not in _cache:
         _cache[key] = _facts(found, section, recognition)
     return _cache[key]
@@ -62,9 +62,10 @@ def _facts(found: FoundDataset, section: DatasetSection, recognition: Recognitio
         except RowError as error:
             problem = problem or problem_words(row, error)
             continue
-        lengths.append(guessed_tokens(conversation))
-        characters += conversation.characters
-        trained += conversation.trained_characters
+        sides = conversation.sides
+        lengths.append(max(map(guessed_tokens, sides)))
+        characters += sum(side.characters for side in sides)
+        trained += sum(side.trained_characters for side in sides)
     usable = (
         round((total - len(left_out)) * len(lengths) / max(1, sampled - len(left_out)))
         if len(left_out) < sampled

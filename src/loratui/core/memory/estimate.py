@@ -12,10 +12,11 @@ from loratui.core.memory.formats import Formats, formats
 from loratui.core.memory.overhead import Moving, load_extra, overhead
 from loratui.core.memory.sharding import bucket_bytes, gathered_bytes, held_formats, together, working_formats
 from loratui.core.memory.states import adapter_bytes, gradients_bytes, optimizer_bytes, scales_bytes, weights_bytes
-from loratui.core.memory.step import PASS, Batch, evaluation, moments, optimizer_extra
+from loratui.core.memory.step import PASS, Batch, evaluation, moments, optimizer_extra, reference_pass
 from loratui.core.memory.trainers import LORATUI, Software
 from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
+from loratui.core.preferences import computes_reference, holds_copy
 
 LOADED = "The peak is while the weights are loaded."
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
@@ -81,8 +82,9 @@ def largest_training_batch(plan: Plan, data: DataFacts) -> Batch:
             training.batch_size > 1,
             max(1, round(longest * training.batch_size * share)),
         )
-    tokens = longest * training.batch_size
-    return Batch(training.batch_size, longest, ragged, max(1, round(tokens * share)))
+    rows = plan.sides * training.batch_size
+    ragged = ragged or plan.sides > 1  # the sides of a pair are hardly ever of one length
+    return Batch(rows, longest, ragged, max(1, round(longest * rows * share)))
 
 
 def largest_evaluation_batch(plan: Plan, data: DataFacts) -> Batch | None:
@@ -92,7 +94,9 @@ def largest_evaluation_batch(plan: Plan, data: DataFacts) -> Batch | None:
     rows, longest = plan.evaluation.batch_size, min(data.longest, plan.training.max_length)
     if plan.training.packing:
         return Batch(1, plan.training.max_length * rows, True, plan.training.max_length * rows)
-    return Batch(rows, longest, rows > 1 and data.lengths[0] < longest, rows * longest)
+    ragged = plan.sides > 1 or (rows > 1 and data.lengths[0] < longest)
+    rows *= plan.sides
+    return Batch(rows, longest, ragged, rows * longest)
 
 
 def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, software: Software = LORATUI) -> Estimate:
@@ -115,7 +119,11 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     form = working_formats(whole, shared)
     batch = largest_training_batch(plan, data)
     eval_batch = largest_evaluation_batch(plan, data)
+    if holds_copy(plan):
+        weights += shared.share(weights_bytes(spec, held))
     found = moments(spec, plan, form, batch, gradients)
+    if computes_reference(plan):
+        found.append(reference_pass(spec, plan, form, batch, gradients))
     highest = max(found, key=lambda moment: moment.total)
     in_loss = max(moment.logits for moment in found)
     if eval_batch is not None:

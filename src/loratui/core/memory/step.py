@@ -332,6 +332,31 @@ def _evaluation(run: _Pass, gradients: int) -> Moment:
     return Moment("evaluation", "in the loss of the evaluation", shared + x.size + ending - tail_loss, tail_loss, 0)
 
 
+def reference_pass(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gradients: int) -> Moment:
+    """The reference's forward pass at each step of preference training: nothing of it is kept, and everything that the
+    trained model's backward pass needs is there already."""
+    run = _pass(spec, plan, form, batch, accumulates=plan.training.accumulation > 1)
+    beside = evaluation(spec, plan, form, batch, gradients)
+    held = gradients if run.accumulates else 0
+    kept = _kept(run, checkpointing=plan.training.checkpointing)
+    return Moment(PASS, "in the reference's forward pass", kept + beside.activations, beside.logits, held)
+
+
+@lru_cache(maxsize=512)
+def _kept(run: _Pass, *, checkpointing: bool) -> int:
+    """What a forward pass leaves behind for its backward pass."""
+    end, stream = run.start()
+    run.tail(end, stream)
+    tail = end.tape.walk(stream)
+    kept = _shared(run) + tail.kept + tail.source_kept
+    for numbers in run.kinds.values():
+        layers, x = run.start()
+        run.block(layers, x, numbers[0])
+        one = layers.tape.walk(x)
+        kept += len(numbers) * (x.size if checkpointing else one.kept + one.source_kept)
+    return kept
+
+
 def _temporary(run: Layers, x: Value) -> int:
     for operation in run.tape.operations:
         operation.saved = ()

@@ -22,6 +22,7 @@ from loratui.core.recommend.evaluation import held_out, keeping
 from loratui.core.recommend.learning_rate import learning_rate
 from loratui.core.recommend.method_and_batch import fit
 from loratui.core.recommend.precision import precision
+from loratui.core.recommend.preference import passes, preference_rate, preferences, reference, steady, unpadded
 from loratui.core.recommend.schedule import scheduler, warmup
 from loratui.core.recommend.time_limit import time_limit
 from loratui.core.recommendation import Recommendation
@@ -33,16 +34,23 @@ QUESTIONS: tuple[Callable[[Context], Iterator[Recommendation]], ...] = (
     packing,
     padding_free,
     group_by_length,
+    unpadded,
     epochs,
+    passes,
     targets,
     rank,
     alpha,
     dropout,
+    steady,
+    preferences,
     fit,
     grouped_batch,
+    unpadded,
+    reference,
     scheduler,
     learning_rate,
     warmup,
+    preference_rate,
     adamw,
     keeping,
     time_limit,

@@ -266,18 +266,15 @@ class DatasetScreen(StepScreen):
 
     @work
     async def action_answer(self, then_next: bool = False) -> None:
-        """Ask what preferences are taken for; the answer stands in the plan."""
-        from loratui.data.preferences import QUESTION
-        from loratui.tui.common.dialogs import ConfirmScreen
+        """Ask what is learnt of preferences; the answer stands in the plan."""
+        from loratui.tui.dataset.preference_question import ANSWERS, PreferenceQuestion
 
-        yes = await self.app.push_screen_wait(
-            ConfirmScreen("Preferences", QUESTION, "train on the chosen answers", "not now")
-        )
-        self.app.state.choices.set_value("dataset.preference", "chosen" if yes else "ask")
+        answer = await self.app.push_screen_wait(PreferenceQuestion())
+        self.app.state.choices.set_values(ANSWERS[answer])
         self._show_facts()
-        if yes and then_next:
+        if answer and then_next:
             super().action_next()
-        elif not yes:
+        elif not answer:
             self.say("Nothing is trained on preferences: choose other rows, or c maps the columns.", "warning")
 
     @work

@@ -125,9 +125,10 @@ class Choices:
             self._put(self.model_chosen, model=identifier, preset=preset, by_hand=by_hand, held=held)
 
     def choose_dataset(self, path: str) -> None:
-        """Choose a dataset by path; how the one before was read is forgotten."""
+        """Choose a dataset by path; how the one before was read, and what is learnt of it, is forgotten."""
         if path != self._draft.dataset:
-            by_hand, held = (_without(values, "dataset.") for values in (self._draft.by_hand, self._draft.held))
+            own = ("dataset.", "training.objective", "preference.")
+            by_hand, held = (_without(values, *own) for values in (self._draft.by_hand, self._draft.held))
             self._put(self.dataset_chosen, dataset=path, by_hand=by_hand, held=held)
 
     # The recipe

@@ -54,7 +54,16 @@ class ChosenDataset:
 
     def facts(self) -> DataFacts | None:
         """Counts and lengths of the dataset; None until one is chosen and read."""
-        return self._view.facts if self._view is not None else self.known_facts
+        if self._view is None:
+            return self.known_facts
+        return self._view.pairs if self._view.pairs is not None and self._learns_pairs() else self._view.facts
+
+    def no_pairs(self) -> bool:
+        """Whether preferences are to be learnt, and the rows are none."""
+        return self._view is not None and self._learns_pairs() and self._view.pairs is None
+
+    def _learns_pairs(self) -> bool:
+        return bool(self._choices.draft.by_hand.get("training.objective", "sft") != "sft")
 
     def unanswered(self, draft: Draft) -> bool:
         """Whether its rows are preferences, and nobody has said yet what they are taken for."""

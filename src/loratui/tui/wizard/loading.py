@@ -5,7 +5,7 @@ sentence.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from loratui.core.dataset import DataFacts
@@ -34,6 +34,8 @@ class DatasetView:
 
     preview: Preview
     facts: DataFacts
+    pairs: DataFacts | None = None
+    """Counts and lengths of both sides, where the rows are preferences."""
 
 
 def choose_device(machine: Machine, draft: Draft) -> Device:
@@ -99,7 +101,11 @@ def load_dataset(path: str, given: dict[str, Any]) -> DatasetView:
     section = DatasetSection(**{**chosen, "path": path})
     found = find_dataset(path, encoding=section.encoding)
     shown = preview(found, section)
-    return DatasetView(shown, quick_facts(found, section, shown.recognition))
+    read_as = shown.recognition
+    both = replace(read_as, pairs=True) if read_as.format == "preference" and "rejected" in read_as.columns else None
+    return DatasetView(
+        shown, quick_facts(found, section, read_as), quick_facts(found, section, both) if both is not None else None
+    )
 
 
 def load_calculation() -> None:

@@ -42,6 +42,8 @@ def missing(step: str, draft: Draft, model: ChosenModel, dataset: ChosenDataset,
     elif step in ("recipe", "review"):
         if plan.problem:
             found.append(Problem(plan.problem))
+        if dataset.no_pairs():
+            found.append(Problem("The plan learns preferences, and the rows have no chosen and rejected answers."))
         if plan.proposal is not None and plan.proposal.verdict == "too big":
             short = size(-plan.proposal.headroom_bytes)
             found.append(Problem(f"This plan needs {short} more than there is.", blocking=False))

@@ -33,7 +33,9 @@ class Storing:
         self._form = recognition.format
         self._claim: Claim | None = None
         try:
-            require_answer(recognition, plan.dataset, where=found.path)
+            objective = plan.training.objective
+            if require_answer(recognition, plan.dataset, where=found.path, objective=objective).pairs:
+                return  # the check reads the chosen side alone
             key = token_key(plan.dataset, found, tokeniser, evaluation=False)
         except (DatasetError, OSError):
             return

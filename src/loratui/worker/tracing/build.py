@@ -60,7 +60,8 @@ def build_model(config: dict[str, Any], plan: Plan, spec: ModelSpec, *, own_cast
         if plan.method.kind != "full":
             model.enable_input_require_grads()
     base = model.get_base_model() if plan.method.kind != "full" else model
-    add_fused_lm_head(base, outputs=("log_probs", "entropy", "is_top1"))
+    more = () if plan.training.objective == "sft" else ("mean_logits",)
+    add_fused_lm_head(base, outputs=("log_probs", "entropy", "is_top1", *more))
     return model
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from loratui.core.architecture import ModelSpec
 from loratui.core.families import read_config
 from loratui.core.plan import Plan
+from loratui.core.preferences import computes_reference, holds_copy
 from loratui.worker.base_model import DTYPES
 from loratui.worker.tracing.build import build_model, fake_modules
 from loratui.worker.tracing.cuda import CudaSemantics, attention_kernels, cuda_paths, data_dependent
@@ -83,8 +84,12 @@ def trace_step(
         stack.enter_context(_eight_bit())
         model = build_model(config, plan, spec or read_config(config), own_casts=own_loss or own_casts)
         model.train()
+        copy = (
+            build_model(config, plan, spec or read_config(config)).requires_grad_(False) if holds_copy(plan) else None
+        )
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+        frozen += copy.parameters() if copy is not None else []
         stack.enter_context(CudaSemantics())
         stack.enter_context(watch)
         full = plan.method.kind == "full"
@@ -109,7 +114,10 @@ def trace_step(
             optimizer.zero_grad(set_to_none=True)
         inputs = _inputs(rows, tokens, padded)
         watch.start_phase("forward")
-        loss = _own_loss(model, inputs, plan) if own_loss else _loss(model, inputs, plan)
+        if plan.training.objective != "sft":
+            loss = _pair_loss(model, copy, inputs, plan)
+        else:
+            loss = _own_loss(model, inputs, plan) if own_loss else _loss(model, inputs, plan)
         traced.forward_bytes, traced.kept_bytes = watch.peak_bytes, watch.live_bytes
         best, at_peak = watch.peak_bytes, watch.at_peak
         watch.start_phase("backward")
@@ -146,6 +154,23 @@ def _loss(model: Any, inputs: dict[str, torch.Tensor], plan: Plan) -> torch.Tens
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
     log_probs: torch.Tensor = outputs.log_probs
     loss: torch.Tensor = -log_probs.sum() / outputs.label_mask.sum().clamp(min=1)
+    return loss
+
+
+def _pair_loss(model: Any, copy: Any, inputs: dict[str, torch.Tensor], plan: Plan) -> torch.Tensor:
+    """DPOTrainer's `_compute_loss` with the sigmoid: chosen sides in the first half of the rows. copy: the frozen model
+    of a whole one that is trained; None where the adapter is switched off.
+    """
+    with _precision(plan):
+        outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+        own: torch.Tensor = outputs.log_probs.sum(dim=1)
+        reference = torch.zeros_like(own)
+        if computes_reference(plan):
+            with torch.no_grad(), nullcontext() if copy is not None else model.disable_adapter():
+                beside = (copy or model)(**inputs, use_cache=False, fused_lm_head=True)
+                reference = beside.log_probs.sum(dim=1)
+        chosen, rejected = (own - reference).chunk(2, dim=0)
+    loss: torch.Tensor = -torch.nn.functional.logsigmoid(plan.preference.beta * (chosen - rejected)).mean()
     return loss
 
 

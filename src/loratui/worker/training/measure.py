@@ -83,10 +83,8 @@ def remember(
     peak_bytes: int,
 ) -> None:
     """Keep what a run (or its rehearsal, which the run then replaces) measured. What goes wrong here is logged and
-    never ends a run. Of preferences nothing is kept: what they take is not predicted by the same parts.
+    never ends a run.
     """
-    if plan.training.objective != "sft":
-        return
     try:
         add_measurement(_measurement(run, plan, prepared, traits, model_config, seconds_per_step, steps, peak_bytes))
     except (LoratuiError, OSError, ValueError, ZeroDivisionError) as error:

@@ -1,0 +1,59 @@
+"""What is learnt of preference rows: asked of the person, never decided in silence."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+ANSWERS = {
+    "dpo": {"training.objective": "dpo", "dataset.preference": "ask"},
+    "chosen": {"training.objective": "sft", "dataset.preference": "chosen"},
+    "": {"training.objective": "sft", "dataset.preference": "ask"},
+}
+"""What each answer sets in the plan."""
+
+
+class PreferenceQuestion(ModalScreen[str]):
+    """Returns `dpo`, `chosen`, or an empty text where it was left unanswered."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,p", "answer('dpo')", "Learn the preference"),
+        Binding("c", "answer('chosen')", "The chosen answers"),
+        Binding("escape,n,q", "answer('')", "Not now"),
+    ]
+    DEFAULT_CSS = """
+    PreferenceQuestion #panel { max-width: 76; }
+    PreferenceQuestion #choices { margin: 1 0 0 0; height: auto; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(classes="panel-over")
+
+    def compose(self) -> ComposeResult:
+        from loratui.data.preferences import QUESTION
+
+        key = "bold $footer-key-foreground"
+        with Vertical(id="panel") as panel:
+            panel.border_title = Content("Preferences")
+            yield Static(Content(QUESTION))
+            yield Static(
+                Content.assemble(
+                    ("enter", key),
+                    " learn the preference (DPO)\n",
+                    ("    c", key),
+                    " train on the chosen answers (SFT)\n",
+                    ("  esc", key),
+                    " not now",
+                ),
+                id="choices",
+            )
+
+    def action_answer(self, answer: str) -> None:
+        """Close with the answer."""
+        self.dismiss(answer)
