@@ -12,12 +12,13 @@ from loratui.core.dataset import uniform
 from loratui.core.families import read_config
 from loratui.core.hardware import Device
 from loratui.core.measured import METHOD_SHARE, Measurement, learned_memory, learned_speed
+from loratui.core.operations import flops_per_pass
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.core.proposal import propose
 from loratui.core.schedule import make_schedule
 from loratui.core.situation import Situation
-from loratui.core.time import flops_per_pass, predict
+from loratui.core.time import predict
 
 SPEC = read_config(
     {

@@ -11,10 +11,11 @@ import pytest
 
 from loratui.core.dataset import DataFacts
 from loratui.core.errors import PlanError
+from loratui.core.operations import expected_longest, tokens_per_pass
 from loratui.core.presets import AUTO, Preset, preset_from_toml, preset_to_toml
 from loratui.core.proposal import propose
 from loratui.core.situation import Situation
-from loratui.core.time import expected_longest, predict, tokens_per_pass
+from loratui.core.time import predict
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
 from loratui.paths import presets_path, user_presets_path

@@ -10,19 +10,11 @@ import pytest
 from loratui.core.dataset import DataFacts, uniform
 from loratui.core.families import read_config
 from loratui.core.hardware import Device
+from loratui.core.operations import active_parameters, expected_longest, flops_per_token, tokens_per_pass
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.core.schedule import make_schedule
-from loratui.core.time import (
-    active_parameters,
-    eta_seconds,
-    expected_longest,
-    flops_per_token,
-    launch_seconds,
-    predict,
-    tokens_per_pass,
-    utilisation,
-)
+from loratui.core.time import eta_seconds, launch_seconds, predict, utilisation
 from loratui.core.time_around import SEAL_SECONDS
 
 LLAMA = read_config(

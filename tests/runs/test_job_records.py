@@ -131,3 +131,12 @@ def test_a_run_asks_the_scheduler_of_its_last_job(tmp_path: Path, monkeypatch: p
     assert run.status().state == "queued" and "there is no command squeue here" in run.status().message
     no_job(run.path)
     assert run.status().state == "lost", "no scheduler has it, and nobody of this machine took it"
+
+
+def test_a_worker_that_is_silent_in_a_running_job_is_told_of(tmp_path: Path) -> None:
+    runs = Queue(1000.0, {7: Job(id=7, state="RUNNING", nodes="n[1-2]", submitted=500.0, start=510.0)})
+    fresh = Status(state="running", pid=9, host="n1", heartbeat=995.0, created=500.0)
+    assert judged(fresh, runs, tmp_path).message == ""
+    late = judged(fresh.model_copy(update={"heartbeat": 700.0}), runs, tmp_path)
+    assert late.state == "running", "Slurm says so"
+    assert "Job 7 runs on n[1-2], but its worker has said nothing for 5 min" in late.message, late.message

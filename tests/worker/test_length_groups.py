@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from loratui.core.dataset import DataFacts
+from loratui.core.operations import expected_longest, grouped_longest
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
-from loratui.core.time import expected_longest, grouped_longest
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail
 from loratui.runs.start import create_run

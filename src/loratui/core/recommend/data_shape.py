@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from loratui.core import rules_of_thumb
 from loratui.core.attention import is_flash
 from loratui.core.dataset import PIECE_TOKENS
+from loratui.core.operations import expected_longest, grouped_longest
 from loratui.core.recommend.context import Context
 from loratui.core.recommend.precision import kernel_fault
 from loratui.core.recommend.scale_of_data import (
@@ -21,7 +22,6 @@ from loratui.core.recommend.scale_of_data import (
     why_passes,
 )
 from loratui.core.recommendation import Recommendation
-from loratui.core.time import expected_longest, grouped_longest
 
 LENGTH_STEP = 64
 COVERED_SHARE = 0.95

@@ -14,8 +14,8 @@ from loratui.core.errors import LoratuiError
 from loratui.core.hardware import Device
 from loratui.core.measured import Measurement
 from loratui.core.memory import estimate
+from loratui.core.operations import flops_per_pass, tokens_per_pass
 from loratui.core.plan import Plan
-from loratui.core.time import flops_per_pass, tokens_per_pass
 from loratui.machine.host import read_host
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail, Step
