@@ -93,7 +93,7 @@ def test_every_key_of_the_plan_has_an_origin_and_every_training_key_a_reason() -
     proposal = made(QWEN3_0_6B, T4)
     assert set(proposal.origins) == set(fields())
     asked = {key for key in fields() if key.split(".")[0] in ("method", "lora", "training")}
-    missing = asked - set(proposal.recommendations) - {"lora.adapter", "training.loss_on"}
+    missing = asked - set(proposal.recommendations) - {"lora.adapter", "training.loss_on", "training.objective"}
     assert missing == set()
     for key, reason in proposal.recommendations.items():
         assert reason.key == key and reason.why.endswith((".", "!")), key
