@@ -130,6 +130,7 @@ def test_a_stopped_runs_newest_checkpoint_becomes_a_file(
     checkpoint = stopped / "checkpoints" / "checkpoint-5"
     shutil.copytree(run / "adapter", checkpoint)
     shutil.copy(run / "plan.toml", stopped)
+    (checkpoint / "trainer_state.json").write_text('{"global_step": 5}')
     seal(checkpoint, 5)
     merged = stopped / "merged-checkpoint-5"
     assert served(str(stopped)).merged == str(merged)
