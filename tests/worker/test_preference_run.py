@@ -181,3 +181,15 @@ def test_rows_without_two_sides_are_refused(files: Path, tmp_path: Path) -> None
     path.write_text("".join(json.dumps({"prompt": str(one), "completion": "x"}) + "\n" for one in range(9)))
     with pytest.raises(DatasetError, match="learns from pairs, and the rows are read as prompt-completion"):
         prepared(files, path)
+
+
+def test_how_often_the_longer_answer_is_chosen_is_told(files: Path, tmp_path: Path) -> None:
+    biased = [row | {"chosen": row["chosen"] + " and" * 6} for row in pairs(40)]
+    told = prepared(files, write_pairs(tmp_path / "biased.jsonl", biased)).train.length_bias()
+    assert told.startswith("In 100% of 40 pairs of unlike length the longer answer is the chosen one")
+    mixed = [
+        row | {side: row[side] + " and" * 6}
+        for at, row in enumerate(pairs(40))
+        for side in (("chosen",) if at % 2 else ("rejected",))
+    ]
+    assert not prepared(files, write_pairs(tmp_path / "mixed.jsonl", mixed)).train.length_bias()

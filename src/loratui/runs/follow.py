@@ -176,6 +176,8 @@ def event_line(event: Event) -> str:
                     ("token accuracy", event.token_accuracy),
                     ("exact match", event.exact_match),
                     ("ROUGE-L", event.rouge_l),
+                    ("pairs in order", event.preference_accuracy),
+                    ("margin", event.reward_margin),
                 )
                 if value is not None
             ]

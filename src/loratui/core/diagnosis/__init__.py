@@ -14,6 +14,7 @@ from loratui.core.diagnosis.curves import Curves, Finding, Fix, Severity
 from loratui.core.diagnosis.fixes import after_divergence
 from loratui.core.diagnosis.instability import after_not_finite, diverging, erratic, not_finite, spikes
 from loratui.core.diagnosis.overfitting import memorising, overfitting
+from loratui.core.diagnosis.preferences import both_fall, margin_explodes, ordered_at_once
 from loratui.core.diagnosis.training_loss import no_gradient, not_falling, plateau, underfitting
 from loratui.core.plan import Plan
 
@@ -29,6 +30,19 @@ RULES: tuple[Callable[[Curves, Plan], Iterator[Finding]], ...] = (
     plateau,
     underfitting,
 )
+PAIR_RULES: tuple[Callable[[Curves, Plan], Iterator[Finding]], ...] = (
+    not_finite,
+    no_gradient,
+    diverging,
+    overfitting,
+    not_falling,
+    both_fall,
+    margin_explodes,
+    ordered_at_once,
+)
+"""Where preferences are learnt. What else the loss says of answers it does not say of pairs: it comes near 0 where all
+is well, and jumps from one step's pairs to the next one's.
+"""
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 _BESIDE_THE_POINT = ("not-falling", "erratic", "plateau", "underfitting", "spikes")
 """Findings that say nothing once the run is spoilt."""
@@ -38,7 +52,8 @@ def diagnose(curves: Curves, plan: Plan) -> list[Finding]:
     """Every finding about a run, the gravest first; empty for a healthy one."""
     if not curves.steps:
         return []
-    found = [finding for rule in RULES for finding in rule(curves, plan)]
+    rules = RULES if plan.training.objective == "sft" else PAIR_RULES
+    found = [finding for rule in rules for finding in rule(curves, plan)]
     kinds = {finding.kind for finding in found}
     if kinds & {"not-finite", "diverging"}:
         found = [finding for finding in found if finding.kind not in _BESIDE_THE_POINT]

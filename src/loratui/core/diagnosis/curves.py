@@ -32,7 +32,8 @@ class Curves:
     eval_losses: the evaluations. total_steps: planned. steps_per_epoch: 0 where unknown. finished: nothing more comes.
     proposed: what the calculation would propose for this run's plan keys; empty where that is not known. eval_rows:
     held-out rows, 0 where unknown. trained_tokens: tokens an epoch that bear loss. bf16: whether the device computes
-    in bfloat16. None where unknown.
+    in bfloat16. None where unknown. chosen_rewards, margins, orders: where preferences are learnt, of each step the
+    chosen answers' reward, how far it is above the rejected ones', and the share of its pairs in the right order.
     """
 
     steps: Sequence[int]
@@ -48,6 +49,9 @@ class Curves:
     eval_rows: int = 0
     trained_tokens: int | None = None
     bf16: bool | None = None
+    chosen_rewards: Sequence[float] = ()
+    margins: Sequence[float] = ()
+    orders: Sequence[float] = ()
 
     @cached_property
     def span(self) -> int:

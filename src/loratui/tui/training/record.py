@@ -97,6 +97,8 @@ class RunRecord:
         self.grad_norm = Thinned(CURVE_POINTS)
         self.speed = Thinned(CURVE_POINTS)
         self.memory = Thinned(CURVE_POINTS)
+        self.chosen_reward, self.margin, self.order = (Thinned(CURVE_POINTS) for _ in range(3))
+        """Of preferences alone: what the chosen answers gain, how far above the rejected, pairs in the right order."""
         self.memory_peak = 0
         """Greatest peak so far, in bytes."""
         self.segments = 0
@@ -113,7 +115,8 @@ class RunRecord:
     @property
     def curves(self) -> Sequence[Thinned]:
         """Every curve."""
-        return (self.loss, self.loss_smooth, self.learning_rate, self.grad_norm, self.speed, self.memory)
+        own = (self.loss, self.loss_smooth, self.learning_rate, self.grad_norm, self.speed, self.memory)
+        return (*own, self.chosen_reward, self.margin, self.order)
 
     @property
     def best_eval(self) -> Eval | None:
@@ -156,6 +159,9 @@ class RunRecord:
             eval_rows=self.data.eval_examples if self.data else 0,
             trained_tokens=self.data.trained_tokens if self.data else None,
             bf16=bf16,
+            chosen_rewards=beside(self.chosen_reward),
+            margins=beside(self.margin),
+            orders=beside(self.order),
         )
 
     def take(self, events: Iterable[Event]) -> int:
@@ -269,6 +275,9 @@ class RunRecord:
             (self.grad_norm, event.grad_norm),
             (self.speed, event.tokens_per_second),
             (self.memory, event.memory_reserved or event.memory_allocated),
+            (self.chosen_reward, event.reward_chosen),
+            (self.margin, event.reward_margin),
+            (self.order, event.preference_accuracy),
         ):
             if value is not None:
                 curve.add(x, value)

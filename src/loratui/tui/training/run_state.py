@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.content import Content
 
 from loratui.core.plan import Plan
@@ -95,6 +97,19 @@ def progress_bar(record: RunRecord, status: Status, width: int) -> Content:
     )
 
 
+def preference_rows(step: Step, evals: Sequence[Eval]) -> list[tuple[str, str, str]]:
+    """What the newest step and evaluation show of preferences; empty where answers are learnt."""
+    if step.preference_accuracy is None or step.reward_margin is None:
+        return []
+    held = evals[-1].preference_accuracy if evals else None
+    note = f"held out {held:.0%}" if held is not None else "of the step's pairs"
+    sides = [f"{one:+.3f}" if one is not None else "–" for one in (step.reward_chosen, step.reward_rejected)]
+    return [
+        ("in order", f"{step.preference_accuracy:.0%}", note),
+        ("margin", f"{step.reward_margin:+.3f}", f"{sides[0]} over {sides[1]}"),
+    ]
+
+
 def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str, str]]:
     """The newest figures: name, value, and a note; names and values in their order on the screen."""
     rows: list[tuple[str, str, str]] = []
@@ -108,6 +123,7 @@ def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str
         rows.append(("exact match", f"{record.evals[-1].exact_match:.0%}", f"step {record.evals[-1].step}"))
     accuracy = step.token_accuracy
     rows.append(("accuracy", f"{accuracy:.1%}" if accuracy is not None else "–", "of tokens"))
+    rows += preference_rows(step, record.evals)
     rows.append(
         (
             "learning rate",

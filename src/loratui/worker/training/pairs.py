@@ -12,6 +12,8 @@ from loratui.worker.token_table import Ints, TokenTable
 from loratui.worker.training.rows import NOTHING_LEFT, Lost, Rows
 
 UNLIKE = "the chat template writes the question otherwise for each of the two answers."
+LEAST_PAIRS, DEVIATIONS = 30, 4.0
+"""From so many pairs on a share is told, where it is so many standard deviations from a half."""
 
 
 def _none() -> Ints:
@@ -44,6 +46,20 @@ class Pairs(Rows):
         """Tokens of both answers of each pair."""
         answers: Ints = self.end + self.rejected_end - 2 * self.prompt
         return answers
+
+    def length_bias(self) -> str:
+        """How often the longer answer is the chosen one, where length alone says more than chance would; else empty."""
+        unlike = self.end != self.rejected_end
+        count, longer = int(unlike.sum()), int((self.end > self.rejected_end).sum())
+        if count < LEAST_PAIRS or abs(longer - count / 2) <= DEVIATIONS * np.sqrt(count) / 2:
+            return ""
+        word = "longer" if 2 * longer > count else "shorter"
+        share = max(longer, count - longer) / count
+        return (
+            f"In {share:.0%} of {count:,} pairs of unlike length the {word} answer is the chosen one: the model may "
+            f"learn to write {word} answers. preference.loss = sigmoid_norm counts by tokens, preference.length_weight "
+            "weighs what is beyond the shorter one."
+        )
 
     def chosen(self, numbers: Any) -> Pairs:
         """Some of the pairs, in the order given; what became of the others is not told."""

@@ -47,6 +47,7 @@ from loratui.worker.training.load_model import count_parameters, load_adapter, l
 from loratui.worker.training.measure import Measuring
 from loratui.worker.training.memory import out_of_memory, out_of_memory_at_load
 from loratui.worker.training.outcome import Outcome, left
+from loratui.worker.training.pairs import Pairs
 from loratui.worker.training.preference_trainer import make_preference_trainer
 from loratui.worker.training.provenance import write_left_out
 from loratui.worker.training.result import drop_unfinished, put_in_place, require_place, whole_folder
@@ -217,6 +218,8 @@ class Session:
             trained_tokens=train.trained_tokens,
             longest_tokens=train.longest,
         )
+        if isinstance(train, Pairs) and (told := train.length_bias()):
+            self.journal.emit("finding", finding="length-bias", severity="info", message=told)
         if train.answers_unended and not train.cut:
             self.journal.emit(
                 "finding",

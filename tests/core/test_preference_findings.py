@@ -1,0 +1,71 @@
+"""Findings while preferences are learnt: on curves that show them, and none on those that do not."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from loratui.core.diagnosis import Curves, diagnose
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
+
+STEPS = 80
+
+
+def found(plan: dict[str, Any] | None = None, **curves: Any) -> dict[str, Any]:
+    usual: dict[str, Any] = {
+        "losses": [0.69 - 0.004 * at for at in range(STEPS)],
+        "total_steps": STEPS,
+        "proposed": {"training.learning_rate": 5e-6},
+        "orders": [0.0, *(0.5 + 0.3 * (at % 2) for at in range(STEPS - 1))],
+        "chosen_rewards": [0.002 * at for at in range(STEPS)],
+        "margins": [0.004 * at for at in range(STEPS)],
+    }
+    values = {"training.objective": "dpo", "training.learning_rate": 5e-6, **(plan or {})}
+    told = diagnose(Curves(range(1, STEPS + 1), **usual | curves), with_values(Plan(), values))
+    return {finding.kind: finding for finding in told}
+
+
+def test_a_healthy_run_is_told_nothing() -> None:
+    assert not found()
+    low = [0.69 * 0.9**at for at in range(STEPS)]
+    assert not found(losses=low), "the loss of pairs comes near 0 where all is well"
+
+
+def test_both_sides_fall() -> None:
+    noise = random.Random(0)
+    falling = [-0.02 * at + noise.gauss(0, 0.2) for at in range(STEPS)]
+    finding = found({"training.learning_rate": 1e-4}, chosen_rewards=falling)["both-fall"]
+    assert "against the reference" in finding.message
+    assert [fix.changes for fix in finding.fixes] == [
+        {"preference.sft_weight": 0.2},
+        {"training.learning_rate": 5e-6},
+    ]
+    still = found({"preference.sft_weight": 0.2}, chosen_rewards=falling)["both-fall"]
+    assert not still.fixes, "what is set already is not advised"
+    level = [noise.gauss(0, 0.5) for _ in range(STEPS)]
+    assert "both-fall" not in found(chosen_rewards=level)
+
+
+def test_the_margin_explodes() -> None:
+    high = [0.3 * at for at in range(STEPS)]
+    finding = found(margins=high)["margin-explodes"]
+    assert finding.severity == "warning" and finding.fixes[-1].changes == {"preference.loss": "ipo"}
+    assert "margin-explodes" not in found({"preference.loss": "ipo"}, margins=high)
+
+
+def test_every_pair_is_in_order_at_once() -> None:
+    easy = [0.0, *([1.0] * (STEPS - 1))]
+    assert "ordered-at-once" in found(orders=easy)
+    assert "ordered-at-once" not in found({"training.batch_size": 1, "training.accumulation": 2}, orders=easy)
+    assert "ordered-at-once" not in found(orders=[0.0, 0.9, *([1.0] * (STEPS - 2))])
+
+
+def test_nothing_moves() -> None:
+    finding = found(losses=[0.693] * STEPS, margins=[0.0] * STEPS, chosen_rewards=[0.0] * STEPS)["not-falling"]
+    assert finding.since_step
+
+
+def test_answers_are_judged_as_before() -> None:
+    told = diagnose(Curves(range(1, STEPS + 1), [2.0] * STEPS, margins=[50.0] * STEPS), Plan())
+    assert "margin-explodes" not in {finding.kind for finding in told}
