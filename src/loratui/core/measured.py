@@ -37,7 +37,7 @@ class Measurement:
 
     run: its directory's path. time: Unix seconds. device: name, as the run's machine.json has it. devices: processes
     that trained together. method: full, lora or qlora. family: the config's model_type. passes: forward and backward
-    passes of one device in a step (the accumulation). flops_per_step: operations of one device, counted by `core.operations`.
+    passes of one device in a step (the accumulation). flops_per_step: operations of one device (`core.operations`).
     seconds_per_step: median, evaluations and saves apart. steps: how many were timed. tokens_per_step: of all devices,
     padding counted.
     """

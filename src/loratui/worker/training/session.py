@@ -167,10 +167,9 @@ class Session:
         place, evaluates = output or self.run.checkpoints_path, held_out is not None
         if plan.training.objective == "dpo":
             config = dpo_config(plan, place, self.device, evaluates=evaluates)
-            train = prepared.train.as_dataset()
-            return make_preference_trainer(
-                plan, model, tokenizer, config, train, held_out, peft_config, self._load_base
-            ), prepared
+            train, load = prepared.train.as_dataset(), self._load_base
+            pairs = make_preference_trainer(plan, model, tokenizer, config, train, held_out, peft_config, load)
+            return pairs, prepared
         trainer = make_trainer(
             model,
             tokenizer,
