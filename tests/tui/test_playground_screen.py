@@ -114,7 +114,7 @@ async def test_ctrl_c_stops_growing_answers_and_the_playground_stays(run: Run) -
 
 
 async def test_another_runs_result_answers_beside_this_one_where_its_base_is_the_same(run: Run, home: Path) -> None:
-    for name, values in (("same-base", {}), ("other-base", {"model.id": "acme/other"})):
+    for name, values in (("same.base", {}), ("other-base", {"model.id": "acme/other"})):
         other = record_run(home, name, state="finished", steps=375, values=values)
         other.adapter_path.mkdir()
         (other.adapter_path / "adapter_config.json").write_text("{}")
@@ -126,14 +126,14 @@ async def test_another_runs_result_answers_beside_this_one_where_its_base_is_the
         await pilot.press("down", "space")
         await until(pilot, "was trained on another base (other)")
         await pilot.press("up", "space", "enter")
-        await until(pilot, "Here same-base will answer")
+        await until(pilot, "Here same.base will answer")
         await pilot.press(*"hello", "enter")
-        text = await until(pilot, "same-base answers hello")
+        text = await until(pilot, "same.base answers hello")
         assert "adapter answers hello" in text and "base answers hello" in text
         await pilot.press("escape", "b")
         await until(pilot, "Blind:")
         await pilot.press("b")
-        await until(pilot, lambda: [view.side for view in app.screen.query(AnswerView)][-1] == "same-base")
+        await until(pilot, lambda: [view.side for view in app.screen.query(AnswerView)][-1] == "same.base")
 
 
 async def test_hostile_text_is_shown_harmlessly(run: Run) -> None:
