@@ -254,7 +254,7 @@ def test_settings_are_each_requests_own_and_a_stop_text_ends_it(served_at: str) 
 def test_what_is_not_known_is_refused_in_openais_form(served_at: str) -> None:
     openai = pytest.importorskip("openai")
     asked = client(served_at)
-    with pytest.raises(openai.NotFoundError, match="there are: demo, orders, second-0.6b"):
+    with pytest.raises(openai.NotFoundError, match=r"there are: demo, orders, second-0\.6b"):
         asked.chat.completions.create(model="gpt", messages=ASKED)
     with pytest.raises(openai.BadRequestError, match="tools"):
         asked.chat.completions.create(model="orders", messages=ASKED, tools=[])

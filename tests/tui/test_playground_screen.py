@@ -354,6 +354,27 @@ async def test_votes_become_preference_rows(run: Run, tmp_path: Path) -> None:
     assert again.exit_code != 0 and "it is there already" in str(again.exception)
 
 
+async def test_an_answer_written_as_it_should_have_been_becomes_a_preference_row(run: Run, tmp_path: Path) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"plain", "enter")
+        await until(pilot, "stop token")
+        await pilot.press("escape", "f")
+        await until(pilot, "as base should have answered")
+        await pilot.press(*", rightly", "enter")
+        await until(pilot, "Kept: `loratui export")
+    target = tmp_path / "preferences.jsonl"
+    done = CliRunner().invoke(loratui, ["export", run.name, "--preferences", "-o", str(target)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(target.read_text()) == {
+        "prompt": [{"role": "user", "content": "plain"}],
+        "chosen": [{"role": "assistant", "content": "base answers plain, rightly"}],
+        "rejected": [{"role": "assistant", "content": "base answers plain"}],
+    }
+    assert tally(run) == {}, "it is no vote between two sides"
+
+
 async def test_a_blind_comparison_hides_names_and_keeps_votes(run: Run) -> None:
     app = LoratuiApp(screen="playground", run=str(run.path))
     async with app.run_test(size=(120, 36)) as pilot:
