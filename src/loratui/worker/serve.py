@@ -90,7 +90,8 @@ def serve(given: ServeRequest) -> None:
             _say(f"  {one.name}  ({one.words})")
         name = next((one.name for one in models if one.words != "base"), models[0].name)
         asked = question(name, host=given.host, port=given.port, key=f"${KEY}" if key else "")
-        _say(f"Serving at http://{given.host}:{given.port}/v1 (ctrl+c ends it). Ask it with:\n  {asked}")
+        _say(f"Serving at http://{given.host}:{given.port}/v1 (ctrl+c ends it). Ask it with:")
+        _say(f"  {asked}")
         _run(server, listening, engine.begin, engine.close)
 
 
