@@ -59,8 +59,8 @@ apart: env
 	@$(PYTHON) -m venv .venv-apart
 	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(.venv-apart/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth"
 	@.venv-apart/bin/python -m pip install --quiet --no-deps axolotl llamafactory omegaconf antlr4-python3-runtime==4.9.3
-	@.venv-apart/bin/python -m pip install --quiet fastapi uvicorn openai
-	OMP_NUM_THREADS=1 PYTHONPATH=src .venv-apart/bin/python -m pytest tests/export/test_schemas.py tests/export/test_serving.py
+	@.venv-apart/bin/python -m pip install --quiet fastapi uvicorn openai lm-eval
+	OMP_NUM_THREADS=1 PYTHONPATH=src .venv-apart/bin/python -m pytest tests/export/test_schemas.py tests/export/test_serving.py tests/worker/test_benchmarks.py
 	@$(PYTHON) -m venv .venv-sky
 	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(.venv-sky/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth"
 	@.venv-sky/bin/python -m pip install --quiet --ignore-installed skypilot

@@ -154,7 +154,7 @@ def served_at(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     """The run and another one on the same base, served by `loratui serve` on the loopback; its address."""
     if can_serve():
         pytest.skip(can_serve())
-    other = run.parent / "second"
+    other = run.parent / "second-0.6b"
     shutil.copytree(run, other)
     with serving(run, str(run), str(other), "--max-tokens", "64", "--most-waiting", "40") as address:
         yield address
@@ -204,13 +204,15 @@ def test_base_and_adapters_are_listed_by_name_and_each_answers_as_itself(run: Pa
     from loratui.api import load
 
     asked = client(served_at)
-    assert [one.id for one in asked.models.list()] == ["demo", "orders", "second"]
+    assert [one.id for one in asked.models.list()] == ["demo", "orders", "second-0.6b"]
     model = load(run, device="cpu", max_tokens=24)
     wanted = {"demo": model.generate({"messages": ASKED}, side="base"), "orders": model.generate({"messages": ASKED})}
     for name, text in wanted.items():
         answer = asked.chat.completions.create(model=name, messages=ASKED, max_tokens=24, temperature=0)
         assert answer.choices[0].message.content == text and answer.usage.completion_tokens <= 24
     assert wanted["demo"] != wanted["orders"]
+    same = asked.chat.completions.create(model="second-0.6b", messages=ASKED, max_tokens=24, temperature=0)
+    assert same.choices[0].message.content == wanted["orders"], "a name with a dot, and the same weights"
     streamed = asked.chat.completions.create(
         model="orders",
         messages=ASKED,
@@ -252,7 +254,7 @@ def test_settings_are_each_requests_own_and_a_stop_text_ends_it(served_at: str) 
 def test_what_is_not_known_is_refused_in_openais_form(served_at: str) -> None:
     openai = pytest.importorskip("openai")
     asked = client(served_at)
-    with pytest.raises(openai.NotFoundError, match="there are: demo, orders, second"):
+    with pytest.raises(openai.NotFoundError, match=r"there are: demo, orders, second-0\.6b"):
         asked.chat.completions.create(model="gpt", messages=ASKED)
     with pytest.raises(openai.BadRequestError, match="tools"):
         asked.chat.completions.create(model="orders", messages=ASKED, tools=[])

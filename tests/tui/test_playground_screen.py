@@ -118,7 +118,7 @@ async def test_ctrl_c_stops_growing_answers_and_the_playground_stays(run: Run) -
 
 
 async def test_another_runs_result_answers_beside_this_one_where_its_base_is_the_same(run: Run, home: Path) -> None:
-    for name, values in (("same-base", {}), ("other-base", {"model.id": "acme/other"})):
+    for name, values in (("same.base", {}), ("other-base", {"model.id": "acme/other"})):
         other = record_run(home, name, state="finished", steps=375, values=values)
         other.adapter_path.mkdir()
         (other.adapter_path / "adapter_config.json").write_text("{}")
@@ -130,14 +130,14 @@ async def test_another_runs_result_answers_beside_this_one_where_its_base_is_the
         await pilot.press("down", "space")
         await until(pilot, "was trained on another base (other)")
         await pilot.press("up", "space", "enter")
-        await until(pilot, "Here same-base will answer")
+        await until(pilot, "Here same.base will answer")
         await pilot.press(*"hello", "enter")
-        text = await until(pilot, "same-base answers hello")
+        text = await until(pilot, "same.base answers hello")
         assert "adapter answers hello" in text and "base answers hello" in text
         await pilot.press("escape", "b")
         await until(pilot, "Blind:")
         await pilot.press("b")
-        await until(pilot, lambda: [view.side for view in app.screen.query(AnswerView)][-1] == "same-base")
+        await until(pilot, lambda: [view.side for view in app.screen.query(AnswerView)][-1] == "same.base")
 
 
 async def test_hostile_text_is_shown_harmlessly(run: Run) -> None:
@@ -356,6 +356,27 @@ async def test_votes_become_preference_rows(run: Run, tmp_path: Path) -> None:
     ]
     again = CliRunner().invoke(loratui, ["export", run.name, "--preferences", "-o", str(target)])
     assert again.exit_code != 0 and "it is there already" in str(again.exception)
+
+
+async def test_an_answer_written_as_it_should_have_been_becomes_a_preference_row(run: Run, tmp_path: Path) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"plain", "enter")
+        await until(pilot, "stop token")
+        await pilot.press("escape", "f")
+        await until(pilot, "as base should have answered")
+        await pilot.press(*", rightly", "enter")
+        await until(pilot, "Kept: `loratui export")
+    target = tmp_path / "preferences.jsonl"
+    done = CliRunner().invoke(loratui, ["export", run.name, "--preferences", "-o", str(target)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(target.read_text()) == {
+        "prompt": [{"role": "user", "content": "plain"}],
+        "chosen": [{"role": "assistant", "content": "base answers plain, rightly"}],
+        "rejected": [{"role": "assistant", "content": "base answers plain"}],
+    }
+    assert tally(run) == {}, "it is no vote between two sides"
 
 
 async def test_a_blind_comparison_hides_names_and_keeps_votes(run: Run) -> None:

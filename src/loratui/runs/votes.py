@@ -16,6 +16,8 @@ from loratui.runs.directory import Run
 
 TIE = ""
 """The winner of a comparison in which no answer was better."""
+EDITED = "edited"
+"""The side of an answer that a person wrote as it should have been."""
 NAME = "votes.jsonl"
 
 
@@ -46,9 +48,11 @@ def add_vote(run: Run, vote: Vote) -> None:
 
 
 def tally(run: Run) -> dict[str, int]:
-    """Votes for each side, and for none (TIE); lines that cannot be read are passed over."""
+    """Votes for each side, and for none (TIE). Answers that a person wrote do not count, nor lines without a vote."""
     counts: Counter[str] = Counter()
     for vote in read_votes(run):
+        if EDITED in vote.sides:
+            continue
         counts.update(dict.fromkeys(vote.sides, 0))
         counts[vote.winner] += 1
     return dict(counts)

@@ -167,6 +167,7 @@ USES: dict[str, tuple[Use, ...]] = {
             "Ask the last question again; where answers are drawn at random, with the next seed",
         ),
         Use("u", "edit", "Edit", "Take the last question back into the prompt, to change and send it again"),
+        Use("f", "fix", "Fix", "Write an answer as it should have been: a row to learn preferences from", show=False),
         Use("n", "new", "New", "Begin a new conversation; the system prompt stays"),
         Use("P", "system", "System", "The system prompt of the conversation"),
         Use("t", "sent", "Sent", "What the model was sent: the chat template's own rendering"),

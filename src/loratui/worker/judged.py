@@ -12,7 +12,7 @@ from loratui.evaluation.records import digest
 from loratui.evaluation.report import Document, Side
 from loratui.evaluation.scoring import Item
 from loratui.runs.directory import Run
-from loratui.runs.votes import TIE, read_votes
+from loratui.runs.votes import EDITED, TIE, read_votes
 
 
 def judged(
@@ -57,7 +57,8 @@ def _votes(run: Run | None) -> tuple[list[Shown], list[Winner]]:
     rows: list[Shown] = []
     winners: list[Winner] = []
     for vote in read_votes(run) if run is not None else ():
-        if len(vote.sides) == 2 and vote.messages and all(side in vote.answers for side in vote.sides):
+        between_two = len(vote.sides) == 2 and EDITED not in vote.sides
+        if between_two and vote.messages and all(side in vote.answers for side in vote.sides):
             first, second = vote.sides
             rows.append(Shown(str(vote.messages[-1].get("content", "")), "", vote.answers[first], vote.answers[second]))
             winners.append("tie" if vote.winner == TIE else "mine" if vote.winner == first else "theirs")

@@ -9,21 +9,15 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from loratui.core.errors import InputError, LoratuiError, WorkerError
 from loratui.export.serving import LOOPBACK, can_serve, question
 from loratui.format import printable
-from loratui.paths import demo_model_path
-from loratui.runs.result import require_undamaged
 from loratui.terminal import fail, say
 from loratui.worker.quiet import quiet_libraries
-from loratui.workers.protocol import ADAPTER, BASE, Load
-from loratui.workers.target import Target, find_target, held_alike, with_device
-
-if TYPE_CHECKING:
-    from loratui.worker.serving.server import Model
+from loratui.worker.serving.offered import offered
+from loratui.workers.protocol import Load
+from loratui.workers.target import find_target, with_device
 
 KEY = "LORATUI_API_KEY"
 """The environment variable with the key that clients must show."""
@@ -60,8 +54,6 @@ def execute(given: ServeRequest) -> int:
 
 def serve(given: ServeRequest) -> None:
     """Load, listen and answer, until the process is interrupted. Raises LoratuiError."""
-    if missing := can_serve():
-        raise WorkerError(f"this cannot be served here: {missing}.")
     key = os.environ.get(KEY, "").strip()
     if given.host not in LOOPBACK and not key:
         raise InputError(
@@ -70,7 +62,9 @@ def serve(given: ServeRequest) -> None:
         )
     targets = [find_target(name) for name in given.sources]
     first = with_device(targets[0], given.device) if given.device else targets[0]
-    models, sides, later = _offered(targets)
+    models, sides, later = offered(targets)
+    if missing := can_serve():
+        raise WorkerError(f"this cannot be served here: {missing}.")
     for target in targets:
         if target.note:
             _say(f"{target.title}: {target.note}")
@@ -90,7 +84,8 @@ def serve(given: ServeRequest) -> None:
             _say(f"  {one.name}  ({one.words})")
         name = next((one.name for one in models if one.words != "base"), models[0].name)
         asked = question(name, host=given.host, port=given.port, key=f"${KEY}" if key else "")
-        _say(f"Serving at http://{given.host}:{given.port}/v1 (ctrl+c ends it). Ask it with:\n  {asked}")
+        _say(f"Serving at http://{given.host}:{given.port}/v1 (ctrl+c ends it). Ask it with:")
+        _say(f"  {asked}")
         _run(server, listening, engine.begin, engine.close)
 
 
@@ -124,34 +119,6 @@ def _bound(host: str, port: int) -> socket.socket:
             f"{host}:{port} cannot be listened at: {error.strerror or error}.", hint="Choose another --port or --host."
         ) from None
     return found
-
-
-def _offered(targets: Sequence[Target]) -> tuple[list[Model], dict[str, str], dict[str, Path]]:
-    """Who can be asked by which name, what is loaded at once, and what when it is first asked for. InputError where
-    two cannot be held on one base, or have one name.
-    """
-    from loratui.worker.serving.server import Model
-
-    first = targets[0]
-    base = first.load.base
-    base = "demo" if base == str(demo_model_path()) else Path(base).name if Path(base).is_dir() else base
-    models, sides, later = [Model(base, BASE, "base")], {BASE: ""}, dict[str, Path]()
-    for target in targets:
-        if why := held_alike(first, target):
-            raise InputError(why, hint="Serve it by itself, at another port.")
-        folder = target.load.sides.get(ADAPTER, "")
-        if not folder:
-            continue
-        require_undamaged(Path(folder))
-        name = target.title if target.run is not None else Path(target.title).name
-        if any(one.name == name for one in models):
-            raise InputError(f"two of them have the name {name}.", hint="Name each once.")
-        models.append(Model(name, name, "adapter"))
-        sides[name] = folder
-        for checkpoint, path in target.checkpoints.items():
-            models.append(Model(f"{name}/{checkpoint}", f"{name}/{checkpoint}", "checkpoint"))
-            later[f"{name}/{checkpoint}"] = path
-    return models, sides, later
 
 
 def _say(sentence: str) -> None:

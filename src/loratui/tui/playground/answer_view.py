@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.segment import Segment
 from textual.content import Content
 from textual.geometry import Size
@@ -41,7 +43,7 @@ class AnswerView(ScrollView):
     """
 
     def __init__(self, side: str, title: str = "", note: str = "") -> None:
-        super().__init__(id=f"answer-{side}")
+        super().__init__(id="answer-" + re.sub(r"[^\w-]", "-", side, flags=re.ASCII))
         self.side = side
         self._named = Content.assemble(
             harmless(side), (f"  {one_line(title, 60)}" if title else "", "not bold $text-muted")

@@ -141,6 +141,12 @@ class Answers(Vertical):
 
     # Where only one fits
 
+    @property
+    def chosen(self) -> AnswerView:
+        """The pane that has the focus; else the last one that is shown."""
+        shown = [view for view in self.views if view.display]
+        return next((view for view in shown if view.has_focus), shown[-1])
+
     def focus_shown(self) -> None:
         """Put the focus into the first pane that is shown."""
         next(view for view in self.views if view.display).focus()

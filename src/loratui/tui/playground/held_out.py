@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import SequenceMatcher
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.format import harmless
 from loratui.tui.playground.conversation import prompt_of
@@ -38,11 +39,6 @@ class HeldOut:
         return self._plan is not None
 
     @property
-    def unread(self) -> bool:
-        """Whether the next look at the rows has to read files."""
-        return self._rows is None
-
-    @property
     def number(self) -> int:
         """Number of the row that was taken last, from 1; 0: none."""
         return self._place + 1
@@ -52,6 +48,18 @@ class HeldOut:
         if self._rows is None:
             self._rows = [] if self._plan is None else await asyncio.to_thread(held_out_questions, self._plan)
         return self._rows
+
+    async def told(self, say: Callable[..., None]) -> list[Question]:
+        """The rows; none where there are none or they cannot be read, which is told."""
+        if self._rows is None:
+            say("Reading the held-out rows …")
+        try:
+            rows = await self.rows()
+        except LoratuiError as error:
+            say(error.sentence, "error")
+            return []
+        say("" if rows else "The plan held no rows out.", "warning")
+        return rows
 
     async def next_row(self) -> Question:
         """The next row; after the last the first again. Ask only where there are rows. Raises LoratuiError."""

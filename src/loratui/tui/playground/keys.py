@@ -17,7 +17,8 @@ HELP = (
     "Questions add up to a conversation, in which each side goes on from its own answers; a held-out row always stands "
     "alone. In a blind comparison the answers have no names and stand in random order, and nothing is told of how they "
     "ended, until one has voted (1, 2, 3, or 0 for none); then the names come back. The votes are kept in the run with "
-    "the answers: `loratui export RUN --preferences` writes them as rows to learn preferences from."
+    "the answers: `loratui export RUN --preferences` writes them as rows to learn preferences from; so it does with "
+    "answers that you wrote as they should have been (f)."
 )
 KEYS: list[BindingType] = [
     Binding("1", "vote(1)", "is better", tooltip="Vote for the first answer; the names come back"),
@@ -75,6 +76,7 @@ SINGLE_KEYS = frozenset(
         "write",
         "again",
         "edit",
+        "fix",
         "new",
         "system",
         "sent",

@@ -21,6 +21,7 @@ from loratui.tui.playground.answers import PAINT_SECONDS, Answers, ExpectedLine,
 from loratui.tui.playground.ballot import Ballot
 from loratui.tui.playground.columns import ColumnsScreen
 from loratui.tui.playground.conversation import Conversation, prompt_of
+from loratui.tui.playground.corrected import correct
 from loratui.tui.playground.evaluation import EvaluationScreen, evaluate
 from loratui.tui.playground.held_out import SCORED_ROWS, DifferenceScreen, HeldOut
 from loratui.tui.playground.keys import HELP, KEYS, SINGLE_KEYS
@@ -201,7 +202,7 @@ class PlaygroundScreen(StepScreen):
                 return self._asking
             case "leave":
                 return not self._asking and writing
-            case "again" | "edit" | "new":
+            case "again" | "edit" | "new" | "fix":
                 return bool(self.conversation.turns)
             case "sent":
                 return bool(self.conversation.sent) and not self.ballot.open
@@ -250,6 +251,11 @@ class PlaygroundScreen(StepScreen):
         """Take the last question back into the prompt."""
         self.prompt.put(self.conversation.take_back())
         self.prompt.focus()
+
+    @work(group="settings", exit_on_error=False)
+    async def action_fix(self) -> None:
+        """Write an answer as it should have been, as a row to learn preferences from."""
+        self.say(*await correct(self.app, self._run, self.conversation, self.answers.chosen))
 
     def action_new(self) -> None:
         """Begin a new conversation."""
@@ -307,22 +313,10 @@ class PlaygroundScreen(StepScreen):
 
     # Held-out rows
 
-    async def _held_out_rows(self) -> list[Question]:
-        """The held-out rows; none where there are none or they cannot be read, which is told."""
-        if self.held_out.unread:
-            self.say("Reading the held-out rows …")
-        try:
-            rows = await self.held_out.rows()
-        except LoratuiError as error:
-            self.say(error.sentence, "error")
-            return []
-        self.say("" if rows else "The plan held no rows out.", "warning")
-        return rows
-
     @work(exclusive=True, group="row", exit_on_error=False)
     async def action_row(self) -> None:
         """The next held-out row as the prompt, with its written answer."""
-        rows = await self._held_out_rows()
+        rows = await self.held_out.told(self.say)
         if rows:
             self.prompt.put(prompt_of(await self.held_out.next_row()))
             self.prompt.focus()
@@ -331,7 +325,7 @@ class PlaygroundScreen(StepScreen):
     @work(exclusive=True, group="ask", exit_on_error=False)
     async def action_score(self) -> None:
         """Ask a number of held-out rows, batch by batch, and show what `loratui evaluate` would."""
-        rows, target = await self._held_out_rows(), self.session.target
+        rows, target = await self.held_out.told(self.say), self.session.target
         if not rows or self._asking or target is None or target.run is None:
             return
         question, most = f"How many of {len(rows)} held-out rows?", str(min(SCORED_ROWS, len(rows)))

@@ -46,6 +46,8 @@ class LoadedModels:
         self._wholes: dict[str, Any] = {}
         self.sides: list[str] = []
         self._active = BASE
+        self._adapters: dict[str, str] = {}
+        """What PEFT calls an adapter, by side: it takes no dot."""
         self.tokenizer = _tokenizer(request)
         self.stop_ids = stop_token_ids(self.base, self.tokenizer)
         for model in (self.base, *self._wholes.values()):
@@ -90,7 +92,7 @@ class LoadedModels:
                 self._peft.base_model.disable_adapter_layers()
             else:
                 self._peft.base_model.enable_adapter_layers()
-                self._peft.set_adapter(side, inference_mode=True)
+                self._peft.set_adapter(self._adapters[side], inference_mode=True)
             self._active = side
         return self.base
 
@@ -101,7 +103,7 @@ class LoadedModels:
         """
         self.use(side)
         try:
-            merged = self._peft.merge_and_unload(safe_merge=True, adapter_names=[side])
+            merged = self._peft.merge_and_unload(safe_merge=True, adapter_names=[self._adapters[side]])
         except torch.OutOfMemoryError:
             raise
         except (ValueError, RuntimeError, NotImplementedError) as error:
@@ -157,12 +159,14 @@ class LoadedModels:
                 where=str(path),
                 hint="Only safetensors are read; nothing is unpickled.",
             )
+        called = f"{name.replace('.', '_')}_{len(self.sides)}" if "." in name else name
+        self._adapters[name] = called
         try:
             if self._peft is None:
-                self._peft = PeftModel.from_pretrained(self.base, str(path), adapter_name=name, is_trainable=False)
+                self._peft = PeftModel.from_pretrained(self.base, str(path), adapter_name=called, is_trainable=False)
                 self._peft.eval()
             else:
-                self._peft.load_adapter(str(path), adapter_name=name, is_trainable=False)
+                self._peft.load_adapter(str(path), adapter_name=called, is_trainable=False)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             self._forget_adapter(name)
             raise ModelError(_why_no_adapter(error), where=str(path)) from error
@@ -176,8 +180,9 @@ class LoadedModels:
 
     def _forget_adapter(self, name: str) -> None:
         """Leave no half-loaded adapter behind on the base that other sides use."""
-        if self._peft is not None and name in self._peft.peft_config:
-            self._peft.delete_adapter(name)
+        called = self._adapters.pop(name)
+        if self._peft is not None and called in self._peft.peft_config:
+            self._peft.delete_adapter(called)
             self._active = ""
 
 

@@ -23,6 +23,7 @@ from loratui.core.errors import LoratuiError
 from loratui.worker.generation.batch import room
 from loratui.worker.generation.prompt import conversation, render
 from loratui.worker.serving.engine import Done, Engine, Failed, FullError, Job, Piece
+from loratui.worker.serving.offered import Model
 from loratui.worker.serving.requests import (
     IGNORED,
     MOST_PROMPTS,
@@ -35,16 +36,6 @@ from loratui.worker.tokenise import Tokeniser
 MOST_BODY_BYTES = 4 * 2**20
 LOOK_SECONDS = 1.0
 """How often is looked whether the client is still there."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """Who can be asked, and under which name."""
-
-    name: str
-    side: str
-    words: str
-    """base, adapter or checkpoint."""
 
 
 @dataclass(frozen=True)
