@@ -3,7 +3,7 @@ seconds.
 
     python benchmarks/demo.py               train with loratui's worker, then ask base and adapter every held-out prompt
     python benchmarks/demo.py --plain       the same training by TRL and PEFT alone, without loratui
-    python benchmarks/demo.py --preferences learn a preference instead: held-out pairs in the right order, before and after
+    python benchmarks/demo.py --preferences learn a preference: held-out pairs in the right order, before and after
     python benchmarks/demo.py --json        one JSON object instead of text
 
 Answers are greedy, come through the model's own chat template and end at its own end of turn; an answer counts when
