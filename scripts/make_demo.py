@@ -1,6 +1,6 @@
 """Make the demo anew: its rows, its tokenizer and its base model, from a seed and nothing else.
 
-    python scripts/make_demo.py --rows-only     only train.jsonl and heldout.jsonl (seconds)
+    python scripts/make_demo.py --rows-only     only the rows and the pairs (seconds)
     python scripts/make_demo.py                 all of it (minutes, two cores)
 
 Nothing is downloaded. The rows come out the same on any machine; the weights do on the same processor with the same
@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from demo.orders import make_rows
+from demo.preferences import HELD_OUT_PAIRS, TRAIN_PAIRS, make_pairs
 
 DEMO = Path(__file__).resolve().parents[1] / "src" / "loratui" / "demo"
 SEED = 7
@@ -29,8 +30,13 @@ def rows_text(rows: list[dict[str, str]]) -> str:
 
 
 def write_rows(folder: Path) -> None:
-    """Write train.jsonl and heldout.jsonl."""
+    """Write train.jsonl and heldout.jsonl, and the pairs that are made of their first rows."""
     train, held_out = make_rows()
+    for name, rows, count in (
+        ("preferences", train, TRAIN_PAIRS),
+        ("preferences-heldout", held_out, HELD_OUT_PAIRS),
+    ):
+        (folder / f"{name}.jsonl").write_text(rows_text(make_pairs(rows, count)), encoding="utf-8")
     (folder / "train.jsonl").write_text(rows_text(train), encoding="utf-8")
     (folder / "heldout.jsonl").write_text(rows_text(held_out), encoding="utf-8")
 

@@ -109,3 +109,8 @@ def demo_dataset_path() -> Path:
 def demo_heldout_path() -> Path:
     """Held-out rows of the demo."""
     return PACKAGE / "demo" / "heldout.jsonl"
+
+
+def demo_preferences_path(*, held_out: bool = False) -> Path:
+    """Pairs of the demo to learn a preference from, or those held out of them."""
+    return PACKAGE / "demo" / ("preferences-heldout.jsonl" if held_out else "preferences.jsonl")

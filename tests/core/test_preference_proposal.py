@@ -100,6 +100,14 @@ def test_the_reference_is_computed_once_where_that_saves() -> None:
     assert time is not None and "the reference's pass before the first step" in time.counted
 
 
+def test_an_adapter_that_is_gone_on_from_is_held_twice() -> None:
+    fixed: dict[str, Any] = {"training__batch_size": 4, "method__kind": "lora", "lora__r": 16}
+    new, further = made(**fixed), made(lora__adapter="somewhere", **fixed)
+    assert further.memory.parts["adapter"] == 2 * new.memory.parts["adapter"]
+    answers = made(training__objective="sft", lora__adapter="somewhere", **fixed)
+    assert answers.memory.parts["adapter"] == new.memory.parts["adapter"]
+
+
 def test_both_sides_and_the_reference_take_memory_and_time() -> None:
     fixed = {
         "training__batch_size": 4,

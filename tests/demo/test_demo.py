@@ -15,7 +15,13 @@ import pytest
 
 from loratui.core.plan_text import fields
 from loratui.core.presets import preset_from_toml
-from loratui.paths import demo_dataset_path, demo_heldout_path, demo_model_path, presets_path
+from loratui.paths import (
+    demo_dataset_path,
+    demo_heldout_path,
+    demo_model_path,
+    demo_preferences_path,
+    presets_path,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = demo_dataset_path().parent
@@ -60,6 +66,22 @@ def test_every_row_is_a_prompt_and_its_record() -> None:
             assert {key: type(value) for key, value in record.items()} == RECORD
             assert row["completion"] == json.dumps(record)
             assert all(str(record[key]) in row["prompt"] for key in ("name", "colour", "price", "day"))
+
+
+def test_the_preferred_record_says_the_same_and_begins_with_the_price() -> None:
+    learnt, held_out = _rows(demo_preferences_path()), _rows(demo_preferences_path(held_out=True))
+    assert len(learnt) >= 400 and len(held_out) >= 100
+    for row in (*learnt, *held_out):
+        assert list(row) == ["prompt", "chosen", "rejected"]
+        chosen, rejected = json.loads(row["chosen"]), json.loads(row["rejected"])
+        assert chosen == rejected and next(iter(chosen)) == "price" and next(iter(rejected)) == "name"
+    assert not {row["prompt"] for row in learnt} & {row["prompt"] for row in held_out}
+
+
+def test_the_pairs_are_those_that_the_script_makes(maker: ModuleType) -> None:
+    train, held_out = maker.make_rows()
+    assert _rows(demo_preferences_path()) == maker.make_pairs(train, maker.TRAIN_PAIRS)
+    assert _rows(demo_preferences_path(held_out=True)) == maker.make_pairs(held_out, maker.HELD_OUT_PAIRS)
 
 
 def test_there_is_enough_to_train_on_and_to_measure_with() -> None:

@@ -136,6 +136,34 @@ def test_a_resumed_run_is_bit_for_bit_the_same(files: Path, tmp_path: Path, chan
     assert first.keys() == second.keys() and all(bool((first[name] == second[name]).all()) for name in first)
 
 
+@pytest.mark.parametrize("reference", ["each-step", "precomputed"])
+def test_on_an_adapter_that_exists_a_resumed_run_is_bit_for_bit_the_same(
+    files: Path, tmp_path: Path, reference: str
+) -> None:
+    first = create_run(plan_of(files, {"training.max_steps": 3, "training.learning_rate": 1e-2}), output=tmp_path / "1")
+    execute(first)
+    changes = {"lora.adapter": str(first.adapter_path), "preference.reference": reference, "training.seed": 7}
+    whole = create_run(plan_of(files, changes), output=tmp_path / "whole")
+    events = execute(whole)
+    assert of_kind(events, "step")[0]["reward_margin"] == pytest.approx(0, abs=1e-5), "its copy is the reference"
+    assert not list(whole.path.rglob("ref")), "the copy is no result, and no checkpoint carries it"
+    shutil.copytree(whole.path, tmp_path / "again")
+    again = Run(tmp_path / "again")
+    shutil.rmtree(again.checkpoints_path / "checkpoint-6")
+    shutil.rmtree(again.path / "adapter")
+    told = of_kind(execute(again)[len(events) :], "step")
+    assert [one["loss"] for one in told] == [one["loss"] for one in of_kind(events, "step")[3:]]
+    one, other = weights(whole), weights(again)
+    assert one.keys() == other.keys() and all(bool((one[name] == other[name]).all()) for name in one)
+    assert "held to the adapter that it began from" in (whole.path / "adapter" / "README.md").read_text()
+
+
+def test_on_a_quantised_base_pairs_are_learnt_too(files: Path, tmp_path: Path) -> None:
+    changes = {"method.kind": "qlora", "method.quantization": "nf4", "method.compute_dtype": "fp32"}
+    steps = of_kind(execute(create_run(plan_of(files, changes), output=tmp_path / "run")), "step")
+    assert steps[0]["loss"] == pytest.approx(0.6931, abs=1e-3) and steps[-1]["loss"] < steps[0]["loss"]
+
+
 def test_every_form_of_pairs_is_the_same_pairs(files: Path) -> None:
     found = {name: prepared(files, files / f"{name}.jsonl").train.as_dataset()[:] for name in FORMS}
     assert len(found["plain"]["chosen_ids"]) == 30

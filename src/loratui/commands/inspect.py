@@ -71,6 +71,7 @@ def command(
     if watched:
         progress("")
     add_prices(result, plan)
+    result["objective"] = plan.training.objective
     if as_json:
         say_json(result)
     else:
@@ -213,7 +214,7 @@ def describe(result: dict[str, Any]) -> str:
     if result["unused"]:
         read_as.append(f"            not read: {', '.join(map(printable, result['unused']))}")
     read_as += [f"            ▲ {printable(doubt)}" for doubt in result["doubts"]]
-    if result["format"] == "preference":
+    if result["format"] == "preference" and result.get("objective", "sft") == "sft":
         read_as.append("            ▲ learning the preference wants --set training.objective=dpo")
         read_as.append("            ▲ training on the chosen answers alone wants --set dataset.preference=chosen")
     for other in result["others"][:3]:

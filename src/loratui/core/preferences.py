@@ -15,6 +15,11 @@ def holds_copy(plan: Plan) -> bool:
     return computes_reference(plan) and plan.method.kind == "full"
 
 
+def copies_adapter(plan: Plan) -> bool:
+    """Whether a frozen copy of the adapter that is gone on from is held: TRL makes one, whatever is precomputed."""
+    return plan.training.objective != "sft" and plan.method.kind != "full" and bool(plan.lora.adapter)
+
+
 def described(plan: Plan) -> str:
     """How a plan learns preferences, and what it is held to, in words."""
     preference = plan.preference

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from loratui.core.errors import DatasetError
-from loratui.core.plan import DatasetSection
+from loratui.core.plan import DatasetSection, Plan
 from loratui.core.preference_section import Objective
+from loratui.data.recognise import recognise
 from loratui.data.recognition import Recognition
+from loratui.data.row import Row
 
 QUESTION = (
     "The rows are preferences: a chosen and a rejected answer. Learning the preference (DPO) teaches the model which "
@@ -58,3 +61,17 @@ def require_answer(
             hint="Add rejected:NAME to dataset.columns, or set training.objective to sft.",
         )
     return replace(recognition, pairs=True)
+
+
+def recognise_for(plan: Plan, head: Sequence[Row], *, where: str) -> Recognition:
+    """How these first rows are read for what the plan learns: preferences as pairs where it learns those.
+
+    Raises DatasetError where they have no known shape.
+    """
+    found = recognise(head, plan.dataset.format, plan.dataset.columns, where=where)
+    if plan.training.objective == "sft" or found.format != "preference" or "rejected" not in found.columns:
+        return found
+    chosen, rejected = found.columns["chosen"], found.columns["rejected"]
+    lengths = "Lengths and tokens are those of the chosen side; training cuts each side at the maximum length."
+    why = f"the columns {chosen} and {rejected} hold preferences, and both sides are learnt from"
+    return replace(found, pairs=True, why=why, doubts=(*found.doubts, lengths))

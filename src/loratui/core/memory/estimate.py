@@ -16,7 +16,7 @@ from loratui.core.memory.step import PASS, Batch, evaluation, moments, optimizer
 from loratui.core.memory.trainers import LORATUI, Software
 from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
-from loratui.core.preferences import computes_reference, holds_copy
+from loratui.core.preferences import computes_reference, copies_adapter, holds_copy
 
 LOADED = "The peak is while the weights are loaded."
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
@@ -121,6 +121,8 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     eval_batch = largest_evaluation_batch(plan, data)
     if holds_copy(plan):
         weights += shared.share(weights_bytes(spec, held))
+    if copies_adapter(plan):
+        adapter *= 2
     found = moments(spec, plan, form, batch, gradients)
     if computes_reference(plan):
         found.append(reference_pass(spec, plan, form, batch, gradients))

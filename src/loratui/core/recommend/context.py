@@ -47,7 +47,7 @@ WEIGHTLESS: dict[str, set[str]] = {
         "seed",
     },
     "evaluation": {"patience", "prompts"},
-    "lora": {"alpha", "adapter"},
+    "lora": {"alpha"},
     "hardware": {"devices", "gpu", "cpu"},
 }
 """Keys that move no byte of memory; every other key of a plan is taken to."""

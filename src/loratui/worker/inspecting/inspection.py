@@ -20,9 +20,10 @@ from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
 from loratui.data.lengths import Lengths
 from loratui.data.near_duplicates import LEAST_SHARE
+from loratui.data.preferences import recognise_for
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.reasoning import TAGS
-from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
+from loratui.data.recognise import SAMPLE_ROWS, Recognition
 from loratui.data.row import Row, RowError
 from loratui.data.row_filter import RowFilter, left_out
 from loratui.data.split import RowKeys, split_rows
@@ -79,13 +80,13 @@ class Inspection:
     def __post_init__(self) -> None:
         section = self.plan.dataset
         self.started = time.monotonic()
-        self._told = 0.0
+        self._told, self._taken = 0.0, 0
         self._partial = 0.0
         """When the next partial result is due; 0 before the first."""
         self.found: FoundDataset = find_planned(section)
         head = sample_rows(self.found, SAMPLE_ROWS)
         require_rows(self.found, head)
-        self.recognition: Recognition = recognise(head, section.format, section.columns, where=self.found.path)
+        self.recognition: Recognition = recognise_for(self.plan, head, where=self.found.path)
         self.total = count_rows(self.found, head, self.recognition.unfold)
         self.head = sample_rows(self.found, SAMPLE_ROWS, unfold) if (unfold := self.recognition.unfold) else head
         self.model: TextModel | None = None
@@ -97,7 +98,6 @@ class Inspection:
         self._fix: dict[str, str] | None = None
         self._places: list[tuple[int, int | None]] = []
         """Index and line of each row with a key."""
-        self._taken = 0
 
     def run(self, model: TextModel) -> dict[str, Any]:
         """Tokenise and check every row; the result. DatasetError where a file breaks off, ModelError without a usable
@@ -248,7 +248,7 @@ class Inspection:
         own = not section.eval_path
         head = sample_rows(other, SAMPLE_ROWS, evaluation=own)
         require_rows(other, head)
-        recognition = recognise(head, section.format, section.columns, where=other.path)
+        recognition = recognise_for(self.plan, head, where=other.path)
         for row in read_rows(other, evaluation=own, unfold=recognition.unfold):
             self.tell_progress()
             try:
