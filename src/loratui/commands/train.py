@@ -9,7 +9,7 @@ import click
 
 from loratui.commands.trust import ask_for_plan, trust_option
 from loratui.core.errors import InputError
-from loratui.paths import without_tilde
+from loratui.paths import runs_home, without_tilde
 from loratui.terminal import say
 
 if TYPE_CHECKING:
@@ -86,7 +86,6 @@ def command(
 
 def script_of(plan: Plan, output: Path | None, rehearse: bool | None) -> str:
     """The job script that a run of this plan would have. InputError where the plan names no scheduler."""
-    from loratui.paths import runs_home
     from loratui.runs.start import rehearses, run_name
     from loratui.runs.submit import script_for
 
