@@ -15,6 +15,9 @@ from hub_standin import hub, read_environment
 __all__ = ["hub"]
 
 
+PYTHON = sys.executable
+
+
 @pytest.fixture(autouse=True)
 def hub_of_the_environment() -> Iterator[None]:
     """What a test told huggingface_hub of the environment ends with the test."""
@@ -56,6 +59,12 @@ def ready_workers(forking_interpreter: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "executable", forking_interpreter)
         yield
+
+
+@pytest.fixture
+def whole_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interpreters of their own, for what is done to processes as such, or read by libraries as they are imported."""
+    monkeypatch.setattr(sys, "executable", PYTHON)
 
 
 TRAINED_ONCE = ("begun", "divided", "finished", "learnt", "trained", "uninterrupted", "wheel", "whole")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pictured import until
 from textual.widgets import Static
 from wizard import settled, wizard
 
@@ -66,10 +67,15 @@ async def test_narrow_rows_tell_only_what_else_is_proposed(tmp_path: Path) -> No
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         app.state.choices.set_value("training.epochs", 7.0)
-        await pilot.pause()
-        lines = str(app.screen.query_one("#fields").render()).splitlines()
-        epochs = next(line for line in lines if "Epochs" in line)
-        assert "mine" in epochs and "proposed: " in epochs
+
+        def told() -> list[str]:
+            return str(app.screen.query_one("#fields").render()).splitlines()
+
+        def priced() -> bool:
+            return any("Epochs" in line and "mine" in line and "proposed: " in line for line in told())
+
+        await until(pilot, priced)
+        lines = told()
         assert next(line for line in lines if "Rank" in line).split()[-1] == "proposed"
 
 

@@ -10,19 +10,22 @@ from wizard import model_folder, screen_text, settled, wizard
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
-async def test_a_wrong_path_leaves_the_chosen_model_as_it_is(tmp_path: Path, size: tuple[int, int]) -> None:
+async def test_a_wrong_path_leaves_the_chosen_model_as_it_is(
+    tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     app = wizard(tmp_path, screen="model")
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         chosen, before = app.state.draft, app.state.plan.proposal
         assert chosen.model and before is not None
-        await pilot.press(*str(tmp_path / "wrong"), "enter")
+        await pilot.press(*"./wrong", "enter")
         text = " ".join((await until(pilot, "stays chosen.")).split())
         assert "no such folder" in text and "llama-1b stays chosen" in text
         assert app.state.draft.model == chosen.model and app.state.draft.by_hand == chosen.by_hand
         assert app.state.plan.proposal is before and app.state.model.problem == ""
         model = model_folder(tmp_path / "other-1b")
-        await pilot.press(*["backspace"] * len(str(tmp_path / "wrong")), *str(model), "enter")
+        await pilot.press(*["backspace"] * len("./wrong"), *str(model), "enter")
         await until(pilot, lambda: app.state.draft.model == str(model))
         await settled(pilot)
         assert app.state.model.found is not None and "is chosen." in " ".join(screen_text(app).split())

@@ -105,10 +105,11 @@ def put(session: Any) -> None:
     pointed(os, "fsync", "fsync")
     pointed(torch, "save", "save", torn=1)
     pointed(peft.peft_model, "safe_save_file", "save", torn=1)
-    pointed(session.Trainer, "prediction_step", "prediction")
+    trainer = sys.modules["loratui.worker.training.trainer"].Trainer
+    pointed(trainer, "prediction_step", "prediction")
     pointed(transformers.GenerationMixin, "generate", "answers")
     for phase, name in PHASES.items():
-        around(session.Trainer, name, phase)
+        around(trainer, name, phase)
     around(session.Session, "_conclude", "result")
     execute = session.Session.execute
 

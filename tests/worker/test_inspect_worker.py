@@ -277,6 +277,7 @@ def test_packing_needs_no_more_sequences_than_trl(model: Path):
         assert best_fit(lengths, capacity) == len(packed)
 
 
+@pytest.mark.usefixtures("whole_processes")
 def test_a_model_of_the_hubs_cache_is_read_without_asking_the_hub(model: Path, tmp_path: Path, monkeypatch):
     import shutil
 

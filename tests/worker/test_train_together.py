@@ -64,12 +64,6 @@ def processes_of(run: Run) -> list[psutil.Process]:
     return found
 
 
-@pytest.fixture
-def whole_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interpreters of their own, for what is done to processes as such."""
-    monkeypatch.setattr(sys, "executable", PYTHON)
-
-
 @pytest.fixture(scope="module")
 def divided(files: Path, ready_workers: None) -> Run:  # noqa: F811
     """An uninterrupted run whose weights are divided."""

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import resource
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,8 +27,8 @@ _limits: dict[str, int] = {}
 
 
 def put(session: Any) -> None:
-    """Patch the trainer that the session has imported."""
-    trainer = session.Trainer
+    """Patch the trainer that the session, which was just imported, makes."""
+    trainer = sys.modules["loratui.worker.training.trainer"].Trainer
     _around(trainer, "training_step", _step)
     _around(trainer, "prediction_step", _evaluation)
     kind = FAULT.get("kind")
