@@ -12,6 +12,20 @@ from loratui.evaluation.verdict import verdict, words
 EXACT, ROUGE, LOSS, TOKENS = (MEASURES[name] for name in ("exact_match", "rougeL", "loss", "tokens"))
 
 
+def test_no_interval_reaches_where_its_figure_cannot_be() -> None:
+    """Three rows stretch far beyond; a loss of less than 0 or 136 points of difference say nothing to anybody."""
+    losses = np.array([[0.2, 10.0], [0.01, 10.0], [3.0, 10.0]])
+    other = np.array([[40.0, 10.0], [1.0, 10.0], [35.0, 10.0]])
+    for name, least in (("loss", 0.0), ("perplexity", 1.0)):
+        for rows in (losses, other):
+            found = interval(MEASURES[name], rows)
+            assert found.low is not None and least <= found.low <= found.value
+    right, wrong = np.array([[1.0, 1.0], [0.0, 1.0], [1.0, 1.0]]), np.array([[0.0, 1.0], [1.0, 1.0], [0.0, 1.0]])
+    for name in ("exact_match", "rougeL"):
+        apart = paired(MEASURES[name], right, wrong)
+        assert apart.low is not None and apart.high is not None and -1 <= apart.low <= apart.high <= 1
+
+
 def column(values: Numbers) -> Numbers:
     return np.stack([values, np.ones_like(values)], axis=1)
 

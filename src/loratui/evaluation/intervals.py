@@ -59,9 +59,7 @@ def interval(measure: Measure, rows: Numbers, *, draws: int = DRAWS) -> Interval
         if sure >= SURE_SHARE:
             kept = np.concatenate([kept, [[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0]]])
     found = measure.value(_sums(kept, draws))
-    low, high = _percentiles(found, count)
-    if measure.unit != "number":
-        low, high = max(0.0, low), min(1.0 if measure.unit == "share" else 100.0, high)
+    low, high = _within(_percentiles(found, count), measure.least, measure.most)
     return Interval(value, min(low, value), max(high, value), count)
 
 
@@ -86,7 +84,8 @@ def paired(measure: Measure, one: Numbers, other: Numbers, *, draws: int = DRAWS
         # nothing is known of how far they can be apart where no row differs: as far as anything, for a share
         step = float(np.sqrt(np.square(differing).mean())) if len(differing) else float(measure.unit == "share")
         kept = np.concatenate([kept, [[step, 1.0, 0.0, 1.0], [0.0, 1.0, step, 1.0]]])
-    low, high = _percentiles(difference(_sums(kept, draws)), count)
+    apart_at_most = measure.most - measure.least
+    low, high = _within(_percentiles(difference(_sums(kept, draws)), count), -apart_at_most, apart_at_most)
     return Interval(value, min(low, value), max(high, value), count)
 
 
@@ -115,6 +114,11 @@ def _percentiles(found: Numbers, count: int) -> tuple[float, float]:
     low, middle, high = (float(one) for one in np.nanpercentile(found, [2.5, 50, 97.5]))
     stretch = _student(count - 1) / NORMAL * math.sqrt(count / (count - 1))
     return middle + (low - middle) * stretch, middle + (high - middle) * stretch
+
+
+def _within(found: tuple[float, float], least: float, most: float) -> tuple[float, float]:
+    """Nothing lies where the figure cannot be, however far few rows stretch."""
+    return max(least, found[0]), min(most, found[1])
 
 
 def _student(freedom: int) -> float:

@@ -6,6 +6,7 @@ whole, of a part, and of rows drawn anew are computed the same way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -34,6 +35,12 @@ class Measure:
     graded: bool = True
     mean: bool = True
     """Its columns are a row's value and 1: the figure is a mean over rows."""
+    least: float = 0.0
+
+    @property
+    def most(self) -> float:
+        """What it can be at most; `least` is the other end."""
+        return {"share": 1.0, "points": 100.0, "number": math.inf}[self.unit]
 
 
 class MissingLibraryError(LoratuiError):
@@ -94,7 +101,7 @@ def _measures() -> dict[str, Measure]:
         Measure("bleu", "BLEU", "points", 1, _corpus("bleu"), mean=False),
         Measure("chrf", "chrF", "points", 1, _corpus("chrf"), mean=False),
         Measure("loss", "loss", "number", -1, ratio, mean=False),
-        Measure("perplexity", "perplexity", "number", -1, _perplexity, mean=False),
+        Measure("perplexity", "perplexity", "number", -1, _perplexity, mean=False, least=1.0),
         Measure("token_accuracy", "token accuracy", "share", 1, ratio, mean=False),
         Measure("empty", "empty answers", "share", -1, ratio, graded=False),
         Measure("unfinished", "no stop token", "share", -1, ratio, graded=False),
