@@ -6,12 +6,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from loratui.core.errors import RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
+from loratui.machine import detect
+from loratui.machine.device import DeviceError
 from loratui.runs import resume, start
 from loratui.runs.directory import Run
 from loratui.runs.status import START_GRACE_SECONDS, Status, write_status
@@ -50,6 +53,15 @@ def test_ctrl_c_waits_until_the_worker_is_there(tmp_path: Path) -> None:
     while not (tmp_path / "run" / "taken").exists():
         assert time.monotonic() < until, "a worker was started"
         time.sleep(0.02)
+
+
+def test_what_is_planned_for_a_gpu_by_name_is_not_trained_on_processors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detect, "detect_machine", lambda: SimpleNamespace(gpus=[]))
+    with pytest.raises(DeviceError, match=r"for a GPU \(RTX 4090\), and none is found") as error:
+        start.begin_run(with_values(Plan(), {"hardware.gpu": "RTX 4090"}), output=tmp_path / "run")
+    assert "--set hardware.cpu=true" in error.value.hint and not (tmp_path / "run").exists()
 
 
 def test_what_cannot_be_started_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

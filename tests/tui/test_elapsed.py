@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from loratui.runs.events import Event, make
+from loratui.runs.events import Event, Finished, make
 from loratui.tui.training.record import RunRecord
-from loratui.tui.training.run_state import facts
+from loratui.tui.training.run_state import facts, finished_words
 
 FIRST = [make("phase", 1_000.0, phase="load_model"), make("started", 1_010.0), make("step", 1_060.0, step=5)]
 SECOND = [make("phase", 4_000.0, phase="load_model"), make("started", 4_020.0, step=5), make("step", 4_060.0, step=9)]
@@ -38,3 +38,15 @@ def test_a_run_without_a_pause_says_none_and_a_clock_turned_back_counts_as_nothi
         "1 min 10 s",
         "",
     )
+
+
+def test_the_figures_of_a_finished_run_are_those_of_the_weights_that_its_result_holds() -> None:
+    record = RunRecord()
+    best = make("eval", 20.0, step=81, loss=0.0517, exact_match=0.67)
+    record.take([best, make("eval", 30.0, step=90, loss=0.0578, exact_match=0.33)])
+    ended = make("finished", 31.0, step=90, seconds=28.0, eval_loss=0.0578, result="adapter", result_step=81)
+    assert isinstance(ended, Finished)
+    words = finished_words(ended, record)
+    assert "held-out loss 0.0517, exact match 67%, with the weights of step 81" in words, words
+    last = make("finished", 31.0, step=90, seconds=28.0, eval_loss=0.0578, result="adapter", result_step=90)
+    assert isinstance(last, Finished) and "held-out loss 0.0578, exact match 33%" in finished_words(last, record)

@@ -13,6 +13,7 @@ from wizard import dataset_file, machine, model_folder
 from loratui.core.errors import PlanError
 from loratui.tui.recipe.fields import nudged
 from loratui.tui.wizard import loading
+from loratui.tui.wizard.check import Check
 from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.draft import Draft, draft_from_json, draft_to_json
 from loratui.tui.wizard.state import WizardState
@@ -318,3 +319,13 @@ def test_keystrokes_of_one_edit_are_compared_with_the_plan_before_it(state: Wiza
 
 def test_a_draft_of_the_first_version_keeps_its_values() -> None:
     assert draft_from_json('{"model": "demo", "mine": {"lora.r": 8}}').by_hand == {"lora.r": 8}
+
+
+def test_what_one_models_tokenizer_found_is_not_said_of_a_model_that_is_not_here(state: WizardState) -> None:
+    state.check.take(Check(key=state.check.key(), partial={"usable": 40}))
+    assert state.check.now.partial is not None and state.model.found is not None
+    here = state.model.found
+    state.model.take(replace(here, id="Qwen/Qwen3-4B", path=None))
+    assert state.check.now == Check() and "begins once the model is on this machine" in state.check.now.words(64)[0]
+    state.model.take(here)
+    assert state.check.now.partial is not None, "the choice is the old one again, and its check stands"

@@ -140,6 +140,19 @@ def _visible_devices(plan: Plan, visible: str | None) -> str:
     return "0" if visible is None else visible.split(",")[0]
 
 
+def _require_planned_gpu(plan: Plan) -> None:
+    """Refuse to train on processors what was planned for a GPU by its name. DeviceError."""
+    from loratui.machine.detect import detect_machine
+    from loratui.machine.device import DeviceError
+
+    if plan.hardware.gpu and not detect_machine().gpus:
+        raise DeviceError(
+            f"this plan is for a GPU ({plan.hardware.gpu}), and none is found on this machine.",
+            hint="Train it there, or plan anew for this machine's processors: loratui plan --set hardware.cpu=true. "
+            'Where torch sees a GPU that NVML does not, add --set hardware.gpu="" here.',
+        )
+
+
 def rehearses(plan: Plan) -> bool:
     """Whether a run is rehearsed where nobody said otherwise: on GPUs, where memory is what most often ends a run."""
     from loratui.machine.detect import detect_machine
@@ -162,6 +175,7 @@ def begin_run(
     if plan.cluster.engine:
         require_submittable(plan, without_tilde(output).absolute() if output else runs_home())
     else:
+        _require_planned_gpu(plan)
         environment = worker_environment(plan)
     first = rehearses(plan) if rehearse is None else rehearse
     with _uninterrupted():

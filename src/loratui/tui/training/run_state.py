@@ -219,12 +219,15 @@ def _finding(severity: str, message: str, advice: str) -> Content:
 
 
 def finished_words(event: Finished, record: RunRecord) -> str:
-    """How a finished run went, in one sentence."""
+    """How a finished run went, in one sentence: the figures are those of the weights that the result holds."""
     parts = [steps_words(event)]
-    loss = event.eval_loss if event.eval_loss is not None else event.loss
+    own = next((one for one in reversed(record.evals) if one.step == event.result_step), None)
+    held_out = own.loss if own is not None else event.eval_loss
+    loss = held_out if held_out is not None else event.loss
     if loss is not None:
-        parts.append(f"{'held-out ' if event.eval_loss is not None else ''}loss {loss:.4f}")
-    matched = next((one.exact_match for one in reversed(record.evals) if one.exact_match is not None), None)
+        parts.append(f"{'held-out ' if held_out is not None else ''}loss {loss:.4f}")
+    evals = [own] if own is not None else record.evals
+    matched = next((one.exact_match for one in reversed(evals) if one.exact_match is not None), None)
     if matched is not None:
         parts.append(f"exact match {matched:.0%}")
     return ", ".join(parts) + result_words(event)

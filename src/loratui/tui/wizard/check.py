@@ -32,8 +32,11 @@ class DatasetCheck:
 
     @property
     def now(self) -> Check:
-        """The check as it stands."""
-        return self._now
+        """The check as it stands; none where the model is not on this machine: what another model's tokenizer found is
+        not said of it.
+        """
+        model = self._model.found
+        return Check() if model is not None and model.path is None else self._now
 
     def key(self) -> str:
         """What a check would rest on; empty where it cannot be done yet."""
