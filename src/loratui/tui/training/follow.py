@@ -112,7 +112,8 @@ class Followed:
     def _diagnose(self) -> bool:
         """Whether something else is found than before."""
         over = self.status.over
-        now = (self.record.step.step if self.record.step else 0, len(self.record.evals), over)
+        begun = self.record.started.time if self.record.started else 0.0  # one that begins anew ends where it ended
+        now = (begun, self.record.step.step if self.record.step else 0, len(self.record.evals), over)
         due = time.monotonic() - self._diagnosed_at >= DIAGNOSE_SECONDS or over
         if self.plan is None or now == self._diagnosed or not due:
             return False
