@@ -14,9 +14,9 @@ def test_margin_and_order_stand_among_the_figures() -> None:
     record = RunRecord()
     record.take([make("step", 1.0, step=number, loss=0.6, **FIGURES) for number in (1, 2)])
     shown = {name: (value, note) for name, value, note in facts(record, None)}
-    assert shown["in order"] == ("88%", "of the step's pairs") and shown["margin"] == ("+0.750", "+0.250 over -0.500")
+    assert shown["in order"] == ("88%", "of pairs") and shown["margin"] == ("+0.750", "+0.250 over -0.500")
     record.take([make("eval", 2.0, step=2, loss=0.5, **FIGURES | {"preference_accuracy": 0.75})])
-    assert {name: note for name, _, note in facts(record, None)}["in order"] == "held out 75%"
+    assert {name: note for name, _, note in facts(record, None)}["in order"] == "held: 75%"
     curves = record.as_curves(finished=False)
     assert list(curves.margins) == [0.75, 0.75] and list(curves.orders) == [0.875, 0.875]
     assert list(curves.chosen_rewards) == [0.25, 0.25]

@@ -329,3 +329,21 @@ def test_what_one_models_tokenizer_found_is_not_said_of_a_model_that_is_not_here
     assert state.check.now == Check() and "begins once the model is on this machine" in state.check.now.words(64)[0]
     state.model.take(here)
     assert state.check.now.partial is not None, "the choice is the old one again, and its check stands"
+
+
+def test_guessed_lengths_of_pairs_follow_what_the_tokenizer_counted_of_their_chosen_side(
+    state: WizardState, tmp_path: Path
+) -> None:
+    """The chosen side has half as many tokens again as was guessed: so is the longer side judged, and called a guess."""
+    rows = [{"prompt": f"q{n}", "chosen": "yes " * (n + 4), "rejected": "no " * (n + 9)} for n in range(20)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    state.choices.choose_dataset(str(tmp_path / "pairs.jsonl"))
+    state.dataset.take(loading.load_dataset(state.draft.dataset, {}))
+    state.choices.set_value("training.objective", "dpo")
+    guessed, view = state.dataset.facts(), state.dataset.view
+    assert guessed is not None and view is not None and view.facts != guessed
+    state.dataset.take_exact(replace(view.facts, lengths=tuple(n * 3 // 2 for n in view.facts.lengths), exact=True))
+    found = state.dataset.facts()
+    assert found is not None and not found.exact and found.mean == pytest.approx(1.5 * guessed.mean, rel=0.05)
+    state.dataset.take_exact(replace(view.facts, lengths=tuple(n * 3 // 2 for n in view.facts.lengths), exact=True))
+    assert state.dataset.facts() == found, "counted once, not once more each time"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -91,6 +92,11 @@ class DataFacts:
         """Each length that rows have, ascending, with the share (0..1) of the rows that are no longer."""
         last = {length: number for number, length in enumerate(self.lengths, 1)}
         return tuple((length, number / len(self.lengths)) for length, number in last.items())
+
+    def in_proportion(self, guessed: DataFacts, counted: DataFacts) -> DataFacts:
+        """These guessed lengths, longer or shorter as a tokenizer found like guesses to be; a guess still."""
+        share = counted.mean / guessed.mean
+        return replace(self, lengths=tuple(math.ceil(length * share) for length in self.lengths))
 
     @cached_property
     def mean(self) -> float:

@@ -104,7 +104,7 @@ def _preferences(found: Found) -> Iterator[Recognition]:
             ({"prompt": asked} if asked else {})
             | {"chosen": chosen, "rejected": rejected}
             | _extras(found, "system", "tools"),
-            f"the columns {chosen} and {rejected} hold preferences; the chosen side is trained on",
+            f"the columns {chosen} and {rejected} hold preferences",
             guess=True,
         )
         return

@@ -24,7 +24,9 @@ MOST_LINES, MOST_LINES_LOW = 4, 2
 
 def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -> list[Content]:
     """The lines of a dataset that was read. width: columns for them; height: lines of the screen."""
-    recognition, facts, found = view.preview.recognition, view.facts, view.preview.found
+    recognition, found = view.preview.recognition, view.preview.found
+    pairs = state.dataset.learns_pairs
+    facts = state.dataset.facts() or view.facts
     guessed = recognition.guess and recognition.format != "preference"
     guess = Content.assemble(("  ▲ a guess: c changes it", "$warning")) if guessed else Content("")
     mapping = " · ".join(f"{part} ← {one_line(column, 40)}" for part, column in recognition.columns.items())
@@ -33,7 +35,7 @@ def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -
     counts = [
         f"{facts.examples:,}",
         f"{facts.eval_examples:,} held out" if facts.eval_examples else "none held out",
-        f"{about}{facts.mean:,.0f} tokens each, longest {facts.longest:,}",
+        f"{about}{facts.mean:,.0f} tokens each{' on the longer side' if pairs else ''}, longest {facts.longest:,}",
         f"{facts.trained_share:.0%} learnt",
     ]
     proposal = state.plan.proposal
@@ -49,11 +51,11 @@ def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -
         *(("", Content.assemble((f"▲ {one_line(doubt, 200)}", "$warning"))) for doubt in recognition.doubts),
         *_preference_line(state, view),
         ("rows", Content.assemble((" · ".join(counts), "$foreground"))),
-        ("check", Content.assemble(state.check.now.words(max_length, exact=facts.exact))),
+        ("check", Content.assemble(state.check.now.words(max_length, exact=view.facts.exact))),
     ]
     result = state.check.now.result
     if result is not None and (words := text_words(result, max_length)):
-        facts_of.append(("text", Content.assemble((words, "$foreground"))))
+        facts_of.append(("text", Content.assemble((f"chosen side: {words}" if pairs else words, "$foreground"))))
     if found.note:
         note = f"{one_line(found.note, 200)} ({size(found.size_bytes)})"
         facts_of.append(("files", Content.assemble((note, "$text-muted"))))
@@ -82,7 +84,7 @@ def _preference_line(state: WizardState, view: DatasetView) -> list[tuple[str, C
         return []
     if state.dataset.unanswered(state.draft):
         words, color = "▲ preferences: f answers what they are taken for", "$warning"
-    elif state.draft.by_hand.get("training.objective", "sft") != "sft":
+    elif state.dataset.learns_pairs:
         words, color = "✓ the preference is learnt, from both sides of each pair", "$success"
     else:
         words, color = "✓ the chosen answers are trained on, the rejected ones never shown", "$success"

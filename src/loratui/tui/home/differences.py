@@ -11,9 +11,9 @@ from loratui.core.plan_text import fields
 from loratui.format import one_line, value_text
 from loratui.tui.training.follow import Followed
 
-Kin = tuple[str, str]
-"""Model and dataset: runs of the same are compared first of all."""
-KIN = ("model.id", "dataset.path")
+Kin = tuple[str, str, str]
+"""Model, dataset and what is learnt: runs of the same are compared first of all, and their losses measure the same."""
+KIN = ("model.id", "dataset.path", "training.objective")
 FIRST = (
     *KIN,
     "method.kind",
@@ -36,6 +36,7 @@ FOLLOWS = ("evaluation.every_steps", "saving.every_steps", "training.warmup_step
 SHORT = {
     "model.id": "",
     "dataset.path": "",
+    "training.objective": "",
     "method.kind": "",
     "lora.r": "rank",
     "lora.alpha": "alpha",
@@ -52,8 +53,8 @@ SHORT = {
 
 
 def kin_of(plan: Plan) -> Kin:
-    """Model and dataset."""
-    return plan.model.id, plan.dataset.path
+    """Model, dataset and what is learnt."""
+    return plan.model.id, plan.dataset.path, plan.training.objective
 
 
 def differences(first: Plan, second: Plan) -> list[tuple[str, str, str]]:

@@ -40,8 +40,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Look:
-    """The runs as they were at one look. varying: for each model and dataset, the plan keys that have not the same
-    value in all of their runs. more: there is more to read at once.
+    """The runs as they were at one look. varying: for each kin, the plan keys that have not the same value in all of
+    its runs; where there is one run alone, those by which it is no kin of the others. more: there is more to read at
+    once.
     """
 
     lines: tuple[Line, ...]
@@ -49,7 +50,7 @@ class Look:
     more: bool = False
 
     def sets_apart(self, line: Line) -> list[str]:
-        """What sets a run apart: from others of its model and dataset its settings, from all others these two."""
+        """What sets a run apart: from its kin its settings, from all others what makes it none of them."""
         plan = line.summary.plan
         return setting_words(plan, self.varying.get(kin_of(plan), ()) or KIN) if plan is not None else []
 
@@ -84,7 +85,9 @@ class Looker:
             kin: dict[Kin, list[Plan]] = {}
             for plan in plans:
                 kin.setdefault(kin_of(plan), []).append(plan)
-            self._plans, self._varying = plans, {of: tuple(varying(alike)) for of, alike in kin.items()}
+            between = tuple(key for at, key in enumerate(KIN) if len({of[at] for of in kin}) > 1)
+            self._plans = plans
+            self._varying = {of: tuple(varying(alike)) if len(alike) > 1 else between for of, alike in kin.items()}
         return self._varying
 
     def _losses(self, summary: RunSummary, since: int) -> tuple[float, ...]:

@@ -134,8 +134,12 @@ class ReviewScreen(StepScreen):
     @property
     def _new_words(self) -> int:
         """None where what is to be known before the start and the pictures need the room."""
-        crowded = self.app.size.height < ROOM_FOR_WORDS and said_rows(self.app.state, self.hindrances())
-        return 0 if crowded else super()._new_words
+        return 0 if self._crowded else super()._new_words
+
+    @property
+    def _crowded(self) -> bool:
+        """Whether what is to be known before the start leaves the pictures too little room."""
+        return self.app.size.height < ROOM_FOR_WORDS and bool(self._said_rows(self.hindrances()))
 
     def shown(self) -> None:
         self.set_focus(self.query_one(StartButton))
@@ -151,6 +155,7 @@ class ReviewScreen(StepScreen):
     def _show(self) -> None:
         state, proposal = self.app.state, self.app.state.plan.proposal
         hindrances = self.hindrances()
+        self.set_class(self._crowded, "-crowded")
         self._show_said(self._said_rows(hindrances))
         for card in cards(state):
             self.query_one(f"#card-{card.number}", CardView).show(card)

@@ -102,7 +102,7 @@ def preference_rows(step: Step, evals: Sequence[Eval]) -> list[tuple[str, str, s
     if step.preference_accuracy is None or step.reward_margin is None:
         return []
     held = evals[-1].preference_accuracy if evals else None
-    note = f"held out {held:.0%}" if held is not None else "of the step's pairs"
+    note = f"held: {held:.0%}" if held is not None else "of pairs"
     sides = [f"{one:+.3f}" if one is not None else "–" for one in (step.reward_chosen, step.reward_rejected)]
     return [
         ("in order", f"{step.preference_accuracy:.0%}", note),
@@ -227,6 +227,9 @@ def finished_words(event: Finished, record: RunRecord) -> str:
     if loss is not None:
         parts.append(f"{'held-out ' if held_out is not None else ''}loss {loss:.4f}")
     evals = [own] if own is not None else record.evals
+    ordered = next((one.preference_accuracy for one in reversed(evals) if one.preference_accuracy is not None), None)
+    if ordered is not None:
+        parts.append(f"{ordered:.0%} of pairs in order")
     matched = next((one.exact_match for one in reversed(evals) if one.exact_match is not None), None)
     if matched is not None:
         parts.append(f"exact match {matched:.0%}")

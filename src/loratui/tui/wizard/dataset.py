@@ -56,13 +56,15 @@ class ChosenDataset:
         """Counts and lengths of the dataset; None until one is chosen and read."""
         if self._view is None:
             return self.known_facts
-        return self._view.pairs if self._view.pairs is not None and self._learns_pairs() else self._view.facts
+        return self._view.pairs if self._view.pairs is not None and self.learns_pairs else self._view.facts
 
     def no_pairs(self) -> bool:
         """Whether preferences are to be learnt, and the rows are none."""
-        return self._view is not None and self._learns_pairs() and self._view.pairs is None
+        return self._view is not None and self.learns_pairs and self._view.pairs is None
 
-    def _learns_pairs(self) -> bool:
+    @property
+    def learns_pairs(self) -> bool:
+        """Whether preferences are to be learnt."""
         return bool(self._choices.draft.by_hand.get("training.objective", "sft") != "sft")
 
     def unanswered(self, draft: Draft) -> bool:
@@ -89,7 +91,7 @@ class ChosenDataset:
             known, fingerprint = self._known, view.preview.found.fingerprint
             same = known is not None and (known.choice, known.fingerprint) == (self._rests_on(exact=True), fingerprint)
             if known is not None and known.facts.exact and same:
-                self._view = replace(view, facts=known.facts)
+                self._view = _counted(view, known.facts)
             else:
                 self._remember(view.facts, fingerprint)
         self.changed.publish()
@@ -97,7 +99,7 @@ class ChosenDataset:
     def take_exact(self, facts: DataFacts) -> None:
         """Take up the lengths that the model's own tokenizer counted; they replace the guessed ones."""
         if self._view is not None and facts != self._view.facts:
-            self._view = replace(self._view, facts=facts)
+            self._view = _counted(self._view, facts)
             self._remember(facts, self._view.preview.found.fingerprint)
             self.counted.publish()
 
@@ -113,3 +115,11 @@ class ChosenDataset:
 
     def _forget(self) -> None:
         self._view, self._problem = None, ""
+
+
+def _counted(view: DatasetView, facts: DataFacts) -> DatasetView:
+    """With exact lengths; those of pairs, whose chosen side alone was counted, in proportion."""
+    guessed, pairs = view.facts, view.pairs
+    if pairs is not None and not pairs.exact and not guessed.exact:
+        pairs = pairs.in_proportion(guessed, facts)
+    return replace(view, facts=facts, pairs=pairs)
