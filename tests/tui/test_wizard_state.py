@@ -334,7 +334,7 @@ def test_what_one_models_tokenizer_found_is_not_said_of_a_model_that_is_not_here
 def test_guessed_lengths_of_pairs_follow_what_the_tokenizer_counted_of_their_chosen_side(
     state: WizardState, tmp_path: Path
 ) -> None:
-    """The chosen side has half as many tokens again as was guessed: so is the longer side judged, and called a guess."""
+    """The chosen side has half as many tokens again as was guessed: so is the longer side judged, a guess still."""
     rows = [{"prompt": f"q{n}", "chosen": "yes " * (n + 4), "rejected": "no " * (n + 9)} for n in range(20)]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     state.choices.choose_dataset(str(tmp_path / "pairs.jsonl"))

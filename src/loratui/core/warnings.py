@@ -279,7 +279,12 @@ def _rows(spec: ModelSpec, plan: Plan, data: DataFacts, schedule: Schedule) -> I
         cut = data.longer_than(length)
         if cut:
             yield f"{cut:.1%} of the rows are longer than {length:,} tokens and will be cut."
-        if not data.exact:
+        if not data.exact and plan.training.objective != "sft":
+            yield (
+                "Lengths of pairs are judged by the characters of their longer side: the training counts them exactly "
+                "before its first step."
+            )
+        elif not data.exact:
             yield (
                 "Lengths are guessed from characters, and the chat template, which may refuse rows, was not asked: "
                 "tokenising the data (`loratui inspect`) makes rows, memory and length exact."

@@ -35,7 +35,7 @@ def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -
     counts = [
         f"{facts.examples:,}",
         f"{facts.eval_examples:,} held out" if facts.eval_examples else "none held out",
-        f"{about}{facts.mean:,.0f} tokens each{' on the longer side' if pairs else ''}, longest {facts.longest:,}",
+        f"{about}{facts.mean:,.0f} tokens each, longest {facts.longest:,}",
         f"{facts.trained_share:.0%} learnt",
     ]
     proposal = state.plan.proposal
@@ -50,12 +50,12 @@ def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -
         ("columns", Content.assemble((mapping, "$foreground"), (unused, "$text-muted"))),
         *(("", Content.assemble((f"▲ {one_line(doubt, 200)}", "$warning"))) for doubt in recognition.doubts),
         *_preference_line(state, view),
-        ("rows", Content.assemble((" · ".join(counts), "$foreground"))),
+        ("pairs" if pairs else "rows", Content.assemble((" · ".join(counts), "$foreground"))),
         ("check", Content.assemble(state.check.now.words(max_length, exact=view.facts.exact))),
     ]
     result = state.check.now.result
     if result is not None and (words := text_words(result, max_length)):
-        facts_of.append(("text", Content.assemble((f"chosen side: {words}" if pairs else words, "$foreground"))))
+        facts_of.append(("chosen" if pairs else "text", Content.assemble((words, "$foreground"))))
     if found.note:
         note = f"{one_line(found.note, 200)} ({size(found.size_bytes)})"
         facts_of.append(("files", Content.assemble((note, "$text-muted"))))

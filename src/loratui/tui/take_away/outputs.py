@@ -294,25 +294,27 @@ def _elsewhere(run: Run, plan: Plan, folder: Path, done: bool) -> Iterator[Outpu
 def _exports(run: Run, plan: Plan) -> Iterator[Output]:
     for tool, (name, file) in TOOLS.items():
         target = run.path / "export" / file
+        left: tuple[str, ...] = ()
+        problem = ""
         try:
             left = export_plan(plan, tool).left_out
         except LoratuiError as error:
-            left = (error.sentence,)
+            problem = error.sentence
         notes = (
             ("What does not carry over:", *(f"· {sentence}" for sentence in left))
             if left
-            else ("Everything of the plan carries over.",)
+            else ("Everything of the plan carries over.",) * (not problem)
         )
         yield Output(
             tool,
             "The plan for other tools",
             name,
-            "there" if target.is_file() else "absent",
-            "written" if target.is_file() else "not written",
+            "there" if target.is_file() else "needs" if problem else "absent",
+            "written" if target.is_file() else "cannot be" if problem else "not written",
             "The plan as this tool's file, with the rows beside it, converted and split as they were trained.",
             home_short(target),
             ("export", run.argument, "--to", tool, "-o", str(target)),
-            "",
+            problem,
             notes,
             makes=Exported,
             quiet=("--force", "--json"),
