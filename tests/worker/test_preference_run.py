@@ -86,11 +86,13 @@ def prepared(files: Path, path: Path) -> Any:
 
 def test_a_run_tells_how_preferences_are_learnt(files: Path, tmp_path: Path) -> None:
     run = create_run(plan_of(files, {}), output=tmp_path / "run")
-    wait_started(run, 120, pid=start_worker(run))
+    wait_started(run, 120, pid=start_worker(run, rehearse=True))
     from loratui.runs.control import wait_ended
 
     assert wait_ended(run, 120).state == "finished", run.log_path.read_text()[-3000:]
     events = EventTail(run.events_path).new_events()
+    (rehearsal,) = of_kind(events, "rehearsal")
+    assert rehearsal["passed"] and not rehearsal["ways"], "pairs are not laid end to end"
     steps, evaluations = of_kind(events, "step"), of_kind(events, "eval")
     assert len(steps) == 6 and [one["step"] for one in evaluations] == [3, 6]
     assert steps[0]["reward_margin"] == 0 and steps[0]["loss"] == pytest.approx(0.6931, abs=1e-3), "it is its reference"
