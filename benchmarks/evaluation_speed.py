@@ -112,7 +112,8 @@ def main() -> None:
                 seconds, wanted = plain(models, rows)
                 mine, answers = ours(models, target, data, batch=batch, likelihood=likelihood)
                 same = sum(one == other for one, other in zip(answers, wanted, strict=True))
-                found[name].append({"plain": seconds, "evaluation": mine, "speed": seconds / mine, "same": same})
+                figures = {"plain": seconds, "evaluation": mine, "speed": seconds / mine}
+                found[name].append({key: round(value, 3) for key, value in figures.items()} | {"same": same})
                 print(
                     f"plain script {seconds:6.1f} s, evaluation, {name:34} {mine:6.1f} s: "
                     f"{seconds / mine:.2f} of its speed; {same} of {len(rows)} answers the same",

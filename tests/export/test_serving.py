@@ -260,6 +260,8 @@ def test_what_is_not_known_is_refused_in_openais_form(served_at: str) -> None:
         asked.chat.completions.create(model="orders", messages=ASKED, tools=[])
     with pytest.raises(openai.BadRequestError, match="context holds"):
         asked.completions.create(model="orders", prompt=[5] * 20_000)
+    with pytest.raises(openai.BadRequestError, match="8 stop texts at most"):
+        asked.chat.completions.create(model="orders", messages=ASKED, stop=[str(one) for one in range(9)])
     with pytest.raises(openai.RateLimitError, match="too many"):
         asked.completions.create(model="orders", prompt=["a"] * 41)
     with pytest.raises(urllib.error.HTTPError, match="415"):
@@ -267,6 +269,35 @@ def test_what_is_not_known_is_refused_in_openais_form(served_at: str) -> None:
     foreign = urllib.request.Request(f"{served_at}/models", headers={"Host": "evil.example"})
     with pytest.raises(urllib.error.HTTPError, match="421"):
         urllib.request.urlopen(foreign, timeout=30)
+
+
+@pytest.mark.worker
+async def test_a_client_that_goes_before_its_answer_leaves_no_work_and_no_fault(run: Path) -> None:
+    if can_serve():
+        pytest.skip(can_serve())
+    from loratui.worker.generation.load import LoadedModels
+    from loratui.worker.serving.engine import Engine
+    from loratui.worker.serving.offered import offered
+    from loratui.worker.serving.server import Limits, Server
+    from loratui.workers.target import find_target
+
+    target = find_target(str(run))
+    engine = Engine(LoadedModels(target.load))  # it has not begun: whoever asks waits
+    app = Server(engine, offered([target])[0], Limits(8)).app
+    asked = {"model": "orders", "messages": [{"role": "user", "name": "Ann", "content": "Two"}]}
+    heard = iter([{"type": "http.request", "body": json.dumps(asked).encode()}, {"type": "http.disconnect"}])
+    said: list[Any] = []
+
+    async def receive() -> Any:
+        return next(heard)
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b"", "root_path": ""}
+    await app({**scope, "headers": [(b"content-type", b"application/json")]}, receive, send)
+    assert said[0]["status"] == 499
+    assert [job.cancelled for job in engine._waiting] == [True]
 
 
 @pytest.mark.worker

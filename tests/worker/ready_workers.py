@@ -46,9 +46,12 @@ with socket.socket(socket.AF_UNIX) as asked:
     for number in (0, 1, 2):
         os.close(number)
     worker = int.from_bytes(asked.recv(4), "big")
+    if not worker:
+        os._exit(1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, lambda number, frame: os.kill(worker, number))
-    code = int.from_bytes(asked.recv(4), "big", signed=True)
+    ended = asked.recv(4)
+    code = int.from_bytes(ended, "big", signed=True) if ended else 1
 if code < 0:
     signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
     os.kill(os.getpid(), -code)
@@ -68,6 +71,7 @@ def serve(folder: Path) -> Iterator[str]:
         until = time.monotonic() + 300
         while not place.exists() and process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
+        assert place.exists(), "no process is there that workers could be forks of"
         yield str(stub)
     finally:
         process.kill()
@@ -129,7 +133,10 @@ def _ended(worker: int, asked: socket.socket) -> int:
 def _whole(asked: socket.socket, size: int) -> bytes:
     data = b""
     while len(data) < size:
-        data += asked.recv(size - len(data))
+        part = asked.recv(size - len(data))
+        if not part:
+            raise EOFError("who asked is gone")
+        data += part
     return data
 
 

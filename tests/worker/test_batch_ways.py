@@ -113,7 +113,8 @@ def test_batches_that_are_timed_are_like_those_of_the_run(files: Path, tmp_path:
     assert len({row for rows in at_random for row in rows}) == 12
     assert len(typical_batches(prepared, with_values(plan, {"training.batch_size": 100}))[0]) == 64
     assert can_choose(plan, 1) and not can_choose(plan, 2)
-    for change in ({"training.packing": True}, {"training.batch_size": 1}, {"model.attention": "eager"}):
+    pairs = {"training.objective": "dpo", "training.group_by_length": False}
+    for change in ({"training.packing": True}, {"training.batch_size": 1}, {"model.attention": "eager"}, pairs):
         assert not can_choose(with_values(plan, change), 1), change
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 from tiny_models import make_adapter, make_model
 
 from loratui.commands.evaluate import command
+from loratui.core.errors import InputError
 from loratui.evaluation.benchmarks import Figure, as_document, compare, from_document, read_results, table
 from loratui.evaluation.measures import MissingLibraryError
 
@@ -62,6 +64,29 @@ def test_without_the_library_it_is_a_sentence(monkeypatch: pytest.MonkeyPatch, t
         benchmarks.run_tasks(EvaluateRequest("demo"), benchmarks.Tasks(["arc_easy"]))
     refused = CliRunner().invoke(command, ["demo", "--tasks", "arc_easy", "--data", "x.jsonl"])
     assert refused.exit_code == 2 and "leave out --data" in refused.output
+
+
+def test_a_file_of_tasks_that_is_not_there_is_said_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from loratui.worker import benchmarks
+    from loratui.worker.evaluate import EvaluateRequest
+
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(benchmarks.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(benchmarks, "load_models", lambda *given: pytest.fail("a model was loaded"))
+    with pytest.raises(InputError, match="this file cannot be read: No such file"):
+        benchmarks.run_tasks(EvaluateRequest("demo"), benchmarks.Tasks([str(tmp_path / "gone.yaml")]))
+
+
+@pytest.mark.parametrize("change", [{"device": "cuda"}, {"dtype": "bf16"}, {"revision": "v2"}])
+def test_figures_are_kept_by_how_the_model_was_held(change: dict[str, str]) -> None:
+    from loratui.worker.evaluate import Contender
+    from loratui.workers.target import find_target
+
+    target = find_target("demo")
+    other = replace(target, load=replace(target.load, **change))
+    assert Contender("base", target, "base").identity != Contender("base", other, "base").identity
 
 
 @pytest.mark.worker

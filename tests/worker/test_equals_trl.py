@@ -9,17 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from beside_trl import STEPS, THEIRS, plan_of, trained
 from tiny_model import write_rows, write_tiny_model
 
-from loratui.core.plan import Plan
-from loratui.core.plan_text import with_values
-from loratui.runs.start import create_run
-from loratui.worker.training.journal import Journal
-from loratui.worker.training.session import Session
-from loratui.worker.training.signals import Requests
-
 pytestmark = pytest.mark.worker
-STEPS = 5
 
 
 @pytest.fixture(scope="module")
@@ -47,20 +40,6 @@ def plain(files: Path, output: Path, rows: Any, lora: Any, settings: dict[str, A
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    usual: dict[str, Any] = {
-        "per_device_train_batch_size": 4,
-        "gradient_accumulation_steps": 1,
-        "max_steps": STEPS,
-        "learning_rate": 5e-3,
-        "lr_scheduler_type": "cosine_with_min_lr",
-        "lr_scheduler_kwargs": {"min_lr_rate": 0.1},
-        "warmup_steps": 0,
-        "optim": "adamw_torch_fused",
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "seed": 42,
-        "max_length": None,
-    }
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(files / "model", **load),
         processing_class=AutoTokenizer.from_pretrained(files / "model"),
@@ -68,13 +47,8 @@ def plain(files: Path, output: Path, rows: Any, lora: Any, settings: dict[str, A
         peft_config=lora,
         args=SFTConfig(
             output_dir=str(output),
-            use_cpu=True,
-            report_to="none",
-            disable_tqdm=True,
-            save_strategy="no",
-            logging_steps=1,
             dataset_kwargs={"skip_prepare_dataset": True},
-            **usual | settings,
+            **THEIRS | {"max_length": None} | settings,
         ),
     )
     trainer.train()
@@ -83,28 +57,7 @@ def plain(files: Path, output: Path, rows: Any, lora: Any, settings: dict[str, A
 
 def ours(files: Path, output: Path, changes: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
     """Our trainer after its run, and the rows that it had."""
-    values = {
-        "model.id": str(files / "model"),
-        "model.dtype": "fp32",
-        "dataset.path": str(files / "rows.jsonl"),
-        "dataset.eval_fraction": 0,
-        "training.precision": "fp32",
-        "training.batch_size": 4,
-        "training.accumulation": 1,
-        "training.max_length": 256,
-        "training.max_steps": STEPS,
-        "training.learning_rate": 5e-3,
-        "evaluation.every_steps": 0,
-        "saving.every_steps": 0,
-    }
-    plan = with_values(Plan(), values | changes)
-    run = create_run(plan, output=output)
-    journal = Journal(run)
-    try:
-        trainer, prepared = Session(run, plan, journal, Requests()).build()
-        trainer.train()
-    finally:
-        journal.close("stopped")
+    trainer, prepared = trained(plan_of(files / "model", files / "rows.jsonl", changes), output)
     dataset = prepared.train.as_dataset()
     return trainer, [dataset[number] for number in range(len(dataset))]
 

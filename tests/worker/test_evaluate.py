@@ -269,3 +269,19 @@ def test_likelihoods_that_were_broken_off_are_those_of_an_undisturbed_start(adap
     rest = {key: one for batch in likelihoods(models, "adapter", rows, done) for key, one in batch.items()}
     assert rest == {key: one for key, one in whole.items() if key not in done} and len(whole) == 9
     assert list(likelihoods(models, "adapter", rows, whole)) == []
+
+
+def test_a_memory_that_is_full_while_loading_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from loratui.core.errors import WorkerError
+    from loratui.worker.generation import load
+    from loratui.worker.loading import load_models
+    from loratui.workers.protocol import Load
+
+    def full(*given: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(load, "LoadedModels", full)
+    with pytest.raises(WorkerError, match=r"^the GPU's memory is full"):
+        load_models(Load("demo"))

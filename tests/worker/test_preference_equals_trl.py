@@ -9,18 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from beside_trl import STEPS, THEIRS, plan_of, trained
 from pair_rows import FORMS, pairs, write_pairs
 from tiny_model import write_tiny_model
 
-from loratui.core.plan import Plan
-from loratui.core.plan_text import with_values
-from loratui.runs.start import create_run
-from loratui.worker.training.journal import Journal
-from loratui.worker.training.session import Session
-from loratui.worker.training.signals import Requests
-
 pytestmark = pytest.mark.worker
-STEPS = 4
 FIGURES = ("loss", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "grad_norm")
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' "
@@ -38,35 +31,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def plan_of(files: Path, changes: dict[str, Any]) -> Plan:
-    values = {
-        "model.id": str(files / "model"),
-        "model.dtype": "fp32",
-        "dataset.path": str(files / "explicit.jsonl"),
-        "dataset.eval_fraction": 0,
-        "training.objective": "dpo",
-        "training.precision": "fp32",
-        "training.batch_size": 4,
-        "training.accumulation": 1,
-        "training.max_length": 256,
-        "training.max_steps": STEPS,
-        "training.learning_rate": 5e-3,
-        "evaluation.every_steps": 0,
-        "saving.every_steps": 0,
-    }
-    return with_values(Plan(), values | changes)
-
-
 def ours(files: Path, output: Path, changes: dict[str, Any]) -> Any:
-    plan = plan_of(files, changes)
-    run = create_run(plan, output=output)
-    journal = Journal(run)
-    try:
-        trainer, _ = Session(run, plan, journal, Requests()).build()
-        trainer.train()
-    finally:
-        journal.close("stopped")
-    return trainer
+    return trained(plan_of(files / "model", files / "explicit.jsonl", {"training.objective": "dpo"} | changes), output)[
+        0
+    ]
 
 
 def plain(files: Path, output: Path, rows: list[dict[str, Any]], settings: dict[str, Any], lora: Any = None) -> Any:
@@ -76,19 +44,6 @@ def plain(files: Path, output: Path, rows: list[dict[str, Any]], settings: dict[
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer
 
-    usual: dict[str, Any] = {
-        "per_device_train_batch_size": 4,
-        "gradient_accumulation_steps": 1,
-        "max_steps": STEPS,
-        "learning_rate": 5e-3,
-        "lr_scheduler_type": "cosine_with_min_lr",
-        "lr_scheduler_kwargs": {"min_lr_rate": 0.1},
-        "optim": "adamw_torch_fused",
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "seed": 42,
-        "max_length": 256,
-    }
     model: Any = AutoModelForCausalLM.from_pretrained(files / "model", dtype=torch.float32)
     if isinstance(lora, Path):
         model, lora = PeftModel.from_pretrained(model, str(lora), is_trainable=True), None
@@ -99,15 +54,7 @@ def plain(files: Path, output: Path, rows: list[dict[str, Any]], settings: dict[
         processing_class=AutoTokenizer.from_pretrained(files / "model"),
         train_dataset=Dataset.from_list(rows),
         peft_config=lora or None,
-        args=DPOConfig(
-            output_dir=str(output),
-            use_cpu=True,
-            report_to="none",
-            disable_tqdm=True,
-            save_strategy="no",
-            logging_steps=1,
-            **usual | settings,
-        ),
+        args=DPOConfig(output_dir=str(output), **THEIRS | {"max_length": 256} | settings),
     )
     trainer.train()
     return trainer

@@ -7,13 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import beside_trl
 import pytest
 from pair_rows import FORMS, pairs, turn, write_pairs
 from tiny_model import write_tiny_model
 
 from loratui.core.errors import DatasetError
 from loratui.core.plan import Plan
-from loratui.core.plan_text import with_values
 from loratui.runs.directory import Run
 from loratui.runs.events import Event, EventTail
 from loratui.runs.start import create_run, start_worker, wait_started
@@ -35,14 +35,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def plan_of(files: Path, changes: dict[str, Any]) -> Plan:
     values = {
-        "model.id": str(files / "model"),
-        "model.dtype": "fp32",
-        "dataset.path": str(files / "plain.jsonl"),
         "dataset.eval_fraction": 0.2,
         "training.objective": "dpo",
-        "training.precision": "fp32",
-        "training.batch_size": 4,
-        "training.accumulation": 1,
         "training.max_length": 64,
         "training.max_steps": 6,
         "training.learning_rate": 2e-3,
@@ -51,7 +45,7 @@ def plan_of(files: Path, changes: dict[str, Any]) -> Plan:
         "saving.every_steps": 3,
         "saving.keep": 5,
     }
-    return with_values(Plan(), values | changes)
+    return beside_trl.plan_of(files / "model", files / "plain.jsonl", values | changes)
 
 
 def execute(run: Run) -> list[Event]:
@@ -86,11 +80,13 @@ def prepared(files: Path, path: Path) -> Any:
 
 def test_a_run_tells_how_preferences_are_learnt(files: Path, tmp_path: Path) -> None:
     run = create_run(plan_of(files, {}), output=tmp_path / "run")
-    wait_started(run, 120, pid=start_worker(run))
+    wait_started(run, 120, pid=start_worker(run, rehearse=True))
     from loratui.runs.control import wait_ended
 
     assert wait_ended(run, 120).state == "finished", run.log_path.read_text()[-3000:]
     events = EventTail(run.events_path).new_events()
+    (rehearsal,) = of_kind(events, "rehearsal")
+    assert rehearsal["passed"] and not rehearsal["ways"], "pairs are not laid end to end"
     steps, evaluations = of_kind(events, "step"), of_kind(events, "eval")
     assert len(steps) == 6 and [one["step"] for one in evaluations] == [3, 6]
     assert steps[0]["reward_margin"] == 0 and steps[0]["loss"] == pytest.approx(0.6931, abs=1e-3), "it is its reference"

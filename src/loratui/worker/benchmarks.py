@@ -21,14 +21,13 @@ from loratui.evaluation.benchmarks import Figures, as_document, compare, from_do
 from loratui.evaluation.measures import MissingLibraryError
 from loratui.evaluation.records import digest
 from loratui.evaluation.report import Document
-from loratui.files import make_folder, read_object, write_whole
-from loratui.format import first_line, printable
+from loratui.files import read_object, write_whole
+from loratui.format import first_line
 from loratui.hub.client import offline
-from loratui.paths import home, home_short
+from loratui.paths import home_short, without_tilde
 from loratui.terminal import fail, say, say_json
-from loratui.worker.evaluate import Contender, EvaluateRequest, asked_target, contenders_of
-from loratui.worker.quiet import quiet_libraries
-from loratui.workers.target import identity_of
+from loratui.worker.evaluate import Contender, EvaluateRequest, asked_target, contenders_of, kept_folder
+from loratui.worker.loading import load_models, tell
 
 LIBRARY = "lm_eval"
 
@@ -51,7 +50,7 @@ def execute(given: EvaluateRequest, tasks: Tasks) -> int:
         fail(error.sentence)
         return error.exit_status
     except KeyboardInterrupt:
-        _say("Interrupted. Give the same command again: sides that are through are not asked again.")
+        tell("Interrupted. Give the same command again: sides that are through are not asked again.")
         return 130
     if given.as_json:
         say_json(found)
@@ -70,36 +69,23 @@ def run_tasks(given: EvaluateRequest, tasks: Tasks) -> Document:
             hint="pip install 'loratui[tasks]'",
         )
     target = asked_target(given, given.target)
-    place = target.run.evaluations_path if target.run is not None else home() / "evaluations" / Path(target.title).name
     how = {"tasks": list(tasks.names), "limit": given.limit, "shots": tasks.shots, "raw": given.raw}
-    folder = place / f"tasks-{digest([how, [_stamp(name) for name in tasks.names]])}"
-    for part in (place, folder):
-        if part.is_symlink():
-            raise InputError("it is a link, and nothing is written through it.", where=str(part))
-        make_folder(part)
+    folder = kept_folder(target, f"tasks-{digest([how, [_stamp(name) for name in tasks.names]])}")
     sides: dict[str, Figures] = {}
     asked: dict[int, Any] = {}
     for one in contenders_of(given, target):
-        file = folder / f"{_safe(one.title)}-{digest(identity_of(one.target, one.side))}.json"
+        file = folder / f"{_safe(one.name)}-{digest(one.identity)}.json"
         if file.is_file():
-            sides[one.title] = from_document(read_object(file))
+            sides[one.name] = from_document(read_object(file))
             continue
         if id(one.target) not in asked:
             asked.clear()  # one base in memory at a time
-            asked[id(one.target)] = _load(one)
-        sides[one.title] = _ask(asked[id(one.target)], one, given, tasks)
-        write_whole(file, json.dumps(as_document(sides[one.title]), indent=1) + "\n")
+            asked[id(one.target)] = load_models(one.target.load, one.target.title)
+        sides[one.name] = _ask(asked[id(one.target)], one, given, tasks)
+        write_whole(file, json.dumps(as_document(sides[one.name]), indent=1) + "\n")
     found = {**how, "folder": str(folder), **compare(sides)}
     write_whole(folder / "tasks.json", json.dumps(found, ensure_ascii=False, indent=2) + "\n")
     return found
-
-
-def _load(one: Contender) -> Any:
-    _say(f"{one.target.title}: starting PyTorch …")
-    quiet_libraries()
-    from loratui.worker.generation.load import LoadedModels
-
-    return LoadedModels(one.target.load, lambda what: _say(what[0].upper() + what[1:] + " …"))
 
 
 def _ask(models: Any, one: Contender, given: EvaluateRequest, tasks: Tasks) -> Figures:
@@ -111,12 +97,8 @@ def _ask(models: Any, one: Contender, given: EvaluateRequest, tasks: Tasks) -> F
 
     for name in (LIBRARY, "lm-eval"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    files = [Path(name).expanduser() for name in tasks.names if name.endswith((".yaml", ".yml"))]
-    if gone := next((file for file in files if not file.is_file()), None):
-        raise InputError("there is no such file.", where=str(gone))
-    names = [str(Path(name).expanduser()) if name.endswith((".yaml", ".yml")) else name for name in tasks.names]
-    _say(f"{one.title}: {', '.join(tasks.names)} …")
-    judge = HFLM(
+    tell(f"{one.name}: {', '.join(tasks.names)} …")
+    model = HFLM(
         pretrained=models.use(one.side),
         tokenizer=models.tokenizer,
         backend="causal",
@@ -126,8 +108,8 @@ def _ask(models: Any, one: Contender, given: EvaluateRequest, tasks: Tasks) -> F
     try:
         with redirect_stdout(StringIO()):  # what the library prints is no part of our output
             results = simple_evaluate(
-                model=judge,
-                tasks=names,
+                model=model,
+                tasks=[str(_file(name) or name) for name in tasks.names],
                 num_fewshot=tasks.shots,
                 task_manager=TaskManager(),
                 limit=given.limit or None,
@@ -141,23 +123,26 @@ def _ask(models: Any, one: Contender, given: EvaluateRequest, tasks: Tasks) -> F
             hint="`lm-eval ls tasks` lists them; a YAML file of a task may be named, too.",
         ) from error
     except (ConnectionError, OSError, ValueError, RuntimeError, AssertionError) as error:
-        raise WorkerError(f"{one.title}: the tasks could not be asked: {first_line(error, 300)}") from error
+        raise WorkerError(f"{one.name}: the tasks could not be asked: {first_line(error, 300)}") from error
     if results is None:
-        raise WorkerError(f"{one.title}: lm-evaluation-harness returned no result.")
+        raise WorkerError(f"{one.name}: lm-evaluation-harness returned no result.")
     return read_results(results)
 
 
-def _stamp(name: str) -> Any:
-    """What a task's own file says, so that a changed one is asked anew."""
-    try:
-        return digest(Path(name).expanduser().read_text(encoding="utf-8")) if name.endswith((".yaml", ".yml")) else ""
-    except OSError:
+def _file(name: str) -> Path | None:
+    """The file of a task of one's own; None for a name of the library's."""
+    return without_tilde(name) if name.endswith((".yaml", ".yml")) else None
+
+
+def _stamp(name: str) -> str:
+    """What a task's own file says, so that a changed one is asked anew. InputError where there is none."""
+    if (file := _file(name)) is None:
         return ""
+    try:
+        return digest(file.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise InputError(f"this file cannot be read: {error.strerror}.", where=str(file)) from error
 
 
 def _safe(name: str) -> str:
     return "".join(one if one.isalnum() or one in "-_." else "-" for one in name)
-
-
-def _say(sentence: str) -> None:
-    say(printable(sentence), err=True)

@@ -24,11 +24,11 @@ from loratui.evaluation.records import Needs, Records, digest
 from loratui.evaluation.report import Document, Floor, Side, document, table
 from loratui.evaluation.scoring import Item, Rules, applicable, missing_library
 from loratui.files import make_folder, write_whole
-from loratui.format import printable
 from loratui.paths import home, home_short
 from loratui.terminal import fail, say, say_json
 from loratui.worker.evaluating import Asking, Held, ask_models
 from loratui.worker.judged import judged
+from loratui.worker.loading import tell
 from loratui.workers.evaluation_rows import EvaluationRows
 from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import held_out_questions, read_questions
@@ -76,16 +76,18 @@ class EvaluateRequest:
 
 @dataclass(frozen=True)
 class Contender:
-    """A side that is evaluated: which one of which target."""
+    """A side that is evaluated: which one of which target, and its name in the document."""
 
-    title: str
+    name: str
     target: Target
     side: str
 
     @property
-    def name(self) -> str:
-        """Its name in the document."""
-        return self.title
+    def identity(self) -> dict[str, Any]:
+        """What its answers depend on, beside what it is asked."""
+        load = self.target.load
+        held = {"dtype": load.dtype, "device": load.device, "revision": load.revision}
+        return identity_of(self.target, self.side) | held
 
 
 def execute(given: EvaluateRequest) -> int:
@@ -96,7 +98,7 @@ def execute(given: EvaluateRequest) -> int:
         fail(error.sentence)
         return error.exit_status
     except KeyboardInterrupt:
-        _say("Interrupted. Give the same command again: it goes on where it stopped.")
+        tell("Interrupted. Give the same command again: it goes on where it stopped.")
         return 130
     except (MemoryError, RuntimeError) as error:
         from loratui.worker.generation.load import explain
@@ -113,7 +115,7 @@ def execute(given: EvaluateRequest) -> int:
         say(f"Answers and figures are in {home_short(found['folder'])}.")
     for one in found["missed"]:
         value = "no number" if one["value"] is None else f"{one['value']:.4g}"
-        _say(f"{one['measure']} is {value}, not {one['wanted']:g} as it was to be.")
+        tell(f"{one['measure']} is {value}, not {one['wanted']:g} as it was to be.")
     return 1 if found["missed"] else 0
 
 
@@ -134,9 +136,7 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
     )
     folder = _folder(given, target, rows.items)
     contenders = contenders_of(given, target) if held is None else _held_contenders(target, held)
-    records = {
-        one.name: Records(folder, one.name, identity_of(one.target, one.side) | _held(one.target)) for one in contenders
-    }
+    records = {one.name: Records(folder, one.name, one.identity) for one in contenders}
     asking = Asking(given.settings, given.batch_rows, given.raw, given.system)
     for one in {id(contender.target): contender.target for contender in contenders}.values():
         mine = {c.side: records[c.name] for c in contenders if c.target is one}
@@ -146,7 +146,7 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
     asked = [item for item in rows.items if not any(item.row in kept.problems for kept in records.values())]
     if not asked:
         raise InputError(f"no row could be asked: {next(iter(records[contenders[-1].name].problems.values()), '')}")
-    sides = [Side(one.name, one.title, records[one.name].outcomes(asked, needs.answers)) for one in contenders]
+    sides = [Side(one.name, one.name, records[one.name].outcomes(asked, needs.answers)) for one in contenders]
     problems = {row: problem for kept in records.values() for row, problem in kept.problems.items()}
     found = {
         "data": given.data or f"held out by {target.title}",
@@ -160,7 +160,7 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
         ],
     }
     if given.judge is not None:
-        found["judge"] = judged(given.judge, sides, asked, target.run, folder, _say)
+        found["judge"] = judged(given.judge, sides, asked, target.run, folder, tell)
     write_whole(folder / DOCUMENT, json.dumps(found, ensure_ascii=False, indent=2, default=str) + "\n")
     _tell_left_out(found["left_out"])
     return found
@@ -170,7 +170,7 @@ def asked_target(given: EvaluateRequest, name: str) -> Target:
     """What this name stands for, held as was asked; its note is told, and its code asked about. Raises LoratuiError."""
     target = find_target(name, base=given.base)
     if target.note:
-        _say(target.note)
+        tell(target.note)
     given.ask(target.load)
     if given.device:
         target = with_device(target, given.device)
@@ -207,7 +207,7 @@ def _measures(given: EvaluateRequest, items: Sequence[Item]) -> list[str]:
         names = [*CHOICES, *names]
     told = {name: missing_library(name) for name in names}
     for sentence in dict.fromkeys(filter(None, told.values())):
-        _say(sentence)
+        tell(sentence)
     return [name for name in names if not told[name]]
 
 
@@ -228,19 +228,20 @@ def _require(given: EvaluateRequest, items: Sequence[Item]) -> None:
 
 def _folder(given: EvaluateRequest, target: Target, items: Sequence[Item]) -> Path:
     """Where this evaluation is kept: by its rows, and by how they are asked."""
-    place = target.run.evaluations_path if target.run is not None else home() / "evaluations" / Path(target.title).name
     stem = Path(given.data).stem if given.data else "held-out"
     asked = [(item.row, item.asked, item.expected, item.choices) for item in items]
     how = digest([asked, given.settings.model_dump(), given.system, given.raw])
-    for one in (place, place / f"{stem}-{how}"):
+    return kept_folder(target, f"{stem}-{how}")
+
+
+def kept_folder(target: Target, name: str) -> Path:
+    """The folder of this name among a target's evaluations, made where it is not there yet."""
+    place = target.run.evaluations_path if target.run is not None else home() / "evaluations" / Path(target.title).name
+    for one in (place, place / name):
         if one.is_symlink():
             raise InputError("it is a link, and nothing is written through it.", where=str(one))
         make_folder(one)
-    return place / f"{stem}-{how}"
-
-
-def _held(target: Target) -> dict[str, Any]:
-    return {"dtype": target.load.dtype, "device": target.load.device, "revision": target.load.revision}
+    return place / name
 
 
 def contenders_of(given: EvaluateRequest, target: Target) -> list[Contender]:
@@ -262,8 +263,8 @@ def contenders_of(given: EvaluateRequest, target: Target) -> list[Contender]:
         _warn_of_other_rows(given, target, other)
         found.append(Contender(other.title, other, side))
     found.append(Contender(target.title, target, judged))
-    titles = [one.title for one in found]
-    if twice := next((one for one in titles if titles.count(one) > 1), ""):
+    names = [one.name for one in found]
+    if twice := next((one for one in names if names.count(one) > 1), ""):
         raise InputError(f"{twice} is named twice.", hint="Leave it out of --against.")
     return found
 
@@ -284,15 +285,11 @@ def _warn_of_other_rows(given: EvaluateRequest, target: Target, other: Target) -
 
     if given.data or target.plan is None or other.plan is None or split(target.plan) == split(other.plan):
         return
-    _say(f"{other.title} did not hold out the same rows: it may have learnt these. --data FILE is fair to both.")
+    tell(f"{other.title} did not hold out the same rows: it may have learnt these. --data FILE is fair to both.")
 
 
 def _tell_left_out(left_out: Sequence[Mapping[str, Any]]) -> None:
     for one in left_out[:NAMED_PROBLEMS]:
-        _say(f"row {one['row']} is left out: {one['problem']}")
+        tell(f"row {one['row']} is left out: {one['problem']}")
     if len(left_out) > NAMED_PROBLEMS:
-        _say(f"{len(left_out) - NAMED_PROBLEMS} more rows are left out.")
-
-
-def _say(sentence: str) -> None:
-    say(printable(sentence), err=True)
+        tell(f"{len(left_out) - NAMED_PROBLEMS} more rows are left out.")

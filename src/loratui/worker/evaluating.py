@@ -12,10 +12,8 @@ from loratui.core.plan import Plan
 from loratui.data.conversation import Conversation, Message
 from loratui.evaluation.records import Key, Needs, Records
 from loratui.evaluation.scoring import Given, Item
-from loratui.format import printable
-from loratui.terminal import say
 from loratui.worker.generation.progress import Progress
-from loratui.worker.quiet import quiet_libraries
+from loratui.worker.loading import load_models, tell
 from loratui.workers.evaluation_rows import EvaluationRows
 from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import Question
@@ -66,12 +64,8 @@ def ask_models(
     if not sides:
         return
     if held is None:
-        _say(f"{target.title}: starting PyTorch …")
-        quiet_libraries()
-        from loratui.worker.generation.load import LoadedModels
-
         wanted = {name: path for name, path in target.load.sides.items() if name in (BASE, *sides)}
-        models = LoadedModels(replace(target.load, sides=wanted), lambda what: _say(what[0].upper() + what[1:] + " …"))
+        models = load_models(replace(target.load, sides=wanted), target.title)
     else:
         models = held.models
     work = _Work(models, target, rows, needs, asking, held)
@@ -106,7 +100,7 @@ class _Work:
         self._answer(name, side, records, prompts)
         done = {one.key for one in written if self._is_scored(records, one.key)}
         if len(done) < len(written):
-            _say(f"{name}: the likelihood of {len(written) - len(done):,} written answers …")
+            tell(f"{name}: the likelihood of {len(written) - len(done):,} written answers …")
             self._score(side, records, written, done)
 
     def _read(self, records: Records) -> tuple[list[tuple[Key, list[int]]], list[Written]]:
@@ -214,7 +208,3 @@ def _tokeniser(models: LoadedModels, plan: Plan | None) -> Tokeniser:
             "calls": plan.dataset.calls,
         }
     return Tokeniser(models.tokenizer, **options)
-
-
-def _say(sentence: str) -> None:
-    say(printable(sentence), err=True)

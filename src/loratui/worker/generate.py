@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import PRESETS, GenerationSettings
-from loratui.format import printable
 from loratui.paths import without_tilde
-from loratui.terminal import say, say_json_text
+from loratui.terminal import say_json_text
 from loratui.worker.generation.progress import Progress
 from loratui.worker.generation.results import Answer, Key, Results
-from loratui.worker.quiet import quiet_libraries
+from loratui.worker.loading import load_models, tell
 from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import Question, read_questions
 from loratui.workers.target import Target, find_target, identity_of, with_device, with_quantization
@@ -66,7 +65,7 @@ def execute(given: GenerateRequest) -> int:
     try:
         target = find_target(given.adapter, base=given.base)
         if target.note:
-            _say(target.note)
+            tell(target.note)
         given.ask(target.load)
         if given.device:
             target = with_device(target, given.device)
@@ -92,10 +91,10 @@ def execute(given: GenerateRequest) -> int:
                 say_json_text(output.read_text(encoding="utf-8"))
         return status
     except LoratuiError as error:
-        _say(error.sentence)
+        tell(error.sentence)
         return error.exit_status
     except KeyboardInterrupt:
-        _say("Interrupted. Give the same command again: it goes on where it stopped.")
+        tell("Interrupted. Give the same command again: it goes on where it stopped.")
         return 130
 
 
@@ -145,7 +144,7 @@ def run(
     bad = [one for one in questions if one.problem]
     _tell_bad(bad)
     if results.resumed:
-        _say(f"Going on: {results.resumed} of {len(questions) * samples} answers were there before.")
+        tell(f"Going on: {results.resumed} of {len(questions) * samples} answers were there before.")
     failed = _answer(target, side, results, settings, batch_rows, asking, models) if results.left else []
     _tell_bad(failed)
     results.finish()
@@ -153,17 +152,13 @@ def run(
     words = f" {left_out} could not be answered." if left_out else ""
     answered = len({row for row, _ in results.answers})
     each = f", {samples} times each" if samples > 1 else ""
-    _say(f"{answered} of {len(questions)} rows answered{each}{f', in {output}' if named else ''}.{words}")
+    tell(f"{answered} of {len(questions)} rows answered{each}{f', in {output}' if named else ''}.{words}")
     return 1 if left_out else 0
 
 
 def _load(target: Target, side: str) -> LoadedModels:
-    _say("Starting PyTorch …")
-    quiet_libraries()
-    from loratui.worker.generation.load import LoadedModels
-
     load = replace(target.load, sides={name: path for name, path in target.load.sides.items() if name in (BASE, side)})
-    return LoadedModels(load, lambda what: _say(what[0].upper() + what[1:] + " …"))
+    return load_models(load)
 
 
 def _answer(
@@ -226,10 +221,6 @@ def _identity(
 
 def _tell_bad(bad: Sequence[Question]) -> None:
     for one in bad[:NAMED_PROBLEMS]:
-        _say(f"{one.place} is left out: {one.problem}")
+        tell(f"{one.place} is left out: {one.problem}")
     if len(bad) > NAMED_PROBLEMS:
-        _say(f"{len(bad) - NAMED_PROBLEMS} more rows are left out.")
-
-
-def _say(sentence: str) -> None:
-    say(printable(sentence), err=True)
+        tell(f"{len(bad) - NAMED_PROBLEMS} more rows are left out.")

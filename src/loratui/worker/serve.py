@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 
 from loratui.core.errors import InputError, LoratuiError, WorkerError
 from loratui.export.serving import LOOPBACK, can_serve, question
-from loratui.format import printable
-from loratui.terminal import fail, say
-from loratui.worker.quiet import quiet_libraries
+from loratui.terminal import fail
+from loratui.worker.loading import load_models, tell
 from loratui.worker.serving.offered import offered
 from loratui.workers.protocol import Load
 from loratui.workers.target import find_target, with_device
@@ -67,25 +66,22 @@ def serve(given: ServeRequest) -> None:
         raise WorkerError(f"this cannot be served here: {missing}.")
     for target in targets:
         if target.note:
-            _say(f"{target.title}: {target.note}")
+            tell(f"{target.title}: {target.note}")
         given.ask(target.load)
     with _bound(given.host, given.port) as listening:
-        _say("Starting PyTorch …")
-        quiet_libraries()
-        from loratui.worker.generation.load import LoadedModels
+        loaded = load_models(replace(first.load, sides=sides))
         from loratui.worker.serving.engine import Engine
         from loratui.worker.serving.server import Limits, Server
 
-        loaded = LoadedModels(replace(first.load, sides=sides), lambda what: _say(what[0].upper() + what[1:] + " …"))
         engine = Engine(loaded, given.batch_rows, given.most_waiting, later)
         hosts = frozenset(LOOPBACK) if given.host in LOOPBACK else frozenset[str]()
         server = Server(engine, models, Limits(given.most_tokens, key, hosts))
         for one in models:
-            _say(f"  {one.name}  ({one.words})")
+            tell(f"  {one.name}  ({one.words})")
         name = next((one.name for one in models if one.words != "base"), models[0].name)
         asked = question(name, host=given.host, port=given.port, key=f"${KEY}" if key else "")
-        _say(f"Serving at http://{given.host}:{given.port}/v1 (ctrl+c ends it). Ask it with:")
-        _say(f"  {asked}")
+        tell(f"Serving at http://{given.host}:{given.port}/v1 (ctrl+c ends it). Ask it with:")
+        tell(f"  {asked}")
         _run(server, listening, engine.begin, engine.close)
 
 
@@ -119,7 +115,3 @@ def _bound(host: str, port: int) -> socket.socket:
             f"{host}:{port} cannot be listened at: {error.strerror or error}.", hint="Choose another --port or --host."
         ) from None
     return found
-
-
-def _say(sentence: str) -> None:
-    say(printable(sentence), err=True)

@@ -155,10 +155,7 @@ class _Stream(BaseStreamer):
         self._first_seconds = 0.0
         self._seconds = 0.0
         self._prompt_seen = False
-        tokenizer = models.tokenizer
-        self._pieces = PieceDecoder(
-            lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-        )
+        self._pieces = PieceDecoder(models.text)
 
     def put(self, value: Any) -> None:
         """First the prompt, which is passed over; then each new token."""

@@ -123,24 +123,30 @@ def _generate(
     seeds: Sequence[int],
     stopped: Callable[[], bool],
 ) -> list[Generated]:
-    width = max(map(len, prompts))
-    ids = torch.full((len(prompts), width), models.pad_id)
-    mask = torch.zeros((len(prompts), width), dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        mask[row, width - len(prompt) :] = 1
     model = models.use(side)
+    asked = padded(models, prompts)
     with torch.inference_mode():
         whole = model.generate(
-            inputs=ids.to(models.device),
-            attention_mask=mask.to(models.device),
+            **asked,
             generation_config=generation_config(
                 settings, stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit
             ),
             logits_processor=LogitsProcessorList([*finite_numbers(model), *samplers(settings, seeds, models.device)]),
             stopping_criteria=StoppingCriteriaList([_Stopped(stopped)]),
         )
+    width = asked["inputs"].shape[1]
     return [_answer(models, row, limit, settings) for row in whole[:, width:].tolist()]
+
+
+def padded(models: LoadedModels, prompts: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+    """Prompts as `generate` takes them, on the models' device: padded on the left."""
+    width = max(map(len, prompts))
+    ids = torch.full((len(prompts), width), models.pad_id)
+    mask = torch.zeros((len(prompts), width), dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    return {"inputs": ids.to(models.device), "attention_mask": mask.to(models.device)}
 
 
 class _Stopped(StoppingCriteria):
@@ -160,8 +166,7 @@ def _answer(models: LoadedModels, ids: list[int], limit: int, settings: Generati
     stops = set(models.stop_ids)
     end = next((place for place, token in enumerate(ids) if token in stops), None)
     answer = ids if end is None else ids[: end + 1]
-    text = models.tokenizer.decode(answer, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     reason: StopReason = (
         "stop token" if end is not None else "length" if limit == settings.max_tokens else "context full"
     )
-    return Generated(str(text), len(answer), reason)
+    return Generated(models.text(answer), len(answer), reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,10 @@ class LoadedModels:
             raise WorkerError(f"the adapter cannot be merged: {first_line(error)}") from error
         self._peft = None
         return merged
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What tokens of an answer say; special tokens are not in it."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def memory_bytes(self) -> int:
         """Allocated by torch on a GPU; resident memory of this process on a CPU."""

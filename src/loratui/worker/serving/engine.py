@@ -18,6 +18,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from loratui.core.generation import GenerationSettings
 from loratui.worker.generation.answer import PieceDecoder
+from loratui.worker.generation.batch import padded
 from loratui.worker.generation.finite import finite_numbers
 from loratui.worker.generation.load import LoadedModels, explain
 from loratui.worker.generation.sampling import samplers, seed_of
@@ -183,18 +184,11 @@ class Engine:
         if side not in models.sides:
             models.add(side, self.later[side])
         model = models.use(side)
-        width = max(len(job.ids) for job in jobs)
-        ids = torch.full((len(jobs), width), models.pad_id)
-        mask = torch.zeros((len(jobs), width), dtype=torch.long)
-        for number, job in enumerate(jobs):
-            ids[number, width - len(job.ids) :] = torch.tensor(job.ids)
-            mask[number, width - len(job.ids) :] = 1
-        rows = [_Row(job, PieceDecoder(self._decode)) for job in jobs]
+        rows = [_Row(job, PieceDecoder(models.text)) for job in jobs]
         limit = max(job.limit for job in jobs)
         with torch.inference_mode():
             model.generate(
-                inputs=ids.to(models.device),
-                attention_mask=mask.to(models.device),
+                **padded(models, [job.ids for job in jobs]),
                 generation_config=generation_config(
                     GenerationSettings(), stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit
                 ),
@@ -202,9 +196,6 @@ class Engine:
                 stopping_criteria=StoppingCriteriaList([_Ended(rows)]),
                 streamer=_Streams(rows, models.stop_ids),
             )
-
-    def _decode(self, ids: Sequence[int]) -> str:
-        return str(self.models.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 class _Settings(LogitsProcessor):

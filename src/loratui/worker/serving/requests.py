@@ -39,8 +39,8 @@ class Common(BaseModel):
     presence_penalty: Literal[0] | None = None
 
     def settings(self, seed: int, limit: int) -> GenerationSettings:
-        """How it is answered. seed: where the client names none. limit: tokens of an answer at most. Temperature is 1
-        where none is named, as in OpenAI's own interface.
+        """How it is answered. limit: tokens of an answer at most. Temperature is 1 where none is named, as in OpenAI's
+        own interface.
         """
         return GenerationSettings(
             temperature=1.0 if self.temperature is None else self.temperature,
@@ -49,13 +49,13 @@ class Common(BaseModel):
             min_p=self.min_p or 0.0,
             repetition_penalty=self.repetition_penalty or 1.0,
             max_tokens=limit,
-            seed=seed if self.seed is None else self.seed,
+            seed=seed,
         )
 
     @property
     def stops(self) -> list[str]:
         """Texts before which an answer ends."""
-        return [one for one in ([self.stop] if isinstance(self.stop, str) else self.stop or []) if one][:MOST_STOPS]
+        return [one for one in ([self.stop] if isinstance(self.stop, str) else self.stop or []) if one]
 
     @property
     def wanted_tokens(self) -> int | None:
@@ -81,7 +81,8 @@ class Message(BaseModel):
     def as_dict(self) -> dict[str, Any]:
         """As chat templates take it."""
         text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content or [])
-        return {"role": "system" if self.role == "developer" else self.role, "content": text}
+        said = {"role": "system" if self.role == "developer" else self.role, "content": text}
+        return said if self.name is None else said | {"name": self.name}
 
 
 class TextFormat(BaseModel):

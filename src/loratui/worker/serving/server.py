@@ -27,6 +27,7 @@ from loratui.worker.serving.offered import Model
 from loratui.worker.serving.requests import (
     IGNORED,
     MOST_PROMPTS,
+    MOST_STOPS,
     ChatRequest,
     Common,
     CompletionRequest,
@@ -34,6 +35,8 @@ from loratui.worker.serving.requests import (
 from loratui.worker.tokenise import Tokeniser
 
 MOST_BODY_BYTES = 4 * 2**20
+CLIENT_GONE = 499
+"""As nginx calls it: nobody reads the answer any more."""
 LOOK_SECONDS = 1.0
 """How often is looked whether the client is still there."""
 
@@ -167,6 +170,8 @@ class Server:
 
     async def _answer(self, request: Request, asked: Common, prompts: Sequence[list[int]], *, chat: bool) -> Response:
         """Put every prompt `n` times; their answers as they come, or all at once."""
+        if len(asked.stops) > MOST_STOPS:
+            raise RefusedError(400, f"a request may have {MOST_STOPS} stop texts at most.")
         answers = _Answers(asked, chat, sum(map(len, prompts)))
         jobs: list[Job] = []
         for prompt in prompts:
@@ -178,7 +183,7 @@ class Server:
             for _ in range(asked.n or 1):
                 number = len(jobs)
                 seed = secrets.randbits(32) if asked.seed is None else (asked.seed + number) % 2**32
-                settings = asked.settings(seed, limit).model_copy(update={"seed": seed})
+                settings = asked.settings(seed, limit)
                 jobs.append(
                     Job(self._model(asked.model).side, prompt, settings, limit, answers.listener(number), asked.stops)
                 )
@@ -194,6 +199,8 @@ class Server:
             pass
         if answers.failed:
             raise RefusedError(500, answers.failed, kind="server_error")
+        if not answers.over:
+            return Response(status_code=CLIENT_GONE)
         return JSONResponse(answers.whole())
 
 

@@ -36,10 +36,11 @@ Ways = dict[str, float]
 
 def can_choose(plan: Plan, processes: int) -> bool:
     """Whether there are two ways: of rows that are packed, or alone in their pass, none is padded, and eager attention
-    is not asked to keep rows apart. Of several processes each would have to find the same.
+    is not asked to keep rows apart. TRL lays no pairs end to end. Of several processes each would have to find the
+    same.
     """
     training = plan.training
-    several = training.batch_size > 1 and not training.packing
+    several = training.batch_size > 1 and not training.packing and training.objective == "sft"
     return several and plan.model.attention != "eager" and processes == 1
 
 

@@ -141,6 +141,7 @@ def trainer_settings(
     training, saving, evaluation = plan.training, plan.saving, plan.evaluation
     schedule, schedule_arguments = scheduler_arguments(plan)
     evaluates = evaluates and evaluation.every_steps > 0
+    sharded = is_sharded(plan, processes)
     return dict(
         output_dir=str(output),
         # the batch and how often
@@ -212,12 +213,11 @@ def trainer_settings(
         full_determinism=False,
         # several processes
         ddp_find_unused_parameters=False,
-        # transformers 5.23 wants a bool and is annotated with its old strings
-        fsdp=is_sharded(plan, processes),
-        fsdp_config=fsdp_settings(plan) if is_sharded(plan, processes) else None,
+        fsdp=sharded,
+        fsdp_config=fsdp_settings(plan) if sharded else None,
+        parallelism_config=mesh(plan) if sharded else None,
         # without it every GPU would add up whole gradients until the last forward pass of a step
-        parallelism_config=mesh(plan) if is_sharded(plan, processes) else None,
-        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": is_sharded(plan, processes)}},
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": sharded}},
     )
 
 

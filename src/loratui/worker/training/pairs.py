@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from loratui.worker.token_table import Ints, TokenTable
-from loratui.worker.training.rows import NOTHING_LEFT, Lost, Rows
+from loratui.worker.training.rows import NOTHING_LEFT, Lost, Reading, Rows
 
 UNLIKE = "the chat template writes the question otherwise for each of the two answers."
 LEAST_PAIRS, DEVIATIONS = 30, 4.0
@@ -94,11 +94,8 @@ class Pairs(Rows):
         return dataset
 
 
-class ReadingPairs:
-    """Turns places in a table into the pairs that lie there, a batch at a time; other columns are handed on."""
-
-    def __init__(self, table: TokenTable) -> None:
-        self._table = table
+class ReadingPairs(Reading):
+    """Turns places in a table into the pairs that lie there, a batch at a time; log-probabilities are handed on."""
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         ids, rows, prompts = self._table.ids, batch["row"], batch["prompt"]
@@ -110,10 +107,6 @@ class ReadingPairs:
         more = {name: batch[name] for name in batch if name.endswith("_logps")}
         prompt_ids = [ids(row, 0, prompt).tolist() for row, prompt in zip(rows, prompts, strict=True)]
         return {"prompt_ids": prompt_ids, "chosen_ids": chosen, "rejected_ids": rejected, **more}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: the datasets library pickles whatever it is given, to name its caches, and keeps none of this."""
-        return {}
 
 
 def pairs_of(table: TokenTable, part: Ints, max_length: int) -> tuple[Pairs, list[Lost]]:

@@ -133,7 +133,7 @@ class Rows:
         if written:
             return self._written()
         dataset = Dataset.from_dict({"row": self.row, "start": self.start, "end": self.end})
-        dataset.set_transform(_Reading(self.table))
+        dataset.set_transform(Reading(self.table))
         return dataset
 
     def _written(self) -> Any:
@@ -169,7 +169,7 @@ def pieces(table: TokenTable, rows: Ints, max_length: int) -> Rows:
     return Rows(table, row, start, np.minimum(start + max_length, table.lengths[row]))
 
 
-class _Reading:
+class Reading:
     """Turns places in a table into the rows that lie there, a batch at a time."""
 
     def __init__(self, table: TokenTable) -> None:
