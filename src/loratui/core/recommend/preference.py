@@ -45,7 +45,7 @@ def for_objective(preset: Preset, held: Mapping[str, Any], by_hand: Mapping[str,
     """Preset and held values as they count for what is learnt: where preferences are, those that were made for learning
     answers do not, and of the preset that is told.
     """
-    if {**preset.values, **by_hand}.get("training.objective", "sft") == "sft":
+    if {**preset.values, **held, **by_hand}.get("training.objective", "sft") == "sft":
         return preset, dict(held)
     kept = {key: value for key, value in held.items() if key not in SFT_ALONE}
     dropped = [key for key in preset.values if key in SFT_ALONE]
@@ -208,7 +208,7 @@ def preference_rate(context: Context) -> Iterator[Recommendation]:
     times = "" if context.full else f" × {LORA_TIMES} for an adapter"
     smallest = RECIPES[0]
     beyond = (
-        f" For models below {smallest.parameters / 1e9:g} billion parameters nothing was published."
+        f" None of them is for a model below {smallest.parameters / 1e9:g} billion parameters."
         if parameters < smallest.parameters
         else ""
     )
