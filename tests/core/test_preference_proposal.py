@@ -133,6 +133,23 @@ def test_what_is_for_answers_does_not_count_for_pairs() -> None:
     kept = made(held=held)
     assert kept.plan.lora.r == 64 and not kept.plan.training.packing and kept.plan.training.learning_rate < 1e-5
     assert all(kept.origins[key] != "held" for key in SFT_ALONE)
+    pairs = Preset("pairs", "", "", values={**DPO, "training.epochs": 1})
+    spec = find_model("meta-llama/Llama-3.1-8B", online=False).spec
+    answers = propose(Situation(spec, UNEVEN, CARD), pairs, held={"training.objective": "sft", "training.epochs": 4})
+    assert answers.plan.training.objective == "sft" and answers.plan.training.epochs == 4
+
+
+def test_answers_at_an_evaluation_are_written_by_the_trained_model_alone() -> None:
+    fixed: dict[str, Any] = {
+        "training__batch_size": 4,
+        "method__kind": "lora",
+        "evaluation__batch_size": 8,
+        "lora__r": 16,
+    }
+    data = DataFacts(1_000, UNEVEN.lengths, eval_examples=50, trained_share=0.3)
+    pairs, answers = made(data=data, **fixed).time, made(data=data, training__objective="sft", **fixed).time
+    assert pairs and answers and pairs.seconds_per_answering == pytest.approx(answers.seconds_per_answering, rel=0.01)
+    assert pairs.seconds_per_evaluation[1] > 3 * answers.seconds_per_evaluation[1], "both sides, and the reference"
 
 
 def test_what_cannot_be_is_refused_while_planning() -> None:
