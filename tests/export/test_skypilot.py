@@ -39,6 +39,7 @@ def task_of(values: dict[str, Any], **options: Any) -> tuple[dict[str, Any], Pla
         ({"hardware.gpu": "A100"}, {"A100": 1}),
         ({"hardware.gpu": "RTX 4090"}, {"RTX4090": 1}),
         ({"hardware.gpu": "RTX A6000"}, {"RTXA6000": 1}),
+        ({"hardware.gpu": "GH200"}, {"GH200": 1}),
         (SITE | {"cluster.nodes": 2}, {"H100": 4}),
     ],
 )
