@@ -12,7 +12,6 @@ from loratui.core.hardware import Device
 from loratui.core.knowledge.preference_recipes import RECIPES, whole_model_rate
 from loratui.core.presets import Preset
 from loratui.core.proposal import Proposal, propose
-from loratui.core.recommend.preference import SFT_ALONE
 from loratui.core.situation import Situation
 from loratui.models.find import find_model
 
@@ -129,10 +128,9 @@ def test_what_is_for_answers_does_not_count_for_pairs() -> None:
     found = made(preset=preset)
     assert found.plan.lora.r == 8 and found.plan.lora.dropout == 0 and found.plan.training.learning_rate < 1e-5
     assert any("small-data is made for learning answers" in told for told in found.warnings)
-    held = {"training.packing": True, "training.learning_rate": 1e-4, "lora.r": 64}
-    kept = made(held=held)
-    assert kept.plan.lora.r == 64 and not kept.plan.training.packing and kept.plan.training.learning_rate < 1e-5
-    assert all(kept.origins[key] != "held" for key in SFT_ALONE)
+    kept = made(held={"training.learning_rate": 2e-6, "lora.r": 64})
+    assert (kept.plan.lora.r, kept.plan.training.learning_rate) == (64, 2e-6)
+    assert kept.origins["training.learning_rate"] == "held", "what is held of pairs is held"
     pairs = Preset("pairs", "", "", values={**DPO, "training.epochs": 1})
     spec = find_model("meta-llama/Llama-3.1-8B", online=False).spec
     answers = propose(Situation(spec, UNEVEN, CARD), pairs, held={"training.objective": "sft", "training.epochs": 4})

@@ -329,3 +329,21 @@ def test_what_one_models_tokenizer_found_is_not_said_of_a_model_that_is_not_here
     assert state.check.now == Check() and "begins once the model is on this machine" in state.check.now.words(64)[0]
     state.model.take(here)
     assert state.check.now.partial is not None, "the choice is the old one again, and its check stands"
+
+
+def test_what_is_held_for_answers_is_not_held_for_pairs(state: WizardState) -> None:
+    key = "training.learning_rate"
+    state.choices.hold_value(key, 1.5e-4)
+    state.choices.hold_value("lora.r", 64)
+    state.choices.set_values({"training.objective": "dpo"})
+    assert state.draft.held == {"lora.r": 64}
+    state.choices.hold_value(key, 4e-6)
+    assert state.plan.proposal is not None
+    assert (state.plan.proposal.plan.get(key), state.plan.proposal.origins[key]) == (4e-6, "held")
+    state.choices.undo()
+    state.choices.undo()
+    assert state.draft.held == {key: 1.5e-4, "lora.r": 64}
+    state.choices.set_values({"training.objective": "dpo"})
+    state.choices.hold_value(key, 4e-6)
+    state.choices.choose_dataset("another.jsonl")
+    assert state.draft.held == {"lora.r": 64}, "another dataset is asked anew, and a rate for pairs is none for it"
