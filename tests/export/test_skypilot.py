@@ -94,6 +94,34 @@ def test_what_has_no_meaning_there_is_named() -> None:
     ]
 
 
+def test_the_plan_of_an_earlier_task_is_not_replaced_unasked(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(plan_to_toml(with_values(Plan(), {"hardware.gpu": "L4"})))
+    kept = tmp_path / "task-data" / "plan.toml"
+    kept.parent.mkdir()
+    kept.write_text("mine")
+    arguments = [str(plan), "--to", "skypilot", "-o", str(tmp_path / "task.yaml"), "--no-rows"]
+    with pytest.raises(InputError, match="it is there already"):
+        CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert kept.read_text() == "mine" and not (tmp_path / "task.yaml").exists()
+    done = CliRunner().invoke(command, [*arguments, "--force"], catch_exceptions=False)
+    assert done.exit_code == 0 and whole_plan_from_toml(kept.read_text()).hardware.gpu == ""
+
+
+def test_a_runs_name_comes_before_a_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from loratui.runs.start import create_run
+
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    create_run(with_values(Plan(), {"hardware.gpu": "L4"}), "thesis")
+    create_run(with_values(Plan(), {"hardware.gpu": "T4"}), output=tmp_path / "thesis")
+    for given, card in (("thesis", "L4"), ("./thesis/", "T4")):
+        done = CliRunner().invoke(command, [given, "--to", "skypilot", "-o", f"{card}.yaml", "--no-rows"])
+        assert done.exit_code == 0, done.output
+        task = yaml.safe_load((tmp_path / f"{card}.yaml").read_text())
+        assert task["resources"]["accelerators"] == {card: 1}
+
+
 def test_skypilots_own_parser_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     sky = pytest.importorskip("sky", reason="SkyPilot is not installed")
