@@ -149,7 +149,7 @@ def _require_planned_gpu(plan: Plan) -> None:
         raise DeviceError(
             f"this plan is for a GPU ({plan.hardware.gpu}), and none is found on this machine.",
             hint="Train it there, or plan anew for this machine's processors: loratui plan --set hardware.cpu=true. "
-            'Where torch sees a GPU that NVML does not, add --set hardware.gpu="" here.',
+            "Where torch sees a GPU that NVML does not, add --set hardware.gpu= (nothing after the sign) here.",
         )
 
 
