@@ -45,6 +45,10 @@ def test_both_sides_fall() -> None:
     assert not still.fixes, "what is set already is not advised"
     level = [noise.gauss(0, 0.5) for _ in range(STEPS)]
     assert "both-fall" not in found(chosen_rewards=level)
+    backwards = [-0.01 * at for at in range(STEPS)]
+    assert "both-fall" not in found(chosen_rewards=falling, margins=backwards), (
+        "the rejected answers do not fall as far"
+    )
 
 
 def test_the_margin_explodes() -> None:
@@ -52,6 +56,10 @@ def test_the_margin_explodes() -> None:
     finding = found(margins=high)["margin-explodes"]
     assert finding.severity == "warning" and finding.fixes[-1].changes == {"preference.loss": "ipo"}
     assert "margin-explodes" not in found({"preference.loss": "ipo"}, margins=high)
+    by_tokens = {"preference.loss": "sigmoid_norm", "preference.beta": 5.0}
+    assert "margin-explodes" not in found(by_tokens, margins=high), (
+        "2 nats of a whole answer are a margin of 10 already"
+    )
 
 
 def test_every_pair_is_in_order_at_once() -> None:

@@ -12,7 +12,6 @@ from loratui.core.hardware import Device
 from loratui.core.knowledge.preference_recipes import RECIPES, whole_model_rate
 from loratui.core.presets import Preset
 from loratui.core.proposal import Proposal, propose
-from loratui.core.recommend.preference import SFT_ALONE
 from loratui.core.situation import Situation
 from loratui.models.find import find_model
 
@@ -129,10 +128,26 @@ def test_what_is_for_answers_does_not_count_for_pairs() -> None:
     found = made(preset=preset)
     assert found.plan.lora.r == 8 and found.plan.lora.dropout == 0 and found.plan.training.learning_rate < 1e-5
     assert any("small-data is made for learning answers" in told for told in found.warnings)
-    held = {"training.packing": True, "training.learning_rate": 1e-4, "lora.r": 64}
-    kept = made(held=held)
-    assert kept.plan.lora.r == 64 and not kept.plan.training.packing and kept.plan.training.learning_rate < 1e-5
-    assert all(kept.origins[key] != "held" for key in SFT_ALONE)
+    kept = made(held={"training.learning_rate": 2e-6, "lora.r": 64})
+    assert (kept.plan.lora.r, kept.plan.training.learning_rate) == (64, 2e-6)
+    assert kept.origins["training.learning_rate"] == "held", "what is held of pairs is held"
+    pairs = Preset("pairs", "", "", values={**DPO, "training.epochs": 1})
+    spec = find_model("meta-llama/Llama-3.1-8B", online=False).spec
+    answers = propose(Situation(spec, UNEVEN, CARD), pairs, held={"training.objective": "sft", "training.epochs": 4})
+    assert answers.plan.training.objective == "sft" and answers.plan.training.epochs == 4
+
+
+def test_answers_at_an_evaluation_are_written_by_the_trained_model_alone() -> None:
+    fixed: dict[str, Any] = {
+        "training__batch_size": 4,
+        "method__kind": "lora",
+        "evaluation__batch_size": 8,
+        "lora__r": 16,
+    }
+    data = DataFacts(1_000, UNEVEN.lengths, eval_examples=50, trained_share=0.3)
+    pairs, answers = made(data=data, **fixed).time, made(data=data, training__objective="sft", **fixed).time
+    assert pairs and answers and pairs.seconds_per_answering == pytest.approx(answers.seconds_per_answering, rel=0.01)
+    assert pairs.seconds_per_evaluation[1] > 3 * answers.seconds_per_evaluation[1], "both sides, and the reference"
 
 
 def test_what_cannot_be_is_refused_while_planning() -> None:

@@ -97,6 +97,25 @@ def test_the_preset_for_speed_is_as_fast_as_any(gpu: str, examples: int, kernels
     assert plan.training.padding_free == (plan.model.attention == "flash_attention_2")
 
 
+@pytest.mark.parametrize("examples", [400, 7473, 60_000])
+@pytest.mark.parametrize("gpu", ["T4", "RTX 4090", "A100 80GB"])
+def test_a_fixed_batch_is_slower_or_makes_fewer_steps(gpu: str, examples: int) -> None:
+    """What the preset's own file says of the values that it once had."""
+    draw = random.Random(0)
+    lengths = tuple(sorted(min(2000, 20 + int(draw.lognormvariate(4.6, 0.8))) for _ in range(2000)))
+    spec = find_model("Qwen/Qwen3-0.6B", online=False).spec
+    situation = Situation(spec, DataFacts(examples, lengths), find_gpu(gpu).device())
+    speed = find_preset("speed", [presets_path()])
+    once = {"training.batch_size": 8, "training.accumulation": 2, "training.max_length": 1024}
+    now, before = propose(situation, speed), propose(situation, replace(speed, values={**speed.values, **once}))
+    assert now.time is not None and before.time is not None
+    longer = before.time.high_seconds / now.time.high_seconds
+    if before.schedule.total_steps == now.schedule.total_steps:
+        assert 1.25 < longer < 1.55
+    else:
+        assert before.schedule.total_steps < now.schedule.total_steps / 3
+
+
 def test_auto_is_the_calculation_alone() -> None:
     shipped = find_preset("auto", [presets_path()])
     assert shipped == AUTO and not shipped.values

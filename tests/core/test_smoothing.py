@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,13 @@ def test_bounds_hold_the_values(one: float, other: float) -> None:
     assert low <= min(one, other) + slack
     assert high >= max(one, other) - slack
     assert low < high
+
+
+@pytest.mark.parametrize("tiny", [5e-324, 1e-323, 5e-323, 1e-310, 1e-300])
+def test_bounds_hold_what_is_next_to_nothing(tiny: float) -> None:
+    for low, high in ((0.0, tiny), (-tiny, tiny), (tiny, tiny), (1.0, 1.0 + tiny)):
+        lower, upper = nice_bounds(low, high)
+        assert lower <= low <= high <= upper and lower < upper
 
 
 def test_nice_numbers() -> None:

@@ -39,6 +39,7 @@ def task_of(values: dict[str, Any], **options: Any) -> tuple[dict[str, Any], Pla
         ({"hardware.gpu": "A100"}, {"A100": 1}),
         ({"hardware.gpu": "RTX 4090"}, {"RTX4090": 1}),
         ({"hardware.gpu": "RTX A6000"}, {"RTXA6000": 1}),
+        ({"hardware.gpu": "GH200"}, {"GH200": 1}),
         (SITE | {"cluster.nodes": 2}, {"H100": 4}),
     ],
 )
@@ -91,6 +92,34 @@ def test_what_has_no_meaning_there_is_named() -> None:
         "model.trust_remote_code",
         "saving.every_steps = 0",
     ]
+
+
+def test_the_plan_of_an_earlier_task_is_not_replaced_unasked(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(plan_to_toml(with_values(Plan(), {"hardware.gpu": "L4"})))
+    kept = tmp_path / "task-data" / "plan.toml"
+    kept.parent.mkdir()
+    kept.write_text("mine")
+    arguments = [str(plan), "--to", "skypilot", "-o", str(tmp_path / "task.yaml"), "--no-rows"]
+    with pytest.raises(InputError, match="it is there already"):
+        CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert kept.read_text() == "mine" and not (tmp_path / "task.yaml").exists()
+    done = CliRunner().invoke(command, [*arguments, "--force"], catch_exceptions=False)
+    assert done.exit_code == 0 and whole_plan_from_toml(kept.read_text()).hardware.gpu == ""
+
+
+def test_a_runs_name_comes_before_a_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from loratui.runs.start import create_run
+
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    create_run(with_values(Plan(), {"hardware.gpu": "L4"}), "thesis")
+    create_run(with_values(Plan(), {"hardware.gpu": "T4"}), output=tmp_path / "thesis")
+    for given, card in (("thesis", "L4"), ("./thesis/", "T4")):
+        done = CliRunner().invoke(command, [given, "--to", "skypilot", "-o", f"{card}.yaml", "--no-rows"])
+        assert done.exit_code == 0, done.output
+        task = yaml.safe_load((tmp_path / f"{card}.yaml").read_text())
+        assert task["resources"]["accelerators"] == {card: 1}
 
 
 def test_skypilots_own_parser_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,11 @@ from typing import Any
 
 from damage import DEEP, HOSTILE
 
+from loratui.core.plan import Plan
 from loratui.runs.checkpoints import MANIFEST, begin, seal
+from loratui.runs.directory import Run
 from loratui.runs.manifest import Pending
+from loratui.runs.start import create_run
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -29,6 +32,14 @@ def write_checkpoint(folder: Path, step: int, *, pending: Pending = "") -> Path:
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step, "log_history": []}, indent=2))
     seal(folder, step, pending=pending)
     return folder
+
+
+def run_with_checkpoints(folder: Path) -> Run:
+    """A run in this folder with whole checkpoints of steps 2 and 4."""
+    run = create_run(Plan(), output=folder)
+    for step in (2, 4):
+        write_checkpoint(run.checkpoints_path / f"checkpoint-{step}", step)
+    return run
 
 
 def write_archive(path: Path) -> None:

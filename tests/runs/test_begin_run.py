@@ -61,7 +61,8 @@ def test_what_is_planned_for_a_gpu_by_name_is_not_trained_on_processors(
     monkeypatch.setattr(detect, "detect_machine", lambda: SimpleNamespace(gpus=[]))
     with pytest.raises(DeviceError, match=r"for a GPU \(RTX 4090\), and none is found") as error:
         start.begin_run(with_values(Plan(), {"hardware.gpu": "RTX 4090"}), output=tmp_path / "run")
-    assert "--set hardware.cpu=true" in error.value.hint and not (tmp_path / "run").exists()
+    assert "--set hardware.cpu=true" in error.value.hint and "--set hardware.gpu= (" in error.value.hint
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_cannot_be_started_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

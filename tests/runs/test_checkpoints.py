@@ -6,9 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
-from checkpoint_damage import DAMAGES, MANIFESTS, WEIGHTS, flipped, write_archive, write_checkpoint
+from checkpoint_damage import (
+    DAMAGES,
+    MANIFESTS,
+    WEIGHTS,
+    flipped,
+    run_with_checkpoints,
+    write_archive,
+    write_checkpoint,
+)
 
-from loratui.core.plan import Plan
 from loratui.runs import checkpoints
 from loratui.runs.checkpoints import (
     INCOMPLETE,
@@ -26,17 +33,13 @@ from loratui.runs.checkpoints import (
 )
 from loratui.runs.directory import Run
 from loratui.runs.manifest import cannot_open, read_manifest
-from loratui.runs.start import create_run
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run with whole checkpoints of steps 2 and 4."""
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path / "home"))
-    run = create_run(Plan(), output=tmp_path / "run")
-    for step in (2, 4):
-        write_checkpoint(run.checkpoints_path / f"checkpoint-{step}", step)
-    return run
+    return run_with_checkpoints(tmp_path / "run")
 
 
 def names(run: Run) -> list[str]:

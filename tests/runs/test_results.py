@@ -6,10 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from checkpoint_damage import MANIFESTS, WEIGHTS, cut, emptied, flipped, without, write_checkpoint, write_weights
+from checkpoint_damage import MANIFESTS, WEIGHTS, cut, emptied, flipped, run_with_checkpoints, without, write_weights
 
 from loratui.core.errors import ModelError
-from loratui.core.plan import Plan
 from loratui.runs.directory import Run
 from loratui.runs.manifest import MANIFEST, difference, read_manifest, regular_size, write_manifest
 from loratui.runs.result import (
@@ -21,16 +20,13 @@ from loratui.runs.result import (
     step_of_result,
     unproven,
 )
-from loratui.runs.start import create_run
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run with checkpoints of steps 2 and 4, and with its result."""
     monkeypatch.setenv("LORATUI_HOME", str(tmp_path / "home"))
-    run = create_run(Plan(), output=tmp_path / "run")
-    for step in (2, 4):
-        write_checkpoint(run.checkpoints_path / f"checkpoint-{step}", step)
+    run = run_with_checkpoints(tmp_path / "run")
     run.adapter_path.mkdir()
     write_weights(run.adapter_path / WEIGHTS, fill=4)
     for name in ("adapter_config.json", "tokenizer.json", "README.md"):

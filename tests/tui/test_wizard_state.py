@@ -347,3 +347,21 @@ def test_guessed_lengths_of_pairs_follow_what_the_tokenizer_counted_of_their_cho
     assert found is not None and not found.exact and found.mean == pytest.approx(1.5 * guessed.mean, rel=0.05)
     state.dataset.take_exact(replace(view.facts, lengths=tuple(n * 3 // 2 for n in view.facts.lengths), exact=True))
     assert state.dataset.facts() == found, "counted once, not once more each time"
+
+
+def test_what_is_held_for_answers_is_not_held_for_pairs(state: WizardState) -> None:
+    key = "training.learning_rate"
+    state.choices.hold_value(key, 1.5e-4)
+    state.choices.hold_value("lora.r", 64)
+    state.choices.set_values({"training.objective": "dpo"})
+    assert state.draft.held == {"lora.r": 64}
+    state.choices.hold_value(key, 4e-6)
+    assert state.plan.proposal is not None
+    assert (state.plan.proposal.plan.get(key), state.plan.proposal.origins[key]) == (4e-6, "held")
+    state.choices.undo()
+    state.choices.undo()
+    assert state.draft.held == {key: 1.5e-4, "lora.r": 64}
+    state.choices.set_values({"training.objective": "dpo"})
+    state.choices.hold_value(key, 4e-6)
+    state.choices.choose_dataset("another.jsonl")
+    assert state.draft.held == {"lora.r": 64}, "another dataset is asked anew, and a rate for pairs is none for it"

@@ -19,7 +19,7 @@ NAMES = ("axolotl", "llama-factory", "trl", "unsloth", "transformers", "skypilot
 
 
 @click.command("export")
-@click.argument("plan_path", metavar="PLAN_OR_RUN", type=click.Path(path_type=Path))
+@click.argument("source", metavar="PLAN_OR_RUN")
 @click.option("--to", "tool", default="", metavar="TOOL", help=f"One of: {', '.join(NAMES)}.")
 @click.option("--preferences", is_flag=True, help="Write a run's blind votes as rows to learn preferences from.")
 @click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path), help="File to write.")
@@ -32,7 +32,7 @@ NAMES = ("axolotl", "llama-factory", "trl", "unsloth", "transformers", "skypilot
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
-    plan_path: Path, tool: str, preferences: bool, target: Path, with_rows: bool, force: bool, as_json: bool
+    source: str, tool: str, preferences: bool, target: Path, with_rows: bool, force: bool, as_json: bool
 ) -> None:
     """Write a plan as another tool's file.
 
@@ -46,7 +46,7 @@ def command(
     if preferences == bool(tool):
         raise InputError("it takes one of --to TOOL and --preferences.", hint=f"Tools: {', '.join(NAMES)}.")
     if preferences:
-        _write_preferences(plan_path, target, force=force, as_json=as_json)
+        _write_preferences(source, target, force=force, as_json=as_json)
         return
     from loratui.commands.plan_file import read_plan
     from loratui.core.plan_text import with_values
@@ -55,13 +55,15 @@ def command(
     from loratui.export.rows import write_rows
     from loratui.paths import demo_model_path
     from loratui.runs.directory import Run
+    from loratui.runs.listing import find_run, named_run
     from loratui.runs.origin import foreign_words
     from loratui.workers.command import Exported
 
-    if plan_path.name == str(plan_path) and not plan_path.exists() and not plan_path.suffix:  # the name of a run
-        from loratui.runs.listing import find_run
-
-        plan_path = find_run(str(plan_path)).path
+    plan_path, named = Path(source), named_run(source)
+    if named is not None:
+        plan_path = named.path
+    elif plan_path.name == source and not plan_path.exists() and not plan_path.suffix:
+        plan_path = find_run(source).path
     plan = read_plan(plan_path)
     ours = tool in OURS
     if with_rows and not plan.dataset.path:
@@ -75,7 +77,7 @@ def command(
     folder = target.with_name(f"{target.stem}-data")
     export_plan(plan, tool, Rows(str(folder)))  # refuses an unknown tool before anything is written
     if not force:
-        for path in (target, folder) if with_rows else (target,):
+        for path in (target, folder) if with_rows or ours else (target,):
             if path.exists():
                 raise InputError(
                     "it is there already.", where=str(path), hint="Choose another name with -o, or add --force."
@@ -128,14 +130,14 @@ def command(
             say(f"  - {sentence}")
 
 
-def _write_preferences(place: Path, target: Path, *, force: bool, as_json: bool) -> None:
+def _write_preferences(source: str, target: Path, *, force: bool, as_json: bool) -> None:
     import json
 
     from loratui.files import write_whole
     from loratui.runs.listing import find_run
     from loratui.runs.votes import preferences, read_votes
 
-    run = find_run(str(place))
+    run = find_run(source)
     votes = read_votes(run)
     if not votes:
         raise InputError(

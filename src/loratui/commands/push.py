@@ -62,11 +62,11 @@ def command(source: str, repository: str, public: bool, yes: bool, message: str,
 
 def _folder(source: str) -> tuple[Path, str]:
     """The folder to send, and a name for it."""
-    from loratui.runs.listing import find_run
+    from loratui.runs.listing import find_run, named_run
     from loratui.runs.model_card import result_folder
 
     given = without_tilde(source)
-    if given.is_dir() and not (given / "plan.toml").is_file():
+    if named_run(source) is None and given.is_dir() and not (given / "plan.toml").is_file():
         inside = given.absolute()
         return inside, inside.parent.name if inside.name in ("adapter", "model") else inside.name
     run = find_run(source)

@@ -11,7 +11,7 @@ from loratui.commands.trust import ask_for_load
 from loratui.core.errors import LoratuiError, RunError
 from loratui.paths import without_tilde
 from loratui.runs.directory import Run
-from loratui.runs.listing import find_run
+from loratui.runs.listing import find_run, named_run
 from loratui.runs.result import damage_of, require_undamaged
 from loratui.terminal import progress, say
 from loratui.workers.command import CommandProcess
@@ -31,10 +31,10 @@ def whole_model(source: str, *, dtype: str = "") -> tuple[Path, str]:
 
     RunError where there is no result, or the merge does not hold; ModelError where the result is damaged.
     """
-    folder = without_tilde(source)
-    if (folder / "config.json").is_file() and not (folder / "plan.toml").is_file():
+    folder, of_home = without_tilde(source), named_run(source) is not None
+    if not of_home and (folder / "config.json").is_file() and not (folder / "plan.toml").is_file():
         return folder.absolute(), folder.absolute().name
-    if (folder / "adapter_config.json").is_file():
+    if not of_home and (folder / "adapter_config.json").is_file():
         run = Run(folder.absolute().parent)
         if not run.plan_path.is_file() or folder.absolute() != run.adapter_path:
             raise RunError(

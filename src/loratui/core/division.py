@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loratui.core.plan import Plan
+from loratui.core.plan import Parallelism, Plan
 
 
 def node_count(plan: Plan) -> int:
@@ -10,9 +10,13 @@ def node_count(plan: Plan) -> int:
     return plan.cluster.nodes if plan.cluster.engine else 1
 
 
-def share_count(plan: Plan) -> int:
-    """Processes among which the weights are divided: all, or those of a node (hybrid); 1 where each holds them
-    whole.
+def shares(parallelism: Parallelism, processes: int, nodes: int) -> int:
+    """Among how many of so many processes, spread evenly over so many computers, the weights are divided: all, or those
+    of a computer (hybrid); 1 where each holds them whole.
     """
-    parallelism = plan.hardware.parallelism
-    return 1 if parallelism == "ddp" else plan.processes // (node_count(plan) if parallelism == "hybrid" else 1)
+    return 1 if parallelism == "ddp" else max(1, processes // (nodes if parallelism == "hybrid" else 1))
+
+
+def share_count(plan: Plan) -> int:
+    """Processes of a plan among which the weights are divided; 1 where each holds them whole."""
+    return shares(plan.hardware.parallelism, plan.processes, node_count(plan))

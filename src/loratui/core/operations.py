@@ -97,17 +97,22 @@ def _weights_head_attention(spec: ModelSpec, tokens_per_row: float) -> tuple[int
     )
 
 
+def forward_flops_per_token(spec: ModelSpec, plan: Plan, tokens_per_row: float) -> float:
+    """Operations of one token in a pass of the trained model without gradients: of a held-out row or of an answer."""
+    weights, head, attention = _weights_head_attention(spec, tokens_per_row)
+    adapter = 0 if plan.method.kind == "full" else count_adapter(resolve_targets(spec, plan.lora.targets), plan.lora.r)
+    return 2.0 * (weights + head + adapter) + attention
+
+
 def evaluation_pass(spec: ModelSpec, plan: Plan, data: DataFacts, devices: int) -> tuple[int, float]:
     """Batches of one evaluation on each device, and the operations of one: a forward pass over rows like the trained
-    ones.
+    ones, of pairs over both sides, and of the reference where it is computed at each step.
     """
     size = plan.evaluation.batch_size
     tokens = longest_of_batch(plan, data, size)
-    weights, head, attention = _weights_head_attention(spec, tokens)
-    adapter = 0 if plan.method.kind == "full" else count_adapter(resolve_targets(spec, plan.lora.targets), plan.lora.r)
     batches = math.ceil(math.ceil(data.eval_examples / size) / max(1, devices))
-    forward = (2.0 * (weights + head + adapter) + attention) * (2 if computes_reference(plan) else 1)
-    return batches, forward * tokens * size * plan.sides
+    models = 2 if computes_reference(plan) else 1
+    return batches, forward_flops_per_token(spec, plan, tokens) * models * tokens * size * plan.sides
 
 
 def flops_per_pass(spec: ModelSpec, plan: Plan, data: DataFacts) -> float:

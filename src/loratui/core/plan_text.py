@@ -24,6 +24,9 @@ LAST_BEFORE_THE_MARK = "hardware.parallelism"
 AFTER_THE_MARK = "cluster"
 """The section that came since: a plan that has it had the mark."""
 
+PATH_KEYS = ("model.id", "model.chat_template", "dataset.path", "dataset.eval_path", "lora.adapter")
+"""Keys of a plan that may name a file or folder."""
+
 
 @cache
 def fields() -> dict[str, FieldInfo]:

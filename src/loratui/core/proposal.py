@@ -249,9 +249,9 @@ def propose(
     asked = situation
     situation = informed(situation)
     checked = {key: check_value(key, value) for key, value in (by_hand or {}).items()}
-    others = {key: check_value(key, value) for key, value in (held or {}).items() if key not in checked}
-    preset, kept = for_objective(preset, others, checked)
+    kept = {key: check_value(key, value) for key, value in (held or {}).items() if key not in checked}
     chosen = {**kept, **checked}
+    preset = for_objective(preset, chosen)
     from_preset = _preset_values(preset, chosen, situation.spec)
     own = shape_values(situation.spec, situation.adapter) if situation.adapter else {}
     from_preset = {key: value for key, value in from_preset.items() if key not in own}

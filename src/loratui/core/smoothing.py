@@ -42,14 +42,18 @@ class Bucket:
     last: float
 
 
+SMALLEST = 1e-300
+"""Below it a float has no room for a quarter of itself in round numbers: what is smaller counts as nothing."""
+
+
 def nice_bounds(low: float, high: float, *, from_zero: bool = False) -> tuple[float, float]:
     """Round limits around values, so that an axis seldom moves while a curve grows."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return 0.0, 1.0
     if from_zero:
         low = min(0.0, low)
-    if high <= low:
-        spread = abs(high) * 0.1 or 1.0
+    if high - low < SMALLEST:
+        spread = abs(high) * 0.1 if abs(high) >= SMALLEST else 1.0
         low, high = (low if from_zero else low - spread), high + spread
     step = nice_step((high - low) / 4)
     return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step

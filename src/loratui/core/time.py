@@ -19,7 +19,13 @@ from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.links import LINKS, with_links
 from loratui.core.measured import METHOD_SHARE, Measurement, Speed, learned_speed
-from loratui.core.operations import evaluation_pass, flops_per_pass, longest_of_batch, tokens_per_pass
+from loratui.core.operations import (
+    evaluation_pass,
+    flops_per_pass,
+    forward_flops_per_token,
+    longest_of_batch,
+    tokens_per_pass,
+)
 from loratui.core.plan import Plan
 from loratui.core.schedule import Schedule, times_in
 from loratui.core.storage import disk_need
@@ -265,7 +271,7 @@ def predict(
     every, steps = plan.evaluation.every_steps, schedule.total_steps
     batches, one_batch = evaluation_pass(spec, plan, data, device.count)
     launch = launch_seconds(spec, device)
-    a_token = one_batch / (longest_of_batch(plan, data, plan.evaluation.batch_size) * plan.evaluation.batch_size)
+    a_token = forward_flops_per_token(spec, plan, longest_of_batch(plan, data, plan.evaluation.batch_size))
     one_token = Pace(pace.slowest, pace.fastest, launch).seconds(a_token * ANSWERED_ROWS, 1)
     need = disk_need(spec, plan)
     return Prediction(
@@ -283,7 +289,7 @@ def predict(
         seconds_per_answering=answering_seconds(plan, data, one_token),
         seconds_per_save=written_seconds(need.checkpoint_bytes),
         seconds_per_seal=SEAL_SECONDS,
-        starting=starting(spec, data, rehearsed_seconds=3 * high if device.kind == "gpu" else None),
+        starting=starting(spec, plan, data, rehearsed_seconds=3 * high if device.kind == "gpu" else None),
         ending=ending(need.result_bytes),
         nodes=device.nodes,
         left_out=left_out(plan),

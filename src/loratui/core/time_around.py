@@ -31,9 +31,9 @@ SEAL_SECONDS: Span = (0.03, 0.3)
 RESULT_SECONDS: Span = (0.05, 3.0)
 """The best weights put back, the card and the manifest."""
 ANSWERED_ROWS, LONGEST_ANSWER_TOKENS, LEAST_ANSWER_TOKENS = 8, 192, 16
-"""Of the held-out rows that are answered at each evaluation, and of an answer (`worker/training/evaluate.py`)."""
+"""Of the held-out rows that are answered at each evaluation, and of an answer; the worker goes by them."""
 LONGEST_ANSWERING_SECONDS = 120.0
-"""After so long a batch of answers is broken off."""
+"""After so long a batch of answers is broken off: an evaluation must not eat the run's time."""
 TOKEN_SECONDS: Span = (1e-3, 30e-3)
 """Of each token that is generated, whatever the model: what the library does around its pass."""
 
@@ -43,12 +43,12 @@ def written_seconds(size_bytes: float) -> Span:
     return size_bytes / SAVED_BYTES_PER_SECOND[0], size_bytes / SAVED_BYTES_PER_SECOND[1]
 
 
-def starting(spec: ModelSpec, data: DataFacts, *, rehearsed_seconds: float | None = None) -> Span:
+def starting(spec: ModelSpec, plan: Plan, data: DataFacts, *, rehearsed_seconds: float | None = None) -> Span:
     """From the command to the first step: imports, weights, rows. rehearsed_seconds: longest time of the rehearsal's
     steps, which are made in a process of their own; None where there is none.
     """
     stored = spec.total_parameters * STORED_BYTES_PER_PARAMETER
-    tokens = (data.examples + data.eval_examples) * data.mean
+    tokens = (data.examples + data.eval_examples) * data.mean * plan.sides
     low, high = (
         imports + prepare + stored / speed
         for imports, prepare, speed in zip(IMPORT_SECONDS, PREPARE_SECONDS, READ_BYTES_PER_SECOND, strict=True)
@@ -63,6 +63,16 @@ def ending(result_bytes: float) -> Span:
     return low + RESULT_SECONDS[0], high + RESULT_SECONDS[1]
 
 
+def longest_answer(written_tokens: float) -> int:
+    """Tokens after which an answer is cut off: a quarter more than the longest of those that were written."""
+    return min(LONGEST_ANSWER_TOKENS, max(LEAST_ANSWER_TOKENS, math.floor(written_tokens * 1.25) + 4))
+
+
+def answered_together(plan: Plan) -> int:
+    """Rows that are answered in one batch."""
+    return max(1, min(plan.evaluation.batch_size, ANSWERED_ROWS))
+
+
 def answering_seconds(plan: Plan, data: DataFacts, token: Span) -> Span:
     """What one evaluation's answers take: to held-out rows, and to the pinned prompts. token: seconds in which a batch
     of answers grows by one token.
@@ -70,13 +80,12 @@ def answering_seconds(plan: Plan, data: DataFacts, token: Span) -> Span:
     An untrained model runs to the longest that is allowed; a trained one ends where the row does. At least: nothing
     where all of a row is learnt (plain text has no answers), or where it is not known how long the answers are.
     """
-    size = max(1, min(plan.evaluation.batch_size, ANSWERED_ROWS))
+    size = answered_together(plan)
     batches = math.ceil(min(ANSWERED_ROWS, data.eval_examples) / size)
     pinned = math.ceil(len(plan.evaluation.prompts) / size)
     known, written = data.trained_share < 1, data.mean * data.trained_share
     least = written / 2 if known else 0.0
-    longest_answer = min(data.longest, 2 * written) if known else data.longest
-    most = min(LONGEST_ANSWER_TOKENS, max(LEAST_ANSWER_TOKENS, 1.25 * longest_answer + 4))
+    most = longest_answer(min(data.longest, 2 * written) if known else data.longest)
     low, high = (one + around for one, around in zip(token, TOKEN_SECONDS, strict=True))
     longest = LONGEST_ANSWERING_SECONDS
     return (

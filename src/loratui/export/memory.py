@@ -9,6 +9,7 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.memory import Budget, Estimate, Verdict, budget, estimate, verdict
+from loratui.core.memory.sharding import together
 from loratui.core.memory.trainers import MENDS, PROFILES, Mend, Software
 from loratui.core.plan import Plan
 from loratui.core.plan_text import fields, with_values
@@ -178,7 +179,7 @@ def _judged_in(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, sof
         for facts, here, there in pairs
     )
     filled = next((one for one in longer if _figures(one) != _figures(own)), None)
-    whole = device.count > 1 and plan.hardware.parallelism != "ddp" and not software.divides
+    whole = together(plan, device).divided and not software.divides
     return Elsewhere(software, device.name, room, own, filled, mend, whole_copies=whole)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import loratui
 from loratui.core.errors import InputError
 from loratui.core.plan import Plan
-from loratui.core.plan_text import plan_to_toml, with_values
+from loratui.core.plan_text import PATH_KEYS, plan_to_toml, with_values
 from loratui.export.document import Export, Rows, header, yaml_text
 from loratui.export.memory import Elsewhere
 from loratui.machine.catalogue import UnknownGpu, find_gpu
@@ -23,17 +23,21 @@ TOOL = "SkyPilot"
 PLAN = "~/loratui-plan"
 FILES = "~/loratui-files"
 RUNS = "~/loratui-runs"
-ACCELERATORS = {"A100 40GB": "A100", "H100 80GB": "H100", "V100 16GB": "V100", "RTX 6000 Ada": "RTX6000-Ada"}
+ACCELERATORS = {
+    "A100 40GB": "A100",
+    "H100 80GB": "H100",
+    "V100 16GB": "V100",
+    "RTX 6000 Ada": "RTX6000-Ada",
+    "GH200 96GB": "GH200",
+}
 """Cards that SkyPilot calls otherwise than this program's catalogue without its spaces (`sky gpus list --all`)."""
 MOST = 8
-"""GPUs of the largest machines that are rented out."""
+"""GPUs of the largest machines that most clouds rent out; of a few cards there are machines with 12 or 16."""
 SETUP = """\
 # What pip installs is LORATUI_PACKAGE above: a release, a wheel's address, or git+https://...
 python3 -m venv ~/loratui-venv
 ~/loratui-venv/bin/pip install "$LORATUI_PACKAGE"
 """
-PATHS = ("model.id", "model.chat_template", "dataset.path", "dataset.eval_path", "lora.adapter")
-"""What of a plan may lie on this machine."""
 
 
 def to_skypilot(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None) -> Export:
@@ -118,7 +122,7 @@ def _mounts(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
     """Files and folders of this machine by their place there, and the plan's keys that name them."""
     mounts: dict[str, str] = {}
     moved: dict[str, str] = {}
-    for key in PATHS:
+    for key in PATH_KEYS:
         given = str(plan.get(key))
         here = without_tilde(given)
         if given in ("", "demo") or not here.exists():

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from loratui.core.errors import MachineError
 from loratui.core.hardware import Device
+from loratui.core.near import near
 
 DATA = Path(__file__).with_name("gpus.json")
 MIB = 2**20
@@ -131,8 +132,6 @@ def find_gpu(name: str) -> CatalogueGpu:
     size = re.fullmatch(r"(\d+)g(?:i?b)?", key)
     if size:
         return _of_size(int(size[1]))
-    from loratui.core.near import near
-
     meant = [names[match].name for match in near(key, names, 4)]
     meant += [gpu.name for gpu in all_gpus() if key and key in _key(gpu.name)]
     offered = list(dict.fromkeys(meant))[:5]

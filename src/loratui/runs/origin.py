@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from loratui.core.plan import Plan
+from loratui.core.plan_text import PATH_KEYS
 from loratui.files import make_folder, open_own, read_object, write_whole
 from loratui.format import one_line
 from loratui.paths import runs_home, state_home
 from loratui.runs.directory import Run
 
 NAME = "origin.json"
-PATH_KEYS = ("model.id", "model.chat_template", "dataset.path", "dataset.eval_path", "lora.adapter")
-"""Keys of a plan that may name a file or folder."""
 
 
 def sign(run: Run) -> None:

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
-from loratui.core.plan_text import plan_to_toml, with_values
+from loratui.core.plan_text import PATH_KEYS, plan_to_toml, with_values
 from loratui.files import make_folder, open_own, open_regular, write_whole
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.models.trust import not_agreed, unanswered
 from loratui.paths import runs_home, without_tilde
 from loratui.runs.directory import Run, step_of
 from loratui.runs.jobs import last_job, no_job
-from loratui.runs.origin import PATH_KEYS, sign
+from loratui.runs.origin import sign
 from loratui.runs.own import require_own
 from loratui.runs.recovery import allow
 from loratui.runs.result import require_undamaged
@@ -149,7 +149,7 @@ def _require_planned_gpu(plan: Plan) -> None:
         raise DeviceError(
             f"this plan is for a GPU ({plan.hardware.gpu}), and none is found on this machine.",
             hint="Train it there, or plan anew for this machine's processors: loratui plan --set hardware.cpu=true. "
-            'Where torch sees a GPU that NVML does not, add --set hardware.gpu="" here.',
+            "Where torch sees a GPU that NVML does not, add --set hardware.gpu= (nothing after the sign) here.",
         )
 
 

@@ -13,6 +13,9 @@ LEAST_STEPS = 40
 DEVIATIONS = 4.0
 SATURATED = 10.0
 """A margin from which sigmoid leaves a pair a gradient of 0.00005 of the whole: it teaches nothing more."""
+BY_TOKENS = ("ipo", "sigmoid_norm")
+"""Losses that divide by an answer's tokens, which rewards and margins do not (trl 1.16): a margin says nothing of them.
+"""
 AT_ONCE_STEPS, LEAST_PAIRS = 10, 4
 """So many steps after the first, of at least so many pairs each, all in the right order."""
 LENGTH_AND_FORM = Fix(
@@ -28,8 +31,10 @@ def _last_quarter(values: Sequence[float]) -> list[float]:
 
 def both_fall(curves: Curves, plan: Plan) -> Iterator[Finding]:
     """The chosen answers become less likely than under the reference, and the rejected ones even less."""
-    late = _last_quarter(curves.chosen_rewards)
+    late, margins = _last_quarter(curves.chosen_rewards), _last_quarter(curves.margins)
     if not late or median(late) >= -DEVIATIONS * pstdev(late) / math.sqrt(len(late)):
+        return
+    if not margins or median(margins) <= 0:
         return
     nats = -median(late) / plan.preference.beta
     fixes = [
@@ -52,7 +57,7 @@ def both_fall(curves: Curves, plan: Plan) -> Iterator[Finding]:
 def margin_explodes(curves: Curves, plan: Plan) -> Iterator[Finding]:
     """The margin is so large that the pairs teach nothing more."""
     late = _last_quarter(curves.margins)
-    if not late or median(late) < SATURATED or plan.preference.loss == "ipo":
+    if not late or median(late) < SATURATED or plan.preference.loss in BY_TOKENS:
         return
     bounded = Fix("Start anew with a loss that aims at a margin instead of at any.", {"preference.loss": "ipo"}, True)
     yield Finding(

@@ -12,8 +12,8 @@ TULU = "https://github.com/allenai/open-instruct/blob/main/docs/tulu3.md"
 
 @dataclass(frozen=True, slots=True)
 class PreferenceRecipe:
-    """Settings of one published training of a whole model. pairs: of a step; 0 where the recipe does not say on how
-    many GPUs it ran.
+    """Settings of one published training of a whole model. pairs: of a step, over the GPUs that the recipe or the page
+    beside it names; 0 where neither says.
     """
 
     model: str
@@ -28,10 +28,13 @@ class PreferenceRecipe:
 
 
 RECIPES: tuple[PreferenceRecipe, ...] = (
+    PreferenceRecipe("SmolLM2 135M", 0.135e9, 1e-6, "sigmoid", 0.5, 0, 2, f"{HANDBOOK}/smollm2/dpo/config_smol.yaml"),
     PreferenceRecipe("SmolLM2 360M", 0.36e9, 1e-6, "sigmoid", 0.5, 0, 2, f"{HANDBOOK}/smollm2/dpo/config_smol.yaml"),
     PreferenceRecipe("SmolLM2 1.7B", 1.7e9, 1e-6, "sigmoid", 0.5, 0, 3, f"{HANDBOOK}/smollm2/dpo/config.yaml"),
     PreferenceRecipe("SmolLM3 3B", 3.08e9, 1e-6, "apo_zero", 0.05, 32, 1, f"{HANDBOOK}/smollm3/dpo/apo.yaml"),
-    PreferenceRecipe("Zephyr 7B", 7.24e9, 5e-7, "sigmoid", 0.01, 128, 1, f"{HANDBOOK}/zephyr-7b-beta/dpo"),
+    PreferenceRecipe(
+        "Zephyr 7B", 7.24e9, 5e-7, "sigmoid", 0.01, 128, 1, f"{HANDBOOK}/zephyr-7b-beta/dpo/config_full.yaml"
+    ),
     PreferenceRecipe("Tülu 3 8B", 8.03e9, 5e-7, "sigmoid_norm", 5.0, 128, 1, TULU),
     PreferenceRecipe("Tülu 3 70B", 70.6e9, 2e-7, "sigmoid_norm", 5.0, 128, 1, TULU),
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from loratui.core.architecture import ModelSpec
+from loratui.core.division import shares
 from loratui.core.hardware import Device
 from loratui.core.memory.formats import Formats
 from loratui.core.memory.states import linear_bytes
@@ -42,9 +43,8 @@ class Together:
 
 def together(plan: Plan, device: Device) -> Together:
     """What the plan makes of a device's GPUs."""
-    count, parallelism = max(1, device.count), plan.hardware.parallelism
-    shares = 1 if parallelism == "ddp" else count // (device.nodes if parallelism == "hybrid" else 1)
-    return Together(count, max(1, shares))
+    count = max(1, device.count)
+    return Together(count, shares(plan.hardware.parallelism, count, device.nodes))
 
 
 def held_formats(form: Formats, shared: Together) -> Formats:

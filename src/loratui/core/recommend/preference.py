@@ -38,22 +38,23 @@ SFT_ALONE = (
     "training.accumulation",
     "lora.dropout",
 )
-"""Keys whose values were chosen for learning answers, where a preset or an earlier proposal set them."""
+"""Keys whose values are other ones for pairs than for answers: a preset's that was made for answers do not count for
+pairs, and what was held for the one is not held for the other.
+"""
 
 
-def for_objective(preset: Preset, held: Mapping[str, Any], by_hand: Mapping[str, Any]) -> tuple[Preset, dict[str, Any]]:
-    """Preset and held values as they count for what is learnt: where preferences are, those that were made for learning
-    answers do not, and of the preset that is told.
+def for_objective(preset: Preset, chosen: Mapping[str, Any]) -> Preset:
+    """The preset as it counts for what is learnt: where preferences are, its values that were made for learning answers
+    do not, and that is told. chosen: what a person set or holds, which stands above the preset.
     """
-    if {**preset.values, **by_hand}.get("training.objective", "sft") == "sft":
-        return preset, dict(held)
-    kept = {key: value for key, value in held.items() if key not in SFT_ALONE}
+    if {**preset.values, **chosen}.get("training.objective", "sft") == "sft":
+        return preset
     dropped = [key for key in preset.values if key in SFT_ALONE]
     if "training.objective" in preset.values or not (dropped or preset.warmup_ratio):
-        return preset, kept
+        return preset
     told = f"{preset.name} is made for learning answers: its {', '.join(dropped) or 'warm-up'} do not count for pairs."
     values = {key: value for key, value in preset.values.items() if key not in dropped}
-    return replace(preset, values=values, warmup_ratio=None, notes=(*preset.notes, told)), kept
+    return replace(preset, values=values, warmup_ratio=None, notes=(*preset.notes, told))
 
 
 def learns_pairs(context: Context) -> bool:
@@ -208,7 +209,7 @@ def preference_rate(context: Context) -> Iterator[Recommendation]:
     times = "" if context.full else f" × {LORA_TIMES} for an adapter"
     smallest = RECIPES[0]
     beyond = (
-        f" For models below {smallest.parameters / 1e9:g} billion parameters nothing was published."
+        f" None of them is for a model below {smallest.parameters / 1e9:g} billion parameters."
         if parameters < smallest.parameters
         else ""
     )

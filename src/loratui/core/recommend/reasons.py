@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from loratui.core import rules_of_thumb
+from loratui.core.division import shares
 from loratui.core.memory import budget, verdict
 from loratui.core.recommend.context import evaluates, remembered_estimate
 from loratui.core.recommend.search import Fit, Search
@@ -15,9 +16,9 @@ from loratui.core.time import predict
 
 SHOWN_POINTS = 6
 LEAST_PERCENT = 0.5
+"""A difference of time below it is none."""
 TIMES_PERCENT = 50
 """From here a time is told as so many times as long."""
-"""A difference of time below it is none."""
 
 
 class Said(NamedTuple):
@@ -99,8 +100,8 @@ def _name(search: Search, rung: int) -> str:
     full = values["method.kind"] == "full"
     kind = f"full in {values['model.dtype']}" if full else METHOD_NAMES[values["method.kind"]]
     device = search.context.device
-    count = device.count // (device.nodes if values["hardware.parallelism"] == "hybrid" else 1)
-    divided = f" divided by {count}" if values["hardware.parallelism"] != "ddp" else ""
+    count = shares(values["hardware.parallelism"], device.count, device.nodes)
+    divided = f" divided by {count}" if count > 1 else ""
     return f"{kind}{divided}{' with 8-bit states' if '8bit' in values['training.optimizer'] else ''}"
 
 

@@ -128,7 +128,8 @@ class Choices:
         """Choose a dataset by path; how the one before was read, and what is learnt of it, is forgotten."""
         if path != self._draft.dataset:
             own = ("dataset.", "training.objective", "preference.")
-            by_hand, held = (_without(values, *own) for values in (self._draft.by_hand, self._draft.held))
+            by_hand = _without(self._draft.by_hand, *own)
+            held = _without(self._held_beside(by_hand), *own)
             self._put(self.dataset_chosen, dataset=path, by_hand=by_hand, held=held)
 
     # The recipe
@@ -150,8 +151,8 @@ class Choices:
         if self._draft.by_hand.get(key, _NOTHING) != checked:
             if remember:
                 self._remember()
-            held = {name: value for name, value in self._draft.held.items() if name != key}
-            self._put(self.recipe_changed, by_hand={**self._draft.by_hand, key: checked}, held=held)
+            by_hand = {**self._draft.by_hand, key: checked}
+            self._put(self.recipe_changed, by_hand=by_hand, held=self._held_beside(by_hand))
 
     def hold_value(self, key: str, value: Any) -> None:
         """Have a proposed key stay at this value whatever else changes. Raises PlanError; nothing has changed then."""
@@ -177,8 +178,16 @@ class Choices:
 
     def _set_all(self, by_hand: dict[str, Any]) -> None:
         self._remember()
-        held = {key: value for key, value in self._draft.held.items() if key not in by_hand}
-        self._put(self.recipe_changed, by_hand=by_hand, held=held)
+        self._put(self.recipe_changed, by_hand=by_hand, held=self._held_beside(by_hand))
+
+    def _held_beside(self, by_hand: Mapping[str, Any]) -> dict[str, Any]:
+        """What stays held beside these values set by hand: of what is learnt otherwise now, not the values for it."""
+        from loratui.core.recommend.preference import SFT_ALONE
+
+        key = "training.objective"
+        other = by_hand.get(key, "sft") != self._draft.by_hand.get(key, "sft")
+        gone = {*by_hand, *(SFT_ALONE if other else ())}
+        return {name: value for name, value in self._draft.held.items() if name not in gone}
 
     def reset_value(self, key: str) -> bool:
         """Let a key be proposed again; False where it was not set by hand."""

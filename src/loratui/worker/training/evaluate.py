@@ -12,6 +12,13 @@ import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from loratui.core.plan import Plan
+from loratui.core.time_around import (
+    ANSWERED_ROWS,
+    LONGEST_ANSWER_TOKENS,
+    LONGEST_ANSWERING_SECONDS,
+    answered_together,
+    longest_answer,
+)
 from loratui.data.conversation import Conversation, Message
 from loratui.evaluation.scoring import exact_match, rouge
 from loratui.worker.tokenise import Tokeniser
@@ -20,11 +27,7 @@ from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.rows import Rows
 
-COMPARED_ROWS = 8
 SHOWN_ROWS = 2
-LONGEST_ANSWER_TOKENS = 192
-LONGEST_SECONDS = 120.0
-"""After so long a batch of answers is broken off: an evaluation must not eat the run's time."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Answering:
     @classmethod
     def of(cls, plan: Plan, journal: Journal, tokeniser: Tokeniser, trainer: Any, prepared: Prepared) -> Answering:
         """Choose the rows and render the prompts."""
-        compared = questions_of(prepared.held_out, tokeniser, COMPARED_ROWS)
+        compared = questions_of(prepared.held_out, tokeniser, ANSWERED_ROWS)
         longest = max((len(tokeniser.tokenizer(question.expected)["input_ids"]) for question in compared), default=64)
         answering = cls(
             plan,
@@ -76,7 +79,7 @@ class Answering:
             trainer.accelerator.unwrap_model(trainer.model),
             trainer.accelerator,
             compared=compared,
-            longest_answer_tokens=min(LONGEST_ANSWER_TOKENS, max(16, longest + longest // 4 + 4)),
+            longest_answer_tokens=longest_answer(longest),
             together=trainer.is_fsdp_enabled,
         )
         for prompt in plan.evaluation.prompts:
@@ -112,8 +115,8 @@ class Answering:
 
     @torch.no_grad()
     def _answers(self, questions: Sequence[Question], longest_tokens: int) -> list[str] | None:
-        """Greedy answers, `evaluation.batch_size` at a time and at most eight; None where a stop broke them off, which
-        no process does alone that answers together with others.
+        """Greedy answers in batches; None where a stop broke them off, which no process does alone that answers
+        together with others.
         """
         tokenizer = self.tokeniser.tokenizer
         self.model.eval()
@@ -124,10 +127,10 @@ class Answering:
             use_cache=True,
             eos_token_id=sorted(self.tokeniser.stop_ids),
             pad_token_id=tokenizer.pad_token_id,
-            max_time=None if self.together else LONGEST_SECONDS,
+            max_time=None if self.together else LONGEST_ANSWERING_SECONDS,
         )
         stops = None if self.together else StoppingCriteriaList([_Asked(self.asked_to_stop)])
-        size = max(1, min(8, self.plan.evaluation.batch_size))
+        size = answered_together(self.plan)
         found: list[str] = []
         for start in range(0, len(questions), size):
             batch = [question.ids for question in questions[start : start + size]]
