@@ -104,6 +104,7 @@ def test_the_better_side_wins_in_both_orders_and_nothing_is_asked_twice(endpoint
     assert sum("<answer_A>\nxxx\n" in text for text in orders) == 30, "each side stands first as often"
     again = judged(Judge(endpoint.url, "strict"), given, items, None, tmp_path, told.append)
     assert again == found and len(endpoint.asked) == 60
+    assert sum("go to strict at" in words for words in told) == 1, "what is kept goes nowhere"
     assert "mine, beside base:" in "\n".join(lines(found))
 
 

@@ -56,14 +56,16 @@ class Judge:
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
     def ask(self, pairs: Sequence[Shown], kept: Path, tell: Callable[[int, int], None]) -> dict[Shown, Said]:
-        """What it says of each pair, asked once; what is kept in the file is not asked again. WorkerError where it does
-        not answer, or refuses.
+        """What it says of each pair, asked once; what is kept in the file is not asked again. tell: told how many have
+        been asked of those that are, before anything is sent too. WorkerError where it does not answer, or refuses.
         """
         journal = Journal(kept, {"url": self.url, "model": self.model, "instructions": digest(INSTRUCTIONS)})
         try:
             known = {str(line[0]): read(str(line[1])) for line in journal.lines if len(line) == 2}
             keys = {pair: digest([pair.asked, pair.expected, pair.first, pair.second]) for pair in pairs}
             left = [pair for pair in dict.fromkeys(pairs) if keys[pair] not in known]
+            if left:
+                tell(0, len(left))
             for number, (pair, text) in enumerate(self._all(left), start=1):
                 journal.add([[keys[pair], text]])
                 known[keys[pair]] = read(text)

@@ -32,9 +32,15 @@ def judged(
         raise InputError("a judge compares answers, and none were asked for.", hint="Leave --metrics out.")
     votes, voted = _votes(run)
     every = [pair for rows in (*beside.values(), votes) for pair in pairs(rows)]
-    say(f"{len(every):,} pairs of answers, with what was asked, go to {judge.model} at {judge.host} …")
+
+    def tell(done: int, of: int) -> None:
+        if not done:
+            say(f"{of:,} pairs of answers, with what was asked, go to {judge.model} at {judge.host} …")
+        elif done % 50 == 0:
+            say(f"judge: {done:,}/{of:,}")
+
     kept = folder / f"judge-{digest([judge.url, judge.model])}.jsonl"
-    said = judge.ask(every, kept, lambda done, of: say(f"judge: {done:,}/{of:,}") if done % 50 == 0 else None)
+    said = judge.ask(every, kept, tell)
     return {
         "url": judge.url,
         "host": judge.host,
