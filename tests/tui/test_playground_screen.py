@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.session import Session
 from loratui.tui.playground.settings import SettingsScreen
 from loratui.workers import client as client_module
-from loratui.workers.target import find_target
+from loratui.workers.protocol import Ready
+from loratui.workers.target import Target, find_target
 
 SIZES = [(80, 24), (120, 36)]
 
@@ -92,25 +95,14 @@ async def test_a_held_out_row_is_asked_and_compared(run: Run) -> None:
         assert "expected  adapter answers p" in text
 
 
-async def test_esc_stops_an_endless_answer(run: Run) -> None:
+@pytest.mark.parametrize("key", ["escape", "ctrl+c"])
+async def test_a_key_stops_endless_answers_and_the_playground_stays(run: Run, key: str) -> None:
     app = LoratuiApp(screen="playground", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, f"● {run.name}")
         await pilot.press(*"endless", "enter")
         await until(pilot, "word word word")
-        await pilot.press("escape")
-        await until(pilot, "■ stopped", seconds=2)
-        await pilot.press(*"again", "enter")
-        await until(pilot, "adapter answers again")
-
-
-async def test_ctrl_c_stops_growing_answers_and_the_playground_stays(run: Run) -> None:
-    app = LoratuiApp(screen="playground", run=str(run.path))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, f"● {run.name}")
-        await pilot.press(*"endless", "enter")
-        await until(pilot, "word word word")
-        await pilot.press("ctrl+c")
+        await pilot.press(key)
         text = await until(pilot, "■ stopped", seconds=2)
         assert "quit" not in text.lower().replace("^q quit", "")
         await pilot.press(*"again", "enter")
@@ -332,6 +324,47 @@ async def test_scoring_is_stopped_by_esc_and_says_that_answers_are_kept(run: Run
         await until(pilot, "adapter answers hello")
 
 
+async def test_a_score_that_is_asked_for_while_the_model_loads_waits_for_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, may_load = Session.load, asyncio.Event()
+
+    async def late(self: Session, target: Target) -> Ready:
+        await may_load.wait()
+        return await load(self, target)
+
+    monkeypatch.setattr(Session, "load", late)
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("ctrl+g")
+        await until(pilot, "then you say how many held-out rows are asked")
+        await pilot.press("ctrl+g")
+        await until(pilot, "What was asked waits for the model; esc takes it back.")
+        await pilot.press("escape")
+        await until(pilot, "Taken back")
+        await pilot.press("ctrl+g")
+        await until(pilot, "then you say how many held-out rows are asked")
+        may_load.set()
+        await until(pilot, "How many of 2 held-out rows?")
+        await pilot.press("x", "enter")
+        await until(pilot, "“x” is no number of rows")
+
+
+async def test_a_score_tells_at_once_of_how_many_rows(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing_yet(self: Session, *asked: object) -> AsyncIterator[object]:
+        await asyncio.sleep(60)
+        yield
+
+    monkeypatch.setattr(Session, "evaluate", nothing_yet)
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+g")
+        await until(pilot, "How many of 2 held-out rows?")
+        await pilot.press("backspace", "7", "enter")
+        await until(pilot, "base: 0 of 2 held-out rows … esc stops")
+
+
 async def test_votes_become_preference_rows(run: Run, tmp_path: Path) -> None:
     """Only the question that was voted on, as all sides were asked it, and each side's whole answer."""
     app = LoratuiApp(screen="playground", run=str(run.path))
@@ -428,7 +461,7 @@ async def test_an_open_vote_on_a_held_out_row_tells_nothing_of_who_answers(run: 
             "colour tells nothing either"
         )
         await pilot.press("d", "t", "ctrl+g")
-        await pilot.pause()
+        await until(pilot, "b ends the blind comparison first.")
         assert app.screen.name == "playground", "what was sent, the difference and a score all name the sides"
         await pilot.press("1")
         text = await until(pilot, "✓ as expected")

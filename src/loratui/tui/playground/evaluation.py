@@ -6,10 +6,10 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
@@ -17,15 +17,18 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from loratui.core.errors import RunError, WorkerError
+from loratui.core.errors import InputError, RunError, WorkerError
 from loratui.core.generation import GenerationSettings
 from loratui.evaluation.report import Document, table
 from loratui.format import harmless, one_line
 from loratui.paths import home_short
+from loratui.tui.common.dialogs import AskLineScreen
 from loratui.tui.playground.held_out import LONGEST, difference
 from loratui.tui.playground.session import Session
 from loratui.workers.protocol import Answered, Failed
 
+SCORED_ROWS = 50
+"""How many rows are proposed to be scored."""
 AROUND = 8
 """Columns of the panel that are border and padding."""
 
@@ -39,11 +42,20 @@ def read_document(path: str) -> Document:
     return found
 
 
+async def how_many(app: App[Any], rows: int) -> int:
+    """How many of these held-out rows are to be asked, as a person says; 0 for none. InputError for no number."""
+    question, most = f"How many of {rows:,} held-out rows?", str(min(SCORED_ROWS, rows))
+    asked = await app.push_screen_wait(AskLineScreen(question, "a number", most))
+    if asked and not asked.isdecimal():
+        raise InputError(f"“{asked}” is no number of rows: nothing is asked.")
+    return min(int(asked or 0), rows)
+
+
 async def evaluate(
     session: Session, sides: Sequence[str], rows: int, settings: GenerationSettings, tell: Callable[[str], None]
 ) -> Document | None:
     """What these sides make of rows that the run held out; None where it was stopped. Raises LoratuiError."""
-    tell("Asking the held-out rows … esc stops; what was answered is kept.")
+    tell(f"{sides[0]}: 0 of {rows:,} held-out rows … esc stops; what was answered is kept.")
     async for event in session.evaluate(sides, rows, settings):
         if isinstance(event, Answered):
             tell(f"{event.side}: {event.rows:,} of {event.of:,} held-out rows … esc stops; they are kept.")

@@ -22,9 +22,6 @@ from loratui.format import harmless
 from loratui.tui.playground.conversation import prompt_of
 from loratui.workers.questions import Question, held_out_questions
 
-SCORED_ROWS = 50
-"""How many rows are proposed to be scored."""
-
 
 class HeldOut:
     """Rows that the training never saw."""
