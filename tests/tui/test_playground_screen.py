@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -363,6 +364,20 @@ async def test_a_score_tells_at_once_of_how_many_rows(run: Run, monkeypatch: pyt
         await until(pilot, "How many of 2 held-out rows?")
         await pilot.press("backspace", "7", "enter")
         await until(pilot, "base: 0 of 2 held-out rows … esc stops")
+
+
+async def test_the_footer_names_the_key_that_lists_the_others_where_the_focus_is(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        for key, pressed in (("F1", "f1"), ("?", "question_mark")):
+            await until(pilot, lambda key=key: re.search(rf"\+\d+ {re.escape(key)} ", shown(app)) is not None)
+            await pilot.press(pressed)
+            await until(pilot, "Playground: help")
+            await pilot.press("escape")
+            await until(pilot, lambda: app.screen.name == "playground")
+            assert app.screen.query_one(PromptArea).text == ""
+            await pilot.press("escape")  # leaves the prompt
 
 
 async def test_votes_become_preference_rows(run: Run, tmp_path: Path) -> None:
