@@ -19,12 +19,15 @@ from textual.widgets import Input
 from loratui.cli import loratui
 from loratui.core.errors import ModelError
 from loratui.core.generation import GenerationSettings
+from loratui.evaluation.report import Side, document
+from loratui.evaluation.scoring import Given, Item, Outcome, Rules
 from loratui.runs.directory import Run
 from loratui.runs.votes import TIE, tally
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.playground import loader as loader_module
 from loratui.tui.playground.answer_view import AnswerView
+from loratui.tui.playground.evaluation import EvaluationScreen
 from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.session import Session
 from loratui.tui.playground.settings import SettingsScreen
@@ -288,6 +291,8 @@ async def test_rows_are_scored_with_intervals_and_the_failed_ones_are_paged(run:
         await until(pilot, "How many of 2 held-out rows?")
         await pilot.press("enter")
         text = await until(pilot, "Every row has a right answer by adapter.", seconds=20)
+        assert text.index("adapter, beside base:") < text.index("66.7 %"), "the verdict comes first"
+        assert re.search(r"base +adapter *│", text), "both sides beside each other"
         assert "100.0 %" in text and "66.7 %" in text and "adapter, beside base:" in text
         assert "Answers and figures are kept in" in text
         await pilot.press("enter", "escape")
@@ -378,6 +383,27 @@ async def test_the_footer_names_the_key_that_lists_the_others_where_the_focus_is
             await until(pilot, lambda: app.screen.name == "playground")
             assert app.screen.query_one(PromptArea).text == ""
             await pilot.press("escape")  # leaves the prompt
+
+
+@pytest.mark.parametrize("size", [*SIZES, (200, 50)])
+async def test_a_long_score_begins_with_its_verdicts_and_says_that_it_scrolls(run: Run, size: tuple[int, int]) -> None:
+    items = [Item(row, f"p{row}", f"adapter answers p{row}") for row in range(40)]
+    sides = [
+        Side(name, name, [Outcome([Given(f"{name} answers {item.asked}", "stop token", 4)]) for item in items])
+        for name in (("base", "checkpoint-5", "adapter") if size[0] == 200 else ("base", "adapter"))
+    ]
+    measures = ["exact_match", "rouge1", "rouge2", "rougeL", "empty", "unfinished", "repeats", "tokens"]
+    found = document(sides, items, measures, Rules())
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, f"● {run.name}")
+        await app.push_screen(EvaluationScreen({**found, "folder": str(run.path)}))
+        text = await until(pilot, "exact match: better by 100.0 points")
+        assert ("↑ ↓ scroll" in text) == (size[1] == 24), text
+        assert size[0] < 200 or re.search(r"│ +base +checkpoint-5 +│", text), "a third that has no room stands below"
+        await pilot.press("end")
+        text = await until(pilot, "Answers and figures are kept in")
+        assert re.search(r"no stop token +0.0 % .* 0.0 %", text), text
 
 
 async def test_votes_become_preference_rows(run: Run, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from textual.widgets.option_list import Option
 
 from loratui.core.errors import InputError, RunError, WorkerError
 from loratui.core.generation import GenerationSettings
-from loratui.evaluation.report import Document, table
+from loratui.evaluation.report import Document, figure_lines, verdict_lines
 from loratui.format import harmless, one_line
 from loratui.paths import home_short
 from loratui.tui.common.dialogs import AskLineScreen
@@ -29,8 +29,10 @@ from loratui.workers.protocol import Answered, Failed
 
 SCORED_ROWS = 50
 """How many rows are proposed to be scored."""
-AROUND = 8
-"""Columns of the panel that are border and padding."""
+WIDEST = 96
+"""Columns of a panel at most, as the style sheet has it."""
+AROUND = 7
+"""Columns of the panel that are border, padding and scrollbar."""
 
 
 def read_document(path: str) -> Document:
@@ -86,22 +88,29 @@ class EvaluationScreen(ModalScreen[None]):
         self._document = document
 
     def compose(self) -> ComposeResult:
-        failed = len(self._document["failed"])
         with Vertical(id="panel") as panel:
             panel.border_title = Content(f"{self._document['rows']:,} held-out rows")
-            shows = f"enter shows the {failed:,} without a right answer · " if failed else ""
-            panel.border_subtitle = Content(f"{shows}esc closes")
             with VerticalScroll():
                 yield Static(id="figures")
 
     def on_mount(self) -> None:
-        self.query_one(VerticalScroll).focus()
+        scroll = self.query_one(VerticalScroll)
+        scroll.focus()
+        self.watch(scroll, "show_vertical_scrollbar", self._tell_keys)
+
+    def _tell_keys(self, scrolls: bool) -> None:
+        """What works here stands in the border; that there is more below, too."""
+        failed = len(self._document["failed"])
+        keys = [f"enter shows the {failed:,} without a right answer"] if failed else []
+        keys += ["↑ ↓ scroll"] if scrolls else []
+        self.query_one("#panel").border_subtitle = Content(" · ".join([*keys, "esc closes"]))
 
     def on_resize(self) -> None:
-        width = max(40, self.size.width * 9 // 10 - AROUND)
-        lines = table(self._document | {"failed": []}, width=width)
+        width = max(40, min(WIDEST, self.size.width * 9 // 10) - AROUND)
+        lines = verdict_lines(self._document)
         if not self._document["failed"]:
             lines += [f"Every row has a right answer by {self._document['judged']}.", ""]
+        lines += figure_lines(self._document, width=width)
         lines.append(f"Answers and figures are kept in {home_short(self._document['folder'])}.")
         self.query_one("#figures", Static).update(Content("\n".join(harmless(line) for line in lines).rstrip()))
 
