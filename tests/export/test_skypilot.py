@@ -93,6 +93,17 @@ def test_what_has_no_meaning_there_is_named() -> None:
     ]
 
 
+def test_the_plan_of_an_earlier_task_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(plan_to_toml(with_values(Plan(), {"hardware.gpu": "H100"})))
+    folder = tmp_path / "task-data"
+    folder.mkdir()
+    (folder / "plan.toml").write_text("mine")
+    arguments = [str(tmp_path / "plan.toml"), "--to", "skypilot", "-o", str(tmp_path / "task.yaml"), "--no-rows"]
+    with pytest.raises(InputError, match="there already"):
+        CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert (folder / "plan.toml").read_text() == "mine"
+
+
 def test_skypilots_own_parser_takes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     sky = pytest.importorskip("sky", reason="SkyPilot is not installed")

@@ -75,7 +75,7 @@ def command(
     folder = target.with_name(f"{target.stem}-data")
     export_plan(plan, tool, Rows(str(folder)))  # refuses an unknown tool before anything is written
     if not force:
-        for path in (target, folder) if with_rows else (target,):
+        for path in (target, folder) if with_rows or ours else (target,):
             if path.exists():
                 raise InputError(
                     "it is there already.", where=str(path), hint="Choose another name with -o, or add --force."
