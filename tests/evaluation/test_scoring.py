@@ -14,7 +14,7 @@ from loratui.evaluation.intervals import interval
 from loratui.evaluation.journal import Journal
 from loratui.evaluation.measures import measure_of
 from loratui.evaluation.records import Needs, Records
-from loratui.evaluation.report import Floor, Side, document, table
+from loratui.evaluation.report import Floor, Side, document, figure_lines, table
 from loratui.evaluation.scoring import Given, Item, Outcome, Rules, applicable, figures, repeats
 
 WRITTEN = ["the cat sat on the mat", "a small house by the sea", "nothing at all, really"]
@@ -130,6 +130,21 @@ def test_the_document_the_table_and_what_was_missed() -> None:
     with pytest.raises(InputError, match="Did you mean exact_match"):
         Floor.of("exact_mach=1")
     assert Floor.of("loss=2").met(1.5) and not Floor.of("loss=2").met(2.5), "less of it is better"
+
+
+def test_two_sides_stand_beside_each_other_in_a_narrow_window_and_a_third_below() -> None:
+    items = [Item(row, f"question {row}", "yes") for row in range(40)]
+    sides = [Side(name, name, outcomes(*["yes"] * 40)) for name in ("base", "checkpoint-5", "run")]
+    found = document(sides, items, ["exact_match", "unfinished"], Rules())
+    lines = figure_lines(found, width=66)
+    assert [line.split() for line in lines if "  base" in line or line.endswith("run")] == [
+        ["base", "checkpoint-5"],
+        ["run"],
+    ]
+    assert max(map(len, lines)) <= 66 and sum(line.startswith("exact match") for line in lines) == 2
+    usual = figure_lines(found, width=200)
+    assert usual[0].split() == ["base", "checkpoint-5", "run"] and usual[0].index("base") == 22
+    assert lines[1].count("100.0 %") == 2
 
 
 def test_records_are_continued_and_a_torn_line_is_made_again(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_a_tokenizer_that_the_converter_does_not_know_is_a_sentence_before_the_w
     assert gguf(str(model), "-o", str(tmp_path / "x.gguf"), "--format", "f16").exit_code == 0 and begun.exists()
 
 
-def test_an_adapter_alone(tools: Path, tmp_path: Path) -> None:
+def test_an_adapter_alone(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tools / "convert_lora_to_gguf.py").write_text(
         "import pathlib, sys\nout = sys.argv[sys.argv.index('--outfile') + 1]\n"
         "pathlib.Path(out).write_text(' '.join(sys.argv[1:4]))\n"
@@ -138,8 +138,20 @@ def test_an_adapter_alone(tools: Path, tmp_path: Path) -> None:
     result = gguf(str(adapter), "--lora", "-o", str(tmp_path / "x.gguf"))
     assert result.exit_code == 0 and "--lora" in result.output, result.output
     assert (tmp_path / "x.gguf").read_text() == f"{adapter} --base {base}"
+    monkeypatch.chdir(tmp_path)
+    assert gguf(str(adapter), "--lora").exit_code == 0 and (tmp_path / "adapter-lora-f16.gguf").is_file()
     with pytest.raises(InputError, match="--lora takes a run with an adapter"):
         gguf(str(base), "--lora")
+
+
+def test_a_persons_file_that_has_the_name_of_the_one_between_stays(model: Path, tools: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "x-whole.gguf"
+    mine.write_text("mine")
+    assert gguf(str(model), "--format", "f16", "-o", str(tmp_path / "x.gguf")).exit_code == 0
+    (tmp_path / "x.gguf").unlink()
+    with pytest.raises(InputError, match="there already"):
+        gguf(str(model), "--format", "Q4_K_M", "-o", str(tmp_path / "x.gguf"))
+    assert mine.read_text() == "mine"
 
 
 def test_a_tool_that_fails_is_a_sentence(model: Path, tools: Path, tmp_path: Path) -> None:

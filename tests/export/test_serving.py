@@ -138,6 +138,10 @@ def test_a_stopped_runs_newest_checkpoint_becomes_a_file(
     assert made.exit_code == 0, made.output
     assert "checkpoint-5 answers" in made.output and (tmp_path / "x.gguf").read_text() == str(merged)
     assert not (stopped / "merged").exists()
+    later = (merged / "config.json").stat().st_mtime + 60
+    os.utime(checkpoint / "adapter_model.safetensors", (later, later))  # begun anew, it was saved again
+    made = CliRunner().invoke(gguf_command, [str(stopped), "-o", str(tmp_path / "y.gguf"), "--format", "f16"])
+    assert made.exit_code == 0 and "Merging checkpoint-5 into its base first" in made.output
 
 
 WORDS_OF_A_MERGE = (

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +19,21 @@ from textual.widgets import Input
 from loratui.cli import loratui
 from loratui.core.errors import ModelError
 from loratui.core.generation import GenerationSettings
+from loratui.evaluation.report import Side, document
+from loratui.evaluation.scoring import Given, Item, Outcome, Rules
 from loratui.runs.directory import Run
 from loratui.runs.votes import TIE, tally
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.playground import loader as loader_module
 from loratui.tui.playground.answer_view import AnswerView
+from loratui.tui.playground.evaluation import EvaluationScreen
 from loratui.tui.playground.prompt_area import PromptArea
 from loratui.tui.playground.session import Session
 from loratui.tui.playground.settings import SettingsScreen
 from loratui.workers import client as client_module
-from loratui.workers.target import find_target
+from loratui.workers.protocol import Ready
+from loratui.workers.target import Target, find_target
 
 SIZES = [(80, 24), (120, 36)]
 
@@ -92,25 +99,14 @@ async def test_a_held_out_row_is_asked_and_compared(run: Run) -> None:
         assert "expected  adapter answers p" in text
 
 
-async def test_esc_stops_an_endless_answer(run: Run) -> None:
+@pytest.mark.parametrize("key", ["escape", "ctrl+c"])
+async def test_a_key_stops_endless_answers_and_the_playground_stays(run: Run, key: str) -> None:
     app = LoratuiApp(screen="playground", run=str(run.path))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, f"● {run.name}")
         await pilot.press(*"endless", "enter")
         await until(pilot, "word word word")
-        await pilot.press("escape")
-        await until(pilot, "■ stopped", seconds=2)
-        await pilot.press(*"again", "enter")
-        await until(pilot, "adapter answers again")
-
-
-async def test_ctrl_c_stops_growing_answers_and_the_playground_stays(run: Run) -> None:
-    app = LoratuiApp(screen="playground", run=str(run.path))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, f"● {run.name}")
-        await pilot.press(*"endless", "enter")
-        await until(pilot, "word word word")
-        await pilot.press("ctrl+c")
+        await pilot.press(key)
         text = await until(pilot, "■ stopped", seconds=2)
         assert "quit" not in text.lower().replace("^q quit", "")
         await pilot.press(*"again", "enter")
@@ -295,6 +291,8 @@ async def test_rows_are_scored_with_intervals_and_the_failed_ones_are_paged(run:
         await until(pilot, "How many of 2 held-out rows?")
         await pilot.press("enter")
         text = await until(pilot, "Every row has a right answer by adapter.", seconds=20)
+        assert text.index("adapter, beside base:") < text.index("66.7 %"), "the verdict comes first"
+        assert re.search(r"base +adapter *│", text), "both sides beside each other"
         assert "100.0 %" in text and "66.7 %" in text and "adapter, beside base:" in text
         assert "Answers and figures are kept in" in text
         await pilot.press("enter", "escape")
@@ -330,6 +328,82 @@ async def test_scoring_is_stopped_by_esc_and_says_that_answers_are_kept(run: Run
         await until(pilot, "Stopped. What was answered is kept: ^g goes on.")
         await pilot.press(*"hello", "enter")
         await until(pilot, "adapter answers hello")
+
+
+async def test_a_score_that_is_asked_for_while_the_model_loads_waits_for_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, may_load = Session.load, asyncio.Event()
+
+    async def late(self: Session, target: Target) -> Ready:
+        await may_load.wait()
+        return await load(self, target)
+
+    monkeypatch.setattr(Session, "load", late)
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("ctrl+g")
+        await until(pilot, "then you say how many held-out rows are asked")
+        await pilot.press("ctrl+g")
+        await until(pilot, "What was asked waits for the model; esc takes it back.")
+        await pilot.press("escape")
+        await until(pilot, "Taken back")
+        await pilot.press("ctrl+g")
+        await until(pilot, "then you say how many held-out rows are asked")
+        may_load.set()
+        await until(pilot, "How many of 2 held-out rows?")
+        await pilot.press("x", "enter")
+        await until(pilot, "“x” is no number of rows")
+
+
+async def test_a_score_tells_at_once_of_how_many_rows(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing_yet(self: Session, *asked: object) -> AsyncIterator[object]:
+        await asyncio.sleep(60)
+        yield
+
+    monkeypatch.setattr(Session, "evaluate", nothing_yet)
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press("ctrl+g")
+        await until(pilot, "How many of 2 held-out rows?")
+        await pilot.press("backspace", "7", "enter")
+        await until(pilot, "base: 0 of 2 held-out rows … esc stops")
+
+
+async def test_the_footer_names_the_key_that_lists_the_others_where_the_focus_is(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, f"● {run.name}")
+        for key, pressed in (("F1", "f1"), ("?", "question_mark")):
+            await until(pilot, lambda key=key: re.search(rf"\+\d+ {re.escape(key)} ", shown(app)) is not None)
+            await pilot.press(pressed)
+            await until(pilot, "Playground: help")
+            await pilot.press("escape")
+            await until(pilot, lambda: app.screen.name == "playground")
+            assert app.screen.query_one(PromptArea).text == ""
+            await pilot.press("escape")  # leaves the prompt
+
+
+@pytest.mark.parametrize("size", [*SIZES, (200, 50)])
+async def test_a_long_score_begins_with_its_verdicts_and_says_that_it_scrolls(run: Run, size: tuple[int, int]) -> None:
+    items = [Item(row, f"p{row}", f"adapter answers p{row}") for row in range(40)]
+    sides = [
+        Side(name, name, [Outcome([Given(f"{name} answers {item.asked}", "stop token", 4)]) for item in items])
+        for name in (("base", "checkpoint-5", "adapter") if size[0] == 200 else ("base", "adapter"))
+    ]
+    measures = ["exact_match", "rouge1", "rouge2", "rougeL", "empty", "unfinished", "repeats", "tokens"]
+    found = document(sides, items, measures, Rules())
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, f"● {run.name}")
+        await app.push_screen(EvaluationScreen({**found, "folder": str(run.path)}))
+        text = await until(pilot, "exact match: better by 100.0 points")
+        assert ("↑ ↓ scroll" in text) == (size[1] == 24), text
+        assert size[0] < 200 or re.search(r"│ +base +checkpoint-5 +│", text), "a third that has no room stands below"
+        await pilot.press("end")
+        text = await until(pilot, "Answers and figures are kept in")
+        assert re.search(r"no stop token +0.0 % .* 0.0 %", text), text
 
 
 async def test_votes_become_preference_rows(run: Run, tmp_path: Path) -> None:
@@ -428,7 +502,7 @@ async def test_an_open_vote_on_a_held_out_row_tells_nothing_of_who_answers(run: 
             "colour tells nothing either"
         )
         await pilot.press("d", "t", "ctrl+g")
-        await pilot.pause()
+        await until(pilot, "b ends the blind comparison first.")
         assert app.screen.name == "playground", "what was sent, the difference and a score all name the sides"
         await pilot.press("1")
         text = await until(pilot, "✓ as expected")

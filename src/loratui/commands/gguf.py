@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 @click.command("gguf")
 @click.argument("source", metavar="RUN_OR_FOLDER")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="File to write; by default NAME-FORMAT.gguf here."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write; by default NAME-FORMAT.gguf here, of --lora NAME-lora-f16.gguf.",
 )
 @click.option(
     "--format",
@@ -58,10 +61,11 @@ def command(
     from loratui.workers.target import served
 
     what = served(source)
-    target = without_tilde(output or f"{what.name}-{kind}.gguf").absolute()
+    target = without_tilde(output or f"{what.name}-{'lora-f16' if lora else kind}.gguf").absolute()
     described = target.with_name(f"{target.stem}.Modelfile")
     model = Path(what.merged)
-    steps = [*gguf_steps(model, target, kind), *([ollama_step(ollama, described)] if ollama else [])]
+    given_on = [ollama_step(ollama, described)] if ollama else []
+    steps = [*gguf_steps(model, target, kind), *given_on]
     if lora:
         if not what.adapter or ollama:
             raise InputError("--lora takes a run with an adapter, and no --ollama.")
@@ -76,8 +80,10 @@ def command(
         raise WorkerError(
             "nothing was made: " + "; ".join(f"to {step.words}, {step.missing}" for step in missing) + "."
         )
-    if target.exists():
-        raise InputError("this file is there already.", where=str(target), hint="Choose another name with -o.")
+    between = sixteen_bit_file(target)
+    made = [target, *([between] if any(str(between) in step.command for step in steps) else [])]
+    if there := next((file for file in made if file.exists()), None):
+        raise InputError("this file is there already.", where=str(there), hint="Choose another name with -o.")
     tokenizer = next(
         (place for place in map(Path, (what.adapter, what.merged, what.base)) if (place / "tokenizer.json").is_file()),
         Path(what.merged),
@@ -90,17 +96,19 @@ def command(
         )
     if not lora:
         model, _ = whole_model(source)
-        steps = [*gguf_steps(model, target, kind), *steps[len(gguf_steps(model, target, kind)) :]]
-    for step in steps:
-        if ollama and step is steps[-1]:
-            described.write_text(modelfile(target, stop_tokens(model)), encoding="utf-8")
-        say(f"{step.words[0].upper()}{step.words[1:]} …\n  {step.line}", err=True)
-        status, last = run_tool(step.command, tool_line)
-        if status:
-            said = f"it said last: {last}" if last else "it said nothing."
-            raise WorkerError(f"the tool failed (exit status {status}); {said}", where=step.line)
-    if (between := sixteen_bit_file(target)) != target and target.exists():
-        between.unlink(missing_ok=True)
+        steps = [*gguf_steps(model, target, kind), *given_on]  # what lies between depends on the model's own format
+    try:
+        for step in steps:
+            if ollama and step is steps[-1]:
+                described.write_text(modelfile(target, stop_tokens(model)), encoding="utf-8")
+            say(f"{step.words[0].upper()}{step.words[1:]} …\n  {step.line}", err=True)
+            status, last = run_tool(step.command, tool_line)
+            if status:
+                said = f"it said last: {last}" if last else "it said nothing."
+                raise WorkerError(f"the tool failed (exit status {status}); {said}", where=step.line)
+    finally:
+        if between in made:  # ours alone: it was not there before
+            between.unlink(missing_ok=True)
     if as_json:
         say_json(asdict(GgufFile(str(target), target.stat().st_size, ollama)))
     else:

@@ -70,7 +70,7 @@ def _of_checkpoint(run: Run, dtype: str) -> Path:
         return target.result
     require_undamaged(target.result)
     merged = merged_folder(run, target.result)
-    if (merged / "config.json").is_file() and not damage_of(merged):
+    if run.merge_is_current(target.result, merged) and not damage_of(merged):
         return merged
     say(f"Merging {target.result.name} into its base first, into {merged} …", err=True)
     shutil.rmtree(merged, ignore_errors=True)

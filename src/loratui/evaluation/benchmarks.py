@@ -13,11 +13,10 @@ import numpy as np
 
 from loratui.evaluation.intervals import interval, paired
 from loratui.evaluation.measures import Measure, Numbers, ratio
-from loratui.evaluation.report import Document
-from loratui.evaluation.verdict import shown, verdict, words
+from loratui.evaluation.report import Document, difference_document, figure_cell, grid, interval_document
 from loratui.format import one_line
 
-NAME_WIDTH, COLUMN_WIDTH = 34, 24
+NAME_WIDTH = 34
 NEAR = 1e-6
 
 
@@ -94,21 +93,7 @@ def compare(sides: Mapping[str, Figures]) -> Document:
             if not rows:
                 continue
             found = paired(measures[name], _columns(mine, rows), _columns(theirs, rows))
-            told = verdict(measures[name], found)
-            differences.append(
-                {
-                    "side": judged,
-                    "against": side,
-                    "measure": name,
-                    "value": found.value,
-                    "low": found.low,
-                    "high": found.high,
-                    "rows": found.rows,
-                    "told": told.told,
-                    "rows_needed": told.rows_needed,
-                    "words": words(measures[name], found),
-                }
-            )
+            differences.append(difference_document(judged, side, measures[name], found))
     return {
         "judged": judged,
         "sides": [
@@ -129,40 +114,23 @@ def _columns(figure: Figure, rows: Sequence[str]) -> Numbers:
 
 
 def _shown(measure: Measure, figure: Figure) -> Document:
-    unit = {"unit": measure.unit}
-    if not figure.rows:
-        return {"value": figure.value, "low": None, "high": None, "rows": 0, **unit}
-    found = interval(measure, _columns(figure, list(figure.rows)))
-    return {"value": figure.value, "low": found.low, "high": found.high, "rows": found.rows, **unit}
+    found = {"low": None, "high": None, "rows": 0}
+    if figure.rows:
+        found = interval_document(interval(measure, _columns(figure, list(figure.rows))))
+    return {**found, "value": figure.value, "unit": measure.unit}
 
 
 def table(found: Document, *, width: int = 80) -> list[str]:
     """The document as lines."""
-    together = max(1, (width - NAME_WIDTH) // COLUMN_WIDTH)
-    lines: list[str] = []
     sides = found["sides"]
-    for start in range(0, len(sides), together):
-        block = sides[start : start + together]
-        lines.append(
-            " " * NAME_WIDTH + "".join(f"{one_line(side['name'], COLUMN_WIDTH - 2):<{COLUMN_WIDTH}}" for side in block)
-        )
-        for name in dict.fromkeys(name for side in block for name in side["figures"]):
-            cells = "".join(f"{_cell(side['figures'].get(name)):<{COLUMN_WIDTH}}" for side in block)
-            lines.append(f"{one_line(name, NAME_WIDTH - 2):<{NAME_WIDTH}}{cells}")
-        lines.append("")
+    names = {name: one_line(name, NAME_WIDTH - 2) for side in sides for name in side["figures"]}
+    columns = [
+        (side["name"], {name: figure_cell(one, one["unit"]) for name, one in side["figures"].items()}) for side in sides
+    ]
+    lines = grid(names, columns, width=width, name_width=NAME_WIDTH)
     for side in sides[:-1]:
         mine = [one for one in found["differences"] if one["against"] == side["name"]]
         if mine:
             lines += [f"{found['judged']}, beside {side['name']}:"]
             lines += [f"  {one['measure']}: {one['words']}" for one in mine] + [""]
-    return [line.rstrip() for line in lines]
-
-
-def _cell(figure: Document | None) -> str:
-    if figure is None:
-        return "–"
-    unit = figure["unit"]
-    value = shown(figure["value"], unit) + (" %" if unit == "share" else "")
-    if figure["low"] is None:
-        return value
-    return f"{value} ({shown(figure['low'], unit)} to {shown(figure['high'], unit)})"
+    return lines

@@ -9,7 +9,7 @@ from typing import Any
 
 from loratui.core.errors import InputError
 from loratui.evaluation.intervals import Interval, interval, paired
-from loratui.evaluation.measures import MEASURES, Numbers, measure_of
+from loratui.evaluation.measures import MEASURES, Measure, Numbers, Unit, measure_of
 from loratui.evaluation.scoring import Item, Outcome, Rules, figures, parsed_json
 from loratui.evaluation.verdict import shown, verdict, words
 from loratui.format import one_line
@@ -92,11 +92,12 @@ def _figures(numbers: Mapping[str, Numbers]) -> Document:
     for name, rows in numbers.items():
         one = interval(measure_of(name), rows)
         if one.rows:
-            found[name] = _interval(one)
+            found[name] = interval_document(one)
     return found
 
 
-def _interval(one: Interval) -> Document:
+def interval_document(one: Interval) -> Document:
+    """An interval for a document; a figure that is no number is None."""
     value = one.value if math.isfinite(one.value) else None
     return {"value": value, "low": one.low, "high": one.high, "rows": one.rows}
 
@@ -110,21 +111,23 @@ def _differences(
         if mine[name].shape[1] != theirs[name].shape[1]:  # one of them has no row of it
             continue
         difference = paired(measure, mine[name], theirs[name])
-        if not difference.rows:
-            continue
-        told = verdict(measure, difference)
-        found.append(
-            {
-                "side": judged.name,
-                "against": other.name,
-                "measure": name,
-                **_interval(difference),
-                "told": told.told if measure.better else None,
-                "rows_needed": told.rows_needed,
-                "words": words(measure, difference) if measure.graded else "",
-            }
-        )
+        if difference.rows:
+            found.append(difference_document(judged.name, other.name, measure, difference))
     return found
+
+
+def difference_document(judged: str, other: str, measure: Measure, difference: Interval) -> Document:
+    """How the judged side stands to another by one measure."""
+    told = verdict(measure, difference)
+    return {
+        "side": judged,
+        "against": other,
+        "measure": measure.name,
+        **interval_document(difference),
+        "told": told.told if measure.better else None,
+        "rows_needed": told.rows_needed,
+        "words": words(measure, difference) if measure.graded else "",
+    }
 
 
 def _failed(side: Side, items: Sequence[Item], rules: Rules) -> list[Document]:
@@ -159,39 +162,65 @@ def _why(item: Item, answer: str, ended_by: str, rules: Rules) -> str:
 
 
 NAME_WIDTH, COLUMN_WIDTH = 22, 24
+"""Columns of the measures' names and of each side's figures, with the space after them, where there is room."""
 
 
 def table(found: Document, *, width: int = 80, failed: int = 3) -> list[str]:
     """The document as lines. failed: failed rows that are shown; the rest is counted."""
-    together = max(1, (width - NAME_WIDTH) // COLUMN_WIDTH)
+    return figure_lines(found, width=width) + verdict_lines(found) + _failed_lines(found, failed)
+
+
+def figure_lines(found: Document, *, width: int) -> list[str]:
+    """Every side's figures with their intervals."""
+    names = list(dict.fromkeys(name for side in found["sides"] for name in side["figures"]))
+    order = [name for name in names if name not in MEASURES] + [name for name in MEASURES if name in names]
+    measures = {name: measure_of(name) for name in order}
+    sides = [
+        (side["title"], {name: figure_cell(one, measures[name].unit) for name, one in side["figures"].items()})
+        for side in found["sides"]
+    ]
+    return grid({name: one.title for name, one in measures.items()}, sides, width=width)
+
+
+def verdict_lines(found: Document) -> list[str]:
+    """Whether the judged side is better than each other one, measure by measure."""
     lines: list[str] = []
     sides = found["sides"]
-    for start in range(0, len(sides), together):
-        lines += _block(sides[start : start + together])
     for side in sides[:-1]:
         mine = [one for one in found["differences"] if one["against"] == side["name"] and one["words"]]
         if mine:
             lines += [f"{sides[-1]['title']}, beside {side['title']}:"]
             lines += [f"  {measure_of(one['measure']).title}: {one['words']}" for one in mine] + [""]
-    return lines + _failed_lines(found, failed)
+    return lines
 
 
-def _block(sides: Sequence[Document]) -> list[str]:
-    names = list(dict.fromkeys(name for side in sides for name in side["figures"]))
-    order = [name for name in names if name not in MEASURES] + [name for name in MEASURES if name in names]
-    lines = [
-        " " * NAME_WIDTH + "".join(f"{one_line(side['title'], COLUMN_WIDTH - 2):<{COLUMN_WIDTH}}" for side in sides)
-    ]
-    for name in order:
-        cells = [_cell(name, side["figures"].get(name)) for side in sides]
-        lines.append(f"{measure_of(name).title:<{NAME_WIDTH}}" + "".join(f"{cell:<{COLUMN_WIDTH}}" for cell in cells))
-    return [line.rstrip() for line in lines] + [""]
+def grid(
+    rows: Mapping[str, str], sides: Sequence[tuple[str, Mapping[str, str]]], *, width: int, name_width: int = NAME_WIDTH
+) -> list[str]:
+    """Sides beside each other, as many as fit into so many columns, and the others below them. rows: titles by name.
+    sides: each one's title, and its cells by the row's name; a row that no side of a block has is left out there.
+    """
+    titled = [(one_line(title, COLUMN_WIDTH - 2), cells) for title, cells in sides]
+    column = COLUMN_WIDTH
+    if name_width + column * len(titled) > width:  # what is written needs less than it is given
+        name_width = max(map(len, rows.values()), default=0) + 1
+        column = max(len(text) for title, cells in titled for text in (title, *cells.values())) + 2
+    together = max(1, (width + 2 - name_width) // column)
+    lines: list[str] = []
+    for start in range(0, len(titled), together):
+        block = titled[start : start + together]
+        lines.append(" " * name_width + "".join(f"{title:<{column}}" for title, _ in block))
+        lines += [
+            f"{title:<{name_width}}" + "".join(f"{cells.get(name, '–'):<{column}}" for _, cells in block)
+            for name, title in rows.items()
+            if any(name in cells for _, cells in block)
+        ]
+        lines.append("")
+    return [line.rstrip() for line in lines]
 
 
-def _cell(name: str, figure: Document | None) -> str:
-    if figure is None:
-        return "–"
-    unit = measure_of(name).unit
+def figure_cell(figure: Document, unit: Unit) -> str:
+    """A figure with its interval, where it has one."""
     sign = " %" if unit == "share" else ""
     if figure["low"] is None:
         return shown(figure["value"], unit) + sign

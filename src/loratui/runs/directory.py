@@ -109,15 +109,18 @@ class Run:
 
     @property
     def merged_is_current(self) -> bool:
-        """Whether `merged_path` holds the adapter as it is now, and says onto which base it was merged: older merges of
-        quantised trainings do not, and answer otherwise than they were trained.
+        """Whether `merged_path` holds the adapter as it is now (see `merge_is_current`)."""
+        return self.merge_is_current(self.adapter_path, self.merged_path)
+
+    def merge_is_current(self, adapter: Path, merged: Path) -> bool:
+        """Whether a merge holds this adapter of the run, or of a checkpoint, as it is now, and says onto which base it
+        was merged: older merges of quantised trainings do not, and answer otherwise than they were trained.
         """
         try:
-            if not (self.merged_path / MERGE_NOTE).is_file() and self.plan().method.quantization != "none":
+            if not (merged / MERGE_NOTE).is_file() and self.plan().method.quantization != "none":
                 return False
-            return (self.merged_path / "config.json").stat().st_mtime >= (
-                self.adapter_path / "adapter_model.safetensors"
-            ).stat().st_mtime
+            weights = (adapter / "adapter_model.safetensors").stat()
+            return (merged / "config.json").stat().st_mtime >= weights.st_mtime
         except (OSError, LoratuiError):
             return False
 

@@ -135,6 +135,8 @@ class _Work:
         progress = Progress(left, samples=self._needs.answers or 1, what=name)
         asking, held = self._asking, self._held
         stopped = held.stopped if held is not None else lambda: False
+        if held is not None and left:
+            held.tell(side, len(records.answers), len(prompts))  # what is kept counts, before the first batch
         for found in answer_many(
             self._models, side, prompts, asking.settings, asking.batch_rows, records.answers, stopped
         ):

@@ -78,7 +78,7 @@ MORE = "help"
 
 class KeyBar(Static):
     """`^n Next  ^p Back  …  +5 ?  F1 Help  q Quit`: each key can be clicked; of those that do not fit it tells how
-    many there are, and ? lists them all.
+    many there are, and ? lists them all, or F1 where a field takes letters.
     """
 
     app: LoratuiApp
@@ -140,11 +140,12 @@ class KeyBar(Static):
             (right if binding.action in LAST else left).append((text, binding.key))
         room = self.content_size.width - _width(right)
         dropped = 0
-        while left and _width(left) + (len(_more(dropped)) + 2 if dropped else 0) > room:
+        lists = "?" if "question_mark" in self.screen.active_bindings else "F1"  # ? may be a letter like any other
+        while left and _width(left) + (len(_more(dropped, lists)) + 2 if dropped else 0) > room:
             left.pop()
             dropped += 1
         if dropped:
-            left.append((Content.assemble((_more(dropped), "bold $footer-key-foreground")), MORE))
+            left.append((Content.assemble((_more(dropped, lists), "bold $footer-key-foreground")), MORE))
         return self._laid(left, right)
 
     def _laid(self, left: list[tuple[Content, str]], right: list[tuple[Content, str]]) -> Content:
@@ -172,8 +173,8 @@ def _place(shown: tuple[Binding, bool]) -> int:
     )
 
 
-def _more(dropped: int) -> str:
-    return f"+{dropped} ?"
+def _more(dropped: int, lists: str) -> str:
+    return f"+{dropped} {lists}"
 
 
 def _width(pieces: list[tuple[Content, str]]) -> int:

@@ -6,10 +6,10 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
@@ -17,17 +17,22 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from loratui.core.errors import RunError, WorkerError
+from loratui.core.errors import InputError, RunError, WorkerError
 from loratui.core.generation import GenerationSettings
-from loratui.evaluation.report import Document, table
+from loratui.evaluation.report import Document, figure_lines, verdict_lines
 from loratui.format import harmless, one_line
 from loratui.paths import home_short
+from loratui.tui.common.dialogs import AskLineScreen
 from loratui.tui.playground.held_out import LONGEST, difference
 from loratui.tui.playground.session import Session
 from loratui.workers.protocol import Answered, Failed
 
-AROUND = 8
-"""Columns of the panel that are border and padding."""
+SCORED_ROWS = 50
+"""How many rows are proposed to be scored."""
+WIDEST = 96
+"""Columns of a panel at most, as the style sheet has it."""
+AROUND = 7
+"""Columns of the panel that are border, padding and scrollbar."""
 
 
 def read_document(path: str) -> Document:
@@ -39,11 +44,20 @@ def read_document(path: str) -> Document:
     return found
 
 
+async def how_many(app: App[Any], rows: int) -> int:
+    """How many of these held-out rows are to be asked, as a person says; 0 for none. InputError for no number."""
+    question, most = f"How many of {rows:,} held-out rows?", str(min(SCORED_ROWS, rows))
+    asked = await app.push_screen_wait(AskLineScreen(question, "a number", most))
+    if asked and not asked.isdecimal():
+        raise InputError(f"“{asked}” is no number of rows: nothing is asked.")
+    return min(int(asked or 0), rows)
+
+
 async def evaluate(
     session: Session, sides: Sequence[str], rows: int, settings: GenerationSettings, tell: Callable[[str], None]
 ) -> Document | None:
     """What these sides make of rows that the run held out; None where it was stopped. Raises LoratuiError."""
-    tell("Asking the held-out rows … esc stops; what was answered is kept.")
+    tell(f"{sides[0]}: 0 of {rows:,} held-out rows … esc stops; what was answered is kept.")
     async for event in session.evaluate(sides, rows, settings):
         if isinstance(event, Answered):
             tell(f"{event.side}: {event.rows:,} of {event.of:,} held-out rows … esc stops; they are kept.")
@@ -74,22 +88,29 @@ class EvaluationScreen(ModalScreen[None]):
         self._document = document
 
     def compose(self) -> ComposeResult:
-        failed = len(self._document["failed"])
         with Vertical(id="panel") as panel:
             panel.border_title = Content(f"{self._document['rows']:,} held-out rows")
-            shows = f"enter shows the {failed:,} without a right answer · " if failed else ""
-            panel.border_subtitle = Content(f"{shows}esc closes")
             with VerticalScroll():
                 yield Static(id="figures")
 
     def on_mount(self) -> None:
-        self.query_one(VerticalScroll).focus()
+        scroll = self.query_one(VerticalScroll)
+        scroll.focus()
+        self.watch(scroll, "show_vertical_scrollbar", self._tell_keys)
+
+    def _tell_keys(self, scrolls: bool) -> None:
+        """What works here stands in the border; that there is more below, too."""
+        failed = len(self._document["failed"])
+        keys = [f"enter shows the {failed:,} without a right answer"] if failed else []
+        keys += ["↑ ↓ scroll"] if scrolls else []
+        self.query_one("#panel").border_subtitle = Content(" · ".join([*keys, "esc closes"]))
 
     def on_resize(self) -> None:
-        width = max(40, self.size.width * 9 // 10 - AROUND)
-        lines = table(self._document | {"failed": []}, width=width)
+        width = max(40, min(WIDEST, self.size.width * 9 // 10) - AROUND)
+        lines = verdict_lines(self._document)
         if not self._document["failed"]:
             lines += [f"Every row has a right answer by {self._document['judged']}.", ""]
+        lines += figure_lines(self._document, width=width)
         lines.append(f"Answers and figures are kept in {home_short(self._document['folder'])}.")
         self.query_one("#figures", Static).update(Content("\n".join(harmless(line) for line in lines).rstrip()))
 

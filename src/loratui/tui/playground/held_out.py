@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import ClassVar
 
@@ -20,9 +21,6 @@ from loratui.core.plan import Plan
 from loratui.format import harmless
 from loratui.tui.playground.conversation import prompt_of
 from loratui.workers.questions import Question, held_out_questions
-
-SCORED_ROWS = 50
-"""How many rows are proposed to be scored."""
 
 
 class HeldOut:
@@ -77,10 +75,18 @@ LONGEST = 20_000
 """Characters of each text that are compared; the rest is cut with a word."""
 
 
+CUTS = (re.compile(r"\w+|\s+|[^\w\s]"), re.compile(r"\S+\s*|\s+"), re.compile(r"[^\n]*\n|[^\n]+"))
+"""What texts are cut into to be compared: words, words with the space behind them, lines."""
+MOST_PAIRS = 200_000
+"""Pairs of equal pieces up to which two texts are compared: a tenth of a second. Beyond them coarser pieces are."""
+
+
 def pieces(expected: str, answer: str) -> list[tuple[str, str]]:
-    """The two texts as one: ("same" | "missing" | "extra", text), in order. Nothing of either is lost."""
-    wanted, given = _words(expected), _words(answer)
-    found: list[tuple[str, str]] = []
+    """The two texts as one: ("same" | "missing" | "extra", text), in order. Nothing of either is lost. Where long texts
+    differ far, they are compared by coarser pieces.
+    """
+    head, wanted, given, tail = _cut(expected, answer)
+    found: list[tuple[str, str]] = [("same", head)] if head else []
     for kind, a, b, c, d in SequenceMatcher(None, wanted, given, autojunk=False).get_opcodes():
         if kind == "equal":
             found.append(("same", "".join(wanted[a:b])))
@@ -89,7 +95,28 @@ def pieces(expected: str, answer: str) -> list[tuple[str, str]]:
             found.append(("missing", "".join(wanted[a:b])))
         if d > c:
             found.append(("extra", "".join(given[c:d])))
-    return found
+    return [*found, ("same", tail)] if tail else found
+
+
+def _cut(expected: str, answer: str) -> tuple[str, list[str], list[str], str]:
+    """How both begin, the pieces of each from where they differ, and how both end."""
+    for cut in CUTS:
+        wanted, given = cut.findall(expected), cut.findall(answer)
+        before = _alike(wanted, given)
+        head, wanted, given = "".join(wanted[:before]), wanted[before:], given[before:]
+        after = _alike(wanted[::-1], given[::-1])
+        tail = "".join(wanted[len(wanted) - after :])
+        wanted, given = wanted[: len(wanted) - after], given[: len(given) - after]
+        counts = Counter(given)
+        if sum(number * counts[text] for text, number in Counter(wanted).items()) <= MOST_PAIRS:
+            return head, wanted, given, tail
+    return "", [expected], [answer], ""
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many pieces both begin with."""
+    differ = (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return next(differ, min(len(one), len(other)))
 
 
 def difference(expected: str, answer: str) -> Content:
@@ -103,10 +130,6 @@ def difference(expected: str, answer: str) -> Content:
         else:
             shown.append((f"{{+{text}+}}", "$error"))
     return Content.assemble(*shown)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+|\s+|[^\w\s]", text)
 
 
 class DifferenceScreen(ModalScreen[None]):

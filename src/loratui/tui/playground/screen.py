@@ -22,8 +22,8 @@ from loratui.tui.playground.ballot import Ballot
 from loratui.tui.playground.columns import ColumnsScreen
 from loratui.tui.playground.conversation import Conversation, prompt_of
 from loratui.tui.playground.corrected import correct
-from loratui.tui.playground.evaluation import EvaluationScreen, evaluate
-from loratui.tui.playground.held_out import SCORED_ROWS, DifferenceScreen, HeldOut
+from loratui.tui.playground.evaluation import EvaluationScreen, evaluate, how_many
+from loratui.tui.playground.held_out import DifferenceScreen, HeldOut
 from loratui.tui.playground.keys import HELP, KEYS, SINGLE_KEYS
 from loratui.tui.playground.loader import NOTHING, Loader, Wanted
 from loratui.tui.playground.prompt_area import PromptArea
@@ -131,18 +131,23 @@ class PlaygroundScreen(StepScreen):
     @on(PromptArea.Sent)
     def _sent(self, event: PromptArea.Sent) -> None:
         if self._asking:
-            self.say("The answers are still growing; esc stops them.", "warning")
-            return
-        self._ask(event.text)
+            self._say_busy()
+        else:
+            self._ask(event.text)
+
+    def _say_busy(self) -> None:
+        growing = "The answers are still growing; esc stops them."
+        waits = "What was asked waits for the model; esc takes it back."
+        self.say(waits if self.session.ready is None else growing, "warning")
 
     @work(exclusive=True, group="ask", exit_on_error=False)
     async def _ask(self, text: str) -> None:
         answered = False
         try:
             with self._asks():
-                self.say("")
                 self.prompt.put("")
-                answered = await self._is_ready(text) and await self._put(text, self.held_out.row_of(text))
+                ready = await self._is_ready(f"“{one_line(text, 40)}” is asked")
+                answered = ready and await self._put(text, self.held_out.row_of(text))
                 if answered:
                     self.conversation.answered(self.answers.texts)
         finally:
@@ -153,12 +158,9 @@ class PlaygroundScreen(StepScreen):
             if not self.prompt.text:
                 self.answers.focus_shown()
 
-    async def _is_ready(self, text: str = "") -> bool:
-        loader = self.loader
-        if loader.session.ready is None:
-            what = f"“{one_line(text, 40)}”" if text else "it"
-            self.say(f"The model is being loaded; then {what} is asked.")
-        sentence = await loader.until_ready()
+    async def _is_ready(self, then: str) -> bool:
+        self.say("" if self.session.ready else f"The model is being loaded; then {then}.")
+        sentence = await self.loader.until_ready()
         self.say(sentence, "error")
         return not sentence
 
@@ -197,7 +199,7 @@ class PlaygroundScreen(StepScreen):
             case "row":
                 return self.held_out.there and not self._asking
             case "score":
-                return self.held_out.there and not self._asking and not self.ballot.blind
+                return self.held_out.there or self.session.target is None
             case "stop":
                 return self._asking
             case "leave":
@@ -322,20 +324,24 @@ class PlaygroundScreen(StepScreen):
             self.prompt.focus()
             self.say(f"Held-out row {self.held_out.number} of {len(rows)}. enter asks it.")
 
+    def action_score(self) -> None:
+        """Ask a number of held-out rows, and show what `loratui evaluate` would; or say why that cannot be now."""
+        if self._asking:
+            self._say_busy()
+        elif self.ballot.blind:
+            key = "esc, then b" if self.prompt.has_focus else "b"
+            self.say(f"A score tells whose answers are whose: {key} ends the blind comparison first.", "warning")
+        else:
+            self._score()
+
     @work(exclusive=True, group="ask", exit_on_error=False)
-    async def action_score(self) -> None:
-        """Ask a number of held-out rows, batch by batch, and show what `loratui evaluate` would."""
-        rows, target = await self.held_out.told(self.say), self.session.target
-        if not rows or self._asking or target is None or target.run is None:
-            return
-        question, most = f"How many of {len(rows)} held-out rows?", str(min(SCORED_ROWS, len(rows)))
-        asked = await self.app.push_screen_wait(AskLineScreen(question, "a number", most))
-        if not asked.isdecimal() or not int(asked):
-            return
+    async def _score(self) -> None:
         document = None
         with self._asks():
-            if await self._is_ready():
-                document = await evaluate(self.session, self.answers.sides, int(asked), self.settings, self.say)
+            if await self._is_ready("you say how many held-out rows are asked"):
+                rows = await self.held_out.told(self.say)
+                if rows and (count := await how_many(self.app, len(rows))):
+                    document = await evaluate(self.session, self.answers.sides, count, self.settings, self.say)
         if document is not None:
             self.say("")
             await self.app.push_screen_wait(EvaluationScreen(document))
