@@ -279,3 +279,45 @@ def test_wrong_use_is_a_sentence_without_waiting_for_torch(
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     assert "PyTorch" not in done.stderr
+
+
+def test_a_server_answers_in_halves_what_does_not_fit_into_memory_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from loratui.worker.generation.batch import generate_batch
+    from loratui.worker.generation.load import LoadedModels
+    from loratui.worker.serving.engine import Done, Engine, Failed, Job, Piece
+
+    models = LoadedModels(Load(str(folder / "base"), device="cpu"))
+    settings, told = GenerationSettings(max_tokens=8), dict[int, list[Any]]()
+    prompts = [[5, 6, 7 + number] for number in range(5)]
+    wanted = [one.text for one in generate_batch(models, "base", prompts, settings)]
+    real, sizes = models.base.generate, list[int]()
+
+    def small(*given: Any, **more: Any) -> Any:
+        sizes.append(len(more["inputs"]))
+        if sizes[-1] > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(*given, **more)
+
+    def ask(number: int) -> Job:
+        told[number] = []
+        return Job("base", prompts[number], settings, 8, told[number].append)
+
+    monkeypatch.setattr(models.base, "generate", small)
+    engine, most = Engine(models), 2
+    engine._answer([ask(number) for number in range(5)])
+    assert sizes == [5, 2, 3, 1, 2]
+    for number, events in told.items():
+        assert "".join(one.text for one in events if isinstance(one, Piece)) == wanted[number]
+        assert isinstance(events[-1], Done) and sum(isinstance(one, Done) for one in events) == 1
+    most = 0
+    engine.put([ask(0)])
+    engine.begin()
+    until = time.monotonic() + 60
+    while not told[0] and time.monotonic() < until:
+        time.sleep(0.01)
+    engine.close()
+    assert [type(one) for one in told[0]] == [Failed] and "memory is full" in told[0][0].sentence

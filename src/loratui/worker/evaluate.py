@@ -126,7 +126,7 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
     """
     target = asked_target(given, given.target)
     if held is not None:
-        target = replace(target, load=replace(held.load, sides=target.load.sides))
+        target = _as_held(target, held)
     rows = _rows(given, target)
     names = _measures(given, rows.items)
     needs = Needs(
@@ -135,7 +135,7 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
         any(name in CHOICES for name in names),
     )
     folder = _folder(given, target, rows.items)
-    contenders = contenders_of(given, target) if held is None else _held_contenders(target, held)
+    contenders = contenders_of(given, target) if held is None else _held_contenders(target, held.sides)
     records = {one.name: Records(folder, one.name, one.identity) for one in contenders}
     asking = Asking(given.settings, given.batch_rows, given.raw, given.system)
     for one in {id(contender.target): contender.target for contender in contenders}.values():
@@ -269,11 +269,15 @@ def contenders_of(given: EvaluateRequest, target: Target) -> list[Contender]:
     return found
 
 
-def _held_contenders(target: Target, held: Held) -> list[Contender]:
-    """The sides that are held, under the names that their answers are kept by."""
+def _as_held(target: Target, held: Held) -> Target:
+    """The target, loaded as the models are that answer for it, with every side that they may hold."""
     more = {name: str(path) for name, path in target.checkpoints.items()}
-    target = replace(target, load=replace(target.load, sides=held.load.sides | target.load.sides | more))
-    return [Contender(target.title if side == ADAPTER else side, target, side) for side in held.sides]
+    return replace(target, load=replace(held.load, sides=held.load.sides | target.load.sides | more))
+
+
+def _held_contenders(target: Target, sides: Sequence[str]) -> list[Contender]:
+    """The sides that are held, under the names that their answers are kept by."""
+    return [Contender(target.title if side == ADAPTER else side, target, side) for side in sides]
 
 
 def _warn_of_other_rows(given: EvaluateRequest, target: Target, other: Target) -> None:

@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from loratui.core.errors import InputError, LoratuiError, WorkerError
 from loratui.export.serving import LOOPBACK, can_serve, question
@@ -17,6 +18,10 @@ from loratui.worker.loading import load_models, tell
 from loratui.worker.serving.offered import offered
 from loratui.workers.protocol import Load
 from loratui.workers.target import find_target, with_device
+
+if TYPE_CHECKING:
+    from loratui.worker.serving.engine import Engine
+    from loratui.worker.serving.server import Server
 
 KEY = "LORATUI_API_KEY"
 """The environment variable with the key that clients must show."""
@@ -82,15 +87,15 @@ def serve(given: ServeRequest) -> None:
         asked = question(name, host=given.host, port=given.port, key=f"${KEY}" if key else "")
         tell(f"Serving at http://{given.host}:{given.port}/v1 (ctrl+c ends it). Ask it with:")
         tell(f"  {asked}")
-        _run(server, listening, engine.begin, engine.close)
+        _run(server, engine, listening)
 
 
-def _run(server: object, listening: socket.socket, begin: Callable[[], None], close: Callable[[], None]) -> None:
+def _run(server: Server, engine: Engine, listening: socket.socket) -> None:
     import uvicorn
 
-    begin()
+    engine.begin()
     config = uvicorn.Config(
-        server.app,  # type: ignore[attr-defined]
+        server.app,
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -99,7 +104,7 @@ def _run(server: object, listening: socket.socket, begin: Callable[[], None], cl
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:
-        close()
+        engine.close()
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -180,17 +180,33 @@ class Engine:
                     return batch
 
     def _answer(self, jobs: Sequence[Job]) -> None:
-        models, side = self.models, jobs[0].side
+        """Answer them together; in halves where the GPU's memory does not suffice for their prompts."""
+        rows = [_Row(job, PieceDecoder(self.models.text)) for job in jobs]
+        try:
+            self._generate(rows)
+            return
+        except torch.OutOfMemoryError:
+            if len(jobs) == 1 or any(row.tokens for row in rows):  # what was told cannot be taken back
+                raise
+        torch.cuda.empty_cache()
+        middle = len(jobs) // 2
+        self._answer(jobs[:middle])
+        self._answer(jobs[middle:])
+
+    def _generate(self, rows: Sequence[_Row]) -> None:
+        models, jobs = self.models, [row.job for row in rows]
+        side = jobs[0].side
         if side not in models.sides:
             models.add(side, self.later[side])
         model = models.use(side)
-        rows = [_Row(job, PieceDecoder(models.text)) for job in jobs]
-        limit = max(job.limit for job in jobs)
         with torch.inference_mode():
             model.generate(
                 **padded(models, [job.ids for job in jobs]),
                 generation_config=generation_config(
-                    GenerationSettings(), stop_ids=models.stop_ids, pad_id=models.pad_id, max_new_tokens=limit
+                    GenerationSettings(),
+                    stop_ids=models.stop_ids,
+                    pad_id=models.pad_id,
+                    max_new_tokens=max(job.limit for job in jobs),
                 ),
                 logits_processor=LogitsProcessorList([*finite_numbers(model), _Settings(jobs, models.device)]),
                 stopping_criteria=StoppingCriteriaList([_Ended(rows)]),
