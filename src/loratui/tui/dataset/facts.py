@@ -82,7 +82,7 @@ def _preference_line(state: WizardState, view: DatasetView) -> list[tuple[str, C
         return []
     if state.dataset.unanswered(state.draft):
         words, color = "▲ preferences: f answers what they are taken for", "$warning"
-    elif state.draft.by_hand.get("training.objective", "sft") != "sft":
+    elif state.dataset.learns_pairs:
         words, color = "✓ the preference is learnt, from both sides of each pair", "$success"
     else:
         words, color = "✓ the chosen answers are trained on, the rejected ones never shown", "$success"
