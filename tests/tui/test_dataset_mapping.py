@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 from wizard import SIZES, choose, screen_text, settled, wizard
 
+from loratui.core.presets import Preset
 from loratui.tui.app import LoratuiApp
 from loratui.tui.dataset.columns import ColumnsScreen
 from loratui.tui.dataset.mapping import MappingScreen
@@ -147,3 +148,17 @@ async def test_what_is_left_out_is_said_on_the_screen(tmp_path: Path) -> None:
         text = " ".join(screen_text(app).split())
         assert "prompt-completion ▲ a guess: c changes it" in text
         assert "left out of the first 30 rows: choices (210 characters)" in text
+
+
+async def test_a_preset_that_learns_preferences_answers_the_question(tmp_path: Path) -> None:
+    app = app_with(tmp_path, PREFERENCES)
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await settled(pilot)
+        own = Preset("mine", "Mine", "Learns preferences.", {"training.objective": "dpo"})
+        app.state.plan.add_preset(own)
+        app.state.choices.set_preset("mine")
+        await settled(pilot)
+        assert not app.state.problems("dataset")
+        view, proposal = app.state.dataset.view, app.state.plan.proposal
+        assert proposal is not None and proposal.plan.training.objective == "dpo"
+        assert view is not None and view.pairs is not None and app.state.dataset.facts() == view.pairs

@@ -112,6 +112,13 @@ def command(
     benchmarks = [name.strip() for name in tasks.split(",") if name.strip()]
     if benchmarks and any((data, metrics, extract, pattern, choices, pass_at, at_least, system, judge_url)):
         raise click.UsageError("--tasks brings rows and measures of its own: leave out --data and what judges answers.")
+    for option, lost, needed in (
+        ("--shots", shots is not None and not benchmarks, "--tasks"),
+        ("--right", right and not choices, "--choices"),
+        ("--judge-model", judge_model and not judge_url, "--judge"),
+    ):
+        if lost:
+            raise click.UsageError(f"{option} goes with {needed} alone.")
     settings = PRESETS[preset]
     for name, value in values.items():
         if value is not None:

@@ -41,6 +41,11 @@ class Interval:
     high: float | None
     rows: int
 
+    def less(self, number: float) -> Interval:
+        """How far the figure, with its interval, lies above this number."""
+        low, high = (None if one is None else one - number for one in (self.low, self.high))
+        return Interval(self.value - number, low, high, self.rows)
+
 
 def interval(measure: Measure, rows: Numbers, *, draws: int = DRAWS) -> Interval:
     """The figure of all rows, [rows, columns]; rows that a measure does not apply to hold NaN and are left out."""

@@ -15,7 +15,7 @@ import numpy as np
 from loratui.evaluation.intervals import interval
 from loratui.evaluation.measures import MEASURES
 from loratui.evaluation.report import Document
-from loratui.evaluation.verdict import shown
+from loratui.evaluation.verdict import shown, verdict
 
 Said = Literal["first", "second", "tie", "unclear"]
 Winner = Literal["mine", "theirs", "tie", "swayed", "unclear"]
@@ -91,9 +91,7 @@ def summary(mine: str, theirs: str, found: Sequence[Winner]) -> Document:
     points = [{"mine": 1.0, "theirs": 0.0}.get(one, 0.5) for one in found if one != "unclear"]
     share = interval(MEASURES["exact_match"], np.array([[one, 1.0] for one in points]).reshape(-1, 2))
     low, high = share.low, share.high
-    told = "no difference"
-    if points and low is not None and high is not None and not low <= 0.5 <= high:
-        told = "better" if low > 0.5 else "worse"
+    told = verdict(MEASURES["exact_match"], share.less(0.5)).told
     between = f"95 % between {shown(low, 'share')} and {shown(high, 'share')}, on {len(points):,} rows"
     words = (
         "no row was judged"

@@ -260,10 +260,10 @@ class ReviewScreen(StepScreen):
             self.say(f"{path} could not be written: {error.strerror or error}.", "error")
         else:
             self._written = (proposal, written_row(proposal.plan, path, self.planned)) if self.planned else None
-            self.say(f"{path.name} is written. Train it with: loratui train {home_short(path)}", "done")
-            if self.planned:
-                self.say(f"{path.name} is written. m says what is to be copied where, and what trains it.", "done")
-                self._show()
+            there = "m says what is to be copied where, and what trains it."
+            here = f"Train it with: loratui train {home_short(path)}"
+            self.say(f"{path.name} is written. {there if self.planned else here}", "done")
+            self._show()
 
     @on(StartButton.Pressed)
     def _pressed(self) -> None:

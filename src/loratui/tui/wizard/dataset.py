@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.draft import Draft, KnownFacts
@@ -26,6 +27,8 @@ class ChosenDataset:
         self._view: DatasetView | None = None
         self._problem = ""
         self._known: KnownFacts | None = None
+        self.preset_values: Callable[[], Mapping[str, Any]] = dict
+        """What the chosen preset fixes: it may say what is learnt."""
         self.changed = Signal()
         self.counted = Signal()
         self.remembered = Signal()
@@ -64,8 +67,11 @@ class ChosenDataset:
 
     @property
     def learns_pairs(self) -> bool:
-        """Whether preferences are to be learnt."""
-        return bool(self._choices.draft.by_hand.get("training.objective", "sft") != "sft")
+        """Whether preferences are to be learnt, as the person or the preset says."""
+        return self._asked(self._choices.draft, "training.objective", "sft") != "sft"
+
+    def _asked(self, draft: Draft, key: str, otherwise: str) -> str:
+        return str({**self.preset_values(), **draft.by_hand}.get(key, otherwise))
 
     def unanswered(self, draft: Draft) -> bool:
         """Whether its rows are preferences, and nobody has said yet what they are taken for."""
@@ -73,11 +79,10 @@ class ChosenDataset:
             return False
         from loratui.data.preferences import unanswered
 
-        by_hand = draft.by_hand
         return unanswered(
             self._view.preview.recognition,
-            str(by_hand.get("dataset.preference", "ask")),
-            str(by_hand.get("training.objective", "sft")),
+            self._asked(draft, "dataset.preference", "ask"),
+            self._asked(draft, "training.objective", "sft"),
         )
 
     def restore(self, known: KnownFacts | None) -> None:

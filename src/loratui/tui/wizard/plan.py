@@ -52,7 +52,7 @@ class ProposedPlan:
         dataset.changed.subscribe(lambda: self._follow("The dataset was read"))
         dataset.counted.subscribe(lambda: self._follow("The rows were counted"))
         hardware.looked.subscribe(self._follow_machine)
-        hardware.preset_values = lambda: self.preset.values if self.preset is not None else {}
+        hardware.preset_values = dataset.preset_values = lambda: self.preset.values if self.preset is not None else {}
 
     @property
     def proposal(self) -> Proposal | None:
