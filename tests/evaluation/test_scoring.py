@@ -14,7 +14,7 @@ from loratui.evaluation.intervals import interval
 from loratui.evaluation.journal import Journal
 from loratui.evaluation.measures import measure_of
 from loratui.evaluation.records import Needs, Records
-from loratui.evaluation.report import Floor, Side, document, figure_lines, table
+from loratui.evaluation.report import Floor, Side, brief_verdict_lines, document, figure_lines, table
 from loratui.evaluation.scoring import Given, Item, Outcome, Rules, applicable, figures, repeats
 
 WRITTEN = ["the cat sat on the mat", "a small house by the sea", "nothing at all, really"]
@@ -130,6 +130,28 @@ def test_the_document_the_table_and_what_was_missed() -> None:
     with pytest.raises(InputError, match="Did you mean exact_match"):
         Floor.of("exact_mach=1")
     assert Floor.of("loss=2").met(1.5) and not Floor.of("loss=2").met(2.5), "less of it is better"
+
+
+def test_what_cannot_be_told_is_named_in_one_line_with_what_would_tell_it_first() -> None:
+    def line(measure: str, told: str, rows: int | None = None) -> dict[str, object]:
+        return {"against": "base", "measure": measure, "told": told, "rows_needed": rows, "words": f"{told}: {measure}"}
+
+    found = {
+        "rows": 20,
+        "sides": [{"name": "base", "title": "base"}, {"name": "run", "title": "run"}],
+        "differences": [
+            line("exact_match", "no difference"),
+            line("rouge1", "no difference", 440),
+            line("loss", "better"),
+            line("rougeL", "no difference", 96),
+        ],
+    }
+    assert brief_verdict_lines(found) == [
+        "run, beside base:",
+        "  loss: better: loss",
+        "  no difference can be told, on 20 rows: exact match, ROUGE-1, ROUGE-L; about 96 more rows would tell ROUGE-L",
+        "",
+    ]
 
 
 def test_two_sides_stand_beside_each_other_in_a_narrow_window_and_a_third_below() -> None:

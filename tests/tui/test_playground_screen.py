@@ -303,7 +303,7 @@ async def test_rows_are_scored_with_intervals_and_the_failed_ones_are_paged(run:
         await pilot.press("end", "space", "enter")
         await until(pilot, lambda: app.screen.name == "playground")
         await pilot.press("ctrl+g", "enter")
-        await until(pilot, "enter shows the 2 without a right answer", seconds=20)
+        await until(pilot, "enter: the 2 without a right answer", seconds=20)
         await pilot.press("enter")
         text = await until(pilot, "2 rows without a right answer by base")
         assert "another answer" in text and "[-adapter-]{+base+} answers" in text

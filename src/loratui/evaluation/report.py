@@ -194,6 +194,34 @@ def verdict_lines(found: Document) -> list[str]:
     return lines
 
 
+def brief_verdict_lines(found: Document) -> list[str]:
+    """As `verdict_lines`, but measures of which nothing can be told are only named, with the one that the fewest more
+    rows would decide.
+    """
+    lines: list[str] = []
+    sides = found["sides"]
+    for side in sides[:-1]:
+        mine = [one for one in found["differences"] if one["against"] == side["name"] and one["words"]]
+        told = [one for one in mine if one["told"] in ("better", "worse")]
+        open_ones = [one for one in mine if one not in told]
+        if mine:
+            lines.append(f"{sides[-1]['title']}, beside {side['title']}:")
+        lines += [f"  {measure_of(one['measure']).title}: {one['words']}" for one in told]
+        if open_ones:
+            names = ", ".join(measure_of(one["measure"]).title for one in open_ones)
+            near = min(
+                (one for one in open_ones if one["rows_needed"]), key=lambda one: one["rows_needed"], default=None
+            )
+            more = (
+                f"; about {near['rows_needed']:,} more rows would tell {measure_of(near['measure']).title}"
+                if near
+                else ""
+            )
+            lines.append(f"  no difference can be told, on {found['rows']:,} rows: {names}{more}")
+        lines += [""] * bool(mine)
+    return lines
+
+
 def grid(
     rows: Mapping[str, str], sides: Sequence[tuple[str, Mapping[str, str]]], *, width: int, name_width: int = NAME_WIDTH
 ) -> list[str]:

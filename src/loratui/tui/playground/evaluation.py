@@ -19,7 +19,7 @@ from textual.widgets.option_list import Option
 
 from loratui.core.errors import InputError, RunError, WorkerError
 from loratui.core.generation import GenerationSettings
-from loratui.evaluation.report import Document, figure_lines, verdict_lines
+from loratui.evaluation.report import Document, brief_verdict_lines, figure_lines
 from loratui.format import harmless, one_line
 from loratui.paths import home_short
 from loratui.tui.common.dialogs import AskLineScreen
@@ -101,13 +101,13 @@ class EvaluationScreen(ModalScreen[None]):
     def _tell_keys(self, scrolls: bool) -> None:
         """What works here stands in the border; that there is more below, too."""
         failed = len(self._document["failed"])
-        keys = [f"enter shows the {failed:,} without a right answer"] if failed else []
+        keys = [f"enter: the {failed:,} without a right answer"] if failed else []
         keys += ["↑ ↓ scroll"] if scrolls else []
         self.query_one("#panel").border_subtitle = Content(" · ".join([*keys, "esc closes"]))
 
     def on_resize(self) -> None:
         width = max(40, min(WIDEST, self.size.width * 9 // 10) - AROUND)
-        lines = verdict_lines(self._document)
+        lines = brief_verdict_lines(self._document)
         if not self._document["failed"]:
             lines += [f"Every row has a right answer by {self._document['judged']}.", ""]
         lines += figure_lines(self._document, width=width)
@@ -130,7 +130,7 @@ class FailedRowsScreen(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Close", key_display="esc")]
     DEFAULT_CSS = """
     FailedRowsScreen #panel { width: 90%; height: 90%; }
-    FailedRowsScreen OptionList { height: 1fr; max-height: 40%; border: none; padding: 0; }
+    FailedRowsScreen OptionList { height: 1fr; max-height: 40%; text-wrap: nowrap; text-overflow: ellipsis; }
     FailedRowsScreen VerticalScroll { height: 1fr; border-top: solid $primary-muted; }
     """
 
@@ -147,7 +147,7 @@ class FailedRowsScreen(ModalScreen[None]):
                 Option(Content(f"row {one['row']}  {one['why']}  {one_line(one['asked'], 200)}"))
                 for one in self._failed
             ]
-            yield OptionList(*options)
+            yield OptionList(*options, id="failed-rows")
             with VerticalScroll(can_focus=False):
                 yield Static(id="row")
 
