@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -28,11 +29,12 @@ def hub_of_the_environment() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def process_as_before() -> Iterator[None]:
-    """What a worker that ran in this process set for itself ends with the test: its signals, its umask, no GPU."""
+    """What a worker that ran in this process set ends with the test: its signals, umask, no GPU, a silent log."""
     blocked, mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()), os.umask(0)
     os.umask(mask)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible, silent = os.environ.get("CUDA_VISIBLE_DEVICES"), logging.root.manager.disable
     yield
+    logging.disable(silent)
     os.umask(mask)
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     if visible is None:

@@ -34,7 +34,7 @@ COMMANDS = {
     "evaluate": "Measure a result beside its base, with intervals.",
     "card": "Write a run's model card again, or print it.",
     "merge": "Merge an adapter into its base, and prove it.",
-    "serve": "Answer over HTTP as OpenAI's API does, with results, checkpoints and bases.",
+    "serve": "Answer over HTTP, as OpenAI's API does, with runs and bases.",
     "gguf": "Make a GGUF file for llama.cpp and Ollama, by their own tools.",
     "push": "Send a result to the hub, private unless told otherwise.",
     "export": "Write a plan as another tool's file.",

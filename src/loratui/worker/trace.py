@@ -13,8 +13,6 @@ import argparse
 import contextlib
 import hashlib
 import json
-import logging
-import warnings
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +26,7 @@ from loratui.files import make_folder
 from loratui.format import first_line
 from loratui.paths import state_home
 from loratui.terminal import say, say_json
+from loratui.worker.quiet import without_warnings
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 DECIDING = ("model", "method", "lora", "training")
@@ -125,18 +124,17 @@ def run(config: dict[str, Any], plan: Plan, rows: int, tokens: int, padded: bool
     """Trace now."""
     from loratui.worker.tracing.step import trace_step
 
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.WARNING)
     try:
-        traced = trace_step(
-            config,
-            plan,
-            rows=rows,
-            tokens=tokens,
-            padded=padded,
-            accumulates=plan.training.accumulation > 1,
-            evaluate=True,
-        )
+        with without_warnings():
+            traced = trace_step(
+                config,
+                plan,
+                rows=rows,
+                tokens=tokens,
+                padded=padded,
+                accumulates=plan.training.accumulation > 1,
+                evaluate=True,
+            )
     except (KeyError, ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError) as error:
         raise ModelError(
             f"{config['model_type']} cannot be traced: {first_line(error, 200)}",
