@@ -42,6 +42,8 @@ class DataFacts:
     """The rows are plain text, and those longer than the maximum length are divided into pieces of it."""
     whole: DataFacts | None = None
     """The rows before they were divided, where these are pieces."""
+    desirable_share: float | None = None
+    """Share of the rows whose answer is wanted, where each is an answer that was judged."""
     supposed: bool = False
     """No dataset is chosen: the rows stand for one (`core.situation.supposed_rows`)."""
 
@@ -60,6 +62,7 @@ class DataFacts:
                 self.eval_examples,
                 self.eval_taken,
                 self.divided,
+                self.desirable_share,
             )
         )
 

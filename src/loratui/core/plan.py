@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from loratui.core.attention import Attention
 from loratui.core.cluster_section import ClusterSection
 from loratui.core.document import Document
+from loratui.core.preference_refusals import why_not_learnt
 from loratui.core.preference_section import Objective, PreferenceSection
 
 PLAN_VERSION: Literal[1] = 1
@@ -202,7 +203,7 @@ class TrainingSection(Document):
     objective: Objective = Field(
         "sft",
         title="Objective",
-        description="Learn answers (sft), or which of two answers is preferred (dpo, on chosen and rejected).",
+        description="Learn answers (sft), which of two is preferred (dpo, orpo), or which are wanted by a label (kto).",
     )
     precision: Precision = Field(
         "bf16", title="Precision", description="Number format of the forward and backward pass."
@@ -342,7 +343,7 @@ class Plan(Document):
 
     @model_validator(mode="after")
     def _preferences_can_be_learnt(self) -> Plan:
-        if reason := _why_not_learnt(self) if self.training.objective != "sft" else "":
+        if reason := why_not_learnt(self) if self.training.objective != "sft" else "":
             raise ValueError(reason)
         return self
 
@@ -361,39 +362,9 @@ class Plan(Document):
     @property
     def sides(self) -> int:
         """Sequences that the model reads of each row: both sides of a preference pair, else one."""
-        return 1 if self.training.objective == "sft" else 2
+        return 2 if self.training.objective in ("dpo", "orpo") else 1
 
     @property
     def effective_batch_size(self) -> int:
         """Rows per optimizer step over all devices."""
         return self.training.batch_size * self.training.accumulation * self.processes
-
-
-def _why_not_learnt(plan: Plan) -> str:
-    """Why a plan's preferences cannot be learnt as it stands, with what to set instead; empty where they can."""
-    training, objective = plan.training, plan.training.objective
-    faults = (
-        (training.packing, "training.packing = true", "pairs are padded: set it to false"),
-        (training.padding_free, "training.padding_free = true", "pairs are padded: set it to false"),
-        (training.group_by_length, "training.group_by_length = true", "pairs come in random order: set it to false"),
-        (training.loss_on == "all", 'training.loss_on = "all"', "the loss compares answers: set it to answers"),
-        (
-            plan.dataset.preference == "chosen",
-            'dataset.preference = "chosen"',
-            "the one learns from both sides, the other from the chosen alone: leave one of them out",
-        ),
-        (
-            plan.method.kind != "full" and plan.lora.dropout > 0,
-            f"lora.dropout = {plan.lora.dropout:g}",
-            "the model is compared with its reference, and chance would be part of the difference: set it to 0",
-        ),
-        (plan.processes > 1, f"{plan.processes} processes", "it trains on one device so far: choose one"),
-    )
-    return next(
-        (
-            f'training.objective = "{objective}" and {what} exclude each other: {why}'
-            for wrong, what, why in faults
-            if wrong
-        ),
-        "",
-    )

@@ -25,7 +25,7 @@ _SHAPE = "the trained weights have another shape"
 _RATE = "the schedule is computed anew for the steps to come"
 _OPTIMIZER = "it is written into the optimizer; the moments stay"
 _SAME = "the same is computed, in another way"
-_LOSS = "the pairs' loss is another from the next step on"
+_LOSS = "the loss of preferences is another from the next step on"
 _BESIDE = "it decides what is written and evaluated, not what is learnt"
 _PLACE = "it decides where it runs, not what is learnt"
 _UNKNOWN: tuple[Start, str] = ("anew", "what it does to a checkpoint is not known")
@@ -89,7 +89,10 @@ KEYS: dict[str, tuple[Start, str]] = {
     "training.checkpointing": ("checkpoint", _SAME),
     "training.seed": ("adapter", "the rows come in another order"),
     "preference.loss": ("checkpoint", _LOSS),
+    "preference.kto_loss": ("checkpoint", _LOSS),
     "preference.beta": ("checkpoint", _LOSS),
+    "preference.desirable_weight": ("checkpoint", _LOSS),
+    "preference.undesirable_weight": ("checkpoint", _LOSS),
     "preference.label_smoothing": ("checkpoint", _LOSS),
     "preference.sft_weight": ("checkpoint", _LOSS),
     "preference.length_weight": ("checkpoint", _LOSS),

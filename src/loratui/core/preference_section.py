@@ -8,9 +8,12 @@ from pydantic import Field, model_validator
 
 from loratui.core.document import Document
 
-Objective = Literal["sft", "dpo"]
+Objective = Literal["sft", "dpo", "orpo", "kto"]
 PreferenceLoss = Literal["sigmoid", "sigmoid_norm", "ipo", "apo_zero", "robust"]
+KtoLoss = Literal["kto", "apo_zero_unpaired"]
 Reference = Literal["each-step", "precomputed"]
+DPO_ALONE = ("loss", "label_smoothing", "sft_weight", "length_weight")
+KTO_ALONE = ("kto_loss", "desirable_weight", "undesirable_weight")
 
 
 class PreferenceSection(Document):
@@ -24,8 +27,21 @@ class PreferenceSection(Document):
         title="Preference loss",
         description="DPO's (sigmoid), by tokens' means (sigmoid_norm), ipo, apo_zero, or for wrong labels: robust.",
     )
+    kto_loss: KtoLoss = Field(
+        "kto",
+        title="KTO loss",
+        description="KTO's own, which estimates the KL from the rows of a batch, or apo_zero_unpaired, which does not.",
+    )
     beta: Annotated[float, Field(gt=0, le=100)] = Field(
-        0.1, title="Beta", description="How strongly the model is held to its reference; ipo calls it tau."
+        0.1,
+        title="Beta",
+        description="How strongly the model is held to its reference (ipo: tau); ORPO: weight of the odds ratio (λ).",
+    )
+    desirable_weight: Annotated[float, Field(gt=0, le=100)] = Field(
+        1.0, title="Wanted weight", description="KTO: weight of the loss of answers that are wanted."
+    )
+    undesirable_weight: Annotated[float, Field(gt=0, le=100)] = Field(
+        1.0, title="Unwanted weight", description="KTO: weight of the loss of answers that are not wanted."
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = Field(
         0.0, title="Wrong labels", description="Share of pairs that are supposed to be labelled the wrong way (robust)."

@@ -1,13 +1,51 @@
-"""Learning from preferences, in words."""
+"""Learning from preferences: what of a plan it changes, and how it is told in words."""
 
 from __future__ import annotations
 
 from loratui.core.plan import Plan
 
+FAIR = (1.0, 4 / 3)
+"""Desirable weight × wanted answers over undesirable weight × unwanted ones: from and to what it should be (KTO's
+paper, 2402.01306, equation 8; trl 1.16 warns beyond it).
+"""
+
+
+def is_preference(plan: Plan) -> bool:
+    """Whether preferences are learnt, in whatever way; else answers are."""
+    return plan.training.objective != "sft"
+
+
+def learns_pairs(plan: Plan) -> bool:
+    """Whether both sides of a pair are compared in one loss (DPO and ORPO)."""
+    return plan.training.objective in ("dpo", "orpo")
+
+
+def learns_judged(plan: Plan) -> bool:
+    """Whether each answer is judged by itself (KTO)."""
+    return plan.training.objective == "kto"
+
+
+def has_reference(plan: Plan) -> bool:
+    """Whether the model is compared with its reference (DPO and KTO)."""
+    return plan.training.objective in ("dpo", "kto")
+
+
+def estimates_kl(plan: Plan) -> bool:
+    """Whether KTO's KL is estimated, from answers after questions that they do not answer."""
+    return learns_judged(plan) and plan.preference.kto_loss == "kto"
+
 
 def computes_reference(plan: Plan) -> bool:
     """Whether the reference is computed at each step."""
-    return plan.training.objective != "sft" and plan.preference.reference == "each-step"
+    return has_reference(plan) and plan.preference.reference == "each-step"
+
+
+def passes_beside(plan: Plan) -> int:
+    """Forward passes without gradients at each step, beside that of the trained model: of its reference, and of both
+    for KTO's KL.
+    """
+    kl = int(estimates_kl(plan))
+    return kl + (1 + kl if computes_reference(plan) else 0)
 
 
 def holds_copy(plan: Plan) -> bool:
@@ -17,12 +55,27 @@ def holds_copy(plan: Plan) -> bool:
 
 def copies_adapter(plan: Plan) -> bool:
     """Whether a frozen copy of the adapter that is gone on from is held: TRL makes one, whatever is precomputed."""
-    return plan.training.objective != "sft" and plan.method.kind != "full" and bool(plan.lora.adapter)
+    return has_reference(plan) and plan.method.kind != "full" and bool(plan.lora.adapter)
+
+
+def fair_weight(wanted: float, unwanted: float) -> tuple[str, float]:
+    """The key whose weight makes wanted and unwanted answers count alike, and the weight: that of the rarer kind is
+    raised. wanted, unwanted: how many there are, or their shares; both above 0.
+    """
+    if wanted < unwanted:
+        return "preference.desirable_weight", float(f"{unwanted / wanted:.3g}")
+    return "preference.undesirable_weight", float(f"{wanted / unwanted:.3g}")
+
+
+def is_fair(wanted: float, unwanted: float, desirable: float = 1.0, undesirable: float = 1.0) -> bool:
+    """Whether wanted and unwanted answers with these weights count as KTO's paper asks for."""
+    ratio = desirable * wanted / (undesirable * unwanted)
+    return FAIR[0] * 0.995 <= ratio <= FAIR[1] * 1.005
 
 
 def described(plan: Plan) -> str:
     """How a plan learns preferences, and what it is held to, in words."""
-    preference = plan.preference
+    preference, objective = plan.preference, plan.training.objective
     reference = (
         "the base model"
         if plan.method.kind == "full"
@@ -30,13 +83,22 @@ def described(plan: Plan) -> str:
         if plan.lora.adapter
         else "the base without the adapter"
     )
-    parts = (
-        f"preferences by {plan.training.objective.upper()}",
-        f"loss {preference.loss}",
-        f"beta {preference.beta:g}",
-        f"label smoothing {preference.label_smoothing:g}" if preference.label_smoothing else "",
-        f"SFT loss of the chosen answers × {preference.sft_weight:g}" if preference.sft_weight else "",
-        f"tokens beyond the shorter answer × {preference.length_weight:g}" if preference.length_weight < 1 else "",
-        f"held to {reference}",
-    )
-    return ", ".join(part for part in parts if part)
+    own = {
+        "dpo": (
+            f"loss {preference.loss}",
+            f"beta {preference.beta:g}",
+            f"label smoothing {preference.label_smoothing:g}" if preference.label_smoothing else "",
+            f"SFT loss of the chosen answers × {preference.sft_weight:g}" if preference.sft_weight else "",
+            f"tokens beyond the shorter answer × {preference.length_weight:g}" if preference.length_weight < 1 else "",
+        ),
+        "orpo": (f"odds ratio × {preference.beta:g} beside the loss of question and chosen answer", "no reference"),
+        "kto": (
+            "answers judged one by one",
+            f"loss {preference.kto_loss}",
+            f"beta {preference.beta:g}",
+            f"wanted answers × {preference.desirable_weight:g}" if preference.desirable_weight != 1 else "",
+            f"unwanted answers × {preference.undesirable_weight:g}" if preference.undesirable_weight != 1 else "",
+        ),
+    }
+    held = f"held to {reference}" if has_reference(plan) else ""
+    return ", ".join(part for part in (f"preferences by {objective.upper()}", *own[objective], held) if part)

@@ -9,7 +9,7 @@ from typing import Any
 from loratui.data.cells import MISSING, as_text, cell_at, check_unicode, from_json, kind_word
 from loratui.data.column_names import CONTENT_KEYS, ROLE_KEYS, ROLES
 from loratui.data.conversation import Conversation, Message
-from loratui.data.flags import bears_loss, require_learnt
+from loratui.data.flags import bears_loss, require_label, require_learnt
 from loratui.data.reasoning import FIELD, field_text
 from loratui.data.recognition import Recognition
 from loratui.data.row import Row, RowError
@@ -27,11 +27,14 @@ def to_conversation(row: Row | Mapping[str, Any], recognition: Recognition) -> C
         raise RowError(
             problem.kind if problem else "type", problem.message if problem else "the row could not be read."
         )
-    require_learnt(value, recognition.columns)
+    require_learnt(value, recognition.columns, judged=recognition.judged)
     conversation = _CONVERTERS[recognition.format](value, recognition.columns)
     if conversation.messages:
         _require_answer(conversation.messages)
-    return _with_rejected(conversation, value, recognition.columns) if recognition.pairs else conversation
+    if recognition.pairs:
+        pair = _with_rejected(conversation, value, recognition.columns)
+        return replace(pair, desirable=True) if recognition.judged else pair
+    return _judged(conversation, value, recognition.columns["label"]) if recognition.judged else conversation
 
 
 def _prompt_completion(value: Mapping[str, Any], columns: Mapping[str, str]) -> Conversation:
@@ -150,6 +153,15 @@ def _with_rejected(chosen: Conversation, value: Mapping[str, Any], columns: Mapp
     if chosen.messages == rejected.messages:
         raise RowError("equal-sides", "the chosen and the rejected answer are the same.")
     return replace(chosen, rejected=rejected.messages)
+
+
+def _judged(conversation: Conversation, value: Mapping[str, Any], column: str) -> Conversation:
+    """The row with what its label says of its last answer, which alone is learnt from."""
+    if not conversation.messages[-1].trained:
+        raise RowError("no-answer", "the row does not end in an answer that could be judged.")
+    if not conversation.messages[-1].content.strip() and not conversation.messages[-1].extra.get("tool_calls"):
+        raise RowError("empty-answer", "the answer is empty.")
+    return replace(conversation, messages=_last_learnt(conversation.messages), desirable=require_label(value, column))
 
 
 def _last_learnt(turns: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -32,12 +32,14 @@ def quick_facts(
     found: FoundDataset, section: DatasetSection | None = None, recognition: Recognition | None = None
 ) -> DataFacts:
     """Facts of the training part, from at most 1,000 rows and their characters (`exact=False`); remembered per file
-    state. recognition: how the rows are read, where that was found out already; of pairs the longer side counts.
+    state. recognition: how the rows are read, where that was found out already; of pairs the longer side counts, and
+    where each side is a row of its own, both do.
 
     DatasetError where the rows cannot be read or have no known shape.
     """
     section = section or DatasetSection(path=found.path)
-    key = (found.fingerprint, f"{section.model_dump_json()} {recognition is not None and recognition.pairs}")
+    read = recognition is not None and (recognition.pairs, recognition.judged)
+    key = (found.fingerprint, f"{section.model_dump_json()} {read}")
     if key not in _cache:
         _cache[key] = _facts(found, section, recognition)
     return _cache[key]
@@ -53,6 +55,8 @@ def _facts(found: FoundDataset, section: DatasetSection, recognition: Recognitio
     characters = trained = 0
     sampled = 0
     problem = ""
+    apart = recognition.pairs and recognition.judged
+    wanted = judged = 0
     for row in _sample(found, total, recognition.unfold):
         sampled += 1
         if row.index in left_out:
@@ -63,27 +67,30 @@ def _facts(found: FoundDataset, section: DatasetSection, recognition: Recognitio
             problem = problem or problem_words(row, error)
             continue
         sides = conversation.sides
-        lengths.append(max(map(guessed_tokens, sides)))
+        lengths += map(guessed_tokens, sides) if apart else [max(map(guessed_tokens, sides))]
+        judged += sum(side.desirable is not None for side in sides)
+        wanted += sum(bool(side.desirable) for side in sides)
         characters += sum(side.characters for side in sides)
         trained += sum(side.trained_characters for side in sides)
+    each = 2 if apart else 1
+    used = len(lengths) // each
     usable = (
-        round((total - len(left_out)) * len(lengths) / max(1, sampled - len(left_out)))
-        if len(left_out) < sampled
-        else len(lengths)
+        round((total - len(left_out)) * used / max(1, sampled - len(left_out))) if len(left_out) < sampled else used
     )
     held = held_out(found, section, usable, recognition.unfold)
     inside = held if not (section.eval_path or found.eval_files) else 0
     return DataFacts(
-        examples=max(1, usable - inside),
+        examples=max(1, each * (usable - inside)),
         lengths=tuple(sorted(lengths)) or (1,),
         exact=False,
         trained_share=trained / characters if characters and trained else 1.0,
-        eval_examples=held,
+        eval_examples=each * held,
         eval_taken=inside > 0,
         rows=total,
         unusable=max(0, total - len(left_out) - usable) if problem else 0,
         problem=problem,
         divided=section.divides(recognition.format),
+        desirable_share=wanted / judged if judged and recognition.judged else None,
     )
 
 

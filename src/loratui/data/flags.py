@@ -78,11 +78,24 @@ def _by_detail(detail: Any, role: str, where: str, key: str) -> bool:
     return wanted == {True}
 
 
-def require_learnt(value: Mapping[str, Any], columns: Mapping[str, str]) -> None:
-    """RowError where the row's own flags say that it is not to be learnt, or where it shows more than text."""
+def require_label(value: Mapping[str, Any], column: str) -> bool:
+    """Whether the row's answer is wanted, by its label. RowError where the label does not say so."""
+    flag = cell_at(value, column)
+    if flag is MISSING or flag is None:
+        raise RowError("label", f"the row has no {column}: nobody says whether its answer is wanted.")
+    wanted = truth(flag)
+    if wanted is None:
+        raise RowError("label", f"{column} is {str(flag)[:40]}, and true (wanted) or false (not) was expected.")
+    return wanted
+
+
+def require_learnt(value: Mapping[str, Any], columns: Mapping[str, str], *, judged: bool = False) -> None:
+    """RowError where the row's own flags say that it is not to be learnt, or where it shows more than text. judged: its
+    label says what is learnt of it, not whether it is.
+    """
     for part in FLAG_PARTS:
         column = columns.get(part)
-        if not column:
+        if not column or (judged and part == "label"):
             continue
         flag = cell_at(value, column)
         if flag is MISSING or flag is None:

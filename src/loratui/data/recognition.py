@@ -17,7 +17,8 @@ class Recognition:
     not settle it. doubts: why, and what else the person should know, one sentence each. others: the other readings
     that would be possible. unused: columns that play no part. left: characters of text that they hold within the rows
     of the trial. tried, used: rows of the trial, and how many of them the reading could use. pairs: both sides of
-    preferences are read, not the chosen one alone.
+    preferences are read, not the chosen one alone. judged: each row (of pairs: each side) is an answer that is wanted
+    or not, and both kinds are learnt from.
     """
 
     format: str
@@ -31,6 +32,7 @@ class Recognition:
     tried: int = 0
     used: int = 0
     pairs: bool = False
+    judged: bool = False
 
     @property
     def setting(self) -> str:

@@ -37,13 +37,15 @@ SCHEMA = pa.schema(
         ("ended", pa.int32()),
         ("refused", pa.string()),
         ("question", pa.string()),
+        ("desirable", pa.bool_()),
     ]
 )
 """index, line: of the row in its dataset and file. file: number of the file. identity, leader: what a split rests on.
 digest: of its ids and what of them bears loss.
 spans: beginning and end of each stretch that bears loss, one after the other. labels: only where they are not the ids
 of the spans. answers, ended: answers, and those that end in a token at which generation stops. refused: why the chat
-template refuses the row; then it has no ids. question: the last thing that was asked, for people.
+template refuses the row; then it has no ids. question: the last thing that was asked, for people. desirable: whether
+such answers are wanted; null where nobody judged it.
 """
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -88,6 +90,7 @@ class TokenWriter:
         columns["leader"].append(leader)
         asked = conversation.prompt
         columns["question"].append(asked[-1].content if asked else "")
+        columns["desirable"].append(conversation.desirable)
         labels, answers, ended, refused = None, 0, 0, None
         digest = blake2b(digest_size=8)
         if isinstance(tokenised, ModelError):
@@ -181,6 +184,9 @@ class TokenTable:
         """Equal for rows of the same tokens that bear loss at the same places."""
         self.refused = np.concatenate(
             [np.zeros(0, bool), *(one.is_valid().to_numpy(False) for one in self._column("refused"))]
+        )
+        self.desirable = np.concatenate(
+            [np.zeros(0, bool), *(one.fill_null(False).to_numpy(False) for one in self._column("desirable"))]
         )
         self.has_labels = any(one.null_count < len(one) for one in self._column("labels"))
 

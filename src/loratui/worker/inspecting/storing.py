@@ -36,7 +36,7 @@ class Storing:
             objective = plan.training.objective
             if require_answer(recognition, plan.dataset, where=found.path, objective=objective).pairs:
                 return  # the check reads the chosen side alone
-            key = token_key(plan.dataset, found, tokeniser, evaluation=False)
+            key = token_key(plan.dataset, found, tokeniser, evaluation=False, objective=objective)
         except (DatasetError, OSError):
             return
         if find(key, log.warning, near=True) is None:

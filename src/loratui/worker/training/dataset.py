@@ -16,6 +16,7 @@ import numpy as np
 from loratui.core.dataset import DataFacts
 from loratui.core.errors import DatasetError
 from loratui.core.plan import DatasetSection, Plan
+from loratui.core.preferences import estimates_kl, is_preference, learns_judged
 from loratui.data.conversation import Conversation
 from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
@@ -31,6 +32,7 @@ from loratui.worker.token_table import Ints, TokenTable
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.tokenised import BeyondVocabulary
 from loratui.worker.training.held_out_rows import held_out_rows
+from loratui.worker.training.judged import Judged, judged_of
 from loratui.worker.training.pairs import pairs_of
 from loratui.worker.training.rows import NOTHING_LEFT, Lost, Rows, pieces
 
@@ -64,6 +66,7 @@ class Prepared:
             lengths,
             trained_share=self.train.trained_tokens / max(1, self.train.tokens),
             eval_examples=len(self.held_out),
+            desirable_share=self.train.desirable_share if isinstance(self.train, Judged) else None,
         )
 
 
@@ -92,9 +95,9 @@ def prepare(
             plan, evaluation, tokeniser, held_out=True, evaluation=not dataset.eval_path, progress=progress, say=say
         )
         (train,) = parts.of(own, found, None)
-        (held,) = parts.of(other, evaluation, None)
+        (held,) = parts.of(other, evaluation, None, evaluated=True)
     else:
-        sides = 2 if plan.training.objective != "sft" else 1
+        sides = parts.sides(own)
         held_out = held_out_rows(own, dataset, plan.training.seed, sides=sides)
         train, held = parts.of(own, found, (np.delete(np.arange(len(own.table) // sides), held_out), held_out))
     if not len(train):
@@ -202,20 +205,26 @@ class _Parts:
 
     def __init__(self, plan: Plan, max_length: int) -> None:
         self.max_length = max_length
-        self.pairs = plan.training.objective != "sft"
-        self.section = plan.dataset
+        self.plan, self.section = plan, plan.dataset
         self.wanted = frozenset(("by-hand", *plan.dataset.leave_out))
         """Kinds of rows that a person left out; the others cannot be used."""
         self.left_out: list[LeftOut] = []
         self.first_error = ""
         self._named = 0
 
-    def of(self, stored: Stored, found: FoundDataset, parts: Sequence[Ints] | None) -> list[Rows]:
+    def sides(self, stored: Stored) -> int:
+        """How many stored rows make one of the dataset: 2 where both sides of pairs are learnt from."""
+        return 2 if is_preference(self.plan) and stored.form == "preference" else 1
+
+    def of(
+        self, stored: Stored, found: FoundDataset, parts: Sequence[Ints] | None, *, evaluated: bool = False
+    ) -> list[Rows]:
         """One `Rows` for each part, which names its rows by position; None: one of all rows. The first one counts the
-        rows that could not be read.
+        rows that could not be read. evaluated: all of it is held out.
         """
         table = stored.table
-        count = len(table) // 2 if self.pairs else len(table)
+        sides = self.sides(stored)
+        count = len(table) // sides
         positions = [np.arange(count)] if parts is None else parts
         divided = self.max_length > 0 and self.section.divides(stored.form)
         unusable = 0
@@ -224,10 +233,14 @@ class _Parts:
             self._leave_out(one, found)
         results: list[Rows] = []
         lost: list[Lost] = []
-        for part in positions:
-            rows, missing = (
-                pairs_of(table, part, self.max_length) if self.pairs else self._part(table, part, divided=divided)
-            )
+        for number, part in enumerate(positions):
+            if learns_judged(self.plan):
+                shuffled = not evaluated and number == 0
+                rows, missing = self._judged(table, part, sides, shuffled=shuffled)
+            elif is_preference(self.plan):
+                rows, missing = pairs_of(table, part, self.max_length)
+            else:
+                rows, missing = self._part(table, part, divided=divided)
             results.append(rows)
             rows.unusable = sum(one.kind != "no-answer" for one in missing)
             lost += missing
@@ -242,6 +255,12 @@ class _Parts:
             else:
                 self._leave_out(left, found)
         return results
+
+    def _judged(self, table: TokenTable, part: Ints, sides: int, *, shuffled: bool) -> tuple[Rows, list[Lost]]:
+        training = self.plan.training
+        block = training.batch_size if estimates_kl(self.plan) else 0
+        seed = training.seed
+        return judged_of(table, part, self.max_length, sides=sides, block=block, seed=seed, shuffled=shuffled)
 
     def _part(self, table: TokenTable, part: Ints, *, divided: bool) -> tuple[Rows, list[Lost]]:
         """Its sequences, and the rows that the template refuses or that have nothing left to learn from. divided: rows

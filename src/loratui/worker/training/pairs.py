@@ -120,7 +120,7 @@ def pairs_of(table: TokenTable, part: Ints, max_length: int) -> tuple[Pairs, lis
         if refused is not None:
             lost.append(Lost(row, "template", table.value(refused, "refused")))
             continue
-        (first, end), (other_first, other_end) = _answer(table, row), _answer(table, row + 1)
+        (first, end), (other_first, other_end) = answer_of(table, row), answer_of(table, row + 1)
         prompt = min(first, other_first)
         if not np.array_equal(table.ids(row, 0, prompt), table.ids(row + 1, 0, prompt)):
             lost.append(Lost(row, "pair-prompt", UNLIKE))
@@ -141,7 +141,7 @@ def pairs_of(table: TokenTable, part: Ints, max_length: int) -> tuple[Pairs, lis
     return pairs, lost
 
 
-def _answer(table: TokenTable, row: int) -> tuple[int, int]:
-    """Where a side's answer begins and ends (excluded) among its tokens; both 0 where it has none."""
+def answer_of(table: TokenTable, row: int) -> tuple[int, int]:
+    """Where a row's answer begins and ends (excluded) among its tokens; both 0 where it has none."""
     spans = table.spans[table.span_first[row] : table.span_first[row + 1]]
     return (int(spans[0, 0]), int(spans[-1, 1])) if len(spans) else (0, 0)
