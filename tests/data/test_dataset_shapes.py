@@ -166,8 +166,11 @@ def test_a_column_that_repeats_what_is_learnt_is_no_doubt() -> None:
 
 
 def test_answers_that_are_lists_are_said() -> None:
-    reading = recognise(rows({"instruction": "Q", "output": ["A", "B"]}))
-    assert reading.guess and "output.0" in reading.doubts[0]
+    reading = recognise(rows({"instruction": "Q", "response": ["A", "B"]}))
+    assert reading.guess and "response.0" in reading.doubts[0]
+    ranked = recognise(rows({"instruction": "Q", "output": ["A", "B"]}))
+    assert ranked.format == "preference", "LLaMA-Factory's ranking, of which is asked what is learnt"
+    assert "output.0" in ranked.others[0].doubts[0]
 
 
 def test_examples_within_a_row_are_rows_of_their_own(tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ def test_both_sides_are_read_and_the_longer_one_counts(tmp_path: Path) -> None:
     chosen, rejected = pair.sides
     assert (chosen.answer, rejected.answer) == ("yes", "no, 3 is odd, I think")
     assert chosen.prompt == rejected.prompt and pair.identity != chosen.identity
-    assert to_conversation(head[3], recognise_for(Plan(), head, where=found.path)).sides == (chosen,)
+    (alone,) = to_conversation(head[3], recognise_for(Plan(), head, where=found.path)).sides
+    assert alone.messages == chosen.messages and alone.desirable is None, "who learns answers alone has no verdict"
     assert quick_facts(found, None, both).longest > quick_facts(found).longest
 
 

@@ -4,6 +4,7 @@ answer                          a column
 reward_model.ground_truth       a field of an object
 answers.text.0                  an item of a list, counted from 0
 instances.*.output              every item of a list: each is an example of its own (see `unfold`)
+output.1+                       every item of a list from number 1 on, each beside those before it
 {context}\\n\\n{question}         text with columns or paths in it; \\n is a line break, \\t a tab
 =You answer briefly.            the same text in every row
 """
@@ -22,6 +23,8 @@ from loratui.data.row import RowError
 
 MISSING = object()
 EVERY = "*"
+_EVERY = re.compile(r"(?:^|(?<=\.))(?:\*|(\d+)\+)(?=\.|$)")
+"""A step that stands for several items: all of a list, or those from a number on."""
 _PLACE = re.compile(r"\{([^{}\n]+)\}")
 _ESCAPES = {"\\n": "\n", "\\t": "\t"}
 TEXT_PARTS = ("text", "input_text", "output_text")
@@ -88,16 +91,22 @@ def _follow(value: Any, path: str) -> Any:
                 return MISSING
             current = current[step]
         elif isinstance(current, list | tuple):
-            if step == EVERY:
-                if len(current) > 1:
-                    raise RowError("several", f"{path} holds {len(current)} examples, and one was expected.")
-                step = "0"
+            if (first := _from(step)) is not None:
+                if len(current) > first + 1:
+                    raise RowError("several", f"{path} holds {len(current) - first} examples, and one was expected.")
+                step = str(first)
             if not step.isdecimal() or int(step) >= len(current):
                 return MISSING
             current = current[int(step)]
-        else:
+        elif step != EVERY or not isinstance(current, str):  # a text where others have lists of texts is one of them
             return MISSING
     return current
+
+
+def _from(step: str) -> int | None:
+    """The number from which on a step means every item of a list; None where it means one."""
+    found = _EVERY.fullmatch(step)
+    return int(found.group(1) or 0) if found is not None else None
 
 
 def _filled(value: Mapping[str, Any], parts: Template) -> Any:
@@ -121,16 +130,16 @@ def _reaches(current: Any, steps: list[str]) -> bool:
     if isinstance(current, Mapping):
         return steps[0] in current and _reaches(current[steps[0]], steps[1:])
     if isinstance(current, list | tuple):
-        if steps[0] == EVERY:
-            return any(_reaches(item, steps[1:]) for item in current)
+        if (first := _from(steps[0])) is not None:
+            return any(_reaches(item, steps[1:]) for item in current[first:])
         return steps[0].isdecimal() and int(steps[0]) < len(current) and _reaches(current[int(steps[0])], steps[1:])
-    return False
+    return steps == [EVERY] and isinstance(current, str)
 
 
 def every(settings: Mapping[str, str]) -> str:
-    """The path of the list whose items are examples of their own, to its last `*`; empty where there is none."""
-    found = [path[: path.rindex(EVERY) + 1] for one in settings.values() for path in paths(one) if EVERY in path]
-    return max(found, key=len, default="")
+    """The path of the list whose items are examples of their own, to its last `*` or `1+`; empty: there is none."""
+    ends = [(path, mark.end()) for one in settings.values() for path in paths(one) for mark in _EVERY.finditer(path)]
+    return max((path[:end] for path, end in ends), key=len, default="")
 
 
 def unfold(value: Mapping[str, Any], path: str) -> Iterator[Mapping[str, Any]]:
@@ -154,10 +163,12 @@ def _unfolded(current: Any, steps: list[str]) -> Iterator[Any]:
     elif isinstance(current, Mapping) and steps[0] in current:
         for item in _unfolded(current[steps[0]], steps[1:]):
             yield {**current, steps[0]: item}
-    elif isinstance(current, list | tuple) and steps[0] == EVERY:
-        for inner in current:
+    elif isinstance(current, list | tuple) and (first := _from(steps[0])) is not None:
+        for inner in current[first:]:
             for item in _unfolded(inner, steps[1:]):
-                yield [item]
+                yield [*current[:first], item]
+    elif isinstance(current, str) and steps == [EVERY]:
+        yield current
 
 
 def as_text(cell: Any, column: str) -> str:

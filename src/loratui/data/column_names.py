@@ -187,13 +187,28 @@ FLAG_PARTS = ("label", "weight", "split", "images", "videos", "audios")
 """Parts of a row that say whether it can be learnt from at all."""
 
 
+SCORE_PARTS = ("score_chosen", "score_rejected")
+"""Parts of a preference that say how good each side is: not learnt, held against which one is called the chosen."""
+
+
+SCORES = (
+    ("score_chosen", "score_rejected"),
+    ("chosen_score", "rejected_score"),
+    ("chosen_rating", "rejected_rating"),
+    ("rating_chosen", "rating_rejected"),
+    ("chosen_reward", "rejected_reward"),
+    ("chosen_avg_rating", "rejected_avg_rating"),
+)
+"""What published sets call them."""
+
+
 PARTS: dict[str, tuple[str, ...]] = {
     "prompt-completion": ("prompt", "completion", "system", "history", "tools", *FLAG_PARTS),
     "instruction": ("instruction", "input", "output", "system", "history", "tools", *FLAG_PARTS),
     "messages": ("messages", "system", "tools", *FLAG_PARTS),
     "text": ("text", *FLAG_PARTS),
     "tokens": ("input_ids", "labels", *FLAG_PARTS),
-    "preference": ("prompt", "chosen", "rejected", "system", "tools", *FLAG_PARTS),
+    "preference": ("prompt", "chosen", "rejected", "system", "tools", *SCORE_PARTS, *FLAG_PARTS),
 }
 
 

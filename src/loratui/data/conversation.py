@@ -39,7 +39,8 @@ class Conversation:
     """One row, ready to be rendered: messages, or `text`, or `tokens` (with `labels`, -100 where no loss is borne).
 
     tools, template_values: handed to the chat template as they are. rejected: the messages of a preference's other
-    side, where that is learnt from. desirable: whether answers like its last one are wanted, where that is learnt from.
+    side, where that is learnt from. desirable: whether answers like its last one are wanted; None where nobody judged
+    it. scores: what the row says of how good the chosen and the rejected answer are.
     """
 
     messages: tuple[Message, ...] = ()
@@ -50,14 +51,17 @@ class Conversation:
     template_values: Mapping[str, Any] = field(default_factory=dict)
     rejected: tuple[Message, ...] = ()
     desirable: bool | None = None
+    scores: tuple[float, float] | None = None
 
     @property
     def sides(self) -> tuple[Conversation, ...]:
-        """A preference's chosen and rejected side, each as a conversation of its own; any other row is the one."""
+        """A preference's chosen and rejected side, each as a judged conversation of its own; any other row is the
+        one.
+        """
         if not self.rejected:
             return (self,)
-        unwanted = None if self.desirable is None else False
-        return replace(self, rejected=()), replace(self, messages=self.rejected, rejected=(), desirable=unwanted)
+        chosen = replace(self, rejected=(), desirable=True, scores=None)
+        return chosen, replace(chosen, messages=self.rejected, desirable=False)
 
     @property
     def texts(self) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from loratui.data.cells import MISSING, as_text, cell_at, check_unicode, from_json, kind_word
-from loratui.data.column_names import CONTENT_KEYS, ROLE_KEYS, ROLES
+from loratui.data.column_names import CONTENT_KEYS, ROLE_KEYS, ROLES, SCORE_PARTS
 from loratui.data.conversation import Conversation, Message
 from loratui.data.flags import bears_loss, require_label, require_learnt
 from loratui.data.reasoning import FIELD, field_text
@@ -32,8 +33,7 @@ def to_conversation(row: Row | Mapping[str, Any], recognition: Recognition) -> C
     if conversation.messages:
         _require_answer(conversation.messages)
     if recognition.pairs:
-        pair = _with_rejected(conversation, value, recognition.columns)
-        return replace(pair, desirable=True) if recognition.judged else pair
+        return _with_rejected(conversation, value, recognition.columns)
     return _judged(conversation, value, recognition.columns["label"]) if recognition.judged else conversation
 
 
@@ -130,13 +130,33 @@ def _preference(value: Mapping[str, Any], columns: Mapping[str, str], side: str 
         if any(turn.role == "user" for turn in answer):
             system = () if answer[0].role == "system" else _system(value, columns)
             return Conversation((*system, *answer), tools=tools, template_values=kept)
+    elif isinstance(given, list) and not _is_parts(given):
+        kind = "type" if given else "empty-answer"
+        raise RowError(kind, f"{columns[side]} is {'a' if given else 'an empty'} list, and one answer was expected.")
     else:
         answer = (_assistant(given, columns[side]),)
     if prompt is MISSING:
         raise RowError("missing", f"the row has a {side} answer and no prompt.")
-    asked = _asked(prompt, columns["prompt"])
+    asked = _asked(_open_transcript(prompt), columns["prompt"])
     system = () if asked[0].role == "system" else _system(value, columns)
     return Conversation((*system, *asked, *answer), tools=tools, template_values=kept)
+
+
+def _is_parts(cell: list[Any]) -> bool:
+    return bool(cell) and all(isinstance(part, Mapping) and "type" in part for part in cell)
+
+
+def _open_transcript(prompt: Any) -> Any:
+    """The turns of a prompt that is a transcript up to where the answer begins (`… Assistant:`); else the prompt."""
+    turns = turns_of(prompt) if isinstance(prompt, str) and is_transcript(prompt) else []
+    return turns[:-1] if turns and turns[-1]["role"] == "assistant" and not turns[-1]["content"] else prompt
+
+
+def _scores(value: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[float, float] | None:
+    found = [cell_at(value, columns.get(part)) for part in SCORE_PARTS]
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in found):
+        return None
+    return float(found[0]), float(found[1])
 
 
 def _with_rejected(chosen: Conversation, value: Mapping[str, Any], columns: Mapping[str, str]) -> Conversation:
@@ -152,7 +172,7 @@ def _with_rejected(chosen: Conversation, value: Mapping[str, Any], columns: Mapp
         raise RowError("pair-prompt", "the chosen and the rejected side do not answer the same question.")
     if chosen.messages == rejected.messages:
         raise RowError("equal-sides", "the chosen and the rejected answer are the same.")
-    return replace(chosen, rejected=rejected.messages)
+    return replace(chosen, rejected=rejected.messages, scores=_scores(value, columns))
 
 
 def _judged(conversation: Conversation, value: Mapping[str, Any], column: str) -> Conversation:

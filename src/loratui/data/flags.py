@@ -15,7 +15,7 @@ MASK_KEYS = ("masked", "mask")
 """Of a message: not learnt where true (torchtune)."""
 DETAIL_KEYS = ("train_detail", "training_detail")
 """Of a message: which parts of it are learnt (Axolotl)."""
-LABELS = ("label", "kto_tag", "is_desirable", "desirable")
+LABELS = ("label", "kto_tag", "is_desirable", "desirable", "thumbs", "thumbs_up", "thumb", "feedback", "vote", "liked")
 WEIGHTS = ("loss_weight", "sample_weight", "weight", "train")
 SPLITS = ("split", "datasplit", "data_split", "subset_split")
 TRAINING_NAMES = frozenset({"train", "training", "sft"})
@@ -27,6 +27,15 @@ MEDIA = {
 }
 _TRUE = frozenset({"true", "yes", "on", "1", "1.0", "desirable", "good"})
 _FALSE = frozenset({"false", "no", "off", "0", "0.0", "undesirable", "bad"})
+_UP = frozenset(
+    {"up", "thumbs up", "thumbsup", "thumb up", "👍", "+1", "like", "liked", "upvote", "positive", "chosen"}
+)
+_DOWN = frozenset(
+    {"down", "thumbs down", "thumbsdown", "thumb down", "👎", "-1", "dislike", "disliked", "downvote", "negative"}
+    | {"rejected"}
+)
+_SKIN: dict[int, None] = dict.fromkeys(range(0x1F3FB, 0x1F400))
+"""Tones of skin that follow a thumb."""
 
 
 def truth(flag: Any) -> bool | None:
@@ -39,6 +48,17 @@ def truth(flag: Any) -> bool | None:
         word = flag.strip().lower()
         return True if word in _TRUE else False if word in _FALSE else None
     return None
+
+
+def verdict(cell: Any) -> bool | None:
+    """What somebody thought of an answer, as true or false: flags, thumbs and votes; None where it is neither."""
+    if isinstance(cell, int | float) and not isinstance(cell, bool) and cell == -1:
+        return False
+    if isinstance(cell, str):
+        word = " ".join(cell.translate(_SKIN).lower().replace("_", " ").replace(":", " ").split())
+        if word in _UP or word in _DOWN:
+            return word in _UP
+    return truth(cell)
 
 
 def bears_loss(turn: Mapping[str, Any], role: str, where: str) -> bool:
@@ -83,7 +103,7 @@ def require_label(value: Mapping[str, Any], column: str) -> bool:
     flag = cell_at(value, column)
     if flag is MISSING or flag is None:
         raise RowError("label", f"the row has no {column}: nobody says whether its answer is wanted.")
-    wanted = truth(flag)
+    wanted = verdict(flag)
     if wanted is None:
         raise RowError("label", f"{column} is {str(flag)[:40]}, and true (wanted) or false (not) was expected.")
     return wanted
@@ -106,8 +126,8 @@ def require_learnt(value: Mapping[str, Any], columns: Mapping[str, str], *, judg
         elif part == "split":
             if str(flag).strip().lower() in HELD_OUT_NAMES:
                 raise RowError("split", f"{column} is {str(flag)[:40]}: the row is not one to train on.")
-        elif truth(flag) is False:
+        elif (said := verdict(flag) if part == "label" else truth(flag)) is False:
             what = "an answer that is not wanted" if part == "label" else "not to be learnt"
             raise RowError(part, f"{column} is {str(flag).lower()}: the row is {what}.")
-        elif truth(flag) is None:
+        elif said is None:
             raise RowError(part, f"{column} is {str(flag)[:40]}, and a row is learnt whole or not at all.")

@@ -98,7 +98,7 @@ class NearDuplicates:
 def said(conversation: Conversation) -> str:
     """What sets a row apart, as one text: all but system messages and tools, which many rows share."""
     parts = [conversation.text] if conversation.text else []
-    for message in conversation.messages:
+    for message in (*conversation.messages, *conversation.rejected[len(conversation.prompt) :]):
         if message.role != "system":
             parts.append(message.content)
             parts += [str(value) for key, value in message.extra.items() if key not in ("name", "tool_call_id")]

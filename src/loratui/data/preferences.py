@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from loratui.core.errors import DatasetError
 from loratui.core.plan import DatasetSection, Plan
-from loratui.core.preference_section import Objective
 from loratui.data.recognise import recognise
 from loratui.data.recognition import Recognition
 from loratui.data.row import Row
@@ -27,7 +26,7 @@ def unanswered(recognition: Recognition, preference: str, objective: str = "sft"
 
 
 def require_answer(
-    recognition: Recognition, section: DatasetSection, *, where: str, objective: Objective = "sft"
+    recognition: Recognition, section: DatasetSection, *, where: str, objective: str = "sft"
 ) -> Recognition:
     """How the rows are read for this objective: as pairs where preferences are learnt.
 
@@ -45,16 +44,16 @@ def require_answer(
         )
     if objective == "sft":
         return recognition
-    if objective == "kto" and is_judged(recognition):
-        return replace(recognition, judged=True)
+    if objective == "kto" and is_judged(labelled := with_verdict(recognition)):
+        return replace(labelled, judged=True)
     if objective == "kto" and recognition.format != "preference":
         raise DatasetError(
             "training.objective = kto learns from answers that are labelled as wanted or not, and the rows "
             f"are read as {recognition.format} without a label.",
             where=where,
             hint=(
-                "Name the column that says it: --set dataset.columns=prompt:NAME,completion:NAME,label:NAME. "
-                "Pairs with a chosen and a rejected answer are taken as well."
+                "Name the column that says it: --set dataset.columns=prompt:NAME,completion:NAME,label:NAME. Pairs "
+                "with a chosen and a rejected answer are taken as well."
             ),
         )
     if recognition.format != "preference":
@@ -83,14 +82,26 @@ def is_judged(recognition: Recognition) -> bool:
     return recognition.format in JUDGED_FORMATS and "label" in recognition.columns
 
 
+def with_verdict(recognition: Recognition) -> Recognition:
+    """The reading with the column that may say whether answers are wanted, as its label: numbers named `label` are
+    classes to whoever learns answers alone.
+    """
+    verdict = recognition.verdict
+    if not verdict or is_judged(recognition):
+        return recognition
+    left = {name: count for name, count in recognition.left.items() if name != verdict}
+    unused = tuple(name for name in recognition.unused if name != verdict)
+    return replace(recognition, columns={**recognition.columns, "label": verdict}, unused=unused, left=left)
+
+
 def recognise_for(plan: Plan, head: Sequence[Row], *, where: str) -> Recognition:
     """How these first rows are read for what the plan learns: preferences as pairs where it learns those.
 
     Raises DatasetError where they have no known shape.
     """
     found = recognise(head, plan.dataset.format, plan.dataset.columns, where=where)
-    objective = plan.training.objective
-    if objective == "kto" and is_judged(found):
+    objective: str = plan.training.objective
+    if objective == "kto" and is_judged(found := with_verdict(found)):
         why = f"{found.why}, and {found.columns['label']} says which answers are wanted"
         return replace(found, judged=True, why=why)
     if objective == "sft" or found.format != "preference" or "rejected" not in found.columns:

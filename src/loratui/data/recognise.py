@@ -108,7 +108,8 @@ def _mapped(
     ordered = {part: filled[part] for part in PARTS[format] if part in filled}
     why = "mapped by hand" if columns else f"read as {format}, as asked"
     others = [trial for trial in tried if dict(trial.reading.columns) != ordered]
-    best = told(attempt(Recognition(format, ordered, why), values), found, values)
+    verdict = alike.verdict if alike is not None and alike.verdict not in ordered.values() else ""
+    best = told(attempt(Recognition(format, ordered, why, verdict=verdict), values), found, values)
     return replace(best, guess=False, others=tuple(told(trial, found, values) for trial in others if trial.used))
 
 

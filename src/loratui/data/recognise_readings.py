@@ -16,12 +16,14 @@ from loratui.data.column_names import (
     PAIRS,
     PROMPTS,
     QUESTIONS_ABOUT,
+    SCORE_PARTS,
+    SCORES,
     SYSTEMS,
     TEXTS,
     TOKENS,
     TOOLS,
 )
-from loratui.data.flags import HELD_OUT_NAMES, LABELS, MEDIA, SPLITS, TRAINING_NAMES, WEIGHTS, truth
+from loratui.data.flags import HELD_OUT_NAMES, LABELS, MEDIA, SPLITS, TRAINING_NAMES, WEIGHTS, truth, verdict
 from loratui.data.recognise_survey import SAMPLE_ROWS, Column, nested, pick, plain
 from loratui.data.recognition import Recognition
 from loratui.data.transcripts import is_transcript
@@ -29,6 +31,10 @@ from loratui.data.transcripts import is_transcript
 CONTENT = ("text", "object", "list", "messages", "number")
 ASKED = ("text", "object", "list", "messages", "number")
 COMPLETIONS_TRIED = 4
+LABELLED = ("prompt-completion", "instruction", "messages")
+"""Formats whose answers may be called good or bad."""
+MOSTLY = 0.9
+"""Share of the filled cells that make a column one of labels; the others are faults, and said by line."""
 LANGUAGE_CODES = (
     "am ar bg bn ca cs da de el en es et fa fi fr gu ha he hi hr hu ig it ja ka kk km kn ko lo lt lv ml mn mr ms my nb "
     "ne nl no pa pl ps pt ro ru rw si sk sl sn so sq sr sv sw ta te th tl tn tr uk ur uz vi wo xh yo zh zu "
@@ -43,13 +49,15 @@ Found = Mapping[str, Column]
 def readings(found: Found, values: Values) -> Iterator[Recognition]:
     """Readings, the most telling first; of one format there may be several."""
     flags = _flags(found, values)
+    label = _label(found, values)
     for reading in _all(found, values):
         allowed = {
             part: column
             for part, column in flags.items()
             if column not in reading.columns.values() and (part != "label" or reading.format not in ("text", "tokens"))
         }
-        yield Recognition(reading.format, {**reading.columns, **allowed}, reading.why, reading.guess)
+        verdict = label if label not in reading.columns.values() and reading.format in LABELLED else ""
+        yield Recognition(reading.format, {**reading.columns, **allowed}, reading.why, reading.guess, verdict=verdict)
 
 
 def _all(found: Found, values: Values) -> Iterator[Recognition]:
@@ -58,7 +66,7 @@ def _all(found: Found, values: Values) -> Iterator[Recognition]:
         yield Recognition(
             "tokens", {"input_ids": ids} | ({"labels": labels} if labels else {}), f"the column {ids} holds token ids"
         )
-    yield from _preferences(found)
+    yield from _preferences(found, values)
     yield from _conversations(found, values)
     yield from _instructions(found)
     yield from _pairs(found)
@@ -92,22 +100,55 @@ def _extras(found: Found, *parts: str) -> dict[str, str]:
     return {part: name for part in parts if (name := pick(found, names[part], kinds[part], least=0.01))}
 
 
-def _preferences(found: Found) -> Iterator[Recognition]:
+def _preferences(found: Found, values: Values) -> Iterator[Recognition]:
     for good, bad in PAIRS:
         chosen, rejected = pick(found, (good,)), pick(found, (bad,))
         if not chosen or not rejected:
             continue
         prompt = pick(found, ("prompt", "question", "instruction", "query", "input", *MESSAGES), ASKED)
         asked = _with_input(found, prompt) if prompt else ""
+        several = found[rejected].kinds["list"] > found[rejected].kinds["messages"]
         yield Recognition(
             "preference",
             ({"prompt": asked} if asked else {})
-            | {"chosen": chosen, "rejected": rejected}
+            | {"chosen": f"{chosen}.*" if found[chosen].kind == "list" else chosen}
+            | {"rejected": f"{rejected}.*" if several else rejected}
+            | _scores(found, several=several)
             | _extras(found, "system", "tools"),
-            f"the columns {chosen} and {rejected} hold preferences",
+            f"the columns {chosen} and {rejected} hold preferences"
+            + (f", and each answer of {rejected} makes a pair" if several else ""),
             guess=True,
         )
         return
+    yield from _rankings(found, values)
+
+
+def _scores(found: Found, *, several: bool) -> dict[str, str]:
+    """What the rows themselves say of how good the two sides are; of several rejected answers no one score can be."""
+    for names in SCORES:
+        columns = [pick(found, (name,), ("number",), least=MOSTLY) for name in names]
+        if all(columns) and not several:
+            return dict(zip(SCORE_PARTS, columns, strict=True))
+    return {}
+
+
+def _rankings(found: Found, values: Values) -> Iterator[Recognition]:
+    """LLaMA-Factory's ranking: several answers to one prompt, the best first."""
+    output = pick(found, ("output",), ("list",))
+    prompt = pick(found, ("instruction", "prompt", "question", "query"), ASKED)
+    if output and prompt and _share(values, output, _is_ranking) >= MOSTLY:
+        yield Recognition(
+            "preference",
+            {"prompt": _with_input(found, prompt), "chosen": f"{output}.0", "rejected": f"{output}.1+"}
+            | _extras(found, "system", "tools"),
+            f"{output} holds several answers: the first is taken for the best, and each of the others makes a pair "
+            "with it",
+            guess=True,
+        )
+
+
+def _is_ranking(cell: Any) -> bool:
+    return isinstance(cell, list) and len(cell) > 1 and all(isinstance(one, str) for one in cell)
 
 
 def _with_input(found: Found, prompt: str) -> str:
@@ -256,9 +297,8 @@ def _translations(found: Found, below: Found) -> Iterator[Recognition]:
 def _flags(found: Found, values: Values) -> dict[str, str]:
     """Columns that say whether a row is learnt: only where their values leave no doubt of it."""
     flags: dict[str, str] = {}
-    label = pick(found, LABELS, ("flag", "number", "text"), least=0.9)
-    kto = label and (plain(label) != "label" or _share(values, label, _is_flag) == 1.0)
-    if kto and _share(values, label, lambda cell: truth(cell) is not None) == 1.0:
+    label = _label(found, values)
+    if label and (plain(label) in LABELS[1:4] or _share(values, label, _is_flag) >= MOSTLY):
         flags["label"] = label
     weight = pick(found, WEIGHTS, ("number", "flag"), least=0.01)
     if weight and _share(values, weight, lambda cell: truth(cell) is not None) == 1.0:
@@ -274,8 +314,19 @@ def _flags(found: Found, values: Values) -> dict[str, str]:
     return flags
 
 
+def _label(found: Found, values: Values) -> str:
+    """The column that may say whether an answer is a good one; "" where there is none. Numbers of the name `label` are
+    as often classes: they are read so only where that is asked for.
+    """
+    kinds = ("flag", "number", "text")
+    named = [name for wanted in LABELS if (name := pick(found, (wanted,), kinds, least=MOSTLY))]
+    return next((name for name in named if _share(values, name, lambda cell: verdict(cell) is not None) >= MOSTLY), "")
+
+
 def _is_flag(cell: Any) -> bool:
-    return isinstance(cell, bool) or (isinstance(cell, str) and cell.strip().lower() in ("true", "false"))
+    telling = ("true", "false", "desirable", "undesirable")
+    words = cell.strip().lower() if isinstance(cell, str) else ""
+    return isinstance(cell, bool) or words in telling or "thumb" in words or words.startswith(("👍", "👎"))
 
 
 def _share(values: Values, column: str, holds: Any) -> float:

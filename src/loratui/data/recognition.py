@@ -18,7 +18,7 @@ class Recognition:
     that would be possible. unused: columns that play no part. left: characters of text that they hold within the rows
     of the trial. tried, used: rows of the trial, and how many of them the reading could use. pairs: both sides of
     preferences are read, not the chosen one alone. judged: each row (of pairs: each side) is an answer that is wanted
-    or not, and both kinds are learnt from.
+    or not, and both kinds are learnt from. verdict: a column of flags that may say so, where no part does.
     """
 
     format: str
@@ -33,6 +33,7 @@ class Recognition:
     used: int = 0
     pairs: bool = False
     judged: bool = False
+    verdict: str = ""
 
     @property
     def setting(self) -> str:
@@ -41,5 +42,7 @@ class Recognition:
 
     @property
     def unfold(self) -> str:
-        """Path of the list whose items are rows of their own; empty where a row is one example."""
-        return every(self.columns)
+        """Path of the list whose items are rows of their own; empty where a row is one example. Of preferences whose
+        chosen side alone is read a row is one, however many answers were rejected.
+        """
+        return every({part: column for part, column in self.columns.items() if part != "rejected" or self.pairs})

@@ -48,6 +48,9 @@ class RowKeys:
         """For each row the first one that it is almost equal to; itself where there is none."""
         self._first: dict[bytes, int] = {}
         self._near = NearDuplicates(GROUPED_SHARE) if near else None
+        self._asked: dict[bytes, int] = {}
+        """Of pairs: the first one of each question. What is held out of a question's pairs all is, for several of them
+        have one answer in common."""
         self._added: list[int] = []
         """Positions of the rows in which near duplicates are looked for."""
 
@@ -71,12 +74,14 @@ class RowKeys:
             return Alike(first, 1.0, True)
         near = self._near.add(said(conversation)) if self._near is not None else None
         self._added.append(position)
-        if near is None:
-            self.leaders.append(position)
-            return None
-        other = self._added[near[0]]
-        self.leaders.append(self.leaders[other])
-        return Alike(other, near[1], False)
+        asked = self._first_asked(conversation, position) if conversation.rejected else position
+        other = self._added[near[0]] if near is not None and asked == position else asked
+        self.leaders.append(self.leaders[other] if other != position else position)
+        return Alike(other, near[1], False) if near is not None and asked == position else None
+
+    def _first_asked(self, pair: Conversation, position: int) -> int:
+        question = Conversation(pair.prompt).identity
+        return self._asked.setdefault(question, position)
 
     def like(self, conversation: Conversation) -> Alike | None:
         """The row that another one, which is not added, is like."""
