@@ -45,7 +45,7 @@ def write_model(folder: Path, steps: int, threads: int) -> None:
     """Make the tokenizer and the base model, and write both to folder/model."""
     import torch
     from demo.pretrain import make_model, school
-    from demo.tokenizer import TURN_END, make_tokenizer
+    from demo.tokenizer import TURN_END, make_tokenizer, write_tokenizer
     from transformers import GenerationConfig
 
     torch.set_num_threads(threads)
@@ -57,7 +57,7 @@ def write_model(folder: Path, steps: int, threads: int) -> None:
         eos_token_id=tokenizer.convert_tokens_to_ids(TURN_END), pad_token_id=tokenizer.pad_token_id, do_sample=False
     )
     model.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
+    write_tokenizer(tokenizer, folder / "model")
 
 
 def main() -> None:

@@ -140,6 +140,27 @@ def test_model_folder_is_complete() -> None:
     assert ids[settings["pad_token"]] == config["pad_token_id"] != config["eos_token_id"]
 
 
+def test_the_tokenizer_is_kept_in_sentencepieces_form_too(maker: ModuleType) -> None:
+    pieces = importlib.import_module("demo.sentencepiece")
+    tokens = json.loads((demo_model_path() / "tokenizer.json").read_text(encoding="utf-8"))
+    names = sorted(tokens["model"]["vocab"], key=tokens["model"]["vocab"].__getitem__)
+    special = [token["content"] for token in tokens["added_tokens"]]
+    made = pieces.model_file(names, special)
+    assert (demo_model_path() / "tokenizer.model").read_bytes() == made
+    assert all(name in names for name in map(pieces.byte_piece, (0, *range(128, 256)))), "any text can be written"
+    parts = [part for piece in tokens["model"]["merges"] for part in piece]
+    assert set(parts) <= set(names)
+
+
+def test_no_token_joins_words_so_that_the_merges_need_no_words() -> None:
+    """llama.cpp merges over the whole text, tokenizers within words: they agree while no token crosses a border."""
+    tokens = json.loads((demo_model_path() / "tokenizer.json").read_text(encoding="utf-8"))
+    special = {token["content"] for token in tokens["added_tokens"]}
+    for piece in set(tokens["model"]["vocab"]) - special:
+        if len(piece) > 1 and not piece.startswith("<0x"):
+            assert piece.isalpha() or not any(one.isalnum() or one == "\n" for one in piece), piece
+
+
 def test_weights_have_the_names_that_lora_looks_for() -> None:
     with (demo_model_path() / "model.safetensors").open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))

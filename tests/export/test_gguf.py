@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from loratui.commands.gguf import command
 from loratui.core.errors import InputError, LoratuiError
-from loratui.export.gguf import find_llama_cpp, gguf_steps, modelfile, stop_tokens
+from loratui.export.gguf import find_llama_cpp, gguf_steps, modelfile, stop_tokens, unknown_tokenizer
 
 CONVERTER = """
 import json, pathlib, sys
@@ -121,6 +121,24 @@ def test_a_tokenizer_that_the_converter_does_not_know_is_a_sentence_before_the_w
     assert not begun.exists(), "nothing was begun"
     converter.write_text(body.format(knows.format(known)))
     assert gguf(str(model), "-o", str(tmp_path / "x.gguf"), "--format", "f16").exit_code == 0 and begun.exists()
+
+
+def test_a_converter_in_several_files_is_read_whole(tmp_path: Path) -> None:
+    """Since 2026 the hashes that llama.cpp knows stand in conversion/base.py."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.BPE(vocab={"a": 0, "b": 1}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    converter, parts = tmp_path / "convert_hf_to_gguf.py", tmp_path / "conversion"
+    parts.mkdir()
+    converter.write_text("from conversion import base\n")
+    known = sha256(str(tokenizer.encode("ab").ids).encode()).hexdigest()
+    source = "if True:\n    chktxt = 'ab'\n    if chkhsh == \"{}\":\n        res = 'x'\n"
+    (parts / "base.py").write_text(source.format("0" * 64))
+    assert "does not know" in unknown_tokenizer(tmp_path, converter)
+    (parts / "base.py").write_text(source.format(known))
+    assert unknown_tokenizer(tmp_path, converter) == ""
 
 
 def test_an_adapter_alone(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

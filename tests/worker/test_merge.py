@@ -51,6 +51,7 @@ def test_a_merge_in_float32_says_what_the_adapter_says(adapter: Path, tmp_path: 
     assert proof.answers == proof.answers_equal == 4 and "4 of 4 whole greedy answers" in merging.describe(proof)
     assert (tmp_path / "merged" / "model.safetensors").is_file()
     assert (tmp_path / "merged" / "tokenizer.json").is_file()
+    assert (tmp_path / "merged" / "tokenizer.model").is_file(), "llama.cpp's converter takes the pieces' scores from it"
     assert not (tmp_path / "merged.part").exists()
     written = json.loads((tmp_path / "merged" / "generation_config.json").read_text())
     base = json.loads((demo_model_path() / "generation_config.json").read_text())

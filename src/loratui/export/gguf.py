@@ -132,7 +132,8 @@ def unknown_tokenizer(tokenizer: Path, converter: Path | None) -> str:
     """Why the converter would refuse this tokenizer (a folder), after all the work before it; "" where it knows it, or
     that cannot be told.
 
-    It knows byte-level tokenizers by the hash of a text of its own as token ids; both stand in its source.
+    It knows byte-level tokenizers by the hash of a text of its own as token ids; both stand in its source, of newer
+    ones in the folder `conversion` beside it.
     """
     document = _read(tokenizer / "tokenizer.json")
     model = document.get("model")
@@ -141,7 +142,8 @@ def unknown_tokenizer(tokenizer: Path, converter: Path | None) -> str:
     if model.get("type") != "BPE" or model.get("byte_fallback"):
         return ""  # of other kinds the vocabulary is written as it is
     try:
-        source = converter.read_text(encoding="utf-8", errors="replace")
+        files = [converter, *sorted((converter.parent / "conversion").glob("*.py"))]
+        source = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
     except OSError:
         return ""
     known, text = set(CHECK_HASH.findall(source)), CHECK_TEXT.search(source)

@@ -131,6 +131,7 @@ def merge(
     from loratui.worker.dequantised import as_in_training
     from loratui.worker.generation.load import LoadedModels
     from loratui.worker.merge_answers import answers_of, ask, logits_of, proof_prompts
+    from loratui.worker.saved_tokenizer import save_tokenizer
 
     quiet_libraries()
     logging.set_verbosity_error()  # the proof says what the weights are worth
@@ -180,7 +181,7 @@ def merge(
             )  # some layers stay in float32, as they were loaded
         merged.config.dtype, merged.generation_config = DTYPES[name], generation
         merged.save_pretrained(part)
-        models.tokenizer.save_pretrained(part)
+        save_tokenizer(models.tokenizer, part, request.base, request.revision)
         del merged, models  # the merged model is read back: two of them need not be in memory
         _free_memory()
         tell("reading it back, and comparing")

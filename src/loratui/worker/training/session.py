@@ -22,6 +22,7 @@ from loratui.runs.directory import Run, step_of
 from loratui.runs.history import last_step
 from loratui.runs.model_card import result_folder, write_model_card
 from loratui.runs.recovery import allowed
+from loratui.worker.saved_tokenizer import save_planned_tokenizer
 from loratui.worker.token_store import read_ahead as read_ahead_tokens
 from loratui.worker.tokenise import Tokeniser
 from loratui.worker.training import provenance as prints
@@ -352,8 +353,7 @@ class Session:
                 model.config.use_cache = True  # whoever loads it answers with it; training alone does without
                 model.save_pretrained(fresh, state_dict=weights)
                 model.config.use_cache = False
-                tokenizer: Any = trainer.processing_class
-                tokenizer.save_pretrained(fresh)
+                save_planned_tokenizer(trainer.processing_class, fresh, self.plan)
             target = put_in_place(fresh, target, self.journal, step)
         return target.name, step
 
