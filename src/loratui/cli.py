@@ -6,7 +6,6 @@ commands below is all that `--help` reads.
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import signal
@@ -15,6 +14,7 @@ import sys
 import click
 
 from loratui import __version__
+from loratui.commands.group import LazyGroup
 from loratui.core.errors import LoratuiError
 from loratui.terminal import PARENT_VARIABLE, fail, guard, say, speak_to
 from loratui.tui.start import open_interface
@@ -41,38 +41,22 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+class Commands(LazyGroup):
+    """All of them; from the moment that one is called ctrl+c is heard."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command = importlib.import_module(f"loratui.commands.{cmd_name}").command
-        _hear_interrupts()
-        assert isinstance(command, click.Command)
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _hear_interrupts()
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0] if args else ""
-        if name and not name.startswith("-") and name not in COMMANDS:
-            from loratui.core.near import near
-
-            meant = near(name, COMMANDS)
-            hint = f"Did you mean {meant[0]!r}?" if meant else "`loratui --help` lists the commands."
-            raise click.UsageError(f"There is no command {name!r}. {hint}", ctx)
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    listed=COMMANDS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("--demo", is_flag=True, help="Fill every screen with the built-in model and dataset.")
 @click.version_option(__version__, prog_name="loratui")
 @click.pass_context

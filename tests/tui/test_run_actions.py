@@ -17,7 +17,7 @@ from loratui.runs.directory import Run
 from loratui.runs.events import encode, make
 from loratui.runs.status import ENDED, State, write_status
 from loratui.tui.app import LoratuiApp
-from loratui.tui.training import fixes
+from loratui.tui.training import fixes, mending
 from loratui.tui.training.allowed import ACTIONS, BY_KEY
 from loratui.tui.training.follow import follow
 from loratui.tui.training.screen import TrainingScreen
@@ -249,7 +249,7 @@ async def test_what_was_tried_in_vain_is_told_and_put_back_and_not_offered_again
     followed = follow(str(run.path))
     while not followed.whole:
         followed.poll()
-    found = fixes.fixes_of(followed)
+    found = mending.fixes_of(followed)
     changes = [dict(fix.change) for fix in found]
     assert changes[0] == {"training.learning_rate": 0.0026}, "the surest first"
     assert not any("training.epochs" in one for one in changes), "longer mends no run that diverged"

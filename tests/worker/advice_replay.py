@@ -25,7 +25,7 @@ from loratui.runs.recovery import allow
 from loratui.runs.resume import resume_run
 from loratui.runs.start import create_run, exit_status_of, start_worker
 from loratui.tui.training import fixes as fixing
-from loratui.tui.training import follow
+from loratui.tui.training import follow, mending
 
 TIMEOUT = 300.0
 SITE = Path(__file__).parent / "world_faults"
@@ -100,7 +100,7 @@ class Replay:
                     f"not found: {outcome.found or 'nothing'}; {run.status().state}: {run.status().message}"
                 )
                 return outcome
-            fixes = fixing.fixes_of(followed)
+            fixes = mending.fixes_of(followed)
             if case.no_fix:
                 return self._without_fix(outcome, run, fixes, place)
             if not fixes:

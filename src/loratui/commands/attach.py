@@ -12,6 +12,11 @@ from loratui.tui.start import open_interface
 
 if TYPE_CHECKING:
     from loratui.runs.directory import Run
+    from loratui.runs.status import Status
+
+
+WORSE = 3
+"""Exit status: the run finished, and on held-out rows its result is worse than its base."""
 
 
 @click.command()
@@ -35,7 +40,7 @@ def command(ctx: click.Context, run: str, plain: bool) -> None:
 
 def follow(run: Run, *, since: int = 0) -> int:
     """Print a run's progress until it is over; 0 when it finished or was stopped, 1 when it failed or its result is
-    worth nothing, 130 when left.
+    worth nothing, WORSE where it is worse than its base, 130 when left.
 
     since: bytes of its events that are passed over.
     """
@@ -66,8 +71,22 @@ def follow(run: Run, *, since: int = 0) -> int:
         return 1
     ruin = ruin_of(run, status)
     if ruin is None:
-        return 0
+        return _beside_its_base(run, status)
     say(f"loratui: run {run.name} finished, but {ruin.word}; its result is worth nothing. {ruin.message}", err=True)
     for line in mending_lines(run):
         say(line, err=True)
     return 1
+
+
+def _beside_its_base(run: Run, status: Status) -> int:
+    """Say that the result is worse than its base, where it is; the exit status."""
+    from loratui.runs.follow import mending_lines
+    from loratui.runs.verdict import worse_than_base
+
+    found = worse_than_base(run, status)
+    if found is None:
+        return 0
+    say(f"loratui: run {run.name} finished, but is worse than its base. {found.message}", err=True)
+    for line in mending_lines(run):
+        say(line, err=True)
+    return WORSE

@@ -6,19 +6,30 @@ import time
 
 import click
 
+from loratui.commands.group import LazyGroup
 from loratui.commands.text import table
 from loratui.format import age
 from loratui.terminal import say, say_json
 
+PARTS = {
+    "findings": "What the monitor says of a run, and what would mend it.",
+}
 
-@click.command()
+
+@click.group(cls=LazyGroup, listed=PARTS, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(as_json: bool) -> None:
-    """List the runs of this machine, the newest first.
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List the runs of this machine, the newest first; with a command, look into one.
 
     Those that were begun in a directory of their own (`loratui train --output`) are not listed: commands take that
     directory for them.
     """
+    if ctx.invoked_subcommand is None:
+        _list(as_json)
+
+
+def _list(as_json: bool) -> None:
     from loratui.paths import runs_home
     from loratui.runs.listing import list_runs
 

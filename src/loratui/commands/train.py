@@ -56,7 +56,8 @@ def command(
     """Run PLAN (a plan.toml). The run is a process of its own: ctrl+c leaves it, and nothing ends it but `loratui
     stop`.
 
-    Exit status 0: it finished, or was stopped; 1: it failed, or diverged and did not mend itself; 130: you left it.
+    Exit status 0: it finished, or was stopped; 1: it failed, or diverged and did not mend itself; 3: it finished, but
+    is worse than its base on held-out rows; 130: you left it.
     """
     from loratui.commands.plan_file import read_plan
     from loratui.core.plan_text import parse_setting, with_values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from loratui.core.errors import LoratuiError
@@ -35,7 +35,7 @@ from loratui.runs.events import (
 from loratui.runs.history import end_of, last_start, since_last_start
 from loratui.runs.recovery import allowed
 from loratui.runs.stall import stall_words
-from loratui.runs.verdict import as_fields, spoilt_end
+from loratui.runs.verdict import as_fields, spoilt_end, worse_than_base
 
 LONG_BYTES = 1 << 20
 """Of a longer history about so much of the end is printed: thousands of steps."""
@@ -239,11 +239,9 @@ def mending_lines(run: Run) -> list[str]:
         found = _after_the_end(run)
     lines = []
     for way in [one for one in found if one.get("change") and isinstance(one["change"], dict)][:SHOWN_WAYS]:
-        settings = " ".join(f"--set {shlex.quote(f'{key}={_set(value)}')}" for key, value in way["change"].items())
-        anew = " --anew" if way.get("restart") else ""
         lines += [
             printable(f"  {way.get('advice') or way.get('cost') or ''}".rstrip()),
-            f"    loratui resume {run.typed} {settings}{anew}",
+            f"    {mending_command(run.typed, way['change'], anew=bool(way.get('restart')))}",
         ]
     if not lines:
         return []
@@ -255,13 +253,21 @@ def mending_lines(run: Run) -> list[str]:
     return ["What would mend it:", *lines, f"`loratui attach {run.typed}` offers them all with f; {unattended}."]
 
 
+def mending_command(typed: str, change: Mapping[str, Any], *, anew: bool = False, weights: bool = False) -> str:
+    """What one types to change these keys of a run that is over, and go on. typed: what one types for the run."""
+    settings = "".join(f" --set {shlex.quote(f'{key}={_set(value)}')}" for key, value in change.items())
+    return f"loratui resume {typed}{settings}{' --anew' if anew else ' --from-weights' if weights else ''}"
+
+
 def _after_the_end(run: Run) -> list[dict[str, Any]]:
     """The ways after an end that its worker did not judge."""
     try:
-        spoilt = spoilt_end(run, run.plan()) if run.status().state == "finished" else None
+        status = run.status()
+        spoilt = spoilt_end(run, run.plan()) if status.state == "finished" else None
+        found = spoilt[0] if spoilt else worse_than_base(run, status)
     except LoratuiError:
         return []
-    return [as_fields(fix) for fix in spoilt[0].fixes] if spoilt else []
+    return [as_fields(fix) for fix in found.fixes] if found else []
 
 
 def _set(value: Any) -> str:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from loratui.core.diagnosis import Finding, Fix, diagnose
+from loratui.core.diagnosis import WORSE_THAN_BASE, Finding, Fix, diagnose
 from loratui.core.diagnosis.divergence import ruined
 from loratui.core.diagnosis.instability import ruined_words
 from loratui.core.errors import LoratuiError
@@ -51,6 +51,20 @@ def spoilt_end(run: Run, plan: Plan) -> tuple[Finding, StepFigures | None] | Non
         if finding.kind in SPOILT and finding.severity == "error":
             return finding, course.last()
     return None
+
+
+def worse_than_base(run: Run, status: Status) -> Finding | None:
+    """That a finished run's result is worse than its base on held-out rows; None where nothing says so. Reads all of
+    its events.
+    """
+    if status.state != "finished":
+        return None
+    known = run.proposed()
+    curves = read_course(run).curves(finished=True, proposed=known.get("values"), bf16=known.get("bf16"))
+    try:
+        return next((one for one in diagnose(curves, run.plan()) if one.kind == WORSE_THAN_BASE), None)
+    except LoratuiError:
+        return None  # its list says why its plan cannot be read
 
 
 def as_fields(fix: Fix) -> dict[str, Any]:

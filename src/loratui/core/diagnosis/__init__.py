@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from loratui.core.diagnosis.base import KIND as WORSE_THAN_BASE
+from loratui.core.diagnosis.base import worse_than_base
 from loratui.core.diagnosis.curves import Curves, Finding, Fix, Severity
 from loratui.core.diagnosis.fixes import after_divergence
 from loratui.core.diagnosis.instability import after_not_finite, diverging, erratic, not_finite, spikes
@@ -22,6 +24,7 @@ RULES: tuple[Callable[[Curves, Plan], Iterator[Finding]], ...] = (
     not_finite,
     no_gradient,
     diverging,
+    worse_than_base,
     overfitting,
     memorising,
     not_falling,
@@ -34,6 +37,7 @@ PAIR_RULES: tuple[Callable[[Curves, Plan], Iterator[Finding]], ...] = (
     not_finite,
     no_gradient,
     diverging,
+    worse_than_base,
     overfitting,
     not_falling,
     both_fall,
@@ -44,7 +48,7 @@ PAIR_RULES: tuple[Callable[[Curves, Plan], Iterator[Finding]], ...] = (
 is well, and jumps from one step's pairs to the next one's.
 """
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
-_BESIDE_THE_POINT = ("not-falling", "erratic", "plateau", "underfitting", "spikes")
+_BESIDE_THE_POINT = ("not-falling", "erratic", "plateau", "underfitting", "spikes", WORSE_THAN_BASE)
 """Findings that say nothing once the run is spoilt."""
 
 
@@ -62,4 +66,14 @@ def diagnose(curves: Curves, plan: Plan) -> list[Finding]:
     return sorted(found, key=lambda finding: _ORDER[finding.severity])
 
 
-__all__ = ["RULES", "Curves", "Finding", "Fix", "Severity", "after_divergence", "after_not_finite", "diagnose"]
+__all__ = [
+    "RULES",
+    "WORSE_THAN_BASE",
+    "Curves",
+    "Finding",
+    "Fix",
+    "Severity",
+    "after_divergence",
+    "after_not_finite",
+    "diagnose",
+]

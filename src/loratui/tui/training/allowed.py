@@ -29,7 +29,7 @@ class Condition:
 
 
 def _has_fixes(followed: Followed) -> bool:
-    from loratui.tui.training.fixes import fixes_of  # here, so that a screen's keys do not wait for it
+    from loratui.tui.training.mending import fixes_of  # here, so that a screen's keys do not wait for it
 
     return bool(fixes_of(followed))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from loratui.core.diagnosis import diagnose
 from loratui.core.errors import LoratuiError
@@ -26,6 +26,17 @@ LONG_BYTES = 8 << 20
 """A longer history is taken in by its outline."""
 CHUNK_BYTES = 2 << 20
 """Read at once; a long history is taken in by several polls."""
+
+
+class Shown(NamedTuple):
+    """A finding as the monitor shows it. kind: a stable word. by: worker or curves. advice: what mends it first."""
+
+    kind: str
+    severity: str
+    message: str
+    step: int
+    by: str
+    advice: str = ""
 
 
 @dataclass
@@ -63,6 +74,23 @@ class Followed:
         """What the curves show, without what says nothing once its worker has found the run spoilt."""
         told = any(one.finding in SPOILT and one.severity == "error" for one in self.record.findings)
         return [seen for seen in self.findings if not told or seen.kind in SPOILT]
+
+    @property
+    def shown(self) -> list[Shown]:
+        """What is told of the run, in its order: the worker's own findings, the newest first, then what the curves show
+        beyond them.
+        """
+        told = [
+            Shown(one.finding, one.severity, one.message, one.step, "worker") for one in reversed(self.record.findings)
+        ]
+        known = any(one.kind in SPOILT for one in told)
+        seen = [one for one in self.to_the_point if not (known and one.kind in SPOILT)]  # its worker has said so
+        return told + [
+            Shown(
+                one.kind, one.severity, one.message, one.since_step, "curves", one.fixes[0].advice if one.fixes else ""
+            )
+            for one in seen
+        ]
 
     @property
     def warnings(self) -> list[str]:

@@ -11,14 +11,14 @@ from pathlib import Path
 from loratui.core.errors import LoratuiError
 from loratui.format import number_text, one_line
 from loratui.runs import control
-from loratui.runs.continuation import may_begin
 from loratui.runs.directory import Run
 from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.training import resume
 from loratui.tui.training.allowed import ACTIONS, BY_KEY, BY_NAME
-from loratui.tui.training.fixes import FixScreen, apply, fixes_of, ways_of
+from loratui.tui.training.fixes import FixScreen, apply
 from loratui.tui.training.follow import Followed
+from loratui.tui.training.mending import applicable
 from loratui.tui.training.run_state import in_force
 
 STOPPING = (
@@ -193,13 +193,7 @@ class RunActions:
         """Choose a fix, apply it and go on."""
         plan, status = followed.plan, followed.status
         assert plan is not None
-        fixes = fixes_of(followed)
-        ways = await asyncio.to_thread(ways_of, followed.run, fixes)
-        possible = [
-            (fix, way)
-            for fix, way in zip(fixes, ways, strict=True)
-            if way is None or may_begin(status.state, way.start, longer=way.longer)
-        ]
+        possible = await asyncio.to_thread(applicable, followed)
         if not possible:
             self._tell(followed, "What was found can only change a run that is not finished.", "warning")
             return

@@ -163,15 +163,9 @@ def finding_lines(followed: Followed, most: int = 2) -> list[Content]:
     """
     lines: list[Content] = [_finding("warning", words, "") for words in followed.warnings]
     lines += fix_line(followed)
-    told_spoilt = False
-    for told in reversed(followed.record.findings):
-        lines.append(_finding(told.severity, told.message, ""))
-        told_spoilt = told_spoilt or told.finding in SPOILT
-    for seen in followed.to_the_point:
-        if told_spoilt and seen.kind in SPOILT:
-            continue  # its worker has said so
-        if seen.severity != "note" or not lines:
-            lines.append(_finding(seen.severity, seen.message, seen.fixes[0].advice if seen.fixes else ""))
+    for one in followed.shown:
+        if one.by == "worker" or one.severity != "note" or not lines:
+            lines.append(_finding(one.severity, one.message, one.advice))
     return lines[:most]
 
 
