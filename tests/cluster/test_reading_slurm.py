@@ -120,7 +120,7 @@ def test_a_script_s_words_are_quoted(tmp_path: Path) -> None:
     text = script_text(
         Script(
             name=folder.name, argument=str(folder), folder=folder, section=section, partition="gpu",
-            command=["python", str(folder)],
+            command=["python", str(folder)], watch=["watch", str(folder)],
             environment={"A": "x y"},
         )
     )  # fmt: skip

@@ -208,6 +208,21 @@ def test_one_that_was_killed_with_its_step_goes_on(slurm: Path, own_home: Path, 
     assert last is not None and f'"resumed_from":"{last.name}"' in run.events_path.read_text()
 
 
+def test_a_step_that_slurm_thinks_runs_is_ended(slurm: Path, own_home: Path, tmp_path: Path) -> None:
+    """kill -9 of the step's daemon with all below it: Slurm itself would say RUNNING until the time limit."""
+    run = submitted(plan_for(slurm, **LONG | {"training__epochs": 400.0}), tmp_path / "run")
+    wait_step(run, 12)
+    words = f"slurmstepd: [{job_of(run)}.0]"
+    daemon = next(one for one in psutil.process_iter(["cmdline"]) if words in " ".join(one.info["cmdline"] or []))
+    for process in (daemon, *daemon.children(recursive=True)):
+        process.kill()
+    wait_state(run, "failed", seconds=40)
+    told = run.status().message
+    assert f"Slurm's step of job {job_of(run)} is gone on node n" in told and run.last_checkpoint() is not None, told
+    wait_for(lambda: slurm_state(run) == "FAILED", "the job's end", 20)
+    wait_for(lambda: not processes_of(run), "nobody left behind", 10)
+
+
 def end_at_once(run: Run) -> None:
     """Kill the worker, what began it, and Slurm's own processes of the job, before any of them can say a word."""
     step = f"slurmstepd: [{job_of(run)}."

@@ -20,13 +20,17 @@ SIGNAL_SECONDS = 120
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """What a job script is made of. argument: what commands take for the run. minutes: 0 leaves it to the partition."""
+    """What a job script is made of. argument: what commands take for the run. minutes: 0 leaves it to the partition.
+
+    watch: the command that looks after the step while it goes on.
+    """
 
     name: str
     argument: str
     folder: Path
     section: ClusterSection
     command: Sequence[str]
+    watch: Sequence[str]
     partition: str
     minutes: int = 0
     rehearse: bool = False
@@ -69,6 +73,9 @@ def script_text(script: Script) -> str:
             ),
             "",
             *(setup if section.setup else []),
+            "# Slurm goes on where the daemon of a step was killed: this sees it, says so in the run and ends srun.",
+            f"{shlex.join(script.watch)} &",
+            "watch=$!; disown",
             *(
                 [
                     "rehearse=--rehearse",
@@ -79,6 +86,7 @@ def script_text(script: Script) -> str:
                 else [command]
             ),
             "status=$?",
+            'kill "$watch" 2>/dev/null',
             *(
                 [
                     f"# {GOES_ON}: it saved because this job ends. The next one goes on from there.",

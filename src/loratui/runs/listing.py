@@ -2,74 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from loratui.core.errors import LoratuiError, RunError
+from loratui.core.errors import RunError
 from loratui.core.near import near
-from loratui.core.plan import Plan
 from loratui.paths import runs_home, without_tilde
 from loratui.runs.directory import Run
 from loratui.runs.folders import may_be_run as may_be_run
-from loratui.runs.jobs import read_jobs
-from loratui.runs.origin import NAME as ORIGIN
 from loratui.runs.origin import is_foreign
-from loratui.runs.stall import stall_words
-from loratui.runs.status import State, Status
-from loratui.runs.verdict import Ruin, ruin_of
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """One line of the list."""
-
-    run: Run
-    status: Status
-    plan: Plan | None
-    """None where plan.toml is broken; `problem` says how."""
-    created: float
-    """Unix seconds at which the run began, whatever was mended or extended since."""
-    problem: str = ""
-    foreign: bool = False
-    """Whether it was made elsewhere."""
-    ruin: Ruin | None = None
-    """Why a finished run's result is worth nothing; None where nothing says so."""
-
-    @property
-    def name(self) -> str:
-        return self.run.name
-
-    @property
-    def state(self) -> State:
-        return self.status.state
-
-    @property
-    def words(self) -> str:
-        """What a person should know of it: how it ended, what is wrong with its plan, or that it stands still."""
-        return (
-            (self.ruin.message if self.ruin else "") or self.status.message or self.problem or stall_words(self.status)
-        )
-
-    def as_json(self) -> dict[str, object]:
-        """The object that `loratui runs --json` prints for this run."""
-        return {
-            "name": self.name,
-            "path": str(self.run.path),
-            "state": self.state,
-            "worthless": self.ruin is not None,
-            "step": self.status.step,
-            "total": self.status.total,
-            "loss": self.status.loss,
-            "eta_seconds": self.status.eta_seconds,
-            "message": self.words,
-            "created": self.created,
-            "pid": self.status.pid,
-            "jobs": [job.id for job in read_jobs(self.run.path)],
-            "foreign": self.foreign,
-            "model": self.plan.model.id if self.plan else None,
-            "dataset": self.plan.dataset.path if self.plan else None,
-            "method": self.plan.method.kind if self.plan else None,
-        }
+from loratui.runs.summaries import Known, keep_summaries, marks_of, may_be_kept, read_summaries
+from loratui.runs.summary import RunSummary as RunSummary
+from loratui.runs.summary import summary as summary
+from loratui.runs.verdict import ruin_of
 
 
 def list_runs() -> list[RunSummary]:
@@ -78,10 +23,12 @@ def list_runs() -> list[RunSummary]:
 
 
 class RunList:
-    """The runs, looked at again and again: what cannot have changed since is not read a second time."""
+    """The runs, looked at again and again: what cannot have changed since is not read a second time, by this process or
+    by another.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[tuple[object, ...], RunSummary]] = {}
+        self._known: dict[Path, Known] | None = None
 
     def look(self, most: int | None = None) -> list[RunSummary]:
         """The runs as they are now, the newest first. most: of so many, those whose folders were changed last are
@@ -91,31 +38,28 @@ class RunList:
         if not home.is_dir():
             return []
         folders = [path for path in home.iterdir() if may_be_run(path)]
-        if most is not None and len(folders) > most:
+        whole = most is None or len(folders) <= most
+        if not whole:
             folders = sorted(folders, key=_changed, reverse=True)[:most]
-        self._known = {path: self._look_at(path) for path in folders}
-        return sorted((one for _, one in self._known.values()), key=lambda one: (-one.created, one.name))
-
-    def _look_at(self, path: Path) -> tuple[tuple[object, ...], RunSummary]:
-        run = Run(path)
-        mark = tuple(_mark(file) for file in (run.plan_path, run.status_path, run.events_path, path / ORIGIN))
-        known = self._known.get(path)
-        if known is not None and known[0] == mark and known[1].status.over:
-            return known
-        if known is not None and known[0][0] == mark[0] and known[1].plan is not None:
-            now = replace(known[1], status=run.status(), created=run.created(), foreign=is_foreign(run))
-        else:
-            now = summary(run)
-        return mark, now
+        before = read_summaries() if self._known is None else self._known
+        self._known = {path: _look_at(path, before.get(path)) for path in folders}
+        if whole and any(now.lasting and now is not before.get(path) for path, now in self._known.items()):
+            keep_summaries(self._known)
+        return sorted((known.summary for known in self._known.values()), key=lambda one: (-one.created, one.name))
 
 
-def _mark(path: Path) -> tuple[int, int, int] | None:
-    """What tells a file's present content from others, without reading it; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+def _look_at(path: Path, known: Known | None) -> Known:
+    run = Run(path)
+    marks = marks_of(run)
+    if known is not None and known.marks == marks and known.summary.status.over:
+        return known
+    if known is not None and known.marks[0] == marks[0] and known.summary.plan is not None:
+        status = run.status()
+        ruin = ruin_of(run, status)
+        now = replace(known.summary, status=status, created=run.created(), foreign=is_foreign(run), ruin=ruin)
+    else:
+        now = summary(run)
+    return Known(marks, now, may_be_kept(marks, now))
 
 
 def _changed(path: Path) -> float:
@@ -123,16 +67,6 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def summary(run: Run) -> RunSummary:
-    """One run as it is now."""
-    try:
-        plan, problem = run.plan(), ""
-    except LoratuiError as error:
-        plan, problem = None, error.sentence
-    status = run.status()
-    return RunSummary(run, status, plan, run.created(), problem, is_foreign(run), ruin_of(run, status))
 
 
 def named_run(name: str) -> Run | None:

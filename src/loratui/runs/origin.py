@@ -22,6 +22,8 @@ from loratui.paths import runs_home, state_home
 from loratui.runs.directory import Run
 
 NAME = "origin.json"
+INSTALLATION = "installation.json"
+"""What a home keeps its secret in."""
 
 
 def sign(run: Run) -> None:
@@ -69,7 +71,7 @@ def _home() -> Mapping[str, Any]:
     """The home's secret, and the names of the runs that were there before it had one: they count as its own. Made
     where there is none. Raises OSError.
     """
-    path = state_home() / "installation.json"
+    path = state_home() / INSTALLATION
     try:
         return _read(path)
     except FileNotFoundError:

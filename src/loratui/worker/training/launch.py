@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 from loratui.cluster.job_script import GOES_ON
@@ -37,6 +38,7 @@ from loratui.worker.training.outcome import left as left_for_next
 from loratui.worker.training.processes import (
     end_with_children,
     hear_nothing,
+    job_nodes,
     launched,
     launcher_environment,
     node_name,
@@ -139,8 +141,8 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
         if status.over:
             return 0 if status.state in ("finished", "stopped") else 1
     if not watch.stopped and _silent(run, code):
-        leave(run, NODE_RANKS, _gone(plan, kills))
-    cause = _cause(run) if node_count(plan) > 1 else take_left(run)
+        leave(run, NODE_RANKS, _gone(plan, kills, nodes=(node_name(),)))
+    cause, unheard = _cause(run) if node_count(plan) > 1 else (take_left(run), ())
     try:
         journal = Journal(run)
     except (LoratuiError, OSError) as error:
@@ -150,7 +152,8 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
         return _stopped(journal, requests, watch.stopped)
     if cause is None or cause.code == FELLOW_LOST:
         log.info("the launcher ended with status %d", code)
-        cause = _gone(plan, kills, step=journal.status.step, here=node_count(plan) == 1)
+        here = (node_name(),) if node_count(plan) == 1 else unheard
+        cause = _gone(plan, kills, step=journal.status.step, nodes=here)
     return say(run, journal, cause)
 
 
@@ -178,7 +181,7 @@ def _beside(run: Run, plan: Plan, requests: Requests) -> int:
         log.error("%s", error)
         return leave(run, NODE_RANKS + node_number(), Ending("failed", str(error)))
     if not watch.stopped and _silent(run, code):
-        return leave(run, NODE_RANKS + node_number(), _gone(plan, kills))
+        return leave(run, NODE_RANKS + node_number(), _gone(plan, kills, nodes=(node_name(),)))
     return 0 if code == 0 or watch.stopped else 1
 
 
@@ -187,26 +190,30 @@ def _silent(run: Run, code: int) -> bool:
     return code != 0 and not any(ending.node == node_name() for _, ending in endings(run))
 
 
-def _gone(plan: Plan, kills: MemoryKills, *, step: int = 0, here: bool = True) -> Ending:
-    """A process said nothing. here: it was one of this node."""
+def _gone(plan: Plan, kills: MemoryKills, *, step: int = 0, nodes: Sequence[str]) -> Ending:
+    """A process said nothing. nodes: whose it was, as far as that is known."""
     by_kernel = memory_killed(kills)
     why = (
         f"it was killed {by_kernel}. Train shorter rows or smaller batches, or give it more memory."
         if by_kernel
         else "somebody killed it, or it crashed in a library; the log may say more."
     )
-    where = f" on node {node_name()}" if here and node_name() else ""
+    named = tuple(filter(None, nodes))
+    where = f" on node{'s' if len(named) > 1 else ''} {' and '.join(named)}" if named else ""
     return Ending(
         "failed", f"One of the {process_count(plan)} processes is gone{where} without a word: {why}", GONE, step=step
     )
 
 
-def _cause(run: Run) -> Ending | None:
-    """What ended the run on all its nodes: where only echoes of it are here, the cause is waited for."""
+def _cause(run: Run) -> tuple[Ending | None, tuple[str, ...]]:
+    """What ended the run on all its nodes, and the nodes that nothing was heard of: where only echoes of the cause are
+    here, it is waited for.
+    """
     until = time.monotonic() + CAUSE_SECONDS
     while time.monotonic() < until and all(one.code == FELLOW_LOST for _, one in endings(run)):
         time.sleep(PERIOD_SECONDS)
-    return take_left(run)
+    heard = {ending.node for _, ending in endings(run)} | {node_name()}
+    return take_left(run), tuple(name for name in job_nodes() if name not in heard)
 
 
 def _stopped(journal: Journal, requests: Requests, reason: str) -> int:

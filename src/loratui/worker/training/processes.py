@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import psutil
 
+from loratui.cluster.slurm import ClusterError, ask
 from loratui.core.division import node_count
 from loratui.core.errors import WorkerError
 from loratui.core.plan import Plan
@@ -56,6 +57,15 @@ def node_number() -> int:
 def node_name() -> str:
     """Name of this node as the scheduler has it; empty outside a job."""
     return os.environ.get("SLURMD_NODENAME", "")
+
+
+def job_nodes() -> tuple[str, ...]:
+    """The names of the nodes of the scheduler's job; none outside one, or where it does not spell them out."""
+    listed = os.environ.get("SLURM_JOB_NODELIST", "")
+    try:
+        return tuple(ask(["scontrol", "show", "hostnames", listed]).split()) if listed else ()
+    except ClusterError:
+        return ()
 
 
 def meeting(plan: Plan) -> list[str]:
