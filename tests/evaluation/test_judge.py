@@ -28,6 +28,7 @@ class Endpoint:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.say: Callable[[str, str], str] = lambda first, second: "Verdict: tie"
         self.statuses: list[int] = []
+        self.broken: Callable[[str, str], bool] = lambda first, second: False
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -39,6 +40,8 @@ class Endpoint:
                 first = text.partition("<answer_A>\n")[2].partition("\n</answer_A>")[0]
                 second = text.partition("<answer_B>\n")[2].partition("\n</answer_B>")[0]
                 answer: Any = {"choices": [{"message": {"content": endpoint.say(first, second)}}]}
+                if endpoint.broken(first, second):
+                    answer = {"choices": []}
                 if status >= 400:
                     answer = {"error": {"message": "no such key"}}
                 self.send_response(status)
@@ -152,6 +155,33 @@ def test_the_key_comes_from_the_environment_and_is_sent_to_the_named_place_alone
     endpoint.statuses = [302] * 9
     with pytest.raises(WorkerError, match=r"refuses \(302\)"):
         judged(Judge(endpoint.url, "third"), given, items, None, tmp_path, lambda words: None)
+
+
+def test_what_a_judge_said_before_it_failed_is_kept_and_a_rerun_goes_on(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loratui.evaluation.judge_client.time.sleep", lambda seconds: None)
+    given, items = sides(4)
+    endpoint.statuses = [200] * 5 + [503] * 99
+    with pytest.raises(WorkerError, match=r"refuses \(503\)"):
+        judged(Judge(endpoint.url, "m"), given, items, None, tmp_path, lambda words: None)
+    endpoint.asked.clear()
+    endpoint.statuses = []
+    (pair,) = judged(Judge(endpoint.url, "m"), given, items, None, tmp_path, lambda words: None)["pairs"]
+    assert pair["ties"] == 4 and len(endpoint.asked) == 8 - 5
+
+
+def test_one_pair_that_a_judge_makes_nothing_of_is_unclear_and_of_none_it_is_an_error(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loratui.evaluation.judge_client.time.sleep", lambda seconds: None)
+    given, items = sides(4)
+    endpoint.broken = lambda first, second: "xx" in (first, second)
+    (pair,) = judged(Judge(endpoint.url, "m"), given, items, None, tmp_path, lambda words: None)["pairs"]
+    assert (pair["ties"], pair["unclear"]) == (2, 2)
+    endpoint.broken = lambda first, second: True
+    with pytest.raises(WorkerError, match="gave no chat completion"):
+        judged(Judge(endpoint.url, "other"), given, items, None, tmp_path, lambda words: None)
 
 
 def test_a_busy_judge_is_asked_again_and_wrong_addresses_are_refused(endpoint: Endpoint, tmp_path: Path) -> None:

@@ -20,11 +20,12 @@ from loratui.core.errors import InputError
 from loratui.core.generation import GenerationSettings
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
+from loratui.evaluation.judge_client import Judge
 from loratui.evaluation.scoring import Rules
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail
 from loratui.runs.start import create_run
-from loratui.worker.evaluate import EvaluateRequest, evaluate
+from loratui.worker.evaluate import EvaluateRequest, evaluate, execute
 from loratui.workers.client import PlaygroundClient
 from loratui.workers.protocol import Answered, Evaluated, Failed
 from loratui.workers.target import find_target
@@ -285,3 +286,22 @@ def test_a_memory_that_is_full_while_loading_is_a_sentence(monkeypatch: pytest.M
     monkeypatch.setattr(load, "LoadedModels", full)
     with pytest.raises(WorkerError, match=r"^the GPU's memory is full"):
         load_models(Load("demo"))
+
+
+def test_a_judge_that_cannot_be_reached_takes_nothing_of_what_was_measured(
+    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path))
+    monkeypatch.setattr("loratui.evaluation.judge_client.time.sleep", lambda seconds: None)
+    judge = Judge("http://127.0.0.1:9/v1", "nobody")
+    asked = EvaluateRequest(
+        str(adapter), str(adapter.parent / "rows.jsonl"), settings=GenerationSettings(max_tokens=8), judge=judge
+    )
+    assert execute(asked) == 1
+    said = capsys.readouterr()
+    assert "exact match" in said.out and "Nothing was judged: the judge at 127.0.0.1:9 cannot be reached" in said.err
+    (kept,) = tmp_path.rglob("evaluation.json")
+    found = json.loads(kept.read_text())
+    assert found["sides"] and "cannot be reached" in found["judge"]["problem"] and "pairs" not in found["judge"]
+    monkeypatch.setattr("loratui.worker.evaluate.judged", lambda *given: {"pairs": [], "agreement": {"votes": 0}})
+    assert "problem" not in evaluate(asked)["judge"] and "problem" not in json.loads(kept.read_text())["judge"]

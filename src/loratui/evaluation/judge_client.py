@@ -28,6 +28,8 @@ KEY = "LORATUI_JUDGE_KEY"
 """The environment variable with the judge's key; none is sent where it is not set."""
 AT_ONCE, TRIES, TIMEOUT_SECONDS, MOST_TOKENS = 4, 4, 180.0, 1024
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+OF_THE_PAIR = (400, 413, 422)
+"""Refusals that may be about what is asked: it is too long, say."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,10 @@ class Judge:
 
     def ask(self, pairs: Sequence[Shown], kept: Path, tell: Callable[[int, int], None]) -> dict[Shown, Said]:
         """What it says of each pair, asked once; what is kept in the file is not asked again. tell: told how many have
-        been asked of those that are, before anything is sent too. WorkerError where it does not answer, or refuses.
+        been asked of those that are, before anything is sent too.
+
+        WorkerError where it does not answer, or refuses; what it said until then is kept. A pair of which alone it
+        makes nothing (too long for it, say) is unclear, and asked again the next time.
         """
         journal = Journal(kept, {"url": self.url, "model": self.model, "instructions": digest(INSTRUCTIONS)})
         try:
@@ -66,19 +71,39 @@ class Judge:
             left = [pair for pair in dict.fromkeys(pairs) if keys[pair] not in known]
             if left:
                 tell(0, len(left))
+            problem: WorkerError | None = None
             for number, (pair, text) in enumerate(self._all(left), start=1):
+                if isinstance(text, WorkerError):
+                    problem = text
+                    continue
                 journal.add([[keys[pair], text]])
                 known[keys[pair]] = read(text)
                 tell(number, len(left))
-            return {pair: known[keys[pair]] for pair in pairs}
+            if problem is not None and (not known or not isinstance(problem, NoVerdictError)):
+                raise problem
+            return {pair: known.get(keys[pair], "unclear") for pair in pairs}
         finally:
             journal.close()
 
-    def _all(self, pairs: Sequence[Shown]) -> Iterator[tuple[Shown, str]]:
+    def _all(self, pairs: Sequence[Shown]) -> Iterator[tuple[Shown, str | WorkerError]]:
+        """Each pair with what was said, or why nothing was; after one that is about more than its pair, no more are
+        asked, and it comes last.
+        """
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for start in range(0, len(pairs), AT_ONCE):  # few at once: an error ends it soon
                 some = pairs[start : start + AT_ONCE]
-                yield from zip(some, pool.map(self._one, some), strict=True)
+                found = list(zip(some, pool.map(self._tried, some), strict=True))
+                ended = [one for one in found if _ends_all(one[1])]
+                yield from (one for one in found if not _ends_all(one[1]))
+                if ended:
+                    yield ended[0]
+                    return
+
+    def _tried(self, pair: Shown) -> str | WorkerError:
+        try:
+            return self._one(pair)
+        except WorkerError as error:
+            return error
 
     def _one(self, pair: Shown) -> str:
         body = {"model": self.model, "messages": put(pair), "temperature": 0, "max_tokens": MOST_TOKENS}
@@ -101,7 +126,11 @@ class Judge:
                         hint="What it said is kept: give the same command again.",
                     ) from None
             except (ValueError, KeyError, IndexError, TypeError):
-                raise WorkerError(f"the judge at {self.host} gave no chat completion.") from None
+                if not left:
+                    raise NoVerdictError(
+                        f"the judge at {self.host} gave no chat completion.",
+                        hint="What it said is kept: give the same command again.",
+                    ) from None
             time.sleep(0.5 * 2 ** (TRIES - 1 - left))
         raise AssertionError("the last try returns or raises")
 
@@ -113,7 +142,16 @@ class Judge:
         except (ValueError, KeyError, TypeError, OSError):
             pass
         hint = f"Its key is read from {KEY}." if error.code in (401, 403) else ""
-        return WorkerError(f"the judge at {self.host} refuses ({error.code}): {said or error.reason}", hint=hint)
+        kind = NoVerdictError if error.code in OF_THE_PAIR else WorkerError
+        return kind(f"the judge at {self.host} refuses ({error.code}): {said or error.reason}", hint=hint)
+
+
+class NoVerdictError(WorkerError):
+    """Nothing came of one pair; of others it may."""
+
+
+def _ends_all(said: str | WorkerError) -> bool:
+    return isinstance(said, WorkerError) and not isinstance(said, NoVerdictError)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

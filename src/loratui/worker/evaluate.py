@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from loratui.core.errors import InputError, LoratuiError
+from loratui.core.errors import InputError, LoratuiError, WorkerError
 from loratui.core.generation import PRESETS, GenerationSettings
 from loratui.core.plan import Plan
 from loratui.evaluation.judge_client import Judge
@@ -110,13 +110,16 @@ def execute(given: EvaluateRequest) -> int:
     else:
         for line in table(found, width=shutil.get_terminal_size((80, 24)).columns, failed=given.failed):
             say(line)
-        for line in judge_lines(found["judge"]) if "judge" in found else ():
+        for line in judge_lines(found["judge"]) if found.get("judge", {}).get("pairs") else ():
             say(line)
         say(f"Answers and figures are in {home_short(found['folder'])}.")
+    failed = str(found.get("judge", {}).get("problem", ""))
+    if failed:
+        fail(f"Nothing was judged: {failed}")
     for one in found["missed"]:
         value = "no number" if one["value"] is None else f"{one['value']:.4g}"
         tell(f"{one['measure']} is {value}, not {one['wanted']:g} as it was to be.")
-    return 1 if found["missed"] else 0
+    return 1 if found["missed"] or failed else 0
 
 
 def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
@@ -160,10 +163,23 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
         ],
     }
     if given.judge is not None:
-        found["judge"] = judged(given.judge, sides, asked, target.run, folder, tell)
-    write_whole(folder / DOCUMENT, json.dumps(found, ensure_ascii=False, indent=2, default=str) + "\n")
+        _write(folder, found)  # what was measured does not wait for the judge
+        found["judge"] = _judged(given.judge, lambda judge: judged(judge, sides, asked, target.run, folder, tell))
+    _write(folder, found)
     _tell_left_out(found["left_out"])
     return found
+
+
+def _judged(judge: Judge, ask: Callable[[Judge], Document]) -> Document:
+    """What the judge found; where it failed, why."""
+    try:
+        return ask(judge)
+    except WorkerError as error:
+        return {"url": judge.url, "host": judge.host, "model": judge.model, "problem": error.sentence}
+
+
+def _write(folder: Path, found: Document) -> None:
+    write_whole(folder / DOCUMENT, json.dumps(found, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
 def asked_target(given: EvaluateRequest, name: str) -> Target:
