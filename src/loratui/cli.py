@@ -29,6 +29,7 @@ COMMANDS = {
     "attach": "Follow a run.",
     "stop": "Let a run finish its step, save and stop.",
     "resume": "Go on with a run from its last checkpoint.",
+    "notify": "How you are told of runs that end, and a message to try it.",
     "chat": "Ask a model and its adapter.",
     "generate": "Answer a file of prompts.",
     "evaluate": "Measure a result beside its base, with intervals.",

@@ -46,6 +46,11 @@ def user_themes_path() -> Path:
     return config_home() / "themes"
 
 
+def user_settings_path() -> Path:
+    """The person's settings for this machine; it may not exist."""
+    return config_home() / "settings.toml"
+
+
 def runs_home() -> Path:
     """Folder whose subfolders are the runs."""
     return home() / "runs"

@@ -108,6 +108,29 @@ def progress(text: str) -> None:
     _write(CLEAR_LINE + harmless(text, 0), err=True)
 
 
+def call_attention(title: str, message: str, how: str) -> str:
+    """What makes a terminal call for its person: the bell, or a message of the desktop by OSC 9 or OSC 777; empty for
+    `off`. Nothing of the words can end the sequence or begin another.
+    """
+    if how == "off":
+        return ""
+    if how == "bell":
+        return "\a"
+    words = harmless(message, 300).replace("\n", " ")
+    head = harmless(title, 100).replace("\n", " ")
+    if how == "osc777":
+        return f"\x1b]777;notify;{head.replace(';', ',')};{words.replace(';', ',')}\x1b\\"
+    said = f"{head}: {words}" if words else head
+    return f"\x1b]9; {said}\x1b\\"  # the space: a number and a semicolon would be progress
+
+
+def ring(title: str, message: str, how: str) -> None:
+    """Call for the person at this terminal, where there is one on standard error."""
+    stream = sys.stderr
+    if _listener is None and stream is not None and stream.isatty():
+        _write(call_attention(title, message, how), err=True)
+
+
 def has_person() -> bool:
     """Whether somebody can be asked here."""
     return sys.stdin is not None and sys.stdin.isatty()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loratui.terminal import say
+from loratui.core.errors import LoratuiError
+from loratui.terminal import ring, say
 from loratui.tui.start import open_interface
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def follow(run: Run, *, since: int = 0) -> int:
         say(f"\nThe run goes on. Watch: loratui attach {run.typed} · stop: loratui stop {run.typed}")
         return 130
     status = run.status()
+    _ring(run, status)
     if status.state in ("failed", "lost"):
         reason = status.message or "the worker is gone and said nothing."
         code = exit_status_of(status.pid) if status.state == "lost" else None
@@ -76,6 +78,21 @@ def follow(run: Run, *, since: int = 0) -> int:
     for line in mending_lines(run):
         say(line, err=True)
     return 1
+
+
+def _ring(run: Run, status: Status) -> None:
+    """Call for the person at the terminal, as they set it. Broken settings are told of, and nothing is rung."""
+    from loratui.notify.happening import happening_of
+    from loratui.settings import read_settings
+
+    try:
+        settings = read_settings().notify
+    except LoratuiError as error:
+        say(f"loratui: nobody is called: {error.sentence}", err=True)
+        return
+    told = happening_of(run, status) if settings.terminal != "off" and sys.stderr.isatty() else None
+    if told is not None and told.kind in settings.on:
+        ring(told.title, told.message, settings.terminal)
 
 
 def _beside_its_base(run: Run, status: Status) -> int:

@@ -28,6 +28,9 @@ FILES = frozenset(
         "job.sh",
         "run.lock",
         ".resume.lock",
+        ".told.lock",
+        "told.json",
+        "beside.log",
     }
 )
 FOLDERS = frozenset({"checkpoints", "evaluations", "merged", ".rehearsal"})

@@ -20,6 +20,7 @@ from loratui.files import make_folder, open_own, open_regular, write_whole
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.models.trust import not_agreed, unanswered
 from loratui.paths import runs_home, without_tilde
+from loratui.runs.beside import note_beside, start_beside
 from loratui.runs.directory import Run, step_of
 from loratui.runs.jobs import last_job, no_job
 from loratui.runs.origin import sign
@@ -29,6 +30,7 @@ from loratui.runs.result import require_undamaged
 from loratui.runs.status import Status, signs_of_life, write_status
 from loratui.runs.submit import require_submittable, submit_run
 from loratui.runs.worker_settings import WORKER_SETTINGS
+from loratui.settings import has_way, read_settings
 
 DYING_SECONDS = 5.0
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -228,6 +230,7 @@ def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str
     step = min(previous.step, step_of(last) if last is not None else 0)  # where it goes on from
     if plan.cluster.engine:
         submit_run(run, rehearse=rehearse, step=step, total=previous.total)
+        _notify(run)
         return 0
     environment = environment or worker_environment(plan)
     try:
@@ -250,7 +253,19 @@ def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str
     except OSError as error:
         raise RunError(f"the worker cannot be started: {error.strerror or error}.", where=str(run.path)) from None
     _children[process.pid] = process
+    _notify(run)
     return process.pid
+
+
+def _notify(run: Run) -> None:
+    """Start the process that tells people how the run ended, where they named a way to be told. What goes wrong with it
+    ends no run: it stands in `beside.log`.
+    """
+    try:
+        if has_way(read_settings().notify):
+            start_beside(run, "loratui.notify", str(run.place))
+    except LoratuiError as error:
+        note_beside(run, error.sentence)
 
 
 def _held(run: Run) -> bool:

@@ -17,6 +17,7 @@ from loratui.tui.common.still_text import StillText
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
 from loratui.tui.training.allowed import run_bindings
+from loratui.tui.training.call import Call
 from loratui.tui.training.chart import Chart
 from loratui.tui.training.curves import (
     Window,
@@ -101,6 +102,7 @@ class TrainingScreen(StepScreen):
         """As a person chose it; None: as the curve needs it."""
         self.window = Window()
         self._reading = False
+        self._call = Call(self)
         self._painted: dict[str, str] = {}
 
     def body(self) -> ComposeResult:
@@ -179,6 +181,7 @@ class TrainingScreen(StepScreen):
                 news = await asyncio.to_thread(followed.poll) or news
         finally:
             self._reading = False
+        await self._call.look(followed)
         if followed is self.followed and (news or not self._painted):
             self._paint(followed)
         elif followed is self.followed and not followed.status.over:
