@@ -2,6 +2,7 @@
 
     python benchmarks/memory_grid.py                      # the whole grid, about ten minutes on one core
     python benchmarks/memory_grid.py --cases 20 --family qwen3
+    python benchmarks/memory_grid.py --preferences        # DPO, ORPO and KTO: 72 cases
 
 Each case is a random plan for a random model of one family (real widths, few blocks: memory is linear in blocks). The
 traced step is the real class with real adapters and the trainer's loss on fake tensors (`loratui.worker.tracing`); the
@@ -34,6 +35,7 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 
 RESULTS = Path(__file__).parent / "results" / "memory_grid.json"
+PREFERENCES = RESULTS.with_name("memory_grid_preferences.json")
 DEVICE = Device(name="any", memory_total_bytes=2**40, memory_free_bytes=2**40, compute_capability=(9, 0))
 WITHIN, WORST = 0.03, 0.08
 """What the estimate is to reach: 3 % for 95 % of the cases, never off by more than 8 %."""
@@ -158,13 +160,30 @@ def random_values(config: dict[str, Any], dice: random.Random) -> tuple[dict[str
     return values, data, share
 
 
-def cases(count: int, families: list[str], seed: int) -> Iterator[dict[str, Any]]:
-    """The grid: families in turn, everything else random."""
+OBJECTIVES = ("dpo", "kto", "orpo")
+
+
+def preference_values(values: dict[str, Any], objective: str, dice: random.Random) -> dict[str, Any]:
+    """The settings of a plan that learns preferences instead."""
+    values = values | {"training.objective": objective, "lora.dropout": 0.0}
+    if objective != "orpo":
+        values["preference.reference"] = dice.choice(["each-step", "precomputed"])
+    if objective == "kto":
+        values["preference.kto_loss"] = dice.choice(["kto", "kto", "apo_zero_unpaired"])
+        values["training.batch_size"] = max(2, values["training.batch_size"])
+    return values
+
+
+def cases(count: int, families: list[str], seed: int, *, preferences: bool = False) -> Iterator[dict[str, Any]]:
+    """The grid: families in turn, everything else random. preferences: objectives in turn, too."""
     dice = random.Random(seed)
     for number in range(count):
         family = families[number % len(families)]
         config = random_config(family, dice)
         values, data, share = random_values(config, dice)
+        if preferences:
+            turn = number + number // len(families)  # so that each family meets every objective
+            values = preference_values(values, OBJECTIVES[turn % len(OBJECTIVES)], dice)
         yield {"family": family, "config": config, "values": values, "lengths": list(data.lengths), "share": share}
 
 
@@ -224,14 +243,21 @@ def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
         }
 
     names = sorted({row["family"] for row in found})
-    return {"all": of(found), "families": {name: of([row for row in found if row["family"] == name]) for name in names}}
+    learnt = sorted({row["values"].get("training.objective", "sft") for row in found})
+    by_family = {name: of([row for row in found if row["family"] == name]) for name in names}
+    if learnt == ["sft"]:
+        return {"all": of(found), "families": by_family}
+    by_objective = {
+        name: of([row for row in found if row["values"].get("training.objective", "sft") == name]) for name in learnt
+    }
+    return {"all": of(found), "objectives": by_objective, "families": by_family}
 
 
 def report(found: list[dict[str, Any]], failed: list[dict[str, Any]]) -> str:
     """The summary as text."""
     table = summary(found)
     lines = ["family        cases   median      p95    worst   within 3 %"]
-    for name, row in [*table["families"].items(), ("all", table["all"])]:
+    for name, row in [*table["families"].items(), *table.get("objectives", {}).items(), ("all", table["all"])]:
         lines.append(
             f"{name:<12} {row['cases']:>6} {row['median']:>8.2%} {row['p95']:>8.2%} {row['worst']:>8.2%} "
             f"{row['within']:>12.1%}"
@@ -246,19 +272,24 @@ def report(found: list[dict[str, Any]], failed: list[dict[str, Any]]) -> str:
 
 
 def main() -> int:
+    """Trace the cases, tell how far the estimates are off, and keep it where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=int, default=216)
+    parser.add_argument("--cases", type=int, help="216, of preferences 72")
+    parser.add_argument("--preferences", action="store_true", help="plans that learn preferences (DPO, ORPO, KTO)")
     parser.add_argument("--family", action="append", choices=sorted(FAMILIES))
     parser.add_argument("--seed", type=int, default=20261120)
     parser.add_argument("--worst", type=int, default=8, help="how many of the worst cases to print")
-    parser.add_argument("--save", action="store_true", help=f"keep the report in {RESULTS}")
+    parser.add_argument("--save", action="store_true", help=f"keep the report in {RESULTS.parent}")
     asked = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     found: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     started = time.time()
-    for case in cases(asked.cases, asked.family or sorted(FAMILIES), asked.seed):
+    asked.cases = asked.cases or (72 if asked.preferences else 216)
+    families = asked.family or sorted(FAMILIES)
+    results = PREFERENCES if asked.preferences else RESULTS
+    for case in cases(asked.cases, families, asked.seed, preferences=asked.preferences):
         try:
             found.append(measure(case))
         except Exception as error:  # noqa: BLE001 - a case that cannot be traced is counted and shown, never hidden
@@ -281,8 +312,8 @@ def main() -> int:
         print(f"failed: {row['family']} {row['problem']} {json.dumps(row['values'])}")
     print(report(found, failed))
     if asked.save:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(
+        results.parent.mkdir(exist_ok=True)
+        results.write_text(
             json.dumps(
                 {
                     "date": time.strftime("%Y-%m-%d"),

@@ -287,7 +287,8 @@ def test_memory_is_asked_for_in_segments_that_grow(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_settings_of_preferences_are_the_plans() -> None:
-    from loratui.worker.training.config import DeviceTraits, dpo_config
+    from loratui.worker.training.config import DeviceTraits
+    from loratui.worker.training.preference_config import dpo_config
 
     changes = {
         "training.objective": "dpo",

@@ -9,7 +9,7 @@ from loratui.core.architecture import ModelSpec
 from loratui.core.dataset import DataFacts
 from loratui.core.lora_targets import count_adapter, resolve_targets
 from loratui.core.plan import Plan
-from loratui.core.preferences import computes_reference
+from loratui.core.preferences import passes_beside
 
 
 def active_parameters(spec: ModelSpec) -> int:
@@ -81,7 +81,7 @@ def flops_per_token(spec: ModelSpec, plan: Plan, tokens_per_row: float) -> float
     weights, head, attention = _weights_head_attention(spec, tokens_per_row)
     forward = 2.0 * (weights + head) + attention
     recomputed = 2.0 * weights + attention if plan.training.checkpointing else 0.0
-    recomputed += forward if computes_reference(plan) else 0.0
+    recomputed += forward * passes_beside(plan)
     if plan.method.kind == "full":
         return 3.0 * forward + recomputed
     adapter = count_adapter(resolve_targets(spec, plan.lora.targets), plan.lora.r)
@@ -106,12 +106,12 @@ def forward_flops_per_token(spec: ModelSpec, plan: Plan, tokens_per_row: float) 
 
 def evaluation_pass(spec: ModelSpec, plan: Plan, data: DataFacts, devices: int) -> tuple[int, float]:
     """Batches of one evaluation on each device, and the operations of one: a forward pass over rows like the trained
-    ones, of pairs over both sides, and of the reference where it is computed at each step.
+    ones, of pairs over both sides, and the passes beside it (the reference's, KTO's KL).
     """
     size = plan.evaluation.batch_size
     tokens = longest_of_batch(plan, data, size)
     batches = math.ceil(math.ceil(data.eval_examples / size) / max(1, devices))
-    models = 2 if computes_reference(plan) else 1
+    models = 1 + passes_beside(plan)
     return batches, forward_flops_per_token(spec, plan, tokens) * models * tokens * size * plan.sides
 
 

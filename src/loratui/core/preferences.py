@@ -35,6 +35,11 @@ def estimates_kl(plan: Plan) -> bool:
     return learns_judged(plan) and plan.preference.kto_loss == "kto"
 
 
+def fewest_rows(plan: Plan) -> int:
+    """Rows that a forward pass needs at least: KTO's KL is estimated from the other ones of a batch."""
+    return 2 if estimates_kl(plan) else 1
+
+
 def computes_reference(plan: Plan) -> bool:
     """Whether the reference is computed at each step."""
     return has_reference(plan) and plan.preference.reference == "each-step"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loratui.core.plan import Plan
-from loratui.core.preferences import computes_reference
+from loratui.core.preferences import computes_reference, has_reference
 
 UNTIMED = ("lora.variant", "lora.dropout", "model.attention")
 """They take time (DoRA's norms of whole weights, dropout's masks, unfused attention) that nothing here counts."""
@@ -25,7 +25,7 @@ def differ_untimed(one: Plan, other: Plan) -> bool:
 
 def left_out(plan: Plan) -> tuple[str, ...]:
     """What of this plan takes time that no prediction counts, in words."""
-    once = plan.training.objective != "sft" and not computes_reference(plan)
+    once = has_reference(plan) and not computes_reference(plan)
     found = ["the reference's pass before the first step"] if once else []
     if plan.method.kind == "full":
         return tuple(found)

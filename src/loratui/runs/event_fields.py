@@ -18,7 +18,8 @@ Pair = Annotated[list[Any], Field(min_length=2, max_length=2)]
 class PreferenceFigures(BaseModel):
     """What a step or an evaluation shows of preferences, as means over its pairs; None where none are learnt.
 
-    A reward is beta times the log-probability of an answer, less the reference's.
+    A reward is beta times the log-probability of an answer, less the reference's. ORPO has no reference, and its
+    log-probabilities are means over an answer's tokens. Of KTO the chosen answers are those that are wanted.
     """
 
     reward_chosen: float | None = None
@@ -30,3 +31,9 @@ class PreferenceFigures(BaseModel):
     logp_chosen: float | None = None
     """Log-probability of an answer, of all its tokens together."""
     logp_rejected: float | None = None
+    kl: float | None = None
+    """KTO: how far the model is from its reference, in nats an answer, estimated from the rows of a batch."""
+    chosen_loss: float | None = None
+    """ORPO: the loss of question and chosen answer, in nats a token."""
+    log_odds: float | None = None
+    """ORPO: logarithm of the chosen answer's odds over the rejected one's."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 HANDBOOK = "https://github.com/huggingface/alignment-handbook/blob/main/recipes"
+ORPO_AUTHORS = "https://github.com/xfactlab/orpo/blob/main/scripts"
 TULU = "https://github.com/allenai/open-instruct/blob/main/docs/tulu3.md"
 
 
@@ -20,7 +22,7 @@ class PreferenceRecipe:
     parameters: float
     rate: float
     loss: str
-    """As `preference.loss`."""
+    """As `preference.loss`, or the objective."""
     beta: float
     pairs: int
     epochs: int
@@ -39,21 +41,38 @@ RECIPES: tuple[PreferenceRecipe, ...] = (
     PreferenceRecipe("Tülu 3 70B", 70.6e9, 2e-7, "sigmoid_norm", 5.0, 128, 1, TULU),
 )
 """Ascending by size; every one warms up over 10 % of its steps."""
+ORPO_RECIPES: tuple[PreferenceRecipe, ...] = (
+    PreferenceRecipe(
+        "GPT-2", 0.124e9, 8e-6, "orpo", 0.1, 4, 0, "https://github.com/huggingface/trl, examples/scripts/orpo.py"
+    ),
+    PreferenceRecipe("Mistral-ORPO-β 7B", 7.24e9, 5e-6, "orpo", 0.1, 32, 5, f"{ORPO_AUTHORS}/run_mistral_orpo_beta.sh"),
+    PreferenceRecipe(
+        "Zephyr-ORPO 141B", 140.6e9, 5e-6, "orpo", 0.05, 0, 3, f"{HANDBOOK}/zephyr-141b-A35b/orpo/config_full.yaml"
+    ),
+)
+"""Ascending by size. GPT-2's is trl's example, which ends after 1,000 steps."""
 LORA_TIMES = 10
 """An adapter's rate as a multiple of the whole model's: Zephyr's QLoRA recipe and TRL's own script both take 5e-6 where
-the whole model takes 5e-7.
+the whole model takes 5e-7; TRL's script for ORPO takes 8e-5 where it takes 8e-6.
 """
+KTO_DOCS = "https://huggingface.co/docs/trl/kto_trainer"
+KTO_RATES = (5e-7, 5e-6)
+"""From and to what rates are advised for KTO, whatever is trained (TRL's documentation, usage tips)."""
+KTO_ROWS = (16, 128)
+"""Rows of a step, from and to, by the same tips."""
+KTO_PASS_ROWS = 4
+"""Rows of a forward pass that the same tips ask for at least: the KL is estimated from them."""
 
 
-def whole_model_rate(parameters: float) -> float:
+def whole_model_rate(parameters: float, recipes: Sequence[PreferenceRecipe] = RECIPES) -> float:
     """The rate for a whole model of so many parameters: along straight lines between the recipes, both in logarithms;
-    beyond the smallest and the largest that of those.
+    beyond the smallest and the largest that of those. recipes: ascending by size.
     """
-    points = [(math.log(one.parameters), math.log(one.rate)) for one in RECIPES]
+    points = [(math.log(one.parameters), math.log(one.rate)) for one in recipes]
     at = math.log(max(1.0, parameters))
     if at <= points[0][0]:
-        return RECIPES[0].rate
+        return recipes[0].rate
     for (low, first), (high, second) in pairwise(points):
         if at <= high:
             return math.exp(first + (second - first) * (at - low) / (high - low))
-    return RECIPES[-1].rate
+    return recipes[-1].rate

@@ -23,6 +23,7 @@ from loratui.core.memory.fit import changed, longest_length
 from loratui.core.memory.sharding import together
 from loratui.core.plan import Plan
 from loratui.core.plan_change import Start, start_after
+from loratui.core.preferences import estimates_kl, fewest_rows
 
 LEAST_LENGTH, LEAST_RANK = 256, 4
 ADAPTER_RATE = 10.0
@@ -139,8 +140,10 @@ def _rungs(ladder: _Ladder) -> Iterator[_Rung]:
     ):
         rows = _halved(ladder, "evaluation.batch_size", ladder.plan.evaluation.batch_size)
         yield _Rung(rows, "Evaluations in smaller batches; the same training.", lowers=bool(ladder.where))
-    if ladder.where in ("", "step") and training.batch_size > 1:
+    if ladder.where in ("", "step") and _fewer(training.batch_size, fewest_rows(ladder.plan)):
         cost = "More passes a step; the same effective batch, the same result."
+        if estimates_kl(ladder.plan):
+            cost = "More passes a step; the same effective batch, but KTO's KL is estimated from fewer rows."
         yield _Rung(_halved(ladder, "training.batch_size", training.batch_size), cost, lowers=bool(ladder.where))
     if ladder.where in ("", "step") and not training.checkpointing:
         cost = "Activations are computed again in the backward pass; the same result."
@@ -154,17 +157,22 @@ def _rungs(ladder: _Ladder) -> Iterator[_Rung]:
 
 def _halved(ladder: _Ladder, key: str, rows: int) -> dict[str, Any]:
     """Half as many rows a pass, and half again, until they fit; the training's effective batch is kept."""
-    smaller = rows
-    while True:
-        smaller = next(rows // parts for parts in range(2, rows + 1) if smaller > rows // parts and rows % parts == 0)
-        change: dict[str, Any] = {key: smaller}
+    change: dict[str, Any] = {}
+    for smaller in _fewer(rows, fewest_rows(ladder.plan) if key == "training.batch_size" else 1):
+        change = {key: smaller}
         if key == "training.batch_size":
             change["training.accumulation"] = ladder.plan.training.accumulation * rows // smaller
             evaluation = ladder.plan.evaluation
             if not ladder.where and evaluation.every_steps and evaluation.batch_size > smaller:
                 change["evaluation.batch_size"] = smaller
-        if smaller == 1 or ladder.needed(change).upper_bytes <= ladder.limit:
-            return change
+        if ladder.needed(change).upper_bytes <= ladder.limit:
+            break
+    return change
+
+
+def _fewer(rows: int, fewest: int) -> list[int]:
+    """Into how few rows a pass of so many can be divided evenly, the most first."""
+    return [rows // parts for parts in range(2, rows + 1) if rows % parts == 0 and rows // parts >= fewest]
 
 
 def _shares(ladder: _Ladder) -> Iterator[_Rung]:

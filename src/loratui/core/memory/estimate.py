@@ -13,10 +13,10 @@ from loratui.core.memory.overhead import Moving, load_extra, overhead
 from loratui.core.memory.sharding import bucket_bytes, gathered_bytes, held_formats, together, working_formats
 from loratui.core.memory.states import adapter_bytes, gradients_bytes, optimizer_bytes, scales_bytes, weights_bytes
 from loratui.core.memory.step import PASS, Batch, evaluation, moments, optimizer_extra, reference_pass
-from loratui.core.memory.trainers import LORATUI, Software
+from loratui.core.memory.trainers import LORATUI, ODDS, Software
 from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
-from loratui.core.preferences import computes_reference, copies_adapter, holds_copy
+from loratui.core.preferences import computes_reference, copies_adapter, estimates_kl, holds_copy
 
 LOADED = "The peak is while the weights are loaded."
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
@@ -107,6 +107,8 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     Raises PlanError where `lora.targets` names layers that the model lacks.
     """
     plan, data = _carried(plan, software), data.at(plan.training.max_length)
+    if plan.training.objective == "orpo":
+        software = replace(software, loss=ODDS)
     if software.unties_head and spec.tied_embeddings:
         spec = replace(spec, tied_embeddings=False, head_parameters=spec.vocab_size * spec.hidden_size)
     shared = together(plan, device)
@@ -126,6 +128,10 @@ def estimate(spec: ModelSpec, plan: Plan, data: DataFacts, device: Device, softw
     found = moments(spec, plan, form, batch, gradients)
     if computes_reference(plan):
         found.append(reference_pass(spec, plan, form, batch, gradients))
+    if estimates_kl(plan):
+        before = evaluation(spec, plan, form, batch, gradients)
+        waiting = gradients if plan.training.accumulation > 1 else 0
+        found.append(replace(before, phase=PASS, where="in the forward pass for KTO's KL", gradients=waiting))
     highest = max(found, key=lambda moment: moment.total)
     in_loss = max(moment.logits for moment in found)
     if eval_batch is not None:

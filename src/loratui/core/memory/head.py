@@ -106,6 +106,8 @@ FUSED_LOGIT = 6
 def other_loss(run: Layers, x: Value, spec: ModelSpec, *, scored: int, rows: int) -> int:
     """Put head and loss on the tape as the run's trainer has them; bytes of the logits at their most."""
     style = run.form.software.loss
+    if style.kind == "odds":
+        return _odds(run, x, spec, rows)
     if style.kind == "whole":
         return _whole(run, x, spec, rows)
     return _by_chunks(run, x, spec, scored=scored if style.scored_only else run.tokens)
@@ -141,6 +143,29 @@ def _whole(run: Layers, x: Value, spec: ModelSpec, rows: int) -> int:
     tape.hold(logits)
     forward = logits.size + wide.size + soft.size
     return max(forward, 3 * soft.size + (logits.size if style.held else 0))
+
+
+def _odds(run: Layers, x: Value, spec: ModelSpec, rows: int) -> int:
+    """`trl/experimental/orpo/orpo_trainer.py::concatenated_forward`: accelerate hands the logits over in float32; those
+    of the chosen half are copied for cross entropy, and a kernel scores those of both halves and keeps them.
+    """
+    form, tape, vocabulary = run.form, run.tape, spec.vocab_size
+    head = Linear("lm_head", "lm_head", spec.hidden_size, vocabulary, 1, stored="parameter")
+    logits = cast(run, base_linear(run, x, head), 4) if form.autocast else base_linear(run, x, head)
+    element, cut = logits.element, run.tokens - rows
+    half = tape.part(logits, cut // 2 * vocabulary * element)
+    if rows > 2:  # of one row the last token is left out by a view
+        half = tape.value(half.size, vocabulary, element, tracked=logits.tracked)
+    tape.record((logits,), half, backward_extra=half.size)
+    soft = tape.value(half.size, vocabulary, element, tracked=logits.tracked)
+    tape.record((half,), soft, (soft.storage,))
+    chosen = tape.record((soft,), tape.value(4, 0, 4, tracked=True))
+    both = tape.record((logits,), tape.part(logits, cut * vocabulary * element))
+    scored = tape.value(cut * 4, 0, 4, tracked=True)
+    scored = tape.record((both,), scored, (logits.storage, tape.constant(cut * 4 * 4)))
+    tape.record((chosen, scored), tape.value(4, 0, 4, tracked=True))
+    tape.hold(logits)
+    return logits.size + soft.size + max(half.size, both.size)
 
 
 def _by_chunks(run: Layers, x: Value, spec: ModelSpec, *, scored: int) -> int:

@@ -21,6 +21,7 @@ from loratui.core.memory.ops import Layers
 from loratui.core.memory.tape import Tape, Value, Walk
 from loratui.core.memory.traits import Traits, traits
 from loratui.core.plan import Plan
+from loratui.core.preferences import copies_adapter
 
 PASS = "forward and backward"
 OFFLOAD_STASH = 5
@@ -336,7 +337,9 @@ def reference_pass(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gra
     """The reference's forward pass at each step of preference training: nothing of it is kept, and everything that the
     trained model's backward pass needs is there already."""
     run = _pass(spec, plan, form, batch, accumulates=plan.training.accumulation > 1)
-    beside = evaluation(spec, plan, form, batch, gradients)
+    adapted = run.adapted if copies_adapter(plan) else frozenset()
+    frozen = replace(run, form=replace(form, dropout=False, full=False), adapted=adapted, accumulates=False)
+    beside = _evaluation(frozen, 0)
     held = gradients if run.accumulates else 0
     kept = _kept(run, checkpointing=plan.training.checkpointing)
     return Moment(PASS, "in the reference's forward pass", kept + beside.activations, beside.logits, held)

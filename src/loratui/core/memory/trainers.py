@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-LossKind = Literal["tiled", "whole", "projected", "chunked", "fused", "cut"]
+LossKind = Literal["tiled", "odds", "whole", "projected", "chunked", "fused", "cut"]
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
     """How the output head meets the loss.
 
-    tiled: tiles of tokens by vocabulary, never the whole (TRL 1.16). whole: every logit, log-probabilities beside
+    tiled: tiles of tokens by vocabulary, never the whole (TRL 1.16). odds: every logit of both sides in float32, twice
+    those of the chosen one (TRL 1.16's ORPOTrainer). whole: every logit, log-probabilities beside
     them. projected: the head and the loss in so many pieces, whose log-probabilities are all kept. chunked: the head a
     few tokens at a time, run again in the backward pass (TRL 1.0 to 1.15). fused: Liger's kernel, which makes the
     gradient in the forward pass. cut: no logit reaches memory (cut cross entropy).
@@ -76,6 +77,7 @@ class Software:
 
 
 WHOLE = Loss("whole")
+ODDS = Loss("odds")
 LORATUI = Software(
     "loratui",
     "this program",

@@ -22,7 +22,8 @@ from loratui.core.recommend.evaluation import held_out, keeping
 from loratui.core.recommend.learning_rate import learning_rate
 from loratui.core.recommend.method_and_batch import fit
 from loratui.core.recommend.precision import precision
-from loratui.core.recommend.preference import passes, preference_rate, preferences, reference, steady, unpadded
+from loratui.core.recommend.preference import passes, preference_rate, reference, steady, unpadded
+from loratui.core.recommend.preference_loss import preferences
 from loratui.core.recommend.schedule import scheduler, warmup
 from loratui.core.recommend.time_limit import time_limit
 from loratui.core.recommendation import Recommendation

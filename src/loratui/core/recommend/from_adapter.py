@@ -116,7 +116,7 @@ def continued(
             source="The adapter's own adapter_config.json.",
         )
     rate = reasons.get("training.learning_rate")
-    if rate is not None and "preference.loss" not in reasons:  # rates of preference training are a second stage's
+    if rate is not None and "preference.beta" not in reasons:  # rates of preference training are a second stage's
         value = float(f"{rate.value * RATE_SHARE:.1e}")
         yield replace(
             rate,

@@ -14,7 +14,7 @@ from loratui.core.links import bytes_between_nodes
 from loratui.core.measured import MOST_SLOWER
 from loratui.core.recommend import checkpointing, reasons, reasons_of_method
 from loratui.core.recommend.context import Context, changed
-from loratui.core.recommend.preference import learns_pairs, pairs_of_a_step
+from loratui.core.recommend.preference import learns_preferences, rows_of_a_step
 from loratui.core.recommend.reasons import Said
 from loratui.core.recommend.scale_of_data import LEAST_STEPS, lora_against_full
 from loratui.core.recommend.search import BUSY_TOKENS, Fit, Search, accumulation_for
@@ -49,8 +49,8 @@ def effective_batch(context: Context) -> Wanted:
     def steps(rows: int) -> float:
         return last or examples * passes / rows
 
-    if learns_pairs(context):
-        size, why = pairs_of_a_step(examples, passes, last)
+    if learns_preferences(context):
+        size, why = rows_of_a_step(str(context.get("training.objective")), examples, passes, last)
         return Wanted(size, why, Said(""))
     if examples > 50_000:
         size, why = 32, f"{examples:,} {word}: 32 above 50,000"

@@ -1,4 +1,4 @@
-"""What preference training takes otherwise than learning answers: loss, beta, rate, passes, rows of a step, reference.
+"""What preference training takes otherwise than learning answers: rate, passes, rows of a step, reference.
 
 Each question is silent while answers are learnt.
 """
@@ -10,7 +10,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from loratui.core.knowledge.preference_recipes import LORA_TIMES, RECIPES, whole_model_rate
+from loratui.core.knowledge.preference_recipes import (
+    KTO_DOCS,
+    KTO_PASS_ROWS,
+    KTO_RATES,
+    KTO_ROWS,
+    LORA_TIMES,
+    ORPO_RECIPES,
+    RECIPES,
+    whole_model_rate,
+)
 from loratui.core.presets import Preset
 from loratui.core.recommend.context import Context
 from loratui.core.recommend.scale_of_data import LEAST_STEPS
@@ -21,12 +30,12 @@ MOST_PASSES = 3
 """SmolLM2 1.7B's recipe: no other one makes more."""
 MOST_PAIRS, FEWEST_PAIRS = 32, 4
 """SmolLM3's step; below the fewest no recipe goes."""
-REPEATED = 3
+REPEATED = {"dpo": 3, "kto": 2}
 """Passes from which a reference that is computed once saves a fifth of the work or more: an adapter's step is four
-parts of work and the reference two, so that three passes take 3 × 4 + 2 instead of 3 × 6.
+parts of work and the reference two, so that three passes take 3 × 4 + 2 instead of 3 × 6. KTO's KL adds two parts to
+either: two passes take 2 × 6 + 4 instead of 2 × 10.
 """
 WARMUP_SHARE = 0.1
-BETAS = {"sigmoid": 0.1, "sigmoid_norm": 5.0, "ipo": 0.1, "apo_zero": 0.05, "robust": 0.1}
 SFT_ALONE = (
     "training.packing",
     "training.padding_free",
@@ -57,80 +66,17 @@ def for_objective(preset: Preset, chosen: Mapping[str, Any]) -> Preset:
     return replace(preset, values=values, warmup_ratio=None, notes=(*preset.notes, told))
 
 
-def learns_pairs(context: Context) -> bool:
+def learns_preferences(context: Context) -> bool:
     """Whether preferences are learnt."""
     return bool(context.get("training.objective") != "sft")
 
 
-def preferences(context: Context) -> Iterator[Recommendation]:
-    """What is learnt of a pair: `preference.loss`, `beta` and the weights beside it."""
-    if not learns_pairs(context):
-        return
-    recipes = "; ".join(f"{one.model}: {one.loss}, beta {one.beta:g}" for one in RECIPES)
-    yield Recommendation(
-        "preference.loss",
-        "sigmoid",
-        "DPO's own loss: most recipes and comparisons are of it.",
-        "-log sigmoid(beta × (chosen's log-probability ratio - rejected's))",
-        f"Rafailov et al. 2023 (2305.18290); trl 1.16 `loss_type`. {recipes}.",
-        up="sigmoid_norm counts by tokens, so that length alone wins nothing; apo_zero holds the chosen answer up.",
-        down="robust: where labels are known to be wrong at times; ipo: where the margin runs away.",
-        disagreement="Tülu 3 takes sigmoid_norm, SmolLM3 apo_zero, Zephyr and SmolLM2 sigmoid.",
-    )
-    loss = str(context.get("preference.loss"))
-    yield Recommendation(
-        "preference.beta",
-        BETAS[loss],
-        f"What is usual with {loss}: {_beta_source(loss)}.",
-        f"{BETAS[loss]:g} for {loss}",
-        f"{recipes}; trl 1.16's default 0.1.",
-        up="The model stays closer to its reference.",
-        down="It may go further from it, and forget more.",
-        disagreement="With the same loss Zephyr takes 0.01 and SmolLM2 0.5: fifty times as much.",
-    )
-    robust = loss == "robust"
-    yield Recommendation(
-        "preference.label_smoothing",
-        0.1 if robust else 0.0,
-        "A tenth of the labels counts as wrong, as the loss's own paper does." if robust else "Only robust uses it.",
-        f"0.1 with robust, else 0; the loss is {loss}",
-        "Chowdhury et al. 2024 (2403.00409), as trl 1.16 cites it.",
-        up="More labels are supposed to be wrong; pairs teach less.",
-        down="0: every label is believed.",
-    )
-    yield Recommendation(
-        "preference.sft_weight",
-        0.0,
-        "None: the recipes that are gone by have none.",
-        "loss of the pairs + weight × loss of the chosen answers",
-        "Zephyr, Tülu 3, SmolLM3: none; Llama 3 adds it with 0.2 (2407.21783).",
-        up="Keeps the chosen answers likely, where both sides' log-probabilities fall.",
-        down="0: only the difference of the sides is learnt.",
-        disagreement="Llama 3 takes 0.2, the others nothing.",
-    )
-    yield Recommendation(
-        "preference.length_weight",
-        1.0,
-        "Every token counts: no recipe that is gone by weighs them.",
-        "tokens beyond the shorter answer of a pair × weight",
-        "LD-DPO, Liu et al. 2024 (2409.06411); trl 1.16 `ld_alpha`.",
-        up="1: as all other tokens.",
-        down="Longer answers win less by their length alone.",
-    )
-
-
-def _beta_source(loss: str) -> str:
-    return {
-        "sigmoid_norm": "Tülu 3",
-        "apo_zero": "SmolLM3",
-        "sigmoid": "DPO's paper and trl",
-    }.get(loss, "trl's default")
-
-
 def unpadded(context: Context) -> Iterator[Recommendation]:
-    """Pairs come padded and in random order, and nothing in them is left to chance."""
-    if not learns_pairs(context):
+    """Preferences come padded and in an order of their own, and nothing in them is left to chance."""
+    if not learns_preferences(context):
         return
+    objective = context.get("training.objective")
+    kto = objective == "kto"
     for key, word in (
         ("training.packing", "Packing"),
         ("training.padding_free", "Rows end to end"),
@@ -139,111 +85,199 @@ def unpadded(context: Context) -> Iterator[Recommendation]:
         yield Recommendation(
             key,
             False,
-            f"{word} is not offered for pairs: both sides of each are padded together.",
-            "objective = dpo",
-            "trl 1.16 dpo_trainer.py: pairs are padded, and its `padding_free` is switched off.",
-            up="Not with pairs.",
+            f"{word} is not offered for judged answers: they are padded, and their order is that of the KL's blocks."
+            if kto
+            else f"{word} is not offered for pairs: both sides of each are padded together.",
+            f"objective = {objective}",
+            f"trl 1.16 {objective}_trainer.py: the rows are padded"
+            + (", and its `padding_free` is switched off." if objective == "dpo" else "."),
+            up="Not with preferences.",
             down="False: each side is padded to the longest of its batch.",
         )
 
 
 def steady(context: Context) -> Iterator[Recommendation]:
     """`lora.dropout`: none, since the model is compared with its reference."""
-    if learns_pairs(context):
-        yield Recommendation(
-            "lora.dropout",
-            0.0,
-            "None: the model is compared with its reference, and chance would be part of the difference.",
-            "objective = dpo: 0",
-            "trl 1.16 `disable_dropout`: dropout is switched off in the model and in its reference.",
-            up="Not with pairs.",
-            down="0: both are computed alike.",
-            disagreement="Zephyr's QLoRA recipe names 0.05, which trl switches off all the same.",
-        )
-
-
-def passes(context: Context) -> Iterator[Recommendation]:
-    """`training.epochs`: one, or up to three where there are few pairs."""
-    if not learns_pairs(context):
+    if not learns_preferences(context):
         return
-    examples = context.data.examples
-    wanted = math.ceil(LEAST_STEPS * FEWEST_PAIRS / max(1, examples))
-    value = float(min(MOST_PASSES, max(1, wanted)))
+    objective = context.get("training.objective")
     yield Recommendation(
-        "training.epochs",
-        value,
-        f"{examples:,} pairs: one pass, as the recipes of large models make."
-        if value == 1
-        else f"{examples:,} pairs are few: {value:g} passes, at most the {MOST_PASSES} that a recipe makes.",
-        f"{LEAST_STEPS} steps × {FEWEST_PAIRS} pairs / {examples:,} pairs = {wanted}, from 1 to {MOST_PASSES}",
-        "; ".join(f"{one.model} {one.epochs}: {one.link}" for one in RECIPES),
-        up="Pairs are learnt by heart sooner than answers: the held-out accuracy shows it.",
-        down="Fewer steps.",
-        disagreement="SmolLM2 makes 2 and 3 passes over the 61,000 pairs of which Zephyr makes one.",
+        "lora.dropout",
+        0.0,
+        "None: trl's ORPOTrainer switches dropout off."
+        if objective == "orpo"
+        else "None: the model is compared with its reference, and chance would be part of the difference.",
+        f"objective = {objective}: 0",
+        "trl 1.16 `disable_dropout`: dropout is switched off in the model and in its reference.",
+        up="Not with preferences.",
+        down="0: nothing is left to chance.",
+        disagreement="Zephyr's QLoRA recipe names 0.05, which trl switches off all the same.",
     )
 
 
-def pairs_of_a_step(examples: int, epochs: float, last: int) -> tuple[int, str]:
-    """Pairs per optimizer step, and why. last: `training.max_steps`."""
+def passes(context: Context) -> Iterator[Recommendation]:
+    """`training.epochs`: one, or up to three where there are few rows; three for ORPO."""
+    if not learns_preferences(context):
+        return
+    examples, objective = context.data.examples, context.get("training.objective")
+    if objective == "orpo":
+        yield Recommendation(
+            "training.epochs",
+            3.0,
+            "Three passes: it learns the answers as well, and no recipe of ORPO makes fewer.",
+            "3, the fewest of the recipes",
+            "; ".join(f"{one.model} {one.epochs}: {one.link}" for one in ORPO_RECIPES if one.epochs),
+            up="Answers are learnt by heart: the held-out loss shows it.",
+            down="Fewer steps.",
+            disagreement="Mistral-ORPO-β makes 5 over 61,000 pairs, its Capybara version and Zephyr-ORPO 3 over 7,000.",
+        )
+        return
+    fewest, word = (KTO_ROWS[0], "answers") if objective == "kto" else (FEWEST_PAIRS, "pairs")
+    wanted = math.ceil(LEAST_STEPS * fewest / max(1, examples))
+    value = float(min(MOST_PASSES, max(1, wanted)))
+    made = f"at most the {MOST_PASSES} that a recipe makes"
+    whose = "its authors" if objective == "kto" else "the recipes of large models"
+    yield Recommendation(
+        "training.epochs",
+        value,
+        f"{examples:,} {word}: one pass, as {whose} make."
+        if value == 1
+        else f"{examples:,} {word} are few: {value:g} passes, {made}.",
+        f"{LEAST_STEPS} steps × {fewest} {word} / {examples:,} {word} = {wanted}, from 1 to {MOST_PASSES}",
+        f"ContextualAI/HALOs config/config.yaml: 1; LLaMA-Factory llama3_lora_kto.yaml: 3; {KTO_DOCS}: rather more "
+        "passes than a higher rate."
+        if objective == "kto"
+        else "; ".join(f"{one.model} {one.epochs}: {one.link}" for one in RECIPES),
+        up="They are learnt by heart sooner than answers: the held-out figures show it.",
+        down="Fewer steps.",
+        disagreement="LLaMA-Factory's example makes 3 passes over 1,000 answers, KTO's authors one over many more."
+        if objective == "kto"
+        else "SmolLM2 makes 2 and 3 passes over the 61,000 pairs of which Zephyr makes one.",
+    )
+
+
+def rows_of_a_step(objective: str, examples: int, epochs: float, last: int) -> tuple[int, str]:
+    """Rows per optimizer step, and why. last: `training.max_steps`."""
+    kto = objective == "kto"
+    fewest, word = (KTO_ROWS[0], "answers") if kto else (FEWEST_PAIRS, "pairs")
+    whose = {"dpo": "SmolLM3's recipe", "orpo": "Mistral-ORPO's", "kto": "KTO's authors"}[objective]
     size = MOST_PAIRS
-    while size > FEWEST_PAIRS and not last and examples * epochs / size < LEAST_STEPS:
+    while size > fewest and not last and examples * epochs / size < LEAST_STEPS:
         size //= 2
     while size > max(1, examples):
         size //= 2
     if last:
-        return size, f"training.max_steps = {last:,} decides the steps: {size} pairs, as SmolLM3's recipe"
+        return size, f"training.max_steps = {last:,} decides the steps: {size} {word}, as {whose}"
     steps = examples * epochs / size
+    others = {
+        "dpo": "Zephyr and Tülu 3 take 128",
+        "orpo": "trl's example takes 4",
+        "kto": f"{KTO_ROWS[0]} to {KTO_ROWS[1]} are advised: {KTO_DOCS}",
+    }[objective]
     return size, (
-        f"{examples:,} pairs × {epochs:g} epochs / {size} = {steps:,.0f} steps: SmolLM3's {MOST_PAIRS}, halved down to "
-        f"{FEWEST_PAIRS} while there are fewer than {LEAST_STEPS} (Zephyr and Tülu 3 take 128)"
+        f"{examples:,} {word} × {epochs:g} epochs / {size} = {steps:,.0f} steps: {MOST_PAIRS} as {whose}, halved down "
+        f"to {fewest} while there are fewer than {LEAST_STEPS} ({others})"
     )
+
+
+def fewest_of_a_pass(context: Context) -> tuple[int, int]:
+    """Rows that a forward pass needs at least, and those that it should have: KTO's KL is estimated from them."""
+    if context.get("training.objective") == "kto" and context.get("preference.kto_loss") == "kto":
+        return 2, KTO_PASS_ROWS
+    return 1, 1
 
 
 def preference_rate(context: Context) -> Iterator[Recommendation]:
     """`training.learning_rate` and `training.warmup_steps` of preference training."""
-    if not learns_pairs(context):
+    if not learns_preferences(context):
         return
-    parameters = context.spec.total_parameters
-    whole = whole_model_rate(parameters)
-    value = float(f"{whole if context.full else LORA_TIMES * whole:.1e}")
-    times = "" if context.full else f" × {LORA_TIMES} for an adapter"
-    smallest = RECIPES[0]
-    beyond = (
-        f" None of them is for a model below {smallest.parameters / 1e9:g} billion parameters."
-        if parameters < smallest.parameters
-        else ""
-    )
-    yield Recommendation(
-        "training.learning_rate",
-        value,
-        f"Recipes for whole models of this size take {whole:.1e}{times}: far less than answers are learnt with."
-        f"{beyond}",
-        f"{whole:.1e} for {parameters / 1e9:.2g} billion parameters, between the recipes{times} = {value:.1e}",
-        "; ".join(f"{one.model} {one.rate:g}: {one.link}" for one in RECIPES)
-        + "; for adapters Zephyr's config_qlora.yaml and trl 1.16 scripts/dpo.py: 5e-6 where the whole model has 5e-7.",
-        up="Margins grow faster; too high, both answers' log-probabilities fall, and the model forgets to write.",
-        down="Steadier; too low, the margin stays at 0.",
-        disagreement="trl 1.16's default is 1e-6 for whatever is trained; its script takes 5e-7 for a model of 0.5B, "
-        "where SmolLM2's recipes take 1e-6.",
-    )
+    objective = context.get("training.objective")
+    yield _rate_of_kto(context) if objective == "kto" else _rate(context, orpo=objective == "orpo")
     total = context.schedule().total_steps
+    links = {
+        "dpo": "; ".join(dict.fromkeys(one.link for one in RECIPES)),
+        "orpo": "; ".join(f"{one.model}: {one.link}" for one in ORPO_RECIPES),
+        "kto": "trl 1.16 scripts/kto.py: 0.1; ContextualAI/HALOs config/config.yaml: 150 steps",
+    }
     yield Recommendation(
         "training.warmup_steps",
         steps_of(total, WARMUP_SHARE),
-        "A tenth of the steps, as every recipe of preference training has it.",
+        "A tenth of the steps, as every recipe of preference training has it."
+        if objective == "dpo"
+        else "A tenth of the steps, as trl's script for KTO has it."
+        if objective == "kto"
+        else "A tenth of the steps: recipes of ORPO name 100 to 200, which is from 2 to 15 % of theirs.",
         f"10 % of {total:,} steps",
-        "; ".join(dict.fromkeys(one.link for one in RECIPES)),
+        links[objective],
         up="Calmer start; those steps learn less. The first step of a warm-up has rate 0.",
         down="0: full rate at once.",
     )
 
 
+def _rate(context: Context, *, orpo: bool) -> Recommendation:
+    parameters, recipes = context.spec.total_parameters, ORPO_RECIPES if orpo else RECIPES
+    whole = whole_model_rate(parameters, recipes)
+    value = float(f"{whole if context.full else LORA_TIMES * whole:.1e}")
+    times = "" if context.full else f" × {LORA_TIMES} for an adapter"
+    smallest = recipes[0]
+    beyond = (
+        f" None of them is for a model below {smallest.parameters / 1e9:g} billion parameters."
+        if parameters < smallest.parameters
+        else ""
+    )
+    adapters = (
+        "; for adapters trl's example: 8e-5 where the whole model has 8e-6."
+        if orpo
+        else "; for adapters Zephyr's config_qlora.yaml and trl 1.16 scripts/dpo.py: 5e-6 where a whole model has 5e-7."
+    )
+    return Recommendation(
+        "training.learning_rate",
+        value,
+        f"Recipes for whole models of this size take {whole:.1e}{times}: far less than answers are learnt with."
+        f"{beyond}",
+        f"{whole:.1e} for {parameters / 1e9:.2g} billion parameters, between the recipes{times} = {value:.1e}",
+        "; ".join(f"{one.model} {one.rate:g}: {one.link}" for one in recipes) + adapters,
+        up="The odds of chosen answers grow faster; too high, the model forgets to write."
+        if orpo
+        else "Margins grow faster; too high, both answers' log-probabilities fall, and the model forgets to write.",
+        down="Steadier; too low, the margin stays at 0.",
+        disagreement="trl 1.16's default is 1e-6 for whatever is trained; Labonne's QLoRA of Llama 3 8B (Fine-tune "
+        "Llama 3 with ORPO) takes 8e-6, no more than for a whole model."
+        if orpo
+        else "trl 1.16's default is 1e-6 for whatever is trained; its script takes 5e-7 for a model of 0.5B, "
+        "where SmolLM2's recipes take 1e-6.",
+    )
+
+
+def _rate_of_kto(context: Context) -> Recommendation:
+    lowest, highest = KTO_RATES
+    parameters = context.spec.total_parameters
+    whole = whole_model_rate(parameters)
+    wanted = whole if context.full else LORA_TIMES * whole
+    value = float(f"{min(highest, max(lowest, wanted)):.1e}")
+    times = "" if context.full else f" × {LORA_TIMES} for an adapter"
+    return Recommendation(
+        "training.learning_rate",
+        value,
+        f"As DPO's{times}, within the {lowest:g} to {highest:g} that are advised for KTO.",
+        f"{whole:.1e} for {parameters / 1e9:.2g} billion parameters, between DPO's recipes{times} = {wanted:.1e}, "
+        f"from {lowest:g} to {highest:g}",
+        f"{KTO_DOCS}, usage tips; trl 1.16 scripts/kto.py: its best settings are like DPO's; LLaMA-Factory "
+        "llama3_lora_kto.yaml: 5e-6 for an adapter.",
+        up="Rewards part faster; too high, the model forgets to write.",
+        down="Steadier; too low, the margin stays at 0: rather more passes.",
+        disagreement="With beta 0.1 trl's documentation advises 1e-6 at most, and its script takes 5e-7 for QLoRA too; "
+        "KTO's authors take 5e-6 for a whole Llama 3 8B (ContextualAI/HALOs).",
+    )
+
+
 def reference(context: Context) -> Iterator[Recommendation]:
-    """`preference.reference`: computed once where that saves memory or time."""
-    if not learns_pairs(context):
+    """`preference.reference`: computed once where that saves memory or time; silent where there is none (ORPO)."""
+    objective = context.get("training.objective")
+    if objective not in REPEATED:
         return
-    epochs = float(context.get("training.epochs"))
-    once = context.full or epochs >= REPEATED
+    epochs, repeated = float(context.get("training.epochs")), REPEATED[objective]
+    once = context.full or epochs >= repeated
     yield Recommendation(
         "preference.reference",
         "precomputed" if once else "each-step",
@@ -253,9 +287,9 @@ def reference(context: Context) -> Iterator[Recommendation]:
         if once
         else f"Computed at each step, {_beside(context)}: {epochs:g} pass{'' if epochs == 1 else 'es'} would save "
         "little by computing it once, and the training begins at once.",
-        f"whole model, or at least {REPEATED} passes: precomputed; {epochs:g} passes here",
+        f"whole model, or at least {repeated} passes: precomputed; {epochs:g} passes here",
         "trl 1.16 `precompute_ref_log_probs`; work by Kaplan et al. 2020 (2001.08361): forward 2, backward 2 or 4.",
-        up="precomputed: one pass over all pairs before the first step, then none.",
+        up="precomputed: one pass over all rows before the first step, then none.",
         down="each-step: a pass without gradients at each step; of a whole model a frozen copy beside it.",
     )
 

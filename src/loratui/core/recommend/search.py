@@ -16,6 +16,7 @@ from loratui.core.memory import Budget, Estimate, Verdict, verdict
 from loratui.core.memory.sharding import together
 from loratui.core.plan import Plan
 from loratui.core.recommend.context import Context, changed, evaluates
+from loratui.core.recommend.preference import fewest_of_a_pass
 from loratui.core.time import row_seconds
 
 BUSY_TOKENS = 2048
@@ -202,6 +203,8 @@ class Search:
         if "training.accumulation" in self.context.pinned:
             rows = max(batch for batch, _ in points)
             points = [point for point in points if point[0] == rows]
+        _, wanted = fewest_of_a_pass(self.context)
+        points = [point for point in points if point[0] >= wanted] or points
         limit = min(self.seconds(rung, *point) for point in points) * (1 + AS_FAST)
         alike = [point for point in points if self.seconds(rung, *point) <= limit]
         found = sorted(alike, key=lambda point: (-point[0], self.seconds(rung, *point)))
@@ -228,7 +231,9 @@ class Search:
             return [context.rule_of_thumb().batch_size]
         passes = context.pinned.get("training.accumulation")
         most = max(1, self.wanted // context.device.count // int(passes or 1))
-        return [2**power for power in range(most.bit_length() - 1, -1, -1)]
+        fewest, _ = fewest_of_a_pass(context)
+        powers = [2**power for power in range(most.bit_length() - 1, -1, -1)]
+        return [power for power in powers if power >= fewest] or [fewest]
 
     def largest(self, rung: int, checkpointing: bool) -> Fit:
         """The largest batch that fits comfortably, the smallest where none does.

@@ -213,6 +213,28 @@ def cuda_paths() -> Iterator[None]:
                 setattr(place, name, original)
 
 
+class _Scored(torch.autograd.Function):
+    """`trl/kernels/logprob_entropy.py`: keeps the logits as they are, and makes their gradient in one piece."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        found, entropy, log_z, expected = (logits.new_empty(index.shape, dtype=torch.float32) for _ in range(4))
+        del entropy
+        ctx.save_for_backward(logits, index, log_z, expected)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        logits = ctx.saved_tensors[0]
+        return torch.empty_like(logits, memory_format=torch.contiguous_format), None
+
+
+def scored_by_kernel(logits: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Stands in for TRL's `selective_log_softmax` where it runs its kernel."""
+    found: torch.Tensor = _Scored.apply(logits, index)  # type: ignore[no-untyped-call]
+    return found
+
+
 def data_dependent(scored_tokens: int) -> dict[Any, Any]:
     """Stand-ins for operations whose result's shape depends on data: choosing the tokens that bear loss."""
     aten = torch.ops.aten

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -14,10 +15,16 @@ import torch
 from loratui.core.architecture import ModelSpec
 from loratui.core.families import read_config
 from loratui.core.plan import Plan
-from loratui.core.preferences import computes_reference, holds_copy
+from loratui.core.preferences import computes_reference, estimates_kl, holds_copy, is_preference
 from loratui.worker.base_model import DTYPES
 from loratui.worker.tracing.build import build_model, fake_modules
-from loratui.worker.tracing.cuda import CudaSemantics, attention_kernels, cuda_paths, data_dependent
+from loratui.worker.tracing.cuda import (
+    CudaSemantics,
+    attention_kernels,
+    cuda_paths,
+    data_dependent,
+    scored_by_kernel,
+)
 from loratui.worker.tracing.quantised import kernels, quantised_storages
 from loratui.worker.tracing.storages import StorageWatch
 
@@ -114,8 +121,9 @@ def trace_step(
             optimizer.zero_grad(set_to_none=True)
         inputs = _inputs(rows, tokens, padded)
         watch.start_phase("forward")
-        if plan.training.objective != "sft":
-            loss = _pair_loss(model, copy, inputs, plan)
+        if is_preference(plan):
+            losses = {"dpo": _pair_loss, "kto": _judged_loss, "orpo": _odds_loss}
+            loss = losses[plan.training.objective](model, copy, inputs, plan)
         else:
             loss = _own_loss(model, inputs, plan) if own_loss else _loss(model, inputs, plan)
         traced.forward_bytes, traced.kept_bytes = watch.peak_bytes, watch.live_bytes
@@ -161,16 +169,66 @@ def _pair_loss(model: Any, copy: Any, inputs: dict[str, torch.Tensor], plan: Pla
     """DPOTrainer's `_compute_loss` with the sigmoid: chosen sides in the first half of the rows. copy: the frozen model
     of a whole one that is trained; None where the adapter is switched off.
     """
+    own = _log_probs(model, inputs, plan)
+    reference = torch.zeros_like(own)
+    if computes_reference(plan):
+        with torch.no_grad(), nullcontext() if copy is not None else model.disable_adapter():
+            reference = _log_probs(copy or model, inputs, plan)
+    chosen, rejected = (own - reference).chunk(2, dim=0)
+    loss: torch.Tensor = -torch.nn.functional.logsigmoid(plan.preference.beta * (chosen - rejected)).mean()
+    return loss
+
+
+def _judged_loss(model: Any, copy: Any, inputs: dict[str, torch.Tensor], plan: Plan) -> torch.Tensor:
+    """KTOTrainer's `_compute_loss`: the KL's pass first, then the trained one, then the reference's. copy: as above."""
+    moved = None
+    if estimates_kl(plan):
+        with torch.no_grad():
+            moved = _log_probs(model, inputs, plan)
+    own = _log_probs(model, inputs, plan)
+    reference = torch.zeros_like(own)
+    if computes_reference(plan):
+        with torch.no_grad(), nullcontext() if copy is not None else model.disable_adapter():
+            if moved is not None:
+                moved = moved - _log_probs(copy or model, inputs, plan)
+            reference = _log_probs(copy or model, inputs, plan)
+    kl = 0.0 if moved is None else moved.mean().clamp(min=0)
+    loss: torch.Tensor = (1 - torch.sigmoid(plan.preference.beta * (own - reference - kl))).mean()
+    return loss
+
+
+def _log_probs(model: Any, inputs: dict[str, torch.Tensor], plan: Plan) -> torch.Tensor:
+    """Log-probability of each row's answer, by TRL's fused head; each pass under autocast of its own."""
     with _precision(plan):
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-        own: torch.Tensor = outputs.log_probs.sum(dim=1)
-        reference = torch.zeros_like(own)
-        if computes_reference(plan):
-            with torch.no_grad(), nullcontext() if copy is not None else model.disable_adapter():
-                beside = (copy or model)(**inputs, use_cache=False, fused_lm_head=True)
-                reference = beside.log_probs.sum(dim=1)
-        chosen, rejected = (own - reference).chunk(2, dim=0)
-    loss: torch.Tensor = -torch.nn.functional.logsigmoid(plan.preference.beta * (chosen - rejected)).mean()
+    found: torch.Tensor = outputs.log_probs.sum(dim=1)
+    return found
+
+
+def _odds_loss(model: Any, copy: Any, inputs: dict[str, torch.Tensor], plan: Plan) -> torch.Tensor:
+    """ORPOTrainer's `get_batch_loss_metrics`: chosen sides in the first half of the rows. copy: None, there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is experimental is known
+        orpo: Any = import_module("trl.experimental.orpo.orpo_trainer")
+    with _precision(plan):
+        outputs = model(inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
+    logits = outputs.logits if plan.training.precision == "fp32" else outputs.logits.float()  # as accelerate does
+    del outputs
+    pairs = len(logits) // 2
+
+    def of_chosen(some: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        some, labels = some[..., :-1, :].contiguous(), labels[..., 1:].contiguous()
+        return torch.nn.functional.cross_entropy(some.view(-1, some.shape[-1]), labels.view(-1))
+
+    nll = of_chosen(logits[:pairs], inputs["labels"][:pairs])
+    kept, orpo.selective_log_softmax = orpo.selective_log_softmax, scored_by_kernel
+    try:
+        scores = orpo.ORPOTrainer.get_batch_logps(logits, inputs["labels"], average_log_prob=True)
+    finally:
+        orpo.selective_log_softmax = kept
+    chosen, rejected = scores[:pairs], scores[pairs:]
+    odds = (chosen - rejected) - (orpo.log1mexp(chosen) - orpo.log1mexp(rejected))
+    loss: torch.Tensor = nll - plan.preference.beta * torch.nn.functional.logsigmoid(odds).mean()
     return loss
 
 

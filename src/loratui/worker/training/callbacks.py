@@ -29,6 +29,9 @@ PREFERENCES = {
     "preference_accuracy": "rewards/accuracies",
     "logp_chosen": "logps/chosen",
     "logp_rejected": "logps/rejected",
+    "kl": "kl",
+    "chosen_loss": "nll_loss",
+    "log_odds": "log_odds_chosen",
 }
 """What a step and an evaluation tell of preferences, and TRL's names of it."""
 

@@ -12,7 +12,6 @@ import torch
 from accelerate.parallelism_config import ParallelismConfig
 from peft import LoraConfig
 from transformers.utils.import_utils import KERNELS_MAX_VERSION, KERNELS_MIN_VERSION, is_kernels_available
-from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.sft_config import SFTConfig
 
 from loratui.core.attention import is_of_hub, needs_gpu
@@ -240,34 +239,6 @@ def sft_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: boo
         dataset_kwargs=None if training.packing else {"skip_prepare_dataset": True},
         pad_to_multiple_of=None,
         remove_unused_columns=training.packing,  # else each batch comes out of the store, ids and labels alone
-    )
-
-
-def dpo_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: bool) -> DPOConfig:
-    """Every setting of the trainer that learns preferences."""
-    preference = plan.preference
-    return DPOConfig(
-        **trainer_settings(plan, output, device, evaluates=evaluates),
-        # what is learnt
-        loss_type=[preference.loss, *(["sft"] if preference.sft_weight else [])],
-        loss_weights=[1.0, *([preference.sft_weight] if preference.sft_weight else [])],
-        beta=preference.beta,
-        label_smoothing=preference.label_smoothing,
-        ld_alpha=preference.length_weight if preference.length_weight < 1 else None,
-        f_divergence_type="reverse_kl",
-        use_weighting=False,
-        disable_dropout=True,  # the model is compared with its reference: both without chance
-        # the reference
-        precompute_ref_log_probs=preference.reference == "precomputed",
-        precompute_ref_batch_size=None,
-        sync_ref_model=False,
-        # the rows: they come tokenised and cut
-        max_length=None,
-        truncation_mode="keep_start",
-        padding_free=False,
-        pad_to_multiple_of=None,
-        dataset_num_proc=None,
-        remove_unused_columns=False,
     )
 
 

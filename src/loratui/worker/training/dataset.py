@@ -238,7 +238,8 @@ class _Parts:
                 shuffled = not evaluated and number == 0
                 rows, missing = self._judged(table, part, sides, shuffled=shuffled)
             elif is_preference(self.plan):
-                rows, missing = pairs_of(table, part, self.max_length)
+                sides_whole = self.plan.training.objective == "orpo"
+                rows, missing = pairs_of(table, part, self.max_length, whole_sides=sides_whole)
             else:
                 rows, missing = self._part(table, part, divided=divided)
             results.append(rows)

@@ -10,13 +10,20 @@ import math
 from typing import Any
 
 import torch
-from trl.trainer.dpo_trainer import DPOTrainer
 
 from loratui.core.errors import WorkerError
 from loratui.core.plan import Plan
 from loratui.core.schedule import Schedule, learning_rate_at
 from loratui.worker.training.config import NEVER
+from loratui.worker.training.preference_trainer import JudgedTrainer, PairTrainer, Preferring
 from loratui.worker.training.trainer import Obedient
+
+OWN = {
+    "dpo": ("beta", "label_smoothing", "sft_weight", "length_weight"),
+    "orpo": ("beta",),
+    "kto": ("beta", "desirable_weight", "undesirable_weight"),
+}
+"""Figures of `preference` that each objective goes by."""
 
 
 def measured(trainer: Obedient) -> dict[str, Any]:
@@ -42,10 +49,18 @@ def measured(trainer: Obedient) -> dict[str, Any]:
         "evaluate_every": state.eval_steps if trainer.eval_dataset is not None else 0,
         "trained_in": " and ".join(sorted(trained)),
     }
-    if isinstance(trainer, DPOTrainer):
+    own: Any = trainer
+    if isinstance(trainer, Preferring):
+        found["beta"] = own.beta
+    if isinstance(trainer, JudgedTrainer):
+        found |= {
+            "preference_loss": own.loss_type,
+            "desirable_weight": own.desirable_weight,
+            "undesirable_weight": own.undesirable_weight,
+        }
+    if isinstance(trainer, PairTrainer):
         found |= {
             "preference_loss": trainer.loss_types[0],
-            "beta": trainer.beta,
             "label_smoothing": trainer.label_smoothing,
             "sft_weight": trainer.loss_weights[1] if len(trainer.loss_weights) > 1 else 0.0,
             "length_weight": 1.0 if trainer.ld_alpha is None else trainer.ld_alpha,
@@ -72,9 +87,8 @@ def deviations(trainer: Obedient, plan: Plan) -> list[str]:
         wanted["total_steps"] = ("training.max_steps", training.max_steps)
     if plan.saving.every_steps:
         wanted["save_every"] = ("saving.every_steps", plan.saving.every_steps)
-    if training.objective == "dpo":
-        names = ("beta", "label_smoothing", "sft_weight", "length_weight")
-        wanted |= {name: (f"preference.{name}", getattr(plan.preference, name)) for name in names}
+    names = OWN.get(training.objective, ())
+    wanted |= {name: (f"preference.{name}", getattr(plan.preference, name)) for name in names}
     if found["evaluate_every"]:
         wanted["evaluate_every"] = ("evaluation.every_steps", plan.evaluation.every_steps)
     different = [
@@ -82,9 +96,9 @@ def deviations(trainer: Obedient, plan: Plan) -> list[str]:
         for name, (key, value) in wanted.items()
         if not math.isclose(found[name], value, rel_tol=1e-9)
     ]
-    loss = found.get("preference_loss", plan.preference.loss)
-    if loss != plan.preference.loss:
-        different.append(f"preference.loss is {loss} instead of {plan.preference.loss}")
+    key = {"dpo": "preference.loss", "kto": "preference.kto_loss"}.get(training.objective)
+    if key is not None and found["preference_loss"] != plan.get(key):
+        different.append(f"{key} is {found['preference_loss']} instead of {plan.get(key)}")
     return different + _schedule_deviation(trainer, plan, found)
 
 

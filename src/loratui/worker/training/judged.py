@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
+from loratui.core.plan import Plan
 from loratui.core.preferences import fair_weight, is_fair
 from loratui.worker.token_table import Ints, TokenTable
 from loratui.worker.training.pairs import answer_of
-from loratui.worker.training.rows import NOTHING_LEFT, Lost, Reading, Rows
+from loratui.worker.training.rows import NOTHING_LEFT, Lost, Reading, Rows, Severity
 
 
 def _none() -> Ints:
@@ -61,6 +63,11 @@ class Judged(Rows):
             f"{wanted:,} wanted and {unwanted:,} unwanted answers, weighted {desirable:g} and {undesirable:g}: the "
             f"wanted ones count {ratio:.3g} times as much, and 1 to 1.33 times is advised. {key} = {weight:g} would do."
         )
+
+    def findings(self, plan: Plan) -> Iterator[tuple[str, Severity, str]]:
+        """Imbalance of the two kinds."""
+        if told := self.imbalance(plan.preference.desirable_weight, plan.preference.undesirable_weight):
+            yield "imbalance", "warning", told
 
     def chosen(self, numbers: Any) -> Judged:
         """Some of the answers, in the order given; what became of the others is not told."""
@@ -145,6 +152,8 @@ def judged_of(
     lost: list[Lost] = []
     cut = 0
     rows = (part[:, None] * sides + np.arange(sides)).reshape(-1)
+    if shuffled:
+        rows = rows[np.random.default_rng(seed).permutation(len(rows))]
     for row in rows.tolist():
         if table.refused[row]:
             lost.append(Lost(row, "template", table.value(row, "refused")))
@@ -169,8 +178,6 @@ def judged_of(
         block=block,
         limit=max_length,
     )
-    if shuffled:
-        judged = judged.chosen(np.random.default_rng(seed).permutation(len(judged)))
     judged.cut = cut
     judged.answers = int(table.answers[columns[0]].sum())
     judged.answers_unended = judged.answers - int(table.ended[columns[0]].sum())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
+from loratui.core.plan import Plan
 from loratui.worker.token_table import Ints, TokenTable
-from loratui.worker.training.rows import NOTHING_LEFT, Lost, Reading, Rows
+from loratui.worker.tokenised import IGNORED
+from loratui.worker.training.rows import NOTHING_LEFT, Lost, Reading, Rows, Severity
 
 UNLIKE = "the chat template writes the question otherwise for each of the two answers."
 LEAST_PAIRS, DEVIATIONS = 30, 4.0
@@ -30,6 +33,8 @@ class Pairs(Rows):
 
     prompt: Ints = field(default_factory=_none)
     rejected_end: Ints = field(default_factory=_none)
+    whole_sides: bool = False
+    """Each side is handed on with its question and its labels, as ORPO's trainer wants them."""
 
     @property
     def lengths(self) -> Ints:
@@ -61,6 +66,11 @@ class Pairs(Rows):
             "weighs what is beyond the shorter one."
         )
 
+    def findings(self, plan: Plan) -> Iterator[tuple[str, Severity, str]]:
+        """Length bias."""
+        if told := self.length_bias():
+            yield "length-bias", "info", told
+
     def chosen(self, numbers: Any) -> Pairs:
         """Some of the pairs, in the order given; what became of the others is not told."""
         at = np.asarray(numbers, dtype=np.int64)
@@ -72,6 +82,7 @@ class Pairs(Rows):
             read=self.read,
             prompt=self.prompt[at],
             rejected_end=self.rejected_end[at],
+            whole_sides=self.whole_sides,
         )
 
     def fingerprint(self) -> str:
@@ -90,7 +101,7 @@ class Pairs(Rows):
 
         columns = {"row": self.row, "prompt": self.prompt, "end": self.end, "rejected_end": self.rejected_end}
         dataset = Dataset.from_dict(columns)
-        dataset.set_transform(ReadingPairs(self.table))
+        dataset.set_transform((ReadingSides if self.whole_sides else ReadingPairs)(self.table))
         return dataset
 
 
@@ -109,7 +120,23 @@ class ReadingPairs(Reading):
         return {"prompt_ids": prompt_ids, "chosen_ids": chosen, "rejected_ids": rejected, **more}
 
 
-def pairs_of(table: TokenTable, part: Ints, max_length: int) -> tuple[Pairs, list[Lost]]:
+class ReadingSides(ReadingPairs):
+    """The same for ORPO's trainer: question, and each side whole, with labels where its answer stands."""
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        found = super().__call__(batch)
+        prompts = found["prompt_ids"]
+        told = {"prompt_input_ids": prompts, "prompt_attention_mask": [[1] * len(one) for one in prompts]}
+        for side in ("chosen", "rejected"):
+            answers = found[f"{side}_ids"]
+            both = list(zip(prompts, answers, strict=True))
+            told[f"{side}_input_ids"] = [prompt + answer for prompt, answer in both]
+            told[f"{side}_attention_mask"] = [[1] * len(prompt + answer) for prompt, answer in both]
+            told[f"{side}_labels"] = [[IGNORED] * len(prompt) + answer for prompt, answer in both]
+        return told
+
+
+def pairs_of(table: TokenTable, part: Ints, max_length: int, *, whole_sides: bool = False) -> tuple[Pairs, list[Lost]]:
     """The pairs with these numbers, cut to the maximum length (0: not), and those that cannot be used."""
     kept: list[tuple[int, int, int, int]] = []
     lost: list[Lost] = []
@@ -133,6 +160,7 @@ def pairs_of(table: TokenTable, part: Ints, max_length: int) -> tuple[Pairs, lis
         kept.append((row, prompt, min(end, limit), min(other_end, limit)))
     columns = np.array(kept, dtype=np.int64).reshape(-1, 4).T
     pairs = Pairs(table, columns[0], np.zeros_like(columns[0]), columns[2], prompt=columns[1], rejected_end=columns[3])
+    pairs.whole_sides = whole_sides
     pairs.cut = cut
     sides = np.concatenate([columns[0], columns[0] + 1])
     pairs.answers = int(table.answers[sides].sum())

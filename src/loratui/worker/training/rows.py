@@ -6,15 +6,17 @@ Nothing of them is held in memory but where they begin and end; a batch is read 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from loratui.core.dataset import pieces_of
+from loratui.core.plan import Plan
 from loratui.worker.token_store import Scratch
 from loratui.worker.token_table import Ints, TokenTable
 
@@ -23,6 +25,9 @@ WRITTEN_ROWS = 1000
 WRITTEN_BYTES = 40
 """Of each token that is written to be packed: ids and labels, before and after, and some room."""
 NOTHING_LEFT = "no token of it that bears loss is left within the maximum length."
+
+
+Severity = Literal["info", "warning"]
 
 
 class Lost(NamedTuple):
@@ -116,6 +121,10 @@ class Rows:
         if "trained" in vars(self):
             found.trained = self.trained[at]
         return found
+
+    def findings(self, plan: Plan) -> Iterator[tuple[str, Severity, str]]:
+        """What a person should know of these rows before they are trained on as planned: kind, severity, words."""
+        yield from ()
 
     def fingerprint(self) -> str:
         """Equal for the same rows in the same order, cut at the same places; no token is read for it."""

@@ -15,6 +15,7 @@ import transformers
 from accelerate import PartialState
 
 from loratui.core.plan import Plan
+from loratui.core.preferences import is_preference
 from loratui.runs.checkpoints import damage, pending, remove_unfinished
 from loratui.runs.continuation import set_aside
 from loratui.runs.course import read_course, sound_until
@@ -29,7 +30,6 @@ from loratui.worker.training import provenance as prints
 from loratui.worker.training.callbacks import RunCallback
 from loratui.worker.training.config import (
     check,
-    dpo_config,
     find_device,
     is_sharded,
     lora_config,
@@ -48,7 +48,6 @@ from loratui.worker.training.load_model import count_parameters, load_adapter, l
 from loratui.worker.training.measure import Measuring
 from loratui.worker.training.memory import out_of_memory, out_of_memory_at_load
 from loratui.worker.training.outcome import Outcome, left
-from loratui.worker.training.pairs import Pairs
 from loratui.worker.training.preference_trainer import make_preference_trainer
 from loratui.worker.training.provenance import write_left_out
 from loratui.worker.training.result import drop_unfinished, put_in_place, require_place, whole_folder
@@ -166,11 +165,11 @@ class Session:
         held_out = prepared.held_out.as_dataset(written=packed) if wanted else None
         journal.phase("prepare", "Preparing the trainer")
         place, evaluates = output or self.run.checkpoints_path, held_out is not None
-        if plan.training.objective == "dpo":
-            config = dpo_config(plan, place, self.device, evaluates=evaluates)
+        if is_preference(plan):
             train, load = prepared.train.as_dataset(), self._load_base
-            pairs = make_preference_trainer(plan, model, tokenizer, config, train, held_out, peft_config, load)
-            return pairs, prepared
+            return make_preference_trainer(
+                plan, model, tokenizer, place, self.device, train, held_out, peft_config, load
+            ), prepared
         trainer = make_trainer(
             model,
             tokenizer,
@@ -218,8 +217,8 @@ class Session:
             trained_tokens=train.trained_tokens,
             longest_tokens=train.longest,
         )
-        if isinstance(train, Pairs) and (told := train.length_bias()):
-            self.journal.emit("finding", finding="length-bias", severity="info", message=told)
+        for kind, severity, message in train.findings(self.plan):
+            self.journal.emit("finding", finding=kind, severity=severity, message=message)
         if train.answers_unended and not train.cut:
             self.journal.emit(
                 "finding",

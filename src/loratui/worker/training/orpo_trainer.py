@@ -1,0 +1,90 @@
+"""TRL's ORPOTrainer with the plan's settings and our rows."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from transformers import set_seed
+
+from loratui.worker.training.preference_trainer import Preferring
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # that it is experimental is known, and its version is pinned
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+
+class ReadyRows(torch.utils.data.Dataset[Any]):
+    """Tokenised pairs that ORPOTrainer takes as they are: 1.16 would tokenise whatever it is given by `map`."""
+
+    def __init__(self, rows: Any) -> None:
+        self._rows = rows
+
+    def map(self, *arguments: Any, **options: Any) -> ReadyRows:
+        """The rows are ready."""
+        return self
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, number: int) -> Any:
+        return self._rows[number]
+
+    def __getitems__(self, numbers: list[int]) -> Any:
+        return self._rows.__getitems__(numbers)
+
+
+class OddsTrainer(Preferring, ORPOTrainer):
+    """ORPOTrainer on pairs that come tokenised. It counts the tokens that it reads, as TRL's other trainers do."""
+
+    _tokens = 0
+
+    @property
+    def held_out_figures(self) -> Any:
+        """Of the held-out rows so far, by TRL's names."""
+        return self._stored_metrics["eval"]
+
+    def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
+        """The loss of one batch, of which the tokens are counted."""
+        masks = (inputs["chosen_attention_mask"], inputs["rejected_attention_mask"])
+        self._tokens += int(sum(int(mask.sum()) for mask in masks))
+        return super().compute_loss(model, inputs, *arguments, **options)
+
+    def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
+        """With the tokens read so far."""
+        if "loss" in logs:
+            logs["num_tokens"] = self._tokens
+        super().log(logs, *arguments, **options)
+
+    def weights_of(self, inputs: Any) -> tuple[int, int, int]:
+        """Pairs of a batch: each has one answer of either kind."""
+        pairs = len(inputs["chosen_input_ids"])
+        return pairs, pairs, pairs
+
+
+def with_adapter(model: Any, peft_config: Any, seed: int) -> Any:
+    """The model with a new adapter, drawn as TRL draws it. TRL's own way with a quantised base would turn all that is
+    not quantised into float32, and the adapter into bfloat16.
+    """
+    from peft import get_peft_model
+
+    set_seed(seed)
+    return get_peft_model(model, peft_config)
+
+
+def make_orpo_trainer(
+    model: Any, tokenizer: Any, config: ORPOConfig, train: Any, held_out: Any, peft_config: Any
+) -> OddsTrainer:
+    """The trainer as the libraries make it, with their callbacks."""
+    return OddsTrainer(
+        model=model if peft_config is None else with_adapter(model, peft_config, config.seed),
+        args=config,
+        train_dataset=ReadyRows(train),
+        eval_dataset=None if held_out is None else ReadyRows(held_out),
+        processing_class=tokenizer,
+        callbacks=[],
+    )
+
+
+__all__ = ["ORPOConfig", "OddsTrainer", "make_orpo_trainer"]
