@@ -161,4 +161,5 @@ async def test_a_preset_that_learns_preferences_answers_the_question(tmp_path: P
         assert not app.state.problems("dataset")
         view, proposal = app.state.dataset.view, app.state.plan.proposal
         assert proposal is not None and proposal.plan.training.objective == "dpo"
-        assert view is not None and view.pairs is not None and app.state.dataset.facts() == view.pairs
+        assert view is not None and app.state.dataset.facts() == view.preferences["dpo"][1] != view.facts
+        assert app.state.dataset.shown is view.preferences["dpo"][0]

@@ -347,6 +347,12 @@ def test_guessed_lengths_of_pairs_follow_what_the_tokenizer_counted_of_their_cho
     assert found is not None and not found.exact and found.mean == pytest.approx(1.5 * guessed.mean, rel=0.05)
     state.dataset.take_exact(replace(view.facts, lengths=tuple(n * 3 // 2 for n in view.facts.lengths), exact=True))
     assert state.dataset.facts() == found, "counted once, not once more each time"
+    counted = replace(guessed, lengths=tuple(n + 7 for n in guessed.lengths), exact=True)
+    state.dataset.take_exact(counted, "dpo")
+    assert state.dataset.facts() == counted, "the check of the pairs counts both sides itself"
+    state.choices.set_value("training.objective", "sft")
+    answers = state.dataset.facts()
+    assert answers is not None and answers.exact and answers != counted, "of the answers alone it says nothing"
 
 
 def test_what_is_held_for_answers_is_not_held_for_pairs(state: WizardState) -> None:

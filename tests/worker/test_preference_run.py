@@ -210,7 +210,7 @@ def test_rows_without_two_sides_are_refused(files: Path, tmp_path: Path) -> None
 def test_how_often_the_longer_answer_is_chosen_is_told(files: Path, tmp_path: Path) -> None:
     biased = [row | {"chosen": row["chosen"] + " and" * 6} for row in pairs(40)]
     told = prepared(files, write_pairs(tmp_path / "biased.jsonl", biased)).train.length_bias()
-    assert told.startswith("In 100% of 40 pairs of unlike length the longer answer is the chosen one")
+    assert told.startswith("In 100% (91% to 100%) of 40 pairs of unlike length the longer answer is the chosen one")
     mixed = [
         row | {side: row[side] + " and" * 6}
         for at, row in enumerate(pairs(40))

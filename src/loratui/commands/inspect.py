@@ -71,7 +71,6 @@ def command(
     if watched:
         progress("")
     add_prices(result, plan)
-    result["objective"] = plan.training.objective
     if as_json:
         say_json(result)
     else:
@@ -175,6 +174,25 @@ def thinking_lines(ledger: dict[str, Any]) -> list[str]:
     return lines
 
 
+def preference_lines(result: dict[str, Any]) -> list[str]:
+    """What the pairs come to, or the labels, and what is wrong with them; nothing where answers are learnt alone."""
+    ledger = result["preferences"]
+    lines = []
+    if ledger["pairs"]:
+        cut = ledger["cut"]
+        limit = f"{result['truncation']['max_length']:,} tokens"
+        lines.append(
+            f"pairs       {ledger['pairs']:,}: of the chosen answers {cut['chosen']:,} are longer with their prompt "
+            f"than {limit}, of the rejected {cut['rejected']:,}"
+        )
+        if ledger["longer_chosen"]["words"]:
+            lines.append(f"            {printable(ledger['longer_chosen']['words'])}")
+    if labels := sum(ledger["labels"].values()):
+        wanted = ledger["labels"]["wanted"]
+        lines.append(f"labels      {wanted:,} answers are wanted, {labels - wanted:,} are not")
+    return lines + [f"            ▲ {printable(sentence)}" for sentence in ledger["sentences"]]
+
+
 def describe(result: dict[str, Any]) -> str:
     """The findings as text."""
     from loratui.core.columns import write_columns
@@ -214,7 +232,7 @@ def describe(result: dict[str, Any]) -> str:
     if result["unused"]:
         read_as.append(f"            not read: {', '.join(map(printable, result['unused']))}")
     read_as += [f"            ▲ {printable(doubt)}" for doubt in result["doubts"]]
-    if result["format"] == "preference" and result.get("objective", "sft") == "sft":
+    if result["format"] == "preference" and result["objective"] == "sft":
         read_as.append("            ▲ learning the preference wants --set training.objective=dpo")
         read_as.append("            ▲ training on the chosen answers alone wants --set dataset.preference=chosen")
     for other in result["others"][:3]:
@@ -226,6 +244,7 @@ def describe(result: dict[str, Any]) -> str:
     for key, value in stop["fix"].items():
         lines.append(f"            mend it with: --set {key}={printable(value)}")
     lines += thinking_lines(result["reasoning"])
+    lines += preference_lines(result)
     tools = result["tools"]
     if tools["rows"]:
         calls = tools["calls"]

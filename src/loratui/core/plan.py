@@ -34,6 +34,8 @@ LeftOutKind = Literal[
     "encoding",
     "role-order",
     "empty-answer",
+    "swapped",
+    "tied",
 ]
 Optimizer = Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"]
 Scheduler = Literal["cosine", "linear", "constant", "cosine_with_restarts"]

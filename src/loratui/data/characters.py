@@ -106,13 +106,13 @@ def size_of(value: Mapping[str, Any] | None) -> int:
 
 
 def pieces_of(conversation: Conversation) -> list[Piece]:
-    """Every text of a conversation, in the order in which templates write them."""
+    """Every text of a conversation, in the order in which templates write them; the answer of its other side last."""
     found: list[Piece] = []
     if conversation.tools:
         found += [Piece(text, "tools", False) for path, text in texts(conversation.tools) if not _is_structure(path)]
     if conversation.text:
         found.append(Piece(conversation.text, "text", True))
-    for message in conversation.messages:
+    for message in (*conversation.messages, *conversation.rejected[len(conversation.prompt) :]):
         answers = message.role == "assistant"
         for name in message.extra:
             if name in FIELDS:
@@ -161,8 +161,10 @@ def read_characters(
     account = Reading(source)
     if missing:
         taken = ((part, path) for part, one in columns.items() for path in paths(one))
-        used = tuple(_place_of(path) for part, path in taken if part not in ("rejected", *FLAG_PARTS))
-        _look_closer(account, missing, pieces, pool, used, columns)
+        apart = FLAG_PARTS if conversation.rejected else ("rejected", *FLAG_PARTS)
+        used = tuple(_place_of(path) for part, path in taken if part not in apart)
+        beside = tuple(_place_of(columns[part]) for part in apart if part in columns)
+        _look_closer(account, missing, pieces, pool, used, beside)
     return account
 
 
@@ -172,16 +174,17 @@ def _look_closer(
     pieces: Sequence[Piece],
     pool: Mapping[str, int],
     used: tuple[str, ...],
-    columns: Mapping[str, str],
+    beside: tuple[str, ...],
 ) -> None:
-    """Texts that stand nowhere in the conversation as they are: parts of one, taken apart, repeated, or dropped."""
+    """Texts that stand nowhere in the conversation as they are: parts of one, taken apart, repeated, or dropped. used,
+    beside: places that are read, and that are not on purpose; a list of answers, of which one is learnt, is both.
+    """
     words: Counter[str] | None = None
-    beside = tuple(_place_of(columns[part]) for part in ("rejected", *FLAG_PARTS) if part in columns)
     for path, text in missing:
         stripped = text.strip()
         read = any(path == place or path.startswith(f"{place}.") for place in used)
         held = (read or len(stripped) >= LEAST_REPEATED) and any(stripped in piece.text for piece in pieces)
-        if not read and any(path == place or path.startswith(f"{place}.") for place in beside):
+        if any(path == place or (not read and path.startswith(f"{place}.")) for place in beside):
             account.named[path] = account.named.get(path, 0) + len(text)
         elif held or _repeats(text, pieces):
             if not read:
@@ -237,6 +240,20 @@ def rendered_characters(pieces: Sequence[Piece], text: str, learnt: Sequence[tup
     if missing:
         _by_words(account, missing, text, learnt, kept, claimed)
     return account
+
+
+def with_other_side(chosen: Rendering, rejected: Rendering) -> Rendering:
+    """What became of a pair's texts: the question and one answer by the one side, the other answer by the other."""
+    answers = {part: count for part, count in rejected.parts.items() if part in ANSWERED}
+    dropped = {part: count for part, count in rejected.dropped.items() if part in ANSWERED}
+    cut = min(rejected.cut, sum(answers.values()) - sum(dropped.values()) - rejected.learnt)
+    return Rendering(
+        chosen.learnt + rejected.learnt,
+        chosen.shown,
+        chosen.cut + cut,
+        {part: chosen.dropped.get(part, 0) + dropped.get(part, 0) for part in (*chosen.dropped, *dropped)},
+        {part: chosen.parts.get(part, 0) + answers.get(part, 0) for part in (*chosen.parts, *answers)},
+    )
 
 
 def _by_words(
@@ -342,7 +359,7 @@ def _is_structure(path: str) -> bool:
 
 def _place_of(column: str) -> str:
     """A column's name as `texts` writes places: without the numbers and stars of list items."""
-    return ".".join(part for part in column.split(".") if part != "*" and not part.isdigit())
+    return ".".join(part for part in column.split(".") if part != "*" and not part.removesuffix("+").isdigit())
 
 
 def characters_words(summary: Mapping[str, Any]) -> str:

@@ -27,6 +27,17 @@ def check(conversation: Conversation) -> Iterator[tuple[str, str]]:
     for number, message in enumerate(conversation.messages, 1):
         if message.content:
             yield from check_text(message.content, _name(message, number, len(conversation.messages)))
+    for message in conversation.rejected[len(conversation.prompt) :]:
+        yield from check_text(message.content, "the rejected answer")
+    if conversation.scores is not None:
+        yield from _check_scores(*conversation.scores)
+
+
+def _check_scores(chosen: float, rejected: float) -> Iterator[tuple[str, str]]:
+    if chosen < rejected:
+        yield "swapped", f"the rejected answer has the higher score ({rejected:g}, the chosen {chosen:g})."
+    elif chosen == rejected:
+        yield "tied", f"both answers have the same score ({chosen:g}): nothing says that the chosen one is better."
 
 
 def check_text(text: str, name: str) -> Iterator[tuple[str, str]]:

@@ -36,7 +36,8 @@ COVERED_SHARE = 0.95
 
 
 class Lengths:
-    """Tokens of each row, and where in it the tokens lie that bear loss; grows row by row.
+    """Tokens of each row, and where in it the tokens lie that bear loss; grows row by row. Of a pair the longer side is
+    the row's length, and both sides' tokens and spans count.
 
     Spans are half-open token positions of one unbroken stretch of labels each.
     """
@@ -45,6 +46,8 @@ class Lengths:
         self.divided = False
         """Rows beyond a maximum length are divided into pieces of it, so that none is cut."""
         self._tokens = array("q")
+        self._beside = array("q")
+        """Tokens of a pair's shorter side; 0 where a row is no pair."""
         self._span_row = array("q")
         self._span_start = array("q")
         self._span_end = array("q")
@@ -52,10 +55,11 @@ class Lengths:
     def __len__(self) -> int:
         return len(self._tokens)
 
-    def add(self, tokens: int, spans: Sequence[tuple[int, int]]) -> None:
-        """Count one row."""
+    def add(self, tokens: int, spans: Sequence[tuple[int, int]], beside: int = 0) -> None:
+        """Count one row. beside: tokens of a pair's shorter side."""
         row = len(self._tokens)
         self._tokens.append(tokens)
+        self._beside.append(beside)
         for start, end in spans:
             self._span_row.append(row)
             self._span_start.append(start)
@@ -75,7 +79,8 @@ class Lengths:
             name: int(tokens[min(len(tokens) - 1, round(share * (len(tokens) - 1)))])
             for name, share in (("median", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99))
         }
-        return {"min": int(tokens[0]), **at, "max": int(tokens[-1]), "total": int(tokens.sum())}
+        total = int(tokens.sum() + _values(self._beside).sum())
+        return {"min": int(tokens[0]), **at, "max": int(tokens[-1]), "total": total}
 
     def trained(self, max_length: int = 0) -> np.ndarray[Any, Any]:
         """Tokens of each row that bear loss, within the first `max_length` tokens (0: uncut); a row's first token is
@@ -103,7 +108,7 @@ class Lengths:
             "cut": int((self.tokens > max_length).sum()),
             "without_answer": int(((kept == 0) & (whole > 0)).sum()),
             "answer_tokens_lost": int((whole - kept).sum()),
-            "tokens": int(np.minimum(self.tokens, max_length).sum()),
+            "tokens": int(sum(np.minimum(one, max_length).sum() for one in (self.tokens, _values(self._beside)))),
             "sequences": len(self),
         }
 

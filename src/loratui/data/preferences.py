@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 from loratui.core.errors import DatasetError
 from loratui.core.plan import DatasetSection, Plan
+from loratui.core.preference_section import Objective
 from loratui.data.recognise import recognise
 from loratui.data.recognition import Recognition
 from loratui.data.row import Row
@@ -106,7 +108,17 @@ def recognise_for(plan: Plan, head: Sequence[Row], *, where: str) -> Recognition
         return replace(found, judged=True, why=why)
     if objective == "sft" or found.format != "preference" or "rejected" not in found.columns:
         return found
-    chosen, rejected = found.columns["chosen"], found.columns["rejected"]
-    lengths = "Lengths and tokens are those of the chosen side; training cuts each side at the maximum length."
-    why = f"the columns {chosen} and {rejected} hold preferences, and both sides are learnt from"
-    return replace(found, pairs=True, judged=objective == "kto", why=why, doubts=(*found.doubts, lengths))
+    why = f"{found.why}, and both sides are learnt from"
+    return replace(found, pairs=True, judged=objective == "kto", why=why)
+
+
+def preference_readings(read_as: Recognition, section: DatasetSection, *, where: str) -> dict[str, Recognition]:
+    """How each objective that learns preferences reads these rows; without those that cannot."""
+    found: dict[str, Recognition] = {}
+    for objective in get_args(Objective):
+        if objective != "sft":
+            try:
+                found[objective] = require_answer(read_as, section, where=where, objective=objective)
+            except DatasetError:  # whoever asks for it is told by `require_answer`
+                continue
+    return found

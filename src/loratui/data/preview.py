@@ -50,6 +50,12 @@ def preview(found: FoundDataset, section: DatasetSection | None = None, *, count
     return Preview(found, recognition, tuple(understood(row, recognition) for row in rows))
 
 
+def read_again(shown: Preview, recognition: Recognition) -> Preview:
+    """The same first rows, read another way."""
+    rows = sample_rows(shown.found, len(shown.rows), recognition.unfold)
+    return Preview(shown.found, recognition, tuple(understood(row, recognition) for row in rows))
+
+
 def first_values(path: str, *, encoding: str = UTF8, count: int = SAMPLE_ROWS) -> list[Mapping[str, Any]]:
     """The first rows of a dataset as they stand in its files. DatasetError where none can be read."""
     found = find_dataset(path, encoding=encoding)

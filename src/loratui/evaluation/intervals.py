@@ -60,7 +60,7 @@ def interval(measure: Measure, rows: Numbers, *, draws: int = DRAWS) -> Interval
         values = kept[:, 0]
         sure = float(((values == 0) | (values == 1)).mean())
         if sure == 1:
-            return Interval(value, *_wilson(value, count), count)
+            return Interval(value, *wilson(value, count), count)
         if sure >= SURE_SHARE:
             kept = np.concatenate([kept, [[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0]]])
     found = measure.value(_sums(kept, draws))
@@ -137,7 +137,8 @@ def _student(freedom: int) -> float:
     return z + math.fsum(term / freedom**power for power, term in enumerate(terms, start=1))
 
 
-def _wilson(share: float, count: int) -> tuple[float, float]:
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Wilson's interval (95 %) of a share (0..1) of `count` things."""
     z2 = NORMAL**2
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = NORMAL / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))

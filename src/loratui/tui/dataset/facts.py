@@ -24,9 +24,9 @@ MOST_LINES, MOST_LINES_LOW = 4, 2
 
 def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -> list[Content]:
     """The lines of a dataset that was read. width: columns for them; height: lines of the screen."""
-    recognition, found = view.preview.recognition, view.preview.found
-    pairs = state.dataset.learns_pairs
-    facts = state.dataset.facts() or view.facts
+    shown = view.shown(state.dataset.objective)
+    recognition, found = shown.recognition, shown.found
+    pairs, facts = recognition.pairs, view.counted(state.dataset.objective)
     guessed = recognition.guess and recognition.format != "preference"
     guess = Content.assemble(("  ▲ a guess: c changes it", "$warning")) if guessed else Content("")
     mapping = " · ".join(f"{part} ← {one_line(column, 40)}" for part, column in recognition.columns.items())
@@ -51,11 +51,11 @@ def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -
         *(("", Content.assemble((f"▲ {one_line(doubt, 200)}", "$warning"))) for doubt in recognition.doubts),
         *_preference_line(state, view),
         ("pairs" if pairs else "rows", Content.assemble((" · ".join(counts), "$foreground"))),
-        ("check", Content.assemble(state.check.now.words(max_length, exact=view.facts.exact))),
+        ("check", Content.assemble(state.check.now.words(max_length, exact=facts.exact))),
     ]
     result = state.check.now.result
     if result is not None and (words := text_words(result, max_length)):
-        facts_of.append(("chosen" if pairs else "text", Content.assemble((words, "$foreground"))))
+        facts_of.append(("text", Content.assemble((words, "$foreground"))))
     if found.note:
         note = f"{one_line(found.note, 200)} ({size(found.size_bytes)})"
         facts_of.append(("files", Content.assemble((note, "$text-muted"))))
@@ -84,7 +84,7 @@ def _preference_line(state: WizardState, view: DatasetView) -> list[tuple[str, C
         return []
     if state.dataset.unanswered(state.draft):
         words, color = "▲ preferences: f answers what they are taken for", "$warning"
-    elif state.dataset.learns_pairs:
+    elif state.dataset.learns_preferences:
         words, color = "✓ the preference is learnt, from both sides of each pair", "$success"
     else:
         words, color = "✓ the chosen answers are trained on, the rejected ones never shown", "$success"

@@ -28,6 +28,8 @@ WINDOW_ROWS = 20
 """Rows that are read together."""
 MOST_ROWS = 12
 """Rows that are shown together where there is room."""
+BESIDE_WIDTH = 120
+"""Columns of the terminal from which on a pair's answers stand beside each other."""
 
 
 class RowBrowser(VerticalScroll):
@@ -109,13 +111,16 @@ class RowBrowser(VerticalScroll):
         text = self.query_one("#row-text", Static)
         row = self.rows[self.place]
         line = f", line {row.line:,}" if row.line is not None else ""
-        self.border_subtitle = Content("▌ is learnt · ← → other rows · / search · : go to")
+        paired = row.conversation is not None and row.conversation.rejected
+        learnt = "▌ bears loss: chosen up, rejected down" if paired else "▌ is learnt"
+        self.border_subtitle = Content(f"{learnt} · ← → other rows · / search · : go to")
         width, height = self.content_size.width or self.size.width - 8, self.content_size.height
+        beside = self.app.size.width >= BESIDE_WIDTH
         if self.as_tokens:
             rendered = self.app.state.check.now.rows.get(row.index)
             wait = ": its tokens come with the check" if rendered is None else ", as the trainer receives it"
             self.border_title = Content(f"row {row.index + 1:,}{line}{wait}")
-            text.update(row_content(row, width) if rendered is None else token_content(rendered))
+            text.update(row_content(row, width, beside=beside) if rendered is None else token_content(rendered))
             check = self.app.state.check.now
             if rendered is None and not check.progress and (check.key, row.index) not in self._asked:
                 self._asked |= {(check.key, one.index) for one in self.rows}
@@ -124,7 +129,8 @@ class RowBrowser(VerticalScroll):
         shown: list[Content] = []
         lines = 0
         for following in self.rows[self.place : self.place + MOST_ROWS]:
-            content = row_content(following, width, self.app.state.check.now.rows.get(following.index))
+            rendered = self.app.state.check.now.rows.get(following.index)
+            content = row_content(following, width, rendered, beside=beside)
             lines += content.plain.count("\n") + 2
             if shown and lines - 1 > height:
                 break
@@ -245,17 +251,25 @@ class RowBrowser(VerticalScroll):
 
 
 def token_content(row: dict[str, Any]) -> Content:
-    """A row as the trainer receives it: learnt tokens underlined, special ones reversed, cut ones struck out."""
+    """A row as the trainer receives it, of a pair both sides: learnt tokens underlined, special ones reversed, cut ones
+    struck out.
+    """
     if row.get("problem"):
         return Content(f"✗ not trained on: {one_line(row['problem'], 300)}").stylize("$error")
+    if not row.get("rejected"):
+        return _tokens(row["tokens"], "")
+    return Content("\n\n").join([_tokens(row["tokens"], "chosen: "), _tokens(row["rejected"]["tokens"], "rejected: ")])
+
+
+def _tokens(tokens: list[Any], name: str) -> Content:
     pieces: list[tuple[str, str] | str] = []
-    for _number, text, trained, special, cut in row["tokens"]:
+    for _number, text, trained, special, cut in tokens:
         style = "bold underline $foreground on $block-cursor-blurred-background" if trained else "$text-muted"
         if special:
             style = "bold underline reverse $accent" if trained else "reverse $text-muted"
         if cut:
             style += " strike"
         pieces.append((harmless(text), style))
-    learnt = sum(1 for token in row["tokens"] if token[2])
-    head = (f"{len(row['tokens']):,} tokens, {learnt:,} learnt (underlined); special tokens reversed\n", "$text-muted")
-    return Content.assemble(head, *pieces)
+    learnt = sum(1 for token in tokens if token[2])
+    head = f"{name}{len(tokens):,} tokens, {learnt:,} learnt (underlined); special tokens reversed\n"
+    return Content.assemble((head, "$text-muted"), *pieces)

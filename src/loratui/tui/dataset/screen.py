@@ -166,7 +166,7 @@ class DatasetScreen(StepScreen):
         dataset = self.app.state.dataset
         nothing = not self.app.state.draft.dataset or dataset.problem
         empty = ways_to_a_dataset("" if dataset.problem else "No dataset yet.") if nothing else Content("")
-        self.query_one(RowBrowser).take(dataset.view.preview if dataset.view is not None else None, empty)
+        self.query_one(RowBrowser).take(dataset.shown, empty)
 
     @on(RowBrowser.Said)
     def _rows_said(self, event: RowBrowser.Said) -> None:
@@ -272,6 +272,8 @@ class DatasetScreen(StepScreen):
         answer = await self.app.push_screen_wait(PreferenceQuestion())
         self.app.state.choices.set_values(ANSWERS[answer])
         self._show_facts()
+        self._show_rows()
+        self.app.check_dataset()
         if answer and then_next:
             super().action_next()
         elif not answer:

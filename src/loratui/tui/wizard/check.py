@@ -44,6 +44,7 @@ class DatasetCheck:
         if view is None or model is None or model.path is None or self._plan.proposal is None:
             return ""
         given = sorted((key, repr(value)) for key, value in self._choices.reading().items())
+        given += [("training.objective", self._dataset.objective)] if self._dataset.learns_preferences else []
         return repr((model.id, view.preview.found.fingerprint, given))
 
     @property
@@ -70,7 +71,7 @@ class DatasetCheck:
         """One sentence where a check that was stopped or failed leaves the plan on guesses; else an empty text."""
         ended = self._now.stopped or bool(self._now.problem)
         view = self._dataset.view
-        if not ended or view is None or view.facts.exact or self._now.key != self.key():
+        if not ended or view is None or view.counted(self._dataset.objective).exact or self._now.key != self.key():
             return ""
         what = "was stopped" if self._now.stopped else "failed"
         return f"The check of the dataset {what}: this rests on lengths guessed from characters. {AGAIN}"
@@ -83,7 +84,7 @@ class DatasetCheck:
 
             facts = exact_facts(check.result, taken=self._dataset.view.facts.eval_taken)
             if facts is not None:
-                self._dataset.take_exact(facts)
+                self._dataset.take_exact(facts, check.result.get("objective", "sft"))
         self.changed.publish()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from loratui.tui.wizard.choices import Choices
@@ -12,6 +11,7 @@ from loratui.tui.wizard.signal import Signal
 
 if TYPE_CHECKING:
     from loratui.core.dataset import DataFacts
+    from loratui.data.preview import Preview
     from loratui.tui.wizard.loading import DatasetView
 
 
@@ -59,16 +59,26 @@ class ChosenDataset:
         """Counts and lengths of the dataset; None until one is chosen and read."""
         if self._view is None:
             return self.known_facts
-        return self._view.pairs if self._view.pairs is not None and self.learns_pairs else self._view.facts
+        return self._view.counted(self.objective)
+
+    @property
+    def shown(self) -> Preview | None:
+        """Its first rows as what is learnt reads them; None until it was read."""
+        return self._view.shown(self.objective) if self._view is not None else None
 
     def no_pairs(self) -> bool:
         """Whether preferences are to be learnt, and the rows are none."""
-        return self._view is not None and self.learns_pairs and self._view.pairs is None
+        return self._view is not None and self.objective != "sft" and self.objective not in self._view.preferences
 
     @property
-    def learns_pairs(self) -> bool:
-        """Whether preferences are to be learnt, as the person or the preset says."""
-        return self._asked(self._choices.draft, "training.objective", "sft") != "sft"
+    def objective(self) -> str:
+        """What is to be learnt (`training.objective`), as the person or the preset says."""
+        return self._asked(self._choices.draft, "training.objective", "sft")
+
+    @property
+    def learns_preferences(self) -> bool:
+        """Whether preferences are to be learnt, and not answers alone."""
+        return self.objective != "sft"
 
     def _asked(self, draft: Draft, key: str, otherwise: str) -> str:
         return str({**self.preset_values(), **draft.by_hand}.get(key, otherwise))
@@ -96,23 +106,29 @@ class ChosenDataset:
             known, fingerprint = self._known, view.preview.found.fingerprint
             same = known is not None and (known.choice, known.fingerprint) == (self._rests_on(exact=True), fingerprint)
             if known is not None and known.facts.exact and same:
-                self._view = _counted(view, known.facts)
+                self._view = view.with_exact(known.facts, self.objective)
             else:
-                self._remember(view.facts, fingerprint)
+                self._remember(view.counted(self.objective), fingerprint)
         self.changed.publish()
 
-    def take_exact(self, facts: DataFacts) -> None:
-        """Take up the lengths that the model's own tokenizer counted; they replace the guessed ones."""
-        if self._view is not None and facts != self._view.facts:
-            self._view = _counted(self._view, facts)
-            self._remember(facts, self._view.preview.found.fingerprint)
+    def take_exact(self, facts: DataFacts, objective: str = "sft") -> None:
+        """Take up the lengths that the model's own tokenizer counted; they replace the guessed ones. objective: the
+        rows were read as it reads them.
+        """
+        if self._view is not None and facts != self._view.counted(objective):
+            self._view = self._view.with_exact(facts, objective)
+            if objective == self.objective:
+                self._remember(facts, self._view.preview.found.fingerprint)
             self.counted.publish()
 
     def _rests_on(self, *, exact: bool) -> str:
-        """What the facts rest on: the path and how it is read; exact lengths also on the model's tokenizer."""
+        """What the facts rest on: the path, how it is read and what is learnt of it; exact lengths also on the model's
+        tokenizer.
+        """
         draft = self._choices.draft
         given = self._choices.reading() if exact else self._choices.reading("dataset.")
-        return repr((draft.dataset, draft.model if exact else "", sorted(given.items())))
+        learnt = (self.objective,) if self.learns_preferences else ()
+        return repr((draft.dataset, draft.model if exact else "", sorted(given.items()), *learnt))
 
     def _remember(self, facts: DataFacts, fingerprint: str) -> None:
         self._known = KnownFacts(self._rests_on(exact=facts.exact), fingerprint, facts)
@@ -120,11 +136,3 @@ class ChosenDataset:
 
     def _forget(self) -> None:
         self._view, self._problem = None, ""
-
-
-def _counted(view: DatasetView, facts: DataFacts) -> DatasetView:
-    """With exact lengths; those of pairs, whose chosen side alone was counted, in proportion."""
-    guessed, pairs = view.facts, view.pairs
-    if pairs is not None and not pairs.exact and not guessed.exact:
-        pairs = pairs.in_proportion(guessed, facts)
-    return replace(view, facts=facts, pairs=pairs)

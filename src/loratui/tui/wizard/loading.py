@@ -5,7 +5,7 @@ sentence.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from loratui.core.dataset import DataFacts
@@ -34,8 +34,30 @@ class DatasetView:
 
     preview: Preview
     facts: DataFacts
-    pairs: DataFacts | None = None
-    """Counts and lengths of both sides, where the rows are preferences."""
+    preferences: Mapping[str, tuple[Preview, DataFacts]] = field(default_factory=dict)
+    """The same rows as each objective that learns preferences reads them, where it can: both sides of pairs, or good
+    and bad answers."""
+
+    def shown(self, objective: str) -> Preview:
+        """The first rows as an objective reads them; as answers where it cannot."""
+        return self.preferences[objective][0] if objective in self.preferences else self.preview
+
+    def counted(self, objective: str) -> DataFacts:
+        """Counts and lengths of the rows as an objective reads them; of answers where it cannot."""
+        return self.preferences[objective][1] if objective in self.preferences else self.facts
+
+    def with_exact(self, facts: DataFacts, objective: str) -> DatasetView:
+        """With exact lengths for an objective; those of the others, while they are guesses, in proportion."""
+        guessed = self.counted(objective)
+
+        def scaled(other: DataFacts) -> DataFacts:
+            return other if other.exact or guessed.exact else other.in_proportion(guessed, facts)
+
+        ways = {
+            name: (rows, facts if rows.recognition == self.shown(objective).recognition else scaled(counts))
+            for name, (rows, counts) in self.preferences.items()
+        }
+        return replace(self, facts=scaled(self.facts) if objective in ways else facts, preferences=ways)
 
 
 def choose_device(machine: Machine, draft: Draft) -> Device:
@@ -95,17 +117,18 @@ def load_dataset(path: str, given: dict[str, Any]) -> DatasetView:
     from loratui.core.plan import DatasetSection
     from loratui.data.facts import quick_facts
     from loratui.data.find import find_dataset
-    from loratui.data.preview import preview
+    from loratui.data.preferences import preference_readings
+    from loratui.data.preview import preview, read_again
 
     chosen = {key.removeprefix("dataset."): value for key, value in given.items() if key.startswith("dataset.")}
     section = DatasetSection(**{**chosen, "path": path})
     found = find_dataset(path, encoding=section.encoding)
     shown = preview(found, section)
-    read_as = shown.recognition
-    both = replace(read_as, pairs=True) if read_as.format == "preference" and "rejected" in read_as.columns else None
-    return DatasetView(
-        shown, quick_facts(found, section, read_as), quick_facts(found, section, both) if both is not None else None
-    )
+    ways = {
+        objective: (read_again(shown, reading), quick_facts(found, section, reading))
+        for objective, reading in preference_readings(shown.recognition, section, where=found.path).items()
+    }
+    return DatasetView(shown, quick_facts(found, section, shown.recognition), ways)
 
 
 def load_calculation() -> None:

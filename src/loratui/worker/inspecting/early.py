@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from loratui.data.check import check
 from loratui.data.convert import to_conversation
@@ -46,5 +47,30 @@ def recognised_message(recognition: Recognition, head: Sequence[Row], found: Fou
         "doubts": list(recognition.doubts),
         "examples": examples,
         "files": [str(file.path) for file in found.files],
+        "note": found.note,
+    }
+
+
+def reading_document(recognition: Recognition) -> dict[str, Any]:
+    """How the rows are read, for `inspect --json`."""
+    return {
+        "format": recognition.format,
+        "columns": dict(recognition.columns),
+        "why": recognition.why,
+        "guess": recognition.guess,
+        "others": [{"format": o.format, "columns": dict(o.columns), "why": o.why} for o in recognition.others],
+        "unused": list(recognition.unused),
+        "unused_characters": dict(recognition.left),
+        "doubts": list(recognition.doubts),
+    }
+
+
+def files_document(found: FoundDataset) -> dict[str, Any]:
+    """The files of a dataset, for `inspect --json`."""
+    return {
+        "name": found.name,
+        "kind": found.kind,
+        "files": [str(file.path) for file in found.files],
+        "size_bytes": found.size_bytes,
         "note": found.note,
     }

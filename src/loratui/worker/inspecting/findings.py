@@ -9,6 +9,15 @@ from typing import Any
 from loratui.data.row import Problem, Row
 
 LISTED_PER_KIND = 200
+UNENDED = (
+    "stop-token",
+    "the answer does not end in a token at which generation stops, so the model would not learn to end.",
+)
+SIDES_END_UNLIKE = (
+    "stop-token-differs",
+    "one side ends in a token at which generation stops, and the other does not: that alone tells them apart.",
+)
+"""Kind and sentence of an answer that does not end, and of a pair whose one side does not."""
 
 
 class Findings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,16 +22,16 @@ from loratui.data.lengths import Lengths
 from loratui.data.near_duplicates import LEAST_SHARE
 from loratui.data.preferences import recognise_for
 from loratui.data.read import read_rows, require_rows, sample_rows
-from loratui.data.reasoning import TAGS
 from loratui.data.recognise import SAMPLE_ROWS, Recognition
 from loratui.data.row import Row, RowError
 from loratui.data.row_filter import RowFilter, left_out
 from loratui.data.split import RowKeys, split_rows
 from loratui.worker.inspecting.differences import trl_differences
-from loratui.worker.inspecting.early import recognised_message
-from loratui.worker.inspecting.findings import Findings
+from loratui.worker.inspecting.early import files_document, reading_document, recognised_message
+from loratui.worker.inspecting.findings import SIDES_END_UNLIKE, UNENDED, Findings
 from loratui.worker.inspecting.ledger import CharacterLedger
-from loratui.worker.inspecting.model import TextModel
+from loratui.worker.inspecting.model import TextModel, special_texts
+from loratui.worker.inspecting.pairs import PairLedger, pair_tokens
 from loratui.worker.inspecting.reasoning import ReasoningLedger
 from loratui.worker.inspecting.storing import Storing
 from loratui.worker.inspecting.tools import ToolLedger
@@ -57,6 +57,7 @@ class Inspection:
     findings: Findings = field(default_factory=Findings)
     lengths: Lengths = field(default_factory=Lengths)
     read: int = 0
+    pairs: PairLedger = field(default_factory=PairLedger)
     left_out: Counter[str] = field(default_factory=Counter)
     """Rows that the plan leaves out, by kind."""
     ended: list[bool] = field(default_factory=list)
@@ -108,17 +109,21 @@ class Inspection:
         self.reasoning = ReasoningLedger(self.plan, model)
         self.tools = ToolLedger(self.reasoning.tokeniser)
         self.storing = Storing(self.plan, self.found, self.recognition, tokeniser)
-        pending: deque[tuple[Row, Conversation]] = deque()
+        pending: deque[tuple[Row, Conversation, Conversation]] = deque()
         specials = special_texts(model.tokenizer)
+        sides: list[tuple[Conversation, Tokenised | ModelError]] = []
         try:
             with self.storing:
                 for tokenised in tokeniser.many(self._conversations(pending, specials), whole=True):
-                    row, conversation = pending.popleft()
-                    self.storing.take(row, conversation, tokenised, self.keys, self._taken)
-                    self._take(row, conversation, tokenised)
-                    self.reasoning.take(row, conversation, tokenised)
-                    self.tools.take(conversation, tokenised)
-                    self._report()
+                    row, conversation, side = pending.popleft()
+                    self.storing.take(row, side, tokenised, self.keys, self._taken)
+                    self.reasoning.take(row, side, tokenised, again=bool(sides))
+                    self.tools.take(side, tokenised, again=bool(sides))
+                    sides.append((side, tokenised))
+                    if len(sides) == len(conversation.sides):
+                        self._take(row, conversation, sides)
+                        sides = []
+                        self._report()
         except TemplateTimeError:
             last = [pending[-1][0]] if pending else []
             raise TemplateTimeError(*[_place(row.index, row.line) for row in last]) from None
@@ -129,7 +134,7 @@ class Inspection:
         return self.result()
 
     def _conversations(
-        self, pending: deque[tuple[Row, Conversation]], specials: tuple[str, ...]
+        self, pending: deque[tuple[Row, Conversation, Conversation]], specials: tuple[str, ...]
     ) -> Iterator[Conversation]:
         row_filter = RowFilter(self.plan.dataset, self.found)
         for row in read_rows(self.found, unfold=self.recognition.unfold):
@@ -159,12 +164,14 @@ class Inspection:
                 self.findings.of_row(row, kind, message)
             self._check_specials(row, conversation, specials)
             self._check_copy(row, conversation)
-            pending.append((row, conversation))
             self.tell_progress()
-            yield conversation
+            for side in conversation.sides:
+                pending.append((row, conversation, side))
+                yield side
 
     def _check_specials(self, row: Row, conversation: Conversation, specials: tuple[str, ...]) -> None:
-        for text in (conversation.text, *(message.content for message in conversation.messages)):
+        messages = (*conversation.messages, *conversation.rejected)
+        for text in (conversation.text, *(message.content for message in messages)):
             if "<" in text or "[" in text:
                 found = next((special for special in specials if special in text), "")
                 if found:
@@ -189,31 +196,46 @@ class Inspection:
             message = f"the row says almost the same as {other} ({alike.share:.0%} alike)."
             self.findings.of_row(row, "near-duplicate", message)
 
-    def _take(self, row: Row, conversation: Conversation, tokenised: Tokenised | ModelError) -> None:
+    def _take(
+        self, row: Row, conversation: Conversation, sides: Sequence[tuple[Conversation, Tokenised | ModelError]]
+    ) -> None:
+        """A row with each of its sides as tokens: a pair's two, or the one."""
         position, self._taken = self._taken, self._taken + 1
-        if isinstance(tokenised, ModelError):
-            kind = "vocabulary" if isinstance(tokenised, BeyondVocabulary) else "template"
-            self.findings.of_row(row, kind, tokenised.sentence, blocking=True)
+        done: list[Tokenised] = []
+        for number, (_, tokenised) in enumerate(sides):
+            if isinstance(tokenised, ModelError):
+                kind = "vocabulary" if isinstance(tokenised, BeyondVocabulary) else "template"
+                which = "the rejected side: " if number else ""
+                self.findings.of_row(row, kind, f"{which}{tokenised.sentence}", blocking=True)
+                self.characters.not_used(row)
+                return
+            done.append(tokenised)
+        if len(done) > 1 and (fault := self.pairs.take(conversation, done)):
+            self.findings.of_row(row, "pair-prompt", fault, blocking=True)
             self.characters.not_used(row)
             return
-        spans = tokenised.spans or label_spans(tokenised.labels)
-        self.lengths.add(tokenised.full_tokens, spans)
+        self.pairs.label(conversation)
+        every = [one.spans or label_spans(one.labels) for one in done]
+        sizes = sorted(map(pair_tokens, done)) if len(done) > 1 else [0, done[0].full_tokens]
+        self.lengths.add(sizes[1], [span for spans in every for span in spans], sizes[0])
         self.rows.append(row.index)
         self.positions.append(position)
         self.lines.append(row.line)
-        self.ended.append(tokenised.answers_ended == tokenised.answers and tokenised.answers > 0)
-        self.last_label.append(spans[-1][1] if spans else 0)
-        if tokenised.answer_tokens:
-            self.characters.take(row, conversation, tokenised, self.reasoning.tokeniser.arranged(conversation))
-        if not tokenised.answer_tokens:
+        ended = [one.answers_ended == one.answers > 0 for one in done]
+        self.ended.append(all(ended))
+        self.last_label.append(max(spans[-1][1] if spans else 0 for spans in every))
+        if all(one.answer_tokens for one in done):
+            self.characters.take(
+                row,
+                conversation,
+                [(one, self.reasoning.tokeniser.arranged(side)) for one, (side, _) in zip(done, sides, strict=True)],
+            )
+        else:
             self.characters.not_used(row)
             self.findings.of_row(row, "no-answer", "no token of the row bears loss.", blocking=True)
-        elif not self.ended[-1]:
-            self.findings.of_row(
-                row,
-                "stop-token",
-                "the answer does not end in a token at which generation stops, so the model would not learn to end.",
-            )
+            return
+        if not all(ended):
+            self.findings.of_row(row, *(UNENDED if not any(ended) else SIDES_END_UNLIKE))
 
     def tell_progress(self) -> float:
         """Say how far it is, now and then; the time of it."""
@@ -306,31 +328,15 @@ class Inspection:
         held = np.fromiter((at in self.held_out for at in self.positions), dtype=bool, count=len(self.positions))
         inside = int((alive & held).sum())
         return {
-            "format": self.recognition.format,
-            "columns": dict(self.recognition.columns),
-            "why": self.recognition.why,
-            "guess": self.recognition.guess,
-            "others": [
-                {"format": other.format, "columns": dict(other.columns), "why": other.why}
-                for other in self.recognition.others
-            ],
-            "unused": list(self.recognition.unused),
-            "unused_characters": dict(self.recognition.left),
-            "doubts": list(self.recognition.doubts),
-            "dataset": {
-                "path": section.path,
-                "name": self.found.name,
-                "kind": self.found.kind,
-                "files": [str(file.path) for file in self.found.files],
-                "size_bytes": self.found.size_bytes,
-                "note": self.found.note,
-            },
+            **reading_document(self.recognition),
+            "dataset": {"path": section.path, **files_document(self.found)},
             "model": self.plan.model.id,
             "template": {
                 "from": self.model.template,
                 "why": self.model.why,
                 "differences": trl_differences(self.reasoning.tokeniser),
             },
+            "objective": training.objective,
             "loss_on": training.loss_on,
             "divided": self.lengths.divided,
             "sequences": ledger["sequences"],
@@ -359,6 +365,7 @@ class Inspection:
                 "rows": [self.rows[number] for number in np.flatnonzero(missing)[:MISSING_LISTED]],
                 "fix": self._stop_fix() if (alive & ~ended).any() else {},
             },
+            "preferences": self.pairs.result(max_length),
             "reasoning": self.reasoning.result(),
             "tools": self.tools.result(),
             "ledger": self.lengths.ledgers(max_length, proposal["value"]),
@@ -379,22 +386,9 @@ class Inspection:
         return self._fix
 
     def early(self) -> Recognised:
-        """How the rows are read, and what is wrong with the first of them: known before the tokenizer is."""
+        """What is known before the tokenizer is."""
         return recognised_message(self.recognition, self.head, self.found, self.total)
 
 
 def _place(index: int, line: int | None) -> str:
     return f"line {line}" if line is not None else f"row {index + 1}"
-
-
-def special_texts(tokenizer: Any) -> tuple[str, ...]:
-    """Texts that the tokenizer turns into control tokens wherever they stand; tags of thinking have their ledger."""
-    return tuple(
-        sorted(
-            {
-                str(token.content)
-                for token in tokenizer.added_tokens_decoder.values()
-                if token.special and len(token.content) > 2 and token.content not in TAGS
-            }
-        )
-    )

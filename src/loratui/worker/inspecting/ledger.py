@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from loratui.data.characters import (
     rendered_characters,
     size_of,
     thinking_characters,
+    with_other_side,
 )
 from loratui.data.column_names import JUDGING
 from loratui.data.conversation import Conversation
@@ -65,29 +67,32 @@ class CharacterLedger:
         self.totals["source"] += characters
         self.totals["unused"] += characters
 
-    def take(
-        self, row: Row, conversation: Conversation, tokenised: Tokenised, handed: Conversation | None = None
-    ) -> None:
-        """Count a row that is trained on. handed: what of it the plan has the chat template see; None: all of it."""
+    def take(self, row: Row, conversation: Conversation, sides: Sequence[tuple[Tokenised, Conversation]]) -> None:
+        """Count a row that is trained on. sides: of a pair both, else the one, each with what the plan has the chat
+        template see of it.
+        """
         if row.value is None:
             return
-        pieces = pieces_of(conversation)
-        reading = read_characters(row.value, conversation, pieces, self.recognition.columns)
-        if handed is not None and handed is not conversation:
-            pieces = pieces_of(handed)
-            if dropped := thinking_characters(conversation) - thinking_characters(handed):
-                reading.named[PLANNED] = dropped
+        reading = read_characters(row.value, conversation, pieces_of(conversation), self.recognition.columns)
+        if dropped := sum(map(thinking_characters, conversation.sides)) - sum(
+            thinking_characters(handed) for _, handed in sides
+        ):
+            reading.named[PLANNED] = dropped
         self._take_reading(row, reading)
         for name in self._judging:
             value = row.value.get(name)
             if value is not None and not isinstance(value, str | list | dict):
                 values, rows = self._told.get(name, (set(), 0))
                 self._told[name] = (values | {value} if len(values) < 2 else values, rows + 1)
-        if tokenised.text is None:  # it came as tokens
-            return
-        rendering = rendered_characters(pieces, tokenised.text, tokenised.learnt, tokenised.kept_characters)
-        thinking = tokenised.thinking.dropped if tokenised.thinking is not None else 0
-        self._take_rendering(row, reading, rendering, thinking)
+        rendering: Rendering | None = None
+        for tokenised, handed in sides:
+            if tokenised.text is None:  # it came as tokens
+                return
+            side = rendered_characters(pieces_of(handed), tokenised.text, tokenised.learnt, tokenised.kept_characters)
+            rendering = side if rendering is None else with_other_side(rendering, side)
+        if rendering is not None:
+            thinking = sum(one.thinking.dropped for one, _ in sides if one.thinking is not None)
+            self._take_rendering(row, reading, rendering, thinking)
 
     def _take_reading(self, row: Row, reading: Reading) -> None:
         self.totals["source"] += reading.source

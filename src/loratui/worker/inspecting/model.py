@@ -12,6 +12,7 @@ from loratui.core.errors import LoratuiError, ModelError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.data.conversation import Conversation, Message
+from loratui.data.reasoning import TAGS
 from loratui.hub.client import HubRefused, HubUnreached, download
 from loratui.models.find import find_model
 from loratui.models.found import FoundModel
@@ -157,3 +158,16 @@ def _fetched(id: str, plan: Plan) -> Path | None:
         raise ModelError(
             "generation_config.json cannot be fetched: " + error.message, where=id, hint=error.hint
         ) from error
+
+
+def special_texts(tokenizer: Any) -> tuple[str, ...]:
+    """Texts that the tokenizer turns into control tokens wherever they stand; tags of thinking have their ledger."""
+    return tuple(
+        sorted(
+            {
+                str(token.content)
+                for token in tokenizer.added_tokens_decoder.values()
+                if token.special and len(token.content) > 2 and token.content not in TAGS
+            }
+        )
+    )

@@ -62,15 +62,17 @@ class ReasoningLedger:
         self._fixes: list[dict[str, Any]] | None = None
         self._fixed_for = 0
 
-    def take(self, row: Row, conversation: Conversation, tokenised: Tokenised | ModelError) -> None:
-        """Enter a row."""
+    def take(
+        self, row: Row, conversation: Conversation, tokenised: Tokenised | ModelError, *, again: bool = False
+    ) -> None:
+        """Enter a row. again: it is the other side of the pair before, and no row of its own."""
         if isinstance(tokenised, ModelError):
             if len(self._tried) < TRIED_ROWS and not isinstance(tokenised, BeyondVocabulary):
                 self._tried.append(conversation)
             return
         if (thinking := tokenised.thinking) is None:
             return
-        self.rows += thinking.answers > 0
+        self.rows += thinking.answers > 0 and not again
         self.answers += thinking.answers
         self.in_text += thinking.in_text
         for name in self.characters:

@@ -19,7 +19,7 @@ from loratui.data.row import Row, RowError
 from loratui.worker.inspecting.model import TextModel
 from loratui.worker.template_time import TemplateTimeError
 from loratui.worker.tokenise import Tokeniser
-from loratui.worker.tokenised import IGNORED
+from loratui.worker.tokenised import IGNORED, Tokenised
 
 
 def render_rows(
@@ -42,21 +42,30 @@ def render_rows(
 def render_row(
     row: Row, recognition: Recognition, model: TextModel, tokeniser: Tokeniser, max_length: int
 ) -> dict[str, Any]:
-    """One row: `tokens` is a list of [id, text, trained, special, cut] where the flags are 0 or 1; `parts` says of each
-    part of a message whether it is learnt, shown, cut or dropped: [message, kind, state].
+    """One row, of a pair its chosen side: `tokens` is a list of [id, text, trained, special, cut] where the flags are 0
+    or 1; `parts` says of each part of a message whether it is learnt, shown, cut or dropped: [message, kind, state].
+    Of a pair `rejected` has the other side in the same form; else it is None.
 
     Tokens that only together make a character (bytes of a Chinese one, say) carry its text on the last of them.
     """
     place = {"index": row.index, "line": row.line, "file": row.file}
+    nothing: dict[str, Any] = {"tokens": [], "rejected": None}
     try:
-        conversation = to_conversation(row, recognition)
-        tokenised = tokeniser.one(conversation)
+        sides = to_conversation(row, recognition).sides
+        done = [tokeniser.one(side) for side in sides]
     except RowError as error:
-        return {**place, "tokens": [], "problem": error.message}
+        return {**place, **nothing, "problem": error.message}
     except TemplateTimeError:
         raise TemplateTimeError(f"row {row.index + 1}") from None
     except ModelError as error:
-        return {**place, "tokens": [], "problem": error.sentence}
+        return {**place, **nothing, "problem": error.sentence}
+    first, *other = [_side(side, one, model, tokeniser, max_length) for side, one in zip(sides, done, strict=True)]
+    return {**place, **first, "rejected": other[0] if other else None, "problem": ""}
+
+
+def _side(
+    conversation: Conversation, tokenised: Tokenised, model: TextModel, tokeniser: Tokeniser, max_length: int
+) -> dict[str, Any]:
     texts = token_texts(model.tokenizer, tokenised.input_ids)
     specials = tokeniser.special_ids
     tokens = [
@@ -64,12 +73,10 @@ def render_row(
         for position, (number, text, label) in enumerate(zip(tokenised.input_ids, texts, tokenised.labels, strict=True))
     ]
     return {
-        **place,
         "tokens": tokens,
         "parts": part_states(conversation, tokeniser, max_length),
         "answers": tokenised.answers,
         "answers_ended": tokenised.answers_ended,
-        "problem": "",
     }
 
 

@@ -34,8 +34,7 @@ class Storing:
         self._claim: Claim | None = None
         try:
             objective = plan.training.objective
-            if require_answer(recognition, plan.dataset, where=found.path, objective=objective).pairs:
-                return  # the check reads the chosen side alone
+            require_answer(recognition, plan.dataset, where=found.path, objective=objective)
             key = token_key(plan.dataset, found, tokeniser, evaluation=False, objective=objective)
         except (DatasetError, OSError):
             return

@@ -29,8 +29,8 @@ class ToolLedger:
     in_text: Counter[str] = field(default_factory=Counter)
     """Calls that answers write as text, by whose form it is."""
 
-    def take(self, conversation: Conversation, tokenised: Tokenised | ModelError) -> None:
-        """Enter a row."""
+    def take(self, conversation: Conversation, tokenised: Tokenised | ModelError, *, again: bool = False) -> None:
+        """Enter a row. again: it is the other side of the pair before, and no row of its own."""
         row = self.tokeniser.arranged(conversation) if self.tokeniser.calls == "template" else conversation
         called = [message for message in row.messages if message.extra.get("tool_calls")]
         for message in row.messages:
@@ -38,8 +38,8 @@ class ToolLedger:
                 self.in_text[found[0]] += len(found[1])
         if not (row.tools or called or any(message.role == "tool" for message in row.messages)):
             return
-        self.rows += 1
-        self.tools += len(row.tools)
+        self.rows += not again
+        self.tools += 0 if again else len(row.tools)
         if isinstance(tokenised, ModelError):
             self.refused_rows += 1
             return

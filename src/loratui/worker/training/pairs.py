@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from loratui.core.plan import Plan
+from loratui.worker.length_bias import LengthBias
 from loratui.worker.token_table import Ints, TokenTable
 from loratui.worker.tokenised import IGNORED
 from loratui.worker.training.rows import NOTHING_LEFT, Lost, Reading, Rows, Severity
 
 UNLIKE = "the chat template writes the question otherwise for each of the two answers."
-LEAST_PAIRS, DEVIATIONS = 30, 4.0
-"""From so many pairs on a share is told, where it is so many standard deviations from a half."""
 
 
 def _none() -> Ints:
@@ -54,17 +53,9 @@ class Pairs(Rows):
 
     def length_bias(self) -> str:
         """How often the longer answer is the chosen one, where length alone says more than chance would; else empty."""
-        unlike = self.end != self.rejected_end
-        count, longer = int(unlike.sum()), int((self.end > self.rejected_end).sum())
-        if count < LEAST_PAIRS or abs(longer - count / 2) <= DEVIATIONS * np.sqrt(count) / 2:
-            return ""
-        word = "longer" if 2 * longer > count else "shorter"
-        share = max(longer, count - longer) / count
-        return (
-            f"In {share:.0%} of {count:,} pairs of unlike length the {word} answer is the chosen one: the model may "
-            f"learn to write {word} answers. preference.loss = sigmoid_norm counts by tokens, preference.length_weight "
-            "weighs what is beyond the shorter one."
-        )
+        return LengthBias(
+            int((self.end != self.rejected_end).sum()), int((self.end > self.rejected_end).sum())
+        ).sentence
 
     def findings(self, plan: Plan) -> Iterator[tuple[str, Severity, str]]:
         """Length bias."""
