@@ -27,6 +27,7 @@ from loratui.files import make_folder, open_own
 from loratui.format import harmless
 from loratui.paths import state_home, themes_path, user_themes_path
 from loratui.tui.common.text import NoControls
+from loratui.tui.frame.step import StepScreen
 from loratui.tui.themes import VARIABLES, load_themes
 from loratui.tui.wizard.background import BackgroundLoading
 from loratui.tui.wizard.draft import STEPS, Draft, same_choices
@@ -228,7 +229,7 @@ class LoratuiApp(BackgroundLoading):
         ):  # not on the main thread, as under tests
             loop.add_signal_handler(signal.SIGHUP, self._terminal_gone)
             loop.add_signal_handler(signal.SIGTERM, self._asked_to_end)
-        self.state.file.changed.subscribe(self._save)
+        self.state.file.changed.subscribe(self._save_once_painted)
         if self.first_screen in STEPS:
             self.state.choices.set_step(self.first_screen)
         for sentence in [*self._theme_problems, *self._first_notices]:
@@ -349,8 +350,17 @@ class LoratuiApp(BackgroundLoading):
 
     # The draft's file
 
+    def _save_once_painted(self) -> None:
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        if isinstance(screen, StepScreen) and screen.is_mounted:
+            screen.once_painted(self._save)
+        else:
+            self._save()
+
     def _save(self) -> None:
-        """At every change, at once: whoever kills the wizard the moment after loses nothing."""
+        """At every change, once it is painted: whoever kills the wizard the moment after loses nothing, and no key
+        waits for the disk. A second call finds nothing left to save.
+        """
         file = self.state.file
         problem = file.problem
         if not file.save() and file.problem != problem:

@@ -13,6 +13,9 @@ from textual.widgets import Static
 from loratui.tui.wizard.draft import STEPS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from textual.binding import ActiveBinding
     from textual.screen import Screen
 
     from loratui.tui.app import LoratuiApp
@@ -100,13 +103,17 @@ class KeyBar(Static):
 
     def shown(self) -> list[tuple[Binding, bool]]:
         """The bindings to show, each action once, with whether it can be used now."""
+        return self._shown(self.screen.active_bindings)
+
+    @staticmethod
+    def _shown(bindings: Mapping[str, ActiveBinding]) -> list[tuple[Binding, bool]]:
         seen: dict[str, tuple[Binding, bool]] = {}
-        for active in self.screen.active_bindings.values():
+        for active in bindings.values():
             if active.binding.show and active.binding.description and active.binding.action not in seen:
                 seen[active.binding.action] = (active.binding, active.enabled)
         if {"quit", "app.quit"} <= set(seen):
             del seen["app.quit"]
-        always = self.screen.active_bindings.get("ctrl+q")
+        always = bindings.get("ctrl+q")
         if always is not None and not {"quit", "app.quit"} & set(seen):  # where letters are typed, q is one of them
             seen["quit"] = (always.binding, always.enabled)
         if {"explain", "help"} <= set(seen):  # F1 explains the field; the whole help is behind ?
@@ -131,7 +138,8 @@ class KeyBar(Static):
     def _keys(self) -> Content:
         left: list[tuple[Content, str]] = []
         right: list[tuple[Content, str]] = []
-        for binding, enabled in self.shown():
+        bindings = self.screen.active_bindings  # gathered anew at each asking: once is enough for a painting
+        for binding, enabled in self._shown(bindings):
             key = self.app.get_key_display(binding)
             text = Content.assemble(
                 (key, "bold $footer-key-foreground" if enabled else "$foreground-disabled"),
@@ -140,7 +148,7 @@ class KeyBar(Static):
             (right if binding.action in LAST else left).append((text, binding.key))
         room = self.content_size.width - _width(right)
         dropped = 0
-        lists = "?" if "question_mark" in self.screen.active_bindings else "F1"  # ? may be a letter like any other
+        lists = "?" if "question_mark" in bindings else "F1"  # ? may be a letter like any other
         while left and _width(left) + (len(_more(dropped, lists)) + 2 if dropped else 0) > room:
             left.pop()
             dropped += 1

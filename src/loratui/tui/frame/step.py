@@ -142,6 +142,10 @@ class StepScreen(Screen[None]):
 
         self._stops.append(signal.subscribe(heard))
 
+    def once_painted(self, then: Callable[[], object]) -> None:
+        """Have `then` called once what a key changed is painted: nobody waits for what follows from it."""
+        self.call_after_refresh(then)
+
     # The machinery
 
     def on_mount(self) -> None:
@@ -178,7 +182,7 @@ class StepScreen(Screen[None]):
 
     def _change_heard(self) -> None:
         if any(line.display for line in self.query(ChangeLine)):
-            self.call_after_refresh(self._share_the_room)  # the field that was changed is painted first
+            self.once_painted(self._share_the_room)
         else:
             self._share_the_room()
 
@@ -207,7 +211,7 @@ class StepScreen(Screen[None]):
             self._was_read()
             self._said, self._said_since = content, time.monotonic()
             notice.update(content)
-        self._share_the_room()
+            self._share_the_room()
 
     @property
     def _new_words(self) -> int:

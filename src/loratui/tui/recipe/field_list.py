@@ -248,7 +248,7 @@ class FieldList(Widget, can_focus=True):
         self._show_choice(None)
         does, before, self.place = self._enter_does, self.place, place
         if self._enter_does != does:
-            self.refresh_bindings()
+            self.call_after_refresh(self.refresh_bindings)  # the cursor is painted first, then what enter does there
         self._refresh_line(before)
         self._refresh_line(place)
         self.scroll_visible_line(place)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual.timer import Timer
-    from textual.widget import Widget
 
     from loratui.core.proposal import Proposal
 
@@ -120,7 +119,7 @@ class RecipeScreen(StepScreen):
             self._show_fields(plan.proposal, at_once=True)
         if not self._following:
             self._following = True
-            self._once_painted(self.fields, lambda: self._once_painted(self.fields, self._show_what_follows))
+            self.once_painted(lambda: self.once_painted(self._show_what_follows))
         if self._fitted != (fits := plan.proposal is None or plan.proposal.fits):
             self._fitted = fits
             self.refresh_bindings()
@@ -137,9 +136,9 @@ class RecipeScreen(StepScreen):
             self._waiting = False
             self.say("")
 
-    def _once_painted(self, widget: Widget, then: Callable[[], object]) -> None:
-        # By way of the widget, which first tells this screen that it is to be painted.
-        widget.call_later(self.call_later, self.call_after_refresh, then)
+    def once_painted(self, then: Callable[[], object]) -> None:
+        # By way of the fields, which first tell this screen that they are to be painted.
+        self.fields.call_later(self.call_later, self.call_after_refresh, then)
 
     def _show_preset(self) -> None:
         state = self.app.state
