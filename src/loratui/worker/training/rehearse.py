@@ -215,7 +215,7 @@ def rehearsed_plan(plan: Plan) -> Plan:
 def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     from loratui.worker.training.batch_ways import can_choose
     from loratui.worker.training.batch_ways import measure as time_ways
-    from loratui.worker.training.config import check
+    from loratui.worker.training.config import check, require_gpu
     from loratui.worker.training.failure import is_out_of_memory
     from loratui.worker.training.measure import remember
     from loratui.worker.training.memory import out_of_memory
@@ -223,6 +223,7 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
 
     short = rehearsed_plan(plan)
     session = Session(run, short, Journal(run, writes=False), Requests())
+    require_gpu(session.device, short)
     check(short, session.device)
     measure.begin("load_model")
     every_row: list[Prepared] = []
