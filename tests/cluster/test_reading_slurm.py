@@ -18,7 +18,7 @@ from loratui.cluster.words import job_words
 from loratui.core.cluster_section import ClusterSection
 
 NODES = """\
-NodeName=n1 Arch=x86_64 CoresPerSocket=32 CPUAlloc=8 CPUTot=64 AvailableFeatures=ib,hdr ActiveFeatures=ib,hdr \
+NodeName=n1 Arch=x86_64 CoresPerSocket=32 CPUAlloc=8 CPUTot=64 AvailableFeatures=ib,hdr ActiveFeatures=ib \
 Gres=gpu:h100:4(S:0-1),shard:8 GresUsed=gpu:h100:1(IDX:0),shard:0 RealMemory=512000 State=MIXED Partitions=gpu,all
 NodeName=n2 CPUTot=64 Gres=gpu:h100:4 GresUsed=gpu:h100:0 RealMemory=512000 State=IDLE+DRAIN Partitions=gpu,all \
 Reason=fan broken State=really [root@2026-01-01T00:00:00]
@@ -36,6 +36,7 @@ def test_nodes_and_partitions() -> None:
     assert (everybody.max_minutes, everybody.max_nodes, everybody.qos) == (None, 1, ("long",))
     (kind,) = gpu.gpus
     assert (kind.type, kind.per_node, kind.total, kind.free) == ("h100", 4, 8, 3), "what is drained is not free"
+    assert nodes[0].features == ("ib", "hdr") and nodes[1].features == ()
     assert [node.state for node in nodes] == ["mixed", "down"] and nodes[1].reason == "fan broken State=really"
 
 
@@ -46,6 +47,23 @@ def test_nodes_and_partitions() -> None:
 )  # fmt: skip
 def test_states_of_nodes(said: str, meant: str) -> None:
     assert node_state(said) == meant
+
+
+CLUSTER = Cluster(name="c", version="23.11", partitions=parse_partitions(PARTITIONS, parse_nodes(NODES)))
+
+
+def asking(constraint: str) -> ClusterSection:
+    return ClusterSection(engine="slurm", gpus_per_node=1, account="nlp", constraint=constraint)
+
+
+@pytest.mark.parametrize("constraint", ["ib", "hdr", "ib&hdr", "[ib|tcp]", "ib*2", ""])
+def test_a_feature_that_a_node_has_is_asked_for(constraint: str) -> None:
+    assert require_possible(asking(constraint), CLUSTER).name == "gpu"
+
+
+def test_a_feature_that_no_node_has_is_refused() -> None:
+    with pytest.raises(ClusterError, match=r"no node of partition gpu has the feature tcp\. There are: hdr, ib\."):
+        require_possible(asking("tcp"), CLUSTER)
 
 
 def test_times_and_gpus() -> None:

@@ -90,10 +90,11 @@ def test_it_waits_by_the_scheduler_s_word_and_whoever_waits_for_it_is_told(slurm
     assert wait_started(run, 20).state == "lost", "it began and ended while nobody looked"
 
 
-def test_a_run_on_processors_or_several_nodes_is_not_rehearsed(slurm: StandIn) -> None:
+def test_a_run_on_processors_is_not_rehearsed_and_one_on_several_nodes_is(slurm: StandIn) -> None:
     assert rehearses(plan_for()) and not rehearses(plan_for(cluster__gpus_per_node=0))
     assert "--rehearse" in script_for(plan_for(), Path("/runs/one"), rehearse=True)
-    assert "--rehearse" not in script_for(plan_for(cluster__nodes=2), Path("/runs/one"), rehearse=True)
+    assert "--rehearse" in script_for(plan_for(cluster__nodes=2), Path("/runs/one"), rehearse=True)
+    assert "--rehearse" not in script_for(plan_for(cluster__nodes=2), Path("/runs/one"), rehearse=False)
     with pytest.raises(ClusterError, match=r"there is no partition gpus\. Did you mean gpu"):
         script_for(plan_for(cluster__partition="gpus"), Path("/runs/one"))
     assert not slurm.asked("sbatch")

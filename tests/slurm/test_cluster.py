@@ -47,7 +47,9 @@ def test_the_machine_knows_its_cluster(own_home: Path) -> None:
             {"cluster__time_limit_minutes": 180, "cluster__requeue": False},
             "ends a job after 2 h 00 min, and the plan asks for 3 h 00 min. Set it to 120, or cluster.requeue = true",
         ),
-        ({"cluster__partition": "closed"}, "partition closed is not for account (none). It is for: physics."),
+        ({"cluster__partition": "closed"}, "not for everybody, and the plan names no account. It is for: physics."),
+        ({"cluster__partition": "closed", "cluster__account": "nlp"}, "partition closed is not for account nlp."),
+        ({"cluster__constraint": "a100"}, "no node of partition gpu has the feature a100. Its nodes have no features"),
         ({"cluster__memory_gib": 100}, "no node of partition gpu has 100 GiB of memory"),
         ({"cluster__cpus_per_gpu": 3}, "no node of partition gpu has 3 processors: the most is 2."),
     ],
@@ -69,6 +71,7 @@ def test_slurms_own_refusal_comes_back_with_advice(own_home: Path, tmp_path: Pat
     script = tmp_path / "job.sh"
     for option, words in (
         ("--partition=nosuch", "invalid partition.*`loratui machine` lists the partitions"),
+        ("--constraint=a&b", "feature spec.*set cluster.constraint"),
         ("--gpus-per-node=3", "node configuration.*`loratui machine` shows what a node has"),
     ):
         script.write_text(f"#!/bin/bash\n#SBATCH {option}\nsleep 1\n")

@@ -258,7 +258,8 @@ def test_two_nodes_learn_what_one_process_does(
 
     plan = plan_for(slurm, lora__dropout=0.0)
     alone = create_run(local(plan), output=tmp_path / "alone")
-    run = submitted(with_values(plan, {"cluster.nodes": 2, "training.batch_size": 1, **more}), tmp_path / "two")
+    several = with_values(plan, {"cluster.nodes": 2, "training.batch_size": 1, **more})
+    run, _ = begin_run(several, output=tmp_path / "two", rehearse=not more)
     start_worker(alone)
     wait_state(run, "finished")
     wait_state(alone, "finished")
@@ -267,6 +268,7 @@ def test_two_nodes_learn_what_one_process_does(
     one, two = adapter_of(run), adapter_of(alone)
     assert one.keys() == two.keys() and all(torch.allclose(one[name], two[name], atol=2e-4) for name in one)
     assert "n[1-2]" in said("scontrol", "show", "job", str(job_of(run)))
+    assert [event.type for event in events_of(run)].count("rehearsal") == (not more), "on both nodes, and once"
 
 
 def test_a_dead_rank_ends_the_run_on_both_nodes(slurm: Path, own_home: Path, tmp_path: Path) -> None:

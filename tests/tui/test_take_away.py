@@ -85,7 +85,7 @@ async def test_what_is_there_and_what_is_not(run: Run, size: tuple[int, int]) ->
         await opened(pilot)
         text = await until(pilot, "an empty form")
         assert "✓ Adapter" in text and "not made" in text and "PEFT keeps it" in text
-        await pilot.press("end")
+        await pilot.press("end", "up")  # above the task for a rented machine
         await until(pilot, "evaluation.prompts")
         assert "What does not carry over" in shown(pilot.app)
         await pilot.press("escape")
@@ -124,6 +124,19 @@ async def test_an_export_is_written_with_its_rows(run: Run) -> None:
         await pilot.press("enter")
         await until(pilot, "✓ Written. In its folder, start it with: ")
     assert (run.path / "export" / "trl.yaml").is_file() and (run.path / "export" / "trl-data" / "train.jsonl").is_file()
+
+
+async def test_a_task_for_a_rented_machine_is_among_them(run: Run) -> None:
+    (before,) = [one for one in outputs_of(run) if one.key == "skypilot"]
+    assert before.state == "needs" and "which GPU is to be rented" in before.problem
+    run.machine_path.write_text('{"kind": "cuda", "device": "NVIDIA H100 80GB HBM3"}')
+    async with LoratuiApp(screen="runs").run_test(size=(120, 36)) as pilot:
+        await opened(pilot, "skypilot")
+        assert f"loratui export {run.name} --to skypilot" in shown(pilot.app)
+        await pilot.press("enter")
+        await until(pilot, "✓ Written. In its folder, start it with: ")
+    task = (run.path / "export" / "skypilot.yaml").read_text()
+    assert "H100: 1" in task and (run.path / "export" / "skypilot-data" / "plan.toml").is_file()
 
 
 async def test_progress_is_told_and_so_is_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

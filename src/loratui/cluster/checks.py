@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from loratui.cluster.choose import gpu_kind, partition_of
 from loratui.cluster.facts import Cluster, Partition
 from loratui.cluster.slurm import ClusterError
@@ -17,6 +19,7 @@ def require_possible(section: ClusterSection, cluster: Cluster) -> Partition:
             f"partition {partition.name} takes no jobs now.", where="cluster.partition", hint="Take another, or wait."
         )
     _check_nodes(section, partition)
+    _check_features(section, partition)
     _check_time(section, partition)
     _check_rights(section, partition, cluster)
     return partition
@@ -56,6 +59,17 @@ def _check_nodes(section: ClusterSection, partition: Partition) -> None:
         )
 
 
+def _check_features(section: ClusterSection, partition: Partition) -> None:
+    """Of features that are put together (`a&b`, `[x|y]`, `a*2`) Slurm alone knows what they mean."""
+    there = sorted({feature for node in partition.nodes for feature in node.features})
+    if re.fullmatch(r"[\w.:-]+", section.constraint) and section.constraint not in there:
+        raise ClusterError(
+            f"no node of partition {partition.name} has the feature {section.constraint}.",
+            where="cluster.constraint",
+            hint=f"There are: {', '.join(there)}." if there else "Its nodes have no features: leave it empty.",
+        )
+
+
 def _check_time(section: ClusterSection, partition: Partition) -> None:
     most = partition.max_minutes
     if most is not None and section.time_limit_minutes > most and not section.requeue:
@@ -74,9 +88,15 @@ def _check_rights(section: ClusterSection, partition: Partition, cluster: Cluste
             f"account {account} is not yours.", where="cluster.account", hint=f"Yours: {', '.join(rights.accounts)}."
         )
     used = account or rights.default_account
+    if partition.accounts and not used:
+        raise ClusterError(
+            f"partition {partition.name} is not for everybody, and the plan names no account.",
+            where="cluster.account",
+            hint=f"It is for: {', '.join(partition.accounts)}.",
+        )
     if partition.accounts and used not in partition.accounts:
         raise ClusterError(
-            f"partition {partition.name} is not for account {used or '(none)'}.",
+            f"partition {partition.name} is not for account {used}.",
             where="cluster.account",
             hint=f"It is for: {', '.join(partition.accounts)}.",
         )

@@ -14,6 +14,8 @@ GOES_ON = 75
 """Exit status of a worker that saved because its job ends, and is to go on in the next one (EX_TEMPFAIL)."""
 FAILED_SETUP = "loratui: the set-up failed"
 """Begins the line of the log that names the command of `cluster.setup` that failed."""
+PORTS = 10_000
+"""Pairs of ports from 20,000 on, one of which is a job's by its number."""
 SIGNAL_SECONDS = 120
 """How long before its end Slurm asks the training to save; Slurm may ask up to a minute earlier."""
 
@@ -65,8 +67,8 @@ def script_text(script: Script) -> str:
                 [
                     "# What processes of an earlier job said of their end.",
                     f"rm -f {shlex.quote(str(script.folder))}/.ending-*.json",
-                    "# Where the launchers of all nodes meet: on this one.",
-                    'export LORATUI_MEETING="$(hostname):$((20000 + SLURM_JOB_ID % 20000))"',
+                    "# Where the launchers of all nodes meet: on this one, for a rehearsal at the next port.",
+                    f'export LORATUI_MEETING="$(hostname):$((20000 + 2 * (SLURM_JOB_ID % {PORTS})))"',
                 ]
                 if section.nodes > 1
                 else []

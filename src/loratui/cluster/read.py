@@ -20,6 +20,8 @@ UNUSABLE = frozenset(
 )  # fmt: skip
 UNCONFIGURED = ("Could not establish a configuration source", "Unable to process configuration file")
 """What Slurm's commands say where they are installed and belong to no cluster."""
+FEATURES = ("ActiveFeatures", "AvailableFeatures")
+"""A job may ask for either: of the latter a node is made ready for it."""
 _PAIR = re.compile(r"(?:^|\s)([A-Za-z_]+)=(\S*)")
 
 
@@ -74,7 +76,7 @@ def _node(line: str) -> Node:
         memory_bytes=_whole(pairs.get("RealMemory", "0")) << 20,
         gpus=parse_gres(pairs.get("Gres", "")),
         gpus_used=parse_gres(pairs.get("GresUsed", "")),
-        features=tuple(one for one in pairs.get("ActiveFeatures", "").split(",") if one and one != "(null)"),
+        features=tuple(dict.fromkeys(one for key in FEATURES for one in _names(pairs.get(key, "")))),
         reason=reason.split(" [", 1)[0].strip(),
     )
 

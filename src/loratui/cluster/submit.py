@@ -11,6 +11,7 @@ from loratui.cluster.slurm import PATIENCE_SECONDS, ClusterError, ask, own_words
 ADVICE: tuple[tuple[str, str], ...] = (
     ("account", "`loratui machine` lists your accounts; set cluster.account."),
     ("qos", "`loratui machine` lists the QOS that you may use; set cluster.qos."),
+    ("feature", "`scontrol show node` lists the features of nodes; set cluster.constraint."),
     ("partition", "`loratui machine` lists the partitions; set cluster.partition."),
     ("node", "`loratui machine` shows what a node has; ask for fewer GPUs, processors or less memory."),
     ("time limit", "Set cluster.time_limit_minutes lower."),

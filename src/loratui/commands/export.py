@@ -53,6 +53,7 @@ def command(
     from loratui.export import OURS, Rows, export_plan
     from loratui.export.memory import elsewhere_json
     from loratui.export.rows import write_rows
+    from loratui.export.skypilot import as_trained
     from loratui.paths import demo_model_path
     from loratui.runs.directory import Run
     from loratui.runs.listing import find_run, named_run
@@ -66,6 +67,8 @@ def command(
         plan_path = find_run(source).path
     plan = read_plan(plan_path)
     ours = tool in OURS
+    if ours and plan_path.is_dir():
+        plan = as_trained(plan, Run(plan_path).machine())
     if with_rows and not plan.dataset.path:
         raise InputError(
             "no dataset is chosen, so there are no rows to write.",

@@ -7,6 +7,7 @@ the last checkpoint there.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,19 @@ def to_skypilot(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = 
         ".yaml",
         files={"plan.toml": plan_to_toml(there)},
     )
+
+
+def as_trained(plan: Plan, machine: Mapping[str, Any]) -> Plan:
+    """A run's plan for this export: where it names no GPU, with the one that the run had, if the catalogue knows it.
+
+    machine: the run's `machine.json`.
+    """
+    if plan.hardware.gpu or plan.cluster.gpu_type or machine.get("kind") != "cuda":
+        return plan
+    try:
+        return with_values(plan, {"hardware.gpu": find_gpu(str(machine.get("device", ""))).name})
+    except UnknownGpu:
+        return plan
 
 
 def _name(output: str) -> str:

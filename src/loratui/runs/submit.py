@@ -58,7 +58,7 @@ def job_text(plan: Plan, folder: Path, partition: Partition, *, rehearse: bool =
             command=[sys.executable, "-m", "loratui.worker", "train", str(folder)],
             watch=[sys.executable, "-m", "loratui.worker", "watch_step", str(folder)],
             minutes=job_minutes(plan.cluster, partition),
-            rehearse=rehearse and plan.cluster.nodes == 1,
+            rehearse=rehearse,
             environment=environment | WORKER_SETTINGS,
         )
     )

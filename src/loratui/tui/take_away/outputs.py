@@ -13,9 +13,10 @@ from typing import Literal
 
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
-from loratui.export import export_plan
+from loratui.export import OURS, export_plan
 from loratui.export.gguf import gguf_steps
 from loratui.export.serving import Served, can_serve, question, serving_steps
+from loratui.export.skypilot import as_trained
 from loratui.files import read_document
 from loratui.format import size
 from loratui.hub.client import offline, read_token
@@ -38,7 +39,13 @@ TOOLS = {
     "trl": ("TRL command", "trl.yaml"),
     "unsloth": ("Unsloth script", "train_unsloth.py"),
     "transformers": ("Transformers script", "train_transformers.py"),
+    "skypilot": ("SkyPilot task", "skypilot.yaml"),
 }
+CONVERTED = "The plan as this tool's file, with the rows beside it, converted and split as they were trained."
+RENTED = (
+    "A task that trains the plan with this program on a rented machine: its files are mounted as they lie, and the run "
+    "in a bucket, so that a machine that is taken back loses little."
+)
 NOT_FINISHED = "The run has no result yet: it is there when the run is finished."
 
 
@@ -297,7 +304,7 @@ def _exports(run: Run, plan: Plan) -> Iterator[Output]:
         left: tuple[str, ...] = ()
         problem = ""
         try:
-            left = export_plan(plan, tool).left_out
+            left = export_plan(as_trained(plan, run.machine()) if tool in OURS else plan, tool).left_out
         except LoratuiError as error:
             problem = error.sentence
         notes = (
@@ -311,7 +318,7 @@ def _exports(run: Run, plan: Plan) -> Iterator[Output]:
             name,
             "there" if target.is_file() else "needs" if problem else "absent",
             "written" if target.is_file() else "cannot be" if problem else "not written",
-            "The plan as this tool's file, with the rows beside it, converted and split as they were trained.",
+            RENTED if tool in OURS else CONVERTED,
             home_short(target),
             ("export", run.argument, "--to", tool, "-o", str(target)),
             problem,

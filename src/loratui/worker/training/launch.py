@@ -46,6 +46,7 @@ from loratui.worker.training.processes import (
     process_count,
 )
 from loratui.worker.training.rehearse import before as rehearse_before
+from loratui.worker.training.rehearse import begin as begin_rehearsal
 from loratui.worker.training.rehearse import clear
 from loratui.worker.training.signals import HEEDED, Requests, StopRequestedError, requeued_job
 
@@ -112,7 +113,7 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
     requests = Requests(requeued=requeued_job(plan))
     requests.hold()
     if node_number() and node_count(plan) > 1:
-        return _beside(run, plan, requests)
+        return _beside(run, plan, requests, rehearse=rehearse)
     try:
         journal = Journal(run)
     except (LoratuiError, OSError) as error:
@@ -170,12 +171,14 @@ def _begin(run: Run, plan: Plan) -> subprocess.Popen[bytes]:
     )
 
 
-def _beside(run: Run, plan: Plan, requests: Requests) -> int:
+def _beside(run: Run, plan: Plan, requests: Requests, *, rehearse: bool) -> int:
     """Watch over the processes of another node than the first, which alone speaks for the run."""
     watch, kills = _Watch(run, requests, beside=True), read_kills()
     watch.install()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
     try:
+        if rehearse and watch.wait(begin_rehearsal(run)) != 0:
+            return 0 if watch.stopped else 1  # the first node has been told, or sees it
         code = watch.wait(_begin(run, plan))
     except LoratuiError as error:
         log.error("%s", error)

@@ -33,17 +33,18 @@ def is_launched() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
-def launched(run: Run, plan: Plan, arguments: Sequence[str]) -> list[str]:
+def launched(run: Run, plan: Plan, arguments: Sequence[str], *, rehearsal: bool = False) -> list[str]:
     """The command that trains this run in its processes: plain Python for one, accelerate's launcher for several.
 
-    The launcher reads its settings from the run's directory: a person's own defaults for it do not count.
+    The launcher reads its settings from the run's directory: a person's own defaults for it do not count. rehearsal:
+    the launchers of several nodes meet for it apart from those of the training.
     """
     count = process_count(plan)
     command = ["-m", "loratui.worker", "train", str(run.place), *arguments]
     if count == 1:
         return [sys.executable, *command]
     if node_count(plan) > 1:
-        return [sys.executable, "-m", "torch.distributed.run", *meeting(plan), *command]
+        return [sys.executable, "-m", "torch.distributed.run", *meeting(plan, rehearsal=rehearsal), *command]
     path = run.place / "accelerate.json"
     write_whole(path, json.dumps(launcher_settings(count), indent=1) + "\n")
     return [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(path), *command]
@@ -68,7 +69,7 @@ def job_nodes() -> tuple[str, ...]:
         return ()
 
 
-def meeting(plan: Plan) -> list[str]:
+def meeting(plan: Plan, *, rehearsal: bool = False) -> list[str]:
     """torchrun's options by which the launchers of all nodes find each other: on the first (c10d), once.
 
     accelerate's launcher refuses a port that another launcher of this computer has opened, and cannot be told who hosts
@@ -80,13 +81,16 @@ def meeting(plan: Plan) -> list[str]:
             f"this run trains on {node_count(plan)} nodes, and LORATUI_MEETING does not say where they meet.",
             hint="Submit it with `loratui train` or `loratui resume`: its job script says it.",
         )
+    if rehearsal:  # its own port (`job_script.PORTS`): the launcher that opened it may not have ended yet
+        host, _, port = place.rpartition(":")
+        place = f"{host}:{int(port) + 1}"
     number = f"{os.environ.get('SLURM_JOB_ID', '0')}-{os.environ.get('SLURM_RESTART_COUNT', '0')}"
     return [
         f"--nnodes={node_count(plan)}",
         f"--nproc-per-node={process_count(plan) // node_count(plan)}",
         "--rdzv-backend=c10d",
         f"--rdzv-endpoint={place}",
-        f"--rdzv-id=loratui-{number}",
+        f"--rdzv-id=loratui-{number}{'-rehearsal' * rehearsal}",
         f"--rdzv-conf=is_host={'1' if node_number() == 0 else '0'},join_timeout={MEETING_SECONDS}",
         "--max-restarts=0",
     ]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from loratui.child_process import signal_name
 from loratui.core.batch_ways import faster_way
+from loratui.core.division import node_count
 from loratui.core.errors import LoratuiError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
@@ -28,7 +29,7 @@ from loratui.machine.memory_kills import memory_killed, read_kills
 from loratui.runs.directory import Run
 from loratui.runs.status import is_alive, mark_of
 from loratui.worker.training.journal import Journal
-from loratui.worker.training.processes import end_with_children, launched
+from loratui.worker.training.processes import end_with_children, hear_nothing, launched, launcher_environment
 from loratui.worker.training.signals import Requests
 
 if TYPE_CHECKING:
@@ -63,16 +64,11 @@ def before(run: Run, journal: Journal) -> None:
     journal.phase(
         "rehearse", "Rehearsing: two steps on the longest batch, an evaluation, a save and a reload", state="rehearsing"
     )
-    result = run.place / "rehearsal.json"
+    result = result_of(run)
     result.unlink(missing_ok=True)
     progress_of(result).unlink(missing_ok=True)
     kills = read_kills()
-    child = subprocess.Popen(
-        launched(run, run.plan(), ["--rehearsal-into", str(result)]),
-        stdin=subprocess.DEVNULL,
-        cwd="/",
-        env=os.environ | {REHEARSED_FOR: str(os.getpid())},
-    )
+    child = begin(run)
     try:
         code = _watch(child, progress_of(result), journal)
     except BaseException:
@@ -113,6 +109,24 @@ def before(run: Run, journal: Journal) -> None:
             message=f"The checkpoints will need {size(needed)} and the disk has {size(free)} free.",
             fix={"saving.keep": 1},
         )
+
+
+def begin(run: Run) -> subprocess.Popen[bytes]:
+    """Begin a rehearsal, on several nodes this one's part of it: each of them begins its own."""
+    plan = run.plan()
+    several = node_count(plan) > 1
+    return subprocess.Popen(
+        launched(run, plan, ["--rehearsal-into", str(result_of(run))], rehearsal=True),
+        stdin=subprocess.DEVNULL,
+        cwd="/",
+        env=os.environ | {REHEARSED_FOR: str(os.getpid())} | (launcher_environment(plan) if several else {}),
+        preexec_fn=hear_nothing if several else None,
+    )
+
+
+def result_of(run: Run) -> Path:
+    """What a rehearsal leaves for whoever waits for it."""
+    return run.place / "rehearsal.json"
 
 
 def progress_of(result: Path) -> Path:
@@ -201,7 +215,7 @@ def rehearsed_plan(plan: Plan) -> Plan:
 def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
     from loratui.worker.training.batch_ways import can_choose
     from loratui.worker.training.batch_ways import measure as time_ways
-    from loratui.worker.training.config import check
+    from loratui.worker.training.config import check, require_gpu
     from loratui.worker.training.failure import is_out_of_memory
     from loratui.worker.training.measure import remember
     from loratui.worker.training.memory import out_of_memory
@@ -209,6 +223,7 @@ def _try_out(run: Run, plan: Plan, measure: _Measure) -> dict[str, Any]:
 
     short = rehearsed_plan(plan)
     session = Session(run, short, Journal(run, writes=False), Requests())
+    require_gpu(session.device, short)
     check(short, session.device)
     measure.begin("load_model")
     every_row: list[Prepared] = []
