@@ -183,4 +183,4 @@ def generate(home: Path, run: str, settings: dict[str, Any]) -> dict[str, Any]:
     rows = home / "questions.jsonl"
     lines = (home / "train.jsonl").read_text(encoding="utf-8").splitlines()[:2]
     rows.write_text("".join(json.dumps({"prompt": json.loads(line)["prompt"]}) + "\n" for line in lines), "utf-8")
-    return own_command(home, settings, "generate", run, str(rows), "--json", "--set", "max_tokens=16")
+    return own_command(home, settings, "generate", run, str(rows), "--json", "--max-tokens", "16")
