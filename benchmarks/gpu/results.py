@@ -24,6 +24,8 @@ PACKAGES = (
     "flash-attn",
     "unsloth",
 )
+DETAIL = 4000
+"""Characters of an error that are kept: a screen stands in some."""
 Measure = Callable[[], dict[str, Any]]
 
 
@@ -79,7 +81,7 @@ class Results:
             try:
                 found = measure()
             except Exception as error:  # noqa: BLE001 - whatever a case does, the next one is measured
-                found = {"problem": one_line(error)}
+                found = {"problem": one_line(error), "detail": str(error)[-DETAIL:]}
             found["seconds"] = round(time.monotonic() - began, 2)
         found["expected_seconds"] = round(expected_seconds, 1)
         self.cases[name] = found

@@ -29,6 +29,7 @@ TITLES = {
     "recipe": "How it will learn",
     "review": "What will happen, and what it takes",
 }
+HOME = "Everything that was trained here"
 SHOWN_LINES = 36
 
 
@@ -123,13 +124,11 @@ def start_and_kill(home: Path, settings: dict[str, Any]) -> dict[str, Any]:
     (state / "draft.json").write_text(draft_to_json(draft), encoding="utf-8")
     began = time.monotonic()
     with console(home) as wizard:
-        found = wizard.until(*TITLES.values(), "What the training will run on", "past", seconds=60 * patience)
-        shown = {"first": wizard.text}
-        for _ in range(6):
-            if TITLES["review"] in wizard.text:
-                break
-            wizard.press("ctrl+n" if found != "past" else "enter")
-            wizard.pump(2.0)
+        wizard.until(HOME, seconds=60 * patience)
+        shown = {"home": wizard.text}
+        wizard.press("enter")  # goes on with the draft
+        wizard.until(TITLES["recipe"], seconds=60 * patience)
+        wizard.press("ctrl+n")
         wizard.until(TITLES["review"], seconds=60 * patience)
         wizard.pump(2.0)
         shown["review"] = wizard.text
