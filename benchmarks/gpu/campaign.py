@@ -16,11 +16,12 @@ import contextlib
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,9 @@ PIECES = (
     Piece("unsloth", 150, "the same beside Unsloth", "against_unsloth"),
     Piece("wizard", 240, "the demo and a 4B run by the wizard: killed, resumed, merged, asked", "wizard", forks=False),
     Piece("full", 120, "a neighbour takes the memory: what is told, and what helps", "full_memory", forks=False),
-    Piece("kernels", 120, "float16 with a scaler, 8-bit and paged optimizers, 4-bit and flash kernels", "kernels"),
+    Piece(
+        "kernels", 120, "float16 with a scaler, 8-bit and paged optimizers, 4-bit and flash kernels", "kernel_trainings"
+    ),
     Piece("decoding", 90, "the playground beside plain generate", "decoding"),
 )
 """In the order of what they are worth."""
@@ -62,7 +65,7 @@ REHEARSAL_SECONDS, REHEARSAL_ROWS, REHEARSAL_PATIENCE = 1800.0, 64, 6.0
 def main(arguments: list[str] | None = None) -> int:
     """Run the pieces, or one of them in this process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pieces", default=",".join(piece.name for piece in PIECES), metavar="NAME,…")
+    parser.add_argument("--pieces", default=",".join(piece.name for piece in PIECES), metavar="NAME[:SECONDS],…")
     parser.add_argument("--rows", type=Path, help="JSONL with instruction, input and output: Alpaca's, cleaned")
     parser.add_argument("--out", type=Path, help=f"folder of the results; else $OUT, else {RESULTS}")
     parser.add_argument("--limit", type=float, default=540, metavar="SECONDS", help="of this call, all pieces together")
@@ -75,13 +78,26 @@ def main(arguments: list[str] | None = None) -> int:
         return describe()
     if asked.rows is None:
         parser.error("--rows is needed: `wheels.py` puts them beside the wheels")
-    names = [name for name in asked.pieces.split(",") if name]
-    if unknown := [name for name in names if name not in {piece.name for piece in PIECES}]:
-        parser.error(f"there is no piece {unknown[0]!r}: {', '.join(piece.name for piece in PIECES)}")
+    try:
+        pieces = chosen(asked.pieces)
+    except ValueError as error:
+        parser.error(str(error))
     out = (asked.out or Path(os.environ.get("OUT") or RESULTS)).resolve()
     if asked.here:
         return perform(asked.here, out, asked)
-    return run_all([piece for piece in PIECES if piece.name in names], out, asked)
+    return run_all(pieces, out, asked)
+
+
+def chosen(text: str) -> list[Piece]:
+    """Pieces by name, in the order given; `memory:300` gives one another limit. ValueError where there is none such."""
+    known = {piece.name: piece for piece in PIECES}
+    found = []
+    for word in filter(None, text.split(",")):
+        name, _, seconds = word.partition(":")
+        if name not in known or (seconds and not seconds.isdigit()):
+            raise ValueError(f"there is no piece {word!r}: {', '.join(known)}, each with :SECONDS if wanted")
+        found.append(replace(known[name], seconds=float(seconds)) if seconds else known[name])
+    return found
 
 
 def run_all(pieces: list[Piece], out: Path, asked: argparse.Namespace) -> int:
@@ -139,14 +155,19 @@ def perform(name: str, out: Path, asked: argparse.Namespace) -> int:
     from results import Results
 
     piece = next(piece for piece in PIECES if piece.name == name)
-    results = Results(out / f"{name}.json", name, asked.limit, rehearsal=asked.rehearse)
+    file = out / f"{name}.json"
+    if not file.exists() and (RESULTS / file.name).exists() and not asked.rehearse:
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copy(RESULTS / file.name, file)  # what an earlier call brought back is gone on with
+    results = Results(file, name, asked.limit, rehearsal=asked.rehearse)
     rows = _few(asked.rows) if asked.rehearse else asked.rows
     settings: dict[str, Any] = {"rows": str(rows), "rehearsal": asked.rehearse, "cases": asked.cases}
+    settings["patience"] = REHEARSAL_PATIENCE if asked.rehearse else 1.0
     processes = None
     if piece.forks:
         from forked import Processes
 
-        processes = Processes(REHEARSAL_PATIENCE if asked.rehearse else 1.0)
+        processes = Processes(settings["patience"])
     importlib.import_module(piece.module).run(results, processes, settings)
     failed = [case for case in results.cases if not results.has(case)]
     print(json.dumps({"piece": name, "cases": len(results.cases), "without a figure": failed}), flush=True)

@@ -33,12 +33,20 @@ NEIGHBOUR = (
     "sys.stdin.read()\n"
 )
 GIB = 2**30
+LIMIT_SECONDS = 60.0
+"""Of one run."""
 
 
 def run(results: Any, processes: Any, settings: dict[str, Any]) -> None:
     """Three times: no neighbour, one before the start, one in the middle."""
     tiny = settings["rehearsal"]
-    asked = {"name": MODEL, "tiny": tiny, "rows": settings["rows"], "steps": 4 if tiny else STEPS}
+    asked = {
+        "name": MODEL,
+        "tiny": tiny,
+        "rows": settings["rows"],
+        "steps": 4 if tiny else STEPS,
+        "patience": settings["patience"],
+    }
     if not provide(results, None, MODEL, settings):
         return
     alone = results.case("alone", 30, lambda: measure({**asked, "left": None, "at_step": 0}))
@@ -90,6 +98,7 @@ def measure(asked: dict[str, Any]) -> dict[str, Any]:
                 "saving.every_steps": 3,
             },
         )
+        limit = LIMIT_SECONDS * asked["patience"]
         taken: list[int] = []
 
         def arrive() -> None:
@@ -98,17 +107,17 @@ def measure(asked: dict[str, Any]) -> dict[str, Any]:
 
         if asked["at_step"] == 0:
             arrive()
-        found = follow(plan, place / "run", arrive if asked["at_step"] else None, asked["at_step"])
+        found = follow(plan, place / "run", arrive if asked["at_step"] else None, asked["at_step"], limit)
         found["neighbour_bytes"] = sum(taken)
         fixes = (found.get("oom") or {}).get("fixes") or []
         found["fixes"] = fixes
         if fixes:
             change = {key: value for key, value in fixes[0]["change"].items() if not isinstance(value, dict)}
-            found["with the first advice"] = follow(with_values(plan, change), place / "again", None, 0)
+            found["with the first advice"] = follow(with_values(plan, change), place / "again", None, 0, limit)
         return found
 
 
-def follow(plan: Any, place: Path, arrive: Any, at_step: int, seconds: float = 90) -> dict[str, Any]:
+def follow(plan: Any, place: Path, arrive: Any, at_step: int, seconds: float) -> dict[str, Any]:
     """Start a run by its worker, let the neighbour arrive at that step, and tell how it ended."""
     from loratui.runs.control import stop_run
     from loratui.runs.events import EventTail

@@ -24,14 +24,16 @@ PACKAGES = (
     "flash-attn",
     "unsloth",
 )
+DETAIL = 4000
+"""Characters of an error that are kept: a screen stands in some."""
 Measure = Callable[[], dict[str, Any]]
 
 
 class Results:
     """The cases of one piece, and how much of its time is left.
 
-    A file that is there already is gone on with: a case that was measured is not measured again, one that failed or
-    found no time is.
+    A file of the same card that is there already is gone on with: a case that was measured is not measured again, one
+    that failed or found no time is.
     """
 
     def __init__(self, path: Path, piece: str, limit_seconds: float, *, rehearsal: bool) -> None:
@@ -39,7 +41,8 @@ class Results:
         self.document: dict[str, Any] = {"piece": piece, "rehearsal": rehearsal, "cases": {}}
         if path.exists():
             before = json.loads(path.read_text(encoding="utf-8"))
-            if before.get("piece") == piece and before.get("rehearsal") == rehearsal:
+            same = before.get("card", {}).get("name") == card().get("name")
+            if same and before.get("piece") == piece and before.get("rehearsal") == rehearsal:
                 self.document = before
         self.document |= {
             "date": time.strftime("%Y-%m-%d"),
@@ -78,7 +81,7 @@ class Results:
             try:
                 found = measure()
             except Exception as error:  # noqa: BLE001 - whatever a case does, the next one is measured
-                found = {"problem": one_line(error)}
+                found = {"problem": one_line(error), "detail": str(error)[-DETAIL:]}
             found["seconds"] = round(time.monotonic() - began, 2)
         found["expected_seconds"] = round(expected_seconds, 1)
         self.cases[name] = found

@@ -14,10 +14,12 @@ recomputing is not counted: model FLOP utilisation).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ CASES = (
     ("qwen3-0.6b", "full"),
 )
 SIDES = ("proposed", "defaults", "plain", "fastest")
-SECONDS = 8.0
+SECONDS = 6.0
 """Of the timed stretch of each side."""
 PREPARING_SECONDS = 9.0
 """Around it: forking, reading and tokenising rows, warming up; the weights apart."""
@@ -111,13 +113,15 @@ def measure(asked: dict[str, Any]) -> dict[str, Any]:
         rows = shown_rows(asked["rows"], place)
         plan = plan_from_toml(asked["plan"])
         plan = with_values(plan, {"dataset.path": str(rows)})
+        warm_steps = 1 if asked["tiny"] else WARM_STEPS
         if asked["side"] == "proposed":
-            trainer, more = _proposed(plan, place)
+            trainer, found = _proposed(plan, place, asked["seconds"], warm_steps)
         else:
             _own_allocator()
-            trainer, more = _theirs(plan, rows, place, asked["side"]), {}
-        found = timed(trainer, asked["seconds"], warm_steps=1 if asked["tiny"] else WARM_STEPS)
-        return found | more | _utilisation(asked, plan, found) | {"settings": _settings(trainer)}
+            trainer, found = _theirs(
+                plan, rows, place, asked["side"], lambda one: timed(one, asked["seconds"], warm_steps=warm_steps)
+            )
+        return found | _utilisation(asked, plan, found) | {"settings": _settings(trainer)}
 
 
 def _own_allocator() -> None:
@@ -128,8 +132,13 @@ def _own_allocator() -> None:
         torch.cuda.memory._set_allocator_settings("expandable_segments:False")
 
 
-def _proposed(plan: Any, place: Path) -> tuple[Any, dict[str, Any]]:
-    """The worker's own trainer, and how fast its rows are padded and end to end, as its rehearsal would find."""
+class _MeasuredError(Exception):
+    """The stretch is over: what a run does after its training is not wanted."""
+
+
+def _proposed(plan: Any, place: Path, seconds: float, warm_steps: int) -> tuple[Any, dict[str, Any]]:
+    """The worker's whole session, its journal too; and how fast its rows are padded and end to end, as its rehearsal
+    would find."""
     from loratui.runs.start import create_run
     from loratui.worker.training.batch_ways import can_choose
     from loratui.worker.training.batch_ways import measure as time_ways
@@ -138,13 +147,37 @@ def _proposed(plan: Any, place: Path) -> tuple[Any, dict[str, Any]]:
     from loratui.worker.training.signals import Requests
 
     run = create_run(plan, output=place / "run")
-    session = Session(run, plan, Journal(run, writes=False), Requests())
-    trainer, prepared = session.build(output=place / "run" / "checkpoints")
-    return trainer, {"ways": time_ways(trainer, prepared, plan) if can_choose(plan, 1) else {}}
+    journal = Journal(run)
+    session = Session(run, plan, journal, Requests())
+    build, kept = session.build, {}
+
+    def build_and_time(**options: Any) -> Any:
+        trainer, prepared = build(**options)
+        train = trainer.train
+
+        def timed_train(*arguments: Any, **more: Any) -> Any:
+            kept["found"] = timed(trainer, seconds, warm_steps=warm_steps, train=lambda: train(*arguments, **more))
+            raise _MeasuredError
+
+        trainer.train = timed_train
+        kept.update(trainer=trainer, prepared=prepared)
+        return trainer, prepared
+
+    session.build = build_and_time
+    with contextlib.suppress(_MeasuredError):
+        session.execute()
+    journal.close("stopped")
+    trainer = kept["trainer"]
+    ways = time_ways(trainer, kept["prepared"], plan) if can_choose(plan, 1) else {}
+    return trainer, kept["found"] | {"ways": ways}
 
 
-def _theirs(plan: Any, path: Path, place: Path, side: str) -> Any:
-    """A plain script's trainer."""
+def _theirs(
+    plan: Any, path: Path, place: Path, side: str, measure: Callable[[Any], dict[str, Any]]
+) -> tuple[Any, dict[str, Any]]:
+    """A plain script's trainer and what was measured of it; the fastest with the largest batch that fits."""
+    import gc
+
     import torch
     from datasets import Dataset
     from transformers import AutoTokenizer
@@ -194,30 +227,20 @@ def _theirs(plan: Any, path: Path, place: Path, side: str) -> Any:
             peft_config=_adapter(plan),
         )
 
-    if side != "fastest":
-        return build({})
-    sizes = (1,) if cpu else PACKED_BATCHES
-    for size in sizes:
+    sizes = [{}] if side != "fastest" else [{"per_device_train_batch_size": size} for size in PACKED_BATCHES]
+    too_large: list[Any] = []
+    for size in sizes[-1:] if cpu else sizes:
+        trainer = build(size)
         try:
-            trainer = build({"per_device_train_batch_size": size})
-            if cpu:
-                return trainer
-            _try_step(trainer)
-            return trainer
+            return trainer, measure(trainer) | {"too_large": too_large}
         except torch.OutOfMemoryError:
-            trainer = None
-            torch.cuda.empty_cache()
-    raise RuntimeError("not even the smallest packed batch fits")
-
-
-def _try_step(trainer: Any) -> None:
-    """A forward and backward pass, to see that the batch fits with something to spare."""
-    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
-    trainer.model.train()
-    with trainer.compute_loss_context_manager():
-        loss = trainer.compute_loss(trainer.model.to(trainer.args.device), batch)
-    loss.backward()
-    trainer.model.zero_grad(set_to_none=True)
+            if size is sizes[-1]:
+                raise
+            too_large.append(size)
+        del trainer
+        gc.collect()
+        torch.cuda.empty_cache()
+    raise AssertionError("the last size is measured, or its error is told")
 
 
 def _adapter(plan: Any) -> Any:
@@ -293,4 +316,5 @@ def _settings(trainer: Any) -> dict[str, Any]:
     found = {name: getattr(args, name, None) for name in names}
     model = trainer.model
     found["attention"] = getattr(model.config, "_attn_implementation", None)
-    return found | {"dtype": str(next(model.parameters()).dtype)}
+    apart = not args.packing or "flash" in str(found["attention"])
+    return found | {"dtype": str(next(model.parameters()).dtype), "rows_kept_apart": apart}

@@ -29,13 +29,14 @@ TITLES = {
     "recipe": "How it will learn",
     "review": "What will happen, and what it takes",
 }
+HOME = "Everything that was trained here"
 SHOWN_LINES = 36
 
 
 def run(results: Any, processes: Any, settings: dict[str, Any]) -> None:
     """The demo; then the 4B run step by step, each one a case that the next rests on."""
-    results.case("demo by command", 60, demo_figures)
-    results.case("demo by wizard", 60, demo_by_wizard)
+    results.case("demo by command", 60, lambda: demo_figures(240 * settings["patience"]))
+    results.case("demo by wizard", 60, lambda: demo_by_wizard(settings["patience"]))
     if not provide(results, None, MODEL, settings):
         return
     home = Path(tempfile.mkdtemp(prefix="loratui-wizard-"))
@@ -46,17 +47,19 @@ def run(results: Any, processes: Any, settings: dict[str, Any]) -> None:
         place = begun["run"]
         if not Path(place).exists():  # of an earlier call
             return
-        results.case("4B resumed", 60, lambda: own_command(home, "resume", place, "--yes"))
+        results.case("4B resumed", 60, lambda: own_command(home, settings, "resume", place, "--yes"))
         results.case("4B asked", 45, lambda: generate(home, place, settings))
-        results.case("4B merged", 60, lambda: own_command(home, "merge", place, "-o", str(home / "merged"), "--json"))
+        results.case(
+            "4B merged", 60, lambda: own_command(home, settings, "merge", place, "-o", str(home / "merged"), "--json")
+        )
         results.case("4B merged asked", 45, lambda: generate(home, str(home / "merged"), settings))
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def demo_figures() -> dict[str, Any]:
+def demo_figures(seconds: float) -> dict[str, Any]:
     """`benchmarks/demo.py` as it is, and its figures."""
-    done = command(str(Path(__file__).resolve().parents[1] / "demo.py"), "--json")
+    done = command(str(Path(__file__).resolve().parents[1] / "demo.py"), "--json", seconds=seconds)
     return {"figures": json.loads(done["out"].splitlines()[-1]), "took": done["took"], "status": done["status"]}
 
 
@@ -72,24 +75,24 @@ def console(home: Path, *arguments: str) -> Any:
     )
 
 
-def demo_by_wizard() -> dict[str, Any]:
+def demo_by_wizard(patience: float) -> dict[str, Any]:
     """`loratui --demo`, walked through with ctrl+n, trained to its end; screens as text."""
     home = Path(tempfile.mkdtemp(prefix="loratui-demo-"))
     began = time.monotonic()
     try:
         with console(home, "--demo") as wizard:
-            wizard.until("What the training will run on", seconds=120)
+            wizard.until("What the training will run on", seconds=60 * patience)
             shown = {"machine": wizard.text}
             for step, title in TITLES.items():
                 wizard.press("ctrl+n")
-                wizard.until(title, seconds=120)
+                wizard.until(title, seconds=60 * patience)
                 wizard.pump(1.0)
                 shown[step] = wizard.text
             wizard.press("enter")
-            wizard.until("running", "evaluating", seconds=180)
+            wizard.until("running", "evaluating", seconds=60 * patience)
             wizard.pump(3.0)
             shown["training"] = wizard.text
-            wizard.until("✓ finished", "finished", seconds=300)
+            wizard.until("✓ finished", "finished", seconds=150 * patience)
             shown["finished"] = wizard.text
             return {"screens": shown, "took": round(time.monotonic() - began, 1)}
     finally:
@@ -101,7 +104,7 @@ def start_and_kill(home: Path, settings: dict[str, Any]) -> dict[str, Any]:
     from loratui.runs.directory import Run
     from loratui.tui.wizard.draft import Draft, draft_to_json
 
-    tiny = settings["rehearsal"]
+    tiny, patience = settings["rehearsal"], settings["patience"]
     rows = shown_rows(settings["rows"], home)
     by_hand = {
         "training.max_steps": 400 if tiny else STEPS,
@@ -121,21 +124,19 @@ def start_and_kill(home: Path, settings: dict[str, Any]) -> dict[str, Any]:
     (state / "draft.json").write_text(draft_to_json(draft), encoding="utf-8")
     began = time.monotonic()
     with console(home) as wizard:
-        found = wizard.until(*TITLES.values(), "What the training will run on", "past", seconds=120)
-        shown = {"first": wizard.text}
-        for _ in range(6):
-            if TITLES["review"] in wizard.text:
-                break
-            wizard.press("ctrl+n" if found != "past" else "enter")
-            wizard.pump(2.0)
-        wizard.until(TITLES["review"], seconds=90)
+        wizard.until(HOME, seconds=60 * patience)
+        shown = {"home": wizard.text}
+        wizard.press("enter")  # goes on with the draft
+        wizard.until(TITLES["recipe"], seconds=60 * patience)
+        wizard.press("ctrl+n")
+        wizard.until(TITLES["review"], seconds=60 * patience)
         wizard.pump(2.0)
         shown["review"] = wizard.text
         wizard.press("f9")
-        wizard.until("running", "evaluating", seconds=240)
+        wizard.until("running", "evaluating", seconds=90 * patience)
         (place,) = (home / "runs").iterdir()
         run = Run(place)
-        _until_step(place, KILLED_AT)
+        _until_step(place, KILLED_AT, 60 * patience)
         wizard.pump(1.0)
         shown["training"] = wizard.text
         status = run.status()
@@ -152,7 +153,7 @@ def start_and_kill(home: Path, settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _until_step(run: Path, number: int, seconds: float = 240) -> None:
+def _until_step(run: Path, number: int, seconds: float) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         lines = (run / "events.jsonl").read_text(encoding="utf-8").splitlines()
@@ -162,12 +163,12 @@ def _until_step(run: Path, number: int, seconds: float = 240) -> None:
     raise RuntimeError(f"no step {number} within {seconds:.0f} s")
 
 
-def own_command(home: Path, *arguments: str) -> dict[str, Any]:
+def own_command(home: Path, settings: dict[str, Any], *arguments: str) -> dict[str, Any]:
     """A command of the program in that home. RuntimeError where it fails."""
     before = os.environ.get("LORATUI_HOME")
     os.environ["LORATUI_HOME"] = str(home)
     try:
-        done = command("-m", "loratui", *arguments)
+        done = command("-m", "loratui", *arguments, seconds=120 * settings["patience"])
     finally:
         if before is not None:
             os.environ["LORATUI_HOME"] = before
@@ -181,4 +182,4 @@ def generate(home: Path, run: str, settings: dict[str, Any]) -> dict[str, Any]:
     rows = home / "questions.jsonl"
     lines = (home / "train.jsonl").read_text(encoding="utf-8").splitlines()[:2]
     rows.write_text("".join(json.dumps({"prompt": json.loads(line)["prompt"]}) + "\n" for line in lines), "utf-8")
-    return own_command(home, "generate", run, str(rows), "--json", "--set", "max_tokens=16")
+    return own_command(home, settings, "generate", run, str(rows), "--json", "--max-tokens", "16")

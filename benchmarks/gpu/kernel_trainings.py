@@ -51,7 +51,7 @@ ON_A_CARD = {"training.precision": "fp32", "model.dtype": "fp32", "training.opti
 def run(results: Any, processes: Any, settings: dict[str, Any]) -> None:
     """The doctor's own checks of products, 4-bit layers and attention; then every training."""
     tiny = settings["rehearsal"]
-    results.case("checks", 15, lambda: processes.run("kernels:checks", {}, limit_seconds=60))
+    results.case("checks", 15, lambda: processes.run("kernel_trainings:checks", {}, limit_seconds=60))
     asked = {"name": MODEL, "tiny": tiny, "rows": settings["rows"]}
     if not provide(results, processes, MODEL, settings):
         return
@@ -63,7 +63,7 @@ def run(results: Any, processes: Any, settings: dict[str, Any]) -> None:
         results.case(
             name,
             EXPECTED_SECONDS,
-            lambda argument=argument: processes.run("kernels:measure", argument, limit_seconds=90),
+            lambda argument=argument: processes.run("kernel_trainings:measure", argument, limit_seconds=90),
         )
     if not flash:
         results.case("flash attention", 0, lambda: {"absent": "flash-attn is not installed here"})
