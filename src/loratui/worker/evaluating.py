@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ class _Work:
     ) -> None:
         self._models, self._target, self._rows, self._needs, self._asking = models, target, rows, needs, asking
         self._held = held
-        self._tokeniser = _tokeniser(models, target.plan)
+        self._tokeniser = tokeniser_of(models.tokenizer, target.plan, models.stop_ids)
 
     def ask(self, side: str, records: Records) -> None:
         """All that is left of one side."""
@@ -198,15 +198,15 @@ class _Work:
         return replace(row, messages=(Message("system", system), *row.messages))
 
 
-def _tokeniser(models: LoadedModels, plan: Plan | None) -> Tokeniser:
+def tokeniser_of(tokenizer: Any, plan: Plan | None, stop_ids: Iterable[int] = ()) -> Tokeniser:
     """As the run trained; for what is no run, answers bear loss."""
     from loratui.worker.tokenise import Tokeniser
 
-    options: dict[str, Any] = {"stop_ids": models.stop_ids}
+    options: dict[str, Any] = {"stop_ids": stop_ids}
     if plan is not None:
         options |= {
             "loss_on": plan.training.loss_on,
             "reasoning": plan.dataset.reasoning,
             "calls": plan.dataset.calls,
         }
-    return Tokeniser(models.tokenizer, **options)
+    return Tokeniser(tokenizer, **options)

@@ -12,6 +12,7 @@ from loratui.core.errors import InputError, LoratuiError, ModelError
 from loratui.core.plan import Plan
 from loratui.export.serving import Served
 from loratui.files import read_object
+from loratui.models.cache import find_cached
 from loratui.paths import demo_model_path, without_tilde
 from loratui.runs.directory import Run
 from loratui.runs.listing import find_run, may_be_run, named_run
@@ -222,3 +223,11 @@ def served(name: str) -> Served:
         load.quantization,
         load.trust_remote_code,
     )
+
+
+def base_folder(what: Served) -> Path:
+    """The base model's folder on this machine, of an id its place in the hub's cache."""
+    if Path(what.base).is_dir():
+        return Path(what.base)
+    found = find_cached(what.base, what.revision)
+    return found.path if found is not None and found.path is not None else Path(what.base)
