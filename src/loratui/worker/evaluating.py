@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from loratui.core.errors import LoratuiError
@@ -50,6 +50,8 @@ class Held:
     sides: Sequence[str]
     tell: Callable[[str, int, int], None]
     stopped: Callable[[], bool]
+    written: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """When the weights of each side were written that are held."""
 
 
 def ask_models(
