@@ -307,13 +307,7 @@ def run_tool(command: Sequence[str], tell: Callable[[str, bool], None]) -> tuple
     when this process does, however that ends.
     """
     last = ""
-    with subprocess.Popen(
-        [sys.executable, "-m", "loratui.child_process", *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
-    ) as tool:
+    with start_tool(command, subprocess.PIPE) as tool:
         assert tool.stdout is not None
         try:
             for line in io.TextIOWrapper(tool.stdout, encoding="utf-8", errors="replace", newline=""):
@@ -328,6 +322,21 @@ def run_tool(command: Sequence[str], tell: Callable[[str, bool], None]) -> tuple
                 tool.kill()
             raise
     return tool.returncode, one_line(last, 300)
+
+
+def start_tool(
+    command: Sequence[str], output: int | IO[bytes], environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """A program of others, begun, which ends when this process does. output: where all goes that it says. environment:
+    beside this one's.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "loratui.child_process", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **(environment or {}), PARENT_VARIABLE: str(os.getpid())},
+    )
 
 
 def _private_log(path: Path) -> IO[bytes]:

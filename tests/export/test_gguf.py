@@ -15,7 +15,10 @@ from click.testing import CliRunner, Result
 
 from loratui.commands.gguf import command
 from loratui.core.errors import InputError, LoratuiError
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
 from loratui.export.gguf import find_llama_cpp, gguf_steps, modelfile, stop_tokens, unknown_tokenizer
+from loratui.runs.start import create_run
 
 CONVERTER = """
 import json, pathlib, sys
@@ -121,6 +124,43 @@ def test_a_tokenizer_that_the_converter_does_not_know_is_a_sentence_before_the_w
     assert not begun.exists(), "nothing was begun"
     converter.write_text(body.format(knows.format(known)))
     assert gguf(str(model), "-o", str(tmp_path / "x.gguf"), "--format", "f16").exit_code == 0 and begun.exists()
+
+
+def test_low_formats_are_made_by_what_the_training_rows_use(
+    tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--imatrix` weighs by rows of a run; without one, or without the tool, nothing is claimed."""
+    monkeypatch.setattr("loratui.worker.gguf_reference.training_text", lambda target, most: "rows of the run")
+    monkeypatch.setattr("loratui.commands.whole_model.whole_model", lambda source: (tmp_path / "base", "run"))
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text("{}")
+    rows = tmp_path / "data.jsonl"
+    rows.write_text('{"prompt": "a", "completion": "b"}\n')
+    run = create_run(with_values(Plan(), {"model.id": str(base), "dataset.path": str(rows)}), output=tmp_path / "run")
+    (run.path / "adapter").mkdir()
+    (run.path / "adapter" / "adapter_config.json").write_text('{"r": 4}')
+    quantiser = '#!/bin/sh\n(echo "$1 $(cat "$2") $5") > "$4"\n'
+    (tools / "build" / "bin" / "llama-quantize").write_text(quantiser)
+    imatrix = tools / "build" / "bin" / "llama-imatrix"
+    imatrix.write_text('#!/bin/sh\ncat "$4" > "$6"\n')
+    imatrix.chmod(0o755)
+    (tmp_path / "out").mkdir()
+    for number, options in enumerate((["--format", "Q3_K_M"], ["--format", "Q4_K_M", "--imatrix"])):
+        output = tmp_path / "out" / f"{number}.gguf"
+        assert gguf(str(run.path), "-o", str(output), *options).exit_code == 0
+        assert output.read_text().split() == ["--imatrix", "rows", "of", "the", "run", options[1]]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.gguf", "1.gguf"], "nothing between is left"
+    imatrix.unlink()
+    (tools / "build" / "bin" / "llama-quantize").write_text(QUANTISER)
+    told = gguf(str(run.path), "-o", str(tmp_path / "out" / "2.gguf"), "--format", "Q3_K_M")
+    assert "llama-imatrix is not here: Q3_K_M is made without" in told.output
+    with pytest.raises(LoratuiError, match="nothing was made: to see which weights the training rows use"):
+        gguf(str(run.path), "-o", str(tmp_path / "out" / "3.gguf"), "--imatrix")
+    with pytest.raises(InputError, match="f16 is not quantised"):
+        gguf(str(run.path), "-o", str(tmp_path / "out" / "3.gguf"), "--format", "f16", "--imatrix")
+    with pytest.raises(InputError, match="--imatrix takes a run"):
+        gguf(str(base), "-o", str(tmp_path / "out" / "3.gguf"), "--imatrix")
 
 
 def test_a_converter_in_several_files_is_read_whole(tmp_path: Path) -> None:

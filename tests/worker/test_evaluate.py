@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -111,6 +112,12 @@ async def test_the_playground_finds_what_the_command_finds_with_the_models_that_
         assert [type(event) for event in again] == [Evaluated]
         failed = [event async for event in client.evaluate(str(run.path / "nowhere"), sides, 12, long)]
         assert isinstance(failed[-1], Failed)
+        weights = run.adapter_path / "adapter_model.safetensors"
+        written = weights.stat().st_mtime_ns
+        os.utime(weights, ns=(written, written + 10**9))  # as a training that was extended leaves it
+        failed = [event async for event in client.evaluate(str(run.path), sides, 12, long)]
+        assert isinstance(failed[-1], Failed) and "was written anew since it was loaded" in failed[-1].message
+        os.utime(weights, ns=(written, written))
     finally:
         await client.close()
     before = {path: path.stat().st_mtime_ns for path in Path(found["folder"]).glob("*.jsonl")}

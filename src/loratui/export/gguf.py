@@ -41,6 +41,10 @@ QUANTISED = (
 )
 """Formats that `llama-quantize` makes of a 16-bit file."""
 USUAL = "Q4_K_M"
+BY_IMPORTANCE = ("Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "IQ4_NL", "IQ4_XS")
+"""Formats so small that it matters which weights the rows use: an importance matrix is made for them unasked."""
+IMPORTANCE_CHARACTERS, IMPORTANCE_TOKENS = 100_000, 256
+"""Text that it is made from at most (some 25,000 tokens), and tokens read at once."""
 CONVERTER, LORA_CONVERTER = "convert_hf_to_gguf.py", "convert_lora_to_gguf.py"
 CHECK_TEXT = re.compile(r"^\s*chktxt = ('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\s*$", re.MULTILINE)
 CHECK_HASH = re.compile(r"chkhsh == \"([0-9a-f]{64})\"")
@@ -52,8 +56,8 @@ GET_CONVERTER = (
     "and set LLAMA_CPP to that folder"
 )
 GET_QUANTISER = (
-    "build llama.cpp (cmake -B build && cmake --build build --target llama-quantize) and set LLAMA_CPP to its folder, "
-    "or install its package"
+    "build llama.cpp (cmake -B build && cmake --build build --target llama-quantize llama-imatrix llama-server "
+    "llama-perplexity) and set LLAMA_CPP to its folder, or install its package"
 )
 GET_OLLAMA = "see https://ollama.com/download"
 
@@ -66,6 +70,9 @@ class LlamaCpp:
     python: str
     """Python that has the converter's needs: llama.cpp's own environment where it has one."""
     quantiser: str | None
+    imatrix: str | None = None
+    server: str | None = None
+    perplexity: str | None = None
 
 
 def find_llama_cpp() -> LlamaCpp:
@@ -86,17 +93,25 @@ def find_llama_cpp() -> LlamaCpp:
             (str(path) for name in (".venv", "venv") if (path := converter.parent / name / "bin" / "python").is_file()),
             python,
         )
-    built = [folder / place / "llama-quantize" for folder in folders for place in ("build/bin", "bin", ".")]
-    quantiser = next((str(path) for path in built if path.is_file()), None) or shutil.which("llama-quantize")
-    return LlamaCpp(converter, python, quantiser)
+
+    def built(name: str) -> str | None:
+        places = [folder / place / name for folder in folders for place in ("build/bin", "bin", ".")]
+        return next((str(path) for path in places if path.is_file()), None) or shutil.which(name)
+
+    named_tools = ("llama-quantize", "llama-imatrix", "llama-server", "llama-perplexity")
+    return LlamaCpp(converter, python, *map(built, named_tools))
 
 
-def gguf_steps(model: Path, output: Path, kind: str = USUAL, tools: LlamaCpp | None = None) -> tuple[Step, ...]:
-    """The commands that make `output` of a model's folder. InputError for a kind that neither tool knows."""
+def gguf_steps(
+    model: Path, output: Path, kind: str = USUAL, tools: LlamaCpp | None = None, rows: Path | None = None
+) -> tuple[Step, ...]:
+    """The commands that make `output` of a model's folder. rows: text that an importance matrix is made from before
+    quantising; None: none is made. InputError for a kind that neither tool knows.
+    """
     found = tools or find_llama_cpp()
     written = WRITTEN.get(kind.lower())
-    quantised = next((name for name in QUANTISED if name.lower() == kind.lower()), None)
-    if written is None and quantised is None:
+    quantised = quantised_kind(kind)
+    if written is None and not quantised:
         raise InputError(f"there is no GGUF format {kind}.", hint=f"Formats are: {', '.join((*WRITTEN, *QUANTISED))}.")
     config = _read(model / "config.json")
     between = BETWEEN.get(str(config.get("dtype") or config.get("torch_dtype") or ""), "f16")
@@ -117,15 +132,41 @@ def gguf_steps(model: Path, output: Path, kind: str = USUAL, tools: LlamaCpp | N
             "" if found.converter else GET_CONVERTER,
         )
     ]
-    if written is None and quantised is not None:
+    if written is None:
+        weighed: tuple[str, ...] = ()
+        if rows is not None:
+            steps.append(_importance_step(first, rows, importance_file(output), found))
+            weighed = ("--imatrix", str(importance_file(output)))
         steps.append(
             Step(
                 f"quantise to {quantised}",
-                (found.quantiser or "llama-quantize", str(first), str(output), quantised),
+                (found.quantiser or "llama-quantize", *weighed, str(first), str(output), quantised),
                 "" if found.quantiser else GET_QUANTISER,
             )
         )
     return tuple(steps)
+
+
+def _importance_step(model: Path, rows: Path, output: Path, tools: LlamaCpp) -> Step:
+    size = str(IMPORTANCE_TOKENS)
+    arguments = ("-m", str(model), "-f", str(rows), "-o", str(output), "-c", size, "-b", size, "--parse-special")
+    return Step(
+        "see which weights the training rows use",
+        (tools.imatrix or "llama-imatrix", *arguments),
+        "" if tools.imatrix else GET_QUANTISER,
+    )
+
+
+def quantised_kind(kind: str) -> str:
+    """The format as llama-quantize calls it; "" for one that the converter writes, or nobody."""
+    if kind.lower() in WRITTEN:
+        return ""
+    return next((name for name in QUANTISED if name.lower() == kind.lower()), "")
+
+
+def importance_file(output: Path) -> Path:
+    """The file of the importance matrix, between converting and quantising."""
+    return output.with_name(f"{output.stem}.imatrix")
 
 
 def unknown_tokenizer(tokenizer: Path, converter: Path | None) -> str:

@@ -32,7 +32,7 @@ from loratui.worker.loading import tell
 from loratui.workers.evaluation_rows import EvaluationRows
 from loratui.workers.protocol import ADAPTER, BASE, Load
 from loratui.workers.questions import held_out_questions, read_questions
-from loratui.workers.target import Target, find_target, identity_of, with_device, with_quantization
+from loratui.workers.target import Target, find_target, identity_of, weights_written, with_device, with_quantization
 
 BATCH_ROWS = 48
 NAMED_PROBLEMS = 5
@@ -138,7 +138,7 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
         any(name in CHOICES for name in names),
     )
     folder = _folder(given, target, rows.items)
-    contenders = contenders_of(given, target) if held is None else _held_contenders(target, held.sides)
+    contenders = contenders_of(given, target) if held is None else _held_contenders(target, held)
     records = {one.name: Records(folder, one.name, one.identity) for one in contenders}
     asking = Asking(given.settings, given.batch_rows, given.raw, given.system)
     for one in {id(contender.target): contender.target for contender in contenders}.values():
@@ -291,9 +291,15 @@ def _as_held(target: Target, held: Held) -> Target:
     return replace(target, load=replace(held.load, sides=held.load.sides | target.load.sides | more))
 
 
-def _held_contenders(target: Target, sides: Sequence[str]) -> list[Contender]:
-    """The sides that are held, under the names that their answers are kept by."""
-    return [Contender(target.title if side == ADAPTER else side, target, side) for side in sides]
+def _held_contenders(target: Target, held: Held) -> list[Contender]:
+    """The sides that are held, under the names that their answers are kept by. InputError where one's weights were
+    written anew since they were loaded: its answers would be kept as those of the new ones.
+    """
+    for side in held.sides:
+        if side in held.written and list(held.written[side]) != weights_written(target.load, side):
+            name = target.title if side == ADAPTER else side
+            raise InputError(f"{name} was written anew since it was loaded here.", hint="Load it again.")
+    return [Contender(target.title if side == ADAPTER else side, target, side) for side in held.sides]
 
 
 def _warn_of_other_rows(given: EvaluateRequest, target: Target, other: Target) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from loratui.core.errors import LoratuiError
@@ -50,6 +50,8 @@ class Held:
     sides: Sequence[str]
     tell: Callable[[str, int, int], None]
     stopped: Callable[[], bool]
+    written: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """When the weights of each side were written that are held."""
 
 
 def ask_models(
@@ -91,7 +93,7 @@ class _Work:
     ) -> None:
         self._models, self._target, self._rows, self._needs, self._asking = models, target, rows, needs, asking
         self._held = held
-        self._tokeniser = _tokeniser(models, target.plan)
+        self._tokeniser = tokeniser_of(models.tokenizer, target.plan, models.stop_ids)
 
     def ask(self, side: str, records: Records) -> None:
         """All that is left of one side."""
@@ -198,15 +200,15 @@ class _Work:
         return replace(row, messages=(Message("system", system), *row.messages))
 
 
-def _tokeniser(models: LoadedModels, plan: Plan | None) -> Tokeniser:
+def tokeniser_of(tokenizer: Any, plan: Plan | None, stop_ids: Iterable[int] = ()) -> Tokeniser:
     """As the run trained; for what is no run, answers bear loss."""
     from loratui.worker.tokenise import Tokeniser
 
-    options: dict[str, Any] = {"stop_ids": models.stop_ids}
+    options: dict[str, Any] = {"stop_ids": stop_ids}
     if plan is not None:
         options |= {
             "loss_on": plan.training.loss_on,
             "reasoning": plan.dataset.reasoning,
             "calls": plan.dataset.calls,
         }
-    return Tokeniser(models.tokenizer, **options)
+    return Tokeniser(tokenizer, **options)

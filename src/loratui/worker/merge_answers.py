@@ -9,6 +9,7 @@ import torch
 
 from loratui.core.errors import LoratuiError
 from loratui.core.generation import GenerationSettings
+from loratui.data.conversation import Conversation
 from loratui.worker.generation.batch import generate_batch
 from loratui.worker.generation.finite import no_numbers
 from loratui.worker.generation.load import LoadedModels
@@ -38,7 +39,7 @@ class Asked:
 
 def ask(models: LoadedModels, target: Target) -> Asked:
     """The adapter's answers and logits. ModelError where they are no numbers."""
-    questions = _questions(models.tokenizer, target)
+    questions = [prompt_ids(models.tokenizer, one) for one in _conversations(target)]
     adapter = models.use(ADAPTER)
     texts = [_answered(adapter, ids, models.pad_id) for ids in questions]
     logits = [logits_of(adapter, ids) for ids in texts]
@@ -48,11 +49,16 @@ def ask(models: LoadedModels, target: Target) -> Asked:
 
 
 def proof_prompts(tokenizer: Any, target: Target) -> list[list[int]]:
+    """The same as token ids."""
+    return [prompt_ids(tokenizer, one) for one in proof_questions(tokenizer, target)]
+
+
+def proof_questions(tokenizer: Any, target: Target) -> list[Conversation]:
     """The prompts whose whole answers are compared: ours, the pinned ones, and rows that the run held out."""
-    found = _questions(tokenizer, target)
+    found = _conversations(target)
     try:
         rows = held_out_questions(target.plan, HELD_OUT_ROWS) if target.plan is not None else []
-        return found + [prompt_ids(tokenizer, asked(tokenizer, one)) for one in rows]
+        return found + [asked(tokenizer, one) for one in rows]
     except (LoratuiError, OSError):  # its data is gone: the prompts alone prove it
         return found
 
@@ -66,9 +72,9 @@ def answers_of(models: LoadedModels, side: str, prompts: list[list[int]]) -> lis
     ]
 
 
-def _questions(tokenizer: Any, target: Target) -> list[list[int]]:
+def _conversations(target: Target) -> list[Conversation]:
     pinned = target.plan.evaluation.prompts if target.plan else []
-    return [prompt_ids(tokenizer, conversation([{"role": "user", "content": text}])) for text in (*PROMPTS, *pinned)]
+    return [conversation([{"role": "user", "content": text}]) for text in (*PROMPTS, *pinned)]
 
 
 def _answered(model: Any, ids: list[int], pad_id: int) -> list[int]:

@@ -37,6 +37,7 @@ from loratui.workers.protocol import (
     decode_request,
     encode,
 )
+from loratui.workers.target import weights_written
 
 if TYPE_CHECKING:
     from loratui.worker.generation.load import LoadedModels
@@ -62,6 +63,8 @@ class _Server:
         self._flags = StopFlags()
         self._load = Load("")
         """How the models that are held were loaded."""
+        self._written: dict[str, list[int]] = {}
+        """When their weights were written, by side."""
 
     def emit(self, event: Event) -> None:
         """Send one event; end when nobody reads any more."""
@@ -97,6 +100,7 @@ class _Server:
                 match request:
                     case Load():
                         models = None  # give the memory back before taking more
+                        self._written = {side: weights_written(request, side) for side in request.sides}
                         models = LoadedModels(request, lambda what: self.emit(Loading(what)))
                         self._load = request
                         self.emit(_ready(models, request.number))
@@ -104,8 +108,11 @@ class _Server:
                         self.emit(_failed(request, "no model is loaded."))
                     case Add():
                         self.emit(Loading(f"reading {request.name}"))
+                        more = replace(self._load, sides=self._load.sides | {request.name: request.path})
+                        written = weights_written(more, request.name)
                         models.add(request.name, Path(request.path))
-                        self._load = replace(self._load, sides=self._load.sides | {request.name: request.path})
+                        self._load = more
+                        self._written[request.name] = written
                         self.emit(_ready(models, request.number))
                     case Ask():
                         answer(models, request, self.emit, self._flags)
@@ -129,6 +136,7 @@ class _Server:
             request.sides,
             tell=lambda side, rows, of: self.emit(Answered(request.id, side, rows, of)),
             stopped=lambda: self._flags.is_stopped(request.id, ""),
+            written=self._written,
         )
         settings = GenerationSettings.model_validate(request.settings)
         try:

@@ -79,6 +79,9 @@ class GgufFile:
     file: str
     size_bytes: int
     ollama: str | None = None
+    holds: bool | None = None
+    """None where it was not proved."""
+    proof: str = ""
 
 
 @dataclass(frozen=True, slots=True)

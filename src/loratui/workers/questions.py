@@ -12,7 +12,7 @@ as JSON, JSONL, CSV or Parquet. Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -23,6 +23,7 @@ from loratui.data.cells import MISSING, cell_at, paths, reaches
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.find import find_dataset, find_evaluation, find_planned
+from loratui.data.found import FoundDataset
 from loratui.data.read import read_rows, sample_rows
 from loratui.data.recognise import Recognition, recognise
 from loratui.data.row import Row, RowError
@@ -174,24 +175,48 @@ def held_out_questions(plan: Plan, limit: int = 200) -> list[Question]:
 
     Raises DatasetError where the plan's data cannot be read any more.
     """
+    found, reading = _planned(plan)
+    if plan.dataset.eval_path:
+        rows = read_rows(find_evaluation(plan.dataset), unfold=reading.unfold)
+    elif found.eval_files:
+        rows = read_rows(found, evaluation=True, unfold=reading.unfold)
+    else:
+        chosen = _split(plan, found, reading, held_out=True)
+        rows = (row for row in read_rows(found, unfold=reading.unfold) if row.index in chosen)
+    return list(islice(_usable(rows, reading), limit))
+
+
+def training_questions(plan: Plan) -> Iterator[Question]:
+    """Rows that the run learnt, with the answers that were written for them.
+
+    Raises DatasetError where the plan's data cannot be read any more.
+    """
+    found, reading = _planned(plan)
+    chosen = _split(plan, found, reading, held_out=False)
+    return _usable((row for row in read_rows(found, unfold=reading.unfold) if row.index in chosen), reading)
+
+
+def _planned(plan: Plan) -> tuple[FoundDataset, Recognition]:
     section = plan.dataset
     found = find_planned(section)
-    reading = recognise(sample_rows(found, RECOGNISED_ROWS), section.format, section.columns, where=found.path)
-    if section.eval_path:
-        return _usable(read_rows(find_evaluation(section), unfold=reading.unfold), reading, limit)
-    if found.eval_files:
-        return _usable(read_rows(found, evaluation=True, unfold=reading.unfold), reading, limit)
+    return found, recognise(sample_rows(found, RECOGNISED_ROWS), section.format, section.columns, where=found.path)
+
+
+def _split(plan: Plan, found: FoundDataset, reading: Recognition, *, held_out: bool) -> set[int]:
+    """Numbers of the rows that are held out of the training's own file, or of the others."""
+    section = plan.dataset
     filtered = filter_rows(RowFilter(section, found), read_rows(found, unfold=reading.unfold), reading)
     keys, numbers = keys_for(section, apart=False), []
     for row, one in filtered:
         if isinstance(one, Conversation):
             numbers.append(row.index)
             keys.add(one)
+    if not held_out and (section.eval_path or found.eval_files):
+        return set(numbers)
     split = split_rows(section, keys, plan.training.seed)
-    chosen = {numbers[at] for at in split.evaluation}
-    return _usable((row for row in read_rows(found, unfold=reading.unfold) if row.index in chosen), reading, limit)
+    return {numbers[at] for at in (split.evaluation if held_out else split.train)}
 
 
-def _usable(rows: Iterable[Row], reading: Recognition, limit: int) -> list[Question]:
+def _usable(rows: Iterable[Row], reading: Recognition) -> Iterator[Question]:
     questions = (question(row, reading) for row in rows)
-    return list(islice((one for one in questions if one.conversation is not None), limit))
+    return (one for one in questions if one.conversation is not None)

@@ -12,6 +12,7 @@ from loratui.core.errors import InputError, LoratuiError, ModelError
 from loratui.core.plan import Plan
 from loratui.export.serving import Served
 from loratui.files import read_object
+from loratui.models.cache import find_cached
 from loratui.paths import demo_model_path, without_tilde
 from loratui.runs.directory import Run
 from loratui.runs.listing import find_run, may_be_run, named_run
@@ -108,8 +109,6 @@ def of_run(run: Run, *, base: str = "") -> Target:
 def identity_of(target: Target, side: str) -> dict[str, Any]:
     """What the answers of a side depend on, beside what it is asked and how: the model, and how it is held."""
     load = target.load
-    result = load.sides.get(side) or load.base
-    weights = sorted(Path(result).glob("*.safetensors")) if Path(result).is_dir() else []
     return {
         "base": load.base,
         "quantization": load.quantization,
@@ -117,9 +116,15 @@ def identity_of(target: Target, side: str) -> dict[str, Any]:
         "compute_dtype": load.compute_dtype,
         "attention": load.attention,
         "side": side,
-        "result": result,
-        "weights": [file.stat().st_mtime_ns for file in weights],
+        "result": load.sides.get(side) or load.base,
+        "weights": weights_written(load, side),
     }
+
+
+def weights_written(load: Load, side: str) -> list[int]:
+    """When the weights of a side were written, file by file, in nanoseconds; empty where they are no folder here."""
+    result = Path(load.sides.get(side) or load.base)
+    return [file.stat().st_mtime_ns for file in sorted(result.glob("*.safetensors"))] if result.is_dir() else []
 
 
 def held_alike(one: Target, other: Target) -> str:
@@ -222,3 +227,11 @@ def served(name: str) -> Served:
         load.quantization,
         load.trust_remote_code,
     )
+
+
+def base_folder(what: Served) -> Path:
+    """The base model's folder on this machine, of an id its place in the hub's cache."""
+    if Path(what.base).is_dir():
+        return Path(what.base)
+    found = find_cached(what.base, what.revision)
+    return found.path if found is not None and found.path is not None else Path(what.base)

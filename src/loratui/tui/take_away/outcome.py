@@ -35,7 +35,7 @@ def _made(made: Made) -> str:
         case Sent():
             return f"Sent: {made.commit}"
         case GgufFile():
-            return f"Written: {size(made.size_bytes)}."
+            return " ".join(filter(None, (f"Written: {size(made.size_bytes)}.", made.proof)))
         case Exported():
             left = f" ({made.unusable} rows could not be used and are left out.)" if made.unusable else ""
             return f"Written. In its folder, start it with: {made.run}{left}"
