@@ -8,7 +8,8 @@ from pathlib import Path
 
 from loratui.core.errors import LoratuiError
 from loratui.core.hardware import Machine
-from loratui.queue.place import PROCESSORS, lanes_of
+from loratui.machine.device import is_idle
+from loratui.queue.place import PROCESSORS, held_lanes, lanes_of
 from loratui.queue.trainings import Training
 from loratui.runs.directory import Run
 from loratui.runs.waiting import Waiting
@@ -38,9 +39,13 @@ def expected(waiting: Sequence[Waiting], machine: Machine, trainings: Sequence[T
 
 
 def free_lanes(machine: Machine, trainings: Sequence[Training]) -> dict[str, float]:
-    """Seconds until each lane that is held becomes free; infinite where a training does not know yet."""
+    """Seconds until each lane that is held becomes free; infinite where a training does not know yet, or where somebody
+    else's program is.
+    """
     numbers = {str(gpu.index): gpu.uuid for gpu in machine.gpus}
-    free: dict[str, float] = {}
+    free = {gpu.uuid: math.inf for gpu in machine.gpus if not is_idle(gpu)}  # somebody else's program, as yet
+    ours = held_lanes(trainings, machine)
+    free = {lane: seconds for lane, seconds in free.items() if lane not in ours}
     for one in trainings:
         left = Run(one.run).status().eta_seconds
         for lane in {numbers.get(gpu, gpu) for gpu in one.gpus} or {PROCESSORS}:

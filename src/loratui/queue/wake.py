@@ -8,7 +8,7 @@ import sys
 
 from loratui.core.errors import LoratuiError
 from loratui.files import open_own
-from loratui.queue.watch import take_watch
+from loratui.queue.lock import take_watch
 from loratui.runs.waiting import queue_path, read_queue
 
 

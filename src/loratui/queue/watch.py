@@ -6,29 +6,24 @@ and what it was about is in the queue. Its lock ends with it, whatever ended it.
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import signal
-import socket
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
-from loratui.core.errors import LoratuiError
+from loratui.core.errors import LoratuiError, RunError
 from loratui.core.hardware import Machine
 from loratui.core.plan import Plan
-from loratui.files import make_folder, open_own
 from loratui.machine.boot import boot_id, since_boot
 from loratui.machine.detect import detect_machine
-from loratui.paths import state_home
+from loratui.queue.lock import take_watch
 from loratui.queue.place import Place, held_lanes, lanes_of, place_for
 from loratui.queue.trainings import Training, trainings
 from loratui.runs.directory import Run
 from loratui.runs.history import last_step
-from loratui.runs.start import rehearses, start_worker, worker_environment
+from loratui.runs.start import rehearses, start_worker, tell_people, worker_environment
 from loratui.runs.status import START_GRACE_SECONDS
 from loratui.runs.waiting import Waiting, changing, keep, read_queue
 from loratui.settings import read_settings
@@ -58,27 +53,6 @@ def main() -> int:
             time.sleep(POLL_SECONDS)
 
 
-def watch_lock() -> Path:
-    """The file that the watcher of this machine has locked for as long as it lives."""
-    return state_home() / f"queue.{socket.gethostname()}.lock"
-
-
-def take_watch(seconds: float = 0.0) -> IO[str] | None:
-    """The watcher's lock, held until the file is closed; None where another has it. Raises OSError."""
-    make_folder(watch_lock().parent)
-    file = os.fdopen(open_own(watch_lock(), os.O_WRONLY | os.O_CREAT), "w")
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                file.close()
-                return None
-            time.sleep(0.1)
-
-
 def look() -> list[Run]:
     """Start every run whose turn it is and that finds room; those that were started."""
     started: list[Run] = []
@@ -95,6 +69,8 @@ def look() -> list[Run]:
                 one = replace(one, starting=0.0, boot="")
             try:
                 plan = run.plan()
+                if not lanes_of(plan, machine):
+                    raise RunError("a GPU that it may take is not there, or hidden by CUDA_VISIBLE_DEVICES.")
                 at_work = trainings()
                 place = _place(plan, one, machine, at_work, kept)
                 if place is None:
@@ -109,6 +85,8 @@ def look() -> list[Run]:
             except LoratuiError as error:
                 log.error("%s is held: %s", run.name, error.sentence)
                 queue[number] = replace(one, held=True, why=error.sentence, starting=0.0)
+                keep(queue)
+                tell_people(run)
         queue[:] = [one for one in queue if one.path not in {str(run.path) for run in started}]
     return started
 

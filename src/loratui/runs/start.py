@@ -263,14 +263,22 @@ def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str
     return process.pid
 
 
+def tell_people(run: Run) -> None:
+    """Start the process that tells people what becomes of the run, where they named a way to be told."""
+    try:
+        if has_way(read_settings().notify):
+            start_beside(run, "loratui.notify", str(run.place))
+    except LoratuiError as error:
+        note_beside(run, error.sentence)
+
+
 def _start_beside(run: Run) -> None:
     """Start the processes that tell people how the run ended and copy it into trackers, where somebody named any. What
     goes wrong with them ends no run: it stands in `beside.log`.
     """
+    tell_people(run)
     try:
         settings = read_settings()
-        if has_way(settings.notify):
-            start_beside(run, "loratui.notify", str(run.place))
         for name in dict.fromkeys((*settings.track.live, *tracked(run))):
             start_beside(run, "loratui.trackers", str(run.place), name, settings.track.project)
     except LoratuiError as error:

@@ -145,6 +145,14 @@ def place_in_queue(folder: Path) -> int | None:
     return found.index(str(folder)) + 1 if str(folder) in found else None
 
 
+def held_reason(folder: Path) -> str:
+    """Why a run that waits was held though no person did it; empty where it is not."""
+    try:
+        return next((one.why for one in _read() if one.path == str(folder) and one.held), "")
+    except RunError:
+        return ""
+
+
 def waiting_words(folder: Path) -> str | None:
     """What is to be said of a run that is queued on this machine; None where it does not wait any more."""
     place = place_in_queue(folder)

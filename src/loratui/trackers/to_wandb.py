@@ -14,6 +14,17 @@ from loratui.trackers.rows import Row, Said
 from loratui.trackers.tracker import Facts
 
 MOST_SAMPLES = 2_000
+QUIET = {
+    "console": "off",
+    "silent": True,
+    "disable_git": True,
+    "disable_code": True,
+    "disable_job_creation": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+    "x_disable_machine_info": True,
+}
+"""Nothing of the process that copies: the run's own machine and versions are in the config."""
 
 
 class WeightsAndBiases:
@@ -25,6 +36,7 @@ class WeightsAndBiases:
         self._offline = os.environ.get("WANDB_MODE", "online" if os.environ.get("WANDB_API_KEY") else "offline")
         _make_room(facts)
         self._samples: list[Said] = []
+        known = wandb.Settings.model_fields
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", facts.project),
             id=facts.identity,
@@ -32,16 +44,7 @@ class WeightsAndBiases:
             dir=str(facts.folder),
             mode=self._offline,
             config=facts.as_config(),
-            settings=wandb.Settings(
-                console="off",
-                silent=True,
-                disable_git=True,
-                disable_code=True,
-                disable_job_creation=True,
-                x_disable_stats=True,
-                x_save_requirements=False,
-                x_disable_machine_info=True,
-            ),
+            settings=wandb.Settings(**{name: value for name, value in QUIET.items() if name in known}),
         )
 
     @property
