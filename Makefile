@@ -6,7 +6,7 @@
 # make pictures  the pictures of README and docs, painted from the running program
 # make format  ruff's formatter and the safe mends
 # make apart   exported files against Axolotl's, LLaMA-Factory's and SkyPilot's own parsers, and adapters served to
-#              the openai client: slow, needs the network
+#              the openai client; trackers' local stores read by their own readers: slow, needs the network
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -61,6 +61,10 @@ apart: env
 	@.venv-apart/bin/python -m pip install --quiet --no-deps axolotl llamafactory omegaconf antlr4-python3-runtime==4.9.3
 	@.venv-apart/bin/python -m pip install --quiet fastapi uvicorn openai lm-eval
 	OMP_NUM_THREADS=1 PYTHONPATH=src .venv-apart/bin/python -m pytest tests/export/test_schemas.py tests/export/test_serving.py tests/worker/test_benchmarks.py
+	@$(PYTHON) -m venv .venv-trackers
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(.venv-trackers/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth"
+	@.venv-trackers/bin/python -m pip install --quiet tensorboard wandb trackio mlflow
+	OMP_NUM_THREADS=1 PYTHONPATH=src .venv-trackers/bin/python -m pytest tests/trackers
 	@$(PYTHON) -m venv .venv-sky
 	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(.venv-sky/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth"
 	@.venv-sky/bin/python -m pip install --quiet --ignore-installed skypilot
@@ -78,4 +82,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-apart .venv-sky .venv-docs site
+	rm -rf $(VENV) .venv-apart .venv-trackers .venv-sky .venv-docs site

@@ -29,7 +29,8 @@ COMMANDS = {
     "attach": "Follow a run.",
     "stop": "Let a run finish its step, save and stop.",
     "resume": "Go on with a run from its last checkpoint.",
-    "notify": "How you are told of runs that end, and a message to try it.",
+    "queue": "Runs that wait for this machine, and when each will start.",
+    "notify": "How you are told when runs end; --test sends a message.",
     "chat": "Ask a model and its adapter.",
     "generate": "Answer a file of prompts.",
     "evaluate": "Measure a result beside its base, with intervals.",
@@ -94,6 +95,7 @@ def main() -> None:
 def _run() -> int:
     guard()
     try:
+        _wake_queue()
         status = loratui.main(standalone_mode=False)
     except LoratuiError as error:
         fail(error.sentence)
@@ -113,6 +115,16 @@ def _run() -> int:
     except Exception as error:  # noqa: BLE001  the last wall: a defect of ours is one sentence and a file, too
         status = report_defect(error)
     return status if isinstance(status, int) else 0
+
+
+def _wake_queue() -> None:
+    """Whatever is asked of loratui here, what waits for this machine is watched from then on."""
+    from loratui.paths import state_home
+
+    if (state_home() / "queue.json").exists():
+        from loratui.queue.wake import wake
+
+        wake()
 
 
 def report_defect(error: Exception) -> int:

@@ -78,10 +78,31 @@ class Notify(_Section):
         return self
 
 
+Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow"]
+
+
+class Track(_Section):
+    """Which trackers follow every run that is started here. Their tokens are read by them, from the environment."""
+
+    live: Annotated[tuple[Tracker, ...], Field(description="tensorboard, wandb, trackio, mlflow.")] = ()
+    project: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")] = "loratui"
+
+
+class Queue(_Section):
+    """How runs that wait share this machine."""
+
+    side_by_side: Annotated[
+        bool,
+        Field(description="Start a run beside others on a GPU where it fits by the estimate; both are slower then."),
+    ] = False
+
+
 class Settings(_Section):
     """The whole file."""
 
     notify: Notify = Notify()
+    track: Track = Track()
+    queue: Queue = Queue()
 
 
 def has_way(settings: Notify) -> bool:
@@ -108,7 +129,8 @@ def read_settings() -> Settings:
         why = str(first["msg"]).removeprefix("Value error, ")
         hint = ""
         if first["type"] == "extra_forbidden":
-            known = Notify.model_fields if place[0] == "notify" and len(place) > 1 else Settings.model_fields
+            sections: dict[str, type[BaseModel]] = {"notify": Notify, "track": Track, "queue": Queue}
+            known = sections.get(place[0], Settings).model_fields if len(place) > 1 else Settings.model_fields
             meant = near(place[-1], known)
             why = "there is no such setting"
             hint = f"Did you mean {meant[0]}?" if meant else f"There are: {', '.join(known)}."

@@ -8,15 +8,17 @@ import click
 
 from loratui.commands.group import LazyGroup
 from loratui.commands.text import table
-from loratui.format import age
+from loratui.core.errors import LoratuiError
+from loratui.format import age, duration
 from loratui.terminal import say, say_json
 
 PARTS = {
     "findings": "What the monitor says of a run, and what would mend it.",
+    "export": "A run in TensorBoard, Weights & Biases, trackio or MLflow.",
 }
 
 
-@click.group(cls=LazyGroup, listed=PARTS, invoke_without_command=True)
+@click.group(cls=LazyGroup, listed=PARTS, modules={"export": "run_export"}, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
@@ -34,8 +36,10 @@ def _list(as_json: bool) -> None:
     from loratui.runs.listing import list_runs
 
     found = list_runs()
+    begins = _expected({str(one.run.place) for one in found if one.state == "queued"})
     if as_json:
-        say_json({"home": str(runs_home()), "runs": [one.as_json() for one in found]})
+        runs = [one.as_json() | {"expected_start_seconds": begins.get(str(one.run.place))} for one in found]
+        say_json({"home": str(runs_home()), "runs": runs})
         return
     if not found:
         say(f"There are no runs in {runs_home()} yet. Start one with `loratui`, or with `loratui train plan.toml`.")
@@ -46,7 +50,24 @@ def _list(as_json: bool) -> None:
         status = one.status
         loss = "" if status.loss is None else f"{status.loss:.4f}"
         step = f"{status.step:,}/{status.total:,}" if status.total else ""
-        words = "; ".join(part for part in ("not made here" * one.foreign, one.words) if part)
+        seconds = begins.get(str(one.run.place))
+        start = f"expected to start in {duration(seconds)}" if seconds else "starts next" if seconds == 0 else ""
+        words = "; ".join(part for part in ("not made here" * one.foreign, one.words, start) if part)
         state = f"finished, but {one.ruin.word}" if one.ruin else one.state
         rows.append([one.name, state, step, loss, age(time.time() - one.created), words])
     say(table(rows, right=frozenset({2, 3, 4})))
+
+
+def _expected(waiting: set[str]) -> dict[str, float | None]:
+    """Seconds until those start that wait for this machine, as far as that is known."""
+    if not waiting:
+        return {}
+    from loratui.machine.detect import detect_machine
+    from loratui.queue.forecast import expected
+    from loratui.queue.trainings import trainings
+    from loratui.runs.waiting import read_queue
+
+    try:
+        return expected(read_queue(), detect_machine(), trainings())
+    except LoratuiError:
+        return {}  # each run says that the queue cannot be read

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the plan; may be repeated."
 )
+@click.option("--queue", "waits", is_flag=True, help="Let it wait for its turn on this machine (`loratui queue`).")
 @click.option("--detach", is_flag=True, help="Return once the run has started.")
 @click.option(
     "--auto-recover",
@@ -39,6 +40,13 @@ if TYPE_CHECKING:
     default=None,
     help="First try the longest batch, one evaluation batch, a save and a reload. By default on a GPU.",
 )
+@click.option(
+    "--track",
+    "trackers",
+    multiple=True,
+    metavar="TRACKER",
+    help="Let tensorboard, wandb, trackio or mlflow follow the run; may be repeated.",
+)
 @click.option("--print", "show", is_flag=True, help="Only show the job script of a plan for a cluster.")
 @trust_option
 @click.pass_context
@@ -47,9 +55,11 @@ def command(
     plan: Path,
     output: Path | None,
     settings: tuple[str, ...],
+    waits: bool,
     detach: bool,
     auto_recover: bool,
     rehearse: bool | None,
+    trackers: tuple[str, ...],
     show: bool,
     trusted: bool,
 ) -> None:
@@ -62,6 +72,7 @@ def command(
     from loratui.commands.plan_file import read_plan
     from loratui.core.plan_text import parse_setting, with_values
     from loratui.runs.start import begin_run, wait_started
+    from loratui.trackers.tracker import require_installed
 
     document = with_values(read_plan(plan), dict(parse_setting(text) for text in settings), where="--set")
     if not document.dataset.path:
@@ -69,14 +80,21 @@ def command(
     if show:
         say(script_of(document, output, rehearse), end="")
         return
+    for name in trackers:
+        require_installed(name)
     ask_for_plan(document, trusted)
-    run, pid = begin_run(document, output=output, rehearse=rehearse, auto_recover=auto_recover)
+    if waits and not document.cluster.engine:
+        from loratui.commands.queue import enqueue
+
+        enqueue(document, output=output, rehearse=rehearse, auto_recover=auto_recover, trackers=trackers)
+        return
+    run, pid = begin_run(document, output=output, rehearse=rehearse, auto_recover=auto_recover, trackers=trackers)
     say(f"run {run.name} in {run.path}")
     if run.argument != run.name:
         say("It is not among loratui's own runs: `loratui runs` does not list it, and commands take its directory.")
     if document.cluster.engine:
         tell_job(run, document)
-    if detach:
+    if detach or waits:  # with a scheduler the queue is the scheduler's
         wait_started(run, pid=pid)
         say(f"It goes on without this terminal. Watch: loratui attach {run.typed} · stop: loratui stop {run.typed}")
         return

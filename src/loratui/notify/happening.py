@@ -14,6 +14,7 @@ from loratui.runs.history import since_last_start
 from loratui.runs.stall import stall_words
 from loratui.runs.status import Status
 from loratui.runs.verdict import ruin_of, worse_than_base
+from loratui.runs.waiting import held_reason
 from loratui.settings import Kind
 
 LONGEST = 600
@@ -74,6 +75,8 @@ def happening_of(run: Run, status: Status) -> Happening | None:
             if trouble is not None and trouble.reason in SPOILT:
                 return told("diverged", "diverged", status.message, findings)
             return told("failed", "failed", status.message, findings)
+        case "queued" if why := held_reason(run.place):
+            return told("waits", "waits for you", f"It could not be started: {why}", f"loratui queue release {typed}")
         case "lost":
             return told("lost", "is lost", status.message, f"loratui resume {typed}")
         case "stopped":

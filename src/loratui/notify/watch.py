@@ -68,7 +68,7 @@ def watch(run: Run, settings: Notify, *, sleep: Callable[[float], None] = time.s
 
 
 def _may_be_told(status: Status) -> bool:
-    return status.over or status.state in ("running", "stopping")
+    return status.over or status.state in ("running", "stopping", "queued")
 
 
 def _is_sure(run: Run, found: Happening, sleep: Callable[[float], None]) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
-from loratui.files import open_own
+from loratui.files import make_folder, open_own, read_object, write_whole
 from loratui.format import one_line
 from loratui.runs.directory import Run
 
+LIVE = "trackers/live.json"
 LOG = "beside.log"
 """What they have to say, in the run's directory."""
 
@@ -30,6 +33,22 @@ def start_beside(run: Run, module: str, *arguments: str) -> None:
             )
     except OSError as error:
         note_beside(run, f"{module} cannot be started: {error.strerror or error}")
+
+
+def track(run: Run, names: Sequence[str]) -> None:
+    """Let these trackers follow the run from its next start on. Raises OSError."""
+    if names:
+        make_folder(run.path / "trackers")
+        write_whole(run.path / LIVE, json.dumps({"live": list(names)}) + "\n")
+
+
+def tracked(run: Run) -> list[str]:
+    """The trackers that somebody named for this run."""
+    try:
+        found = read_object(run.path / LIVE).get("live", [])
+    except OSError:
+        return []
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def note_beside(run: Run, sentence: str) -> None:

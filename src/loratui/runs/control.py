@@ -12,6 +12,7 @@ from loratui.runs.directory import Run
 from loratui.runs.jobs import last_job
 from loratui.runs.lock import take_lock
 from loratui.runs.status import Status, write_status
+from loratui.runs.waiting import changing
 
 
 def stop_run(run: Run) -> None:
@@ -63,6 +64,11 @@ def _signal(run: Run, number: signal.Signals) -> None:
     if job is not None:
         _signal_job(run, status, job.id, number)
         return
+    if status.state == "queued":
+        if number != signal.SIGTERM:
+            raise RunError(f"run {run.name} waits: {status.message}", hint="Try again once it runs.")
+        leave_queue(run)
+        return
     if not status.pid:
         raise RunError(f"run {run.name} has no worker yet.", hint="Try again in a moment.")
     if status.host and status.host != os.uname().nodename:
@@ -73,6 +79,21 @@ def _signal(run: Run, number: signal.Signals) -> None:
         raise RunError(f"the worker of run {run.name} is gone.") from None
     except PermissionError:
         raise RunError(f"the worker of run {run.name} belongs to another user.") from None
+
+
+def leave_queue(run: Run) -> None:
+    """Take a run out of this machine's queue: it is stopped then. RunError where it does not wait, or is being started
+    at this moment.
+    """
+    with changing() as queue:
+        found = next((one for one in queue if one.path == str(run.place)), None)
+        if found is None:
+            raise RunError(f"run {run.name} does not wait for this machine: it is {run.status().state}.")
+        if found.starting:
+            raise RunError(f"run {run.name} is being started.", hint="Try again in a moment.")
+        queue.remove(found)
+        words = f"It was taken out of the queue. `loratui queue add {run.typed_anywhere}` puts it in again."
+        _write_stopped(run, run.status(), words)
 
 
 def _signal_job(run: Run, status: Status, job: int, number: signal.Signals) -> None:

@@ -23,6 +23,7 @@ from loratui.runs.checkpoints import step_of as step_of
 from loratui.runs.folders import argument_of, typed_here
 from loratui.runs.jobs import by_scheduler, last_job
 from loratui.runs.status import Status, judged, read_status, why_no_status
+from loratui.runs.waiting import waiting_words
 
 HERE = Path("/proc/self/cwd")
 """This process's working directory, wherever it is moved to."""
@@ -254,6 +255,10 @@ class Run:
         """The status with its true state: by the scheduler's word where one executes the run, else by its process."""
         if status is not None and not status.over and (job := last_job(self.path)) is not None:
             return by_scheduler(status, job, self.path)
+        if status is not None and status.state == "queued" and not status.pid:
+            words = waiting_words(self.place)
+            gone = "It is in no queue any more: `loratui queue add` puts it in again."
+            return status.model_copy(update={"message": words} if words else {"state": "lost", "message": gone})
         return judged(status, folder=self.path)
 
     def in_use(self) -> bool:

@@ -33,7 +33,7 @@ FILES = frozenset(
         "beside.log",
     }
 )
-FOLDERS = frozenset({"checkpoints", "evaluations", "merged", ".rehearsal"})
+FOLDERS = frozenset({"checkpoints", "evaluations", "merged", "trackers", ".rehearsal"})
 """`adapter` and `model` are not among them: the result is written beside them and takes their place."""
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from loratui.core.errors import LoratuiError, RunError
@@ -20,7 +20,7 @@ from loratui.files import make_folder, open_own, open_regular, write_whole
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.models.trust import not_agreed, unanswered
 from loratui.paths import runs_home, without_tilde
-from loratui.runs.beside import note_beside, start_beside
+from loratui.runs.beside import note_beside, start_beside, track, tracked
 from loratui.runs.directory import Run, step_of
 from loratui.runs.jobs import last_job, no_job
 from loratui.runs.origin import sign
@@ -142,7 +142,7 @@ def _visible_devices(plan: Plan, visible: str | None) -> str:
     return "0" if visible is None else visible.split(",")[0]
 
 
-def _require_planned_gpu(plan: Plan) -> None:
+def require_planned_gpu(plan: Plan) -> None:
     """Refuse to train on processors what was planned for a GPU by its name. DeviceError."""
     from loratui.machine.detect import detect_machine
     from loratui.machine.device import DeviceError
@@ -165,10 +165,15 @@ def rehearses(plan: Plan) -> bool:
 
 
 def begin_run(
-    plan: Plan, *, output: Path | str | None = None, rehearse: bool | None = None, auto_recover: bool = False
+    plan: Plan,
+    *,
+    output: Path | str | None = None,
+    rehearse: bool | None = None,
+    auto_recover: bool = False,
+    trackers: Sequence[str] = (),
 ) -> tuple[Run, int]:
     """Make a run and start its worker, or hand it to the scheduler that its plan names; the run, and the worker's
-    process id (0 where a scheduler has it). rehearse: None lets the machine decide.
+    process id (0 where a scheduler has it). rehearse: None lets the machine decide. trackers: those that follow it.
 
     What takes time and what may fail comes before the directory is made, and ctrl+c waits until the worker is there: a
     run is made and started, or not made. Raises as `create_run` and `start_worker` do.
@@ -177,7 +182,7 @@ def begin_run(
     if plan.cluster.engine:
         require_submittable(plan, without_tilde(output).absolute() if output else runs_home())
     else:
-        _require_planned_gpu(plan)
+        require_planned_gpu(plan)
         environment = worker_environment(plan)
     first = rehearses(plan) if rehearse is None else rehearse
     with _uninterrupted():
@@ -185,6 +190,7 @@ def begin_run(
         try:
             if auto_recover:
                 allow(run)
+            track(run, trackers)
             return run, start_worker(run, rehearse=first, environment=environment)
         except (LoratuiError, OSError) as error:
             failed = Status(state="failed", created=time.time(), message=f"It was never started: {error}")
@@ -230,7 +236,7 @@ def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str
     step = min(previous.step, step_of(last) if last is not None else 0)  # where it goes on from
     if plan.cluster.engine:
         submit_run(run, rehearse=rehearse, step=step, total=previous.total)
-        _notify(run)
+        _start_beside(run)
         return 0
     environment = environment or worker_environment(plan)
     try:
@@ -253,17 +259,28 @@ def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str
     except OSError as error:
         raise RunError(f"the worker cannot be started: {error.strerror or error}.", where=str(run.path)) from None
     _children[process.pid] = process
-    _notify(run)
+    _start_beside(run)
     return process.pid
 
 
-def _notify(run: Run) -> None:
-    """Start the process that tells people how the run ended, where they named a way to be told. What goes wrong with it
-    ends no run: it stands in `beside.log`.
-    """
+def tell_people(run: Run) -> None:
+    """Start the process that tells people what becomes of the run, where they named a way to be told."""
     try:
         if has_way(read_settings().notify):
             start_beside(run, "loratui.notify", str(run.place))
+    except LoratuiError as error:
+        note_beside(run, error.sentence)
+
+
+def _start_beside(run: Run) -> None:
+    """Start the processes that tell people how the run ended and copy it into trackers, where somebody named any. What
+    goes wrong with them ends no run: it stands in `beside.log`.
+    """
+    tell_people(run)
+    try:
+        settings = read_settings()
+        for name in dict.fromkeys((*settings.track.live, *tracked(run))):
+            start_beside(run, "loratui.trackers", str(run.place), name, settings.track.project)
     except LoratuiError as error:
         note_beside(run, error.sentence)
 

@@ -1,0 +1,215 @@
+"""`loratui queue`: the runs that wait for this machine; hold, release, move, drop, and add."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from loratui.commands.text import table
+from loratui.core.errors import LoratuiError, RunError
+from loratui.format import duration
+from loratui.terminal import say, say_json
+
+if TYPE_CHECKING:
+    from loratui.core.plan import Plan
+    from loratui.runs.directory import Run
+    from loratui.runs.waiting import Waiting
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """The runs that wait for this machine (`loratui train --queue`), in their order.
+
+    One run at a time is on a GPU, and one on the processors where there is no GPU; a run that was started by hand is
+    waited for. A process of its own starts them: it outlives the terminal, and any command of loratui starts it again
+    after the machine was. With Slurm the queue is Slurm's.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    found = _listed()
+    if as_json:
+        say_json(found)
+        return
+    if not found["waiting"]:
+        say("Nothing waits for this machine. `loratui train plan.toml --queue` lets a run wait.")
+        return
+    rows = [["", "run", "expected start", "takes", ""]]
+    for one in found["waiting"]:
+        begins = one["expected_start_seconds"]
+        start = "–" if begins is None else "next" if not begins else f"in {duration(begins)}"
+        takes = f"about {duration(one['predicted_seconds'])}" if one["predicted_seconds"] else "not known"
+        rows.append([str(one["place"]), one["name"], start, takes, f"held {one['why']}".strip() * one["held"]])
+    say(table(rows, right=frozenset({0})))
+
+
+@command.command()
+@click.argument("run", metavar="RUN")
+def hold(run: str) -> None:
+    """Pass RUN over until it is released."""
+    _change(run, lambda one: replace(one, held=True, why=""), "is held")
+
+
+@command.command()
+@click.argument("run", metavar="RUN")
+def release(run: str) -> None:
+    """Let a held RUN start when its turn comes."""
+    _change(run, lambda one: replace(one, held=False, why=""), "waits for its turn")
+
+
+@command.command()
+@click.argument("run", metavar="RUN")
+@click.argument("place", type=click.IntRange(min=1))
+def move(run: str, place: int) -> None:
+    """Let RUN be at PLACE of the queue: 1 is the next one."""
+    from loratui.runs.listing import find_run
+    from loratui.runs.waiting import changing
+
+    found = find_run(run)
+    with changing() as queue:
+        one = _of(found, queue)
+        queue.remove(one)
+        queue.insert(place - 1, one)
+        at = queue.index(one) + 1
+    _wake()
+    say(f"run {found.name} is at place {at}.")
+
+
+@command.command()
+@click.argument("run", metavar="RUN")
+def drop(run: str) -> None:
+    """Take RUN out of the queue. It stays, as a run that was stopped."""
+    from loratui.runs.control import leave_queue
+    from loratui.runs.listing import find_run
+
+    found = find_run(run)
+    leave_queue(found)
+    say(f"run {found.name} waits no more. Put it in again with: loratui queue add {found.typed}")
+
+
+@command.command()
+@click.argument("run", metavar="RUN")
+def add(run: str) -> None:
+    """Let RUN, which stopped, failed or was lost, go on when its turn comes."""
+    from loratui.runs.enqueue import queue_again
+    from loratui.runs.listing import find_run
+
+    found = find_run(run)
+    seconds, memory = _predicted(found.plan())
+    queue_again(found, seconds=seconds, memory=memory)
+    _tell(found)
+
+
+def enqueue(
+    plan: Plan, *, output: Path | None, rehearse: bool | None, auto_recover: bool, trackers: Sequence[str]
+) -> None:
+    """Make a run that waits, and say when it is expected to start. Raises LoratuiError."""
+    from loratui.runs.enqueue import queue_run
+
+    seconds, memory = _predicted(plan)
+    run = queue_run(
+        plan,
+        output=output,
+        rehearse=rehearse,
+        auto_recover=auto_recover,
+        trackers=trackers,
+        seconds=seconds,
+        memory=memory,
+    )
+    say(f"run {run.name} in {run.path}")
+    _tell(run)
+
+
+def _tell(run: Run) -> None:
+    _wake()
+    one = next((one for one in _listed()["waiting"] if one["path"] == str(run.place)), None)
+    if one is None:
+        say(f"It is started. Watch: loratui attach {run.typed}")
+        return
+    begins = one["expected_start_seconds"]
+    start = "" if begins is None else ", starts next" if not begins else f", expected to start in {duration(begins)}"
+    say(f"It waits at place {one['place']}{start}. See: loratui queue · watch: loratui attach {run.typed}")
+
+
+def _listed() -> dict[str, Any]:
+    """The object that `loratui queue --json` prints."""
+    from loratui.machine.detect import detect_machine
+    from loratui.queue.forecast import expected
+    from loratui.queue.trainings import trainings
+    from loratui.queue.wake import watched
+    from loratui.runs.waiting import read_queue
+
+    queue = read_queue()
+    begins = expected(queue, detect_machine(), trainings()) if queue else {}
+    return {
+        "watched": watched(),
+        "waiting": [
+            {
+                "place": place,
+                "name": Path(one.path).name,
+                "path": one.path,
+                "held": one.held,
+                "why": one.why,
+                "expected_start_seconds": begins.get(one.path),
+                "predicted_seconds": one.seconds or None,
+                "predicted_memory": one.memory or None,
+                "added": one.added,
+            }
+            for place, one in enumerate(queue, 1)
+        ],
+    }
+
+
+def _change(name: str, how: Any, words: str) -> None:
+    from loratui.runs.listing import find_run
+    from loratui.runs.waiting import changing
+
+    found = find_run(name)
+    with changing() as queue:
+        one = _of(found, queue)
+        queue[queue.index(one)] = how(one)
+    _wake()
+    say(f"run {found.name} {words}.")
+
+
+def _of(run: Run, queue: list[Waiting]) -> Waiting:
+    one = next((one for one in queue if one.path == str(run.place)), None)
+    if one is None:
+        raise RunError(f"run {run.name} does not wait for this machine.", hint="`loratui queue` lists those that do.")
+    return one
+
+
+def _wake() -> None:
+    from loratui.queue.wake import wake
+
+    wake()
+
+
+def _predicted(plan: Plan) -> tuple[float, int]:
+    """Seconds and bytes that are predicted for a plan here; 0 for what cannot be told."""
+    from loratui.commands.situation import facts_of
+    from loratui.core.plan_text import fields
+    from loratui.core.proposal import propose
+    from loratui.core.situation import Situation
+    from loratui.machine.detect import detect_machine
+    from loratui.machine.device import device_for
+    from loratui.models.adapter import read_adapter
+    from loratui.models.find import find_model
+    from loratui.runs.measured import read_measurements
+
+    try:
+        values = {key: plan.get(key) for key in fields()}
+        spec = find_model(plan.model.id, revision=plan.model.revision, online=False).spec
+        device = device_for(detect_machine(), plan.hardware.devices, cpu=plan.hardware.cpu)
+        adapter = read_adapter(plan.lora.adapter) if plan.lora.adapter else None
+        situation = Situation(spec, facts_of(values), device, None, read_measurements(), adapter)
+        found = propose(situation, by_hand=values)
+        seconds = (found.time.low_seconds + found.time.high_seconds) / 2 if found.time is not None else 0.0
+        return seconds, found.memory.upper_bytes
+    except (LoratuiError, OSError, ValueError, ZeroDivisionError):
+        return 0.0, 0

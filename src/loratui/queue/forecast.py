@@ -1,0 +1,53 @@
+"""When each run of the queue is expected to start, from what is at work and what is predicted for those before it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from loratui.core.errors import LoratuiError
+from loratui.core.hardware import Machine
+from loratui.machine.device import is_idle
+from loratui.queue.place import PROCESSORS, held_lanes, lanes_of
+from loratui.queue.trainings import Training
+from loratui.runs.directory import Run
+from loratui.runs.waiting import Waiting
+
+
+def expected(waiting: Sequence[Waiting], machine: Machine, trainings: Sequence[Training]) -> dict[str, float | None]:
+    """Seconds until the start of each run, by its directory; None where that cannot be told: it is held, or what one
+    before it takes is not known.
+    """
+    free = free_lanes(machine, trainings)
+    found: dict[str, float | None] = {}
+    for one in waiting:
+        found[one.path] = None
+        try:
+            plan = Run(Path(one.path)).plan()
+        except LoratuiError:
+            continue
+        lanes = lanes_of(plan, machine)
+        if one.held or not lanes:
+            continue
+        taken = list(lanes) if plan.hardware.devices else [min(lanes, key=lambda lane: free.get(lane, 0.0))]
+        begins = max(free.get(lane, 0.0) for lane in taken)
+        found[one.path] = begins if math.isfinite(begins) else None
+        for lane in taken:
+            free[lane] = begins + one.seconds if one.seconds else math.inf
+    return found
+
+
+def free_lanes(machine: Machine, trainings: Sequence[Training]) -> dict[str, float]:
+    """Seconds until each lane that is held becomes free; infinite where a training does not know yet, or where somebody
+    else's program is.
+    """
+    numbers = {str(gpu.index): gpu.uuid for gpu in machine.gpus}
+    free = {gpu.uuid: math.inf for gpu in machine.gpus if not is_idle(gpu)}  # somebody else's program, as yet
+    ours = held_lanes(trainings, machine)
+    free = {lane: seconds for lane, seconds in free.items() if lane not in ours}
+    for one in trainings:
+        left = Run(one.run).status().eta_seconds
+        for lane in {numbers.get(gpu, gpu) for gpu in one.gpus} or {PROCESSORS}:
+            free[lane] = max(free.get(lane, 0.0), math.inf if left is None else left)
+    return free

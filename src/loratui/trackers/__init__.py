@@ -1,0 +1,1 @@
+"""Runs in the trackers that people have: TensorBoard, Weights & Biases, trackio and MLflow, fed from `events.jsonl`."""

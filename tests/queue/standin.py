@@ -1,0 +1,32 @@
+"""A worker that trains nothing: it takes the run over as the real one does, is busy for a while, and says that it
+finished. Called with the real one's arguments.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from loratui.core.errors import LoratuiError
+from loratui.runs.directory import Run
+from loratui.worker.training.journal import Journal
+
+
+def main() -> int:
+    run = Run(Path(sys.argv[-1]))
+    try:
+        journal = Journal(run)
+    except LoratuiError:
+        return 1
+    journal.emit("started", pid=1, step=0, total_steps=4)
+    journal.state("running", total=4, eta_seconds=30.0)
+    seconds = run.path / "seconds"
+    time.sleep(float(seconds.read_text()) if seconds.exists() else 0.5)
+    journal.emit("finished", step=4, judged=True)
+    journal.close("finished")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
