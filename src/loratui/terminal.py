@@ -10,11 +10,11 @@ from __future__ import annotations
 import io
 import math
 import sys
-from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
 import click
 
+from loratui.core.dataclass import dataclass
 from loratui.format import harmless, harmless_json
 
 PARENT_VARIABLE = "LORATUI_PARENT"

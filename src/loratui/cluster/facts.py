@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from loratui.core.dataclass import dataclass
 
 NodeState = Literal["idle", "mixed", "allocated", "down"]
 """`down`: nothing can be placed there now: down, drained, failing, not answering, in maintenance."""

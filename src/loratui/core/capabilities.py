@@ -6,8 +6,9 @@ bitsandbytes' installation guide (CUDA, hardware support).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from loratui.core.dataclass import dataclass
 
 Support = Literal["yes", "slow", "no"]
 """`slow`: works, but without hardware of its own."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache
+
+from loratui.core.dataclass import dataclass
 
 PIECE_TOKENS = 2_048
 """Tokens of the pieces that are proposed for plain texts, where many are longer: language models are usually taught in

@@ -7,7 +7,8 @@ The one place where they are explained: screens show a line where its word first
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from loratui.core.dataclass import dataclass
 
 WIDEST = 76
 """Characters of a word with its line: what a terminal of 80 columns shows whole."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from loratui.core.dataclass import dataclass
 from loratui.core.measured import LearnedMemory
 
 # Dataclasses, not pydantic's models: these figures are read from drivers, never from a person, and the first screen of

@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from loratui.core.dataclass import dataclass
 
 SIZE_RATIO = 4.0
 """Largest ratio between the operations of a measured pass and of the one that is predicted."""

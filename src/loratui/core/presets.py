@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from loratui.core.dataclass import dataclass
 from loratui.core.errors import PlanError
 from loratui.core.plan_text import check_key, check_value, toml_value
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from loratui.core.dataclass import dataclass
 from loratui.format import size
 
 Origin = Literal["proposed", "preset", "mine", "held"]

@@ -9,7 +9,8 @@ as the rules mix them. The worked example (619 million parameters, T4 with 16 GB
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from loratui.core.dataclass import dataclass
 
 BYTES_PER_PARAMETER = 2
 OPTIMIZER_BYTES_PER_PARAMETER = 8

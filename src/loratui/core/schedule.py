@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from loratui.core.dataclass import dataclass
 from loratui.core.dataset import DataFacts
 from loratui.core.plan import Plan
 

@@ -5,9 +5,8 @@ Held by a test against the files of a real run (`tests/core/test_storage.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from loratui.core.architecture import ModelSpec
+from loratui.core.dataclass import dataclass
 from loratui.core.memory.formats import formats
 from loratui.core.memory.states import adapter_bytes, adapter_tensors, optimizer_bytes
 from loratui.core.plan import Plan

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from loratui.core.architecture import ModelSpec
+from loratui.core.dataclass import dataclass
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.links import LINKS, with_links

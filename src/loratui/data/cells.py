@@ -13,10 +13,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from loratui.core.dataclass import dataclass
 from loratui.data.encodings import proposal
 from loratui.data.row import RowError
 

@@ -11,10 +11,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 from typing import Any
 
+from loratui.core.dataclass import dataclass
 from loratui.data.cells import paths
 from loratui.data.column_names import FLAG_PARTS, METADATA, ROLE_KEYS
 from loratui.data.conversation import Conversation

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
+
+from loratui.core.dataclass import dataclass
 
 Role = Literal["system", "user", "assistant", "tool"]
 

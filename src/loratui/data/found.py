@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
+from loratui.core.dataclass import dataclass
 from loratui.data.encodings import UTF8
 
 DatasetKind = Literal["demo", "file", "folder", "hub"]

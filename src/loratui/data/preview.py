@@ -5,10 +5,10 @@ words.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from loratui.core.dataclass import dataclass
 from loratui.core.plan import DatasetSection
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from loratui.core.dataclass import dataclass
 from loratui.data.column_names import CONTENT_KEYS, ROLE_KEYS, ROLES, SAMPLES
 from loratui.data.transcripts import is_exchanges, is_messages_text
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from loratui.core.columns import write_columns
+from loratui.core.dataclass import dataclass
 from loratui.data.cells import every
 
 

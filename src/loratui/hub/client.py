@@ -9,11 +9,12 @@ when another host is named).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
 from loratui import __version__
+from loratui.core.dataclass import dataclass
 from loratui.core.errors import LoratuiError
 from loratui.format import first_line
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
+from loratui.core.dataclass import dataclass
 from loratui.core.errors import MachineError
 from loratui.core.hardware import Device
 from loratui.core.near import near

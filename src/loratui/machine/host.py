@@ -7,10 +7,10 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from loratui.core.dataclass import dataclass
 from loratui.core.hardware import Host
 from loratui.paths import runs_home, without_tilde
 

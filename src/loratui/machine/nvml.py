@@ -11,9 +11,10 @@ import queue
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
+from loratui.core.dataclass import dataclass
 from loratui.core.errors import MachineError
 from loratui.core.hardware import Gpu, GpuLink
 from loratui.machine.links import read_links

@@ -7,8 +7,8 @@ Guide, "Device Names".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from loratui.core.dataclass import dataclass
 from loratui.core.hardware import Gpu
 
 SCHEDULERS = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loratui.core.dataclass import dataclass
 from loratui.core.errors import ModelError
 from loratui.files import read_document
 from loratui.format import first_line

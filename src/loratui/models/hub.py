@@ -6,9 +6,9 @@ Nothing is stored here; the worker fetches models with the hub's own client.
 from __future__ import annotations
 
 import urllib.parse
-from dataclasses import dataclass
 from typing import Any
 
+from loratui.core.dataclass import dataclass
 from loratui.core.errors import ModelError
 from loratui.hub.client import HubError, HubRefused, HubUnreached, ask, endpoint, offline
 from loratui.models.found import FoundModel

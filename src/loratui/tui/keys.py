@@ -8,9 +8,9 @@ wait for a vote, 1, 2, 3 and 0 vote.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from textual.binding import Binding
+
+from loratui.core.dataclass import dataclass
 
 LETTERS: dict[str, str] = {
     "a": "ask it something",

@@ -7,10 +7,11 @@ meta device and compares every parameter.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from loratui.core.architecture import Linear, LinearKind, ModelSpec
+from loratui.core.dataclass import dataclass
 from loratui.core.families.reading import Config
 
 Biases = Literal["none", "qkv", "all"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
+
+from loratui.core.dataclass import dataclass
 
 HANDBOOK = "https://github.com/huggingface/alignment-handbook/blob/main/recipes"
 TULU = "https://github.com/allenai/open-instruct/blob/main/docs/tulu3.md"

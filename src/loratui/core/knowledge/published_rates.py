@@ -6,7 +6,7 @@ open, it is counted for one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from loratui.core.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ may choose it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.capabilities import capabilities
+from loratui.core.dataclass import dataclass
 from loratui.core.dataset import DataFacts
 from loratui.core.float16 import fp16_fault, slow_fp16
 from loratui.core.hardware import Device

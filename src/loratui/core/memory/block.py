@@ -4,9 +4,8 @@ traits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from loratui.core.architecture import Linear, ModelSpec
+from loratui.core.dataclass import dataclass
 from loratui.core.memory.ops import (
     Layers,
     activation,

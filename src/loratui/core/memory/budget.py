@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from loratui.core.dataclass import dataclass
 from loratui.core.hardware import Device
 
 MIB = 2**20

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from loratui.core.architecture import ModelSpec
 from loratui.core.attention import is_flash
+from loratui.core.dataclass import dataclass
 from loratui.core.dataset import DataFacts
 from loratui.core.hardware import Device
 from loratui.core.memory.formats import Formats, formats

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from loratui.core.dataclass import dataclass
 from loratui.core.memory.trainers import LORATUI, Software
 from loratui.core.plan import Plan
 

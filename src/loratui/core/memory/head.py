@@ -12,9 +12,8 @@ one of the operations that autocast runs in float32.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from loratui.core.architecture import Linear, ModelSpec
+from loratui.core.dataclass import dataclass
 from loratui.core.memory.ops import Layers, base_linear, cast
 from loratui.core.memory.tape import Value
 

@@ -4,9 +4,8 @@ loading.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from loratui.core.architecture import ModelSpec
+from loratui.core.dataclass import dataclass
 from loratui.core.hardware import Device
 from loratui.core.memory.formats import Formats
 from loratui.core.memory.states import is_quantised

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from loratui.core.architecture import ModelSpec
+from loratui.core.dataclass import dataclass
 from loratui.core.division import shares
 from loratui.core.hardware import Device
 from loratui.core.memory.formats import Formats

@@ -8,11 +8,12 @@ always there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from loratui.core.architecture import Linear, ModelSpec
 from loratui.core.attention import is_flash
+from loratui.core.dataclass import dataclass
 from loratui.core.lora_targets import resolve_targets
 from loratui.core.memory.block import Attention, Roles, block, final_norm, roles
 from loratui.core.memory.formats import Formats

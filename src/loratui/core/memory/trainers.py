@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
+
+from loratui.core.dataclass import dataclass
 
 LossKind = Literal["tiled", "whole", "projected", "chunked", "fused", "cut"]
 

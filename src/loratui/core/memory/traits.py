@@ -5,8 +5,9 @@ Read from transformers 5.23, `models/<family>/modeling_<family>.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from loratui.core.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

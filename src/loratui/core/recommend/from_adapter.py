@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from loratui.core.architecture import ModelSpec
+from loratui.core.dataclass import dataclass
 from loratui.core.errors import PlanError
 from loratui.core.lora_targets import ALL_LINEAR, peft_targets, resolve_targets, target_names
 from loratui.core.recommendation import Recommendation

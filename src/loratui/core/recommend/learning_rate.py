@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 
 from loratui.core.architecture import ModelSpec
+from loratui.core.dataclass import dataclass
 from loratui.core.knowledge.published_rates import FULL_RATES, TINKER_FORMULA, TINKER_SWEEP, PublishedRate
 from loratui.core.recommend.context import Context
 from loratui.core.recommendation import Recommendation

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from loratui.core import rules_of_thumb
+from loratui.core.dataclass import dataclass
 from loratui.core.links import bytes_between_nodes
 from loratui.core.measured import MOST_SLOWER
 from loratui.core.recommend import checkpointing, reasons, reasons_of_method

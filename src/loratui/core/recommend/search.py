@@ -8,10 +8,10 @@ that was weighed is kept: the reasons are made of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from loratui.core import rules_of_thumb
+from loratui.core.dataclass import dataclass
 from loratui.core.memory import Budget, Estimate, Verdict, verdict
 from loratui.core.memory.sharding import together
 from loratui.core.plan import Plan

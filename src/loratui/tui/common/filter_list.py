@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events, on
@@ -15,6 +14,7 @@ from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from loratui.core.dataclass import dataclass
 from loratui.paths import without_tilde
 
 FIT_GLYPHS = {"fits": ("✓", "$success"), "tight": ("▲", "$warning"), "too big": ("✗", "$error")}

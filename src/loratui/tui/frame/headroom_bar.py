@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.widgets import Static
 
+from loratui.core.dataclass import dataclass
 from loratui.format import in_gib, one_line, size
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.widgets import Static
 
+from loratui.core.dataclass import dataclass
 from loratui.format import count, in_gib, one_line
 from loratui.tui.common.meter import meter
 

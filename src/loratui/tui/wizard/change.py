@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from loratui.core.dataclass import dataclass
 from loratui.format import one_line, signed_size, value_text
 from loratui.paths import home_short
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from loratui.core.dataclass import dataclass
 from loratui.core.dataset import DataFacts
 from loratui.files import make_folder, read_object, write_whole
 

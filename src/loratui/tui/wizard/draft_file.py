@@ -13,10 +13,11 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
+from loratui.core.dataclass import dataclass
 from loratui.files import make_folder, read_document, set_aside, write_whole
 from loratui.format import first_line, one_line
 from loratui.tui.wizard.choices import Choices

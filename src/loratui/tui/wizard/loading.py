@@ -5,9 +5,10 @@ sentence.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from loratui.core.dataclass import dataclass
 from loratui.core.dataset import DataFacts
 from loratui.paths import runs_home
 

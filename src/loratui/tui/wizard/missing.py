@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loratui.core.dataclass import dataclass
 from loratui.format import size
 from loratui.tui.wizard.draft import Draft
 
