@@ -109,6 +109,11 @@ def number_text(value: float) -> str:
     return f"{value:.6g}"
 
 
+def loss_text(loss: float | None) -> str:
+    """A loss as every screen and sentence tells it: `1.2345`, `1.23e+04`; `–` for none."""
+    return "–" if loss is None else f"{loss:.4f}" if abs(loss) < 1000 else f"{loss:.3g}"
+
+
 def in_gib(size_bytes: float) -> str:
     """Bytes as a number of GiB with a sensible number of digits, without the unit: `0.05`, `3.21`, `14.7`, `141`."""
     value = size_bytes / 2**30

@@ -52,7 +52,7 @@ async def test_what_is_said_of_a_dataset_is_read_to_its_end_at_80_columns(tmp_pa
         await pilot.press("escape", "d")
         await settled(pilot)
         said = " ".join(screen_text(app).split())
-        assert "usual names of a question and its answer" in said and "% learnt" in said
+        assert "usual names of a question and its answer" in said and "% of the characters learnt" in said
         assert "until then lengths are guesses" in said
         assert "assistant ▌" in screen_text(app)  # the rows keep their place below
 

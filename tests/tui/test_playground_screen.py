@@ -486,6 +486,37 @@ async def test_a_blind_comparison_hides_names_and_keeps_votes(run: Run) -> None:
         assert "─ base" in shown(app) and "─ adapter" in shown(app)
 
 
+async def test_answers_that_a_blind_comparison_puts_away_are_not_lost_without_a_word(run: Run) -> None:
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, f"● {run.name}")
+        await pilot.press(*"plain", "enter")
+        await until(pilot, "stop token")
+        await pilot.press("escape", "b")
+        await until(pilot, "the answers with names are put away; i, then enter, asks their question anew")
+        assert app.screen.query_one(PromptArea).text == "plain"
+        await pilot.press("i", "enter")
+        await until(pilot, "Which is better?")
+        await pilot.press("escape", "b")
+        await until(pilot, "The names are back: nobody voted.")
+
+
+async def test_keys_that_need_the_model_say_so_while_it_loads(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    loading = asyncio.Event()
+
+    async def load(self: Session, target: Target) -> Ready:
+        await loading.wait()
+        raise ModelError("it was stopped")
+
+    monkeypatch.setattr(Session, "load", load)
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: app.screen.session.target is not None)  # type: ignore[attr-defined]
+        await pilot.press("ctrl+y")
+        await until(pilot, "The model is being loaded: that key works once it can answer.")
+        loading.set()
+
+
 async def test_an_open_vote_on_a_held_out_row_tells_nothing_of_who_answers(run: Run) -> None:
     """Only the adapter gives the expected answer, and only its speed differs: both would tell who it is."""
     app = LoratuiApp(screen="playground", run=str(run.path))

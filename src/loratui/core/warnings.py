@@ -30,6 +30,9 @@ CPU_PARAMETERS = 1_000_000_000
 ROUNDED_AWAY = {"bf16": "0.4 %", "fp16": "0.05 %"}
 """Half the distance to the next number, at most: 2⁻⁸ of a weight with 8 significant bits, 2⁻¹¹ with 11."""
 
+GUESSED_LENGTHS = "Lengths are guessed from characters, and the chat template, which may refuse rows, was not asked"
+"""Begins the warning of a plan whose data no tokenizer has read."""
+
 
 def warnings_for(
     spec: ModelSpec,
@@ -285,10 +288,7 @@ def _rows(spec: ModelSpec, plan: Plan, data: DataFacts, schedule: Schedule) -> I
                 "before its first step."
             )
         elif not data.exact:
-            yield (
-                "Lengths are guessed from characters, and the chat template, which may refuse rows, was not asked: "
-                "tokenising the data (`loratui inspect`) makes rows, memory and length exact."
-            )
+            yield (f"{GUESSED_LENGTHS}: tokenising the data (`loratui inspect`) makes rows, memory and length exact.")
         if data.unusable:
             yield (
                 f"{data.unusable:,} of {data.rows:,} rows cannot be trained on, and no figure here counts them "

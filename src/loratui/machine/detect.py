@@ -48,7 +48,7 @@ def snapshot(
             notes.append(
                 f"This looks like a login node of {scheduler}: its GPUs are given to jobs. "
                 + (
-                    "Plan here with cluster.engine = slurm: `loratui train` then submits the job."
+                    "Write a plan here; `loratui train PLAN --set cluster.engine=slurm` submits it as a job."
                     if scheduler == "slurm"
                     else "Plan here for the GPU that the job will have, then start `loratui train PLAN` in a job "
                     f"({submitter})."

@@ -81,15 +81,21 @@ def why_passes(examples: int) -> tuple[str, str]:
     if steps >= LEAST_STEPS:
         return (
             (
-                f"{examples:,} rows: {passes:g} passes make {steps:,.0f} steps of {SMALLEST_BATCH} rows; the held-out "
-                "loss shows when it turns to memorising."
+                f"{examples:,} rows: {passes:g} passes make {steps:,.0f} steps of {SMALLEST_BATCH} rows, "
+                f"{_three(examples)}; the held-out loss shows when it turns to memorising."
             ),
             source,
         )
     return (
         (
             f"{examples:,} rows: {passes:g} passes, the most that are proposed, and still only {steps:,.0f} steps of "
-            f"{SMALLEST_BATCH} rows; more rows would help more."
+            f"{SMALLEST_BATCH} rows, {_three(examples)}; more rows would help more."
         ),
         source,
     )
+
+
+def _three(examples: int) -> str:
+    """Why the rule of thumb's three passes are not taken for so few rows."""
+    steps = math.ceil(examples / SMALLEST_BATCH) * FEWEST_EPOCHS
+    return f"where the usual {FEWEST_EPOCHS} would make {steps:,} and a run wants {LEAST_STEPS}"

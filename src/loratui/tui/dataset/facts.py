@@ -36,7 +36,7 @@ def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -
         f"{facts.examples:,}",
         f"{facts.eval_examples:,} held out" if facts.eval_examples else "none held out",
         f"{about}{facts.mean:,.0f} tokens each, longest {facts.longest:,}",
-        f"{facts.trained_share:.0%} learnt",
+        f"{facts.trained_share:.0%} of the {'tokens' if facts.exact else 'characters'} learnt",
     ]
     proposal = state.plan.proposal
     max_length = proposal.plan.training.max_length if proposal is not None else facts.longest

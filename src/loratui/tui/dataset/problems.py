@@ -120,18 +120,18 @@ class ProblemsScreen(ModalScreen[list[str]]):
         if kind.name in self.left_out:
             count = self.counts.get(kind.name, kind.rows)
             return columns(
-                width, f"○ {one_line(kind.name, 40)}", (f"{count:,}", 9), (Content("left out").stylize("$accent"), 22)
+                width, f"○ {one_line(kind.name, 60)}", (f"{count:,}", 9), (Content("left out").stylize("$accent"), 22)
             )
         if kind.blocking:
             return columns(
                 width,
-                f"✗ {one_line(kind.name, 40)}",
+                f"✗ {one_line(kind.name, 60)}",
                 (f"{kind.rows:,}", 9),
                 (Content("cannot be trained on").stylize("$error"), 22),
             )
         words = "trained on" if self._can_leave_out(kind) else "trained on, only told"
         return columns(
-            width, f"● {one_line(kind.name, 40)}", (f"{kind.rows:,}", 9), (Content(words).stylize("$warning"), 22)
+            width, f"● {one_line(kind.name, 60)}", (f"{kind.rows:,}", 9), (Content(words).stylize("$warning"), 22)
         )
 
     def _can_leave_out(self, kind: Kind) -> bool:

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from loratui.format import one_line
+from loratui.format import loss_text, one_line
 from loratui.runs.directory import Run
 from loratui.tui.home.differences import differences, used_rates
 from loratui.tui.keys import bindings
@@ -122,9 +122,9 @@ def _legend(followed: Followed, color: str) -> Content:
     best = record.best_eval
     parts = [f"step {record.step.step:,}" if record.step else "no step yet"]
     if record.loss_smooth.points:
-        parts.append(f"loss {record.loss_smooth.last:.4f}")
+        parts.append(f"loss {loss_text(record.loss_smooth.last)}")
     if best is not None and best.loss is not None:
-        parts.append(f"best evaluation {best.loss:.4f} at step {best.step:,}")
+        parts.append(f"best evaluation {loss_text(best.loss)} at step {best.step:,}")
     return Content.assemble(
         ("━━ ", color), (one_line(followed.run.name, 50), "bold"), (f"  {', '.join(parts)}", "$text-muted")
     )

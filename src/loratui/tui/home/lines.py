@@ -10,7 +10,7 @@ from pathlib import PurePath
 from textual.content import Content
 
 from loratui.core.plan import Plan
-from loratui.format import age, number_text, one_line
+from loratui.format import age, loss_text, one_line
 from loratui.paths import home_short
 from loratui.runs.listing import RunSummary
 from loratui.tui.common.text import wrap
@@ -99,8 +99,8 @@ def row(
         ("█" * full, color),
         ("·" * (part.bar - full), "$border-blurred"),
         (f" {share:4.0%} ", "$text-muted"),
-        (f"{_figure(loss):>{part.loss}}" if part.loss else "", "$text-muted"),
-        (f"{_figure(best.loss if best else None):>{FIGURE_CELLS}}  ", "$foreground"),
+        (f"{loss_text(loss):>{part.loss}}" if part.loss else "", "$text-muted"),
+        (f"{loss_text(best.loss if best else None):>{FIGURE_CELLS}}  ", "$foreground"),
         (f"{sparkline(line.losses):<{part.curve}}" if part.curve else "", "$accent"),
         (f"{_fitting(apart, part.apart - 2):<{part.apart}}" if part.apart else "", "$text-muted"),
     ]
@@ -114,10 +114,6 @@ def shortened(name: str, width: int) -> str:
         return name
     end = min(ENOUGH_END, width // 2)
     return f"{name[: width - end - 1]}…{name[-end:]}"
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}" if value < 1000 else f"{value:.2g}"
 
 
 def _fitting(words: Sequence[str], width: int) -> str:
@@ -182,7 +178,7 @@ def detail(line: Line, other: RunSummary | None, width: int, height: int) -> Con
     told = [f"step {status.step:,} of {status.total:,}"] if status.total else []
     if best is not None:
         many = f", best of {line.outcome.evaluations:,}" if line.outcome.evaluations > 1 else ""
-        told.append(f"held-out {number_text(round(best.loss or 0.0, 4))} at step {best.step:,}{many}")
+        told.append(f"held-out {loss_text(best.loss)} at step {best.step:,}{many}")
     head = [(f"{glyph} {word}", f"bold {color}")]
     if told and len(f"{word}     {' · '.join(told)}") <= width:
         told = [" · ".join(told)]

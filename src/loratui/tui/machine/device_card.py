@@ -18,7 +18,7 @@ from loratui.tui.common.meter import meter
 
 if TYPE_CHECKING:
     from loratui.cluster.facts import GpuKind, Partition
-    from loratui.core.hardware import Gpu, GpuProcess, Host
+    from loratui.core.hardware import Device, Gpu, GpuProcess, Host
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def gpu_facts(gpu: Gpu) -> CardFacts:
     lines += [(one_line(note), "$text-muted") for note in gpu.notes]
     return CardFacts(
         key=f"gpu:{gpu.index}",
-        title=f"GPU {gpu.index}  {one_line(gpu.name, 48)}",
+        title=f"GPU {gpu.index}  {one_line(gpu.name, 120)}",
         details=" · ".join(able),
         used_bytes=gpu.memory_total_bytes - gpu.memory_free_bytes,
         total_bytes=gpu.memory_total_bytes,
@@ -106,7 +106,7 @@ def cpu_facts(host: Host, *, only: bool) -> CardFacts:
     free = round(host.memory_available_bytes / grain) * grain
     return CardFacts(
         key="cpu",
-        title=f"CPU  {one_line(host.cpu_name, 44) or 'unknown'}",
+        title=f"CPU  {one_line(host.cpu_name, 120) or 'unknown'}",
         details=cores,
         used_bytes=int(host.memory_total_bytes - free),
         total_bytes=host.memory_total_bytes,
@@ -126,7 +126,7 @@ def cluster_facts(partition: Partition, kind: GpuKind, gpus: int, nodes: int) ->
     asked = f"{nodes} node{'' if nodes == 1 else 's'} × {gpus} GPU{'' if gpus == 1 else 's'}" if gpus else ""
     return CardFacts(
         key=f"slurm:{partition.name}:{kind.type}",
-        title=f"{one_line(kind.type or 'GPU', 24)} in partition {one_line(partition.name, 24)}",
+        title=f"{one_line(kind.type or 'GPU', 60)} in partition {one_line(partition.name, 60)}",
         details=asked,
         used_bytes=kind.total - kind.free,
         total_bytes=kind.total,
@@ -135,15 +135,17 @@ def cluster_facts(partition: Partition, kind: GpuKind, gpus: int, nodes: int) ->
     )
 
 
-def other_facts(planned: str, memory_bytes: int = 0, cards: int = 0) -> CardFacts:
-    """The card that stands for a GPU of the catalogue."""
+def other_facts(planned: str, device: Device | None = None, cards: int = 0) -> CardFacts:
+    """The card that stands for a GPU of the catalogue. device: what is planned for, where it is known."""
     if planned:
-        size = f"{in_gib(memory_bytes)} GiB" if memory_bytes else ""
+        lines = [("this machine does not train it: take the plan there with `loratui train`", "$text-muted")]
+        if device is not None:
+            lines.insert(0, (budget_words(device), "$text-muted"))
         return CardFacts(
             key="other",
-            title=f"Plan for {one_line(planned, 48)}",
-            details=size,
-            lines=(("this machine does not train it: take the plan there with `loratui train`", "$text-muted"),),
+            title=f"Plan for {one_line(planned, 120)}",
+            details=f"{in_gib(device.memory_total_bytes)} GiB" if device is not None else "",
+            lines=tuple(lines),
         )
     known = f"{count(cards)} cards known" if cards else ""
     return CardFacts(
@@ -151,6 +153,17 @@ def other_facts(planned: str, memory_bytes: int = 0, cards: int = 0) -> CardFact
         title="Another GPU",
         details=known,
         lines=(("plan here for a card that this machine does not have", "$text-muted"),),
+    )
+
+
+def budget_words(device: Device) -> str:
+    """What of a device's memory a plan may take, with each figure that stands on another screen by its name."""
+    from loratui.core.memory import budget
+
+    room = budget(device)
+    return (
+        f"of its {in_gib(room.total_bytes)} GiB a process can have {in_gib(room.free_bytes)}, and a plan may take "
+        f"{in_gib(room.bytes)}: {in_gib(room.reserve_bytes)} are kept free"
     )
 
 
@@ -211,11 +224,12 @@ class DeviceCard(Static, can_focus=True):
     def _lines(self, width: int = 0) -> list[Content]:
         facts, width = self.facts, max(20, width or self.content_size.width)
         mark = "●" if self.chosen else "○"
-        title = Content.assemble(
-            (f"{mark} ", "bold $accent" if self.chosen else "$text-muted"), (facts.title, "bold $foreground")
-        )
         word = "chosen for you" if self.automatic else ""
         details = "  ".join(text for text in (word, facts.details) if text)
+        title = Content.assemble(
+            (f"{mark} ", "bold $accent" if self.chosen else "$text-muted"),
+            (one_line(facts.title, max(20, width - len(details) - 4)), "bold $foreground"),
+        )
         gap = max(2, width - len(title) - len(details))
         lines = [Content.assemble(title, " " * gap, (details, "$text-muted"))]
         if facts.total_bytes:

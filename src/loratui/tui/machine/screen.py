@@ -117,7 +117,7 @@ class MachineScreen(StepScreen):
             *(gpu_facts(gpu) for gpu in machine.gpus),
             *self._cluster_facts(),
             cpu_facts(machine.host, only=not machine.gpus),
-            other_facts(draft.gpu, device.memory_total_bytes if device else 0),
+            other_facts(draft.gpu, device),
         ]
 
     def _cluster_facts(self) -> list[CardFacts]:
@@ -172,7 +172,7 @@ class MachineScreen(StepScreen):
 
     def _show_host(self, machine: Machine) -> None:
         host = machine.host
-        parts = [one_line(host.hostname, 40)]
+        parts = [one_line(host.hostname, 60)]
         if machine.driver_version:
             parts.append(f"driver {one_line(machine.driver_version, 20)}")
         if machine.cuda_version:
@@ -347,7 +347,7 @@ class GpuCatalogueScreen(ModalScreen[str]):
         return columns(
             width,
             Content(one_line(gpu.name)),
-            (f"{in_gib(gpu.usable_mib * 2**20)} GiB", 10),
+            (f"{in_gib(gpu.memory_total_bytes)} GiB", 10),
             (f"{gpu.bandwidth_gb_per_second:,.0f} GB/s", 11),
             (Content("bf16" if bf16 else "no bf16").stylize("$text-muted"), 7),
         )

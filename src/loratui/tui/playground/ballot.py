@@ -38,6 +38,12 @@ class Ballot:
         numbers = [str(number) for number in range(1, len(self._order) + 1)]
         return f"{', '.join(numbers[:-1])} or {numbers[-1]}, 0 for none."
 
+    def words(self, *, known: bool, again: bool) -> str:
+        """What one does now. known: answers stood here under names. again: their question is in the field."""
+        away = "the answers with names are put away; " if known else ""
+        first = "i, then enter, asks their question anew" if again else "i writes a question"
+        return f"Blind: {away}{first}; then you vote for the better answer: {self.keys}"
+
     def begin(self, sides: Sequence[str]) -> tuple[str, ...]:
         """Hide these sides in random order."""
         self._order = random.sample(list(sides), len(sides))

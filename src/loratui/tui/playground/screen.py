@@ -131,14 +131,9 @@ class PlaygroundScreen(StepScreen):
     @on(PromptArea.Sent)
     def _sent(self, event: PromptArea.Sent) -> None:
         if self._asking:
-            self._say_busy()
+            self.say(self.session.why_not(True), "warning")
         else:
             self._ask(event.text)
-
-    def _say_busy(self) -> None:
-        growing = "The answers are still growing; esc stops them."
-        waits = "What was asked waits for the model; esc takes it back."
-        self.say(waits if self.session.ready is None else growing, "warning")
 
     @work(exclusive=True, group="ask", exit_on_error=False)
     async def _ask(self, text: str) -> None:
@@ -190,14 +185,10 @@ class PlaygroundScreen(StepScreen):
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        writing, run = self.prompt.has_focus, self.session.target.run if self.session.target else None
+        writing, run = self.prompt.has_focus, self._run
         if action in SINGLE_KEYS and (self._asking or writing):
             return False
         match action:  # what is not named here may always be done
-            case "columns":
-                return len(self.session.names) > 1 and not self._asking
-            case "row":
-                return self.held_out.there and not self._asking
             case "score":
                 return self.held_out.there or self.session.target is None
             case "stop":
@@ -300,24 +291,28 @@ class PlaygroundScreen(StepScreen):
 
     def action_samples(self) -> None:
         """Show the run's answers through time."""
-        target = self.session.target
-        assert target is not None and target.run is not None
-        self.app.push_screen(SamplesScreen(target.run))
+        assert self._run is not None
+        self.app.push_screen(SamplesScreen(self._run))
 
     @work(group="further", exit_on_error=False)
     async def action_continue(self) -> None:
         """A wizard filled in to train this run's result further."""
         from loratui.tui.take_away.train_further import fill_in
 
-        target = self.session.target
-        assert target is not None and target.run is not None
-        await fill_in(self.app, target.run)
+        assert self._run is not None
+        await fill_in(self.app, self._run)
 
     # Held-out rows
 
+    def action_row(self) -> None:
+        """The next held-out row as the prompt, with its written answer; or why there is none now."""
+        if self.held_out.there and not self._asking:
+            self._next_row()
+        else:
+            self.say(self.session.why_not(self._asking) or "There is no run whose rows were held out.", "warning")
+
     @work(exclusive=True, group="row", exit_on_error=False)
-    async def action_row(self) -> None:
-        """The next held-out row as the prompt, with its written answer."""
+    async def _next_row(self) -> None:
         rows = await self.held_out.told(self.say)
         if rows:
             self.prompt.put(prompt_of(await self.held_out.next_row()))
@@ -327,7 +322,7 @@ class PlaygroundScreen(StepScreen):
     def action_score(self) -> None:
         """Ask a number of held-out rows, and show what `loratui evaluate` would; or say why that cannot be now."""
         if self._asking:
-            self._say_busy()
+            self.say(self.session.why_not(True), "warning")
         elif self.ballot.blind:
             key = "esc, then b" if self.prompt.has_focus else "b"
             self.say(f"A score tells whose answers are whose: {key} ends the blind comparison first.", "warning")
@@ -348,12 +343,16 @@ class PlaygroundScreen(StepScreen):
 
     # Who answers
 
+    def action_columns(self) -> None:
+        """Choose who answers, the base is not read again; or say why that cannot be now."""
+        alone = "" if len(self.session.names) > 1 else "Nobody else can answer here: there is no adapter."
+        if why := self.session.why_not(self._asking) or alone:
+            self.say(why, "warning")
+        else:
+            self._choose_columns()
+
     @work(exclusive=True, group="columns", exit_on_error=False)
-    async def action_columns(self) -> None:
-        """Choose who answers; the base is not read again."""
-        await self.session.wait()
-        if self.session.ready is None:
-            return
+    async def _choose_columns(self) -> None:
         now, others = self.answers.sides, await self.session.look_up_others()
         chosen = await self.app.push_screen_wait(ColumnsScreen(self.session.names, now, others.refused))
         if chosen is None or chosen == now:
@@ -370,15 +369,17 @@ class PlaygroundScreen(StepScreen):
 
     def action_blind(self) -> None:
         """Hide who answers, in random order; or show it again."""
-        sides = self.answers.sides
+        sides, asked = self.answers.sides, self.conversation.asked if self.answers.answered else ""
         self.conversation.clear()
         if self.ballot.blind:
+            self.say("The names are back: nobody voted." if self.ballot.open and asked else "")
             self.ballot.end()
             self.answers.show_names([name for name in self.session.names if name in sides])
-            self.say("")
         else:
             self.answers.hide_names(self.ballot.begin(sides))
-            self.say(f"Blind: i writes a question; then you vote for the better answer: {self.ballot.keys}")
+            if again := bool(asked) and not self.prompt.text:
+                self.prompt.put(asked)
+            self.say(self.ballot.words(known=bool(asked), again=again))
         self.refresh_bindings()
 
     @work(exclusive=True, group="columns", exit_on_error=False)

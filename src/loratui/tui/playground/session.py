@@ -66,6 +66,16 @@ class Session:
         more = (name for name in target.checkpoints if name not in target.sides)
         return [*target.sides, *more, *self._others.fitting]
 
+    def why_not(self, asking: bool) -> str:
+        """Why a key that changes what is asked does nothing now; empty where it works. asking: a question is out."""
+        if self.ready is None:
+            if asking:
+                return "What was asked waits for the model; esc takes it back."
+            if self.target is None and self.settled:
+                return "There is no model to ask: nothing was trained or chosen yet."
+            return "The model is being loaded: that key works once it can answer."
+        return "The answers are still growing; esc stops them." if asking else ""
+
     async def look_up_others(self) -> Others:
         """Other runs whose results can answer beside this one's, and why some cannot."""
         if self._target is not None:

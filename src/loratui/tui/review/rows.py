@@ -13,6 +13,7 @@ from loratui.paths import home_short, runs_home, without_tilde
 from loratui.tui.common.text import wrap
 from loratui.tui.frame.headroom_bar import filled_words, memory_view
 from loratui.tui.review.cards import VARIANTS, result_words, time_span, together_words
+from loratui.tui.wizard.check import AGAIN
 from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.missing import Problem
 
@@ -40,8 +41,25 @@ def said_rows(state: WizardState, hindrances: list[Problem]) -> list[Row]:
             lines.append(Row("", told, glyph="f", color="$accent"))
     filled = filled_words(memory_view(proposal))
     for warning in (words for words in (state.check.doubt, filled, *proposal.warnings) if words):
-        lines.append(Row("", one_line(warning, 400), glyph="▲", color="$warning"))
+        lines.append(Row("", one_line(_advised_here(state, warning), 400), glyph="▲", color="$warning"))
     return lines
+
+
+def _advised_here(state: WizardState, warning: str) -> str:
+    """The warning with advice that works from this screen: a tokenizer is asked only where the model is."""
+    from loratui.core.warnings import GUESSED_LENGTHS
+
+    model = state.model.found
+    if not warning.startswith(GUESSED_LENGTHS) or model is None:
+        return warning
+    if state.check.now.progress:
+        return f"{GUESSED_LENGTHS}: the check on step 3, which makes them exact, is still at work."
+    if model.path is not None:
+        return f"{GUESSED_LENGTHS}. {AGAIN}"
+    return (
+        f"{GUESSED_LENGTHS}, since the model is not on this machine. Where it is, `loratui inspect` counts them; else "
+        "the training does, before its first step."
+    )
 
 
 def to_be_copied(plan: Plan) -> list[str]:

@@ -12,7 +12,7 @@ from loratui.core.errors import LoratuiError
 from loratui.core.measured import learned_memory
 from loratui.core.plan import Plan
 from loratui.core.smoothing import Bucket, Thinned
-from loratui.format import number_text
+from loratui.format import loss_text, number_text
 from loratui.tui.training.chart import Line, Picture
 from loratui.tui.training.record import RunRecord
 
@@ -186,10 +186,11 @@ def reading(record: RunRecord, step: float) -> str:
     ):
         value = _at(curve.xs, curve.points, step)
         if value is not None:
-            parts.append(f"{name} {number_text(float(f'{value:.4g}'))}")
+            is_loss = curve in (record.loss, record.loss_smooth)
+            parts.append(f"{name} {loss_text(value) if is_loss else number_text(float(f'{value:.4g}'))}")
     before = [one for one in record.evals if one.step <= step and one.loss is not None]
     if before:
-        parts.append(f"evaluated {number_text(float(f'{before[-1].loss:.4g}'))} at {before[-1].step:,}")
+        parts.append(f"evaluated {loss_text(before[-1].loss)} at {before[-1].step:,}")
     return f"step {step:,.0f}: {', '.join(parts)}" if parts else f"step {step:,.0f}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from loratui.format import one_line
+from loratui.format import loss_text, one_line
 from loratui.tui.training.record import RunRecord
 
 MOST_EVALS, MOST_SAMPLES = 8, 6
@@ -22,7 +22,7 @@ def history_lines(record: RunRecord, width: int, room: int) -> list[Content]:
         mark = "  best" if one is best else ""
         lines.append(
             Content.assemble(
-                (f"step {one.step:<9,}", "$text-muted"), (f"{one.loss:.4f}", "$foreground"), exact, (mark, "$success")
+                (f"step {one.step:<9,}", "$text-muted"), (loss_text(one.loss), "$foreground"), exact, (mark, "$success")
             )
         )
     if record.samples:

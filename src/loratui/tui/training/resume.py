@@ -36,20 +36,20 @@ async def resume(app: LoratuiApp, run: Run) -> str:
     if not await _knows(app, run, how.plan) or not await may_run_code(app, how.plan):
         return ""
     if how.start != "checkpoint" and how.aside:  # plan.toml was edited: the checkpoint is another plan's
-        if not await app.push_screen_wait(ConfirmScreen(f"Go on with {one_line(run.name, 40)}?", how.would, "do that")):
+        if not await app.push_screen_wait(ConfirmScreen(f"Go on with {one_line(run.name, 80)}?", how.would, "do that")):
             return ""
         await asyncio.to_thread(runs_resume.change_and_resume, run, {})
     elif await _agreed(app, run):
         await asyncio.to_thread(runs_resume.resume_run, run)
     else:
         return ""
-    return f"{one_line(run.name, 40)}: a worker is starting, and goes on …"
+    return f"{one_line(run.name, 80)}: a worker is starting, and goes on …"
 
 
 async def train_longer(app: LoratuiApp, run: Run) -> str:
     """Go on for more epochs: what to say of it, empty where the person would rather not. Raises LoratuiError."""
     if await asyncio.to_thread(run.last_checkpoint) is None:
-        raise RunError(f"run {one_line(run.name, 40)} has no checkpoint to go on from.", hint="Start a new run.")
+        raise RunError(f"run {one_line(run.name, 80)} has no checkpoint to go on from.", hint="Start a new run.")
     epochs = await _epochs_wanted(app, run)
     if epochs is None:
         return ""
@@ -58,12 +58,12 @@ async def train_longer(app: LoratuiApp, run: Run) -> str:
         return ""
     how = await asyncio.to_thread(_longer, run, epochs)
     if how.length_words and not await app.push_screen_wait(
-        ConfirmScreen(f"Train {one_line(run.name, 40)} for longer?", how.would, "do that")
+        ConfirmScreen(f"Train {one_line(run.name, 80)} for longer?", how.would, "do that")
     ):
         return ""
     await asyncio.to_thread(runs_resume.extend_run, run, epochs)
     return (
-        f"{one_line(run.name, 40)}: a worker is starting for {number_text(epochs)} more "
+        f"{one_line(run.name, 80)}: a worker is starting for {number_text(epochs)} more "
         f"epoch{'' if epochs == 1 else 's'} …"
     )
 
@@ -77,18 +77,18 @@ async def train_anew(app: LoratuiApp, run: Run) -> str:
     LoratuiError.
     """
     how = await asyncio.to_thread(continuation, run, {}, restart=True)
-    if not await app.push_screen_wait(ConfirmScreen(f"Train {one_line(run.name, 40)} anew?", how.would, "do that")):
+    if not await app.push_screen_wait(ConfirmScreen(f"Train {one_line(run.name, 80)} anew?", how.would, "do that")):
         return ""
     if not await _knows(app, run, how.plan) or not await may_run_code(app, how.plan):
         return ""
     await asyncio.to_thread(runs_resume.change_and_resume, run, {}, restart=True)
-    return f"{one_line(run.name, 40)}: a worker is starting, from the base …"
+    return f"{one_line(run.name, 80)}: a worker is starting, from the base …"
 
 
 async def _knows(app: LoratuiApp, run: Run, plan: Plan) -> bool:
     """Whether a run that was made elsewhere is to be gone on with: the person sees first what its plan names."""
     words = await asyncio.to_thread(foreign_words, run, plan)
-    title = f"Go on with {one_line(run.name, 40)}?"
+    title = f"Go on with {one_line(run.name, 80)}?"
     return not words or await app.push_screen_wait(ConfirmScreen(title, words, "go on with it"))
 
 
@@ -103,14 +103,14 @@ async def _agreed(app: LoratuiApp, run: Run) -> bool:
     more = f"\n· and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     sentence = f"Since it began:\n{listed}{more}\nIt would not become what it would have been uninterrupted."
     return await app.push_screen_wait(
-        ConfirmScreen(f"Go on with {one_line(run.name, 40)}?", sentence, "go on all the same")
+        ConfirmScreen(f"Go on with {one_line(run.name, 80)}?", sentence, "go on all the same")
     )
 
 
 async def _epochs_wanted(app: LoratuiApp, run: Run) -> float | None:
     """For how many epochs more; None where the person left. RunError for what is no such number."""
     text = await app.push_screen_wait(
-        AskLineScreen(f"Train {one_line(run.name, 30)} for how many epochs more?", "a number, e.g. 1")
+        AskLineScreen(f"Train {one_line(run.name, 80)} for how many epochs more?", "a number, e.g. 1")
     )
     if not text:
         return None

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from loratui.core.errors import LoratuiError
-from loratui.format import number_text, one_line
+from loratui.format import loss_text, one_line
 from loratui.runs import control
 from loratui.runs.directory import Run
 from loratui.tui.common.dialogs import ConfirmScreen
@@ -100,7 +100,7 @@ class RunActions:
             self._done(followed, f"Saved: checkpoint of step {record.checkpoints[-1].step}.")
         elif asked.what == "evaluate" and record.evaluations > asked.evaluations:
             last = record.evals[-1]
-            loss = f"loss {number_text(round(last.loss, 4))}" if last.loss is not None else "no loss"
+            loss = f"loss {loss_text(last.loss)}" if last.loss is not None else "no loss"
             self._done(followed, f"Evaluated at step {last.step}: {loss}.")
         elif asked.what == "evaluate" and record.findings and record.findings[-1].finding == "nothing-to-evaluate":
             self._asked = None
@@ -119,7 +119,7 @@ class RunActions:
         self._tell(followed, sentence, "done")
 
     def _tell(self, followed: Followed, sentence: str, severity: str = "") -> None:
-        name = f"{one_line(followed.run.name, 40)}: " if self._named else ""
+        name = f"{one_line(followed.run.name, 80)}: " if self._named else ""
         self._screen.say(name + sentence, severity)
 
     # Doing
@@ -152,7 +152,7 @@ class RunActions:
         self._screen.run_worker(work, group="ask", exit_on_error=False)
 
     async def _stop(self, followed: Followed) -> None:
-        title = f"Stop {one_line(followed.run.name, 40)}?"
+        title = f"Stop {one_line(followed.run.name, 80)}?"
         if await self._screen.app.push_screen_wait(ConfirmScreen(title, STOPPING, "stop and save", "let it run")):
             self._control(followed, "stop", control.stop_run, "Stopping after this step …")
 

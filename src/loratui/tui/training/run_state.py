@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from loratui.core.plan import Plan
-from loratui.format import count, duration, number_text, one_line, size
+from loratui.format import count, duration, loss_text, number_text, one_line, size
 from loratui.runs.events import Eval, Finished, Step
 from loratui.runs.failure import SPOILT, standing_words, still_standing
 from loratui.runs.follow import fix_words, result_words, steps_words
@@ -114,10 +114,10 @@ def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str
     """The newest figures: name, value, and a note; names and values in their order on the screen."""
     rows: list[tuple[str, str, str]] = []
     step = record.step or Step(type="step", time=0.0)
-    rows.append(("loss", f"{record.loss_smooth.last:.4f}" if record.loss_smooth.points else "–", "smoothed"))
+    rows.append(("loss", loss_text(record.loss_smooth.last if record.loss_smooth.points else None), "smoothed"))
     best = record.best_eval
     rows.append(
-        ("held out", _eval_words(record.evals[-1]) if record.evals else "–", f"best at {best.step}" if best else "")
+        ("held out", loss_text(record.evals[-1].loss if record.evals else None), f"best at {best.step}" if best else "")
     )
     if record.evals and record.evals[-1].exact_match is not None:
         rows.append(("exact match", f"{record.evals[-1].exact_match:.0%}", f"step {record.evals[-1].step}"))
@@ -139,16 +139,12 @@ def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str
         ("predicted", size(predicted_bytes) if predicted_bytes else "–", _compared(record.memory_peak, predicted_bytes))
     )
     if record.first_time and record.last_time > record.first_time:
-        rows.append(("elapsed", duration(record.worked_seconds), ""))
+        rows.append(("elapsed", duration(record.worked_seconds), "with its start"))
     if record.paused_seconds >= 1:
         rows.append(("paused", duration(record.paused_seconds), ""))
     if record.checkpoints:
         rows.append(("checkpoint", f"step {record.checkpoints[-1].step}", ""))
     return rows
-
-
-def _eval_words(event: Eval) -> str:
-    return f"{event.loss:.4f}" if event.loss is not None else "–"
 
 
 def _compared(measured: int, predicted: int | None) -> str:
@@ -219,7 +215,7 @@ def finished_words(event: Finished, record: RunRecord) -> str:
     held_out = own.loss if own is not None else event.eval_loss
     loss = held_out if held_out is not None else event.loss
     if loss is not None:
-        parts.append(f"{'held-out ' if held_out is not None else ''}loss {loss:.4f}")
+        parts.append(f"{'held-out ' if held_out is not None else ''}loss {loss_text(loss)}")
     evals = [own] if own is not None else record.evals
     ordered = next((one.preference_accuracy for one in reversed(evals) if one.preference_accuracy is not None), None)
     if ordered is not None:

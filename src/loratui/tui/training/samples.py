@@ -15,7 +15,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from loratui.format import harmless, number_text, one_line
+from loratui.format import harmless, loss_text, one_line
 from loratui.runs.directory import Run
 from loratui.runs.events import Eval, Event, Sample
 from loratui.tui.training.history import History, sparkline
@@ -130,7 +130,7 @@ def timeline(found: Sequence[Moment], place: int, width: int) -> Content:
     known = [one.loss for one in seen if one.loss is not None]
     bars = sparkline([one.loss if one.loss is not None else max(known) for one in seen]) if known else "·" * len(seen)
     moment = found[place]
-    loss = f", evaluation loss {number_text(round(moment.loss, 4))}" if moment.loss is not None else ""
+    loss = f", evaluation loss {loss_text(moment.loss)}" if moment.loss is not None else ""
     return Content.assemble(
         (bars, "$accent"),
         "\n",
