@@ -1,6 +1,6 @@
 """Make every fault happen many times at random moments, and count what was lost.
 
-    python benchmarks/faults.py [--times 20] [--seed 1] [--only worker_killed] [--save]
+    python benchmarks/faults.py [--times 20] [--seed 1] [--only worker_killed] [--objective dpo] [--save]
     python benchmarks/faults.py --kills 200 [--jobs 2] [--seed 1] [--first 0] [--save]
 
 The faults of the first form are those of `tests/worker/faults.py`: interface killed, terminal hung up, worker killed,
@@ -40,6 +40,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the series' strikes before this one were made already")
     parser.add_argument("--jobs", type=int, default=1, help="processes that share the strikes")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--objective", choices=("sft", "dpo", "orpo", "kto"), default="sft", help="what the runs learn")
     parser.add_argument("--only", default="", help="one fault's, or strike's, name")
     parser.add_argument(
         "--save", action="store_true", help="keep the counts, fault by fault, in benchmarks/results/faults.json"
@@ -71,7 +72,7 @@ def faults(options: argparse.Namespace) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder))
+        world = World(Path(folder), options.objective)
         for fault in FAULTS:
             if options.only not in ("", fault.__name__):
                 continue
@@ -93,7 +94,8 @@ def faults(options: argparse.Namespace) -> dict[str, Any]:
                 "slowest_true_seconds": round(slowest, 2),
                 "seconds": round(time.monotonic() - began),
             }
-            found[fault.__name__] = count | {"seed": options.seed, "date": time.strftime("%Y-%m-%d")}
+            name = fault.__name__ if options.objective == "sft" else f"{options.objective}: {fault.__name__}"
+            found[name] = count | {"seed": options.seed, "date": time.strftime("%Y-%m-%d")}
             print(fault.__name__, count, flush=True)
     return found
 

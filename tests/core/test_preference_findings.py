@@ -77,3 +77,49 @@ def test_nothing_moves() -> None:
 def test_answers_are_judged_as_before() -> None:
     told = diagnose(Curves(range(1, STEPS + 1), [2.0] * STEPS, margins=[50.0] * STEPS), Plan())
     assert "margin-explodes" not in {finding.kind for finding in told}
+
+
+KTO = {"training.objective": "kto", "training.batch_size": 4}
+ORPO = {"training.objective": "orpo"}
+MOVING: dict[str, Any] = {"losses": [0.5 - 0.004 * at for at in range(STEPS)], "orders": ()}
+
+
+def test_healthy_runs_of_ktos_and_orpos_are_told_nothing() -> None:
+    assert not found(KTO, kls=[0.02 * at for at in range(STEPS)], **MOVING)
+    falling = [-0.3 + 0.001 * at for at in range(STEPS)]
+    odds = [0.01 * at for at in range(STEPS)]
+    always = [1.0] * STEPS
+    told = found(
+        ORPO, losses=[3 - 0.02 * at for at in range(STEPS)], chosen_rewards=falling, log_odds=odds, orders=always
+    )
+    assert not told, "ORPO's rewards are log-probabilities: below 0 whatever is learnt"
+
+
+def test_wanted_answers_fall() -> None:
+    falling = [-0.02 * at for at in range(STEPS)]
+    finding = found(KTO | {"training.learning_rate": 1e-4}, chosen_rewards=falling, **MOVING)["both-fall"]
+    assert [fix.changes for fix in finding.fixes] == [{"training.learning_rate": 5e-6}], "KTO has no SFT term"
+
+
+def test_the_margin_of_judged_answers_explodes() -> None:
+    finding = found(KTO, margins=[0.3 * at for at in range(STEPS)], **MOVING)["margin-explodes"]
+    assert "nearly every answer is learnt by heart" in finding.message and not finding.fixes
+
+
+def test_the_kl_runs_away() -> None:
+    far = [3.0 * at for at in range(STEPS)]
+    finding = found(KTO | {"training.learning_rate": 1e-4}, kls=far, **MOVING)["kl-runs-away"]
+    assert finding.fixes[0].changes == {"training.learning_rate": 5e-6}
+    assert "kl-runs-away" not in found(KTO | {"preference.beta": 0.01}, kls=far, **MOVING)
+    assert "kl-runs-away" not in found(KTO | {"preference.kto_loss": "apo_zero_unpaired"}, kls=far, **MOVING)
+
+
+def test_the_odds_stand_still() -> None:
+    noise = random.Random(0)
+    still = [0.4 + noise.gauss(0, 0.2) for _ in range(STEPS)]
+    falling = [3 - 0.02 * at for at in range(STEPS)]
+    finding = found(ORPO, losses=falling, log_odds=still)["odds-stand-still"]
+    assert [fix.changes for fix in finding.fixes] == [{"preference.beta": 0.2}]
+    assert not found(ORPO | {"preference.beta": 0.8}, losses=falling, log_odds=still)["odds-stand-still"].fixes
+    rising = [value + 0.02 * at for at, value in enumerate(still)]
+    assert "odds-stand-still" not in found(ORPO, losses=falling, log_odds=rising)

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from pair_rows import pairs, write_pairs
 from safetensors.torch import load_file
 from tiny_model import write_rows, write_tiny_model
 
@@ -50,11 +51,17 @@ class CannotHappenHere(Exception):
 class World:
     """A folder with a model, rows, and the run that nothing happened to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, objective: str = "sft") -> None:
+        """objective: what the run learns, of rows that fit it."""
         self.folder = folder
         folder.chmod(0o755)
         write_tiny_model(folder / "model")
-        write_rows(folder / "rows.jsonl", 60)
+        learnt: dict[str, object] = {"training.objective": objective}
+        if objective == "sft":
+            write_rows(folder / "rows.jsonl", 60)
+            learnt |= {"lora.dropout": 0.1}
+        else:
+            write_pairs(folder / "rows.jsonl", pairs(60))
         self.plan = with_values(
             Plan(),
             {
@@ -68,10 +75,10 @@ class World:
                 "training.max_length": 64,
                 "training.max_steps": STEPS,
                 "training.learning_rate": 5e-3,
-                "lora.dropout": 0.1,
                 "evaluation.every_steps": 20,
                 "saving.every_steps": 3,
                 "hardware.cpu": True,
+                **learnt,
             },
         )
         self.count = 0

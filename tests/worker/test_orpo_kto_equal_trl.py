@@ -167,3 +167,49 @@ def test_of_an_adapter_that_is_gone_on_from_ktos_reference_is_a_copy(files: Path
     rows = Dataset.from_list([as_turns(row) for row in judged()]).shuffle(seed=7)
     alike(begun, plain(files, tmp_path / "theirs", "kto", rows, {"seed": 7}, tmp_path / "adapter"), FIGURES["kto"])
     assert begun.state.log_history[0]["rewards/margins"] == 0, "at the first step the model is its own reference"
+
+
+@pytest.mark.parametrize("objective", ["dpo", "orpo", "kto"])
+def test_on_an_nf4_base_they_are_learnt_as_trl_learns_them_with_an_adapter_in_float32(
+    files: Path, tmp_path: Path, objective: str
+) -> None:
+    from datasets import Dataset
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+    from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+    kto = objective == "kto"
+    changes = {
+        "training.objective": objective,
+        "method.kind": "qlora",
+        "method.quantization": "nf4",
+        "method.compute_dtype": "fp32",
+    }
+    plan = plan_of(files / "model", files / ("judged.jsonl" if kto else "pairs.jsonl"), changes)
+    ours = trained(plan, tmp_path / "ours")[0]
+    packed = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(files / "model", dtype=torch.float32, quantization_config=packed)
+    lora: Any = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+    kinds: dict[str, Any] = {
+        "dpo": (DPOTrainer, DPOConfig),
+        "orpo": (ORPOTrainer, ORPOConfig),
+        "kto": (KTOTrainer, KTOConfig),
+    }
+    make, config = kinds[objective]
+    if objective == "orpo":  # else TRL would turn the adapter into bfloat16
+        torch.manual_seed(42)
+        model, lora = get_peft_model(model, lora), None
+    rows = Dataset.from_list(list(map(as_turns, judged()) if kto else map(explicit, pairs())))
+    theirs = make(
+        model=model,
+        processing_class=AutoTokenizer.from_pretrained(files / "model"),
+        train_dataset=rows.shuffle(seed=42) if kto else rows,
+        peft_config=lora,
+        args=config(output_dir=str(tmp_path / "theirs"), **THEIRS | {"max_length": 256}),
+    )
+    for parameter in theirs.model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    theirs.train()
+    alike(ours, theirs, FIGURES.get(objective, SHARED))

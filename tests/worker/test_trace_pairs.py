@@ -29,6 +29,42 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+KTO = {"training.objective": "kto"}
+ORPO = {"training.objective": "orpo"}
+OTHERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (QWEN3, KTO),
+    (LLAMA, KTO | FULL | {"training.checkpointing": True}),
+    (LLAMA, KTO | NF4 | ONCE),
+    (QWEN3, ORPO),
+    (LLAMA, ORPO | NF4 | {"training.checkpointing": True}),
+    (LLAMA, ORPO | FULL | {"training.accumulation": 1}),
+]
+
+
+@pytest.mark.parametrize(("config", "values"), OTHERS)
+def test_the_estimate_of_orpo_and_kto_is_within_three_percent_of_the_traced_peak(
+    config: dict[str, Any], values: dict[str, Any]
+) -> None:
+    from loratui.worker.tracing.step import trace_step
+
+    plan = with_values(Plan(), {"training.batch_size": 2, "training.max_length": 512} | values)
+    data = DataFacts(100, (256, 512))
+    found = estimate(read_config(config), plan, data, DEVICE)
+    assert found.batch.rows == (2 if values["training.objective"] == "kto" else 4)
+    traced = trace_step(
+        config,
+        plan,
+        rows=found.batch.rows,
+        tokens=512,
+        padded=True,
+        accumulates=plan.training.accumulation > 1,
+    )
+    assert found.tensors_bytes == pytest.approx(traced.peak_bytes, rel=0.03)
+    assert found.parts["weights"] == traced.weights_bytes
+    if values["training.objective"] == "orpo":
+        assert found.parts["logits"] >= 4 * 512 * config["vocab_size"] * 4, "every logit, in float32"
+
+
 @pytest.mark.parametrize(("config", "values"), CASES)
 def test_the_estimate_of_pairs_is_within_three_percent_of_the_traced_peak(
     config: dict[str, Any], values: dict[str, Any]

@@ -16,6 +16,7 @@ from loratui.core.memory import Estimate
 from loratui.core.memory.sharding import together
 from loratui.core.memory.traits import PUBLISHED_ABOVE
 from loratui.core.plan import Plan
+from loratui.core.preferences import learns_pairs
 from loratui.core.recommend.learning_rate import FULL_RANGE, HOPELESS, SMALL_WIDTH, outliers, recipes_of_size
 from loratui.core.recommend.precision import best_precision, kernel_fault, without_sdpa
 from loratui.core.recommend.scale_of_data import LEAST_STEPS, MOST_EPOCHS, SMALLEST_BATCH
@@ -282,7 +283,7 @@ def _rows(spec: ModelSpec, plan: Plan, data: DataFacts, schedule: Schedule) -> I
         cut = data.longer_than(length)
         if cut:
             yield f"{cut:.1%} of the rows are longer than {length:,} tokens and will be cut."
-        if not data.exact and plan.training.objective != "sft":
+        if not data.exact and learns_pairs(plan):
             yield (
                 "Lengths of pairs are judged by the characters of their longer side: the training counts them exactly "
                 "before its first step."

@@ -178,6 +178,8 @@ def event_line(event: Event) -> str:
                     ("ROUGE-L", event.rouge_l),
                     ("pairs in order", event.preference_accuracy),
                     ("margin", event.reward_margin),
+                    ("KL", event.kl),
+                    ("log odds", event.log_odds),
                 )
                 if value is not None
             ]

@@ -16,7 +16,7 @@ from typing import Literal
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import PATH_KEYS, plan_to_toml, with_values
-from loratui.core.preferences import described
+from loratui.core.preferences import described, is_preference
 from loratui.export.torch_code import FORMATS, quantization_code
 from loratui.files import DOCUMENT_LIMIT_BYTES, open_regular, write_whole
 from loratui.format import printable
@@ -228,7 +228,7 @@ def _made(run: Run, plan: Plan, story: Story) -> str:
     started, data = story.started, story.data
     training = plan.training
     rows: list[tuple[str, str]] = [("method", _method(plan))]
-    if training.objective != "sft":
+    if is_preference(plan):
         rows.append(("objective", described(plan)))
     if started is not None and started.parameters_total:
         rows.append(("trained weights", f"{started.parameters_trainable:,} of {started.parameters_total:,}"))
@@ -346,6 +346,9 @@ def _losses(story: Story) -> str:
         ("perplexity", "perplexity", "{:.2f}"),
         ("preference_accuracy", "pairs in the right order", "{:.3f}"),
         ("reward_margin", "reward margin", "{:.4f}"),
+        ("kl", "KL", "{:.3f}"),
+        ("chosen_loss", "loss of chosen answers", "{:.4f}"),
+        ("log_odds", "log odds", "{:.3f}"),
         ("token_accuracy", "token accuracy", "{:.3f}"),
         ("exact_match", "exact match", "{:.3f}"),
         ("rouge_l", "ROUGE-L", "{:.3f}"),

@@ -16,9 +16,16 @@ from loratui.core.diagnosis.curves import Curves, Finding, Fix, Severity
 from loratui.core.diagnosis.fixes import after_divergence
 from loratui.core.diagnosis.instability import after_not_finite, diverging, erratic, not_finite, spikes
 from loratui.core.diagnosis.overfitting import memorising, overfitting
-from loratui.core.diagnosis.preferences import both_fall, margin_explodes, ordered_at_once
+from loratui.core.diagnosis.preferences import (
+    both_fall,
+    kl_runs_away,
+    margin_explodes,
+    odds_stand_still,
+    ordered_at_once,
+)
 from loratui.core.diagnosis.training_loss import no_gradient, not_falling, plateau, underfitting
 from loratui.core.plan import Plan
+from loratui.core.preferences import is_preference
 
 RULES: tuple[Callable[[Curves, Plan], Iterator[Finding]], ...] = (
     not_finite,
@@ -33,7 +40,7 @@ RULES: tuple[Callable[[Curves, Plan], Iterator[Finding]], ...] = (
     plateau,
     underfitting,
 )
-PAIR_RULES: tuple[Callable[[Curves, Plan], Iterator[Finding]], ...] = (
+PREFERENCE_RULES: tuple[Callable[[Curves, Plan], Iterator[Finding]], ...] = (
     not_finite,
     no_gradient,
     diverging,
@@ -42,6 +49,8 @@ PAIR_RULES: tuple[Callable[[Curves, Plan], Iterator[Finding]], ...] = (
     not_falling,
     both_fall,
     margin_explodes,
+    kl_runs_away,
+    odds_stand_still,
     ordered_at_once,
 )
 """Where preferences are learnt. What else the loss says of answers it does not say of pairs: it comes near 0 where all
@@ -56,7 +65,7 @@ def diagnose(curves: Curves, plan: Plan) -> list[Finding]:
     """Every finding about a run, the gravest first; empty for a healthy one."""
     if not curves.steps:
         return []
-    rules = RULES if plan.training.objective == "sft" else PAIR_RULES
+    rules = PREFERENCE_RULES if is_preference(plan) else RULES
     found = [finding for rule in rules for finding in rule(curves, plan)]
     kinds = {finding.kind for finding in found}
     if kinds & {"not-finite", "diverging"}:

@@ -33,7 +33,8 @@ class Curves:
     proposed: what the calculation would propose for this run's plan keys; empty where that is not known. eval_rows:
     held-out rows, 0 where unknown. trained_tokens: tokens an epoch that bear loss. bf16: whether the device computes
     in bfloat16. None where unknown. chosen_rewards, margins, orders: where preferences are learnt, of each step the
-    chosen answers' reward, how far it is above the rejected ones', and the share of its pairs in the right order.
+    chosen answers' reward, how far it is above the rejected ones', and the share of its pairs in the right order. kls:
+    KTO's, in nats an answer. log_odds: ORPO's, of chosen over rejected answers.
     """
 
     steps: Sequence[int]
@@ -52,6 +53,8 @@ class Curves:
     chosen_rewards: Sequence[float] = ()
     margins: Sequence[float] = ()
     orders: Sequence[float] = ()
+    kls: Sequence[float] = ()
+    log_odds: Sequence[float] = ()
 
     @cached_property
     def span(self) -> int:

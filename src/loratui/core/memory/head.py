@@ -156,7 +156,7 @@ def _odds(run: Layers, x: Value, spec: ModelSpec, rows: int) -> int:
     half = tape.part(logits, cut // 2 * vocabulary * element)
     if rows > 2:  # of one row the last token is left out by a view
         half = tape.value(half.size, vocabulary, element, tracked=logits.tracked)
-    tape.record((logits,), half, backward_extra=half.size)
+    tape.record((logits,), half)
     soft = tape.value(half.size, vocabulary, element, tracked=logits.tracked)
     tape.record((half,), soft, (soft.storage,))
     chosen = tape.record((soft,), tape.value(4, 0, 4, tracked=True))

@@ -97,8 +97,10 @@ class RunRecord:
         self.grad_norm = Thinned(CURVE_POINTS)
         self.speed = Thinned(CURVE_POINTS)
         self.memory = Thinned(CURVE_POINTS)
-        self.chosen_reward, self.margin, self.order = (Thinned(CURVE_POINTS) for _ in range(3))
-        """Of preferences alone: what the chosen answers gain, how far above the rejected, pairs in the right order."""
+        self.chosen_reward, self.margin, self.order, self.kl, self.log_odds = (Thinned(CURVE_POINTS) for _ in range(5))
+        """Of preferences alone: what the chosen answers gain, how far above the rejected, pairs in the right order;
+        KTO's KL, ORPO's log odds.
+        """
         self.memory_peak = 0
         """Greatest peak so far, in bytes."""
         self.segments = 0
@@ -116,7 +118,7 @@ class RunRecord:
     def curves(self) -> Sequence[Thinned]:
         """Every curve."""
         own = (self.loss, self.loss_smooth, self.learning_rate, self.grad_norm, self.speed, self.memory)
-        return (*own, self.chosen_reward, self.margin, self.order)
+        return (*own, self.chosen_reward, self.margin, self.order, self.kl, self.log_odds)
 
     @property
     def best_eval(self) -> Eval | None:
@@ -162,6 +164,8 @@ class RunRecord:
             chosen_rewards=beside(self.chosen_reward),
             margins=beside(self.margin),
             orders=beside(self.order),
+            kls=beside(self.kl),
+            log_odds=beside(self.log_odds),
         )
 
     def take(self, events: Iterable[Event]) -> int:
@@ -278,6 +282,8 @@ class RunRecord:
             (self.chosen_reward, event.reward_chosen),
             (self.margin, event.reward_margin),
             (self.order, event.preference_accuracy),
+            (self.kl, event.kl),
+            (self.log_odds, event.log_odds),
         ):
             if value is not None:
                 curve.add(x, value)

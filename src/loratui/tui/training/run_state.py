@@ -99,15 +99,22 @@ def progress_bar(record: RunRecord, status: Status, width: int) -> Content:
 
 def preference_rows(step: Step, evals: Sequence[Eval]) -> list[tuple[str, str, str]]:
     """What the newest step and evaluation show of preferences; empty where answers are learnt."""
-    if step.preference_accuracy is None or step.reward_margin is None:
+    if step.reward_chosen is None and step.reward_rejected is None:
         return []
-    held = evals[-1].preference_accuracy if evals else None
-    note = f"held: {held:.0%}" if held is not None else "of pairs"
+    held = evals[-1] if evals else None
+    rows = []
+    if step.preference_accuracy is not None:
+        share = held.preference_accuracy if held else None
+        note = f"held: {share:.0%}" if share is not None else "of pairs"
+        rows.append(("in order", f"{step.preference_accuracy:.0%}", note))
     sides = [f"{one:+.3f}" if one is not None else "–" for one in (step.reward_chosen, step.reward_rejected)]
-    return [
-        ("in order", f"{step.preference_accuracy:.0%}", note),
-        ("margin", f"{step.reward_margin:+.3f}", f"{sides[0]} over {sides[1]}"),
-    ]
+    margin = f"{step.reward_margin:+.3f}" if step.reward_margin is not None else "–"
+    rows.append(("margin", margin, f"{sides[0]} over {sides[1]}"))
+    for name, key, unit in (("KL", "kl", "nats"), ("log odds", "log_odds", "chosen over rejected")):
+        value, told = getattr(step, key), getattr(held, key, None)
+        if value is not None:
+            rows.append((name, f"{value:.3f}", f"held: {told:.3f}" if told is not None else unit))
+    return rows
 
 
 def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str, str]]:

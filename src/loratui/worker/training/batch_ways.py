@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from loratui.core.plan import Plan
+from loratui.core.preferences import is_preference
 from loratui.worker.tokenised import IGNORED
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.failure import is_out_of_memory
@@ -40,7 +41,7 @@ def can_choose(plan: Plan, processes: int) -> bool:
     same.
     """
     training = plan.training
-    several = training.batch_size > 1 and not training.packing and training.objective == "sft"
+    several = training.batch_size > 1 and not training.packing and not is_preference(plan)
     return several and plan.model.attention != "eager" and processes == 1
 
 

@@ -24,7 +24,6 @@ from loratui.worker.training.trainer import Obedient, made_ready
 
 CHOSEN, REJECTED = "/chosen", "/rejected"
 """How TRL's names of figures end that are means over the answers of one kind."""
-MARGIN = "rewards/margins"
 
 
 class Preferring(Obedient):
@@ -93,9 +92,10 @@ class Preferring(Obedient):
         loss = means.pop("loss", None)
         if output.metrics is not None and loss is not None:
             output.metrics["eval_loss"] = loss
-        prefix = next((name.removesuffix(MARGIN) for name in means if name.endswith(MARGIN)), None)
-        if prefix is not None:
-            means[prefix + MARGIN] = means[f"{prefix}rewards/chosen"] - means[f"{prefix}rewards/rejected"]
+        for prefix in ("", "eval_"):  # ORPOTrainer has it in the names
+            sides = [means.get(f"{prefix}rewards{kind}") for kind in (CHOSEN, REJECTED)]
+            if sides[0] is not None and sides[1] is not None:
+                means[f"{prefix}rewards/margins"] = sides[0] - sides[1]
         self.held_out_figures.update({name: [value] for name, value in means.items() if name != "num_tokens"})
         return output
 
