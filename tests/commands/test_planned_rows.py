@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from click.testing import CliRunner
 
 from loratui.cli import loratui
+from loratui.core.preference_section import Objective
 
 ASKED = "the chat template, which may refuse rows, was not asked"
 
@@ -50,3 +51,25 @@ def test_empty_answers_are_left_out_and_counted(tmp_path: Path, empty: int) -> N
     found = plan(path, "--set", "dataset.eval_count=1")[2]
     assert found["schedule"]["examples"] == 19 - empty
     assert any(f"{empty} of 20 rows cannot be trained on" in one for one in found["warnings"]) is bool(empty)
+
+
+PAIR = {"prompt": "what {n}", "chosen": "that {n}", "rejected": "no {n}"}
+JUDGED = {"prompt": "what {n}", "completion": "that {n}", "label": True}
+
+
+@pytest.mark.parametrize("objective", [one for one in get_args(Objective) if one != "sft"])
+def test_what_is_learnt_of_preferences_is_asked_and_never_decided(tmp_path: Path, objective: str) -> None:
+    judged = objective == "kto"
+    path, rows = tmp_path / "rows.jsonl", []
+    for n in range(40):
+        row = {name: value.format(n=n) if isinstance(value, str) else n % 2 == 0 for name, value in JUDGED.items()}
+        rows.append(row if judged else {name: value.format(n=n) for name, value in PAIR.items()})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, told, _ = plan(path)
+    assert code and "the plan does not say what is learnt" in " ".join(told.split())
+    assert f"--set training.objective={'kto' if judged else 'dpo'}" in told
+    assert "--set dataset.preference=chosen" in told
+    learnt = plan(path, "--set", f"training.objective={objective}")
+    assert learnt[0] == 0 and learnt[2]["schedule"]["examples"] == 38
+    alone = plan(path, "--set", "dataset.preference=chosen")
+    assert alone[0] == 0 and alone[2]["schedule"]["examples"] == (19 if judged else 38)

@@ -12,6 +12,7 @@ from textual.widgets import Input, OptionList
 from wizard import SIZES, choose, screen_text, settled, wizard
 
 from loratui.core.presets import Preset
+from loratui.data.preferences import LEARNS_LABELS
 from loratui.tui.app import LoratuiApp
 from loratui.tui.dataset.columns import ColumnsScreen
 from loratui.tui.dataset.mapping import MappingScreen
@@ -138,6 +139,21 @@ async def test_preferences_are_asked_about_before_going_on(tmp_path: Path, size:
         assert not {"dataset.preference", "training.objective"} & set(app.state.draft.by_hand), (
             "another dataset is asked about anew"
         )
+
+
+@pytest.mark.skipif(not LEARNS_LABELS, reason="labels are not learnt from")
+async def test_labels_that_say_no_are_asked_about_as_pairs_are(tmp_path: Path) -> None:
+    app = app_with(tmp_path, [{"prompt": f"{n}?", "completion": f"yes {n}", "label": n % 2 == 0} for n in range(30)])
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await settled(pilot)
+        await pilot.press("ctrl+n")
+        await settled(pilot)
+        assert isinstance(app.screen, PreferenceQuestion) and "wanted answers (SFT)" in screen_text(app)
+        await pilot.press("enter")
+        await settled(pilot)
+        assert app.state.draft.by_hand["training.objective"] == "kto" and not app.state.problems("dataset")
+        shown, facts = app.state.dataset.shown, app.state.dataset.facts()
+        assert shown is not None and shown.recognition.judged and facts is not None and facts.examples > 25
 
 
 async def test_what_is_left_out_is_said_on_the_screen(tmp_path: Path) -> None:

@@ -61,7 +61,8 @@ def test_rows_labelled_false_are_left_out_of_the_training(model: Path, text_mode
     path = write(
         tmp_path / "kto.jsonl", [{"prompt": f"{n}?", "completion": f"{n}!", "label": n % 2 == 0} for n in range(40)]
     )
-    result, prepared = both(plan_for(model, path, **{"dataset.eval_fraction": 0.0}), text_model)
+    values = {"dataset.eval_fraction": 0.0, "dataset.preference": "chosen"}
+    result, prepared = both(plan_for(model, path, **values), text_model)
     assert result["usable"] == len(prepared.train) == 20
     assert result["problem_counts"]["label"] == 20 and result["unusable"] == list(range(1, 40, 2))
     assert {row.kind for row in prepared.left_out} == {"label"}

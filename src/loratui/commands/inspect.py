@@ -235,6 +235,9 @@ def describe(result: dict[str, Any]) -> str:
     if result["format"] == "preference" and result["objective"] == "sft":
         read_as.append("            ▲ learning the preference wants --set training.objective=dpo")
         read_as.append("            ▲ training on the chosen answers alone wants --set dataset.preference=chosen")
+    elif result["labels_against"] and result["objective"] == "sft":
+        read_as.append("            ▲ learning from wanted and unwanted answers wants --set training.objective=kto")
+        read_as.append("            ▲ training on the wanted answers alone wants --set dataset.preference=chosen")
     for other in result["others"][:3]:
         columns = write_columns(other["columns"])
         read_as.append(f"            or as {printable(other['format'])}: --set dataset.columns={printable(columns)}")

@@ -18,13 +18,23 @@ QUESTION = (
     "of the two is better, from both of them. Ordinary training (SFT) takes the chosen answers as they are; the "
     "rejected ones are never shown to the model."
 )
+JUDGED_QUESTION = (
+    "A label says of each answer whether it is wanted. Learning the preference (KTO) teaches the model both: what to "
+    "write and what not to. Ordinary training (SFT) takes the wanted answers as they are; the others are left out."
+)
+LEARNS_LABELS = "kto" in get_args(Objective)
+
+
+def is_preference(recognition: Recognition) -> bool:
+    """Whether the rows say which answers are better: pairs, or answers of which some are not wanted."""
+    return recognition.format == "preference" or (LEARNS_LABELS and recognition.unwanted > 0)
 
 
 def unanswered(recognition: Recognition, preference: str, objective: str = "sft") -> bool:
     """Whether the rows are preferences and nobody has said what to do with them. preference: the plan's
     `dataset.preference`. objective: its `training.objective`.
     """
-    return recognition.format == "preference" and preference == "ask" and objective == "sft"
+    return is_preference(recognition) and preference == "ask" and objective == "sft"
 
 
 def require_answer(
@@ -35,6 +45,16 @@ def require_answer(
     DatasetError where the rows are preferences and the plan does not say what is learnt of them, and where it learns
     preferences and they are none.
     """
+    if unanswered(recognition, section.preference, objective) and recognition.format != "preference":
+        raise DatasetError(
+            f"{recognition.columns['label']} says that some answers are not wanted, and the plan does not say what is "
+            "learnt.",
+            where=where,
+            hint=(
+                "To learn from both kinds: --set training.objective=kto. To train on the wanted answers alone: "
+                "--set dataset.preference=chosen"
+            ),
+        )
     if unanswered(recognition, section.preference, objective):
         raise DatasetError(
             "the rows are preferences (a chosen and a rejected answer), and the plan does not say what is learnt.",

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from loratui.data.cells import as_text, paths, unfold
+from loratui.data.cells import as_text, cell_at, paths, unfold
 from loratui.data.column_names import COMPLETIONS, TELLING
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
-from loratui.data.flags import WEIGHTS, truth
+from loratui.data.flags import WEIGHTS, truth, verdict
 from loratui.data.recognise_survey import SAMPLE_ROWS, Column, plain
 from loratui.data.recognition import Recognition
 from loratui.data.row import RowError
@@ -106,7 +106,13 @@ def told(trial: Trial, found: Mapping[str, Column], values: Sequence[Mapping[str
         doubts=tuple(doubts),
         tried=len(values),
         used=trial.used,
+        unwanted=_unwanted(reading, values),
     )
+
+
+def _unwanted(reading: Recognition, values: Sequence[Mapping[str, Any]]) -> int:
+    column = reading.columns.get("label")
+    return sum(verdict(cell_at(value, column)) is False for value in values) if column else 0
 
 
 def _first(path: str) -> str:

@@ -19,6 +19,7 @@ class Recognition:
     of the trial. tried, used: rows of the trial, and how many of them the reading could use. pairs: both sides of
     preferences are read, not the chosen one alone. judged: each row (of pairs: each side) is an answer that is wanted
     or not, and both kinds are learnt from. verdict: a column of flags that may say so, where no part does.
+    unwanted: rows of the trial whose label says that their answer is not wanted.
     """
 
     format: str
@@ -34,6 +35,7 @@ class Recognition:
     pairs: bool = False
     judged: bool = False
     verdict: str = ""
+    unwanted: int = 0
 
     @property
     def setting(self) -> str:

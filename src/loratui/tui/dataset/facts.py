@@ -80,12 +80,18 @@ def text_words(result: dict[str, Any], max_length: int) -> str:
 
 
 def _preference_line(state: WizardState, view: DatasetView) -> list[tuple[str, Content]]:
-    if view.preview.recognition.format != "preference":
+    from loratui.data.preferences import is_preference
+
+    recognition = view.preview.recognition
+    if not is_preference(recognition):
         return []
+    pairs = recognition.format == "preference"
     if state.dataset.unanswered(state.draft):
         words, color = "▲ preferences: f answers what they are taken for", "$warning"
     elif state.dataset.learns_preferences:
-        words, color = "✓ the preference is learnt, from both sides of each pair", "$success"
+        both = "both sides of each pair" if pairs else "answers that are wanted and answers that are not"
+        words, color = f"✓ the preference is learnt, from {both}", "$success"
     else:
-        words, color = "✓ the chosen answers are trained on, the rejected ones never shown", "$success"
+        kinds = ("chosen", "rejected ones never shown") if pairs else ("wanted", "others left out")
+        words, color = f"✓ the {kinds[0]} answers are trained on, the {kinds[1]}", "$success"
     return [("asked", Content.assemble((words, color)))]

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 ANSWERS = {
     "dpo": {"training.objective": "dpo", "dataset.preference": "ask"},
+    "kto": {"training.objective": "kto", "dataset.preference": "ask"},
     "chosen": {"training.objective": "sft", "dataset.preference": "chosen"},
     "": {"training.objective": "sft", "dataset.preference": "ask"},
 }
@@ -20,10 +21,10 @@ ANSWERS = {
 
 
 class PreferenceQuestion(ModalScreen[str]):
-    """Returns `dpo`, `chosen`, or an empty text where it was left unanswered."""
+    """Returns `dpo` (of rows with a label `kto`), `chosen`, or an empty text where it was left unanswered."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,p", "answer('dpo')", "Learn the preference"),
+        Binding("enter,p", "answer('preference')", "Learn the preference"),
         Binding("c", "answer('chosen')", "The chosen answers"),
         Binding("escape,n,q", "answer('')", "Not now"),
     ]
@@ -32,22 +33,24 @@ class PreferenceQuestion(ModalScreen[str]):
     PreferenceQuestion #choices { margin: 1 0 0 0; height: auto; }
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, judged: bool = False) -> None:
+        """judged: the rows are no pairs, but answers with a label."""
         super().__init__(classes="panel-over")
+        self.judged = judged
 
     def compose(self) -> ComposeResult:
-        from loratui.data.preferences import QUESTION
+        from loratui.data.preferences import JUDGED_QUESTION, QUESTION
 
         key = "bold $footer-key-foreground"
         with Vertical(id="panel") as panel:
             panel.border_title = Content("Preferences")
-            yield Static(Content(QUESTION))
+            yield Static(Content(JUDGED_QUESTION if self.judged else QUESTION))
             yield Static(
                 Content.assemble(
                     ("enter", key),
-                    " learn the preference (DPO)\n",
+                    f" learn the preference ({'KTO' if self.judged else 'DPO'})\n",
                     ("    c", key),
-                    " train on the chosen answers (SFT)\n",
+                    f" train on the {'wanted' if self.judged else 'chosen'} answers (SFT)\n",
                     ("  esc", key),
                     " not now",
                 ),
@@ -56,4 +59,4 @@ class PreferenceQuestion(ModalScreen[str]):
 
     def action_answer(self, answer: str) -> None:
         """Close with the answer."""
-        self.dismiss(answer)
+        self.dismiss(("kto" if self.judged else "dpo") if answer == "preference" else answer)

@@ -255,7 +255,9 @@ class DatasetScreen(StepScreen):
 
     def _has_preferences(self) -> bool:
         view = self.app.state.dataset.view
-        return view is not None and view.preview.recognition.format == "preference"
+        from loratui.data.preferences import is_preference
+
+        return view is not None and is_preference(view.preview.recognition)
 
     def action_next(self) -> None:
         """Go on; preferences are asked about first."""
@@ -269,7 +271,9 @@ class DatasetScreen(StepScreen):
         """Ask what is learnt of preferences; the answer stands in the plan."""
         from loratui.tui.dataset.preference_question import ANSWERS, PreferenceQuestion
 
-        answer = await self.app.push_screen_wait(PreferenceQuestion())
+        view = self.app.state.dataset.view
+        judged = view is not None and view.preview.recognition.format != "preference"
+        answer = await self.app.push_screen_wait(PreferenceQuestion(judged=judged))
         self.app.state.choices.set_values(ANSWERS[answer])
         self._show_facts()
         self._show_rows()

@@ -9,6 +9,7 @@ from loratui.data.check import check
 from loratui.data.convert import to_conversation
 from loratui.data.facts import guessed_tokens
 from loratui.data.found import FoundDataset
+from loratui.data.preferences import is_preference
 from loratui.data.recognise import Recognition
 from loratui.data.row import Row, RowError
 from loratui.worker.inspecting.findings import Findings
@@ -62,6 +63,7 @@ def reading_document(recognition: Recognition) -> dict[str, Any]:
         "unused": list(recognition.unused),
         "unused_characters": dict(recognition.left),
         "doubts": list(recognition.doubts),
+        "labels_against": recognition.unwanted if is_preference(recognition) else 0,
     }
 
 
