@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 LossKind = Literal["tiled", "odds", "whole", "projected", "chunked", "fused", "cut"]
