@@ -27,7 +27,6 @@ from loratui.files import make_folder, open_own
 from loratui.format import harmless
 from loratui.paths import state_home, themes_path, user_themes_path
 from loratui.tui.common.text import NoControls
-from loratui.tui.frame.step import StepScreen
 from loratui.tui.themes import VARIABLES, load_themes
 from loratui.tui.wizard.background import BackgroundLoading
 from loratui.tui.wizard.draft import STEPS, Draft, same_choices
@@ -352,8 +351,9 @@ class LoratuiApp(BackgroundLoading):
 
     def _save_once_painted(self) -> None:
         screen = self.screen_stack[-1] if self.screen_stack else None
-        if isinstance(screen, StepScreen) and screen.is_mounted:
-            screen.once_painted(self._save)
+        once_painted = getattr(screen, "once_painted", None)
+        if screen is not None and screen.is_mounted and once_painted is not None:
+            once_painted(self._save)
         else:
             self._save()
 
