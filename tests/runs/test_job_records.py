@@ -14,6 +14,7 @@ from loratui.machine.boot import boot_id, since_boot
 from loratui.runs import jobs
 from loratui.runs.directory import Run
 from loratui.runs.jobs import NAME, JobRecord, add_job, by_scheduler, last_job, no_job, read_jobs, silence
+from loratui.runs.stall import stall_words
 from loratui.runs.status import Status, write_status
 
 FIRST, SECOND = JobRecord(id=7, submitted=500.0, partition="gpu"), JobRecord(id=9, submitted=600.5)
@@ -156,6 +157,7 @@ def test_a_worker_that_is_silent_in_a_running_job_is_told_of(tmp_path: Path) -> 
     late = judged(FRESH.model_copy(update={"heartbeat": 700.0}), RUNS, tmp_path)
     assert late.state == "running", "Slurm says so"
     assert "Job 7 runs on n[1-2], but its worker has said nothing for 5 min" in late.message, late.message
+    assert stall_words(late) == late.message and stall_words(FRESH) == "", "whoever follows the run is told"
 
 
 def test_how_long_it_is_silent_is_told_by_the_file_system_s_clock(tmp_path: Path) -> None:
