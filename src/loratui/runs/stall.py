@@ -31,8 +31,8 @@ STANDS = {
 
 
 def stall_words(status: Status) -> str:
-    """`No step for 12 min; one usually takes 3 s. …`, for a run of this machine; of one that a scheduler places, what is
-    amiss with its worker or with what is known of it. Empty where steps are made, or where that cannot be told.
+    """`No step for 12 min; one usually takes 3 s. …`, for a run of this machine; of one that a scheduler places, what
+    is amiss with its worker or with what is known of it. Empty where steps are made, or where that cannot be told.
     """
     if status.state in WORKING and status.message:
         return status.message
