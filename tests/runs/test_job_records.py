@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 from checkpoint_damage import write_checkpoint
 
 from loratui.cluster.queue import Job, Queue
+from loratui.machine.boot import boot_id, since_boot
+from loratui.runs import jobs
 from loratui.runs.directory import Run
-from loratui.runs.jobs import NAME, JobRecord, add_job, by_scheduler, last_job, no_job, read_jobs
+from loratui.runs.jobs import NAME, JobRecord, add_job, by_scheduler, last_job, no_job, read_jobs, silence
+from loratui.runs.stall import stall_words
 from loratui.runs.status import Status, write_status
 
 FIRST, SECOND = JobRecord(id=7, submitted=500.0, partition="gpu"), JobRecord(id=9, submitted=600.5)
@@ -133,10 +138,55 @@ def test_a_run_asks_the_scheduler_of_its_last_job(tmp_path: Path, monkeypatch: p
     assert run.status().state == "lost", "no scheduler has it, and nobody of this machine took it"
 
 
+RUNS = Queue(1000.0, {7: Job(id=7, state="RUNNING", nodes="n[1-2]", submitted=500.0, start=510.0)})
+FRESH = Status(state="running", pid=9, host="n1", heartbeat=995.0, created=500.0)
+
+
+def of_another_machine(folder: Path, heartbeat: float, seconds_old: float) -> Status:
+    """A status that a node wrote so long ago by the file system's clock, whatever the node's own said."""
+    status = FRESH.model_copy(update={"heartbeat": heartbeat, "boot": "another", "beat": 5.0})
+    path = Run(folder).status_path
+    write_status(path, status)
+    written = time.time() - seconds_old
+    os.utime(path, (written, written))
+    return status
+
+
 def test_a_worker_that_is_silent_in_a_running_job_is_told_of(tmp_path: Path) -> None:
-    runs = Queue(1000.0, {7: Job(id=7, state="RUNNING", nodes="n[1-2]", submitted=500.0, start=510.0)})
-    fresh = Status(state="running", pid=9, host="n1", heartbeat=995.0, created=500.0)
-    assert judged(fresh, runs, tmp_path).message == ""
-    late = judged(fresh.model_copy(update={"heartbeat": 700.0}), runs, tmp_path)
+    assert judged(FRESH, RUNS, tmp_path).message == ""
+    late = judged(FRESH.model_copy(update={"heartbeat": 700.0}), RUNS, tmp_path)
     assert late.state == "running", "Slurm says so"
     assert "Job 7 runs on n[1-2], but its worker has said nothing for 5 min" in late.message, late.message
+    assert stall_words(late) == late.message and stall_words(FRESH) == "", "whoever follows the run is told"
+
+
+def test_how_long_it_is_silent_is_told_by_the_file_system_s_clock(tmp_path: Path) -> None:
+    told = judged(of_another_machine(tmp_path, heartbeat=960.0, seconds_old=45.0), RUNS, tmp_path)
+    assert "its worker has said nothing for 45 s" in told.message, told.message
+    jobs._looks.clear()  # as another process
+    for heartbeat in (700.0, 1300.0):  # a node's clock that is minutes wrong
+        assert not judged(of_another_machine(tmp_path, heartbeat, seconds_old=2.0), RUNS, tmp_path).message
+    jobs._looks.clear()
+    ahead = judged(of_another_machine(tmp_path, heartbeat=1300.0, seconds_old=200.0), RUNS, tmp_path)
+    assert "said nothing for 3 min" in ahead.message
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"], "nothing is left there"
+
+
+def test_who_looks_on_makes_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+    by_files = jobs._age_by_files
+    monkeypatch.setattr(jobs, "_age_by_files", lambda folder: made.append(folder) or by_files(folder))
+    for beat in range(20):  # a clock that is minutes wrong, and a worker that beats
+        assert not judged(of_another_machine(tmp_path, 700.0 + beat, seconds_old=0.0), RUNS, tmp_path).message
+    for _ in range(20):
+        judged(of_another_machine(tmp_path, 719.0, seconds_old=50.0), RUNS, tmp_path)
+    assert len(made) == 1
+    monkeypatch.setattr(jobs, "PERIOD_SECONDS", 0.0)
+    assert "nothing for 50 s" in judged(of_another_machine(tmp_path, 719.0, seconds_old=50.0), RUNS, tmp_path).message
+
+
+def test_where_no_file_can_be_made_the_clocks_may_be_apart(tmp_path: Path) -> None:
+    assert silence(FRESH.model_copy(update={"heartbeat": 900.0}), tmp_path / "none", 1000.0) == 0
+    assert silence(FRESH.model_copy(update={"heartbeat": 800.0}), tmp_path / "none", 1000.0) == 200
+    same = FRESH.model_copy(update={"heartbeat": 900.0, "boot": boot_id(), "beat": since_boot() - 50})
+    assert not boot_id() or 49 < silence(same, tmp_path / "none", 1000.0) < 60

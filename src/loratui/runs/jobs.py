@@ -7,25 +7,29 @@ anybody still does it.
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from loratui.cluster.job_script import FAILED_SETUP
-from loratui.cluster.queue import Job, Queue, look
+from loratui.cluster.queue import PERIOD_SECONDS, Job, Queue, look
 from loratui.cluster.words import clock, end_words, job_words
-from loratui.files import open_regular, read_object, write_whole
+from loratui.files import open_own, open_regular, read_object, write_whole
 from loratui.format import duration, one_line
+from loratui.machine.boot import boot_id, since_boot
 from loratui.runs.checkpoints import is_whole, step_of
 from loratui.runs.status import Status
 
 NAME = "jobs.json"
 FRESH_SECONDS = 4.0
 """A worker whose heartbeat is no older lives, whatever the scheduler was last heard to say."""
-SILENT_SECONDS = 180.0
-"""A worker that has been silent for so long is told of, though its job goes on: clocks may be apart by most of it."""
+SILENT_SECONDS = 30.0
+"""A worker that has been silent for so long is told of, though its job goes on: it beats once a second."""
 CLOCK_SLACK_SECONDS = 120.0
 """How far a node's clock may be from this one's."""
+CLOCK_NAME = ".clock"
+"""Made for an instant beside a run's status, to be told by the file system's own clock how old that is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +84,7 @@ def by_scheduler(
         return _unknown(status, record, known, folder)
     if job.life == "running":
         if status.state != "queued":
-            return _silent(status, job, now - status.heartbeat)
+            return _silent(status, job, silence(status, folder, now))
         if status.pid and job.start < status.heartbeat:  # its worker has left, and the job is not queued again yet
             return status
         begun = f"Job {job.id} began{f' on {job.nodes}' if job.nodes else ''}: its first words are still to come."
@@ -96,9 +100,67 @@ def by_scheduler(
     return _ended(status, job, folder)
 
 
+def silence(status: Status, folder: Path, now: float) -> float:
+    """For how many seconds a worker has said nothing; 0 where that cannot be told, or is no more than the clocks of two
+    machines may be apart. Three clocks are asked in turn: the machine's, where the worker is of this one; that of the
+    file system, on which both the status and a file of this moment lie; and the two machines'.
+    """
+    age = now - status.heartbeat
+    if abs(age) <= SILENT_SECONDS:
+        return 0.0
+    if status.beat and status.boot and status.boot == boot_id():
+        return since_boot() - status.beat
+    by_files = _age(folder, status.heartbeat)
+    if by_files is not None:
+        return by_files
+    return age if age > SILENT_SECONDS + CLOCK_SLACK_SECONDS else 0.0
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one look at a status showed: its heartbeat, and its age then. at: seconds of this process's own clock."""
+
+    heartbeat: float
+    at: float
+    age: float
+
+
+_looks: dict[Path, _Look] = {}
+
+
+def _age(folder: Path, heartbeat: float) -> float | None:
+    """A status's age; who looks again and again has a file made once in ten seconds, and none while the worker beats:
+    a shared file system has better to do.
+    """
+    now, last = time.monotonic(), _looks.get(folder)
+    if last is not None and last.heartbeat == heartbeat and now - last.at < PERIOD_SECONDS:
+        return last.age + now - last.at
+    beats = last is not None and last.heartbeat != heartbeat and now - last.at <= SILENT_SECONDS
+    age = 0.0 if beats else _age_by_files(folder)
+    if age is not None:
+        _looks[folder] = _Look(heartbeat, now, age)
+    return age
+
+
+def _age_by_files(folder: Path) -> float | None:
+    """A status's age by the clock of its file system. The file that is made, and removed, also lets a file system that
+    remembers what a folder holds look anew. None where no file can be made there.
+    """
+    clock = folder / f"{CLOCK_NAME}-{os.getpid()}"
+    try:
+        os.close(open_own(clock, os.O_WRONLY | os.O_CREAT))
+        try:
+            os.utime(clock)
+            return max(0.0, clock.stat().st_mtime - (folder / "status.json").stat().st_mtime)
+        finally:
+            clock.unlink(missing_ok=True)
+    except OSError:
+        return None
+
+
 def _silent(status: Status, job: Job, seconds: float) -> Status:
     """The status of a run whose job goes on by the scheduler's word, with what is to be said where its worker has been
-    silent: where a step's daemon was killed, Slurm may wait for it until the time limit.
+    silent: where a step's daemon was killed, and its script's, Slurm may wait for them until the time limit.
     """
     if not status.pid or seconds <= SILENT_SECONDS:
         return status

@@ -17,6 +17,8 @@ LEAST_SECONDS = 30.0
 """And so long at least: a slow file system, or another user of the GPU, holds a step up for seconds."""
 STEPPING = ("running", "stopping")
 """States in which steps are made: evaluations and saves take their time."""
+WORKING = (*STEPPING, "rehearsing", "evaluating", "saving")
+"""States in which a worker itself has no message: where there is one, the scheduler's word is behind it."""
 STANDS = {
     psutil.STATUS_STOPPED: "stopped",
     psutil.STATUS_TRACING_STOP: "held by a debugger",
@@ -29,9 +31,11 @@ STANDS = {
 
 
 def stall_words(status: Status) -> str:
-    """`No step for 12 min; one usually takes 3 s. …`, for a run of this machine; empty where steps are made, or where
-    that cannot be told.
+    """`No step for 12 min; one usually takes 3 s. …`, for a run of this machine; of one that a scheduler places, what
+    is amiss with its worker or with what is known of it. Empty where steps are made, or where that cannot be told.
     """
+    if status.state in WORKING and status.message:
+        return status.message
     here = status.host == socket.gethostname() and status.boot and status.boot == boot_id()
     if not here or status.state not in STEPPING or not (status.moved and status.step_seconds):
         return ""
