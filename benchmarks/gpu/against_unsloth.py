@@ -82,6 +82,7 @@ def train(asked: dict[str, Any], place: Path) -> dict[str, Any]:
 
     from clock import timed
     from datasets import Dataset
+    from results import versions
     from trl import SFTConfig, SFTTrainer
     from unsloth import FastLanguageModel
 
@@ -132,8 +133,7 @@ def train(asked: dict[str, Any], place: Path) -> dict[str, Any]:
         ),
     )
     found = timed(trainer, asked["seconds"])
-    names = ("unsloth", "unsloth_zoo", "trl", "transformers", "torch", "xformers")
-    return found | {"versions": {name: version(name) for name in names}, "module": unsloth.__name__}
+    return found | {"versions": versions() | {"unsloth_zoo": version("unsloth_zoo")}, "module": unsloth.__name__}
 
 
 if __name__ == "__main__":

@@ -50,7 +50,9 @@ PIECES = (
     Piece("memory", 470, "60 real trainings: predicted, allocated, reserved, the driver's figure", "memory"),
     Piece("speed", 470, "content tokens a second beside TRL's defaults, its fastest, and our settings in TRL", "speed"),
     Piece("unsloth", 150, "the same beside Unsloth", "against_unsloth"),
-    Piece("wizard", 240, "the demo and a 4B run by the wizard: killed, resumed, merged, asked", "wizard", forks=False),
+    Piece(
+        "wizard", 240, "the demo, and a 4B run by the wizard: killed, resumed, merged, asked", "by_wizard", forks=False
+    ),
     Piece("full", 120, "a neighbour takes the memory: what is told, and what helps", "full_memory", forks=False),
     Piece(
         "kernels", 120, "float16 with a scaler, 8-bit and paged optimizers, 4-bit and flash kernels", "kernel_trainings"
@@ -165,7 +167,7 @@ def perform(name: str, out: Path, asked: argparse.Namespace) -> int:
     settings["patience"] = REHEARSAL_PATIENCE if asked.rehearse else 1.0
     processes = None
     if piece.forks:
-        from forked import Processes
+        from own_processes import Processes
 
         processes = Processes(settings["patience"])
     importlib.import_module(piece.module).run(results, processes, settings)

@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wheels import ROOT, THERE
@@ -45,40 +46,75 @@ def ask_for_no_libraries(site: Path) -> None:
     told.write_text("".join(kept), encoding="utf-8")
 
 
-def linked(library: Path) -> tuple[set[str], set[str], set[str]]:
-    """Names of the libraries that one needs, of the functions that it lacks, and of those that it has."""
-    dynamic = subprocess.run(["readelf", "-d", str(library)], capture_output=True, text=True, check=True).stdout
-    needs = set(re.findall(r"NEEDED.*\[(.+)\]", dynamic))
-    lacks, has = set(), set()
-    for line in subprocess.run(["nm", "-D", str(library)], capture_output=True, text=True, check=True).stdout.split(
-        "\n"
-    ):
-        parts = line.split()
-        if len(parts) >= 2:
-            (lacks if parts[-2] == "U" else has).add(parts[-1].split("@")[0])
-    return needs, lacks, has
+@dataclass
+class Linked:
+    """What libraries need of others. functions: what they lack, with the version that it must have ("" for none).
+    versions: by version the library that has it."""
+
+    libraries: set[str] = field(default_factory=set)
+    functions: set[tuple[str, str]] = field(default_factory=set)
+    versions: dict[str, str] = field(default_factory=dict)
+    own: set[str] = field(default_factory=set)
+    """What they have themselves."""
+
+
+def read(library: Path, found: Linked) -> None:
+    """Add what one library needs (readelf and nm of binutils)."""
+
+    def told(*command: str) -> str:
+        return subprocess.run([*command, str(library)], capture_output=True, text=True, check=True).stdout
+
+    found.libraries |= set(re.findall(r"NEEDED.*\[(.+)\]", told("readelf", "-dW")))
+    file = ""
+    for line in told("readelf", "-VW").splitlines():
+        if match := re.search(r"File: (\S+)", line):
+            file = match[1]
+        elif (match := re.search(r"Name: (\S+)\s+Flags", line)) and file:
+            found.versions[match[1]] = file
+    for line in told("nm", "-D").splitlines():
+        *_, kind, name = ["", "", *line.split()]
+        name, _, version = name.replace("@@", "@").partition("@")
+        if kind == "U":
+            found.functions.add((name, version))
+        else:
+            found.own.add(name)
 
 
 def stand_in(site: Path) -> list[str]:
     """Make the libraries that torch links to and that are not there; their names."""
     folder, places = site / "torch" / "lib", site / "nvidia" / "cu13" / "lib"
+    found = Linked()
     libraries = sorted(folder.glob("*.so*"))
-    needs: set[str] = set()
-    lacks: set[str] = set()
-    has: set[str] = set()
     for library in libraries:
-        own = linked(library)
-        needs, lacks, has = needs | own[0], lacks | own[1], has | own[2]
-    missing = sorted(name for name in needs - REAL - {library.name for library in libraries} if NVIDIA.match(name))
-    functions = sorted(name for name in lacks - has if OF_NVIDIA.match(name) or "nvshmem" in name)
-    with tempfile.TemporaryDirectory() as place:
-        for number, name in enumerate(missing):
-            source = Path(place) / "stand_in.c"
-            body = "".join(f"int {one}(void) {{ return 1; }}\n" for one in functions) if number == 0 else "int none;\n"
-            source.write_text(body, encoding="utf-8")
-            command = ["gcc", "-shared", "-fPIC", "-w", f"-Wl,-soname,{name}", "-o", str(places / name), str(source)]
-            subprocess.run(command, check=True)
+        read(library, found)
+    there = REAL | {library.name for library in libraries}
+    missing = sorted(name for name in found.libraries - there if NVIDIA.match(name))
+    for number, name in enumerate(missing):
+        versioned = [(one, version) for one, version in found.functions if found.versions.get(version) == name]
+        plain = [
+            (one, "")
+            for one, version in found.functions
+            if number == 0 and not version and one not in found.own and (OF_NVIDIA.match(one) or "nvshmem" in one)
+        ]
+        compile_stand_in(places / name, versioned + plain)
     return missing
+
+
+def compile_stand_in(library: Path, functions: list[tuple[str, str]]) -> None:
+    """A library of that name whose functions all answer 1 (an error, as CUDA counts them)."""
+    with tempfile.TemporaryDirectory() as place:
+        source, script = Path(place) / "stand_in.c", Path(place) / "versions"
+        names = sorted({name for name, _ in functions}) or ["nothing"]
+        source.write_text("".join(f"int {name}(void) {{ return 1; }}\n" for name in names), encoding="utf-8")
+        versions = sorted({version for _, version in functions if version})
+        told = "".join(
+            f"{version} {{ global: {' '.join(f'{name};' for name, own in functions if own == version)} }};\n"
+            for version in versions
+        )
+        script.write_text(told, encoding="utf-8")
+        options = [f"-Wl,--version-script={script}"] if versions else []
+        command = ["gcc", "-shared", "-fPIC", "-w", f"-Wl,-soname,{library.name}", *options, "-o", str(library)]
+        subprocess.run([*command, str(source)], check=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -39,11 +39,12 @@ PUBLISHED_AS_SOURCE = ("rouge_score",)
 """Those that have no wheel: one of Python alone is built."""
 UNSLOTH = (
     "unsloth", "unsloth_zoo", "trl==1.15.0", "datasets==4.8.4", "tyro", "docstring-parser", "typeguard", "hf-transfer",
-    "diffusers", "cut-cross-entropy", "msgspec", "torchao", "json5", "nest-asyncio", "structlog", "xformers==0.0.35",
+    "diffusers", "cut-cross-entropy", "msgspec", "torchao", "json5", "nest-asyncio", "structlog",
     "peft", "bitsandbytes", "pydantic", "pydantic_core", "annotated-types", "typing-inspection", "typing_extensions",
     "dill", "multiprocess", "nvidia-ml-py", "platformdirs", "psutil", "click",
 )  # fmt: skip
-"""Unsloth 2026.10.9 allows TRL up to 1.15 and datasets below 5: it lives in a folder of its own."""
+"""Unsloth 2026.10.9 allows TRL up to 1.15 and datasets below 5: it lives in a folder of its own. The newest xformers
+(0.0.35) does not load with torch 2.11: it takes torch's attention."""
 THERE = {
     "torch": "2.11.0",
     "transformers": "5.17.0",

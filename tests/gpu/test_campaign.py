@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import campaign
-import forked
 import memory
+import own_processes
 import pytest
 from results import Results
 
@@ -122,9 +122,9 @@ def test_another_card_begins_anew(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def processes() -> forked.Processes:
+def processes() -> own_processes.Processes:
     """Without the imports, which these cases do without."""
-    made = forked.Processes.__new__(forked.Processes)
+    made = own_processes.Processes.__new__(own_processes.Processes)
     made.patience, made.forks = 1.0, True
     return made
 
@@ -150,19 +150,19 @@ def die(argument: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def test_a_case_has_a_process_of_its_own(processes: forked.Processes) -> None:
+def test_a_case_has_a_process_of_its_own(processes: own_processes.Processes) -> None:
     found = processes.run("test_campaign:double", {"number": 21}, limit_seconds=30)
     assert found["twice"] == 42 and found["pid"] != os.getpid()
 
 
-def test_what_a_case_dies_of_is_its_result(processes: forked.Processes) -> None:
+def test_what_a_case_dies_of_is_its_result(processes: own_processes.Processes) -> None:
     failed = processes.run("test_campaign:fail", {}, limit_seconds=30)
     assert failed["problem"].startswith("RuntimeError: CUDA out of memory") and failed["out_of_memory"]
     assert "before it failed" in failed["log"]
     assert processes.run("test_campaign:die", {}, limit_seconds=30)["problem"] == "killed by SIGKILL"
 
 
-def test_a_case_that_hangs_is_ended_with_what_it_started(processes: forked.Processes, tmp_path: Path) -> None:
+def test_a_case_that_hangs_is_ended_with_what_it_started(processes: own_processes.Processes, tmp_path: Path) -> None:
     told = tmp_path / "child"
     found = processes.run("test_campaign:hang", {"told": str(told)}, limit_seconds=2)
     assert found["problem"] == "it took longer than 2 s"

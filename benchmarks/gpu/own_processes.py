@@ -69,7 +69,7 @@ class Processes:
         if torch.cuda.is_initialized() or os.environ.get("LORATUI_GPU_FORKS") == "0":
             return False
         self.forks = True
-        found = self.run("forked:touch", {}, limit_seconds=120)
+        found = self.run("own_processes:touch", {}, limit_seconds=120)
         return "problem" not in found
 
     def run(self, function: str, argument: dict[str, Any], *, limit_seconds: float) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _interpreter(function: str, argument: dict[str, Any], place: Path) -> int:
     (place / "argument.json").write_text(json.dumps(argument), encoding="utf-8")
     with (place / "log").open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, str(HERE / "forked.py"), function, str(place)],
+            [sys.executable, str(HERE / "own_processes.py"), function, str(place)],
             stdout=log,
             stderr=log,
             start_new_session=True,
