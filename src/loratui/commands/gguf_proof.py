@@ -64,7 +64,7 @@ def _reference(source: str, folder: Path) -> Reference:
 def _base(source: str, folder: Path) -> Path:
     """The adapter's base as a GGUF file of its own, for as long as the proof takes."""
     made = folder / "base.gguf"
-    _tell("the base is converted for the proof …")
+    say("The base is converted for the proof …", err=True)
     for step in gguf_steps(base_folder(served(source)), made, "f16"):
         status, last = run_tool(step.command, lambda text, drawn_over: None)
         if status:
@@ -73,4 +73,4 @@ def _base(source: str, folder: Path) -> Path:
 
 
 def _tell(what: str) -> None:
-    say(f"{what[0].upper()}{what[1:]}", err=True)
+    say(what, err=True)

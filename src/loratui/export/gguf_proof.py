@@ -118,7 +118,7 @@ def prove(
     tools do not run it.
     """
     assert tools.server is not None and tools.perplexity is not None
-    tell(f"{gguf.name if lora is None else lora.name} answers {len(reference.prompts)} prompts …")
+    tell(f"llama.cpp answers {len(reference.prompts)} prompts by {(lora or gguf).name} …")
     context = max(map(len, reference.prompts)) + reference.answer_tokens + 8
     with LlamaServer(tools.server, gguf, context, lora) as server:
         texts_equal = sum(server.tokens(text) == ids for text, ids in reference.texts)
@@ -132,7 +132,7 @@ def prove(
     )
     if reference.logits is None:
         return proof
-    tell(f"its perplexity over {reference.positions:,} tokens …")
+    tell(f"Its perplexity is measured over {reference.positions:,} tokens …")
     figures = _perplexity(tools.perplexity, gguf, reference, lora)
     return GgufProof(
         proof.kind,
@@ -142,7 +142,7 @@ def prove(
         proof.answers_equal,
         figures["PPL(Q)"],
         reference.perplexity,
-        figures["Same top p"] / 100,
+        round(figures["Same top p"] / 100, 6),
         reference.positions,
         reference.rows,
     )
