@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,10 @@ from loratui.notify.watch import watch
 from loratui.notify.ways import body_of, webhook_of
 from loratui.paths import runs_home
 from loratui.runs.directory import Run
+from loratui.runs.enqueue import queue_run
 from loratui.runs.events import encode, make
 from loratui.runs.status import Status, own_mark, signs_of_life, write_status
+from loratui.runs.waiting import changing
 from loratui.settings import Notify, has_way, read_settings
 from loratui.terminal import call_attention
 
@@ -229,6 +231,18 @@ def test_a_training_that_diverged_and_one_that_stands_still(monkeypatch: pytest.
     set_state(run, "running")
     told = happening_of(run, run.status())
     assert told is not None and (told.kind, told.message) == ("waits", "No step for 12 min.")
+
+
+def test_a_run_that_the_queue_could_not_start_waits_for_a_person() -> None:
+    plan = with_values(Plan(), {"model.id": "demo", "dataset.path": "demo", "hardware.cpu": True})
+    run = queue_run(plan)
+    assert happening_of(run, run.status()) is None
+    for why, kind in (("", None), ("no such GPU", "waits")):
+        with changing() as queue:
+            queue[0] = replace(queue[0], held=True, why=why)
+        told = happening_of(run, run.status())
+        assert (told.kind if told else None) == kind
+    assert told is not None and "no such GPU" in told.message and told.command.startswith("loratui queue release")
 
 
 def test_a_program_of_theirs_is_told_without_a_shell(home: Path) -> None:

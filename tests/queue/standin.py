@@ -4,6 +4,7 @@ finished. Called with the real one's arguments.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -19,7 +20,8 @@ def main() -> int:
         journal = Journal(run)
     except LoratuiError:
         return 1
-    journal.emit("started", pid=1, step=0, total_steps=4)
+    journal.emit("started", pid=1, step=0, total_steps=4, device=os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+    journal.emit("step", step=1, loss=1.0, memory_reserved=1 << 30, memory_peak=1 << 30)
     journal.state("running", total=4, eta_seconds=30.0)
     seconds = run.path / "seconds"
     time.sleep(float(seconds.read_text()) if seconds.exists() else 0.5)

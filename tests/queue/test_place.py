@@ -44,6 +44,8 @@ TWO = machine(gpu(0), gpu(1))
 def test_without_a_gpu_one_at_a_time() -> None:
     assert place_for(plan(), machine(), {}).lanes == (PROCESSORS,)  # type: ignore[union-attr]
     assert place_for(plan(), machine(), {PROCESSORS: 1}) is None
+    told_of_one = held_lanes([training("0")], machine())  # as a worker is where NVML finds no GPU
+    assert told_of_one == {PROCESSORS: 1} and place_for(plan(), machine(), told_of_one) is None
     assert place_for(plan(cpu=True), TWO, {"GPU-0": 1}).lanes == (PROCESSORS,)  # type: ignore[union-attr]
 
 

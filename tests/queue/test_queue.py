@@ -234,7 +234,7 @@ def test_a_queue_that_cannot_be_read_is_one_sentence() -> None:
 def test_real_runs_wait_for_each_other_though_terminal_and_watcher_go(home: Path) -> None:
     program = [sys.executable, "-c", "from loratui.cli import main; main()"]
     values = {"training.max_steps": 2, "evaluation.every_steps": 0}
-    (home / "plan.toml").write_text(plan_to_toml(with_values(DEMO, values)))
+    (home / "plan.toml").write_text(plan_to_toml(with_values(DEMO, {**values, "hardware.cpu": False})))
     for _ in range(2):
         main, terminal = pty.openpty()
         command = [*program, "train", str(home / "plan.toml"), "--queue"]

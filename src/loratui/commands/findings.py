@@ -27,11 +27,12 @@ def command(run_name: str, as_json: bool) -> None:
     """
     from loratui.runs.listing import find_run
 
-    found = findings(find_run(run_name))
+    run = find_run(run_name)
+    found = findings(run)
     if as_json:
         say_json(found)
         return
-    _print(found)
+    _print(found, run.typed)
 
 
 def findings(run: Run) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def findings(run: Run) -> dict[str, Any]:
         followed.poll()
     return {
         "run": run.name,
+        "path": str(run.place),
         "state": followed.status.state,
         "message": followed.status.message,
         "warnings": [*followed.warnings, *([followed.problem] if followed.problem else [])],
@@ -88,7 +90,7 @@ def _by_hand(followed: Followed) -> list[str]:
     return [one for one in dict.fromkeys(found) if one]
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print(found: dict[str, Any], typed: str) -> None:
     ended = f". {found['message']}" if found["message"] else ""
     say(printable(f"run {found['run']}: {found['state']}{ended}"))
     for words in found["warnings"]:
@@ -106,4 +108,4 @@ def _print(found: dict[str, Any]) -> None:
     for words in found["advice"]:
         say(printable(f"  By hand: {words}"))
     if found["fixes"]:
-        say(f"`loratui attach {found['run']}` offers them with {found['key']}.")
+        say(f"`loratui attach {typed}` offers them with {found['key']}.")

@@ -52,7 +52,8 @@ def _list(as_json: bool) -> None:
         step = f"{status.step:,}/{status.total:,}" if status.total else ""
         seconds = begins.get(str(one.run.place))
         start = f"expected to start in {duration(seconds)}" if seconds else "starts next" if seconds == 0 else ""
-        words = "; ".join(part for part in ("not made here" * one.foreign, one.words, start) if part)
+        told = one.words.rstrip(".") if start else one.words
+        words = "; ".join(part for part in ("not made here" * one.foreign, told, start) if part)
         state = f"finished, but {one.ruin.word}" if one.ruin else one.state
         rows.append([one.name, state, step, loss, age(time.time() - one.created), words])
     say(table(rows, right=frozenset({2, 3, 4})))

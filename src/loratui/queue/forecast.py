@@ -9,7 +9,7 @@ from pathlib import Path
 from loratui.core.errors import LoratuiError
 from loratui.core.hardware import Machine
 from loratui.machine.device import is_idle
-from loratui.queue.place import PROCESSORS, held_lanes, lanes_of
+from loratui.queue.place import held_lanes, lanes_held, lanes_of
 from loratui.queue.trainings import Training
 from loratui.runs.directory import Run
 from loratui.runs.waiting import Waiting
@@ -42,12 +42,11 @@ def free_lanes(machine: Machine, trainings: Sequence[Training]) -> dict[str, flo
     """Seconds until each lane that is held becomes free; infinite where a training does not know yet, or where somebody
     else's program is.
     """
-    numbers = {str(gpu.index): gpu.uuid for gpu in machine.gpus}
     free = {gpu.uuid: math.inf for gpu in machine.gpus if not is_idle(gpu)}  # somebody else's program, as yet
     ours = held_lanes(trainings, machine)
     free = {lane: seconds for lane, seconds in free.items() if lane not in ours}
     for one in trainings:
         left = Run(one.run).status().eta_seconds
-        for lane in {numbers.get(gpu, gpu) for gpu in one.gpus} or {PROCESSORS}:
+        for lane in lanes_held(one, machine):
             free[lane] = max(free.get(lane, 0.0), math.inf if left is None else left)
     return free

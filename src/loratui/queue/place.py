@@ -4,6 +4,7 @@ or on the processors, one at a time.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -42,14 +43,17 @@ def lanes_of(plan: Plan, machine: Machine) -> tuple[str, ...]:
     return tuple(gpu.uuid for gpu in usable)
 
 
-def held_lanes(trainings: Sequence[Training], machine: Machine) -> dict[str, int]:
-    """How many trainings have each lane. A GPU that is named by its number is that one."""
+def lanes_held(training: Training, machine: Machine) -> set[str]:
+    """The lanes that a training has. A GPU that is named by its number is that one; where the machine has none, a
+    worker is on the processors whatever it was told to see.
+    """
     numbers = {str(gpu.index): gpu.uuid for gpu in machine.gpus}
-    found: dict[str, int] = {}
-    for one in trainings:
-        for lane in {numbers.get(gpu, gpu) for gpu in one.gpus} or {PROCESSORS}:
-            found[lane] = found.get(lane, 0) + 1
-    return found
+    return {numbers.get(gpu, gpu) for gpu in training.gpus if machine.gpus} or {PROCESSORS}
+
+
+def held_lanes(trainings: Sequence[Training], machine: Machine) -> dict[str, int]:
+    """How many trainings have each lane."""
+    return dict(Counter(lane for one in trainings for lane in lanes_held(one, machine)))
 
 
 def place_for(

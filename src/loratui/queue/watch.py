@@ -19,7 +19,7 @@ from loratui.core.plan import Plan
 from loratui.machine.boot import boot_id, since_boot
 from loratui.machine.detect import detect_machine
 from loratui.queue.lock import take_watch
-from loratui.queue.place import Place, held_lanes, lanes_of, place_for
+from loratui.queue.place import Place, held_lanes, lanes_held, lanes_of, place_for
 from loratui.queue.trainings import Training, trainings
 from loratui.runs.directory import Run
 from loratui.runs.history import last_step
@@ -121,7 +121,7 @@ def _growth(at_work: list[Training], machine: Machine) -> dict[str, int] | None:
         step = last_step(Run(one.run).events_path)
         if step is None or not step.memory_peak:
             return None
-        for lane in held_lanes([one], machine):
+        for lane in lanes_held(one, machine):
             now = step.memory_reserved or step.memory_allocated or 0
             found[lane] = found.get(lane, 0) + max(0, step.memory_peak - now)
     return found
