@@ -22,6 +22,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("preferences")
     write_tiny_model(folder / "model")
     write_pairs(folder / "pairs.jsonl", pairs(40))
+    both_ways = [
+        row for one in pairs(40) for row in (one, one | {"chosen": one["rejected"], "rejected": one["chosen"]})
+    ]
+    write_pairs(folder / "contradicting.jsonl", both_ways)
     return folder
 
 
@@ -43,13 +47,14 @@ def test_where_memory_is_full_smaller_passes_make_the_same_steps(
 
 
 def test_a_rate_that_is_far_too_high_is_lowered_to_the_proposed_one(files: Path, tmp_path: Path) -> None:
-    values = {"training.objective": "dpo", "training.max_steps": 80, "training.learning_rate": 0.5}
-    plan = beside_trl.plan_of(files / "model", files / "pairs.jsonl", values)
+    values = {"training.objective": "dpo", "training.max_steps": 80, "training.learning_rate": 1.0}
+    whole = {"method.kind": "full", "preference.reference": "precomputed"}
+    plan = beside_trl.plan_of(files / "model", files / "contradicting.jsonl", values | whole)
     run = create_run(plan, output=tmp_path / "run")
     allow(run)
     assert worker(run) == 0, run.log_path.read_text()[-3000:]
     events = EventTail(run.events_path).new_events()
-    assert {"diverged", "loss-nan", "gradient-nan"} & {e.finding for e in events if isinstance(e, Finding)}
+    assert {"diverged", "diverging", "loss-nan"} & {e.finding for e in events if isinstance(e, Finding)}
     assert any(isinstance(event, Fix) for event in events) and run.status().state == "finished"
     rate = run.plan().training.learning_rate
     assert rate < 1e-4, "pairs are learnt at far smaller rates than answers"

@@ -319,3 +319,58 @@ def test_the_settings_of_preferences_are_the_plans() -> None:
     plainer = with_values(plan, {"preference.sft_weight": 0.0, "preference.length_weight": 1.0})
     config = dpo_config(plainer, place, DeviceTraits("cpu"), evaluates=True)
     assert (config.loss_type, config.loss_weights, config.ld_alpha) == (["robust"], [1.0], None)
+
+
+SHARED = (
+    "learning_rate",
+    "optim",
+    "warmup_steps",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "seed",
+)
+
+
+def test_the_settings_of_judged_answers_are_the_plans() -> None:
+    from loratui.worker.training.config import DeviceTraits
+    from loratui.worker.training.preference_config import kto_config
+
+    changes = {
+        "training.objective": "kto",
+        "lora.dropout": 0.0,
+        "preference.beta": 0.37,
+        "preference.desirable_weight": 1.7,
+        "preference.undesirable_weight": 0.6,
+        "preference.reference": "precomputed",
+    }
+    plan, place = with_values(Plan(), UNUSUAL | changes), Path("/tmp/nowhere/checkpoints")
+    config = kto_config(plan, place, DeviceTraits("cpu"), evaluates=True)
+    expected = {
+        "loss_type": "kto",
+        "beta": 0.37,
+        "desirable_weight": 1.7,
+        "undesirable_weight": 0.6,
+        "precompute_ref_log_probs": True,
+        "train_sampling_strategy": "sequential",
+        "disable_dropout": True,
+        "max_length": None,
+    }
+    assert {name: getattr(config, name) for name in expected} == expected
+    shared = config_of(with_values(Plan(), UNUSUAL))
+    assert {name: getattr(config, name) for name in SHARED} == {name: getattr(shared, name) for name in SHARED}
+    unpaired = with_values(plan, {"preference.kto_loss": "apo_zero_unpaired", "preference.reference": "each-step"})
+    config = kto_config(unpaired, place, DeviceTraits("cpu"), evaluates=True)
+    assert (config.loss_type, config.train_sampling_strategy) == ("apo_zero_unpaired", "random")
+    assert not config.precompute_ref_log_probs
+
+
+def test_the_settings_of_the_odds_ratio_are_the_plans() -> None:
+    from loratui.worker.training.config import DeviceTraits
+    from loratui.worker.training.preference_config import orpo_config
+
+    changes = {"training.objective": "orpo", "lora.dropout": 0.0, "preference.beta": 0.37}
+    plan = with_values(Plan(), UNUSUAL | changes)
+    config = orpo_config(plan, Path("/tmp/nowhere/checkpoints"), DeviceTraits("cpu"), evaluates=True)
+    assert (config.beta, config.disable_dropout, config.max_length) == (0.37, True, 77)
+    shared = config_of(with_values(Plan(), UNUSUAL))
+    assert {name: getattr(config, name) for name in SHARED} == {name: getattr(shared, name) for name in SHARED}

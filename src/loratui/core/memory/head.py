@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loratui.core.architecture import Linear, ModelSpec
-from loratui.core.memory.ops import Layers, base_linear, cast
+from loratui.core.memory.ops import Layers, base_linear, cast, scale
 from loratui.core.memory.tape import Value
 
 TILE_TOKENS = 4096
@@ -26,12 +26,14 @@ RESULTS = 5
 """float32 numbers per scored token that the loss leaves behind: log-probability, entropy, their scattered copies."""
 
 
-def loss(run: Layers, x: Value, spec: ModelSpec, *, scored: int, rows: int) -> int:
+def loss(run: Layers, x: Value, spec: ModelSpec, *, scored: int, rows: int, capped: bool = False) -> int:
     """Put the selection of scored tokens, the head and the loss on the tape; bytes of the loss's own, at their most.
 
-    x: the final norm's output. Another trainer's loss is `other_loss`.
+    x: the final norm's output. capped: whole logits pass a tanh (Gemma 2). Another trainer's loss is `other_loss`.
     """
     form, tape = run.form, run.tape
+    if form.software.loss.kind == "odds":
+        return _odds(run, x, spec, rows, capped=capped)
     if form.software.loss.kind != "tiled":
         return other_loss(run, x, spec, scored=scored, rows=rows)
     hidden = spec.hidden_size
@@ -106,8 +108,6 @@ FUSED_LOGIT = 6
 def other_loss(run: Layers, x: Value, spec: ModelSpec, *, scored: int, rows: int) -> int:
     """Put head and loss on the tape as the run's trainer has them; bytes of the logits at their most."""
     style = run.form.software.loss
-    if style.kind == "odds":
-        return _odds(run, x, spec, rows)
     if style.kind == "whole":
         return _whole(run, x, spec, rows)
     return _by_chunks(run, x, spec, scored=scored if style.scored_only else run.tokens)
@@ -145,13 +145,17 @@ def _whole(run: Layers, x: Value, spec: ModelSpec, rows: int) -> int:
     return max(forward, 3 * soft.size + (logits.size if style.held else 0))
 
 
-def _odds(run: Layers, x: Value, spec: ModelSpec, rows: int) -> int:
+def _odds(run: Layers, x: Value, spec: ModelSpec, rows: int, *, capped: bool) -> int:
     """`trl/experimental/orpo/orpo_trainer.py::concatenated_forward`: accelerate hands the logits over in float32; those
     of the chosen half are copied for cross entropy, and a kernel scores those of both halves and keeps them.
     """
     form, tape, vocabulary = run.form, run.tape, spec.vocab_size
     head = Linear("lm_head", "lm_head", spec.hidden_size, vocabulary, 1, stored="parameter")
-    logits = cast(run, base_linear(run, x, head), 4) if form.autocast else base_linear(run, x, head)
+    logits = base_linear(run, x, head)
+    if capped:
+        bent = tape.value(logits.size, vocabulary, logits.element, tracked=logits.tracked)
+        logits = scale(run, tape.record((scale(run, logits),), bent, (bent.storage,)))
+    logits = cast(run, logits, 4) if form.autocast else logits
     element, cut = logits.element, run.tokens - rows
     half = tape.part(logits, cut // 2 * vocabulary * element)
     if rows > 2:  # of one row the last token is left out by a view

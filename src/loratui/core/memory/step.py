@@ -122,7 +122,7 @@ class _Pass:
         """Final norm, head and loss on the tape; bytes that the loss needs for itself."""
         end = final_norm(run, x, self.style)
         scored = max(1, min(self.batch.trained_tokens, self.batch.tokens - self.batch.rows))
-        return loss(run, end, self.spec, scored=scored, rows=self.batch.rows)
+        return loss(run, end, self.spec, scored=scored, rows=self.batch.rows, capped=self.style.softcap)
 
 
 def _pass(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, *, accumulates: bool) -> _Pass:
@@ -340,9 +340,8 @@ def reference_pass(spec: ModelSpec, plan: Plan, form: Formats, batch: Batch, gra
     adapted = run.adapted if copies_adapter(plan) else frozenset()
     frozen = replace(run, form=replace(form, dropout=False, full=False), adapted=adapted, accumulates=False)
     beside = _evaluation(frozen, 0)
-    held = gradients if run.accumulates else 0
-    kept = _kept(run, checkpointing=plan.training.checkpointing)
-    return Moment(PASS, "in the reference's forward pass", kept + beside.activations, beside.logits, held)
+    kept = _kept(run, checkpointing=plan.training.checkpointing) + beside.activations
+    return Moment(PASS, "in the reference's forward pass", kept, beside.logits, gradients if run.accumulates else 0)
 
 
 @lru_cache(maxsize=512)
@@ -352,11 +351,15 @@ def _kept(run: _Pass, *, checkpointing: bool) -> int:
     run.tail(end, stream)
     tail = end.tape.walk(stream)
     kept = _shared(run) + tail.kept + tail.source_kept
+    if checkpointing:
+        return kept + run.spec.layers * stream.size
     for numbers in run.kinds.values():
-        layers, x = run.start()
-        run.block(layers, x, numbers[0])
-        one = layers.tape.walk(x)
-        kept += len(numbers) * (x.size if checkpointing else one.kept + one.source_kept)
+        begins = int(0 in numbers and not run.form.full)  # before its first adapter nothing is tracked there
+        for tracked, count in ((False, begins), (True, len(numbers) - begins)):
+            layers, x = run.start(tracked=tracked)
+            run.block(layers, x, numbers[-1] if tracked else numbers[0])
+            one = layers.tape.walk(x)
+            kept += count * (one.kept + one.source_kept)
     return kept
 
 
