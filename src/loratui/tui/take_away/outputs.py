@@ -297,7 +297,8 @@ def _exports(run: Run, plan: Plan) -> Iterator[Output]:
         left: tuple[str, ...] = ()
         problem = ""
         try:
-            left = export_plan(plan, tool).left_out
+            export = export_plan(plan, tool)
+            left, target = export.left_out, target.with_suffix(export.suffix)
         except LoratuiError as error:
             problem = error.sentence
         notes = (
