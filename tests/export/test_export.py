@@ -17,7 +17,7 @@ from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.data.conversation import Conversation, Message
-from loratui.export import OURS, TOOLS, ExportError, Rows, export_plan
+from loratui.export import OURS, TOOLS, Rows, export_plan
 from loratui.export.document import Carrier
 from loratui.export.rows import as_line, kind_of
 
@@ -267,10 +267,3 @@ def test_command_replaces_nothing_unasked(plan_file: Path) -> None:
     assert target.read_text() == "mine"
     assert CliRunner().invoke(command, [*arguments, "--force"], catch_exceptions=False).exit_code == 0
     assert target.read_text() != "mine"
-
-
-def test_a_plan_that_learns_preferences_is_refused_in_one_sentence() -> None:
-    plan = with_values(Plan(), {"training.objective": "dpo"})
-    for tool in TOOLS:
-        with pytest.raises(ExportError, match=r"plans that learn preferences .* are not exported yet"):
-            export_plan(plan, tool)

@@ -8,18 +8,20 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml, with_values
-from loratui.paths import demo_model_path
+from loratui.paths import PACKAGE, demo_model_path
 
 pytestmark = [
     pytest.mark.worker,
     pytest.mark.skipif(not (demo_model_path() / "model.safetensors").is_file(), reason="the demo model is not built"),
 ]
 STEPS = 4
+PREFERENCES_FILE = PACKAGE / "demo" / "preferences.jsonl"
 VALUES = {
     "model.dtype": "fp32",
     "training.precision": "fp32",
@@ -89,13 +91,8 @@ def test_trl_command_reaches_exactly_the_same_losses_where_nothing_follows_the_s
 ) -> None:
     """The line break is the whole difference: under a chat template that ends with the stop token there is none."""
     folder, _ = trained
-    template = (demo_model_path() / "chat_template.jinja").read_text()
-    line_break = "{{- '\\n' }}\n{%- endfor %}"
-    assert line_break in template
-    ends = "{%- if not (loop.last and message['role'] == 'assistant') %}{{- '\\n' }}{%- endif %}\n{%- endfor %}"
-    (folder / "ends.jinja").write_text(template.replace(line_break, ends))
     (folder / "ends.toml").write_text(
-        plan_to_toml(with_values(Plan(), VALUES | {"model.chat_template": str(folder / "ends.jinja")}))
+        plan_to_toml(with_values(Plan(), VALUES | {"model.chat_template": ending_template(folder)}))
     )
     run(loratui("train", "ends.toml", "--output", str(folder / "run-ends")), folder)
     run(loratui("export", "ends.toml", "--to", "trl", "-o", "ends.yaml"), folder)
@@ -107,3 +104,39 @@ def test_trl_command_reaches_exactly_the_same_losses_where_nothing_follows_the_s
     theirs = losses(run(["-m", "trl.scripts.sft", "--config", "ends.yaml"], folder))
     assert len(ours) == STEPS
     assert theirs == pytest.approx(ours, rel=2e-3)
+
+
+def ending_template(folder: Path) -> str:
+    """A chat template of the demo model after whose stop token nothing stands."""
+    template = (demo_model_path() / "chat_template.jinja").read_text()
+    line_break = "{{- '\\n' }}\n{%- endfor %}"
+    assert line_break in template
+    ends = "{%- if not (loop.last and message['role'] == 'assistant') %}{{- '\\n' }}{%- endif %}\n{%- endfor %}"
+    (folder / "ends.jinja").write_text(template.replace(line_break, ends))
+    return str(folder / "ends.jinja")
+
+
+PREFERENCES: dict[str, dict[str, Any]] = {
+    "dpo": {"preference.beta": 0.3},
+    "dpo on an adapter": {"preference.sft_weight": 0.2},
+}
+
+
+@pytest.mark.parametrize("name", PREFERENCES)
+def test_the_trl_script_learns_preferences_with_the_same_losses(
+    name: str, trained: tuple[Path, list[float]], tmp_path: Path
+) -> None:
+    """Of an adapter that is trained further, TRL's copy of it is the reference, as it is ours."""
+    on = {"lora.adapter": str(trained[0] / "run" / "adapter")} if name.endswith("adapter") else {}
+    values = VALUES | {"dataset.path": str(PREFERENCES_FILE), "model.chat_template": ending_template(tmp_path)}
+    values |= {"training.objective": "dpo", "training.learning_rate": 1e-3, **PREFERENCES[name], **on}
+    (tmp_path / "plan.toml").write_text(plan_to_toml(with_values(Plan(), values)))
+    run(loratui("train", "plan.toml", "--output", str(tmp_path / "run")), tmp_path)
+    run(loratui("export", "plan.toml", "--to", "trl", "-o", "train.py"), tmp_path)
+    told = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    ours = [event for event in told if event["type"] == "step"]
+    output = run(["train.py"], tmp_path)
+    margins = [float(number) for number in re.findall(r"\'rewards/margins\': \'?(-?[0-9.e-]+)", output)]
+    assert len(ours) == STEPS and losses(output) == pytest.approx([event["loss"] for event in ours], rel=2e-3)
+    assert margins == pytest.approx([event["reward_margin"] for event in ours], rel=5e-3, abs=1e-4)
+    assert margins[-1] > 0.05 and (tmp_path / "train-output" / "adapter_model.safetensors").is_file()

@@ -12,7 +12,7 @@ import sys
 import types
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -20,7 +20,9 @@ from test_export import METHODS, odd_plan
 
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
+from loratui.core.preference_section import Objective, PreferenceLoss
 from loratui.export import Rows, export_plan
+from loratui.export.preferences import kind_for, why_not
 from loratui.tui.recipe.fields import choices_of
 
 pytestmark = pytest.mark.worker
@@ -37,6 +39,51 @@ def test_axolotls_schema(method: dict[str, Any], scheduler: str) -> None:
         schemas.AxolotlInputConfig(**written)
         assert set(written) <= set(schemas.AxolotlInputConfig.model_fields)
         assert set(written["datasets"][0]) <= set(datasets.SFTDataset.model_fields)
+
+
+PREFERENCES: list[dict[str, Any]] = [
+    {"training.objective": objective, **values}
+    for objective in get_args(Objective)
+    if objective != "sft"
+    for values in (
+        {},
+        {"preference.reference": "precomputed"},
+        *(({"preference.loss": loss} for loss in get_args(PreferenceLoss)) if objective == "dpo" else ()),
+        *(({"preference.sft_weight": 0.2, "preference.length_weight": 0.5},) if objective == "dpo" else ()),
+    )
+    if not (objective == "orpo" and values)
+]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.parametrize("values", PREFERENCES, ids=str)
+def test_plans_that_learn_preferences_pass_every_schema(
+    values: dict[str, Any], method: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISABLE_VERSION_CHECK", "1")
+    objective = values["training.objective"]
+    plan = with_values(Plan(), {"training.precision": "fp32", "model.dtype": "fp32", **method, **values})
+    schemas = pytest.importorskip("axolotl.utils.schemas.config", reason="axolotl is not installed")
+    datasets = pytest.importorskip("axolotl.utils.schemas.datasets")
+    hparams = pytest.importorskip("llamafactory.hparams", reason="llamafactory is not installed")
+    if not why_not(plan, "axolotl"):
+        written = yaml.safe_load(export_plan(plan, "axolotl", Rows("/data", kind_for(objective, "axolotl"))).text)
+        schemas.AxolotlInputConfig(**written)
+        assert set(written) <= set(schemas.AxolotlInputConfig.model_fields)
+        assert set(written["datasets"][0]) <= {*datasets.DPODataset.model_fields, "ds_type"}
+    rows = Rows(str(tmp_path), kind_for(objective, "llama-factory"))
+    export = export_plan(plan, "llama-factory", rows, output=str(tmp_path / "out"))
+    for name, text in export.files.items():
+        (tmp_path / name).write_text(text)
+    settings = yaml.safe_load(export.text)
+    _, _, _, learnt, _ = hparams.get_train_args(dict(settings))
+    assert learnt.stage == ("kto" if objective == "kto" else "dpo") and learnt.pref_beta == plan.preference.beta
+    (attributes,) = rows_parser().get_dataset_list(["train"], str(tmp_path))
+    assert attributes.ranking == (objective != "kto")
+    if objective == "kto":
+        assert attributes.kto_tag == "label"
+    else:
+        assert (attributes.chosen, attributes.rejected) == ("chosen", "rejected")
 
 
 CHOICES = [

@@ -102,9 +102,11 @@ def test_an_adapters_size_is_that_of_its_file(run: Run) -> None:
 def test_a_plan_that_another_tool_cannot_be_given_says_so_before_it_is_asked_for(run: Run) -> None:
     text = run.plan_path.read_text()
     run.plan_path.write_text(text.replace('objective = "sft"', 'objective = "dpo"'))
-    exports = [one for one in outputs_of(run) if one.group == "The plan for other tools"]
-    assert exports and {one.state for one in exports} == {"needs"}
-    assert all("not exported yet" in one.problem and not one.notes for one in exports)
+    exports = {one.key: one for one in outputs_of(run) if one.group == "The plan for other tools"}
+    refused = {key for key, one in exports.items() if one.state == "needs"}
+    assert refused == {"transformers", "unsloth"}, "they know no preferences"
+    assert all("are not exported to" in exports[key].problem and not exports[key].notes for key in refused)
+    assert exports["trl"].command[-1].endswith("trl.py"), "a script of TRL's own trainer"
 
 
 async def test_the_card_is_written_by_the_command_that_stands_there(run: Run) -> None:

@@ -52,6 +52,7 @@ def command(
     from loratui.core.plan_text import with_values
     from loratui.export import OURS, Rows, export_plan
     from loratui.export.memory import elsewhere_json
+    from loratui.export.preferences import kind_for
     from loratui.export.rows import write_rows
     from loratui.export.skypilot import as_trained
     from loratui.paths import demo_model_path
@@ -78,7 +79,7 @@ def command(
     if plan_path.is_dir() and (words := foreign_words(Run(plan_path), plan)):
         say(words, err=True)
     folder = target.with_name(f"{target.stem}-data")
-    export_plan(plan, tool, Rows(str(folder)))  # refuses an unknown tool before anything is written
+    export_plan(plan, tool)  # refuses an unknown tool before anything is written
     if not force:
         for path in (target, folder) if with_rows or ours else (target,):
             if path.exists():
@@ -91,7 +92,7 @@ def command(
     memory, unknown = (None, "") if ours else _memory(plan, tool)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        rows = Rows(str(folder.absolute()))
+        rows = Rows(str(folder.absolute()), kind_for(plan.training.objective, tool))
         if with_rows and not ours:
             rows, unusable = write_rows(plan, folder.absolute(), tool=tool)
         export = export_plan(
@@ -177,6 +178,8 @@ def _memory(plan: Plan, tool: str) -> tuple[Elsewhere | None, str]:
     """What the plan takes there, or why that cannot be said."""
     from loratui.commands.other_trainers import of_plan
 
+    if plan.training.objective != "sft":
+        return None, "only what learning answers takes there was measured."
     try:
         return of_plan(plan, tool), ""
     except LoratuiError as error:
@@ -186,4 +189,4 @@ def _memory(plan: Plan, tool: str) -> tuple[Elsewhere | None, str]:
 def _named(text: str, target: Path, tool: str) -> str:
     """The text with the file's real name where it names itself."""
     usual = {"transformers": "train_transformers.py", "unsloth": "train_unsloth.py"}.get(tool, f"{tool}.yaml")
-    return text.replace(usual, target.name)
+    return text.replace(usual, target.name).replace("train_trl.py", target.name)

@@ -9,6 +9,7 @@ from loratui.core.plan import Plan
 from loratui.core.schedule import scheduler_arguments
 from loratui.export.document import Carrier, Export, Rows, common, header, yaml_text
 from loratui.export.memory import Elsewhere
+from loratui.export.preferences import axolotl_rows, axolotl_settings
 
 TOOL = "Axolotl"
 
@@ -17,19 +18,24 @@ def to_axolotl(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = N
     """The plan as Axolotl's configuration."""
     carrier = Carrier(plan, TOOL)
     common(carrier, rows)
+    dataset = _dataset if plan.training.objective == "sft" else _pairs
     document: dict[str, Any] = {"base_model": carrier["model.id"]}
     if carrier["model.revision"]:
         document["revision_of_model"] = plan.model.revision
     document["trust_remote_code"] = carrier["model.trust_remote_code"]
     document |= _template(carrier) | _method(carrier) | _lora(carrier)
     document |= {
-        "datasets": [_dataset(carrier, rows, rows.train)],
+        "datasets": [dataset(carrier, rows, rows.train)],
         "shuffle_merged_datasets": False,
         "val_set_size": 0.0,
     }
     if rows.held_out and carrier["evaluation.every_steps"]:
-        document["test_datasets"] = [_dataset(carrier, rows, rows.test) | {"split": "train"}]
-    document |= {"train_on_inputs": carrier["training.loss_on"] == "all"}
+        document["test_datasets"] = [dataset(carrier, rows, rows.test) | {"split": "train"}]
+    if plan.training.objective == "sft":
+        document |= {"train_on_inputs": carrier["training.loss_on"] == "all"}
+    else:
+        carrier.without_meaning("training.loss_on")
+        document |= axolotl_settings(carrier) | {"excess_length_strategy": "truncate"}
     document |= _training(carrier) | _numbers(carrier) | _keeping(carrier, rows)
     document["output_dir"] = output
     if memory is not None and memory.mend is not None and isinstance(memory.mend.value, tuple):
@@ -84,6 +90,10 @@ def _lora(carrier: Carrier) -> dict[str, Any]:
     if carrier["lora.adapter"]:
         result["lora_model_dir"] = carrier.plan.lora.adapter
     return result
+
+
+def _pairs(carrier: Carrier, rows: Rows, path: str) -> dict[str, Any]:
+    return axolotl_rows(path)
 
 
 def _dataset(carrier: Carrier, rows: Rows, path: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from loratui.core.plan_text import fields
 if TYPE_CHECKING:
     from loratui.export.memory import Elsewhere
 
-RowKind = Literal["messages", "prompt-completion", "text", "tokens"]
+RowKind = Literal["messages", "prompt-completion", "text", "tokens", "pairs", "sides", "judged", "judged-messages"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,9 @@ class Rows:
     """The plan's rows as files that every tool reads: JSON lines, split as the plan splits them.
 
     kind: what a line holds: {"messages": […]}, {"prompt": […], "completion": […]} (messages too; TRL's form), {"text":
-    …} or {"input_ids": […], "labels": […]}. In messages an answer with "train": false bears no loss.
+    …} or {"input_ids": […], "labels": […]}. In messages an answer with "train": false bears no loss. Of preferences:
+    pairs, {"prompt": […], "chosen": […], "rejected": […]}; sides, {"messages": […], "chosen": {…}, "rejected": {…}};
+    judged, {"prompt": […], "completion": […], "label": true}; judged-messages, {"messages": […], "label": true}.
     """
 
     folder: str
@@ -98,7 +100,9 @@ class Carrier:
 def common(carrier: Carrier, rows: Rows) -> None:
     """What no tool takes, and what has no meaning under this plan or for these rows."""
     plan = carrier.plan
-    carrier.without_meaning("training.objective", *(key for key in fields() if key.startswith("preference.")))
+    carrier.without_meaning("training.objective")
+    if plan.training.objective == "sft":
+        carrier.without_meaning(*(key for key in fields() if key.startswith("preference.")))
     if rows.kind == "text" and plan.dataset.long_text == "divide":
         carrier.leave("dataset.long_text", "texts beyond the maximum length may be cut there, not divided into pieces.")
     else:

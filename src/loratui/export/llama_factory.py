@@ -9,9 +9,17 @@ from loratui.core.plan import Plan
 from loratui.export.arguments import leave_patience, training_arguments
 from loratui.export.document import Carrier, Export, Rows, common, header, yaml_text
 from loratui.export.memory import Elsewhere
+from loratui.export.preferences import llama_factory_settings
 
 TOOL = "LLaMA-Factory"
 ATTENTION = {"sdpa": "sdpa", "eager": "disabled", "flash_attention_2": "fa2", "flash_attention_3": "fa3"}
+
+
+PREFERENCE_COLUMNS = {
+    "sides": {"chosen": "chosen", "rejected": "rejected"},
+    "judged-messages": {"kto_tag": "label"},
+}
+"""Columns beside the messages."""
 
 
 def to_llama_factory(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = None) -> Export:
@@ -19,12 +27,13 @@ def to_llama_factory(plan: Plan, rows: Rows, output: str, memory: Elsewhere | No
     carrier = Carrier(plan, TOOL)
     common(carrier, rows)
     leave_patience(carrier, TOOL)
+    sft = plan.training.objective == "sft"
     document: dict[str, Any] = {
         "model_name_or_path": carrier["model.id"],
         **({"model_revision": plan.model.revision} if carrier["model.revision"] else {}),
         "trust_remote_code": carrier["model.trust_remote_code"],
         "flash_attn": ATTENTION.get(carrier["model.attention"], "auto"),
-        "stage": "pt" if rows.kind == "text" else "sft",
+        **({"stage": "pt" if rows.kind == "text" else "sft"} if sft else llama_factory_settings(carrier)),
         "do_train": True,
     }
     document |= _method(carrier)
@@ -42,8 +51,9 @@ def to_llama_factory(plan: Plan, rows: Rows, output: str, memory: Elsewhere | No
         "cutoff_len": carrier["training.max_length"],
         "packing": carrier["training.packing"],
         **({"neat_packing": True} if plan.training.packing else {}),
-        "train_on_prompt": carrier["training.loss_on"] == "all",
+        **({"train_on_prompt": carrier["training.loss_on"] == "all"} if sft else {}),
     }
+    carrier.without_meaning("training.loss_on")
     if carrier["training.padding_free"] and not plan.training.packing:
         carrier.leave("training.padding_free", "LLaMA-Factory pads; use its neat_packing instead.")
     arguments = training_arguments(carrier, rows, output)
@@ -125,7 +135,8 @@ def dataset_info(rows: Rows) -> str:
         else:
             entry |= {
                 "formatting": "sharegpt",
-                "columns": {"messages": "messages"},
+                **({"ranking": True} if rows.kind == "sides" else {}),
+                "columns": {"messages": "messages"} | PREFERENCE_COLUMNS.get(rows.kind, {}),
                 "tags": {
                     "role_tag": "role",
                     "content_tag": "content",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from loratui.data.row_filter import RowFilter, filter_rows
 from loratui.data.split import keys_for, split_rows
 from loratui.data.tool_text import with_calls
 from loratui.export.document import RowKind, Rows
+from loratui.export.preferences import kind_for
 
 RECOGNISED_ROWS = 200
 
@@ -44,7 +46,10 @@ def write_rows(plan: Plan, folder: Path, *, tool: str) -> tuple[Rows, int]:
         train, held = [train[at] for at in split.train], [train[at] for at in split.evaluation]
     if not train:
         raise DatasetError("there is no row to export.", where=found.path)
-    kind = kind_of([*train, *held], tool)
+    objective = plan.training.objective
+    kind = kind_of([*train, *held], tool) if objective == "sft" else kind_for(objective, tool)
+    if objective == "kto":  # of a pair each side is an answer of its own
+        train, held = ([side for row in part for side in row.sides] for part in (train, held))
     folder.mkdir(parents=True, exist_ok=True)
     rows = Rows(str(folder), kind, held_out=bool(held), all_answers_train=all(_all_train(row) for row in train))
     for path, part in ((rows.train, train), (rows.test, held)):
@@ -59,7 +64,7 @@ def _conversations(plan: Plan, found: FoundDataset, *, evaluation: bool) -> tupl
     sample = sample_rows(found, RECOGNISED_ROWS, evaluation=evaluation)
     require_rows(found, sample)
     recognition = recognise(sample, plan.dataset.format, plan.dataset.columns, where=found.path)
-    require_answer(recognition, plan.dataset, where=found.path)
+    recognition = require_answer(recognition, plan.dataset, where=found.path, objective=plan.training.objective)
     row_filter = RowFilter(DatasetSection() if evaluation else plan.dataset, found)
     rows, unusable = [], 0
     for _, filtered in filter_rows(
@@ -74,6 +79,9 @@ def _conversations(plan: Plan, found: FoundDataset, *, evaluation: bool) -> tupl
 
 def _arranged(row: Conversation, dataset: DatasetSection) -> Conversation:
     """The row as the plan's own training hands it to the chat template."""
+    if row.rejected:
+        chosen, rejected = (_arranged(side, dataset) for side in row.sides)
+        return replace(chosen, rejected=rejected.messages)
     return arranged(with_calls(row) if dataset.calls == "template" else row, dataset.reasoning)
 
 
@@ -100,7 +108,21 @@ def as_line(row: Conversation, kind: RowKind) -> dict[str, Any]:
     if kind == "prompt-completion":
         turns = [message.as_dict() for message in row.messages]
         return {"prompt": turns[:-1], "completion": turns[-1:], **extra}
+    if kind in ("pairs", "sides", "judged", "judged-messages"):
+        return _preference_line(row, kind) | extra
     return {"messages": list(_turns(row)), **extra}
+
+
+def _preference_line(row: Conversation, kind: RowKind) -> dict[str, Any]:
+    *asked, answer = (message.as_dict() for message in row.messages)
+    if kind == "judged":
+        return {"prompt": asked, "completion": [answer], "label": row.desirable}
+    if kind == "judged-messages":
+        return {"messages": [*asked, answer], "label": row.desirable}
+    other = row.rejected[-1].as_dict()
+    if kind == "sides":
+        return {"messages": asked, "chosen": answer, "rejected": other}
+    return {"prompt": asked, "chosen": [answer], "rejected": [other]}
 
 
 def _turns(row: Conversation) -> Iterator[dict[str, Any]]:

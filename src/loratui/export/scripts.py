@@ -40,11 +40,11 @@ def to_transformers(plan: Plan, rows: Rows, output: str, memory: Elsewhere | Non
     patience = carrier["evaluation.patience"] if rows.held_out and carrier["evaluation.every_steps"] else 0
     if patience:
         arguments |= {"metric_for_best_model": "loss", "greater_is_better": False}
-    values = _values(carrier, rows) | {"QUANTIZATION": _quantization(carrier)}
+    values = _values(carrier, rows) | {"QUANTIZATION": quantization_of(carrier)}
     adapter = (
         FULL_WEIGHTS
         if plan.method.kind == "full"
-        else PEFT_ADAPTER.format(lora=_lora(carrier), continued=carrier["lora.adapter"])
+        else PEFT_ADAPTER.format(lora=lora_settings(carrier), continued=carrier["lora.adapter"])
     )
     run = "python train_transformers.py"
     left_out = carrier.left_out()
@@ -54,13 +54,13 @@ def to_transformers(plan: Plan, rows: Rows, output: str, memory: Elsewhere | Non
         "import torch",
         _imports(plan, patience=bool(patience)),
         "",
-        _constants(values),
+        constants(values),
         LOAD_TOKENIZER,
         ROWS,
         PLAIN_MODEL,
         adapter,
         PLAIN_TRAINER.format(
-            arguments=_dictionary(arguments), callbacks=EARLY_STOPPING.format(patience=patience) if patience else ""
+            arguments=dictionary(arguments), callbacks=EARLY_STOPPING.format(patience=patience) if patience else ""
         ),
     ]
     return Export("transformers", "\n".join(parts), left_out, run, ".py")
@@ -106,11 +106,11 @@ def to_unsloth(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = N
         "import torch",
         "from transformers import DataCollatorForSeq2Seq",
         "from trl import SFTConfig, SFTTrainer\n",
-        _constants(values),
+        constants(values),
         UNSLOTH_MODEL,
         ROWS,
         adapter,
-        UNSLOTH_TRAINER.format(arguments=_dictionary(arguments)),
+        UNSLOTH_TRAINER.format(arguments=dictionary(arguments)),
     ]
     return Export("unsloth", "\n".join(parts), left_out, run, ".py")
 
@@ -148,7 +148,8 @@ def _values(carrier: Carrier, rows: Rows) -> dict[str, Any]:
     }
 
 
-def _quantization(carrier: Carrier) -> Code:
+def quantization_of(carrier: Carrier) -> Code:
+    """The quantisation of the base, as Python."""
     kind = carrier["method.quantization"]
     if kind in ("none", "int8"):
         return Code(quantization_code(kind, double=False, compute_dtype="bf16"))
@@ -159,7 +160,8 @@ def _quantization(carrier: Carrier) -> Code:
     )
 
 
-def _lora(carrier: Carrier) -> str:
+def lora_settings(carrier: Carrier) -> str:
+    """The arguments of peft's LoraConfig, as Python."""
     alpha, variant = carrier["lora.alpha"], carrier["lora.variant"]
     settings = {
         "task_type": "CAUSAL_LM",
@@ -200,7 +202,8 @@ class Code(str):
     __slots__ = ()
 
 
-def _constants(values: dict[str, Any]) -> str:
+def constants(values: dict[str, Any]) -> str:
+    """A line `NAME = value` for each."""
     return (
         "\n".join(f"{name} = {value if isinstance(value, Code) else _literal(value)}" for name, value in values.items())
         + "\n"
@@ -211,5 +214,6 @@ def _literal(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-def _dictionary(values: dict[str, Any]) -> str:
+def dictionary(values: dict[str, Any]) -> str:
+    """A dictionary, as Python."""
     return pprint.pformat(values, sort_dicts=False, width=110)

@@ -304,7 +304,8 @@ def _exports(run: Run, plan: Plan) -> Iterator[Output]:
         left: tuple[str, ...] = ()
         problem = ""
         try:
-            left = export_plan(as_trained(plan, run.machine()) if tool in OURS else plan, tool).left_out
+            export = export_plan(as_trained(plan, run.machine()) if tool in OURS else plan, tool)
+            left, target = export.left_out, target.with_suffix(export.suffix)
         except LoratuiError as error:
             problem = error.sentence
         notes = (
