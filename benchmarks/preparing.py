@@ -1,18 +1,19 @@
 """How fast rows become tokens, and in how much memory: loratui's preparing against `datasets.map`, and a resume.
 
     python benchmarks/preparing.py [--rows 50000] [--pairs 3] [--form plain|chats|short] [--template qwen3] [--save]
-                                   [--data FILE] [--model ID]
+                                   [--data FILE] [--model ID] [--sides start,again] [--folder FOLDER]
     python benchmarks/preparing.py --largest-row 24
 
 Each side works in a fresh process on the same rows, one after the other, round by round. "map" is `datasets.map` with
 a function that applies the chat template and keeps ids and labels; "trl" is what TRL's SFTTrainer does with the same
 rows. Ours also finds the answers in what the template writes, proves their stop token, groups near duplicates and
 splits, and writes the store of tokens; "resume" takes them out of it. Memory is what the process's peak has beyond
-where it stood with its libraries and its tokenizer loaded. "start" is a training on a tiny model up to its first step,
-"again" its resume up to the next one, both timed from where the libraries are loaded; what of it is tokenising is
-told apart. The aims: no slower than map, less than 0.7 GB for 200,000 rows; 1,000,000 rows start in less than 1.5 GiB,
-and the first step of a resume comes in 1.2 of the time that a start takes without its tokenising. `--largest-row`
-adds a row of so many MiB to 200 and prints what it costs beyond them, form by form: at most 12 bytes a byte of it.
+where it stood with its libraries and its tokenizer loaded. "first" is a training on a tiny model up to its first step,
+"start" another one, which finds the tokens stored, and "again" the resume of that up to the next step, all timed from
+where the libraries are loaded; what of it goes for tokens is told apart. `--folder` keeps what is made for a later
+call. The aims: no slower than map, less than 0.7 GB for 200,000 rows; 1,000,000 rows start in less than 1.5 GiB, and
+the first step of a resume comes in 1.2 of the time that a start takes without its tokens. `--largest-row` adds a row
+of so many MiB to 200 and prints what it costs beyond them, form by form: at most 12 bytes a byte of it.
 """
 
 from __future__ import annotations
@@ -22,18 +23,20 @@ import json
 import os
 import platform
 import random
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from inspection import FORMS, WORDS, make_model, write_large, write_rows
 
 SIDES = ("ours", "resume", "map", "trl")
-STARTS = ("start", "again")
+STARTS = ("first", "start", "again")
 RESULT = Path(__file__).parent / "results" / "preparing.json"
 
 MEASURE = """
@@ -219,7 +222,7 @@ def write_weights(model: Path) -> None:
     Qwen3ForCausalLM(config).save_pretrained(model)
 
 
-SCRIPTS = {"ours": OURS, "resume": OURS, "start": START, "again": START}
+SCRIPTS = {"ours": OURS, "resume": OURS, "first": START, "start": START, "again": START}
 
 
 def measured(side: str, settings: dict[str, Any], home: Path) -> dict[str, float]:
@@ -257,6 +260,45 @@ def largest_row(mebibytes: int) -> int:
     return 0
 
 
+def measure_rounds(
+    folder: Path, given: argparse.Namespace, sides: list[str]
+) -> tuple[dict[str, list[dict[str, float]]], int]:
+    """What each side measured, round by round, and the size of the rows' file in bytes."""
+    found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    folder.mkdir(parents=True, exist_ok=True)
+    data = Path(given.data).absolute() if given.data else folder / "rows.jsonl"
+    if not data.exists():
+        WRITERS[given.form](data, given.rows)
+    model = Path(given.model) if given.model else folder / "model"
+    if not given.model and not model.exists():
+        make_model(model, data)
+        if given.template:
+            use_template(model, given.template)
+        if set(STARTS) & set(sides):
+            write_weights(model)
+    for number in range(given.pairs):
+        for side in sides:
+            if side == "first" and number:
+                continue
+            settings = {"model": str(model), "data": str(data), "cache": str(folder / f"cache-{side}-{number}")}
+            settings["output"] = str(folder / f"run-{'first' if side == 'first' else number}")
+            if side in ("first", "start"):
+                shutil.rmtree(settings["output"], ignore_errors=True)
+            one = measured(side, settings, folder / ("home" if side in STARTS else f"home-{number}"))
+            found[side].append(one)
+            print(
+                f"{side:<7} {one['seconds']:7.1f} s  {one['cpu_seconds']:7.1f} CPU s  "
+                f"{one['peak_bytes'] / 2**20:7.0f} MiB  {one['rows']:,.0f} rows"
+                + (
+                    f"  first step {one['first_step_cpu']:.2f} CPU s, {one['tokenising_cpu']:.2f} of it for tokens"
+                    if "tokenising" in one
+                    else ""
+                ),
+                flush=True,
+            )
+    return found, data.stat().st_size
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
@@ -266,37 +308,15 @@ def main() -> int:
     parser.add_argument("--data", default="", help="real rows instead: JSON lines with question and answer")
     parser.add_argument("--model", default="", help="whose tokenizer is used; default: one made from the rows")
     parser.add_argument("--sides", default=",".join(SIDES))
+    parser.add_argument("--folder", type=Path, default=None, help="where rows, model and tokens stay; default: nowhere")
     parser.add_argument("--save", action="store_true", help=f"keep the figures in {RESULT.name}")
     parser.add_argument("--largest-row", type=int, default=0, metavar="MIB", help="what a row of so many MiB costs")
     given = parser.parse_args()
     if given.largest_row:
         return largest_row(given.largest_row)
     sides = [side for side in (*SIDES, *STARTS) if side in given.sides.split(",")]
-    found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        data = Path(given.data).absolute() if given.data else folder / "rows.jsonl"
-        if not given.data:
-            WRITERS[given.form](data, given.rows)
-        model = given.model or str(make_model(folder / "model", data))
-        if given.template:
-            use_template(Path(model), given.template)
-        if set(STARTS) & set(sides):
-            write_weights(Path(model))
-        for number in range(given.pairs):
-            for side in sides:
-                home = folder / f"home-{number}"
-                settings = {"model": model, "data": str(data), "cache": str(folder / f"cache-{side}-{number}")}
-                settings["output"] = str(folder / f"run-{number}")
-                one = measured(side, settings, home)
-                found[side].append(one)
-                print(
-                    f"{side:<7} {one['seconds']:7.1f} s  {one['cpu_seconds']:7.1f} CPU s  "
-                    f"{one['peak_bytes'] / 2**20:7.0f} MiB  {one['rows']:,.0f} rows"
-                    + (f"  {one['tokenising']:.1f} s of it for tokens" if "tokenising" in one else ""),
-                    flush=True,
-                )
-        size = data.stat().st_size
+    with nullcontext(given.folder) if given.folder else tempfile.TemporaryDirectory() as name:
+        found, size = measure_rounds(Path(name).absolute(), given, sides)
     medians = {
         side: {key: statistics.median(one[key] for one in ones) for key in ones[0]} for side, ones in found.items()
     }
@@ -305,7 +325,7 @@ def main() -> int:
             ratios = [ours[key] / theirs[key] for ours, theirs in zip(found["ours"], found["map"], strict=True)]
             medians["ours"][f"{key}_against_map"] = statistics.median(ratios)
             print(f"ours takes {statistics.median(ratios):.2f} of map's {key} (median of {len(ratios)} pairs)")
-    if set(STARTS) <= set(sides):
+    if {"start", "again"} <= set(sides):
         pairs = zip(found["start"], found["again"], strict=True)
         ratios = [again["seconds"] / (start["seconds"] - start["tokenising"]) for start, again in pairs]
         medians["again"]["seconds_against_start_without_tokenising"] = statistics.median(ratios)

@@ -22,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +184,8 @@ def propose(folder: Path, data: Path) -> tuple[Path, dict[str, Any], dict[str, A
     return file, {"r": lora.r, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout}, rate
 
 
-def compare(data: Path, rows: int, pairs: int, packed_batch: int) -> dict[str, Any]:
-    """All rounds over one dataset."""
+def compare(data: Path, rows: int, pairs: int, packed_batch: int) -> Iterator[dict[str, Any]]:
+    """Rounds over one dataset: the figures of all so far, after each."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["LORATUI_HOME"] = str(folder / "home")
@@ -217,21 +218,22 @@ def compare(data: Path, rows: int, pairs: int, packed_batch: int) -> dict[str, A
                 first.setdefault(side, result)
             rounds.append(speeds)
             print(data.name, number + 1, {side: round(speed) for side, speed in speeds.items()}, flush=True)
-        ours = first["proposed"]
-        return {
-            "data": data.name,
-            "rows": rows,
-            "pairs": pairs,
-            "padding": round(ours["computed"] / ours["tokens"] - 1, 4),
-            "held_out_loss": {side: round(result["loss"], 4) for side, result in first.items()},
-            **{
-                f"ratio_to_{rival}": {
-                    "median": round(statistics.median(one["proposed"] / one[rival] for one in rounds), 3),
-                    "worst": round(min(one["proposed"] / one[rival] for one in rounds), 3),
-                }
-                for rival in ("defaults", "packed")
-            },
-        }
+            yield {
+                "data": data.name,
+                "rows": rows,
+                "pairs": len(rounds),
+                "padding": round(first["proposed"]["computed"] / first["proposed"]["tokens"] - 1, 4),
+                "held_out_loss": {side: round(result["loss"], 4) for side, result in first.items()},
+                "content_tokens": {side: int(result["tokens"]) for side, result in first.items()},
+                "tokens_a_cpu_second": [{side: round(speed, 1) for side, speed in one.items()} for one in rounds],
+                **{
+                    f"ratio_to_{rival}": {
+                        "median": round(statistics.median(one["proposed"] / one[rival] for one in rounds), 3),
+                        "worst": round(min(one["proposed"] / one[rival] for one in rounds), 3),
+                    }
+                    for rival in ("defaults", "packed")
+                },
+            }
 
 
 def main() -> None:
@@ -242,17 +244,20 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=800)
     parser.add_argument("--packed-batch", type=int, default=1, help="sequences of a step of TRL with packing")
     parser.add_argument(
-        "--save", action="store_true", help="keep the figures in benchmarks/results/training_tokens.json"
+        "--save",
+        action="store_true",
+        help="keep the figures, after each pair, in benchmarks/results/training_tokens.json",
     )
     options = parser.parse_args()
     file = Path(__file__).parent / "results" / "training_tokens.json"
     for data in options.data:
-        result = compare(data, options.rows, options.pairs, options.packed_batch)
+        for result in compare(data, options.rows, options.pairs, options.packed_batch):
+            if options.save:
+                kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+                kept = [one for one in kept if one["data"] != result["data"]] + [result]
+                text = json.dumps(sorted(kept, key=lambda one: one["data"]), indent=1)
+                file.write_text(text + "\n", encoding="utf-8")
         print(json.dumps(result), flush=True)
-        if options.save:
-            kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-            kept = [one for one in kept if one["data"] != result["data"]] + [result]
-            file.write_text(json.dumps(sorted(kept, key=lambda one: one["data"]), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -123,3 +123,17 @@ def test_a_file_that_changed_since_it_was_read_is_read_again(tmp_path: Path) -> 
     assert difference(tmp_path, manifest, contents=False) == ""
     assert difference(tmp_path, manifest) == "part/rows.txt is not what was written (its SHA-256 differs)"
     assert regular_size(tmp_path) is None and regular_size(tmp_path / "a\0b") is None
+
+
+def test_a_quick_digest_finds_a_changed_bit_and_stands_alone(tmp_path: Path) -> None:
+    write_weights(tmp_path / WEIGHTS)
+    write_manifest(tmp_path, 1)
+    assert '"sha256"' in (tmp_path / MANIFEST).read_text() and "xxh3" not in (tmp_path / MANIFEST).read_text()
+    write_manifest(tmp_path, 1, digest="xxh3_128")
+    manifest = read_manifest(tmp_path)
+    assert manifest is not None and manifest.files[WEIGHTS].digest[0] == "xxh3_128"
+    assert "sha256" not in (tmp_path / MANIFEST).read_text() and difference(tmp_path, manifest) == ""
+    flipped(WEIGHTS)(tmp_path)
+    assert difference(tmp_path, manifest) == f"{WEIGHTS} is not what was written (its XXH3 differs)"
+    (tmp_path / MANIFEST).write_text((tmp_path / MANIFEST).read_text().replace("xxh3_128", "md5"))
+    assert read_manifest(tmp_path) is None, "a file without a digest proves nothing"

@@ -134,6 +134,11 @@ def test_what_is_stored_is_what_each_row_is_alone(model: Path, tmp_path: Path, k
     assert True not in first and second == [True]
     assert made.train.fingerprint() == read.train.fingerprint()
     assert read.train.trained_tokens == sum(label != -100 for _, labels in wanted for label in labels[1:])
+    assert read.train.table.one_span is (kind in ("pairs", "other labels")), "both ways of counting are tried"
+    assert read.train.trained.tolist() == [sum(label != -100 for label in labels[1:]) for _, labels in wanted]
+    (folder,) = stored()
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    assert all(set(one) == {"size", "xxh3_128"} for one in files.values()), "read at every start: the quick digest"
 
 
 def test_a_table_of_many_batches_is_read_by_position(

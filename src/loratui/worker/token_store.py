@@ -104,7 +104,7 @@ class Claim:
         facts: dict[str, Any] = {"near": near, "form": form, "files": files}
         facts["left_out"] = [asdict(one) for one in left_out]
         write_whole(self._folder / FACTS, json.dumps(facts) + "\n")
-        write_manifest(self._folder, 0, without=(IN_USE,))
+        write_manifest(self._folder, 0, without=(IN_USE,), digest="xxh3_128")
         target = tokens_home() / self.key
         with suppress(OSError):
             self._folder.rename(target)  # where another process was first, its folder stays

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
@@ -178,8 +179,9 @@ class TokenTable:
         self.span_first //= 2
         """Spans before each row, and in all."""
         self.spans = _joined([one.values.to_numpy() for one in spans]).reshape(-1, 2)
+        self.one_span = len(self.spans) == len(self) and bool((np.diff(self.span_first) == 1).all())
+        """Each row has exactly one span: that of its own number."""
         self.answers, self.ended = self._numbers("answers"), self._numbers("ended")
-        self.leaders = self._numbers("leader")
         self.digests = self._numbers("digest")
         """Equal for rows of the same tokens that bear loss at the same places."""
         self.refused = np.concatenate(
@@ -198,6 +200,11 @@ class TokenTable:
 
     def _numbers(self, name: str) -> Ints:
         return _joined([one.to_numpy() for one in self._column(name)])
+
+    @cached_property
+    def leaders(self) -> Ints:
+        """The first row of each row's group, as a split takes them together."""
+        return self._numbers("leader")
 
     @property
     def identities(self) -> list[bytes]:

@@ -268,14 +268,14 @@ class _Parts:
         that are longer than a sequence become several.
         """
         refused = table.refused[part]
-        usable = part[~refused]
+        usable = part[~refused] if refused.any() else part
         lengths = table.lengths[usable]
         ends = np.minimum(lengths, self.max_length) if self.max_length else lengths
         rows = Rows(table, usable, np.zeros_like(usable), ends)
         if divided:
             rows, ends = pieces(table, usable, self.max_length), lengths
         learnt = rows.trained > 0
-        kept = rows.chosen(np.flatnonzero(learnt))
+        kept = rows if learnt.all() else rows.chosen(np.flatnonzero(learnt))
         kept.cut = int((lengths > ends).sum())
         kept.answers = int(table.answers[usable].sum())
         kept.answers_unended = kept.answers - int(table.ended[usable].sum())
