@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import set_seed
 
-from loratui.worker.training.preference_trainer import Preferring
+from loratui.worker.training.preferring import Preferring
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # that it is experimental is known, and its version is pinned

@@ -92,7 +92,8 @@ class Rows:
             np.maximum(first, self.start + 1, out=first)
             np.minimum(last, self.end, out=last)
             last -= first
-            return np.maximum(last, 0, out=last)
+            counts: Ints = np.maximum(last, 0, out=last)
+            return counts
         sequence, spans = self._learnt()
         return np.bincount(sequence, spans[:, 1] - spans[:, 0], minlength=len(self.row)).astype(np.int64)
 
