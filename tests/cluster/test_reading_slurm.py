@@ -14,7 +14,7 @@ from loratui.cluster.queue import Job, parse_jobs
 from loratui.cluster.read import minutes, node_state, parse_gres, parse_nodes, parse_partitions, parse_rights
 from loratui.cluster.shared import mount_of
 from loratui.cluster.slurm import ClusterError, own_words
-from loratui.cluster.words import job_words
+from loratui.cluster.words import end_words, job_words
 from loratui.core.cluster_section import ClusterSection
 
 NODES = """\
@@ -146,6 +146,18 @@ def test_a_script_s_words_are_quoted(tmp_path: Path) -> None:
     assert "--gpus-per-node=h100:4\n" in text and "#SBATCH --cpus-per-task=32\n" in text and "--no-requeue" in text
     assert f"loratui resume '{folder}'\n" in text
     assert f"python '{folder}'" in text and "export A='x y'" in text and "scontrol requeue" not in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"exit_status": 1}, "it ended on n1 with exit status 1"),
+        ({"exit_status": 137}, "it ended on n1 with exit status 137 (killed by signal 9)"),
+        ({"signal": 9}, "it ended on n1 by signal 9"),
+    ],
+)
+def test_how_a_job_failed(fields: dict[str, int], words: str) -> None:
+    assert end_words(Job(id=1, state="FAILED", nodes="n1", **fields)) == words
 
 
 def test_why_a_job_waits() -> None:

@@ -261,7 +261,7 @@ def test_two_nodes_learn_what_one_process_does(
     several = with_values(plan, {"cluster.nodes": 2, "training.batch_size": 1, **more})
     run, _ = begin_run(several, output=tmp_path / "two", rehearse=not more)
     start_worker(alone)
-    wait_state(run, "finished")
+    wait_state(run, "finished", seconds=300.0)  # torch is started twice for a rehearsal
     wait_state(alone, "finished")
     ours, theirs = losses(run), losses(alone)
     assert ours.keys() == theirs.keys() and all(ours[step] == pytest.approx(theirs[step], abs=2e-5) for step in ours)

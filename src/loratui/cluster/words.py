@@ -29,6 +29,9 @@ REASONS = {
     "launch failed requeued held": "its nodes could not begin it: it is held, `scontrol release` tries again",
 }
 
+KILLED = range(129, 128 + 65)
+"""Exit statuses by which a shell and srun say that a signal killed what they began."""
+
 
 def reason_words(reason: str) -> str:
     """Why a job waits; Slurm's own word where it says more."""
@@ -65,8 +68,10 @@ def end_words(job: Job) -> str:
     if job.state == "CANCELLED":
         return f"it was cancelled{where}"
     if job.state == "FAILED":
-        how = f"by signal {job.signal}" if job.signal else f"with exit status {job.exit_status}"
-        return f"it ended{where} {how}"
+        if job.signal:
+            return f"it ended{where} by signal {job.signal}"
+        killed = f" (killed by signal {job.exit_status - 128})" if job.exit_status in KILLED else ""
+        return f"it ended{where} with exit status {job.exit_status}{killed}"
     known = {
         "TIMEOUT": f"it reached its time limit{where}",
         "OUT_OF_MEMORY": f"it used more host memory than it asked for{where} (cluster.memory_gib)",
