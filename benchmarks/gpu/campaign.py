@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=Path, help="JSONL with instruction, input and output: Alpaca's, cleaned")
     parser.add_argument("--out", type=Path, help=f"folder of the results; else $OUT, else {RESULTS}")
     parser.add_argument("--limit", type=float, default=540, metavar="SECONDS", help="of this call, all pieces together")
-    parser.add_argument("--cases", type=int, default=0, help="only so many of the memory grid, or the machine")
+    parser.add_argument("--cases", type=int, default=0, help="only so many of each piece")
     parser.add_argument("--rehearse", action="store_true", help="tiny models: to see that everything runs")
     parser.add_argument("--plan", action="store_true", help="only say what would be measured")
     parser.add_argument("--here", metavar="PIECE", help=argparse.SUPPRESS)
