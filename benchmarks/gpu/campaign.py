@@ -17,7 +17,6 @@ import importlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -31,6 +30,10 @@ sys.path[:0] = [str(ROOT / "src"), str(HERE)]
 RESULTS = HERE.parent / "results" / "gpu"
 GRACE_SECONDS = 5.0
 """After a piece's limit, before it is ended with all that it started."""
+
+
+MARK = "LORATUI_GPU_PIECE"
+"""Variable by which the processes of a piece are known."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +127,26 @@ def run_all(pieces: list[Piece], out: Path, asked: argparse.Namespace) -> int:
 
 
 def ended(command: list[str], seconds: float) -> int:
-    """Status of a process that is ended, with all that it started, once its time is over."""
-    child = subprocess.Popen(command, start_new_session=True, env=environment())
+    """Status of a process that is ended once its time is over; nothing that it started outlives it and keeps memory."""
+    mark = f"{os.getpid()}-{time.monotonic_ns()}"
+    child = subprocess.Popen(command, start_new_session=True, env=environment() | {MARK: mark})
     try:
         return child.wait(seconds)
     except subprocess.TimeoutExpired:
         return 124
     finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
+        end_marked(mark)
         child.wait()
+
+
+def end_marked(mark: str) -> None:
+    """End every process whose environment has this mark: those in sessions of their own too, as workers are."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == mark:
+                process.kill()
 
 
 def environment() -> dict[str, str]:
