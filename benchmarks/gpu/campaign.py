@@ -17,7 +17,6 @@ import importlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -31,6 +30,10 @@ sys.path[:0] = [str(ROOT / "src"), str(HERE)]
 RESULTS = HERE.parent / "results" / "gpu"
 GRACE_SECONDS = 5.0
 """After a piece's limit, before it is ended with all that it started."""
+
+
+MARK = "LORATUI_GPU_PIECE"
+"""Variable by which the processes of a piece are known."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=Path, help="JSONL with instruction, input and output: Alpaca's, cleaned")
     parser.add_argument("--out", type=Path, help=f"folder of the results; else $OUT, else {RESULTS}")
     parser.add_argument("--limit", type=float, default=540, metavar="SECONDS", help="of this call, all pieces together")
-    parser.add_argument("--cases", type=int, default=0, help="only so many of the memory grid, or the machine")
+    parser.add_argument("--cases", type=int, default=0, help="only so many of each piece")
     parser.add_argument("--rehearse", action="store_true", help="tiny models: to see that everything runs")
     parser.add_argument("--plan", action="store_true", help="only say what would be measured")
     parser.add_argument("--here", metavar="PIECE", help=argparse.SUPPRESS)
@@ -124,16 +127,26 @@ def run_all(pieces: list[Piece], out: Path, asked: argparse.Namespace) -> int:
 
 
 def ended(command: list[str], seconds: float) -> int:
-    """Status of a process that is ended, with all that it started, once its time is over."""
-    child = subprocess.Popen(command, start_new_session=True, env=environment())
+    """Status of a process that is ended once its time is over; nothing that it started outlives it and keeps memory."""
+    mark = f"{os.getpid()}-{time.monotonic_ns()}"
+    child = subprocess.Popen(command, start_new_session=True, env=environment() | {MARK: mark})
     try:
         return child.wait(seconds)
     except subprocess.TimeoutExpired:
         return 124
     finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
+        end_marked(mark)
         child.wait()
+
+
+def end_marked(mark: str) -> None:
+    """End every process whose environment has this mark: those in sessions of their own too, as workers are."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == mark:
+                process.kill()
 
 
 def environment() -> dict[str, str]:

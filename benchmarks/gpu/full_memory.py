@@ -8,6 +8,8 @@ same neighbour.
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,8 +35,8 @@ NEIGHBOUR = (
     "sys.stdin.read()\n"
 )
 GIB = 2**30
-LIMIT_SECONDS = 60.0
-"""Of one run."""
+LIMIT_SECONDS, STOPPING_SECONDS = 60.0, 15.0
+"""Of one run, and of its end where it took longer."""
 
 
 def run(results: Any, processes: Any, settings: dict[str, Any]) -> None:
@@ -117,9 +119,21 @@ def measure(asked: dict[str, Any]) -> dict[str, Any]:
         return found
 
 
+def end(run: Any) -> None:
+    """Stop a run that takes too long, and see that it holds no memory any more."""
+    from loratui.core.errors import RunError
+    from loratui.runs.control import stop_run, wait_ended
+
+    pid = run.status().pid
+    with contextlib.suppress(RunError):
+        stop_run(run)
+    if not wait_ended(run, STOPPING_SECONDS).over and pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def follow(plan: Any, place: Path, arrive: Any, at_step: int, seconds: float) -> dict[str, Any]:
     """Start a run by its worker, let the neighbour arrive at that step, and tell how it ended."""
-    from loratui.runs.control import stop_run
     from loratui.runs.events import EventTail
     from loratui.runs.start import create_run, start_worker
 
@@ -136,8 +150,7 @@ def follow(plan: Any, place: Path, arrive: Any, at_step: int, seconds: float) ->
             break
         time.sleep(0.1)
     else:
-        with contextlib.suppress(Exception):
-            stop_run(run)
+        end(run)
     events += tail.new_events()
     status = run.status()
     full = next((one for one in events if one.kind == "oom"), None)

@@ -56,7 +56,7 @@ def run(results: Any, processes: Any, settings: dict[str, Any]) -> None:
     if not provide(results, processes, MODEL, settings):
         return
     flash = FLASH_CASES if find_spec(FLASH[1]) else {}
-    for name, values in {**CASES, **flash}.items():
+    for name, values in [*CASES.items(), *flash.items()][: settings["cases"] or None]:
         argument = {**asked, "values": {**BASE, **values}, "steps": 3 if tiny else STEPS}
         if tiny:
             argument["values"] |= {"training.batch_size": 2}

@@ -16,9 +16,9 @@ if [ -d "$wheels" ]; then
   install "$site" "$wheels" || exit 1
   export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH}
 fi
-if [ -d "$root/.gpu-unsloth" ]; then
-  install "$site-unsloth" "$root/.gpu-unsloth" && export LORATUI_UNSLOTH=$site-unsloth
-fi
+case ,$pieces in
+*,unsloth*) [ -d "$root/.gpu-unsloth" ] && install "$site-unsloth" "$root/.gpu-unsloth" && export LORATUI_UNSLOTH=$site-unsloth ;;
+esac
 rows=$wheels/rows.jsonl
 [ -e "$rows" ] || rows=${LORATUI_GPU_ROWS:-$rows}
 "$python" "$root/benchmarks/gpu/campaign.py" --rows "$rows" --pieces "$pieces" "$@"

@@ -51,7 +51,7 @@ TINY_KEYS = ("training.batch_size=2", "training.max_length=64")
 def run(results: Any, processes: Any, settings: dict[str, Any]) -> None:
     """All sides of all cases."""
     tiny = settings["rehearsal"]
-    for name, method in CASES:
+    for name, method in CASES[: settings["cases"] or None]:
         loading = loading_seconds(name, tiny=tiny)
         asked = {"name": name, "tiny": tiny, "rows": settings["rows"], "method": method, "seconds": SECONDS}
         if tiny:

@@ -166,20 +166,38 @@ def test_a_case_that_hangs_is_ended_with_what_it_started(processes: own_processe
     told = tmp_path / "child"
     found = processes.run("test_campaign:hang", {"told": str(told)}, limit_seconds=2)
     assert found["problem"] == "it took longer than 2 s"
-    until = time.monotonic() + 10
-    while Path(f"/proc/{told.read_text()}/stat").exists() and time.monotonic() < until:
-        time.sleep(0.05)
-        if Path(f"/proc/{told.read_text()}/stat").read_text().split()[2] == "Z":
-            break
-    else:
-        assert not Path(f"/proc/{told.read_text()}").exists()
+    assert gone(int(told.read_text()))
 
 
-def test_a_piece_that_hangs_is_ended_and_the_next_one_goes_on(tmp_path: Path) -> None:
+def test_a_piece_that_hangs_is_ended_with_workers_in_sessions_of_their_own(tmp_path: Path) -> None:
+    told = tmp_path / "worker"
+    hanging = (
+        "import subprocess, sys, time\n"
+        "worker = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        f"open({str(told)!r}, 'w').write(str(worker.pid))\n"
+        "time.sleep(60)\n"
+    )
     began = time.monotonic()
-    assert campaign.ended([sys.executable, "-c", "import time; time.sleep(60)"], 0.5) == 124
-    assert time.monotonic() - began < 10
+    assert campaign.ended([sys.executable, "-c", hanging], 5) == 124
+    assert time.monotonic() - began < 30
+    assert gone(int(told.read_text()))
+
+
+def test_a_piece_that_fails_says_so_by_its_status() -> None:
     assert campaign.ended([sys.executable, "-c", "raise SystemExit(3)"], 30) == 3
+
+
+def gone(pid: int, seconds: float = 10) -> bool:
+    """Whether a process has ended, reaped or not."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 @pytest.mark.worker
