@@ -26,8 +26,11 @@ def test_the_scores_of_its_pieces_go_with_it_and_it_answers_as_before(tmp_path: 
     settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
     assert settings["add_bos_token"] is False and settings["add_eos_token"] is False
     assert settings["add_prefix_space"] is False
+    names = {"tokenizer_class": "PreTrainedTokenizerFast", "additional_special_tokens": ["<|im_start|>"]}
+    assert names.items() <= settings.items() and "extra_special_tokens" not in settings, "as transformers 4 reads it"
     after = AutoTokenizer.from_pretrained(tmp_path)
     assert after(TEXT)["input_ids"] == before(TEXT)["input_ids"] and after.chat_template == before.chat_template
+    assert set(after.all_special_tokens) == set(before.all_special_tokens)
 
 
 @pytest.mark.parametrize("source", ["nobody/nothing-of-this-name", "folder"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loratui.core.errors import InputError, WorkerError
+from loratui.core.errors import InputError, LoratuiError, WorkerError
 from loratui.paths import without_tilde
 from loratui.terminal import say, say_json
 
@@ -189,7 +189,6 @@ def _rows_file(given: Asked, target: Path) -> Path | None:
 
 
 def _write_rows(source: str, file: Path) -> None:
-    from loratui.core.errors import LoratuiError
     from loratui.export.gguf import IMPORTANCE_CHARACTERS
     from loratui.worker.gguf_reference import training_text
     from loratui.workers.target import find_target

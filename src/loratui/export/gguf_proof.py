@@ -4,7 +4,6 @@ server, perplexity through llama-perplexity on the logits of the run.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from loratui.export.gguf import LlamaCpp
 from loratui.export.llama_server import LlamaServer
 
 LEAST_POSITIONS = 100
-"""llama-perplexity gives no statistics of fewer."""
+"""Fewer tell nothing."""
+STANDS = re.compile(r"(\d+)\s+([\d.]+|nan|inf) ±.* ([\d.]+|nan) ±\s+\S+ %$")
+"""A piece's number, the perplexity until then, and the share of equal tokens in percent."""
 PRECISE = ("f32", "f16", "bf16", "q8_0")
 """Formats that hardly round: in llama.cpp's table for Llama 3 8B their perplexity is at most 1.0005 times that of
 float16 (tools/perplexity/README.md)."""
@@ -41,8 +42,8 @@ class Reference:
     """Its logits over pieces of `piece_tokens` tokens, as `llama-perplexity --kl-divergence-base` reads them; None
     where there was not enough text."""
     piece_tokens: int = 0
-    positions: int = 0
-    perplexity: float = math.nan
+    perplexities: Sequence[float] = ()
+    """The run's own, over the first piece, over the first two, and so on."""
     rows: str = ""
     """What the pieces are made of, in words."""
 
@@ -132,23 +133,35 @@ def prove(
     )
     if reference.logits is None:
         return proof
-    tell(f"Its perplexity is measured over {reference.positions:,} tokens …")
-    figures = _perplexity(tools.perplexity, gguf, reference, lora)
+    tell(
+        f"Its perplexity is measured over {looked_at(reference.piece_tokens) * len(reference.perplexities):,} tokens …"
+    )
+    pieces, perplexity, same_token = _perplexity(tools.perplexity, gguf, reference, lora)
     return GgufProof(
         proof.kind,
         proof.texts,
         proof.texts_equal,
         proof.answers,
         proof.answers_equal,
-        figures["PPL(Q)"],
-        reference.perplexity,
-        round(figures["Same top p"] / 100, 6),
-        reference.positions,
+        perplexity,
+        reference.perplexities[pieces - 1],
+        same_token,
+        pieces * looked_at(reference.piece_tokens),
         reference.rows,
     )
 
 
-def _perplexity(tool: str, gguf: Path, reference: Reference, lora: Path | None) -> dict[str, float]:
+def looked_at(piece_tokens: int) -> int:
+    """Tokens of a piece that llama-perplexity looks at: those of its second half, each from all before it."""
+    return piece_tokens - 1 - piece_tokens // 2
+
+
+def _perplexity(tool: str, gguf: Path, reference: Reference, lora: Path | None) -> tuple[int, float, float]:
+    """How many pieces were told of, the perplexity over them, and the share of the same tokens.
+
+    The tool tells where it stands after each piece. On a busy machine it ends before its last lines are written
+    (its log has a thread of its own), so that the last one that came counts.
+    """
     lines: list[str] = []
     size = str(reference.piece_tokens)
     status, last = run_tool(
@@ -158,12 +171,7 @@ def _perplexity(tool: str, gguf: Path, reference: Reference, lora: Path | None) 
         ),
         lambda text, drawn_over: lines.append(text),
     )
-    found = {
-        name: float(match[1])
-        for name in ("PPL(Q)", "Same top p")
-        for line in lines
-        if (match := re.match(rf"(?:Mean )?{re.escape(name)}\s*:\s*([-+.\deE]+|nan|inf)", line))
-    }
-    if status or len(found) < 2:
+    told = [match for line in lines if (match := STANDS.match(line))]
+    if status or not told or int(told[-1][1]) > len(reference.perplexities):
         raise WorkerError(f"llama-perplexity could not read it (exit status {status}): {last}", where=str(gguf))
-    return found
+    return int(told[-1][1]), float(told[-1][2]), round(float(told[-1][3]) / 100, 6)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loratui.core.errors import LoratuiError
-from loratui.export.gguf_proof import LEAST_POSITIONS, Reference
+from loratui.export.gguf_proof import LEAST_POSITIONS, Reference, looked_at
 from loratui.worker.loading import load_models
 from loratui.workers.protocol import ADAPTER, BASE
 from loratui.workers.questions import Question, held_out_questions, training_questions
@@ -44,11 +44,9 @@ def reference(target: Target, folder: Path) -> Reference:
     answers = answers_of(models, side, prompts)
     texts = [_as_it_stands(models.tokenizer, text) for text, _ in asked[:TEXTS]]
     rows, words = _rows(models, target)
-    pieces = _pieces(rows, models) or []
-    logits, perplexity, positions = None, math.nan, 0
-    if pieces:
-        logits = folder / "run.logits"
-        perplexity, positions = _write_logits(models, side, pieces, logits)
+    pieces = _pieces(rows, models)
+    logits = folder / "run.logits" if pieces else None
+    perplexities = _write_logits(models, side, pieces, logits) if logits is not None else []
     return Reference(
         target.title,
         texts,
@@ -58,8 +56,7 @@ def reference(target: Target, folder: Path) -> Reference:
         models.context_tokens,
         logits,
         len(pieces[0]) if pieces else 0,
-        positions,
-        perplexity,
+        perplexities,
         words,
     )
 
@@ -127,7 +124,7 @@ def _pieces(rows: Sequence[Sequence[int]], models: LoadedModels) -> list[list[in
 
     stream = [one for row in rows for one in row]
     size = min(PIECE_TOKENS, models.context_tokens or PIECE_TOKENS, len(stream))
-    positions = size - 1 - size // 2
+    positions = looked_at(size)
     if positions <= 0:
         return []
     vocabulary = int(models.base.config.get_text_config().vocab_size)
@@ -140,14 +137,14 @@ def _pieces(rows: Sequence[Sequence[int]], models: LoadedModels) -> list[list[in
     return pieces
 
 
-def _write_logits(models: LoadedModels, side: str, pieces: Sequence[Sequence[int]], path: Path) -> tuple[float, int]:
-    """The file, and the run's own perplexity over how many positions."""
+def _write_logits(models: LoadedModels, side: str, pieces: Sequence[Sequence[int]], path: Path) -> list[float]:
+    """The file, and the run's own perplexity after each piece."""
     import numpy as np
 
     from loratui.worker.merge_answers import logits_of
 
     model, size = models.use(side), len(pieces[0])
-    first, nats = size // 2, []
+    first, nats, found = size // 2, [], []
     with path.open("wb") as file:
         for number, piece in enumerate(pieces):
             logits = logits_of(model, list(piece))[first : size - 1]
@@ -157,7 +154,8 @@ def _write_logits(models: LoadedModels, side: str, pieces: Sequence[Sequence[int
             file.write(_packed(logits).tobytes())
             wanted = logits.log_softmax(-1)[range(len(logits)), list(piece[first + 1 :])]
             nats += [-float(one) for one in wanted]
-    return math.exp(sum(nats) / len(nats)), len(nats)
+            found.append(math.exp(sum(nats) / len(nats)))
+    return found
 
 
 def _packed(logits: torch.Tensor) -> np.ndarray[Any, np.dtype[np.uint16]]:

@@ -22,12 +22,20 @@ def save_tokenizer(tokenizer: Any, folder: Path, source: str, revision: str = ""
     tokenizer does not.
     """
     tokenizer.save_pretrained(folder)
-    if (found := sentencepiece_file(source, revision)) is None:
-        return
-    shutil.copyfile(found, folder / SENTENCEPIECE)
-    settings = read_object(folder / SETTINGS)
-    settings |= added_around(tokenizer)
+    settings = _known_to_transformers_4(read_object(folder / SETTINGS))
+    if (found := sentencepiece_file(source, revision)) is not None:
+        shutil.copyfile(found, folder / SENTENCEPIECE)
+        settings |= added_around(tokenizer)
     write_whole(folder / SETTINGS, json.dumps(settings, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+def _known_to_transformers_4(settings: dict[str, Any]) -> dict[str, Any]:
+    """The same under the names that transformers 4 knows and 5 still reads: llama.cpp's converter asks for 4.57."""
+    if settings.get("tokenizer_class") == "TokenizersBackend":
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(settings.get("extra_special_tokens"), list):
+        settings["additional_special_tokens"] = settings.pop("extra_special_tokens")
+    return settings
 
 
 def save_planned_tokenizer(tokenizer: Any, folder: Path, plan: Plan) -> None:
