@@ -9,7 +9,23 @@ from typing import Any
 import click
 
 
-class LazyGroup(click.Group):
+class NearGroup(click.Group):
+    """Commands by name; where there is none of that name, the nearest is named."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in self.list_commands(ctx):
+            from loratui.core.near import near
+
+            meant = near(name, self.list_commands(ctx))
+            hint = f"Did you mean {meant[0]!r}?" if meant else f"`{ctx.command_path} --help` lists the commands."
+            raise click.UsageError(f"There is no command {name!r}. {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(NearGroup):
     """Commands by name, in `loratui.commands`, each with its line of help."""
 
     def __init__(self, *, listed: Mapping[str, str], modules: Mapping[str, str] | None = None, **options: Any) -> None:
@@ -31,15 +47,3 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(self.listed.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0] if args else ""
-        if name and not name.startswith("-") and name not in self.listed:
-            from loratui.core.near import near
-
-            meant = near(name, self.listed)
-            hint = f"Did you mean {meant[0]!r}?" if meant else f"`{ctx.command_path} --help` lists the commands."
-            raise click.UsageError(f"There is no command {name!r}. {hint}", ctx)
-        return super().resolve_command(ctx, args)

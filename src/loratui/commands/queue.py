@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loratui.commands.group import NearGroup
 from loratui.commands.text import table
 from loratui.core.errors import LoratuiError, RunError
 from loratui.format import duration
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from loratui.runs.waiting import Waiting
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=NearGroup, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:

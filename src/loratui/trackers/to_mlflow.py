@@ -23,6 +23,7 @@ class MLflow:
 
     def begin(self, facts: Facts) -> None:
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # a store of files is what the copy here is for
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # for minutes it is tried again as a whole
         from mlflow.entities import Metric, Param
         from mlflow.tracking import MlflowClient
 
