@@ -11,7 +11,7 @@ from loratui.runs.status import Status
 from loratui.tui.training.record import RunRecord, Stage
 
 STAGES = {
-    "begin": "start a PyTorch worker",
+    "begin": "start the worker: PyTorch",
     "start": "start the processes",
     "rehearse": "rehearse two steps",
     "load_model": "load the model",
