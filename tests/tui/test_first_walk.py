@@ -190,7 +190,7 @@ async def test_a_start_that_has_said_nothing_yet_shows_its_stages(homes: Path) -
     app = wizard(homes, screen="training")
     app.state.run.open(str(run.path), "")
     async with app.run_test(size=(80, 24)) as pilot:
-        text = await until(pilot, "start the worker")
+        text = await until(pilot, "start the worker: PyTorch")  # whole, also here
         assert "○" in text and "load the model" in text
         assert not app.screen.query_one("#loss").display
 

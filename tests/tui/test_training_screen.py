@@ -221,7 +221,7 @@ async def test_evaluating_now_is_told_when_it_happened(home: Path, monkeypatch: 
         await until(pilot, "It will be evaluated after this step")
         assert asked == [run.name]
         add(run, make("eval", BEGAN + 40, step=143, loss=0.25, rows=40))
-        await until(pilot, "Evaluated at step 143: loss 0.25.")
+        await until(pilot, "Evaluated at step 143: loss 0.2500.")
 
 
 async def test_a_fix_is_chosen_applied_and_told_when_it_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

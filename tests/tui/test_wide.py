@@ -15,6 +15,7 @@ from loratui.machine.nvml_calls import NO_GPU_HINT
 from loratui.tui.app import LoratuiApp
 from loratui.tui.frame.headroom_bar import LIMIT, MemoryView, bar, legend
 from loratui.tui.machine.screen import GpuCatalogueScreen
+from loratui.tui.recipe.why import MARGIN
 
 GIB = 2**30
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "overhead")
@@ -140,3 +141,17 @@ async def test_no_option_of_the_command_line_is_advised_in_the_wizard(tmp_path: 
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         assert "No NVIDIA driver" in screen_text(app) and "--gpu" not in screen_text(app)
+
+
+async def test_a_derivation_is_wrapped_once(tmp_path: Path) -> None:
+    """It was laid out for a box without its scroll bar, and the last word of full lines stood alone."""
+    app = wizard(tmp_path, screen="recipe")
+    async with app.run_test(size=(200, 34)) as pilot:
+        await settled(pilot)
+        why = app.screen.query_one("#why", Static)
+        await until(pilot, lambda: "because" in str(why.content))
+        await settled(pilot)
+        assert app.screen.query_one("#why-box").show_vertical_scrollbar, "there is more than fits"
+        width, lines = why.content_size.width, str(why.content).split("\n")
+        laid = [line for line in lines if "  " in line[:MARGIN]]
+        assert len(laid) > 20 and max(map(len, laid)) <= width

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import sys
 from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import MachineError
 
+LIBRARY = "libnvidia-ml.so.1"
+"""The driver's own, which NVIDIA's binding loads."""
+NVIDIA = "0x10de"
+"""The vendor's number on the bus."""
 NO_GPU_HINT = "Small models can be trained on the CPU, and a GPU of another machine can be planned for."
 
 
@@ -42,6 +48,8 @@ class Nvml:
 
     def __init__(self) -> None:
         """Raise MachineError, in words, when NVML cannot be opened."""
+        if _library_is_missing():
+            raise (MachineError if cards_on_bus(NVIDIA) else DriverAbsent)(*_without_library())
         self.api: Any = load_pynvml()
         self.last_error = 0
         """Code of the last query; 0 where it was answered."""
@@ -87,28 +95,44 @@ class Nvml:
             self.api.nvmlShutdown()
 
 
+def _library_is_missing() -> bool:
+    """Whether there is no driver to ask: the loader tells it at once, NVIDIA's binding takes 10 ms to be imported."""
+    if sys.platform != "linux":
+        return False
+    try:
+        ctypes.CDLL(LIBRARY)
+    except OSError:
+        return True
+    return False
+
+
 def _is_absent(api: Any, error: Any) -> bool:
-    return bool(error.value == api.NVML_ERROR_LIBRARY_NOT_FOUND and not cards_on_bus("0x10de"))
+    return bool(error.value == api.NVML_ERROR_LIBRARY_NOT_FOUND and not cards_on_bus(NVIDIA))
+
+
+def _without_library() -> tuple[str]:
+    """Why there is no driver to ask, and what to do."""
+    if cards_on_bus(NVIDIA):
+        return (
+            f"This computer has an NVIDIA card, but its driver library ({LIBRARY}) is not to be found. "
+            f"Install NVIDIA's driver, or start the container with its GPUs (docker run --gpus all). {NO_GPU_HINT}",
+        )
+    if cards_on_bus("0x1002"):
+        return (
+            "No NVIDIA driver was found, and the graphics card in this computer is AMD's: "
+            f"loratui reads and trains on NVIDIA GPUs only. {NO_GPU_HINT}",
+        )
+    return (
+        f"No NVIDIA driver was found ({LIBRARY} is missing), so there is no GPU to train on. "
+        f"If this is a container on a GPU machine, start it with its GPUs (docker run --gpus all). {NO_GPU_HINT}",
+    )
 
 
 def _why_not_open(api: Any, error: Any) -> tuple[str]:
     """Why NVML cannot be opened, and what to do."""
     code = error.value
     if code == api.NVML_ERROR_LIBRARY_NOT_FOUND:
-        if cards_on_bus("0x10de"):
-            return (
-                "This computer has an NVIDIA card, but its driver library (libnvidia-ml.so.1) is not to be found. "
-                f"Install NVIDIA's driver, or start the container with its GPUs (docker run --gpus all). {NO_GPU_HINT}",
-            )
-        if cards_on_bus("0x1002"):
-            return (
-                "No NVIDIA driver was found, and the graphics card in this computer is AMD's: "
-                f"loratui reads and trains on NVIDIA GPUs only. {NO_GPU_HINT}",
-            )
-        return (
-            "No NVIDIA driver was found (libnvidia-ml.so.1 is missing), so there is no GPU to train on. "
-            f"If this is a container on a GPU machine, start it with its GPUs (docker run --gpus all). {NO_GPU_HINT}",
-        )
+        return _without_library()
     if code == api.NVML_ERROR_DRIVER_NOT_LOADED:
         return (
             "NVIDIA's driver is installed but not loaded into the kernel. "

@@ -146,7 +146,7 @@ def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str
         ("predicted", size(predicted_bytes) if predicted_bytes else "–", _compared(record.memory_peak, predicted_bytes))
     )
     if record.first_time and record.last_time > record.first_time:
-        rows.append(("elapsed", duration(record.worked_seconds), "with its start"))
+        rows.append(("elapsed", duration(record.worked_seconds), "in all"))
     if record.paused_seconds >= 1:
         rows.append(("paused", duration(record.paused_seconds), ""))
     if record.checkpoints:

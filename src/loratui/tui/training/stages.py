@@ -11,7 +11,7 @@ from loratui.runs.status import Status
 from loratui.tui.training.record import RunRecord, Stage
 
 STAGES = {
-    "begin": "start the worker, which reads PyTorch first",
+    "begin": "start the worker: PyTorch",
     "start": "start the processes",
     "rehearse": "rehearse two steps",
     "load_model": "load the model",

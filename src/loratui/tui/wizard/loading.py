@@ -69,6 +69,10 @@ def choose_device(machine: Machine, draft: Draft) -> Device:
 
 def look_at_cluster() -> tuple[Cluster | None, str]:
     """The cluster that this machine belongs to, or why it does not answer; slow, for a thread."""
+    from loratui.cluster.slurm import is_here
+
+    if not is_here("scontrol"):  # nothing more of it is imported
+        return None, ""
     from loratui.cluster.read import find_cluster
     from loratui.core.errors import LoratuiError
 
