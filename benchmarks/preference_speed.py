@@ -66,7 +66,7 @@ from loratui.runs.start import create_run
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.session import Session
 from loratui.worker.training.signals import Requests
-from loratui.worker.training.preference_trainer import Preferring
+from loratui.worker.training.preferring import Preferring
 
 settings = json.loads(sys.argv[1])
 spent = {"seconds": 0.0}

@@ -343,7 +343,7 @@ class Plan(Document):
 
     @model_validator(mode="after")
     def _preferences_can_be_learnt(self) -> Plan:
-        if reason := why_not_learnt(self) if self.training.objective != "sft" else "":
+        if reason := why_not_learnt(self.get, self.processes) if self.training.objective != "sft" else "":
             raise ValueError(reason)
         return self
 

@@ -15,7 +15,8 @@ from loratui.core.errors import WorkerError
 from loratui.core.plan import Plan
 from loratui.core.schedule import Schedule, learning_rate_at
 from loratui.worker.training.config import NEVER
-from loratui.worker.training.preference_trainer import JudgedTrainer, PairTrainer, Preferring
+from loratui.worker.training.preference_trainer import JudgedTrainer, PairTrainer
+from loratui.worker.training.preferring import Preferring
 from loratui.worker.training.trainer import Obedient
 
 OWN = {
