@@ -3,6 +3,7 @@
     python benchmarks/memory_grid.py                      # the whole grid, about ten minutes on one core
     python benchmarks/memory_grid.py --cases 20 --family qwen3
     python benchmarks/memory_grid.py --preferences        # DPO, ORPO and KTO: 72 cases
+    python benchmarks/memory_grid.py --preferences --kept # the formulas of now against the peaks that were traced
 
 Each case is a random plan for a random model of one family (real widths, few blocks: memory is linear in blocks). The
 traced step is the real class with real adapters and the trainer's loss on fake tensors (`loratui.worker.tracing`); the
@@ -229,6 +230,20 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def estimated_anew(case: dict[str, Any]) -> dict[str, Any]:
+    """A case that was traced before, with what the formulas say of it now."""
+    plan, data = with_values(Plan(), case["values"]), DataFacts(1000, tuple(case["lengths"]), True, case["share"])
+    found = estimate(read_config(case["config"]), plan, data, DEVICE)
+    error = found.tensors_bytes / case["traced"] - 1
+    return {
+        **case,
+        "estimated": found.tensors_bytes,
+        "error": error,
+        "where": found.peak_where,
+        "off_by_bytes": {},
+    }
+
+
 def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
     """Median, 95th percentile and worst of the errors, over all and by family."""
 
@@ -276,6 +291,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, help="216, of preferences 72")
     parser.add_argument("--preferences", action="store_true", help="plans that learn preferences (DPO, ORPO, KTO)")
+    parser.add_argument("--kept", action="store_true", help="trace nothing: judge the peaks that are kept anew")
     parser.add_argument("--family", action="append", choices=sorted(FAMILIES))
     parser.add_argument("--seed", type=int, default=20261120)
     parser.add_argument("--worst", type=int, default=8, help="how many of the worst cases to print")
@@ -289,7 +305,9 @@ def main() -> int:
     asked.cases = asked.cases or (72 if asked.preferences else 216)
     families = asked.family or sorted(FAMILIES)
     results = PREFERENCES if asked.preferences else RESULTS
-    for case in cases(asked.cases, families, asked.seed, preferences=asked.preferences):
+    kept = json.loads(results.read_text(encoding="utf-8")) if asked.kept else {"cases": ()}
+    found += [estimated_anew(case) for case in kept["cases"]]
+    for case in () if asked.kept else cases(asked.cases, families, asked.seed, preferences=asked.preferences):
         try:
             found.append(measure(case))
         except Exception as error:  # noqa: BLE001 - a case that cannot be traced is counted and shown, never hidden

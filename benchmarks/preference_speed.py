@@ -91,7 +91,7 @@ print("RESULT", json.dumps(spent))
 """
 
 
-def make_model(folder: Path, seed: int = 0) -> None:
+def make_model(folder: Path, hidden: int, layers: int, seed: int = 0) -> None:
     """A random Llama with the demo's tokenizer, large enough that its products take most of a step."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
@@ -102,11 +102,11 @@ def make_model(folder: Path, seed: int = 0) -> None:
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=256,
-        intermediate_size=768,
-        num_hidden_layers=6,
-        num_attention_heads=4,
-        num_key_value_heads=4,
+        hidden_size=hidden,
+        intermediate_size=3 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        num_key_value_heads=hidden // 64,
         max_position_embeddings=1024,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -162,12 +162,14 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--reference", action="store_true", help="computed once beside computed at each step")
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--hidden", type=int, default=256, help="width of the model, a multiple of 64")
+    parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--save", action="store_true", help=f"keep the figures in {RESULTS}")
     options = parser.parse_args()
     ratios = []
     with tempfile.TemporaryDirectory() as place:
         model, data = Path(place) / "model", Path(place) / "rows.jsonl"
-        make_model(model)
+        make_model(model, options.hidden, options.layers)
         make_rows(data, options.objective, 4 * options.steps)
         values = values_of(options, model, data)
         if options.reference:
@@ -193,7 +195,8 @@ def main() -> int:
             ratios.append(seconds[second] / seconds[first])
             told = ", ".join(f"{name} {spent:.2f} s" for name, spent in seconds.items())
             print(f"pair {pair + 1}: {told} of processor time, ratio {ratios[-1]:.3f}", flush=True)
-    kind = f"{options.objective} {'once beside each step' if options.reference else 'beside plain TRL'}"
+    beside = "once beside each step" if options.reference else "beside plain TRL"
+    kind = f"{options.objective} {beside}, width {options.hidden}"
     aim = 1.25 if options.reference else 0.97
     found = {
         "ratio_median": round(statistics.median(ratios), 4),

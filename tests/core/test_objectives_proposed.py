@@ -95,6 +95,10 @@ def test_ktos_reference_is_computed_once_from_two_passes_on() -> None:
     assert made("kto").plan.preference.reference == "each-step"
     assert made("kto", training__epochs=2).plan.preference.reference == "precomputed"
     assert made("kto", method__kind="full").plan.preference.reference == "precomputed"
+    recomputed = {"training__checkpointing": True, "training__epochs": 2}
+    assert made("kto", **recomputed).plan.preference.reference == "each-step", "a step takes longer, and that not"
+    reason = made("dpo", training__epochs=3, training__checkpointing=False).recommendations["preference.reference"]
+    assert "3 × (4 + 2) / (3 × 4 + 2) = 1.29 times" in reason.formula and reason.value == "precomputed"
 
 
 def test_passes_beside_the_trained_one_take_time() -> None:

@@ -8,14 +8,15 @@ from typing import Any
 from loratui.core.preference_section import DPO_ALONE, KTO_ALONE, PreferenceSection
 
 USUAL = PreferenceSection()
+Get = Callable[[str], Any]
 
 
-def why_not_learnt(setting: Callable[[str], Any], processes: int) -> str:
-    """Why a plan's preferences cannot be learnt as it stands, with what to set instead; empty where they can.
-
-    setting: the plan's value at a dotted key. processes: those of the whole run.
+def why_not_learnt(get: Get, processes: int) -> str:
+    """Why a plan's preferences cannot be learnt as it stands, with what to set instead; empty where they can. get: the
+    plan's value of a dotted key. processes: that train together.
     """
-    objective = setting("training.objective")
+    objective = str(get("training.objective"))
+    dropout_share, rows = float(get("lora.dropout")), int(get("training.batch_size"))
     what_is_padded = "answers are" if objective == "kto" else "pairs are"
     order = "its KL needs them in a fixed order" if objective == "kto" else "pairs come in random order"
     dropout = (
@@ -24,31 +25,27 @@ def why_not_learnt(setting: Callable[[str], Any], processes: int) -> str:
         else "the model is compared with its reference, and chance would be part of the difference"
     )
     faults = (
-        (setting("training.packing"), "training.packing = true", f"{what_is_padded} padded: set it to false"),
-        (setting("training.padding_free"), "training.padding_free = true", f"{what_is_padded} padded: set it to false"),
-        (setting("training.group_by_length"), "training.group_by_length = true", f"{order}: set it to false"),
+        (get("training.packing"), "training.packing = true", f"{what_is_padded} padded: set it to false"),
+        (get("training.padding_free"), "training.padding_free = true", f"{what_is_padded} padded: set it to false"),
+        (get("training.group_by_length"), "training.group_by_length = true", f"{order}: set it to false"),
+        (get("training.loss_on") == "all", 'training.loss_on = "all"', "the loss compares answers: set it to answers"),
         (
-            setting("training.loss_on") == "all",
-            'training.loss_on = "all"',
-            "the loss compares answers: set it to answers",
-        ),
-        (
-            setting("dataset.preference") == "chosen",
+            get("dataset.preference") == "chosen",
             'dataset.preference = "chosen"',
             "the one learns from both sides, the other from the chosen alone: leave one of them out",
         ),
         (
-            setting("method.kind") != "full" and setting("lora.dropout") > 0,
-            f"lora.dropout = {setting('lora.dropout'):g}",
+            get("method.kind") != "full" and dropout_share > 0,
+            f"lora.dropout = {dropout_share:g}",
             f"{dropout}: set it to 0",
         ),
         (processes > 1, f"{processes} processes", "it trains on one device so far: choose one"),
         (
-            objective == "kto" and setting("preference.kto_loss") == "kto" and setting("training.batch_size") < 2,
-            f"training.batch_size = {setting('training.batch_size')}",
+            objective == "kto" and get("preference.kto_loss") == "kto" and rows < 2,
+            f"training.batch_size = {rows}",
             "the KL is estimated from the other rows of a batch: set it to 2 or more, better 4",
         ),
-        *_of_other_objectives(objective, setting),
+        *_of_other_objectives(objective, get),
     )
     return next(
         (
@@ -60,7 +57,7 @@ def why_not_learnt(setting: Callable[[str], Any], processes: int) -> str:
     )
 
 
-def _of_other_objectives(objective: str, setting: Callable[[str], Any]) -> list[tuple[bool, str, str]]:
+def _of_other_objectives(objective: str, get: Get) -> list[tuple[bool, str, str]]:
     """Settings that this objective would not heed."""
     foreign = [
         *((name, "dpo") for name in DPO_ALONE if objective != "dpo"),
@@ -68,13 +65,13 @@ def _of_other_objectives(objective: str, setting: Callable[[str], Any]) -> list[
     ]
     found = [
         (
-            setting(f"preference.{name}") != getattr(USUAL, name),
-            f"preference.{name} = {_shown(setting(f'preference.{name}'))}",
+            get(f"preference.{name}") != getattr(USUAL, name),
+            f"preference.{name} = {_shown(get(f'preference.{name}'))}",
             f"only {owner} heeds it: leave it at {_shown(getattr(USUAL, name))}",
         )
         for name, owner in foreign
     ]
-    precomputed = objective == "orpo" and setting("preference.reference") == "precomputed"
+    precomputed = objective == "orpo" and get("preference.reference") == "precomputed"
     return [*found, (precomputed, 'preference.reference = "precomputed"', "it has no reference: set it to each-step")]
 
 

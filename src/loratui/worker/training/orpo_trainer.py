@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
 from transformers import set_seed
 
+from loratui.worker.training.orpo_library import ORPOConfig, ORPOTrainer
 from loratui.worker.training.preferring import Preferring
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # that it is experimental is known, and its version is pinned
-    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 
 class ReadyRows(torch.utils.data.Dataset[Any]):
@@ -85,6 +81,3 @@ def make_orpo_trainer(
         processing_class=tokenizer,
         callbacks=[],
     )
-
-
-__all__ = ["ORPOConfig", "OddsTrainer", "make_orpo_trainer"]

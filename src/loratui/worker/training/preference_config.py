@@ -67,7 +67,7 @@ def _with_reference(plan: Plan) -> dict[str, Any]:
 
 def orpo_config(plan: Plan, output: Path, device: DeviceTraits, *, evaluates: bool) -> ORPOConfig:
     """Every setting of the trainer that adds an odds ratio to the loss of chosen answers."""
-    from loratui.worker.training.orpo_trainer import ORPOConfig
+    from loratui.worker.training.orpo_library import ORPOConfig
 
     settings = trainer_settings(plan, output, device, evaluates=evaluates)
     del settings["activation_offloading"]  # it knows none

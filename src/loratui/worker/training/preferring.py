@@ -1,4 +1,6 @@
-"""What TRL's trainers of preferences share here."""
+"""What TRL's trainers of preferences share here: rows that come tokenised, a reference beside them, and an
+evaluation that weighs every row alike.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ CHOSEN, REJECTED = "/chosen", "/rejected"
 
 
 class Preferring(Obedient):
-    """A trainer of preferences whose rows come tokenised, and whose evaluation weighs every held-out row alike,
-    whatever the batches.
+    """What TRL's trainers of preferences share here: the rows come tokenised, and an evaluation weighs every held-out
+    row alike, whatever the batches.
     """
 
     reference_columns: tuple[str, ...] = ()
