@@ -649,7 +649,7 @@ async def test_what_preferences_made_answers_beside_what_it_began_from(run: Run,
         views = list(app.screen.query(AnswerView))
         assert (len({view.region.y for view in views}) == 1) is (size[0] >= 100), "one view, or tabs"
         if size[0] >= 100:
-            assert f"{run.name} answers hello" in shown(app) and "DPO" in shown(app)
+            assert run.name in shown(app) and "DPO" in shown(app)
     (run.adapter_path / "adapter_config.json").unlink()
     app = LoratuiApp(screen="playground", run=str(later.path))
     async with app.run_test(size=size) as pilot:

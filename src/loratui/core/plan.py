@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from loratui.core.attention import Attention
 from loratui.core.cluster_section import ClusterSection
 from loratui.core.document import Document
-from loratui.core.preference_section import Objective, PreferenceSection
+from loratui.core.preference_section import Objective, PreferenceSection, ScoreFault
 
 PLAN_VERSION: Literal[1] = 1
 
@@ -33,8 +33,7 @@ LeftOutKind = Literal[
     "encoding",
     "role-order",
     "empty-answer",
-    "swapped",
-    "tied",
+    ScoreFault,
 ]
 Optimizer = Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"]
 Scheduler = Literal["cosine", "linear", "constant", "cosine_with_restarts"]
