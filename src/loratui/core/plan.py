@@ -1,8 +1,7 @@
 """The document that decides a training: every key, its meaning, its bounds.
 
 This schema is the one source of help texts, bounds, choices and units for the command line, the wizard and the
-documentation. No key is optional in a written plan: an empty string, 0 or an empty list says "none" out loud, so that
-nothing is left to a library's next version.
+documentation. No key is optional in a written plan: "", 0 or [] says "none" out loud; no library decides anything.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pydantic import Field, model_validator
 from loratui.core.attention import Attention
 from loratui.core.cluster_section import ClusterSection
 from loratui.core.document import Document
-from loratui.core.preference_section import Objective, PreferenceSection, ScoreFault
+from loratui.core.preference_section import Objective, PreferenceSection
 
 PLAN_VERSION: Literal[1] = 1
 
@@ -33,7 +32,8 @@ LeftOutKind = Literal[
     "encoding",
     "role-order",
     "empty-answer",
-    ScoreFault,
+    "swapped",
+    "tied",
 ]
 Optimizer = Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"]
 Scheduler = Literal["cosine", "linear", "constant", "cosine_with_restarts"]

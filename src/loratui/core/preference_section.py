@@ -11,8 +11,6 @@ from loratui.core.document import Document
 Objective = Literal["sft", "dpo"]
 PreferenceLoss = Literal["sigmoid", "sigmoid_norm", "ipo", "apo_zero", "robust"]
 Reference = Literal["each-step", "precomputed"]
-ScoreFault = Literal["swapped", "tied"]
-"""What may be wrong with the scores of a pair: against the order, or equal."""
 
 
 class PreferenceSection(Document):
