@@ -663,3 +663,26 @@ async def test_a_question_about_code_that_closes_begins_no_second_load(
             await pilot.pause(0.05)
         assert len(asked) == 1 and len(loaded) == (answer == "enter")
         assert not isinstance(app.screen, ConfirmScreen)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (170, 45)])
+async def test_what_preferences_made_answers_beside_what_it_began_from(run: Run, size: tuple[int, int]) -> None:
+    values = {"training.objective": "dpo", "lora.adapter": str(run.adapter_path)}
+    later = record_run(run.path.parent.parent, state="finished", steps=20, name="better-1", values=values)
+    later.adapter_path.mkdir()
+    (later.adapter_path / "adapter_config.json").write_text("{}")
+    app = LoratuiApp(screen="playground", run=str(later.path))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, f"● {later.name}")
+        await pilot.press(*"hello", "enter")
+        await until(pilot, lambda: all(f"{side} answers hello" in text for side, text in answers(app).items()))
+        assert list(answers(app)) == ["base", run.name, "adapter"]
+        views = list(app.screen.query(AnswerView))
+        assert (len({view.region.y for view in views}) == 1) is (size[0] >= 100), "one view, or tabs"
+        if size[0] >= 100:
+            assert run.name in shown(app) and "DPO" in shown(app)
+    (run.adapter_path / "adapter_config.json").unlink()
+    app = LoratuiApp(screen="playground", run=str(later.path))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, f"● {later.name}")
+        assert list(answers(app)) == ["base", "adapter"], "what is gone does not answer"

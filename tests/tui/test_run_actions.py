@@ -30,7 +30,7 @@ SPOILT = [
 EXPECTED = {
     "queued": "s a x L S",
     "at work": "s w v a x L S",
-    "finished": "f a x L S m n",
+    "finished": "f a x L S m n D",
     "stopped": "r f a x L S m n",
     "failed": "r f a x L S n",
     "lost": "r f a x L S n",

@@ -301,6 +301,32 @@ async def test_one_key_fills_the_wizard_in_to_train_it_further(run: Run, monkeyp
         assert app.state.draft.by_hand["lora.r"] == 99, "nothing is replaced unasked"
 
 
+@pytest.mark.parametrize("screen", ["runs", "training"])
+async def test_one_key_goes_from_a_finished_run_to_dpo_on_its_result(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, screen: str
+) -> None:
+    monkeypatch.setattr(LoratuiApp, "check_dataset", lambda app: None)
+    pairs = tmp_path / "pairs.jsonl"
+    rows = [{"prompt": f"{n}?", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(30)]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    app = LoratuiApp(screen=screen, run=str(run.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, "L Log")
+        await pilot.press("D")
+        await until(pilot, lambda: app.screen.name == "dataset")
+        await until(pilot, lambda: app.state.model.found is not None)
+        assert app.state.draft.dataset == "" and app.state.draft.by_hand["training.objective"] == "dpo"
+        app.choose_dataset(str(pairs))
+        await until(pilot, lambda: app.state.dataset.view is not None)
+        await until(pilot, lambda: app.state.plan.proposal is not None)
+        assert not app.state.problems("dataset"), "what is learnt was said by the key"
+        proposal = app.state.plan.proposal
+        assert proposal is not None and proposal.plan.training.objective == "dpo"
+        assert proposal.plan.lora.adapter == str(run.adapter_path) and proposal.plan.dataset.path == str(pairs)
+        own = run.plan().training.learning_rate
+        assert proposal.plan.training.learning_rate < own / 4, "rates of preferences are smaller than SFT's"
+
+
 def test_the_command_to_train_further_makes_that_plan(run: Run, tmp_path: Path) -> None:
     from click.testing import CliRunner
 

@@ -1,8 +1,7 @@
 """The document that decides a training: every key, its meaning, its bounds.
 
 This schema is the one source of help texts, bounds, choices and units for the command line, the wizard and the
-documentation. No key is optional in a written plan: an empty string, 0 or an empty list says "none" out loud, so that
-nothing is left to a library's next version.
+documentation. No key is optional in a written plan: "", 0 or [] says "none" out loud; no library decides anything.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def write_rows(plan: Plan, folder: Path, *, tool: str) -> tuple[Rows, int]:
         raise DatasetError("there is no row to export.", where=found.path)
     objective = plan.training.objective
     kind = kind_of([*train, *held], tool) if objective == "sft" else kind_for(objective, tool)
-    if objective == "kto":  # of a pair each side is an answer of its own
+    if kind == "judged" or kind == "judged-messages":  # of a pair each side is an answer of its own
         train, held = ([side for row in part for side in row.sides] for part in (train, held))
     folder.mkdir(parents=True, exist_ok=True)
     rows = Rows(str(folder), kind, held_out=bool(held), all_answers_train=all(_all_train(row) for row in train))

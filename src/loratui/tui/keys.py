@@ -39,6 +39,7 @@ LETTERS: dict[str, str] = {
     "x": "take away what was made",
     "y": "copy to the clipboard",
     "z": "zoom in",
+    "D": "DPO: learn preferences on a result",
     "L": "the worker's log",
     "P": "the system prompt",
     "R": "again, all of it",
@@ -191,6 +192,7 @@ RUN: dict[str, str] = {
     "more": "m",
     "anew": "n",
     "samples": "S",
+    "prefer": "D",
 }
 """The letter of each action on a run, wherever one is shown (`tui.training.allowed`)."""
 

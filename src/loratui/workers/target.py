@@ -41,6 +41,15 @@ class Target:
         """Names of what answers, the base first."""
         return list(self.load.sides)
 
+    @property
+    def result_title(self) -> str:
+        """What is told of the result beside its name: which checkpoint it is; how it was learnt, where what it began
+        from answers, too.
+        """
+        if self.result is not None and self.result.name != ADAPTER:
+            return self.result.name
+        return self.plan.training.objective.upper() if self.plan is not None and len(self.sides) > 2 else ""
+
 
 def find_target(name: str, *, base: str = "") -> Target:
     """The target of this name: a run (name, folder or `last`), an adapter's folder, or a model (folder, hub id,
@@ -104,6 +113,27 @@ def of_run(run: Run, *, base: str = "") -> Target:
         trust_remote_code=plan.model.trust_remote_code,
     )
     return Target(run.name, load, run, plan, result, checkpoints, note)
+
+
+def with_before(target: Target) -> Target:
+    """The target with the adapter that its run began from between the base and the result, where it is still there:
+    what SFT made answers beside what preferences made of it.
+    """
+    plan, result = target.plan, target.load.sides.get(ADAPTER)
+    if plan is None or result is None or not plan.lora.adapter:
+        return target
+    folder = without_tilde(plan.lora.adapter).absolute()
+    if not (folder / "adapter_config.json").is_file():
+        return target
+    run = Run(folder.parent)
+    name = run.name if run.plan_path.is_file() and run.adapter_path == folder else folder.name
+    try:
+        require_undamaged(folder)
+    except LoratuiError:
+        return target  # whoever asks for it by its own name is told why
+    if name in (BASE, ADAPTER) or name in target.checkpoints:
+        name = f"{name} (before)"
+    return replace(target, load=replace(target.load, sides={BASE: "", name: str(folder), ADAPTER: result}))
 
 
 def identity_of(target: Target, side: str) -> dict[str, Any]:

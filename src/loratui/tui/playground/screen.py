@@ -97,8 +97,7 @@ class PlaygroundScreen(StepScreen):
             self.held_out = HeldOut(target.plan)
             self.conversation = Conversation(system=self.conversation.system)
         self._run = target.run
-        result = target.result.name if target.result and target.result.name != ADAPTER else ""
-        titles = {BASE: target.plan.model.id if target.plan else target.title, ADAPTER: result}
+        titles = {BASE: target.plan.model.id if target.plan else target.title, ADAPTER: target.result_title}
         await self.answers.show(target.sides, titles)
 
     def _may_take(self, asks: bool) -> bool:

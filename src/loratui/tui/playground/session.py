@@ -17,7 +17,7 @@ from loratui.tui.playground.conversation import Conversation
 from loratui.tui.playground.others import Others, other_runs
 from loratui.workers.client import PlaygroundClient
 from loratui.workers.protocol import Answered, Evaluated, Event, Failed, Load, Ready, Rendered
-from loratui.workers.target import Target, find_target
+from loratui.workers.target import Target, find_target, with_before
 
 
 class Session:
@@ -175,10 +175,15 @@ class Session:
 
 def choose_target(adapter: str, run: str, draft_run: str, draft_model: str) -> Target:
     """What the playground takes when it is opened: the first of these that is given; else the newest run that has
-    something to ask; else the draft's model. Reads files: for a thread.
+    something to ask; else the draft's model. Of a run that began from an adapter, that answers, too. Reads files: for
+    a thread.
 
     Raises ModelError or RunError in one sentence.
     """
+    return with_before(_first_target(adapter, run, draft_run, draft_model))
+
+
+def _first_target(adapter: str, run: str, draft_run: str, draft_model: str) -> Target:
     for name in (adapter, run):
         if name:
             return find_target(name)

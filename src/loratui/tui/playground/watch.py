@@ -6,7 +6,7 @@ from pathlib import Path
 
 from loratui.core.errors import LoratuiError
 from loratui.runs.status import Status
-from loratui.workers.target import Target, of_run
+from loratui.workers.target import Target, of_run, with_before
 
 WORDS = {"running": "training"}
 """States that are told by another word than their own."""
@@ -42,7 +42,7 @@ class Watch:
             self._seen = seen
             return None
         try:
-            fresh = of_run(run)
+            fresh = with_before(of_run(run))
         except LoratuiError:
             return None  # it is looked at again
         self._seen = seen

@@ -47,13 +47,15 @@ class NextTraining:
         return ("plan", "-m", self.model, "-d", self.dataset, *settings, "-o", "further.toml")
 
 
-async def fill_in(app: LoratuiApp, run: Run) -> None:
+async def fill_in(app: LoratuiApp, run: Run, *, preferences: bool = False) -> None:
     """Fill the wizard in to train a run's result further, and go to its dataset; what is chosen there now is asked
-    about first.
+    about first. preferences: to learn preferences on it (DPO), from rows that are chosen there.
     """
     from loratui.tui.common.dialogs import ConfirmScreen
 
     wanted = next_training(run, run.plan())
+    if preferences:
+        wanted = on_preferences(wanted)
     words = "The wizard's present choices of model, dataset and recipe are replaced by those that go on from this run."
     if app.state.draft.model and not await app.push_screen_wait(
         ConfirmScreen("Train it further?", words, "fill the wizard in", "leave it as it is")
@@ -64,6 +66,12 @@ async def fill_in(app: LoratuiApp, run: Run) -> None:
     app.state.choices.replace_values(wanted.values)
     app.read_dataset()
     app.open_step("dataset")
+
+
+def on_preferences(wanted: NextTraining) -> NextTraining:
+    """The same result as the beginning of DPO; how its rows were read means nothing for the pairs."""
+    values = {key: value for key, value in wanted.values.items() if not key.startswith(("dataset.", "training."))}
+    return NextTraining(wanted.model, "", {**values, "training.objective": "dpo"})
 
 
 def next_training(run: Run, plan: Plan) -> NextTraining:

@@ -41,6 +41,10 @@ SAMPLES = Condition(lambda followed: bool(followed.record.samples), "it has answ
 WEIGHTS = Condition(
     lambda followed: followed.status.state == "finished" or followed.has_checkpoint, "it has no checkpoint yet"
 )
+ANSWERS = Condition(
+    lambda followed: followed.plan is not None and followed.plan.training.objective == "sft",
+    "it learnt preferences already: the playground's m trains it further",
+)
 CHECKPOINT = Condition(lambda followed: followed.has_checkpoint, "it has no checkpoint to go on from")
 
 
@@ -127,6 +131,15 @@ ACTIONS: tuple[RunAction, ...] = (
     ),
     RunAction(
         "samples", RUN["samples"], "Samples", "The pinned prompts' answers at each evaluation", conditions=(SAMPLES,)
+    ),
+    RunAction(
+        "prefer",
+        RUN["prefer"],
+        "Preferences",
+        "Learn preferences (DPO) on what it made: the wizard is filled in, but for the pairs",
+        frozenset({"finished"}),
+        "for a run that finished",
+        (PLAN, ANSWERS),
     ),
 )
 """All of them, in the order of their keys on a screen."""

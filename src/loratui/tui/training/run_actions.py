@@ -145,6 +145,8 @@ class RunActions:
                 self._begin(self._change(followed, partial(self._go_on, resume.train_longer)))
             case "anew":
                 self._begin(self._change(followed, partial(self._go_on, resume.train_anew)))
+            case "prefer":
+                self._begin(self._prefer(followed))
             case _:
                 self._open(followed, name)
 
@@ -179,6 +181,15 @@ class RunActions:
         finally:
             self._changing.discard(followed.run.path)
             self._screen.refresh_bindings()  # the keys that waited for it can be used again
+
+    async def _prefer(self, followed: Followed) -> None:
+        """The wizard filled in to learn preferences on the run's result."""
+        from loratui.tui.take_away.train_further import fill_in
+
+        try:
+            await fill_in(self._screen.app, followed.run, preferences=True)
+        except LoratuiError as error:
+            self._screen.say(error.sentence, "error")
 
     async def _go_on(self, way: resume.Way, followed: Followed) -> None:
         """What would differ is shown first."""

@@ -125,9 +125,11 @@ class Choices:
             self._put(self.model_chosen, model=identifier, preset=preset, by_hand=by_hand, held=held)
 
     def choose_dataset(self, path: str) -> None:
-        """Choose a dataset by path; how the one before was read, and what is learnt of it, is forgotten."""
+        """Choose a dataset by path; how the one before was read, and what is learnt of it, is forgotten. Where there
+        was none, what is to be learnt was chosen before the rows.
+        """
         if path != self._draft.dataset:
-            own = ("dataset.", "training.objective", "preference.")
+            own = ("dataset.", *(("training.objective", "preference.") if self._draft.dataset else ()))
             by_hand = _without(self._draft.by_hand, *own)
             held = _without(self._held_beside(by_hand), *own)
             self._put(self.dataset_chosen, dataset=path, by_hand=by_hand, held=held)
