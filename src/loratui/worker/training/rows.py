@@ -88,12 +88,9 @@ class Rows:
     def trained(self) -> Ints:
         """Tokens of each sequence that bear loss; the sequences of an object do not change."""
         if self.table.one_span:  # as in most datasets; a resume of a million rows waits for this
-            first, last = self.table.spans[self.row, 0], self.table.spans[self.row, 1]
-            np.maximum(first, self.start + 1, out=first)
-            np.minimum(last, self.end, out=last)
-            last -= first
-            counts: Ints = np.maximum(last, 0, out=last)
-            return counts
+            learnt: Ints = np.minimum(self.table.spans[self.row, 1], self.end)
+            learnt -= np.maximum(self.table.spans[self.row, 0], self.start + 1)
+            return np.maximum(learnt, 0, out=learnt)
         sequence, spans = self._learnt()
         return np.bincount(sequence, spans[:, 1] - spans[:, 0], minlength=len(self.row)).astype(np.int64)
 
