@@ -42,7 +42,7 @@ def test_axolotls_schema(method: dict[str, Any], scheduler: str) -> None:
 
 
 PREFERENCES: list[dict[str, Any]] = [
-    {"training.objective": objective, **values}
+    {"training.objective": objective, "training.batch_size": 4, "evaluation.batch_size": 4, **values}
     for objective in get_args(Objective)
     if objective != "sft"
     for values in (
