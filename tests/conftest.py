@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from hub_standin import hub, read_environment
 
@@ -17,6 +18,11 @@ __all__ = ["hub"]
 
 
 PYTHON = sys.executable
+
+
+# A time limit for each example says how busy the machine is, and nothing else.
+hypothesis_settings.register_profile("here", hypothesis_settings.default, deadline=None)
+hypothesis_settings.load_profile("here")
 
 
 @pytest.fixture(autouse=True)
