@@ -86,7 +86,7 @@ class GgufProof:
                 f"{self.run_perplexity:.4g}"
             )
         if self.same_token is not None:
-            found.append(f"at {100 * self.same_token:.1f} % of them both find the same token likeliest")
+            found.append(f"at {100 * self.same_token:.4g} % of them both find the same token likeliest")
         sentence = "; ".join(found) + "."
         if self.texts_equal < self.texts:
             sentence += (
