@@ -92,3 +92,15 @@ def test_what_ends_spoilt_while_the_list_is_open_is_told() -> None:
     told = looker.look()[0]
     assert told.ruin is not None and told.words == "It ran away."
     assert list_runs()[0].words == "It ran away."
+
+
+def test_half_a_character_keeps_no_other_run_from_being_kept() -> None:
+    made("one")
+    half = made("half")
+    text = half.status_path.read_text().replace('"message": ""', '"message": "\\ud834 gone"')
+    assert "ud834" in text
+    half.status_path.write_text(text)
+    assert {one.name for one in list_runs()} == {"one", "half"}
+    kept = json.loads((state_home() / "runs-list.json").read_text())["runs"]
+    assert [Path(path).name for path in kept] == ["one"]
+    assert {one.name for one in list_runs()} == {"one", "half"}

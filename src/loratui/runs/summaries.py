@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticSerializationError
 
 import loratui
 from loratui.core.plan import Plan
@@ -93,7 +94,9 @@ def read_summaries() -> dict[Path, Known]:
 
 
 def keep_summaries(known: Mapping[Path, Known]) -> None:
-    """Keep the lasting ones in place of what was kept. A home that cannot be written to keeps none."""
+    """Keep the lasting ones in place of what was kept. A home that cannot be written to keeps none, and a line with
+    half a character in its words or its path is not kept: it is read anew each time.
+    """
     lines = {
         str(path): _Line(
             marks=marks,
@@ -107,6 +110,7 @@ def keep_summaries(known: Mapping[Path, Known]) -> None:
         for path, (marks, one, lasting) in known.items()
         if lasting
     }
+    lines = {path: line for path, line in lines.items() if _is_text(path, line)}
     kept = _Kept(program=_program(), home=mark(state_home() / INSTALLATION), runs=lines)
     with contextlib.suppress(OSError):
         write_whole(_path(), kept.model_dump_json() + "\n")
@@ -121,6 +125,16 @@ def may_be_kept(marks: Marks, one: RunSummary) -> bool:
         return False
     written = read_status(one.run.status_path)
     return written is not None and written.over and written == one.status
+
+
+def _is_text(path: str, line: _Line) -> bool:
+    """Whether UTF-8 can hold it."""
+    try:
+        path.encode()
+        line.model_dump_json()
+    except (UnicodeEncodeError, PydanticSerializationError):
+        return False
+    return True
 
 
 def _path() -> Path:
