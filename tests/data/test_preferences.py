@@ -81,3 +81,12 @@ def test_rows_without_a_rejected_side_are_refused(tmp_path: Path) -> None:
     alone = recognise(head, "preference", columns, where=found.path)
     with pytest.raises(DatasetError, match="no rejected one"):
         require_answer(alone, Plan().dataset, where=found.path, objective="dpo")
+
+
+def test_who_asks_for_pairs_of_labelled_answers_is_told_what_learns_from_those(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Ask {n}?", "completion": f"Say {n}.", "label": n % 2 == 0} for n in range(20)]
+    found, head = found_rows(tmp_path, rows)
+    read = recognise(head, "auto", {}, where=found.path)
+    with pytest.raises(DatasetError) as raised:
+        require_answer(read, Plan().dataset, where=found.path, objective="dpo")
+    assert "training.objective=kto" in raised.value.sentence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ from wizard import choose, screen_text, settled, wizard
 from loratui.core.compare_methods import compare_methods
 from loratui.core.dataset import uniform
 from loratui.core.memory.formats import formats
+from loratui.core.plan import Plan
 from loratui.core.proposal import propose
 from loratui.core.situation import Situation
 from loratui.format import size
 from loratui.machine.catalogue import find_gpu
 from loratui.models.find import find_model
 from loratui.paths import home_short
+from loratui.runs.start import create_run
 from loratui.tui.review.cards import CardView, result_words
 from loratui.tui.review.pictures import PictureBox, memory_picture, time_picture
 from loratui.tui.review.rows import plan_rows
@@ -155,3 +158,43 @@ async def test_a_written_plan_says_what_is_to_be_copied_where(
         for path in (tmp_path / "plan.toml", plan.dataset.path, plan.model.id):
             assert path and Path(path).exists() and "".join(home_short(str(path)).split()) in text, path
         assert "loratuitrainplan.toml" in text
+
+
+async def test_going_on_never_shows_an_older_run_as_this_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORATUI_HOME", str(tmp_path / "home"))
+    app = wizard(tmp_path, screen="review")
+    choose(app, devices=[1])
+    older, own = create_run(Plan(), name="older"), create_run(Plan(), name="own")
+    started: list[Plan] = []
+    monkeypatch.setattr("loratui.tui.wizard.loading.start_run", lambda plan: started.append(plan) or str(own.path))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        app.state.choices.set_run(str(older.path))
+        await pilot.press("ctrl+n")
+        await settled(pilot)
+        assert app.screen.name == "review"
+        assert "not started yet" in screen_text(app) and "6 shows older" in screen_text(app)
+        await pilot.press("enter")
+        await settled(pilot)
+        assert len(started) == 1 and app.screen.name == "training"
+        await pilot.press("5")
+        await settled(pilot)
+        await pilot.press("ctrl+n")
+        await settled(pilot)
+        assert app.screen.name == "training", "the run of this plan"
+        app.state.choices.set_value("training.seed", 7)
+        await pilot.press("5")
+        await settled(pilot)
+        await pilot.press("ctrl+n")
+        await settled(pilot)
+        assert app.screen.name == "review", "the plan is another one now"
+
+
+async def test_the_cards_say_which_objective_and_which_adapter(tmp_path: Path) -> None:
+    app = wizard(tmp_path, screen="review")
+    rows = [{"prompt": f"Ask {n}?", "chosen": f"Yes {n}.", "rejected": f"No {n}."} for n in range(60)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    choose(app, devices=[1], dataset=str(tmp_path / "pairs.jsonl"), by_hand={"training.objective": "dpo"})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        assert "DPO, LoRA, rank " in screen_text(app)

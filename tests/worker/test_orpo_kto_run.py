@@ -70,6 +70,10 @@ def test_a_run_tells_how_preferences_are_learnt(files: Path, tmp_path: Path, obj
         assert "preference.undesirable_weight" in told["message"]
         assert "answers judged one by one, loss kto, beta 0.1, held to the base without the adapter" in card
         assert "| KL |" in card
+        wanted = {row["completion"] for row in judged(30) if row["label"]}
+        asked = [one for one in of_kind(events, "sample") if one.get("expected")]
+        assert asked and {one["expected"] for one in asked} <= wanted, "an unwanted answer is nothing to be like"
+        assert all(one["generated"] < one["rows"] for one in evaluations)
     else:
         assert evaluations[-1]["loss"] < evaluations[0]["loss"] and steps[0]["chosen_loss"] > steps[-1]["chosen_loss"]
         assert all(0 <= one["preference_accuracy"] <= 1 and one["log_odds"] is not None for one in steps)

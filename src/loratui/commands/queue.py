@@ -210,7 +210,7 @@ def _predicted(plan: Plan) -> tuple[float, int]:
         adapter = read_adapter(plan.lora.adapter) if plan.lora.adapter else None
         situation = Situation(spec, facts_of(values), device, None, read_measurements(), adapter)
         found = propose(situation, by_hand=values)
-        seconds = (found.time.low_seconds + found.time.high_seconds) / 2 if found.time is not None else 0.0
+        seconds = sum(found.time.whole_seconds) / 2 if found.time is not None else 0.0
         return seconds, found.memory.upper_bytes
     except (LoratuiError, OSError, ValueError, ZeroDivisionError):
         return 0.0, 0

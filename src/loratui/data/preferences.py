@@ -83,7 +83,10 @@ def require_answer(
             f"training.objective = {objective} learns from pairs, and the rows are read as {recognition.format}.",
             where=where,
             hint=(
-                "Rows need a chosen and a rejected answer: --set "
+                f"{recognition.columns['label']} says which answers are wanted, which KTO learns from: --set "
+                "training.objective=kto"
+                if is_judged(recognition := with_verdict(recognition))
+                else "Rows need a chosen and a rejected answer: --set "
                 "dataset.columns=prompt:NAME,chosen:NAME,rejected:NAME. Or set training.objective to sft."
             ),
         )

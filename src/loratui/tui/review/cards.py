@@ -68,12 +68,23 @@ def _learns(state: WizardState, proposal: Proposal) -> Card:
         2,
         _last_name(plan.model.id),
         _plain(
+            f"goes on from {_adapter_name(plan.lora.adapter)}" if plan.lora.adapter else "",
             f"{count(trained)} of {count(total)} learn ({share:.1%})",
             f"gives {result_words(proposal)}",
             fetched,
             where if where != _last_name(plan.model.id) else "",
         ),
     )
+
+
+def _adapter_name(path: str) -> str:
+    """The run that an adapter is the result of, or the checkpoint's; else its folder."""
+    place = PurePath(path)
+    if place.name == "adapter":
+        return one_line(place.parent.name, 60)
+    if place.parent.name == "checkpoints":
+        return one_line(f"{place.name} of {place.parent.parent.name}", 60)
+    return _last_name(path)
 
 
 def result_words(proposal: Proposal) -> str:
@@ -117,6 +128,8 @@ def _how(proposal: Proposal) -> Card:
         if plan.method.kind == "full"
         else f"{'Q' if quantized else ''}{VARIANTS[plan.lora.variant]}, rank {plan.lora.r}{quantized}"
     )
+    if training.objective != "sft":
+        answer = f"{training.objective.upper()}, {answer}"
     targets = value_text(plan.lora.targets).replace("all-linear", "all linear layers")
     epochs = f"{number_text(training.epochs)} epoch{'' if training.epochs == 1 else 's'}"
     length = f"of {training.max_steps:,} at most" if training.max_steps else epochs

@@ -26,6 +26,7 @@ from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.missing import Problem
 
 if TYPE_CHECKING:
+    from loratui.core.plan import Plan
     from loratui.core.proposal import Proposal
 
 
@@ -93,6 +94,7 @@ class ReviewScreen(StepScreen):
 
     def on_mount(self) -> None:
         self._starting = False
+        self._started_plan: Plan | None = None
         self._pictured: Proposal | None = None
         self._written: tuple[Proposal, Row] | None = None
         """The plan that was written for another machine, and what is to be done with it."""
@@ -103,12 +105,14 @@ class ReviewScreen(StepScreen):
         self.set_focus(self.query_one(StartButton))
 
     def problems(self) -> list[Problem]:
-        """Going on to the training screen needs a run: Start makes one."""
-        if self.app.state.draft.run:
+        """Going on to the training screen needs a run of this plan: Start makes one."""
+        run, proposal = self.app.state.draft.run, self.app.state.plan.proposal
+        if run and proposal is not None and proposal.plan == self._started_plan:
             return []
         if self.planned:
             return [Problem(f"{self.planned} is not here: enter writes the plan, to be trained there.", "#start")]
-        return [*self.hindrances(), Problem("No training was started yet: enter or F9 starts it.", "#start")]
+        shown = f", 6 shows {one_line(Path(run).name, 40)}" if run else ""
+        return [*self.hindrances(), Problem(f"This plan was not started yet: enter or F9 starts it{shown}.", "#start")]
 
     @property
     def _partition(self) -> str:
@@ -300,12 +304,13 @@ class ReviewScreen(StepScreen):
                 problem = "Not started: nobody agreed to run the code that the model brings."
         except LoratuiError as error:
             problem = error.sentence
-        self._started(path, problem)
+        self._started(proposal.plan, path, problem)
 
-    def _started(self, path: str, problem: str) -> None:
+    def _started(self, plan: Plan, path: str, problem: str) -> None:
         self._starting = False
         self._show()
         if problem:
             self.say(problem, "error")
             return
+        self._started_plan = plan
         self.app.show_run(path)

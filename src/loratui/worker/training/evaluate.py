@@ -150,10 +150,12 @@ class Answering:
 
 
 def questions_of(rows: Rows, tokeniser: Tokeniser, count: int) -> list[Question]:
-    """Held-out rows, evenly spread, whose last answer is whole: what comes before it, and the answer."""
+    """Held-out rows, evenly spread, whose last answer is whole and as it should be: what comes before it, and the
+    answer.
+    """
     found = []
     usable = []
-    for number in np.flatnonzero(rows.start == 0).tolist():  # a later piece of a text asks nothing
+    for number in np.flatnonzero((rows.start == 0) & rows.exemplary).tolist():  # a later piece asks nothing
         ids, labels = rows.ids(number), rows.labels(number)
         last = max(at for at, label in enumerate(labels) if label != IGNORED)
         first = last

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loratui.core.plan import Plan
 from loratui.core.preferences import fair_weight, is_fair
@@ -40,6 +41,11 @@ class Judged(Rows):
         """Tokens of each answer."""
         answers: Ints = self.end - self.prompt
         return answers
+
+    @property
+    def exemplary(self) -> NDArray[np.bool_]:
+        """Of each answer, whether it is wanted."""
+        return np.asarray(self.label == 1)
 
     @property
     def desirable_share(self) -> float:

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from loratui.core.dataset import pieces_of
 from loratui.core.plan import Plan
@@ -83,6 +84,11 @@ class Rows:
         last = np.minimum(spans[:, 1], self.end[sequence]) - self.start[sequence]
         real = last > first
         return sequence[real], np.stack([first[real], last[real]], axis=1)
+
+    @property
+    def exemplary(self) -> NDArray[np.bool_]:
+        """Of each sequence, whether its answer is one that the model should give."""
+        return np.ones(len(self.row), dtype=bool)
 
     @cached_property
     def trained(self) -> Ints:
