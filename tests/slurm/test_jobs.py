@@ -275,8 +275,7 @@ def test_a_dead_rank_ends_the_run_on_both_nodes(slurm: Path, own_home: Path, tmp
     changes = {**LONG, "training__epochs": 400.0, "cluster__nodes": 2}
     run = submitted(plan_for(slurm, **changes), tmp_path / "run")
     wait_step(run, 12)
-    ranks = [process for process in processes_of(run) if "RANK" in process.environ()]
-    victim = next(process for process in ranks if process.environ()["RANK"] == "1")
+    victim = next(process for process in ranks_of(run) if process.environ()["RANK"] == "1")
     node = victim.environ()["SLURMD_NODENAME"]
     began = time.monotonic()
     victim.send_signal(signal.SIGKILL)
@@ -286,6 +285,23 @@ def test_a_dead_rank_ends_the_run_on_both_nodes(slurm: Path, own_home: Path, tmp
     failed = [event for event in events_of(run) if isinstance(event, Failed)]
     assert failed and f"is gone on node {node} without a word" in failed[-1].message, failed
     assert run.last_checkpoint() is not None and not processes_of(run)
+
+
+def test_a_rank_that_dies_in_the_rehearsal_is_named_with_its_node(slurm: Path, own_home: Path, tmp_path: Path) -> None:
+    run, _ = begin_run(plan_for(slurm, cluster__nodes=2), output=tmp_path / "run", rehearse=True)
+    wait_for(lambda: run.status().state == "rehearsing" and len(ranks_of(run)) == 2, "both ranks")
+    victim = next(process for process in ranks_of(run) if process.environ()["RANK"] == "1")
+    assert "--rehearsal-into" in victim.cmdline()
+    node = victim.environ()["SLURMD_NODENAME"]
+    victim.send_signal(signal.SIGKILL)
+    wait_state(run, "failed", seconds=60)
+    told = run.status().message
+    assert "ehearsal" in told and f"One of the 2 processes is gone on node {node} without a word" in told, told
+    wait_for(lambda: slurm_state(run) not in ("RUNNING", "COMPLETING") and not processes_of(run), "the job's end", 60)
+
+
+def ranks_of(run: Run) -> list[psutil.Process]:
+    return [process for process in processes_of(run) if "RANK" in process.environ()]
 
 
 def test_slurm_is_asked_once_in_ten_seconds_by_whomever(
