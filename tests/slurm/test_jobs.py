@@ -212,8 +212,7 @@ def test_a_step_that_slurm_thinks_runs_is_ended(slurm: Path, own_home: Path, tmp
     """kill -9 of the step's daemon with all below it: Slurm itself would say RUNNING until the time limit."""
     run = submitted(plan_for(slurm, **LONG | {"training__epochs": 400.0}), tmp_path / "run")
     wait_step(run, 12)
-    words = f"slurmstepd: [{job_of(run)}.0]"
-    daemon = next(one for one in psutil.process_iter(["cmdline"]) if words in " ".join(one.info["cmdline"] or []))
+    (daemon,) = step_daemons(run, "0")
     for process in (daemon, *daemon.children(recursive=True)):
         process.kill()
     wait_state(run, "failed", seconds=40)
@@ -225,12 +224,22 @@ def test_a_step_that_slurm_thinks_runs_is_ended(slurm: Path, own_home: Path, tmp
 
 def end_at_once(run: Run) -> None:
     """Kill the worker, what began it, and Slurm's own processes of the job, before any of them can say a word."""
-    step = f"slurmstepd: [{job_of(run)}."
-    steps = [one for one in psutil.process_iter(["cmdline"]) if step in " ".join(one.info["cmdline"] or [])]
+    steps = step_daemons(run)
     assert steps
     for process in (*steps, *processes_of(run)):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def step_daemons(run: Run, step: str = "") -> list[psutil.Process]:
+    """Slurm's daemons above this run's processes: a job of another Slurm may have the same number."""
+    words = f"slurmstepd: [{job_of(run)}.{step}"
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter(["cmdline"]):
+        if str(run.path) in (process.info["cmdline"] or []):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found |= {one.pid: one for one in process.parents() if words in " ".join(one.cmdline())}
+    return list(found.values())
 
 
 def processes_of(run: Run) -> list[psutil.Process]:
