@@ -212,8 +212,7 @@ def test_a_step_that_slurm_thinks_runs_is_ended(slurm: Path, own_home: Path, tmp
     """kill -9 of the step's daemon with all below it: Slurm itself would say RUNNING until the time limit."""
     run = submitted(plan_for(slurm, **LONG | {"training__epochs": 400.0}), tmp_path / "run")
     wait_step(run, 12)
-    words = f"slurmstepd: [{job_of(run)}.0]"
-    daemon = next(one for one in psutil.process_iter(["cmdline"]) if words in " ".join(one.info["cmdline"] or []))
+    (daemon,) = step_daemons(run, "0")
     for process in (daemon, *daemon.children(recursive=True)):
         process.kill()
     wait_state(run, "failed", seconds=40)
@@ -225,12 +224,22 @@ def test_a_step_that_slurm_thinks_runs_is_ended(slurm: Path, own_home: Path, tmp
 
 def end_at_once(run: Run) -> None:
     """Kill the worker, what began it, and Slurm's own processes of the job, before any of them can say a word."""
-    step = f"slurmstepd: [{job_of(run)}."
-    steps = [one for one in psutil.process_iter(["cmdline"]) if step in " ".join(one.info["cmdline"] or [])]
+    steps = step_daemons(run)
     assert steps
     for process in (*steps, *processes_of(run)):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def step_daemons(run: Run, step: str = "") -> list[psutil.Process]:
+    """Slurm's daemons above this run's processes: a job of another Slurm may have the same number."""
+    words = f"slurmstepd: [{job_of(run)}.{step}"
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter(["cmdline"]):
+        if str(run.path) in (process.info["cmdline"] or []):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found |= {one.pid: one for one in process.parents() if words in " ".join(one.cmdline())}
+    return list(found.values())
 
 
 def processes_of(run: Run) -> list[psutil.Process]:
@@ -275,8 +284,7 @@ def test_a_dead_rank_ends_the_run_on_both_nodes(slurm: Path, own_home: Path, tmp
     changes = {**LONG, "training__epochs": 400.0, "cluster__nodes": 2}
     run = submitted(plan_for(slurm, **changes), tmp_path / "run")
     wait_step(run, 12)
-    ranks = [process for process in processes_of(run) if "RANK" in process.environ()]
-    victim = next(process for process in ranks if process.environ()["RANK"] == "1")
+    victim = next(process for process in ranks_of(run) if process.environ()["RANK"] == "1")
     node = victim.environ()["SLURMD_NODENAME"]
     began = time.monotonic()
     victim.send_signal(signal.SIGKILL)
@@ -286,6 +294,23 @@ def test_a_dead_rank_ends_the_run_on_both_nodes(slurm: Path, own_home: Path, tmp
     failed = [event for event in events_of(run) if isinstance(event, Failed)]
     assert failed and f"is gone on node {node} without a word" in failed[-1].message, failed
     assert run.last_checkpoint() is not None and not processes_of(run)
+
+
+def test_a_rank_that_dies_in_the_rehearsal_is_named_with_its_node(slurm: Path, own_home: Path, tmp_path: Path) -> None:
+    run, _ = begin_run(plan_for(slurm, cluster__nodes=2), output=tmp_path / "run", rehearse=True)
+    wait_for(lambda: run.status().state == "rehearsing" and len(ranks_of(run)) == 2, "both ranks")
+    victim = next(process for process in ranks_of(run) if process.environ()["RANK"] == "1")
+    assert "--rehearsal-into" in victim.cmdline()
+    node = victim.environ()["SLURMD_NODENAME"]
+    victim.send_signal(signal.SIGKILL)
+    wait_state(run, "failed", seconds=60)
+    told = run.status().message
+    assert "ehearsal" in told and f"One of the 2 processes is gone on node {node} without a word" in told, told
+    wait_for(lambda: slurm_state(run) not in ("RUNNING", "COMPLETING") and not processes_of(run), "the job's end", 60)
+
+
+def ranks_of(run: Run) -> list[psutil.Process]:
+    return [process for process in processes_of(run) if "RANK" in process.environ()]
 
 
 def test_slurm_is_asked_once_in_ten_seconds_by_whomever(

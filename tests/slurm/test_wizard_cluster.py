@@ -16,7 +16,9 @@ from wizard import settled, wizard
 from loratui.cluster.gpu_types import remember_memory, remembered_memory
 from loratui.runs.jobs import last_job
 from loratui.runs.listing import list_runs
+from loratui.tui.app import LoratuiApp
 from loratui.tui.machine.device_card import DeviceCard
+from loratui.tui.recipe.screen import RecipeScreen
 
 
 async def until(pilot: Pilot[None], condition: object, what: str, times: int = 300) -> None:
@@ -31,6 +33,21 @@ async def until(pilot: Pilot[None], condition: object, what: str, times: int = 3
 def no_models_of_anybody(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("loratui.tui.wizard.words.SeenWords.unseen", lambda self, terms: ())
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+async def two_nodes(pilot: Pilot[None]) -> None:
+    """Set them by keys, in the whole list of the recipe."""
+    app = pilot.app
+    assert isinstance(app, LoratuiApp) and isinstance(app.screen, RecipeScreen)
+    await pilot.press("m")
+    fields = app.screen.fields
+    for _ in range(100):
+        if fields.key == "cluster.nodes":
+            break
+        await pilot.press("down")
+    await pilot.press("2", "enter")
+    await until(pilot, lambda: app.state.hardware.placed().get("cluster.nodes") == 2, "two nodes")
+    await settled(pilot)
 
 
 async def test_a_card_of_the_cluster_is_planned_for_and_submitted(
@@ -60,12 +77,21 @@ async def test_a_card_of_the_cluster_is_planned_for_and_submitted(
         plan = app.state.plan.proposal
         assert plan is not None and plan.device.count == 2 and plan.plan.processes == 2
         assert plan.plan.cluster.time_limit_minutes >= 30
+        (again := card()) is not None and again.focus()  # type: ignore[func-returns-value]
+        await pilot.press("space")
+        await until(pilot, lambda: app.state.hardware.placed().get("cluster.gpus_per_node") == 1, "one GPU again")
         for key, value in {"hardware.cpu": True, "training.max_steps": 4, "evaluation.every_steps": 0}.items():
             app.state.choices.set_value(key, value)  # the test's GPUs are only counted
         for step in ("model", "dataset", "recipe"):
             app.open_step(step)
             await settled(pilot)
             assert not app.state.problems(step), step
+        await two_nodes(pilot)
+        plan = app.state.plan.proposal
+        assert plan is not None and plan.plan.cluster.nodes == plan.plan.processes == 2
+        app.open_step("machine")
+        await settled(pilot)
+        await until(pilot, lambda: "2 nodes × 1 GPU" in card().render().plain, "what is asked for")  # type: ignore[union-attr]
         app.open_step("review")
         await settled(pilot)
         await until(
@@ -77,7 +103,8 @@ async def test_a_card_of_the_cluster_is_planned_for_and_submitted(
         await until(pilot, lambda: last_job(run.run.path) is not None, "its job")
         assert run.run.status().state in ("queued", "starting")
         job = last_job(run.run.path)
-        assert job is not None and "h100:2" in said("scontrol", "show", "job", str(job.id))
+        told = said("scontrol", "show", "job", str(job.id))
+        assert job is not None and "NumNodes=2" in told and "h100:1" in told, told
         await until(pilot, lambda: app.screen.query("#headline"), "the training screen")
         words = ("queued", "starting", "rehearsing")
         await until(
@@ -93,6 +120,7 @@ async def test_a_card_of_the_cluster_is_planned_for_and_submitted(
         await until(pilot, ended, "its end", 1800)
         status = run.run.status()
         assert status.state == "finished" and status.step == 4, (status, run.run.log_path.read_text()[-3000:])
+        assert "NodeList=n[1-2]" in said("scontrol", "show", "job", str(job.id))
         assert "running" in seen, dict.fromkeys(seen)  # how long it was queued is up to Slurm
         assert (run.run.adapter_path / "adapter_model.safetensors").is_file()
         headline = app.screen.query_one("#headline")

@@ -12,6 +12,7 @@ from loratui.runs.start import create_run
 from loratui.runs.status import Status, write_status
 from loratui.tui.training.follow import Followed
 from loratui.tui.training.gauges import gauges
+from loratui.tui.training.news import news
 from loratui.tui.training.run_state import headline
 
 
@@ -23,6 +24,13 @@ def test_the_monitor_says_where_it_waits_and_which_segment_it_is(tmp_path: Path)
     followed.record.take([make("paused", 1.0, step=40, reason="the time limit", job=7), make("paused", 2.0, step=80)])
     assert "segment 3" in headline(followed).plain
     assert not gauges(followed, None), "this machine's memory is none of its business"
+
+
+def test_the_monitor_says_who_ended_a_job_that_could_not_say_it(tmp_path: Path) -> None:
+    told = "Its job 7 is over: it was cancelled on n1. The last whole checkpoint is checkpoint-40."
+    followed = Followed(Run(tmp_path), status=Status(state="stopped", message=told, step=40))
+    followed.record.take([make("paused", 1.0, step=40, reason="the scheduler ends this job (SIGTERM)", job=7)])
+    assert told in news(followed, 120).plain
 
 
 def test_lines_tell_of_each_segment(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tiny_model import write_tiny_model
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import set_tqdm_hook
 
+from loratui.runs.directory import Run
 from loratui.worker.training import rehearse, weights_read
 from loratui.worker.training.weights_read import weights_told
 
@@ -45,7 +46,8 @@ def test_the_weights_are_counted_while_they_are_read(tmp_path: Path, monkeypatch
 
 
 def test_a_rehearsal_tells_its_stages(tmp_path: Path) -> None:
-    progress, journal = tmp_path / "rehearsal.progress.json", Journal()
+    run, journal = Run(tmp_path), Journal()
+    progress = rehearse.progress_of(rehearse.result_of(run))
     code = (
         "import sys, time; from pathlib import Path; from loratui.worker.training.rehearse import _Measure\n"
         "measure = _Measure(Path(sys.argv[1]), evaluates=False)\n"
@@ -55,7 +57,7 @@ def test_a_rehearsal_tells_its_stages(tmp_path: Path) -> None:
         "sys.exit(3)"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(progress)])
-    assert rehearse._watch(child, progress, journal) == 3  # type: ignore[arg-type]
+    assert rehearse._watch(run, child, journal) == 3  # type: ignore[arg-type]
     assert [(one["done"], one["of"]) for one in journal.told] == [(n, 5) for n in range(1, 5)]
     assert [one["message"] for one in journal.told[:2]] == ["Rehearsing: step 1 of 2", "Rehearsing: step 2 of 2"]
     assert {one["state"] for one in journal.told} == {"rehearsing"} and json.loads(progress.read_bytes())["of"] == 5

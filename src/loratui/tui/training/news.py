@@ -42,6 +42,8 @@ def news(followed: Followed, width: int, rows: int = 3) -> Content:
                 " goes on from there",
             )
         )
+    elif status.state == "stopped" and status.message:  # by somebody else, as by scancel: no worker could say it
+        lines.append(Content.assemble(("■ ", "$warning"), one_line(status.message, 400)))
     elif status.state in ("failed", "lost"):
         said = ended.message if isinstance(ended, Failed) else status.message
         lines.append(Content(f"✗ {one_line(said or 'The worker is gone and left no word.', 400)}").stylize("$error"))

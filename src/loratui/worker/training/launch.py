@@ -12,33 +12,30 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
 from types import FrameType
 
 from loratui.cluster.job_script import GOES_ON
 from loratui.core.division import node_count
 from loratui.core.errors import LoratuiError
 from loratui.core.plan import Plan
-from loratui.machine.memory_kills import MemoryKills, memory_killed, read_kills
+from loratui.machine.memory_kills import read_kills
 from loratui.runs.directory import Run
 from loratui.runs.status import read_status
 from loratui.worker.training.ending import (
     FELLOW_LOST,
-    GONE,
     Ending,
     ending_of,
-    endings,
     has_left,
     leave,
     say,
     take_left,
 )
+from loratui.worker.training.gone import NODE_RANKS, PATIENCE_SECONDS, cause_of, gone, silent
 from loratui.worker.training.journal import WATCHED, Journal
 from loratui.worker.training.outcome import left as left_for_next
 from loratui.worker.training.processes import (
     end_with_children,
     hear_nothing,
-    job_nodes,
     launched,
     launcher_environment,
     node_name,
@@ -51,15 +48,9 @@ from loratui.worker.training.rehearse import clear
 from loratui.worker.training.signals import HEEDED, Requests, StopRequestedError, requeued_job
 
 log = logging.getLogger("loratui")
-PATIENCE_SECONDS = 10.0
-"""How long the others may go on after one process has failed: they wait for it in a kernel that hears no signal."""
 END_SECONDS = 60.0
 """How much longer the processes of another node may take to end once the run is over: nothing is lost by then."""
-CAUSE_SECONDS = 15.0
-"""How long the cause is waited for where only its echo is known: another node's launcher has to notice it."""
 PERIOD_SECONDS = 0.2
-NODE_RANKS = 1_000_000
-"""Above every rank: under it a node's watch leaves what its processes did not say."""
 
 
 class _Watch:
@@ -141,9 +132,9 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
             return GOES_ON
         if status.over:
             return 0 if status.state in ("finished", "stopped") else 1
-    if not watch.stopped and _silent(run, code):
-        leave(run, NODE_RANKS, _gone(plan, kills, nodes=(node_name(),)))
-    cause, unheard = _cause(run) if node_count(plan) > 1 else (take_left(run), ())
+    if not watch.stopped and silent(run, code):
+        leave(run, NODE_RANKS, gone(plan, kills, nodes=(node_name(),)))
+    cause, unheard = cause_of(run) if node_count(plan) > 1 else (take_left(run), ())
     try:
         journal = Journal(run)
     except (LoratuiError, OSError) as error:
@@ -154,7 +145,7 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
     if cause is None or cause.code == FELLOW_LOST:
         log.info("the launcher ended with status %d", code)
         here = (node_name(),) if node_count(plan) == 1 else unheard
-        cause = _gone(plan, kills, step=journal.status.step, nodes=here)
+        cause = gone(plan, kills, step=journal.status.step, nodes=here)
     return say(run, journal, cause)
 
 
@@ -177,46 +168,15 @@ def _beside(run: Run, plan: Plan, requests: Requests, *, rehearse: bool) -> int:
     watch.install()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
     try:
-        if rehearse and watch.wait(begin_rehearsal(run)) != 0:
-            return 0 if watch.stopped else 1  # the first node has been told, or sees it
-        code = watch.wait(_begin(run, plan))
+        code = watch.wait(begin_rehearsal(run)) if rehearse else 0
+        if code == 0 and not watch.stopped:
+            code = watch.wait(_begin(run, plan))
     except LoratuiError as error:
         log.error("%s", error)
         return leave(run, NODE_RANKS + node_number(), Ending("failed", str(error)))
-    if not watch.stopped and _silent(run, code):
-        return leave(run, NODE_RANKS + node_number(), _gone(plan, kills, nodes=(node_name(),)))
+    if not watch.stopped and silent(run, code):
+        return leave(run, NODE_RANKS + node_number(), gone(plan, kills, nodes=(node_name(),)))
     return 0 if code == 0 or watch.stopped else 1
-
-
-def _silent(run: Run, code: int) -> bool:
-    """Whether a process of this node failed and none of this node said why."""
-    return code != 0 and not any(ending.node == node_name() for _, ending in endings(run))
-
-
-def _gone(plan: Plan, kills: MemoryKills, *, step: int = 0, nodes: Sequence[str]) -> Ending:
-    """A process said nothing. nodes: whose it was, as far as that is known."""
-    by_kernel = memory_killed(kills)
-    why = (
-        f"it was killed {by_kernel}. Train shorter rows or smaller batches, or give it more memory."
-        if by_kernel
-        else "somebody killed it, or it crashed in a library; the log may say more."
-    )
-    named = tuple(filter(None, nodes))
-    where = f" on node{'s' if len(named) > 1 else ''} {' and '.join(named)}" if named else ""
-    return Ending(
-        "failed", f"One of the {process_count(plan)} processes is gone{where} without a word: {why}", GONE, step=step
-    )
-
-
-def _cause(run: Run) -> tuple[Ending | None, tuple[str, ...]]:
-    """What ended the run on all its nodes, and the nodes that nothing was heard of: where only echoes of the cause are
-    here, it is waited for.
-    """
-    until = time.monotonic() + CAUSE_SECONDS
-    while time.monotonic() < until and all(one.code == FELLOW_LOST for _, one in endings(run)):
-        time.sleep(PERIOD_SECONDS)
-    heard = {ending.node for _, ending in endings(run)} | {node_name()}
-    return take_left(run), tuple(name for name in job_nodes() if name not in heard)
 
 
 def _stopped(journal: Journal, requests: Requests, reason: str) -> int:

@@ -25,11 +25,21 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.files import write_whole
 from loratui.format import size
-from loratui.machine.memory_kills import memory_killed, read_kills
+from loratui.machine.memory_kills import MemoryKills, memory_killed, read_kills
 from loratui.runs.directory import Run
 from loratui.runs.status import is_alive, mark_of
+from loratui.worker.training.ending import FELLOW_LOST, Ending, has_left, leave, take_left
+from loratui.worker.training.gone import NODE_RANKS, PATIENCE_SECONDS, cause_of, gone, silent
 from loratui.worker.training.journal import Journal
-from loratui.worker.training.processes import end_with_children, hear_nothing, launched, launcher_environment
+from loratui.worker.training.processes import (
+    end_with_children,
+    hear_nothing,
+    is_launched,
+    launched,
+    launcher_environment,
+    node_name,
+    process_count,
+)
 from loratui.worker.training.signals import Requests
 
 if TYPE_CHECKING:
@@ -70,7 +80,7 @@ def before(run: Run, journal: Journal) -> None:
     kills = read_kills()
     child = begin(run)
     try:
-        code = _watch(child, progress_of(result), journal)
+        code = _watch(run, child, journal)
     except BaseException:
         end_with_children(child)
         child.wait()
@@ -78,20 +88,7 @@ def before(run: Run, journal: Journal) -> None:
     finally:
         clear(run)
         progress_of(result).unlink(missing_ok=True)
-    try:
-        facts = json.loads(result.read_bytes())
-    except (OSError, ValueError):
-        by_kernel = memory_killed(kills) if code == -signal.SIGKILL else ""
-        how = (
-            f"was killed {by_kernel}. Train shorter rows or smaller batches, or give it more memory."
-            if by_kernel
-            else f"was ended by {signal_name(-code)}, by somebody or by the system, and left no word."
-            if code < 0
-            else f"ended with status {code} and left no word; its log may say why."
-        )
-        raise RehearsalFailedError(
-            {"message": f"its process {how}", "code": "oom" if by_kernel else "worker"}
-        ) from None
+    facts = _facts_of(run, result, code, kills)
     if not facts.get("passed"):
         raise RehearsalFailedError(facts)
     journal.emit("rehearsal", **facts)
@@ -109,6 +106,36 @@ def before(run: Run, journal: Journal) -> None:
             message=f"The checkpoints will need {size(needed)} and the disk has {size(free)} free.",
             fix={"saving.keep": 1},
         )
+
+
+def _facts_of(run: Run, result: Path, code: int, kills: MemoryKills) -> dict[str, Any]:
+    """What a rehearsal that ended left, or what is said in its place. code: its exit status."""
+    plan = run.plan()
+    if process_count(plan) > 1 and (code != 0 or has_left(run)):
+        return _cause_among(run, plan, code, kills)
+    try:
+        found: dict[str, Any] = json.loads(result.read_bytes())
+    except (OSError, ValueError):
+        by_kernel = memory_killed(kills) if code == -signal.SIGKILL else ""
+        how = (
+            f"was killed {by_kernel}. Train shorter rows or smaller batches, or give it more memory."
+            if by_kernel
+            else f"was ended by {signal_name(-code)}, by somebody or by the system, and left no word."
+            if code < 0
+            else f"ended with status {code} and left no word; its log may say why."
+        )
+        return {"message": f"its process {how}", "code": "oom" if by_kernel else "worker"}
+    return found
+
+
+def _cause_among(run: Run, plan: Plan, code: int, kills: MemoryKills) -> dict[str, Any]:
+    """Why a rehearsal of several processes failed: the cause, not the echo of those that waited for the lost one."""
+    if silent(run, code):
+        leave(run, NODE_RANKS, gone(plan, kills, nodes=(node_name(),)))
+    cause, unheard = cause_of(run) if node_count(plan) > 1 else (take_left(run), ())
+    if cause is None or cause.code == FELLOW_LOST:
+        cause = gone(plan, kills, nodes=unheard)
+    return cause.facts or {"message": cause.message, "code": cause.code, "where": cause.where}
 
 
 def begin(run: Run) -> subprocess.Popen[bytes]:
@@ -134,13 +161,19 @@ def progress_of(result: Path) -> Path:
     return result.with_suffix(".progress.json")
 
 
-def _watch(child: subprocess.Popen[bytes], progress: Path, journal: Journal) -> int:
-    """Wait for a rehearsal's process and tell how far it is; its exit status."""
-    told = 0
+def _watch(run: Run, child: subprocess.Popen[bytes], journal: Journal) -> int:
+    """Wait for a rehearsal's process and tell how far it is; its exit status. Those that wait for one that failed, here
+    or on another node, are ended.
+    """
+    told, failed_since, progress = 0, 0.0, progress_of(result_of(run))
     while True:
         try:
             return child.wait(WATCH_SECONDS)
         except subprocess.TimeoutExpired:
+            if not failed_since and has_left(run):
+                failed_since = time.monotonic()
+            elif failed_since and time.monotonic() - failed_since > PATIENCE_SECONDS:
+                end_with_children(child)
             try:
                 now = json.loads(progress.read_bytes())
             except (OSError, ValueError):
@@ -188,8 +221,9 @@ def perform(run: Run, plan: Plan, result: Path) -> int:
             facts |= getattr(error, "facts", None) or memory_facts(error)
         if isinstance(error, LoratuiError):
             facts["message"] = error.sentence
-    first_word = rank == 0 or not facts["passed"]
-    if first_word and not result.exists():  # of several processes, those that wait for the one that broke break too
+    if not facts["passed"] and is_launched():  # those that wait for the one that broke break too: the watch judges
+        return leave(run, rank, Ending("failed", facts["message"], facts["code"], facts.get("where", ""), facts=facts))
+    if rank == 0:
         write_whole(result, json.dumps(facts) + "\n")
     return 0 if facts["passed"] else 1
 
