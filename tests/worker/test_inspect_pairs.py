@@ -12,6 +12,10 @@ from tiny_model import write_tiny_model
 from loratui.commands.inspect import preference_lines
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
+from loratui.data.facts import quick_facts
+from loratui.data.find import find_dataset
+from loratui.data.preferences import require_answer
+from loratui.tui.wizard.loading import exact_facts
 from loratui.worker.inspecting.inspection import Inspection
 from loratui.worker.inspecting.model import load_text_model
 from loratui.worker.inspecting.rendering import render_rows
@@ -196,3 +200,24 @@ def test_both_sides_of_pairs_are_judged_answers(model: Path, tmp_path: Path) -> 
     told = inspected(model, tmp_path, pairs(24), **weighted)["preferences"]["sentences"]
     assert any("the wanted ones count 3 times as much" in one for one in told)
     assert inspected(model, tmp_path, pairs(24))["preferences"]["labels"] == {"wanted": 0, "unwanted": 0}
+
+
+@pytest.mark.parametrize("form", ["pairs", "labels"])
+def test_the_wizards_exact_counts_are_those_of_training(form: str, model: Path, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [*pairs(24)]
+    rows[3]["rejected"] += " and" * 9
+    if form == "labels":
+        rows = [{"prompt": f"{n}?", "completion": f"it is {n}", "label": n % 4 != 0} for n in range(24)]
+    kto = {"training.objective": "kto", "training.batch_size": 4, "dataset.eval_count": 4, "dataset.eval_fraction": 0.0}
+    result = inspected(model, tmp_path, rows, **kto)
+    counted = exact_facts(result, taken=True)
+    plan = plan_of(model, tmp_path / "rows.jsonl", kto)
+    train = trained(plan)[0].train
+    assert counted is not None and counted.examples == len(train) == (40 if form == "pairs" else 20)
+    assert counted.desirable_share == (0.5 if form == "pairs" else 0.75), "a plan's weights rest on it"
+    assert set(train.lengths.tolist()) <= set(counted.lengths)
+    found = find_dataset(str(tmp_path / "rows.jsonl"))
+    reading = require_answer(Inspection(plan, lambda _: None).recognition, plan.dataset, where="", objective="kto")
+    guessed = quick_facts(found, plan.dataset, reading)
+    assert (guessed.examples, guessed.eval_examples) == (counted.examples, counted.eval_examples)
+    assert guessed.desirable_share == counted.desirable_share

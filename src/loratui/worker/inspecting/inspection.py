@@ -215,7 +215,8 @@ class Inspection:
             self.characters.not_used(row)
             return
         every = [one.spans or label_spans(one.labels) for one in done]
-        sizes = sorted(map(pair_tokens, done)) if len(done) > 1 else [0, done[0].full_tokens]
+        to_the_answers_end = len(done) > 1 or self.pairs.weights
+        sizes = sorted([*map(pair_tokens, done), 0][:2]) if to_the_answers_end else [0, done[0].full_tokens]
         self.lengths.add(sizes[1], [span for spans in every for span in spans], sizes[0])
         self.rows.append(row.index)
         self.positions.append(position)

@@ -17,6 +17,7 @@ from loratui.worker.tokenised import Tokenised
 from loratui.worker.training.pairs import UNLIKE
 
 SIDES = ("chosen", "rejected")
+SIDES_SAMPLED = 5_000
 SHORTCUT, LEAST_PAIRS = 0.2, 20
 """From so many pairs on it is said that the sides end unlike, where their shares differ by so much."""
 
@@ -87,6 +88,14 @@ class PairLedger:
         """Of each side, how many are longer than a maximum length."""
         return [int((np.array(one, dtype=np.int64) > max_length).sum()) for one in self._tokens]
 
+    def side_lengths(self) -> list[int]:
+        """Tokens of the sides of pairs, ascending, where each is a row of its own (KTO): at most 5,000 of them."""
+        if not self.weights:
+            return []
+        tokens = np.sort(np.concatenate([np.array(one, dtype=np.int64) for one in self._tokens]))
+        picked = np.linspace(0, len(tokens) - 1, min(len(tokens), SIDES_SAMPLED)).round().astype(np.int64)
+        return [int(one) for one in tokens[picked]]
+
     def sentences(self) -> list[str]:
         """What a person should know before the pairs are learnt."""
         found = []
@@ -129,6 +138,7 @@ class PairLedger:
                 "interval": list(bias.interval),
                 "words": bias.words if bias.pairs else "",
             },
+            "side_lengths": self.side_lengths(),
             "labels": {"wanted": self.wanted, "unwanted": self.unwanted},
             "sentences": self.sentences(),
         }
