@@ -177,6 +177,7 @@ def exact_facts(result: dict[str, Any], *, taken: bool) -> DataFacts | None:
         eval_taken=taken,
         divided=bool(result["divided"]),
         desirable_share=labels["wanted"] / judged if judged else None,
+        sides=each,
     )
 
 
