@@ -95,6 +95,19 @@ def test_healthy_runs_of_ktos_and_orpos_are_told_nothing() -> None:
     assert not told, "ORPO's rewards are log-probabilities: below 0 whatever is learnt"
 
 
+def test_judged_losses_of_other_rows_do_not_say_that_the_result_is_worse() -> None:
+    """Two wanted and one unwanted answer, weighted 2 and 1, have 0.833 before anything is learnt, training's 0.72."""
+    steps = range(1, 5)
+    looks = [0.8333, 0.8333, 0.8334, 0.8333]
+    curves = Curves(
+        steps, [0.719, 0.71, 0.715, 0.71], eval_steps=list(steps), eval_losses=looks, total_steps=4, finished=True
+    )
+    told = {one.kind for one in diagnose(curves, with_values(Plan(), KTO | {"preference.desirable_weight": 2.0}))}
+    assert "worse-than-base" not in told
+    answers = {one.kind for one in diagnose(curves, Plan())}
+    assert "worse-than-base" in answers, "the same losses of answers say it"
+
+
 def test_wanted_answers_fall() -> None:
     falling = [-0.02 * at for at in range(STEPS)]
     finding = found(KTO | {"training.learning_rate": 1e-4}, chosen_rewards=falling, **MOVING)["both-fall"]

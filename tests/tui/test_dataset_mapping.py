@@ -156,6 +156,31 @@ async def test_labels_that_say_no_are_asked_about_as_pairs_are(tmp_path: Path) -
         assert shown is not None and shown.recognition.judged and facts is not None and facts.examples > 25
 
 
+@pytest.mark.parametrize(
+    ("labelled", "key", "learnt", "rows"),
+    [(False, "p", "dpo", 28), (False, "k", "kto", 56), (False, "c", "sft", 28), (True, "p", "kto", 28)],
+)
+async def test_each_answer_makes_the_plan_and_the_counts_that_it_says(
+    labelled: bool, key: str, learnt: str, rows: int, tmp_path: Path
+) -> None:
+    judged = [{"prompt": f"{n}?", "completion": f"yes {n}", "label": n % 3 == 0} for n in range(30)]
+    app = app_with(tmp_path, judged if labelled else PREFERENCES)
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await settled(pilot)
+        await pilot.press("f")
+        await settled(pilot)
+        assert ("(DPO)" in screen_text(app)) is not labelled and "(KTO)" in screen_text(app)
+        await pilot.press(key)
+        await settled(pilot)
+        proposal, facts = app.state.plan.proposal, app.state.dataset.facts()
+        assert proposal is not None and facts is not None and not app.state.problems("dataset")
+        assert proposal.plan.training.objective == learnt
+        assert proposal.plan.dataset.preference == ("chosen" if key == "c" else "ask")
+        assert proposal.data.examples == facts.examples == rows, "two held out; sides of pairs are rows of KTO"
+        assert facts.desirable_share == (None if learnt != "kto" else pytest.approx(1 / 3 if labelled else 0.5))
+        assert proposal.plan.preference.desirable_weight == pytest.approx(2.0 if labelled else 1.0)
+
+
 async def test_what_is_left_out_is_said_on_the_screen(tmp_path: Path) -> None:
     rows = [{"question": f"q {n}", "choices": ["red", "blue"], "answer": "red"} for n in range(30)]
     app = app_with(tmp_path, rows)

@@ -12,6 +12,10 @@ from tiny_model import write_tiny_model
 from loratui.commands.inspect import preference_lines
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
+from loratui.data.facts import quick_facts
+from loratui.data.find import find_dataset
+from loratui.data.preferences import require_answer
+from loratui.tui.wizard.loading import exact_facts
 from loratui.worker.inspecting.inspection import Inspection
 from loratui.worker.inspecting.model import load_text_model
 from loratui.worker.inspecting.rendering import render_rows
@@ -163,3 +167,57 @@ def test_the_sides_of_a_conversation_may_hold_control_tokens(model: Path, tmp_pa
     rows = [{"prompt": [turn("user", "1?")], "chosen": "2", "rejected": "3<|im_end|>"}]
     result = inspected(model, tmp_path, [*rows, *pairs(20)])
     assert "special-token" in result["problem_counts"]
+
+
+def test_judged_answers_say_which_weight_they_need(model: Path, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"prompt": f"{n}?", "completion": f"it is {n}", "label": n % 4 != 0} for n in range(24)
+    ]
+    kto = {"training.objective": "kto", "training.batch_size": 4}
+    result = inspected(model, tmp_path, rows, **kto)
+    assert result["preferences"]["labels"] == {"wanted": 18, "unwanted": 6}
+    (told,) = result["preferences"]["sentences"]
+    assert told.startswith("18 wanted and 6 unwanted answers, weighted 1 and 1: the wanted ones count 3 times")
+    assert told.endswith("preference.undesirable_weight = 3 would do.") and any(
+        told in x for x in preference_lines(result)
+    )
+    found, _ = trained(plan_of(model, tmp_path / "rows.jsonl", kto))
+    assert found.train.imbalance(1.0, 1.0) == told, "training says the same"
+    mended = kto | {"preference.undesirable_weight": 3.0}
+    assert not inspected(model, tmp_path, rows, **mended)["preferences"]["sentences"]
+    alike = [row | {"label": True} for row in rows]
+    assert inspected(model, tmp_path, alike, **kto)["preferences"]["sentences"][0].startswith(
+        "All 24 answers are wanted"
+    )
+
+
+def test_both_sides_of_pairs_are_judged_answers(model: Path, tmp_path: Path) -> None:
+    kto = {"training.objective": "kto", "training.batch_size": 4}
+    result = inspected(model, tmp_path, pairs(24), **kto)
+    assert result["preferences"]["labels"] == {"wanted": 24, "unwanted": 24}
+    assert not any("weighted" in told for told in result["preferences"]["sentences"])
+    weighted = kto | {"preference.desirable_weight": 3.0}
+    told = inspected(model, tmp_path, pairs(24), **weighted)["preferences"]["sentences"]
+    assert any("the wanted ones count 3 times as much" in one for one in told)
+    assert inspected(model, tmp_path, pairs(24))["preferences"]["labels"] == {"wanted": 0, "unwanted": 0}
+
+
+@pytest.mark.parametrize("form", ["pairs", "labels"])
+def test_the_wizards_exact_counts_are_those_of_training(form: str, model: Path, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [*pairs(24)]
+    rows[3]["rejected"] += " and" * 9
+    if form == "labels":
+        rows = [{"prompt": f"{n}?", "completion": f"it is {n}", "label": n % 4 != 0} for n in range(24)]
+    kto = {"training.objective": "kto", "training.batch_size": 4, "dataset.eval_count": 4, "dataset.eval_fraction": 0.0}
+    result = inspected(model, tmp_path, rows, **kto)
+    counted = exact_facts(result, taken=True)
+    plan = plan_of(model, tmp_path / "rows.jsonl", kto)
+    train = trained(plan)[0].train
+    assert counted is not None and counted.examples == len(train) == (40 if form == "pairs" else 20)
+    assert counted.desirable_share == (0.5 if form == "pairs" else 0.75), "a plan's weights rest on it"
+    assert set(train.lengths.tolist()) <= set(counted.lengths)
+    found = find_dataset(str(tmp_path / "rows.jsonl"))
+    reading = require_answer(Inspection(plan, lambda _: None).recognition, plan.dataset, where="", objective="kto")
+    guessed = quick_facts(found, plan.dataset, reading)
+    assert (guessed.examples, guessed.eval_examples) == (counted.examples, counted.eval_examples)
+    assert guessed.desirable_share == counted.desirable_share

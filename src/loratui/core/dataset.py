@@ -44,6 +44,8 @@ class DataFacts:
     """The rows before they were divided, where these are pieces."""
     desirable_share: float | None = None
     """Share of the rows whose answer is wanted, where each is an answer that was judged."""
+    sides: int = 1
+    """Rows of these that one row of the dataset makes, held out together: 2 where both sides of pairs are judged."""
     supposed: bool = False
     """No dataset is chosen: the rows stand for one (`core.situation.supposed_rows`)."""
 
@@ -63,6 +65,7 @@ class DataFacts:
                 self.eval_taken,
                 self.divided,
                 self.desirable_share,
+                self.sides,
             )
         )
 

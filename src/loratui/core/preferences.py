@@ -78,6 +78,23 @@ def is_fair(wanted: float, unwanted: float, desirable: float = 1.0, undesirable:
     return FAIR[0] * 0.995 <= ratio <= FAIR[1] * 1.005
 
 
+def imbalance(wanted: int, unwanted: int, desirable: float = 1.0, undesirable: float = 1.0) -> str:
+    """How far the weights of wanted and unwanted answers are from what their numbers need, and which would do, in a
+    sentence; empty where they are right.
+    """
+    if not wanted or not unwanted:
+        one, other = ("wanted", "unwanted") if wanted else ("unwanted", "wanted")
+        return f"All {wanted + unwanted:,} answers are {one}: from none that is {other} the model learns only half."
+    if is_fair(wanted, unwanted, desirable, undesirable):
+        return ""
+    ratio = desirable * wanted / (undesirable * unwanted)
+    key, weight = fair_weight(wanted, unwanted)
+    return (
+        f"{wanted:,} wanted and {unwanted:,} unwanted answers, weighted {desirable:g} and {undesirable:g}: the "
+        f"wanted ones count {ratio:.3g} times as much, and 1 to 1.33 times is advised. {key} = {weight:g} would do."
+    )
+
+
 def described(plan: Plan) -> str:
     """How a plan learns preferences, and what it is held to, in words."""
     preference, objective = plan.preference, plan.training.objective

@@ -91,6 +91,7 @@ def _facts(found: FoundDataset, section: DatasetSection, recognition: Recognitio
         problem=problem,
         divided=section.divides(recognition.format),
         desirable_share=wanted / judged if judged and recognition.judged else None,
+        sides=each,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from loratui.core.diagnosis import fixes
 from loratui.core.diagnosis.curves import FIRST_STEPS, Curves, Finding
 from loratui.core.plan import Plan
+from loratui.core.preferences import learns_judged
 
 KIND = "worse-than-base"
 SHARE, NATS, NOISES = 0.1, 0.1, 2.0
@@ -20,8 +21,11 @@ ALONE_SHARE, ALONE_NATS = 0.25, 0.25
 
 def worse_than_base(curves: Curves, plan: Plan) -> Iterator[Finding]:
     """The held-out loss of a finished run's result is above the highest loss of its first steps, which is what the base
-    knew, and no evaluation shows that it came down.
+    knew, and no evaluation shows that it came down. KTO's losses tell nothing of that: wanted and unwanted answers are
+    weighted, and how many there are of either differs from batch to batch and from the held-out rows.
     """
+    if learns_judged(plan):
+        return
     points = curves.evaluations
     early = [
         loss for step, loss in zip(curves.steps, curves.losses, strict=True) if step <= FIRST_STEPS and loss == loss

@@ -131,7 +131,7 @@ def held_out(context: Context) -> Iterator[Recommendation]:
     data = context.data
     usable = data.examples + data.eval_examples if data.eval_taken else data.examples
     value = USUAL_SHARE if usable * USUAL_SHARE <= ENOUGH_ROWS else float(f"{ENOUGH_ROWS / usable:.2g}")
-    rows = held_out_rows(usable, value)
+    rows = data.sides * held_out_rows(usable // data.sides, value)
     error = standard_error(rows)
     unseen = (
         " While training nothing measures it (evaluation.every_steps = 0)."
@@ -183,7 +183,7 @@ def held_out(context: Context) -> Iterator[Recommendation]:
         down="More rows to train on; below some hundred rows the loss moves by chance.",
     )
     if data.eval_taken:
-        held = held_out_rows(
-            usable, float(context.get("dataset.eval_fraction")), int(context.get("dataset.eval_count"))
+        held = data.sides * held_out_rows(
+            usable // data.sides, float(context.get("dataset.eval_fraction")), int(context.get("dataset.eval_count"))
         )
         context.data = replace(data, examples=max(1, usable - held), eval_examples=held)

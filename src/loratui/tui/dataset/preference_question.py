@@ -21,10 +21,11 @@ ANSWERS = {
 
 
 class PreferenceQuestion(ModalScreen[str]):
-    """Returns `dpo` (of rows with a label `kto`), `chosen`, or an empty text where it was left unanswered."""
+    """Returns `dpo` (of pairs alone), `kto`, `chosen`, or an empty text where it was left unanswered."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,p", "answer('preference')", "Learn the preference"),
+        Binding("k", "answer('kto')", "Judge each answer by itself"),
         Binding("c", "answer('chosen')", "The chosen answers"),
         Binding("escape,n,q", "answer('')", "Not now"),
     ]
@@ -49,6 +50,7 @@ class PreferenceQuestion(ModalScreen[str]):
                 Content.assemble(
                     ("enter", key),
                     f" learn the preference ({'KTO' if self.judged else 'DPO'})\n",
+                    *((("    k", key), " judge each answer by itself (KTO)\n") if not self.judged else ()),
                     ("    c", key),
                     f" train on the {'wanted' if self.judged else 'chosen'} answers (SFT)\n",
                     ("  esc", key),

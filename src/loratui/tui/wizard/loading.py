@@ -159,19 +159,25 @@ def load_measurements() -> tuple[Measurement, ...]:
 
 def exact_facts(result: dict[str, Any], *, taken: bool) -> DataFacts | None:
     """Counts and lengths as the check's tokenizer found them; None where no row can be trained on. taken: as in
-    DataFacts.
+    DataFacts. Sides of pairs that are judged one by one (KTO) are rows of their own, as in `data.facts.quick_facts`.
     """
-    lengths, total = result["lengths"], result["tokens"]["total"]
+    preferences, total = result.get("preferences", {}), result["tokens"]["total"]
+    sides: list[int] = preferences.get("side_lengths", [])
+    each, lengths = (2, sides) if sides else (1, result["lengths"])
     if not lengths or not result["usable"]:
         return None
+    labels: dict[str, int] = preferences.get("labels", {}) if result.get("objective") == "kto" else {}
+    judged = sum(labels.values())
     return DataFacts(
-        examples=max(1, result["split"]["train"]),
+        examples=max(1, each * result["split"]["train"]),
         lengths=tuple(sorted(lengths)),
         exact=True,
         trained_share=result["trained_tokens_uncut"] / total if total else 1.0,
-        eval_examples=result["split"]["evaluation"],
+        eval_examples=each * result["split"]["evaluation"],
         eval_taken=taken,
         divided=bool(result["divided"]),
+        desirable_share=labels["wanted"] / judged if judged else None,
+        sides=each,
     )
 
 

@@ -57,7 +57,6 @@ class Inspection:
     findings: Findings = field(default_factory=Findings)
     lengths: Lengths = field(default_factory=Lengths)
     read: int = 0
-    pairs: PairLedger = field(default_factory=PairLedger)
     left_out: Counter[str] = field(default_factory=Counter)
     """Rows that the plan leaves out, by kind."""
     ended: list[bool] = field(default_factory=list)
@@ -82,6 +81,7 @@ class Inspection:
         section = self.plan.dataset
         self.started = time.monotonic()
         self._told, self._taken = 0.0, 0
+        self.pairs = PairLedger.of(self.plan)
         self._partial = 0.0
         """When the next partial result is due; 0 before the first."""
         self.found: FoundDataset = find_planned(section)
@@ -214,9 +214,9 @@ class Inspection:
             self.findings.of_row(row, "pair-prompt", fault, blocking=True)
             self.characters.not_used(row)
             return
-        self.pairs.label(conversation)
         every = [one.spans or label_spans(one.labels) for one in done]
-        sizes = sorted(map(pair_tokens, done)) if len(done) > 1 else [0, done[0].full_tokens]
+        to_the_answers_end = len(done) > 1 or self.pairs.weights
+        sizes = sorted([*map(pair_tokens, done), 0][:2]) if to_the_answers_end else [0, done[0].full_tokens]
         self.lengths.add(sizes[1], [span for spans in every for span in spans], sizes[0])
         self.rows.append(row.index)
         self.positions.append(position)
@@ -234,6 +234,7 @@ class Inspection:
             self.characters.not_used(row)
             self.findings.of_row(row, "no-answer", "no token of the row bears loss.", blocking=True)
             return
+        self.pairs.label(conversation)
         if not all(ended):
             self.findings.of_row(row, *(UNENDED if not any(ended) else SIDES_END_UNLIKE))
 

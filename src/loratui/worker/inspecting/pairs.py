@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from loratui.core.plan import Plan
+from loratui.core.preferences import imbalance, learns_judged
 from loratui.data.conversation import Conversation
 from loratui.worker.length_bias import LengthBias
 from loratui.worker.tokenised import Tokenised
 from loratui.worker.training.pairs import UNLIKE
 
 SIDES = ("chosen", "rejected")
+SIDES_SAMPLED = 5_000
 SHORTCUT, LEAST_PAIRS = 0.2, 20
 """From so many pairs on it is said that the sides end unlike, where their shares differ by so much."""
 
@@ -26,8 +29,11 @@ def pair_tokens(side: Tokenised) -> int:
 
 @dataclass
 class PairLedger:
-    """Filled pair by pair; `result()` at any time is what is known so far. wanted, unwanted: of rows with a label."""
+    """Filled pair by pair; `result()` at any time is what is known so far. wanted, unwanted: answers of rows with a
+    label, and where each is judged by itself (KTO) the sides of pairs. weights: of the two kinds, with KTO.
+    """
 
+    weights: tuple[float, float] | None = None
     pairs: int = 0
     scored: int = 0
     swapped: int = 0
@@ -41,11 +47,18 @@ class PairLedger:
     _ended: list[int] = field(default_factory=lambda: [0, 0])
     """Sides whose answer ends in a token that generation stops at."""
 
+    @classmethod
+    def of(cls, plan: Plan) -> PairLedger:
+        """An empty ledger for what a plan learns."""
+        weights = (plan.preference.desirable_weight, plan.preference.undesirable_weight)
+        return cls(weights=weights if learns_judged(plan) else None)
+
     def label(self, conversation: Conversation) -> None:
-        """Count what a row's label says of its answer."""
-        if not conversation.rejected and conversation.desirable is not None:
-            self.wanted += conversation.desirable
-            self.unwanted += not conversation.desirable
+        """Count what a row says of its answers."""
+        for side in conversation.sides if self.weights or not conversation.rejected else ():
+            if side.desirable is not None:
+                self.wanted += side.desirable
+                self.unwanted += not side.desirable
 
     def take(self, pair: Conversation, sides: Sequence[Tokenised]) -> str:
         """Count a pair; why it is none for this model, else an empty text."""
@@ -75,6 +88,14 @@ class PairLedger:
         """Of each side, how many are longer than a maximum length."""
         return [int((np.array(one, dtype=np.int64) > max_length).sum()) for one in self._tokens]
 
+    def side_lengths(self) -> list[int]:
+        """Tokens of the sides of pairs, ascending, where each is a row of its own (KTO): at most 5,000 of them."""
+        if not self.weights:
+            return []
+        tokens = np.sort(np.concatenate([np.array(one, dtype=np.int64) for one in self._tokens]))
+        picked = np.linspace(0, len(tokens) - 1, min(len(tokens), SIDES_SAMPLED)).round().astype(np.int64)
+        return [int(one) for one in tokens[picked]]
+
     def sentences(self) -> list[str]:
         """What a person should know before the pairs are learnt."""
         found = []
@@ -93,9 +114,12 @@ class PairLedger:
                 f"{share[0]:.0%} of the chosen answers end in a token at which generation stops, and {share[1]:.0%} of "
                 "the rejected: the ending alone tells the sides apart"
             )
-        if bool(self.wanted) != bool(self.unwanted):
-            word = "wanted" if self.wanted else "unwanted"
-            found.append(f"every answer is {word}: there is nothing to tell it from")
+        if (
+            self.weights
+            and self.wanted + self.unwanted
+            and (told := imbalance(self.wanted, self.unwanted, *self.weights))
+        ):
+            found.append(told)
         return found
 
     def result(self, max_length: int) -> dict[str, Any]:
@@ -114,6 +138,7 @@ class PairLedger:
                 "interval": list(bias.interval),
                 "words": bias.words if bias.pairs else "",
             },
+            "side_lengths": self.side_lengths(),
             "labels": {"wanted": self.wanted, "unwanted": self.unwanted},
             "sentences": self.sentences(),
         }

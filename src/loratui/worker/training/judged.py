@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loratui.core.plan import Plan
-from loratui.core.preferences import fair_weight, is_fair
+from loratui.core.preferences import imbalance
 from loratui.worker.token_table import Ints, TokenTable
 from loratui.worker.training.pairs import answer_of
 from loratui.worker.training.rows import NOTHING_LEFT, Lost, Reading, Rows, Severity
@@ -53,22 +53,9 @@ class Judged(Rows):
         return float(self.label.mean()) if len(self.label) else 0.0
 
     def imbalance(self, desirable: float, undesirable: float) -> str:
-        """How far the weights of wanted and unwanted answers are from what their numbers need, and which would do;
-        empty where they are right.
-        """
+        """As `core.preferences.imbalance`, of these answers."""
         wanted = int(self.label.sum())
-        unwanted = len(self) - wanted
-        if not wanted or not unwanted:
-            one, other = ("wanted", "unwanted") if wanted else ("unwanted", "wanted")
-            return f"All {len(self):,} answers are {one}: from none that is {other} the model learns only half."
-        if is_fair(wanted, unwanted, desirable, undesirable):
-            return ""
-        ratio = desirable * wanted / (undesirable * unwanted)
-        key, weight = fair_weight(wanted, unwanted)
-        return (
-            f"{wanted:,} wanted and {unwanted:,} unwanted answers, weighted {desirable:g} and {undesirable:g}: the "
-            f"wanted ones count {ratio:.3g} times as much, and 1 to 1.33 times is advised. {key} = {weight:g} would do."
-        )
+        return imbalance(wanted, len(self) - wanted, desirable, undesirable)
 
     def findings(self, plan: Plan) -> Iterator[tuple[str, Severity, str]]:
         """Imbalance of the two kinds."""
