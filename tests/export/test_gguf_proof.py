@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from loratui.commands.gguf import command
-from loratui.core.errors import LoratuiError, WorkerError
+from loratui.core.errors import InputError, LoratuiError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.export.gguf import find_llama_cpp
@@ -115,6 +117,60 @@ def test_tools_that_fail_are_a_sentence(here: Path) -> None:
     assert missing_for_proof(find_llama_cpp()).startswith("llama-perplexity is not here")
 
 
+def gguf_of(kind: int) -> bytes:
+    """The head of a GGUF file: a text, a list of texts, and the format."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    entries = [
+        text("general.name") + struct.pack("<I", 8) + text("mine"),
+        text("general.tags") + struct.pack("<IIQ", 9, 8, 2) + text("a") + text("bc"),
+        text("general.file_type") + struct.pack("<II", 4, kind),
+    ]
+    return b"GGUF" + struct.pack("<IQQ", 3, 0, len(entries)) + b"".join(entries)
+
+
+def test_a_file_that_is_there_is_proved_and_stays(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a proof, or with one from before it was written; with one, its words are told."""
+    tools(here)
+    monkeypatch.setattr("loratui.commands.gguf_proof._reference", lambda source, folder: said())
+    model, file, kept = here / "model", here / "x.gguf", here / "x.proof.json"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    file.write_bytes(gguf_of(7))
+
+    def again(*options: str) -> str:
+        result = CliRunner().invoke(command, [str(model), "-o", str(file), *options])
+        if isinstance(result.exception, LoratuiError):
+            raise result.exception
+        return result.output
+
+    with pytest.raises(InputError, match="holds q8_0 instead of Q4_K_M"):
+        again()
+    with pytest.raises(InputError, match=r"already\. Choose another name with -o; without --no-proof"):
+        again("--format", "q8_0", "--no-proof")
+    assert not kept.exists()
+    told = again("--format", "q8_0")
+    assert "stays as it is. 1 of 2 greedy answers" in told and file.read_bytes() == gguf_of(7)
+    assert json.loads(kept.read_text())["perplexity"] == 4.25
+    with pytest.raises(InputError, match="with its proof: 1 of 2 greedy answers"):
+        again("--format", "q8_0")
+    os.utime(file, ns=(kept.stat().st_mtime_ns + 1,) * 2)
+    tools(here, perplexity="9")
+    with pytest.raises(WorkerError, match="does not answer as the run does"):
+        again("--format", "q8_0")
+    assert not json.loads(kept.read_text())["holds"], "an older proof speaks of another file"
+    kept.unlink()
+    for content, problem in ((gguf_of(7)[:-6], "not whole"), (b"GGUF", "not whole"), (b"a person's notes", "no GGUF")):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=problem):
+            again("--format", "q8_0")
+    (here / "llama-server").unlink()
+    with pytest.raises(InputError, match="cannot be proved: llama-server is not here"):
+        again("--format", "q8_0")
+
+
 @pytest.mark.worker
 def test_logits_are_packed_as_llama_perplexity_reads_them() -> None:
     torch = pytest.importorskip("torch")
@@ -183,6 +239,12 @@ def test_a_run_becomes_gguf_to_its_end_and_answers_as_it_was_trained(
         assert figures["answers_equal"] >= 0.7 * figures["answers"]
     assert json.loads((tmp_path / "made.proof.json").read_text())["words"] == made["proof"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made.gguf", "made.proof.json"], "nothing else is left"
+    if options[-1] == "f16":
+        (tmp_path / "made.proof.json").unlink()
+        again = CliRunner().invoke(command, [str(run.path), *options, "-o", str(output), "--json"])
+        anew = json.loads(again.stdout[again.stdout.index("{") :])["figures"]
+        equal = ("kind", "texts_equal", "answers", "answers_equal", "rows")  # the tool's last lines may be missing
+        assert [anew[name] for name in equal] == [figures[name] for name in equal]
 
 
 def test_a_proof_without_a_perplexity_wants_answers() -> None:

@@ -58,6 +58,8 @@ def test_a_conversation_goes_on_from_its_answers_and_is_saved(adapter: Path, tmp
         assert roles == ["system", "user", "assistant", "user", "assistant"], "the third question was taken back"
     assert first["messages"][2] != second["messages"][2], "each side goes on from its own answers"
     assert "it is there already" in ended.stderr and "there is no command /nonsense" in ended.stderr
+    assert f"Saved in {saved}: 2 questions and their answers." in ended.stderr
+    assert f"Saved in {again}: one question and its answers." in ended.stderr
     shorter = [json.loads(line) for line in again.read_text().splitlines()]
     assert [len(row["messages"]) for row in shorter] == [3, 3]
     assert len(shorter[0]["messages"][2]["content"]) < len(first["messages"][2]["content"])

@@ -108,7 +108,9 @@ class Talk:
             write_whole(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         except OSError as error:
             raise InputError(f"it cannot be written: {error.strerror or error}.", where=str(file)) from None
-        say(f"{len(self.said.turns)} questions and their answers are in {file}.", err=True)
+        asked = len(self.said.turns)
+        what = "one question and its answers" if asked == 1 else f"{asked} questions and their answers"
+        say(f"Saved in {file}: {what}.", err=True)
 
     async def _answer(self, question: str) -> None:
         """All sides answer, one after the other. What could not be answered, or was stopped before its first word, is

@@ -73,14 +73,10 @@ def command(
     An adapter is merged into its base first (RUN/merged, with its proof); of a run without a result its newest
     checkpoint. Whether the converter knows the tokenizer is looked at before that. At the end the file is asked what
     the run was asked: answers, tokens and perplexity are in NAME.proof.json, and exit status 1 says that it is not the
-    run's.
+    run's. A file that is there already is never written over; where it has no proof yet, it is proved.
     """
-    from loratui.export.gguf import (
-        find_llama_cpp,
-        importance_file,
-        sixteen_bit_file,
-        unknown_tokenizer,
-    )
+    from loratui.commands.whole_model import whole_model
+    from loratui.export.gguf import find_llama_cpp, importance_file, sixteen_bit_file, unknown_tokenizer
     from loratui.workers.target import served
 
     given = Asked(source, kind, ollama, lora, imatrix, not no_proof, as_json)
@@ -92,6 +88,11 @@ def command(
             raise InputError("--lora takes a run with an adapter, and neither --ollama nor --imatrix.")
         if what.quantization != "none":
             say("The adapter was trained on a quantised base: on a GGUF base it answers a little otherwise.", err=True)
+    if target.exists() and not only_print:
+        _require_unproved(given, target)
+        say(f"{target} is there already, without a proof: it is held against {what.name}.", err=True)
+        _prove_and_tell(given, whole_model(source)[0] if ollama else model, target, "stays as it is")
+        return
     rows = _rows_file(given, target)
     steps = _steps(given, what, model, target, rows)
     missing = [step for step in steps if step.missing]
@@ -104,7 +105,7 @@ def command(
         )
     between = [file for file in (sixteen_bit_file(target), rows, rows and importance_file(target)) if file is not None]
     between = [file for file in between if any(str(file) in step.command for step in steps)]
-    if there := next((file for file in (target, *between) if file.exists()), None):
+    if there := next((file for file in between if file.exists()), None):
         raise InputError("this file is there already.", where=str(there), hint="Choose another name with -o.")
     tokenizer = next(
         (place for place in map(Path, (what.adapter, what.merged, what.base)) if (place / "tokenizer.json").is_file()),
@@ -121,9 +122,7 @@ def command(
 
 def _make(given: Asked, what: Served, model: Path, target: Path, between: list[Path]) -> None:
     """Merge where that is needed, run the steps, prove what came of them, and say so."""
-    from loratui.commands.gguf_proof import proof_file, prove_file
     from loratui.commands.whole_model import whole_model
-    from loratui.workers.command import GgufFile
 
     rows = next((file for file in between if file.suffix == ".txt"), None)
     try:
@@ -136,6 +135,42 @@ def _make(given: Asked, what: Served, model: Path, target: Path, between: list[P
     finally:
         for file in between:  # ours alone: they were not there before
             file.unlink(missing_ok=True)
+    _prove_and_tell(given, model, target, "is written")
+
+
+def _require_unproved(given: Asked, target: Path) -> None:
+    """InputError where there is nothing to be done with a file that is there: it is another's, or proved."""
+    from loratui.commands.gguf_proof import proof_file, proved_words
+    from loratui.export.gguf import find_llama_cpp
+    from loratui.export.gguf_header import held_format
+    from loratui.export.gguf_proof import missing_for_proof
+
+    found, another = "this file is there already", "Choose another name with -o"
+    if not given.prove:
+        raise InputError(f"{found}.", where=str(target), hint=f"{another}; without --no-proof it would be proved.")
+    if words := proved_words(target):
+        raise InputError(
+            f"{found}, with its proof: {words}",
+            where=str(target),
+            hint=f"{another}. Without {proof_file(target).name} it would be proved anew.",
+        )
+    if missing := missing_for_proof(find_llama_cpp()):
+        raise InputError(f"{found}, and cannot be proved: {missing}.", where=str(target), hint=f"{another}.")
+    held = held_format(target)
+    if held and not given.lora and held.lower() != given.kind.lower():
+        raise InputError(
+            f"{found}, and holds {held} instead of {given.kind}.",
+            where=str(target),
+            hint=f"{another}, or prove it with --format {held}.",
+        )
+
+
+def _prove_and_tell(given: Asked, model: Path, target: Path, state: str) -> None:
+    """Hold the file against the run, give it to Ollama where that is asked, and say what is so."""
+    from loratui.commands.gguf_proof import proof_file, prove_file
+    from loratui.export.gguf import ollama_step
+    from loratui.workers.command import GgufFile
+
     made = GgufFile(str(target), target.stat().st_size, given.ollama or None)
     proof = prove_file(given.source, target, given.kind, lora=given.lora) if given.prove else None
     if proof is not None:
@@ -147,13 +182,13 @@ def _make(given: Asked, what: Served, model: Path, target: Path, between: list[P
                 hint=f"It is kept, and its figures are in {proof_file(target).name}; do not ship it as the run.",
             )
     if given.ollama:
-        _give_to_ollama(given, model, target, steps[-1])
+        _give_to_ollama(model, target, ollama_step(given.ollama, _described(target)))
     if given.as_json:
         say_json(asdict(made) | ({"figures": asdict(proof)} if proof is not None else {}))
         return
     asked = f"llama-cli -m {f'BASE.gguf --lora {target}' if given.lora else target}"
     asked = f"ollama run {given.ollama}" if given.ollama else asked
-    say(" ".join(part for part in (f"{target} is written.", made.proof, f"Ask it with: {asked}") if part))
+    say(" ".join(part for part in (f"{target} {state}.", made.proof, f"Ask it with: {asked}") if part))
 
 
 def _steps(given: Asked, what: Served, model: Path, target: Path, rows: Path | None) -> list[Step]:
@@ -214,7 +249,7 @@ def _run(steps: list[Step]) -> None:
             raise WorkerError(f"the tool failed (exit status {status}); {said}", where=step.line)
 
 
-def _give_to_ollama(given: Asked, model: Path, target: Path, step: Step) -> None:
+def _give_to_ollama(model: Path, target: Path, step: Step) -> None:
     from loratui.export.gguf import modelfile, stop_tokens
 
     _described(target).write_text(modelfile(target, stop_tokens(model)), encoding="utf-8")

@@ -26,6 +26,16 @@ def proof_file(gguf: Path) -> Path:
     return gguf.with_name(f"{gguf.stem}.proof.json")
 
 
+def proved_words(gguf: Path) -> str:
+    """What the proof beside a file says; "" where there is none, or the file was written after it."""
+    try:
+        if proof_file(gguf).stat().st_mtime_ns < gguf.stat().st_mtime_ns:
+            return ""
+        return str(json.loads(proof_file(gguf).read_text(encoding="utf-8"))["words"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def prove_file(source: str, gguf: Path, kind: str, *, lora: bool) -> GgufProof | None:
     """Hold the file against the run, and keep the figures beside it. None where that cannot be done here, which is
     said. WorkerError where llama.cpp's tools do not run the file.
@@ -47,7 +57,7 @@ def prove_file(source: str, gguf: Path, kind: str, *, lora: bool) -> GgufProof |
             else:
                 proof = prove(gguf, kind, said, tools, _tell)
         except WorkerError as error:
-            raise WorkerError(f"{gguf.name} is written, but not proved: {error.message}", where=error.where) from error
+            raise WorkerError(f"{gguf.name} is there, but not proved: {error.message}", where=error.where) from error
     document = {**asdict(proof), "source": source, "holds": proof.holds, "words": proof.words}
     write_whole(proof_file(gguf), json.dumps(document, ensure_ascii=False, indent=2) + "\n")
     return proof
