@@ -8,6 +8,8 @@ FAIR = (1.0, 4 / 3)
 """Desirable weight × wanted answers over undesirable weight × unwanted ones: from and to what it should be (KTO's
 paper, 2402.01306, equation 8; trl 1.16 warns beyond it).
 """
+SLACK = 0.15
+"""By how much a balance may lie beyond those before anybody is told: holding rows out moves it by about so much."""
 
 
 def is_preference(plan: Plan) -> bool:
