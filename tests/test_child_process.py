@@ -183,13 +183,17 @@ def test_a_worker_that_was_started_by_hand_outlives_its_shell() -> None:
 
 
 def test_nobody_else_starts_a_process_and_talks_to_it() -> None:
-    """Runs outlive their parent, and the doctor reads lines with a deadline; the scheduler's own commands are no
-    processes of ours that speak our protocol: they are asked once, with a deadline.
+    """Runs, and who tells of them, copies them or starts what waits, outlive their parent; the doctor reads lines with
+    a deadline; the scheduler's own commands and a person's program are no processes of ours that speak our protocol:
+    they are asked once, with a deadline.
     """
     waiting = {
         "cluster/slurm.py",
         "cluster/submit.py",
         "commands/doctor.py",
+        "notify/ways.py",
+        "queue/wake.py",
+        "runs/beside.py",
         "runs/start.py",
         "worker/training/launch.py",
         "worker/training/rehearse.py",

@@ -228,7 +228,7 @@ class LoratuiApp(BackgroundLoading):
         ):  # not on the main thread, as under tests
             loop.add_signal_handler(signal.SIGHUP, self._terminal_gone)
             loop.add_signal_handler(signal.SIGTERM, self._asked_to_end)
-        self.state.file.changed.subscribe(self._save_once_painted)
+        self.state.file.changed.subscribe(self._save)
         if self.first_screen in STEPS:
             self.state.choices.set_step(self.first_screen)
         for sentence in [*self._theme_problems, *self._first_notices]:
@@ -349,18 +349,8 @@ class LoratuiApp(BackgroundLoading):
 
     # The draft's file
 
-    def _save_once_painted(self) -> None:
-        screen = self.screen_stack[-1] if self.screen_stack else None
-        once_painted = getattr(screen, "once_painted", None)
-        if screen is not None and screen.is_mounted and once_painted is not None:
-            once_painted(self._save)
-        else:
-            self._save()
-
     def _save(self) -> None:
-        """At every change, once it is painted: whoever kills the wizard the moment after loses nothing, and no key
-        waits for the disk. A second call finds nothing left to save.
-        """
+        """At every change, at once: whoever kills the wizard the moment after loses nothing."""
         file = self.state.file
         problem = file.problem
         if not file.save() and file.problem != problem:
