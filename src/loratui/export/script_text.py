@@ -68,7 +68,7 @@ def read(path):
 
 '''
 
-PLAIN_MODEL = """
+LOAD_MODEL = """\
 model = AutoModelForCausalLM.from_pretrained(
     MODEL,
     revision=REVISION,
@@ -79,8 +79,9 @@ model = AutoModelForCausalLM.from_pretrained(
     quantization_config=QUANTIZATION,
     device_map={"": 0} if torch.cuda.is_available() else None if QUANTIZATION is None else {"": "cpu"},
 )
-model.config.use_cache = False
 """
+
+PLAIN_MODEL = f"\n{LOAD_MODEL}model.config.use_cache = False\n"
 
 PEFT_ADAPTER = """
 CONTINUED = "{continued}"  # folder of an adapter that is trained further; empty: a new one

@@ -10,6 +10,7 @@ from loratui.core.plan import Plan
 from loratui.export.arguments import leave_patience, training_arguments
 from loratui.export.document import Carrier, Export, Rows, common, header
 from loratui.export.memory import Elsewhere
+from loratui.export.script_text import LOAD_MODEL
 from loratui.export.scripts import Code, constants, dictionary, lora_settings, quantization_of
 from loratui.export.torch_code import FORMATS
 
@@ -23,16 +24,6 @@ if CHAT_TEMPLATE:
         tokenizer.chat_template = file.read()
 if tokenizer.pad_token is None:
     tokenizer.pad_token = tokenizer.eos_token
-model = AutoModelForCausalLM.from_pretrained(
-    MODEL,
-    revision=REVISION,
-    trust_remote_code=TRUST_REMOTE_CODE,
-    dtype=DTYPE,
-    attn_implementation=ATTENTION,
-    use_safetensors=True,
-    quantization_config=QUANTIZATION,
-    device_map={"": 0} if torch.cuda.is_available() else None if QUANTIZATION is None else {"": "cpu"},
-)
 """
 ADAPTER = """
 CONTINUED = "{continued}"  # folder of an adapter that is trained further; TRL keeps a copy of it as the reference
@@ -85,6 +76,7 @@ def to_trl_script(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None 
         f"from {module} import {name}Config, {name}Trainer\n",
         constants(values),
         LOAD.strip("\n"),
+        LOAD_MODEL.strip("\n"),
         adapter,
         TRAIN.format(
             arguments=dictionary(arguments), name=name, adapter="" if full else "\n    peft_config=adapter,"

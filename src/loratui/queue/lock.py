@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
-import time
 from pathlib import Path
 from typing import IO
 
 from loratui.files import make_folder, open_own
 from loratui.paths import state_home
+from loratui.runs.lock import is_locked_within
 
 
 def watch_lock() -> Path:
@@ -22,13 +21,4 @@ def take_watch(seconds: float = 0.0) -> IO[str] | None:
     """The watcher's lock, held until the file is closed; None where another has it. Raises OSError."""
     make_folder(watch_lock().parent)
     file = os.fdopen(open_own(watch_lock(), os.O_WRONLY | os.O_CREAT), "w")
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                file.close()
-                return None
-            time.sleep(0.1)
+    return file if is_locked_within(file, seconds) else None
