@@ -192,9 +192,6 @@ def test_nobody_else_starts_a_process_and_talks_to_it() -> None:
         "cluster/submit.py",
         "commands/doctor.py",
         "notify/ways.py",
-        "queue/wake.py",
-        "runs/beside.py",
-        "runs/start.py",
         "worker/training/launch.py",
         "worker/training/rehearse.py",
     }

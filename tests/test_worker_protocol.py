@@ -97,7 +97,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
 async def test_a_worker_that_dies_babbles_or_hangs_is_one_sentence(
     name: str, code: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child_process, "SILENCE_SECONDS", 1.0)
+    if "sleep" in code:  # the others are heard of when a busy machine lets them begin
+        monkeypatch.setattr(child_process, "SILENCE_SECONDS", 1.0)
     with pytest.raises(LoratuiError) as raised:
         await CLIENTS[name]([sys.executable, "-c", code], monkeypatch)
     assert says in raised.value.sentence and "\n" not in raised.value.sentence
@@ -106,12 +107,13 @@ async def test_a_worker_that_dies_babbles_or_hangs_is_one_sentence(
 
 @pytest.mark.parametrize("name", CLIENTS)
 async def test_what_a_library_prints_harms_no_message(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It lives, too, however long it is silent: the beats say so."""
-    monkeypatch.setattr(child_process, "SILENCE_SECONDS", 1.0)
+    """It lives, too, however long it is silent: the beats say so. The silence is as long as a busy machine may take to
+    begin."""
+    monkeypatch.setattr(child_process, "SILENCE_SECONDS", 3.0)
     code = (
         "import os, sys, time\nfrom loratui import child_process\nchild_process.BEAT_SECONDS = 0.2\n"
         "voice = child_process.Voice()\nprint('noise')\nos.write(1, b'more noise\\n')\nsys.stdin.readline()\n"
-        f"time.sleep(1.6)\nprint('noise')\nvoice.message({ANSWERS[name]!r})\nsys.stdin.readline()\n"
+        f"time.sleep(3.5)\nprint('noise')\nvoice.message({ANSWERS[name]!r})\nsys.stdin.readline()\n"
     )
     assert await CLIENTS[name]([sys.executable, "-c", code], monkeypatch) in ({}, ["base"], "LlamaForCausalLM")
 

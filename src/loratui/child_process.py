@@ -5,7 +5,7 @@ own, so that ctrl+c is for the program in front, and ends when its parent does, 
 ours that a screen has started (`workers.command`). What a process says beside its lines goes to a log, and its last
 words there are told when it dies. A worker speaks through `Voice`, so that nothing a library prints can break a line of
 ours, and says that it lives: one that falls silent is ended, with a sentence. A tool of others is waited
-for (`run_tool`).
+for (`run_tool`). What trains, watches the queue or reads beside a run outlives this process (`start_detached`).
 """
 
 from __future__ import annotations
@@ -336,6 +336,23 @@ def start_tool(
         stdout=output,
         stderr=subprocess.STDOUT,
         env={**os.environ, **(environment or {}), PARENT_VARIABLE: str(os.getpid())},
+    )
+
+
+def start_detached(
+    command: Sequence[str], log: IO[bytes] | int, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """A process that outlives this one and its terminal: it leads a session of its own, and all that it says goes to
+    the log. environment: its whole environment, else this one's. Raises OSError.
+    """
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        cwd="/",
+        env=environment,
     )
 
 

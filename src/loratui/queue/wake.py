@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
+from loratui.child_process import start_detached
 from loratui.core.errors import LoratuiError
 from loratui.files import open_own
 from loratui.queue.lock import take_watch
@@ -25,15 +25,7 @@ def wake() -> bool:
         lock.close()
         log = open_own(queue_path().with_name("queue.log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
-            subprocess.Popen(
-                [sys.executable, "-m", "loratui.queue"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                close_fds=True,
-                cwd="/",
-            )
+            start_detached([sys.executable, "-m", "loratui.queue"], log)
         finally:
             os.close(log)
     except (LoratuiError, OSError):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
+from loratui.child_process import start_detached
 from loratui.files import make_folder, open_own, read_object, write_whole
 from loratui.format import one_line
 from loratui.runs.directory import Run
@@ -22,15 +22,7 @@ def start_beside(run: Run, module: str, *arguments: str) -> None:
     """Start `python -m MODULE ARGUMENTS…` in a session of its own, its words in the run's `beside.log`."""
     try:
         with os.fdopen(_log(run), "ab") as log:
-            subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                close_fds=True,
-                cwd="/",
-            )
+            start_detached([sys.executable, "-m", module, *arguments], log)
     except OSError as error:
         note_beside(run, f"{module} cannot be started: {error.strerror or error}")
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from loratui.child_process import start_detached
 from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import PATH_KEYS, plan_to_toml, with_values
@@ -246,16 +247,7 @@ def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str
             Status(state="starting", created=time.time(), step=step, total=previous.total, **signs_of_life()),
         )
         with os.fdopen(open_own(run.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as log:
-            process = subprocess.Popen(
-                worker_command(run, rehearse=rehearse),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                close_fds=True,
-                cwd="/",
-                env=environment,
-            )
+            process = start_detached(worker_command(run, rehearse=rehearse), log, environment)
     except OSError as error:
         raise RunError(f"the worker cannot be started: {error.strerror or error}.", where=str(run.path)) from None
     _children[process.pid] = process
