@@ -201,6 +201,7 @@ def _predicted(plan: Plan) -> tuple[float, int]:
     from loratui.machine.device import device_for
     from loratui.models.adapter import read_adapter
     from loratui.models.find import find_model
+    from loratui.runs.enqueue import predicted
     from loratui.runs.measured import read_measurements
 
     try:
@@ -209,8 +210,6 @@ def _predicted(plan: Plan) -> tuple[float, int]:
         device = device_for(detect_machine(), plan.hardware.devices, cpu=plan.hardware.cpu)
         adapter = read_adapter(plan.lora.adapter) if plan.lora.adapter else None
         situation = Situation(spec, facts_of(values), device, None, read_measurements(), adapter)
-        found = propose(situation, by_hand=values)
-        seconds = sum(found.time.whole_seconds) / 2 if found.time is not None else 0.0
-        return seconds, found.memory.upper_bytes
+        return predicted(propose(situation, by_hand=values))
     except (LoratuiError, OSError, ValueError, ZeroDivisionError):
         return 0.0, 0

@@ -19,10 +19,10 @@ from loratui.core.plan import Plan
 from loratui.machine.boot import boot_id, since_boot
 from loratui.machine.detect import detect_machine
 from loratui.queue.lock import take_watch
-from loratui.queue.place import Place, held_lanes, lanes_held, lanes_of, place_for
+from loratui.queue.place import Place, held_lanes, lanes_of, place_for
+from loratui.queue.room import growth
 from loratui.queue.trainings import Training, trainings
 from loratui.runs.directory import Run
-from loratui.runs.history import last_step
 from loratui.runs.start import rehearses, start_worker, tell_people, worker_environment
 from loratui.runs.status import START_GRACE_SECONDS
 from loratui.runs.waiting import Waiting, changing, keep, read_queue
@@ -106,25 +106,10 @@ def _may_come(one: Waiting) -> bool:
 
 
 def _place(plan: Plan, one: Waiting, machine: Machine, at_work: list[Training], kept: set[str]) -> Place | None:
-    growth = _growth(at_work, machine) if read_settings().queue.side_by_side else None
+    growing = growth(at_work, machine) if read_settings().queue.side_by_side else None
     held = held_lanes(at_work, machine)
-    beside = growth is not None
-    return place_for(plan, machine, held, kept=kept, memory=one.memory, growth=growth, side_by_side=beside)
-
-
-def _growth(at_work: list[Training], machine: Machine) -> dict[str, int] | None:
-    """Bytes by which the trainings on each GPU may still grow; None where one has made no step yet, so that nobody
-    knows.
-    """
-    found: dict[str, int] = {}
-    for one in at_work:
-        step = last_step(Run(one.run).events_path)
-        if step is None or not step.memory_peak:
-            return None
-        for lane in lanes_held(one, machine):
-            now = step.memory_reserved or step.memory_allocated or 0
-            found[lane] = found.get(lane, 0) + max(0, step.memory_peak - now)
-    return found
+    beside = growing is not None
+    return place_for(plan, machine, held, kept=kept, memory=one.memory, growth=growing, side_by_side=beside)
 
 
 def _start(run: Run, plan: Plan, one: Waiting, place: Place) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from loratui.core.errors import LoratuiError, RunError
 from loratui.core.plan import Plan
+from loratui.core.proposal import Proposal
 from loratui.runs.beside import track
 from loratui.runs.directory import Run
 from loratui.runs.fingerprint import what_would_differ
@@ -45,6 +46,12 @@ def queue_run(
         write_status(run.status_path, failed)
         raise
     return run
+
+
+def predicted(proposal: Proposal) -> tuple[float, int]:
+    """Seconds and bytes by which a run of this proposal waits; 0 seconds where its time cannot be told."""
+    seconds = sum(proposal.time.whole_seconds) / 2 if proposal.time is not None else 0.0
+    return seconds, proposal.memory.upper_bytes
 
 
 def queue_again(run: Run, *, seconds: float = 0.0, memory: int = 0) -> None:

@@ -42,6 +42,7 @@ LETTERS: dict[str, str] = {
     "D": "DPO: learn preferences on a result",
     "L": "the worker's log",
     "P": "the system prompt",
+    "Q": "queue: let it wait for its turn",
     "R": "again, all of it",
     "S": "samples: the pinned prompts' answers",
     "T": "thinking in the rows",
@@ -133,7 +134,8 @@ USES: dict[str, tuple[Use, ...]] = {
         Use("w", "save_preset", "Write as preset", "Save this recipe as a preset of your own"),
     ),
     "review": (
-        Use("m", "everything", "Everything", "Show the whole plan, line by line"),
+        Use("m", "everything", "All of it", "Show the whole plan, line by line"),
+        Use("Q", "queue", "Queue", "Let it wait until this machine is free: loratui queue lists what waits"),
         Use("w", "write", "Write the plan", "Write the plan as plan.toml in this folder"),
         Use("y", "copy", "Copy command", "Copy the command (where the terminal allows it)"),
         Use("f", "fit", "Make it fit", "Show what would make the plan fit, and take what is chosen"),

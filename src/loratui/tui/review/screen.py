@@ -22,13 +22,17 @@ from loratui.tui.keys import bindings
 from loratui.tui.review.cards import CardView, cards
 from loratui.tui.review.pictures import PictureBox, memory_picture, time_picture
 from loratui.tui.review.rows import Row, plan_rows, said_rows, written_row
+from loratui.tui.review.turn import TurnScreen, crowd_words, turn_words
 from loratui.tui.wizard.command import command_text
 from loratui.tui.wizard.missing import Problem
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
     from loratui.core.proposal import Proposal
+    from loratui.queue.room import Crowd
 
+LOOK_SECONDS = 10.0
+"""How often it is looked who trains here meanwhile."""
 
 ROOM_FOR_WORDS = 44
 """Lines of a terminal from which on words are explained below warnings, cards and pictures."""
@@ -70,6 +74,8 @@ class ReviewScreen(StepScreen):
         "what is written where, and the command that does the same.\n\n"
         "The training runs in a process of its own: it goes on when this window closes, the connection drops or the "
         "wizard is ended. Everything it needs and makes lies in the run's folder.\n\n"
+        "Where another training is at work on this machine, a start asks whether to wait for it; Q lets this one wait "
+        "in any case (loratui queue).\n\n"
         "The command does the same without the wizard. y copies it, w writes the plan as a file, f shows what "
         "would make a plan fit."
     )
@@ -96,12 +102,16 @@ class ReviewScreen(StepScreen):
         self._starting = False
         self._started_plan: Plan | None = None
         self._pictured: Proposal | None = None
+        self._looked = False
+        self._crowd: Crowd | None = None
+        """Who is at work where this plan would train, as of the last look."""
         self._written: tuple[Proposal, Row] | None = None
         """The plan that was written for another machine, and what is to be done with it."""
         self.query_one("#review").border_title = Content("everything")
         state = self.app.state
         for signal in (state.plan.changed, state.check.changed, state.choices.run_chosen):
             self.hear(signal, self._renew)
+        self.set_interval(LOOK_SECONDS, self._look_around)
         self.set_focus(self.query_one(StartButton))
 
     def problems(self) -> list[Problem]:
@@ -147,11 +157,40 @@ class ReviewScreen(StepScreen):
 
     def shown(self) -> None:
         self.set_focus(self.query_one(StartButton))
+        self._looked = False
         self._renew()
+
+    @property
+    def _may_wait(self) -> bool:
+        """Whether this machine's own queue is where the plan could wait."""
+        proposal = self.app.state.plan.proposal
+        return not self.planned and proposal is not None and not proposal.plan.cluster.engine
+
+    def _look_around(self) -> None:
+        if self.is_current and self._may_wait and not self._starting:
+            self._looked = True
+            self._look_for_crowd()
+
+    @work(exclusive=True, group="crowd", exit_on_error=False)
+    async def _look_for_crowd(self) -> None:
+        await self._crowd_now()
+
+    async def _crowd_now(self) -> Crowd | None:
+        """Who is at work where the plan would train, told on the screen where that has changed."""
+        from loratui.tui.wizard.loading import look_for_crowd
+
+        proposal = self.app.state.plan.proposal
+        found = await asyncio.to_thread(look_for_crowd, proposal.plan) if proposal is not None else None
+        if found != self._crowd:
+            self._crowd = found
+            self._show()
+        return found
 
     def _renew(self) -> None:
         self._show()
         self.refresh_bindings()
+        if not self._looked:  # there was no plan when the screen came
+            self._look_around()
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._renew)
@@ -180,7 +219,14 @@ class ReviewScreen(StepScreen):
         """What was just written first, as long as the plan is that one."""
         own = self._written is not None and self._written[0] is self.app.state.plan.proposal
         written = [self._written[1]] if own and self._written is not None else []
-        return [*written, *said_rows(self.app.state, hindrances)]
+        return [*written, *self._crowd_rows(), *said_rows(self.app.state, hindrances)]
+
+    def _crowd_rows(self) -> list[Row]:
+        proposal = self.app.state.plan.proposal
+        if self._crowd is None or proposal is None or not self._may_wait:
+            return []
+        told = f"{crowd_words(self._crowd, proposal)} Q queues this one: {turn_words(self._crowd)}."
+        return [Row("", told, glyph="▲", color="$warning")]
 
     def _show_said(self, rows: list[Row]) -> None:
         """What is to be known before the start, as much of it as leaves room for the rest."""
@@ -219,6 +265,8 @@ class ReviewScreen(StepScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "start":
             return not self.planned
+        if action == "queue":
+            return self._may_wait
         if action == "everything":
             return not self.query_one("#review").display
         if action == "scroll":
@@ -277,7 +325,14 @@ class ReviewScreen(StepScreen):
             self.action_start()
 
     def action_start(self) -> None:
-        """Make the run and start its worker, then show it."""
+        """Make the run and start its worker, then show it; where another training is at work, ask first."""
+        self._begin(queued=False)
+
+    def action_queue(self) -> None:
+        """Make a run that waits for its turn on this machine."""
+        self._begin(queued=True)
+
+    def _begin(self, *, queued: bool) -> None:
         blocking = self.hindrances()
         if self._starting:
             return
@@ -288,20 +343,28 @@ class ReviewScreen(StepScreen):
         assert proposal is not None
         self._starting = True
         self._show()
-        self._start_run(proposal)
+        self._start_run(proposal, queued)
 
     @work(exclusive=True, group="start", exit_on_error=False)
-    async def _start_run(self, proposal: Proposal) -> None:
+    async def _start_run(self, proposal: Proposal, queued: bool) -> None:
         from loratui.core.errors import LoratuiError
         from loratui.tui.common.trust import may_run_code
-        from loratui.tui.wizard.loading import start_run
+        from loratui.tui.wizard import loading
 
         path = problem = ""
         try:
-            if await may_run_code(self.app, proposal.plan):
-                path = await asyncio.to_thread(start_run, proposal.plan)
-            else:
+            crowd = None if queued or not self._may_wait else await self._crowd_now()
+            turn = await self.app.push_screen_wait(TurnScreen(crowd, proposal)) if crowd is not None else "start"
+            if turn is None:
+                self._starting = False
+                self._show()
+                return
+            if not await may_run_code(self.app, proposal.plan):
                 problem = "Not started: nobody agreed to run the code that the model brings."
+            elif queued or turn == "queue":
+                path = await asyncio.to_thread(loading.queue_run, proposal)
+            else:
+                path = await asyncio.to_thread(loading.start_run, proposal.plan)
         except LoratuiError as error:
             problem = error.sentence
         self._started(proposal.plan, path, problem)

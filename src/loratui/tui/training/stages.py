@@ -31,11 +31,12 @@ def stage_lines(record: RunRecord, status: Status, now: float | None = None) -> 
     """A line for each stage. now: Unix seconds; None: the clock's."""
     now = time.time() if now is None else now
     stages = dict(record.stages)
-    if status.created:
+    waits = status.state == "queued"  # nobody has started anything for it
+    if status.created and not waits:
         first = next(iter(stages.values()), None)
         stages = {BEGIN: Stage(status.created, ended=first.began if first is not None else 0.0), **stages}
     begun = list(stages)
-    shown = [name for name in STAGES if name in begun or name in ALWAYS]
+    shown = [name for name in STAGES if name in begun or name in ALWAYS or (waits and name == BEGIN)]
     current = begun[-1] if begun else ""
     lines = []
     for name in shown:

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from loratui.core.measured import Measurement
     from loratui.core.plan import Plan
     from loratui.core.presets import Preset
+    from loratui.core.proposal import Proposal
     from loratui.data.preview import Preview
     from loratui.machine.sampler import MachineSampler
     from loratui.models.found import FoundModel
+    from loratui.queue.room import Crowd
     from loratui.tui.wizard.draft import Draft
 
 
@@ -186,6 +188,34 @@ def start_run(plan: Plan) -> str:
     from loratui.runs.start import begin_run
 
     return str(begin_run(plan)[0].path)
+
+
+def queue_run(proposal: Proposal) -> str:
+    """Make a run that waits for its turn on this machine, and see to it that somebody starts it; the run's folder.
+    Raises LoratuiError.
+    """
+    from loratui.queue.wake import wake
+    from loratui.runs import enqueue
+
+    seconds, memory = enqueue.predicted(proposal)
+    run = enqueue.queue_run(proposal.plan, seconds=seconds, memory=memory)
+    wake()
+    return str(run.path)
+
+
+def look_for_crowd(plan: Plan) -> Crowd | None:
+    """Who is at work where this plan would train; None where there is room for it, or that cannot be told."""
+    from loratui.runs.folders import any_run
+
+    if not any_run():
+        return None
+    from loratui.core.errors import LoratuiError
+    from loratui.queue.room import crowd_of
+
+    try:
+        return crowd_of(plan)
+    except (LoratuiError, OSError):
+        return None
 
 
 def running_run(besides: str = "") -> str:
