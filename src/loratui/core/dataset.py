@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 PIECE_TOKENS = 2_048
 """Tokens of the pieces that are proposed for plain texts, where many are longer: language models are usually taught in
 such or longer ones, and the memory for it is bearable."""
+JOINED_LENGTHS = 20_000
+"""Lengths that stand for a mix's at most, in the parts' proportions."""
 PIECES_SAMPLE = 20_000
 """Pieces of long texts that are counted one by one."""
 
@@ -46,6 +49,8 @@ class DataFacts:
     """Share of the rows whose answer is wanted, where each is an answer that was judged."""
     sides: int = 1
     """Rows of these that one row of the dataset makes, held out together: 2 where both sides of pairs are judged."""
+    parts: tuple[DataFacts, ...] = ()
+    """Of a mix: those of each part, its examples as often as an epoch draws them."""
     supposed: bool = False
     """No dataset is chosen: the rows stand for one (`core.situation.supposed_rows`)."""
 
@@ -73,6 +78,8 @@ class DataFacts:
         """The sequences that a maximum length makes of the rows: pieces of long texts; else the rows as they are, which
         whoever counts cuts at that length.
         """
+        if self.divided and self.parts:
+            return _joined_at(self, max_length)
         return _pieces(self.whole or self, max_length) if self.divided else self
 
     def filled(self, tokens: int) -> DataFacts:
@@ -134,6 +141,45 @@ def _pieces(rows: DataFacts, max_length: int) -> DataFacts:
         eval_examples=round(rows.eval_examples * ratio),
         whole=rows,
     )
+
+
+@lru_cache(maxsize=64)
+def _joined_at(mix: DataFacts, max_length: int) -> DataFacts:
+    return joined([part.at(max_length) for part in mix.parts])
+
+
+def joined(parts: Sequence[DataFacts]) -> DataFacts:
+    """Facts of rows that are trained on together. parts: with the rows that an epoch draws of each."""
+    examples = sum(one.examples for one in parts)
+    tokens = sum(one.examples * one.mean for one in parts)
+    judged = [one.desirable_share for one in parts]
+    return DataFacts(
+        examples=examples,
+        lengths=_lengths(parts, examples),
+        exact=all(one.exact for one in parts),
+        trained_share=sum(one.trained_share * one.examples * one.mean for one in parts) / tokens if tokens else 1.0,
+        eval_examples=sum(one.eval_examples for one in parts),
+        eval_taken=any(one.eval_taken for one in parts),
+        rows=sum(one.rows for one in parts),
+        unusable=sum(one.unusable for one in parts),
+        problem=next((one.problem for one in parts if one.problem), ""),
+        divided=any(one.divided for one in parts),
+        desirable_share=None
+        if None in judged
+        else sum(one.examples * (share or 0.0) for one, share in zip(parts, judged, strict=True)) / max(1, examples),
+        sides=parts[0].sides,
+        parts=tuple(parts),
+    )
+
+
+def _lengths(parts: Sequence[DataFacts], examples: int) -> tuple[int, ...]:
+    """Each part's lengths as often as its rows are drawn, evenly spread; its longest is always among them."""
+    count = min(JOINED_LENGTHS, max(examples, len(parts)))
+    found: list[int] = []
+    for part in parts:
+        wanted, have = max(1, round(count * part.examples / examples)), len(part.lengths)
+        found += [part.lengths[have - 1 - at * have // wanted] for at in range(wanted)]
+    return tuple(sorted(found))
 
 
 def held_out_rows(usable: int, fraction: float, count: int = 0) -> int:

@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 
 from loratui.core.attention import Attention
 from loratui.core.cluster_section import ClusterSection
+from loratui.core.dataset_section import DatasetSection as DatasetSection
+from loratui.core.dataset_section import LeftOutKind as LeftOutKind
 from loratui.core.document import Document
 from loratui.core.preference_refusals import why_not_learnt
 from loratui.core.preference_section import Objective, PreferenceSection
@@ -21,21 +23,6 @@ PLAN_VERSION: Literal[1] = 1
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 MethodKind = Literal["full", "lora", "qlora"]
 Precision = Literal["bf16", "fp16", "fp32"]
-DatasetFormat = Literal["auto", "prompt-completion", "instruction", "messages", "text", "tokens", "preference"]
-ReasoningMode = Literal["as-given", "separate", "inline", "last-turn", "drop"]
-LeftOutKind = Literal[
-    "duplicate",
-    "near-duplicate",
-    "overlap",
-    "control-character",
-    "placeholder",
-    "lost-character",
-    "encoding",
-    "role-order",
-    "empty-answer",
-    "swapped",
-    "tied",
-]
 Optimizer = Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"]
 Scheduler = Literal["cosine", "linear", "constant", "cosine_with_restarts"]
 Parallelism = Literal["ddp", "fsdp", "hybrid"]
@@ -70,80 +57,6 @@ class ModelSection(Document):
         title="Trust remote code",
         description="Run Python code from the model's repository. Asked per model and revision.",
     )
-
-
-class DatasetSection(Document):
-    """Which rows are trained on, how they are read, and which are held out."""
-
-    path: str = Field("demo", title="Dataset", description="File, folder, hub id, or `demo`; empty: none chosen yet.")
-    format: DatasetFormat = Field("auto", title="Format", description="How rows are read; `auto` recognises it.")
-    columns: dict[str, str] = Field(
-        default_factory=dict, title="Columns", description='Which column plays which part, e.g. prompt = "question".'
-    )
-    preference: Literal["ask", "chosen"] = Field(
-        "ask",
-        title="Preferences",
-        description="Rows with chosen and rejected answers: `ask` refuses them, `chosen` trains on the chosen alone.",
-    )
-    configuration: str = Field(
-        "", title="Configuration", description="Configuration of a hub dataset; empty: its default."
-    )
-    encoding: str = Field(
-        "utf-8",
-        min_length=1,
-        title="Encoding",
-        description="Encoding of text files, e.g. cp1252 or gb18030; UTF-16 is found out where it says so.",
-    )
-    split: str = Field("train", title="Split", description="Split of a hub dataset that is trained on.")
-    eval_fraction: Annotated[float, Field(ge=0.0, le=0.5)] = Field(
-        0.05,
-        title="Held-out share",
-        description="Share of the rows held out for evaluation, when no evaluation file is given.",
-    )
-    eval_count: int = Field(
-        0,
-        ge=0,
-        le=1_000_000,
-        title="Held-out rows",
-        description="Number of rows held out; where it is above 0 the share does not count.",
-    )
-    split_by: Literal["content", "order"] = Field(
-        "content",
-        title="Held out by",
-        description="`content`: a row more moves no other, near duplicates stay together; `order`: as in old runs.",
-    )
-    eval_path: str = Field(
-        "", title="Evaluation file", description="File with rows for evaluation; empty: hold some out."
-    )
-    exclude: list[int] = Field(
-        default_factory=list, title="Rows left out", description="Rows (counted from 0) that are not trained on."
-    )
-    leave_out: list[LeftOutKind] = Field(
-        default_factory=list,
-        title="Faults left out",
-        description="Kinds of fault whose rows are not trained on; the run records each.",
-    )
-    long_text: Literal["divide", "cut"] = Field(
-        "divide",
-        title="Long texts",
-        description="Plain text beyond the maximum length: divided into pieces that are all learnt, or cut.",
-    )
-    calls: Literal["as-given", "template"] = Field(
-        "as-given",
-        title="Calls in text",
-        description="Calls that answers write as text (Hermes, Glaive, …): as they are, or as the template has them.",
-    )
-    reasoning: ReasoningMode = Field(
-        "as-given",
-        title="Thinking in rows",
-        description="Moved from the text to its field (separate) or back (inline), kept in the last turn, or dropped.",
-    )
-
-    def divides(self, form: str) -> bool:
-        """Whether rows of this form are divided into pieces where they are longer than the maximum length: plain text,
-        as `long_text` says.
-        """
-        return form == "text" and self.long_text == "divide"
 
 
 class MethodSection(Document):
@@ -351,7 +264,8 @@ class Plan(Document):
     def get(self, key: str) -> Any:
         """The value at a dotted key, e.g. `lora.r`."""
         section, _, name = key.partition(".")
-        return getattr(getattr(self, section), name)
+        value = getattr(getattr(self, section), name)
+        return [part.model_dump() for part in value] if key == "dataset.parts" else value
 
     @property
     def processes(self) -> int:

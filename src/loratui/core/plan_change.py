@@ -40,6 +40,7 @@ KEYS: dict[str, tuple[Start, str]] = {
     "model.attention": ("checkpoint", _SAME),
     "model.trust_remote_code": ("anew", "other code may build the model"),
     "dataset.path": ("adapter", _ROWS),
+    "dataset.parts": ("adapter", _ROWS),
     "dataset.format": ("adapter", _ROWS),
     "dataset.columns": ("adapter", _ROWS),
     "dataset.preference": ("adapter", _ROWS),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 
@@ -13,8 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from loratui.core.columns import read_columns
+from loratui.core.dataset_part import DatasetPart
 from loratui.core.errors import PlanError
+from loratui.core.field_words import choices, is_finite, takes
 from loratui.core.near import near
+from loratui.core.parts_text import PARTS, read_parts
 from loratui.core.plan import Plan
 
 END_MARK = "# The plan ends here."
@@ -41,33 +43,7 @@ def fields() -> dict[str, FieldInfo]:
 
 def allowed(key: str) -> str:
     """What a key takes, in words: its choices, or its type and bounds."""
-    field = fields()[key]
-    choices = list(_choices(field.annotation))
-    if choices:
-        words = ", ".join(choices)
-        kinds = get_args(field.annotation)
-        also = ["a list of names" for kind in kinds if get_origin(kind) is list]
-        also += [str(part.description) for kind in kinds for part in get_args(kind) if isinstance(part, FieldInfo)]
-        return " or ".join([words, *also])
-    names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    kind = field.annotation if isinstance(field.annotation, type) else get_origin(field.annotation)
-    nested: dict[Any, str] = {list: "a list", dict: 'name = "column" pairs'}
-    kind_words = nested[kind] if kind in nested else names.get(kind, "a value")
-    bounds = [
-        f"{sign} {getattr(rule, attribute)}"
-        for rule in field.metadata
-        for attribute, sign in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
-        if hasattr(rule, attribute)
-    ]
-    return " ".join([kind_words, " and ".join(bounds)]).strip()
-
-
-def _choices(annotation: Any) -> Iterator[str]:
-    for argument in get_args(annotation):
-        if isinstance(argument, str):
-            yield argument
-        elif get_args(argument) and get_origin(argument) is not list:
-            yield from _choices(argument)
+    return takes(fields()[key])
 
 
 def check_key(key: str, *, where: str = "") -> None:
@@ -87,9 +63,11 @@ def check_value(key: str, value: Any, *, where: str = "") -> Any:
     A whole number is taken for a float, text for a number where it reads as one.
     """
     check_key(key, where=where)
+    if key == PARTS:
+        return read_parts(value, where)
     field = fields()[key]
     try:
-        if not _is_finite(value):
+        if not is_finite(value):
             raise ValueError
         return _adapter(key).validate_python(value)
     except (ValueError, OverflowError):  # pydantic's own is a ValueError
@@ -97,10 +75,6 @@ def check_value(key: str, value: Any, *, where: str = "") -> Any:
         raise PlanError(
             f"{key} = {shown} is not allowed.", where=where, hint=f"{field.title} takes {allowed(key)}."
         ) from None
-
-
-def _is_finite(value: Any) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
 
 
 @cache
@@ -133,7 +107,7 @@ def _read(key: str, words: str) -> Any:
             return words
     if dict in kinds:
         return read_columns(words)
-    if list in kinds and words not in _choices(annotation):
+    if list in kinds and words not in choices(annotation):
         return [part.strip() for part in words.split(",") if part.strip()]
     if bool in kinds:
         return {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}.get(
@@ -191,7 +165,7 @@ def whole_plan_from_toml(text: str, *, where: str = "plan.toml") -> Plan:
     """
     document = _parsed(text, where)
     plan = plan_from_document(document, where=where)
-    missing = [key for key in fields() if not _has(document, key)]
+    missing = [key for key in fields() if key != PARTS and not _has(document, key)]
     marked = text.rstrip().endswith(END_MARK)
     newer = all(key.startswith(f"{AFTER_THE_MARK}.") for key in missing)  # all that older plans had not is there
     if missing and not marked and (LAST_BEFORE_THE_MARK in missing or AFTER_THE_MARK in document or newer):
@@ -235,9 +209,18 @@ def plan_to_toml(plan: Plan, *, comments: bool = True) -> str:
     for section, values in plan.model_dump(exclude={"version"}).items():
         lines += ["", f"[{section}]"]
         for name, value in values.items():
-            text = f"{name} = {toml_value(value)}"
-            lines.append(f"{text:<40} # {fields()[f'{section}.{name}'].description}" if comments else text)
+            if f"{section}.{name}" != PARTS:
+                lines.append(_line(name, value, fields()[f"{section}.{name}"], comments=comments))
+        for part in values.get("parts", []):
+            lines += ["", f"[[{PARTS}]]"]
+            for name, value in part.items():
+                lines.append(_line(name, value, DatasetPart.model_fields[name], comments=comments))
     return "\n".join([*lines, "", END_MARK] if comments else lines) + "\n"
+
+
+def _line(name: str, value: Any, field: FieldInfo, *, comments: bool) -> str:
+    text = f"{name} = {toml_value(value)}"
+    return f"{text:<40} # {field.description}" if comments else text
 
 
 def toml_value(value: Any) -> str:

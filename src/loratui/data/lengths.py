@@ -44,7 +44,8 @@ class Lengths:
 
     def __init__(self) -> None:
         self.divided = False
-        """Rows beyond a maximum length are divided into pieces of it, so that none is cut."""
+        """Rows that are added now are, beyond a maximum length, divided into pieces of it, so that none is cut."""
+        self._divided = array("b")
         self._tokens = array("q")
         self._beside = array("q")
         """Tokens of a pair's shorter side; 0 where a row is no pair."""
@@ -59,11 +60,36 @@ class Lengths:
         """Count one row. beside: tokens of a pair's shorter side."""
         row = len(self._tokens)
         self._tokens.append(tokens)
+        self._divided.append(self.divided)
         self._beside.append(beside)
         for start, end in spans:
             self._span_row.append(row)
             self._span_start.append(start)
             self._span_end.append(end)
+
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[Lengths, Sequence[int]]]) -> Lengths:
+        """Lengths of several datasets as one. parts: each with the numbers of its rows that count, in whatever order;
+        a row may count several times.
+        """
+        found = cls()
+        found.divided = any(one.divided for one, _ in parts)
+        for one, numbers in parts:
+            at = np.asarray(numbers, dtype=np.int64)
+            rows, starts, ends = (_values(column) for column in (one._span_row, one._span_start, one._span_end))
+            first = np.searchsorted(rows, np.arange(len(one) + 1))
+            counts = (first[1:] - first[:-1])[at]
+            spans = (
+                np.repeat(first[:-1][at], counts)
+                + np.arange(counts.sum())
+                - np.repeat(np.cumsum(counts) - counts, counts)
+            )
+            found._span_row.extend((np.repeat(np.arange(len(at)), counts) + len(found)).tolist())
+            found._span_start.extend(starts[spans].tolist())
+            found._span_end.extend(ends[spans].tolist())
+            for name in ("_tokens", "_divided", "_beside"):
+                getattr(found, name).extend(np.array(getattr(one, name))[at].tolist())
+        return found
 
     @property
     def tokens(self) -> np.ndarray[Any, Any]:
@@ -89,8 +115,9 @@ class Lengths:
         counts = np.zeros(len(self._tokens), dtype=np.int64)
         start = np.maximum(_values(self._span_start), 1)
         end = _values(self._span_end)
-        if max_length and not self.divided:
-            end = np.minimum(end, max_length)
+        if max_length:
+            whole = np.array(self._divided, dtype=bool)[_values(self._span_row)]
+            end = np.where(whole, end, np.minimum(end, max_length))
         np.add.at(counts, _values(self._span_row), np.maximum(end - start, 0))
         return counts
 
@@ -98,11 +125,22 @@ class Lengths:
         """What a maximum length costs: rows cut, answer tokens lost, rows with nothing left to learn, tokens kept; and
         the sequences that it makes of the rows.
         """
-        if self.divided:
+        if self.divided and all(self._divided):
             kept = self.sequences(max_length)
             lost = {"cut": 0, "without_answer": 0, "answer_tokens_lost": 0}
             return {"max_length": max_length, **lost, "tokens": int(kept.sum()), "sequences": len(kept)}
         whole, kept = self.trained(), self.trained(max_length)
+        if self.divided:
+            sequences = self.sequences(max_length)
+            cut = (self.tokens > max_length) & (np.array(self._divided) == 0)
+            return {
+                "max_length": max_length,
+                "cut": int(cut.sum()),
+                "without_answer": int(((kept == 0) & (whole > 0)).sum()),
+                "answer_tokens_lost": int((whole - kept).sum()),
+                "tokens": int(sequences.sum()),
+                "sequences": len(sequences),
+            }
         return {
             "max_length": max_length,
             "cut": int((self.tokens > max_length).sum()),
@@ -118,7 +156,8 @@ class Lengths:
         if not self.divided or not max_length:
             return np.minimum(tokens, max_length) if max_length else tokens
         counts = np.array([pieces_of(row, max_length) for row in tokens.tolist()], dtype=np.int64)
-        rest = tokens - (counts - 1) * (max_length - 1)
+        counts = np.where(np.array(self._divided, dtype=bool), counts, 1)
+        rest = np.minimum(tokens - (counts - 1) * (max_length - 1), max_length)
         return np.concatenate([rest, np.full(int((counts - 1).sum()), max_length, dtype=np.int64)])
 
     def ledgers(self, *extra: int) -> list[dict[str, int]]:

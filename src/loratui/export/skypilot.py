@@ -13,8 +13,9 @@ from typing import Any
 
 import loratui
 from loratui.core.errors import InputError
+from loratui.core.mix import named_paths, with_paths
 from loratui.core.plan import Plan
-from loratui.core.plan_text import PATH_KEYS, plan_to_toml, with_values
+from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.export.document import Export, Rows, header, yaml_text
 from loratui.export.memory import Elsewhere
 from loratui.machine.catalogue import UnknownGpu, find_gpu
@@ -46,7 +47,7 @@ def to_skypilot(plan: Plan, rows: Rows, output: str, memory: Elsewhere | None = 
     name = _name(output)
     folder = Path(rows.folder)
     mounts, moved = _mounts(plan)
-    there = with_values(plan, {**moved, **_one_machine(plan)})
+    there = with_values(with_paths(plan, moved), _one_machine(plan))
     document: dict[str, Any] = {
         "name": name,
         "resources": {**_resources(plan), "use_spot": True},
@@ -136,12 +137,11 @@ def _mounts(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
     """Files and folders of this machine by their place there, and the plan's keys that name them."""
     mounts: dict[str, str] = {}
     moved: dict[str, str] = {}
-    for key in PATH_KEYS:
-        given = str(plan.get(key))
+    for key, given in named_paths(plan).items():
         here = without_tilde(given)
         if given in ("", "demo") or not here.exists():
             continue
-        place = f"{FILES}/{key.replace('.', '-')}/{here.name}"
+        place = f"{FILES}/{re.sub(r'[^a-z_0-9]+', '-', key)}/{here.name}"
         mounts[place], moved[key] = str(here.resolve()), place
     return mounts, moved
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from loratui.core.errors import LoratuiError, RunError
+from loratui.core.mix import sections_of
 from loratui.core.plan import Plan
 from loratui.core.plan_change import Start, start_after, why
 from loratui.core.plan_text import fields, plan_from_toml, plan_to_toml, with_values
@@ -26,6 +27,7 @@ from loratui.runs.course import Course, read_course, sound_until
 from loratui.runs.directory import Run, step_of
 from loratui.runs.events import Data
 from loratui.runs.extension import LENGTH, extension_words, lengthens
+from loratui.runs.fingerprint import trained_values
 from loratui.runs.start import with_absolute_paths
 
 SPOILT = "diverged"
@@ -217,8 +219,15 @@ def _check_found(plan: Plan, changed: Mapping[str, Any]) -> None:
     """Refuse a dataset, model or adapter that cannot be found, before anything is moved. LoratuiError in one
     sentence.
     """
-    if {"dataset.path", "dataset.split", "dataset.configuration", "dataset.encoding"} & changed.keys():
+    if {
+        "dataset.path",
+        "dataset.split",
+        "dataset.configuration",
+        "dataset.encoding",
+    } & changed.keys() and not plan.dataset.parts:
         find_planned(plan.dataset)
+    for section in sections_of(plan.dataset) if "dataset.parts" in changed else ():
+        find_planned(section)
     if "dataset.eval_path" in changed and plan.dataset.eval_path:
         find_evaluation(plan.dataset)
     if {"model.id", "model.revision"} & changed.keys():
@@ -301,11 +310,7 @@ def _next_kept(run: Run) -> Path:
 
 def trained_plan(run: Run, plan: Plan) -> Plan:
     """The plan that the checkpoints were trained by: plan.toml may have been edited since."""
-    known = (
-        {key: value for key, value in run.fingerprint().get("plan", {}).items() if key in fields()}
-        if run.checkpoints() or run.first_weights()
-        else {}
-    )
+    known = trained_values(run.fingerprint()) if run.checkpoints() or run.first_weights() else {}
     try:
         return with_values(plan, known)
     except LoratuiError:

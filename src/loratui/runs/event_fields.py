@@ -15,6 +15,37 @@ Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Pair = Annotated[list[Any], Field(min_length=2, max_length=2)]
 
 
+class PartCounts(BaseModel):
+    """A part of a mix: what an epoch draws of it, and what is held out.
+
+    rows: that can be drawn. examples, tokens, trained_tokens: of an epoch. capped: rows beyond the cap. kept_out: rows
+    equal to one that another part holds out. shared: rows that an earlier part has, too.
+    """
+
+    name: str = ""
+    weight: Share = 1.0
+    rows: Count = 0
+    examples: Count = 0
+    eval_examples: Count = 0
+    tokens: Count = 0
+    trained_tokens: Count = 0
+    capped: Count = 0
+    kept_out: Count = 0
+    shared: Count = 0
+
+
+class OfParts(BaseModel):
+    """Of a mix what each part comes to; empty where the dataset is one."""
+
+    parts: list[PartCounts] = []
+
+
+class ByPart(BaseModel):
+    """Of a mix the loss on the held-out rows of each part; empty where the dataset is one."""
+
+    loss_by_part: dict[str, float | None] = {}
+
+
 class PreferenceFigures(BaseModel):
     """What a step or an evaluation shows of preferences, as means over its pairs; None where none are learnt.
 

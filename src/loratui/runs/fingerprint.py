@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Collection
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from loratui import __version__
 from loratui.core.errors import LoratuiError
+from loratui.core.mix import sections_of
+from loratui.core.parts_text import PARTS
 from loratui.core.plan import Plan
+from loratui.core.plan_text import fields
 from loratui.runs.directory import Run
 
 PACKAGES = (
@@ -44,14 +48,21 @@ def plan_values(plan: Plan) -> dict[str, Any]:
     return {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
 
 
+def trained_values(document: dict[str, Any]) -> dict[str, Any]:
+    """The plan's values of a fingerprint, by key, as far as plans have such keys; empty where it holds none."""
+    known = {key: value for key, value in document.get("plan", {}).items() if key in fields()}
+    return {PARTS: [], **known} if known else {}  # a dataset that is no mix has no such key there
+
+
 def files_print(plan: Plan) -> str:
     """Changes when a file of the plan's dataset does: names, sizes and times. Empty where it cannot be found now."""
     from loratui.data.find import find_planned
 
     try:
-        return find_planned(plan.dataset).fingerprint
+        found = [find_planned(section).fingerprint for section in sections_of(plan.dataset)]
     except LoratuiError:
         return ""
+    return found[0] if len(found) == 1 else sha256("\n".join(found).encode()).hexdigest()
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Literal
 
+from loratui.core.mix import named_paths, with_paths
 from loratui.core.plan import Plan
-from loratui.core.plan_text import PATH_KEYS, plan_to_toml, with_values
+from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.core.preferences import described, is_preference
 from loratui.export.torch_code import FORMATS, quantization_code
 from loratui.files import DOCUMENT_LIMIT_BYTES, open_regular, write_whole
@@ -372,8 +373,8 @@ def _losses(story: Story) -> str:
 
 def _whole_plan(plan: Plan) -> str:
     """plan.toml as it was, but for places on somebody's disk and for prompts."""
-    values = {key: _short(value) for key in PATH_KEYS if (value := plan.get(key))}
-    text = plan_to_toml(with_values(plan, values | {"evaluation.prompts": []}), comments=False)
+    short = with_paths(plan, {key: _short(path) for key, path in named_paths(plan).items() if path})
+    text = plan_to_toml(with_values(short, {"evaluation.prompts": []}), comments=False)
     return "Local files are named by their last part; prompts are left out.\n\n" + _fenced(text.strip(), "toml")
 
 

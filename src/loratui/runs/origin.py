@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from loratui.core.mix import named_paths
 from loratui.core.plan import Plan
-from loratui.core.plan_text import PATH_KEYS
 from loratui.files import make_folder, open_own, read_object, write_whole
 from loratui.format import one_line
 from loratui.paths import runs_home, state_home
@@ -59,8 +59,9 @@ def foreign_words(run: Run, plan: Plan) -> str:
 
 def far_places(plan: Plan) -> dict[str, str]:
     """Files and folders that a plan names by an absolute path, or above where it stands."""
-    named = {key: str(plan.get(key)) for key in PATH_KEYS}
-    return {key: text for key, text in named.items() if text.startswith(("/", "~")) or ".." in Path(text).parts}
+    return {
+        key: text for key, text in named_paths(plan).items() if text.startswith(("/", "~")) or ".." in Path(text).parts
+    }
 
 
 def _proof(secret: str, name: str) -> str:

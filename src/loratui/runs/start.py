@@ -15,8 +15,9 @@ from pathlib import Path
 
 from loratui.child_process import start_detached
 from loratui.core.errors import LoratuiError, RunError
+from loratui.core.mix import named_paths, with_paths
 from loratui.core.plan import Plan
-from loratui.core.plan_text import PATH_KEYS, plan_to_toml, with_values
+from loratui.core.plan_text import plan_to_toml
 from loratui.files import make_folder, open_own, open_regular, write_whole
 from loratui.models.adapter import read_adapter, require_fit
 from loratui.models.trust import not_agreed, unanswered
@@ -51,11 +52,11 @@ def with_absolute_paths(plan: Plan) -> Plan:
     A run is executed from elsewhere, and resumed from anywhere.
     """
     found = {}
-    for key in PATH_KEYS:
-        path = without_tilde(str(plan.get(key)))
-        if plan.get(key) not in ("", "demo") and not path.is_absolute() and path.exists():
+    for key, given in named_paths(plan).items():
+        path = without_tilde(given)
+        if given not in ("", "demo") and not path.is_absolute() and path.exists():
             found[key] = str(path.absolute())
-    return with_values(plan, found) if found else plan
+    return with_paths(plan, found)
 
 
 def create_run(plan: Plan, name: str = "", output: Path | str | None = None) -> Run:

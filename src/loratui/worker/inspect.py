@@ -54,19 +54,17 @@ def main(arguments: list[str]) -> int:
 def _serve(requests: IO[str], emit: Callable[[InspectMessage], None]) -> None:
     request = _request(requests.readline())
     plan = plan_from_document(request.get("plan") or {}, where="plan")
-    from loratui.worker.inspecting.inspection import Inspection
+    from loratui.worker.inspecting.mix import inspection_of, rendered
 
-    inspection = Inspection(plan, emit)
+    inspection = inspection_of(plan, emit)
     emit(inspection.early())
     from loratui.worker.inspecting.model import load_text_model
-    from loratui.worker.inspecting.rendering import render_rows
 
     model = load_text_model(plan)
     inspection.tell_progress()  # from here on the template is used: whoever listens may count the seconds
 
     def send_rows(numbers: Any) -> None:
-        rows = render_rows(plan, inspection.found, inspection.recognition, model, [int(number) for number in numbers])
-        emit({"type": "rows", "rows": rows})
+        emit({"type": "rows", "rows": rendered(inspection, model, [int(number) for number in numbers])})
 
     if request.get("rows"):
         send_rows(request["rows"])

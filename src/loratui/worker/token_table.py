@@ -168,7 +168,10 @@ class TokenTable:
         reader = pa.ipc.open_file(pa.memory_map(str(source)) if isinstance(source, Path) else source)
         if reader.schema != SCHEMA:
             raise ValueError("it has other columns")
-        self._batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+        self._take([reader.get_batch(number) for number in range(reader.num_record_batches)])
+
+    def _take(self, batches: list[Any]) -> None:
+        self._batches = batches
         ids, spans = (self._column(name) for name in ("ids", "spans"))
         self._ids = [(one.offsets.to_numpy(), one.values.to_numpy()) for one in ids]
         self._first = np.cumsum([0, *(len(one) for one in ids)])
@@ -241,6 +244,30 @@ class TokenTable:
     def _place(self, row: int) -> tuple[int, int]:
         batch = int(np.searchsorted(self._first, row, side="right")) - 1
         return batch, row - int(self._first[batch])
+
+
+class JoinedTable(TokenTable):
+    """Several tables as one, their rows one after the other. Groups of rows are each table's own."""
+
+    def __init__(self, tables: Sequence[TokenTable], files: Sequence[int]) -> None:
+        """files: how many files the rows of each table lie in."""
+        self._tables = list(tables)
+        self._take([batch for table in tables for batch in table._batches])
+        self.first_rows = np.cumsum([0, *(len(table) for table in tables)])
+        """The first row of each table, and all of them."""
+        self._first_files = np.cumsum([0, *files])
+
+    def table_of(self, rows: Ints) -> Ints:
+        """Number of the table of each row."""
+        found: Ints = np.searchsorted(self.first_rows, rows, side="right") - 1
+        return found
+
+    def value(self, row: int, name: str) -> Any:
+        """As in one table; files are counted through."""
+        found = super().value(row, name)
+        if name != "file":
+            return found
+        return found + int(self._first_files[self.table_of(np.array([row]))[0]])
 
 
 def _joined(parts: Sequence[Any]) -> Ints:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from loratui.core.errors import ModelError
+from loratui.core.plan import DatasetSection
 from loratui.data.conversation import Conversation, Message
 from loratui.data.reasoning import arranged
 from loratui.data.tool_text import with_calls
@@ -84,6 +86,14 @@ class Tokeniser:
                 "this tokenizer cannot tell where its tokens lie in the text (it is no fast one).",
                 hint="Choose a model with a tokenizer.json.",
             )
+
+    def arranging(self, section: DatasetSection) -> Tokeniser:
+        """The same, arranging thinking and calls as this dataset says."""
+        if (section.reasoning, section.calls) == (self.reasoning, self.calls):
+            return self
+        other = copy(self)
+        other.reasoning, other.calls = section.reasoning, section.calls
+        return other
 
     def render(self, row: Conversation) -> Rendered:
         """The text that the model reads, and where its answers lie. ModelError where the template refuses the row."""

@@ -54,6 +54,8 @@ class Inspection:
 
     plan: Plan
     emit: Emit
+    mix: Plan | None = None
+    """The plan of which this one is a part; it says how an evaluation file is read."""
     findings: Findings = field(default_factory=Findings)
     lengths: Lengths = field(default_factory=Lengths)
     read: int = 0
@@ -74,6 +76,8 @@ class Inspection:
     near_overlap: int = 0
     evaluation_rows: int = 0
     """Rows of an evaluation file or part."""
+    held_identities: set[bytes] = field(default_factory=set)
+    """What those rows say."""
     held_out: frozenset[int] = frozenset()
     """Places among the keys of the rows that are held out of the training rows."""
 
@@ -271,15 +275,16 @@ class Inspection:
         own = not section.eval_path
         head = sample_rows(other, SAMPLE_ROWS, evaluation=own)
         require_rows(other, head)
-        recognition = recognise_for(self.plan, head, where=other.path)
+        recognition = recognise_for((own and self.plan) or self.mix or self.plan, head, where=other.path)
         for row in read_rows(other, evaluation=own, unfold=recognition.unfold):
             self.tell_progress()
             try:
-                alike = self.keys.like(to_conversation(row, recognition))
+                alike = self.keys.like(conversation := to_conversation(row, recognition))
             except RowError as error:
                 self.findings.of_row(row, f"evaluation-{error.kind}", f"evaluation row: {error.message}")
                 continue
             self.evaluation_rows += 1
+            self.held_identities.add(conversation.identity)
             if alike is None:
                 continue
             other_row = f"{_place(*self._places[alike.position])} of the training rows"

@@ -82,6 +82,7 @@ class RunCallback(TrainerCallback):
         self.last_eval_loss: float | None = None
         self.saved_step = 0
         self.saved_bytes: Callable[[], int] = lambda: 0
+        self.loss_by_part: Callable[[], Mapping[str, float]] = dict
         """Size of the last checkpoint."""
         self._step_began = 0.0
         self._step_seconds = 0.0
@@ -286,6 +287,7 @@ class RunCallback(TrainerCallback):
             rows=len(kwargs["eval_dataloader"].dataset) if kwargs.get("eval_dataloader") else 0,
             seconds=round(time.perf_counter() - self._evaluation_began, 3),
             **figures,
+            **({"loss_by_part": dict(told)} if (told := self.loss_by_part()) else {}),
             **more,
         )
         enough = self._is_enough

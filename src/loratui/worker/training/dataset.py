@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loratui.core.dataset import DataFacts
 from loratui.core.errors import DatasetError
+from loratui.core.mix import parts_of
 from loratui.core.plan import DatasetSection, Plan
 from loratui.core.preferences import estimates_kl, is_preference, learns_judged
 from loratui.data.conversation import Conversation
@@ -33,6 +35,7 @@ from loratui.worker.tokenise import Tokeniser
 from loratui.worker.tokenised import BeyondVocabulary
 from loratui.worker.training.held_out_rows import held_out_rows
 from loratui.worker.training.judged import Judged, judged_of
+from loratui.worker.training.mix import ALIKE, EVALUATION_FILE, Mixed, Source
 from loratui.worker.training.pairs import pairs_of
 from loratui.worker.training.rows import NOTHING_LEFT, Lost, Rows, pieces
 
@@ -56,6 +59,8 @@ class Prepared:
     """Every row that is neither trained on nor held out, with the reason."""
     tokens: list[str] = field(default_factory=list)
     """Names of the stored tokens that the rows lie in."""
+    mix: Mixed | None = None
+    """Whose rows are whose, where the plan has several parts."""
 
     @property
     def facts(self) -> DataFacts:
@@ -68,6 +73,10 @@ class Prepared:
             eval_examples=len(self.held_out),
             desirable_share=self.train.desirable_share if isinstance(self.train, Judged) else None,
         )
+
+    def held_out_parts(self) -> tuple[tuple[str, ...], list[int]]:
+        """Names of the parts, and of each row held out the number of its part; nothing where the plan is no mix."""
+        return (self.mix.names, self.mix.of_rows(self.held_out.row).tolist()) if self.mix is not None else ((), [])
 
 
 def prepare(
@@ -83,6 +92,8 @@ def prepare(
     store. Raises DatasetError when there is no row to train on.
     """
     dataset = plan.dataset
+    if dataset.parts:
+        return _prepare_mix(plan, tokeniser, progress, say)
     found = find_planned(dataset)
     apart = bool(dataset.eval_path or found.eval_files)
     own = other = stored_rows(
@@ -104,6 +115,50 @@ def prepare(
         raise _why_empty(train, found, parts.first_error, tokeniser.max_length)
     names = {one.folder.name for one in (own, other) if one.folder is not None}
     return Prepared(train, held, own.form in ("text", "tokens"), parts.left_out, sorted(names))
+
+
+def _prepare_mix(plan: Plan, tokeniser: Tokeniser, progress: Progress, say: Say) -> Prepared:
+    """Each part as a dataset of its own, its rows as they are drawn, and all of them as one table."""
+    section, chosen = plan.dataset, parts_of(plan)
+    sources: list[Source] = []
+    held: list[Source] = []
+    before = 0
+    for number, part in enumerate(chosen):
+        found = find_planned(part.section)
+        apart = bool(section.eval_path or found.eval_files)
+        told = _counted_on(progress, before)
+        own = tokeniser.arranging(part.section)
+        near = keys_for(part.section, apart=apart).near
+        stored = stored_rows(part.plan, found, own, near=near, progress=told, say=say)
+        sources.append(Source(number, stored, found.path, part.section.divides(stored.form)))
+        before += len(stored.table)
+        if found.eval_files and not section.eval_path:
+            other = stored_rows(part.plan, found, own, held_out=True, evaluation=True, progress=told, say=say)
+            held.append(Source(number, other, found.path, part.section.divides(other.form)))
+    names = tuple(part.name for part in chosen)
+    if section.eval_path:
+        evaluation = find_evaluation(section)
+        told = _counted_on(progress, before)
+        other = stored_rows(plan, evaluation, tokeniser, held_out=True, progress=told, say=say)
+        held.append(Source(len(names), other, evaluation.path, section.divides(other.form)))
+        names += (EVALUATION_FILE,)
+    reader = _Parts(plan, tokeniser.max_length)
+    sides = {reader.sides(source.stored) for source in (*sources, *held)}
+    if len(sides) > 1:
+        raise DatasetError("of the parts some are pairs and some are not.", where="dataset.parts", hint=ALIKE)
+    mix = Mixed.of(plan, chosen, names, sources, held, sides=sides.pop())
+    reader.divided_rows = mix.divided
+    stored = mix.stored
+    stored.left_out = [one for source in (*sources, *held) for one in source.stored.left_out]
+    train, held_out = reader.of(stored, None, (mix.train, mix.held_out))
+    mix.require_rows(train, reader.first_error)
+    folders = {one.stored.folder.name for one in (*sources, *held) if one.stored.folder is not None}
+    plain = all(source.stored.form in ("text", "tokens") for source in sources)
+    return Prepared(train, held_out, plain, reader.left_out, sorted(folders), mix)
+
+
+def _counted_on(progress: Progress, before: int) -> Progress:
+    return lambda rows, reused: progress(before + rows, reused)
 
 
 def stored_rows(
@@ -178,7 +233,7 @@ class _Reader:
         for done, tokenised in enumerate(self.tokeniser.many(usable, whole=True), 1):
             row, conversation, position = waiting.popleft()
             if isinstance(tokenised, BeyondVocabulary):
-                place = _place(self.found, row.index, row.line)
+                place = _place(self.found.path, row.index, row.line)
                 raise DatasetError(tokenised.message, where=place, hint=tokenised.hint)
             claim.writer.add(row, conversation, tokenised, keys.identities[position], keys.leaders[position])
             if done % PROGRESS_ROWS == 0:
@@ -210,6 +265,8 @@ class _Parts:
         """Kinds of rows that a person left out; the others cannot be used."""
         self.left_out: list[LeftOut] = []
         self.first_error = ""
+        self.divided_rows: NDArray[np.bool_] | None = None
+        """Of a mix: for each row of the table whether it is divided into pieces."""
         self._named = 0
 
     def sides(self, stored: Stored) -> int:
@@ -217,16 +274,17 @@ class _Parts:
         return 2 if is_preference(self.plan) and stored.form == "preference" else 1
 
     def of(
-        self, stored: Stored, found: FoundDataset, parts: Sequence[Ints] | None, *, evaluated: bool = False
+        self, stored: Stored, found: FoundDataset | None, parts: Sequence[Ints] | None, *, evaluated: bool = False
     ) -> list[Rows]:
         """One `Rows` for each part, which names its rows by position; None: one of all rows. The first one counts the
-        rows that could not be read. evaluated: all of it is held out.
+        rows that could not be read. evaluated: all of it is held out. A row that is drawn several times counts once
+        where it cannot be used.
         """
         table = stored.table
         sides = self.sides(stored)
         count = len(table) // sides
         positions = [np.arange(count)] if parts is None else parts
-        divided = self.max_length > 0 and self.section.divides(stored.form)
+        divided = self.max_length > 0 and (self.section.divides(stored.form) or self.divided_rows is not None)
         unusable = 0
         for one in stored.left_out:
             unusable += one.kind not in self.wanted
@@ -243,6 +301,7 @@ class _Parts:
             else:
                 rows, missing = self._part(table, part, divided=divided)
             results.append(rows)
+            missing = list(dict.fromkeys(missing))
             rows.unusable = sum(one.kind != "no-answer" for one in missing)
             lost += missing
         results[0].read = count + unusable
@@ -272,7 +331,10 @@ class _Parts:
         lengths = table.lengths[usable]
         ends = np.minimum(lengths, self.max_length) if self.max_length else lengths
         rows = Rows(table, usable, np.zeros_like(usable), ends)
-        if divided:
+        if divided and self.divided_rows is not None:
+            mask = self.divided_rows[usable]
+            rows, ends = pieces(table, usable, self.max_length, mask), np.where(mask, lengths, ends)
+        elif divided:
             rows, ends = pieces(table, usable, self.max_length), lengths
         learnt = rows.trained > 0
         kept = rows if learnt.all() else rows.chosen(np.flatnonzero(learnt))
@@ -283,20 +345,20 @@ class _Parts:
         lost = [Lost(int(at), "template", table.value(int(at), "refused")) for at in part[refused]]
         return kept, lost + [Lost(int(at), "no-answer", NOTHING_LEFT) for at in rows.row[~learnt]]
 
-    def _leave_out(self, row: LeftOut, found: FoundDataset) -> None:
+    def _leave_out(self, row: LeftOut, found: FoundDataset | None) -> None:
         """Keep why a row is not used; the first ones that could not be used stand in the log, too."""
         self.left_out.append(row)
         if row.kind in self.wanted:
             return
-        place = _place(found, row.index, row.line)
+        place = _place(found.path if found is not None else row.file, row.index, row.line)
         self.first_error = self.first_error or f"{place}: {row.message}"
         self._named += 1
         if self._named <= LOGGED_ROWS:
             log.warning("left out: %s: %s", place, row.message)
 
 
-def _place(found: FoundDataset, index: int, line: int | None) -> str:
-    return f"{found.path}, line {line}" if line is not None else f"{found.path}, row {index + 1}"
+def _place(path: str, index: int, line: int | None) -> str:
+    return f"{path}, line {line}" if line is not None else f"{path}, row {index + 1}"
 
 
 def _why_empty(rows: Rows, found: FoundDataset, first_error: str, max_length: int) -> DatasetError:

@@ -7,6 +7,8 @@ fill the last batch of several processes are left out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,6 +21,16 @@ class HeldOutLoss(SFTTrainer):
 
     _held_out: torch.Tensor
     """Sums over the rows so far, in float64: negative log-likelihood, tokens that bear loss, tokens predicted first."""
+    held_out_parts: tuple[tuple[str, ...], list[int]] = ((), [])
+    """Of a mix: the names of its parts, and the part of each row held out."""
+    loss_by_part: Mapping[str, float] = MappingProxyType({})
+    """The last evaluation's loss on the rows of each part, weighted by tokens; empty where the plan is no mix."""
+    _part_sums: torch.Tensor
+    """The same sums for each part."""
+    _seen: int
+    """Rows so far."""
+    _order: torch.Tensor
+    """Part of each row, in the order in which they are evaluated."""
 
     def prediction_step(
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
@@ -31,15 +43,27 @@ class HeldOutLoss(SFTTrainer):
             [-outputs.log_probs.double(), outputs.label_mask.double(), outputs.is_top1.double()], dim=-1
         )
         rows = _sum_rows(figures, inputs.get("position_ids"))
-        self._held_out += self.accelerator.gather_for_metrics(rows).sum(0).cpu()
+        gathered = self.accelerator.gather_for_metrics(rows).cpu()
+        self._held_out += gathered.sum(0)
+        if len(self._part_sums):
+            self._part_sums.index_add_(0, self._order[self._seen : self._seen + len(gathered)], gathered)
+            self._seen += len(gathered)
         nll, tokens, _ = rows.sum(0)
         return (nll / tokens.clamp(min=1)).float(), None, None
 
     def evaluation_loop(self, *arguments: Any, **options: Any) -> EvalLoopOutput:
         """The evaluation of the held-out rows."""
         self._held_out = torch.zeros(3, dtype=torch.float64)
+        names, parts = self.held_out_parts
+        self._part_sums, self._seen = torch.zeros(len(names), 3, dtype=torch.float64), 0
+        if names:
+            sampler = self._get_eval_sampler(self.eval_dataset)
+            order = range(len(parts)) if sampler is None else sampler
+            self._order = torch.tensor([parts[at] for at in order], dtype=torch.int64)
         output = super().evaluation_loop(*arguments, **options)
         nll, tokens, first = self._held_out.tolist()
+        sums = zip(names, self._part_sums.tolist(), strict=True)
+        self.loss_by_part = {name: loss / counted for name, (loss, counted, _) in sums if counted}
         if output.metrics is not None and tokens:
             output.metrics["eval_loss"] = nll / tokens
             self._metrics["eval"]["mean_token_accuracy"] = [first / tokens]

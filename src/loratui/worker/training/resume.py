@@ -13,13 +13,13 @@ from safetensors import safe_open
 from loratui.core.errors import LoratuiError, PlanError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_change import start_after, why
-from loratui.core.plan_text import fields, with_values
+from loratui.core.plan_text import with_values
 from loratui.runs.checkpoints import DAMAGED, Refused, refused, remove_unfinished
 from loratui.runs.continuation import changes_that_count, set_aside
 from loratui.runs.course import read_course
 from loratui.runs.directory import Run, step_of
 from loratui.runs.events import Fix
-from loratui.runs.fingerprint import differences
+from loratui.runs.fingerprint import differences, trained_values
 from loratui.runs.history import other_events
 from loratui.runs.manifest import read_manifest
 from loratui.worker.training import provenance as prints
@@ -48,7 +48,7 @@ def check_shape(run: Run, plan: Plan, *, sharded: bool) -> None:
                 f"{run.typed_anywhere} --anew`."
             ),
         )
-    before = {key: value for key, value in run.fingerprint().get("plan", {}).items() if key in fields()}
+    before = trained_values(run.fingerprint())
     try:
         trained = with_values(plan, before)
         moved = {key: plan.get(key) for key in before if plan.get(key) != trained.get(key)}

@@ -179,9 +179,13 @@ class Rows:
         return Dataset.from_file(path)
 
 
-def pieces(table: TokenTable, rows: Ints, max_length: int) -> Rows:
-    """The rows, those longer than `max_length` tokens divided into pieces of it, as `pieces_of` counts them."""
+def pieces(table: TokenTable, rows: Ints, max_length: int, divided: NDArray[np.bool_] | None = None) -> Rows:
+    """The rows, those longer than `max_length` tokens divided into pieces of it, as `pieces_of` counts them. divided:
+    for each row whether it is; one that is not is cut.
+    """
     counts = np.array([pieces_of(length, max_length) for length in table.lengths[rows].tolist()], dtype=np.int64)
+    if divided is not None:
+        counts = np.where(divided, counts, 1)
     row = np.repeat(rows, counts)
     number = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
     start = number * (max_length - 1)

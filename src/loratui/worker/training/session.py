@@ -61,6 +61,7 @@ from loratui.worker.training.resume import (
     take_over,
 )
 from loratui.worker.training.signals import Requests
+from loratui.worker.training.told import tell_data
 from loratui.worker.training.trainer import Obedient, make_trainer
 from loratui.worker.training.weights_read import weights_told
 
@@ -130,7 +131,7 @@ class Session:
             if is_out_of_memory(error):
                 raise out_of_memory_at_load(error, plan) from error
             raise
-        journal.phase("tokenise", f"Reading and tokenising {plan.dataset.path}")
+        journal.phase("tokenise", f"Reading and tokenising {plan.dataset.named}")
         self.tokeniser = tokeniser = Tokeniser(
             tokenizer,
             loss_on=plan.training.loss_on,
@@ -152,7 +153,7 @@ class Session:
             ),
             say=lambda message: journal.emit("finding", finding="token-store", severity="info", message=message),
         )
-        self._tell_data(prepared)
+        tell_data(prepared, plan, journal)
         if self.rank == 0 and output is None:
             write_left_out(self.run, prepared.left_out)
         if select is not None:
@@ -182,6 +183,7 @@ class Session:
             if plan.training.group_by_length and not packed
             else None,
         )
+        trainer.held_out_parts = prepared.held_out_parts()
         return trainer, prepared
 
     def _load_base(self) -> Any:
@@ -199,34 +201,6 @@ class Session:
                 step=self.journal.status.step,
                 message=(
                     f"The plan names {names}, but torch sees no GPU: this trains on the CPU. `loratui doctor` says why."
-                ),
-            )
-
-    def _tell_data(self, prepared: Prepared) -> None:
-        train, held = prepared.train, prepared.held_out
-        self.journal.emit(
-            "data",
-            left_out=len(prepared.left_out),
-            rows=train.read + held.read,
-            examples=len(train),
-            eval_examples=len(held),
-            unusable=train.unusable + held.unusable,
-            cut=train.cut + held.cut,
-            without_answer=train.without_answer + held.without_answer,
-            tokens=train.tokens,
-            trained_tokens=train.trained_tokens,
-            longest_tokens=train.longest,
-        )
-        for kind, severity, message in train.findings(self.plan):
-            self.journal.emit("finding", finding=kind, severity=severity, message=message)
-        if train.answers_unended and not train.cut:
-            self.journal.emit(
-                "finding",
-                finding="stop-token",
-                severity="warning",
-                message=(
-                    f"{train.answers_unended} of {train.answers} answers do not end in a token that ends generation: "
-                    "the model may not learn to stop."
                 ),
             )
 
@@ -275,6 +249,7 @@ class Session:
         if catches_up and checkpoint is not None:
             callback.catch_up = partial(trainer.catch_up, checkpoint)
         callback.saved_bytes = lambda: trainer.saved_bytes
+        callback.loss_by_part = lambda: getattr(trainer, "loss_by_part", {})
         callback.answers_together = self.sharded
         callback.evaluates = trainer.eval_dataset is not None
         trainer.add_callback(callback)
