@@ -112,6 +112,13 @@ class DatasetSection(Document):
         title="Held out by",
         description="`content`: a row more moves no other, near duplicates stay together; `order`: as in old runs.",
     )
+    split_seed: int = Field(
+        0,
+        ge=0,
+        le=2**32 - 1,
+        title="Held-out seed",
+        description="Which rows are held out by chance; 0: training.seed says it.",
+    )
     eval_path: str = Field(
         "", title="Evaluation file", description="File with rows for evaluation; empty: hold some out."
     )
@@ -364,6 +371,11 @@ class Plan(Document):
     def sides(self) -> int:
         """Sequences that the model reads of each row: both sides of a preference pair, else one."""
         return 2 if self.training.objective in ("dpo", "orpo") else 1
+
+    @property
+    def split_seed(self) -> int:
+        """The seed that says which rows are held out."""
+        return self.dataset.split_seed or self.training.seed
 
     @property
     def effective_batch_size(self) -> int:

@@ -104,11 +104,12 @@ def _fresh_path(name: str, *, chosen: bool) -> Path:
     return path
 
 
-def worker_command(run: Run, *, rehearse: bool = False) -> list[str]:
+def worker_command(run: Run, *, rehearse: bool = False, until: int = 0) -> list[str]:
     """The command that executes a run; any launcher may run it. For several GPUs it begins a process for each by
-    itself.
+    itself. until: the step after which it is evaluated, saved and stopped; 0: none.
     """
-    return [sys.executable, "-m", "loratui.worker", "train", str(run.path)] + (["--rehearse"] if rehearse else [])
+    more = (["--rehearse"] if rehearse else []) + (["--until", str(until)] if until else [])
+    return [sys.executable, "-m", "loratui.worker", "train", str(run.path), *more]
 
 
 def worker_environment(plan: Plan, environment: dict[str, str] | None = None) -> dict[str, str]:
@@ -215,9 +216,10 @@ def _uninterrupted() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str] | None = None) -> int:
-    """Start the run's worker in a session of its own; its process id. environment: where it is known already. A run
-    that a scheduler places is submitted instead, and 0 is what there is to return.
+def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str] | None = None, until: int = 0) -> int:
+    """Start the run's worker in a session of its own; its process id. environment: where it is known already. until:
+    the step after which it stops, 0 for the end. A run that a scheduler places is submitted instead, and 0 is what
+    there is to return.
 
     It inherits nothing but its log: closing the terminal, killing the interface or losing the connection changes
     nothing for it. Raises RunError when the run already has a worker, is not its own (`require_own`) or the
@@ -247,7 +249,7 @@ def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str
         )
         with os.fdopen(open_own(run.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as log:
             process = subprocess.Popen(
-                worker_command(run, rehearse=rehearse),
+                worker_command(run, rehearse=rehearse, **({"until": until} if until else {})),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

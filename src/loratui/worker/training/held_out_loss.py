@@ -13,12 +13,16 @@ import torch
 from transformers.trainer_utils import EvalLoopOutput
 from trl.trainer.sft_trainer import SFTTrainer
 
+from loratui.runs.row_losses import RowLosses
+
 
 class HeldOutLoss(SFTTrainer):
     """SFTTrainer whose evaluation gives the loss and the accuracy of a token, whatever the batches."""
 
-    _held_out: torch.Tensor
-    """Sums over the rows so far, in float64: negative log-likelihood, tokens that bear loss, tokens predicted first."""
+    row_losses: RowLosses | None = None
+    """What each row lost in the last evaluation, in the dataset's order."""
+    _held_out: list[torch.Tensor]
+    """Sums of the rows so far, in float64: negative log-likelihood, tokens that bear loss, tokens predicted first."""
 
     def prediction_step(
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
@@ -31,19 +35,30 @@ class HeldOutLoss(SFTTrainer):
             [-outputs.log_probs.double(), outputs.label_mask.double(), outputs.is_top1.double()], dim=-1
         )
         rows = _sum_rows(figures, inputs.get("position_ids"))
-        self._held_out += self.accelerator.gather_for_metrics(rows).sum(0).cpu()
+        self._held_out.append(self.accelerator.gather_for_metrics(rows).cpu())
         nll, tokens, _ = rows.sum(0)
         return (nll / tokens.clamp(min=1)).float(), None, None
 
     def evaluation_loop(self, *arguments: Any, **options: Any) -> EvalLoopOutput:
         """The evaluation of the held-out rows."""
-        self._held_out = torch.zeros(3, dtype=torch.float64)
+        self._held_out, self.row_losses = [], None
         output = super().evaluation_loop(*arguments, **options)
-        nll, tokens, first = self._held_out.tolist()
+        rows = torch.cat(self._held_out) if self._held_out else torch.zeros(0, 3, dtype=torch.float64)
+        self._held_out = []
+        nll, tokens, first = rows.sum(0).tolist()
+        order = self._eval_order(len(rows))
+        if order is not None:
+            placed = torch.empty_like(rows)
+            placed[order] = rows
+            self.row_losses = RowLosses(placed[:, 0].tolist(), [int(one) for one in placed[:, 1].tolist()])
         if output.metrics is not None and tokens:
             output.metrics["eval_loss"] = nll / tokens
             self._metrics["eval"]["mean_token_accuracy"] = [first / tokens]
         return output
+
+    def _eval_order(self, count: int) -> list[int] | None:
+        """The rows' places in the dataset, in the order in which they were evaluated; None where nobody knows it."""
+        return list(range(count)) if self.eval_dataset is not None and count == len(self.eval_dataset) else None
 
 
 def _sum_rows(figures: torch.Tensor, positions: torch.Tensor | None) -> torch.Tensor:
