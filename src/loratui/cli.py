@@ -119,9 +119,9 @@ def _run() -> int:
 
 def _wake_queue() -> None:
     """Whatever is asked of loratui here, what waits for this machine is watched from then on."""
-    from loratui.paths import state_home
+    from loratui.paths import experiments_home, state_home
 
-    if (state_home() / "queue.json").exists():
+    if (state_home() / "queue.json").exists() or any(experiments_home().glob("*/open")):
         from loratui.queue.wake import wake
 
         wake()

@@ -56,6 +56,11 @@ def runs_home() -> Path:
     return home() / "runs"
 
 
+def experiments_home() -> Path:
+    """Folder whose subfolders are the experiments."""
+    return home() / "experiments"
+
+
 def state_home() -> Path:
     """Folder of the wizard's drafts and of what is remembered between sessions."""
     return home() / "state"

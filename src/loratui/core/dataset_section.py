@@ -64,6 +64,13 @@ class DatasetSection(Document):
         title="Held out by",
         description="`content`: a row more moves no other, near duplicates stay together; `order`: as in old runs.",
     )
+    split_seed: int = Field(
+        0,
+        ge=0,
+        le=2**32 - 1,
+        title="Held-out seed",
+        description="Which rows are held out by chance; 0: training.seed says it.",
+    )
     eval_path: str = Field(
         "", title="Evaluation file", description="File with rows for evaluation; empty: hold some out."
     )

@@ -280,6 +280,11 @@ class Plan(Document):
         return 2 if self.training.objective in ("dpo", "orpo") else 1
 
     @property
+    def split_seed(self) -> int:
+        """The seed that says which rows are held out."""
+        return self.dataset.split_seed or self.training.seed
+
+    @property
     def effective_batch_size(self) -> int:
         """Rows per optimizer step over all devices."""
         return self.training.batch_size * self.training.accumulation * self.processes

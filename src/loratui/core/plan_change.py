@@ -50,6 +50,7 @@ KEYS: dict[str, tuple[Start, str]] = {
     "dataset.eval_fraction": ("adapter", _ROWS),
     "dataset.eval_count": ("adapter", _ROWS),
     "dataset.split_by": ("adapter", _ROWS),
+    "dataset.split_seed": ("adapter", _ROWS),
     "dataset.eval_path": ("adapter", _ROWS),
     "dataset.exclude": ("adapter", _ROWS),
     "dataset.leave_out": ("adapter", _ROWS),

@@ -118,6 +118,7 @@ def common(carrier: Carrier, rows: Rows) -> None:
         "dataset.eval_fraction",
         "dataset.eval_count",
         "dataset.split_by",
+        "dataset.split_seed",
         "dataset.eval_path",
         "dataset.exclude",
         "dataset.leave_out",

@@ -42,7 +42,7 @@ def write_rows(plan: Plan, folder: Path, *, tool: str) -> tuple[Rows, int]:
         keys = keys_for(dataset, apart=False)
         for row in train:
             keys.add(row)
-        split = split_rows(dataset, keys, plan.training.seed)
+        split = split_rows(dataset, keys, plan.split_seed)
         train, held = [train[at] for at in split.train], [train[at] for at in split.evaluation]
     if not train:
         raise DatasetError("there is no row to export.", where=found.path)

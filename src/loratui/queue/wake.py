@@ -7,17 +7,18 @@ import sys
 
 from loratui.child_process import start_detached
 from loratui.core.errors import LoratuiError
+from loratui.experiments.directory import open_here
 from loratui.files import open_own
 from loratui.queue.lock import take_watch
 from loratui.runs.waiting import queue_path, read_queue
 
 
 def wake() -> bool:
-    """Start a watcher where runs wait and none is there; whether one was started. Where that cannot be done nothing is
-    said: `loratui queue` says it.
+    """Start a watcher where runs wait, or an experiment goes on, and none is there; whether one was started. Where that
+    cannot be done nothing is said: `loratui queue` says it.
     """
     try:
-        if all(one.held for one in read_queue()):
+        if all(one.held for one in read_queue()) and not open_here():
             return False
         lock = take_watch()
         if lock is None:

@@ -1,4 +1,5 @@
-"""`python -m loratui.queue`: starts the runs that wait for this machine, each once and in their order.
+"""`python -m loratui.queue`: starts the runs that wait for this machine, each once and in their order, and brings the
+experiments of this machine further, whose trials such runs are.
 
 It needs no terminal, keeps nothing but files, and may be killed at any moment: any command of loratui starts it again,
 and what it was about is in the queue. Its lock ends with it, whatever ended it. It ends by itself once nothing waits.
@@ -16,6 +17,8 @@ from pathlib import Path
 from loratui.core.errors import LoratuiError, RunError
 from loratui.core.hardware import Machine
 from loratui.core.plan import Plan
+from loratui.experiments.advance import advance
+from loratui.experiments.directory import open_here
 from loratui.machine.boot import boot_id, since_boot
 from loratui.machine.detect import detect_machine
 from loratui.queue.lock import take_watch
@@ -44,7 +47,8 @@ def main() -> int:
     with lock:
         while True:
             try:
-                if all(one.held for one in read_queue()):
+                goes_on = [advance(one) for one in open_here()]
+                if not any(goes_on) and all(one.held for one in read_queue()):
                     return 0
                 look()
             except LoratuiError as error:
@@ -116,4 +120,5 @@ def _start(run: Run, plan: Plan, one: Waiting, place: Place) -> None:
     environment = worker_environment(plan)
     if place.visible_devices:
         environment["CUDA_VISIBLE_DEVICES"] = place.visible_devices
-    start_worker(run, rehearse=rehearses(plan) if one.rehearse is None else one.rehearse, environment=environment)
+    first = rehearses(plan) if one.rehearse is None else one.rehearse
+    start_worker(run, rehearse=first, environment=environment, until=one.until)

@@ -40,7 +40,7 @@ def queue_run(
         if auto_recover:
             allow(run)
         track(run, trackers)
-        _append(run, rehearse, seconds, memory)
+        append(run, rehearse, seconds, memory)
     except (LoratuiError, OSError) as error:
         failed = Status(state="failed", created=time.time(), message=f"It was never queued: {error}")
         write_status(run.status_path, failed)
@@ -54,8 +54,12 @@ def predicted(proposal: Proposal) -> tuple[float, int]:
     return seconds, proposal.memory.upper_bytes
 
 
-def queue_again(run: Run, *, seconds: float = 0.0, memory: int = 0) -> None:
-    """Let a run that is over and not finished wait for its turn to go on. RunError where it cannot go on as it is."""
+def queue_again(
+    run: Run, *, seconds: float = 0.0, memory: int = 0, until: int = 0, rehearse: bool | None = None
+) -> None:
+    """Let a run that is over and not finished wait for its turn to go on. until: the step after which it stops; 0: at
+    its end. RunError where it cannot go on as it is.
+    """
     with resuming(run):
         if run.status().state == "finished":
             raise RunError(
@@ -70,10 +74,11 @@ def queue_again(run: Run, *, seconds: float = 0.0, memory: int = 0) -> None:
             raise RunError(
                 f"run {run.name} is for a scheduler.", hint=f"`loratui resume {run.typed}` submits it again."
             )
-        _append(run, None, seconds, memory)
+        append(run, rehearse, seconds, memory, until)
 
 
-def _append(run: Run, rehearse: bool | None, seconds: float, memory: int) -> None:
+def append(run: Run, rehearse: bool | None, seconds: float, memory: int, until: int = 0) -> None:
+    """Put a run that no worker has at the end of the queue. RunError where that cannot be written."""
     before = read_status(run.status_path)
     kept = {name: getattr(before, name) for name in ("created", "step", "total", "loss", "epoch")} if before else {}
     with changing() as queue:
@@ -86,5 +91,6 @@ def _append(run: Run, rehearse: bool | None, seconds: float, memory: int) -> Non
             rehearse=rehearse,
             seconds=round(seconds, 1),
             memory=memory,
+            until=until,
         )
         queue.append(one)

@@ -106,11 +106,12 @@ def _fresh_path(name: str, *, chosen: bool) -> Path:
     return path
 
 
-def worker_command(run: Run, *, rehearse: bool = False) -> list[str]:
+def worker_command(run: Run, *, rehearse: bool = False, until: int = 0) -> list[str]:
     """The command that executes a run; any launcher may run it. For several GPUs it begins a process for each by
-    itself.
+    itself. until: the step after which it is evaluated, saved and stopped; 0: none.
     """
-    return [sys.executable, "-m", "loratui.worker", "train", str(run.path)] + (["--rehearse"] if rehearse else [])
+    more = (["--rehearse"] if rehearse else []) + (["--until", str(until)] if until else [])
+    return [sys.executable, "-m", "loratui.worker", "train", str(run.path), *more]
 
 
 def worker_environment(plan: Plan, environment: dict[str, str] | None = None) -> dict[str, str]:
@@ -217,9 +218,10 @@ def _uninterrupted() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str] | None = None) -> int:
-    """Start the run's worker in a session of its own; its process id. environment: where it is known already. A run
-    that a scheduler places is submitted instead, and 0 is what there is to return.
+def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str] | None = None, until: int = 0) -> int:
+    """Start the run's worker in a session of its own; its process id. environment: where it is known already. until:
+    the step after which it stops, 0 for the end. A run that a scheduler places is submitted instead, and 0 is what
+    there is to return.
 
     It inherits nothing but its log: closing the terminal, killing the interface or losing the connection changes
     nothing for it. Raises RunError when the run already has a worker, is not its own (`require_own`) or the
@@ -248,7 +250,8 @@ def start_worker(run: Run, *, rehearse: bool = False, environment: dict[str, str
             Status(state="starting", created=time.time(), step=step, total=previous.total, **signs_of_life()),
         )
         with os.fdopen(open_own(run.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as log:
-            process = start_detached(worker_command(run, rehearse=rehearse), log, environment)
+            command = worker_command(run, rehearse=rehearse, **({"until": until} if until else {}))
+            process = start_detached(command, log, environment)
     except OSError as error:
         raise RunError(f"the worker cannot be started: {error.strerror or error}.", where=str(run.path)) from None
     _children[process.pid] = process

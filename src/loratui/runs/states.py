@@ -18,3 +18,5 @@ State = Literal[
     "lost",
 ]
 ENDED: frozenset[str] = frozenset({"finished", "stopped", "failed", "lost"})
+UNTIL_WORDS = "it was to be trained until step"
+"""How a worker says that it stopped where it was told to beforehand, and nobody stopped it."""

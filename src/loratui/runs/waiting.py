@@ -31,7 +31,7 @@ class Waiting:
 
     held: it is passed over until somebody releases it; why: the reason, where it was not a person. seconds, memory:
     what is predicted for it (bytes at the peak); 0 where nothing is. starting, boot: when a watcher began to start it,
-    in seconds since that start of the machine; 0 while nobody has.
+    in seconds since that start of the machine; 0 while nobody has. until: the step after which it stops; 0: its end.
     """
 
     path: str
@@ -44,6 +44,7 @@ class Waiting:
     memory: int = 0
     starting: float = 0.0
     boot: str = ""
+    until: int = 0
 
 
 def queue_path() -> Path:
@@ -80,6 +81,7 @@ def _known(found: dict[str, Any]) -> dict[str, Any]:
         "memory": (int,),
         "starting": (int, float),
         "boot": (str,),
+        "until": (int,),
     }
     values = {name: found[name] for name in kinds if name in found}
     if any(not isinstance(value, kinds[name]) for name, value in values.items()):

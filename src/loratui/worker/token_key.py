@@ -18,7 +18,7 @@ from loratui.worker.tokenise import Tokeniser
 PROGRAM = ("data", "worker", "core/errors.py")
 """Where the program's part of the tokenising lies: each file counts, so that nobody has to remember a number."""
 LIBRARIES = ("transformers", "tokenizers", "jinja2")
-HELD_OUT = frozenset({"eval_fraction", "eval_count", "long_text"})
+HELD_OUT = frozenset({"eval_fraction", "eval_count", "split_seed", "long_text"})
 """Settings of the dataset that only choose among what is stored."""
 CLOCK = "strftime_now"
 """What templates call that write the day's date."""

@@ -38,6 +38,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--rehearse", action="store_true", help="first try the longest batch, an evaluation, a save and a reload"
     )
+    parser.add_argument(
+        "--until", type=int, default=0, help="evaluate, save and stop after this optimizer step; 0: go on to the end"
+    )
     parser.add_argument("--rehearsal-into", type=Path, help="only rehearse, and leave what was measured in this file")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -45,7 +48,7 @@ def main(arguments: list[str]) -> int:
     result = options.rehearsal_into.absolute() if options.rehearsal_into else None
     run = Run(options.run.absolute())
     rank = int(os.environ.get("RANK", "0"))
-    requests = Requests()
+    requests = Requests(until=options.until)
     try:
         plan = run.plan()
         requests.requeued = requeued_job(plan)
@@ -62,7 +65,7 @@ def main(arguments: list[str]) -> int:
                 signal.signal(number, signal.SIG_IGN)
             return perform(run, plan, result)
         if process_count(plan) > 1 and not is_launched():
-            return train_together(run, plan, rehearse=options.rehearse)
+            return train_together(run, plan, rehearse=options.rehearse, until=options.until)
         requests.hold()
         journal = Journal(run, writes=rank == 0)
     except (LoratuiError, OSError) as error:

@@ -213,7 +213,7 @@ def _split(plan: Plan, found: FoundDataset, reading: Recognition, *, held_out: b
             keys.add(one)
     if not held_out and (section.eval_path or found.eval_files):
         return set(numbers)
-    split = split_rows(section, keys, plan.training.seed)
+    split = split_rows(section, keys, plan.split_seed)
     return {numbers[at] for at in (split.evaluation if held_out else split.train)}
 
 

@@ -69,6 +69,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "dataset.eval_fraction",
             "dataset.eval_count",
             "dataset.split_by",
+            "dataset.split_seed",
             "dataset.long_text",
             "dataset.eval_path",
             "dataset.leave_out",

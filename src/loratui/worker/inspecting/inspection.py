@@ -269,7 +269,7 @@ class Inspection:
         """Rows held out, and those of them that are also trained on."""
         section = self.plan.dataset
         if not (section.eval_path or self.found.eval_files):
-            self.held_out = frozenset(split_rows(section, self.keys, self.plan.training.seed).evaluation)
+            self.held_out = frozenset(split_rows(section, self.keys, self.plan.split_seed).evaluation)
             return
         other = find_evaluation(section) if section.eval_path else self.found
         own = not section.eval_path
@@ -380,7 +380,11 @@ class Inspection:
             "packing": self.lengths.packing(max_length, training.batch_size, training.seed),
             "duplicates": {"exact": self.copies, "near": self.near_copies},
             "overlap": {"exact": self.overlap, "near": self.near_overlap},
-            "split": {"train": usable - inside, "evaluation": self.evaluation_rows + inside, "seed": training.seed},
+            "split": {
+                "train": usable - inside,
+                "evaluation": self.evaluation_rows + inside,
+                "seed": self.plan.split_seed,
+            },
             "lengths": self.lengths.sample(5000, training.seed),
             "seconds": round(time.monotonic() - self.started, 2),
         }

@@ -106,7 +106,7 @@ class MixInspection:
             )
             for part, one in zip(self.chosen, self.parts, strict=True)
         ]
-        drawn = draw(self.plan.dataset, self.plan.training.seed, usable)
+        drawn = draw(self.plan.dataset, self.plan.split_seed, usable)
         return self._result(results, drawn)
 
     def _result(self, results: list[dict[str, Any]], drawn: list[Drawn]) -> dict[str, Any]:

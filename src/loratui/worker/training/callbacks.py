@@ -14,6 +14,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from loratui.core.diagnosis.divergence import DivergenceWatch
 from loratui.core.plan import Plan
 from loratui.runs.events import Step
+from loratui.runs.row_losses import RowLosses
+from loratui.runs.states import UNTIL_WORDS
 from loratui.worker.training.fix_outcome import OutcomeWatch
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.memory import process_peak_bytes
@@ -84,6 +86,8 @@ class RunCallback(TrainerCallback):
         self.saved_bytes: Callable[[], int] = lambda: 0
         self.loss_by_part: Callable[[], Mapping[str, float]] = dict
         """Size of the last checkpoint."""
+        self.held_out: Callable[[], RowLosses | None] = lambda: None
+        """What each held-out row lost in the last evaluation, where that is known."""
         self._step_began = 0.0
         self._step_seconds = 0.0
         self._mean_seconds: float | None = None
@@ -116,6 +120,8 @@ class RunCallback(TrainerCallback):
         if self._is_enough and not self.extended:
             self._end_by_patience(control)
         self.catch_up()
+        if self.requests.reached(state.global_step):
+            self._end_here(control)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         now = time.perf_counter()
@@ -145,6 +151,14 @@ class RunCallback(TrainerCallback):
             self.stop_reason = self.requests.reason
             control.should_save = control.should_training_stop = True
             self.journal.state("stopping")
+        elif self.requests.reached(state.global_step):
+            control.should_evaluate = control.should_evaluate or self.evaluates
+            self._end_here(control)
+
+    def _end_here(self, control: TrainerControl) -> None:
+        """The step until which this worker was to train is made."""
+        self.stop_reason = f"{UNTIL_WORDS} {self.requests.until:,}"
+        control.should_save = control.should_training_stop = True
 
     def _heed_limit(self) -> None:
         """Stop before a batch scheduler does."""
@@ -276,6 +290,7 @@ class RunCallback(TrainerCallback):
             self._save_began = time.perf_counter()
             self.journal.state("saving", phase="save")
         self.last_eval_loss = loss
+        self.journal.keep_rows(state.global_step, self.held_out())
         figures = preference_figures(metrics, "eval_")
         self.journal.emit(
             "eval",

@@ -109,7 +109,7 @@ def prepare(
         (held,) = parts.of(other, evaluation, None, evaluated=True)
     else:
         sides = parts.sides(own)
-        held_out = held_out_rows(own, dataset, plan.training.seed, sides=sides)
+        held_out = held_out_rows(own, dataset, plan.split_seed, sides=sides)
         train, held = parts.of(own, found, (np.delete(np.arange(len(own.table) // sides), held_out), held_out))
     if not len(train):
         raise _why_empty(train, found, parts.first_error, tokeniser.max_length)

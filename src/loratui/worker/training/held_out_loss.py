@@ -15,22 +15,20 @@ import torch
 from transformers.trainer_utils import EvalLoopOutput
 from trl.trainer.sft_trainer import SFTTrainer
 
+from loratui.runs.row_losses import RowLosses
+
 
 class HeldOutLoss(SFTTrainer):
     """SFTTrainer whose evaluation gives the loss and the accuracy of a token, whatever the batches."""
 
-    _held_out: torch.Tensor
-    """Sums over the rows so far, in float64: negative log-likelihood, tokens that bear loss, tokens predicted first."""
+    row_losses: RowLosses | None = None
+    """What each row lost in the last evaluation, in the dataset's order."""
     held_out_parts: tuple[tuple[str, ...], list[int]] = ((), [])
     """Of a mix: the names of its parts, and the part of each row held out."""
     loss_by_part: Mapping[str, float] = MappingProxyType({})
     """The last evaluation's loss on the rows of each part, weighted by tokens; empty where the plan is no mix."""
-    _part_sums: torch.Tensor
-    """The same sums for each part."""
-    _seen: int
-    """Rows so far."""
-    _order: torch.Tensor
-    """Part of each row, in the order in which they are evaluated."""
+    _held_out: list[torch.Tensor]
+    """Sums of the rows so far, in float64: negative log-likelihood, tokens that bear loss, tokens predicted first."""
 
     def prediction_step(
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
@@ -43,31 +41,38 @@ class HeldOutLoss(SFTTrainer):
             [-outputs.log_probs.double(), outputs.label_mask.double(), outputs.is_top1.double()], dim=-1
         )
         rows = _sum_rows(figures, inputs.get("position_ids"))
-        gathered = self.accelerator.gather_for_metrics(rows).cpu()
-        self._held_out += gathered.sum(0)
-        if len(self._part_sums):
-            self._part_sums.index_add_(0, self._order[self._seen : self._seen + len(gathered)], gathered)
-            self._seen += len(gathered)
+        self._held_out.append(self.accelerator.gather_for_metrics(rows).cpu())
         nll, tokens, _ = rows.sum(0)
         return (nll / tokens.clamp(min=1)).float(), None, None
 
     def evaluation_loop(self, *arguments: Any, **options: Any) -> EvalLoopOutput:
         """The evaluation of the held-out rows."""
-        self._held_out = torch.zeros(3, dtype=torch.float64)
-        names, parts = self.held_out_parts
-        self._part_sums, self._seen = torch.zeros(len(names), 3, dtype=torch.float64), 0
-        if names:
-            sampler = self._get_eval_sampler(self.eval_dataset)
-            order = range(len(parts)) if sampler is None else sampler
-            self._order = torch.tensor([parts[at] for at in order], dtype=torch.int64)
+        self._held_out, self.row_losses, self.loss_by_part = [], None, {}
         output = super().evaluation_loop(*arguments, **options)
-        nll, tokens, first = self._held_out.tolist()
-        sums = zip(names, self._part_sums.tolist(), strict=True)
-        self.loss_by_part = {name: loss / counted for name, (loss, counted, _) in sums if counted}
+        rows = torch.cat(self._held_out) if self._held_out else torch.zeros(0, 3, dtype=torch.float64)
+        self._held_out = []
+        nll, tokens, first = rows.sum(0).tolist()
+        order = self._eval_order(len(rows))
+        if order is not None:
+            placed = torch.empty_like(rows)
+            placed[order] = rows
+            self.row_losses = RowLosses(placed[:, 0].tolist(), [int(one) for one in placed[:, 1].tolist()])
+            names, parts = self.held_out_parts
+            sums = torch.zeros(len(names), 3, dtype=torch.float64)
+            if names:
+                sums.index_add_(0, torch.tensor(parts), placed)
+            self.loss_by_part = {
+                name: loss / of for name, (loss, of, _) in zip(names, sums.tolist(), strict=True) if of
+            }
         if output.metrics is not None and tokens:
             output.metrics["eval_loss"] = nll / tokens
             self._metrics["eval"]["mean_token_accuracy"] = [first / tokens]
         return output
+
+    def _eval_order(self, count: int) -> list[int] | None:
+        """The rows' places in the dataset, in the order in which they were evaluated; None where nobody knows it."""
+        rows: Any = self.eval_dataset
+        return list(range(count)) if rows is not None and count == len(rows) else None
 
 
 def _sum_rows(figures: torch.Tensor, positions: torch.Tensor | None) -> torch.Tensor:

@@ -15,9 +15,11 @@ from typing import IO, Any
 from loratui.files import open_own
 from loratui.machine.boot import since_boot
 from loratui.machine.memory_kills import again, read_kills
+from loratui.runs import row_losses
 from loratui.runs.directory import Run
 from loratui.runs.events import encode, make, open_events
 from loratui.runs.lock import take_lock
+from loratui.runs.row_losses import RowLosses
 from loratui.runs.status import (
     HEARTBEAT_SECONDS,
     State,
@@ -95,6 +97,14 @@ class Journal:
             self._time_step(fields.get("seconds"))
         self._unwritten.append(encode(make(kind, round(time.time(), 3), **fields)) + "\n")
         self._write_lines()
+
+    def keep_rows(self, step: int, rows: RowLosses | None) -> None:
+        """Keep what each held-out row lost; a disk that does not take it ends no run."""
+        if self.writes and rows is not None:
+            try:
+                row_losses.keep(self.run, step, rows)
+            except OSError as error:
+                log.error("the held-out rows' losses cannot be written: %s", error)
 
     def update(self, **changes: Any) -> None:
         """Change the status in memory: the next heartbeat writes it."""

@@ -99,9 +99,11 @@ class _Watch:
         return status is not None and status.ended > self._began
 
 
-def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
-    """Execute a run of several processes; 0 finished or stopped as asked, 1 failed, 75 left for its next job."""
-    requests = Requests(requeued=requeued_job(plan))
+def train_together(run: Run, plan: Plan, *, rehearse: bool, until: int = 0) -> int:
+    """Execute a run of several processes; 0 finished or stopped as asked, 1 failed, 75 left for its next job. until:
+    the step after which it stops; 0: none.
+    """
+    requests = Requests(requeued=requeued_job(plan), until=until)
     requests.hold()
     if node_number() and node_count(plan) > 1:
         return _beside(run, plan, requests, rehearse=rehearse)
@@ -119,7 +121,7 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
         journal.phase("start", f"Starting {process_count(plan)} processes", state="starting")
         watch, kills = _Watch(run, requests), read_kills()
         watch.install()
-        process = _begin(run, plan)
+        process = _begin(run, plan, requests.until)
         journal.hand_over()
         code = watch.wait(process)
     except StopRequestedError as error:
@@ -149,11 +151,11 @@ def train_together(run: Run, plan: Plan, *, rehearse: bool) -> int:
     return say(run, journal, cause)
 
 
-def _begin(run: Run, plan: Plan) -> subprocess.Popen[bytes]:
+def _begin(run: Run, plan: Plan, until: int) -> subprocess.Popen[bytes]:
     """Start the launcher of this node."""
     in_job = "SLURM_JOB_ID" in os.environ
     return subprocess.Popen(
-        launched(run, plan, []),
+        launched(run, plan, ["--until", str(until)] if until else []),
         stdin=subprocess.DEVNULL,
         start_new_session=True,
         cwd="/",
@@ -170,7 +172,7 @@ def _beside(run: Run, plan: Plan, requests: Requests, *, rehearse: bool) -> int:
     try:
         code = watch.wait(begin_rehearsal(run)) if rehearse else 0
         if code == 0 and not watch.stopped:
-            code = watch.wait(_begin(run, plan))
+            code = watch.wait(_begin(run, plan, requests.until))
     except LoratuiError as error:
         log.error("%s", error)
         return leave(run, NODE_RANKS + node_number(), Ending("failed", str(error)))

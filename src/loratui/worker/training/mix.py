@@ -81,7 +81,7 @@ class Mixed:
             first = usable[0]
             more = [key for one in held if one.part == len(chosen) for key in one.stored.table.identities[::sides]]
             usable[0] = Usable(first.weight, first.cap, first.identities, first.leaders, True, [*first.held, *more])
-        drawn = draw(plan.dataset, plan.training.seed, usable)
+        drawn = draw(plan.dataset, plan.split_seed, usable)
         starts = table.first_rows // sides
         out = [one.held_out + start for one, start in zip(drawn, starts, strict=False)]
         out += [np.arange(starts[at], starts[at + 1]) for at in range(len(sources), len(every))]

@@ -168,9 +168,8 @@ class Session:
         place, evaluates = output or self.run.checkpoints_path, held_out is not None
         if is_preference(plan):
             train, load = prepared.train.as_dataset(), self._load_base
-            return make_preference_trainer(
-                plan, model, tokenizer, place, self.device, train, held_out, peft_config, load
-            ), prepared
+            arguments = (plan, model, tokenizer, place, self.device, train, held_out, peft_config, load)
+            return make_preference_trainer(*arguments), prepared
         trainer = make_trainer(
             model,
             tokenizer,
@@ -206,8 +205,11 @@ class Session:
 
     def _callback(self, trainer: Obedient, prepared: Prepared, checkpoint: Path | None) -> RunCallback:
         step = step_of(checkpoint) if checkpoint else 0
-        catches_up = checkpoint is not None and trainer.eval_dataset is not None and pending(checkpoint) == "evaluation"
         course = read_course(self.run)
+        awaited = self.requests.reached(step) and all(one.step != step for one in course.evals)
+        catches_up = False
+        if checkpoint is not None and trainer.eval_dataset is not None:
+            catches_up = awaited or pending(checkpoint) == "evaluation"
         if catches_up:  # an earlier worker may have made that evaluation, and been killed before its next checkpoint
             course.evals = [one for one in course.evals if one.step < step]
         callback = RunCallback(
@@ -246,10 +248,11 @@ class Session:
             answering = Answering.of(self.plan, self.journal, self.tokeniser, trainer, prepared)
             answering.asked_to_stop = lambda: self.requests.stop
             callback.after_evaluation = lambda state: answering.ask(state.global_step)
-        if catches_up and checkpoint is not None:
+        if catches_up and checkpoint:
             callback.catch_up = partial(trainer.catch_up, checkpoint)
         callback.saved_bytes = lambda: trainer.saved_bytes
         callback.loss_by_part = lambda: getattr(trainer, "loss_by_part", {})
+        callback.held_out = lambda: getattr(trainer, "row_losses", None)
         callback.answers_together = self.sharded
         callback.evaluates = trainer.eval_dataset is not None
         trainer.add_callback(callback)
@@ -262,7 +265,8 @@ class Session:
         journal, step = self.journal, trainer.state.global_step
         if callback.finding is not None:
             return self._spoilt(callback.finding)
-        if self.requests.stop and (step < trainer.state.max_steps or trainer.pending):
+        ends_early = self.requests.stop or self.requests.reached(step)
+        if ends_early and (step < trainer.state.max_steps or trainer.pending):
             saved = f"checkpoints/checkpoint-{callback.saved_step}"
             return left(journal, self.requests, step, callback.stop_reason, saved)
         spoilt = spoilt_at_the_end(self.run, self.plan)
@@ -352,11 +356,9 @@ class Session:
         """Checkpoints written after the training went wrong are kept, but nothing goes on from them. sound: the last
         step before, where known.
         """
-        limit = (
-            sound
-            if sound is not None
-            else sound_until(read_course(self.run), precision=self.plan.training.precision, ended=True)
-        )
+        limit = sound
+        if limit is None:
+            limit = sound_until(read_course(self.run), precision=self.plan.training.precision, ended=True)
         for folder in reversed(self.run.checkpoints()) if self.rank == 0 else ():
             if (limit is not None and step_of(folder) > limit) or not is_finite(folder):
                 log.warning(

@@ -26,9 +26,11 @@ class EvaluationStoppedError(Exception):
 class Requests:
     """Signals as wishes that the training looks at after each step."""
 
-    def __init__(self, *, requeued: bool = False) -> None:
-        """requeued: a scheduler's job of its own executes the run, and it goes on in a next one."""
-        self.requeued = requeued
+    def __init__(self, *, requeued: bool = False, until: int = 0) -> None:
+        """requeued: a scheduler's job of its own executes the run, and it goes on in a next one. until: the optimizer
+        step after which it is evaluated, saved and stopped, whatever the plan's length is; 0: none.
+        """
+        self.requeued, self.until = requeued, until
         self.goes_on = False
         """Whether a stop is the scheduler's, after which the run goes on in its next job."""
         self.stop = False
@@ -67,6 +69,10 @@ class Requests:
         self.stop = True
         what = "the scheduler ends this job" if scheduled else "asked to stop"
         self.reason = f"{what} ({signal.Signals(number).name})"
+
+    def reached(self, step: int) -> bool:
+        """Whether the run was to be trained until here, and no further."""
+        return 0 < self.until <= step
 
     def _on_save(self, number: int, frame: FrameType | None) -> None:
         self.save = True

@@ -79,8 +79,17 @@ class Obedient(transformers.Trainer):
         """The figures do not depend on the order (see `HeldOutLoss`): the longest rows first."""
         if self.row_lengths is None or self.args.world_size > 1:
             return super()._get_eval_sampler(eval_dataset)
-        lengths = self.row_lengths[1]
+        return self._longest_first()
+
+    def _longest_first(self) -> list[int]:
+        lengths = self.row_lengths[1] if self.row_lengths else []
         return sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+
+    def _eval_order(self, count: int) -> list[int] | None:
+        if self.row_lengths is None or self.args.world_size > 1:
+            return super()._eval_order(count)  # type: ignore[misc, no-any-return]
+        order = self._longest_first()
+        return order if len(order) == count else None
 
     def _init_training_state(self, max_steps: int, *arguments: Any, **options: Any) -> tuple[int, int]:
         """A checkpoint brings its own intervals: those of the plan hold."""
@@ -120,7 +129,14 @@ class Obedient(transformers.Trainer):
             self.control.should_save = self.control.should_training_stop = True
             return {"eval_loss": math.inf}
         self.pending = ""
+        if not self._is_planned():
+            set_chance(before)  # one that somebody asked for changes nothing of what is trained afterwards
         return found
+
+    def _is_planned(self) -> bool:
+        """Whether the plan itself evaluates at this step."""
+        step, every = self.state.global_step, self.state.eval_steps
+        return step >= self.state.max_steps or (bool(every) and step % every == 0)
 
     def catch_up(self, checkpoint: Path) -> None:
         """Make the evaluation that was broken off when this checkpoint was written, before the first step."""
