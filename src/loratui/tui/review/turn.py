@@ -32,8 +32,8 @@ def crowd_words(crowd: Crowd, proposal: Proposal) -> str:
     takes, room = proposal.memory.upper_bytes, left_bytes(crowd, proposal)
     short = f": {size(takes - room)} too little" if takes > room else ""
     return (
-        f"At work here: {one_line(first.name, 48)}{place}{many}. It leaves {size(room)} of memory{until}; this plan takes "
-        f"up to {size(takes)}{short}."
+        f"At work here: {one_line(first.name, 48)}{place}{many}. It leaves {size(room)} of memory{until}; this plan "
+        f"takes up to {size(takes)}{short}."
     )
 
 

@@ -217,8 +217,11 @@ class Session:
             trained_tokens=train.trained_tokens,
             longest_tokens=train.longest,
         )
-        for kind, severity, message in train.findings(self.plan):
-            self.journal.emit("finding", finding=kind, severity=severity, message=message)
+        for kind, severity, message, mend in train.findings(self.plan):
+            ways = [{"change": mend, "advice": message}, {"change": mend, "advice": message, "restart": True}]
+            self.journal.emit(
+                "finding", finding=kind, severity=severity, message=message, fix=mend, fixes=ways if mend else []
+            )
         if train.answers_unended and not train.cut:
             self.journal.emit(
                 "finding",
