@@ -25,7 +25,5 @@ def command(run: str, kill: bool, wait: float) -> None:
             f"run {found.name} was asked to stop and is still {status.state} after {wait:g} s.",
             hint=f"See {found.log_path}.",
         )
-    say(
-        f"run {found.name} is {status.state} at step {status.step} of {status.total}. Go on with: loratui resume "
-        f"{found.typed}"
-    )
+    made = f"at step {status.step:,} of {status.total:,}" if status.step else "before its first step"
+    say(f"run {found.name} is {status.state} {made}. Go on with: loratui resume {found.typed}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from loratui.core.dataset import DataFacts, held_out_rows
 from loratui.core.plan import DatasetSection
@@ -66,12 +66,15 @@ def _facts(found: FoundDataset, section: DatasetSection, recognition: Recognitio
         except RowError as error:
             problem = problem or problem_words(row, error)
             continue
-        sides = conversation.sides
-        lengths += map(guessed_tokens, sides) if apart else [max(map(guessed_tokens, sides))]
-        judged += sum(side.desirable is not None for side in sides)
-        wanted += sum(bool(side.desirable) for side in sides)
-        characters += sum(side.characters for side in sides)
-        trained += sum(side.trained_characters for side in sides)
+        guesses = []
+        for side in conversation.sides:
+            texts = tuple(side.texts)
+            guesses.append(_tokens_of(side, texts))
+            judged += side.desirable is not None
+            wanted += bool(side.desirable)
+            characters += sum(map(len, texts))
+            trained += side.trained_characters
+        lengths += guesses if apart else [max(guesses)]
     each = 2 if apart else 1
     used = len(lengths) // each
     usable = (
@@ -116,11 +119,14 @@ def held_out(found: FoundDataset, section: DatasetSection, usable: int, unfold: 
 
 def guessed_tokens(conversation: Conversation) -> int:
     """Tokens of a row, guessed from its UTF-8 bytes and its messages; exact for token rows."""
+    return _tokens_of(conversation, tuple(conversation.texts))
+
+
+def _tokens_of(conversation: Conversation, texts: Sequence[str]) -> int:
+    """As `guessed_tokens`; texts: all that the row says."""
     if conversation.tokens:
         return len(conversation.tokens)
-    size_bytes = sum(
-        len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in conversation.texts
-    )
+    size_bytes = sum(len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts)
     return max(1, math.ceil(size_bytes / BYTES_PER_TOKEN) + TEMPLATE_TOKENS * len(conversation.messages))
 
 

@@ -166,6 +166,6 @@ def _understood() -> str:
     return (
         "Understood are prompt and completion (or question and answer, input and output, …), "
         "instruction/input/output, messages, "
-        "conversations, text, input_ids and chosen/rejected. Map columns by hand: --set "
+        "conversations, text, input_ids, chosen/rejected and prompt/completion/label. Map columns by hand: --set "
         "dataset.columns=prompt:NAME,completion:NAME"
     )

@@ -18,7 +18,7 @@ from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter, NoColor
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState
@@ -27,6 +27,7 @@ from loratui.files import make_folder, open_own
 from loratui.format import harmless
 from loratui.paths import state_home, themes_path, user_themes_path
 from loratui.tui.common.text import NoControls
+from loratui.tui.frame.bars import KeyBar
 from loratui.tui.themes import VARIABLES, load_themes
 from loratui.tui.wizard.background import BackgroundLoading
 from loratui.tui.wizard.draft import STEPS, Draft, same_choices
@@ -136,6 +137,8 @@ class LoratuiApp(BackgroundLoading):
         step = state.draft.step if state.draft.step in STEPS else STEPS[0]
         if not self.begins_at_home:  # where it is a way on, it is seen
             self._first_notices.append(state.file.others_words())
+        self.before_training = HOME
+        """The screen from which the training screen was opened."""
         self.first_screen = screen or (HOME if self.begins_at_home else step)
         self._theme_problems: list[str] = []
         self._load_themes()
@@ -248,6 +251,10 @@ class LoratuiApp(BackgroundLoading):
         self.state.file.save()
         self.exit(return_code=TERM_STATUS)
 
+    def action_help_quit(self) -> None:
+        """Who presses ^c would like to leave, or to stop something."""
+        self.notify("q leaves loratui; where letters are typed, ^q does.", markup=False, timeout=4)
+
     async def action_quit(self) -> None:
         """End, unless the screen in front wants to ask first. The draft is kept."""
         for screen in reversed(self.screen_stack):
@@ -263,6 +270,9 @@ class LoratuiApp(BackgroundLoading):
         """Bring a step (or `runs`) to the front; it is made when it is first visited and kept from then on."""
         while len(self.screen_stack) > BASE_SCREENS:
             self.pop_screen()
+        before = self.screen.name
+        if step == "training" and before in SCREEN_CLASSES and before != step:
+            self.before_training = before
         self.switch_screen(step)
         if step in STEPS:
             self.state.choices.set_step(step)
@@ -275,6 +285,17 @@ class LoratuiApp(BackgroundLoading):
         from loratui.tui.wizard import loading
 
         self._take(self.state.plan.take_measurements, loading.load_measurements())
+
+    def push_screen(self, screen: Any, *arguments: Any, **options: Any) -> Any:
+        """As Textual does; a panel of ours shows its own keys, on the line where the screen below has its."""
+        answer = super().push_screen(screen, *arguments, **options)
+        if isinstance(screen, ModalScreen) and screen.has_class("panel-over"):
+            self.call_later(self._show_keys, screen)
+        return answer
+
+    async def _show_keys(self, panel: ModalScreen[Any]) -> None:
+        if panel.is_running and not panel.query(KeyBar):
+            await panel.mount(KeyBar())
 
     def show_run(self, path: str) -> None:
         """Show a run on the training screen, and remember it in the draft."""

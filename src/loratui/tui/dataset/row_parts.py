@@ -42,7 +42,9 @@ def row_content(
         lines = [
             Content(f"✗ not trained on: {one_line(problem or 'the row could not be read.', 300)}").stylize("$error")
         ]
-        if row.value is not None:
+        if isinstance(row.value, Mapping):
+            lines += [_part(one_line(key, 20), _cell(value), "shown", width) for key, value in row.value.items()]
+        elif row.value is not None:
             lines.append(Content(one_line(row.value, 1500)).stylize("$text-muted"))
         return Content("\n").join(lines)
     conversation = row.conversation
@@ -62,6 +64,11 @@ def row_content(
         names = ", ".join(str(tool.get("function", tool).get("name", "?")) for tool in conversation.tools)
         shown.insert(0, _part("tools", one_line(names, 300), "shown", width))
     return Content("\n").join(shown)
+
+
+def _cell(value: Any) -> str:
+    """A column's value of a row that is not trained on, as its file has it: text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _verdict(conversation: Conversation) -> str:

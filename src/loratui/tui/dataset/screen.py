@@ -32,8 +32,9 @@ EMPTY = (
 )
 """The ways to a dataset: key, and what it does."""
 UNDERSTOOD = (
-    "Understood are prompt and completion (question and answer, input and\n"
-    "output, …), instruction/input/output, messages, and plain text."
+    "Understood are prompt and completion (question and answer, …),\n"
+    "instruction/input/output, messages, plain text; and preferences: pairs of\n"
+    "chosen and rejected (DPO, ORPO), or answers with a label (KTO)."
 )
 PATH_BEGINS = "/~."
 

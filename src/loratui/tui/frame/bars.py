@@ -75,6 +75,8 @@ LAST = ("explain", "help", "app.help", "quit", "app.quit")
 
 FIRST = {"enter": -2, "esc": -1, "escape": -1}
 """Keys that stand at the left end, on whichever screen."""
+NAMED = {"enter": "enter", "escape": "esc"}
+"""Keys that are written as words, as everywhere else on the screens."""
 MORE = "help"
 """Key of the help, which a click on the number of the keys that found no room opens."""
 
@@ -140,7 +142,7 @@ class KeyBar(Static):
         right: list[tuple[Content, str]] = []
         bindings = self.screen.active_bindings  # gathered anew at each asking: once is enough for a painting
         for binding, enabled in self._shown(bindings):
-            key = self.app.get_key_display(binding)
+            key = binding.key_display or NAMED.get(binding.key) or self.app.get_key_display(binding)
             text = Content.assemble(
                 (key, "bold $footer-key-foreground" if enabled else "$foreground-disabled"),
                 (f" {binding.description}", "$text-muted" if enabled else "$foreground-disabled"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -60,6 +60,11 @@ def cells(width: int, longest: int = 0) -> Cells:
     return Cells(name, bar, loss, curve, max(0, left - name))
 
 
+def name_cells(width: int, longest: int) -> int:
+    """Columns of a name in a line."""
+    return cells(width, longest).name - 2
+
+
 def heading(width: int, longest: int = 0, *, alone: bool = False) -> str:
     """The columns' names over `row`; both as `cells` takes them. alone: one run differs from nothing."""
     part = cells(width, longest)
@@ -80,11 +85,13 @@ def row(
     marked: bool = False,
     now: float | None = None,
     longest: int = 0,
+    shorts: Mapping[str, str] | None = None,
 ) -> Content:
     """One run in one line: state, name, progress, last loss, best held-out loss, its course, what sets it apart (as
-    much of it as there is room for), and when it was begun.
+    much of it as there is room for), and when it was begun. shorts: the names as `told_apart` shortens them.
     """
     part = cells(width, longest)
+    short = shorts or told_apart([one_line(line.summary.name)], name_cells(width, longest))
     summary, status = line.summary, line.summary.status
     glyph, word, color = look_of(line.state)
     share = min(1.0, status.step / status.total) if status.total else 0.0
@@ -92,7 +99,8 @@ def row(
     loss = line.losses[-1] if line.losses else status.loss
     best = line.outcome.best
     passed = max(0.0, (time.time() if now is None else now) - summary.created) if summary.created else 0.0
-    title = f"{'◆ ' if marked else ''}{shortened(one_line(summary.name), part.name - (4 if marked else 2))}"
+    name = short[one_line(summary.name)]
+    title = f"◆ {shortened(name, part.name - 4)}" if marked else name
     parts: list[tuple[str, str] | str] = [
         (f"{glyph} {word:<10}", color),
         (f"{title:<{part.name}}", "bold"),
@@ -106,6 +114,24 @@ def row(
     ]
     parts.append((f"{age_words(passed):>{AGE_CELLS}}", "$text-muted"))
     return Content.assemble(*parts)
+
+
+def told_apart(names: Sequence[str], width: int) -> dict[str, str]:
+    """Each name in so many columns; of those that would look alike, the part in which they differ stands."""
+    found = {name: shortened(name, width) for name in names}
+    alike: dict[str, list[str]] = {}
+    for name, short in found.items():
+        alike.setdefault(short, []).append(name)
+    for short, same in alike.items():
+        if len(same) > 1:
+            places = zip(*same, strict=False)
+            differs = next((at for at, letters in enumerate(places) if len(set(letters)) > 1), min(map(len, same)))
+            for name in same:
+                tail = name[differs : differs + max(1, width // 2)]
+                cut = "…" if differs + len(tail) < len(name) else ""
+                head = max(0, width - len(tail) - len(cut) - 1)
+                found[name] = f"{short[:head].rstrip('…')}…{tail}{cut}"
+    return found
 
 
 def shortened(name: str, width: int) -> str:
@@ -198,7 +224,8 @@ def detail(line: Line, other: RunSummary | None, width: int, height: int) -> Con
 def _against(plan: Plan, name: str, other: Plan, width: int, height: int) -> list[Content]:
     """What was set otherwise than in another run, old → new, in as many lines as there are."""
     changes = differences(other, plan)
-    head = Content.assemble(("against ", "$text-muted"), (one_line(name, max(10, width - 10)), "bold $text-muted"))
+    other_name = shortened(one_line(name), max(10, width - 10))
+    head = Content.assemble(("against ", "$text-muted"), (other_name, "bold $text-muted"))
     if not changes:
         return [head, Content("the same settings").stylize("$text-muted")][:height]
     if height >= len(changes) + 1:

@@ -11,6 +11,8 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from loratui.format import one_line
+
 if TYPE_CHECKING:
     from loratui.tui.home.reading import Line, Look
 
@@ -96,14 +98,22 @@ class RunList(Vertical):
             return
         if not had:  # it has no size before it was painted once
             self.call_after_refresh(self.draw)
-        from loratui.tui.home.lines import heading, row
+        from loratui.tui.home.lines import heading, name_cells, row, told_apart
 
         width = max(60, (rows.scrollable_content_region.width or self.size.width - 4) - 2)
         names = [line.summary.name for line in look.lines]
         longest = max(map(len, names))
         self.query_one("#columns", Static).update(Content(heading(width, longest, alone=len(names) == 1)))
+        shorts = told_apart([one_line(name) for name in names], name_cells(width, longest))
         contents = [
-            row(line, width, look.sets_apart(line), marked=line.summary.name == self._marked, longest=longest)
+            row(
+                line,
+                width,
+                look.sets_apart(line),
+                marked=line.summary.name == self._marked,
+                longest=longest,
+                shorts=shorts,
+            )
             for line in look.lines
         ]
         if names != [option.id for option in rows.options]:

@@ -76,6 +76,8 @@ class Loader(Static):
         """Whether a question waits while a person is asked or the model is loaded for it."""
         self._fetched: set[str] = set()
         """Whose weights may be fetched: a person said so."""
+        self._refusal = ""
+        """What a person did not agree to when this was loaded last; empty where nothing."""
         self._found: Target | None = None
         """What would answer better, and waits until the person is through."""
 
@@ -131,8 +133,13 @@ class Loader(Static):
                 self.post_message(self.Settled(sentence))
 
     async def until_ready(self) -> str:
-        """Wait until what was wanted can be asked; why it cannot be, or an empty text. A dead worker is begun anew."""
+        """Wait until what was wanted can be asked; why it cannot be, or an empty text. A dead worker is begun anew. Who
+        says no while a question waits is not asked the same again for it.
+        """
+        waited = not self.session.settled
         await self.session.wait()
+        if waited and self._refusal:
+            return self._refusal
         if self.session.target is None:
             return "There is nothing to ask yet."
         better = await self._better()
@@ -211,9 +218,11 @@ class Loader(Static):
 
     async def _load(self, target: Target) -> str:
         """Have the target's models loaded; why that failed, or an empty text. The line tells it, too."""
+        self._refusal = ""
         try:
             while (code := await asyncio.to_thread(unanswered, target.load)) is not None:
                 if not await ask_about(self.app, code):
+                    self._refusal = not_agreed(code).sentence
                     raise not_agreed(code)
             ready = await self.session.load(target)
         except LoratuiError as error:

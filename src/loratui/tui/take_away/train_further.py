@@ -27,6 +27,8 @@ KEPT = (
     "training.loss_on",
 )
 """What the next training takes over from the run as it was."""
+ASKED = ("model.", "dataset.", "lora.adapter", "training.objective")
+"""What a person asked for by training a result further, and how model and rows are read; the rest stays as it was."""
 OF_THE_ADAPTER = ("method.quantization", "lora.r", "lora.alpha", "lora.variant", "lora.targets")
 """What the adapter was made with: it cannot be trained further with other values."""
 
@@ -38,6 +40,16 @@ class NextTraining:
     model: str
     dataset: str
     values: dict[str, Any]
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The values that count as set by hand."""
+        return {key: value for key, value in self.values.items() if key.startswith(ASKED)}
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """The run's own values, which are held: nobody set them by hand."""
+        return {key: value for key, value in self.values.items() if not key.startswith(ASKED)}
 
     def command(self) -> tuple[str, ...]:
         """The same on the command line, after the word `loratui`."""
@@ -63,7 +75,7 @@ async def fill_in(app: LoratuiApp, run: Run, *, preferences: bool = False) -> No
         return
     app.choose_model(wanted.model)
     app.state.choices.choose_dataset(wanted.dataset)
-    app.state.choices.replace_values(wanted.values)
+    app.state.choices.replace_values(wanted.asked, wanted.kept)
     app.read_dataset()
     app.open_step("dataset")
 

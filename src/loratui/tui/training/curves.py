@@ -114,8 +114,8 @@ def short_number(value: float) -> str:
 
 
 def predicted_bytes(plan: Plan, record: RunRecord) -> int | None:
-    """The predicted peak in bytes with the run's real row lengths; None where model or machine cannot be found any
-    more.
+    """The predicted peak in bytes with the run's real row lengths, by what was measured here before its first word: the
+    same figure whenever it is asked for. None where model or machine cannot be found any more.
 
     Slow (NVML, files): for a thread.
     """
@@ -130,8 +130,7 @@ def predicted_bytes(plan: Plan, record: RunRecord) -> int | None:
     try:
         found = find_model(plan.model.id, revision=plan.model.revision, online=False)
         device = device_for(detect_machine(), plan.hardware.devices, cpu=plan.hardware.cpu)
-        began = record.started.time if record.started is not None else 0.0
-        earlier = [one for one in read_measurements() if one.time < began]
+        earlier = [one for one in read_measurements() if one.time < record.first_time]
         learned = learned_memory(earlier, device=device.name, family=found.spec.family)
         device = replace(device, learned=learned)
         told = record.data

@@ -10,13 +10,17 @@ from loratui.format import one_line
 from loratui.paths import home_short
 from loratui.runs.directory import step_of
 from loratui.runs.events import Failed, Finished, Sample, Stopped
+from loratui.tui.common.text import wrap
 from loratui.tui.keys import RUN
 from loratui.tui.training.follow import Followed
 from loratui.tui.training.run_state import finding_lines, finished_words, fix_line, spoilt
 
+MARGIN = 4
+"""Columns beside the lines."""
 
-def news(followed: Followed, width: int, rows: int = 3) -> Content:
-    """The lines below the curves, for a screen of so many columns and so many rows below them."""
+
+def news(followed: Followed, width: int, rows: int = 3) -> list[Content]:
+    """The lines below the curves, for a screen of so many columns that has at least so many rows for them."""
     record, status = followed.record, followed.status
     lines: list[Content] = []
     ended = record.ended if status.over else None
@@ -26,7 +30,7 @@ def news(followed: Followed, width: int, rows: int = 3) -> Content:
         lines += [Content(f"✗ {one_line(ruin.message, 300)}").stylize("$error"), *fix_line(followed)]
         key = ("f", "bold $footer-key-foreground")
         lines.append(Content.assemble("  Its result is worth nothing.  ", key, " shows what would mend it"))
-        return _fitted(lines, width)
+        return lines
     if isinstance(ended, Finished):
         words, ask = finished_words(ended, record), (RUN["ask"], "bold $footer-key-foreground")
         whole = f"Finished: {words}"
@@ -37,9 +41,9 @@ def news(followed: Followed, width: int, rows: int = 3) -> Content:
         lines.append(
             Content.assemble(
                 ("■ ", "$warning"),
-                f"Stopped at step {ended.step}{saved}.  ",
+                f"Stopped {f'at step {ended.step}' if ended.step else 'before its first step'}{saved}.  ",
                 (RUN["resume"], "bold $footer-key-foreground"),
-                " goes on from there",
+                " goes on from there" if ended.step else " starts it again",
             )
         )
     elif status.state == "stopped" and status.message:  # by somebody else, as by scancel: no worker could say it
@@ -59,7 +63,7 @@ def news(followed: Followed, width: int, rows: int = 3) -> Content:
     if record.samples and len(lines) < 2:
         newest = [sample for sample in record.samples if sample.step == record.samples[-1].step]
         lines += [_sample_line(sample) for sample in newest[: max(1, (rows - len(lines)) // 2)]]
-    return _fitted(lines, width)
+    return lines
 
 
 def _sample_line(sample: Sample) -> Content:
@@ -71,8 +75,21 @@ def _sample_line(sample: Sample) -> Content:
     )
 
 
-def _fitted(lines: Sequence[Content], width: int) -> Content:
-    """Lines of at most two rows each."""
-    return Content("\n").join(
-        line.truncate(max(20, width - 4), ellipsis=True) if len(line) > 2 * width else line for line in lines
-    )
+def rows_of(lines: Sequence[Content], width: int) -> int:
+    """How many rows these lines take in whole sentences."""
+    return sum(len(wrap(line.plain, max(20, width - MARGIN))) for line in lines)
+
+
+def fitted(lines: Sequence[Content], width: int, rows: int) -> Content:
+    """As much of the lines as so many rows hold: each begins, and the last ones are cut first."""
+    room, left = max(20, width - MARGIN), rows
+    shown: list[Content] = []
+    for number, line in enumerate(lines[:rows]):
+        most = max(1, left - (min(len(lines), rows) - number - 1))
+        needed = rows_of([line], width)
+        if needed > most:  # what a line of whole words loses at its end is not known: so much fits in any case
+            whole = sum(len(row) + 1 for row in wrap(line.plain, room)[:most]) - 1
+            line, needed = line[: max(1, whole - 2)] + Content(" …"), most
+        left -= needed
+        shown.append(line)
+    return Content("\n").join(shown)

@@ -32,7 +32,7 @@ from loratui.tui.training.curves import (
 from loratui.tui.training.follow import Followed, follow
 from loratui.tui.training.gauges import gauge_lines, gauges
 from loratui.tui.training.history_lines import history_lines
-from loratui.tui.training.news import news
+from loratui.tui.training.news import fitted, news, rows_of
 from loratui.tui.training.run_actions import RunActions
 from loratui.tui.training.run_state import (
     facts,
@@ -70,7 +70,9 @@ class TrainingScreen(StepScreen):
         Binding("right", "cursor(1)", "Read", show=False, tooltip="Read the curves at a later step"),
         Binding("shift+left,ctrl+left", "cursor(-10)", "Read", show=False, tooltip="Ten columns earlier"),
         Binding("shift+right,ctrl+right", "cursor(10)", "Read", show=False, tooltip="Ten columns later"),
-        Binding("escape", "no_cursor", "Whole", show=False, tooltip="No cursor, and the whole run"),
+        Binding(
+            "escape", "leave", "Return", key_display="esc", tooltip="The whole run again; then to where you came from"
+        ),
         *bindings("training"),
     ]
     DEFAULT_CSS = """
@@ -83,8 +85,6 @@ class TrainingScreen(StepScreen):
     TrainingScreen #facts { width: 34; height: 1fr; }
     TrainingScreen #small { height: 7; display: none; }
     TrainingScreen #news { height: 3; }
-    TrainingScreen.-tall #news { height: 4; }
-    TrainingScreen.-very-wide.-tall #news { height: 6; }
     TrainingScreen.-tall #small { display: block; layout: horizontal; }
     TrainingScreen #run.-starting #small { display: none; }
     TrainingScreen.-short #headline, TrainingScreen.-short #news { padding: 0 1; }
@@ -237,9 +237,20 @@ class TrainingScreen(StepScreen):
             self.query_one("#rate", Chart).show(small_picture(record, record.learning_rate, self.window.cursor, span))
             self.query_one("#gradient", Chart).show(small_picture(record, record.grad_norm, self.window.cursor, span))
             self.query_one("#speed", Chart).show(small_picture(record, record.speed, self.window.cursor, span))
-        self._put("news", news(followed, self.size.width, self.query_one("#news").size.height))
+        self._put_news(followed)
         self.actions.confirm(followed)
         self.actions.renew_keys()
+
+    def _put_news(self, followed: Followed) -> None:
+        """What is told of the run, in as many rows as its sentences take and the curves can spare."""
+        tall, wide = self.has_class("-tall"), self.has_class("-very-wide")
+        least, most = (6 if wide else 4, 8) if tall else (3, 6)
+        lines = news(followed, self.size.width, least)
+        rows = min(max(least, rows_of(lines, self.size.width)), most)
+        widget = self.query_one("#news")
+        if widget.styles.height is None or widget.styles.height.value != rows:
+            widget.styles.height = rows
+        self._put("news", fitted(lines, self.size.width, rows))
 
     def _paint_live(self, followed: Followed) -> None:
         """What moves without the run's own word: its device, and the time that a stage of the start takes."""
@@ -290,7 +301,7 @@ class TrainingScreen(StepScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "act":
             return not self.actions.why_not(str(parameters[0]))
-        if action in ("log_axis", "cursor", "zoom", "no_cursor"):
+        if action in ("log_axis", "cursor", "zoom"):
             return self.followed is not None
         return super().check_action(action, parameters)
 
@@ -332,9 +343,12 @@ class TrainingScreen(StepScreen):
         if self.followed is not None:
             self._look(self.window.zoomed(by, x_end(self.followed.record)))
 
-    def action_no_cursor(self) -> None:
-        """The whole run again."""
-        self._look(Window())
+    def action_leave(self) -> None:
+        """The whole run again; where it is shown, back to the screen from which this one was opened."""
+        if self.window == Window():
+            self.app.open_step(self.app.before_training)
+        else:
+            self._look(Window())
 
     def action_log_axis(self) -> None:
         """Logarithmic loss axis, and back."""

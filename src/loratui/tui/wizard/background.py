@@ -81,11 +81,12 @@ class BackgroundLoading(App[None]):
 
     def _take_all(self, presets: Any, model: tuple[str, Any], dataset: tuple[str, Any]) -> None:
         """Take up what was found at the start, and paint once. The dataset last: its check needs the model."""
-        self._take_presets(*presets)
-        if model[1] is not None:
-            self._take_model(model[0], *model[1])
-        if dataset[1] is not None:
-            self._take_dataset(dataset[0], *dataset[1])
+        with self.state.plan.at_once():
+            self._take_presets(*presets)
+            if model[1] is not None:
+                self._take_model(model[0], *model[1])
+            if dataset[1] is not None:
+                self._take_dataset(dataset[0], *dataset[1])
 
     def _take(self, method: Callable[..., object], *values: object) -> None:
         if not get_current_worker().is_cancelled:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from loratui.tui.wizard.draft import DEMO, Draft
+from loratui.tui.wizard.draft import DEMO, Draft, choices_mark
 from loratui.tui.wizard.signal import Signal
 
 KEPT_CHANGES = 100
@@ -77,8 +77,8 @@ class Choices:
         self._put(self.step_opened, step=step, visited=visited if step in visited else [*visited, step])
 
     def set_run(self, path: str) -> None:
-        """Remember the folder of the run that was started."""
-        self._put(self.run_chosen, run=path)
+        """Remember the folder of the run that was started, and for which choices."""
+        self._put(self.run_chosen, run=path, run_for=choices_mark(self._draft))
 
     def set_theme(self, name: str) -> None:
         """Remember the theme."""
@@ -174,9 +174,13 @@ class Choices:
         """Set several plan keys as one change (one undo). Raises PlanError; nothing has changed then."""
         self._set_all({**self._draft.by_hand, **_checked(values)})
 
-    def replace_values(self, values: Mapping[str, Any]) -> None:
-        """Have exactly these keys set by hand, and no other (one undo). Raises PlanError; nothing has changed then."""
-        self._set_all(_checked(values))
+    def replace_values(self, values: Mapping[str, Any], held: Mapping[str, Any]) -> None:
+        """Have exactly these keys set by hand, and these held, no others (one undo). Raises PlanError; nothing has
+        changed then.
+        """
+        by_hand, kept = _checked(values), _checked(held)
+        self._remember()
+        self._put(self.recipe_changed, by_hand=by_hand, held=kept)
 
     def _set_all(self, by_hand: dict[str, Any]) -> None:
         self._remember()

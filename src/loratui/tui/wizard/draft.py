@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from loratui.core.dataset import DataFacts
 from loratui.files import make_folder, read_object, write_whole
@@ -38,6 +39,8 @@ class Draft:
     """Plan keys that were proposed and are held, with the values at which they stay."""
     run: str = ""
     """Folder of the run that was started last from this draft."""
+    run_for: str = ""
+    """What was chosen when that run was started, as `choices_mark` tells it."""
     theme: str = ""
 
 
@@ -84,7 +87,13 @@ def same_choices(one: Draft, other: Draft) -> bool:
 
 
 def _without_place(draft: Draft) -> Draft:
-    return replace(draft, step="", visited=[], run="", theme="")
+    return replace(draft, step="", visited=[], run="", run_for="", theme="")
+
+
+def choices_mark(draft: Draft) -> str:
+    """A short text that is another one where something else is chosen."""
+    text = json.dumps(asdict(_without_place(draft)), sort_keys=True, default=str)
+    return f"{crc32(text.encode()):08x}"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from loratui.tui.wizard.change import Change, Standing, change_between
@@ -40,7 +41,9 @@ class ProposedPlan:
         self._change: Change | None = None
         self._standing: Standing | None = None
         """What the next change is compared with: what was settled last."""
-        self._editing = False
+        self._editing = self._waiting = False
+        self._found = ""
+        """What was found out last while it waits to be followed."""
         self._presets: Mapping[str, Preset] = {}
         self._measurements: tuple[Measurement, ...] = ()
         self._device: Device | None = None
@@ -130,6 +133,17 @@ class ProposedPlan:
         adapter = read_adapter(folder) if folder else None
         return Situation(spec, self._dataset.facts(), device, disk, self._measurements, adapter)
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is found out within is followed once, at its end."""
+        self._waiting, self._found = True, ""
+        try:
+            yield
+        finally:
+            self._waiting = False
+            if self._found:
+                self._follow(self._found)
+
     def begin_edit(self) -> None:
         """A value is about to be typed: until `end_edit` its keystrokes are compared with the plan as it is now."""
         self._settle()
@@ -161,6 +175,9 @@ class ProposedPlan:
 
     def _follow(self, found: str) -> None:
         """Something was found out. found: what, in words."""
+        if self._waiting:
+            self._found = found
+            return
         self._compute()
         self._tell(found)
         self.changed.publish()

@@ -12,7 +12,7 @@ from pathlib import Path
 from loratui.tui.wizard.check import DatasetCheck
 from loratui.tui.wizard.choices import Choices
 from loratui.tui.wizard.dataset import ChosenDataset
-from loratui.tui.wizard.draft import DEMO, STEPS, Draft
+from loratui.tui.wizard.draft import DEMO, STEPS, Draft, choices_mark
 from loratui.tui.wizard.draft_file import DraftFile
 from loratui.tui.wizard.hardware import Hardware
 from loratui.tui.wizard.missing import Problem, missing
@@ -61,9 +61,11 @@ class WizardState:
         return [problem for step in STEPS[:5] for problem in self.problems(step) if problem.blocking]
 
     def done(self, step: str) -> bool:
-        """Whether a step was visited and nothing blocks it."""
+        """Whether a step was visited and nothing blocks it; of training and playground, whether a run was started for
+        what is chosen now.
+        """
         if step not in self.draft.visited:
             return False
-        if step == "training":
-            return bool(self.draft.run)
+        if step in ("training", "playground"):
+            return bool(self.draft.run) and self.draft.run_for == choices_mark(self.draft)
         return not any(problem.blocking for problem in self.problems(step))

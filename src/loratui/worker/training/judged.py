@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loratui.core.plan import Plan
-from loratui.core.preferences import imbalance
+from loratui.core.preferences import fair_weight, imbalance
 from loratui.worker.token_table import Ints, TokenTable
 from loratui.worker.training.pairs import answer_of
 from loratui.worker.training.rows import NOTHING_LEFT, Lost, Reading, Rows, Severity
@@ -57,10 +57,12 @@ class Judged(Rows):
         wanted = int(self.label.sum())
         return imbalance(wanted, len(self) - wanted, desirable, undesirable)
 
-    def findings(self, plan: Plan) -> Iterator[tuple[str, Severity, str]]:
+    def findings(self, plan: Plan) -> Iterator[tuple[str, Severity, str, dict[str, Any]]]:
         """Imbalance of the two kinds."""
         if told := self.imbalance(plan.preference.desirable_weight, plan.preference.undesirable_weight):
-            yield "imbalance", "warning", told
+            wanted = int(self.label.sum())
+            mend = dict([fair_weight(wanted, len(self) - wanted)]) if 0 < wanted < len(self) else {}
+            yield "imbalance", "warning", told, mend
 
     def chosen(self, numbers: Any) -> Judged:
         """Some of the answers, in the order given; what became of the others is not told."""

@@ -57,10 +57,10 @@ class Pairs(Rows):
             int((self.end != self.rejected_end).sum()), int((self.end > self.rejected_end).sum())
         ).sentence
 
-    def findings(self, plan: Plan) -> Iterator[tuple[str, Severity, str]]:
+    def findings(self, plan: Plan) -> Iterator[tuple[str, Severity, str, dict[str, Any]]]:
         """Length bias."""
         if told := self.length_bias():
-            yield "length-bias", "info", told
+            yield "length-bias", "info", told, {}
 
     def chosen(self, numbers: Any) -> Pairs:
         """Some of the pairs, in the order given; what became of the others is not told."""

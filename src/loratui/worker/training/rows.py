@@ -132,8 +132,10 @@ class Rows:
             found.trained = self.trained[at]
         return found
 
-    def findings(self, plan: Plan) -> Iterator[tuple[str, Severity, str]]:
-        """What a person should know of these rows before they are trained on as planned: kind, severity, words."""
+    def findings(self, plan: Plan) -> Iterator[tuple[str, Severity, str, dict[str, Any]]]:
+        """What a person should know of these rows before they are trained on as planned: kind, severity, words, and the
+        plan's values that mend it.
+        """
         yield from ()
 
     def fingerprint(self) -> str:

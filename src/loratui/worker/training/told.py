@@ -27,8 +27,9 @@ def tell_data(prepared: Prepared, plan: Plan, journal: Journal) -> None:
     if prepared.mix is not None:
         for kind, severity, message in prepared.mix.findings(train):
             journal.emit("finding", finding=kind, severity=severity, message=message)
-    for kind, severity, message in train.findings(plan):
-        journal.emit("finding", finding=kind, severity=severity, message=message)
+    for kind, severity, message, mend in train.findings(plan):
+        ways = [{"change": mend, "advice": message}, {"change": mend, "advice": message, "restart": True}]
+        journal.emit("finding", finding=kind, severity=severity, message=message, fix=mend, fixes=ways if mend else [])
     if train.answers_unended and not train.cut:
         journal.emit(
             "finding",
