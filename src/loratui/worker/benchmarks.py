@@ -95,8 +95,8 @@ def run_tasks(given: EvaluateRequest, tasks: Tasks) -> Document:
 
 
 def _known(names: Sequence[str]) -> Any:
-    """The tasks that may be named. The library reads its own from some thousands of files, which takes seconds: they are
-    left out where only files of single tasks are named, and read once for all sides.
+    """The tasks that may be named. The library's own are in some thousands of files, read once for all sides, and not
+    at all where only files of single tasks are named.
     """
     if offline():
         os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
@@ -150,8 +150,8 @@ def _ask(models: LoadedModels, one: Contender, given: EvaluateRequest, tasks: Ta
 
 
 def ending(models: LoadedModels, side: str) -> Any:
-    """A side's model that ends its answers by itself, as the library's own `generate` wants it: without this, in a batch
-    those that are done go on behind their stop token, and what follows counts as answered.
+    """A side's model that ends its answers by itself, which the library leaves to it: without this, those of a batch
+    that are done go on behind their stop token, and what follows counts as answered.
     """
     from transformers import GenerationConfig
 
