@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -124,6 +126,56 @@ def test_equal_answers_are_ties_without_asking_and_silence_is_no_tie() -> None:
     assert outcome(rows, {rows[1]: "unclear", rows[1].swapped: "first"}) == ["tie", "unclear"]
     found = summary("mine", "base", ["tie", "unclear"])
     assert (found["ties"], found["unclear"], found["rows"], found["value"]) == (1, 1, 1, 0.5)
+
+
+def test_rows_that_all_ended_alike_are_no_proof_of_more_than_their_number_shows() -> None:
+    """Thirty ties were 50 % with an interval of no width at all; four wins and ties were told as better."""
+    tied = summary("mine", "base", ["tie"] * 30)
+    assert tied["told"] == "no difference" and tied["low"] < 0.47 and tied["high"] > 0.53
+    more = summary("mine", "base", ["tie"] * 300)
+    assert tied["low"] < more["low"] < 0.5 < more["high"] < tied["high"], "more rows say more"
+    assert summary("mine", "base", ["mine"] * 4 + ["tie"] * 26)["told"] == "no difference"
+    assert summary("mine", "base", ["mine"] * 12 + ["tie"] * 18)["told"] == "better"
+    assert summary("mine", "base", ["unclear"] * 3)["told"] is None
+
+
+def test_a_person_who_interrupts_does_not_wait_for_a_slow_judge(endpoint: Endpoint, tmp_path: Path) -> None:
+    """ctrl+c waited for the threads that asked: as long as the slowest answer."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(first: str, second: str) -> str:
+        asked.set()
+        go_on.wait(30)
+        return "Verdict: A"
+
+    endpoint.say = slow
+
+    def interrupt() -> None:
+        asked.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Judge(endpoint.url, "big").ask([Shown("say", "", "a", "b")], tmp_path / "kept.jsonl", lambda done, of: None)
+        assert not go_on.is_set(), "the judge has not answered yet"
+    finally:
+        go_on.set()
+
+
+def test_a_judge_that_makes_nothing_of_any_pair_is_not_asked_all_of_them(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loratui.evaluation.judge_client.TRIES", 1)
+    endpoint.broken = lambda first, second: True
+    rows = [Shown("say", "", str(number), "b") for number in range(100)]
+    with pytest.raises(WorkerError, match="gave no chat completion"):
+        Judge(endpoint.url, "big").ask(rows, tmp_path / "kept.jsonl", lambda done, of: None)
+    assert len(endpoint.asked) == 16
+    endpoint.broken = lambda first, second: False
+    endpoint.say = lambda first, second: "x" * 2**23
+    with pytest.raises(WorkerError, match="gave no chat completion"):
+        Judge(endpoint.url, "big").ask(rows[:1], tmp_path / "kept.jsonl", lambda done, of: None)
 
 
 def test_agreement_with_a_persons_votes(endpoint: Endpoint, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from hub_standin import set_hub
 from loratui.core.errors import ModelError
+from loratui.data.find import find_dataset
 from loratui.models.catalogue import entries
 from loratui.models.find import find_model, list_models
 from loratui.paths import demo_model_path
@@ -191,6 +192,17 @@ def test_the_demo():
     found = find_model("demo")
     assert (found.kind, found.weights, found.has_chat_template) == ("demo", True, True)
     assert list_models()[0].id == "demo"
+
+
+@pytest.mark.skipif(not (demo_model_path() / "config.json").is_file(), reason="the demo model is not built")
+def test_demo_is_the_built_in_one_beside_a_run_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Training loads the built-in one; what is planned beside `--output demo` must be the same."""
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "events.jsonl").write_text('{"type": "started", "time": 1}\n')
+    monkeypatch.chdir(tmp_path)
+    assert find_model("demo").kind == "demo"
+    assert find_dataset("demo").kind == "demo"
+    assert find_dataset("./demo").kind == "folder"
 
 
 def test_finding_models_is_light():

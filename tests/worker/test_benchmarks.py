@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -87,6 +88,47 @@ def test_figures_are_kept_by_how_the_model_was_held(change: dict[str, str]) -> N
     target = find_target("demo")
     other = replace(target, load=replace(target.load, **change))
     assert Contender("base", target, "base").identity != Contender("base", other, "base").identity
+
+
+@pytest.mark.worker
+def test_a_models_own_generate_ends_at_our_stop_tokens_in_a_batch(tmp_path: Path) -> None:
+    """As lm-evaluation-harness calls it: with no stop token of its own. What came behind one counted as answered."""
+    import torch
+
+    from loratui.worker.benchmarks import ending
+    from loratui.worker.generation.batch import padded
+    from loratui.worker.generation.load import LoadedModels
+    from loratui.workers.target import find_target
+
+    adapter = make_adapter(make_model(tmp_path / "base"), tmp_path / "adapter")
+    models = LoadedModels(find_target(str(adapter)).load)
+    asked = padded(models, [[70, 71, 72], [80, 81, 82, 83]])
+    for side in ("base", "adapter"):
+        with torch.inference_mode():
+            endless = models.use(side).generate(**asked, max_new_tokens=12, do_sample=False)[:, 4:].tolist()
+            models.stop_ids = [endless[0][5]]
+            ended = ending(models, side).generate(**asked, max_new_tokens=12, do_sample=False)[:, 4:].tolist()
+        first = endless[0].index(models.stop_ids[0]) + 1
+        assert ended[0][:first] == endless[0][:first]
+        assert set(ended[0][first:]) <= {models.pad_id}, side
+        models.base.generation_config.eos_token_id = None
+
+
+def test_the_librarys_own_tasks_are_read_only_where_one_may_be_meant(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from loratui.worker import benchmarks
+
+    read: list[bool] = []
+    library, tasks = ModuleType("lm_eval"), ModuleType("lm_eval.tasks")
+    tasks.TaskManager = lambda include_defaults: read.append(include_defaults)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "lm_eval", library)
+    monkeypatch.setitem(sys.modules, "lm_eval.tasks", tasks)
+    (tmp_path / "one.yaml").write_text("task: one\ntag: group_of_mine\n")
+    (tmp_path / "group.yaml").write_text("group: mine\ntask:\n  - arc_easy\n")
+    for names in (["one.yaml"], ["one.yaml", "group.yaml"], ["one.yaml", "arc_easy"]):
+        benchmarks._known([str(tmp_path / name) if "." in name else name for name in names])
+    assert read == [False, True, True]
 
 
 @pytest.mark.worker

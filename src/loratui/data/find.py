@@ -52,7 +52,7 @@ def find_dataset(path: str, *, split: str = "train", configuration: str = "", en
 def _find(path: str, split: str, configuration: str, encoding: str) -> FoundDataset:
     if not path.strip():
         raise DatasetError("no dataset was named.", hint="Give a file, a folder, a hub id, or demo.")
-    if path == "demo" and not Path("demo").exists():
+    if path == "demo":  # also where a run or a folder of that name lies here, which ./demo names
         return _demo()
     place = without_tilde(path)
     try:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -27,6 +28,10 @@ from loratui.format import first_line
 KEY = "LORATUI_JUDGE_KEY"
 """The environment variable with the judge's key; none is sent where it is not set."""
 AT_ONCE, TRIES, TIMEOUT_SECONDS, MOST_TOKENS = 4, 4, 180.0, 1024
+HOPELESS = 16
+"""Of so many pairs, nothing made of the first ones ends it: more would not be answered either."""
+MOST_BYTES = 4 * 2**20
+"""Of one answer."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OF_THE_PAIR = (400, 413, 422)
 """Refusals that may be about what is asked: it is too long, say."""
@@ -47,6 +52,8 @@ class Judge:
             )
         if not self.model:
             raise InputError("the judge's model is not named.", hint="Name it with --judge-model.")
+        if not (_key().isascii() and _key().isprintable()):
+            raise InputError(f"the key in {KEY} holds characters that no key has.")
         if _key() and parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise InputError(
                 f"the key in {KEY} would go to {parts.hostname} unencrypted.", hint="Use https, or unset it."
@@ -89,15 +96,34 @@ class Judge:
         """Each pair with what was said, or why nothing was; after one that is about more than its pair, no more are
         asked, and it comes last.
         """
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for start in range(0, len(pairs), AT_ONCE):  # few at once: an error ends it soon
-                some = pairs[start : start + AT_ONCE]
-                found = list(zip(some, pool.map(self._tried, some), strict=True))
-                ended = [one for one in found if _ends_all(one[1])]
-                yield from (one for one in found if not _ends_all(one[1]))
-                if ended:
-                    yield ended[0]
-                    return
+        answers = False
+        for start in range(0, len(pairs), AT_ONCE):  # few at once: an error ends it soon
+            some = pairs[start : start + AT_ONCE]
+            found = list(zip(some, self._together(some), strict=True))
+            ended = [one for one in found if _ends_all(one[1])]
+            yield from (one for one in found if not _ends_all(one[1]))
+            if ended:
+                yield ended[0]
+                return
+            answers = answers or any(isinstance(said, str) for _, said in found)
+            last, said = found[-1]
+            if not answers and start + len(some) >= HOPELESS and isinstance(said, WorkerError):
+                yield last, WorkerError(said.message, hint=said.hint)
+                return
+
+    def _together(self, pairs: Sequence[Shown]) -> list[str | WorkerError]:
+        """What is said of pairs that are asked at once, by threads that nobody waits for once a person interrupts."""
+        found: list[Future[str | WorkerError]] = [Future() for _ in pairs]
+
+        def ask(one: Future[str | WorkerError], pair: Shown) -> None:
+            try:
+                one.set_result(self._tried(pair))
+            except BaseException as error:
+                one.set_exception(error)
+
+        for one, pair in zip(found, pairs, strict=True):
+            threading.Thread(target=ask, args=(one, pair), daemon=True).start()
+        return [one.result() for one in found]
 
     def _tried(self, pair: Shown) -> str | WorkerError:
         try:
@@ -115,7 +141,10 @@ class Judge:
         for left in reversed(range(TRIES)):
             try:
                 with opener.open(asked, timeout=TIMEOUT_SECONDS) as answer:
-                    return str(json.load(answer)["choices"][0]["message"]["content"] or "")
+                    told = answer.read(MOST_BYTES + 1)
+                    if len(told) > MOST_BYTES:
+                        raise ValueError("no completion is as long")
+                    return str(json.loads(told)["choices"][0]["message"]["content"] or "")
             except urllib.error.HTTPError as error:
                 if error.code not in (429, 500, 502, 503, 504) or not left:
                     raise self._refused(error) from None

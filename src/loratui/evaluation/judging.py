@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from loratui.evaluation.intervals import interval
+from loratui.evaluation.intervals import Interval, interval, paired
 from loratui.evaluation.measures import MEASURES
 from loratui.evaluation.report import Document
 from loratui.evaluation.verdict import shown, verdict
@@ -89,7 +89,7 @@ def summary(mine: str, theirs: str, found: Sequence[Winner]) -> Document:
     """Wins, ties and the share that `mine` wins, ties counted half, with its interval; unclear rows are left out."""
     counts = Counter(found)
     points = [{"mine": 1.0, "theirs": 0.0}.get(one, 0.5) for one in found if one != "unclear"]
-    share = interval(MEASURES["exact_match"], np.array([[one, 1.0] for one in points]).reshape(-1, 2))
+    share = _share(points)
     low, high = share.low, share.high
     told = verdict(MEASURES["exact_match"], share.less(0.5)).told
     between = f"95 % between {shown(low, 'share')} and {shown(high, 'share')}, on {len(points):,} rows"
@@ -112,9 +112,19 @@ def summary(mine: str, theirs: str, found: Sequence[Winner]) -> Document:
         "low": low,
         "high": high,
         "rows": len(points),
-        "told": told,
+        "told": told if points else None,
         "words": words,
     }
+
+
+def _share(points: Sequence[float]) -> Interval:
+    """The share of the points that are won, by the difference to what the other won of the same rows: rows that all
+    ended alike, in ties too, are no proof of more than their number shows.
+    """
+    won = np.array([[one, 1.0] for one in points]).reshape(-1, 2)
+    apart = paired(MEASURES["exact_match"], won, np.abs(won - np.array([1.0, 0.0])))
+    low, high = (None if one is None else 0.5 + one / 2 for one in (apart.low, apart.high))
+    return Interval(0.5 + apart.value / 2, low, high, apart.rows)
 
 
 def agreement(person: Sequence[Winner], judge: Sequence[Winner]) -> Document:

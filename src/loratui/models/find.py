@@ -27,7 +27,7 @@ def find_model(id: str, *, revision: str = "", online: bool = True) -> FoundMode
     if not id.strip():
         raise ModelError("no model was named.", hint="Give a hub id, a local folder, or demo.")
     place = without_tilde(id)
-    if id == "demo" and not place.exists():
+    if id == "demo":  # also where a run or a folder of that name lies here, which ./demo names
         return _demo()
     if place.exists():
         return _local(id, place)

@@ -8,13 +8,14 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loratui.core.errors import InputError, LoratuiError, WorkerError
 from loratui.evaluation.benchmarks import Figures, as_document, compare, from_document, read_results, table
@@ -28,6 +29,9 @@ from loratui.paths import home_short, without_tilde
 from loratui.terminal import fail, say, say_json
 from loratui.worker.evaluate import Contender, EvaluateRequest, asked_target, contenders_of, kept_folder
 from loratui.worker.loading import load_models, tell
+
+if TYPE_CHECKING:
+    from loratui.worker.generation.load import LoadedModels
 
 LIBRARY = "lm_eval"
 
@@ -73,6 +77,7 @@ def run_tasks(given: EvaluateRequest, tasks: Tasks) -> Document:
     folder = kept_folder(target, f"tasks-{digest([how, [_stamp(name) for name in tasks.names]])}")
     sides: dict[str, Figures] = {}
     asked: dict[int, Any] = {}
+    known: list[Any] = []
     for one in contenders_of(given, target):
         file = folder / f"{_safe(one.name)}-{digest(one.identity)}.json"
         if file.is_file():
@@ -81,25 +86,40 @@ def run_tasks(given: EvaluateRequest, tasks: Tasks) -> Document:
         if id(one.target) not in asked:
             asked.clear()  # one base in memory at a time
             asked[id(one.target)] = load_models(one.target.load, one.target.title)
-        sides[one.name] = _ask(asked[id(one.target)], one, given, tasks)
+        known = known or [_known(tasks.names)]
+        sides[one.name] = _ask(asked[id(one.target)], one, given, tasks, known[0])
         write_whole(file, json.dumps(as_document(sides[one.name]), indent=1) + "\n")
     found = {**how, "folder": str(folder), **compare(sides)}
     write_whole(folder / "tasks.json", json.dumps(found, ensure_ascii=False, indent=2) + "\n")
     return found
 
 
-def _ask(models: Any, one: Contender, given: EvaluateRequest, tasks: Tasks) -> Figures:
+def _known(names: Sequence[str]) -> Any:
+    """The tasks that may be named. The library's own are in some thousands of files, read once for all sides, and not
+    at all where only files of single tasks are named.
+    """
     if offline():
         os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
-    from lm_eval import simple_evaluate
-    from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
     for name in (LIBRARY, "lm-eval"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    files = [_file(name) for name in names]
+    return TaskManager(include_defaults=not all(file is not None and not _is_group(file) for file in files))
+
+
+def _is_group(file: Path) -> bool:
+    """Whether it gathers other tasks, which may be the library's own."""
+    return re.search(r"^group\s*:", file.read_text(encoding="utf-8", errors="replace"), re.MULTILINE) is not None
+
+
+def _ask(models: LoadedModels, one: Contender, given: EvaluateRequest, tasks: Tasks, known: Any) -> Figures:
+    from lm_eval import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+
     tell(f"{one.name}: {', '.join(tasks.names)} …")
     model = HFLM(
-        pretrained=models.use(one.side),
+        pretrained=ending(models, one.side),
         tokenizer=models.tokenizer,
         backend="causal",
         batch_size=given.batch_rows,
@@ -111,7 +131,7 @@ def _ask(models: Any, one: Contender, given: EvaluateRequest, tasks: Tasks) -> F
                 model=model,
                 tasks=[str(_file(name) or name) for name in tasks.names],
                 num_fewshot=tasks.shots,
-                task_manager=TaskManager(),
+                task_manager=known,
                 limit=given.limit or None,
                 bootstrap_iters=0,
                 apply_chat_template=bool(models.tokenizer.chat_template) and not given.raw,
@@ -127,6 +147,19 @@ def _ask(models: Any, one: Contender, given: EvaluateRequest, tasks: Tasks) -> F
     if results is None:
         raise WorkerError(f"{one.name}: lm-evaluation-harness returned no result.")
     return read_results(results)
+
+
+def ending(models: LoadedModels, side: str) -> Any:
+    """A side's model that ends its answers by itself, which the library leaves to it: without this, those of a batch
+    that are done go on behind their stop token, and what follows counts as answered.
+    """
+    from transformers import GenerationConfig
+
+    model = models.use(side)
+    model.generation_config = GenerationConfig(
+        eos_token_id=list(models.stop_ids) or None, pad_token_id=models.pad_id, do_sample=False
+    )
+    return model
 
 
 def _file(name: str) -> Path | None:
