@@ -133,13 +133,24 @@ def test_a_healthy_run_has_none() -> None:
         (BETTER, FALLS, 0, ""),
         ((), [2.0, *([9.0] * 99)], 1, "worth nothing"),
         ((2.9, 2.8, 2.7, 2.6), FALLS, 0, ""),
+        ((3.6, *WORSE), FALLS, 0, ""),
+        ((1.3, 1.7, 1.6, 1.5, 1.4), FALLS, 3, "worse than its base"),
     ],
-    ids=["worse than its base", "better", "diverged", "held-out rows were harder from the beginning"],
+    ids=[
+        "worse than its base",
+        "better",
+        "diverged",
+        "held-out rows were harder from the beginning",
+        "they were, and the base was evaluated on them",
+        "they were easier, and the base was evaluated on them",
+    ],
 )
 def test_the_end_is_said_and_in_the_exit_status(
     held_out: tuple[float, ...], losses: list[float], status: int, words: str
 ) -> None:
-    run = run_of("one", losses, held_out)
+    """Five evaluations: the first is that of the base."""
+    begun = [make("eval", 1.5, step=0, loss=held_out[0])] if len(held_out) == 5 else []
+    run = run_of("one", losses, held_out[-4:], *begun)
     if status == 1:  # as a worker of before, which judged no end
         lines = [line for line in run.events_path.read_text().splitlines() if '"finished"' not in line]
         run.events_path.write_text("\n".join([*lines, encode(make("finished", 3.0, step=100))]) + "\n")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
+
 from loratui.core.diagnosis import Curves, diagnose
 from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
+from loratui.core.preferences import share_in_order
 
 STEPS = 80
 
@@ -106,6 +109,44 @@ def test_judged_losses_of_other_rows_do_not_say_that_the_result_is_worse() -> No
     assert "worse-than-base" not in told
     answers = {one.kind for one in diagnose(curves, Plan())}
     assert "worse-than-base" in answers, "the same losses of answers say it"
+
+
+@pytest.mark.parametrize("objective", ["sft", "dpo", "orpo", "kto"])
+@pytest.mark.parametrize(("end", "told"), [(0.45, False), (0.508, False), (0.53, True), (3.0, True)])
+def test_beside_an_evaluation_of_the_base_the_same_rows_decide(objective: str, end: float, told: bool) -> None:
+    """Whatever the training's own losses are: 10 % of a loss over 100 rows leaves 0.005 of it uncertain."""
+    steps = range(1, 9)
+    curves = Curves(
+        steps,
+        [2.0] * 8,
+        eval_steps=[4, 8],
+        eval_losses=[0.6, end],
+        base_loss=0.5,
+        eval_rows=100,
+        total_steps=8,
+        finished=True,
+    )
+    plan = with_values(Plan(), {"training.objective": objective, "training.batch_size": 4})
+    found = [one for one in diagnose(curves, plan) if one.kind == "worse-than-base"]
+    assert bool(found) is told
+    if found:
+        assert "above the 0.5 that the run began with" in found[0].message
+        assert not [fix for fix in found[0].fixes if "training.max_steps" in fix.changes], "no step was better"
+
+
+def test_what_a_run_went_on_from_is_named_where_it_is_worse_than_that() -> None:
+    curves = Curves([1, 2], [0.5, 0.4], eval_steps=[2], eval_losses=[0.9], base_loss=0.6, total_steps=2, finished=True)
+    plan = with_values(Plan(), {"training.objective": "dpo", "lora.adapter": "/sft/adapter"})
+    (found,) = [one for one in diagnose(curves, plan) if one.kind == "worse-than-base"]
+    assert "worse than the adapter that it began from" in found.message
+
+
+def test_of_judged_answers_the_share_in_order_is_that_of_all_pairs_of_both_kinds() -> None:
+    assert share_in_order([1.0, 2.0], [0.0, 0.5]) == 1 and share_in_order([0.0], [1.0, 2.0, 3.0]) == 0
+    assert share_in_order([0.0, 0.0], [0.0]) == 0.5, "equal ones count half"
+    wanted, unwanted = [0.3, -0.2, 0.3, 1.0], [0.3, 0.1, -0.4]
+    by_hand = sum((one > other) + (one == other) / 2 for one in wanted for other in unwanted) / 12
+    assert share_in_order(wanted, unwanted) == pytest.approx(by_hand)
 
 
 def test_wanted_answers_fall() -> None:

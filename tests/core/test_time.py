@@ -108,6 +108,8 @@ def test_evaluations_and_checkpoints_are_part_of_it() -> None:
     assert per_row == pytest.approx(guess.low_seconds_per_step / 16 / 2, rel=0.1)
     assert "19 evaluations of 200 rows and 10 checkpoints, and up to 9 more: one at each evaluation" in guess.counted
     assert guess.saving_seconds[1] == pytest.approx(19 * (guess.seconds_per_save[1] + SEAL_SECONDS[1]))
+    for begun, before, one in zip(guess.starting, bare.starting, guess.seconds_per_evaluation, strict=True):
+        assert begun == pytest.approx(before + one), "what it begins with is evaluated before the first step"
     at_each = plan(training__batch_size=4, training__accumulation=4, evaluation__every_steps=20, saving__every_steps=10)
     every = predict(LLAMA, at_each, data, A100, make_schedule(at_each, data))
     assert every is not None and every.better_saves == 0 and "more" not in every.counted

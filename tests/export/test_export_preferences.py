@@ -158,6 +158,47 @@ def test_rows_are_written_in_each_tools_form(tmp_path: Path) -> None:
             assert line == {"messages": [asked], "chosen": good, "rejected": bad}
 
 
+def test_axolotls_orpo_reads_both_conversations_whole(tmp_path: Path) -> None:
+    """The rows that it takes apart itself (prompt_strategies/orpo/chat_template.py, ORPODatasetParsingStrategy)."""
+    turns = [{"role": "system", "content": "Be brief."}]
+    turns += [{"role": role, "content": text} for role, text in (("user", "a?"), ("assistant", "b"))]
+    rows: list[dict[str, Any]] = [
+        {
+            "prompt": [*turns, {"role": "user", "content": f"{n}?"}],
+            "chosen": [{"role": "assistant", "content": f"yes {n}"}],
+            "rejected": [{"role": "assistant", "content": f"no {n}"}],
+        }
+        for n in range(30)
+    ]
+    rows.append(rows[0] | {"rejected": rows[0]["chosen"]})
+    found = rows_of(tmp_path, "axolotl", "orpo", rows)
+    assert len(found) == 30 and "prompt" not in found[0], "a prompt beside them would stand for every question"
+    for line in found:
+        for side, word in (("chosen", "yes"), ("rejected", "no")):
+            said = line[side]
+            assert [turn["role"] for turn in said] == ["user", "assistant"] * 2 and line["system"] == "Be brief."
+            assert said[-1]["content"] == f"{word} {said[-2]['content'].rstrip('?')}"
+    written = yaml.safe_load((tmp_path / "out.x").read_text())
+    assert written["rl"] == "orpo" and written["datasets"][0]["type"] == "chat_template.argilla"
+    assert not [key for key in written if key.startswith("dpo_")]
+
+
+def test_a_conversation_that_axolotls_orpo_cannot_read_is_named(tmp_path: Path) -> None:
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": "a?"}, {"role": "user", "content": f"{n}?"}],
+            "chosen": [{"role": "assistant", "content": f"yes {n}"}],
+            "rejected": [{"role": "assistant", "content": f"no {n}"}],
+        }
+        for n in range(30)
+    ]
+    path, plan = tmp_path / "rows.jsonl", tmp_path / "plan.toml"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plan.write_text(plan_to_toml(with_values(Plan(), {"dataset.path": str(path), "training.objective": "orpo"})))
+    told = CliRunner().invoke(command, [str(plan), "--to", "axolotl", "-o", str(tmp_path / "out.x")])
+    assert told.exit_code and "questions and answers in turns" in str(told.exception or told.output)
+
+
 @pytest.mark.skipif("kto" not in OBJECTIVES, reason="labels are not learnt from")
 @pytest.mark.parametrize("paired", [False, True])
 def test_labelled_answers_are_written_in_each_tools_form(tmp_path: Path, paired: bool) -> None:

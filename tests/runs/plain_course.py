@@ -22,12 +22,15 @@ def course_of(events: Iterable[Event]) -> Course:
                 steps = [one for one in steps if one.step <= event.step]
                 course.evals = [one for one in course.evals if one.step <= event.step]
                 course.total_steps = event.total_steps or course.total_steps
+            case Eval() if event.step == 0:
+                course.base = Judged(0, event.loss)
             case Eval():
                 if course.evals and course.evals[-1].step == event.step:
                     course.evals.pop()
                 course.evals.append(Judged(event.step, event.loss))
             case Fix():
                 course.changed_at = event.from_step if event.start == "checkpoint" else -1
+                course.base = course.base if event.start == "checkpoint" else None
             case Data():
                 course.data = event
     course.steps = steps

@@ -102,7 +102,7 @@ def test_figures_without_decoding_are_those_of_the_decoded(more: dict[str, Any])
 
 
 def as_lists(one: Course) -> tuple[Any, ...]:
-    return list(one.steps), one.evals, one.total_steps, one.data, one.changed_at
+    return list(one.steps), one.base, one.evals, one.total_steps, one.data, one.changed_at
 
 
 @pytest.mark.parametrize("seed", range(25))

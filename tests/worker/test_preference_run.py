@@ -87,8 +87,8 @@ def test_a_run_tells_how_preferences_are_learnt(files: Path, tmp_path: Path) -> 
     events = EventTail(run.events_path).new_events()
     (rehearsal,) = of_kind(events, "rehearsal")
     assert rehearsal["passed"] and not rehearsal["ways"], "pairs are not laid end to end"
-    steps, evaluations = of_kind(events, "step"), of_kind(events, "eval")
-    assert len(steps) == 6 and [one["step"] for one in evaluations] == [3, 6]
+    steps, (begun, *evaluations) = of_kind(events, "step"), of_kind(events, "eval")
+    assert len(steps) == 6 and [one["step"] for one in (begun, *evaluations)] == [0, 3, 6]
     assert steps[0]["reward_margin"] == 0 and steps[0]["loss"] == pytest.approx(0.6931, abs=1e-3), "it is its reference"
     for one in [*steps, *evaluations]:
         assert one["reward_margin"] == pytest.approx(one["reward_chosen"] - one["reward_rejected"], abs=1e-6)
@@ -164,16 +164,6 @@ def test_every_form_of_pairs_is_the_same_pairs(files: Path) -> None:
     found = {name: prepared(files, files / f"{name}.jsonl").train.as_dataset()[:] for name in FORMS}
     assert len(found["plain"]["chosen_ids"]) == 30
     assert all(one == found["plain"] for one in found.values())
-
-
-def test_held_out_pairs_weigh_alike_whatever_the_batches(files: Path, tmp_path: Path) -> None:
-    told = []
-    for size in (1, 4):
-        changes = {"evaluation.batch_size": size, "training.max_steps": 2, "evaluation.every_steps": 2}
-        events = execute(create_run(plan_of(files, changes), output=tmp_path / str(size)))
-        told.append(of_kind(events, "eval")[0])
-    for name in ("loss", "reward_chosen", "reward_rejected", "preference_accuracy", "token_accuracy"):
-        assert told[0][name] == pytest.approx(told[1][name], rel=1e-4, abs=1e-6), name
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

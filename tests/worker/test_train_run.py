@@ -118,7 +118,7 @@ def test_a_run_tells_its_whole_story(uninterrupted: Run) -> None:
     assert steps[0].learning_rate == 0.0 and steps[3].learning_rate == pytest.approx(5e-3)
     assert steps[-1].tokens == 2 * next(event.fields["tokens"] for event in events if event.type == "data")
     assert (steps[-1].loss or 0) < (steps[0].loss or 0), "it learns"
-    assert [event.fields["step"] for event in events if event.type == "eval"] == [10, 20, 24]
+    assert [event.fields["step"] for event in events if event.type == "eval"] == [0, 10, 20, 24]
     assert times_in(24, 10) == 3 and times_in(24, 5) == 5, "as the predicted time counts evaluations and checkpoints"
     saved = [event for event in events if isinstance(event, Checkpoint)]
     assert {5, 10, 15, 20, 24} <= {event.step for event in saved} and all(event.size_bytes > 0 for event in saved)

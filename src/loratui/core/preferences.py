@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
 from loratui.core.plan import Plan
 
 FAIR = (1.0, 4 / 3)
@@ -95,6 +98,18 @@ def imbalance(wanted: int, unwanted: int, desirable: float = 1.0, undesirable: f
         f"{wanted:,} wanted and {unwanted:,} unwanted answers, weighted {desirable:g} and {undesirable:g}: the "
         f"wanted ones count {ratio:.3g} times as much, and 1 to 1.33 times is advised. {key} = {weight:g} would do."
     )
+
+
+def share_in_order(wanted: Sequence[float], unwanted: Sequence[float]) -> float:
+    """Of all pairs of a wanted and an unwanted answer, the share in which the wanted one has the higher reward; equal
+    ones count half. 0.5 is chance, however many there are of either.
+
+    It is what DPO's accuracy is of written pairs, for answers that stand alone (the area under the ROC curve: Hanley
+    and McNeil 1982, Radiology 143). KTO too compares answers to different questions: with one point of reference.
+    """
+    ordered = sorted(unwanted)
+    below = sum(bisect_left(ordered, reward) + bisect_right(ordered, reward) for reward in wanted)
+    return below / (2 * len(wanted) * len(ordered))
 
 
 def described(plan: Plan) -> str:

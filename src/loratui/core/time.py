@@ -82,7 +82,7 @@ class Prediction:
     """Of a checkpoint's bytes; `seconds_per_seal` of one however small it is."""
     seconds_per_seal: Span = (0.0, 0.0)
     starting: Span = (0.0, 0.0)
-    """From the command to the first step."""
+    """From the command to the first step, with the evaluation before it."""
     ending: Span = (0.0, 0.0)
     """From the last step to the result."""
     nodes: int = 1
@@ -274,6 +274,11 @@ def predict(
     a_token = forward_flops_per_token(spec, plan, longest_of_batch(plan, data, plan.evaluation.batch_size))
     one_token = Pace(pace.slowest, pace.fastest, launch).seconds(a_token * ANSWERED_ROWS, 1)
     need = disk_need(spec, plan)
+    evaluations = times_in(steps, every) if data.eval_examples else 0
+    evaluation = pace.seconds(one_batch * batches, batches)
+    begun = starting(spec, plan, data, rehearsed_seconds=3 * high if device.kind == "gpu" else None)
+    if evaluations:  # of what it begins with, without answers
+        begun = begun[0] + evaluation[0], begun[1] + evaluation[1]
     return Prediction(
         flops,
         tokens,
@@ -281,15 +286,15 @@ def predict(
         high,
         steps,
         speed,
-        evaluations=times_in(steps, every) if data.eval_examples else 0,
+        evaluations=evaluations,
         evaluated_rows=data.eval_examples,
-        seconds_per_evaluation=pace.seconds(one_batch * batches, batches),
+        seconds_per_evaluation=evaluation,
         saves=times_in(steps, plan.saving.every_steps) or 1,
         better_saves=_better_saves(steps, every, plan.saving.every_steps) if data.eval_examples else 0,
         seconds_per_answering=answering_seconds(plan, data, one_token),
         seconds_per_save=written_seconds(need.checkpoint_bytes),
         seconds_per_seal=SEAL_SECONDS,
-        starting=starting(spec, plan, data, rehearsed_seconds=3 * high if device.kind == "gpu" else None),
+        starting=begun,
         ending=ending(need.result_bytes),
         nodes=device.nodes,
         left_out=left_out(plan),

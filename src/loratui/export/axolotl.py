@@ -93,7 +93,7 @@ def _lora(carrier: Carrier) -> dict[str, Any]:
 
 
 def _pairs(carrier: Carrier, rows: Rows, path: str) -> dict[str, Any]:
-    return axolotl_rows(path)
+    return axolotl_rows(path, carrier.plan.training.objective)
 
 
 def _dataset(carrier: Carrier, rows: Rows, path: str) -> dict[str, Any]:

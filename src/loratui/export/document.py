@@ -13,7 +13,17 @@ from loratui.core.plan_text import fields
 if TYPE_CHECKING:
     from loratui.export.memory import Elsewhere
 
-RowKind = Literal["messages", "prompt-completion", "text", "tokens", "pairs", "sides", "judged", "judged-messages"]
+RowKind = Literal[
+    "messages",
+    "prompt-completion",
+    "text",
+    "tokens",
+    "pairs",
+    "sides",
+    "whole-sides",
+    "judged",
+    "judged-messages",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +33,7 @@ class Rows:
     kind: what a line holds: {"messages": […]}, {"prompt": […], "completion": […]} (messages too; TRL's form), {"text":
     …} or {"input_ids": […], "labels": […]}. In messages an answer with "train": false bears no loss. Of preferences:
     pairs, {"prompt": […], "chosen": […], "rejected": […]}; sides, {"messages": […], "chosen": {…}, "rejected": {…}};
+    whole-sides, {"chosen": […], "rejected": […]}, question and answer in turns, with "system" where there is one;
     judged, {"prompt": […], "completion": […], "label": true}; judged-messages, {"messages": […], "label": true}.
     """
 

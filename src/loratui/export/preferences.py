@@ -14,6 +14,8 @@ def kind_for(objective: str, tool: str) -> RowKind:
         return "messages"
     if objective == "kto":
         return "judged" if tool == "trl" else "judged-messages"
+    if tool == "axolotl" and objective == "orpo":
+        return "whole-sides"
     return "pairs" if tool == "trl" else "sides"
 
 
@@ -22,8 +24,6 @@ def why_not(plan: Plan, tool: str) -> str:
     objective: str = plan.training.objective
     if tool == "axolotl" and objective == "kto":
         return "Axolotl's KTO reads rows as finished text, without a chat template: it would learn another text."
-    if tool == "axolotl" and objective == "orpo":
-        return "Axolotl's ORPO reads one question and its answer of each row, and no conversation."
     return ""
 
 
@@ -71,11 +71,16 @@ def _reference(carrier: Carrier) -> dict[str, Any]:
 
 
 def axolotl_settings(carrier: Carrier) -> dict[str, Any]:
-    """What is learnt, in Axolotl's names (0.19: utils/schemas/config.py)."""
+    """What is learnt, in Axolotl's names (0.19: utils/schemas/config.py, core/builders/rl.py)."""
+    settings: dict[str, Any] = {"rl": carrier.plan.training.objective, "rl_beta": carrier["preference.beta"]}
+    if carrier.plan.training.objective == "orpo":
+        carrier.say(
+            "the end of an answer: where the chat template writes something after it (a line break), Axolotl's ORPO "
+            "learns that too, and one more end token."
+        )
+        return settings
     sft = carrier["preference.sft_weight"]
-    settings: dict[str, Any] = {
-        "rl": carrier.plan.training.objective,
-        "rl_beta": carrier["preference.beta"],
+    settings |= {
         "dpo_loss_type": [carrier["preference.loss"], *(["sft"] if sft else [])],
         **({"dpo_loss_weights": [1.0, sft]} if sft else {}),
         "precompute_ref_log_probs": carrier["preference.reference"] == "precomputed",
@@ -87,8 +92,10 @@ def axolotl_settings(carrier: Carrier) -> dict[str, Any]:
     return settings
 
 
-def axolotl_rows(path: str) -> dict[str, Any]:
-    """A dataset of pairs."""
+def axolotl_rows(path: str, objective: str) -> dict[str, Any]:
+    """A dataset of pairs. Its ORPO takes both conversations whole (prompt_strategies/orpo/chat_template.py)."""
+    if objective == "orpo":
+        return {"path": path, "ds_type": "json", "type": "chat_template.argilla"}
     return {
         "path": path,
         "ds_type": "json",

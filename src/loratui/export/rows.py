@@ -108,6 +108,8 @@ def as_line(row: Conversation, kind: RowKind) -> dict[str, Any]:
     if kind == "prompt-completion":
         turns = [message.as_dict() for message in row.messages]
         return {"prompt": turns[:-1], "completion": turns[-1:], **extra}
+    if kind == "whole-sides":
+        return _whole_sides(row)
     if kind in ("pairs", "sides", "judged", "judged-messages"):
         return _preference_line(row, kind) | extra
     return {"messages": list(_turns(row)), **extra}
@@ -123,6 +125,23 @@ def _preference_line(row: Conversation, kind: RowKind) -> dict[str, Any]:
     if kind == "sides":
         return {"messages": asked, "chosen": answer, "rejected": other}
     return {"prompt": asked, "chosen": [answer], "rejected": [other]}
+
+
+def _whole_sides(row: Conversation) -> dict[str, Any]:
+    """As Axolotl's ORPO takes them: it knows questions and answers in turns, with one system message at most."""
+    first = row.messages[0]
+    system = {"system": first.content} if first.role == "system" else {}
+    asked = row.messages[len(system) : -1]
+    roles = [message.role for message in asked]
+    plain = all(set(message.as_dict()) == {"role", "content"} for message in (*row.messages, row.rejected[-1]))
+    if row.tools or row.template_values or not plain or roles != ["user", "assistant"] * (len(roles) // 2) + ["user"]:
+        raise DatasetError(
+            "a row holds more than questions and answers in turns (tools, reasoning, or one speaker twice), which is "
+            "all that Axolotl's ORPO reads.",
+            hint="Export to TRL or LLaMA-Factory.",
+        )
+    turns = [message.as_dict() for message in asked]
+    return {**system, "chosen": [*turns, row.messages[-1].as_dict()], "rejected": [*turns, row.rejected[-1].as_dict()]}
 
 
 def _turns(row: Conversation) -> Iterator[dict[str, Any]]:

@@ -35,6 +35,8 @@ class Course:
     steps: Iterable[StepFigures] = field(default_factory=list)
     """As often as they are asked for: those of a run are read anew each time, and never held all at once."""
     evals: list[Judged] = field(default_factory=list)
+    base: Judged | None = None
+    """The evaluation before the first step, of what the run begins with; it is none of `evals`."""
     total_steps: int = 0
     data: Data | None = None
     changed_at: int = -1
@@ -46,6 +48,8 @@ class Course:
             case Started():
                 self.total_steps = event.total_steps or self.total_steps
                 self.evals = [one for one in self.evals if one.step <= event.step]
+            case Eval(step=0):
+                self.base = Judged(event.step, event.loss)
             case Eval():
                 if self.evals and self.evals[-1].step == event.step:  # made again after a kill: the last one counts
                     self.evals.pop()
@@ -53,7 +57,9 @@ class Course:
             case Fix():
                 self.changed_at = event.from_step if event.start == "checkpoint" else -1
                 if event.start == "anew":
-                    self.evals = [one for one in self.evals if one.step <= 0]
+                    self.evals = []
+                if event.start != "checkpoint":
+                    self.base = None
             case Data():
                 self.data = event
 
@@ -96,6 +102,7 @@ class Course:
             eval_rows=self.data.eval_examples if self.data else 0,
             trained_tokens=self.data.trained_tokens if self.data else None,
             bf16=bf16,
+            base_loss=self.base.loss if self.base and self.base.loss is not None else math.nan,
         )
 
     def watch(self, until: int) -> DivergenceWatch:

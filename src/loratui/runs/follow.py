@@ -169,7 +169,8 @@ def event_line(event: Event) -> str:
                 f"step, longest row {event.longest_tokens} tokens"
             )
         case Eval():
-            parts = [f"evaluation at step {event.step}: loss {_number(event.loss, '.4f')}"]
+            when = f"at step {event.step}" if event.step else "before the first step"
+            parts = [f"evaluation {when}: loss {_number(event.loss, '.4f')}"]
             parts += [
                 f"{name} {value:.3f}"
                 for name, value in (

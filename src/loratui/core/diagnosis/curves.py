@@ -29,12 +29,13 @@ class Curves:
     value that is missing.
 
     steps: optimizer steps, ascending, from 1. losses: training loss of each. grad_norms: before clipping. eval_steps,
-    eval_losses: the evaluations. total_steps: planned. steps_per_epoch: 0 where unknown. finished: nothing more comes.
-    proposed: what the calculation would propose for this run's plan keys; empty where that is not known. eval_rows:
-    held-out rows, 0 where unknown. trained_tokens: tokens an epoch that bear loss. bf16: whether the device computes
-    in bfloat16. None where unknown. chosen_rewards, margins, orders: where preferences are learnt, of each step the
-    chosen answers' reward, how far it is above the rejected ones', and the share of its pairs in the right order. kls:
-    KTO's, in nats an answer. log_odds: ORPO's, of chosen over rejected answers.
+    eval_losses: the evaluations after them. base_loss: of that before the first one, NaN where there is none.
+    total_steps: planned. steps_per_epoch: 0 where unknown. finished: nothing more comes. proposed: what the
+    calculation would propose for this run's plan keys; empty where that is not known. eval_rows: held-out rows, 0
+    where unknown. trained_tokens: tokens an epoch that bear loss. bf16: whether the device computes in bfloat16. None
+    where unknown. chosen_rewards, margins, orders: where preferences are learnt, of each step the chosen answers'
+    reward, how far it is above the rejected ones', and the share of its pairs in the right order. kls: KTO's, in nats
+    an answer. log_odds: ORPO's, of chosen over rejected answers.
     """
 
     steps: Sequence[int]
@@ -55,6 +56,7 @@ class Curves:
     orders: Sequence[float] = ()
     kls: Sequence[float] = ()
     log_odds: Sequence[float] = ()
+    base_loss: float = math.nan
 
     @cached_property
     def span(self) -> int:
@@ -113,8 +115,11 @@ class Curves:
         back = [later - earlier for earlier, later in pairwise(losses[: best + 1])] + [
             earlier - later for earlier, later in pairwise(losses[best:])
         ]
-        few = ROW_SPREAD * losses[best] / math.sqrt(self.eval_rows) if self.eval_rows else 0.0
-        return max([0.0, *back, few])
+        return max([0.0, *back, self.rows_noise(losses[best])])
+
+    def rows_noise(self, loss: float) -> float:
+        """What so few held-out rows leave uncertain of a difference from this loss: its standard deviation."""
+        return ROW_SPREAD * loss / math.sqrt(self.eval_rows) if self.eval_rows else 0.0
 
     @cached_property
     def smoothed(self) -> list[float]:

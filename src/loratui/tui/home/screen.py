@@ -312,7 +312,7 @@ class HomeScreen(StepScreen):
         from loratui.tui.training.curves import x_end
 
         loss = followed.record.loss_smooth
-        marks = tuple((one.step, one.loss) for one in followed.record.evals if one.loss is not None)
+        marks = followed.record.marks
         chart.show(
             Picture(
                 lines=(Line(loss.xs, loss.points, "smooth"),),

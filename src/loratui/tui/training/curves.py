@@ -28,7 +28,7 @@ def loss_picture(
         ),
         x_start=span[0] if span else 0.0,
         x_end=span[1] if span else x_end(record),
-        marks=tuple((one.step, one.loss) for one in record.evals if one.loss is not None),
+        marks=record.marks,
         ticks=tuple(one.step for one in record.checkpoints),
         log=log,
         from_zero=True,
@@ -60,7 +60,7 @@ SHORT_MARKS = {"⠒ each step": "⠒ step", "━ smoothed": "━ mean"}
 def loss_legend(record: RunRecord, log: bool, *, chosen: bool, width: int) -> str:
     """What is drawn, and the key of the other axis; shorter where there is little room."""
     marks = ["⠒ each step", "━ smoothed"]
-    marks += ["◆ held out"] if any(one.loss is not None for one in record.evals) else []
+    marks += ["◆ held out"] if record.held_out else []
     marks += ["┴ saved"] if record.checkpoints else []
     axis = f"g: {'linear' if log else 'log axis'}"
     whole = " · ".join([*marks, "log, since most lies on the floor", axis] if log and not chosen else [*marks, axis])
@@ -187,7 +187,7 @@ def reading(record: RunRecord, step: float) -> str:
         if value is not None:
             is_loss = curve in (record.loss, record.loss_smooth)
             parts.append(f"{name} {loss_text(value) if is_loss else number_text(float(f'{value:.4g}'))}")
-    before = [one for one in record.evals if one.step <= step and one.loss is not None]
+    before = [one for one in record.held_out if one.step <= step]
     if before:
         parts.append(f"evaluated {loss_text(before[-1].loss)} at {before[-1].step:,}")
     return f"step {step:,.0f}: {', '.join(parts)}" if parts else f"step {step:,.0f}"

@@ -14,16 +14,15 @@ def history_lines(record: RunRecord, width: int, room: int) -> list[Content]:
     """At most `room` lines of `width` columns."""
     best = record.best_eval
     lines: list[Content] = []
-    evals = [one for one in record.evals if one.loss is not None]
+    evals = record.held_out
     if evals:
         lines += [Content(""), Content("held out, the newest first").stylize("$text-muted")]
     for one in reversed(evals[-MOST_EVALS:]):
         exact = f"  {one.exact_match:.0%} exact" if one.exact_match is not None else ""
         mark = "  best" if one is best else ""
+        when = f"step {one.step:<9,}" if one.step else "before it     "
         lines.append(
-            Content.assemble(
-                (f"step {one.step:<9,}", "$text-muted"), (loss_text(one.loss), "$foreground"), exact, (mark, "$success")
-            )
+            Content.assemble((when, "$text-muted"), (loss_text(one.loss), "$foreground"), exact, (mark, "$success"))
         )
     if record.samples:
         lines += [Content(""), Content("answers to the pinned prompts").stylize("$text-muted")]

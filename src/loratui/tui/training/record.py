@@ -67,6 +67,8 @@ class RunRecord:
         self.stages: dict[str, Stage] = {}
         """The stages of the last start, in the order in which they began."""
         self.step: Step | None = None
+        self.base: Eval | None = None
+        """The evaluation before the first step."""
         self.evals: list[Eval] = []
         """Of very many, the late ones all and some of the early ones, the best among them."""
         self.checkpoints: deque[Checkpoint] = deque(maxlen=KEPT_CHECKPOINTS)
@@ -121,6 +123,17 @@ class RunRecord:
         return (*own, self.chosen_reward, self.margin, self.order, self.kl, self.log_odds)
 
     @property
+    def held_out(self) -> list[Eval]:
+        """The evaluations with a loss, that before the first step among them."""
+        begun = [self.base] if self.base is not None else []
+        return [one for one in (*begun, *self.evals) if one.loss is not None]
+
+    @property
+    def marks(self) -> tuple[tuple[float, float], ...]:
+        """Their steps and losses, for a chart."""
+        return tuple((one.step, one.loss) for one in self.held_out if one.loss is not None)
+
+    @property
     def best_eval(self) -> Eval | None:
         """The evaluation with the least loss."""
         known = [one for one in self.evals if one.loss is not None]
@@ -161,6 +174,7 @@ class RunRecord:
             eval_rows=self.data.eval_examples if self.data else 0,
             trained_tokens=self.data.trained_tokens if self.data else None,
             bf16=bf16,
+            base_loss=self.base.loss if self.base is not None and self.base.loss is not None else math.nan,
             chosen_rewards=beside(self.chosen_reward),
             margins=beside(self.margin),
             orders=beside(self.order),
@@ -196,6 +210,8 @@ class RunRecord:
             case Phase():
                 self.phase = event
                 self._take_stage(event)
+            case Eval(step=0):
+                self.base = event
             case Eval():
                 if self.evals and self.evals[-1].step == event.step:  # made again after a kill: the last one counts
                     self.evals.pop()
@@ -218,6 +234,8 @@ class RunRecord:
                 self.stages, self.phase = {}, None  # the last worker's
                 if event.start == "anew":
                     self._begin_anew()
+                if event.start != "checkpoint":
+                    self.base = None
                 self._go_back_to(event.from_step if event.start == "checkpoint" else 0)
             case FixOutcome():
                 self.outcome = event

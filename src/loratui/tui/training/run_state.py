@@ -103,10 +103,12 @@ def preference_rows(step: Step, evals: Sequence[Eval]) -> list[tuple[str, str, s
         return []
     held = evals[-1] if evals else None
     rows = []
+    share = held.preference_accuracy if held else None
     if step.preference_accuracy is not None:
-        share = held.preference_accuracy if held else None
         note = f"held: {share:.0%}" if share is not None else "of pairs"
         rows.append(("in order", f"{step.preference_accuracy:.0%}", note))
+    elif share is not None:  # KTO's, of held-out rows alone
+        rows.append(("in order", f"{share:.0%}", "held: wanted first"))
     sides = [f"{one:+.3f}" if one is not None else "–" for one in (step.reward_chosen, step.reward_rejected)]
     margin = f"{step.reward_margin:+.3f}" if step.reward_margin is not None else "–"
     rows.append(("margin", margin, f"{sides[0]} over {sides[1]}"))
@@ -123,9 +125,9 @@ def facts(record: RunRecord, predicted_bytes: int | None) -> list[tuple[str, str
     step = record.step or Step(type="step", time=0.0)
     rows.append(("loss", loss_text(record.loss_smooth.last if record.loss_smooth.points else None), "smoothed"))
     best = record.best_eval
-    rows.append(
-        ("held out", loss_text(record.evals[-1].loss if record.evals else None), f"best at {best.step}" if best else "")
-    )
+    held = record.held_out
+    note = f"best at {best.step}" if best else "before it" if held else ""
+    rows.append(("held out", loss_text(held[-1].loss if held else None), note))
     if record.evals and record.evals[-1].exact_match is not None:
         rows.append(("exact match", f"{record.evals[-1].exact_match:.0%}", f"step {record.evals[-1].step}"))
     accuracy = step.token_accuracy

@@ -19,7 +19,7 @@ from loratui.runs.states import UNTIL_WORDS
 from loratui.worker.training.fix_outcome import OutcomeWatch
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.memory import process_peak_bytes
-from loratui.worker.training.signals import EvaluationStoppedError, Requests, TimeLimit
+from loratui.worker.training.signals import EvaluationStoppedError, Requests, StopRequestedError, TimeLimit
 
 SPEED_STEPS = 20
 """Steps over which the time left is judged."""
@@ -64,8 +64,8 @@ class RunCallback(TrainerCallback):
         self.on_started: Callable[[TrainerState], None] = lambda state: None
         self.after_evaluation: Callable[[TrainerState], dict[str, Any] | None] = lambda state: {}
         """Answers prompts; returns further figures of the evaluation, None where a stop broke it off."""
-        self.catch_up: Callable[[], None] = lambda: None
-        """Makes the evaluation of the present step, where it was broken off."""
+        self.catch_up: Callable[[], None] | None = None
+        """Makes the evaluation of the present step: one that was broken off, or that of what it begins with."""
         self.answers_together = False
         """Whether every process must answer, since each holds but a share of the weights: none may leave it out
         alone.
@@ -119,7 +119,9 @@ class RunCallback(TrainerCallback):
         )
         if self._is_enough and not self.extended:
             self._end_by_patience(control)
-        self.catch_up()
+        if self.catch_up is not None:
+            self.begin_evaluation()
+            self.catch_up()
         if self.requests.reached(state.global_step):
             self._end_here(control)
 
@@ -258,6 +260,8 @@ class RunCallback(TrainerCallback):
     ) -> None:
         self._heed_limit()
         if self.requests.stop and args.world_size == 1:
+            if not state.global_step:
+                raise StopRequestedError(self.requests.reason)
             raise self._given_up()
 
     def _given_up(self) -> EvaluationStoppedError:
@@ -275,6 +279,10 @@ class RunCallback(TrainerCallback):
     ) -> None:
         metrics = metrics or {}
         loss = metrics.get("eval_loss")
+        if not state.global_step:  # of what it begins with: nothing is answered, kept, or counted as an attempt
+            self._tell_evaluation(state, metrics, kwargs.get("eval_dataloader"))
+            self._after_pause()
+            return
         more = self.after_evaluation(state)
         if args.world_size > 1 and not self.answers_together:
             self._agree_on_answers(args, more is None)
@@ -290,21 +298,7 @@ class RunCallback(TrainerCallback):
             self._save_began = time.perf_counter()
             self.journal.state("saving", phase="save")
         self.last_eval_loss = loss
-        self.journal.keep_rows(state.global_step, self.held_out())
-        figures = preference_figures(metrics, "eval_")
-        self.journal.emit(
-            "eval",
-            step=state.global_step,
-            loss=loss,
-            best=best,
-            perplexity=math.exp(loss) if loss is not None and loss < 700 and not figures else None,
-            token_accuracy=metrics.get("eval_mean_token_accuracy"),
-            rows=len(kwargs["eval_dataloader"].dataset) if kwargs.get("eval_dataloader") else 0,
-            seconds=round(time.perf_counter() - self._evaluation_began, 3),
-            **figures,
-            **({"loss_by_part": dict(told)} if (told := self.loss_by_part()) else {}),
-            **more,
-        )
+        self._tell_evaluation(state, metrics, kwargs.get("eval_dataloader"), best=best, **more)
         enough = self._is_enough
         last = enough or state.global_step >= state.max_steps
         if loss is not None and self.finding is None and self.divergence.evaluated(state.global_step, loss, last=last):
@@ -315,6 +309,22 @@ class RunCallback(TrainerCallback):
             self._end_by_patience(control)
         if not control.should_save:
             self._after_pause()
+
+    def _tell_evaluation(self, state: TrainerState, metrics: Mapping[str, Any], rows: Any, **more: Any) -> None:
+        loss, figures = metrics.get("eval_loss"), preference_figures(metrics, "eval_")
+        self.journal.keep_rows(state.global_step, self.held_out())
+        self.journal.emit(
+            "eval",
+            step=state.global_step,
+            loss=loss,
+            perplexity=math.exp(loss) if loss is not None and loss < 700 and not figures else None,
+            token_accuracy=metrics.get("eval_mean_token_accuracy"),
+            rows=len(rows.dataset) if rows else 0,
+            seconds=round(time.perf_counter() - self._evaluation_began, 3),
+            **figures,
+            **({"loss_by_part": dict(told)} if (told := self.loss_by_part()) else {}),
+            **more,
+        )
 
     @property
     def _is_enough(self) -> bool:

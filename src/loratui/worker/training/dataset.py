@@ -318,7 +318,9 @@ class _Parts:
 
     def _judged(self, table: TokenTable, part: Ints, sides: int, *, shuffled: bool) -> tuple[Rows, list[Lost]]:
         training = self.plan.training
-        block = training.batch_size if estimates_kl(self.plan) else 0
+        block = 0
+        if estimates_kl(self.plan):  # the figures of held-out rows must not depend on batches: all of them are one
+            block = training.batch_size if shuffled else sides * len(part)
         seed = training.seed
         return judged_of(table, part, self.max_length, sides=sides, block=block, seed=seed, shuffled=shuffled)
 

@@ -8,7 +8,10 @@ import torch
 from transformers import set_seed
 
 from loratui.worker.training.orpo_library import ORPOConfig, ORPOTrainer
-from loratui.worker.training.preferring import Preferring
+from loratui.worker.training.preferring import OF_TOKENS, Preferring
+
+CHOSEN_LOSS = "eval_nll_loss"
+"""TRL's name of the loss of question and chosen answer."""
 
 
 class ReadyRows(torch.utils.data.Dataset[Any]):
@@ -53,10 +56,19 @@ class OddsTrainer(Preferring, ORPOTrainer):
             logs["num_tokens"] = self._tokens
         super().log(logs, *arguments, **options)
 
-    def weights_of(self, inputs: Any) -> tuple[int, int, int]:
-        """Pairs of a batch: each has one answer of either kind."""
-        pairs = len(inputs["chosen_input_ids"])
-        return pairs, pairs, pairs
+    def weight_of(self, name: str, inputs: Any) -> int:
+        """Pairs of a batch, each with one answer of either kind; of its own loss the tokens that are predicted."""
+        if name == CHOSEN_LOSS:
+            return int(inputs["chosen_attention_mask"][:, 1:].sum())
+        return len(inputs["chosen_input_ids"])
+
+    def loss_parts(self, loss: float, inputs: Any) -> dict[str, tuple[float, int]]:
+        """The loss of question and chosen answer is a mean over tokens, that of the odds one over pairs."""
+        learnt = self.held_out_figures[CHOSEN_LOSS][-1]
+        return {
+            "loss": (loss - learnt, self.weight_of("loss", inputs)),
+            OF_TOKENS: (learnt, self.weight_of(CHOSEN_LOSS, inputs)),
+        }
 
 
 def with_adapter(model: Any, peft_config: Any, seed: int) -> Any:

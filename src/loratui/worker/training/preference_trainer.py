@@ -9,15 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers.trainer_utils import EvalLoopOutput
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.kto_trainer import KTOTrainer
 
 from loratui.core.plan import Plan
-from loratui.core.preferences import holds_copy
+from loratui.core.preferences import holds_copy, share_in_order
+from loratui.worker.tokenised import IGNORED
 from loratui.worker.training.config import DeviceTraits
 from loratui.worker.training.preference_config import dpo_config, kto_config, orpo_config
-from loratui.worker.training.preferring import Preferring
+from loratui.worker.training.preferring import CHOSEN, OF_TOKENS, REJECTED, Preferring
 from loratui.worker.training.trainer import made_ready
+
+TOKEN_ACCURACY = "mean_token_accuracy"
+"""TRL's name of the share of the chosen answers' tokens that the model holds for the likeliest."""
 
 
 class PairTrainer(Preferring, DPOTrainer):
@@ -25,21 +31,88 @@ class PairTrainer(Preferring, DPOTrainer):
 
     reference_columns = ("ref_chosen_logps", "ref_rejected_logps")
 
-    def weights_of(self, inputs: Any) -> tuple[int, int, int]:
-        """Pairs of a batch: each has one answer of either kind."""
+    def weight_of(self, name: str, inputs: Any) -> int:
+        """Pairs of a batch, each with one answer of either kind; of what tokens tell, those of the chosen answers."""
         pairs = len(inputs["input_ids"]) // 2
-        return pairs, pairs, pairs
+        return int(inputs["completion_mask"][:pairs, 1:].sum()) if name == TOKEN_ACCURACY else pairs
+
+    def loss_parts(self, loss: float, inputs: Any) -> dict[str, tuple[float, int]]:
+        """The SFT loss beside the pairs' is a mean over the chosen answers' tokens. Where tokens beyond the shorter
+        answer are weighted as well, TRL tells no sum of it, and all of the loss counts by pairs.
+        """
+        pairs, tokens = self.weight_of("loss", inputs), self.weight_of(TOKEN_ACCURACY, inputs)
+        share = dict(zip(self.loss_types, self.loss_weights, strict=True)).get("sft", 0.0)
+        if not share or self.ld_alpha is not None:
+            return {"loss": (loss, pairs)}
+        learnt = -share * self.held_out_figures["logps/chosen"][-1] * pairs / tokens
+        return {"loss": (loss - learnt, pairs), OF_TOKENS: (learnt, tokens)}
 
 
 class JudgedTrainer(Preferring, KTOTrainer):
-    """KTOTrainer on answers that come tokenised, shuffled, and in blocks for the KL."""
+    """KTOTrainer on answers that come tokenised, shuffled, and in blocks for the KL.
+
+    Its evaluation takes the KL as the mean over all held-out rows, where TRL takes that of each batch: a loss that
+    follows `evaluation.batch_size` could not be compared. The routers' loss of a mixture of experts is no part of it.
+    """
 
     reference_columns = ("ref_logps", "ref_KL_logps")
+    _answers: list[torch.Tensor]
+    """Of each batch, one column an answer: whether it is wanted, its log-probability, how far that is above the
+    reference's, and the same of the answer to another question (0 where no KL is estimated).
+    """
 
-    def weights_of(self, inputs: Any) -> tuple[int, int, int]:
-        """Answers of a batch, those that are wanted, and the others."""
-        rows, wanted = len(inputs["label"]), int(inputs["label"].sum())
-        return rows, wanted, rows - wanted
+    def prediction_step(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
+        """One batch, of which every answer's log-probabilities are kept: figures are made of all of them together."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            logps = answer_logps(model, inputs)
+            beside = answer_logps(model, inputs, "KL_") if self.calculate_KL else torch.zeros_like(logps)
+            if self.precompute_ref_logps:
+                known, known_beside = inputs["ref_logps"], inputs.get("ref_KL_logps")
+            else:
+                reference = self.model if self.ref_model is None else self.ref_model
+                known, known_beside = self.compute_ref_log_probs(reference, inputs)  # type: ignore[no-untyped-call]
+        above = beside - known_beside if self.calculate_KL else beside
+        found = torch.stack([inputs["label"].to(logps.dtype), logps, logps - known, above])
+        self._answers.append(self.accelerator.gather_for_metrics(found.T).T.double().cpu())
+        return torch.zeros((), device=logps.device), None, None
+
+    def evaluation_loop(self, *arguments: Any, **options: Any) -> EvalLoopOutput:
+        """The evaluation of the held-out rows."""
+        self._answers = []
+        return super().evaluation_loop(*arguments, **options)
+
+    def figures_of_all(self) -> dict[str, float]:
+        """Of all held-out answers, by TRL's names, and how wanted and unwanted ones are ordered."""
+        if not self._answers:
+            return {}
+        label, logps, ratios, above = torch.cat(self._answers, dim=1)
+        wanted, rewards = label > 0, self.beta * ratios
+        kl = above.mean().clamp(min=0) if self.calculate_KL else torch.zeros(())
+        gained = rewards - self.beta * kl
+        losses = torch.where(
+            wanted,
+            self.desirable_weight * torch.sigmoid(-gained),  # 1 - sigmoid(x) is sigmoid(-x)
+            self.undesirable_weight * torch.sigmoid(gained),
+        )
+        figures = {"loss": losses.mean(), "kl": kl}
+        for kind, these in ((CHOSEN, wanted), (REJECTED, ~wanted)):
+            if these.any():
+                figures |= {f"rewards{kind}": rewards[these].mean(), f"logps{kind}": logps[these].mean()}
+        if wanted.any() and not wanted.all():
+            order = share_in_order(rewards[wanted].tolist(), rewards[~wanted].tolist())
+            figures["rewards/accuracies"] = torch.tensor(order, dtype=torch.float64)
+        return {name: float(figure) for name, figure in figures.items()}
+
+
+def answer_logps(model: Any, inputs: Any, kind: str = "") -> torch.Tensor:
+    """Log-probability of each answer of a batch. kind: KL_ for those to other questions."""
+    ids, mask = inputs[f"{kind}input_ids"], inputs[f"{kind}attention_mask"]
+    labels = ids.masked_fill(inputs[f"{kind}completion_mask"] == 0, IGNORED)
+    found: torch.Tensor = model(
+        input_ids=ids, attention_mask=mask, labels=labels, use_cache=False, fused_lm_head=True
+    ).log_probs
+    return found.float().sum(-1)
 
 
 def make_preference_trainer(

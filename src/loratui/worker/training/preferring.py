@@ -15,6 +15,8 @@ from loratui.worker.training.trainer import Obedient
 
 CHOSEN, REJECTED = "/chosen", "/rejected"
 """How TRL's names of figures end that are means over the answers of one kind."""
+OF_TOKENS = "loss of tokens"
+"""The part of a loss that is a mean over tokens, beside the one over rows."""
 
 
 class Preferring(Obedient):
@@ -25,7 +27,7 @@ class Preferring(Obedient):
     reference_columns: tuple[str, ...] = ()
     """Names of the reference's log-probabilities beside the rows, in the order in which they are computed."""
     _held_out: dict[str, list[tuple[float, int]]]
-    """Of each figure its value in each batch, and the rows that it is a mean of."""
+    """Of each figure its value in each batch, and how many rows or tokens it is a mean of."""
 
     def _prepare_dataset(self, dataset: Any, *arguments: Any) -> Any:
         """The rows come tokenised, and cut."""
@@ -56,36 +58,49 @@ class Preferring(Obedient):
         own: Any = self
         return own._metrics["eval"]
 
-    def weights_of(self, inputs: Any) -> tuple[int, int, int]:
-        """Rows of a batch, chosen answers and rejected ones."""
+    def weight_of(self, name: str, inputs: Any) -> int:
+        """How many rows, answers of a kind, or tokens of a batch this figure is a mean of."""
         raise NotImplementedError
 
+    def loss_parts(self, loss: float, inputs: Any) -> dict[str, tuple[float, int]]:
+        """What a batch's loss is the sum of: means, each with how many rows or tokens it is one of. The figures of the
+        batch are the last of `held_out_figures`.
+        """
+        return {"loss": (loss, self.weight_of("loss", inputs))}
+
     def prediction_step(self, *arguments: Any, **options: Any) -> Any:
-        """One batch: its loss, and its figures with the rows that they are means of."""
-        rows, chosen, rejected = self.weights_of(arguments[1])
+        """One batch: its loss, and its figures with what they are means of."""
+        inputs = arguments[1]
         found: Any = super().prediction_step(*arguments, **options)
+        for name, part in self.loss_parts(float(found[0]), inputs).items():
+            self._held_out[name].append(part)
         for name, values in self.held_out_figures.items():
-            weight = chosen if name.endswith(CHOSEN) else rejected if name.endswith(REJECTED) else rows
-            self._held_out[name].append((values[-1], weight))
+            self._held_out[name].append((values[-1], self.weight_of(name, inputs)))
         self.held_out_figures.clear()
-        self._held_out["loss"].append((float(found[0]), rows))
         return found
 
-    def evaluation_loop(self, *arguments: Any, **options: Any) -> EvalLoopOutput:
-        """The evaluation of the held-out rows."""
-        self._held_out = defaultdict(list)
-        output = super().evaluation_loop(*arguments, **options)
+    def figures_of_all(self) -> dict[str, float]:
+        """The figures of all held-out rows together, their loss among them."""
         means = {
             name: sum(value * weight for value, weight in values) / total
             for name, values in self._held_out.items()
             if (total := sum(weight for _, weight in values))
         }
-        loss = means.pop("loss", None)
+        if OF_TOKENS in means:
+            means["loss"] += means.pop(OF_TOKENS)
+        return means
+
+    def evaluation_loop(self, *arguments: Any, **options: Any) -> EvalLoopOutput:
+        """The evaluation of the held-out rows."""
+        self._held_out = defaultdict(list)
+        output = super().evaluation_loop(*arguments, **options)
+        figures = self.figures_of_all()
+        loss = figures.pop("loss", None)
         if output.metrics is not None and loss is not None:
             output.metrics["eval_loss"] = loss
         for prefix in ("", "eval_"):  # ORPOTrainer has it in the names
-            sides = [means.get(f"{prefix}rewards{kind}") for kind in (CHOSEN, REJECTED)]
+            sides = [figures.get(f"{prefix}rewards{kind}") for kind in (CHOSEN, REJECTED)]
             if sides[0] is not None and sides[1] is not None:
-                means[f"{prefix}rewards/margins"] = sides[0] - sides[1]
-        self.held_out_figures.update({name: [value] for name, value in means.items() if name != "num_tokens"})
+                figures[f"{prefix}rewards/margins"] = sides[0] - sides[1]
+        self.held_out_figures.update({name: [value] for name, value in figures.items() if name != "num_tokens"})
         return output

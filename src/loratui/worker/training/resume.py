@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,10 @@ from safetensors import safe_open
 from loratui.core.errors import LoratuiError, PlanError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_change import start_after, why
-from loratui.core.plan_text import with_values
-from loratui.runs.checkpoints import DAMAGED, Refused, refused, remove_unfinished
+from loratui.core.plan_text import fields, with_values
+from loratui.runs.checkpoints import DAMAGED, Refused, pending, refused, remove_unfinished
 from loratui.runs.continuation import changes_that_count, set_aside
-from loratui.runs.course import read_course
+from loratui.runs.course import Course, read_course
 from loratui.runs.directory import Run, step_of
 from loratui.runs.events import Fix
 from loratui.runs.fingerprint import differences, trained_values
@@ -25,6 +27,7 @@ from loratui.runs.manifest import read_manifest
 from loratui.worker.training import provenance as prints
 from loratui.worker.training.dataset import Prepared
 from loratui.worker.training.journal import Journal
+from loratui.worker.training.signals import Requests
 from loratui.worker.training.trainer import Obedient
 
 log = logging.getLogger("loratui")
@@ -178,6 +181,26 @@ def take_over(
         trainer._load_from_checkpoint(str(weights))
     if journal.writes:
         prints.write_fingerprint(run, now)
+
+
+def owed_evaluation(
+    run: Run, trainer: Obedient, course: Course, checkpoint: Path | None, requests: Requests
+) -> Callable[[], None] | None:
+    """Makes the evaluation that comes before the next step: one that a stop broke off, which then counts no more, one
+    that was asked for at this step, or that of what the run begins with. None where none is owed. Every process asks.
+    """
+    if trainer.eval_dataset is None:
+        return None
+    if checkpoint is not None:
+        step = step_of(checkpoint)
+        awaited = requests.reached(step) and all(one.step != step for one in course.evals)
+        if not awaited and pending(checkpoint) != "evaluation":
+            return None
+        # an earlier worker may have made it, and been killed before its next checkpoint
+        course.evals = [one for one in course.evals if one.step < step]
+        return partial(trainer.catch_up, checkpoint)
+    known = course.base is not None or run.first_weights() is not None
+    return None if same_for_all("known" if known else "") else trainer.evaluate_start
 
 
 def is_finite(checkpoint: Path) -> bool:

@@ -6,7 +6,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from accelerate import PartialState
 
 from loratui.core.plan import Plan
 from loratui.core.preferences import is_preference
-from loratui.runs.checkpoints import damage, pending, remove_unfinished
+from loratui.runs.checkpoints import damage, remove_unfinished
 from loratui.runs.continuation import set_aside
 from loratui.runs.course import read_course, sound_until
 from loratui.runs.directory import Run, step_of
@@ -55,6 +54,7 @@ from loratui.worker.training.resume import (
     check_shape,
     checkpoint_to_resume,
     is_finite,
+    owed_evaluation,
     read_ahead,
     require_some,
     same_for_all,
@@ -206,12 +206,7 @@ class Session:
     def _callback(self, trainer: Obedient, prepared: Prepared, checkpoint: Path | None) -> RunCallback:
         step = step_of(checkpoint) if checkpoint else 0
         course = read_course(self.run)
-        awaited = self.requests.reached(step) and all(one.step != step for one in course.evals)
-        catches_up = False
-        if checkpoint is not None and trainer.eval_dataset is not None:
-            catches_up = awaited or pending(checkpoint) == "evaluation"
-        if catches_up:  # an earlier worker may have made that evaluation, and been killed before its next checkpoint
-            course.evals = [one for one in course.evals if one.step < step]
+        owed = owed_evaluation(self.run, trainer, course, checkpoint, self.requests)
         callback = RunCallback(
             self.journal,
             self.requests,
@@ -248,8 +243,7 @@ class Session:
             answering = Answering.of(self.plan, self.journal, self.tokeniser, trainer, prepared)
             answering.asked_to_stop = lambda: self.requests.stop
             callback.after_evaluation = lambda state: answering.ask(state.global_step)
-        if catches_up and checkpoint:
-            callback.catch_up = partial(trainer.catch_up, checkpoint)
+        callback.catch_up = owed
         callback.saved_bytes = lambda: trainer.saved_bytes
         callback.loss_by_part = lambda: getattr(trainer, "loss_by_part", {})
         callback.held_out = lambda: getattr(trainer, "row_losses", None)

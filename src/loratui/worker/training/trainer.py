@@ -146,6 +146,18 @@ class Obedient(transformers.Trainer):
             self._determine_best_metric(metrics, None)
             self._after_evaluation = chance()
 
+    def evaluate_start(self) -> None:
+        """The held-out loss of the weights that it begins with. Nothing that comes later follows from it: no figure
+        and no checkpoint is another than without it (transformers' own `eval_on_start` leaves the state of chance
+        changed).
+        """
+        before, told = chance(), len(self.state.log_history)
+        try:
+            self._evaluate(None, None, skip_scheduler=True)
+        finally:
+            set_chance(before)
+            del self.state.log_history[told:]  # events.jsonl has it
+
     def _run_epoch(self, *arguments: Any, **options: Any) -> None:
         """Where the run has made its last step, or a caught-up evaluation ended it, no other is made."""
         if self.control.should_training_stop or self.state.global_step >= self.state.max_steps:
