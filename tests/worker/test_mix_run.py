@@ -156,7 +156,7 @@ def test_held_out_rows_are_never_trained_on(whole: tuple[Run, Watched, list[Even
 
 
 def test_the_loss_of_each_part_is_a_plain_loops(whole: tuple[Run, Watched, list[Event]]) -> None:
-    run, session, events = whole
+    _run, session, events = whole
     trainer, prepared = session.kept
     last = [event for event in events if event.type == "eval"][-1]
     assert set(last.loss_by_part) == {"orders", "chats", "few"}
@@ -181,14 +181,14 @@ def test_the_loss_of_each_part_is_a_plain_loops(whole: tuple[Run, Watched, list[
 def test_the_order_follows_from_the_seed_and_a_stopped_run_goes_on_in_it(
     whole: tuple[Run, Watched, list[Event]], files: Path, tmp_path: Path
 ) -> None:
-    run, session, events = whole
+    run, session, _events = whole
     stopped, before, _ = train(plan_of(files), tmp_path / "run", stop_after=12)
     assert stopped.last_checkpoint() is not None and len(before.trained) < len(session.trained)
-    again, after, told = train(plan_of(files), tmp_path / "run")
+    again, after, _told = train(plan_of(files), tmp_path / "run")
     assert before.trained + after.trained == session.trained
     assert adapter(again) == adapter(run)
     assert again.fingerprint()["data"] == run.fingerprint()["data"]
-    other, otherwise, _ = train(plan_of(files, training__seed=7, training__max_steps=2), tmp_path / "other")
+    _other, otherwise, _ = train(plan_of(files, training__seed=7, training__max_steps=2), tmp_path / "other")
     assert otherwise.trained != session.trained[: len(otherwise.trained)]
 
 

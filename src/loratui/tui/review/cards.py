@@ -102,19 +102,19 @@ def _from(proposal: Proposal) -> Card:
     cut = f"packed to {plan.training.max_length:,} tokens" if plan.training.packing else ""
     longer = data.longest > plan.training.max_length
     cut = cut or (f"▲ cut at {plan.training.max_length:,} tokens" if longer else f"longest {data.longest:,}")
-    where = one_line(home_short(plan.dataset.path), 60)
+    where = one_line(home_short(plan.dataset.named), 60)
     return Card(
         "from what",
         "dataset",
         3,
-        _last_name(plan.dataset.path),
+        _last_name(plan.dataset.named),
         (
             *_plain(
                 f"{proposal.schedule.examples:,} rows, {exact}{data.mean:,.0f} tokens each",
                 f"{held:,} more held out" if held else "none held out",
             ),
             (cut, "$warning" if longer and not plan.training.packing else "$text-muted"),
-            *_plain(where if where != _last_name(plan.dataset.path) else ""),
+            *_plain(where if where != _last_name(plan.dataset.named) else ""),
         ),
     )
 

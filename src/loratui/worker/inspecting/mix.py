@@ -223,7 +223,7 @@ class MixInspection:
                     "rows": result["examples"],
                     "usable": result["usable"],
                     "examples": len(lengths),
-                    "eval_examples": sum(alive[row] for row in out)
+                    "eval_examples": sum(bool(alive[row]) for row in out)
                     + (one.evaluation_rows if _apart(one) and not self.plan.dataset.eval_path else 0),
                     "capped": taken.capped,
                     "kept_out": taken.kept_out,

@@ -57,7 +57,8 @@ class HeldOutLoss(SFTTrainer):
         names, parts = self.held_out_parts
         self._part_sums, self._seen = torch.zeros(len(names), 3, dtype=torch.float64), 0
         if names:
-            sampler = self._get_eval_sampler(self.eval_dataset)
+            rows: Any = self.eval_dataset
+            sampler = self._get_eval_sampler(rows)
             order = range(len(parts)) if sampler is None else sampler
             self._order = torch.tensor([parts[at] for at in order], dtype=torch.int64)
         output = super().evaluation_loop(*arguments, **options)
