@@ -93,7 +93,7 @@ def add_prices(result: dict[str, Any], plan: Plan) -> None:
     """Add to each length of the ledger what it costs on this machine (or on `hardware.gpu`): peak bytes, and seconds of
     the run.
     """
-    from loratui.core.dataset import DataFacts
+    from loratui.core.dataset import DataFacts, inspected_facts
     from loratui.core.length_prices import length_prices
     from loratui.machine.detect import detect_machine
     from loratui.machine.device import device_for
@@ -104,7 +104,8 @@ def add_prices(result: dict[str, Any], plan: Plan) -> None:
     hardware = plan.hardware
     device = device_for(detect_machine(), hardware.devices, hardware.gpu, cpu=hardware.cpu)
     total = result["tokens"]["total"]
-    facts = DataFacts(
+    mix = inspected_facts(result["parts"]) if result.get("parts") else None
+    facts = mix or DataFacts(
         examples=max(1, result["split"]["train"]),
         lengths=tuple(result["lengths"]),
         eval_examples=result["split"]["evaluation"],

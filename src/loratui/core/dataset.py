@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 PIECE_TOKENS = 2_048
 """Tokens of the pieces that are proposed for plain texts, where many are longer: language models are usually taught in
@@ -166,6 +167,26 @@ def _pieces(rows: DataFacts, max_length: int) -> DataFacts:
         lengths=tuple(kept),
         eval_examples=round(rows.eval_examples * ratio),
         whole=rows,
+    )
+
+
+def inspected_facts(parts: Sequence[Mapping[str, Any]]) -> DataFacts:
+    """Facts of a mix from what the inspection found of each part (`parts` of its result), counted and not guessed."""
+    return joined(
+        [
+            DataFacts(
+                examples=max(1, part["examples"]),
+                lengths=tuple(part["lengths"]) or (1,),
+                trained_share=part["trained_tokens"] / part["tokens"] if part["tokens"] else 1.0,
+                eval_examples=part["eval_examples"],
+                eval_taken=part["eval_taken"],
+                rows=part["rows"],
+                divided=part["divided"],
+                base=part["base"],
+                weight=part["weight"],
+            )
+            for part in parts
+        ]
     )
 
 

@@ -13,6 +13,7 @@ from textual.widgets import Static
 from loratui.format import count, duration, number_text, one_line, size, value_text
 from loratui.paths import home_short
 from loratui.tui.frame.headroom_bar import memory_view, verdict
+from loratui.tui.wizard.mixing import dataset_named
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
@@ -41,7 +42,7 @@ def cards(state: WizardState) -> list[Card]:
     if proposal is None:
         return [
             Card("what learns", "model", 2, _last_name(draft.model) or "no model yet"),
-            Card("from what", "dataset", 3, _last_name(draft.dataset) or "no dataset yet"),
+            Card("from what", "dataset", 3, _last_name(dataset_named(draft)) or "no dataset yet"),
             Card("how", "recipe", 4, "not known yet"),
             Card("on what", "machine", 1, one_line(draft.gpu, 60) or ("the CPU" if draft.cpu else "looking …")),
         ]

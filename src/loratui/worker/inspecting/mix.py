@@ -230,6 +230,10 @@ class MixInspection:
                     "shared": taken.shared,
                     "tokens": int(lengths.sequences(max_length).sum()),
                     "trained_tokens": int(lengths.trained(max_length).sum()),
+                    "base": taken.base + len(taken.held_out),
+                    "eval_taken": not _apart(one),
+                    "divided": lengths.divided,
+                    "lengths": lengths.sample(SAMPLED_LENGTHS // len(self.parts), self.plan.training.seed),
                 }
             )
         rows_in_all = max(1, sum(part["examples"] for part in found))
