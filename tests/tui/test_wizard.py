@@ -538,6 +538,7 @@ async def test_all_fields_are_there_at_a_key(tmp_path: Path) -> None:
     elsewhere = {key for key in fields() if key.startswith("hardware.")} | {
         "model.id",
         "dataset.path",
+        "dataset.parts",
         "dataset.format",
         "dataset.columns",
         "dataset.configuration",

@@ -376,6 +376,7 @@ def test_the_rest_is_decided_alike() -> None:
         "model.thinking",
         "model.trust_remote_code",
         "dataset.path",
+        "dataset.parts",
         "dataset.format",
         "dataset.columns",
         "dataset.preference",

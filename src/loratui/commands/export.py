@@ -70,7 +70,7 @@ def command(
     ours = tool in OURS
     if ours and plan_path.is_dir():
         plan = as_trained(plan, Run(plan_path).machine())
-    if with_rows and not plan.dataset.path:
+    if with_rows and not plan.dataset.named:
         raise InputError(
             "no dataset is chosen, so there are no rows to write.",
             where=str(plan_path),

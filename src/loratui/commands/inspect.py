@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loratui.commands.datasets import MIXED, dataset_values
 from loratui.commands.inspect_problems import problem_lines
 from loratui.commands.inspect_rows import RowNumbers, show_rows
-from loratui.commands.text import table
+from loratui.commands.text import parts_table, shared_lines, table
 from loratui.commands.trust import ask_for_plan, trust_option
 from loratui.format import duration, printable, size
 from loratui.terminal import progress, say, say_json
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("-d", "--dataset", required=True, metavar="DATASET", help="File, folder, hub id, or `demo`.")
+@click.option(
+    "-d",
+    "--dataset",
+    "--data",
+    "datasets",
+    required=True,
+    multiple=True,
+    metavar="DATASET",
+    help=f"File, folder, hub id, or `demo`. {MIXED}",
+)
 @click.option("-m", "--model", required=True, metavar="MODEL", help="Hub id, local folder, or `demo`.")
 @click.option(
     "-s",
@@ -40,7 +50,7 @@ if TYPE_CHECKING:
 @trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
-    dataset: str,
+    datasets: tuple[str, ...],
     model: str,
     settings: tuple[str, ...],
     numbers: list[int] | None,
@@ -55,7 +65,7 @@ def command(
     from loratui.core.plan_text import parse_setting, with_values
     from loratui.workers.inspect_client import inspect_dataset
 
-    values: dict[str, Any] = {"model.id": model, "dataset.path": dataset}
+    values: dict[str, Any] = {"model.id": model, **dataset_values(datasets)}
     values |= dict(parse_setting(text) for text in settings)
     plan = with_values(Plan(), values)
     if tokens and numbers is None:
@@ -83,7 +93,7 @@ def add_prices(result: dict[str, Any], plan: Plan) -> None:
     """Add to each length of the ledger what it costs on this machine (or on `hardware.gpu`): peak bytes, and seconds of
     the run.
     """
-    from loratui.core.dataset import DataFacts
+    from loratui.core.dataset import DataFacts, inspected_facts
     from loratui.core.length_prices import length_prices
     from loratui.machine.detect import detect_machine
     from loratui.machine.device import device_for
@@ -94,7 +104,8 @@ def add_prices(result: dict[str, Any], plan: Plan) -> None:
     hardware = plan.hardware
     device = device_for(detect_machine(), hardware.devices, hardware.gpu, cpu=hardware.cpu)
     total = result["tokens"]["total"]
-    facts = DataFacts(
+    mix = inspected_facts(result["parts"]) if result.get("parts") else None
+    facts = mix or DataFacts(
         examples=max(1, result["split"]["train"]),
         lengths=tuple(result["lengths"]),
         eval_examples=result["split"]["evaluation"],
@@ -228,7 +239,7 @@ def describe(result: dict[str, Any]) -> str:
             f"{stop['missing']:,}"
         ),
     ]
-    read_as = [f"columns     {printable(write_columns(result['columns']))}"]
+    read_as = [f"columns     {printable(write_columns(result['columns']))}"] if result["columns"] else []
     if result["unused"]:
         read_as.append(f"            not read: {', '.join(map(printable, result['unused']))}")
     read_as += [f"            ▲ {printable(doubt)}" for doubt in result["doubts"]]
@@ -242,6 +253,8 @@ def describe(result: dict[str, Any]) -> str:
         columns = write_columns(other["columns"])
         read_as.append(f"            or as {printable(other['format'])}: --set dataset.columns={printable(columns)}")
     lines[1:1] = read_as
+    if result.get("parts"):
+        lines += ["", "an epoch of the mix:", parts_table(result["parts"]), *shared_lines(result["parts"])]
     if stop["missing_cut"]:
         lines.append(f"            {stop['missing_cut']:,} of them because they are cut")
     for key, value in stop["fix"].items():

@@ -51,7 +51,7 @@ def show_rows(plan: Plan, numbers: list[int], *, tokens: bool, as_json: bool) ->
         for place, row in enumerate(rows):
             say(("\n" if place else "") + (token_lines(row) if tokens else row_text(row)))
     if missing:
-        words = f"{printable(plan.dataset.path)}: there is no row {missing[0]:,}: it has fewer."
+        words = f"{printable(plan.dataset.named)}: there is no row {missing[0]:,}: it has fewer."
         say(f"loratui: {words}", err=True)
         raise SystemExit(1)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loratui.commands.datasets import MIXED
 from loratui.commands.other_trainers import memory_verdict, told, under
 from loratui.commands.situation import asked_for
 from loratui.commands.text import table
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
 @click.option(
     "-d",
     "--dataset",
+    "--data",
+    "datasets",
+    multiple=True,
     metavar="DATASET",
-    help="File, folder, hub id, or `demo`. Without it: 1,000 supposed rows of up to training.max_length tokens.",
+    help=f"File, folder, hub id, or `demo`; without it 1,000 rows are supposed. {MIXED}",
 )
 @click.option(
     "-p",
@@ -68,7 +72,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to this file.")
 def command(
     model: str,
-    dataset: str | None,
+    datasets: tuple[str, ...],
     preset: str,
     settings: tuple[str, ...],
     gpu: str | None,
@@ -83,7 +87,7 @@ def command(
         from loratui.commands.why import find_key, why_json, why_text
 
         asked = find_key(asked)
-    situation, chosen, by_hand = asked_for(model, dataset, preset, settings, gpu, gpu_memory)
+    situation, chosen, by_hand = asked_for(model, datasets, preset, settings, gpu, gpu_memory)
     from loratui.core.proposal import propose
     from loratui.core.proposal_json import proposal_json
     from loratui.models.adapter import require_fit
@@ -124,8 +128,25 @@ def command(
             say(f"\n{told(known)}")
         if output is not None:
             file = printable(str(output))
-            choose = "" if proposal.plan.dataset.path else " --set dataset.path=DATASET"
+            choose = "" if proposal.plan.dataset.named else " --set dataset.path=DATASET"
             say(f"\nThe plan is in {file}. Train with: loratui train {file}{choose}")
+
+
+def part_lines(proposal: Proposal) -> list[str]:
+    """Of a mix what an epoch draws of each part; nothing where the dataset is one."""
+    from loratui.commands.text import parts_table
+
+    about = [
+        {
+            "name": part.name,
+            "weight": part.weight,
+            "examples": facts.examples,
+            "eval_examples": facts.eval_examples,
+            "tokens": round(facts.examples * facts.mean),
+        }
+        for part, facts in zip(proposal.plan.dataset.parts, proposal.data.parts, strict=False)
+    ]
+    return [f"{'' if proposal.data.exact else 'about '}an epoch of the mix:", parts_table(about)] if about else []
 
 
 def write_plan(proposal: Proposal, output: Path) -> None:
@@ -163,7 +184,7 @@ def describe(proposal: Proposal, facts: dict[str, Any], several: int = 0) -> str
 
     memory, schedule, parameters = facts["memory"], facts["schedule"], facts["parameters"]
     plan = proposal.plan
-    rows = f"no dataset: {supposed_words(proposal.data)}" if proposal.data.supposed else plan.dataset.path
+    rows = f"no dataset: {supposed_words(proposal.data)}" if proposal.data.supposed else plan.dataset.named
     lines = [f"{plan.model.id} · {plan.method.kind} · {rows}", ""]
     full = plan.method.kind == "full"
     keys = [key for key in proposal.recommendations if not (full and key.startswith("lora."))]
@@ -173,6 +194,7 @@ def describe(proposal: Proposal, facts: dict[str, Any], several: int = 0) -> str
         "",
         f"parameters  {parameters['total']:,} · trained {parameters['trainable']:,} ({share:.2%} of the base)",
     ]
+    lines += part_lines(proposal)
     lines.append(
         f"schedule    {schedule['examples']:,} rows · {schedule['effective_batch_size']} a step · "
         f"{schedule['steps_per_epoch']:,} steps an epoch · {schedule['total_steps']:,} steps · warm-up "

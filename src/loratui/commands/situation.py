@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from loratui.core.errors import DatasetError, InputError, LoratuiError
+from loratui.commands.datasets import dataset_values
+from loratui.core.errors import InputError, LoratuiError
 from loratui.format import printable
 from loratui.terminal import say
 
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def asked_for(
-    model: str, dataset: str | None, preset: str, settings: tuple[str, ...], gpu: str | None, gpu_memory: str | None
+    model: str,
+    datasets: Sequence[str],
+    preset: str,
+    settings: tuple[str, ...],
+    gpu: str | None,
+    gpu_memory: str | None,
 ) -> tuple[Situation, Preset, dict[str, Any]]:
     """Model, dataset and device, the preset, and the values that were set. Raises LoratuiError where one cannot be
     used.
@@ -47,16 +53,16 @@ def asked_for(
     device, disk_free = asked_device(section, named, devices, memory, cpu=by_hand.get("hardware.cpu", False))
     if gpu:
         by_hand["hardware.gpu"] = gpu
-    if dataset is not None:
-        if by_hand.setdefault("dataset.path", dataset) != dataset:
-            raise InputError("--dataset and --set dataset.path name two datasets.", hint="Give one of them.")
-        if not dataset.strip():
-            raise InputError("--dataset is empty.", hint="Name a dataset, or leave it out: rows are supposed then.")
+    for key, value in dataset_values(datasets).items():
+        if by_hand.setdefault(key, value) != value:
+            raise InputError(f"--dataset and --set {key} name two datasets.", hint="Give one of them.")
+    if by_hand.get("dataset.parts"):
+        by_hand.setdefault("dataset.path", "")
     values = {**chosen.values, **by_hand}
     try:
         data = facts_of(values)
     except LoratuiError as error:
-        if "dataset.path" in by_hand:
+        if by_hand.keys() & {"dataset.path", "dataset.parts"}:
             raise
         data, unread = None, f"{chosen.name} names the dataset {values['dataset.path']}: {error.sentence}"
         chosen = replace(chosen, notes=(*chosen.notes, unread))
@@ -105,26 +111,12 @@ def cluster_section(preset: Preset, by_hand: Mapping[str, Any]) -> ClusterSectio
 
 def facts_of(values: Mapping[str, Any]) -> DataFacts | None:
     """What the calculation knows of the dataset that these plan keys name; None where they name none."""
-    dataset = str(values.get("dataset.path", ""))
-    if not dataset:
+    if not (values.get("dataset.path") or values.get("dataset.parts")):
         return None
     from loratui.core.plan import DatasetSection
-    from loratui.data.facts import quick_facts
-    from loratui.data.find import find_planned
-    from loratui.data.preferences import require_answer
-    from loratui.data.preview import preview
+    from loratui.data.planned import planned_facts
 
     section = DatasetSection(
         **{key.removeprefix("dataset."): value for key, value in values.items() if key.startswith("dataset.")}
     )
-    found = find_planned(section)
-    objective = values.get("training.objective", "sft")
-    read_as = preview(found, section, count=0).recognition
-    facts = quick_facts(found, section, require_answer(read_as, section, where=dataset, objective=objective))
-    if facts.rows and facts.unusable == facts.rows:
-        raise DatasetError(
-            f"none of the {facts.rows:,} rows can be trained on: {facts.problem}",
-            where=dataset,
-            hint="`loratui inspect` lists them all.",
-        )
-    return facts
+    return planned_facts(section, values.get("training.objective", "sft"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from loratui.commands.datasets import MIXED, dataset_values
 from loratui.commands.trust import ask_for_plan, trust_option
 from loratui.core.errors import InputError
 from loratui.paths import runs_home, without_tilde
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 )
 @click.option(
     "-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the plan; may be repeated."
+)
+@click.option(
+    "-d",
+    "--dataset",
+    "--data",
+    "datasets",
+    multiple=True,
+    metavar="DATASET",
+    help=f"Train on these rows in place of the plan's. {MIXED}",
 )
 @click.option("--queue", "waits", is_flag=True, help="Let it wait for its turn on this machine (`loratui queue`).")
 @click.option("--detach", is_flag=True, help="Return once the run has started.")
@@ -55,6 +65,7 @@ def command(
     plan: Path,
     output: Path | None,
     settings: tuple[str, ...],
+    datasets: tuple[str, ...],
     waits: bool,
     detach: bool,
     auto_recover: bool,
@@ -74,8 +85,11 @@ def command(
     from loratui.runs.start import begin_run, wait_started
     from loratui.trackers.tracker import require_installed
 
-    document = with_values(read_plan(plan), dict(parse_setting(text) for text in settings), where="--set")
-    if not document.dataset.path:
+    rows = dataset_values(datasets)
+    if rows:
+        rows = {"dataset.parts": []} | rows
+    document = with_values(read_plan(plan), rows | dict(parse_setting(text) for text in settings), where="--set")
+    if not document.dataset.named:
         raise InputError("no dataset is chosen.", where=str(plan), hint="Add --set dataset.path=DATASET.")
     if show:
         say(script_of(document, output, rehearse), end="")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 PIECE_TOKENS = 2_048
 """Tokens of the pieces that are proposed for plain texts, where many are longer: language models are usually taught in
@@ -51,6 +52,10 @@ class DataFacts:
     """Rows of these that one row of the dataset makes, held out together: 2 where both sides of pairs are judged."""
     parts: tuple[DataFacts, ...] = ()
     """Of a mix: those of each part, its examples as often as an epoch draws them."""
+    base: int = 0
+    """Of a part of a mix: its rows before its weight, those too that are held out of them."""
+    weight: float = 1.0
+    """Of a part of a mix: how often an epoch draws each of its training rows."""
     supposed: bool = False
     """No dataset is chosen: the rows stand for one (`core.situation.supposed_rows`)."""
 
@@ -81,6 +86,28 @@ class DataFacts:
         if self.divided and self.parts:
             return _joined_at(self, max_length)
         return _pieces(self.whole or self, max_length) if self.divided else self
+
+    @property
+    def usable(self) -> int:
+        """Rows that are trained on or held out of those; of a mix each once, whatever the weights."""
+        if self.parts:
+            return sum(part.base for part in self.parts)
+        return self.examples + self.eval_examples if self.eval_taken else self.examples
+
+    def holding_out(self, fraction: float, count: int = 0) -> DataFacts:
+        """The same with this share (0..0.5) of the rows held out, or this number of them; of a mix part by part."""
+        if not self.eval_taken:
+            return self
+        if not self.parts:
+            held = self.sides * held_out_rows(self.usable // self.sides, fraction, count)
+            return replace(self, examples=max(1, self.usable - held), eval_examples=held)
+        own = [part.base if part.eval_taken else 0 for part in self.parts]
+        parts = []
+        for part, held in zip(self.parts, held_out_by_part(own, fraction, count), strict=True):
+            examples = max(1, drawn_rows(part.base - held, part.weight))
+            evaluated = held if part.eval_taken else part.eval_examples
+            parts.append(replace(part, examples=examples, eval_examples=evaluated))
+        return joined(parts)
 
     def filled(self, tokens: int) -> DataFacts:
         """The same rows with the longest as long as this, in tokens: as `training.max_length` allows them to be."""
@@ -143,6 +170,26 @@ def _pieces(rows: DataFacts, max_length: int) -> DataFacts:
     )
 
 
+def inspected_facts(parts: Sequence[Mapping[str, Any]]) -> DataFacts:
+    """Facts of a mix from what the inspection found of each part (`parts` of its result), counted and not guessed."""
+    return joined(
+        [
+            DataFacts(
+                examples=max(1, part["examples"]),
+                lengths=tuple(part["lengths"]) or (1,),
+                trained_share=part["trained_tokens"] / part["tokens"] if part["tokens"] else 1.0,
+                eval_examples=part["eval_examples"],
+                eval_taken=part["eval_taken"],
+                rows=part["rows"],
+                divided=part["divided"],
+                base=part["base"],
+                weight=part["weight"],
+            )
+            for part in parts
+        ]
+    )
+
+
 @lru_cache(maxsize=64)
 def _joined_at(mix: DataFacts, max_length: int) -> DataFacts:
     return joined([part.at(max_length) for part in mix.parts])
@@ -180,6 +227,31 @@ def _lengths(parts: Sequence[DataFacts], examples: int) -> tuple[int, ...]:
         wanted, have = max(1, round(count * part.examples / examples)), len(part.lengths)
         found += [part.lengths[have - 1 - at * have // wanted] for at in range(wanted)]
     return tuple(sorted(found))
+
+
+def drawn_rows(rows: int, weight: float) -> int:
+    """Rows that an epoch draws of a part of a mix with so many training rows; at least one, where there is one."""
+    return max(1, round(rows * weight)) if rows else 0
+
+
+def held_out_by_part(rows: Sequence[int], fraction: float, count: int = 0) -> list[int]:
+    """How many rows of each part of a mix are held out: the same share of each, whatever its weight, so that another
+    weight holds out the same rows; of a number of rows each part's share. rows: of each part, after its cap.
+    """
+    if not count:
+        return [held_out_rows(each, fraction) for each in rows]
+    return [min(max(1, one), max(0, each - 1)) for one, each in zip(shared_out(count, rows), rows, strict=True)]
+
+
+def shared_out(count: int, sizes: Sequence[int]) -> list[int]:
+    """Whole numbers in proportion to the sizes that make `count` together; what is left goes to the largest rests."""
+    total = sum(sizes)
+    exact = [count * each / total if total else 0.0 for each in sizes]
+    found = [int(one) for one in exact]
+    by_rest = sorted(range(len(sizes)), key=lambda at: (found[at] - exact[at], at))
+    for at in by_rest[: count - sum(found)] if total else ():
+        found[at] += 1
+    return found
 
 
 def held_out_rows(usable: int, fraction: float, count: int = 0) -> int:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from loratui.core.dataset import DataFacts, held_out_rows, joined
+from loratui.core.dataset import DataFacts, joined
 from loratui.core.dataset_part import HOW_READ, DatasetPart
 from loratui.core.plan import DatasetSection, Plan
 from loratui.core.plan_text import PATH_KEYS, with_values
@@ -56,41 +56,17 @@ def _section(section: DatasetSection, part: DatasetPart) -> DatasetSection:
     return section.model_copy(update={key: getattr(part, key) for key in HOW_READ} | {"parts": []})
 
 
-def drawn_rows(rows: int, weight: float) -> int:
-    """Rows that an epoch draws of a part with so many training rows; at least one, where there is one."""
-    return max(1, round(rows * weight)) if rows else 0
-
-
-def held_out_by_part(section: DatasetSection, rows: Sequence[int]) -> list[int]:
-    """How many rows of each part are held out: the same share of each, whatever its weight, so that another weight
-    holds out the same rows; of a number of rows each part's share. rows: of each part, after its cap.
+def mixed_facts(section: DatasetSection, weighed: Sequence[tuple[float, int, DataFacts]]) -> DataFacts:
+    """Counts and lengths of a mix. section: of the whole. weighed: each part's weight, cap (0: none), and facts of it
+    alone.
     """
-    if not section.eval_count:
-        return [held_out_rows(count, section.eval_fraction) for count in rows]
-    wanted, total = section.eval_count, sum(rows)
-    exact = [wanted * count / total if total else 0.0 for count in rows]
-    found = [int(one) for one in exact]
-    by_rest = sorted(range(len(rows)), key=lambda at: (found[at] - exact[at], at))
-    for at in by_rest[: wanted - sum(found)]:
-        found[at] += 1
-    return [min(max(1, one), max(0, count - 1)) for one, count in zip(found, rows, strict=True)]
-
-
-def mixed_facts(plan_section: DatasetSection, weighed: Sequence[tuple[float, int, DataFacts]]) -> DataFacts:
-    """Counts and lengths of a mix. weighed: each part's weight, cap (0: none), and facts of it alone."""
-    usable = [facts.examples + (facts.eval_examples if facts.eval_taken else 0) for _, _, facts in weighed]
-    capped = [min(rows, cap) if cap else rows for rows, (_, cap, _) in zip(usable, weighed, strict=True)]
-    held = held_out_by_part(plan_section, capped)
-    apart = bool(plan_section.eval_path)
     parts = []
-    for (weight, _, facts), rows, out in zip(weighed, capped, held, strict=True):
-        taken = out if facts.eval_taken or (not facts.eval_examples and not apart) else 0
-        evaluated = 0 if apart else taken or facts.eval_examples
-        examples = max(1, drawn_rows(rows - taken, weight))
-        parts.append(replace(facts, examples=examples, eval_examples=evaluated, eval_taken=taken > 0))
-    if apart and parts:  # the file is the same for all
-        parts[0] = replace(parts[0], eval_examples=weighed[0][2].eval_examples)
-    return joined(parts)
+    for number, (weight, cap, facts) in enumerate(weighed):
+        rows = min(facts.usable, cap) if cap else facts.usable
+        apart = bool(facts.eval_examples) and not facts.eval_taken
+        evaluated = facts.eval_examples if apart and not (section.eval_path and number) else 0  # one file for all
+        parts.append(replace(facts, base=rows, weight=weight, eval_examples=evaluated, eval_taken=not apart))
+    return joined(parts).holding_out(section.eval_fraction, section.eval_count)
 
 
 def named_paths(plan: Plan) -> dict[str, str]:

@@ -271,7 +271,7 @@ def _more_steps(plan: Plan, schedule: Schedule) -> str:
 def _rows(spec: ModelSpec, plan: Plan, data: DataFacts, schedule: Schedule) -> Iterator[str]:
     length = plan.training.max_length
     if data.supposed:
-        none = f"{plan.dataset.path} was not read" if plan.dataset.path else "No dataset is chosen"
+        none = f"{plan.dataset.named} was not read" if plan.dataset.named else "No dataset is chosen"
         yield (
             f"{none}: every figure is for {supposed_words(data)}, as uneven as real ones. Rows of your own change them."
         )

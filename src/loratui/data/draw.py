@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loratui.core.mix import drawn_rows, held_out_by_part
+from loratui.core.dataset import drawn_rows, held_out_by_part
 from loratui.core.plan import DatasetSection
 from loratui.data.split import RowKeys, split_rows
 
@@ -60,7 +60,8 @@ class Drawn:
 def draw(section: DatasetSection, seed: int, parts: Sequence[Usable]) -> list[Drawn]:
     """The rows of each part. section: of the mix, which says what is held out."""
     kept = [_capped(part, seed) for part in parts]
-    counts = held_out_by_part(section, [0 if part.apart else len(rows) for part, rows in zip(parts, kept, strict=True)])
+    own = [0 if part.apart else len(rows) for part, rows in zip(parts, kept, strict=True)]
+    counts = held_out_by_part(own, section.eval_fraction, section.eval_count)
     held = [_held_out(section, seed, part, rows, count) for part, rows, count in zip(parts, kept, counts, strict=True)]
     names: set[bytes] = {identity for part in parts for identity in part.held}
     out, seen = [], set(names)
@@ -74,7 +75,7 @@ def draw(section: DatasetSection, seed: int, parts: Sequence[Usable]) -> list[Dr
         rest = np.setdiff1d(rows, asked)
         clear = np.array([part.identities[at] not in seen for at in rest.tolist()], dtype=bool)
         base = rest[clear]
-        own = {part.identities[at] for at in base.tolist()}
+        said = {part.identities[at] for at in base.tolist()}
         found.append(
             Drawn(
                 train=_weighed(part, base, seed),
@@ -85,7 +86,7 @@ def draw(section: DatasetSection, seed: int, parts: Sequence[Usable]) -> list[Dr
                 base=len(base),
             )
         )
-        trained |= own
+        trained |= said
     return found
 
 

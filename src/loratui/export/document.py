@@ -118,8 +118,14 @@ def common(carrier: Carrier, rows: Rows) -> None:
         carrier.leave("dataset.long_text", "texts beyond the maximum length may be cut there, not divided into pieces.")
     else:
         carrier.without_meaning("dataset.long_text")
+    if plan.dataset.parts:
+        carrier.say(
+            f"the mix of {len(plan.dataset.parts)} parts: its rows lie in one file as an epoch draws them, so that one "
+            "of weight 2 stands there twice; the loss on the held-out rows is one figure, not one for each part."
+        )
     carrier.without_meaning(
         "dataset.path",
+        "dataset.parts",
         "dataset.format",
         "dataset.columns",
         "dataset.preference",

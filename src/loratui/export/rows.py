@@ -11,12 +11,16 @@ from typing import Any
 from loratui.core.errors import DatasetError
 from loratui.core.plan import DatasetSection, Plan
 from loratui.data.conversation import Conversation
+from loratui.data.convert import to_conversation
 from loratui.data.find import find_evaluation, find_planned
 from loratui.data.found import FoundDataset
+from loratui.data.mixed import conversations, read_parts
 from loratui.data.preferences import require_answer
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.reasoning import arranged
 from loratui.data.recognise import recognise
+from loratui.data.recognition import Recognition
+from loratui.data.row import Row, RowError
 from loratui.data.row_filter import RowFilter, filter_rows
 from loratui.data.split import keys_for, split_rows
 from loratui.data.tool_text import with_calls
@@ -32,6 +36,8 @@ def write_rows(plan: Plan, folder: Path, *, tool: str) -> tuple[Rows, int]:
     Raises DatasetError where the dataset cannot be read or nothing of it can be used.
     """
     dataset = plan.dataset
+    if dataset.parts:
+        return _write_mix(plan, folder, tool)
     found = find_planned(dataset)
     train, unusable = _conversations(plan, found, evaluation=False)
     held: list[Conversation] = []
@@ -46,6 +52,38 @@ def write_rows(plan: Plan, folder: Path, *, tool: str) -> tuple[Rows, int]:
         train, held = [train[at] for at in split.train], [train[at] for at in split.evaluation]
     if not train:
         raise DatasetError("there is no row to export.", where=found.path)
+    told = [[_arranged(row, dataset) for row in part] for part in (train, held)]
+    return _written(plan, folder, tool, *told), unusable
+
+
+def _write_mix(plan: Plan, folder: Path, tool: str) -> tuple[Rows, int]:
+    """The rows of a mix as an epoch draws them: one that is drawn twice stands there twice."""
+    train: list[Conversation] = []
+    held: list[Conversation] = []
+    parts = read_parts(plan)
+    for one in parts:
+        section = one.part.section
+        for row in one.trained_rows():
+            train += [_arranged(to_conversation(row, one.reading), section)] * one.train[row.index]
+        if not plan.dataset.eval_path:
+            held += [_arranged(row, section) for row in _readable(one.held_out_rows(), one.reading)]
+    if plan.dataset.eval_path:
+        rows = conversations(plan, find_evaluation(plan.dataset), own=False)
+        held = [_arranged(row, plan.dataset) for row in rows]
+    if not train:
+        raise DatasetError("there is no row to export.", where=plan.dataset.named)
+    return _written(plan, folder, tool, train, held), sum(one.unusable for one in parts)
+
+
+def _readable(rows: Iterator[Row], reading: Recognition) -> Iterator[Conversation]:
+    for row in rows:
+        try:
+            yield to_conversation(row, reading)
+        except RowError:  # as in the training, which says so
+            continue
+
+
+def _written(plan: Plan, folder: Path, tool: str, train: list[Conversation], held: list[Conversation]) -> Rows:
     objective = plan.training.objective
     kind = kind_of([*train, *held], tool) if objective == "sft" else kind_for(objective, tool)
     if kind == "judged" or kind == "judged-messages":  # of a pair each side is an answer of its own
@@ -55,9 +93,9 @@ def write_rows(plan: Plan, folder: Path, *, tool: str) -> tuple[Rows, int]:
     for path, part in ((rows.train, train), (rows.test, held)):
         if part:
             with Path(path).open("w", encoding="utf-8") as file:
-                lines = (as_line(_arranged(row, dataset), kind) for row in part)
+                lines = (as_line(row, kind) for row in part)
                 file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    return rows, unusable
+    return rows
 
 
 def _conversations(plan: Plan, found: FoundDataset, *, evaluation: bool) -> tuple[list[Conversation], int]:

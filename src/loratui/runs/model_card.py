@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Literal
 
 from loratui.core.mix import named_paths, with_paths
@@ -20,8 +20,7 @@ from loratui.core.plan_text import plan_to_toml, with_values
 from loratui.core.preferences import described, is_preference
 from loratui.export.torch_code import FORMATS, quantization_code
 from loratui.files import DOCUMENT_LIMIT_BYTES, open_regular, write_whole
-from loratui.format import printable
-from loratui.paths import without_tilde
+from loratui.runs.card_dataset import code, dataset_rows, hub_name, hub_sets, short
 from loratui.runs.directory import Run
 from loratui.runs.events import Fix
 from loratui.runs.story import Change, Story, read_story
@@ -33,7 +32,6 @@ PLACE = "PATH_OR_ID"
 """Stands in the code for the folder, or the repository, that the reader has."""
 BASE = "PATH_OF_THE_BASE"
 """Stands in the code for a base that is a local folder: its path is nobody's business, and elsewhere it is another."""
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 def result_folder(run: Run) -> Path:
@@ -94,24 +92,6 @@ def model_card(run: Run, *, place: str = PLACE, merged: str = "") -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def hub_name(text: str) -> str:
-    """A name of the hub, or "" for what is a local path, the demo, or no such name."""
-    if text == "demo" or not HUB_NAME.fullmatch(text) or without_tilde(text).exists():
-        return ""
-    return text
-
-
-def code(text: object) -> str:
-    """Foreign text as inline code that no Markdown in it can leave."""
-    shown = printable(text).replace("`", "ˋ").strip()
-    return f"`{shown or ' '}`"
-
-
-def _short(text: str) -> str:
-    """A hub name as it is; of a local path its last part alone: where a person keeps files is nobody's business."""
-    return text if hub_name(text) or text == "demo" else PurePath(text).name or text
-
-
 def _title(run: Run, plan: Plan) -> str:
     kind = {"full": "Fine-tuned model", "lora": "LoRA adapter", "qlora": "QLoRA adapter"}[plan.method.kind]
     return f"{kind} {code(run.name)}"
@@ -121,15 +101,15 @@ def _front_matter(plan: Plan, merged: bool) -> str:
     """YAML that the hub reads. Names are written as JSON strings, which YAML reads as they are."""
     base = hub_name(plan.model.id)
     full = plan.method.kind == "full" or merged
-    data = hub_name(plan.dataset.path)
+    data = hub_sets(plan)
     lines = [
         "---",
         *([f"base_model: {json.dumps(base)}"] if base else []),
         f"library_name: {'transformers' if full else 'peft'}",
         "pipeline_tag: text-generation",
     ]
-    if "/" in data:
-        lines += ["datasets:", f"- {json.dumps(data)}"]
+    if data:
+        lines += ["datasets:", *(f"- {json.dumps(name)}" for name in data)]
     learnt = plan.training.objective
     tags = (
         [*(["lora", "merged"] if merged else []), learnt, "loratui"]
@@ -143,7 +123,7 @@ def _front_matter(plan: Plan, merged: bool) -> str:
 
 def _summary(plan: Plan, story: Story, merged: bool) -> str:
     finished = story.finished
-    base = code(_short(plan.model.id)) + (f" at revision {code(plan.model.revision)}" if plan.model.revision else "")
+    base = code(short(plan.model.id)) + (f" at revision {code(plan.model.revision)}" if plan.model.revision else "")
     ending = ""
     if finished is not None:
         ending = f" The training ended{_on_day(finished.time)} after {finished.step:,} steps."
@@ -233,13 +213,7 @@ def _made(run: Run, plan: Plan, story: Story) -> str:
         rows.append(("objective", described(plan)))
     if started is not None and started.parameters_total:
         rows.append(("trained weights", f"{started.parameters_trainable:,} of {started.parameters_total:,}"))
-    rows.append(
-        (
-            "dataset",
-            code(_short(plan.dataset.path))
-            + (f", split {code(plan.dataset.split)}" if hub_name(plan.dataset.path) else ""),
-        )
-    )
+    rows += dataset_rows(plan, data)
     if data is not None:
         rows.append(
             ("rows", f"{data.examples:,} trained on, {data.eval_examples:,} held out, {data.left_out:,} left out")
@@ -298,7 +272,7 @@ def _made(run: Run, plan: Plan, story: Story) -> str:
 def _changes(fix: Fix) -> str:
     """Keys with both values; local files by their last part, as everywhere in a card."""
     shown = {
-        key: [_short(value) if isinstance(value, str) and value else value for value in pair]
+        key: [short(value) if isinstance(value, str) and value else value for value in pair]
         for key, pair in fix.changes.items()
         if key != "evaluation.prompts"
     }
@@ -355,10 +329,12 @@ def _losses(story: Story) -> str:
         ("rouge_l", "ROUGE-L", "{:.3f}"),
     ]
     columns = [column for column in columns if any(getattr(one, column[0]) is not None for one in shown)]
+    names = list(dict.fromkeys(name for one in shown for name in one.loss_by_part))
     rows = [
         (
             f"{one.step:,}",
             *(form.format(value) if (value := getattr(one, name)) is not None else "–" for name, _, form in columns),
+            *("–" if (loss := one.loss_by_part.get(name)) is None else f"{loss:.4f}" for name in names),
         )
         for one in shown
     ]
@@ -367,14 +343,15 @@ def _losses(story: Story) -> str:
     asked = story.generated
     note = f" Exact match and ROUGE-L are of answers to {asked:,} of these rows." if asked else ""
     parts.append(f"On {shown[-1].rows:,} held-out rows{left}.{note}")
-    parts.append(_table(("step", *(words for _, words, _ in columns)), rows))
+    by_part = [f"loss on {code(name)}" for name in names]
+    parts.append(_table(("step", *(words for _, words, _ in columns), *by_part), rows))
     return "\n\n".join(parts)
 
 
 def _whole_plan(plan: Plan) -> str:
     """plan.toml as it was, but for places on somebody's disk and for prompts."""
-    short = with_paths(plan, {key: _short(path) for key, path in named_paths(plan).items() if path})
-    text = plan_to_toml(with_values(short, {"evaluation.prompts": []}), comments=False)
+    told = with_paths(plan, {key: short(path) for key, path in named_paths(plan).items() if path})
+    text = plan_to_toml(with_values(told, {"evaluation.prompts": []}), comments=False)
     return "Local files are named by their last part; prompts are left out.\n\n" + _fenced(text.strip(), "toml")
 
 

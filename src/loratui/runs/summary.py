@@ -62,7 +62,7 @@ class RunSummary:
             "jobs": [job.id for job in read_jobs(self.run.path)],
             "foreign": self.foreign,
             "model": self.plan.model.id if self.plan else None,
-            "dataset": self.plan.dataset.path if self.plan else None,
+            "dataset": self.plan.dataset.named if self.plan else None,
             "method": self.plan.method.kind if self.plan else None,
         }
 

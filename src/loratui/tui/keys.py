@@ -48,6 +48,7 @@ LETTERS: dict[str, str] = {
     "T": "thinking in the rows",
     "Z": "zoom out",
     "=": "compare two of them",
+    "+": "several datasets as one",
     ":": "go to a number",
     "/": "find",
     "?": "help",
@@ -102,7 +103,7 @@ class Use:
         )
 
 
-NAMES = {"=": "equals_sign", ":": "colon", "/": "slash", "?": "question_mark"}
+NAMES = {"=": "equals_sign", "+": "plus", ":": "colon", "/": "slash", "?": "question_mark"}
 """Textual's own names of the signs."""
 
 USES: dict[str, tuple[Use, ...]] = {
@@ -117,6 +118,7 @@ USES: dict[str, tuple[Use, ...]] = {
         Use("f", "fix", "Fix", "Mend what was found: preferences nobody answered, answers that never end"),
         Use("T", "thinking", "Thinking", "What becomes of the thinking in the rows, and what mends it"),
         Use("i", "write", "Path", "Write a path, or the id of a dataset of the hub"),
+        Use("+", "mix", "Mix", "Train on several datasets as one: add a part, set its weight"),
     ),
     "rows": (
         Use("t", "tokens", "Tokens", "Show the row as the trainer receives it: every token, special ones too"),

@@ -307,7 +307,8 @@ def _warn_of_other_rows(given: EvaluateRequest, target: Target, other: Target) -
 
     def split(plan: Plan) -> Any:
         section = plan.dataset
-        return section.path, section.eval_fraction, section.eval_path, section.split_by, plan.split_seed
+        parts = [part.model_dump(exclude={"weight", "name"}) for part in section.parts]
+        return section.path, parts, section.eval_fraction, section.eval_path, section.split_by, plan.split_seed
 
     if given.data or target.plan is None or other.plan is None or split(target.plan) == split(other.plan):
         return

@@ -13,22 +13,27 @@ as JSON, JSONL, CSV or Parquet. Imports no torch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+from loratui.core.dataset import shared_out
 from loratui.core.errors import DatasetError, LoratuiError
-from loratui.core.plan import Plan
+from loratui.core.mix import sections_of
+from loratui.core.plan import DatasetSection, Plan
 from loratui.data.cells import MISSING, cell_at, paths, reaches
 from loratui.data.conversation import Conversation
 from loratui.data.convert import to_conversation
 from loratui.data.find import find_dataset, find_evaluation, find_planned
 from loratui.data.found import FoundDataset
+from loratui.data.mixed import PartRows, read_parts, reading_of
 from loratui.data.read import read_rows, sample_rows
+from loratui.data.reasoning import arranged
 from loratui.data.recognise import Recognition, recognise
 from loratui.data.row import Row, RowError
 from loratui.data.row_filter import RowFilter, filter_rows
 from loratui.data.split import keys_for, split_rows
+from loratui.data.tool_text import with_calls
 
 RECOGNISED_ROWS = 200
 PLACEHOLDER = "?"
@@ -65,7 +70,7 @@ class Question:
 def read_questions(path: str, plan: Plan | None = None) -> list[Question]:
     """Every row of a file. DatasetError where the file cannot be read at all, or no row of it can be asked."""
     found = find_dataset(path)
-    reading = trained_reading(plan)
+    reading = trained_reading(plan, next((row.value for row in read_rows(found) if row.value is not None), None))
     questions = [question(row, reading) for row in read_rows(found, unfold=reading.unfold if reading else "")]
     if not questions:
         raise DatasetError("there are no rows in it.", where=path)
@@ -74,17 +79,18 @@ def read_questions(path: str, plan: Plan | None = None) -> list[Question]:
     return questions
 
 
-def trained_reading(plan: Plan | None) -> Recognition | None:
-    """How the rows of a plan's dataset are read; None where there is none to be found any more."""
+def trained_reading(plan: Plan | None, value: Mapping[str, Any] | None = None) -> Recognition | None:
+    """How the rows of a plan's dataset are read; None where there is none to be found any more. value: a row; of a mix
+    it is the way of the first part that could read it.
+    """
     if plan is None:
         return None
     try:
-        found = find_planned(plan.dataset)
-        return recognise(
-            sample_rows(found, RECOGNISED_ROWS), plan.dataset.format, plan.dataset.columns, where=found.path
-        )
+        readings = [_planned(section)[1] for section in sections_of(plan.dataset)]
     except (LoratuiError, OSError):
         return None
+    fitting = (one for one in readings if value is None or _has_prompt(value, one))
+    return next(fitting, readings[0])
 
 
 def question(row: Row | Mapping[str, Any], reading: Recognition | None = None, index: int = 0) -> Question:
@@ -175,7 +181,9 @@ def held_out_questions(plan: Plan, limit: int = 200) -> list[Question]:
 
     Raises DatasetError where the plan's data cannot be read any more.
     """
-    found, reading = _planned(plan)
+    if plan.dataset.parts:
+        return _of_parts(plan, limit)
+    found, reading = _planned(plan.dataset)
     if plan.dataset.eval_path:
         rows = read_rows(find_evaluation(plan.dataset), unfold=reading.unfold)
     elif found.eval_files:
@@ -191,13 +199,43 @@ def training_questions(plan: Plan) -> Iterator[Question]:
 
     Raises DatasetError where the plan's data cannot be read any more.
     """
-    found, reading = _planned(plan)
+    if plan.dataset.parts:
+        return (one for part in read_parts(plan) for one in _asked(part, part.trained_rows()))
+    found, reading = _planned(plan.dataset)
     chosen = _split(plan, found, reading, held_out=False)
     return _usable((row for row in read_rows(found, unfold=reading.unfold) if row.index in chosen), reading)
 
 
-def _planned(plan: Plan) -> tuple[FoundDataset, Recognition]:
-    section = plan.dataset
+def _of_parts(plan: Plan, limit: int) -> list[Question]:
+    """Held-out rows of a mix, each part's share of them."""
+    if plan.dataset.eval_path:
+        found = find_evaluation(plan.dataset)
+        reading = reading_of(plan, found)
+        return list(islice(_usable(read_rows(found, unfold=reading.unfold), reading), limit))
+    parts = read_parts(plan)
+    counts = [part.held_out_count() for part in parts]
+    shares = counts if sum(counts) <= limit else shared_out(limit, counts)
+    return [
+        one
+        for part, count in zip(parts, shares, strict=True)
+        for one in islice(_asked(part, part.held_out_rows()), count)
+    ]
+
+
+def _asked(part: PartRows, rows: Iterable[Row]) -> Iterator[Question]:
+    """Rows of a part as questions, numbered through all parts, their thinking and calls as the part has them."""
+    section = part.part.section
+
+    def seen(row: Conversation | None) -> Conversation | None:
+        if row is None:
+            return None
+        return arranged(with_calls(row) if section.calls == "template" else row, section.reasoning)
+
+    for one in _usable(rows, part.reading):
+        yield replace(one, index=one.index + part.first, conversation=seen(one.conversation), whole=seen(one.whole))
+
+
+def _planned(section: DatasetSection) -> tuple[FoundDataset, Recognition]:
     found = find_planned(section)
     return found, recognise(sample_rows(found, RECOGNISED_ROWS), section.format, section.columns, where=found.path)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 from loratui.core.dataset import held_out_rows
 from loratui.core.recommend.context import Context, evaluates
@@ -129,9 +128,11 @@ def standard_error(rows: int) -> float:
 def held_out(context: Context) -> Iterator[Recommendation]:
     """`dataset.eval_fraction`; afterwards the data's parts are those of the share that was decided."""
     data = context.data
-    usable = data.examples + data.eval_examples if data.eval_taken else data.examples
+    usable = data.usable
     value = USUAL_SHARE if usable * USUAL_SHARE <= ENOUGH_ROWS else float(f"{ENOUGH_ROWS / usable:.2g}")
     rows = data.sides * held_out_rows(usable // data.sides, value)
+    if data.parts and data.eval_taken:
+        rows = data.holding_out(value).eval_examples
     error = standard_error(rows)
     unseen = (
         " While training nothing measures it (evaluation.every_steps = 0)."
@@ -155,7 +156,7 @@ def held_out(context: Context) -> Iterator[Recommendation]:
             up="Nothing changes before there is a second row.",
             down="0 is the least.",
         )
-        context.data = replace(data, examples=max(1, usable), eval_examples=0) if data.eval_taken else data
+        context.data = data.holding_out(0.0)
         return
     elif value < USUAL_SHARE:
         why = (
@@ -182,8 +183,4 @@ def held_out(context: Context) -> Iterator[Recommendation]:
         up="A surer loss; fewer rows to train on, and each evaluation takes longer.",
         down="More rows to train on; below some hundred rows the loss moves by chance.",
     )
-    if data.eval_taken:
-        held = data.sides * held_out_rows(
-            usable // data.sides, float(context.get("dataset.eval_fraction")), int(context.get("dataset.eval_count"))
-        )
-        context.data = replace(data, examples=max(1, usable - held), eval_examples=held)
+    context.data = data.holding_out(float(context.get("dataset.eval_fraction")), int(context.get("dataset.eval_count")))

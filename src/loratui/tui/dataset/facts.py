@@ -9,6 +9,7 @@ from textual.content import Content
 from loratui.data.characters import characters_words
 from loratui.format import one_line, size
 from loratui.tui.common.text import labelled
+from loratui.tui.dataset.mix import mix_lines
 from loratui.tui.wizard.check import counted_at, rows_cut
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ MARGINS = 6
 TALL = 30
 """Lines of a terminal from which on a fact may take MOST_LINES of them; else MOST_LINES_LOW."""
 MOST_LINES, MOST_LINES_LOW = 4, 2
+MOST_PARTS, MOST_PARTS_LOW = 8, 3
+"""Lines of a table of parts, in a tall terminal and in a low one."""
 
 
 def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -> list[Content]:
@@ -40,15 +43,25 @@ def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -
     ]
     proposal = state.plan.proposal
     max_length = proposal.plan.training.max_length if proposal is not None else facts.longest
-    facts_of: list[tuple[str, Content]] = [
-        (
-            "format",
-            Content.assemble(
-                (recognition.format, "bold"), guess, (f": {one_line(recognition.why, 120)}", "$text-muted")
+    mix = mix_lines(view.mix, facts, MOST_PARTS if height >= TALL else MOST_PARTS_LOW) if view.mix else None
+    if mix is not None:
+        read = [
+            ("parts", mix),
+            ("below", Content.assemble((f"the rows of {one_line(view.mix[0], 40)}", "$text-muted"))),
+        ]
+    else:
+        read = [
+            (
+                "format",
+                Content.assemble(
+                    (recognition.format, "bold"), guess, (f": {one_line(recognition.why, 120)}", "$text-muted")
+                ),
             ),
-        ),
-        ("columns", Content.assemble((mapping, "$foreground"), (unused, "$text-muted"))),
-        *(("", Content.assemble((f"▲ {one_line(doubt, 200)}", "$warning"))) for doubt in recognition.doubts),
+            ("columns", Content.assemble((mapping, "$foreground"), (unused, "$text-muted"))),
+            *(("", Content.assemble((f"▲ {one_line(doubt, 200)}", "$warning"))) for doubt in recognition.doubts),
+        ]
+    facts_of: list[tuple[str, Content]] = [
+        *read,
         *_preference_line(state, view),
         ("pairs" if pairs else "rows", Content.assemble((" · ".join(counts), "$foreground"))),
         ("check", Content.assemble(state.check.now.words(max_length, exact=facts.exact))),
@@ -60,7 +73,7 @@ def fact_lines(state: WizardState, view: DatasetView, width: int, height: int) -
         note = f"{one_line(found.note, 200)} ({size(found.size_bytes)})"
         facts_of.append(("files", Content.assemble((note, "$text-muted"))))
     most = MOST_LINES if height >= TALL else MOST_LINES_LOW
-    return [labelled(label, content, width, most) for label, content in facts_of]
+    return [content if label == "parts" else labelled(label, content, width, most) for label, content in facts_of]
 
 
 def text_words(result: dict[str, Any], max_length: int) -> str:

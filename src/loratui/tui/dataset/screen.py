@@ -24,6 +24,7 @@ from loratui.tui.dataset.row_lengths import lengths_now
 from loratui.tui.dataset.rows import RowBrowser
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import bindings
+from loratui.tui.wizard.mixing import PARTS, dataset_named, parts_now
 
 EMPTY = (
     ("o", "opens a file or folder: JSON, JSONL, CSV, TSV, Parquet, Arrow,\n      text, also compressed"),
@@ -128,7 +129,7 @@ class DatasetScreen(StepScreen):
         """What was chosen, how it is read, and its rows; why there is none is said. Its check begins."""
         state = self.app.state
         with self.prevent(Input.Changed):
-            self.query_one("#path", Input).value = one_line(state.draft.dataset, 400)
+            self.query_one("#path", Input).value = one_line(dataset_named(state.draft), 400)
         self._show_facts()
         self._show_rows()
         self.say(self._problem(state.dataset.problem), "error")
@@ -181,7 +182,7 @@ class DatasetScreen(StepScreen):
             self.say("Type a path first; o opens a browser.", "error")
         elif path == ".":
             self.say(f"Not taken: . is this whole folder, {one_line(Path.cwd().name, 40)}. Write ./ for that.", "error")
-        elif path == state.draft.dataset and state.dataset.view is not None:
+        elif path == dataset_named(state.draft) and state.dataset.view is not None:
             self.action_next()
         else:
             self.app.choose_dataset(path)
@@ -253,6 +254,13 @@ class DatasetScreen(StepScreen):
         except LoratuiError as error:
             self.app.call_from_thread(self.say, error.sentence, "error")
             return []
+
+    @work
+    async def action_mix(self) -> None:
+        """Train on several datasets as one."""
+        from loratui.tui.dataset.mix import MixScreen
+
+        await self.app.push_screen_wait(MixScreen(parts_now(self.app.state.draft), self.app.choose_parts))
 
     def _has_preferences(self) -> bool:
         view = self.app.state.dataset.view
@@ -366,8 +374,10 @@ class DatasetScreen(StepScreen):
         dataset = self.app.state.dataset
         if action == "problems":
             return dataset.view is not None
-        if action == "columns":
+        if action == "mix":
             return dataset.view is not None or bool(dataset.problem)
+        if action == "columns":
+            return not self.app.state.draft.by_hand.get(PARTS) and (dataset.view is not None or bool(dataset.problem))
         if action == "lengths":
             return dataset.view is not None and self.app.state.plan.proposal is not None
         if action == "check":

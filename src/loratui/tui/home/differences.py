@@ -54,7 +54,7 @@ SHORT = {
 
 def kin_of(plan: Plan) -> Kin:
     """Model, dataset and what is learnt."""
-    return plan.model.id, plan.dataset.path, plan.training.objective
+    return plan.model.id, plan.dataset.named, plan.training.objective
 
 
 def differences(first: Plan, second: Plan) -> list[tuple[str, str, str]]:

@@ -18,6 +18,7 @@ from loratui.format import one_line
 from loratui.paths import home_short
 from loratui.tui.home.run_list import RunList
 from loratui.tui.wizard.draft import Draft, same_choices
+from loratui.tui.wizard.mixing import dataset_named
 
 if TYPE_CHECKING:
     from loratui.tui.wizard.draft_file import OtherDraft
@@ -79,7 +80,7 @@ def _kept_aside(others: list[OtherDraft]) -> Way:
 
 def chosen_words(draft: Draft) -> str:
     """Model and dataset of a draft, by their last names."""
-    model, dataset = (PurePath(home_short(path)).name or path for path in (draft.model, draft.dataset))
+    model, dataset = (PurePath(home_short(path)).name or path for path in (draft.model, dataset_named(draft)))
     return one_line(f"{model or 'no model yet'} on {dataset or 'no dataset yet'}", 80)
 
 

@@ -161,7 +161,7 @@ def age_words(seconds: float) -> str:
 def made_of(summary: RunSummary) -> str:
     """What was trained by what method from what, or why that cannot be said."""
     plan = summary.plan
-    words = f"{plan.model.id} · {plan.method.kind} · {plan.dataset.path}" if plan else summary.problem
+    words = f"{plan.model.id} · {plan.method.kind} · {plan.dataset.named}" if plan else summary.problem
     return f"not made here · {words}" if summary.foreign else words
 
 

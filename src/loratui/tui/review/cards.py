@@ -13,6 +13,7 @@ from textual.widgets import Static
 from loratui.format import count, duration, number_text, one_line, size, value_text
 from loratui.paths import home_short
 from loratui.tui.frame.headroom_bar import memory_view, verdict
+from loratui.tui.wizard.mixing import dataset_named
 
 if TYPE_CHECKING:
     from loratui.core.proposal import Proposal
@@ -41,7 +42,7 @@ def cards(state: WizardState) -> list[Card]:
     if proposal is None:
         return [
             Card("what learns", "model", 2, _last_name(draft.model) or "no model yet"),
-            Card("from what", "dataset", 3, _last_name(draft.dataset) or "no dataset yet"),
+            Card("from what", "dataset", 3, _last_name(dataset_named(draft)) or "no dataset yet"),
             Card("how", "recipe", 4, "not known yet"),
             Card("on what", "machine", 1, one_line(draft.gpu, 60) or ("the CPU" if draft.cpu else "looking …")),
         ]
@@ -102,19 +103,19 @@ def _from(proposal: Proposal) -> Card:
     cut = f"packed to {plan.training.max_length:,} tokens" if plan.training.packing else ""
     longer = data.longest > plan.training.max_length
     cut = cut or (f"▲ cut at {plan.training.max_length:,} tokens" if longer else f"longest {data.longest:,}")
-    where = one_line(home_short(plan.dataset.path), 60)
+    where = one_line(home_short(plan.dataset.named), 60)
     return Card(
         "from what",
         "dataset",
         3,
-        _last_name(plan.dataset.path),
+        _last_name(plan.dataset.named),
         (
             *_plain(
                 f"{proposal.schedule.examples:,} rows, {exact}{data.mean:,.0f} tokens each",
                 f"{held:,} more held out" if held else "none held out",
             ),
             (cut, "$warning" if longer and not plan.training.packing else "$text-muted"),
-            *_plain(where if where != _last_name(plan.dataset.path) else ""),
+            *_plain(where if where != _last_name(plan.dataset.named) else ""),
         ),
     )
 

@@ -66,7 +66,15 @@ def to_be_copied(plan: Plan) -> list[str]:
     """Files and folders of this machine that a plan names, as it names them: they have to lie in the same places where
     it is trained.
     """
-    named = (plan.dataset.path, plan.dataset.eval_path, plan.model.id, plan.model.chat_template, plan.lora.adapter)
+    parts = [part.path for part in plan.dataset.parts]
+    named = (
+        plan.dataset.path,
+        *parts,
+        plan.dataset.eval_path,
+        plan.model.id,
+        plan.model.chat_template,
+        plan.lora.adapter,
+    )
     return [path for path in dict.fromkeys(named) if path and path != "demo" and without_tilde(path).exists()]
 
 
@@ -103,7 +111,7 @@ def plan_rows(state: WizardState) -> list[Row]:
         Row(
             "dataset",
             (
-                f"{one_line(home_short(plan.dataset.path), 60)} · {schedule.examples:,} rows · "
+                f"{one_line(home_short(plan.dataset.named), 60)} · {schedule.examples:,} rows · "
                 f"{exact}{data.mean:,.0f} tokens each"
             ),
             "3",

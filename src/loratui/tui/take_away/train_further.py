@@ -23,6 +23,7 @@ KEPT = (
     "dataset.configuration",
     "dataset.split",
     "dataset.encoding",
+    "dataset.parts",
     "method.kind",
     "training.loss_on",
 )

@@ -5,7 +5,7 @@ Results are taken up on the app's own thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from loratui.format import harmless, one_line
 from loratui.tui.wizard.check import PREVIEW_ROWS, Check, progress_words
 from loratui.tui.wizard.draft import Draft
 from loratui.tui.wizard.draft_file import OtherDraft
+from loratui.tui.wizard.mixing import parts_now
 from loratui.tui.wizard.state import WizardState
 
 if TYPE_CHECKING:
@@ -180,6 +181,14 @@ class BackgroundLoading(App[None]):
         """Choose a dataset: at once in the draft, then read in a thread."""
         self.state.choices.choose_dataset(path)
         self.read_dataset()
+
+    def choose_parts(self, parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Choose several datasets as one, then read in a thread; the parts as they were taken. PlanError where they
+        cannot be one; nothing has changed then.
+        """
+        self.state.choices.choose_parts(parts)
+        self.read_dataset()
+        return parts_now(self.state.draft)
 
     def read_dataset(self) -> None:
         """Read the draft's dataset again, as its format and columns now say."""

@@ -45,7 +45,7 @@ class DatasetCheck:
             return ""
         given = sorted((key, repr(value)) for key, value in self._choices.reading().items())
         given += [("training.objective", self._dataset.objective)] if self._dataset.learns_preferences else []
-        return repr((model.id, view.preview.found.fingerprint, given))
+        return repr((model.id, view.fingerprint, given))
 
     @property
     def found(self) -> dict[str, Any] | None:

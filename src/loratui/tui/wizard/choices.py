@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from loratui.tui.wizard.draft import DEMO, Draft, choices_mark
+from loratui.tui.wizard.mixing import PARTS, with_parts
 from loratui.tui.wizard.signal import Signal
 
 KEPT_CHANGES = 100
@@ -134,6 +135,13 @@ class Choices:
             held = _without(self._held_beside(by_hand), *own)
             self._put(self.dataset_chosen, dataset=path, by_hand=by_hand, held=held)
 
+    def choose_parts(self, parts: Sequence[Mapping[str, Any]]) -> None:
+        """Choose several datasets as one; of one alone it is no mix. PlanError where they cannot be; nothing has
+        changed then.
+        """
+        dataset, by_hand = with_parts(self._draft, parts)
+        self._put(self.dataset_chosen, dataset=dataset, by_hand=by_hand, held=self._held_beside(by_hand))
+
     # The recipe
 
     def set_preset(self, name: str) -> None:
@@ -239,6 +247,8 @@ class Choices:
             keys["hardware.devices"] = list(draft.devices)
         elif draft.cpu:
             keys["hardware.cpu"] = True
+        if draft.by_hand.get(PARTS):  # a mix has no path of its own
+            keys["dataset.path"] = ""
         return {**keys, **draft.by_hand}
 
     def reading(self, *prefixes: str) -> dict[str, Any]:
@@ -247,7 +257,7 @@ class Choices:
 
     def recipe_values(self) -> dict[str, Any]:
         """What was set by hand or held on the recipe screen: what a preset of one's own keeps."""
-        own = ("dataset.path", "dataset.columns", "dataset.format", "dataset.preference", "model.")
+        own = ("dataset.path", PARTS, "dataset.columns", "dataset.format", "dataset.preference", "model.")
         return _without({**self._draft.held, **self._draft.by_hand}, *own)
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from loratui.tui.wizard.draft import Draft
+from loratui.tui.wizard.mixing import PARTS, short_parts
 
 
 def setting_value(value: Any) -> str:
@@ -30,12 +31,17 @@ def setting_text(key: str, value: Any) -> str:
 
 def command_text(draft: Draft, file: str = "plan.toml") -> str:
     """`loratui plan … -o plan.toml && loratui train plan.toml`."""
-    parts = ["loratui plan", f"-m {shlex.quote(draft.model or 'demo')}", f"-d {shlex.quote(draft.dataset or 'demo')}"]
+    mix = draft.by_hand.get(PARTS, [])
+    parts = ["loratui plan", f"-m {shlex.quote(draft.model or 'demo')}"]
+    if mix:
+        parts.append(f"--set {shlex.quote(f'{PARTS}={json.dumps(short_parts(mix), ensure_ascii=False)}')}")
+    else:
+        parts.append(f"-d {shlex.quote(draft.dataset or 'demo')}")
     if draft.preset != "auto":
         parts.append(f"--preset {shlex.quote(draft.preset)}")
     if draft.gpu:
         parts.append(f"--gpu {shlex.quote(draft.gpu)}")
-    settings = {**draft.held, **draft.by_hand}
+    settings = {key: value for key, value in {**draft.held, **draft.by_hand}.items() if key != PARTS}
     if draft.devices and not draft.gpu:
         settings = {"hardware.devices": draft.devices, **settings}
     if draft.cpu:

@@ -103,7 +103,7 @@ class ChosenDataset:
         """Take up the dataset that was found for the draft's choice, or why there is none."""
         self._view, self._problem = view, problem
         if view is not None:
-            known, fingerprint = self._known, view.preview.found.fingerprint
+            known, fingerprint = self._known, view.fingerprint
             same = known is not None and (known.choice, known.fingerprint) == (self._rests_on(exact=True), fingerprint)
             if known is not None and known.facts.exact and same:
                 self._view = view.with_exact(known.facts, self.objective)
@@ -118,7 +118,7 @@ class ChosenDataset:
         if self._view is not None and facts != self._view.counted(objective):
             self._view = self._view.with_exact(facts, objective)
             if objective == self.objective:
-                self._remember(facts, self._view.preview.found.fingerprint)
+                self._remember(facts, self._view.fingerprint)
             self.counted.publish()
 
     def _rests_on(self, *, exact: bool) -> str:

@@ -112,15 +112,16 @@ def read_known_facts(path: Path) -> KnownFacts | None:
     """The facts that were kept; None where there are none, or the file is not of this form (it is only a memory)."""
     try:
         kept = read_object(path)
-        facts = kept["facts"]
-        lengths = tuple(int(length) for length in facts.pop("lengths"))
-        return (
-            KnownFacts(str(kept["choice"]), str(kept["fingerprint"]), DataFacts(lengths=lengths, **facts))
-            if lengths
-            else None
-        )
+        facts = _facts(kept["facts"])
+        return KnownFacts(str(kept["choice"]), str(kept["fingerprint"]), facts) if facts.lengths else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _facts(kept: dict[str, Any]) -> DataFacts:
+    lengths = tuple(int(length) for length in kept.pop("lengths"))
+    parts = tuple(_facts(part) for part in kept.pop("parts", ()))
+    return DataFacts(lengths=lengths, parts=parts, **kept)
 
 
 def write_known_facts(path: Path, known: KnownFacts) -> None:

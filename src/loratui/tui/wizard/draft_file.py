@@ -31,6 +31,7 @@ from loratui.tui.wizard.draft import (
     same_choices,
     write_known_facts,
 )
+from loratui.tui.wizard.mixing import dataset_named
 from loratui.tui.wizard.signal import Signal
 
 LOCK_SECONDS = 0.2
@@ -51,7 +52,7 @@ class OtherDraft:
     @property
     def words(self) -> str:
         """What tells it from others: model and dataset."""
-        chosen = [part for part in (self.draft.model, self.draft.dataset) if part]
+        chosen = [part for part in (self.draft.model, dataset_named(self.draft)) if part]
         values = len(self.draft.by_hand)
         by_hand = f"{values} value{'s' if values > 1 else ''} set by hand" if values else ""
         return one_line(" · ".join([*chosen, *([by_hand] if by_hand else [])]) or "nothing chosen", 120)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from loratui.core.dataset import DataFacts
+from loratui.core.dataset import DataFacts, inspected_facts
 from loratui.paths import runs_home
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loratui.core.dataset import DataFacts
     from loratui.core.hardware import Device, Machine
     from loratui.core.measured import Measurement
-    from loratui.core.plan import Plan
+    from loratui.core.plan import DatasetSection, Plan
     from loratui.core.presets import Preset
     from loratui.core.proposal import Proposal
     from loratui.data.preview import Preview
@@ -39,6 +39,15 @@ class DatasetView:
     preferences: Mapping[str, tuple[Preview, DataFacts]] = field(default_factory=dict)
     """The same rows as each objective that learns preferences reads them, where it can: both sides of pairs, or good
     and bad answers."""
+    mix: tuple[str, ...] = ()
+    """Names of the parts of a mix, whose first one's rows are shown; none where the dataset is one."""
+    others: str = ""
+    """State of the files of the other parts."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a file of it does."""
+        return self.preview.found.fingerprint + self.others
 
     def shown(self, objective: str) -> Preview:
         """The first rows as an objective reads them; as answers where it cannot."""
@@ -127,6 +136,8 @@ def load_dataset(path: str, given: dict[str, Any]) -> DatasetView:
     from loratui.data.preview import preview, read_again
 
     chosen = {key.removeprefix("dataset."): value for key, value in given.items() if key.startswith("dataset.")}
+    if chosen.get("parts"):
+        return _load_mix(DatasetSection(**{**chosen, "path": ""}))
     section = DatasetSection(**{**chosen, "path": path})
     found = find_dataset(path, encoding=section.encoding)
     shown = preview(found, section)
@@ -135,6 +146,29 @@ def load_dataset(path: str, given: dict[str, Any]) -> DatasetView:
         for objective, reading in preference_readings(shown.recognition, section, where=found.path).items()
     }
     return DatasetView(shown, quick_facts(found, section, shown.recognition), ways)
+
+
+def _load_mix(section: DatasetSection) -> DatasetView:
+    """Several datasets as one: the first rows of the first, and the counts of all."""
+    from loratui.core.errors import DatasetError
+    from loratui.core.mix import sections_of
+    from loratui.data.find import find_planned
+    from loratui.data.planned import planned_facts
+    from loratui.data.preferences import preference_readings
+    from loratui.data.preview import preview, read_again
+
+    parts = sections_of(section)
+    found = [find_planned(one) for one in parts]
+    shown = preview(found[0], parts[0])
+    ways = {}
+    for objective, reading in preference_readings(shown.recognition, parts[0], where=found[0].path).items():
+        try:
+            ways[objective] = read_again(shown, reading), planned_facts(section, objective)
+        except DatasetError:  # another part has no pairs: whoever chooses it is told so
+            continue
+    names = tuple(part.name for part in section.parts)
+    others = "".join(one.fingerprint for one in found[1:])
+    return DatasetView(shown, planned_facts(section), ways, names, others)
 
 
 def load_calculation() -> None:
@@ -168,6 +202,8 @@ def exact_facts(result: dict[str, Any], *, taken: bool) -> DataFacts | None:
     each, lengths = (2, sides) if sides else (1, result["lengths"])
     if not lengths or not result["usable"]:
         return None
+    if result.get("parts"):
+        return inspected_facts(result["parts"])
     labels: dict[str, int] = preferences.get("labels", {}) if result.get("objective") == "kto" else {}
     judged = sum(labels.values())
     return DataFacts(

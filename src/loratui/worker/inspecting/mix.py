@@ -223,13 +223,17 @@ class MixInspection:
                     "rows": result["examples"],
                     "usable": result["usable"],
                     "examples": len(lengths),
-                    "eval_examples": sum(alive[row] for row in out)
+                    "eval_examples": sum(bool(alive[row]) for row in out)
                     + (one.evaluation_rows if _apart(one) and not self.plan.dataset.eval_path else 0),
                     "capped": taken.capped,
                     "kept_out": taken.kept_out,
                     "shared": taken.shared,
                     "tokens": int(lengths.sequences(max_length).sum()),
                     "trained_tokens": int(lengths.trained(max_length).sum()),
+                    "base": taken.base + len(taken.held_out),
+                    "eval_taken": not _apart(one),
+                    "divided": lengths.divided,
+                    "lengths": lengths.sample(SAMPLED_LENGTHS // len(self.parts), self.plan.training.seed),
                 }
             )
         rows_in_all = max(1, sum(part["examples"] for part in found))

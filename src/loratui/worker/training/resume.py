@@ -15,7 +15,7 @@ from safetensors import safe_open
 from loratui.core.errors import LoratuiError, PlanError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_change import start_after, why
-from loratui.core.plan_text import fields, with_values
+from loratui.core.plan_text import with_values
 from loratui.runs.checkpoints import DAMAGED, Refused, pending, refused, remove_unfinished
 from loratui.runs.continuation import changes_that_count, set_aside
 from loratui.runs.course import Course, read_course

@@ -1,0 +1,103 @@
+"""Several datasets as one in the wizard: added and weighed in a panel, shown with their shares, nothing clipped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input
+from wizard import SIZES, screen_text, settled, wizard
+
+from loratui.core.plan_text import plan_from_toml, plan_to_toml
+from loratui.tui.dataset.mix import MixScreen
+from loratui.tui.wizard.command import command_text
+from loratui.tui.wizard.draft import KnownFacts, read_known_facts, write_known_facts
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> dict[str, Path]:
+    found = {}
+    for name, count in (("orders", 80), ("chats-of-a-shop-in-may", 40), ("few", 10)):
+        found[name] = tmp_path / f"{name}.jsonl"
+        lines = [{"prompt": f"{name} {n}", "completion": f"{name} answers {n}"} for n in range(count)]
+        found[name].write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return found
+
+
+async def add(pilot, words: str) -> None:
+    await pilot.press("end", "enter")
+    await pilot.pause()
+    pilot.app.screen.query_one(Input).value = words
+    await pilot.press("enter")
+    await settled(pilot)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_parts_are_added_weighed_and_taken_away(
+    rows: dict[str, Path], tmp_path: Path, size: tuple[int, int]
+) -> None:
+    app = wizard(tmp_path, screen="dataset")
+    app.state.choices.choose_dataset(str(rows["orders"]))
+    app.state.choices.set_value("dataset.columns", {"prompt": "prompt", "completion": "completion"})
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        app.read_dataset()
+        await settled(pilot)
+        await pilot.press("+")
+        await pilot.pause()
+        assert isinstance(app.screen, MixScreen)
+        await add(pilot, f"{rows['chats-of-a-shop-in-may']}=0.5")
+        await add(pilot, str(rows["few"]))
+        assert "chats-of-a-shop-in-may  weight 0.5" in screen_text(app)
+        await add(pilot, str(tmp_path / "few.jsonl"))
+        assert "two of dataset.parts are named" in " ".join(screen_text(app).split())
+        await pilot.press("end", "up", "enter")
+        await pilot.pause()
+        app.screen.query_one(Input).value = "3#5"
+        await pilot.press("enter")
+        await settled(pilot)
+        if size == (80, 24):
+            assert "at most 5 rows" in screen_text(app)
+        await pilot.press("escape")
+        await settled(pilot)
+        text = screen_text(app)
+        assert "orders + chats-of-a-shop-in-may + few" in text
+        shown = {words[0]: words[1:] for line in text.splitlines() if (words := line.split()[:7])}
+        assert shown["orders"][:2] == ["1", "76"] and shown["few"][:2] == ["3", "12"]
+        assert "chats-of-a-shop…" in text and "Columns" not in text
+        parts = app.state.draft.by_hand["dataset.parts"]
+        assert [(part["name"], part["weight"], part["cap"]) for part in parts] == [
+            ("orders", 1.0, "none"),
+            ("chats-of-a-shop-in-may", 0.5, "none"),
+            ("few", 3.0, 5),
+        ]
+        assert parts[0]["columns"] == {"prompt": "prompt", "completion": "completion"}
+        proposal = app.state.plan.proposal
+        assert proposal is not None and not app.state.plan.problem
+        assert proposal.schedule.examples == 76 + 19 + 12
+        assert plan_from_toml(plan_to_toml(proposal.plan)) == proposal.plan
+        assert "--set 'dataset.parts=[{" in command_text(app.state.draft)
+        await pilot.press("+")
+        await pilot.pause()
+        await pilot.press("end", "up", "x", "x")
+        await settled(pilot)
+        await pilot.press("escape")
+        await settled(pilot)
+        assert "dataset.parts" not in app.state.draft.by_hand
+        assert app.state.draft.dataset == str(rows["orders"])
+        assert app.state.draft.by_hand["dataset.columns"] == {"prompt": "prompt", "completion": "completion"}
+        assert not app.state.plan.problem
+
+
+async def test_what_is_known_of_a_mix_is_known_in_the_next_session(rows: dict[str, Path], tmp_path: Path) -> None:
+    from loratui.tui.wizard.loading import load_dataset
+
+    parts = [{"path": str(rows["orders"])}, {"path": str(rows["few"]), "weight": 2.0}]
+    view = load_dataset(str(rows["orders"]), {"dataset.parts": parts})
+    write_known_facts(tmp_path / "facts.json", KnownFacts("choice", view.fingerprint, view.facts))
+    known = read_known_facts(tmp_path / "facts.json")
+    assert known is not None and known.facts == view.facts and known.facts.parts[1].examples == 18
+    with rows["few"].open("a") as file:
+        file.write('{"prompt": "one more", "completion": "row"}\n')
+    assert load_dataset(str(rows["orders"]), {"dataset.parts": parts}).fingerprint != view.fingerprint
