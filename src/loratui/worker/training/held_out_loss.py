@@ -58,7 +58,8 @@ class HeldOutLoss(SFTTrainer):
 
     def _eval_order(self, count: int) -> list[int] | None:
         """The rows' places in the dataset, in the order in which they were evaluated; None where nobody knows it."""
-        return list(range(count)) if self.eval_dataset is not None and count == len(self.eval_dataset) else None
+        rows: Any = self.eval_dataset
+        return list(range(count)) if rows is not None and count == len(rows) else None
 
 
 def _sum_rows(figures: torch.Tensor, positions: torch.Tensor | None) -> torch.Tensor:
