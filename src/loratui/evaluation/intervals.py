@@ -126,8 +126,17 @@ def _within(found: tuple[float, float], least: float, most: float) -> tuple[floa
     return max(least, found[0]), min(most, found[1])
 
 
+FEW_FREEDOM = {1: 12.706, 2: 4.303, 3: 3.182}
+"""Student's t of few degrees of freedom, where the formula is too low."""
+
+
+def student(freedom: int) -> float:
+    """97.5 % of Student's t lies below it."""
+    return FEW_FREEDOM.get(freedom) or _student(freedom)
+
+
 def _student(freedom: int) -> float:
-    """97.5 % of Student's t lies below it (Abramowitz and Stegun 26.7.5: within 0.4 % from 4 degrees of freedom on)."""
+    """The same (Abramowitz and Stegun 26.7.5: within 0.4 % from 4 degrees of freedom on)."""
     z = NORMAL
     terms = (
         (z**3 + z) / 4,

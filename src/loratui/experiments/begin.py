@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 import time
@@ -11,7 +12,7 @@ from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
-from loratui.core.errors import RunError
+from loratui.core.errors import InputError, RunError
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_to_toml
 from loratui.experiments.directory import Experiment, Trial
@@ -20,11 +21,22 @@ from loratui.paths import experiments_home
 from loratui.runs.start import run_name, with_absolute_paths
 
 
-def experiment_name(plan: Plan, vary: Mapping[str, Sequence[Any]], seeds: Sequence[int], steps: int) -> str:
-    """The same for the same question, so that who asks it again goes on with what is there."""
-    question = [plan_to_toml(with_absolute_paths(plan)), {k: list(v) for k, v in vary.items()}, list(seeds), steps]
+def experiment_name(
+    plan: Plan, vary: Mapping[str, Sequence[Any]], seeds: Sequence[int], asked: Sequence[int | None]
+) -> str:
+    """The same for the same question, so that who asks it again goes on with what is there. asked: what else was."""
+    varied = {key: list(values) for key, values in vary.items()}
+    question = [plan_to_toml(with_absolute_paths(plan)), varied, list(seeds), list(asked)]
     digest = sha256(json.dumps(question, default=str).encode()).hexdigest()[:6]
     return f"{run_name(plan, 0.0).rsplit('-', 2)[0]}-try-{digest}"
+
+
+def require_name(name: str) -> str:
+    """The name. InputError where no experiment may have it."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        hint = "Use letters, digits, dots, dashes and underscores."
+        raise InputError(f"{name!r} is no name for an experiment.", where="--name", hint=hint)
+    return name
 
 
 def begin(

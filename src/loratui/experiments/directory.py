@@ -29,7 +29,7 @@ from loratui.runs.directory import Run
 from loratui.runs.lock import is_locked_within
 
 LOCK_SECONDS = 20.0
-OVER = ("best", "stopped", "failed", "too large")
+OVER = ("best", "stopped", "failed", "too big")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Trial:
     """One setting. values: what differs from the plan. steps: of its rungs, in its own optimizer steps. runs: names,
     one a seed. rung: the one that it is on its way to, or where it ended. losses: held-out loss by run, of each rung
     that it reached. state: open, best (of the last rung's, it need not be the only one left), stopped (of the worse
-    half), failed or too large (for this machine); why: in words. deaths: how often a run's worker died without a step
+    half), failed or too big (for this machine); why: in words. deaths: how often a run's worker died without a step
     further, and where.
     """
 

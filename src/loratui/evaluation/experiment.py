@@ -1,0 +1,206 @@
+"""The trials of an experiment beside the best one: how far apart, and whether that is more than noise.
+
+Two kinds of noise are in a difference of two held-out losses. Other rows would give another figure: that is told by the
+rows' own differences (`intervals.paired`), for both sides were measured on the same ones. Another seed would give
+another figure: that is told by how far the seeds of each setting lie apart, pooled over all settings (one standard
+deviation for all, Student's t for as many degrees of freedom as there are seeds beyond the first of each). Both add up
+as independent errors do. With one seed the second is not known, and it is said.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+
+from loratui.evaluation.intervals import Interval, paired, student
+from loratui.evaluation.measures import Measure, Numbers, ratio
+from loratui.experiments.directory import Experiment, Trial
+from loratui.runs import row_losses
+from loratui.runs.row_losses import RowLosses
+
+LOSS = Measure("loss", "held-out loss", "number", -1, ratio, graded=False, mean=False)
+DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Beside:
+    """One trial beside the best one, at the last rung that both reached.
+
+    loss: mean over its seeds at the last rung that it reached itself, `step`; None before the first one. difference:
+    its loss less the best one's at `rung`; share: that difference by the best one's loss. half: half of the 95 %
+    interval of the difference, None where nothing is known of it. seeds: each seed's own difference, as a share.
+    told: better, worse, or no difference.
+    """
+
+    trial: Trial
+    loss: float | None
+    step: int
+    best: bool = False
+    rung: int = -1
+    difference: float | None = None
+    share: float | None = None
+    half: float | None = None
+    by_rows: bool = False
+    seeds: tuple[float, ...] = ()
+    told: str = "no difference"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All trials. noise: by how much two seeds of one setting differ, as a share of the best one's loss; None with one
+    seed. over: whether nothing is to come.
+    """
+
+    trials: list[Beside]
+    noise: float | None
+    over: bool
+
+    @property
+    def best(self) -> Beside | None:
+        return next((one for one in self.trials if one.best), None)
+
+
+def compare(experiment: Experiment, trials: Sequence[Trial] | None = None) -> Comparison:
+    """The trials as far as they are. RunError where the experiment cannot be read."""
+    trials = experiment.trials() if trials is None else trials
+    over = all(one.state != "open" for one in trials)
+    best = _best(trials)
+    if best is None:
+        return Comparison([Beside(one, None, 0) for one in trials], None, over)
+    spreads = [_spread(trials, rung) for rung in range(len(best.losses))]
+    found = [_beside(experiment, one, best, spreads) for one in trials]
+    deviation = next((spread[0] for spread in reversed(spreads) if spread is not None), None)
+    level = fmean(best.losses[-1])
+    return Comparison(found, None if deviation is None else math.sqrt(2) * deviation / level, over)
+
+
+def _best(trials: Sequence[Trial]) -> Trial | None:
+    """The one that won, or is ahead: of those that came furthest the one that lost least."""
+    known = [one for one in trials if one.losses and one.state in ("open", "best", "stopped")]
+    won = [one for one in known if one.state == "best"]
+    return min(won or known, key=lambda one: (-len(one.losses), fmean(one.losses[-1])), default=None)
+
+
+def _spread(trials: Sequence[Trial], rung: int) -> tuple[float, int] | None:
+    """Standard deviation of one run about its setting's mean at a rung, and its degrees of freedom; None with one
+    seed.
+    """
+    groups = [one.losses[rung] for one in trials if len(one.losses) > rung and len(one.losses[rung]) > 1]
+    freedom = sum(len(group) - 1 for group in groups)
+    if not freedom:
+        return None
+    squares = math.fsum((loss - fmean(group)) ** 2 for group in groups for loss in group)
+    return math.sqrt(squares / freedom), freedom
+
+
+def _beside(experiment: Experiment, trial: Trial, best: Trial, spreads: Sequence[tuple[float, int] | None]) -> Beside:
+    if not trial.losses:
+        return Beside(trial, None, 0)
+    loss, step = fmean(trial.losses[-1]), trial.steps[len(trial.losses) - 1]
+    rung = min(len(trial.losses), len(best.losses)) - 1
+    level = fmean(best.losses[rung])
+    if trial.number == best.number:
+        around = tuple((one - level) / level for one in best.losses[rung])
+        return Beside(trial, loss, step, best=True, rung=rung, seeds=around)
+    difference = fmean(trial.losses[rung]) - level
+    pairs = list(zip(trial.losses[rung], best.losses[rung], strict=True))
+    by_rows = _by_rows(experiment, trial, best, rung)
+    halves = []
+    if by_rows is not None and by_rows.low is not None and by_rows.high is not None:
+        halves.append((by_rows.high - by_rows.low) / 2)
+    if (spread := spreads[rung]) is not None:
+        halves.append(student(spread[1]) * spread[0] * math.sqrt(2 / len(pairs)))
+    half = math.hypot(*halves) if halves else None
+    told = "no difference"
+    if half is not None and abs(difference) > half:
+        told = "worse" if difference > 0 else "better"
+    return Beside(
+        trial,
+        loss,
+        step,
+        rung=rung,
+        difference=difference,
+        share=difference / level,
+        half=half,
+        by_rows=by_rows is not None,
+        seeds=tuple((one - other) / level for one, other in pairs),
+        told=told,
+    )
+
+
+def _by_rows(experiment: Experiment, one: Trial, other: Trial, rung: int) -> Interval | None:
+    """The difference of two trials on the rows that both were measured on; None where those are not kept, or not the
+    same.
+    """
+    sides = [_rows(experiment, trial, rung) for trial in (one, other)]
+    if sides[0] is None or sides[1] is None or not np.array_equal(sides[0][:, 1], sides[1][:, 1]):
+        return None
+    return paired(LOSS, sides[0], sides[1], draws=DRAWS)
+
+
+def _rows(experiment: Experiment, trial: Trial, rung: int) -> Numbers | None:
+    """Each row's loss, mean over the seeds, and its tokens: [rows, 2]."""
+    found: list[RowLosses] = []
+    for name in trial.runs:
+        rows = row_losses.read(experiment.run(name), trial.steps[rung])
+        if rows is None or (found and rows.tokens != found[0].tokens):
+            return None
+        found.append(rows)
+    losses = np.mean([one.nll for one in found], axis=0)
+    return np.stack([losses, np.array(found[0].tokens, dtype=np.float64)], axis=1)
+
+
+def words(one: Beside, noise: float | None) -> str:
+    """`0.8 % worse; seeds differ by 0.5 %: not told apart`, what became of the trial where it was not compared."""
+    if one.best:
+        return "the best"
+    if one.share is None or one.half is None:
+        return "" if one.share is None else f"{_percent(one.share)}; nothing tells noise apart"
+    apart = "told apart" if one.told != "no difference" else "not told apart"
+    if noise is None:
+        return f"{_percent(one.share)}: {apart} on these rows; one seed each, so chance is not known"
+    on = "" if one.by_rows else ", rows not compared"
+    return f"{_percent(one.share)}; seeds differ by {abs(noise):.1%}{on}: {apart}"
+
+
+def _percent(share: float) -> str:
+    return f"{abs(share):.1%} {'worse' if share >= 0 else 'better'}"
+
+
+def document(found: Comparison) -> dict[str, object]:
+    """The same for programs: shares are of the best one's loss at that rung."""
+
+    def entry(one: Beside) -> Mapping[str, object]:
+        low, high = (
+            (None, None)
+            if one.half is None or one.difference is None
+            else (one.difference - one.half, one.difference + one.half)
+        )
+        return {
+            "trial": one.trial.number,
+            "values": one.trial.values,
+            "runs": one.trial.runs,
+            "state": one.trial.state,
+            "why": one.trial.why,
+            "rungs": one.trial.steps,
+            "losses": one.trial.losses,
+            "loss": one.loss,
+            "step": one.step,
+            "best": one.best,
+            "compared_at_rung": one.rung,
+            "difference": one.difference,
+            "share": one.share,
+            "interval": [low, high],
+            "told": "" if one.best or one.difference is None else one.told,
+        }
+
+    return {
+        "over": found.over,
+        "best": found.best.trial.number if found.best else None,
+        "seeds_differ_by": found.noise,
+        "trials": [entry(one) for one in found.trials],
+    }
