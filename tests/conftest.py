@@ -20,6 +20,9 @@ __all__ = ["hub"]
 PYTHON = sys.executable
 
 
+os.environ["LORATUI_CPU_BF16"] = "1"
+"""What is proposed does not depend on the processor that the tests run on; tests of its measurement unset it."""
+
 # A time limit for each example says how busy the machine is, and nothing else.
 hypothesis_settings.register_profile("here", hypothesis_settings.default, deadline=None)
 hypothesis_settings.load_profile("here")

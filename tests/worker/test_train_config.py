@@ -146,6 +146,15 @@ def test_one_option_at_a_time(key: str, value: Any, name: tuple[str, ...], expec
     assert tuple(getattr(config, one) for one in name) == expected
 
 
+def test_batches_go_to_a_card_beside_its_work(tmp_path: Path) -> None:
+    from loratui.worker.training.config import DeviceTraits, trainer_settings
+
+    for kind in ("cpu", "cuda"):
+        settings = trainer_settings(Plan(), tmp_path, DeviceTraits(kind), evaluates=False)
+        both = settings["dataloader_pin_memory"], settings["accelerator_config"]["non_blocking"]
+        assert both == (kind == "cuda", kind == "cuda")
+
+
 @pytest.mark.parametrize(
     ("parallelism", "processes", "divides"), [("ddp", 2, False), ("fsdp", 2, True), ("fsdp", 1, False)]
 )

@@ -38,6 +38,7 @@ def asked_for(
     from loratui.core.plan_text import parse_setting
     from loratui.core.situation import Situation
     from loratui.machine.device import parse_memory_size
+    from loratui.machine.processor_formats import unmeasured
     from loratui.models.adapter import read_adapter
     from loratui.models.find import find_model, with_exact_shape
     from loratui.presets_store import find_preset
@@ -67,6 +68,10 @@ def asked_for(
         data, unread = None, f"{chosen.name} names the dataset {values['dataset.path']}: {error.sentence}"
         chosen = replace(chosen, notes=(*chosen.notes, unread))
     adapter = read_adapter(by_hand["lora.adapter"]) if by_hand.get("lora.adapter") else None
+    if unmeasured(device, found.spec):
+        from loratui.workers.processor import measured
+
+        device = measured(device, found.spec, lambda sentence: say(printable(sentence), err=True))
     situation = Situation(found.spec, data, device, disk_free, read_measurements(), adapter)
     return situation, chosen, by_hand
 

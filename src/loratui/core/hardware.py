@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loratui.core.measured import LearnedMemory
+from loratui.core.processor_formats import Gains
 
 # Dataclasses, not pydantic's models: these figures are read from drivers, never from a person, and the first screen of
 # the wizard needs them before it needs any document.
@@ -106,6 +107,8 @@ class Host:
     memory_limited_by: str = ""
     """What holds the memory below the computer's own, e.g. `container (cgroup)`."""
     cpu_limited_by: str = ""
+    bf16_gains: Gains = ()
+    """How much faster the processor is in bfloat16, by width; empty where it was not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,12 +159,16 @@ class Device:
     """Values of `model.attention` whose packages are installed here beside torch's own, e.g. `flash_attention_2`."""
     learned: LearnedMemory | None = None
     """What runs of the model's family needed here beyond their prediction; corrects estimates."""
+    bf16_instructions: str = ""
+    """A processor's own instructions for bfloat16, by their flag; empty where it emulates it."""
+    bf16_gains: Gains = ()
+    """How much faster a processor is in bfloat16, by width; empty where it was not measured."""
     assumed: str = ""
     """Where only a size is known: whose compute capability is taken, in words for a person."""
 
     @property
     def bf16(self) -> bool:
-        """Whether bfloat16 runs at full rate (compute capability 8.0; CPUs emulate it)."""
+        """Whether bfloat16 runs at full rate (compute capability 8.0). Of a CPU `bf16_gains` tells."""
         return self.compute_capability is not None and self.compute_capability >= (8, 0)
 
     def peak_flops_in(self, precision: str) -> float | None:

@@ -59,6 +59,8 @@ class Measurement:
     """The estimate's total for this plan, and 0 where it was not made."""
     measured_bytes: int = 0
     """The process's peak on its device; 0 where it was not measured."""
+    precision: str = ""
+    """training.precision; empty in what earlier versions wrote, which then speaks for any."""
 
     @property
     def flops_per_second(self) -> float:
@@ -100,8 +102,10 @@ def learned_speed(
     family: str,
     checkpointing: bool,
     flops_per_pass: float,
+    precision: str = "",
 ) -> Speed | None:
-    """The speed that comparable runs reached; None where there are none.
+    """The speed that comparable runs reached; None where there are none. precision: of the plan; those in another
+    format say nothing of it.
 
     Runs of the same method decide alone where there are any; of these, or else of all methods, those of the same model,
     then those of its family, then all.
@@ -112,6 +116,7 @@ def learned_speed(
         if one.device == device
         and one.devices == devices
         and one.method in METHOD_SHARE
+        and (one.precision == precision or not one.precision or not precision)
         and one.flops_per_second > 0
         and 1 / SIZE_RATIO <= one.flops_per_pass / max(flops_per_pass, 1.0) <= SIZE_RATIO
     ]

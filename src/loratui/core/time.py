@@ -258,6 +258,7 @@ def predict(
             family=spec.family,
             checkpointing=plan.training.checkpointing,
             flops_per_pass=one_pass,
+            precision=plan.training.precision,
         )
     )
     peak = device.peak_flops_in(plan.training.precision)

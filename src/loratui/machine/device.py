@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from loratui.core.errors import MachineError
 from loratui.core.hardware import Device, Gpu, Host, Machine
+from loratui.core.processor_formats import instructions
 from loratui.machine.catalogue import find_gpu, match_reported
 
 GIB = 2**30
@@ -225,13 +226,19 @@ def _sized(machine: Machine, memory_bytes: int, count: int) -> Device:
 
 
 def cpu_device(host: Host) -> Device:
-    """The host's processors, with its memory. The peak is counted from cores, clock and vector width."""
+    """The host's processors, with its memory. The peak is counted from cores, clock and vector width; in bfloat16 it is
+    as much higher as was measured."""
+    peak = cpu_peak_flops(host)
+    gain = max((gain for _, gain in host.bf16_gains), default=1.0)
     return Device(
         name=host.cpu_name,
         kind="cpu",
         memory_total_bytes=host.memory_total_bytes,
         memory_free_bytes=host.memory_available_bytes,
-        peak_flops=cpu_peak_flops(host),
+        peak_flops=peak and peak * max(1.0, gain),
+        fp32_peak_flops=peak,
+        bf16_instructions=instructions(host.cpu_features),
+        bf16_gains=host.bf16_gains,
     )
 
 

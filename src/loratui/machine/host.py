@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 
 from loratui.core.hardware import Host
+from loratui.core.processor_formats import instructions
+from loratui.machine.processor_formats import known_gains
 from loratui.paths import runs_home, without_tilde
 
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "bf16", "sve")
@@ -42,6 +44,7 @@ def read_host(runs_path: Path | None = None) -> Host:
         container=in_container(),
         cpu_clock_mhz=_clock_mhz(),
         cpu_features=features,
+        bf16_gains=known_gains(name, instructions(features)),
     )
 
 

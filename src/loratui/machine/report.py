@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from loratui.core.capabilities import Capabilities, capabilities
-from loratui.core.hardware import Gpu, Machine
+from loratui.core.hardware import Gpu, Host, Machine
+from loratui.core.processor_formats import instructions
 from loratui.format import size
 from loratui.machine.device import choose_gpu, cpu_peak_flops, is_idle, speeds
 
@@ -24,6 +25,7 @@ def machine_json(machine: Machine) -> dict[str, Any]:
         row["idle"] = is_idle(gpu)
     document["training_device"] = chosen.index if chosen else "cpu"
     document["host"]["cpu_peak_flops"] = cpu_peak_flops(machine.host)
+    document["host"]["bf16_instructions"] = instructions(machine.host.cpu_features)
     return document
 
 
@@ -70,9 +72,19 @@ def _host_lines(machine: Machine) -> list[str]:
     return [
         _row("Host", host.hostname + (" (container)" if host.container else "")),
         _row("CPU", cpu),
+        *_bf16_lines(host),
         _row("Memory", memory),
         _row("Disk", f"{size(host.disk_free_bytes)} free of {size(host.disk_total_bytes)} at {host.disk_path}"),
     ]
+
+
+def _bf16_lines(host: Host) -> list[str]:
+    """What the processor makes of bfloat16; nothing where it has no instructions for it and nobody says otherwise."""
+    own = instructions(host.cpu_features)
+    if host.bf16_gains:
+        words = ", ".join(f"{gain:.2g} × float32 at width {width:,}" for width, gain in host.bf16_gains)
+        return [_row("  bfloat16", words)]
+    return [_row("  bfloat16", f"has {own}; how fast was not measured yet (`loratui doctor` does)")] if own else []
 
 
 def gpu_lines(gpu: Gpu, *, chosen: bool = False) -> list[str]:

@@ -10,7 +10,7 @@ from importlib import import_module
 from loratui.child_process import end_with_parent
 from loratui.terminal import guard, say
 
-NAMES = ("train", "watch_step", "inspect", "playground", "trace", "shape", "doctor")
+NAMES = ("train", "watch_step", "inspect", "playground", "trace", "shape", "doctor", "processor")
 
 
 def main(arguments: list[str] | None = None) -> int:

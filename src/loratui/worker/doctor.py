@@ -21,6 +21,7 @@ from loratui.core.capabilities import CUDA_126_TORCH
 from loratui.format import first_line
 from loratui.machine.doctor import Check
 from loratui.worker.device_checks import Checks, accelerate_checks, attention_checks, product_checks, quantised_checks
+from loratui.worker.processor import processor_checks
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes")
 
@@ -33,6 +34,7 @@ def main(arguments: list[str]) -> int:
             library_checks,
             torch_checks,
             product_checks,
+            processor_checks,
             quantised_checks,
             attention_checks,
             accelerate_checks,

@@ -11,6 +11,7 @@ from loratui.core.capabilities import capabilities, fp16_share
 from loratui.core.float16 import fp16_fault, slow_fp16
 from loratui.core.hardware import Device
 from loratui.core.plan import Precision
+from loratui.core.processor_formats import LEAST_GAIN, LEAST_WIDTH, gain_at
 from loratui.core.recommend.context import Context
 from loratui.core.recommendation import Recommendation
 
@@ -26,6 +27,7 @@ _SOURCE = (
     "Compute capability of the card; Micikevicius et al. 2017, Mixed Precision Training; trl 1.16 raises for bf16 on "
     "cards without it."
 )
+_OF_PROCESSOR = "Both passes of a block, measured on this processor (`loratui doctor`), or LORATUI_CPU_BF16."
 
 
 def without_sdpa(spec: ModelSpec) -> str:
@@ -38,21 +40,20 @@ def without_sdpa(spec: ModelSpec) -> str:
 def best_precision(device: Device, spec: ModelSpec) -> Precision:
     """The format to train this model in on this device.
 
-    fp32 on a CPU; on a GPU bf16 from compute capability 8.0; on older cards fp16 where they are fast in it and the
-    model bears it, else fp32.
+    On a CPU bf16 where it was measured to be faster in it at this model's width, else fp32; on a GPU bf16 from compute
+    capability 8.0; on older cards fp16 where they are fast in it and the model bears it, else fp32.
     """
     if device.kind == "cpu":
-        return "fp32"
+        gain = gain_at(device.bf16_gains, spec.hidden_size)
+        faster = gain is not None and gain >= LEAST_GAIN and spec.hidden_size >= LEAST_WIDTH
+        return "bf16" if faster else "fp32"
     best = capabilities(device.compute_capability).best_precision if device.compute_capability else "fp16"
     return "fp32" if best == "fp16" and fp16_fault(spec.family)[0] else best
 
 
 def _reason(device: Device, spec: ModelSpec, precision: Precision) -> tuple[str, str]:
     if device.kind == "cpu":
-        return (
-            "float32 on a CPU: whether 16-bit formats would be faster on this one was not measured.",
-            "device is a CPU → fp32",
-        )
+        return _reason_of_processor(device, spec)
     if device.compute_capability is None:
         return (
             f"What {device.name} can do is not known; float16 with loss scaling runs on most cards.",
@@ -86,6 +87,37 @@ def _reason(device: Device, spec: ModelSpec, precision: Precision) -> tuple[str,
     )
 
 
+def _reason_of_processor(device: Device, spec: ModelSpec) -> tuple[str, str]:
+    own, width = device.bf16_instructions, spec.hidden_size
+    gain = gain_at(device.bf16_gains, width)
+    if gain is not None and width >= LEAST_WIDTH:
+        faster = gain >= LEAST_GAIN
+        speed = f"a block of this width is {gain:.2g} times as fast in bfloat16 as in float32 here"
+        kept = "a whole step keeps about half of what is gained, and float32's range"
+        return (
+            f"This processor has bfloat16: {speed}; {kept}."
+            if faster
+            else f"float32: {speed}, which is not worth fewer digits.",
+            f"{gain:.3g} × {'≥' if faster else '<'} {LEAST_GAIN:g} × at width {width:,} → "
+            f"{'bf16' if faster else 'fp32'}",
+        )
+    if not own:
+        return (
+            "float32: this processor has no instructions for bfloat16 (AMX, AVX512-BF16), and emulates it.",
+            "a CPU without bfloat16 → fp32",
+        )
+    if width < LEAST_WIDTH:
+        return (
+            f"float32: this processor has bfloat16 ({own}), but products as narrow as this model's gain nothing by it.",
+            f"width {width:,} < {LEAST_WIDTH:,} → fp32",
+        )
+    return (
+        f"float32: this processor has bfloat16 ({own}), but how fast it is in it was not measured yet; "
+        "`loratui doctor` does.",
+        f"a CPU with {own}, not measured → fp32",
+    )
+
+
 def precision(context: Context) -> Iterator[Recommendation]:
     """`training.precision`, `method.compute_dtype` and `model.attention`."""
     device, spec = context.device, context.spec
@@ -97,7 +129,7 @@ def precision(context: Context) -> Iterator[Recommendation]:
         best,
         why,
         formula,
-        f"{_SOURCE} {reported}.".replace(" .", "") if reported else _SOURCE,
+        _OF_PROCESSOR if device.kind == "cpu" else f"{_SOURCE} {reported}.".replace(" .", "") if reported else _SOURCE,
         rule_of_thumb=rules_of_thumb.precision(device.bf16) if device.kind == "gpu" else None,
         up=_up(device),
         down="fp16: overflows above 65,504 and loses gradients below 6e-5; it needs loss scaling and clipping.",

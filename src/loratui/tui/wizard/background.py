@@ -36,6 +36,9 @@ class BackgroundLoading(App[None]):
     sampler: MachineSampler | None
     """Samples the machine in a thread; there once the first look was taken. A screen that needs it polls `newest`."""
 
+    _processor_tried = False
+    """Whether the processor was measured, or is being, in this session."""
+
     @work(thread=True, group="look-up", exit_on_error=False)
     def look_up_all(self) -> None:
         """After the first frame: the machine; once that is painted, the rest."""
@@ -52,6 +55,7 @@ class BackgroundLoading(App[None]):
             sampler.pause()
         if sampler.newest is not None:
             self.state.hardware.take(sampler.newest)
+            self._measure_processor()
 
     @work(thread=True, group="look-up", exit_on_error=False)
     def look_up_the_rest(self) -> None:
@@ -149,6 +153,37 @@ class BackgroundLoading(App[None]):
             self.state.model.take(found, problem)
             if found is not None and not found.spec.known:
                 self._shape_worker(found)
+            self._measure_processor()
+
+    def _measure_processor(self) -> None:
+        """Have the processor measured where that decides the plan's number format; nothing where it is known, or was
+        tried.
+        """
+        device, spec = self.state.hardware.device(), self.state.model.spec
+        if device is None or spec is None or device.kind != "cpu" or self._processor_tried:
+            return
+        from loratui.machine.processor_formats import unmeasured
+
+        if unmeasured(device, spec):
+            self._processor_tried = True
+            self._processor_worker(device.name)
+
+    @work(exclusive=True, group="processor", exit_on_error=False)
+    async def _processor_worker(self, cpu_name: str) -> None:
+        """Once a processor, in a process of its own; the proposal is renewed when it is known."""
+        from loratui.core.errors import WorkerError
+        from loratui.workers.processor import measure_meanwhile
+
+        self.notify("This processor has bfloat16: how fast is measured once, in some seconds.", markup=False, timeout=6)
+        try:
+            self.state.hardware.take_gains(await measure_meanwhile(cpu_name))
+        except WorkerError as error:
+            self.notify(
+                f"The processor could not be measured, so float32 is proposed: {one_line(error.sentence, 300)}",
+                markup=False,
+                severity="warning",
+                timeout=12,
+            )
 
     @work(exclusive=True, group="shape", exit_on_error=False)
     async def _shape_worker(self, found: FoundModel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from loratui.tui.wizard.choices import Choices
@@ -11,6 +12,7 @@ from loratui.tui.wizard.signal import Signal
 if TYPE_CHECKING:
     from loratui.cluster.facts import Cluster
     from loratui.core.hardware import Device, Machine
+    from loratui.core.processor_formats import Gains
 
 
 class Hardware:
@@ -40,6 +42,11 @@ class Hardware:
     def cluster(self) -> Cluster | None:
         """The cluster that this machine belongs to; None where there is none, or it was not read yet."""
         return self._cluster
+
+    def take_gains(self, gains: Gains) -> None:
+        """Take up what was measured of the processor."""
+        if self._machine is not None:
+            self.take(replace(self._machine, host=replace(self._machine.host, bf16_gains=gains)))
 
     def take_cluster(self, cluster: Cluster | None, problem: str = "") -> None:
         """Take a new look at the cluster."""

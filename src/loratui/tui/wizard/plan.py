@@ -219,18 +219,21 @@ class ProposedPlan:
             self._standing = self._now() or self._standing
 
     def _follow_machine(self) -> None:
-        """A new look at the machine: only where the memory that the proposal rests on has moved."""
+        """A new look at the machine: only where the memory that the proposal rests on has moved, or the processor was
+        measured."""
         now = self._hardware.device()
         if (
             self._proposal is not None
             and self._device is not None
             and now is not None
             and (self._device.name, self._device.count) == (now.name, now.count)
+            and self._device.bf16_gains == now.bf16_gains
         ):
             moved = abs(self._device.memory_free_bytes - now.memory_free_bytes)
             if moved <= (HOST_MOVES if now.kind == "cpu" else CARD_MOVES) * now.memory_total_bytes:
                 return
-        self._follow("Free memory has changed")
+        measured = self._device is not None and now is not None and self._device.bf16_gains != now.bf16_gains
+        self._follow("The processor was measured" if measured else "Free memory has changed")
 
     def _compute(self) -> None:
         situation = self.situation()

@@ -216,7 +216,11 @@ def trainer_settings(
         fsdp_config=fsdp_settings(plan) if sharded else None,
         parallelism_config=mesh(plan) if sharded else None,
         # without it every GPU would add up whole gradients until the last forward pass of a step
-        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": sharded}},
+        # from pinned memory a batch goes to the card beside its work
+        accelerator_config={
+            "gradient_accumulation_kwargs": {"sync_each_batch": sharded},
+            "non_blocking": device.kind == "cuda",
+        },
     )
 
 

@@ -129,4 +129,5 @@ def _measurement(
         tokens_per_step=tokens_per_pass(plan, data) * passes * world,
         predicted_bytes=estimate(spec, plan, data, device).total_bytes,
         measured_bytes=peak_bytes,
+        precision=plan.training.precision,
     )

@@ -20,6 +20,7 @@ from trl.trainer.sft_config import SFTConfig
 from loratui.runs import checkpoints
 from loratui.runs.manifest import Pending
 from loratui.worker.adapter_formats import hold_wide, spare_casts
+from loratui.worker.training.device_figures import DeviceFigures
 from loratui.worker.training.held_out_loss import HeldOutLoss
 from loratui.worker.training.length_groups import LengthGroups
 from loratui.worker.training.signals import EvaluationStoppedError
@@ -192,7 +193,7 @@ class Obedient(transformers.Trainer):
                 checkpoints.rotate(place, keep, protected=[Path(best)] if best else [])
 
 
-class Trainer(Obedient, HeldOutLoss):
+class Trainer(Obedient, DeviceFigures, HeldOutLoss):
     """TRL's SFTTrainer, which obeys the plan."""
 
 

@@ -1,0 +1,148 @@
+"""How often a step waits for the device: on a card each wait leaves it idle until the next kernels are queued."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_model import write_rows, write_tiny_model
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from loratui.core.plan import Plan
+from loratui.core.plan_text import with_values
+from loratui.runs.start import create_run
+
+pytestmark = pytest.mark.worker
+WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2")
+"""Operators whose result a card must hand to the processor: `.item()`, a tensor in an `if`, shapes that depend on
+values."""
+STEPS, TOLD = 2, 3
+"""Waits to tell a step: its loss, the norm of its gradient, and all other figures in one transfer."""
+OF_TRANSFORMERS = "transformers/masking_utils.py"
+"""transformers 5.23 asks the device in each pass whether a batch has padding at all."""
+NOT_ON_THE_DEVICE = ("trl/trainer/sft_trainer.py:torch_call", "accelerate/data_loader.py:__iter__")
+"""The collator, and the data loader's seed: both on the processor."""
+
+
+class Waits(TorchDispatchMode):
+    """Counts where a card would be waited for, by the library's file and function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function.overloadpacket.__name__ in WAITING:
+            self.note()
+        return function(*args, **(kwargs or {}))
+
+    def note(self) -> None:
+        outside = [f for f in traceback.extract_stack() if "/torch/" not in f.filename and f.filename != __file__]
+        self.places[f"{outside[-1].filename.rpartition('site-packages/')[2]}:{outside[-1].name}"] += 1
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("syncs")
+    write_tiny_model(folder / "model", hidden=32)
+    write_rows(folder / "rows.jsonl", 32)
+    return folder
+
+
+def built(files: Path, place: Path, **changes: Any) -> Any:
+    from loratui.worker.training.journal import Journal
+    from loratui.worker.training.session import Session
+    from loratui.worker.training.signals import Requests
+
+    values = {
+        "model.id": str(files / "model"), "model.dtype": "fp32", "dataset.path": str(files / "rows.jsonl"),
+        "dataset.eval_fraction": 0.0, "training.precision": "fp32", "method.compute_dtype": "fp32",
+        "training.batch_size": 2, "training.max_length": 64, "training.max_steps": STEPS, "saving.every_steps": 0,
+        "hardware.cpu": True,
+    }  # fmt: skip
+    plan = with_values(Plan(), values | {key.replace("__", "."): value for key, value in changes.items()})
+    run = create_run(plan, output=place)
+    trainer, _ = Session(run, plan, Journal(run, writes=False), Requests()).build()
+    return trainer
+
+
+def waits(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Where a card would be waited for in a whole training."""
+    counting, tolist = Waits(), torch.Tensor.tolist
+
+    def counted(tensor: torch.Tensor) -> Any:  # it goes by no operator
+        counting.note()
+        return tolist(tensor)
+
+    with monkeypatch.context() as patch, counting:
+        patch.setattr(torch.Tensor, "tolist", counted)
+        trainer.train()
+    found = {place: n for place, n in counting.places.items() if not place.startswith(NOT_ON_THE_DEVICE)}
+    return Counter(found)
+
+
+@pytest.mark.parametrize("padding_free", [False, True])
+def test_only_telling_a_step_waits_however_many_passes_it_has(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, padding_free: bool
+) -> None:
+    found = {}
+    for passes in (1, 4):
+        trainer = built(
+            files, tmp_path / str(passes), training__accumulation=passes, training__padding_free=padding_free
+        )
+        places = waits(trainer, monkeypatch)
+        masks = sum(n for place, n in places.items() if place.startswith(OF_TRANSFORMERS))
+        assert masks <= 2 * passes * STEPS, places
+        found[passes] = sum(places.values()) - masks
+    # one more: the mean loss of the whole training, once at its end
+    assert found == {1: TOLD * STEPS + 1, 4: TOLD * STEPS + 1}
+
+
+@pytest.mark.parametrize("padding_free", [False, True])
+@pytest.mark.parametrize("counted", [False, True])
+def test_loss_gradients_and_figures_are_trls_own(
+    files: Path, tmp_path: Path, padding_free: bool, counted: bool
+) -> None:
+    """Bit for bit, over the passes of one step; with and without the tokens of the whole step."""
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    trainer = built(files, tmp_path / "run", training__padding_free=padding_free)
+    batches = [
+        trainer._prepare_inputs(batch) for _, batch in zip(range(3), trainer.get_train_dataloader(), strict=False)
+    ]
+    model, told = trainer.model, {}
+    model.train()
+    items = sum(batch["labels"][..., 1:].ne(-100).sum() for batch in batches) if counted else None
+    for name, compute in (("ours", trainer.compute_loss), ("theirs", SFTTrainer.compute_loss.__get__(trainer))):
+        model.zero_grad()
+        trainer._total_train_tokens = 0
+        losses = []
+        for batch in batches:
+            loss = compute(model, dict(batch), num_items_in_batch=items)
+            loss.backward()
+            losses.append(loss.detach().clone())
+        if name == "ours":
+            assert not trainer._metrics["train"]
+            trainer._fetch()
+        gradients = [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+        figures = {key: list(values) for key, values in trainer._metrics["train"].items()}
+        trainer._metrics["train"].clear()
+        told[name] = losses, gradients, figures
+    ours, theirs = told["ours"], told["theirs"]
+    assert ours[2] == theirs[2] and set(ours[2]) == {"entropy", "mean_token_accuracy", "num_tokens"}
+    assert len(ours[1]) == len(theirs[1]) > 0 and ours[2]["num_tokens"][0] > 0
+    assert all(torch.equal(one, other) for one, other in zip(ours[0] + ours[1], theirs[0] + theirs[1], strict=True))
+
+
+def test_a_pass_without_a_token_to_learn_is_a_finite_zero(files: Path, tmp_path: Path) -> None:
+    trainer = built(files, tmp_path / "run")
+    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    batch["labels"] = torch.full_like(batch["labels"], -100)
+    trainer.model.train()
+    assert float(trainer.compute_loss(trainer.model, batch).detach()) == 0.0
+    trainer._fetch()
+    assert trainer._metrics["train"]["mean_token_accuracy"] == [0.0]
