@@ -72,7 +72,9 @@ def test_exports_write_the_rows_and_train_to_the_same_losses(folder: Path, event
 def test_runs_and_the_card_name_the_parts(folder: Path, events: list[dict[str, Any]]) -> None:
     """Where the rows lay on somebody's disk stands in no card."""
     card = (folder / "run" / "adapter" / "README.md").read_text()
-    assert "a mix of 2 parts" in card and "| part `chats` | `chats.jsonl`, weight 2, at most 30 rows: 54 an epoch" in card
+    assert (
+        "a mix of 2 parts" in card and "| part `chats` | `chats.jsonl`, weight 2, at most 30 rows: 54 an epoch" in card
+    )
     assert "loss on `orders` | loss on `chats` |" in card and str(folder) not in card
     evaluated = [event for event in events if event["type"] == "eval"]
     assert evaluated and all(one["loss_by_part"].keys() == {"orders", "chats"} for one in evaluated)

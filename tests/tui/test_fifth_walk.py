@@ -17,7 +17,7 @@ from loratui.runs.events import encode, make
 from loratui.runs.status import Status, write_status
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.dialogs import ConfirmScreen
-from loratui.tui.frame.bars import KeyBar
+from loratui.tui.common.key_bar import KeyBar
 from loratui.tui.home.lines import told_apart
 from loratui.tui.training.curves import predicted_bytes
 from loratui.tui.training.news import fitted, news, rows_of

@@ -17,7 +17,7 @@ from wizard import screen_text, settled, wizard
 
 import loratui.tui
 from loratui.tui.app import SCREEN_CLASSES, LoratuiApp
-from loratui.tui.frame.bars import KeyBar
+from loratui.tui.common.key_bar import KeyBar
 from loratui.tui.frame.step import StepScreen
 from loratui.tui.keys import CONTROLS, LETTERS, NAMES, RUN, USES
 from loratui.tui.recipe.field_list import FieldList

@@ -8,7 +8,7 @@ import pytest
 from wizard import screen_text, settled, wizard
 
 from loratui.tui.app import LoratuiApp
-from loratui.tui.frame.bars import KeyBar
+from loratui.tui.common.key_bar import KeyBar
 from loratui.tui.recipe.choices_line import choices_line
 from loratui.tui.recipe.screen import RecipeScreen
 

@@ -26,8 +26,8 @@ from textual.worker import Worker, WorkerState
 from loratui.files import make_folder, open_own
 from loratui.format import harmless
 from loratui.paths import state_home, themes_path, user_themes_path
+from loratui.tui.common.key_bar import KeyBar
 from loratui.tui.common.text import NoControls
-from loratui.tui.frame.bars import KeyBar
 from loratui.tui.themes import VARIABLES, load_themes
 from loratui.tui.wizard.background import BackgroundLoading
 from loratui.tui.wizard.draft import STEPS, Draft, same_choices

@@ -1,23 +1,16 @@
-"""The two lines that frame a step: where you are, and the keys that work here."""
+"""The line above a step: where you are. The keys that work here stand below (`common/key_bar.py`)."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual import events
-from textual.binding import Binding
 from textual.content import Content
 from textual.widgets import Static
 
 from loratui.tui.wizard.draft import STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from textual.binding import ActiveBinding
-    from textual.screen import Screen
-
     from loratui.tui.app import LoratuiApp
 
 
@@ -67,126 +60,3 @@ class StepBar(Static):
             self._spans.append((column, column + len(label), step))
             column += len(label) + len(gap)
         return Content.assemble(*parts)
-
-
-LAST = ("explain", "help", "app.help", "quit", "app.quit")
-"""Actions that stand at the right end and are never dropped."""
-
-
-FIRST = {"enter": -2, "esc": -1, "escape": -1}
-"""Keys that stand at the left end, on whichever screen."""
-NAMED = {"enter": "enter", "escape": "esc"}
-"""Keys that are written as words, as everywhere else on the screens."""
-MORE = "help"
-"""Key of the help, which a click on the number of the keys that found no room opens."""
-
-
-class KeyBar(Static):
-    """`^n Next  ^p Back  …  +5 ?  F1 Help  q Quit`: each key can be clicked; of those that do not fit it tells how
-    many there are, and ? lists them all, or F1 where a field takes letters.
-    """
-
-    app: LoratuiApp
-
-    def __init__(self) -> None:
-        super().__init__(id="key-bar")
-        self._painted: Content | None = None
-        self._spans: list[tuple[int, int, str]] = []
-
-    def on_mount(self) -> None:
-        self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
-
-    def _bindings_changed(self, screen: Screen[object]) -> None:
-        if screen is self.screen and screen.is_running and not self._is_painted(self._keys()):
-            self.refresh()
-
-    def _is_painted(self, keys: Content) -> bool:
-        return self._painted is not None and keys.plain == self._painted.plain and keys.spans == self._painted.spans
-
-    def shown(self) -> list[tuple[Binding, bool]]:
-        """The bindings to show, each action once, with whether it can be used now."""
-        return self._shown(self.screen.active_bindings)
-
-    @staticmethod
-    def _shown(bindings: Mapping[str, ActiveBinding]) -> list[tuple[Binding, bool]]:
-        seen: dict[str, tuple[Binding, bool]] = {}
-        for active in bindings.values():
-            if active.binding.show and active.binding.description and active.binding.action not in seen:
-                seen[active.binding.action] = (active.binding, active.enabled)
-        if {"quit", "app.quit"} <= set(seen):
-            del seen["app.quit"]
-        always = bindings.get("ctrl+q")
-        if always is not None and not {"quit", "app.quit"} & set(seen):  # where letters are typed, q is one of them
-            seen["quit"] = (always.binding, always.enabled)
-        if {"explain", "help"} <= set(seen):  # F1 explains the field; the whole help is behind ?
-            help_, enabled = seen["help"]
-            seen["help"] = (replace(help_, key="question_mark", key_display="?"), enabled)
-        return sorted(seen.values(), key=_place)
-
-    def on_click(self, event: events.Click) -> None:
-        """Press the key that was clicked."""
-        column = event.x - self.styles.padding.left
-        for start, end, key in self._spans:
-            if start <= column < end:
-                if key == MORE:
-                    self.app.action_help()
-                else:
-                    self.app.simulate_key(key)
-
-    def render(self) -> Content:
-        self._painted = self._keys()
-        return self._painted
-
-    def _keys(self) -> Content:
-        left: list[tuple[Content, str]] = []
-        right: list[tuple[Content, str]] = []
-        bindings = self.screen.active_bindings  # gathered anew at each asking: once is enough for a painting
-        for binding, enabled in self._shown(bindings):
-            key = binding.key_display or NAMED.get(binding.key) or self.app.get_key_display(binding)
-            text = Content.assemble(
-                (key, "bold $footer-key-foreground" if enabled else "$foreground-disabled"),
-                (f" {binding.description}", "$text-muted" if enabled else "$foreground-disabled"),
-            )
-            (right if binding.action in LAST else left).append((text, binding.key))
-        room = self.content_size.width - _width(right)
-        dropped = 0
-        lists = "?" if "question_mark" in bindings else "F1"  # ? may be a letter like any other
-        while left and _width(left) + (len(_more(dropped, lists)) + 2 if dropped else 0) > room:
-            left.pop()
-            dropped += 1
-        if dropped:
-            left.append((Content.assemble((_more(dropped, lists), "bold $footer-key-foreground")), MORE))
-        return self._laid(left, right)
-
-    def _laid(self, left: list[tuple[Content, str]], right: list[tuple[Content, str]]) -> Content:
-        """The keys at both ends of the line; where each stands is kept for the mouse."""
-        self._spans = []
-        between = max(2, self.content_size.width - _width(left) - _width(right) + 4)
-        pieces: list[Content | str] = []
-        column = 0
-        for number, (text, key) in enumerate([*left, *right]):
-            if number:
-                gap = between if number == len(left) else 2
-                pieces.append(" " * gap)
-                column += gap
-            self._spans.append((column, column + len(text), key))
-            pieces.append(text)
-            column += len(text)
-        return Content.assemble(*pieces)
-
-
-def _place(shown: tuple[Binding, bool]) -> int:
-    """Where a key stands: enter and esc in front, those that are never dropped at the end, the rest as they come."""
-    binding = shown[0]
-    return (
-        LAST.index(binding.action) + 1 if binding.action in LAST else FIRST.get(binding.key_display or binding.key, 0)
-    )
-
-
-def _more(dropped: int, lists: str) -> str:
-    return f"+{dropped} {lists}"
-
-
-def _width(pieces: list[tuple[Content, str]]) -> int:
-    """Columns of keys with the two blanks after each."""
-    return sum(len(text) + 2 for text, _ in pieces)
