@@ -27,7 +27,6 @@ from loratui.files import make_folder, open_own
 from loratui.format import harmless
 from loratui.paths import state_home, themes_path, user_themes_path
 from loratui.tui.common.text import NoControls
-from loratui.tui.frame.bars import KeyBar
 from loratui.tui.themes import VARIABLES, load_themes
 from loratui.tui.wizard.background import BackgroundLoading
 from loratui.tui.wizard.draft import STEPS, Draft, same_choices
@@ -294,8 +293,8 @@ class LoratuiApp(BackgroundLoading):
         return answer
 
     async def _show_keys(self, panel: ModalScreen[Any]) -> None:
-        if panel.is_running and not panel.query(KeyBar):
-            await panel.mount(KeyBar())
+        if panel.is_running and not panel.query("#key-bar"):
+            await panel.mount(importlib.import_module("loratui.tui.frame.bars").KeyBar())
 
     def show_run(self, path: str) -> None:
         """Show a run on the training screen, and remember it in the draft."""

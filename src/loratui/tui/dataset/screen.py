@@ -366,6 +366,8 @@ class DatasetScreen(StepScreen):
         dataset = self.app.state.dataset
         if action == "problems":
             return dataset.view is not None
+        if action == "demo":  # no letter that slipped in takes other rows than those that were chosen
+            return dataset.view is None
         if action == "columns":
             return dataset.view is not None or bool(dataset.problem)
         if action == "lengths":

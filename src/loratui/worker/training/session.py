@@ -218,10 +218,8 @@ class Session:
             longest_tokens=train.longest,
         )
         for kind, severity, message, mend in train.findings(self.plan):
-            ways = [{"change": mend, "advice": message}, {"change": mend, "advice": message, "restart": True}]
-            self.journal.emit(
-                "finding", finding=kind, severity=severity, message=message, fix=mend, fixes=ways if mend else []
-            )
+            ways = [{"change": mend, "advice": message, "restart": anew} for anew in (False, True) if mend]
+            self.journal.emit("finding", finding=kind, severity=severity, message=message, fix=mend, fixes=ways)
         if train.answers_unended and not train.cut:
             self.journal.emit(
                 "finding",
