@@ -98,6 +98,17 @@ def test_each_command_is_one_that_resume_takes_and_changes_what_it_says(monkeypa
     assert started and all(run.plan().get(key) == value for key, value in first["change"].items())
 
 
+def test_weights_that_would_balance_both_kinds_come_with_their_command() -> None:
+    mend = {"preference.undesirable_weight": 2.0}
+    ways = [{"change": mend, "advice": "16 and 8.", "restart": anew} for anew in (False, True)]
+    told = make("finding", 1.5, finding="imbalance", severity="warning", message="16 and 8.", fix=mend, fixes=ways)
+    run_of("judged", FALLS[:20], (), told)
+    found = json.loads(ask("judged", "--json"))
+    (one,) = [one for one in found["fixes"] if one["change"] == mend]
+    assert one["start"] == "anew" and "preference.undesirable_weight=2" in one["command"]
+    assert one["command"] in ask("judged")
+
+
 def test_a_run_at_work_is_stopped_first_by_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     told = make(
         "finding",

@@ -222,3 +222,34 @@ async def test_a_notice_covers_the_heading_alone(homes: Path, size: tuple[int, i
         text = await until(pilot, "is running · ^r shows it")
         row = next(at for at, line in enumerate(text.splitlines()) if "^r shows it" in line)
         assert row < app.screen.query_one("#body").region.y, shown(app)
+
+
+async def test_a_letter_that_slips_in_takes_no_other_rows(homes: Path) -> None:
+    """Somebody typed a question ahead, and its d took the demo in place of the chosen file."""
+    app = wizard(homes, screen="dataset")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        chosen = app.state.draft.dataset
+        await pilot.press("d")
+        await settled(pilot)
+        assert app.state.draft.dataset == chosen
+    app = wizard(homes / "other", screen="dataset", chosen=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("d")
+        await settled(pilot)
+        assert app.state.draft.dataset == "demo"
+
+
+async def test_what_is_found_at_a_start_makes_one_plan(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Model and dataset were each followed by a proposal of their own."""
+    from loratui.core import proposal
+
+    made: list[object] = []
+    propose = proposal.propose
+    monkeypatch.setattr(proposal, "propose", lambda *given, **more: made.append(given) or propose(*given, **more))
+    app = wizard(homes, screen="machine", demo=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        assert app.state.plan.proposal is not None and app.state.plan.proposal.data.examples == 1_600
+        assert len(made) == 1

@@ -623,7 +623,7 @@ async def test_one_key_fills_a_wizard_in_to_train_further(run: Run) -> None:
         await until(pilot, "●3 Dataset")
         plan = run.plan()
         assert app.state.draft.by_hand["lora.adapter"] == str(run.adapter_path)
-        assert app.state.draft.by_hand["lora.r"] == plan.lora.r and app.state.draft.dataset == plan.dataset.path
+        assert app.state.draft.held["lora.r"] == plan.lora.r and app.state.draft.dataset == plan.dataset.path
 
 
 @pytest.mark.parametrize("answer", ["enter", "escape"])
@@ -663,6 +663,43 @@ async def test_a_question_about_code_that_closes_begins_no_second_load(
             await pilot.pause(0.05)
         assert len(asked) == 1 and len(loaded) == (answer == "enter")
         assert not isinstance(app.screen, ConfirmScreen)
+
+
+async def test_who_says_no_while_a_question_waits_is_not_asked_the_same_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from threading import Event
+    from types import SimpleNamespace
+
+    asked: list[object] = []
+    may_look = Event()
+    code = SimpleNamespace(question="Run modeling_own.py?")
+
+    async def ask_about(app: Any, _: Any) -> bool:
+        asked.append(app)
+        return bool(await app.push_screen_wait(ConfirmScreen("Run this code?", code.question, "run it", "no")))
+
+    def unanswered(_: object) -> object:
+        may_look.wait(20)
+        return code
+
+    monkeypatch.setattr(loader_module, "ask_about", ask_about)
+    monkeypatch.setattr(loader_module, "unanswered", unanswered)
+    monkeypatch.setattr(loader_module, "not_agreed", lambda _: ModelError("nobody agreed to run its code."))
+    app = LoratuiApp(screen="playground", run=str(run.path))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "prompt")
+        await pilot.press(*"hello", "enter")
+        await until(pilot, "then “hello” is asked")
+        may_look.set()
+        await until(pilot, "Run this code?")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen.prompt.text == "hello")  # type: ignore[attr-defined]
+        for _ in range(10):
+            await pilot.pause(0.05)
+        assert len(asked) == 1 and "nobody agreed" in shown(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: len(asked) == 2)
 
 
 @pytest.mark.parametrize("size", [*SIZES, (170, 45)])

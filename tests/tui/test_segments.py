@@ -30,7 +30,7 @@ def test_the_monitor_says_who_ended_a_job_that_could_not_say_it(tmp_path: Path) 
     told = "Its job 7 is over: it was cancelled on n1. The last whole checkpoint is checkpoint-40."
     followed = Followed(Run(tmp_path), status=Status(state="stopped", message=told, step=40))
     followed.record.take([make("paused", 1.0, step=40, reason="the scheduler ends this job (SIGTERM)", job=7)])
-    assert told in news(followed, 120).plain
+    assert told in "".join(line.plain for line in news(followed, 120))
 
 
 def test_lines_tell_of_each_segment(tmp_path: Path) -> None:

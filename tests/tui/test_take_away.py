@@ -287,8 +287,9 @@ async def test_one_key_fills_the_wizard_in_to_train_it_further(run: Run, monkeyp
         assert draft.model == "demo" and draft.dataset == run.plan().dataset.path
         assert (
             draft.by_hand["lora.adapter"] == str(run.adapter_path)
-            and draft.by_hand["lora.r"] == run.plan().lora.r
-            and draft.by_hand["method.kind"] == "lora"
+            and draft.held["lora.r"] == run.plan().lora.r
+            and draft.held["method.kind"] == "lora"
+            and not {"lora.r", "method.kind"} & set(draft.by_hand)
         )
         assert app.state.plan.proposal is not None and app.state.plan.proposal.plan.lora.adapter == str(
             run.adapter_path

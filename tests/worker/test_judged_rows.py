@@ -129,3 +129,6 @@ def test_the_numbers_of_both_kinds_are_held_against_their_weights(model: Path, t
     assert not train.imbalance(1.0, 2.0) and not train.imbalance(0.6, 1.0)
     one_kind = train.chosen(np.flatnonzero(train.label))
     assert one_kind.imbalance(1.0, 1.0).startswith("All 16 answers are wanted")
+    plan = plan_of(model, tmp_path / "rows.jsonl")
+    assert next(train.findings(plan))[3] == {"preference.undesirable_weight": 2.0}, "what mends it"
+    assert next(one_kind.findings(plan))[3] == {}, "no weight makes up for a kind that is not there"

@@ -374,6 +374,8 @@ class DatasetScreen(StepScreen):
         dataset = self.app.state.dataset
         if action == "problems":
             return dataset.view is not None
+        if action == "demo":  # no letter that slipped in takes other rows than those that were chosen
+            return dataset.view is None
         if action == "mix":
             return dataset.view is not None or bool(dataset.problem)
         if action == "columns":

@@ -22,7 +22,7 @@ from loratui.tui.training.run_state import LOOKS
 AGE_CELLS = 10
 STATE_CELLS = 12
 FIGURE_CELLS = 9
-LEAST_APART = 16
+LEAST_APART = 12
 """Columns that what tells runs apart keeps."""
 MORE_LOOKS = {"diverged": ("✗", "diverged", "$error")}
 ENOUGH_END = 9

@@ -216,7 +216,7 @@ class PlaygroundScreen(StepScreen):
         """Stop the answers, or take back the question that waits for the model."""
         if self.session.ready is None or not self.session.settled:
             self.workers.cancel_group(self, "ask")
-            self.say("Taken back: nothing is asked. The model goes on loading.")
+            self.say("Taken back: nothing is asked. The question stands below: enter asks it.")
         await self.session.stop()
 
     def action_leave(self) -> None:

@@ -111,13 +111,17 @@ def _from(proposal: Proposal) -> Card:
         _last_name(plan.dataset.named),
         (
             *_plain(
-                f"{proposal.schedule.examples:,} rows, {exact}{data.mean:,.0f} tokens each",
+                f"{_rows(proposal.schedule.examples)}, {exact}{data.mean:,.0f} tokens each",
                 f"{held:,} more held out" if held else "none held out",
             ),
             (cut, "$warning" if longer and not plan.training.packing else "$text-muted"),
             *_plain(where if where != _last_name(plan.dataset.named) else ""),
         ),
     )
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} row{'' if number == 1 else 's'}"
 
 
 def _how(proposal: Proposal) -> Card:
@@ -141,7 +145,7 @@ def _how(proposal: Proposal) -> Card:
         answer,
         _plain(
             f"rate {number_text(training.learning_rate)}, {training.scheduler}, warm-up {schedule.warmup_steps:,}",
-            f"{schedule.total_steps:,} steps of {schedule.effective_batch_size:,} rows, {length}",
+            f"{schedule.total_steps:,} steps of {_rows(schedule.effective_batch_size)}, {length}",
             f"alpha {number_text(plan.lora.alpha)}, {one_line(targets, 60)}" if plan.method.kind != "full" else "",
             f"{training.optimizer}, {training.precision}",
         ),

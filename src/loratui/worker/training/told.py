@@ -28,8 +28,8 @@ def tell_data(prepared: Prepared, plan: Plan, journal: Journal) -> None:
         for kind, severity, message in prepared.mix.findings(train):
             journal.emit("finding", finding=kind, severity=severity, message=message)
     for kind, severity, message, mend in train.findings(plan):
-        ways = [{"change": mend, "advice": message}, {"change": mend, "advice": message, "restart": True}]
-        journal.emit("finding", finding=kind, severity=severity, message=message, fix=mend, fixes=ways if mend else [])
+        ways = [{"change": mend, "advice": message, "restart": anew} for anew in (False, True) if mend]
+        journal.emit("finding", finding=kind, severity=severity, message=message, fix=mend, fixes=ways)
     if train.answers_unended and not train.cut:
         journal.emit(
             "finding",
