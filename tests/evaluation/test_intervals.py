@@ -80,6 +80,23 @@ def test_a_pair_of_rows_is_no_row_at_all_without_its_other() -> None:
     assert interval(EXACT, column(np.array([1.0]))).low is None, "one row says nothing"
 
 
+def test_two_rows_of_bleu_are_no_proof() -> None:
+    """`BLEU: better by 98.7 points, 95 % between 98.7 and 98.7, on 2 rows`"""
+    from loratui.evaluation.scoring import Given as Answer
+    from loratui.evaluation.scoring import Item, Outcome, Rules, figures
+
+    text = "the quick brown fox jumps over"
+
+    def rows(answer: str, count: int) -> Numbers:
+        outcomes = [Outcome([Answer(answer, "stop token", 3)]) for _ in range(count)]
+        return figures(["bleu"], [Item(row, "q", text) for row in range(count)], outcomes, Rules())["bleu"]
+
+    few = paired(MEASURES["bleu"], rows(text, 2), rows("the brown", 2))
+    assert (few.low, few.high) == (None, None) and words(MEASURES["bleu"], few) == "no difference can be told on 2 rows"
+    assert interval(MEASURES["bleu"], rows(text, 2)).low is None
+    assert paired(MEASURES["bleu"], rows(text, 20), rows("the brown", 20)).low is not None
+
+
 def test_a_difference_in_words() -> None:
     told = words(EXACT, Interval(0.041, 0.012, 0.07, 200))
     assert told == "better by 4.1 points, 95 % between 1.2 and 7.0, on 200 rows"

@@ -125,7 +125,7 @@ def test_the_document_the_table_and_what_was_missed() -> None:
     assert all(len(line) <= 80 for line in lines[:4]) and any(line.startswith("exact match") for line in lines)
     assert "  … 3 more; --failed N shows N of them." in lines
     assert document([base, run], items, ["exact_match"], Rules(), [Floor.of("exact_match=0.9")])["missed"] == []
-    with pytest.raises(InputError, match="was not measured"):
+    with pytest.raises(InputError, match="is not measured"):
         document([run], items, ["exact_match"], Rules(), [Floor.of("loss=1")])
     with pytest.raises(InputError, match="Did you mean exact_match"):
         Floor.of("exact_mach=1")
@@ -152,6 +152,14 @@ def test_what_cannot_be_told_is_named_in_one_line_with_what_would_tell_it_first(
         "  no difference can be told, on 20 rows: exact match, ROUGE-1, ROUGE-L; about 96 more rows would tell ROUGE-L",
         "",
     ]
+
+
+def test_no_figure_touches_its_name_however_long() -> None:
+    """`right choice by length100.0 %`"""
+    items = [Item(row, "q", "a", choices=("a", "b"), right=0) for row in range(4)]
+    side = Side("run", "run", [Outcome(choices=(-1.0, -2.0)) for _ in items])
+    lines = figure_lines(document([side], items, ["choice", "choice_by_length"], Rules()), width=80)
+    assert any(line.startswith("right choice by length 100.0 %") for line in lines)
 
 
 def test_two_sides_stand_beside_each_other_in_a_narrow_window_and_a_third_below() -> None:

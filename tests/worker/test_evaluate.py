@@ -219,13 +219,17 @@ def test_exit_status_and_sentences(adapter: Path) -> None:
     status, said = ended("--metrics", "exact_match", "--at-least", "exact_match=0.9")
     assert status == 1 and "exact_match is 0, not 0.9 as it was to be" in said
     for options, words in (
-        (("--metrics", "loss", "--at-least", "exact_match=0.9"), "exact_match was not measured"),
+        (("--metrics", "loss", "--at-least", "exact_match=0.9"), "exact_match is not measured"),
+        (
+            ("--metrics", "tokens", "--at-least", "loss=2", "--seed", "9"),
+            "loss is not measured here. Measured: tokens.",
+        ),
         (("--metrics", "exact_mach"), "Did you mean exact_match"),
         (("--metrics", "choice"), "--choices COLUMN"),
         (("--metrics", "pass@4"), "--samples 4"),
     ):
         status, said = ended(*options)
-        assert status == 2 and words in said
+        assert status == 2 and words in said and "rows/s" not in said, "said before anything is asked"
     with pytest.raises(InputError, match="Name rows with --data"):
         evaluate(EvaluateRequest(str(adapter)))
 

@@ -28,6 +28,8 @@ NORMAL = 1.959963985
 """97.5 % of a normal distribution lies below it."""
 BLOCK = 4_000_000
 """Counts of rows that are held at once, over several draws."""
+FEWEST_OF_A_CORPUS = 5
+"""BLEU of fewer rows has no interval: two rows that score alike would seem to say it without any doubt."""
 SURE_SHARE = 0.9
 """From so many rows at 0 or 1 on, a share is treated as one of rights and wrongs."""
 
@@ -54,7 +56,7 @@ def interval(measure: Measure, rows: Numbers, *, draws: int = DRAWS) -> Interval
     if not count:
         return Interval(math.nan, None, None, 0)
     value = float(measure.value(kept.sum(0, keepdims=True))[0])
-    if count < 2 or not math.isfinite(value):
+    if count < _fewest(measure) or not math.isfinite(value):
         return Interval(value, None, None, count)
     if measure.mean and measure.unit == "share":
         values = kept[:, 0]
@@ -81,7 +83,7 @@ def paired(measure: Measure, one: Numbers, other: Numbers, *, draws: int = DRAWS
         return found
 
     value = float(difference(kept.sum(0, keepdims=True))[0])
-    if count < 2 or not math.isfinite(value):
+    if count < _fewest(measure) or not math.isfinite(value):
         return Interval(value, None, None, count)
     if measure.mean:
         apart = kept[:, 0] - kept[:, columns]
@@ -92,6 +94,11 @@ def paired(measure: Measure, one: Numbers, other: Numbers, *, draws: int = DRAWS
     apart_at_most = measure.most - measure.least
     low, high = _within(_percentiles(difference(_sums(kept, draws)), count), -apart_at_most, apart_at_most)
     return Interval(value, min(low, value), max(high, value), count)
+
+
+def _fewest(measure: Measure) -> int:
+    """Rows without which no interval is told."""
+    return FEWEST_OF_A_CORPUS if measure.unit == "points" else 2
 
 
 def _known(rows: Numbers) -> Numbers:

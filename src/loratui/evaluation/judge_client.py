@@ -118,7 +118,7 @@ class Judge:
         def ask(one: Future[str | WorkerError], pair: Shown) -> None:
             try:
                 one.set_result(self._tried(pair))
-            except BaseException as error:  # noqa: BLE001  (raised again by whoever waits for it)
+            except Exception as error:  # noqa: BLE001 - result() raises it
                 one.set_exception(error)
 
         for one, pair in zip(found, pairs, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,17 +70,22 @@ def document(
         "failed": _failed(judged, items, rules),
     }
     mine = found["sides"][-1]["figures"]
-    for floor in floors:
-        if floor.name not in mine:
-            raise InputError(
-                f"{floor.name} was not measured here.", where="--at-least", hint=f"Measured: {', '.join(mine)}."
-            )
+    require_measured(floors, mine)
     found["missed"] = [
         {"measure": floor.name, "wanted": floor.value, "value": mine[floor.name]["value"]}
         for floor in floors
         if not floor.met(_number(mine[floor.name]["value"]))
     ]
     return found
+
+
+def require_measured(floors: Sequence[Floor], names: Collection[str]) -> None:
+    """InputError where a floor's measure is none of these."""
+    for floor in floors:
+        if floor.name not in names:
+            raise InputError(
+                f"{floor.name} is not measured here.", where="--at-least", hint=f"Measured: {', '.join(names)}."
+            )
 
 
 def _number(value: float | None) -> float:
@@ -229,10 +234,11 @@ def grid(
     sides: each one's title, and its cells by the row's name; a row that no side of a block has is left out there.
     """
     titled = [(one_line(title, COLUMN_WIDTH - 2), cells) for title, cells in sides]
-    column = COLUMN_WIDTH
+    needed = max(map(len, rows.values()), default=0) + 1
+    needed_column = max((len(text) for title, cells in titled for text in (title, *cells.values())), default=0) + 2
+    name_width, column = max(name_width, needed), max(COLUMN_WIDTH, needed_column)
     if name_width + column * len(titled) > width:  # what is written needs less than it is given
-        name_width = max(map(len, rows.values()), default=0) + 1
-        column = max(len(text) for title, cells in titled for text in (title, *cells.values())) + 2
+        name_width, column = needed, needed_column
     together = max(1, (width + 2 - name_width) // column)
     lines: list[str] = []
     for start in range(0, len(titled), together):

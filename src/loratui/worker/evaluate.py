@@ -21,7 +21,7 @@ from loratui.evaluation.judge_client import Judge
 from loratui.evaluation.judging import lines as judge_lines
 from loratui.evaluation.measures import CHOICES, LIKELIHOOD, MissingLibraryError, measure_of
 from loratui.evaluation.records import Needs, Records, digest
-from loratui.evaluation.report import Document, Floor, Side, document, table
+from loratui.evaluation.report import Document, Floor, Side, document, require_measured, table
 from loratui.evaluation.scoring import Item, Rules, applicable, missing_library
 from loratui.files import make_folder, write_whole
 from loratui.paths import home, home_short
@@ -132,6 +132,7 @@ def evaluate(given: EvaluateRequest, held: Held | None = None) -> Document:
         target = _as_held(target, held)
     rows = _rows(given, target)
     names = _measures(given, rows.items)
+    require_measured(given.floors, names)  # an hour of answers is no time to learn of a wrong name
     needs = Needs(
         given.samples if any(name not in (*LIKELIHOOD, *CHOICES) for name in names) else 0,
         any(name in LIKELIHOOD for name in names),
