@@ -4,12 +4,14 @@
     python benchmarks/faults.py --kills 200 [--jobs 2] [--seed 1] [--first 0] [--save]
 
 The faults of the first form are those of `tests/worker/faults.py`: interface killed, terminal hung up, worker killed,
-killed while saving, disk full, status half-written, clock jumping, two viewers, directory moved. After each one the
-run must equal one that nothing happened to, bit for bit; what was reported as saved must be there; the state shown
-must be true within 5 s. Those of the second are in `tests/worker/strikes.py`: a worker is struck at any moment, or at
-the n-th operation of a checkpoint, an evaluation or the writing of the result, between a rename and the next fsync,
-or twice in a row (--first goes on with a series that ended there, and --save adds to its counts); steps, evaluations,
-best step and the adapter's bytes must be those of an undisturbed run. Exit status 1 where one did not hold.
+killed before the first step, killed while saving, disk full, status half-written, clock jumping, two viewers, directory
+moved. After each one the run must equal one that nothing happened to, bit for bit, its evaluations too; what was
+reported as saved must be there; the state shown must be true within 5 s. (Workers are forks of a process that has
+imported torch, but for those that a terminal starts and those whose clock is changed.) Those of the second are in
+`tests/worker/strikes.py`: a worker is struck at any moment, or at the n-th operation of a checkpoint, an evaluation or
+the writing of the result, between a rename and the next fsync, or twice in a row (--first goes on with a series that
+ended there, and --save adds to its counts); steps, evaluations, best step and the adapter's bytes must be those of an
+undisturbed run. Exit status 1 where one did not hold.
 """
 
 from __future__ import annotations
@@ -69,9 +71,11 @@ def together(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
 def faults(options: argparse.Namespace) -> dict[str, Any]:
     """Each fault so many times."""
     from faults import FAULTS, CannotHappenHere, World
+    from ready_workers import serve
 
     found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as ready, serve(Path(ready)) as workers, tempfile.TemporaryDirectory() as folder:
+        sys.executable = workers
         world = World(Path(folder), options.objective)
         for fault in FAULTS:
             if options.only not in ("", fault.__name__):

@@ -86,6 +86,27 @@ def test_plans_that_learn_preferences_pass_every_schema(
         assert (attributes.chosen, attributes.rejected) == ("chosen", "rejected")
 
 
+def test_axolotls_orpo_makes_the_text_of_its_rows_that_is_learnt_here(tmp_path: Path) -> None:
+    strategy = pytest.importorskip("axolotl.prompt_strategies.orpo.chat_template", reason="axolotl is not installed")
+    from transformers import AutoTokenizer
+
+    from loratui.data.conversation import Conversation, Message
+    from loratui.export.rows import as_line
+    from loratui.paths import demo_model_path
+
+    tokenizer = AutoTokenizer.from_pretrained(demo_model_path())
+    texts = (("system", "Be brief."), ("user", "a?"), ("assistant", "b"), ("user", "7?"), ("assistant", "yes"))
+    chosen = tuple(Message(role, text, trained=text == "yes") for role, text in texts)  # type: ignore[arg-type]
+    row = Conversation(chosen, rejected=(*chosen[:-1], Message("assistant", "no")))
+    render = strategy.argilla({"chat_template": "tokenizer_default"})
+    made = render(as_line(row, "whole-sides"), tokenizer=tokenizer)
+    for side, messages in zip(("chosen", "rejected"), (row.messages, row.rejected), strict=True):
+        whole = tokenizer.apply_chat_template([one.as_dict() for one in messages], tokenize=False)
+        asked = [one.as_dict() for one in messages[:-1]]
+        question = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        assert (made["prompt"], made["prompt"] + made[side]) == (question, whole)
+
+
 CHOICES = [
     (key, choice)
     for key in ("training.optimizer", "training.scheduler", "training.loss_on", "lora.variant", "model.attention")

@@ -132,7 +132,7 @@ def test_signals_arrive_and_a_stop_saves(slurm: Path, own_home: Path, tmp_path: 
     save_now(run)
     wait_for(lambda: any(isinstance(event, Checkpoint) for event in events_of(run)), "a checkpoint")
     evaluate_now(run)
-    wait_for(lambda: any(isinstance(event, Eval) for event in events_of(run)), "an evaluation")
+    wait_for(lambda: any(isinstance(event, Eval) and event.step for event in events_of(run)), "an evaluation")
     stop_run(run)
     wait_state(run, "stopped")
     last = run.last_checkpoint()

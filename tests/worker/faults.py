@@ -32,14 +32,25 @@ from loratui.core.plan import Plan
 from loratui.core.plan_text import with_values
 from loratui.runs.control import wait_ended
 from loratui.runs.directory import Run
-from loratui.runs.events import Checkpoint, EventTail, Step
+from loratui.runs.events import Checkpoint, Eval, EventTail, Step
 from loratui.runs.resume import resume_run
 from loratui.runs.start import create_run, start_worker, worker_command, worker_environment
 
-STEPS = 60
+STEPS = 30
 TRUE_SECONDS = 5.0
 TIMEOUT = 180.0
 NOBODY = 65534
+EVALUATED = (
+    "loss",
+    "token_accuracy",
+    "reward_margin",
+    "preference_accuracy",
+    "kl",
+    "log_odds",
+    "exact_match",
+    "rouge_l",
+)
+"""What of an evaluation must be equal."""
 PYTHON = sys.executable
 LORATUI = [str(Path(sys.executable).with_name("loratui"))]
 
@@ -75,7 +86,7 @@ class World:
                 "training.max_length": 64,
                 "training.max_steps": STEPS,
                 "training.learning_rate": 5e-3,
-                "evaluation.every_steps": 20,
+                "evaluation.every_steps": 10,
                 "saving.every_steps": 3,
                 "hardware.cpu": True,
                 **learnt,
@@ -95,6 +106,7 @@ class World:
         """AssertionError where the run is not what it would have been."""
         one, two = (load_file(each.adapter_path / "adapter_model.safetensors") for each in (self.whole, run))
         assert losses(run) == losses(self.whole), "a loss differs"
+        assert evaluations(run) == evaluations(self.whole), "an evaluation differs"
         assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one), (
             "the adapter differs"
         )
@@ -105,11 +117,21 @@ def losses(run: Run) -> dict[int, float | None]:
     return {event.step: event.loss for event in EventTail(run.events_path).new_events() if isinstance(event, Step)}
 
 
+def evaluations(run: Run) -> dict[int, dict[str, object]]:
+    """What each evaluation found, as it was made last; of step 0: what the run began with."""
+    found = (event for event in EventTail(run.events_path).new_events() if isinstance(event, Eval))
+    return {one.step: {name: getattr(one, name) for name in EVALUATED} for one in found}
+
+
 def at_random(run: Run, dice: random.Random, *, last: int = STEPS - 5) -> None:
     """Wait for a moment of the training: after a random number of steps, and somewhere within the next."""
     target = dice.randrange(1, last)
     until = time.monotonic() + TIMEOUT
-    while len(losses(run)) < target and not run.status().over:
+    tail, made = EventTail(run.events_path), set[int]()
+    while not run.status().over:
+        made |= {event.step for event in tail.new_events() if isinstance(event, Step)}
+        if len(made) >= target:
+            break
         assert time.monotonic() < until, run.log_path.read_text()[-3000:]
         time.sleep(0.002)
     time.sleep(dice.random() * 0.05)
@@ -158,6 +180,18 @@ def worker_killed(world: World, dice: random.Random) -> float:
     run = world.make("killed")
     start_worker(run)
     at_random(run, dice)
+    return kill_and_resume(world, run)
+
+
+def killed_before_the_first_step(world: World, dice: random.Random) -> float:
+    """SIGKILL while the worker loads, or evaluates what it begins with."""
+    run = world.make("begun")
+    start_worker(run)
+    until, word = time.monotonic() + TIMEOUT, dice.choice((b'"load_model"', b'"prepare"', b'"started"'))
+    while not run.events_path.exists() or word not in run.events_path.read_bytes():
+        assert time.monotonic() < until and not run.status().over, run.log_path.read_text()[-3000:]
+        time.sleep(0.002)
+    time.sleep(dice.random() * 0.05)
     return kill_and_resume(world, run)
 
 
@@ -360,6 +394,7 @@ FAULTS: tuple[Callable[[World, random.Random], float], ...] = (
     interface_killed,
     terminal_hung_up,
     worker_killed,
+    killed_before_the_first_step,
     killed_while_saving,
     disk_full,
     status_half_written,

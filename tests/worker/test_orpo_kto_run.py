@@ -20,7 +20,7 @@ from loratui.runs.control import wait_ended
 from loratui.runs.directory import Run
 from loratui.runs.events import EventTail
 from loratui.runs.start import create_run, start_worker, wait_started
-from loratui.worker.training.callbacks import preference_figures
+from loratui.worker.training.figures import preference_figures
 
 pytestmark = pytest.mark.worker
 

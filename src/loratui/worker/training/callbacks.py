@@ -16,6 +16,7 @@ from loratui.core.plan import Plan
 from loratui.runs.events import Step
 from loratui.runs.row_losses import RowLosses
 from loratui.runs.states import UNTIL_WORDS
+from loratui.worker.training.figures import evaluation_figures, preference_figures
 from loratui.worker.training.fix_outcome import OutcomeWatch
 from loratui.worker.training.journal import Journal
 from loratui.worker.training.memory import process_peak_bytes
@@ -23,19 +24,6 @@ from loratui.worker.training.signals import EvaluationStoppedError, Requests, St
 
 SPEED_STEPS = 20
 """Steps over which the time left is judged."""
-
-PREFERENCES = {
-    "reward_chosen": "rewards/chosen",
-    "reward_rejected": "rewards/rejected",
-    "reward_margin": "rewards/margins",
-    "preference_accuracy": "rewards/accuracies",
-    "logp_chosen": "logps/chosen",
-    "logp_rejected": "logps/rejected",
-    "kl": "kl",
-    "chosen_loss": "nll_loss",
-    "log_odds": "log_odds_chosen",
-}
-"""What a step and an evaluation tell of preferences, and TRL's names of it."""
 
 
 class RunCallback(TrainerCallback):
@@ -311,18 +299,16 @@ class RunCallback(TrainerCallback):
             self._after_pause()
 
     def _tell_evaluation(self, state: TrainerState, metrics: Mapping[str, Any], rows: Any, **more: Any) -> None:
-        loss, figures = metrics.get("eval_loss"), preference_figures(metrics, "eval_")
+        seconds = round(time.perf_counter() - self._evaluation_began, 3)
+        told = evaluation_figures(metrics, len(rows.dataset) if rows else 0)
+        parts = self.loss_by_part()
         self.journal.keep_rows(state.global_step, self.held_out())
         self.journal.emit(
             "eval",
             step=state.global_step,
-            loss=loss,
-            perplexity=math.exp(loss) if loss is not None and loss < 700 and not figures else None,
-            token_accuracy=metrics.get("eval_mean_token_accuracy"),
-            rows=len(rows.dataset) if rows else 0,
-            seconds=round(time.perf_counter() - self._evaluation_began, 3),
-            **figures,
-            **({"loss_by_part": dict(told)} if (told := self.loss_by_part()) else {}),
+            seconds=seconds,
+            **told,
+            **({"loss_by_part": dict(parts)} if parts else {}),
             **more,
         )
 
@@ -387,8 +373,3 @@ class RunCallback(TrainerCallback):
             "memory_allocated": self._process.memory_info().rss,
             "memory_peak": process_peak_bytes(),
         }
-
-
-def preference_figures(logs: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """What was logged of preferences; empty where none are learnt."""
-    return {name: float(logs[prefix + theirs]) for name, theirs in PREFERENCES.items() if prefix + theirs in logs}
