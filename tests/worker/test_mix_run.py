@@ -232,6 +232,30 @@ def test_a_row_of_two_parts_is_never_on_both_sides(files: Path, tmp_path: Path) 
     assert {"mix-kept-out", "mix-shared"} <= told
 
 
+@pytest.mark.parametrize(("objective", "each"), [("dpo", 1), ("orpo", 1), ("kto", 2)])
+def test_pairs_of_several_files_are_learnt_as_one(files: Path, tmp_path: Path, objective: str, each: int) -> None:
+    """KTO takes both sides of a pair as answers of their own; a pair is held out or drawn whole."""
+    for name, first, count in (("one", 0, 30), ("two", 100, 20)):
+        rows = [
+            {"prompt": f"ask {n}", "chosen": f"good {n}", "rejected": f"bad {n * 3}"}
+            for n in range(first, first + count)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    parts = [{"path": str(tmp_path / "one.jsonl"), "weight": 2}, {"path": str(tmp_path / "two.jsonl"), "weight": 0.5}]
+    plan = plan_of(files, dataset__parts=parts, training__objective=objective)
+    run = create_run(plan, output=tmp_path / "run")
+    journal = Journal(run)
+    _, prepared = Session(run, plan, journal, Requests()).build()
+    journal.close("stopped")
+    told = prepared.mix.documents(prepared.train, prepared.held_out)
+    assert [(part["examples"], part["eval_examples"]) for part in told] == [(54 * each, 3 * each), (9 * each, 2 * each)]
+    assert prepared.train.read == 50
+    said = prepared.mix.stored.table.identities
+    pair = {at: said[at // 2 * 2] for at in range(len(said))}
+    trained, held = ({pair[at] for at in rows.row.tolist()} for rows in (prepared.train, prepared.held_out))
+    assert len(trained) == 27 + 9 and not trained & held
+
+
 def test_a_part_without_a_row_is_one_sentence(files: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text('{"prompt": "a", "completion": ""}\n' * 3)
     parts = [{"path": str(files / "orders.jsonl")}, {"path": str(tmp_path / "empty.jsonl"), "name": "bare"}]
