@@ -96,8 +96,14 @@ def value_text(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}: {item}" for key, item in value.items()) or "–"
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(item) for item in value) or "–"
+        return ", ".join(_part_text(item) if isinstance(item, dict) else str(item) for item in value) or "–"
     return "–" if value in ("", None) else str(value)
+
+
+def _part_text(part: dict[str, object]) -> str:
+    """A part of a mix: its name, with the weight and the cap that it has."""
+    weight, cap = part.get("weight", 1.0), part.get("cap", "none")
+    return f"{part.get('name', '')}{'' if weight == 1 else f' × {weight:g}'}{'' if cap == 'none' else f' # {cap}'}"
 
 
 def number_text(value: float) -> str:

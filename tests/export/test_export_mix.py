@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from test_export_runs import VALUES, loratui, losses, run
 
+from loratui.core.dataset import inspected_facts
 from loratui.core.plan import Plan
 from loratui.core.plan_text import plan_from_toml, plan_to_toml, with_values
 from loratui.paths import demo_model_path
@@ -56,6 +57,9 @@ def test_what_is_inspected_is_what_is_trained_on(folder: Path, events: list[dict
     assert (told["split"]["train"], told["split"]["evaluation"]) == (data["examples"], data["eval_examples"]) == (81, 9)
     assert told["tokens"]["total"] == data["tokens"] and told["trained_tokens"] == data["trained_tokens"]
     assert sum(part["share"] for part in told["parts"]) == pytest.approx(1)
+    facts = inspected_facts(told["parts"])
+    assert facts.holding_out(0.1).examples == facts.examples == 81 and facts.eval_examples == 9
+    assert facts.holding_out(0.2).examples == round(48 * 0.5) + 2 * 24
 
 
 def test_exports_write_the_rows_and_train_to_the_same_losses(folder: Path, events: list[dict[str, Any]]) -> None:

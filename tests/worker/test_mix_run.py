@@ -159,9 +159,24 @@ def test_the_loss_of_each_part_is_a_plain_loops(whole: tuple[Run, Watched, list[
     _run, session, events = whole
     trainer, prepared = session.kept
     last = [event for event in events if event.type == "eval"][-1]
-    assert set(last.loss_by_part) == {"orders", "chats", "few"}
+    assert last.step == 25, "the weights are those that were evaluated last"
+    by_part, whole_loss = plain_loops(trainer, prepared)
+    assert set(by_part) == {"orders", "chats", "few"}
+    assert last.loss_by_part == pytest.approx(by_part, abs=1e-5) and last.loss == pytest.approx(whole_loss, abs=1e-5)
+
+
+@pytest.mark.parametrize("setting", ["group_by_length", "padding_free", "packing"])
+def test_the_losses_by_part_do_not_follow_the_batches(files: Path, tmp_path: Path, setting: str) -> None:
+    run = create_run(plan_of(files, **{f"training__{setting}": True}), output=tmp_path / "run")
+    journal = Journal(run)
+    trainer, prepared = Session(run, run.plan(), journal, Requests()).build()
+    journal.close("stopped")
     trainer.evaluate()
-    again = dict(trainer.loss_by_part)
+    assert trainer.loss_by_part == pytest.approx(plain_loops(trainer, prepared)[0], abs=1e-5)
+
+
+def plain_loops(trainer: Any, prepared: Any) -> tuple[dict[str, float], float]:
+    """The loss on each part's held-out rows and on all of them, one row at a time, by torch alone."""
     owners = prepared.mix.of_rows(prepared.held_out.row)
     model = trainer.model.eval()
     sums: dict[str, list[float]] = {name: [0.0, 0.0] for name in prepared.mix.names}
@@ -173,9 +188,8 @@ def test_the_loss_of_each_part_is_a_plain_loops(whole: tuple[Run, Watched, list[
         entry = sums[prepared.mix.names[int(owners[at])]]
         entry[0] += float(torch.nn.functional.cross_entropy(logits[kept], labels[kept], reduction="sum"))
         entry[1] += int(kept.sum())
-    assert again == pytest.approx({name: loss / count for name, (loss, count) in sums.items()}, abs=1e-5)
     total = sum(loss for loss, _ in sums.values()) / sum(count for _, count in sums.values())
-    assert trainer.evaluate()["eval_loss"] == pytest.approx(total, abs=1e-5)
+    return {name: loss / count for name, (loss, count) in sums.items()}, total
 
 
 def test_the_order_follows_from_the_seed_and_a_stopped_run_goes_on_in_it(
@@ -216,6 +230,30 @@ def test_a_row_of_two_parts_is_never_on_both_sides(files: Path, tmp_path: Path) 
     assert held and not trained & held
     told = {event.fields["finding"] for event in events if event.type == "finding"}
     assert {"mix-kept-out", "mix-shared"} <= told
+
+
+@pytest.mark.parametrize(("objective", "each"), [("dpo", 1), ("orpo", 1), ("kto", 2)])
+def test_pairs_of_several_files_are_learnt_as_one(files: Path, tmp_path: Path, objective: str, each: int) -> None:
+    """KTO takes both sides of a pair as answers of their own; a pair is held out or drawn whole."""
+    for name, first, count in (("one", 0, 30), ("two", 100, 20)):
+        rows = [
+            {"prompt": f"ask {n}", "chosen": f"good {n}", "rejected": f"bad {n * 3}"}
+            for n in range(first, first + count)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    parts = [{"path": str(tmp_path / "one.jsonl"), "weight": 2}, {"path": str(tmp_path / "two.jsonl"), "weight": 0.5}]
+    plan = plan_of(files, dataset__parts=parts, training__objective=objective)
+    run = create_run(plan, output=tmp_path / "run")
+    journal = Journal(run)
+    _, prepared = Session(run, plan, journal, Requests()).build()
+    journal.close("stopped")
+    told = prepared.mix.documents(prepared.train, prepared.held_out)
+    assert [(part["examples"], part["eval_examples"]) for part in told] == [(54 * each, 3 * each), (9 * each, 2 * each)]
+    assert prepared.train.read == 50
+    said = prepared.mix.stored.table.identities
+    pair = {at: said[at // 2 * 2] for at in range(len(said))}
+    trained, held = ({pair[at] for at in rows.row.tolist()} for rows in (prepared.train, prepared.held_out))
+    assert len(trained) == 27 + 9 and not trained & held
 
 
 def test_a_part_without_a_row_is_one_sentence(files: Path, tmp_path: Path) -> None:

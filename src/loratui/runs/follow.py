@@ -153,6 +153,7 @@ def event_line(event: Event) -> str:
                     f"({event.trained_tokens:,} learnt from)"
                 )
             ]
+            parts += [f"{part.name} {part.examples} and {part.eval_examples}" for part in event.parts]
             parts += [
                 f"{count} {words}"
                 for count, words in (
@@ -184,6 +185,7 @@ def event_line(event: Event) -> str:
                 )
                 if value is not None
             ]
+            parts += [f"{name} {_number(loss, '.4f')}" for name, loss in event.loss_by_part.items()]
             return "  ".join(parts) + ("  (best so far)" if event.best else "")
         case Sample():
             prompt, answer = (one_line(" ".join(text.split()), 100) for text in (event.prompt, event.answer))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from loratui.runs.events import Eval, Event, Sample, Step, decode
 from loratui.runs.history import counted, placed_events
 from loratui.runs.lines import LineTail
 
+NO_NAME = re.compile(r"[^A-Za-z0-9_. /-]")
+"""What MLflow, the strictest of them, takes in no figure's name."""
 TRAIN = (
     "epoch",
     "loss",
@@ -67,7 +70,7 @@ def row_of(event: Event) -> Row | Said | None:
         case Step():
             return Row(event.step, event.time, _figures(event, "train", TRAIN))
         case Eval():
-            return Row(event.step, event.time, _figures(event, "eval", EVAL))
+            return Row(event.step, event.time, _figures(event, "eval", EVAL) | _by_part(event))
         case Sample():
             return Said(event.step, event.time, event.prompt, event.answer, event.expected)
     return None
@@ -76,6 +79,12 @@ def row_of(event: Event) -> Row | Said | None:
 def _figures(event: Event, kind: str, names: tuple[str, ...]) -> dict[str, float]:
     values = ((name, getattr(event, name, None)) for name in names)
     return {f"{kind}/{name}": float(value) for name, value in values if value is not None}
+
+
+def _by_part(event: Eval) -> dict[str, float]:
+    """The loss of each part of a mix, under names that every tracker takes."""
+    losses = event.loss_by_part.items()
+    return {f"eval/loss/{NO_NAME.sub('_', part)}": float(loss) for part, loss in losses if loss is not None}
 
 
 class Replay:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ADD = "add"
 NAME_COLUMNS = 16
-HEAD = f"{'part':<{NAME_COLUMNS}} {'weight':>7} {'rows':>9} {'':>6} {'tokens':>11} {'':>6} {'held':>6}"
+HEAD = f"{'part':<{NAME_COLUMNS}} {'weight':>7} {'rows':>9} {'share':>6} {'tokens':>11} {'share':>6} {'held':>6}"
 EXPLANATION = (
     "Weight: how often an epoch draws each row (2: twice, 0.5: a fixed half). Written behind the path, a cap too: "
     "rows.jsonl=0.5#1000."

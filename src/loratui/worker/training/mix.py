@@ -81,6 +81,7 @@ class Mixed:
             first = usable[0]
             more = [key for one in held if one.part == len(chosen) for key in one.stored.table.identities[::sides]]
             usable[0] = Usable(first.weight, first.cap, first.identities, first.leaders, True, [*first.held, *more])
+        forms = {one.stored.form for one in every}
         drawn = draw(plan.dataset, plan.split_seed, usable)
         starts = table.first_rows // sides
         out = [one.held_out + start for one, start in zip(drawn, starts, strict=False)]
@@ -90,7 +91,13 @@ class Mixed:
             names,
             chosen,
             np.array([one.part for one in every], dtype=np.int64),
-            Stored(table, True, "mix", [name for one in every for name in one.stored.files], []),
+            Stored(
+                table,
+                True,
+                forms.pop() if len(forms) == 1 else "mix",
+                [name for one in every for name in one.stored.files],
+                [],
+            ),
             np.concatenate([one.train + start for one, start in zip(drawn, starts, strict=False)]),
             np.concatenate(out),
             drawn,
