@@ -23,7 +23,6 @@ from loratui.runs import row_losses
 from loratui.runs.row_losses import RowLosses
 
 LOSS = Measure("loss", "held-out loss", "number", -1, ratio, graded=False, mean=False)
-DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class Beside:
 
     loss: mean over its seeds at the last rung that it reached itself, `step`; None before the first one. difference:
     its loss less the best one's at `rung`; share: that difference by the best one's loss. half: half of the 95 %
-    interval of the difference, None where nothing is known of it. seeds: each seed's own difference, as a share.
+    interval of the difference, None where nothing is known of it. level: the best one's loss there. seeds: each seed's
+    own difference.
     told: better, worse, or no difference.
     """
 
@@ -44,6 +44,7 @@ class Beside:
     difference: float | None = None
     share: float | None = None
     half: float | None = None
+    level: float = 0.0
     by_rows: bool = False
     seeds: tuple[float, ...] = ()
     told: str = "no difference"
@@ -104,8 +105,8 @@ def _beside(experiment: Experiment, trial: Trial, best: Trial, spreads: Sequence
     rung = min(len(trial.losses), len(best.losses)) - 1
     level = fmean(best.losses[rung])
     if trial.number == best.number:
-        around = tuple((one - level) / level for one in best.losses[rung])
-        return Beside(trial, loss, step, best=True, rung=rung, seeds=around)
+        around = tuple(one - level for one in best.losses[rung])
+        return Beside(trial, loss, step, best=True, rung=rung, level=level, seeds=around)
     difference = fmean(trial.losses[rung]) - level
     pairs = list(zip(trial.losses[rung], best.losses[rung], strict=True))
     by_rows = _by_rows(experiment, trial, best, rung)
@@ -126,8 +127,9 @@ def _beside(experiment: Experiment, trial: Trial, best: Trial, spreads: Sequence
         difference=difference,
         share=difference / level,
         half=half,
+        level=level,
         by_rows=by_rows is not None,
-        seeds=tuple((one - other) / level for one, other in pairs),
+        seeds=tuple(one - other for one, other in pairs),
         told=told,
     )
 
@@ -139,7 +141,7 @@ def _by_rows(experiment: Experiment, one: Trial, other: Trial, rung: int) -> Int
     sides = [_rows(experiment, trial, rung) for trial in (one, other)]
     if sides[0] is None or sides[1] is None or not np.array_equal(sides[0][:, 1], sides[1][:, 1]):
         return None
-    return paired(LOSS, sides[0], sides[1], draws=DRAWS)
+    return paired(LOSS, sides[0], sides[1])
 
 
 def _rows(experiment: Experiment, trial: Trial, rung: int) -> Numbers | None:
@@ -159,16 +161,24 @@ def words(one: Beside, noise: float | None) -> str:
     if one.best:
         return "the best"
     if one.share is None or one.half is None:
-        return "" if one.share is None else f"{_percent(one.share)}; nothing tells noise apart"
+        return "" if one.share is None else f"{_by(one)}; nothing tells noise apart"
     apart = "told apart" if one.told != "no difference" else "not told apart"
     if noise is None:
-        return f"{_percent(one.share)}: {apart} on these rows; one seed each, so chance is not known"
+        return f"{_by(one)}: {apart} on these rows"
     on = "" if one.by_rows else ", rows not compared"
-    return f"{_percent(one.share)}; seeds differ by {abs(noise):.1%}{on}: {apart}"
+    return f"{_by(one)}, seeds differ by {share_text(noise)}{on}: {apart}"
 
 
-def _percent(share: float) -> str:
-    return f"{abs(share):.1%} {'worse' if share >= 0 else 'better'}"
+def share_text(share: float) -> str:
+    """A share of the best one's loss: as a percentage, or how many times it."""
+    return f"{share:.1%}" if share < 1 else f"{share:.1f} times the best one's loss"
+
+
+def _by(one: Beside) -> str:
+    """How far a trial lies from the best one: as a share of its loss, where that says anything."""
+    share, difference = one.share or 0.0, one.difference or 0.0
+    far = f"{abs(share):.1%}" if abs(share) < 1 else f"{abs(difference):.4g}"
+    return f"{far} {'worse' if share >= 0 else 'better'}"
 
 
 def document(found: Comparison) -> dict[str, object]:
