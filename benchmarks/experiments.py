@@ -1,7 +1,7 @@
 """Experiments on the demo: is the better of two rates found, in which share of the steps, and what if all is killed?
 
-    python benchmarks/experiments.py            # the better rate, then 20 kills
-    python benchmarks/experiments.py --kills 20 --only kills
+    python benchmarks/experiments.py                    # the better rate, then 20 kills
+    python benchmarks/experiments.py --only kills --whole   # workers that are started as whole processes, not as forks
 
 The better rate: two rates, two seeds, tried; then every run is trained to its end (which is what a trial goes on as),
 and the one that was found must be the better one there. Kills: an experiment of four rates; at random moments the
@@ -23,6 +23,9 @@ import tempfile
 import time
 from pathlib import Path
 
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path.append(str(TESTS / "worker"))
+DRIVER = TESTS / "experiments" / "driver.py"
 RATES = (5e-5, 1e-3)
 FOUR = (1e-5, 5e-5, 2e-4, 1e-3)
 
@@ -89,26 +92,57 @@ def better(folder: Path) -> bool:
     return right and made <= whole / 2
 
 
-def kills(folder: Path, count: int, seed: int) -> bool:
-    from loratui.queue.wake import wake
-    from loratui.runs.events import Checkpoint, EventTail, Started, Step
+def kills(folder: Path, count: int, seed: int, whole: bool) -> bool:
+    from ready_workers import serve
 
-    dice, done = random.Random(seed), 0
+    dice = random.Random(seed)
     experiment = begun(folder, FOUR, "--steps", "80", "--set", "saving.every_steps=5", "--set", "evaluation.patience=0")
+    for pid in mine("loratui.queue"):  # that watcher's workers are whole processes
+        os.kill(pid, signal.SIGKILL)
+    with contextlib.ExitStack() as stack:
+        interpreter = sys.executable if whole else stack.enter_context(serve(_made(folder / "ready")))
+        killed = _killed(experiment, dice, count, [sys.executable, str(DRIVER), interpreter])
+    return _told(folder, experiment, killed) and killed == count
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _killed(experiment, dice: random.Random, count: int, watcher: list[str]) -> int:
+    """Kill until it was done so often and the experiment is over: half of the times in the midst of a training."""
+    from loratui.runs.directory import Run
+
+    done, process = 0, subprocess.Popen(watcher, start_new_session=True)
+    runs = [experiment.run(name) for one in experiment.trials() for name in one.runs]
     while experiment.is_open:
-        wake()
-        time.sleep(dice.uniform(2, 14))
-        if done == count:
+        if process.poll() is not None:
+            process = subprocess.Popen(watcher, start_new_session=True)
+        made = sum(len(steps(run)) for run in runs)
+        if dice.random() < 0.5:
+            waited_for(lambda made=made: sum(len(steps(run)) for run in runs) > made or not experiment.is_open)
+        time.sleep(dice.uniform(0.2, 5))
+        if done == count or not experiment.is_open:
             continue
-        watchers, workers = mine("loratui.queue"), mine("loratui.worker")
         which = dice.choice(("watcher", "worker", "all"))
-        victims = (watchers if which != "worker" else []) + (workers if which != "watcher" else [])
+        states = [run.status() for run in runs if isinstance(run, Run) and run.plan_path.is_file()]
+        workers = [one.pid for one in states if one.pid and not one.over]
+        victims = ([process.pid] if which != "worker" else []) + (workers if which != "watcher" else [])
         for pid in victims:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if victims:
+            process.wait() if process.pid in victims else None
             done += 1
-            print(f"kill {done}: {which} ({len(victims)} processes)", flush=True)
+            print(f"kill {done}: {which} ({len(victims)}), after {made} steps", flush=True)
+    process.wait()
+    return done
+
+
+def _told(folder: Path, experiment, done: int) -> bool:
+    from loratui.runs.events import Checkpoint, EventTail, Started, Step
+
     print(loratui("try", "show", experiment.name))
     right, again, starts = True, 0, 0
     for trial in experiment.trials():
@@ -132,7 +166,7 @@ def kills(folder: Path, count: int, seed: int) -> bool:
         f"{done} kills, {starts} starts of {runs} runs: {counted} steps count, each once; {again} were lost between a "
         f"checkpoint and a kill and made again. {'Nothing was trained twice.' if right else 'WRONG'}"
     )
-    return right and done == count and runs == len(FOUR)
+    return right and runs == len(FOUR)
 
 
 def mine(word: str) -> list[int]:
@@ -155,9 +189,13 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=21)
     parser.add_argument("--only", choices=("better", "kills"))
+    parser.add_argument("--whole", action="store_true")
     options = parser.parse_args()
     right = True
-    for name, part in (("better", better), ("kills", lambda folder: kills(folder, options.kills, options.seed))):
+    for name, part in (
+        ("better", better),
+        ("kills", lambda folder: kills(folder, options.kills, options.seed, options.whole)),
+    ):
         if options.only in (None, name):
             with tempfile.TemporaryDirectory(prefix=f"loratui-{name}-") as place:
                 os.environ.update(LORATUI_HOME=f"{place}/home", LORATUI_CONFIG=f"{place}/config")

@@ -14,9 +14,9 @@ from loratui.core.errors import LoratuiError, PlanError, WorkerError
 from loratui.core.plan import Plan
 from loratui.core.plan_change import start_after, why
 from loratui.core.plan_text import fields, with_values
-from loratui.runs.checkpoints import DAMAGED, Refused, refused, remove_unfinished
+from loratui.runs.checkpoints import DAMAGED, Refused, pending, refused, remove_unfinished
 from loratui.runs.continuation import changes_that_count, set_aside
-from loratui.runs.course import read_course
+from loratui.runs.course import Course, read_course
 from loratui.runs.directory import Run, step_of
 from loratui.runs.events import Fix
 from loratui.runs.fingerprint import differences
@@ -187,3 +187,13 @@ def is_finite(checkpoint: Path) -> bool:
             if not all(bool(torch.isfinite(tensors.get_tensor(name)).all()) for name in tensors.keys()):  # noqa: SIM118 (no mapping)
                 return False
     return True
+
+
+def evaluation_is_due(checkpoint: Path | None, course: Course, *, reached: bool) -> bool:
+    """Whether a worker that goes on from a checkpoint evaluates first: one was broken off there, or the checkpoint is
+    where it was to train until (`reached`), and none was made.
+    """
+    if checkpoint is None:
+        return False
+    step = step_of(checkpoint)
+    return pending(checkpoint) == "evaluation" or (reached and all(one.step != step for one in course.evals))

@@ -16,7 +16,7 @@ from accelerate import PartialState
 
 from loratui.core.plan import Plan
 from loratui.core.preferences import is_preference
-from loratui.runs.checkpoints import damage, pending, remove_unfinished
+from loratui.runs.checkpoints import damage, remove_unfinished
 from loratui.runs.continuation import set_aside
 from loratui.runs.course import read_course, sound_until
 from loratui.runs.directory import Run, step_of
@@ -54,6 +54,7 @@ from loratui.worker.training.result import drop_unfinished, put_in_place, requir
 from loratui.worker.training.resume import (
     check_shape,
     checkpoint_to_resume,
+    evaluation_is_due,
     is_finite,
     read_ahead,
     require_some,
@@ -232,10 +233,8 @@ class Session:
     def _callback(self, trainer: Obedient, prepared: Prepared, checkpoint: Path | None) -> RunCallback:
         step = step_of(checkpoint) if checkpoint else 0
         course = read_course(self.run)
-        awaited = self.requests.reached(step) and all(one.step != step for one in course.evals)
-        catches_up = False
-        if checkpoint is not None and trainer.eval_dataset is not None:
-            catches_up = awaited or pending(checkpoint) == "evaluation"
+        due = evaluation_is_due(checkpoint, course, reached=self.requests.reached(step))
+        catches_up = due and trainer.eval_dataset is not None
         if catches_up:  # an earlier worker may have made that evaluation, and been killed before its next checkpoint
             course.evals = [one for one in course.evals if one.step < step]
         callback = RunCallback(
