@@ -106,6 +106,21 @@ def test_an_experiment_that_is_not_there_is_said() -> None:
     assert code == 1 and "there is no experiment 'nowhere'" in output
 
 
+def test_the_same_question_is_one_experiment_and_another_needs_another_name() -> None:
+    pytest.importorskip("optuna", reason="the extra `try` is not installed")
+    for _ in range(2):
+        code, output = asked("plan.toml", *RATES, "--steps", "40")
+        assert code == 0, output
+    assert len(experiments()) == 1 and "is there already" in output
+    assert [one.state for one in experiments()[0].trials()] == ["open", "open"]
+    code, output = asked("plan.toml", *RATES, "--steps", "40", "--name", "second")
+    assert code == 0 and len(experiments()) == 2
+    for other in (("--steps", "60"), ("--steps", "40", "--seeds", "2"), ("--steps", "40", "--set", "lora.r=4")):
+        code, output = asked("plan.toml", *RATES, *other, "--name", "second")
+        assert code == 1 and "asks something else" in output
+    assert len(experiments()) == 2
+
+
 def test_what_it_takes_is_said_before_it_begins() -> None:
     pytest.importorskip("optuna", reason="the extra `try` is not installed")
     code, output = asked("plan.toml", *RATES, "--vary", "lora.r=8,32", "--seeds", "2", "--print", "--json")

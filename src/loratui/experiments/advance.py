@@ -13,7 +13,7 @@ import socket
 from statistics import fmean
 
 from loratui.core.errors import LoratuiError, RunError
-from loratui.experiments.directory import Experiment, Trial
+from loratui.experiments.directory import BusyError, Experiment, Trial
 from loratui.experiments.halving import goes_on
 from loratui.files import make_folder, write_whole
 from loratui.runs.control import leave_queue, stop_run
@@ -46,7 +46,10 @@ def advance(experiment: Experiment) -> bool:
             if not goes:
                 experiment.open_path.unlink(missing_ok=True)
             return goes
-    except RunError:  # somebody else is at it
+    except BusyError:  # somebody else is at it
+        return True
+    except RunError as error:  # a full disk, say: it is tried again
+        log.error("%s", error.sentence)
         return True
 
 
@@ -161,7 +164,7 @@ def decide(experiment: Experiment, trials: list[Trial]) -> list[Trial]:
         if any(loss is None for found in losses.values() for loss in found):
             return trials
         known = {number: [loss for loss in found if loss is not None] for number, found in losses.items()}
-        means = [fmean(known[one.number]) for one in here]
+        means = [mean if math.isfinite(mean := fmean(known[one.number])) else math.inf for one in here]
         last = rung == len(here[0].steps) - 1 or len(here) == 1
         stay = [mean == min(means) for mean in means] if last else goes_on(means)
         ended = {
