@@ -10,6 +10,7 @@ import logging
 import math
 import shutil
 import socket
+import time
 from statistics import fmean
 
 from loratui.core.errors import LoratuiError, RunError
@@ -24,8 +25,7 @@ from loratui.runs.events import Failed
 from loratui.runs.history import other_events
 from loratui.runs.start import create_run, require_planned_gpu, with_absolute_paths
 from loratui.runs.states import UNTIL_WORDS
-from loratui.runs.status import Status
-from loratui.runs.waiting import read_queue
+from loratui.runs.status import START_GRACE_SECONDS, Status
 
 log = logging.getLogger("loratui.experiments")
 DEATHS = 10
@@ -198,18 +198,27 @@ def go_on(experiment: Experiment) -> None:
 
 
 def halt(experiment: Experiment) -> list[str]:
-    """Let nothing of it go on: what waits is taken out of the queue, what trains saves and stops; those runs' names."""
+    """Let nothing of it go on: what waits is taken out of the queue, what trains saves and stops; those runs' names.
+    RunError where one cannot be stopped.
+    """
     with experiment.owned():
         experiment.open_path.unlink(missing_ok=True)
-        waiting, stopped = {one.path for one in read_queue()}, []
-        for trial in experiment.trials():
-            for name in trial.runs if trial.state == "open" else ():
-                run = experiment.run(name)
-                if not run.plan_path.is_file() or run.status().over:
-                    continue
-                if str(run.place) in waiting:
-                    leave_queue(run)
-                else:
-                    stop_run(run)
-                stopped.append(name)
-        return stopped
+        names = [name for trial in experiment.trials() if trial.state == "open" for name in trial.runs]
+        return [name for name in names if _stopped(experiment.run(name))]
+
+
+def _stopped(run: Run) -> bool:
+    """Whether a run was at work, or waited, and was told to stop. One that is just being started is waited for."""
+    until = time.monotonic() + START_GRACE_SECONDS
+    while run.plan_path.is_file() and not run.status().over:
+        try:
+            if run.status().state == "queued":
+                leave_queue(run)
+            else:
+                stop_run(run)
+            return True
+        except RunError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.2)
+    return False
