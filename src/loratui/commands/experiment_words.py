@@ -114,6 +114,8 @@ def shown(experiment: Experiment) -> str:
         values = [value_text(one.trial.values[key]) for key in keys]
         step = f"{one.step:,}" if one.step else "–"
         rows.append([str(one.trial.number), *values, step, loss, text, _state_words(experiment, one)])
+    if not any(row[-1] for row in rows[1:]):
+        rows = [row[:-1] for row in rows]
     right = frozenset({0, len(keys) + 1})
     lines = [f"experiment {experiment.name}: {state_of(experiment, found)}", "", table(rows, right=right)]
     if chart := chart_of(found):
@@ -182,11 +184,9 @@ def _far(one: Beside) -> float:
 
 
 def _next(experiment: Experiment, found: Comparison) -> list[str]:
-    from loratui.evaluation.experiment import share_text
-
     lines = []
     if found.noise is not None:
-        lines.append(f"Two seeds of the same values differ by {share_text(found.noise)}.")
+        lines.append(f"Two seeds of the same values differ by {found.noise:.4g} nats a token.")
     elif any(one.difference is not None for one in found.trials):
         lines.append("One seed each: how far chance moves a loss is not known. --seeds 2 shows it.")
     if found.over and found.best is not None:

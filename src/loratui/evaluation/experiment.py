@@ -52,8 +52,8 @@ class Beside:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All trials. noise: by how much two seeds of one setting differ, as a share of the best one's loss; None with one
-    seed. over: whether nothing is to come.
+    """All trials. noise: by how much two seeds of one setting differ, in nats a token; None with one seed. over:
+    whether nothing is to come.
     """
 
     trials: list[Beside]
@@ -75,8 +75,7 @@ def compare(experiment: Experiment, trials: Sequence[Trial] | None = None) -> Co
     spreads = [_spread(trials, rung) for rung in range(len(best.losses))]
     found = [_beside(experiment, one, best, spreads) for one in trials]
     deviation = next((spread[0] for spread in reversed(spreads) if spread is not None), None)
-    level = fmean(best.losses[-1])
-    return Comparison(found, None if deviation is None else math.sqrt(2) * deviation / level, over)
+    return Comparison(found, None if deviation is None else math.sqrt(2) * deviation, over)
 
 
 def _best(trials: Sequence[Trial]) -> Trial | None:
@@ -157,28 +156,26 @@ def _rows(experiment: Experiment, trial: Trial, rung: int) -> Numbers | None:
 
 
 def words(one: Beside, noise: float | None) -> str:
-    """`0.8 % worse; seeds differ by 0.5 %: not told apart`, what became of the trial where it was not compared."""
+    """`0.8% worse, seeds differ by 0.5%: not told apart`; nats a token where shares say nothing. noise: by how much two
+    seeds differ, None with one seed.
+    """
     if one.best:
         return "the best"
-    if one.share is None or one.half is None:
-        return "" if one.share is None else f"{_by(one)}; nothing tells noise apart"
+    if one.difference is None or one.share is None:
+        return ""
+    shares = abs(one.share) < 1 and (noise or 0.0) < one.level
+
+    def amount(nats: float) -> str:
+        return f"{nats / one.level:.1%}" if shares else f"{nats:.4g}"
+
+    far = f"{amount(abs(one.difference))} {'worse' if one.difference >= 0 else 'better'}"
+    if one.half is None:
+        return f"{far}: nothing tells it from noise"
     apart = "told apart" if one.told != "no difference" else "not told apart"
     if noise is None:
-        return f"{_by(one)}: {apart} on these rows"
+        return f"{far}: {apart} on these rows"
     on = "" if one.by_rows else ", rows not compared"
-    return f"{_by(one)}, seeds differ by {share_text(noise)}{on}: {apart}"
-
-
-def share_text(share: float) -> str:
-    """A share of the best one's loss: as a percentage, or how many times it."""
-    return f"{share:.1%}" if share < 1 else f"{share:.1f} times the best one's loss"
-
-
-def _by(one: Beside) -> str:
-    """How far a trial lies from the best one: as a share of its loss, where that says anything."""
-    share, difference = one.share or 0.0, one.difference or 0.0
-    far = f"{abs(share):.1%}" if abs(share) < 1 else f"{abs(difference):.4g}"
-    return f"{far} {'worse' if share >= 0 else 'better'}"
+    return f"{far}, seeds differ by {amount(noise)}{on}: {apart}"
 
 
 def document(found: Comparison) -> dict[str, object]:
