@@ -30,7 +30,7 @@ COMMANDS = {
     "stop": "Let a run finish its step, save and stop.",
     "resume": "Go on with a run from its last checkpoint.",
     "queue": "Runs that wait for this machine, and when each will start.",
-    "try": "Which settings are better: short trials, the worse half stopped early.",
+    "try": "Which settings are better: short trials, half stopped early.",
     "notify": "How you are told when runs end; --test sends a message.",
     "chat": "Ask a model and its adapter.",
     "generate": "Answer a file of prompts.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import subprocess
@@ -15,6 +14,7 @@ import click
 import pytest
 
 from loratui.cli import COMMANDS
+from loratui.cli import loratui as entry
 
 Loratui = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -33,7 +33,7 @@ def assert_sentence(result, status: int, *words: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_listed_command_is_there_and_helps(name: str) -> None:
-    command = importlib.import_module(f"loratui.commands.{name}").command
+    command = entry.get_command(click.Context(entry), name)
     assert isinstance(command, click.Command)
     assert command.get_short_help_str(200)
 

@@ -74,9 +74,10 @@ def start(
     """Begin an experiment, or go on with one. What it takes is said before; ctrl+c leaves it, and it goes on."""
     from loratui.experiments.advance import go_on
     from loratui.experiments.directory import find_experiment
+    from loratui.paths import experiments_home
     from loratui.queue.wake import wake
 
-    if vary or Path(plan).exists():
+    if vary or (Path(plan).exists() and not (experiments_home() / plan).exists()):
         experiment = _new(Path(plan), vary, steps or 0, seeds, trials, sets, name, only, as_json, trusted)
         if experiment is None:
             return
@@ -118,6 +119,7 @@ def _new(
     from loratui.experiments.halving import require_optuna
     from loratui.experiments.vary import read_varied, require_free, seeds_of, settings
     from loratui.paths import experiments_home
+    from loratui.runs.start import with_absolute_paths
 
     plan = with_values(read_plan(path), dict(parse_setting(text) for text in sets), where="--set")
     if plan.cluster.engine:
@@ -129,14 +131,17 @@ def _new(
     require_free(plan, varied)
     found = settings(plan, varied, seeds=seeds, most=trials)
     numbers = seeds_of(plan, seeds)
-    name = require_name(name) if name else experiment_name(plan, varied, numbers, [steps, trials])
+    asked = [steps, trials]
+    question: dict[str, Any] = {"vary": varied, "seeds": numbers, "asked": asked}
+    name = require_name(name) if name else experiment_name(plan, varied, numbers, asked)
     known = Experiment(experiments_home() / name)
-    if known.path.exists():
-        if known.facts()["vary"] != varied or known.facts()["seeds"] != numbers:
+    if known.path.exists() and not only:
+        other = any(known.facts().get(key) != value for key, value in question.items())
+        if other or known.plan() != with_absolute_paths(plan):
             raise RunError(f"experiment {name} asks something else.", hint="Give another --name.")
         if not as_json:
             say(f"experiment {name} is there already: it goes on.")
-        return None if only else known
+        return known
     require_optuna()
     seen = outlook(plan, found, numbers, name, steps)
     if only and as_json:
@@ -147,7 +152,7 @@ def _new(
         return None
     for values in found:
         ask_for_plan(with_values(plan, values), trusted)
-    return begin(name, plan, varied, numbers, seen.trials)
+    return begin(name, plan, varied, numbers, seen.trials, asked)
 
 
 @command.command(name="list")

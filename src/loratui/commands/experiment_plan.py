@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from loratui.core.errors import InputError
+from loratui.format import size
 
 if TYPE_CHECKING:
     from loratui.core.plan import Plan
@@ -113,14 +114,10 @@ def _require_judged(plan: Plan, base: Proposal) -> None:
 
 
 def _too_large(found: Proposal) -> str:
-    from loratui.format import size
-
     return f"it needs {size(found.memory.total_bytes)}, and {size(found.budget.bytes)} are free here"
 
 
 def _tight(found: Proposal) -> str:
-    from loratui.format import size
-
     if found.fits:
         return ""
     return f"it is tight: {size(found.memory.total_bytes)} of {size(found.budget.bytes)}, and it may need more"

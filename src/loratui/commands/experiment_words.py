@@ -114,6 +114,8 @@ def shown(experiment: Experiment) -> str:
         values = [value_text(one.trial.values[key]) for key in keys]
         step = f"{one.step:,}" if one.step else "–"
         rows.append([str(one.trial.number), *values, step, loss, text, _state_words(experiment, one)])
+    if not any(row[-1] for row in rows[1:]):
+        rows = [row[:-1] for row in rows]
     right = frozenset({0, len(keys) + 1})
     lines = [f"experiment {experiment.name}: {state_of(experiment, found)}", "", table(rows, right=right)]
     if chart := chart_of(found):
@@ -133,7 +135,7 @@ def _state_words(experiment: Experiment, one: Beside) -> str:
         return f"{', '.join(held)} was stopped by a person" if held else f"on its way to step {trial.until:,}"
     if trial.state in ("failed", "too big"):
         return f"{trial.state}: {trial.why}"
-    return "reached the end" if len(trial.losses) == len(trial.steps) else f"stopped at step {one.step:,}"
+    return "" if len(trial.losses) == len(trial.steps) else "stopped"
 
 
 def _waits_for_person(experiment: Experiment, name: str, until: int) -> bool:
@@ -147,48 +149,46 @@ def _waits_for_person(experiment: Experiment, name: str, until: int) -> bool:
 
 
 def chart_of(found: Comparison) -> list[str]:
-    """How far each trial lies from the best one, with its 95 % interval and each seed's own difference."""
-    known = [one for one in found.trials if one.share is not None]
-    best = found.best
-    if not known or best is None:
+    """How far each trial lies from the best one in nats a token, with its 95 % interval and each seed's difference."""
+    known = [one for one in found.trials if one.difference is not None]
+    if not known or found.best is None:
         return []
-    level = {one.trial.number: (one.difference or 0) / one.share if one.share else 1.0 for one in known}
-    ends = [0.0, *best.seeds]
+    ends = [0.0, *found.best.seeds]
     for one in known:
-        half = (one.half or 0.0) / abs(level[one.trial.number] or 1.0)
-        ends += [(one.share or 0) - half, (one.share or 0) + half, *one.seeds]
-    low, high = min(*ends, -LEAST_SCALE), max(*ends, LEAST_SCALE)
+        ends += [_far(one) - (one.half or 0.0), _far(one) + (one.half or 0.0), *one.seeds]
+    least = LEAST_SCALE * found.best.level
+    low, high = min(*ends, -least), max(*ends, least)
 
-    def at(share: float) -> int:
-        return min(CHART_WIDTH - 1, max(0, round((share - low) / (high - low) * (CHART_WIDTH - 1))))
+    def at(difference: float) -> int:
+        return min(CHART_WIDTH - 1, max(0, round((difference - low) / (high - low) * (CHART_WIDTH - 1))))
 
     lines = ["held-out loss beside the best one's: ● the mean, ├──┤ 95 %, ○ a seed"]
     for one in found.trials:
         cells = [" "] * CHART_WIDTH
         cells[at(0.0)] = "┊"
-        if one.best:
-            for seed in one.seeds:
-                cells[at(seed)] = "○"
-            cells[at(0.0)] = "●"
-        elif one.share is not None:
-            half = (one.half or 0.0) / abs(level[one.trial.number] or 1.0)
-            for place in range(at(one.share - half), at(one.share + half) + 1):
-                cells[place] = "─"
-            if half:
-                cells[at(one.share - half)], cells[at(one.share + half)] = "├", "┤"
+        if one.best or one.difference is not None:
+            if one.half:
+                first, last = at(_far(one) - one.half), at(_far(one) + one.half)
+                cells[first : last + 1] = "├" + "─" * (last - first - 1) + "┤" if last > first else "│"
             for seed in one.seeds if len(one.seeds) > 1 else ():
                 cells[at(seed)] = "○"
-            cells[at(one.share)] = "●"
-        told = "" if one.share is None else f"{one.share:+.1%}"
+            cells[at(_far(one))] = "●"
+        told = "" if one.difference is None else f"{one.difference:+.4f}"
         lines.append(f"{one.trial.number:>3}  {''.join(cells)}  {told}".rstrip())
-    lines.append(f"     {f'{low:+.1%}'.ljust(CHART_WIDTH - 8)}{f'{high:+.1%}':>8}")
+    lines.append(f"     {f'{low:+.4f}'.ljust(CHART_WIDTH - 8)}{f'{high:+.4f}':>8}")
     return lines
+
+
+def _far(one: Beside) -> float:
+    return one.difference or 0.0
 
 
 def _next(experiment: Experiment, found: Comparison) -> list[str]:
     lines = []
     if found.noise is not None:
-        lines.append(f"Two seeds of the same values differ by {found.noise:.1%}.")
+        lines.append(f"Two seeds of the same values differ by {found.noise:.4g} nats a token.")
+    elif any(one.difference is not None for one in found.trials):
+        lines.append("One seed each: how far chance moves a loss is not known. --seeds 2 shows it.")
     if found.over and found.best is not None:
         near = [one.trial.number for one in found.trials if not one.best and one.share is not None]
         tied = [one.trial.number for one in found.trials if one.share is not None and one.told == "no difference"]

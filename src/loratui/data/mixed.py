@@ -82,7 +82,7 @@ def read_parts(plan: Plan) -> list[PartRows]:
         apart = own or bool(section.eval_path)
         usable.append(Usable(one.part.weight, one.part.cap, one.identities, one.leaders, apart, held))
     found, first = [], 0
-    for one, taken in zip(read, draw(section, plan.training.seed, usable), strict=True):
+    for one, taken in zip(read, draw(section, plan.split_seed, usable), strict=True):
         found.append(
             PartRows(
                 one.part,

@@ -23,7 +23,6 @@ from loratui.runs import row_losses
 from loratui.runs.row_losses import RowLosses
 
 LOSS = Measure("loss", "held-out loss", "number", -1, ratio, graded=False, mean=False)
-DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class Beside:
 
     loss: mean over its seeds at the last rung that it reached itself, `step`; None before the first one. difference:
     its loss less the best one's at `rung`; share: that difference by the best one's loss. half: half of the 95 %
-    interval of the difference, None where nothing is known of it. seeds: each seed's own difference, as a share.
+    interval of the difference, None where nothing is known of it. level: the best one's loss there. seeds: each seed's
+    own difference.
     told: better, worse, or no difference.
     """
 
@@ -44,6 +44,7 @@ class Beside:
     difference: float | None = None
     share: float | None = None
     half: float | None = None
+    level: float = 0.0
     by_rows: bool = False
     seeds: tuple[float, ...] = ()
     told: str = "no difference"
@@ -51,8 +52,8 @@ class Beside:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All trials. noise: by how much two seeds of one setting differ, as a share of the best one's loss; None with one
-    seed. over: whether nothing is to come.
+    """All trials. noise: by how much two seeds of one setting differ, in nats a token; None with one seed. over:
+    whether nothing is to come.
     """
 
     trials: list[Beside]
@@ -74,8 +75,7 @@ def compare(experiment: Experiment, trials: Sequence[Trial] | None = None) -> Co
     spreads = [_spread(trials, rung) for rung in range(len(best.losses))]
     found = [_beside(experiment, one, best, spreads) for one in trials]
     deviation = next((spread[0] for spread in reversed(spreads) if spread is not None), None)
-    level = fmean(best.losses[-1])
-    return Comparison(found, None if deviation is None else math.sqrt(2) * deviation / level, over)
+    return Comparison(found, None if deviation is None else math.sqrt(2) * deviation, over)
 
 
 def _best(trials: Sequence[Trial]) -> Trial | None:
@@ -104,8 +104,8 @@ def _beside(experiment: Experiment, trial: Trial, best: Trial, spreads: Sequence
     rung = min(len(trial.losses), len(best.losses)) - 1
     level = fmean(best.losses[rung])
     if trial.number == best.number:
-        around = tuple((one - level) / level for one in best.losses[rung])
-        return Beside(trial, loss, step, best=True, rung=rung, seeds=around)
+        around = tuple(one - level for one in best.losses[rung])
+        return Beside(trial, loss, step, best=True, rung=rung, level=level, seeds=around)
     difference = fmean(trial.losses[rung]) - level
     pairs = list(zip(trial.losses[rung], best.losses[rung], strict=True))
     by_rows = _by_rows(experiment, trial, best, rung)
@@ -126,8 +126,9 @@ def _beside(experiment: Experiment, trial: Trial, best: Trial, spreads: Sequence
         difference=difference,
         share=difference / level,
         half=half,
+        level=level,
         by_rows=by_rows is not None,
-        seeds=tuple((one - other) / level for one, other in pairs),
+        seeds=tuple(one - other for one, other in pairs),
         told=told,
     )
 
@@ -139,7 +140,7 @@ def _by_rows(experiment: Experiment, one: Trial, other: Trial, rung: int) -> Int
     sides = [_rows(experiment, trial, rung) for trial in (one, other)]
     if sides[0] is None or sides[1] is None or not np.array_equal(sides[0][:, 1], sides[1][:, 1]):
         return None
-    return paired(LOSS, sides[0], sides[1], draws=DRAWS)
+    return paired(LOSS, sides[0], sides[1])
 
 
 def _rows(experiment: Experiment, trial: Trial, rung: int) -> Numbers | None:
@@ -155,20 +156,26 @@ def _rows(experiment: Experiment, trial: Trial, rung: int) -> Numbers | None:
 
 
 def words(one: Beside, noise: float | None) -> str:
-    """`0.8 % worse; seeds differ by 0.5 %: not told apart`, what became of the trial where it was not compared."""
+    """`0.8% worse, seeds differ by 0.5%: not told apart`; nats a token where shares say nothing. noise: by how much two
+    seeds differ, None with one seed.
+    """
     if one.best:
         return "the best"
-    if one.share is None or one.half is None:
-        return "" if one.share is None else f"{_percent(one.share)}; nothing tells noise apart"
+    if one.difference is None or one.share is None:
+        return ""
+    shares = abs(one.share) < 1 and (noise or 0.0) < one.level
+
+    def amount(nats: float) -> str:
+        return f"{nats / one.level:.1%}" if shares else f"{nats:.4g}"
+
+    far = f"{amount(abs(one.difference))} {'worse' if one.difference >= 0 else 'better'}"
+    if one.half is None:
+        return f"{far}: nothing tells it from noise"
     apart = "told apart" if one.told != "no difference" else "not told apart"
     if noise is None:
-        return f"{_percent(one.share)}: {apart} on these rows; one seed each, so chance is not known"
+        return f"{far}: {apart} on these rows"
     on = "" if one.by_rows else ", rows not compared"
-    return f"{_percent(one.share)}; seeds differ by {abs(noise):.1%}{on}: {apart}"
-
-
-def _percent(share: float) -> str:
-    return f"{abs(share):.1%} {'worse' if share >= 0 else 'better'}"
+    return f"{far}, seeds differ by {amount(noise)}{on}: {apart}"
 
 
 def document(found: Comparison) -> dict[str, object]:

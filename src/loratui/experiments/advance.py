@@ -10,10 +10,11 @@ import logging
 import math
 import shutil
 import socket
+import time
 from statistics import fmean
 
 from loratui.core.errors import LoratuiError, RunError
-from loratui.experiments.directory import Experiment, Trial
+from loratui.experiments.directory import BusyError, Experiment, Trial
 from loratui.experiments.halving import goes_on
 from loratui.files import make_folder, write_whole
 from loratui.runs.control import leave_queue, stop_run
@@ -24,8 +25,7 @@ from loratui.runs.events import Failed
 from loratui.runs.history import other_events
 from loratui.runs.start import create_run, require_planned_gpu, with_absolute_paths
 from loratui.runs.states import UNTIL_WORDS
-from loratui.runs.status import Status
-from loratui.runs.waiting import read_queue
+from loratui.runs.status import START_GRACE_SECONDS, Status
 
 log = logging.getLogger("loratui.experiments")
 DEATHS = 10
@@ -46,7 +46,10 @@ def advance(experiment: Experiment) -> bool:
             if not goes:
                 experiment.open_path.unlink(missing_ok=True)
             return goes
-    except RunError:  # somebody else is at it
+    except BusyError:  # somebody else is at it
+        return True
+    except RunError as error:  # a full disk, say: it is tried again
+        log.error("%s", error.sentence)
         return True
 
 
@@ -161,7 +164,7 @@ def decide(experiment: Experiment, trials: list[Trial]) -> list[Trial]:
         if any(loss is None for found in losses.values() for loss in found):
             return trials
         known = {number: [loss for loss in found if loss is not None] for number, found in losses.items()}
-        means = [fmean(known[one.number]) for one in here]
+        means = [mean if math.isfinite(mean := fmean(known[one.number])) else math.inf for one in here]
         last = rung == len(here[0].steps) - 1 or len(here) == 1
         stay = [mean == min(means) for mean in means] if last else goes_on(means)
         ended = {
@@ -195,18 +198,27 @@ def go_on(experiment: Experiment) -> None:
 
 
 def halt(experiment: Experiment) -> list[str]:
-    """Let nothing of it go on: what waits is taken out of the queue, what trains saves and stops; those runs' names."""
+    """Let nothing of it go on: what waits is taken out of the queue, what trains saves and stops; those runs' names.
+    RunError where one cannot be stopped.
+    """
     with experiment.owned():
         experiment.open_path.unlink(missing_ok=True)
-        waiting, stopped = {one.path for one in read_queue()}, []
-        for trial in experiment.trials():
-            for name in trial.runs if trial.state == "open" else ():
-                run = experiment.run(name)
-                if not run.plan_path.is_file() or run.status().over:
-                    continue
-                if str(run.place) in waiting:
-                    leave_queue(run)
-                else:
-                    stop_run(run)
-                stopped.append(name)
-        return stopped
+        names = [name for trial in experiment.trials() if trial.state == "open" for name in trial.runs]
+        return [name for name in names if _stopped(experiment.run(name))]
+
+
+def _stopped(run: Run) -> bool:
+    """Whether a run was at work, or waited, and was told to stop. One that is just being started is waited for."""
+    until = time.monotonic() + START_GRACE_SECONDS
+    while run.plan_path.is_file() and not run.status().over:
+        try:
+            if run.status().state == "queued":
+                leave_queue(run)
+            else:
+                stop_run(run)
+            return True
+        except RunError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.2)
+    return False

@@ -40,9 +40,16 @@ def require_name(name: str) -> str:
 
 
 def begin(
-    name: str, plan: Plan, vary: Mapping[str, Sequence[Any]], seeds: Sequence[int], trials: Sequence[Trial]
+    name: str,
+    plan: Plan,
+    vary: Mapping[str, Sequence[Any]],
+    seeds: Sequence[int],
+    trials: Sequence[Trial],
+    asked: Sequence[int | None] = (),
 ) -> Experiment:
-    """Write a new experiment; nothing of it goes on yet. RunError where it cannot be written."""
+    """Write a new experiment; nothing of it goes on yet. asked: what was asked of it besides. RunError where it cannot
+    be written.
+    """
     made = Experiment(experiments_home() / name)
     fresh = made.path.with_name(f".{name}.{secrets.token_hex(4)}")
     facts = {
@@ -50,6 +57,7 @@ def begin(
         "created": round(time.time(), 3),
         "vary": {key: list(values) for key, values in vary.items()},
         "seeds": list(seeds),
+        "asked": list(asked),
     }
     try:
         make_folder(fresh)

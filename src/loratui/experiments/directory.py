@@ -32,6 +32,10 @@ LOCK_SECONDS = 20.0
 OVER = ("best", "stopped", "failed", "too big")
 
 
+class BusyError(RunError):
+    """Somebody else brings the experiment further at this moment."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """One setting. values: what differs from the plan. steps: of its rungs, in its own optimizer steps. runs: names,
@@ -133,7 +137,7 @@ class Experiment:
         try:
             lock = os.fdopen(open_own(self.path / ".lock", os.O_WRONLY | os.O_CREAT), "w")
             if not is_locked_within(lock, seconds):
-                raise RunError(
+                raise BusyError(
                     f"experiment {self.name} is being brought further just now.", hint="Try again in a moment."
                 )
             with lock:
@@ -153,7 +157,7 @@ def experiments() -> list[Experiment]:
     """All experiments of this home, by name."""
     folder = experiments_home()
     found = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [Experiment(one) for one in found if (one / "experiment.json").is_file()]
+    return [Experiment(one) for one in found if one.name[0] != "." and (one / "experiment.json").is_file()]
 
 
 def open_here() -> list[Experiment]:
