@@ -261,6 +261,24 @@ def test_the_worker_trains_on_xpu_and_mps_where_torch_sees_them(monkeypatch: pyt
     assert (found.kind, found.vendor, found.bf16, found.tf32) == ("xpu", "intel", True, False)
 
 
+def test_a_card_that_torch_does_not_see_is_no_reason_to_train_on_the_processors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loratui.core.errors import WorkerError
+    from loratui.worker.training import config
+
+    root, found = kernel(tmp_path, MI300), other_cards.other_cards
+    monkeypatch.setattr(config, "other_cards", lambda environment: found(environment, root))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(WorkerError, match="does not see the AMD card") as error:
+        config.require_gpu(config.DeviceTraits("cpu"), Plan())
+    assert "rocm" in error.value.hint
+    config.require_gpu(config.DeviceTraits("cpu"), with_values(Plan(), {"hardware.cpu": True}))
+    config.require_gpu(config.DeviceTraits("cuda", vendor="amd"), Plan())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    config.require_gpu(config.DeviceTraits("cpu"), Plan())
+
+
 def test_builds_of_torch_by_their_names() -> None:
     versions = ("2.13.0+cpu", "2.11.0+cu130", "2.9.1+rocm6.4", "2.11.0+xpu", "2.13.0", "2.9.0+rocm7.0.git1")
     assert [torch_build(one) for one in versions] == ["CPU", "CUDA", "ROCm", "XPU", "", "ROCm"]

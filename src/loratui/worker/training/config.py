@@ -14,13 +14,14 @@ from peft import LoraConfig
 from transformers.utils.import_utils import KERNELS_MAX_VERSION, KERNELS_MIN_VERSION, is_kernels_available
 from trl.trainer.sft_config import SFTConfig
 
-from loratui.core.accelerators import Vendor, best_format, vendor_fault
+from loratui.core.accelerators import ACCELERATORS, Vendor, best_format, vendor_fault
 from loratui.core.attention import is_of_hub, needs_gpu
 from loratui.core.division import node_count, share_count
 from loratui.core.errors import ModelError, PlanError, WorkerError
 from loratui.core.lora_targets import peft_targets
 from loratui.core.plan import Plan
 from loratui.core.schedule import scheduler_arguments
+from loratui.machine.other_cards import other_cards
 from loratui.worker.shape import shape_of
 
 NEVER = 2**31 - 1
@@ -73,6 +74,15 @@ def require_gpu(device: DeviceTraits, plan: Plan) -> None:
             f"torch does not see the GPU that this run was given ({given}).",
             hint="`loratui doctor` says why. To train on the CPU instead, set hardware.cpu=true.",
         )
+    if device.kind == "cpu" and not plan.hardware.cpu and given not in ("", "-1"):
+        others = other_cards(os.environ)
+        if others.gpus and others.vendor:
+            accelerator = ACCELERATORS[others.vendor]
+            raise WorkerError(
+                f"torch does not see the {accelerator.called} card that this run was given.",
+                hint=f"It has to be built for {accelerator.runtime}: {accelerator.wheels} To train on the CPU instead, "
+                "set hardware.cpu=true.",
+            )
 
 
 def check(plan: Plan, device: DeviceTraits) -> None:
