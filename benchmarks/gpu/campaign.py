@@ -58,7 +58,7 @@ PIECES = (
     ),
     Piece("full", 120, "a neighbour takes the memory: what is told, and what helps", "full_memory", forks=False),
     Piece(
-        "kernels", 120, "float16 with a scaler, 8-bit and paged optimizers, 4-bit and flash kernels", "kernel_trainings"
+        "kernels", 160, "float16 with a scaler, 8-bit and paged optimizers, 4-bit and flash kernels", "kernel_trainings"
     ),
     Piece("decoding", 90, "the playground beside plain generate", "decoding"),
 )

@@ -1,13 +1,15 @@
 """Piece 7: kernels that no processor has: float16 with a scaler, 8-bit and paged optimizers, 4-bit products, attention.
 
 Each is a short real training of the worker's session, at the same rows and seed; what is told is whether the losses are
-finite and fall, what it needed and how fast it was, beside bf16 with fused AdamW.
+finite and fall, what it needed and how fast it was, beside bf16 with fused AdamW. What the worker does to keep a card
+busy has a pair of its own, with and without (`WITHOUT`): the same losses are expected, bit for bit.
 """
 
 from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,32 @@ CASES: dict[str, dict[str, Any]] = {
     "checkpointed": {"training.checkpointing": True},
     "padding-free": {"training.padding_free": True},
 }  # fmt: skip
+SMALL_PASSES = {"training.batch_size": 2, "training.accumulation": 8}
+"""Many short passes a step: what waiting for the device costs shows here if anywhere."""
+PAIRED_CASES = {
+    "eight passes": {**SMALL_PASSES},
+    "eight passes, TRL's figures": {**SMALL_PASSES},
+    "eight passes, batches waited for": {**SMALL_PASSES},
+}
+
+
+def trls_figures(trainer: Any) -> None:
+    """Five waits for the device in every pass, as TRL has them."""
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    trainer.compute_loss = SFTTrainer.compute_loss.__get__(trainer)
+
+
+def batches_waited_for(trainer: Any) -> None:
+    """Each batch is copied to the card while nothing else is begun."""
+    trainer.accelerator.dataloader_config.non_blocking = False
+
+
+WITHOUT: dict[str, Callable[[Any], None]] = {
+    "eight passes, TRL's figures": trls_figures,
+    "eight passes, batches waited for": batches_waited_for,
+}
+"""What is taken away from a trainer in a case, by its name."""
 FLASH = ("flash_attention_2", "flash_attn")
 FLASH_CASES = {
     "flash attention": {"model.attention": FLASH[0]},
@@ -56,8 +84,8 @@ def run(results: Any, processes: Any, settings: dict[str, Any]) -> None:
     if not provide(results, processes, MODEL, settings):
         return
     flash = FLASH_CASES if find_spec(FLASH[1]) else {}
-    for name, values in [*CASES.items(), *flash.items()][: settings["cases"] or None]:
-        argument = {**asked, "values": {**BASE, **values}, "steps": 3 if tiny else STEPS}
+    for name, values in [*CASES.items(), *PAIRED_CASES.items(), *flash.items()][: settings["cases"] or None]:
+        argument = {**asked, "case": name, "values": {**BASE, **values}, "steps": 3 if tiny else STEPS}
         if tiny:
             argument["values"] |= {"training.batch_size": 2}
         results.case(
@@ -112,6 +140,7 @@ def measure(asked: dict[str, Any]) -> dict[str, Any]:
         run = create_run(plan, output=place / "run")
         session = Session(run, plan, Journal(run, writes=False), Requests())
         trainer, _ = session.build(output=place / "run" / "checkpoints")
+        WITHOUT.get(asked["case"], lambda whole: None)(trainer)
         found = timed(trainer, 1e9, warm_steps=1 if asked["tiny"] else 4)
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
         scaler = trainer.accelerator.scaler

@@ -138,6 +138,23 @@ def test_loss_gradients_and_figures_are_trls_own(
     assert all(torch.equal(one, other) for one, other in zip(ours[0] + ours[1], theirs[0] + theirs[1], strict=True))
 
 
+def test_bfloat16_on_a_processor_learns_what_float32_learns(files: Path, tmp_path: Path) -> None:
+    """The gradients of one pass point the same way, as far as eight bits of a mantissa go; 16 bits in both places."""
+    found = {}
+    for name, dtype in (("fp32", "fp32"), ("bf16", "fp32"), ("bf16 base", "bf16")):
+        precision = name.partition(" ")[0]
+        trainer = built(files, tmp_path / name, training__precision=precision, model__dtype=dtype)
+        batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+        trainer.model.train()
+        with trainer.accelerator.autocast():
+            trainer.compute_loss(trainer.model, dict(batch)).backward()
+        gradients = [one.grad.float().flatten() for one in trainer.model.parameters() if one.grad is not None]
+        found[name] = torch.cat(gradients)
+    for name in ("bf16", "bf16 base"):
+        assert torch.cosine_similarity(found["fp32"], found[name], dim=0) > 0.99, name
+        assert float(found[name].norm() / found["fp32"].norm()) == pytest.approx(1, abs=0.05)
+
+
 def test_a_pass_without_a_token_to_learn_is_a_finite_zero(files: Path, tmp_path: Path) -> None:
     trainer = built(files, tmp_path / "run")
     batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))

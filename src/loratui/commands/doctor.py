@@ -76,6 +76,7 @@ def worker_checks(machine: Machine, *, verbose: bool, seconds: float = WORKER_SE
     one.
     """
     environment = dict(os.environ, DRIVER_CUDA=(machine.cuda_version or "") if machine.driver == "works" else "")
+    environment["GPU_VENDOR"] = machine.vendor if machine.gpus else ""
     if machine.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = visible_devices(machine, [])
     process = subprocess.Popen(

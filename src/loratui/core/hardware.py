@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from loratui.core.accelerators import Vendor, best_format
 from loratui.core.measured import LearnedMemory
 from loratui.core.processor_formats import Gains
 
@@ -25,7 +26,7 @@ class GpuProcess:
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """One CUDA device, or one MIG slice of it. None means that the driver does not say.
+    """One card, or one MIG slice of it. None means that the driver does not say.
 
     `index` is the number that `hardware.devices` of a plan takes: the driver's own (as nvidia-smi counts) unless the
     machine has MIG slices, where each slice has a number of its own. A training process is given the `uuid`.
@@ -38,6 +39,9 @@ class Gpu:
     memory_free_bytes: int
     compute_capability: tuple[int, int] | None = None
     kind: Literal["gpu", "mig", "unified", "simulated"] = "gpu"
+    vendor: Vendor = "nvidia"
+    architecture: str = ""
+    """AMD's name of what it computes with, e.g. `gfx942`; of NVIDIA's cards `compute_capability` says it."""
     utilization_percent: int | None = None
     temperature_celsius: int | None = None
     power_watts: float | None = None
@@ -119,6 +123,8 @@ class Machine:
     gpus: tuple[Gpu, ...] = ()
     driver_version: str | None = None
     cuda_version: str | None = None
+    vendor: Vendor = "nvidia"
+    """Whose cards these are, and whose driver was asked."""
     driver: Literal["works", "absent", "broken"] = "absent"
     """`broken`: there, or needed by a card that is there, but it does not answer; `problems` says why."""
     problems: tuple[str, ...] = ()
@@ -143,6 +149,9 @@ class Device:
     memory_total_bytes: int
     memory_free_bytes: int
     compute_capability: tuple[int, int] | None = None
+    vendor: Vendor = "nvidia"
+    architecture: str = ""
+    """As `Gpu.architecture`."""
     count: int = 1
     """Devices that train together, one process each."""
     nodes: int = 1
@@ -168,7 +177,9 @@ class Device:
 
     @property
     def bf16(self) -> bool:
-        """Whether bfloat16 runs at full rate (compute capability 8.0). Of a CPU `bf16_gains` tells."""
+        """Whether bfloat16 runs at full rate (NVIDIA: compute capability 8.0). Of a CPU `bf16_gains` tells."""
+        if self.vendor != "nvidia":
+            return best_format(self.vendor, self.architecture) == "bf16"
         return self.compute_capability is not None and self.compute_capability >= (8, 0)
 
     def peak_flops_in(self, precision: str) -> float | None:

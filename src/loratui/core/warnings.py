@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from loratui.core.accelerators import vendor_fault
 from loratui.core.architecture import ModelSpec
 from loratui.core.capabilities import CUDA_126_TORCH, architecture_name, torch_without
 from loratui.core.dataset import DataFacts
@@ -88,6 +89,8 @@ def warnings_for(
             "Packing needs another attention kernel than eager, which cannot keep packed rows apart: the run would be "
             "refused."
         )
+    if device.kind == "gpu" and (lacking := vendor_fault(plan, device.vendor)) and not fault:
+        yield f"{lacking[0]} The run would be refused. {lacking[1]}"
     yield from _numbers(spec, plan, device)
     yield from _rates(spec, plan, proposed_rate)
     if further_rate is not None and plan.training.learning_rate > further_rate:

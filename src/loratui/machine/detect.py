@@ -11,6 +11,7 @@ from pathlib import Path
 from loratui.core.hardware import Machine
 from loratui.machine.host import read_host
 from loratui.machine.nvml import NvmlReader
+from loratui.machine.other_cards import OtherCards, other_cards
 from loratui.machine.visible_devices import scheduler_of
 
 SUBMITTERS = {"sbatch": "slurm", "qsub": "pbs", "bsub": "lsf", "oarsub": "oar"}
@@ -39,9 +40,10 @@ def snapshot(
     """Host and GPUs now, through a reader that is already open."""
     environment = os.environ if environment is None else environment
     sample = reader.sample(timeout_seconds)
+    others = OtherCards() if sample.gpus or sample.driver != "absent" else other_cards(environment)
     scheduler = scheduler_of(environment)
-    notes = list(sample.notes)
-    if not sample.gpus and not scheduler:
+    notes = [*sample.notes, *others.notes]
+    if not sample.gpus and not others.gpus and not scheduler:
         submitter = next((command for command in SUBMITTERS if shutil.which(command)), "")
         if submitter:
             scheduler = SUBMITTERS[submitter]
@@ -56,12 +58,13 @@ def snapshot(
             )
     return Machine(
         host=read_host(runs_path),
-        gpus=sample.gpus,
+        gpus=sample.gpus or others.gpus,
+        vendor=others.vendor or "nvidia",
         links=sample.links,
-        driver=sample.driver,
+        driver="works" if others.gpus else sample.driver,
         driver_version=sample.driver_version,
         cuda_version=sample.cuda_version,
-        problems=sample.problems,
+        problems=others.problems if others.gpus else sample.problems,
         notes=tuple(notes),
         visible_devices=environment.get("CUDA_VISIBLE_DEVICES"),
         scheduler=scheduler,

@@ -115,9 +115,14 @@ def visible_devices(machine: Machine, devices: Sequence[int]) -> str:
     """CUDA_VISIBLE_DEVICES for a training process on these GPUs: their UUIDs, which mean the same under every
     CUDA_DEVICE_ORDER. No devices: the one that `choose_gpu` picks; empty (no GPU) where there is none."""
     if devices:
-        return ",".join(_checked(machine, number).uuid for number in devices)
+        return ",".join(_shown(_checked(machine, number)) for number in devices)
     chosen = choose_gpu(machine)
-    return chosen.uuid if chosen else ""
+    return _shown(chosen) if chosen else ""
+
+
+def _shown(gpu: Gpu) -> str:
+    """How a process is shown a card: by its UUID; HIP, which reads CUDA_VISIBLE_DEVICES too, by its number."""
+    return gpu.uuid if gpu.vendor == "nvidia" else str(gpu.index)
 
 
 def _checked(machine: Machine, number: int) -> Gpu:
@@ -160,6 +165,8 @@ def _together(gpus: Sequence[Gpu]) -> Device:
         memory_total_bytes=weakest.memory_total_bytes,
         memory_free_bytes=weakest.memory_free_bytes,
         compute_capability=min(capabilities) if len(capabilities) == len(gpus) else None,
+        vendor=gpus[0].vendor,
+        architecture=min(gpu.architecture for gpu in gpus),
         memory_bandwidth_bytes_per_second=_least([speeds(gpu).bandwidth for gpu in gpus]),
         peak_flops=_least([speeds(gpu).peak for gpu in gpus]),
         fp32_peak_flops=_least([speeds(gpu).fp32_peak for gpu in gpus]),

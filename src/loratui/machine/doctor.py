@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from loratui.core.accelerators import ACCELERATORS, FEATURES
 from loratui.core.document import Document
 from loratui.core.hardware import Machine
 from loratui.format import size
@@ -29,6 +30,10 @@ def machine_checks(machine: Machine) -> list[Check]:
 
 
 def _driver(machine: Machine) -> Check:
+    if machine.driver == "works" and machine.vendor != "nvidia":
+        accelerator = ACCELERATORS[machine.vendor]
+        meaning = f"{accelerator.called}'s driver shows {len(machine.gpus)} of its cards ({accelerator.runtime})."
+        return Check(name="driver", state="ok", meaning=meaning)
     if machine.driver == "works":
         version = f"NVIDIA driver {machine.driver_version}, for CUDA up to {machine.cuda_version}."
         return Check(name="driver", state="ok", meaning=version)
@@ -71,7 +76,12 @@ def _gpus(machine: Machine) -> list[Check]:
                 ),
             )
         )
-    return checks + [Check(name="gpu", state="note", meaning=note) for note in machine.notes]
+    checks += [Check(name="gpu", state="note", meaning=note) for note in machine.notes]
+    accelerator = ACCELERATORS[machine.vendor]
+    for feature, why in accelerator.lacks.items():
+        meaning = f"{FEATURES[feature]} does not work on {accelerator.called}'s cards: {why}."
+        checks.append(Check(name="gpu", state="note", meaning=meaning))
+    return checks
 
 
 def _memory(machine: Machine) -> Check:

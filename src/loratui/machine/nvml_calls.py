@@ -117,11 +117,6 @@ def _without_library() -> tuple[str]:
             f"This computer has an NVIDIA card, but its driver library ({LIBRARY}) is not to be found. "
             f"Install NVIDIA's driver, or start the container with its GPUs (docker run --gpus all). {NO_GPU_HINT}",
         )
-    if cards_on_bus("0x1002"):
-        return (
-            "No NVIDIA driver was found, and the graphics card in this computer is AMD's: "
-            f"loratui reads and trains on NVIDIA GPUs only. {NO_GPU_HINT}",
-        )
     return (
         f"No NVIDIA driver was found ({LIBRARY} is missing), so there is no GPU to train on. "
         f"If this is a container on a GPU machine, start it with its GPUs (docker run --gpus all). {NO_GPU_HINT}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from loratui.core.accelerators import ACCELERATORS, FEATURES, best_format
 from loratui.core.capabilities import Capabilities, capabilities
 from loratui.core.hardware import Gpu, Host, Machine
 from loratui.core.processor_formats import instructions
@@ -31,7 +32,7 @@ def machine_json(machine: Machine) -> dict[str, Any]:
 
 def _capabilities(gpu: Gpu) -> dict[str, Any] | None:
     if gpu.compute_capability is None:
-        return None
+        return None if gpu.vendor == "nvidia" else {"best_precision": best_format(gpu.vendor, gpu.architecture)}
     found = capabilities(gpu.compute_capability)
     return {**asdict(found), "best_precision": found.best_precision}
 
@@ -102,6 +103,10 @@ def gpu_lines(gpu: Gpu, *, chosen: bool = False) -> list[str]:
         lines.append(_row("  slowed by", ", ".join(gpu.throttle_reasons)))
     if gpu.compute_capability:
         lines.append(_row("  can", can_words(capabilities(gpu.compute_capability), gpu.compute_capability)))
+    elif gpu.vendor != "nvidia":
+        lacks = ", ".join(FEATURES[feature] for feature in ACCELERATORS[gpu.vendor].lacks)
+        formats = f"train in {best_format(gpu.vendor, gpu.architecture)}"
+        lines.append(_row("  can", f"{gpu.architecture} {formats}; without: {lacks}".lstrip()))
     for process in gpu.processes:
         held = size(process.memory_bytes) if process.memory_bytes is not None else "unknown size"
         user = f" of {process.user}" if process.user else ""

@@ -124,6 +124,8 @@ def worker_environment(plan: Plan, environment: dict[str, str] | None = None) ->
         own.pop("PYTORCH_ALLOC_CONF")
     result = {**own, **result, **{key: WORKER_SETTINGS[key] for key in ("CUDA_DEVICE_ORDER", "PYTHONUNBUFFERED")}}
     result["CUDA_VISIBLE_DEVICES"] = _visible_devices(plan, result.get("CUDA_VISIBLE_DEVICES"))
+    if "HIP_VISIBLE_DEVICES" in result:  # which ROCm asks first
+        result["HIP_VISIBLE_DEVICES"] = result["CUDA_VISIBLE_DEVICES"] or "-1"
     return result
 
 

@@ -39,7 +39,8 @@ def product_checks() -> Checks:
     left = torch.randn(SIZE, SIZE, generator=generator).to(device)
     right = torch.randn(SIZE, SIZE, generator=generator).to(device)
     truth = left @ right
-    can = capabilities(torch.cuda.get_device_capability(0)) if device.type == "cuda" else None
+    nvidia = device.type == "cuda" and not torch.version.hip
+    can = capabilities(torch.cuda.get_device_capability(0)) if nvidia else None
     for word, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
         error = float((left.to(dtype) @ right.to(dtype)).float().sub(truth).norm() / truth.norm())
         if not error < TOLERANCE:
@@ -52,7 +53,7 @@ def product_checks() -> Checks:
             continue
         meaning = f"A {SIZE} × {SIZE} product is right (relative error {error:.1e})"
         if can is None:
-            yield Check(name=word, state="ok", meaning=f"{meaning} on the CPU.")
+            yield Check(name=word, state="ok", meaning=f"{meaning} on the {device_word(device)}.")
             continue
         rate = measured_rate(torch, dtype)
         support = can.bf16 if word == "bf16" else can.fp16

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
+from loratui.core.accelerators import ACCELERATORS, Accelerator
 from loratui.core.capabilities import CUDA_126_TORCH
 from loratui.format import first_line
 from loratui.machine.doctor import Check
@@ -111,6 +112,10 @@ def torch_checks() -> Checks:
 
     driver = os.environ.get("DRIVER_CUDA", "")
     build = torch.version.cuda
+    other = OTHERS.get(os.environ.get("GPU_VENDOR", ""))
+    if other is not None:
+        yield _other_build(torch, other)
+        return
     if not driver:
         yield Check(
             name="torch",
@@ -161,6 +166,27 @@ def torch_checks() -> Checks:
             )
             + CUDA_126_TORCH,
         )
+
+
+OTHERS: dict[str, Accelerator] = {name: one for name, one in ACCELERATORS.items() if name != "nvidia"}
+
+
+def _other_build(torch: Any, accelerator: Accelerator) -> Check:
+    """torch against the card of another maker than NVIDIA."""
+    seen = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}[accelerator.torch_device].is_available()
+    built = bool(torch.version.hip) if accelerator.runtime == "ROCm" else seen
+    if seen and built:
+        meaning = f"torch {torch.__version__} sees the {accelerator.called} card ({accelerator.runtime})."
+        return Check(name="torch", state="ok", meaning=meaning)
+    why = "does not see the card" if built else f"is not built for {accelerator.called}'s cards"
+    return Check(
+        name="torch",
+        state="fault",
+        meaning=f"torch {torch.__version__} {why} ({accelerator.runtime}), so it lies idle.",
+        mend=f"pip install --force-reinstall {accelerator.wheels.removeprefix('pip install ')}"
+        if not built
+        else "See whether `rocminfo` lists it, and whether this user may read /dev/kfd (groups render and video).",
+    )
 
 
 def cuda_fault(torch: Any) -> str:

@@ -23,7 +23,8 @@ from loratui.worker.device_checks import Checks, device_of_training
 WIDTHS = (256, 512, 1024)
 TOKENS, HEAD, RANK = 256, 64, 16
 SECONDS = 0.6
-"""For each width, both formats in turn; at least three times each."""
+"""Of this thread's own time, which others on the machine hardly move: for each width, both formats in turn; at least
+three times each."""
 LEAST_TIMES = 3
 
 
@@ -63,9 +64,7 @@ def processor_checks() -> Checks:
 
 
 def measure() -> Gains:
-    """Seconds in float32 for each one in bfloat16, by width: of the quickest passes, so that what others do on the
-    machine counts little.
-    """
+    """Seconds in float32 for each one in bfloat16, by width: of the quickest passes."""
     import torch
 
     threads = torch.get_num_threads()
@@ -83,12 +82,12 @@ def _gain(width: int) -> float:
     for one in passes:
         one()  # kernels are chosen at the first call
     seconds: list[list[float]] = [[], []]
-    until = time.perf_counter() + SECONDS
-    while len(seconds[0]) < LEAST_TIMES or time.perf_counter() < until:
+    until = time.thread_time() + SECONDS
+    while len(seconds[0]) < LEAST_TIMES or time.thread_time() < until:
         for one, taken in zip(passes, seconds, strict=True):
-            began = time.perf_counter()
+            began = time.thread_time()
             one()
-            taken.append(time.perf_counter() - began)
+            taken.append(time.thread_time() - began)
     return min(seconds[0]) / min(seconds[1])
 
 

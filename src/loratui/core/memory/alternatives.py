@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from loratui.core.accelerators import lack
 from loratui.core.architecture import ModelSpec
 from loratui.core.capabilities import capabilities
 from loratui.core.dataset import DataFacts
@@ -193,9 +194,10 @@ def _fewer_bits(ladder: _Ladder) -> Iterator[_Rung]:
     gpu = device.kind != "cpu"
     can = capabilities(device.compute_capability) if gpu and device.compute_capability else None
     divided = together(plan, device).divided
-    if gpu and not divided and "8bit" not in plan.training.optimizer:
+    eight_bit = not lack(device.vendor, "paged") and not lack(device.vendor, "8bit")
+    if gpu and not divided and eight_bit and "8bit" not in plan.training.optimizer:
         yield _Rung({"training.optimizer": EIGHT_BIT}, "The optimizer's states in 8 bit: hardly a loss of quality.")
-    bf16 = can is None or can.bf16 == "yes"
+    bf16 = can.bf16 == "yes" if can else device.bf16 or device.vendor == "nvidia"
     if plan.model.dtype == "fp32" and plan.method.kind != "full" and plan.method.quantization == "none":
         short = "bf16" if bf16 else "fp16"
         slow = "" if bf16 else slow_fp16(device)

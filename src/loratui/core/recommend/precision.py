@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loratui.core import rules_of_thumb
+from loratui.core.accelerators import ACCELERATORS, attention_feature, best_format, lack
 from loratui.core.architecture import ModelSpec
 from loratui.core.attention import FLASH_KERNELS, flash_version, is_flash, is_of_hub, needs_gpu
 from loratui.core.capabilities import capabilities, fp16_share
@@ -47,13 +48,24 @@ def best_precision(device: Device, spec: ModelSpec) -> Precision:
         gain = gain_at(device.bf16_gains, spec.hidden_size)
         faster = gain is not None and gain >= LEAST_GAIN and spec.hidden_size >= LEAST_WIDTH
         return "bf16" if faster else "fp32"
-    best = capabilities(device.compute_capability).best_precision if device.compute_capability else "fp16"
+    if device.vendor != "nvidia":
+        best: Precision = best_format(device.vendor, device.architecture)
+    else:
+        best = capabilities(device.compute_capability).best_precision if device.compute_capability else "fp16"
     return "fp32" if best == "fp16" and fp16_fault(spec.family)[0] else best
 
 
 def _reason(device: Device, spec: ModelSpec, precision: Precision) -> tuple[str, str]:
     if device.kind == "cpu":
         return _reason_of_processor(device, spec)
+    if device.vendor != "nvidia":
+        named = f"{device.name}, {device.architecture}" if device.architecture else device.name
+        words = {
+            "bf16": "it multiplies matrices in bfloat16: float32's range in half the memory, no loss scaling",
+            "fp16": "it has no matrix instructions for bfloat16; float16 with loss scaling is its fast format",
+            "fp32": "float32 is what always works on it",
+        }
+        return f"{named}: {words[precision]}.", f"{ACCELERATORS[device.vendor].called}'s {named} → {precision}"
     if device.compute_capability is None:
         return (
             f"What {device.name} can do is not known; float16 with loss scaling runs on most cards.",
@@ -162,7 +174,7 @@ def fastest_kernel(context: Context) -> str:
     is none.
     """
     spec, device, precision = context.spec, context.device, str(context.get("training.precision"))
-    if not spec.known or device.compute_capability is None:
+    if not spec.known or (device.compute_capability is None and device.vendor == "nvidia"):
         return ""
     installed = (kernel for kernel in FLASH_KERNELS if kernel in device.attention_kernels)
     return next((kernel for kernel in installed if not kernel_fault(kernel, device, spec, precision)), "")
@@ -176,6 +188,9 @@ def kernel_fault(kernel: str, device: Device, spec: ModelSpec, precision: str) -
     """
     if needs_gpu(kernel) and device.kind != "gpu":
         return f"{kernel} runs on NVIDIA GPUs only."
+    feature = attention_feature(kernel)
+    if device.kind == "gpu" and feature and (why := lack(device.vendor, feature)):
+        return f"{kernel} does not work on {ACCELERATORS[device.vendor].called}'s cards: {why}."
     if not is_flash(kernel):
         return ""
     capability = device.compute_capability

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loratui.core import rules_of_thumb
+from loratui.core.accelerators import lack
 from loratui.core.memory import Budget, Estimate, Verdict, verdict
 from loratui.core.memory.sharding import together
 from loratui.core.plan import Plan
@@ -91,6 +92,7 @@ def ladder(context: Context) -> Iterator[Rung]:
     nodes, count = context.device.nodes, context.device.count
     ways = DIVIDED if 1 < nodes < count else DIVIDED[1:]
     small_states = not divided and not cpu and not folk  # 8-bit states cannot be divided
+    small_states = small_states and not lack(context.device.vendor, "paged")
     if kind == "full":
         plain = {"method.kind": "full", "method.quantization": "none", "training.optimizer": adamw}
         yield {**plain, "model.dtype": "fp32"}

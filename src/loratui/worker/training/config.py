@@ -14,12 +14,14 @@ from peft import LoraConfig
 from transformers.utils.import_utils import KERNELS_MAX_VERSION, KERNELS_MIN_VERSION, is_kernels_available
 from trl.trainer.sft_config import SFTConfig
 
+from loratui.core.accelerators import ACCELERATORS, Vendor, best_format, vendor_fault
 from loratui.core.attention import is_of_hub, needs_gpu
 from loratui.core.division import node_count, share_count
 from loratui.core.errors import ModelError, PlanError, WorkerError
 from loratui.core.lora_targets import peft_targets
 from loratui.core.plan import Plan
 from loratui.core.schedule import scheduler_arguments
+from loratui.machine.other_cards import other_cards
 from loratui.worker.shape import shape_of
 
 NEVER = 2**31 - 1
@@ -34,16 +36,28 @@ class DeviceTraits:
     bf16: bool = True
     tf32: bool = False
     name: str = "CPU"
+    vendor: Vendor = "nvidia"
 
 
-def find_device() -> DeviceTraits:
-    """The device that this process trains on."""
-    if not torch.cuda.is_available():
+def find_device(*, cpu: bool = False) -> DeviceTraits:
+    """The device that this process trains on. cpu: the processors, whatever cards torch sees."""
+    if torch.cuda.is_available():
+        number = torch.cuda.current_device()
+        name = torch.cuda.get_device_name(number)
+        if torch.version.hip:  # its numbers of architecture are AMD's, and it has no TF32
+            architecture = str(getattr(torch.cuda.get_device_properties(number), "gcnArchName", ""))
+            return DeviceTraits("cuda", best_format("amd", architecture) == "bf16", name=name, vendor="amd")
+        modern = torch.cuda.get_device_capability(number) >= (8, 0)
+        return DeviceTraits("cuda", bf16=modern, tf32=modern, name=name)
+    if cpu:  # no variable hides these two
         return DeviceTraits("cpu")
-    number = torch.cuda.current_device()
-    capability = torch.cuda.get_device_capability(number)
-    modern = capability >= (8, 0)
-    return DeviceTraits("cuda", bf16=modern, tf32=modern, name=torch.cuda.get_device_name(number))
+    if torch.xpu.is_available():
+        bf16 = bool(torch.xpu.is_bf16_supported())
+        return DeviceTraits("xpu", bf16, name=torch.xpu.get_device_name(), vendor="intel")
+    if torch.backends.mps.is_available():
+        bf16 = bool(torch.backends.mps.is_macos_or_newer(14, 0))
+        return DeviceTraits("mps", bf16, name="Apple GPU (MPS)", vendor="apple")
+    return DeviceTraits("cpu")
 
 
 def require_gpu(device: DeviceTraits, plan: Plan) -> None:
@@ -60,6 +74,15 @@ def require_gpu(device: DeviceTraits, plan: Plan) -> None:
             f"torch does not see the GPU that this run was given ({given}).",
             hint="`loratui doctor` says why. To train on the CPU instead, set hardware.cpu=true.",
         )
+    if device.kind == "cpu" and not plan.hardware.cpu and given not in ("", "-1"):
+        others = other_cards(os.environ)
+        if others.gpus and others.vendor:
+            accelerator = ACCELERATORS[others.vendor]
+            raise WorkerError(
+                f"torch does not see the {accelerator.called} card that this run was given.",
+                hint=f"It has to be built for {accelerator.runtime}: {accelerator.wheels} To train on the CPU instead, "
+                "set hardware.cpu=true.",
+            )
 
 
 def check(plan: Plan, device: DeviceTraits) -> None:
@@ -84,6 +107,8 @@ def check(plan: Plan, device: DeviceTraits) -> None:
         raise PlanError(
             "training.packing needs another attention kernel than eager.", hint="Set model.attention to sdpa."
         )
+    if device.kind != "cpu" and (fault := vendor_fault(plan, device.vendor)):
+        raise PlanError(fault[0], hint=fault[1])
     if share_count(plan) > 1:
         _check_sharding(plan)
     _check_attention(plan.model.attention, device)

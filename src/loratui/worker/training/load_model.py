@@ -46,8 +46,8 @@ def load_base(plan: Plan, *, device: str, local_rank: int = 0, share: Share | No
     quantization = planned_quantization(plan, sharded=share is not None)
     if share is not None and quantization is None:
         os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
-    elif device == "cuda" and share is None:
-        extra["device_map"] = {"": local_rank}
+    elif device != "cpu" and share is None:
+        extra["device_map"] = {"": local_rank if device == "cuda" else device}
     elif quantization is not None:
         extra["device_map"] = {"": "cpu"}
     card = torch.device("cuda", local_rank) if device == "cuda" else torch.device("cpu")

@@ -113,6 +113,7 @@ def _measurement(
             memory_free_bytes=device.memory_free_bytes,
         )
     passes = plan.training.accumulation
+    read = traits.kind in ("cpu", "cuda")  # of other devices the peak is not read
     return Measurement(
         run=str(run.place),
         time=round(time.time(), 1),
@@ -128,6 +129,6 @@ def _measurement(
         steps=steps,
         tokens_per_step=tokens_per_pass(plan, data) * passes * world,
         predicted_bytes=estimate(spec, plan, data, device).total_bytes,
-        measured_bytes=peak_bytes,
+        measured_bytes=peak_bytes if read else 0,
         precision=plan.training.precision,
     )

@@ -116,11 +116,14 @@ def device() -> Device:
         )
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     free, total = torch.cuda.mem_get_info()
+    amd = bool(torch.version.hip)
     return Device(
         name=properties.name,
         memory_total_bytes=total,
         memory_free_bytes=free + torch.cuda.memory_reserved(),
-        compute_capability=(properties.major, properties.minor),
+        compute_capability=None if amd else (properties.major, properties.minor),
+        vendor="amd" if amd else "nvidia",
+        architecture=str(getattr(properties, "gcnArchName", "")) if amd else "",
         count=int(os.environ.get("WORLD_SIZE", "1")),
     )
 

@@ -71,7 +71,8 @@ def write_machine(run: Run, device: DeviceTraits) -> None:
         properties = torch.cuda.get_device_properties(torch.cuda.current_device())
         document |= {
             "memory_total_bytes": properties.total_memory,
-            "compute_capability": [properties.major, properties.minor],
+            "compute_capability": None if torch.version.hip else [properties.major, properties.minor],
+            "architecture": getattr(properties, "gcnArchName", ""),
         }
     write_whole(run.machine_path, json.dumps(document, indent=1) + "\n")
 

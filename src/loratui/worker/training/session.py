@@ -79,7 +79,7 @@ class Session:
         transformers.logging.set_verbosity_warning()
         if torch.cuda.is_available():
             torch.cuda.set_device(self.local_rank)
-        self.device = find_device()
+        self.device = find_device(cpu=plan.hardware.cpu)
         self.sharded = is_sharded(plan, self.processes)
         if self.processes > 1:
             PartialState(cpu=self.device.kind == "cpu")  # makes the process group, which loading a divided model needs
