@@ -295,7 +295,7 @@ class LoratuiApp(BackgroundLoading):
 
     async def _show_keys(self, panel: ModalScreen[Any]) -> None:
         if panel.is_running and not panel.query("#key-bar"):
-            await panel.mount(importlib.import_module("loratui.tui.frame.bars").KeyBar())
+            await panel.mount(KeyBar())
 
     def show_run(self, path: str) -> None:
         """Show a run on the training screen, and remember it in the draft."""
