@@ -18,7 +18,7 @@ from loratui.runs.status import Status, write_status
 from loratui.tui.app import LoratuiApp
 from loratui.tui.common.dialogs import ConfirmScreen
 from loratui.tui.common.key_bar import KeyBar
-from loratui.tui.home.lines import told_apart
+from loratui.tui.home.lines import BAD, look_of, told_apart
 from loratui.tui.training.curves import predicted_bytes
 from loratui.tui.training.news import fitted, news, rows_of
 from loratui.tui.training.record import RunRecord
@@ -253,3 +253,9 @@ async def test_what_is_found_at_a_start_makes_one_plan(homes: Path, monkeypatch:
         await settled(pilot)
         assert app.state.plan.proposal is not None and app.state.plan.proposal.data.examples == 1_600
         assert len(made) == 1
+
+
+@pytest.mark.parametrize("word", ["diverged", "spoilt"])
+def test_a_ruined_run_has_a_look_of_its_own(word: str) -> None:
+    """Home showed `? spoilt` of a run whose weights are worth nothing."""
+    assert look_of(word) == ("✗", word, "$error") and word in BAD

@@ -24,10 +24,10 @@ STATE_CELLS = 12
 FIGURE_CELLS = 9
 LEAST_APART = 12
 """Columns that what tells runs apart keeps."""
-MORE_LOOKS = {"diverged": ("✗", "diverged", "$error")}
+MORE_LOOKS = {word: ("✗", word, "$error") for word in ("diverged", "spoilt")}
 ENOUGH_END = 9
 """Characters of a name's end that tell runs of one day apart: `1126-0544`."""
-BAD = ("failed", "lost", "diverged")
+BAD = ("failed", "lost", "diverged", "spoilt")
 
 
 def look_of(state: str) -> tuple[str, str, str]:
