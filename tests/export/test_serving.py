@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -270,9 +271,57 @@ def test_what_is_not_known_is_refused_in_openais_form(served_at: str) -> None:
         asked.completions.create(model="orders", prompt=["a"] * 41)
     with pytest.raises(urllib.error.HTTPError, match="415"):
         urllib.request.urlopen(urllib.request.Request(f"{served_at}/chat/completions", b"{}"), timeout=30)
+    half = json.dumps({"model": "orders", "messages": [{"role": "user", "content": "\ud800"}]}).encode()
+    json_body = {"Content-Type": "application/json"}
+    with pytest.raises(urllib.error.HTTPError, match="400") as refused:
+        urllib.request.urlopen(urllib.request.Request(f"{served_at}/chat/completions", half, json_body), timeout=30)
+    assert "half of a surrogate pair" in json.load(refused.value)["error"]["message"]
     foreign = urllib.request.Request(f"{served_at}/models", headers={"Host": "evil.example"})
     with pytest.raises(urllib.error.HTTPError, match="421"):
         urllib.request.urlopen(foreign, timeout=30)
+
+
+def test_a_run_that_is_called_as_its_base_stands_beside_it(run: Path) -> None:
+    """`two of them have the name demo. Name each once.`, of one run that was named once."""
+    from loratui.worker.serving.offered import offered
+    from loratui.workers.target import find_target
+
+    models, sides, _ = offered([replace(find_target(str(run)), title="demo")])
+    assert [(one.name, one.side) for one in models[:2]] == [("demo-base", "base"), ("demo", "demo")]
+    assert set(sides) == {"base", "demo"}
+
+
+@pytest.mark.worker
+async def test_a_defect_of_the_server_is_said_in_openais_form(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if can_serve():
+        pytest.skip(can_serve())
+    from loratui.worker.generation.load import LoadedModels
+    from loratui.worker.serving import server
+    from loratui.worker.serving.engine import Engine
+    from loratui.worker.serving.offered import offered
+    from loratui.workers.target import find_target
+
+    def fail(*given: Any) -> None:
+        raise TypeError("secret of the program")
+
+    monkeypatch.setattr(server, "render", fail)
+    target = find_target(str(run))
+    app = server.Server(Engine(LoadedModels(target.load)), offered([target])[0], server.Limits(8)).app
+    asked = {"model": "orders", "messages": [{"role": "user", "content": "Two"}]}
+    said: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": json.dumps(asked).encode()}
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    headers = [(b"content-type", b"application/json"), (b"host", b"127.0.0.1")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers, "query_string": b""}
+    with pytest.raises(TypeError):  # it is in the log, too
+        await app(scope, receive, send)
+    assert said[0]["status"] == 500 and json.loads(said[1]["body"])["error"]["type"] == "server_error"
+    assert b"secret" not in said[1]["body"]
 
 
 @pytest.mark.worker

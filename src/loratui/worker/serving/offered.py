@@ -30,6 +30,8 @@ def offered(targets: Sequence[Target]) -> tuple[list[Model], dict[str, str], dic
     first = targets[0]
     base = first.load.base
     base = "demo" if base == str(demo_model_path()) else Path(base).name if Path(base).is_dir() else base
+    if any(name_of(target) == base for target in targets if ADAPTER in target.load.sides):
+        base = f"{base}-base"  # a run that is called as its base is
     models, sides, later = [Model(base, BASE, "base")], {BASE: ""}, dict[str, Path]()
     for target in targets:
         if why := held_alike(first, target):
@@ -38,7 +40,7 @@ def offered(targets: Sequence[Target]) -> tuple[list[Model], dict[str, str], dic
         if not folder:
             continue
         require_undamaged(Path(folder))
-        name = target.title if target.run is not None else Path(target.title).name
+        name = name_of(target)
         if any(one.name == name for one in models):
             raise InputError(f"two of them have the name {name}.", hint="Name each once.")
         models.append(Model(name, name, "adapter"))
@@ -47,3 +49,8 @@ def offered(targets: Sequence[Target]) -> tuple[list[Model], dict[str, str], dic
             models.append(Model(f"{name}/{checkpoint}", f"{name}/{checkpoint}", "checkpoint"))
             later[f"{name}/{checkpoint}"] = path
     return models, sides, later
+
+
+def name_of(target: Target) -> str:
+    """What a run or an adapter is called here."""
+    return target.title if target.run is not None else Path(target.title).name

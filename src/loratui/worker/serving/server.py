@@ -82,7 +82,7 @@ class Server:
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
                 Route("/v1/completions", self._complete, methods=["POST"]),
             ],
-            exception_handlers={RefusedError: _refused, HTTPException: _no_such_path},
+            exception_handlers={RefusedError: _refused, HTTPException: _no_such_path, Exception: _fault},
         )
 
     async def _health(self, request: Request) -> Response:
@@ -159,10 +159,13 @@ class Server:
                 raise RefusedError(413, f"a request may have {MOST_BODY_BYTES >> 20} MiB.")
         try:
             document = json.loads(body)
+            json.dumps(document, ensure_ascii=False).encode()  # half of a surrogate pair is no text
             given = {key: value for key, value in document.items() if key not in IGNORED}
             asked = kind.model_validate(given)
         except ValidationError as error:
             raise RefusedError(400, _words(error)) from error
+        except UnicodeEncodeError as error:
+            raise RefusedError(400, f"{error.object[error.start]!r} is half of a surrogate pair: no text.") from error
         except (ValueError, AttributeError, RecursionError) as error:
             raise RefusedError(400, "the body is no JSON object.") from error
         self._model(asked.model)
@@ -333,6 +336,11 @@ def _words(error: ValidationError) -> str:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
     return error.response()
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    """A defect of ours, which the log has: clients read no other form."""
+    return RefusedError(500, "the server failed at this request; its log says how.", kind="server_error").response()
 
 
 async def _no_such_path(request: Request, error: Exception) -> Response:
