@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -82,6 +86,7 @@ class Watched(Session):
         self.trained: list[tuple[int, ...]] = []
         self.kept: Any = None
         self.stop_after = stop_after
+        self.killed_after = int(os.environ.get("KILLED_AFTER", "0"))
 
     def build(self, **options: Any) -> Any:
         trainer, prepared = super().build(**options)
@@ -93,6 +98,8 @@ class Watched(Session):
                 assert len(ids) == len(mask)
                 self.trained.append(tuple(ids))
             found = step(model, inputs, *more)
+            if self.killed_after and len(self.trained) >= 4 * self.killed_after:
+                os.kill(os.getpid(), signal.SIGKILL)
             if self.stop_after and len(self.trained) >= 4 * self.stop_after:
                 self.requests.stop = True
             return found
@@ -204,6 +211,25 @@ def test_the_order_follows_from_the_seed_and_a_stopped_run_goes_on_in_it(
     assert again.fingerprint()["data"] == run.fingerprint()["data"]
     _other, otherwise, _ = train(plan_of(files, training__seed=7, training__max_steps=2), tmp_path / "other")
     assert otherwise.trained != session.trained[: len(otherwise.trained)]
+
+
+def test_a_killed_run_goes_on_in_the_same_order(
+    whole: tuple[Run, Watched, list[Event]], files: Path, tmp_path: Path
+) -> None:
+    """SIGKILL in the middle of step 13: the last checkpoint is that of step 10."""
+    run, session, _ = whole
+    code = "import sys, test_mix_run as t; t.train(t.plan_of(t.Path(sys.argv[1])), t.Path(sys.argv[2]))"
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    environment = {**os.environ, "KILLED_AFTER": "13", "PYTHONPATH": path}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(files), str(tmp_path / "run")], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    last = Run(tmp_path / "run").last_checkpoint()
+    assert last is not None and last.name == "checkpoint-10"
+    again, after, _ = train(plan_of(files), tmp_path / "run")
+    assert after.trained == session.trained[40:]
+    assert adapter(again) == adapter(run)
 
 
 def test_another_weight_tokenises_nothing_and_holds_out_the_same_rows(

@@ -11,7 +11,7 @@ import click
 from loratui.commands.datasets import MIXED
 from loratui.commands.other_trainers import memory_verdict, told, under
 from loratui.commands.situation import asked_for
-from loratui.commands.text import table
+from loratui.commands.text import parts_table, table
 from loratui.core.errors import InputError
 from loratui.format import duration, printable, size
 from loratui.terminal import say, say_json
@@ -134,8 +134,6 @@ def command(
 
 def part_lines(proposal: Proposal) -> list[str]:
     """Of a mix what an epoch draws of each part; nothing where the dataset is one."""
-    from loratui.commands.text import parts_table
-
     about = [
         {
             "name": part.name,

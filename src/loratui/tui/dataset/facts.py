@@ -9,7 +9,7 @@ from textual.content import Content
 from loratui.data.characters import characters_words
 from loratui.format import one_line, size
 from loratui.tui.common.text import labelled
-from loratui.tui.dataset.mix import mix_lines
+from loratui.tui.dataset.mix_table import mix_lines
 from loratui.tui.wizard.check import counted_at, rows_cut
 
 if TYPE_CHECKING:
