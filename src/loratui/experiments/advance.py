@@ -25,7 +25,7 @@ from loratui.runs.events import Failed
 from loratui.runs.history import other_events
 from loratui.runs.start import create_run, require_planned_gpu, with_absolute_paths
 from loratui.runs.states import UNTIL_WORDS
-from loratui.runs.status import START_GRACE_SECONDS, Status
+from loratui.runs.status import START_GRACE_SECONDS, Status, is_alive
 
 log = logging.getLogger("loratui.experiments")
 DEATHS = 10
@@ -83,8 +83,8 @@ def _one(experiment: Experiment, trial: Trial, name: str, seed: int) -> tuple[bo
         append(run, None, trial.seconds, trial.memory, trial.until)
         return True, trial
     status = run.status()
-    if not status.over:
-        return True, trial
+    if not status.over or (status.watcher_pid and is_alive(status.watcher)):
+        return True, trial  # of several processes the one that watches over them ends last
     if reached(run, trial.until, status) is not None:
         return False, trial
     if status.state == "failed" or (status.state == "finished" and not status.step):
