@@ -78,7 +78,7 @@ def test_narrow_models_gain_nothing_whatever_was_measured() -> None:
 def test_what_has_no_instructions_is_never_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "_processor", lambda: OLD)
     made = proposed(1024)
-    assert formats(made) == {"fp32"} and "emulates" in made.recommendations["training.precision"].why
+    assert formats(made) == {"fp32"} and "names no bfloat16" in made.recommendations["training.precision"].why
     assert not processor_formats.unmeasured(device(), model(1024))
 
 

@@ -169,7 +169,7 @@ class Device:
     learned: LearnedMemory | None = None
     """What runs of the model's family needed here beyond their prediction; corrects estimates."""
     bf16_instructions: str = ""
-    """A processor's own instructions for bfloat16, by their flag; empty where it emulates it."""
+    """A processor's own instructions for bfloat16, by their flag; empty where it names none."""
     bf16_gains: Gains = ()
     """How much faster a processor is in bfloat16, by width; empty where it was not measured."""
     assumed: str = ""

@@ -115,8 +115,8 @@ def _reason_of_processor(device: Device, spec: ModelSpec) -> tuple[str, str]:
         )
     if not own:
         return (
-            "float32: this processor has no instructions for bfloat16 (AMX, AVX512-BF16), and emulates it.",
-            "a CPU without bfloat16 → fp32",
+            "float32: this processor names no bfloat16 instructions (AMX, AVX512-BF16), so it was not measured in it.",
+            "a CPU that names no bfloat16 → fp32",
         )
     if width < LEAST_WIDTH:
         return (
