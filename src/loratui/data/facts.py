@@ -16,7 +16,7 @@ from loratui.data.open_file import compression, open_bytes
 from loratui.data.read import holds_all, read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, recognise
 from loratui.data.recognition import Recognition
-from loratui.data.row import Row, RowError
+from loratui.data.row import Row, RowError, place_of
 
 SAMPLE_LIMIT_ROWS = 1_000
 COUNT_LIMIT_BYTES = 2**30
@@ -100,8 +100,7 @@ def _facts(found: FoundDataset, section: DatasetSection, recognition: Recognitio
 
 def problem_words(row: Row, error: RowError) -> str:
     """`line 3: the answer is empty.`"""
-    place = f"line {row.line}" if row.line is not None else f"row {row.index + 1:,}"
-    return f"{place}: {error}"
+    return f"{place_of(row.index, row.line)}: {error}"
 
 
 def held_out(found: FoundDataset, section: DatasetSection, usable: int, unfold: str = "") -> int:

@@ -46,3 +46,8 @@ class RowError(Exception):
         self.kind = kind
         self.message = message
         super().__init__(message)
+
+
+def place_of(index: int, line: int | None) -> str:
+    """`line 3`, or `row 1,204` where the file has no lines; both count from 1."""
+    return f"line {line}" if line is not None else f"row {index + 1:,}"

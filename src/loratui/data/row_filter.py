@@ -18,7 +18,7 @@ from loratui.data.found import FoundDataset
 from loratui.data.near_duplicates import GROUPED_SHARE, LEAST_SHARE, NearDuplicates, said
 from loratui.data.read import read_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition, recognise
-from loratui.data.row import Row, RowError
+from loratui.data.row import Row, RowError, place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class RowFilter:
         return self._copy(row, conversation)
 
     def _copy(self, row: Row, conversation: Conversation) -> LeftOut | None:
-        here = f"line {row.line}" if row.line is not None else f"row {row.index}"
+        here = place_of(row.index, row.line)
         if "duplicate" in self._kinds or not self._old:
             first = self._first.setdefault(conversation.identity, here)
             if first != here and "duplicate" not in self._kinds:

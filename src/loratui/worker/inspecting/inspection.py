@@ -23,7 +23,7 @@ from loratui.data.near_duplicates import LEAST_SHARE
 from loratui.data.preferences import recognise_for
 from loratui.data.read import read_rows, require_rows, sample_rows
 from loratui.data.recognise import SAMPLE_ROWS, Recognition
-from loratui.data.row import Row, RowError
+from loratui.data.row import Row, RowError, place_of
 from loratui.data.row_filter import RowFilter, left_out
 from loratui.data.split import RowKeys, split_rows
 from loratui.worker.inspecting.differences import trl_differences
@@ -130,7 +130,7 @@ class Inspection:
                         self._report()
         except TemplateTimeError:
             last = [pending[-1][0]] if pending else []
-            raise TemplateTimeError(*[_place(row.index, row.line) for row in last]) from None
+            raise TemplateTimeError(*[place_of(row.index, row.line) for row in last]) from None
         self._evaluation()
         self._long_rows()
         for problem in (*self.reasoning.problems(), *self.tools.problems()):
@@ -191,7 +191,7 @@ class Inspection:
         self._places.append((row.index, row.line))
         if alike is None:
             return
-        other = _place(*self._places[alike.position])
+        other = place_of(*self._places[alike.position])
         if alike.exact:
             self.copies += 1
             self.findings.of_row(row, "duplicate", f"the row says the same as {other}.")
@@ -287,7 +287,7 @@ class Inspection:
             self.held_identities.add(conversation.identity)
             if alike is None:
                 continue
-            other_row = f"{_place(*self._places[alike.position])} of the training rows"
+            other_row = f"{place_of(*self._places[alike.position])} of the training rows"
             if alike.exact:
                 self.overlap += 1
                 self.findings.of_row(row, "overlap", f"the evaluation row is also trained on ({other_row}).")
@@ -398,7 +398,3 @@ class Inspection:
     def early(self) -> Recognised:
         """What is known before the tokenizer is."""
         return recognised_message(self.recognition, self.head, self.found, self.total)
-
-
-def _place(index: int, line: int | None) -> str:
-    return f"line {line}" if line is not None else f"row {index + 1}"
