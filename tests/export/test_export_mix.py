@@ -62,9 +62,15 @@ def test_what_is_inspected_is_what_is_trained_on(folder: Path, events: list[dict
     assert facts.holding_out(0.2).examples == round(48 * 0.5) + 2 * 24
 
 
-def test_exports_write_the_rows_and_train_to_the_same_losses(folder: Path, events: list[dict[str, Any]]) -> None:
-    ours = [event["loss"] for event in events if event["type"] == "step"]
+@pytest.fixture(scope="module")
+def exported(folder: Path, events: list[dict[str, Any]]) -> Path:
     run(loratui("export", "run", "--to", "transformers", "-o", "script.py"), folder)
+    return folder
+
+
+def test_exports_write_the_rows_and_train_to_the_same_losses(exported: Path, events: list[dict[str, Any]]) -> None:
+    folder = exported
+    ours = [event["loss"] for event in events if event["type"] == "step"]
     assert losses(run(["script.py"], folder)) == pytest.approx(ours, rel=2e-3)
     lines = (folder / "script-data" / "train.jsonl").read_text().splitlines()
     assert len(lines) == 81 and len(set(lines)) == 27 + 27
@@ -84,7 +90,8 @@ def test_runs_and_the_card_name_the_parts(folder: Path, events: list[dict[str, A
     assert evaluated and all(one["loss_by_part"].keys() == {"orders", "chats"} for one in evaluated)
 
 
-def test_questions_are_of_the_rows_that_were_held_out(folder: Path) -> None:
+def test_questions_are_of_the_rows_that_were_held_out(exported: Path) -> None:
+    folder = exported
     plan = plan_from_toml((folder / "run" / "plan.toml").read_text())
     held, learnt = asked(held_out_questions(plan)), asked(training_questions(plan))
     assert len(held) == 9 and len(learnt) == 27 + 27 and not set(held) & set(learnt)

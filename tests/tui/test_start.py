@@ -53,9 +53,7 @@ def test_the_first_frame_waits_for_nothing_heavy_and_the_rest_imports_no_more_th
     assert done.stdout.split() == ["|", "|", "True"]
 
 
-async def test_the_start_proposes_for_the_model_and_for_the_dataset_and_no_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_start_proposes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from loratui.core import proposal
 
     asked: list[int] = []
@@ -70,7 +68,7 @@ async def test_the_start_proposes_for_the_model_and_for_the_dataset_and_no_more(
     async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
         assert app.state.plan.proposal is not None and app.state.dataset.view is not None
-        assert len(asked) == 2
+        assert len(asked) == 1
 
 
 async def test_an_edited_field_is_painted_before_its_reasons_are_worked_out(

@@ -388,6 +388,7 @@ def test_the_rest_is_decided_alike() -> None:
         "dataset.eval_fraction",
         "dataset.eval_count",
         "dataset.split_by",
+        "dataset.split_seed",
         "dataset.long_text",
         "dataset.eval_path",
         "dataset.leave_out",

@@ -85,13 +85,15 @@ class BackgroundLoading(App[None]):
             self.notify(f"{harmless(name)} is running · ^r shows it", markup=False, timeout=10)
 
     def _take_all(self, presets: Any, model: tuple[str, Any], dataset: tuple[str, Any]) -> None:
-        """Take up what was found at the start, and paint once. The dataset last: its check needs the model."""
+        """Take up what was found at the start, and propose and paint once. The dataset last: it is read for the model."""
         with self.state.plan.at_once():
             self._take_presets(*presets)
             if model[1] is not None:
                 self._take_model(model[0], *model[1])
             if dataset[1] is not None:
                 self._take_dataset(dataset[0], *dataset[1])
+        if self.screen.name == "dataset":  # its check rests on the proposal, which came last
+            self.check_dataset()
 
     def _take(self, method: Callable[..., object], *values: object) -> None:
         if not get_current_worker().is_cancelled:

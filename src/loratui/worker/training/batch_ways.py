@@ -100,7 +100,7 @@ def _spread(order: Sequence[int], size: int) -> Iterator[list[int]]:
 
 def _loss(trainer: Any, batches: list[dict[str, Any]]) -> float:
     """Mean over the batches of the loss of a token."""
-    trainer._held_out = torch.zeros(3, dtype=torch.float64)
+    trainer._held_out = []
     trainer.model.eval()
     return sum(float(trainer.prediction_step(trainer.model, batch, True)[0]) for batch in batches) / len(batches)
 
