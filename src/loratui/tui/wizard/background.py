@@ -85,7 +85,7 @@ class BackgroundLoading(App[None]):
             self.notify(f"{harmless(name)} is running · ^r shows it", markup=False, timeout=10)
 
     def _take_all(self, presets: Any, model: tuple[str, Any], dataset: tuple[str, Any]) -> None:
-        """Take up what was found at the start, and propose and paint once. The dataset last: it is read for the model."""
+        """Take up what was found at the start; propose and paint once. The dataset last: it is read for the model."""
         with self.state.plan.at_once():
             self._take_presets(*presets)
             if model[1] is not None:
