@@ -149,6 +149,7 @@ def test_the_task_goes_on_where_the_machine_was_taken_back(tmp_path: Path) -> No
     from tiny_model import write_rows, write_tiny_model
 
     from loratui.runs.directory import Run
+    from loratui.runs.stall import WORKING
 
     values = {
         "model.id": str(write_tiny_model(tmp_path / "model")),
@@ -194,7 +195,7 @@ def test_the_task_goes_on_where_the_machine_was_taken_back(tmp_path: Path) -> No
         os.killpg(os.getpgid(pid), signal.SIGKILL)
     first.wait()
     status = json.loads(run.status_path.read_text())
-    assert status["state"] == "running"
+    assert status["state"] in WORKING  # it may have been writing its next checkpoint
     gone = {"host": "another", "boot": "another", "heartbeat": time.time() - 300}
     run.status_path.write_text(json.dumps(status | gone))  # as the bucket of a lost machine has it
     assert begun().wait(timeout=180) == 0

@@ -57,8 +57,12 @@ def start(request: GenerateRequest) -> int:
         os._exit(code)
 
 
-def kill_often(adapter: Path, rows: Path, folder: Path, *, kills: int, seed: int, suffix: str = ".jsonl") -> list[Kill]:
-    """Kill so many starts, every second one sampled, each at a random moment; then give its command again."""
+def kill_often(
+    adapter: Path, rows: Path, folder: Path, *, kills: int, seed: int, suffix: str = ".jsonl", midst: bool = False
+) -> list[Kill]:
+    """Kill so many starts, every second one sampled, each at a random moment; then give its command again. midst: the
+    first one is killed once answers are kept, however busy the machine is.
+    """
     chance = random.Random(seed)
     found = []
     ways = [replace(_request(adapter, rows), settings=SAMPLED, samples=2), _request(adapter, rows)]
@@ -68,10 +72,15 @@ def kill_often(adapter: Path, rows: Path, folder: Path, *, kills: int, seed: int
         output = folder / f"{number}{suffix}"
         request = replace(ways[number % 2], output=str(output))
         pid = start(request)
-        time.sleep(chance.uniform(0, seconds))
+        journal = output.with_name(output.name + ".part")
+        if midst and number == 0:
+            until = time.monotonic() + 120
+            while not (journal.is_file() and journal.read_bytes().count(b"\n") > 1) and time.monotonic() < until:
+                time.sleep(0.002)
+        else:
+            time.sleep(chance.uniform(0, seconds))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        journal = output.with_name(output.name + ".part")
         kept = journal.read_bytes().count(b"\n") - 1 if journal.is_file() else -1
         if not output.exists() or kept >= 0:
             os.waitpid(start(request), 0)
