@@ -49,7 +49,7 @@ def plan_for(files: Path, **changes: Any) -> Plan:
 def test_the_rehearsal_measures_both_ways_and_says_which_is_faster(files: Path, tmp_path: Path) -> None:
     run = create_run(plan_for(files), output=tmp_path / "run")
     start_worker(run, rehearse=True)
-    assert wait_ended(run, 240).state == "finished", run.log_path.read_text()[-3000:]
+    assert wait_ended(run, 600).state == "finished", run.log_path.read_text()[-3000:]
     events = EventTail(run.events_path).new_events()
     ways = next(event.fields["ways"] for event in events if event.type == "rehearsal")
     assert ways["end_to_end"] > 1.5 * ways["padded"] > 0, "four fifths of the padded tokens are padding"
