@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import click
 
 from loratui.core.errors import InputError
 from loratui.paths import without_tilde
 
 MIXED = "Several, or PATH=WEIGHT#CAP, make a mix: -d a.jsonl -d b.jsonl=0.5 -d c.jsonl#1000."
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def datasets_option(means: str, *, required: bool = False) -> Callable[[Command], Command]:
+    """The option of a command, which gets `datasets`. means: the help's first sentence, of what they are there."""
+    return click.option(
+        "-d",
+        "--dataset",
+        "--data",
+        "datasets",
+        multiple=True,
+        required=required,
+        metavar="DATASET",
+        help=f"{means} {MIXED}",
+    )
 
 
 def dataset_values(named: Sequence[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loratui.commands.datasets import MIXED, dataset_values
+from loratui.commands.datasets import dataset_values, datasets_option
 from loratui.commands.inspect_problems import problem_lines
 from loratui.commands.inspect_rows import RowNumbers, show_rows
 from loratui.commands.text import parts_table, shared_lines, table
@@ -21,16 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "-d",
-    "--dataset",
-    "--data",
-    "datasets",
-    required=True,
-    multiple=True,
-    metavar="DATASET",
-    help=f"File, folder, hub id, or `demo`. {MIXED}",
-)
+@datasets_option("File, folder, hub id, or `demo`.", required=True)
 @click.option("-m", "--model", required=True, metavar="MODEL", help="Hub id, local folder, or `demo`.")
 @click.option(
     "-s",

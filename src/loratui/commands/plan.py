@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loratui.commands.datasets import MIXED
+from loratui.commands.datasets import datasets_option
 from loratui.commands.other_trainers import memory_verdict, told, under
 from loratui.commands.situation import asked_for
 from loratui.commands.text import parts_table, table
@@ -24,15 +24,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("-m", "--model", required=True, metavar="MODEL", help="Hub id, local folder, or `demo`.")
-@click.option(
-    "-d",
-    "--dataset",
-    "--data",
-    "datasets",
-    multiple=True,
-    metavar="DATASET",
-    help=f"File, folder, hub id, or `demo`; without it 1,000 rows are supposed. {MIXED}",
-)
+@datasets_option("File, folder, hub id, or `demo`; without it 1,000 rows are supposed.")
 @click.option(
     "-p",
     "--preset",

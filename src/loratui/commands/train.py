@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loratui.commands.datasets import MIXED, dataset_values
+from loratui.commands.datasets import dataset_values, datasets_option
 from loratui.commands.trust import ask_for_plan, trust_option
 from loratui.core.errors import InputError
 from loratui.paths import runs_home, without_tilde
@@ -26,15 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the plan; may be repeated."
 )
-@click.option(
-    "-d",
-    "--dataset",
-    "--data",
-    "datasets",
-    multiple=True,
-    metavar="DATASET",
-    help=f"Train on these rows in place of the plan's. {MIXED}",
-)
+@datasets_option("Train on these rows in place of the plan's.")
 @click.option("--queue", "waits", is_flag=True, help="Let it wait for its turn on this machine (`loratui queue`).")
 @click.option("--detach", is_flag=True, help="Return once the run has started.")
 @click.option(
