@@ -1,8 +1,8 @@
 """Run the tests that failed beside others once more, alone and in turn, and name them.
 
-Tests of terminals, workers and Slurm share two cores with one another, and what a busy machine does to one of them is no
-fault of the program. One that passes alone is named all the same: a name that comes back is a defect. More than a handful
-of failures are not chance and are not tried again.
+Tests of terminals, workers and Slurm share two cores with one another, and what a busy machine does to one of them is
+no fault of the program. One that passes alone is named all the same: a name that comes back is a defect. More than a
+handful of failures are not chance and are not tried again.
 
 Exit status 0: each passed alone. 1: one failed again, or too many failed.
 """
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 AT_MOST = 5
-"""Failures that a busy machine may explain. Of 5,900 tests, single ones failed in runs whose every other run was green."""
+"""Failures that a busy machine may explain. Of 5,900 tests, one or two failed in a run and passed in all others."""
 
 FAILED = Path(".pytest_cache/v/cache/lastfailed")
 """pytest's own record of what failed last, by test."""
