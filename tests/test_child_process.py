@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import gc
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -44,6 +46,41 @@ async def test_messages_go_and_come_and_everything_else_goes_to_the_log(tmp_path
     )
     with pytest.raises(WorkerError, match=r"The worker is not running\."):
         await child.send(b"{}\n")
+
+
+def test_closed_while_its_loop_ends_it_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the wizard is left while a check goes on: its workers are cancelled, and cancelled again as the loop
+    ends. The pipe is held open by another process, so that it cannot be at its end before that.
+    """
+    fell: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda raised: fell.append(raised.exc_value))
+    pids: list[int] = []
+    holds = "import subprocess as s; print(s.Popen(['sleep', '600'], start_new_session=True).pid, flush=True); "
+
+    async def work(child: Child) -> None:
+        try:
+            await child.start()
+            pids.extend([int(await child.line()), child.pid or 0])
+            await child.line()
+        finally:
+            await child.close()
+
+    async def leave() -> None:
+        task = asyncio.create_task(work(python(holds + "import time; time.sleep(600)")))
+        while not pids:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.sleep(0)  # it is in the midst of closing
+
+    asyncio.run(leave())
+    gc.collect()
+    holder, pid = pids
+    os.kill(holder, signal.SIGKILL)
+    assert fell == []
+    end = time.monotonic() + 60
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end, "the process lives on"
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -202,6 +239,7 @@ def test_nobody_else_starts_a_process_and_talks_to_it() -> None:
                 "subprocess.Popen",
                 "subprocess.run",
                 "asyncio.create_subprocess_exec",
+                "loop.subprocess_exec",
             ):
                 found.add(str(path.relative_to(PACKAGE)))
     assert found - waiting == {"child_process.py"}

@@ -117,6 +117,8 @@ class Child:
         self._log_path = log_path
         self._log: IO[bytes] | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._transport: asyncio.SubprocessTransport | None = None
+        """The process's pipes: what asyncio makes a Process of, which gives no way to close them."""
         self._kills = MemoryKills()
 
     @property
@@ -144,19 +146,21 @@ class Child:
                 where=str(self._log_path or ""),
             ) from None
         self._kills = read_kills()
+        loop = asyncio.get_running_loop()
         try:
-            self._process = await asyncio.create_subprocess_exec(
+            self._transport, protocol = await loop.subprocess_exec(
+                lambda: asyncio.subprocess.SubprocessStreamProtocol(limit=LINE_LIMIT_BYTES, loop=loop),
                 *self._command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=self._log,
                 env={**os.environ, **_ENVIRONMENT, PARENT_VARIABLE: str(os.getpid())},
                 start_new_session=True,
-                limit=LINE_LIMIT_BYTES,
             )
         except OSError as error:
             self._close_log()
             raise WorkerError(f"{self._called} cannot be started: {error.strerror or error}.") from None
+        self._process = asyncio.subprocess.Process(self._transport, protocol, loop)
 
     async def send(self, line: bytes) -> None:
         """Give it one line, its end included. WorkerError where it is not there any more."""
@@ -252,15 +256,31 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     async def close(self, patience_seconds: float = 0.0) -> None:
-        """Close its input, give it so long to go by itself, end it, and forget its log. May be called again."""
-        if self._process is not None:
-            self.end_input()
+        """Close its input, give it so long to go by itself, end it, and forget its log. May be called again.
+
+        Cancelled while it waits, as when the program ends, it leaves neither the process nor its pipes behind: closed
+        after its loop, a pipe raises where nobody can catch it.
+        """
+        if self._process is None:
+            self._close_log()
+            return
+        self.end_input()
+        try:
             if patience_seconds and self._process.returncode is None:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._process.wait(), patience_seconds)
+        finally:
             self.kill()
-            await self._process.wait()
-        self._close_log()
+            self._close_pipes()
+            self._close_log()
+        await self._process.wait()
+
+    def _close_pipes(self) -> None:
+        """Whoever else holds their other ends: asyncio waits for the end of a process until its pipes are closed."""
+        for number in (0, 1):
+            pipe = self._transport.get_pipe_transport(number) if self._transport is not None else None
+            if pipe is not None:
+                pipe.close()
 
     def _close_log(self) -> None:
         if self._log is not None:

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hub_standin import set_hub
 from loratui.core.errors import DatasetError
 from loratui.data.find import find_dataset
 from loratui.data.read import read_rows
+from loratui.paths import demo_model_path
 
 ROWS = [{"prompt": f"question {n} é世🙂", "completion": f'line one\nline "{n}", two'} for n in range(50)]
 JSONL = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
@@ -166,6 +168,33 @@ def test_what_cannot_be_found_is_said_in_one_sentence(tmp_path: Path, monkeypatc
     with pytest.raises(DatasetError) as raised:
         find_dataset(path)
     assert fragment in raised.value.sentence and "\n" not in raised.value.sentence
+
+
+@pytest.mark.parametrize("file", ["", "config.json", "tokenizer.json", "model.safetensors"])
+def test_a_model_is_no_dataset_and_where_it_belongs_is_said(file: str):
+    with pytest.raises(DatasetError) as raised:
+        find_dataset(str(demo_model_path() / file))
+    assert "model, not a dataset: choose it as the model (step 2, or --model)" in raised.value.sentence
+
+
+def test_an_adapter_is_no_dataset(tmp_path: Path):
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(DatasetError, match="this folder is an adapter, not a dataset: name it as lora.adapter"):
+        find_dataset(str(tmp_path))
+
+
+def test_rows_beside_a_model_or_a_config_of_their_own_are_read(tmp_path: Path):
+    for name in ("config.json", "tokenizer.json", "generation_config.json"):
+        shutil.copy(demo_model_path() / name, tmp_path)
+    (tmp_path / "train.jsonl").write_bytes(JSONL)
+    assert [file.path.name for file in find_dataset(str(tmp_path)).files] == ["train.jsonl"]
+    other = tmp_path / "other"
+    (other / "data").mkdir(parents=True)
+    (other / "config.json").write_text('{"builder": "json"}')
+    for name in ("vocab.json", "data/rows.jsonl"):
+        (other / name).write_bytes(JSONL)
+    assert [file.path.name for file in find_dataset(str(other)).files] == ["vocab.json"]
 
 
 def test_a_dataset_of_the_hub_is_read_from_the_cache(tmp_path: Path, monkeypatch):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from textual import events
 from textual.keys import _character_to_key
 from textual.widgets import Input
-from wizard import screen_text, settled, wizard
+from wizard import SIZES, screen_text, settled, wizard
+
+from loratui.paths import demo_model_path
 
 
 async def test_keys_about_rows_come_with_the_rows(tmp_path: Path) -> None:
@@ -77,3 +80,21 @@ async def test_a_path_that_comes_in_one_burst_lands_whole(tmp_path: Path, monkey
         await pilot.press("full_stop", "enter")
         await settled(pilot)
         assert not app.state.draft.dataset and "Write ./ for that" in screen_text(app)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_models_folder_is_refused_with_where_it_belongs(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = wizard(tmp_path, screen="dataset", chosen=False)
+    shutil.copytree(demo_model_path(), tmp_path / "my-model")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        await pilot.press("i")
+        app.screen.query_one("#path", Input).value = str(tmp_path / "my-model")
+        await pilot.press("enter")
+        await settled(pilot)
+        said = " ".join(screen_text(app).split())
+        assert "this folder is a model, not a dataset: choose it as the model (step 2" in said
+        assert "file with rows as the dataset." in said
+        await pilot.press("ctrl+n")
+        await pilot.pause()
+        assert app.screen.name == "dataset"

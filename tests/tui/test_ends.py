@@ -4,6 +4,7 @@ rest.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyte
 import pytest
 
 pytestmark = [pytest.mark.terminal, pytest.mark.timeout(90)]
@@ -29,6 +31,7 @@ class Program:
 
     def __init__(self, home: Path, *, ignore_hup: bool = False, **environment: str) -> None:
         self.draft = home / "state" / "draft.json"
+        self.defects = home / "state" / "crash.log"
         self.said = b""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
@@ -55,8 +58,21 @@ class Program:
     def until(self, test: Callable[[], bool], seconds: float = 40) -> None:
         end = time.monotonic() + seconds
         while not test():
-            assert time.monotonic() < end, "it never came true"
+            assert time.monotonic() < end, f"it never came true; {self.seen()}"
             self.read(0.1)
+
+    def seen(self) -> str:
+        """What a person would see, whether the program has ended, and its log of defects: for a failure."""
+        screen = pyte.Screen(80, 24)
+        with contextlib.suppress(TypeError):  # a private sequence that pyte takes for another
+            pyte.ByteStream(screen).feed(self.said)
+        done, status = os.waitpid(self.pid, os.WNOHANG)
+        if done:
+            self.pid = 0
+        how = f"it has ended with {os.waitstatus_to_exitcode(status)}" if done else "it is running"
+        defects = self.defects.read_text() if self.defects.exists() else "none"
+        shown = "\n".join(line.rstrip() for line in screen.display)
+        return f"{how}; its draft: {self.kept()}; the screen:\n{shown}\ndefects: {defects}"
 
     def kept(self) -> dict[str, object]:
         return dict(json.loads(self.draft.read_text())) if self.draft.exists() else {}
@@ -69,7 +85,7 @@ class Program:
                 self.pid = 0
                 return os.waitstatus_to_exitcode(status)
             time.sleep(0.05)
-        raise AssertionError("it is still running")
+        raise AssertionError(f"it is still running; {self.seen()}")
 
     def close(self) -> None:
         if self.pid:

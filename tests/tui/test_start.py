@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pictured import until
 from textual.app import App
 from wizard import settled, wizard
 
+from loratui.core.hardware import Machine
 from loratui.tui.app import LoratuiApp, collect_garbage_again
 
 HEAVY = ("pydantic", "psutil", "pynvml", "numpy", "yaml", "loratui.core.plan", "loratui.machine", "loratui.data")
@@ -128,3 +132,69 @@ def test_garbage_is_collected_again() -> None:
         gc.enable()
         gc.unfreeze()
         gc.set_threshold(*threshold)
+
+
+THREADS = """
+import io, sys, threading, time
+from importlib.util import find_spec
+
+class Slow:  # a slow disk
+    def find_spec(self, name, path=None, target=None):
+        time.sleep(0.01)
+
+def take():
+    both.wait()
+    try:
+        from importlib.metadata import entry_points, version
+    except ImportError as error:
+        failed.append(error)
+
+def run(self, **options):
+    sys.meta_path.insert(0, Slow())
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+
+both, failed = threading.Barrier(4), []
+sys.stdin = sys.stdout = type("Terminal", (io.StringIO,), {"isatty": lambda self: True})()
+from loratui.tui.start import open_interface
+from textual.app import App
+App.run = run
+open_interface(demo=True)
+print(*failed, file=sys.stderr)
+"""
+
+
+def test_modules_are_imported_whole_by_whichever_thread_comes_first(tmp_path: Path) -> None:
+    """The look-ups and the screens import the same modules at the same time: with a module that is executed when it is
+    first used, one of them found it half made, and the recipe stayed empty.
+    """
+    environment = {**os.environ, "LORATUI_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True, env=environment)
+    assert done.stderr.strip() == ""
+
+
+async def test_a_machine_that_answers_late_is_taken_up_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loratui.machine import sampler
+    from loratui.tui.wizard import loading
+
+    answers, look = threading.Event(), sampler.snapshot
+
+    def late(*arguments: Any) -> Machine:
+        answers.wait()
+        return look(*arguments)
+
+    monkeypatch.setattr(sampler, "snapshot", late)
+    monkeypatch.setattr(loading, "FIRST_SAMPLE_SECONDS", 0.01)
+    app = LoratuiApp(demo=True)
+    try:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("ctrl+n", "ctrl+n", "ctrl+n")
+            await until(pilot, lambda: app.state.dataset.view is not None)
+            await until(pilot, "Looking up model and machine")
+            answers.set()
+            await until(pilot, "Rank")
+    finally:
+        answers.set()

@@ -21,6 +21,7 @@ from loratui.runs.directory import Run
 from loratui.runs.events import Step, encode, make
 from loratui.runs.status import read_status, write_status
 from loratui.tui.app import LoratuiApp
+from loratui.tui.common.still_text import StillText
 from loratui.tui.training import fixes
 from loratui.tui.training.chart import Chart
 from loratui.tui.training.record import RunRecord
@@ -360,3 +361,32 @@ def test_a_change_within_the_warm_up_is_told_with_the_rate_it_warms_up_to() -> N
     )
     record.made_since_fix = Step(type="step", time=0.0, step=9, learning_rate=0.002)
     assert in_force(record, plan).endswith("since step 9 at learning rate 0.002.")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_figures_follow_the_room_that_the_news_leave(home: Path, size: tuple[int, int]) -> None:
+    """What is told at the end takes rows from the figures: they were painted for the room of before, and cut."""
+    run = record_run(home)
+    app = LoratuiApp(screen="training", run=str(run.path))
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, "step 142 of 375")
+        screen = app.screen
+        assert isinstance(screen, TrainingScreen)
+        await until(pilot, lambda: screen.predicted is not None)
+        figures = screen.query_one("#facts", StillText)
+        await until(pilot, lambda: 0 < figures.content.plain.count("\n") < figures.content_size.height)
+        before = figures.content_size.height
+        words = "The held-out loss has not fallen any more since step 100, while that of the rows still falls. " * 3
+        findings = [
+            make("finding", BEGAN + 41 + n, severity="warning", finding=f"f{n}", step=n, message=f"{n}. {words}")
+            for n in range(3)
+        ]
+        status = read_status(run.status_path)
+        assert status is not None
+        add(run, *findings, make("finished", BEGAN + 50, step=142, seconds=50.0, eval_loss=0.05, result="adapter"))
+        write_status(run.status_path, status.model_copy(update={"state": "finished", "step": 142}))
+        await until(pilot, "✓ finished")
+        await until(pilot, lambda: figures.content_size.height < before)
+        assert screen.followed is not None
+        await until(pilot, lambda: figures.content.plain == screen._facts(screen.followed).plain)  # type: ignore[arg-type]
+        assert figures.content.plain.count("\n") < figures.content_size.height

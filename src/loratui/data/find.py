@@ -34,6 +34,30 @@ IGNORED = frozenset(
         "index.json",
     }
 )
+OF_A_MODEL = frozenset(
+    {
+        "added_tokens.json",
+        "chat_template.json",
+        "generation_config.json",
+        "merges.txt",
+        "preprocessor_config.json",
+        "processor_config.json",
+        "quantize_config.json",
+        "special_tokens_map.json",
+        "tokenizer.json",
+        "tokenizer.model",
+        "tokenizer_config.json",
+        "trainer_state.json",
+        "vocab.json",
+        "vocab.txt",
+    }
+)
+"""Names that are no rows where they lie beside a model's or an adapter's own description."""
+MODEL_DESCRIPTION = "config.json"
+DESCRIPTIONS = (MODEL_DESCRIPTION, "adapter_config.json")
+DESCRIPTION_BYTES = 1 << 20
+"""So much of a description is looked at."""
+WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".gguf", ".pth", ".pt")
 EVALUATION_WORDS = frozenset({"test", "valid", "validation", "eval", "evaluation", "dev", "val", "heldout"})
 
 
@@ -71,6 +95,8 @@ def _find(path: str, split: str, configuration: str, encoding: str) -> FoundData
 
 def _one_file(path: str, place: Path, encoding: str) -> FoundDataset:
     """A file: its rows, those of its splits, or those of the files that an archive holds."""
+    if _is_of_a_model(place):
+        raise _no_dataset(path, f"{place.name} is part of", place.parent)
     require_file(place)
     if place.stat().st_size and len(members(place)) > 1:
         inside = _folder(path, unpacked(place))
@@ -181,16 +207,14 @@ def is_data_file(path: Path) -> bool:
 
 
 def _folder(path: str, place: Path) -> FoundDataset:
-    files = sorted(item for item in _below(place) if is_data_file(item) and item.stat().st_size > 0)
+    files = sorted(item for item in _below(place) if _may_hold_rows(item) and item.stat().st_size > 0)
+    if not any(item.parent == place for item in files) and any(_is_of_a_model(item) for item in place.iterdir()):
+        raise _no_dataset(path, "this folder is", place)
     if not files:
         for item in sorted(place.iterdir()):
             require_no_annex_link(item)
-        if (place / "config.json").is_file():
-            raise DatasetError(
-                "this folder is a model, not a dataset.",
-                where=path,
-                hint="Give it as the model, and a file with rows as the dataset.",
-            )
+        if (place / MODEL_DESCRIPTION).is_file():
+            raise _no_dataset(path, "this folder is", place)
         raise DatasetError("there is no data file in this folder.", where=path, hint=READABLE)
     kinds = [data_kind(item) for item in files]
     kind = max(
@@ -228,9 +252,39 @@ def _below(place: Path) -> list[Path]:
             for item in place.glob(pattern)
             if item.is_file() and not any(part.startswith(".") for part in item.relative_to(place).parts)
         ]
-        if any(is_data_file(item) for item in files):
+        if any(_may_hold_rows(item) for item in files):
             return files
     return []
+
+
+def _may_hold_rows(path: Path) -> bool:
+    return is_data_file(path) and not _is_of_a_model(path)
+
+
+def _is_of_a_model(path: Path) -> bool:
+    """Whether a file belongs to the model or the adapter in whose folder it lies."""
+    name = path.name.lower()
+    if not (name in DESCRIPTIONS or name in OF_A_MODEL or name.endswith(WEIGHTS)):
+        return False
+    return any(_describes_a_model(path.parent / about) for about in DESCRIPTIONS)
+
+
+def _describes_a_model(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            start = file.read(DESCRIPTION_BYTES)
+    except OSError:
+        return False
+    return any(word in start for word in (b'"model_type"', b'"architectures"', b'"peft_type"'))
+
+
+def _no_dataset(path: str, what: str, folder: Path) -> DatasetError:
+    """Where the folder of a model, or a file of it, was given as the rows: what it is, and where it belongs."""
+    kind, belongs = "an adapter", "name it as lora.adapter to train it further"
+    if (folder / MODEL_DESCRIPTION).is_file():
+        kind, belongs = "a model", "choose it as the model (step 2, or --model)"
+    words = f"{what} {kind}, not a dataset: {belongs}, and a file with rows as the dataset."
+    return DatasetError(words, where=path)
 
 
 def is_evaluation(path: Path, root: Path) -> bool:

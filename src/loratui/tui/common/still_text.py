@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from textual.content import Content
 from textual.geometry import Region
+from textual.message import Message
 from textual.widget import Widget
 
 
@@ -16,10 +17,16 @@ class StillText(Widget):
     StillText { height: auto; width: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
+    class Resized(Message):
+        """It has another size: what was cut or filled up to the old one is to be told anew."""
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._lines: list[Content] = [Content("")]
         self._content = Content("")
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
 
     def render(self) -> Content:
         return self._content

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -104,6 +104,7 @@ class TrainingScreen(StepScreen):
         self._reading = False
         self._call = Call(self)
         self._painted: dict[str, str] = {}
+        self._repainting = False
 
     def body(self) -> ComposeResult:
         yield Static(id="empty")
@@ -205,15 +206,27 @@ class TrainingScreen(StepScreen):
             self._painted.clear()
             self.call_after_refresh(self._paint, self.followed)
 
+    @on(StillText.Resized)
+    def _room_changed(self) -> None:
+        """Figures are cut to the room that they have, and the news take theirs from it: once it is shared out, they are
+        painted for it, whatever came first.
+        """
+        if self.followed is not None and self._painted and not self._repainting:
+            self._repainting = True
+            self.call_later(self._repaint, self.followed)
+
+    def _repaint(self, followed: Followed) -> None:
+        self._repainting = False
+        if followed is self.followed:
+            self._paint(followed)
+
     def _paint(self, followed: Followed) -> None:
         record, status = followed.record, followed.status
         if status.over and self.app.sampler is not None:
             self.app.sampler.pause()
         self.query_one("#empty").display = False
         run = self.query_one("#run")
-        if not run.display:
-            run.display = True
-            self.call_after_refresh(self._paint, followed)
+        run.display = True
         self._put("headline", headline(followed))
         self._put("progress", progress_bar(record, status, max(20, self.query_one("#progress").size.width)))
         self._put("facts", self._facts(followed))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SHOW_THE_MACHINE = ("machine", "training")
 """Screens with live figures of it."""
+LATE_SECONDS = 0.2
+"""How often it is asked whether a machine that answers late has answered."""
 
 
 class BackgroundLoading(App[None]):
@@ -41,12 +43,19 @@ class BackgroundLoading(App[None]):
 
     @work(thread=True, group="look-up", exit_on_error=False)
     def look_up_all(self) -> None:
-        """After the first frame: the machine; once that is painted, the rest."""
+        """After the first frame: the machine; once that is painted, the rest. A machine that answers late, as with a
+        driver that hangs for a while, holds up nothing else, and is taken up when it answers.
+        """
         from loratui.tui.wizard import loading
 
-        if self.state.hardware.machine is None:
-            self._take(self._take_sampler, loading.start_sampler())
+        sampler = loading.start_sampler() if self.state.hardware.machine is None else None
+        if sampler is not None and sampler.newest is not None:
+            self._take(self._take_sampler, sampler)
         self._take(self.call_after_refresh, self.look_up_the_rest)
+        if sampler is not None and sampler.newest is None:
+            while sampler.wait_for_sample(LATE_SECONDS) is None and not get_current_worker().is_cancelled:
+                pass
+            self._take(self._take_sampler, sampler)
 
     def _take_sampler(self, sampler: MachineSampler) -> None:
         """Take up the first look; a screen that shows no machine needs no further ones."""
